@@ -1,0 +1,166 @@
+//! What both ends of a connection share: names, liveness, when to try again, and whose clock says what.
+
+use std::time::Duration;
+
+use crate::machine::Time;
+
+/// A slave that has nothing to say pings this often.
+pub const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// A peer that has said nothing for so long is gone, and its connection is closed.
+pub const SILENT_AFTER: Duration = Duration::from_secs(20);
+
+/// A connection that has not said a valid hello after so long is closed.
+pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// A slave whose connection is gone for so long is lost, unless the controller was told another time.
+pub const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// How many round trips a slave measures, one after another, before it says that it is ready.
+pub const FIRST_PINGS: u32 = 8;
+
+/// How many of the latest round trips are kept: an old one says little about a clock that drifts.
+const ROUND_TRIPS: usize = 16;
+
+/// The longest name of a slave, entry, trigger or resource, in bytes.
+pub const NAME_MAX: usize = 64;
+
+/// What arete calls itself on the wire and in the log.
+pub const VERSION: &str = concat!("arete ", env!("CARGO_PKG_VERSION"));
+
+/// Whether `name` can name a slave, a trigger or a resource: letters, digits, `.`, `_`, `-`, not first a `.` or `-`.
+/// Such a name is a safe file name.
+pub fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with(['.', '-']) && name.bytes().all(plain)
+}
+
+/// Whether `name` can name an entry: a name without dots, because `ENTRY.2.out` is its second run's output.
+pub fn is_entry_name(name: &str) -> bool {
+    is_name(name) && !name.contains('.')
+}
+
+/// Whether `text` can be an incarnation.
+pub fn is_incarnation(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(plain)
+}
+
+/// Estimates another clock from ping/pong round trips: the smallest round trip says most, because the pong was sent
+/// somewhere within it (Cristian, "Probabilistic clock synchronization", 1989).
+#[derive(Debug, Default, Clone)]
+pub struct ClockOffset {
+    /// (round trip, offset), both in microseconds, latest last.
+    samples: Vec<(u64, i64)>,
+}
+
+impl ClockOffset {
+    /// Takes one round trip: sent and received on our clock, `theirs` read in between on the other.
+    pub fn sample(&mut self, sent: Time, theirs: Time, received: Time) {
+        let round_trip = received.since(sent).as_micros() as u64;
+        let middle = sent.offset((round_trip / 2) as i64);
+        if self.samples.len() == ROUND_TRIPS {
+            self.samples.remove(0);
+        }
+        self.samples.push((round_trip, theirs.diff(middle)));
+    }
+
+    fn best(&self) -> Option<(u64, i64)> {
+        self.samples.iter().min().copied()
+    }
+
+    /// How wrong the estimate can be: half the smallest round trip. `None` before the first sample.
+    pub fn uncertainty(&self) -> Option<Duration> {
+        self.best().map(|(round_trip, _)| Duration::from_micros(round_trip / 2))
+    }
+
+    /// Our instant `ours` on the other clock; the same number before the first sample.
+    pub fn to_theirs(&self, ours: Time) -> Time {
+        ours.offset(self.best().map_or(0, |(_, offset)| offset))
+    }
+
+    /// The other clock's instant on ours.
+    pub fn to_ours(&self, theirs: Time) -> Time {
+        theirs.offset(self.best().map_or(0, |(_, offset)| -offset))
+    }
+
+    /// Forgets everything: the next peer may be another machine.
+    pub fn clear(&mut self) {
+        self.samples.clear();
+    }
+}
+
+/// When to try a connection again: soon at first, more and more seldom, never all at the same moment.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    since: Option<Time>,
+    random: fastrand::Rng,
+}
+
+impl Backoff {
+    /// In the first minute the next try is at most this far away.
+    pub const SOON: Duration = Duration::from_secs(2);
+    /// Later at most this far.
+    pub const LATER: Duration = Duration::from_secs(30);
+    /// How long "soon" lasts.
+    const SOON_FOR: Duration = Duration::from_secs(60);
+    /// The first wait.
+    const FIRST: Duration = Duration::from_millis(50);
+
+    pub fn new(seed: u64) -> Backoff {
+        Backoff { since: None, random: fastrand::Rng::with_seed(seed) }
+    }
+
+    /// A try has failed: when to make the next one. Between half of the wait and all of it, so that slaves which lost
+    /// their controller together do not come back together.
+    pub fn next(&mut self, now: Time) -> Time {
+        let away = now.since(*self.since.get_or_insert(now));
+        let bound = if away < Self::SOON_FOR { Self::SOON } else { Self::LATER };
+        let wait = (away + Self::FIRST).min(bound).as_micros() as u64;
+        now + Duration::from_micros(self.random.u64(wait / 2..=wait))
+    }
+
+    /// A connection stands.
+    pub fn reset(&mut self) {
+        self.since = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_round_trip_decides_the_offset() {
+        let mut clock = ClockOffset::default();
+        let at = Time::from_micros;
+        clock.sample(at(1_000), at(501_500), at(2_000));
+        clock.sample(at(3_000), at(503_050), at(3_100));
+        clock.sample(at(9_000), at(599_000), at(90_000));
+        assert_eq!(clock.to_theirs(at(3_050)), at(503_050));
+        assert_eq!(clock.to_ours(at(503_050)), at(3_050));
+        assert_eq!(clock.uncertainty(), Some(Duration::from_micros(50)));
+    }
+
+    #[test]
+    fn tries_come_within_two_seconds_in_the_first_minute_and_within_thirty_later() {
+        let mut backoff = Backoff::new(7);
+        let begin = Time::from_micros(5_000_000);
+        let mut now = begin;
+        while now.since(begin) < Duration::from_secs(600) {
+            let next = backoff.next(now);
+            let bound = if now.since(begin) < Duration::from_secs(60) { Backoff::SOON } else { Backoff::LATER };
+            assert!(next > now && next.since(now) <= bound, "{:?}", next.since(now));
+            now = next;
+        }
+    }
+
+    #[test]
+    fn names_are_safe_file_names() {
+        assert!(is_name("node-1.example_x") && is_name("a"));
+        for bad in ["", ".", "..", "a/b", "-rf", ".hidden", "a b", "é", &"x".repeat(65)] {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+        assert!(!is_entry_name("a.b"));
+    }
+}

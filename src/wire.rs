@@ -1,0 +1,596 @@
+//! The messages and their framing.
+//!
+//! One JSON object a line, `"type"` its first key; unknown keys are ignored, unknown types are an error. Times are
+//! integers, microseconds on the clock that the field names; bytes are base64. `arete-protocol(7)` lists every message
+//! for people who write a peer in another language: it changes in the same commit as this file.
+//!
+//! The facts that a slave states ([`Notify`], [`Report`], [`Output`], [`State`]) can be said again on any later
+//! connection: each carries a total, a number or an offset, so that saying it twice counts once.
+
+mod frame;
+mod schedule;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use frame::{Bound, Frames, LINE_MAX, LINE_MAX_BEFORE_HELLO};
+pub use schedule::{Action, After, Entry, Expect, Policy, Resource};
+
+use crate::machine::{Bytes, Exit, Time};
+
+/// The version of the protocol that this arete speaks. Both ends must speak the same.
+pub const PROTOCOL: u32 = 1;
+
+/// How many bytes of a file one [`Chunk`] or [`Output`] carries at most.
+pub const CHUNK_MAX: usize = 256 * 1024;
+
+/// Why a line is not a message.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed(pub String);
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A message that can be put on a line.
+pub trait Message: Serialize {
+    const TYPE: &'static str;
+
+    /// Appends the message as one line to `line`.
+    fn write_to(&self, line: &mut Vec<u8>) {
+        let start = line.len();
+        line.extend_from_slice(b"{\"type\":\"");
+        line.extend_from_slice(Self::TYPE.as_bytes());
+        line.push(b'"');
+        let brace = line.len();
+        serde_json::to_writer(&mut *line, self).expect("a message of plain fields always encodes");
+        debug_assert_eq!(line[brace], b'{', "a message is an object: {}", Self::TYPE);
+        if line[brace + 1] == b'}' {
+            line.remove(brace);
+        } else {
+            line[brace] = b',';
+        }
+        line.push(b'\n');
+        debug_assert!(line.len() - start <= LINE_MAX, "{} fits a line", Self::TYPE);
+    }
+
+    /// The message as a line that many connections can share.
+    fn encode(&self) -> Bytes {
+        let mut line = Vec::with_capacity(128);
+        self.write_to(&mut line);
+        Bytes::from(line)
+    }
+}
+
+/// Declares what one end can hear: an enum with a variant a message, and its decoder.
+macro_rules! heard_by {
+    ($(#[$doc:meta])* $name:ident { $($kind:literal => $message:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum $name<'a> {
+            $($message($message<'a>),)*
+        }
+
+        impl<'a> $name<'a> {
+            /// Decodes one line, without its newline.
+            pub fn decode(line: &'a [u8]) -> Result<Self, Malformed> {
+                match frame::type_of(line)? {
+                    $($kind => frame::fields(line).map($name::$message),)*
+                    other => Err(Malformed(format!("unknown message type {:?}", frame::excerpt(other)))),
+                }
+            }
+        }
+    };
+}
+
+macro_rules! messages {
+    ($($kind:literal => $message:ident,)*) => {
+        $(impl Message for $message<'_> {
+            const TYPE: &'static str = $kind;
+        })*
+    };
+}
+
+heard_by! {
+    /// What a slave says to its controller.
+    FromSlave {
+        "hello" => Hello,
+        "ping" => Ping,
+        "state" => State,
+        "ready" => Ready,
+        "unready" => Unready,
+        "fetch" => Fetch,
+        "notify" => Notify,
+        "report" => Report,
+        "output" => Output,
+        "stopped" => Stopped,
+        "bye" => Bye,
+    }
+}
+
+heard_by! {
+    /// What a controller says to a slave.
+    FromController {
+        "welcome" => Welcome,
+        "pong" => Pong,
+        "prepare" => Prepare,
+        "chunk" => Chunk,
+        "start" => Start,
+        "triggered" => Triggered,
+        "noted" => Noted,
+        "refused" => Refused,
+        "recorded" => Recorded,
+        "kept" => Kept,
+        "stop" => Stop,
+        "dismissed" => Dismissed,
+        "bye" => Bye,
+    }
+}
+
+heard_by! {
+    /// What a command says to the slave that runs it, on the slave's control socket: one request a connection.
+    FromCommand {
+        "poke" => PokeRequest,
+        "notify" => NotifyRequest,
+        "wait" => WaitRequest,
+    }
+}
+
+heard_by! {
+    /// What a slave answers on its control socket.
+    FromSocket {
+        "done" => Done,
+        "error" => Failure,
+    }
+}
+
+messages! {
+    "hello" => Hello,
+    "ping" => Ping,
+    "state" => State,
+    "ready" => Ready,
+    "unready" => Unready,
+    "fetch" => Fetch,
+    "notify" => Notify,
+    "report" => Report,
+    "output" => Output,
+    "stopped" => Stopped,
+    "bye" => Bye,
+    "welcome" => Welcome,
+    "pong" => Pong,
+    "prepare" => Prepare,
+    "chunk" => Chunk,
+    "start" => Start,
+    "triggered" => Triggered,
+    "noted" => Noted,
+    "refused" => Refused,
+    "recorded" => Recorded,
+    "kept" => Kept,
+    "stop" => Stop,
+    "dismissed" => Dismissed,
+    "poke" => PokeRequest,
+    "notify" => NotifyRequest,
+    "wait" => WaitRequest,
+    "done" => Done,
+    "error" => Failure,
+}
+
+/// The first message on a connection, from the slave. Answered by [`Welcome`] or [`Bye`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello<'a> {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// The slave's program and version, for people: `arete 0.1.0`.
+    #[serde(borrow)]
+    pub version: Cow<'a, str>,
+    /// The slave's name in the test.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// Drawn at random when the slave's process starts: 1 to 64 letters, digits, `-` and `_`.
+    #[serde(borrow)]
+    pub incarnation: Cow<'a, str>,
+    /// The run that this process is in, if any.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Cow<'a, str>>,
+}
+
+/// The answer to [`Hello`]: the slave is accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Welcome<'a> {
+    pub protocol: u32,
+    #[serde(borrow)]
+    pub version: Cow<'a, str>,
+    /// The run that the controller has for this slave now, if any. A slave that is in another run has missed its end:
+    /// it stops and forgets that run.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Cow<'a, str>>,
+    /// The last [`Report`] of this incarnation in this run that the controller has, 0 for none. The slave sends those
+    /// after it again.
+    #[serde(default)]
+    pub recorded: u64,
+}
+
+/// Asks for a [`Pong`]; sent by the slave, at least every [`PING_EVERY`](crate::session::PING_EVERY).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ping<'a> {
+    /// The slave's clock; comes back unchanged.
+    pub time: Time,
+    #[serde(skip)]
+    pub lifetime: std::marker::PhantomData<&'a ()>,
+}
+
+/// The answer to [`Ping`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pong<'a> {
+    /// As the ping had it.
+    pub time: Time,
+    /// The controller's clock.
+    pub now: Time,
+    #[serde(skip)]
+    pub lifetime: std::marker::PhantomData<&'a ()>,
+}
+
+/// Hands a slave its part of a run. Said again after a reconnect if the slave's hello did not name the run.
+/// Answered, when the resources are there, by [`Ready`] or [`Unready`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prepare<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// The test's name.
+    #[serde(borrow)]
+    pub test: Cow<'a, str>,
+    pub entries: Vec<Entry>,
+    /// What this slave's entries use.
+    #[serde(default)]
+    pub resources: Vec<Resource>,
+    /// Every trigger of the test.
+    #[serde(default)]
+    pub triggers: Vec<String>,
+    /// The addresses of the slaves that this slave's commands name in `@{NAME.address}`.
+    #[serde(default)]
+    pub addresses: BTreeMap<String, String>,
+    /// The trigger that ends the run when it fires, if the test ends so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_trigger: Option<String>,
+    /// How long, in microseconds, what runs at the end has between SIGTERM and SIGKILL.
+    pub grace: u64,
+}
+
+/// The slave has its resources and its directory, knows its clock's offset, and waits for [`Start`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ready<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+}
+
+/// The slave cannot take part. The run fails.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unready<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+}
+
+/// Asks for a piece of a resource. Answered by [`Chunk`], or by [`Stop`] when the resource vanished.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fetch<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub resource: Cow<'a, str>,
+    /// Where the piece begins, in bytes.
+    pub offset: u64,
+}
+
+/// A piece of a resource, [`CHUNK_MAX`] bytes or up to its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chunk<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub resource: Cow<'a, str>,
+    pub offset: u64,
+    #[serde(with = "frame::base64_bytes")]
+    pub data: Vec<u8>,
+}
+
+/// Names the instant at which the run starts. Said again after a reconnect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// On the controller's clock.
+    pub at: Time,
+}
+
+/// What a slave in a run says first after a reconnect's [`Welcome`]: its totals and what it has heard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// For each trigger how often this incarnation has notified it in this run.
+    #[serde(default)]
+    pub notified: BTreeMap<String, u64>,
+    /// The triggers that it was told have fired.
+    #[serde(default)]
+    pub triggered: Vec<String>,
+}
+
+/// A slave has notified a trigger. Answered by [`Noted`] or [`Refused`]; one answer may cover several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notify<'a> {
+    /// The run.
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    #[serde(borrow)]
+    pub trigger: Cow<'a, str>,
+    /// How often this incarnation has notified this trigger in this run, this time included: 1, 2, 3, ...
+    pub count: u64,
+}
+
+/// The answer to [`Notify`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Noted<'a> {
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    #[serde(borrow)]
+    pub trigger: Cow<'a, str>,
+    /// The notify that is answered, and all before it.
+    pub count: u64,
+    /// What is left of the trigger's count; 0: it has fired.
+    pub left: u64,
+}
+
+/// A notify that means nothing: there is no such trigger or room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refused<'a> {
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    #[serde(borrow)]
+    pub trigger: Cow<'a, str>,
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+}
+
+/// A trigger has fired. Told to every slave of the run; told again after a reconnect, which changes nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Triggered<'a> {
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    #[serde(borrow)]
+    pub trigger: Cow<'a, str>,
+}
+
+/// Something happened at the slave. Answered by [`Recorded`]; one answer may cover several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// 1 for the incarnation's first report in this run, then one more each.
+    pub seq: u64,
+    /// When it happened, on the controller's clock as the slave knows it.
+    pub time: Time,
+    #[serde(flatten, borrow)]
+    pub what: Happened<'a>,
+}
+
+/// What a [`Report`] reports, in its field `what` and those beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Happened<'a> {
+    /// The slave has started its `at` entries.
+    Begun {
+        /// How long after the agreed instant, in microseconds, by the slave's clock.
+        late: u64,
+        /// How wrong the slave's idea of the controller's clock can be, in microseconds: half its best round trip.
+        uncertain: u64,
+    },
+    /// A run of an entry began. A built-in action has no pid.
+    Spawned {
+        #[serde(borrow)]
+        entry: Cow<'a, str>,
+        /// 1 for the entry's first run on this slave, then one more each.
+        nr: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
+    },
+    /// A run of an entry is over, or could not begin.
+    Exited {
+        #[serde(borrow)]
+        entry: Cow<'a, str>,
+        nr: u32,
+        /// How its process ended; absent when none ran.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<Exit>,
+        outcome: Outcome,
+        /// Why it failed, or who stopped it.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        why: Option<Cow<'a, str>>,
+    },
+    /// The slave was poked.
+    Poked {
+        /// Which entry was asked for; absent: all `poke` entries.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        entry: Option<Cow<'a, str>>,
+        by: PokedBy,
+    },
+    /// The slave has heard that this trigger has fired, and has started what it sets off.
+    Heard {
+        #[serde(borrow)]
+        trigger: Cow<'a, str>,
+    },
+    /// Everything that this trigger set off on this slave, directly or by `after`, has exited.
+    Settled {
+        #[serde(borrow)]
+        trigger: Cow<'a, str>,
+    },
+    /// Nothing runs on this slave and only a trigger or a poke could start something. Any later report of something
+    /// that began takes it back.
+    Idle {
+        /// How many triggers the slave has heard.
+        heard: u64,
+    },
+    /// An entry's action `end` asks for the run's end.
+    End {
+        #[serde(borrow)]
+        entry: Cow<'a, str>,
+        verdict: Verdict,
+    },
+    /// Something that a person should know and that fails nothing.
+    Warning {
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+    },
+    /// Something went wrong that is no entry's fault; the run fails.
+    Trouble {
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+    },
+}
+
+/// How a run of an entry is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It ended as its `expect` says.
+    Passed,
+    /// It did not, took too long, or could not start.
+    Failed,
+    /// A `kill` action or the end of the run ended it.
+    Stopped,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Passed,
+    Failed,
+    Interrupted,
+}
+
+/// By what a slave was poked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PokedBy {
+    /// SIGUSR1; several may have become one.
+    Signal,
+    /// `arete poke`.
+    Command,
+}
+
+/// The answer to [`Report`]: this one and all before it are on the controller's disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recorded<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    pub seq: u64,
+}
+
+/// A piece of a file for the results directory. Answered by [`Kept`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Output<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// `ENTRY.out`, `ENTRY.err`, or `ENTRY.files/PATH` for what `collect` brings; `ENTRY.2.out` for its second run.
+    #[serde(borrow)]
+    pub file: Cow<'a, str>,
+    /// Where the piece begins; at most what the controller has kept of the file.
+    pub offset: u64,
+    /// At most [`CHUNK_MAX`] bytes.
+    #[serde(with = "frame::base64_bytes")]
+    pub data: Vec<u8>,
+}
+
+/// The answer to [`Output`]: so many bytes of the file have been written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub file: Cow<'a, str>,
+    /// The length of the file as the controller has it.
+    pub length: u64,
+}
+
+/// The run's end has begun: the slave stops what runs, runs its `finally` entries, leaves no process behind, ships
+/// what is left, and says [`Stopped`]. Said again after a reconnect. The slave forgets a run that it has not started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stop<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+    /// Kill at once, run no `finally` entry and ship nothing more.
+    #[serde(default)]
+    pub now: bool,
+}
+
+/// Nothing of the run is left on the slave, and all its reports and output have been answered. Said again after a
+/// reconnect until [`Dismissed`] answers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stopped<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+}
+
+/// The slave may forget the run and remove its directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dismissed<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    pub verdict: Verdict,
+}
+
+/// The last message before the connection is closed, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bye<'a> {
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+    /// Trying again cannot help: another program version, a name that is taken or that is not in the test.
+    #[serde(default)]
+    pub fatal: bool,
+}
+
+/// `arete poke`: run this `poke` entry, or all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PokeRequest<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Cow<'a, str>>,
+}
+
+/// `arete notify`: answered when the controller has counted it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NotifyRequest<'a> {
+    #[serde(borrow)]
+    pub trigger: Cow<'a, str>,
+}
+
+/// `arete wait`: answered when the trigger has fired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitRequest<'a> {
+    #[serde(borrow)]
+    pub trigger: Cow<'a, str>,
+}
+
+/// What a command asked for has been done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done<'a> {
+    /// For a notify: what is left of the trigger's count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
+    #[serde(skip)]
+    pub lifetime: std::marker::PhantomData<&'a ()>,
+}
+
+/// What a command asked for cannot be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure<'a> {
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+}

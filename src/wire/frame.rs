@@ -1,0 +1,113 @@
+//! Lines: cutting a stream into them within a bound, and reading one of them.
+
+use serde::Deserialize;
+
+use super::Malformed;
+
+/// The longest line a peer may send before its hello was accepted, in bytes with the newline.
+pub const LINE_MAX_BEFORE_HELLO: usize = 64 * 1024;
+
+/// The longest line a peer may send after that: a [`Chunk`](super::Chunk) in base64 with room for its other fields, or
+/// a long schedule.
+pub const LINE_MAX: usize = 1024 * 1024;
+
+/// How much of an unknown word an error message repeats.
+const EXCERPT_MAX: usize = 40;
+
+/// The bound that a line went over.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Bound(pub usize);
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a line is longer than {} bytes", self.0)
+    }
+}
+
+/// Cuts a stream into lines. Holds only the piece of a line that has not ended yet, so an idle peer costs nothing.
+#[derive(Debug, Default)]
+pub struct Frames {
+    partial: Vec<u8>,
+}
+
+impl Frames {
+    /// Takes the next bytes of the stream, and calls `each` with every line that they complete, without its newline
+    /// (`\n`, or `\r\n`); empty lines are skipped. `each` may refuse to go on: then the rest of `bytes` is dropped.
+    /// Fails when a line, whole or not, is longer than `max` bytes; what `each` was given before that stands.
+    pub fn feed(&mut self, bytes: &[u8], max: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Bound> {
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let (line, after) = (&rest[..end], &rest[end + 1..]);
+            if self.partial.len() + line.len() >= max {
+                self.partial = Vec::new();
+                return Err(Bound(max));
+            }
+            let go_on = if self.partial.is_empty() {
+                deliver(line, &mut each)
+            } else {
+                let mut whole = std::mem::take(&mut self.partial);
+                whole.extend_from_slice(line);
+                deliver(&whole, &mut each)
+            };
+            if !go_on {
+                return Ok(());
+            }
+            rest = after;
+        }
+        if self.partial.len() + rest.len() >= max {
+            self.partial = Vec::new();
+            return Err(Bound(max));
+        }
+        self.partial.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// How many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.partial.len()
+    }
+}
+
+fn deliver(line: &[u8], each: &mut impl FnMut(&[u8]) -> bool) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.is_empty() || each(line)
+}
+
+/// The value of the line's first key, which must be `"type"`.
+pub(super) fn type_of(line: &[u8]) -> Result<&str, Malformed> {
+    let not_first = || Malformed("a message is a JSON object whose first key is \"type\"".to_owned());
+    let rest = skip(line, b"{").and_then(|rest| skip(rest, b"\"type\"")).and_then(|rest| skip(rest, b":"));
+    let rest = rest.and_then(|rest| skip(rest, b"\"")).ok_or_else(not_first)?;
+    let end = rest.iter().position(|&byte| byte == b'"').ok_or_else(not_first)?;
+    std::str::from_utf8(&rest[..end]).map_err(|_| not_first())
+}
+
+fn skip<'a>(bytes: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    bytes.trim_ascii_start().strip_prefix(word)
+}
+
+/// Reads the fields of a message whose type is known.
+pub(super) fn fields<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Malformed> {
+    serde_json::from_slice(line).map_err(|error| Malformed(error.to_string()))
+}
+
+/// The beginning of what a stranger wrote, fit for a message.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars().take(EXCERPT_MAX).collect()
+}
+
+/// Bytes as base64 (RFC 4648, with padding) in a JSON string.
+pub(super) mod base64_bytes {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        STANDARD.decode(text.as_bytes()).map_err(|error| serde::de::Error::custom(format!("bad base64: {error}")))
+    }
+}

@@ -1,0 +1,114 @@
+//! What a schedule is made of, as the test file declares it and as a slave receives it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Verdict;
+use crate::machine::{Exit, Signal};
+
+/// One line of a schedule: when to do what. Times are microseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Unique on its slave; letters, digits, `_` and `-`.
+    pub name: String,
+    pub policy: Policy,
+    pub action: Action,
+}
+
+/// When an entry runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// So many microseconds after the start.
+    At(u64),
+    /// Each time the slave is poked.
+    Poke,
+    /// When this trigger fires.
+    Trigger(String),
+    /// Each time another entry of the slave has exited.
+    After(After),
+    /// When the run has ended.
+    Finally,
+}
+
+/// Which exit of which entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct After {
+    pub entry: String,
+    /// Only when it exited so; absent: whatever became of it, also when it could not start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+}
+
+/// What an entry does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// A command under `/bin/sh -c`.
+    Shell {
+        command: String,
+        #[serde(default)]
+        expect: Expect,
+        /// Added to the command's environment; values may hold variables.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        env: BTreeMap<String, String>,
+        /// Where it runs, relative to the slave's work directory; may hold variables.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cwd: Option<String>,
+        /// It fails when it runs longer than so many microseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<u64>,
+        /// The resources whose paths it may use.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        use_resources: Vec<String>,
+        /// Patterns of the files below its directory that are brought back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        collect: Vec<String>,
+    },
+    /// Takes one off a trigger.
+    Notify { trigger: String },
+    /// Sends a signal to the group of every run of another entry of the slave that is still there.
+    Kill { entry: String, signal: Signal },
+    /// Ends the run.
+    End { verdict: Verdict },
+}
+
+/// How a command may end without failing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expect {
+    Any,
+    /// One of these.
+    Of(Vec<Exit>),
+}
+
+impl Default for Expect {
+    fn default() -> Expect {
+        Expect::Of(vec![Exit::Code(0)])
+    }
+}
+
+impl Expect {
+    pub fn allows(&self, exit: Exit) -> bool {
+        match self {
+            Expect::Any => true,
+            Expect::Of(exits) => exits.contains(&exit),
+        }
+    }
+}
+
+/// A file that the test ships.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Its name in the test file.
+    pub name: String,
+    /// Its file name on the slave, without directories.
+    pub file: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+    #[serde(default)]
+    pub executable: bool,
+}
