@@ -2,6 +2,7 @@
 
 pub mod controller;
 pub mod machine;
+pub mod reactor;
 pub mod session;
 pub mod slave;
 pub mod testfile;
