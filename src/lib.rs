@@ -5,4 +5,5 @@ pub mod machine;
 pub mod session;
 pub mod slave;
 pub mod testfile;
+pub mod variables;
 pub mod wire;
