@@ -317,3 +317,55 @@ fn the_schema_has_the_keys_and_words_of_the_parser() {
         }
     }
 }
+
+fn manual() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/arete-test.5");
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_manual_has_every_key_and_every_bound() {
+    let manual = manual();
+    for (object, keys) in testfile::keys() {
+        for key in keys {
+            assert!(manual.lines().any(|line| line == format!(".It Cm {key}")), "the key {key} of {object}");
+        }
+    }
+    let bounds = [
+        ("triggers", testfile::TRIGGERS_MAX),
+        ("resources", testfile::RESOURCES_MAX),
+        ("the initial value", testfile::TRIGGER_MAX as usize),
+        ("slaves", testfile::SLAVES_MAX),
+        ("entries", testfile::ENTRIES_MAX),
+        ("bytes of a command", testfile::COMMAND_MAX),
+        ("MiB", testfile::FILE_MAX / 1024 / 1024),
+        ("seconds of grace", testfile::GRACE.as_secs() as usize),
+        ("days", testfile::TIME_MAX.as_secs() as usize / 86_400),
+    ];
+    let words: Vec<&str> = manual.split(|char: char| !char.is_ascii_alphanumeric()).collect();
+    for (what, bound) in bounds {
+        assert!(words.contains(&bound.to_string().as_str()), "{what}: {bound}");
+    }
+}
+
+#[test]
+fn the_tests_in_the_manual_are_right() {
+    let manual = manual();
+    let tests = manual.split(".Bd -literal\n").skip(1).map(|from| from.split(".Ed").next().unwrap());
+    let names: Vec<String> = tests.map(|text| good(text).name).collect();
+    assert_eq!(names, ["torrent", "upload", "ping"]);
+}
+
+#[test]
+fn the_schema_has_the_bounds_of_the_parser() {
+    let schema = json_schema();
+    for (pointer, bound) in [
+        ("/properties/triggers/maxProperties", testfile::TRIGGERS_MAX as u64),
+        ("/properties/triggers/additionalProperties/maximum", testfile::TRIGGER_MAX),
+        ("/properties/resources/maxProperties", testfile::RESOURCES_MAX as u64),
+        ("/$defs/template/maxLength", testfile::COMMAND_MAX as u64),
+        ("/$defs/time/maximum", testfile::TIME_MAX.as_secs()),
+    ] {
+        assert_eq!(schema.pointer(pointer).and_then(Value::as_u64), Some(bound), "{pointer}");
+    }
+}
