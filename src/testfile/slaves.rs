@@ -149,8 +149,9 @@ fn entries(
     let drafts: BTreeMap<&str, &Draft> = by_name.into_iter().map(|(name, (draft, _))| (name, draft)).collect();
     for draft in &all {
         for mention in &draft.mentions {
-            if let Err(message) = check_mention(mention, &part.name, &drafts, slaves) {
-                problems.add_once(mention.at, message);
+            if let Err(why) = check_mention(mention, &part.name, &drafts, slaves) {
+                let variable = mention.role.variable(&mention.name).map_or(String::new(), |it| format!("{it}: "));
+                problems.add_once(mention.at, format!("{variable}{why}"));
             }
         }
     }
@@ -173,10 +174,7 @@ fn check_mention(
     if mention.role == Role::Address {
         return match slaves.contains(name) {
             true => Ok(()),
-            false => {
-                let hint = suggest::hint(name, slaves.iter().copied());
-                Err(format!("@{{{name}.address}}: unknown slave {name:?}{hint}"))
-            }
+            false => Err(format!("unknown slave {name:?}{}", suggest::hint(name, slaves.iter().copied()))),
         };
     }
     let Some(draft) = drafts.get(name) else {

@@ -1,7 +1,7 @@
 //! "did you mean": which of the names that there are somebody may have meant.
 
-/// How many names a message lists at most.
-const LISTED_MAX: usize = 12;
+/// How many names a message lists at most: all keys of an entry.
+const LISTED_MAX: usize = 20;
 
 /// `, did you mean "trigger"?` if one of `known` is like `wrong`, else `; there is "a", "b" and "c"`.
 pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(hint("banana", ["at", "poke"]), "; there is \"at\" and \"poke\"");
         assert_eq!(hint("b", ["a"]), "; there is \"a\"");
         assert_eq!(hint("banana", []), "; there is none");
-        let many: Vec<String> = (0..20).map(|number| format!("n{number}")).collect();
-        assert!(hint("banana", many.iter().map(String::as_str)).ends_with("\"n11\" and 8 more"));
+        let many: Vec<String> = (0..28).map(|number| format!("n{number}")).collect();
+        assert!(hint("banana", many.iter().map(String::as_str)).ends_with("\"n19\" and 8 more"));
     }
 }

@@ -287,7 +287,7 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x @{r.path}", "env": {"A": "@{q.path}"}, "cwd": "@{r"}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(false), said: &[
-        r#"3:34: the slave "a" has no entry "f"; there is "e""#,
+        r#"3:34: @{f.pid}: the slave "a" has no entry "f"; there is "e""#,
         r#"3:43: @{b.address}: unknown slave "b"; there is "a""#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
@@ -337,7 +337,7 @@ pub const BAD: &[Bad] = &[
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(false), said: &[
         r#"3:34: "p" is no "shell" entry: it has no process"#,
-        r#"3:66: "p" is no "shell" entry: it has no process"#,
+        r#"3:66: @{p.pid}: "p" is no "shell" entry: it has no process"#,
         r#"5:32: "p" is no "shell" entry: it has no process"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
