@@ -20,7 +20,7 @@ use serde_json::Value;
 /// Ships every file but `missing`.
 fn ship(path: &str) -> Result<Shipped, String> {
     match path {
-        "missing" => Err("missing: no such file".to_owned()),
+        "missing" => Err("no such file".to_owned()),
         _ => Ok(Shipped { path: path.into(), size: 3, sha256: "ab".repeat(32), executable: false }),
     }
 }
