@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use super::connections::{Confirmed, Outcome, plain};
+use super::connections::{Confirmed, Outcome};
+use super::stream::plain;
 use super::{Due, Kind, Pending, Reactor, now, signals, source};
 use crate::machine::{ConnId, Input, ListenerId, Machine};
 

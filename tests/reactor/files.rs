@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use arete::machine::{Input, Signal};
+use arete::machine::{Command, Exit, Input, Signal};
 use arete::reactor::{Options, Reactor};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -97,6 +97,26 @@ alone! {
         assert_eq!((mode("d/private"), mode("d/tool") & 0o100), (0o700, 0o100));
         let names: Vec<_> = fs::read_dir(at("d")).expect("it lists").flatten().map(|entry| entry.file_name()).collect();
         assert!(!names.iter().any(|name| name.to_string_lossy().ends_with(".tmp")), "{names:?}");
+    }
+
+    fn a_program_can_be_started_in_the_turn_that_wrote_it() {
+        let scratch = Scratch::new();
+        let tool = scratch.path("tool");
+        let mut end = None;
+        run(plain(), |_, input, out, _| match input {
+            Input::Begin => {
+                out.write_at(tool.clone(), 10, b"exit 5\n".to_vec(), true);
+                out.write_at(tool.clone(), 0, b"#!/bin/sh\n".to_vec(), false);
+                out.spawn(Command { argv: vec![tool.display().to_string()], ..Command::default() });
+            }
+            Input::SpawnFailed { error, .. } => panic!("{error}"),
+            Input::Exited { exit, .. } => {
+                end = Some(exit);
+                out.exit(0);
+            }
+            _ => {}
+        });
+        assert_eq!(end, Some(Exit::Code(5)));
     }
 
     fn a_full_disk_is_told_once_before_anything_goes_out_and_leaves_no_half_line() {

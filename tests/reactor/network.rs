@@ -294,6 +294,70 @@ alone! {
         assert_eq!((got.as_str(), path.exists()), ("hello", false));
     }
 
+    fn who_comes_when_there_are_as_many_connections_as_may_be_is_turned_away() {
+        let (reactor, address) = listening(Options { max_connections: Some(2), ..Options::default() });
+        let mut clients: Vec<_> = (0..3).map(|_| connect(address)).collect();
+        let client = thread::spawn(move || {
+            assert_eq!(clients[2].read(&mut [0; 1]).expect("it is closed"), 0);
+            clients[0].write_all(b"q").expect("the first is served");
+        });
+        let mut accepted = 0;
+        run(reactor, |_, input, out, _| match input {
+            Input::Accepted { .. } => accepted += 1,
+            Input::Received { .. } => out.exit(0),
+            _ => {}
+        });
+        assert_eq!(accepted, 2);
+        client.join().expect("the client is content");
+    }
+
+    fn a_slow_reader_gets_what_was_sent_before_the_exit() {
+        let (reactor, address) = listening(Options::default());
+        let mut stream = connect(address);
+        let client = thread::spawn(move || {
+            let (mut sum, mut buffer) = (0, vec![0; 100_000]);
+            loop {
+                thread::sleep(Duration::from_millis(2));
+                match stream.read(&mut buffer).expect("it reads") {
+                    0 => return sum,
+                    n => sum += n,
+                }
+            }
+        });
+        run(reactor, |_, input, out, _| {
+            if let Input::Accepted { conn, .. } = input {
+                (0..7).for_each(|_| out.send(conn, vec![1; 1_000_000].into()));
+                out.exit(0);
+            }
+        });
+        assert_eq!(client.join().expect("it read"), 7_000_000);
+    }
+
+    fn a_closed_peer_that_never_reads_does_not_linger_for_ever() {
+        let (reactor, address) = listening(Options { max_connections: Some(1), ..Options::default() });
+        let _deaf = connect(address);
+        let start = std::time::Instant::now();
+        thread::spawn(move || loop {
+            // Turned away until the place of the first is free.
+            let mut stream = connect(address);
+            let _ = stream.write_all(b"q");
+            let _ = stream.read(&mut [0; 1]);
+            thread::sleep(Duration::from_millis(20));
+        });
+        let mut first = None;
+        run(reactor, |_, input, out, _| match input {
+            Input::Accepted { conn, .. } if first.is_none() => {
+                first = Some(conn);
+                (0..7).for_each(|_| out.send(conn, vec![1; 1_000_000].into()));
+                out.close(conn, "enough");
+            }
+            Input::Accepted { .. } => out.exit(0),
+            _ => {}
+        });
+        let took = start.elapsed();
+        assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(5), "{took:?}");
+    }
+
     fn running_out_of_descriptors_sheds_connections_and_does_not_spin() {
         let (reactor, address) = listening(Options::default());
         let clients: Vec<_> = (0..100).map(|_| connect(address)).collect();
