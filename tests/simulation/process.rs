@@ -68,6 +68,13 @@ pub struct Process {
     heard: Vec<u8>,
 }
 
+impl Process {
+    /// It removes a directory for a slave; it is no part of a run.
+    pub fn is_removal(&self) -> bool {
+        self.steps.first().is_some_and(|step| step.starts_with("rm "))
+    }
+}
+
 /// The bytes that `flood` writes: no two pieces of it are alike.
 pub fn flood(count: usize) -> Vec<u8> {
     (0..count).map(|index| (index.wrapping_mul(2_654_435_761) >> 11) as u8).collect()
