@@ -262,12 +262,7 @@ impl Checks {
     }
 
     /// A slave that went through the whole run: all of it is in the results, once.
-    fn slave_is_whole(
-        &self,
-        name: &str,
-        entries: &[arete::wire::Entry],
-        world: &World,
-    ) -> Result<(), String> {
+    fn slave_is_whole(&self, name: &str, entries: &[arete::wire::Entry], world: &World) -> Result<(), String> {
         let begun = self.events.iter().any(|event| text(event, "slave") == name && text(event, "event") == "begun");
         let open = self.runs.iter().find(|((slave, ..), exited)| slave == name && !**exited);
         hold!(open.is_none(), "{name} has stopped, and {open:?} has not exited");
@@ -293,9 +288,8 @@ impl Checks {
         for trigger in self.initial.keys() {
             let key = (name.to_owned(), trigger.clone());
             let counted = self.counted.get(&key).copied().unwrap_or(0);
-            let of_action = |entry: &&arete::wire::Entry| {
-                matches!(&entry.action, Action::Notify { trigger: it } if it == trigger)
-            };
+            let of_action =
+                |entry: &&arete::wire::Entry| matches!(&entry.action, Action::Notify { trigger: it } if it == trigger);
             let actions: BTreeSet<&str> = entries.iter().filter(of_action).map(|entry| entry.name.as_str()).collect();
             let by_entries = |outcomes: &[&str]| {
                 let ended = self.events.iter().filter(|event| {
@@ -339,7 +333,9 @@ impl Checks {
                 );
             }
         }
-        for event in self.events.iter().filter(|event| text(event, "slave") == name && text(event, "event") == "spawned") {
+        for event in
+            self.events.iter().filter(|event| text(event, "slave") == name && text(event, "event") == "spawned")
+        {
             if let Some(pid) = event["pid"].as_u64() {
                 // A command that was killed before its first step left no mark.
                 let mark = pids.remove(&pid);
@@ -376,4 +372,3 @@ pub fn living(world: &World, life: Life) -> Vec<(u32, String)> {
     let mine = world.processes.iter().filter(|(_, process)| process.life == life && !process.is_removal());
     mine.map(|(pid, process)| (*pid, process.mark.clone())).collect()
 }
-

@@ -62,14 +62,20 @@ pub fn plan(rng: &mut Rng) -> Plan {
     }
     let initial = (0..triggers).map(|index| (trigger_name(index), draft.initial(index))).collect();
     let verdict = draft.verdict();
-    let slaves = entries.into_iter().enumerate().map(|(index, entries)| Slave { name: format!("s{index}"), entries: entries.into() });
+    let slaves = entries
+        .into_iter()
+        .enumerate()
+        .map(|(index, entries)| Slave { name: format!("s{index}"), entries: entries.into() });
     let test = Test {
         name: "generated".to_owned(),
         end: draft.end_of_test(),
         grace: Duration::from_millis(draft.rng.u64(500..5_000)),
         on_fail: if draft.rng.u8(0..4) == 0 { OnFail::End } else { OnFail::Continue },
         triggers: initial,
-        resources: resources.iter().map(|(name, (path, bytes))| (name.clone(), (path.clone(), described(name, bytes)))).collect(),
+        resources: resources
+            .iter()
+            .map(|(name, (path, bytes))| (name.clone(), (path.clone(), described(name, bytes))))
+            .collect(),
         slaves: slaves.collect(),
     };
     Plan { test: Rc::new(test), resources, verdict }

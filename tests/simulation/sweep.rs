@@ -81,6 +81,7 @@ impl Sweep {
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
         world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
         let checks = Checks::new(&plan.test);
+        Sweep { world, plan, checks, kind }
     }
 
     /// Runs the test to its end; an error says what did not hold.
@@ -156,6 +157,7 @@ fn build(seed: u64, plan: &Plan, rng: &mut Rng) -> World {
         follow: rng.bool(),
         terminal: rng.bool().then_some((80, 24)),
         wall_offset: 0,
+        listening: None,
     };
     let controller = add_controller(&mut world, config);
     world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
