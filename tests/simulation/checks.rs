@@ -269,9 +269,9 @@ impl Checks {
         for (trigger, entry) in entries.iter().filter_map(triggered_entry) {
             let runs = self.runs.keys().filter(|(slave, of, _)| slave == name && of == entry).count();
             hold!(runs <= 1, "{name} ran {entry} {runs} times");
-            let fired_at = self.events.iter().position(|event| is_triggered(event, trigger));
-            let in_time = fired_at.is_some_and(|at| self.ending_at.is_none_or(|ending| at < ending));
-            hold!(!in_time || !begun || runs == 1, "{trigger} fired before the end, and {name} did not run {entry}");
+            let hears = |event: &Value| is_heard(event, name, trigger);
+            let in_time = self.events.iter().position(hears).is_some_and(|at| self.ending_at.is_none_or(|end| at < end));
+            hold!(!in_time || runs == 1, "{name} heard {trigger} before the end, and did not run {entry}");
         }
         for trigger in &self.fired {
             let fired_at = self.events.iter().position(|event| is_triggered(event, trigger));
@@ -356,6 +356,10 @@ fn triggered_entry(entry: &arete::wire::Entry) -> Option<(&str, &str)> {
 
 fn is_triggered(event: &Value, trigger: &str) -> bool {
     text(event, "event") == "triggered" && text(event, "trigger") == trigger
+}
+
+fn is_heard(event: &Value, slave: &str, trigger: &str) -> bool {
+    text(event, "event") == "heard" && text(event, "slave") == slave && text(event, "trigger") == trigger
 }
 
 fn is_failure(event: &Value) -> bool {
