@@ -141,11 +141,13 @@ impl Run {
 
     /// A slave is ready; when all are, the start is named.
     pub fn ready(&mut self, now: Time, ix: usize, out: &mut Outbox) {
-        if self.phase != Phase::Gathering || self.roster.get(ix).stage != Stage::Joined {
+        if self.phase != Phase::Gathering {
             return;
         }
-        self.roster.get_mut(ix).stage = Stage::Ready;
-        self.record(now, ix, &Event::Ready, out);
+        if self.roster.get(ix).stage == Stage::Joined {
+            self.roster.get_mut(ix).stage = Stage::Ready;
+            self.record(now, ix, &Event::Ready, out);
+        }
         let ready = |member: &super::roster::Member| member.stage == Stage::Ready && member.conn.is_some();
         if self.roster.iter().all(ready) {
             self.name_the_start(now, out);
