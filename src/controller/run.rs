@@ -433,7 +433,7 @@ impl Run {
         let ending = Ending { run: &self.id, verdict, why: &why, failures: &self.failures, start, now };
         let path = self.results.join("summary.json");
         results::write_summary(path, &self.test, &self.roster, &self.triggers, &ending, out);
-        self.journal.view.close(out);
+        self.journal.close(out);
         super::report::print(&self.test, &self.roster, &self.results, &ending, out);
         let dismissed = Dismissed { run: Cow::from(&self.id), verdict }.encode();
         let bye = Bye { reason: Cow::from("the run is over"), fatal: false }.encode();
