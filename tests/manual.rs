@@ -122,3 +122,13 @@ fn these_tests_can_fail() {
     assert!(options_of_help(help).contains("listen") && options_of_help(help).contains("help"));
     assert_eq!(options_of_page(".It Fl -listen Ar ADDR\n.Op Fl h | Fl -keep\ntext Fl -no").len(), 2);
 }
+
+#[test]
+fn the_readme_and_the_ci_run_the_same_test_command() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("README.md is there");
+    let ci = fs::read_to_string(repository().join(".ci/run")).expect(".ci/run is there");
+    let last = ci.lines().rfind(|line| line.starts_with("step ")).expect(".ci/run takes steps");
+    let command = last.trim_start_matches("step ");
+    let told = readme.lines().any(|line| line.trim_start_matches([' ', '$']) == command);
+    assert!(told, "README.md has no line `{command}`, with which .ci/run ends");
+}

@@ -65,6 +65,15 @@ impl Place {
         path
     }
 
+    /// Lets every user write here, for programs that run as another user.
+    pub fn give_to_everybody(&self) {
+        use std::os::unix::fs::PermissionsExt;
+        let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o777));
+        for dir in [self.dir.clone(), self.path("tmp")] {
+            open(&dir).unwrap_or_else(|error| panic!("cannot open {} to everybody: {error}", dir.display()));
+        }
+    }
+
     /// Reads a file.
     #[track_caller]
     pub fn read(&self, relative: impl AsRef<Path>) -> String {
