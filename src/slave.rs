@@ -1,8 +1,45 @@
 //! The slave: its connection to the controller, and its part of a run.
 
-use std::path::PathBuf;
+mod control;
+mod ending;
+mod link;
+mod notifies;
+mod output;
+mod process;
+mod reports;
+mod requests;
+mod resources;
+mod run;
+mod schedule;
+mod start;
+#[cfg(test)]
+mod tests;
+mod variables;
 
-use crate::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::machine::{
+    Address, ChildId, Command, ConnId, Input, ListenerId, Machine, Outbox, Signal, Stream, Time, Timers,
+};
+use crate::wire::{Bye, FromController, LINE_MAX, Malformed, Message, PROTOCOL, PokedBy, Stopped, Welcome};
+use control::Control;
+use link::Link;
+use run::{Part, Run};
+
+/// A slave whose controller is gone for so long stops what it runs and forgets the run.
+pub const ORPHAN_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// How long a slave that was told to quit goes on shipping what its commands wrote.
+const QUIT_SHIPS_FOR: Duration = Duration::from_secs(3);
+
+/// The exit code of a slave that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+/// The exit code of a slave that its controller refused.
+const REFUSED: u8 = 1;
 
 /// What a slave is told when it starts. Nothing else of the world reaches it but its inputs.
 #[derive(Debug, Clone)]
@@ -29,21 +66,364 @@ pub struct Config {
 
 /// A slave.
 pub struct Slave {
-    config: Config,
+    config: Rc<Config>,
+    link: Link,
+    control: Control,
+    run: Option<Run>,
+    /// The next run, while the last one is being cleaned up.
+    next: Option<Part>,
+    /// The processes that remove the directories of former runs.
+    removing: BTreeSet<ChildId>,
+    /// The run that this slave forgot last: with `once`, its dismissal is the end.
+    served: Option<String>,
+    /// The exit code with which this slave ends as soon as nothing is left to do.
+    quit: Option<u8>,
+    timers: Timers<Timer>,
+}
+
+/// What every handler needs to act: the time, the connection to the controller, the control socket, the effects.
+struct Turn<'a> {
+    now: Time,
+    out: &'a mut Outbox,
+    link: &'a mut Link,
+    control: &'a mut Control,
+}
+
+impl Turn<'_> {
+    /// Says something to the controller, if it is there. What must not be lost is said again after a reconnect.
+    fn say(&mut self, message: &impl Message) {
+        self.link.say(self.out, message);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// The controller has been gone too long.
+    Orphan,
+    /// What is not shipped by now stays here.
+    Quit,
 }
 
 impl Slave {
     pub fn new(config: Config) -> Slave {
-        Slave { config }
+        Slave {
+            link: Link::new(&config),
+            control: Control::default(),
+            run: None,
+            next: None,
+            removing: BTreeSet::new(),
+            served: None,
+            quit: None,
+            timers: Timers::default(),
+            config: Rc::new(config),
+        }
+    }
+
+    /// Splits the slave into its run and what the run acts with.
+    fn parts<'a>(&'a mut self, now: Time, out: &'a mut Outbox) -> (&'a mut Option<Run>, Turn<'a>) {
+        (&mut self.run, Turn { now, out, link: &mut self.link, control: &mut self.control })
+    }
+
+    /// Lets the run do something, if there is one.
+    fn with_run(&mut self, now: Time, out: &mut Outbox, act: impl FnOnce(&mut Run, &mut Turn<'_>)) {
+        if let (Some(run), mut turn) = self.parts(now, out) {
+            act(run, &mut turn);
+        }
+    }
+
+    fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
+        if !self.link.is(conn) {
+            return self.requested(now, conn, bytes, out);
+        }
+        self.link.alive(now);
+        let mut frames = std::mem::take(&mut self.link.frames);
+        let mut wrong = None;
+        let fed = frames.feed(bytes, LINE_MAX, |line| match self.line(now, line, out) {
+            Ok(()) => self.link.is(conn),
+            Err(malformed) => {
+                wrong = Some(malformed.to_string());
+                false
+            }
+        });
+        let wrong = wrong.or(fed.err().map(|bound| bound.to_string()));
+        if self.link.is(conn) {
+            self.link.frames = frames;
+            if let Some(wrong) = wrong {
+                self.hang_up(now, &format!("the controller does not speak as it should: {wrong}"), out);
+            }
+        }
+    }
+
+    /// One line from the controller.
+    fn line(&mut self, now: Time, line: &[u8], out: &mut Outbox) -> Result<(), Malformed> {
+        let message = FromController::decode(line)?;
+        match message {
+            FromController::Bye(bye) => {
+                self.refused(now, &bye, out);
+                return Ok(());
+            }
+            FromController::Welcome(welcome) if !self.link.up() => {
+                self.welcomed(now, &welcome, out);
+                return Ok(());
+            }
+            _ if !self.link.up() => return Err(Malformed("it did not begin with a welcome".to_owned())),
+            _ => {}
+        }
+        self.message(now, message, out);
+        Ok(())
+    }
+
+    /// One message of a controller that has welcomed us.
+    fn message(&mut self, now: Time, message: FromController<'_>, out: &mut Outbox) {
+        match &message {
+            FromController::Pong(pong) => {
+                self.link.ponged(now, pong, out);
+                return self.with_run(now, out, |run, turn| run.try_ready(turn));
+            }
+            FromController::Prepare(prepare) => {
+                let known = self.run.as_ref().is_some_and(|run| run.is(&prepare.run));
+                if !known {
+                    self.abandon(now, out);
+                    self.next = Some(Part::new(prepare));
+                }
+                return;
+            }
+            FromController::Stop(stop) => return self.stopped(now, &stop.run, stop.now, out),
+            FromController::Dismissed(dismissed) => return self.dismissed(&dismissed.run, out),
+            _ => {}
+        }
+        let (Some(run), mut turn) = self.parts(now, out) else { return };
+        let turn = &mut turn;
+        match &message {
+            FromController::Chunk(it) if run.is(&it.run) => run.chunk(it, turn),
+            FromController::Start(it) if run.is(&it.run) => run.start_at(it.at, turn),
+            FromController::Triggered(it) if run.is(&it.room) => run.triggered(&it.trigger, turn),
+            FromController::Noted(it) if run.is(&it.room) => run.noted(it, turn),
+            FromController::Refused(it) if run.is(&it.room) => run.refused(it, turn),
+            FromController::Recorded(it) if run.is(&it.run) => run.reports.recorded(it.seq),
+            FromController::Kept(it) if run.is(&it.run) => run.output.kept(&it.file, it.length, turn),
+            _ => log::debug!("the controller said something about another run"),
+        }
+    }
+
+    fn welcomed(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
+        if welcome.protocol != PROTOCOL {
+            let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
+            return self.refused(now, &Bye { reason: reason.into(), fatal: true }, out);
+        }
+        self.timers.cancel(&Timer::Orphan);
+        let same = self.run.as_ref().is_some_and(|run| welcome.run.as_deref().is_some_and(|id| run.is(id)));
+        self.link.welcomed(now, same, out);
+        if same {
+            self.with_run(now, out, |run, turn| run.resume(welcome.recorded, turn));
+        } else {
+            self.next = None;
+            self.abandon(now, out);
+        }
+    }
+
+    /// The controller said that the connection ends.
+    fn refused(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
+        if bye.fatal && self.config.once {
+            let text = format!("arete: controller {}: {}\n", self.config.controller, bye.reason);
+            out.print(Stream::Err, text);
+            self.hang_up(now, "refused", out);
+            self.quit.get_or_insert(REFUSED);
+            return self.abandon(now, out);
+        }
+        if bye.fatal {
+            self.link.refused(&bye.reason);
+        }
+        self.hang_up(now, &bye.reason, out);
+    }
+
+    fn hang_up(&mut self, now: Time, reason: &str, out: &mut Outbox) {
+        self.link.close(now, reason, out);
+        self.lost(now, out);
+    }
+
+    /// The connection to the controller is gone.
+    fn lost(&mut self, now: Time, out: &mut Outbox) {
+        if self.run.is_some() && self.timers.get(&Timer::Orphan).is_none() {
+            self.timers.set(Timer::Orphan, now + ORPHAN_AFTER);
+        }
+        self.with_run(now, out, |run, _| run.output.disconnected());
+        if self.config.once && self.run.is_none() && self.served.is_some() {
+            self.quit.get_or_insert(0);
+        }
+    }
+
+    /// The run is over elsewhere: end what is left of it here, and forget it.
+    fn abandon(&mut self, now: Time, out: &mut Outbox) {
+        self.with_run(now, out, |run, turn| run.abandon(turn));
+    }
+
+    /// The controller ends the run.
+    fn stopped(&mut self, now: Time, id: &str, at_once: bool, out: &mut Outbox) {
+        if self.next.as_ref().is_some_and(|next| next.run == id) {
+            self.next = None;
+        }
+        match &self.run {
+            Some(run) if run.is(id) && run.begun() => {
+                self.with_run(now, out, |run, turn| run.stop(at_once, turn));
+            }
+            Some(run) if run.is(id) => {
+                self.link.say(out, &Stopped { run: id.into() });
+                self.forget(out);
+            }
+            _ => self.link.say(out, &Stopped { run: id.into() }),
+        }
+    }
+
+    fn dismissed(&mut self, id: &str, out: &mut Outbox) {
+        if self.run.as_ref().is_some_and(|run| run.is(id) && run.stopped()) {
+            self.forget(out);
+        }
+        if self.config.once && self.served.as_deref() == Some(id) {
+            self.quit.get_or_insert(0);
+        }
+    }
+
+    /// Forgets the run and removes its directory.
+    fn forget(&mut self, out: &mut Outbox) {
+        let Some(run) = self.run.take() else { return };
+        log::debug!("forgetting run {}", run.id());
+        self.control.end(out);
+        self.timers.cancel(&Timer::Orphan);
+        if !self.config.keep && run.has_dir() {
+            let dir = run.dir().to_string_lossy().into_owned();
+            let argv = ["rm", "-rf", "--", &dir].map(str::to_owned).to_vec();
+            self.removing.insert(out.spawn(Command { argv, ..Command::default() }));
+        }
+        self.served = Some(run.id().to_owned());
+    }
+
+    fn signal(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
+        match signal {
+            Signal::USR1 => self.with_run(now, out, |run, turn| {
+                if let Err(reason) = run.poke(None, PokedBy::Signal, turn) {
+                    log::warn!("poked in vain: {reason}");
+                }
+            }),
+            Signal::TERM | Signal::INT if self.quit.is_some() => {
+                self.with_run(now, out, |run, turn| run.kill_all(turn));
+                out.sweep(Signal::KILL);
+                out.exit(INTERRUPTED);
+            }
+            Signal::TERM | Signal::INT => {
+                log::info!("{}: stopping", signal.name());
+                self.quit = Some(if signal == Signal::INT { INTERRUPTED } else { 0 });
+                self.next = None;
+                self.with_run(now, out, |run, turn| run.stop(false, turn));
+            }
+            _ => {}
+        }
+    }
+
+    /// A child's story. The children are the run's, or remove a former run's directory.
+    fn child(&mut self, now: Time, child: ChildId, input: &Input<'_>, out: &mut Outbox) {
+        if self.removing.contains(&child) {
+            match input {
+                Input::Spawned { .. } => return,
+                Input::SpawnFailed { error, .. } => log::warn!("the directory of a run stays: {error}"),
+                _ => {}
+            }
+            self.removing.remove(&child);
+            return;
+        }
+        self.with_run(now, out, |run, turn| match input {
+            Input::Spawned { pid, .. } => run.spawned(child, *pid, turn),
+            Input::SpawnFailed { error, .. } => run.spawn_failed(child, error, turn),
+            Input::Exited { exit, .. } => run.exited(child, *exit, turn),
+            _ => {}
+        });
+    }
+
+    /// Does what is due, then what follows from the turn.
+    fn finish_turn(&mut self, now: Time, out: &mut Outbox) {
+        if let Some(silent) = self.link.fire(now, out) {
+            self.hang_up(now, silent, out);
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Orphan => {
+                    log::warn!("the controller has been gone for {} s: the run ends here", ORPHAN_AFTER.as_secs());
+                    self.abandon(now, out);
+                }
+                Timer::Quit => self.with_run(now, out, |run, turn| run.give_up_shipping(turn)),
+            }
+        }
+        self.with_run(now, out, |run, turn| run.finish_turn(turn));
+        if self.run.as_ref().is_some_and(Run::over) {
+            self.forget(out);
+        }
+        if self.run.is_none() && self.removing.is_empty() && self.quit.is_none() {
+            self.begin_next(now, out);
+        }
+        self.finish_quit(now, out);
+    }
+
+    fn begin_next(&mut self, now: Time, out: &mut Outbox) {
+        let Some(part) = self.next.take() else { return };
+        let config = Rc::clone(&self.config);
+        let (slot, mut turn) = self.parts(now, out);
+        slot.insert(Run::new(part, config)).prepare(&mut turn);
+    }
+
+    /// Exits as soon as a slave that shall quit has nothing left to do.
+    fn finish_quit(&mut self, now: Time, out: &mut Outbox) {
+        let Some(code) = self.quit else { return };
+        if let Some(run) = &self.run {
+            if run.shipping() && self.link.up() {
+                if self.timers.get(&Timer::Quit).is_none() {
+                    self.timers.set(Timer::Quit, now + QUIT_SHIPS_FOR);
+                }
+            } else if run.shipping() || run.stopped() || !run.begun() {
+                self.forget(out);
+            }
+        }
+        if self.run.is_none() && self.removing.is_empty() {
+            self.link.leave("the slave ends", out);
+            out.exit(code);
+        }
     }
 }
 
 impl Machine for Slave {
-    fn handle(&mut self, _now: Time, _input: Input<'_>, _out: &mut Outbox) {
-        let _ = &self.config;
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Begin => self.link.connect(now, out),
+            Input::Accepted { conn, listener, .. } if listener == self.config.control => {
+                self.control.accepted(conn, out);
+            }
+            Input::Accepted { conn, .. } => out.close(conn, "nothing listens here"),
+            Input::Connected { conn, .. } if self.link.is(conn) => {
+                let named = self.run.as_ref().and_then(Run::named);
+                self.link.connected(now, named, out);
+            }
+            Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
+            Input::Closed { conn, reason } if self.link.is(conn) => {
+                self.link.closed(now, &reason);
+                self.lost(now, out);
+            }
+            Input::Closed { conn, .. } => self.control.closed(conn),
+            Input::Signal(signal) => self.signal(now, signal, out),
+            Input::Spawned { child, .. } | Input::SpawnFailed { child, .. } | Input::Exited { child, .. } => {
+                self.child(now, child, &input, out);
+            }
+            Input::Swept { left } => self.with_run(now, out, |run, turn| run.swept(left, turn)),
+            Input::Read { read, result } => self.with_run(now, out, |run, turn| run.read(read, result, turn)),
+            Input::Listed { read, result } => self.with_run(now, out, |run, turn| run.listed(read, result, turn)),
+            Input::WriteFailed { path, error } => {
+                self.with_run(now, out, |run, turn| run.write_failed(&path, &error, turn));
+            }
+            Input::Connected { .. } | Input::Deadline | Input::Resized { .. } => {}
+        }
+        self.finish_turn(now, out);
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        None
+        let run = self.run.as_ref().and_then(Run::next_deadline);
+        [self.link.next_deadline(), self.timers.next(), run].into_iter().flatten().min()
     }
 }

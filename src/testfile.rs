@@ -12,7 +12,7 @@ mod problem;
 mod range;
 mod slaves;
 mod suggest;
-mod time;
+pub mod time;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

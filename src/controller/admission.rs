@@ -8,9 +8,8 @@ use super::roster::{Stage, list};
 use super::run::{Phase, Run};
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::{VERSION, is_incarnation};
-use crate::testfile::End;
-use crate::variables::{self, Part, Variable};
-use crate::wire::{Action, Bye, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
+use crate::testfile::{End, addresses_of, resources_of};
+use crate::wire::{Bye, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
 
 fn fatal(reason: String) -> Bye<'static> {
     Bye { reason: Cow::from(reason), fatal: true }
@@ -181,28 +180,12 @@ impl Run {
     }
 
     fn used_by(&self, entries: &[Entry]) -> Vec<Resource> {
-        let uses = |entry: &Entry, name: &String| match &entry.action {
-            Action::Shell { use_resources, .. } => use_resources.contains(name),
-            _ => false,
-        };
-        let used = self.test.resources.iter().filter(|(name, _)| entries.iter().any(|entry| uses(entry, name)));
-        used.map(|(_, (_, resource))| resource.clone()).collect()
+        let used: BTreeSet<&str> = entries.iter().flat_map(resources_of).collect();
+        used.iter().filter_map(|name| self.test.resources.get(*name)).map(|(_, resource)| resource.clone()).collect()
     }
 }
 
 /// The slaves whose addresses these entries use.
 fn named_in(entries: &[Entry]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for entry in entries {
-        let Action::Shell { command, env, cwd, .. } = &entry.action else { continue };
-        for text in std::iter::once(command).chain(env.values()).chain(cwd) {
-            // The test was checked: every text is a template.
-            for part in variables::parse(text).unwrap_or_default() {
-                if let Part::Variable { variable: Variable::Address(name), .. } = part {
-                    names.insert(name);
-                }
-            }
-        }
-    }
-    names
+    entries.iter().flat_map(addresses_of).collect()
 }

@@ -1,0 +1,208 @@
+//! The end of a run on this slave: what runs is stopped, what is left is found and killed, the `finally` entries clean
+//! up, the rest of the output is shipped.
+
+use std::time::Duration;
+
+use crate::machine::Signal;
+use crate::wire::{Happened, Outcome, Stopped};
+
+use super::Turn;
+use super::process::spoken;
+use super::run::{AfterSweep, Ending, Phase, Run, Timer};
+use super::schedule::Occasion;
+
+/// How often it is looked whether a killed process is gone.
+const SWEEP_EVERY: Duration = Duration::from_millis(50);
+
+/// How often what is left is killed before the slave gives it up.
+const SWEEPS_MAX: u32 = 200;
+
+/// What the `finally` entries have between SIGTERM and SIGKILL.
+const FINALLY_GRACE: Duration = Duration::from_secs(1);
+
+impl Run {
+    /// The run's end begins, or becomes urgent.
+    pub(super) fn stop(&mut self, now: bool, turn: &mut Turn<'_>) {
+        match self.ending {
+            None => self.begin_end(Ending { now, forget: false }, turn),
+            Some(ending) if now && !ending.now => self.hurry(turn),
+            // Asked again after a reconnect.
+            Some(_) => {}
+        }
+    }
+
+    /// The run is over elsewhere: kills what is left of it here, without a word to the controller.
+    pub(super) fn abandon(&mut self, turn: &mut Turn<'_>) {
+        if self.begun() {
+            self.stop(true, turn);
+        } else {
+            self.phase = Phase::Stopped;
+        }
+        self.ending = Some(Ending { now: true, forget: true });
+    }
+
+    fn begin_end(&mut self, ending: Ending, turn: &mut Turn<'_>) {
+        self.ending = Some(ending);
+        if !self.begun() {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        self.queue.clear();
+        self.deferred.clear();
+        for index in 0..self.part.entries.len() {
+            self.timers.cancel(&Timer::At(index));
+        }
+        self.end_notifies(Outcome::Stopped, "the run has ended", turn);
+        let signal = if ending.now { Signal::KILL } else { Signal::TERM };
+        self.signal_all(signal, turn);
+        self.sweep(signal, turn);
+        if !ending.now {
+            self.timers.set(Timer::Grace, turn.now + self.part.grace);
+        }
+    }
+
+    /// What was to end in order ends at once.
+    fn hurry(&mut self, turn: &mut Turn<'_>) {
+        self.ending = self.ending.map(|ending| Ending { now: true, ..ending });
+        self.queue.clear();
+        match self.phase {
+            Phase::Stopping | Phase::Finally => {
+                self.phase = Phase::Stopping;
+                self.end_notifies(Outcome::Stopped, "the run has ended", turn);
+                self.kill_all(turn);
+                self.sweep(Signal::KILL, turn);
+            }
+            Phase::Shipping => self.nothing_left(turn),
+            _ => {}
+        }
+    }
+
+    /// Kills the groups of all that runs.
+    pub(super) fn kill_all(&mut self, turn: &mut Turn<'_>) {
+        self.signal_all(Signal::KILL, turn);
+    }
+
+    fn signal_all(&mut self, signal: Signal, turn: &mut Turn<'_>) {
+        for (_, child) in self.processes.children(None) {
+            turn.out.kill_group(child, signal);
+        }
+    }
+
+    fn end_notifies(&mut self, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
+        let processes: Vec<_> = self.processes.children(None).into_iter().map(|(key, _)| key).collect();
+        for key in self.processes.keys() {
+            if !processes.contains(&key) {
+                self.end_notify(key, outcome, why, turn);
+            }
+        }
+    }
+
+    /// What was told to end has had its time.
+    pub(super) fn grace_over(&mut self, turn: &mut Turn<'_>) {
+        match self.phase {
+            Phase::Stopping => self.kill_all(turn),
+            Phase::Finally => {
+                let why = format!("ran longer than the grace of {}", spoken(self.part.grace));
+                for (key, _) in self.processes.children(None) {
+                    self.end_early(key, &why, FINALLY_GRACE, turn);
+                }
+                self.end_notifies(Outcome::Failed, "the controller did not count it in time", turn);
+            }
+            _ => {}
+        }
+    }
+
+    fn sweep(&mut self, signal: Signal, turn: &mut Turn<'_>) {
+        self.sweeps += 1;
+        turn.out.sweep(signal);
+    }
+
+    /// Takes the next step of the end, when the last one is done.
+    pub(super) fn advance(&mut self, turn: &mut Turn<'_>) {
+        match self.phase {
+            Phase::Stopping if self.nothing_runs() => self.begin_sweep(AfterSweep::Finally, turn),
+            Phase::Finally if self.nothing_runs() => self.begin_sweep(AfterSweep::Shipping, turn),
+            Phase::Shipping if self.output.complete() && self.reports.all_recorded() => self.nothing_left(turn),
+            _ => {}
+        }
+    }
+
+    fn begin_sweep(&mut self, then: AfterSweep, turn: &mut Turn<'_>) {
+        self.timers.cancel(&Timer::Grace);
+        self.phase = Phase::Sweeping(then);
+        self.sweep_tries = 0;
+        self.sweep(if self.urgent() { Signal::KILL } else { Signal::TERM }, turn);
+    }
+
+    fn urgent(&self) -> bool {
+        self.ending.is_some_and(|ending| ending.now)
+    }
+
+    /// So many descendants were left when the last sweep's signal was sent.
+    pub(super) fn swept(&mut self, left: usize, turn: &mut Turn<'_>) {
+        self.sweeps = self.sweeps.saturating_sub(1);
+        let Phase::Sweeping(then) = self.phase else { return };
+        if self.sweeps > 0 {
+            return;
+        }
+        if left > 0 && self.sweep_tries < SWEEPS_MAX {
+            self.timers.set(Timer::Sweep, turn.now + SWEEP_EVERY);
+            return;
+        }
+        if left > 0 {
+            let text = format!("{left} processes of this run cannot be killed and are left");
+            self.reports.push(Happened::Trouble { text: text.into() }, turn);
+        }
+        match then {
+            _ if self.urgent() => self.nothing_left(turn),
+            AfterSweep::Finally => self.clean_up(turn),
+            AfterSweep::Shipping => self.ship(turn),
+        }
+    }
+
+    /// Kills what is left.
+    pub(super) fn sweep_again(&mut self, turn: &mut Turn<'_>) {
+        self.sweep_tries += 1;
+        self.sweep(Signal::KILL, turn);
+    }
+
+    /// Runs the `finally` entries.
+    fn clean_up(&mut self, turn: &mut Turn<'_>) {
+        let entries = Occasion::End.entries(&self.part.entries);
+        if entries.is_empty() {
+            return self.ship(turn);
+        }
+        self.phase = Phase::Finally;
+        self.timers.set(Timer::Grace, turn.now + self.part.grace);
+        for entry in entries {
+            self.begin_entry(super::run::Due { entry, cause: None, nr: None }, turn);
+        }
+    }
+
+    /// Ships what has not been shipped, and what `collect` brings back.
+    fn ship(&mut self, turn: &mut Turn<'_>) {
+        self.phase = Phase::Shipping;
+        turn.control.end(turn.out);
+        for (entry, dir) in std::mem::take(&mut self.collects) {
+            let patterns = self.patterns(entry).to_vec();
+            self.output.collect(&self.part.entries[entry].name, dir, patterns, turn);
+        }
+        self.output.finish(turn);
+    }
+
+    /// The controller does not get the rest.
+    pub(super) fn give_up_shipping(&mut self, turn: &mut Turn<'_>) {
+        if self.shipping() {
+            log::warn!("not everything that the commands wrote was shipped");
+            self.nothing_left(turn);
+        }
+    }
+
+    fn nothing_left(&mut self, turn: &mut Turn<'_>) {
+        self.phase = Phase::Stopped;
+        turn.control.end(turn.out);
+        if self.named().is_some() {
+            turn.say(&Stopped { run: self.id().into() });
+        }
+    }
+}

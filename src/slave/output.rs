@@ -1,0 +1,233 @@
+//! What the commands wrote, on its way to the controller: read from the files a piece at a time while they grow, so
+//! that a slow network never blocks a command.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::machine::ReadId;
+use crate::wire::Output;
+
+use super::Turn;
+
+/// How many bytes are read and sent at once.
+const PIECE: usize = 64 * 1024;
+
+/// How many bytes may be on their way without an answer.
+const WINDOW: u64 = 4 * PIECE as u64;
+
+/// How often the files of running commands are looked at.
+pub(super) const TAIL_EVERY: Duration = Duration::from_millis(100);
+
+/// How much of one file is shipped, in bytes.
+const FILE_MAX: u64 = 1 << 30;
+
+/// How many files one entry's `collect` brings back.
+const COLLECTED_MAX: usize = 10_000;
+
+/// A file that is being shipped.
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    /// Up to where it was sent on this connection.
+    sent: u64,
+    /// Up to where the controller has it.
+    kept: u64,
+    /// Something may be writing to it.
+    grows: bool,
+    /// It waits for its turn to be read, or is being read.
+    queued: bool,
+    /// Too long: the rest stays here.
+    cut: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Shipping {
+    run: String,
+    files: BTreeMap<String, File>,
+    /// What is to be read.
+    queue: VecDeque<String>,
+    /// What is being read, from where.
+    reads: BTreeMap<ReadId, (String, u64)>,
+    /// The entries whose files are being looked for, and where.
+    lists: BTreeMap<ReadId, (String, PathBuf)>,
+    /// Bytes that were sent and not answered.
+    unanswered: u64,
+    /// Texts for a person, until the run reports them.
+    warnings: Vec<String>,
+}
+
+impl Shipping {
+    pub(super) fn new(run: &str) -> Shipping {
+        Shipping {
+            run: run.to_owned(),
+            files: BTreeMap::new(),
+            queue: VecDeque::new(),
+            reads: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            unanswered: 0,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Ships the file at `path` under this name, from now on.
+    pub(super) fn add(&mut self, name: String, path: PathBuf) {
+        self.files.insert(name, File { path, sent: 0, kept: 0, grows: true, queued: false, cut: false });
+    }
+
+    /// The command that wrote this file has ended; what it wrote last is still to be read.
+    pub(super) fn ended(&mut self, name: &str) {
+        if let Some(file) = self.files.get_mut(name) {
+            file.grows = false;
+        }
+        self.enqueue(name);
+    }
+
+    /// Whether a file may grow, and is to be looked at again and again.
+    pub(super) fn tails(&self) -> bool {
+        self.files.values().any(|file| file.grows && !file.cut)
+    }
+
+    /// Looks at the files that grow.
+    pub(super) fn tail(&mut self, turn: &mut Turn<'_>) {
+        let grow = self.files.iter().filter(|(_, file)| file.grows).map(|(name, _)| name.clone());
+        for name in grow.collect::<Vec<_>>() {
+            self.enqueue(&name);
+        }
+        self.pump(turn);
+    }
+
+    /// Nothing writes any more: looks at every file a last time.
+    pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
+        for name in self.files.keys().cloned().collect::<Vec<_>>() {
+            self.ended(&name);
+        }
+        self.pump(turn);
+    }
+
+    /// Looks for the files that `collect` of this entry wants.
+    pub(super) fn collect(&mut self, entry: &str, dir: PathBuf, patterns: Vec<String>, turn: &mut Turn<'_>) {
+        let read = turn.out.list(dir.clone(), patterns);
+        self.lists.insert(read, (entry.to_owned(), dir));
+    }
+
+    /// What `collect` found.
+    pub(super) fn listed(&mut self, read: ReadId, found: Result<Vec<(String, u64)>, String>, turn: &mut Turn<'_>) {
+        let Some((entry, dir)) = self.lists.remove(&read) else { return };
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return self.warnings.push(format!("entry {entry}: its files cannot be collected: {error}")),
+        };
+        if found.is_empty() {
+            self.warnings.push(format!("entry {entry}: collect found no file"));
+        }
+        if found.len() > COLLECTED_MAX {
+            let more = found.len() - COLLECTED_MAX;
+            self.warnings.push(format!("entry {entry}: collect found {more} files too many; they stay on the slave"));
+        }
+        for (file, _) in found.into_iter().take(COLLECTED_MAX) {
+            let name = format!("{entry}.files/{file}");
+            self.add(name.clone(), dir.join(file));
+            self.ended(&name);
+        }
+        self.pump(turn);
+    }
+
+    fn enqueue(&mut self, name: &str) {
+        let Some(file) = self.files.get_mut(name) else { return };
+        if !file.queued && !file.cut {
+            file.queued = true;
+            self.queue.push_back(name.to_owned());
+        }
+    }
+
+    /// Reads as much as the window lets out.
+    fn pump(&mut self, turn: &mut Turn<'_>) {
+        while turn.link.up() && self.unanswered + (self.reads.len() * PIECE) as u64 + PIECE as u64 <= WINDOW {
+            let Some(name) = self.queue.pop_front() else { return };
+            let Some(file) = self.files.get(&name) else { continue };
+            let read = turn.out.read(file.path.clone(), file.sent, PIECE);
+            self.reads.insert(read, (name, file.sent));
+        }
+    }
+
+    /// A piece of a file was read.
+    pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], String>, turn: &mut Turn<'_>) {
+        let Some((name, offset)) = self.reads.remove(&read) else { return };
+        let Some(file) = self.files.get_mut(&name) else { return };
+        file.queued = false;
+        match result {
+            Ok(bytes) if !bytes.is_empty() => {
+                let room = usize::try_from(FILE_MAX.saturating_sub(offset)).unwrap_or(usize::MAX);
+                let bytes = &bytes[..bytes.len().min(room)];
+                let before = file.sent - file.kept;
+                file.sent = file.sent.max(offset + bytes.len() as u64);
+                file.cut = file.sent >= FILE_MAX;
+                if file.cut {
+                    self.warnings.push(format!("{name} is longer than {FILE_MAX} bytes; the rest is not shipped"));
+                }
+                self.unanswered += file.sent - file.kept - before;
+                let (run, data) = (self.run.as_str().into(), bytes.to_vec());
+                turn.say(&Output { run, file: name.as_str().into(), offset, data });
+                self.enqueue(&name);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                file.cut = true;
+                self.warnings.push(format!("{name} cannot be shipped: {error}"));
+            }
+        }
+        self.pump(turn);
+    }
+
+    /// The controller has so much of the file. It may have more than was sent now: from before a reconnect.
+    pub(super) fn kept(&mut self, name: &str, length: u64, turn: &mut Turn<'_>) {
+        if let Some(file) = self.files.get_mut(name) {
+            let before = file.sent - file.kept;
+            file.kept = file.kept.max(length.min(FILE_MAX));
+            file.sent = file.sent.max(file.kept);
+            self.unanswered = self.unanswered + (file.sent - file.kept) - before;
+        }
+        self.pump(turn);
+    }
+
+    /// What was on its way is lost: goes back to what the controller has.
+    pub(super) fn disconnected(&mut self) {
+        self.unanswered = 0;
+        let reading = std::mem::take(&mut self.reads);
+        for (name, _) in reading.into_values() {
+            if let Some(file) = self.files.get_mut(&name) {
+                file.queued = false;
+            }
+            self.enqueue(&name);
+        }
+        let behind = |file: &File| file.sent > file.kept;
+        let names: Vec<String> =
+            self.files.iter().filter(|(_, file)| behind(file)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            if let Some(file) = self.files.get_mut(&name) {
+                file.sent = file.kept;
+                file.cut = false;
+            }
+            self.enqueue(&name);
+        }
+    }
+
+    /// Goes on after a reconnect.
+    pub(super) fn resume(&mut self, turn: &mut Turn<'_>) {
+        self.pump(turn);
+    }
+
+    /// Whether the controller has all there was.
+    pub(super) fn complete(&self) -> bool {
+        self.unanswered == 0
+            && self.queue.is_empty()
+            && self.reads.is_empty()
+            && self.lists.is_empty()
+            && self.files.values().all(|file| file.sent == file.kept && !file.queued)
+    }
+
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+}

@@ -1,0 +1,231 @@
+//! The runs of entries that go on, and how a run is judged when it is over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::machine::{ChildId, Exit, Signal};
+use crate::wire::{Expect, Outcome};
+
+/// So many runs of entries may go on at a time.
+const RUNS_MAX: usize = 1_000;
+
+/// A shell exits with this and the number of a signal when its last command died of it.
+const SHELL_SIGNAL_BASE: i32 = 128;
+
+/// Names a run of an entry; never reused within a run of the test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RunKey(u64);
+
+/// A run of an entry that goes on.
+#[derive(Debug)]
+pub(super) struct EntryRun {
+    /// Its entry's place in the schedule.
+    pub(super) entry: usize,
+    pub(super) nr: u32,
+    /// The trigger that set it off, directly or by way of `after`.
+    pub(super) cause: Option<String>,
+    pub(super) doing: Doing,
+    /// Who sent it a signal.
+    pub(super) killed_by: Option<String>,
+    /// Why it was told to end before its time.
+    pub(super) too_long: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Doing {
+    /// A command runs; its process id is known once it does.
+    Process { child: ChildId, pid: Option<u32> },
+    /// The controller has not counted the notify yet.
+    Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    live: BTreeMap<RunKey, EntryRun>,
+    by_child: BTreeMap<ChildId, RunKey>,
+    /// How many runs each entry has had, by its place in the schedule.
+    counts: BTreeMap<usize, u32>,
+    last: u64,
+}
+
+/// What became of an entry's latest run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Latest {
+    Runs(u32),
+    /// It was asked for, and has no process id yet.
+    Starts,
+    RunsNot,
+}
+
+impl Processes {
+    /// The number of the entry's next run.
+    pub(super) fn count(&mut self, entry: usize) -> u32 {
+        let count = self.counts.entry(entry).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// How many runs the entry has had.
+    pub(super) fn counted(&self, entry: usize) -> u32 {
+        self.counts.get(&entry).copied().unwrap_or(0)
+    }
+
+    /// Fails when too many go on.
+    pub(super) fn room(&self) -> Result<(), String> {
+        if self.live.len() < RUNS_MAX {
+            return Ok(());
+        }
+        Err(format!("{RUNS_MAX} runs of entries go on already on this slave"))
+    }
+
+    pub(super) fn insert(&mut self, run: EntryRun) -> RunKey {
+        self.last += 1;
+        let key = RunKey(self.last);
+        if let Doing::Process { child, .. } = run.doing {
+            self.by_child.insert(child, key);
+        }
+        self.live.insert(key, run);
+        key
+    }
+
+    pub(super) fn remove(&mut self, key: RunKey) -> Option<EntryRun> {
+        let run = self.live.remove(&key)?;
+        if let Doing::Process { child, .. } = run.doing {
+            self.by_child.remove(&child);
+        }
+        Some(run)
+    }
+
+    pub(super) fn get_mut(&mut self, key: RunKey) -> Option<&mut EntryRun> {
+        self.live.get_mut(&key)
+    }
+
+    pub(super) fn of_child(&self, child: ChildId) -> Option<RunKey> {
+        self.by_child.get(&child).copied()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    pub(super) fn keys(&self) -> Vec<RunKey> {
+        self.live.keys().copied().collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &EntryRun> {
+        self.live.values()
+    }
+
+    /// The processes of one entry, or of all.
+    pub(super) fn children(&self, entry: Option<usize>) -> Vec<(RunKey, ChildId)> {
+        let wanted = self.live.iter().filter(|(_, run)| entry.is_none_or(|entry| entry == run.entry));
+        let child = |(key, run): (&RunKey, &EntryRun)| match run.doing {
+            Doing::Process { child, .. } => Some((*key, child)),
+            Doing::Notify => None,
+        };
+        wanted.filter_map(child).collect()
+    }
+
+    /// The process of the entry's latest run.
+    pub(super) fn latest(&self, entry: usize) -> Latest {
+        let nr = self.counted(entry);
+        match self.live.values().find(|run| run.entry == entry && run.nr == nr).map(|run| &run.doing) {
+            Some(Doing::Process { pid: Some(pid), .. }) => Latest::Runs(*pid),
+            Some(Doing::Process { pid: None, .. }) => Latest::Starts,
+            Some(Doing::Notify) | None => Latest::RunsNot,
+        }
+    }
+}
+
+/// Judges a run whose first process has ended. `ending`: the end of the test's run has begun.
+pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -> (Outcome, Option<String>) {
+    if let Some(why) = &run.too_long {
+        return (Outcome::Failed, Some(why.clone()));
+    }
+    if expect.allows(exit) {
+        return (Outcome::Passed, None);
+    }
+    if let Some(who) = &run.killed_by {
+        return (Outcome::Stopped, Some(who.clone()));
+    }
+    if ending && of_signal(exit) {
+        return (Outcome::Stopped, Some("the end of the run".to_owned()));
+    }
+    (Outcome::Failed, Some(format!("{exit}, expected {}", expected(expect))))
+}
+
+/// Whether a process died of a signal, or its shell says that the last command did.
+fn of_signal(exit: Exit) -> bool {
+    match exit {
+        Exit::Signal(_) => true,
+        Exit::Code(code) => (SHELL_SIGNAL_BASE + 1..=SHELL_SIGNAL_BASE + 64).contains(&code),
+    }
+}
+
+fn expected(expect: &Expect) -> String {
+    let word = |exit: &Exit| match exit {
+        Exit::Code(code) => code.to_string(),
+        Exit::Signal(signal) => Signal::name(*signal),
+    };
+    match expect {
+        Expect::Any => "any".to_owned(),
+        Expect::Of(exits) => exits.iter().map(word).collect::<Vec<_>>().join(" or "),
+    }
+}
+
+/// A duration as people write it: `250ms`, `1.5s`, `2min`.
+pub(super) fn spoken(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    match millis {
+        0..1_000 => format!("{millis}ms"),
+        _ if millis.is_multiple_of(60_000) => format!("{}min", millis / 60_000),
+        _ => format!("{}s", millis as f64 / 1_000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> EntryRun {
+        EntryRun { entry: 0, nr: 1, cause: None, doing: Doing::Notify, killed_by: None, too_long: None }
+    }
+
+    #[test]
+    fn what_expect_allows_passes_and_the_rest_fails_with_a_reason() {
+        let zero = Expect::default();
+        assert_eq!(judge(&run(), &zero, Exit::Code(0), false), (Outcome::Passed, None));
+        let (outcome, why) = judge(&run(), &zero, Exit::Code(3), false);
+        assert_eq!((outcome, why.as_deref()), (Outcome::Failed, Some("exit status 3, expected 0")));
+        let two = Expect::Of(vec![Exit::Code(3), Exit::Signal(Signal::TERM)]);
+        assert_eq!(judge(&run(), &two, Exit::Signal(Signal::TERM), false).0, Outcome::Passed);
+        let (_, why) = judge(&run(), &two, Exit::Signal(Signal::KILL), false);
+        assert_eq!(why.as_deref(), Some("died of SIGKILL, expected 3 or SIGTERM"));
+        assert_eq!(judge(&run(), &Expect::Any, Exit::Code(77), false).0, Outcome::Passed);
+    }
+
+    #[test]
+    fn a_signal_stops_only_once_the_end_has_begun() {
+        let expect = Expect::default();
+        for exit in [Exit::Signal(Signal::TERM), Exit::Code(143), Exit::Code(130)] {
+            assert_eq!(judge(&run(), &expect, exit, false).0, Outcome::Failed, "{exit}");
+            assert_eq!(judge(&run(), &expect, exit, true).0, Outcome::Stopped, "{exit}");
+        }
+        assert_eq!(judge(&run(), &expect, Exit::Code(1), true).0, Outcome::Failed);
+        assert_eq!(judge(&run(), &expect, Exit::Code(128), true).0, Outcome::Failed);
+    }
+
+    #[test]
+    fn who_was_killed_is_stopped_and_who_took_too_long_has_failed() {
+        let killed = EntryRun { killed_by: Some("kill by stop".to_owned()), ..run() };
+        assert_eq!(judge(&killed, &Expect::default(), Exit::Code(1), false).0, Outcome::Stopped);
+        let late = EntryRun { too_long: Some("ran longer than 2s".to_owned()), ..run() };
+        assert_eq!(judge(&late, &Expect::Any, Exit::Code(0), true).0, Outcome::Failed);
+    }
+
+    #[test]
+    fn durations_read_as_people_write_them() {
+        let spoken = |millis| spoken(Duration::from_millis(millis));
+        assert_eq!([250, 1_500, 2_000, 120_000].map(spoken), ["250ms", "1.5s", "2s", "2min"]);
+    }
+}

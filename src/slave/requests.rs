@@ -1,0 +1,116 @@
+//! What a request on the control socket means to the run.
+
+use crate::machine::ConnId;
+use crate::wire::{FromCommand, Happened, PokedBy, Policy};
+
+use super::Turn;
+use super::notifies::Waiter;
+use super::run::Run;
+use super::schedule::Occasion;
+
+/// How many names a message lists.
+const LISTED_MAX: usize = 10;
+
+/// Does what a command asks for, or says why not. What takes longer is answered later.
+pub(super) fn answer(
+    run: &mut Run,
+    conn: ConnId,
+    request: &FromCommand<'_>,
+    turn: &mut Turn<'_>,
+) -> Result<(), String> {
+    match request {
+        FromCommand::PokeRequest(poke) => {
+            run.poke(poke.entry.as_deref(), PokedBy::Command, turn)?;
+            turn.control.done(conn, None, turn.out);
+        }
+        FromCommand::NotifyRequest(notify) => {
+            run.in_progress()?;
+            run.known_trigger(&notify.trigger)?;
+            turn.control.counts(conn);
+            run.notify(&notify.trigger, Waiter::Command(conn), turn);
+        }
+        FromCommand::WaitRequest(wait) => {
+            run.in_progress()?;
+            run.known_trigger(&wait.trigger)?;
+            if run.heard.contains(&*wait.trigger) {
+                turn.control.done(conn, None, turn.out);
+            } else {
+                turn.control.waits(conn, &wait.trigger);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Run {
+    /// Runs this `poke` entry, or all.
+    pub(super) fn poke(&mut self, entry: Option<&str>, by: PokedBy, turn: &mut Turn<'_>) -> Result<(), String> {
+        self.in_progress()?;
+        if !self.running() {
+            return Err("the run is ending".to_owned());
+        }
+        if self.reports.full() {
+            return Err("the controller has been away for too long to note more pokes; try again later".to_owned());
+        }
+        let entries = Occasion::Poke(entry).entries(&self.part.entries);
+        if let Some(name) = entry.filter(|_| entries.is_empty()) {
+            return Err(self.not_pokable(name));
+        }
+        self.reports.push(Happened::Poked { entry: entry.map(Into::into), by }, turn);
+        self.enqueue(entries, None);
+        Ok(())
+    }
+
+    fn not_pokable(&self, name: &str) -> String {
+        let schedule = &self.part.entries;
+        let wrong = if schedule.iter().any(|entry| entry.name == name) {
+            format!("entry {name:?} is no poke entry")
+        } else {
+            format!("there is no entry {name:?} on this slave")
+        };
+        let pokable = schedule.iter().filter(|entry| entry.policy == Policy::Poke).map(|entry| entry.name.as_str());
+        format!("{wrong}; its poke entries: {}", listed(pokable))
+    }
+
+    /// Whether something may be asked of the run.
+    pub(super) fn in_progress(&self) -> Result<(), String> {
+        if !self.begun() {
+            Err("the run has not started yet".to_owned())
+        } else if self.shipping() || self.stopped() {
+            Err("the run has ended".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn known_trigger(&self, name: &str) -> Result<(), String> {
+        let triggers = &self.part.triggers;
+        if triggers.iter().any(|trigger| trigger == name) {
+            return Ok(());
+        }
+        let all = listed(triggers.iter().map(String::as_str));
+        Err(format!("the test has no trigger {name:?}; its triggers: {all}"))
+    }
+}
+
+/// `a, b, c`, cut after some; `none`.
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    match names.len() {
+        0 => "none".to_owned(),
+        1..=LISTED_MAX => names.join(", "),
+        more => format!("{} and {} more", names[..LISTED_MAX].join(", "), more - LISTED_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listed;
+
+    #[test]
+    fn a_long_list_is_cut() {
+        assert_eq!(listed(std::iter::empty()), "none");
+        assert_eq!(listed(["a", "b"].into_iter()), "a, b");
+        assert!(listed(std::iter::repeat_n("x", 12)).ends_with("x and 2 more"));
+    }
+}

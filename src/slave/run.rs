@@ -1,0 +1,503 @@
+//! This slave's part of a run: from the moment it is handed out until nothing is left of it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::machine::{ReadId, Time, Timers};
+use crate::session::{is_entry_name, is_name};
+use crate::wire::{
+    Action, Chunk, Entry, Happened, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped, Unready,
+};
+
+use super::control::clip;
+use super::notifies::{Notifies, Waiter};
+use super::output::{Shipping, TAIL_EVERY};
+use super::process::{Processes, RunKey};
+use super::reports::Reports;
+use super::resources::Resources;
+use super::schedule::{Occasion, cycle};
+use super::{Config, Turn};
+
+/// What a run hands to this slave.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) run: String,
+    pub(super) entries: Rc<[Entry]>,
+    resources: Vec<Resource>,
+    pub(super) triggers: Vec<String>,
+    pub(super) addresses: BTreeMap<String, String>,
+    pub(super) end_trigger: Option<String>,
+    pub(super) grace: Duration,
+}
+
+impl Part {
+    pub(super) fn new(prepare: &Prepare<'_>) -> Part {
+        Part {
+            run: prepare.run.clone().into_owned(),
+            entries: prepare.entries.clone().into(),
+            resources: prepare.resources.clone(),
+            triggers: prepare.triggers.clone(),
+            addresses: prepare.addresses.clone(),
+            end_trigger: prepare.end_trigger.clone(),
+            grace: Duration::from_micros(prepare.grace),
+        }
+    }
+
+    /// Fails when a name could lead out of the run's directory, or the schedule could turn for ever.
+    fn check(&self) -> Result<(), String> {
+        let resource = |it: &&Resource| {
+            !is_name(&it.name)
+                || it.file.is_empty()
+                || it.file.contains(['/', '\0'])
+                || it.file == ".."
+                || it.file == "."
+        };
+        if !is_name(&self.run) {
+            return Err(format!("{:?} is no name for a run", clip(&self.run)));
+        }
+        if let Some(entry) = self.entries.iter().find(|entry| !is_entry_name(&entry.name)) {
+            return Err(format!("{:?} is no name for an entry", clip(&entry.name)));
+        }
+        if let Some(bad) = self.resources.iter().find(resource) {
+            return Err(format!("{:?} with the file {:?} is no resource", clip(&bad.name), clip(&bad.file)));
+        }
+        if let Some(trigger) = self.triggers.iter().find(|trigger| !is_name(trigger)) {
+            return Err(format!("{:?} is no name for a trigger", clip(trigger)));
+        }
+        cycle(&self.entries).map_or(Ok(()), |entry| Err(format!("entry {entry} waits for itself by way of after")))
+    }
+}
+
+/// How far the run is on this slave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The resources or the clock are not there yet.
+    Preparing,
+    /// The slave has said that it is ready, or that it cannot be.
+    Waiting,
+    /// The instant of the start is known.
+    Starting,
+    Running,
+    /// The end has begun; what runs has been told to stop.
+    Stopping,
+    /// What is left of the processes is looked for, and then this comes.
+    Sweeping(AfterSweep),
+    /// The `finally` entries run.
+    Finally,
+    /// The rest of the output is on its way to the controller.
+    Shipping,
+    /// Nothing is left.
+    Stopped,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AfterSweep {
+    Finally,
+    Shipping,
+}
+
+/// How the run ends here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Ending {
+    /// Kill at once, and ship nothing.
+    pub(super) now: bool,
+    /// The controller does not wait for it.
+    pub(super) forget: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    Start,
+    /// An `at` entry, by its place in the schedule.
+    At(usize),
+    /// A command has run too long.
+    Timeout(RunKey),
+    /// A command that was told to end has not.
+    Kill(RunKey),
+    /// The end's grace is over.
+    Grace,
+    Sweep,
+    Tail,
+}
+
+/// A run of an entry that is to begin.
+#[derive(Debug)]
+pub(super) struct Due {
+    pub(super) entry: usize,
+    pub(super) cause: Option<String>,
+    /// Its number, once it has one.
+    pub(super) nr: Option<u32>,
+}
+
+pub(super) struct Run {
+    pub(super) config: Rc<Config>,
+    pub(super) part: Part,
+    pub(super) phase: Phase,
+    pub(super) ending: Option<Ending>,
+    dir: PathBuf,
+    /// Why the slave cannot take part.
+    unready: Option<String>,
+    /// The instant of the start, on our clock.
+    start: Time,
+    pub(super) timers: Timers<Timer>,
+    pub(super) resources: Resources,
+    pub(super) processes: Processes,
+    /// What begins in this turn, in order.
+    pub(super) queue: VecDeque<Due>,
+    /// What begins when a process that it names has an id.
+    pub(super) deferred: Vec<Due>,
+    pub(super) notifies: Notifies,
+    /// The triggers that have fired.
+    pub(super) heard: BTreeSet<String>,
+    /// Those that fired before this slave's start.
+    early: Vec<String>,
+    /// The triggers that set off something that may still go on.
+    unsettled: BTreeSet<String>,
+    /// It was said that nothing runs, and nothing has begun since.
+    pub(super) idle: bool,
+    pub(super) reports: Reports,
+    pub(super) output: Shipping,
+    /// Where an entry's latest run with `collect` worked.
+    pub(super) collects: BTreeMap<usize, PathBuf>,
+    /// Answers to sweeps that are still to come.
+    pub(super) sweeps: u32,
+    /// How often what is left was killed.
+    pub(super) sweep_tries: u32,
+}
+
+impl Run {
+    pub(super) fn new(part: Part, config: Rc<Config>) -> Run {
+        let dir = config.dir.join(&part.run);
+        Run {
+            phase: Phase::Preparing,
+            ending: None,
+            unready: None,
+            start: Time::default(),
+            timers: Timers::default(),
+            resources: Resources::new(&part.run, dir.join("resources"), part.resources.clone()),
+            processes: Processes::default(),
+            queue: VecDeque::new(),
+            deferred: Vec::new(),
+            notifies: Notifies::default(),
+            heard: BTreeSet::new(),
+            early: Vec::new(),
+            unsettled: BTreeSet::new(),
+            idle: false,
+            reports: Reports::new(&part.run),
+            output: Shipping::new(&part.run),
+            collects: BTreeMap::new(),
+            sweeps: 0,
+            sweep_tries: 0,
+            config,
+            part,
+            dir,
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.part.run
+    }
+
+    /// Whether `id` means this run. A run that is being forgotten is nobody's any more.
+    pub(super) fn is(&self, id: &str) -> bool {
+        self.named() == Some(id)
+    }
+
+    /// The run's id, unless it is being forgotten.
+    pub(super) fn named(&self) -> Option<&str> {
+        let forgotten = self.ending.is_some_and(|ending| ending.forget);
+        (!forgotten).then_some(self.part.run.as_str())
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether the run may have a directory of its own.
+    pub(super) fn has_dir(&self) -> bool {
+        is_name(&self.part.run)
+    }
+
+    pub(super) fn work_dir(&self) -> PathBuf {
+        self.dir.join("work")
+    }
+
+    pub(super) fn output_dir(&self) -> PathBuf {
+        self.dir.join("output")
+    }
+
+    /// Whether the start has been.
+    pub(super) fn begun(&self) -> bool {
+        !matches!(self.phase, Phase::Preparing | Phase::Waiting | Phase::Starting)
+    }
+
+    pub(super) fn running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    pub(super) fn shipping(&self) -> bool {
+        self.phase == Phase::Shipping
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.phase == Phase::Stopped
+    }
+
+    /// Whether the run can be forgotten without asking the controller.
+    pub(super) fn over(&self) -> bool {
+        self.stopped() && self.ending.is_some_and(|ending| ending.forget)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// The first thing: makes the directory and asks for the resources.
+    pub(super) fn prepare(&mut self, turn: &mut Turn<'_>) {
+        if let Err(reason) = self.part.check() {
+            return self.cannot(reason, turn);
+        }
+        turn.out.make_dir(self.work_dir());
+        let fetched = self.resources.fetch(turn);
+        self.after_fetch(fetched, turn);
+    }
+
+    pub(super) fn chunk(&mut self, chunk: &Chunk<'_>, turn: &mut Turn<'_>) {
+        if self.phase == Phase::Preparing {
+            let fetched = self.resources.chunk(chunk, turn);
+            self.after_fetch(fetched, turn);
+        }
+    }
+
+    fn after_fetch(&mut self, fetched: Result<(), String>, turn: &mut Turn<'_>) {
+        match fetched {
+            Ok(()) => self.try_ready(turn),
+            Err(reason) => self.cannot(reason, turn),
+        }
+    }
+
+    fn cannot(&mut self, reason: String, turn: &mut Turn<'_>) {
+        log::error!("run {}: {reason}", self.id());
+        self.phase = Phase::Waiting;
+        self.unready = Some(clip(&reason).to_owned());
+        self.say_ready(turn);
+    }
+
+    /// Says that the slave is ready, if it has become so.
+    pub(super) fn try_ready(&mut self, turn: &mut Turn<'_>) {
+        if self.phase == Phase::Preparing && self.resources.complete() && turn.link.measured() {
+            self.phase = Phase::Waiting;
+            self.say_ready(turn);
+        }
+    }
+
+    fn say_ready(&self, turn: &mut Turn<'_>) {
+        let run = self.id().into();
+        match &self.unready {
+            None => turn.say(&Ready { run }),
+            Some(reason) => turn.say(&Unready { run, reason: reason.as_str().into() }),
+        }
+    }
+
+    /// Something of ours could not be written.
+    pub(super) fn write_failed(&mut self, path: &Path, error: &str, turn: &mut Turn<'_>) {
+        if !path.starts_with(&self.dir) {
+            return;
+        }
+        let reason = format!("{}: {error}", path.display());
+        if self.begun() {
+            self.reports.push(Happened::Trouble { text: clip(&reason).into() }, turn);
+        } else {
+            self.cannot(reason, turn);
+        }
+    }
+
+    /// Says everything that the controller may not know, after a reconnect.
+    pub(super) fn resume(&mut self, recorded: u64, turn: &mut Turn<'_>) {
+        let triggered = self.heard.iter().cloned().collect();
+        turn.say(&State { run: self.id().into(), notified: self.notifies.totals(), triggered });
+        for (trigger, count) in self.notifies.unanswered() {
+            turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count });
+        }
+        self.reports.recorded(recorded);
+        self.reports.resend(turn);
+        match self.phase {
+            Phase::Preparing => self.resources.resume(turn),
+            Phase::Waiting => self.say_ready(turn),
+            Phase::Stopped => turn.say(&Stopped { run: self.id().into() }),
+            _ => {}
+        }
+        self.output.resume(turn);
+    }
+
+    /// The controller has named the start, on its clock.
+    pub(super) fn start_at(&mut self, at: Time, turn: &mut Turn<'_>) {
+        if self.phase == Phase::Waiting && self.unready.is_none() {
+            self.phase = Phase::Starting;
+            self.start = turn.link.clock.to_ours(at);
+            self.timers.set(Timer::Start, self.start);
+        }
+    }
+
+    /// The instant has come.
+    fn begin(&mut self, turn: &mut Turn<'_>) {
+        self.phase = Phase::Running;
+        let late = turn.now.since(self.start).as_micros() as u64;
+        let uncertain = turn.link.clock.uncertainty().unwrap_or_default().as_micros() as u64;
+        self.reports.push(Happened::Begun { late, uncertain }, turn);
+        let mut due = Occasion::Elapsed(late).entries(&self.part.entries);
+        due.sort_by_key(|&index| self.at(index));
+        for index in 0..self.part.entries.len() {
+            if let Some(at) = self.at(index).filter(|at| *at > late) {
+                self.timers.set(Timer::At(index), self.start + Duration::from_micros(at));
+            }
+        }
+        self.enqueue(due, None);
+        for trigger in std::mem::take(&mut self.early) {
+            self.triggered(&trigger, turn);
+        }
+    }
+
+    fn at(&self, index: usize) -> Option<u64> {
+        match self.part.entries[index].policy {
+            Policy::At(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Lets these entries run in this turn.
+    pub(super) fn enqueue(&mut self, entries: Vec<usize>, cause: Option<&str>) {
+        let due = |entry| Due { entry, cause: cause.map(str::to_owned), nr: None };
+        self.queue.extend(entries.into_iter().map(due));
+    }
+
+    /// A trigger has fired: acts once, however often it is told.
+    pub(super) fn triggered(&mut self, trigger: &str, turn: &mut Turn<'_>) {
+        if self.known_trigger(trigger).is_err() {
+            return log::warn!("a trigger fired that the test does not have");
+        }
+        if !self.begun() {
+            return self.early.push(trigger.to_owned());
+        }
+        if !self.heard.insert(trigger.to_owned()) {
+            return;
+        }
+        self.idle = false;
+        self.reports.push(Happened::Heard { trigger: trigger.into() }, turn);
+        turn.control.fired(trigger, turn.out);
+        if self.running() {
+            self.unsettled.insert(trigger.to_owned());
+            let entries = Occasion::Trigger(trigger).entries(&self.part.entries);
+            self.enqueue(entries, Some(trigger));
+        }
+    }
+
+    /// Counts one notify, and says so.
+    pub(super) fn notify(&mut self, trigger: &str, waiter: Waiter, turn: &mut Turn<'_>) {
+        let count = self.notifies.add(trigger, waiter);
+        turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count });
+    }
+
+    pub(super) fn noted(&mut self, noted: &Noted<'_>, turn: &mut Turn<'_>) {
+        for waiter in self.notifies.noted(&noted.trigger, noted.count) {
+            match waiter {
+                Waiter::Entry(key) => self.notify_over(key, Ok(()), turn),
+                Waiter::Command(conn) => turn.control.done(conn, Some(noted.left), turn.out),
+            }
+        }
+    }
+
+    pub(super) fn refused(&mut self, refused: &Refused<'_>, turn: &mut Turn<'_>) {
+        for waiter in self.notifies.refused(&refused.trigger) {
+            match waiter {
+                Waiter::Entry(key) => self.notify_over(key, Err(&refused.reason), turn),
+                Waiter::Command(conn) => turn.control.fail(conn, &refused.reason, turn.out),
+            }
+        }
+    }
+
+    pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], String>, turn: &mut Turn<'_>) {
+        self.output.read(read, result, turn);
+    }
+
+    pub(super) fn listed(&mut self, read: ReadId, found: Result<Vec<(String, u64)>, String>, turn: &mut Turn<'_>) {
+        self.output.listed(read, found, turn);
+    }
+
+    /// Does what is due and what follows from the turn, in this order: what begins, what is over, what the end does.
+    pub(super) fn finish_turn(&mut self, turn: &mut Turn<'_>) {
+        while let Some(timer) = self.timers.pop_due(turn.now) {
+            self.fire(timer, turn);
+        }
+        while let Some(due) = self.queue.pop_front() {
+            self.begin_entry(due, turn);
+        }
+        for text in self.output.take_warnings() {
+            self.reports.push(Happened::Warning { text: clip(&text).into() }, turn);
+        }
+        if self.running() {
+            self.say_settled(turn);
+            self.say_idle(turn);
+        }
+        if self.timers.get(&Timer::Tail).is_none() && self.output.tails() {
+            self.timers.set(Timer::Tail, turn.now + TAIL_EVERY);
+        }
+        self.advance(turn);
+    }
+
+    fn fire(&mut self, timer: Timer, turn: &mut Turn<'_>) {
+        match timer {
+            Timer::Start => self.begin(turn),
+            Timer::At(index) => self.enqueue(vec![index], None),
+            Timer::Timeout(key) => self.timed_out(key, turn),
+            Timer::Kill(key) => self.kill_run(key, turn),
+            Timer::Grace => self.grace_over(turn),
+            Timer::Sweep => self.sweep_again(turn),
+            Timer::Tail => self.output.tail(turn),
+        }
+    }
+
+    fn say_settled(&mut self, turn: &mut Turn<'_>) {
+        for trigger in std::mem::take(&mut self.unsettled) {
+            let caused = |cause: &Option<String>| cause.as_deref() == Some(&*trigger);
+            let goes_on = self.processes.iter().any(|run| caused(&run.cause));
+            if goes_on || self.deferred.iter().any(|due| caused(&due.cause)) {
+                self.unsettled.insert(trigger);
+            } else {
+                self.reports.push(Happened::Settled { trigger: trigger.into() }, turn);
+            }
+        }
+    }
+
+    fn say_idle(&mut self, turn: &mut Turn<'_>) {
+        let waits = (0..self.part.entries.len()).any(|index| self.timers.get(&Timer::At(index)).is_some());
+        if !self.idle && !waits && self.processes.is_empty() && self.deferred.is_empty() {
+            self.idle = true;
+            self.reports.push(Happened::Idle { heard: self.heard.len() as u64 }, turn);
+        }
+    }
+
+    /// The files of an entry's run, by their names in the results: standard output and standard error.
+    pub(super) fn output_names(&self, entry: usize, nr: u32) -> [String; 2] {
+        let name = &self.part.entries[entry].name;
+        ["out", "err"].map(|kind| match nr {
+            0 | 1 => format!("{name}.{kind}"),
+            _ => format!("{name}.{nr}.{kind}"),
+        })
+    }
+
+    /// Whether a signal that ends a command is the end of the run, not a failure.
+    pub(super) fn end_begun(&self) -> bool {
+        self.ending.is_some() || self.part.end_trigger.as_ref().is_some_and(|trigger| self.heard.contains(trigger))
+    }
+
+    /// What `collect` of this entry wants.
+    pub(super) fn patterns(&self, entry: usize) -> &[String] {
+        match &self.part.entries[entry].action {
+            Action::Shell { collect, .. } => collect,
+            _ => &[],
+        }
+    }
+}

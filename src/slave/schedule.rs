@@ -1,0 +1,116 @@
+//! Which entries run on which occasion: the table of the run-policies. A new policy is a line here, and an occasion
+//! where it comes about.
+
+use crate::machine::Exit;
+use crate::wire::{Entry, Policy};
+
+/// Something that can make entries run.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Occasion<'a> {
+    /// So many microseconds have passed since the start.
+    Elapsed(u64),
+    /// A poke of this entry, or of all.
+    Poke(Option<&'a str>),
+    /// This trigger has fired.
+    Trigger(&'a str),
+    /// This entry has exited; without an exit when no process ran.
+    Exit { entry: &'a str, exit: Option<Exit> },
+    /// What ran has ended.
+    End,
+}
+
+impl Occasion<'_> {
+    /// Whether it makes `entry` run.
+    pub(super) fn runs(&self, entry: &Entry) -> bool {
+        match (self, &entry.policy) {
+            (Occasion::Elapsed(micros), Policy::At(at)) => at <= micros,
+            (Occasion::Poke(only), Policy::Poke) => only.is_none_or(|only| only == entry.name),
+            (Occasion::Trigger(fired), Policy::Trigger(trigger)) => fired == trigger,
+            (Occasion::Exit { entry: exited, exit }, Policy::After(after)) => {
+                *exited == after.entry && (after.exit.is_none() || after.exit == *exit)
+            }
+            (Occasion::End, Policy::Finally) => true,
+            _ => false,
+        }
+    }
+
+    /// The entries that it makes run, by their place in the schedule.
+    pub(super) fn entries(&self, schedule: &[Entry]) -> Vec<usize> {
+        (0..schedule.len()).filter(|&index| self.runs(&schedule[index])).collect()
+    }
+}
+
+/// The first entry that waits for itself by way of `after`.
+pub(super) fn cycle(schedule: &[Entry]) -> Option<&str> {
+    let before = |entry: &Entry| match &entry.policy {
+        Policy::After(after) => schedule.iter().find(|other| other.name == after.entry),
+        _ => None,
+    };
+    let waits_for_itself = |first: &&Entry| {
+        let mut entry = *first;
+        for _ in 0..schedule.len() {
+            match before(entry) {
+                Some(other) if other.name == first.name => return true,
+                Some(other) => entry = other,
+                None => return false,
+            }
+        }
+        false
+    };
+    schedule.iter().find(waits_for_itself).map(|entry| entry.name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Action, After, Verdict};
+
+    fn entry(name: &str, policy: Policy) -> Entry {
+        Entry { name: name.to_owned(), policy, action: Action::End { verdict: Verdict::Passed } }
+    }
+
+    fn after(name: &str, exit: Option<Exit>) -> Policy {
+        Policy::After(After { entry: name.to_owned(), exit })
+    }
+
+    #[test]
+    fn an_exit_runs_those_that_wait_for_it_or_for_any_exit() {
+        let schedule = [
+            entry("a", Policy::At(0)),
+            entry("any", after("a", None)),
+            entry("zero", after("a", Some(Exit::Code(0)))),
+            entry("three", after("a", Some(Exit::Code(3)))),
+            entry("other", after("any", None)),
+        ];
+        let exit = |exit| Occasion::Exit { entry: "a", exit }.entries(&schedule);
+        assert_eq!(exit(Some(Exit::Code(0))), [1, 2]);
+        assert_eq!(exit(Some(Exit::Code(3))), [1, 3]);
+        assert_eq!(exit(None), [1]);
+    }
+
+    #[test]
+    fn each_occasion_runs_its_own_policy_only() {
+        let schedule = [
+            entry("a", Policy::At(5)),
+            entry("p", Policy::Poke),
+            entry("q", Policy::Poke),
+            entry("t", Policy::Trigger("go".to_owned())),
+            entry("f", Policy::Finally),
+        ];
+        assert_eq!(Occasion::Elapsed(4).entries(&schedule), [0; 0]);
+        assert_eq!(Occasion::Elapsed(5).entries(&schedule), [0]);
+        assert_eq!(Occasion::Poke(None).entries(&schedule), [1, 2]);
+        assert_eq!(Occasion::Poke(Some("q")).entries(&schedule), [2]);
+        assert_eq!(Occasion::Trigger("go").entries(&schedule), [3]);
+        assert_eq!(Occasion::Trigger("stay").entries(&schedule), [0; 0]);
+        assert_eq!(Occasion::End.entries(&schedule), [4]);
+    }
+
+    #[test]
+    fn a_cycle_is_found_and_a_chain_is_none() {
+        let chain = [entry("a", Policy::At(0)), entry("b", after("a", None)), entry("c", after("b", None))];
+        assert_eq!(cycle(&chain), None);
+        let round = [entry("x", after("b", None)), entry("a", after("b", None)), entry("b", after("a", None))];
+        assert_eq!(cycle(&round), Some("a"));
+    }
+}

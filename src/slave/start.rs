@@ -1,0 +1,246 @@
+//! A run of an entry: how its action is done, and what follows when it is over. A new action is a line in
+//! [`Run::begin_entry`] and what it does.
+
+use std::time::Duration;
+
+use crate::machine::{ChildId, Command, Exit, Signal};
+use crate::wire::{Action, Entry, Expect, Happened, Outcome, Verdict};
+
+use super::Turn;
+use super::control::clip;
+use super::notifies::Waiter;
+use super::process::{Doing, EntryRun, RunKey, judge, spoken};
+use super::run::{Due, Phase, Run, Timer};
+use super::schedule::Occasion;
+use super::variables::Unresolved;
+
+/// Why a run of an entry did not begin or did not pass.
+type Why = Option<String>;
+
+impl Run {
+    /// Begins a run of an entry.
+    pub(super) fn begin_entry(&mut self, due: Due, turn: &mut Turn<'_>) {
+        let nr = due.nr.unwrap_or_else(|| self.processes.count(due.entry));
+        let due = Due { nr: Some(nr), ..due };
+        self.idle = false;
+        if let Err(why) = self.processes.room() {
+            return self.finished(due, None, Outcome::Failed, Some(why), turn);
+        }
+        let entries = self.part.entries.clone();
+        match &entries[due.entry].action {
+            Action::Shell { timeout, .. } => self.begin_shell(due, &entries, *timeout, turn),
+            Action::Notify { trigger } => {
+                self.spawned_report(&due, None, turn);
+                let key = self.processes.insert(entry_run(due, Doing::Notify));
+                self.notify(trigger, Waiter::Entry(key), turn);
+            }
+            Action::Kill { entry, signal } => {
+                self.spawned_report(&due, None, turn);
+                self.kill(entry, *signal, &entries[due.entry].name, turn);
+                self.finished(due, None, Outcome::Passed, None, turn);
+            }
+            Action::End { verdict } => {
+                self.spawned_report(&due, None, turn);
+                self.ask_end(&entries[due.entry].name, *verdict, turn);
+                self.finished(due, None, Outcome::Passed, None, turn);
+            }
+        }
+    }
+
+    fn begin_shell(&mut self, due: Due, entries: &[Entry], timeout: Option<u64>, turn: &mut Turn<'_>) {
+        let nr = due.nr.unwrap_or(1);
+        let command = match self.command(&entries[due.entry], due.entry, nr) {
+            Ok(command) => command,
+            Err(Unresolved::NotYet) => return self.deferred.push(due),
+            Err(Unresolved::Never(why)) => return self.finished(due, None, Outcome::Failed, Some(why), turn),
+        };
+        if !self.patterns(due.entry).is_empty() {
+            self.collects.extend(command.cwd.clone().map(|cwd| (due.entry, cwd)));
+        }
+        let child = turn.out.spawn(command);
+        let key = self.processes.insert(entry_run(due, Doing::Process { child, pid: None }));
+        if let Some(micros) = timeout {
+            self.timers.set(Timer::Timeout(key), turn.now + Duration::from_micros(micros));
+        }
+    }
+
+    /// The command of an entry, its variables resolved.
+    fn command(&self, entry: &Entry, index: usize, nr: u32) -> Result<Command, Unresolved> {
+        let Action::Shell { command, env, cwd, .. } = &entry.action else { return Ok(Command::default()) };
+        let mut variables = vec![
+            ("ARETE_SOCKET".to_owned(), self.config.socket.display().to_string()),
+            ("ARETE_SLAVE".to_owned(), self.config.name.clone()),
+            ("ARETE_RUN".to_owned(), self.id().to_owned()),
+            ("ARETE_ENTRY".to_owned(), entry.name.clone()),
+        ];
+        for (name, value) in env {
+            variables.push((name.clone(), self.expand(value)?));
+        }
+        let work = self.work_dir();
+        let cwd = match cwd {
+            Some(cwd) => work.join(self.expand(cwd)?),
+            None => work,
+        };
+        let [stdout, stderr] = self.output_names(index, nr).map(|name| Some(self.output_dir().join(name)));
+        Ok(Command {
+            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), self.expand(command)?],
+            cwd: Some(cwd),
+            env: variables,
+            arete_on_path: true,
+            stdout,
+            stderr,
+            stdin: None,
+            dies_with_us: false,
+        })
+    }
+
+    fn spawned_report(&mut self, due: &Due, pid: Option<u32>, turn: &mut Turn<'_>) {
+        let entries = self.part.entries.clone();
+        let entry = entries[due.entry].name.as_str().into();
+        self.reports.push(Happened::Spawned { entry, nr: due.nr.unwrap_or(1), pid }, turn);
+    }
+
+    /// Sends a signal to every run of an entry.
+    fn kill(&mut self, entry: &str, signal: Signal, by: &str, turn: &mut Turn<'_>) {
+        let Some(index) = self.part.entries.iter().position(|other| other.name == entry) else { return };
+        for (key, child) in self.processes.children(Some(index)) {
+            if let Some(run) = self.processes.get_mut(key) {
+                run.killed_by = Some(format!("entry {by} sent {}", signal.name()));
+            }
+            turn.out.kill_group(child, signal);
+        }
+    }
+
+    fn ask_end(&mut self, entry: &str, verdict: Verdict, turn: &mut Turn<'_>) {
+        self.reports.push(Happened::End { entry: entry.into(), verdict }, turn);
+    }
+
+    /// A run of an entry is over, or could not begin: reports it, and lets run what comes after.
+    fn finished(&mut self, run: Due, exit: Option<Exit>, outcome: Outcome, why: Why, turn: &mut Turn<'_>) {
+        let entries = self.part.entries.clone();
+        let name = &entries[run.entry].name;
+        let why = why.as_deref().map(|why| clip(why).into());
+        let nr = run.nr.unwrap_or(1);
+        self.reports.push(Happened::Exited { entry: name.as_str().into(), nr, exit, outcome, why }, turn);
+        if self.running() {
+            let after = Occasion::Exit { entry: name, exit }.entries(&entries);
+            self.enqueue(after, run.cause.as_deref());
+        }
+    }
+
+    /// Takes a run out of those that go on.
+    fn take(&mut self, key: RunKey) -> Option<EntryRun> {
+        self.timers.cancel(&Timer::Timeout(key));
+        self.timers.cancel(&Timer::Kill(key));
+        self.processes.remove(key)
+    }
+
+    /// A command runs.
+    pub(super) fn spawned(&mut self, child: ChildId, pid: u32, turn: &mut Turn<'_>) {
+        let Some(key) = self.processes.of_child(child) else { return };
+        let Some(run) = self.processes.get_mut(key) else { return };
+        run.doing = Doing::Process { child, pid: Some(pid) };
+        let (entry, nr) = (run.entry, run.nr);
+        self.spawned_report(&Due { entry, cause: None, nr: Some(nr) }, Some(pid), turn);
+        for name in self.output_names(entry, nr) {
+            let path = self.output_dir().join(&name);
+            self.output.add(name, path);
+        }
+        self.retry_deferred();
+    }
+
+    /// A command could not be started.
+    pub(super) fn spawn_failed(&mut self, child: ChildId, error: &str, turn: &mut Turn<'_>) {
+        let Some(run) = self.processes.of_child(child).and_then(|key| self.take(key)) else { return };
+        let why = format!("could not be started: {error}");
+        self.finished(run.into(), None, Outcome::Failed, Some(why), turn);
+        self.retry_deferred();
+    }
+
+    fn retry_deferred(&mut self) {
+        let deferred = std::mem::take(&mut self.deferred);
+        self.queue.extend(deferred);
+    }
+
+    /// A command's first process has ended.
+    pub(super) fn exited(&mut self, child: ChildId, exit: Exit, turn: &mut Turn<'_>) {
+        let Some(run) = self.processes.of_child(child).and_then(|key| self.take(key)) else { return };
+        if let Exit::Signal(signal) = exit {
+            turn.out.kill_group(child, signal);
+        }
+        for name in self.output_names(run.entry, run.nr) {
+            self.output.ended(&name);
+        }
+        self.output.resume(turn);
+        let entries = self.part.entries.clone();
+        let any = Expect::Any;
+        let expect = match &entries[run.entry].action {
+            Action::Shell { expect, .. } => expect,
+            _ => &any,
+        };
+        let (outcome, why) = judge(&run, expect, exit, self.end_begun());
+        self.finished(run.into(), Some(exit), outcome, why, turn);
+        self.retry_deferred();
+    }
+
+    /// The controller has counted an entry's notify, or has refused it.
+    pub(super) fn notify_over(&mut self, key: RunKey, counted: Result<(), &str>, turn: &mut Turn<'_>) {
+        let Some(run) = self.take(key) else { return };
+        match counted {
+            Ok(()) => self.finished(run.into(), None, Outcome::Passed, None, turn),
+            Err(reason) => self.finished(run.into(), None, Outcome::Failed, Some(reason.to_owned()), turn),
+        }
+    }
+
+    /// The run's end does not wait for what the controller has not counted.
+    pub(super) fn end_notify(&mut self, key: RunKey, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
+        if let Some(run) = self.take(key) {
+            self.finished(run.into(), None, outcome, Some(why.to_owned()), turn);
+        }
+    }
+
+    /// A command has run longer than its entry lets it.
+    pub(super) fn timed_out(&mut self, key: RunKey, turn: &mut Turn<'_>) {
+        let entries = self.part.entries.clone();
+        let Some(run) = self.processes.get_mut(key) else { return };
+        let limit = match &entries[run.entry].action {
+            Action::Shell { timeout: Some(micros), .. } => Duration::from_micros(*micros),
+            _ => return,
+        };
+        let grace = self.part.grace;
+        self.end_early(key, &format!("ran longer than {}", spoken(limit)), grace, turn);
+    }
+
+    /// Tells a command to end, and kills it when it has not after `grace`.
+    pub(super) fn end_early(&mut self, key: RunKey, why: &str, grace: Duration, turn: &mut Turn<'_>) {
+        let Some(run) = self.processes.get_mut(key) else { return };
+        run.too_long.get_or_insert_with(|| why.to_owned());
+        let Doing::Process { child, .. } = run.doing else { return };
+        turn.out.kill_group(child, Signal::TERM);
+        self.timers.set(Timer::Kill(key), turn.now + grace);
+    }
+
+    /// Kills a command that was told to end and has not.
+    pub(super) fn kill_run(&mut self, key: RunKey, turn: &mut Turn<'_>) {
+        if let Some(Doing::Process { child, .. }) = self.processes.get_mut(key).map(|run| &run.doing) {
+            turn.out.kill_group(*child, Signal::KILL);
+        }
+    }
+
+    /// Whether `phase` still waits for a run of an entry.
+    pub(super) fn nothing_runs(&self) -> bool {
+        debug_assert!(self.phase != Phase::Stopped);
+        self.processes.is_empty() && self.queue.is_empty() && self.deferred.is_empty()
+    }
+}
+
+fn entry_run(due: Due, doing: Doing) -> EntryRun {
+    let nr = due.nr.unwrap_or(1);
+    EntryRun { entry: due.entry, nr, cause: due.cause, doing, killed_by: None, too_long: None }
+}
+
+impl From<EntryRun> for Due {
+    fn from(run: EntryRun) -> Due {
+        Due { entry: run.entry, cause: run.cause, nr: Some(run.nr) }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the variables of a command stand for when it starts.
+
+use crate::variables::{Variable, expand, known};
+
+use super::process::Latest;
+use super::run::Run;
+
+/// Why a text has no value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    /// A process that was asked for has no id yet: try again when it has.
+    NotYet,
+    Never(String),
+}
+
+impl Run {
+    /// Puts the values of its variables into a text.
+    pub(super) fn expand(&self, text: &str) -> Result<String, Unresolved> {
+        let mut not_yet = false;
+        let expanded = expand(text, &mut |variable| {
+            self.value(variable, &mut not_yet).map_err(|why| format!("{why}; there is {}", self.all_variables()))
+        });
+        match expanded {
+            Ok(text) => Ok(text),
+            Err(_) if not_yet => Err(Unresolved::NotYet),
+            Err(why) => Err(Unresolved::Never(why)),
+        }
+    }
+
+    fn value(&self, variable: &Variable, not_yet: &mut bool) -> Result<String, String> {
+        match variable {
+            Variable::SlavePoke => Ok(format!("kill -USR1 {}", self.config.pid)),
+            Variable::SlavePid => Ok(self.config.pid.to_string()),
+            Variable::SlaveName => Ok(self.config.name.clone()),
+            Variable::SlaveWorkdir => Ok(self.work_dir().display().to_string()),
+            Variable::Pid(entry) => self.pid(entry, not_yet),
+            Variable::Path(resource) => {
+                let path = self.resources.path(resource).ok_or("no such resource was shipped to this slave")?;
+                Ok(path.display().to_string())
+            }
+            Variable::Address(slave) => {
+                let address = self.part.addresses.get(slave).ok_or("the address of that slave is not known here")?;
+                Ok(address.clone())
+            }
+        }
+    }
+
+    fn pid(&self, entry: &str, not_yet: &mut bool) -> Result<String, String> {
+        let index = self.part.entries.iter().position(|other| other.name == entry);
+        match self.processes.latest(index.ok_or("this slave has no such entry")?) {
+            Latest::Runs(pid) => Ok(pid.to_string()),
+            Latest::Starts => {
+                *not_yet = true;
+                Err("it has no process id yet".to_owned())
+            }
+            Latest::RunsNot => Err("it does not run".to_owned()),
+        }
+    }
+
+    fn all_variables(&self) -> String {
+        let entries = self.part.entries.iter().map(|entry| entry.name.as_str());
+        let addresses = self.part.addresses.keys().map(String::as_str);
+        let all = known(entries, self.resources.names(), addresses);
+        super::requests::listed(all.iter().map(String::as_str))
+    }
+}
