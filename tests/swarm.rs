@@ -100,7 +100,7 @@ fn eight_clients_of_an_ordinary_user_on_one_machine_do_the_same() {
     }
     let place = Place::new("user");
     let address = |nr: usize| Ipv4Addr::new(127, 0, 77, u8::try_from(nr).expect("few addresses"));
-    let swarm = Swarm::start(&place, address(101), address(102), |_, program| as_ordinary_user(program.as_ref()));
+    let swarm = Swarm::start(&place, address(101), address(102), |_, program| Command::new(program));
     // The clients share one machine, so each takes an address of its own; the rest is the example.
     let test_file = example().replace("ctorrent -X", "ctorrent -i $ADDRESS -I $ADDRESS -X");
     assert!(test_file.contains("$ADDRESS"), "the example starts ctorrent in another way");

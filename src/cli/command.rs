@@ -34,7 +34,6 @@ fn ask(request: Bytes, timeout: Option<Duration>, awaited: String) -> Result<u8,
     };
     let config = Config { socket: PathBuf::from(socket), request, timeout, awaited };
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}"));
-    let reactor =
-        Reactor::new(Options { signals: ENDING.to_vec(), ..Options::default() }).map_err(cannot)?;
+    let reactor = Reactor::new(Options { signals: ENDING.to_vec(), ..Options::default() }).map_err(cannot)?;
     Ok(reactor.run(&mut Client::new(config)))
 }

@@ -54,7 +54,10 @@ fn make_new(parent: &Path, stem: &str) -> Result<PathBuf, Error> {
 }
 
 fn cannot_make(directory: &Path, error: &std::io::Error) -> Error {
-    Error::failed(format!("cannot make the results directory {}: {error}; --results names another", directory.display()))
+    Error::failed(format!(
+        "cannot make the results directory {}: {error}; --results names another",
+        directory.display()
+    ))
 }
 
 /// Makes `latest` point to the directory; a link that cannot be made is no reason not to run.

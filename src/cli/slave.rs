@@ -21,7 +21,9 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
                 session::NAME_MAX
             )));
         }
-        None => host_name().ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name"))?,
+        None => {
+            host_name().ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name"))?
+        }
     };
     let dir = work_dir(options.dir, &name)?;
     let _lock = lock(&dir)?;
@@ -29,8 +31,7 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}"));
     let mut signals = ENDING.to_vec();
     signals.push(Signal::USR1);
-    let mut reactor =
-        Reactor::new(Options { signals, subreaper: true, ..Options::default() }).map_err(cannot)?;
+    let mut reactor = Reactor::new(Options { signals, subreaper: true, ..Options::default() }).map_err(cannot)?;
     let socket = runtime_dir()?.join(format!("{}.sock", std::process::id()));
     let control = reactor
         .listen_unix(&socket)
@@ -58,7 +59,9 @@ fn work_dir(asked: Option<PathBuf>, name: &str) -> Result<PathBuf, Error> {
     };
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
     let whole = made.and_then(|()| fs::canonicalize(&dir));
-    whole.map_err(|error| Error::failed(format!("cannot make the directory {}: {error}; --dir names another", dir.display())))
+    whole.map_err(|error| {
+        Error::failed(format!("cannot make the directory {}: {error}; --dir names another", dir.display()))
+    })
 }
 
 fn state_home() -> Result<PathBuf, Error> {
@@ -118,7 +121,8 @@ fn end_leftovers(dir: &Path) {
         if left.is_empty() {
             break;
         }
-        let killed = left.iter().filter(|&&pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok());
+        let killed =
+            left.iter().filter(|&&pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok());
         ended += killed.count();
         if ended > 100_000 {
             break;

@@ -4,7 +4,7 @@
 //! A [`Place`] prints everything it knows when its test fails, and ends whatever its test has started.
 
 // Each test file uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod lab;
 pub mod place;

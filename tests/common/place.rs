@@ -41,6 +41,8 @@ impl Place {
         let place = Place { dir, mark, records: RefCell::default() };
         // The temporary files of what the test runs, so that what they leave behind is seen.
         fs::create_dir(place.path("tmp")).expect("a new directory has room for another");
+        // Their sockets.
+        fs::create_dir(place.path("run")).expect("a new directory has room for another");
         place
     }
 
@@ -69,7 +71,7 @@ impl Place {
     pub fn give_to_everybody(&self) {
         use std::os::unix::fs::PermissionsExt;
         let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o777));
-        for dir in [self.dir.clone(), self.path("tmp")] {
+        for dir in [self.dir.clone(), self.path("tmp"), self.path("run")] {
             open(&dir).unwrap_or_else(|error| panic!("cannot open {} to everybody: {error}", dir.display()));
         }
     }
