@@ -18,6 +18,9 @@ use clap::{Args, Parser, Subcommand};
 /// The port of a controller, where an address names none.
 const PORT: u16 = 7373;
 
+/// How long the last words wait for a reader, in milliseconds.
+const FLUSH_MILLIS: u64 = 500;
+
 /// Why a subcommand ends without having done its work.
 pub struct Error {
     pub code: u8,
@@ -154,8 +157,13 @@ pub fn start_logger(arguments: &Arguments) {
             }
             _ => writeln!(line, "arete: {}", record.args()),
         })
-        .target(env_logger::Target::Pipe(Box::new(reactor::LogPipe)))
+        .target(env_logger::Target::Pipe(Box::new(reactor::LogPipe::new())))
         .init();
+}
+
+/// Lets what was logged out, if anybody reads it.
+pub fn flush() {
+    reactor::flush_console(FLUSH_MILLIS);
 }
 
 /// Says what went wrong, a line each, if anybody listens.

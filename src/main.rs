@@ -7,11 +7,10 @@ mod cli;
 fn main() -> ExitCode {
     let arguments = cli::parse();
     cli::start_logger(&arguments);
-    match cli::run(arguments) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            cli::complain(&error.message);
-            ExitCode::from(error.code)
-        }
-    }
+    let code = cli::run(arguments).unwrap_or_else(|error| {
+        cli::complain(&error.message);
+        error.code
+    });
+    cli::flush();
+    ExitCode::from(code)
 }
