@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use lab::Lab;
 pub use place::Place;
-pub use program::Running;
+pub use program::{Ended, Running};
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -50,6 +50,11 @@ impl Place {
         &self.dir
     }
 
+    /// How many programs were started here, a number that the next one does not have.
+    pub fn serial(&self) -> usize {
+        self.records.borrow().len()
+    }
+
     /// What every process of this test carries in its environment.
     pub fn mark(&self) -> &str {
         &self.mark
