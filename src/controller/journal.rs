@@ -19,15 +19,20 @@ pub struct Journal {
     log: Vec<u8>,
     /// The log could not be written; nothing more is.
     broken: bool,
+    /// The last event has been recorded.
+    closed: bool,
 }
 
 impl Journal {
     pub fn new(path: PathBuf, view: View) -> Journal {
-        Journal { path, view, start: None, held: Vec::new(), log: Vec::new(), broken: false }
+        Journal { path, view, start: None, held: Vec::new(), log: Vec::new(), broken: false, closed: false }
     }
 
     /// Something happened at `at`.
     pub fn record(&mut self, at: Time, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
+        if self.closed {
+            return;
+        }
         self.view.event(self.start.map(|start| at.diff(start)), slave, event, out);
         let encoded = event::encode(slave, event);
         match self.start {
@@ -47,6 +52,12 @@ impl Journal {
             event::write_line(&mut self.log, start, at, &encoded);
         }
         self.flush(out);
+    }
+
+    /// The run is over: nothing follows its last event.
+    pub fn close(&mut self, out: &mut Outbox) {
+        self.closed = true;
+        self.view.close(out);
     }
 
     pub fn has_begun(&self) -> bool {

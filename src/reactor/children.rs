@@ -20,8 +20,8 @@ use rustix::process::{
     setrlimit,
 };
 
-use super::connections::plain;
 use super::files::{make_dir, make_parent};
+use super::stream::plain;
 use super::sweep;
 use crate::machine::{ChildId, Command, Exit, Signal};
 
@@ -93,8 +93,9 @@ impl Children {
         ended
     }
 
-    /// Lets go of the zombies whose groups have nothing alive in them, and of orphans. After the machine had its say.
-    pub fn release(&mut self) {
+    /// Lets go of the zombies whose groups have nothing alive in them, and of orphans, but not of `helpers`, who may
+    /// still be killed by their numbers. After the machine had its say.
+    pub fn release(&mut self, helpers: &[i32]) {
         if !std::mem::take(&mut self.check) {
             return;
         }
@@ -107,7 +108,7 @@ impl Children {
         }
         let own = std::process::id() as i32;
         for orphan in processes.iter().filter(|process| process.parent == own && process.is_dead()) {
-            if !self.leaders.contains_key(&orphan.pid) {
+            if !self.leaders.contains_key(&orphan.pid) && !helpers.contains(&orphan.pid) {
                 reap_one(orphan.pid);
             }
         }
