@@ -60,6 +60,15 @@ fn what_cannot_be_killed_is_trouble_and_holds_nothing_up() {
 }
 
 #[test]
+fn a_timeout_no_longer_counts_once_the_end_has_begun() {
+    let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"timeout": 2_000_000}))]));
+    stop(&mut world, false);
+    world.pass(Duration::from_secs(3));
+    world.exits("a", Exit::Signal(Signal::TERM));
+    assert_eq!(world.reports().last().unwrap(), "exited a#1 stopped");
+}
+
+#[test]
 fn finally_entries_run_after_all_others_and_within_the_grace() {
     let mut world = World::running(json!([
         shell("a", json!({"at": 0}), json!({})),
