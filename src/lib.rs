@@ -1,9 +1,16 @@
 //! arete runs one test over many machines. This is the library behind the program of that name.
+//!
+//! Who may know whom, from the top down: the program's `cli` > [`controller`], [`slave`] > [`session`] > [`wire`],
+//! [`machine`]. The reactor knows [`machine`] only: it never sees a message. `tests/layers.rs` keeps these rules.
 
+pub mod client;
 pub mod controller;
+pub mod exit_code;
 pub mod machine;
+pub mod reactor;
 pub mod session;
 pub mod slave;
+pub mod spoken;
 pub mod testfile;
 pub mod variables;
 pub mod wire;

@@ -206,8 +206,8 @@ pub enum Input<'a> {
     SpawnFailed { child: ChildId, error: String },
     /// A child's first process ended; others of its group may still run. The last input about it.
     Exited { child: ChildId, exit: Exit },
-    /// The answer to [`Effect::Sweep`]: how many descendants, other than the children the machine asked for and that
-    /// still run, existed when the signal was sent.
+    /// The answer to [`Effect::Sweep`]: how many descendants lived when the signal was sent, the children that the
+    /// machine asked for among them. Zombies, and the reactor's own helpers, do not count.
     Swept { left: usize },
     /// The answer to [`Effect::Read`]: what stood at that offset, at most as much as was asked for, empty at the end of
     /// the file.

@@ -1,1 +1,16 @@
-fn main() {}
+//! The program: parse the arguments, start the logger, run one subcommand, map the error to an exit code.
+
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    let arguments = cli::parse();
+    cli::start_logger(&arguments);
+    let code = cli::run(arguments).unwrap_or_else(|error| {
+        cli::complain(&error.message);
+        error.code
+    });
+    cli::flush();
+    ExitCode::from(code)
+}

@@ -1,11 +1,72 @@
-//! The test file: what a test is.
+//! The test file: what a test is, and everything that can be wrong with it.
+//!
+//! [`parse`] is pure: who calls it reads the file, and says about each resource what it is. It finds all problems of a
+//! file, not only the first; each has a line and a column. `arete-test(5)` describes the file for people, and
+//! `share/arete-test.schema.json` for editors: both change in the same commit as the tables here.
+
+mod entry;
+mod fields;
+mod head;
+mod json;
+mod problem;
+mod range;
+mod slaves;
+mod suggest;
+pub mod time;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::wire::{Entry, Resource};
+use crate::machine::Signal;
+use crate::variables::{self, Part, Variable};
+use crate::wire::{Action, Entry, LINE_MAX, Resource};
+use entry::Names;
+use fields::Object;
+use json::{Member, Value};
+pub use problem::Problem;
+use problem::Problems;
+use slaves::Schedule;
+pub use time::TIME_MAX;
+
+/// The longest test file, in bytes.
+pub const FILE_MAX: usize = 16 * 1024 * 1024;
+
+/// The highest initial value of a trigger.
+pub const TRIGGER_MAX: u64 = 1_000_000_000;
+
+/// How many triggers a test has at most.
+pub const TRIGGERS_MAX: usize = 10_000;
+
+/// How many resources a test has at most.
+pub const RESOURCES_MAX: usize = 1_000;
+
+/// How many slaves a test has at most.
+pub const SLAVES_MAX: usize = 100_000;
+
+/// How many entries a slave has at most.
+pub const ENTRIES_MAX: usize = 4_096;
+
+/// The longest command, directory or value of the environment, in bytes: Linux takes arguments below 128 KiB, and the
+/// variables need room.
+pub const COMMAND_MAX: usize = 100_000;
+
+/// The longest message that hands a slave its part, in bytes, with a margin for the names of its fields.
+pub const PREPARE_MAX: usize = LINE_MAX - 4_096;
+
+/// The grace of a test that does not say one.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// How long an address is at most, in bytes, as `@{NAME.address}` puts it in.
+const ADDRESS_MAX: usize = 64;
+
+/// The words for what a failed entry means for the run.
+const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", OnFail::End)];
+
+/// The keys of a test file.
+const TEST_KEYS: [&str; 9] =
+    ["$schema", "name", "end", "grace", "on_fail", "triggers", "resources", "schedules", "slaves"];
 
 /// A test, checked: every name in it stands for something.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,4 +108,173 @@ pub enum OnFail {
     #[default]
     Continue,
     End,
+}
+
+/// What is known about a resource's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shipped {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub size: u64,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+    pub executable: bool,
+}
+
+/// Says about the path of a resource, as the test file has it, what it is, or why it cannot be shipped.
+pub type Ship<'a> = dyn FnMut(&str) -> Result<Shipped, String> + 'a;
+
+/// Reads a test file. `file` is what the problems call it. Fails with all problems in the order of the file.
+pub fn parse(file: &str, text: &str, ship: &mut Ship<'_>) -> Result<Test, Vec<Problem>> {
+    let mut problems = Problems::new(text);
+    let test = if text.len() > FILE_MAX {
+        problems.add(0, format!("a test file has at most {FILE_MAX} bytes, this one has {}", text.len()));
+        None
+    } else {
+        match json::parse(text) {
+            Ok(value) => read(&value, ship, &mut problems),
+            Err(error) => {
+                problems.add(error.at, error.message);
+                None
+            }
+        }
+    };
+    match test {
+        Some(test) if problems.is_empty() => Ok(test),
+        _ => {
+            debug_assert!(!problems.is_empty(), "what cannot be read has a problem");
+            Err(problems.finish(file))
+        }
+    }
+}
+
+fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Option<Test> {
+    let test = Object::read(value, "a test", &TEST_KEYS, problems)?;
+    if let Some(schema) = test.get("$schema") {
+        fields::string(schema, "\"$schema\"", problems);
+    }
+    let name = test.require("name", problems).and_then(|value| {
+        let name = fields::string(value, "the name of a test", problems)?;
+        fields::check_name(name, value.span.start, "a test", problems).then_some(name)
+    });
+    let declared = |key, problems: &mut Problems<'_>| {
+        let value = test.get(key);
+        value.and_then(|value| fields::members(value, &format!("{key:?}"), problems)).unwrap_or_default()
+    };
+    let triggers = declared("triggers", problems);
+    let resources = declared("resources", problems);
+    let names = Names { triggers: keys_of(triggers), resources: keys_of(resources) };
+    let triggers = head::triggers(triggers, problems);
+    let resources = head::resources(resources, ship, problems);
+    let end = test.require("end", problems).and_then(|value| head::end(value, &names.triggers, problems));
+    let grace = test.get("grace").map_or(Some(GRACE), |value| fields::time(value, "\"grace\"", problems));
+    let on_fail = test.get("on_fail");
+    let on_fail =
+        on_fail.map_or(Some(OnFail::default()), |value| entry::word(value, "\"on_fail\"", &ON_FAIL, problems));
+    let schedules = test.require("schedules", problems).map(|value| read_schedules(value, &names, problems));
+    let slaves = test.require("slaves", problems).and_then(|value| {
+        let members = fields::members(value, "\"slaves\"", problems)?;
+        let extra = |entries: &[Entry]| told_beside(entries, name.unwrap_or_default(), &triggers, &resources);
+        let schedules = schedules.as_deref()?;
+        Some(slaves::read(members, value.span.start, schedules, &extra, problems))
+    });
+    let (name, end, grace, on_fail, slaves) = (name?.to_owned(), end?, grace?, on_fail?, slaves?);
+    Some(Test { name, end, grace, on_fail, triggers, resources, slaves })
+}
+
+fn keys_of(members: &[Member]) -> Vec<&str> {
+    members.iter().map(|member| member.key.as_str()).collect()
+}
+
+fn read_schedules<'a>(value: &'a Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Vec<Schedule<'a>> {
+    let members = fields::members(value, "\"schedules\"", problems).unwrap_or_default();
+    members.iter().map(|member| read_schedule(member, names, problems)).collect()
+}
+
+fn read_schedule<'a>(member: &'a Member, names: &Names<'_>, problems: &mut Problems<'_>) -> Schedule<'a> {
+    let name = member.key.as_str();
+    fields::check_name(name, member.at, "a schedule", problems);
+    let mut drafts: Vec<entry::Draft> = Vec::new();
+    let mut known = std::collections::BTreeSet::new();
+    for value in fields::list(&member.value, "a schedule", problems).unwrap_or_default() {
+        let Some(draft) = entry::read(value, names, problems) else { continue };
+        if !known.insert(draft.name.clone()) {
+            let message = format!("the schedule {name:?} has two entries {:?}", draft.name);
+            problems.add(value.span.start, message);
+            continue;
+        }
+        drafts.push(draft);
+    }
+    Schedule { name, drafts }
+}
+
+/// How many bytes a slave is told beside these entries: all triggers, the resources and the addresses that it uses.
+fn told_beside(
+    entries: &[Entry],
+    name: &str,
+    triggers: &BTreeMap<String, u64>,
+    resources: &BTreeMap<String, (PathBuf, Resource)>,
+) -> usize {
+    // Quotes, a colon and a comma around two names.
+    const AROUND: usize = 6;
+    let triggers: usize = triggers.keys().map(|trigger| trigger.len() + AROUND).sum();
+    let used = entries.iter().flat_map(resources_of);
+    let used: std::collections::BTreeSet<&str> = used.collect();
+    let resources = used.iter().filter_map(|name| resources.get(*name));
+    let encoded = |resource| serde_json::to_vec(resource).map_or(0, |bytes| bytes.len() + 1);
+    let resources: usize = resources.map(|(_, resource)| encoded(resource)).sum();
+    let addresses: std::collections::BTreeSet<String> = entries.iter().flat_map(addresses_of).collect();
+    let addresses: usize = addresses.iter().map(|slave| slave.len() + ADDRESS_MAX + AROUND).sum();
+    name.len() + triggers + resources + addresses
+}
+
+/// The resources that an entry uses.
+pub fn resources_of(entry: &Entry) -> impl Iterator<Item = &str> {
+    let used = match &entry.action {
+        Action::Shell { use_resources, .. } => use_resources.as_slice(),
+        _ => &[],
+    };
+    used.iter().map(String::as_str)
+}
+
+/// The slaves whose address an entry names in `@{NAME.address}`.
+pub fn addresses_of(entry: &Entry) -> Vec<String> {
+    let Action::Shell { command, env, cwd, .. } = &entry.action else { return Vec::new() };
+    let texts = std::iter::once(command).chain(env.values()).chain(cwd);
+    let parts = texts.flat_map(|text| variables::parse(text).unwrap_or_default());
+    let addresses = parts.filter_map(|part| match part {
+        Part::Variable { variable: Variable::Address(slave), .. } => Some(slave),
+        _ => None,
+    });
+    addresses.collect()
+}
+
+/// The keys that each object of a test file may have. The schema and the manual are held against it.
+pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
+    vec![
+        ("test", TEST_KEYS.to_vec()),
+        ("end", head::END_KEYS.to_vec()),
+        ("resource", head::RESOURCE_KEYS.to_vec()),
+        ("entry", entry::keys()),
+        ("after", entry::AFTER_KEYS.to_vec()),
+    ]
+}
+
+/// The words that stand for a choice, by the key that takes them. The schema is held against it.
+pub fn words() -> Vec<(&'static str, Vec<String>)> {
+    let signals = (1..=31)
+        .map(|number| Signal(number).name())
+        .filter(|name| !name[3..].starts_with(|c: char| c.is_ascii_digit()));
+    vec![
+        ("on_fail", ON_FAIL.map(|(word, _)| word.to_owned()).to_vec()),
+        ("end", entry::VERDICTS.map(|(word, _)| word.to_owned()).to_vec()),
+        ("signal", signals.collect()),
+    ]
+}
+
+/// The keys of an entry of which it has exactly one: the run-policies, and the actions with the keys beside them.
+pub fn choices() -> (Vec<&'static str>, Vec<(&'static str, &'static [&'static str])>) {
+    let policies = entry::POLICIES.iter().map(|policy| policy.key).collect();
+    (policies, entry::ACTIONS.iter().map(|action| (action.key, action.options)).collect())
 }

@@ -1,0 +1,236 @@
+//! The subcommands and their options. What touches the world before and after the loop is below, a file a subcommand.
+
+mod check;
+mod command;
+mod load;
+mod results;
+mod run;
+mod slave;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use arete::machine::Signal;
+use arete::{exit_code, reactor, session, testfile};
+use clap::{Args, Parser, Subcommand};
+
+/// The port of a controller, where an address names none.
+const PORT: u16 = 7373;
+
+/// How long the last words wait for a reader, in milliseconds.
+const FLUSH_MILLIS: u64 = 500;
+
+/// Why a subcommand ends without having done its work.
+pub struct Error {
+    pub code: u8,
+    pub message: String,
+}
+
+impl Error {
+    fn usage(message: impl Into<String>) -> Error {
+        Error { code: exit_code::USAGE, message: message.into() }
+    }
+
+    fn failed(message: impl Into<String>) -> Error {
+        Error { code: exit_code::FAILED, message: message.into() }
+    }
+}
+
+/// Run one test over many machines.
+#[derive(Parser)]
+#[command(name = "arete", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "exit status: 0 passed; 1 failed; 2 wrong usage or a wrong test file; 3 a time limit passed; \
+                        130 interrupted\nmanual: man arete, man 5 arete-test, man 7 arete-protocol")]
+pub struct Arguments {
+    #[command(subcommand)]
+    subcommand: Sub,
+}
+
+#[derive(Subcommand)]
+enum Sub {
+    /// Run a test, on this machine alone or with the slaves that connect
+    Run(RunOptions),
+    /// Take part in the runs of a controller
+    Slave(SlaveOptions),
+    /// Say everything that is wrong with a test file
+    Check {
+        /// The test files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Inside a command: run the slave's poke entries
+    Poke {
+        /// Run only this one
+        entry: Option<String>,
+    },
+    /// Inside a command: take one off a trigger, and wait until the controller has counted it
+    Notify {
+        trigger: String,
+        /// Give up after so long [default: at the end of the run]
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        timeout: Option<Duration>,
+    },
+    /// Inside a command: wait until a trigger has fired
+    Wait {
+        trigger: String,
+        /// Give up after so long [default: at the end of the run]
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        timeout: Option<Duration>,
+    },
+    #[command(hide = true)]
+    Lookup { host: String },
+}
+
+#[derive(Args)]
+struct RunOptions {
+    /// The test file
+    file: PathBuf,
+    /// Wait for the slaves to connect to this address instead of starting them here
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Give up when not all slaves are ready after so long [default: never]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    wait: Option<Duration>,
+    /// The directory for this run's results, new or empty [default: results/NAME-UTCTIME]
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// A slave whose connection is gone for so long is lost [default: 1min]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1min", hide_default_value = true)]
+    lost_after: Duration,
+    /// Show what the commands write, behind the slave's name
+    #[arg(long)]
+    follow: bool,
+    /// Leave the directories of the slaves that are started here
+    #[arg(long, conflicts_with = "listen")]
+    keep: bool,
+    /// Have every event on the disk itself before anybody can see its effect
+    #[arg(long)]
+    fsync: bool,
+}
+
+#[derive(Args)]
+struct SlaveOptions {
+    /// The controller's address, HOST or HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    controller: String,
+    /// This slave's name in the tests [default: the host name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Where it works, with one subdirectory a run [default: one of its own, by its name]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Exit after one run
+    #[arg(long)]
+    once: bool,
+    /// Leave the directories of the runs
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Reads the command line; exits with 2 if it is wrong.
+pub fn parse() -> Arguments {
+    Arguments::parse()
+}
+
+/// Runs the subcommand.
+pub fn run(arguments: Arguments) -> Result<u8, Error> {
+    match arguments.subcommand {
+        Sub::Run(options) => run::run(options),
+        Sub::Slave(options) => slave::run(options),
+        Sub::Check { files } => check::run(&files),
+        Sub::Poke { entry } => command::poke(entry),
+        Sub::Notify { trigger, timeout } => command::notify(trigger, timeout),
+        Sub::Wait { trigger, timeout } => command::wait(trigger, timeout),
+        Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
+    }
+}
+
+/// Starts the logger. What it writes goes out without ever making the loop wait; `RUST_LOG` chooses what it writes.
+pub fn start_logger(arguments: &Arguments) {
+    let level = if matches!(arguments.subcommand, Sub::Slave(_)) { "info" } else { "warn" };
+    let environment = env_logger::Env::default().default_filter_or(level);
+    env_logger::Builder::from_env(environment)
+        .format(|line, record| match record.level() {
+            log::Level::Debug | log::Level::Trace => {
+                writeln!(line, "{} arete: {}", line.timestamp_millis(), record.args())
+            }
+            _ => writeln!(line, "arete: {}", record.args()),
+        })
+        .target(env_logger::Target::Pipe(Box::new(reactor::LogPipe::new())))
+        .init();
+}
+
+/// Lets what was logged out, if anybody reads it.
+pub fn flush() {
+    reactor::flush_console(FLUSH_MILLIS);
+}
+
+/// Says what went wrong, a line each, if anybody listens.
+pub fn complain(message: &str) {
+    for line in message.lines() {
+        let _ = writeln!(std::io::stderr(), "arete: {line}");
+    }
+}
+
+/// A time of the command line: as in a test file, or a number of seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) => testfile::time::from_seconds(seconds),
+        Err(_) => testfile::time::from_text(text),
+    }
+}
+
+/// `HOST` or `HOST:PORT` as `HOST:PORT`.
+fn with_port(address: &str) -> String {
+    let bracketed = address.starts_with('[');
+    let has_port = match address.rsplit_once(':') {
+        Some((host, port)) => port.bytes().all(|byte| byte.is_ascii_digit()) && (!bracketed || host.ends_with(']')),
+        None => false,
+    };
+    let colons = address.matches(':').count();
+    match (has_port, bracketed, colons) {
+        (_, false, 2..) => format!("[{address}]:{PORT}"),
+        (true, _, _) => address.to_owned(),
+        (false, _, _) => format!("{address}:{PORT}"),
+    }
+}
+
+/// A number that nobody guesses or draws twice.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    debug_assert_eq!(filled, Ok(bytes.len()), "the system always gives a few random bytes at once");
+    u64::from_ne_bytes(bytes)
+}
+
+/// The signals that end a loop in order.
+const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
+
+/// The name of this machine, if it can name a slave.
+fn host_name() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
+    session::is_name(&name).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_gets_the_port_of_a_controller() {
+        assert_eq!(with_port("host"), "host:7373");
+        assert_eq!(with_port("host:1"), "host:1");
+        assert_eq!(with_port("::1"), "[::1]:7373");
+        assert_eq!(with_port("[::1]"), "[::1]:7373");
+        assert_eq!(with_port("[::1]:5"), "[::1]:5");
+        assert_eq!(with_port("fe80::2:7"), "[fe80::2:7]:7373");
+    }
+
+    #[test]
+    fn a_time_is_a_number_of_seconds_or_has_units() {
+        assert_eq!(time("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(time("2min"), Ok(Duration::from_secs(120)));
+        assert!(time("soon").is_err() && time("-1").is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! Reads a test file and looks at the files that it ships.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use arete::testfile::{self, Shipped, Test};
+use sha2::{Digest, Sha256};
+
+use super::Error;
+
+/// How much of a resource is read at once, in bytes.
+const PIECE: usize = 1 << 20;
+
+/// The test in `path` and its text, or all that is wrong with it, a line each.
+pub fn load(path: &Path) -> Result<(Test, String), Error> {
+    let subject = path.display();
+    let bytes = std::fs::read(path).map_err(|error| Error::usage(format!("{subject}: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        Error::usage(format!("{subject}: byte {} is not UTF-8, as JSON must be", error.utf8_error().valid_up_to()))
+    })?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    let test = testfile::parse(&subject.to_string(), &text, &mut |file| ship(&base.join(file)));
+    test.map(|test| (test, text)).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Error::usage(lines.join("\n"))
+    })
+}
+
+/// Length, hash and mode of a file that is to be shipped.
+fn ship(path: &Path) -> Result<Shipped, String> {
+    let describe = |error: std::io::Error| error.to_string();
+    let metadata = std::fs::metadata(path).map_err(describe)?;
+    if !metadata.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    let mut file = File::open(path).map_err(describe)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    let mut size = 0;
+    loop {
+        let read = file.read(&mut piece).map_err(describe)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&piece[..read]);
+        size += read as u64;
+    }
+    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = std::path::absolute(path).map_err(describe)?;
+    Ok(Shipped { path, size, sha256, executable: metadata.permissions().mode() & 0o111 != 0 })
+}

@@ -1,0 +1,105 @@
+//! `arete run`: loads the test, makes the results directory, and drives a controller.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use arete::controller::{Config, Controller, Local};
+use arete::reactor::{self, Options, Reactor};
+use arete::testfile::Test;
+
+use super::{ENDING, Error, RunOptions, load, random, results, with_port};
+
+pub fn run(options: RunOptions) -> Result<u8, Error> {
+    let (test, text) = load::load(&options.file)?;
+    let now = jiff::Timestamp::now();
+    let stem = format!("{}-{}", test.name, now.strftime("%Y%m%dT%H%M%SZ"));
+    let embedded = options.listen.is_none();
+    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}"));
+    let mut reactor = Reactor::new(Options {
+        signals: ENDING.to_vec(),
+        subreaper: embedded,
+        fsync: options.fsync,
+        ..Options::default()
+    })
+    .map_err(cannot)?;
+    let address = listen(&mut reactor, options.listen.as_deref())?;
+    let results = results::make(options.results, &stem)?;
+    let copy = results.join("test.json");
+    std::fs::write(&copy, text).map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display())))?;
+    let work = if embedded { Some(WorkDir::make(options.keep)?) } else { None };
+    let local = work.as_ref().map(|work| local(work, address)).transpose()?;
+    let mut controller = Controller::new(Config {
+        run: format!("{stem}-{:04x}", random() & 0xffff),
+        results,
+        wait: options.wait,
+        lost_after: options.lost_after,
+        local,
+        listening: options.listen.map(|_| address.to_string()),
+        follow: options.follow,
+        terminal: reactor::terminal_size(),
+        wall_offset: now.as_microsecond() - reactor::now().as_micros() as i64,
+        test: Rc::<Test>::from(test),
+    });
+    Ok(reactor.run(&mut controller))
+}
+
+/// Listens where the option says, or on a free port of the loopback.
+fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, Error> {
+    let Some(asked) = asked else {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listened = reactor.listen_tcp(loopback);
+        return listened.map(|(_, address)| address).map_err(|error| {
+            Error::failed(format!("cannot listen on {loopback}: {error}; is the loopback interface up?"))
+        });
+    };
+    let subject = format!("--listen {asked}");
+    let addresses = with_port(asked).to_socket_addrs().map_err(|error| {
+        Error::usage(format!("{subject}: {error}; write HOST or HOST:PORT, for example 0.0.0.0:{}", super::PORT))
+    })?;
+    let mut last = "the name has no address".to_owned();
+    for address in addresses {
+        match reactor.listen_tcp(address) {
+            Ok((_, address)) => return Ok(address),
+            Err(error) => last = format!("{address}: {error}"),
+        }
+    }
+    Err(Error::failed(format!("{subject}: {last}; choose another address or port, or stop what listens there")))
+}
+
+fn local(work: &WorkDir, address: SocketAddr) -> Result<Local, Error> {
+    let arete = std::env::current_exe().map_err(|error| Error::failed(format!("cannot find arete itself: {error}")))?;
+    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep })
+}
+
+/// Where the slaves of an embedded run work; gone with this value unless it is to be kept.
+struct WorkDir {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl WorkDir {
+    fn make(keep: bool) -> Result<WorkDir, Error> {
+        let path = std::env::temp_dir().join(format!("arete-{:016x}", random()));
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| {
+            Error::failed(format!("cannot make {}: {error}; TMPDIR names another place", path.display()))
+        })?;
+        Ok(WorkDir { path, keep })
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        if self.keep {
+            eprintln!("the slaves' directories are in {}", self.path.display());
+        } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            complain_of_leftover(&self.path, &error);
+        }
+    }
+}
+
+fn complain_of_leftover(path: &Path, error: &std::io::Error) {
+    super::complain(&format!("cannot remove {}: {error}", path.display()));
+}

@@ -1,0 +1,149 @@
+//! `arete slave`: finds its name and its directory, ends what a former slave left there, and drives a slave.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use arete::machine::{Address, Signal};
+use arete::reactor::{Options, Reactor};
+use arete::session;
+use arete::slave::{Config, Slave};
+use rustix::fs::FlockOperation;
+
+use super::{ENDING, Error, SlaveOptions, host_name, random, with_port};
+
+pub fn run(options: SlaveOptions) -> Result<u8, Error> {
+    let name = match options.name {
+        Some(name) if session::is_name(&name) => name,
+        Some(name) => {
+            return Err(Error::usage(format!(
+                "--name {name:?}: a name has 1 to {} letters, digits, \".\", \"_\" and \"-\", and begins with none of \".-\"",
+                session::NAME_MAX
+            )));
+        }
+        None => {
+            host_name().ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name"))?
+        }
+    };
+    let dir = work_dir(options.dir, &name)?;
+    let _lock = lock(&dir)?;
+    end_leftovers(&dir);
+    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}"));
+    let mut signals = ENDING.to_vec();
+    signals.push(Signal::USR1);
+    let mut reactor = Reactor::new(Options { signals, subreaper: true, ..Options::default() }).map_err(cannot)?;
+    let socket = runtime_dir()?.join(format!("{}.sock", std::process::id()));
+    let control = reactor
+        .listen_unix(&socket)
+        .map_err(|error| Error::failed(format!("cannot listen on {}: {error}", socket.display())))?;
+    let mut slave = Slave::new(Config {
+        name,
+        controller: Address::Inet(with_port(&options.controller)),
+        incarnation: format!("{:016x}", random()),
+        seed: random(),
+        pid: std::process::id(),
+        dir,
+        socket,
+        control,
+        once: options.once,
+        keep: options.keep,
+    });
+    Ok(reactor.run(&mut slave))
+}
+
+/// The directory that was asked for, or one of the slave's own among the user's state.
+fn work_dir(asked: Option<PathBuf>, name: &str) -> Result<PathBuf, Error> {
+    let dir = match asked {
+        Some(dir) => dir,
+        None => state_home()?.join("arete").join(name),
+    };
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    let whole = made.and_then(|()| fs::canonicalize(&dir));
+    whole.map_err(|error| {
+        Error::failed(format!("cannot make the directory {}: {error}; --dir names another", dir.display()))
+    })
+}
+
+fn state_home() -> Result<PathBuf, Error> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(state) = variable("XDG_STATE_HOME") {
+        return Ok(state);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib"));
+    }
+    let home = variable("HOME").map(|home| home.join(".local/state"));
+    home.ok_or_else(|| Error::usage("neither XDG_STATE_HOME nor HOME is set: say where to work with --dir"))
+}
+
+/// Holds the directory for this process alone.
+fn lock(dir: &Path) -> Result<File, Error> {
+    let path = dir.join("lock");
+    let cannot = |error: std::io::Error| Error::failed(format!("cannot lock {}: {error}", path.display()));
+    let file = File::options().create(true).append(true).open(&path).map_err(cannot)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::failed(format!(
+            "another slave works in {}: stop it, or give this one another --name or --dir",
+            dir.display()
+        ))),
+        Err(error) => Err(cannot(error.into())),
+    }
+}
+
+/// A directory for sockets, with a short path, for this user alone.
+fn runtime_dir() -> Result<PathBuf, Error> {
+    let uid = rustix::process::geteuid();
+    let dir = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir()) {
+        Some(runtime) => runtime.join("arete"),
+        None if uid.is_root() && Path::new("/run").is_dir() => PathBuf::from("/run/arete"),
+        None => PathBuf::from(format!("/tmp/arete-{}", uid.as_raw())),
+    };
+    let cannot = |why: String| Error::failed(format!("cannot use {} for sockets: {why}", dir.display()));
+    match fs::DirBuilder::new().mode(0o700).create(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(cannot(error.to_string())),
+        _ => {}
+    }
+    let metadata = fs::symlink_metadata(&dir).map_err(|error| cannot(error.to_string()))?;
+    if !metadata.is_dir() || metadata.uid() != uid.as_raw() || metadata.mode() & 0o022 != 0 {
+        return Err(cannot("it must be a directory of this user that nobody else can write".to_owned()));
+    }
+    Ok(dir)
+}
+
+/// Ends the processes that a former slave of this directory left when it was killed. Nobody else's carry the
+/// directory in their environment, and while it is locked no other slave has any.
+fn end_leftovers(dir: &Path) {
+    let mark = format!("ARETE_DIR={}", dir.display());
+    let mut ended = 0;
+    loop {
+        let left: Vec<_> = processes().filter(|(_, environ)| carries(environ, &mark)).map(|(pid, _)| pid).collect();
+        if left.is_empty() {
+            break;
+        }
+        let killed =
+            left.iter().filter(|&&pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok());
+        ended += killed.count();
+        if ended > 100_000 {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    if ended > 0 {
+        log::warn!("ended processes that a former slave had left in {}", dir.display());
+    }
+}
+
+fn carries(environ: &[u8], mark: &str) -> bool {
+    environ.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
+}
+
+/// The processes whose environment this user may read.
+fn processes() -> impl Iterator<Item = (rustix::process::Pid, Vec<u8>)> {
+    let own = std::process::id();
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(move |entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let environ = fs::read(entry.path().join("environ")).ok()?;
+        (pid != own).then_some((rustix::process::Pid::from_raw(pid as i32)?, environ))
+    })
+}

@@ -1,0 +1,212 @@
+//! Who may take part in a run, and in which run a slave is that says hello.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::event::Event;
+use super::roster::Stage;
+use super::run::{Phase, Run};
+use crate::machine::{ConnId, Outbox, Peer, Time};
+use crate::session::{NAME_MAX, VERSION, is_incarnation};
+use crate::spoken;
+use crate::testfile::{End, addresses_of, resources_of};
+use crate::wire::{Bye, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
+
+/// Why a slave is turned away.
+struct Refusal {
+    reason: String,
+    /// Trying again cannot help.
+    fatal: bool,
+    /// The run that it may still be in is over for it.
+    forget: bool,
+}
+
+impl Refusal {
+    /// The slave itself is wrong here.
+    fn fatal(reason: String) -> Refusal {
+        Refusal { reason, fatal: true, forget: false }
+    }
+
+    /// Its place is taken, for now.
+    fn taken(reason: String) -> Refusal {
+        Refusal { reason, fatal: false, forget: false }
+    }
+
+    /// There is no run for it; there may be one later.
+    fn no_run(reason: String) -> Refusal {
+        Refusal { reason, fatal: false, forget: true }
+    }
+}
+
+impl Run {
+    /// A slave says hello. Answers with the connection that this one replaces, or with why it is turned away.
+    pub fn admit(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        peer: Peer,
+        hello: &Hello<'_>,
+        out: &mut Outbox,
+    ) -> Result<Option<ConnId>, Bye<'static>> {
+        let address = match peer {
+            Peer::Inet(address) => address.to_string(),
+            Peer::Local { uid, .. } => format!("user {uid}"),
+        };
+        let admitted = self.admissible(now, hello, out);
+        let (ix, resumes) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                if refusal.forget {
+                    out.send(conn, welcome(None, 0).encode());
+                }
+                let bye = Bye { reason: Cow::from(refusal.reason), fatal: refusal.fatal };
+                let name: String = hello.name.chars().take(NAME_MAX).collect();
+                self.record_refusal(now, &name, &address, &bye.reason, out);
+                return Err(bye);
+            }
+        };
+        let member = self.roster.get_mut(ix);
+        if !resumes {
+            member.begin_incarnation(&hello.incarnation);
+        }
+        let former = member.conn.replace(conn);
+        member.gone = None;
+        if member.stage == Stage::Absent {
+            member.stage = Stage::Joined;
+        }
+        out.send(conn, welcome(Some(&self.id), member.recorded).encode());
+        let event = if resumes { Event::Rejoined { address: &address } } else { Event::Joined { address: &address } };
+        self.record(now, ix, &event, out);
+        self.came_from(ix, peer, out);
+        if hello.run.as_deref() == Some(&self.id) {
+            self.tell_again(ix, out);
+        } else {
+            self.prepare(ix, out);
+        }
+        Ok(former)
+    }
+
+    /// Which slave this is, and whether its process is known already.
+    fn admissible(&mut self, now: Time, hello: &Hello<'_>, out: &mut Outbox) -> Result<(usize, bool), Refusal> {
+        let name = &hello.name;
+        if hello.protocol != PROTOCOL {
+            return Err(Refusal::fatal(format!(
+                "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
+                 {PROTOCOL}: install the same version on both",
+                hello.version, hello.protocol
+            )));
+        }
+        if !is_incarnation(&hello.incarnation) {
+            return Err(Refusal::fatal("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()));
+        }
+        let Some(ix) = self.roster.find(name) else {
+            let names = spoken::list(&self.roster.names(|_| true));
+            return Err(Refusal::fatal(format!(
+                "slave {name:?} is not in the test {:?}; its slaves are {names}",
+                self.test.name
+            )));
+        };
+        let member = self.roster.get(ix);
+        let known = member.is_incarnation(&hello.incarnation);
+        let resumes = known && hello.run.as_deref() == Some(&self.id);
+        if matches!(self.phase, Phase::Over { .. }) && !resumes {
+            return Err(Refusal::no_run("the run is over".to_owned()));
+        }
+        if member.stage == Stage::Lost {
+            return Err(Refusal::no_run(format!("slave {name} is lost to run {}", self.id)));
+        }
+        if !known && member.conn.is_some() {
+            let at = member.address.map_or_else(String::new, |address| format!(" from {address}"));
+            return Err(Refusal::taken(format!(
+                "another slave called {name} is connected{at}: stop it, or use another --name"
+            )));
+        }
+        let started = self.started().is_some();
+        if started && !resumes {
+            let reason = if known { "it has given up the run" } else { "it was restarted in the middle of the run" };
+            self.lose(now, ix, reason, out);
+            return Err(Refusal::no_run(format!("slave {name} is lost to run {}: {reason}", self.id)));
+        }
+        if !started && self.phase != Phase::Gathering && !known {
+            return Err(Refusal::no_run("the run is being given up".to_owned()));
+        }
+        Ok((ix, known))
+    }
+
+    /// A slave's connection is gone; it may come back.
+    pub fn disconnected(&mut self, now: Time, conn: ConnId, ix: usize, reason: &str, out: &mut Outbox) {
+        let over = matches!(self.phase, Phase::Over { .. });
+        let member = self.roster.get_mut(ix);
+        if member.conn != Some(conn) {
+            return;
+        }
+        member.conn = None;
+        member.gone = Some(now);
+        if over || member.stage >= Stage::Stopped {
+            return;
+        }
+        self.record(now, ix, &Event::Disconnected { reason }, out);
+        if self.started().is_none() && self.phase != Phase::Gathering {
+            self.lose(now, ix, reason, out);
+        }
+    }
+
+    /// Notes where a slave connects from, and prepares those again that were told another address of it.
+    fn came_from(&mut self, ix: usize, peer: Peer, out: &mut Outbox) {
+        let Peer::Inet(address) = peer else { return };
+        let member = self.roster.get_mut(ix);
+        if member.address.replace(address.ip()) == Some(address.ip()) || self.phase != Phase::Gathering {
+            return;
+        }
+        let name = member.name.clone();
+        let needs = |other: &usize| *other != ix && named_in(&self.test.slaves[*other].entries).contains(&name);
+        for other in (0..self.roster.len()).filter(needs).collect::<Vec<_>>() {
+            if self.roster.get(other).conn.is_some() {
+                self.roster.get_mut(other).stage = Stage::Joined;
+                self.prepare(other, out);
+            }
+        }
+    }
+
+    /// Gives a slave its part of the run, once the addresses that its commands name are known.
+    fn prepare(&self, ix: usize, out: &mut Outbox) {
+        let member = self.roster.get(ix);
+        let Some(conn) = member.conn.filter(|_| self.phase == Phase::Gathering) else { return };
+        let entries = &self.test.slaves[ix].entries;
+        let mut addresses = BTreeMap::new();
+        for name in named_in(entries) {
+            let known = self.roster.find(&name).and_then(|other| self.roster.get(other).address);
+            let Some(address) = known else { return };
+            addresses.insert(name, address.to_string());
+        }
+        let end_trigger = match &self.test.end {
+            End::Trigger { trigger, .. } => Some(trigger.clone()),
+            End::Duration(_) | End::Idle { .. } => None,
+        };
+        let prepare = Prepare {
+            run: Cow::from(&self.id),
+            test: Cow::from(&self.test.name),
+            entries: entries.to_vec(),
+            resources: self.used_by(entries),
+            triggers: self.test.triggers.keys().cloned().collect(),
+            addresses,
+            end_trigger,
+            grace: self.test.grace.as_micros() as u64,
+        };
+        out.send(conn, prepare.encode());
+    }
+
+    fn used_by(&self, entries: &[Entry]) -> Vec<Resource> {
+        let used: BTreeSet<&str> = entries.iter().flat_map(resources_of).collect();
+        used.iter().filter_map(|name| self.test.resources.get(*name)).map(|(_, resource)| resource.clone()).collect()
+    }
+}
+
+fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
+    Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded }
+}
+
+/// The slaves whose addresses these entries use.
+fn named_in(entries: &[Entry]) -> BTreeSet<String> {
+    entries.iter().flat_map(addresses_of).collect()
+}

@@ -1,0 +1,301 @@
+//! What a slave of the run says, handed to the concern whose business it is.
+
+use std::borrow::Cow;
+
+use super::event::Event;
+use super::results;
+use super::roster::RunEnd;
+use super::run::Run;
+use super::trigger::Counted;
+use super::view::run_name;
+use crate::machine::{ConnId, Outbox, Time};
+use crate::session::is_entry_name;
+use crate::wire::{
+    Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Noted, Notify, Outcome, Output, Pong, Recorded, Refused,
+    Report, State, Verdict,
+};
+
+/// How many reports a slave may make in one run.
+const REPORTS_MAX: u64 = 5_000_000;
+
+/// The longest text that a report may carry, in characters.
+const TEXT_MAX: usize = 2_000;
+
+/// What one input's messages have in common: answers and events that cover several of them.
+#[derive(Default)]
+pub struct Heard {
+    slave: Option<usize>,
+    recorded: bool,
+    counts: Vec<Count>,
+}
+
+/// Notifies of one trigger.
+struct Count {
+    trigger: String,
+    total: u64,
+    counted: Counted,
+}
+
+impl Run {
+    /// A slave says something. An error closes its connection.
+    pub fn message(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ix: usize,
+        message: FromSlave<'_>,
+        heard: &mut Heard,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        heard.slave = Some(ix);
+        let done = match message {
+            FromSlave::Notify(notify) => {
+                self.notify(now, conn, ix, &notify, heard, out);
+                Ok(())
+            }
+            FromSlave::Ping(ping) => {
+                let pong = Pong { time: ping.time, now, lifetime: Default::default() };
+                out.send(conn, pong.encode());
+                Ok(())
+            }
+            FromSlave::Report(report) if report.run == self.id => self.report(now, ix, &report, heard, out),
+            FromSlave::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
+            FromSlave::Fetch(fetch) if fetch.run == self.id => {
+                self.resources.fetch(conn, &fetch.resource, fetch.offset, out)
+            }
+            FromSlave::State(state) if state.run == self.id => {
+                self.state(now, conn, ix, &state, heard, out);
+                Ok(())
+            }
+            FromSlave::Ready(ready) if ready.run == self.id => {
+                self.ready(now, ix, out);
+                Ok(())
+            }
+            FromSlave::Unready(unready) if unready.run == self.id => {
+                let name = &self.roster.get(ix).name;
+                self.abort(now, format!("slave {name} cannot take part: {}", shorten(&unready.reason)), out);
+                Ok(())
+            }
+            FromSlave::Stopped(stopped) if stopped.run == self.id => {
+                self.stopped(now, ix, out);
+                Ok(())
+            }
+            FromSlave::Bye(bye) => {
+                if self.started().is_some() {
+                    self.lose(now, ix, &format!("it said bye: {}", shorten(&bye.reason)), out);
+                }
+                Err(shorten(&bye.reason))
+            }
+            FromSlave::Hello(_) => Err("a second hello on one connection".to_owned()),
+            // Of a run that is over.
+            _ => Ok(()),
+        };
+        done.map_err(|reason| Bye { reason: Cow::from(reason), fatal: false })
+    }
+
+    fn notify(&mut self, now: Time, conn: ConnId, ix: usize, notify: &Notify<'_>, heard: &mut Heard, out: &mut Outbox) {
+        let in_room = notify.room == self.id && self.started().is_some();
+        if !in_room || !self.count(now, ix, &notify.trigger, notify.count, heard, out) {
+            let reason = if in_room {
+                format!("there is no trigger {:?}", notify.trigger)
+            } else {
+                format!("run {:?} is not going on", notify.room)
+            };
+            let refused =
+                Refused { room: notify.room.clone(), trigger: notify.trigger.clone(), reason: Cow::from(reason) };
+            out.send(conn, refused.encode());
+        }
+    }
+
+    /// Counts a statement. `false` when there is no such trigger.
+    fn count(&mut self, now: Time, ix: usize, name: &str, total: u64, heard: &mut Heard, out: &mut Outbox) -> bool {
+        let stater = (ix, self.roster.get(ix).generation);
+        let Some(counted) = self.triggers.state(now, stater, name, total) else { return false };
+        match heard.counts.iter_mut().find(|count| count.trigger == name && count.counted.late == counted.late) {
+            Some(count) => {
+                count.total = count.total.max(total);
+                count.counted.new += counted.new;
+                count.counted.left = counted.left;
+            }
+            None => heard.counts.push(Count { trigger: name.to_owned(), total, counted }),
+        }
+        if counted.fires {
+            self.record_counts(now, ix, heard, out);
+            self.tell_triggered(now, name, out);
+        }
+        true
+    }
+
+    /// Records what was counted and not recorded yet.
+    fn record_counts(&mut self, now: Time, ix: usize, heard: &mut Heard, out: &mut Outbox) {
+        for count in &mut heard.counts {
+            let Counted { new, left, late, .. } = count.counted;
+            if new > 0 {
+                let event = Event::Notified { trigger: &count.trigger, count: new, left, late };
+                self.journal.record(now, Some(&self.roster.get(ix).name), &event, out);
+            }
+            count.counted.new = 0;
+        }
+    }
+
+    /// Answers what one input's messages had in common, and looks whether the run is done.
+    pub fn answer(&mut self, now: Time, conn: ConnId, mut heard: Heard, out: &mut Outbox) {
+        let Some(ix) = heard.slave else { return };
+        self.record_counts(now, ix, &mut heard, out);
+        for Count { trigger, total, counted } in &heard.counts {
+            let noted =
+                Noted { room: Cow::from(&self.id), trigger: Cow::from(trigger), count: *total, left: counted.left };
+            out.send(conn, noted.encode());
+        }
+        if heard.recorded {
+            let seq = self.roster.get(ix).recorded;
+            out.send(conn, Recorded { run: Cow::from(&self.id), seq }.encode());
+            self.end_if_done(now, out);
+        }
+    }
+
+    fn state(&mut self, now: Time, conn: ConnId, ix: usize, state: &State<'_>, heard: &mut Heard, out: &mut Outbox) {
+        for (trigger, &count) in &state.notified {
+            let notify = Notify { room: state.run.clone(), trigger: Cow::from(trigger), count };
+            self.notify(now, conn, ix, &notify, heard, out);
+        }
+    }
+
+    fn output(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ix: usize,
+        output: &Output<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        if output.data.len() > CHUNK_MAX {
+            return Err(format!("an output of more than {CHUNK_MAX} bytes"));
+        }
+        self.stopping(now);
+        let entries = self.test.slaves[ix].entries.clone();
+        let (file, member) = (&*output.file, self.roster.get_mut(ix));
+        let (length, new) = results::keep(&self.results, member, &entries, file, output.offset, &output.data, out)?;
+        let kept = Kept { run: Cow::from(&self.id), file: Cow::from(file), length };
+        out.send(conn, kept.encode());
+        let new = &output.data[output.data.len() - new..];
+        self.journal.view.output(&self.roster.get(ix).name, file, new, out);
+        Ok(())
+    }
+
+    /// A command has started: its files are there from now on, also when it writes nothing.
+    fn begin_output(&mut self, ix: usize, run: &str, out: &mut Outbox) {
+        let entries = self.test.slaves[ix].entries.clone();
+        for kind in ["out", "err"] {
+            let file = format!("{run}.{kind}");
+            if let Err(reason) = results::keep(&self.results, self.roster.get_mut(ix), &entries, &file, 0, b"", out) {
+                log::debug!("{file} is not kept: {reason}");
+            }
+        }
+    }
+
+    fn report(
+        &mut self,
+        now: Time,
+        ix: usize,
+        report: &Report<'_>,
+        heard: &mut Heard,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        self.stopping(now);
+        heard.recorded = true;
+        let member = self.roster.get_mut(ix);
+        if report.seq <= member.recorded {
+            return Ok(());
+        }
+        if report.seq != member.recorded + 1 {
+            return Err(format!("report {} came after report {}", report.seq, member.recorded));
+        }
+        if report.seq > REPORTS_MAX {
+            return Err(format!("more than {REPORTS_MAX} reports"));
+        }
+        member.recorded = report.seq;
+        let at = report.time.min(now);
+        match &report.what {
+            Happened::Idle { heard } => member.idle = Some(*heard),
+            Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
+            _ => {}
+        }
+        if let Some(bad) = bad_entry(&report.what) {
+            return Err(format!("{bad:?} is not the name of an entry"));
+        }
+        self.happened(now, at, ix, &report.what, out);
+        Ok(())
+    }
+
+    fn happened(&mut self, now: Time, at: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
+        let member = self.roster.get_mut(ix);
+        match what {
+            Happened::Begun { late, uncertain } => {
+                member.begun = Some((*late, *uncertain));
+                let seconds = |micros: u64| micros as f64 / 1e6;
+                self.record(at, ix, &Event::Begun { late: seconds(*late), uncertain: seconds(*uncertain) }, out);
+            }
+            Happened::Spawned { entry, nr, pid } => {
+                member.spawned(at, entry, *nr, *pid);
+                if pid.is_some() {
+                    self.begin_output(ix, &run_name(entry, *nr), out);
+                }
+                self.record(at, ix, &Event::Spawned { entry, nr: *nr, pid: *pid }, out);
+            }
+            Happened::Exited { entry, nr, exit, outcome, why } => {
+                let why = why.as_deref().map(shorten);
+                let end = RunEnd { at, exit: *exit, outcome: *outcome, why: why.clone() };
+                member.exited(entry, *nr, end);
+                let why = why.as_deref();
+                self.record(at, ix, &Event::Exited { entry, nr: *nr, exit: *exit, outcome: *outcome, why }, out);
+                if *outcome == Outcome::Failed {
+                    let name = run_name(entry, *nr);
+                    let text = format!("{} {name}: {}", self.roster.get(ix).name, why.unwrap_or("failed"));
+                    self.entry_failed(now, text, out);
+                }
+            }
+            Happened::Poked { entry, by } => {
+                self.record(at, ix, &Event::Poked { entry: entry.as_deref(), by: *by }, out);
+            }
+            Happened::Heard { trigger } => self.record(at, ix, &Event::Heard { trigger }, out),
+            Happened::Settled { trigger } => {
+                let ends =
+                    matches!(&self.test.end, crate::testfile::End::Trigger { trigger: end, .. } if end == trigger);
+                member.settled |= ends;
+                self.record(at, ix, &Event::Settled { trigger }, out);
+            }
+            Happened::Idle { .. } => self.record(at, ix, &Event::Idle, out),
+            Happened::End { entry, verdict } => self.asked_to_end(now, ix, entry, *verdict, out),
+            Happened::Warning { text } => self.record(at, ix, &Event::Warning { text: &shorten(text) }, out),
+            Happened::Trouble { text } => {
+                let text = shorten(text);
+                self.record(at, ix, &Event::Trouble { text: &text }, out);
+                let why = format!("slave {}: {text}", self.roster.get(ix).name);
+                self.entry_failed(now, why, out);
+            }
+        }
+    }
+
+    fn asked_to_end(&mut self, now: Time, ix: usize, entry: &str, verdict: Verdict, out: &mut Outbox) {
+        let why = format!("{} {entry} ended the run", self.roster.get(ix).name);
+        match verdict {
+            Verdict::Passed => self.end(now, Verdict::Passed, why, out),
+            Verdict::Failed | Verdict::Interrupted => self.abort(now, why, out),
+        }
+    }
+}
+
+/// A name in a report that cannot be an entry's.
+fn bad_entry<'a>(what: &'a Happened<'_>) -> Option<&'a str> {
+    let entry = match what {
+        Happened::Spawned { entry, .. } | Happened::Exited { entry, .. } | Happened::End { entry, .. } => entry,
+        Happened::Poked { entry, .. } => entry.as_ref()?,
+        _ => return None,
+    };
+    (!is_entry_name(entry)).then_some(entry)
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}

@@ -1,0 +1,93 @@
+//! The last words of a run, for people: the verdict, what failed and where to look.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::results::{Ending, start_skew};
+use super::roster::{Roster, Stage};
+use super::view::run_name;
+use crate::machine::{Outbox, Stream};
+use crate::spoken;
+use crate::testfile::Test;
+use crate::wire::{Outcome, Verdict};
+
+/// How many failed runs of entries are told one by one.
+const FAILED_SHOWN: usize = 20;
+
+/// Prints the summary of a run.
+pub fn print(test: &Test, roster: &Roster, results: &Path, ending: &Ending, out: &mut Outbox) {
+    let mut text = String::from("\n");
+    text += &entries(roster);
+    let lost = roster.names(|member| member.stage == Stage::Lost);
+    if !lost.is_empty() {
+        text += &format!("  lost: {}\n", spoken::list(&lost));
+    }
+    text += &failed(roster, results);
+    if let Some((skew, uncertain)) = start_skew(roster) {
+        text += &format!("  start skew {} (clocks known to {})\n", spoken::duration(skew), spoken::duration(uncertain));
+    }
+    let verdict = match ending.verdict {
+        Verdict::Passed => "passed",
+        Verdict::Failed => "failed",
+        Verdict::Interrupted => "was interrupted",
+    };
+    let took = ending
+        .start
+        .map_or_else(String::new, |(start, _)| format!(" after {:.3} s", ending.now.since(start).as_secs_f64()));
+    text += &format!("{} {verdict}{took}: {}\n", test.name, ending.why);
+    text += &format!("results are in {}\n", results.display());
+    out.print(Stream::Out, text);
+}
+
+/// A line an entry: how often it ran, and what became of it.
+fn entries(roster: &Roster) -> String {
+    let mut counts: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    for run in roster.iter().flat_map(|member| &member.runs) {
+        let kind = match run.end.as_ref().map(|end| end.outcome) {
+            Some(Outcome::Passed) => 0,
+            Some(Outcome::Stopped) => 1,
+            Some(Outcome::Failed) => 2,
+            None => 3,
+        };
+        counts.entry(&run.entry).or_default()[kind] += 1;
+    }
+    let width = counts.keys().map(|entry| entry.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (entry, counts) in counts {
+        let words = ["passed", "stopped", "failed", "unknown"];
+        let parts = counts.iter().zip(words).filter(|(count, _)| **count > 0);
+        let parts: Vec<_> = parts.map(|(count, word)| format!("{count} {word}")).collect();
+        text += &format!("  {entry:<width$}  {}\n", parts.join(", "));
+    }
+    text
+}
+
+/// A line each failed run: on which slave, why, and where its errors are.
+fn failed(roster: &Roster, results: &Path) -> String {
+    let mut text = String::new();
+    let mut more = 0;
+    for (shown, (member, run)) in
+        roster.iter().flat_map(|member| member.runs.iter().map(move |run| (member, run))).filter(is_failed).enumerate()
+    {
+        if shown >= FAILED_SHOWN {
+            more += 1;
+            continue;
+        }
+        let name = run_name(&run.entry, run.nr);
+        let why = run.end.as_ref().and_then(|end| end.why.as_deref()).unwrap_or("failed");
+        text += &format!("  {} {name}: {why}", member.name);
+        let errors = format!("{name}.err");
+        if member.files.get(&errors).is_some_and(|&length| length > 0) {
+            text += &format!("; see {}", results.join(&member.name).join(errors).display());
+        }
+        text.push('\n');
+    }
+    if more > 0 {
+        text += &format!("  and {more} more failed\n");
+    }
+    text
+}
+
+fn is_failed((_, run): &(&super::roster::Member, &super::roster::EntryRun)) -> bool {
+    run.end.as_ref().is_some_and(|end| end.outcome == Outcome::Failed)
+}

@@ -1,0 +1,246 @@
+//! The results directory: the files that slaves ship, and `summary.json`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::roster::{EntryRun, Member, Roster, Stage};
+use super::trigger::Triggers;
+use crate::machine::{Exit, Outbox, Time};
+use crate::testfile::Test;
+use crate::wire::{Action, Entry, Outcome, Verdict};
+
+/// How much of one file is kept, in bytes.
+pub const FILE_MAX: u64 = 1 << 30;
+
+/// How many files of one slave are kept.
+const FILES_MAX: usize = 20_000;
+
+/// How long the path of a collected file may be, in bytes.
+const PATH_MAX: usize = 1_000;
+
+/// Keeps a piece of a file that a slave ships; answers with the file's length now. A piece that was kept before changes
+/// nothing. Fails when the slave may not ship this.
+pub fn keep(
+    results: &std::path::Path,
+    member: &mut Member,
+    entries: &[Entry],
+    file: &str,
+    offset: u64,
+    data: &[u8],
+    out: &mut Outbox,
+) -> Result<(u64, usize), String> {
+    if !is_results_file(file, entries) {
+        return Err(format!("{file:?} is not the name of a file that this slave ships"));
+    }
+    let known = member.files.get(file).copied();
+    if known.is_none() && member.files.len() >= FILES_MAX {
+        return Err(format!("more than {FILES_MAX} files"));
+    }
+    let length = known.unwrap_or(0);
+    if offset > length {
+        return Err(format!("{file:?} continues at {offset}, but {length} bytes of it have come"));
+    }
+    let new = data.get((length - offset).min(data.len() as u64) as usize..).unwrap_or_default();
+    if length + new.len() as u64 > FILE_MAX {
+        return Err(format!("{file:?} is longer than {FILE_MAX} bytes"));
+    }
+    if known.is_none() || !new.is_empty() {
+        out.write_at(results.join(&member.name).join(file), length, new.to_vec(), false);
+        member.files.insert(file.to_owned(), length + new.len() as u64);
+    }
+    Ok((length + new.len() as u64, new.len()))
+}
+
+/// Whether a file of that name can come from a slave with these entries: `ENTRY.out`, `ENTRY.2.err`,
+/// `ENTRY.files/PATH`.
+fn is_results_file(file: &str, entries: &[Entry]) -> bool {
+    let Some((entry, rest)) = file.split_once('.') else { return false };
+    let shell = |candidate: &&Entry| candidate.name == entry && matches!(candidate.action, Action::Shell { .. });
+    if file.len() > PATH_MAX || entries.iter().find(shell).is_none() {
+        return false;
+    }
+    let kind = match rest.split_once('.') {
+        Some((nr, kind)) if nr.parse::<u32>().is_ok_and(|n| n > 1 && n.to_string() == nr) => kind,
+        _ => rest,
+    };
+    match kind.split_once('/') {
+        None => kind == "out" || kind == "err",
+        Some((files, path)) => files == "files" && path.split('/').all(is_path_component),
+    }
+}
+
+fn is_path_component(part: &str) -> bool {
+    !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains('\0')
+}
+
+/// What `summary.json` holds. Times are seconds since the start.
+#[derive(Serialize)]
+struct Summary<'a> {
+    test: &'a str,
+    run: &'a str,
+    verdict: Verdict,
+    why: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    failures: &'a [String],
+    /// The wall-clock time of the start, absent when the run never started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<f64>,
+    /// Between the first slave's start and the last one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_skew: Option<f64>,
+    slaves: BTreeMap<&'a str, SlaveSummary<'a>>,
+    triggers: BTreeMap<&'a str, TriggerSummary>,
+}
+
+#[derive(Serialize)]
+struct SlaveSummary<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    state: &'static str,
+    entries: BTreeMap<&'a str, Vec<RunSummary<'a>>>,
+}
+
+#[derive(Serialize)]
+struct RunSummary<'a> {
+    nr: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spawned: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exited: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<Exit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct TriggerSummary {
+    initial: u64,
+    notified: u64,
+    left: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fired: Option<f64>,
+}
+
+/// How a run ended, for its summary.
+pub struct Ending<'a> {
+    pub run: &'a str,
+    pub verdict: Verdict,
+    pub why: &'a str,
+    pub failures: &'a [String],
+    /// The instant of the start and its wall-clock time.
+    pub start: Option<(Time, &'a str)>,
+    pub now: Time,
+}
+
+/// Writes `summary.json`.
+pub fn write_summary(
+    path: PathBuf,
+    test: &Test,
+    roster: &Roster,
+    triggers: &Triggers,
+    ending: &Ending,
+    out: &mut Outbox,
+) {
+    let since = |at: Time| ending.start.map(|(start, _)| at.diff(start) as f64 / 1e6);
+    let summary = Summary {
+        test: &test.name,
+        run: ending.run,
+        verdict: ending.verdict,
+        why: ending.why,
+        failures: ending.failures,
+        started: ending.start.map(|(_, wall)| wall),
+        duration: since(ending.now),
+        start_skew: start_skew(roster).map(|(skew, _)| skew.as_secs_f64()),
+        slaves: roster.iter().map(|member| (member.name.as_str(), slave_summary(member, &since))).collect(),
+        triggers: triggers
+            .iter()
+            .map(|(name, trigger)| {
+                let fired = trigger.fired.and_then(since);
+                let (initial, notified, left) = (trigger.initial, trigger.notified, trigger.left());
+                (name, TriggerSummary { initial, notified, left, fired })
+            })
+            .collect(),
+    };
+    let mut bytes = serde_json::to_vec_pretty(&summary).expect("a summary of plain fields always encodes");
+    bytes.push(b'\n');
+    out.persist(path, bytes);
+}
+
+fn slave_summary<'a>(member: &'a Member, since: &impl Fn(Time) -> Option<f64>) -> SlaveSummary<'a> {
+    let mut entries: BTreeMap<&str, Vec<RunSummary>> = BTreeMap::new();
+    for run in &member.runs {
+        entries.entry(&run.entry).or_default().push(run_summary(run, since));
+    }
+    let state = match member.stage {
+        Stage::Absent => "absent",
+        Stage::Joined => "joined",
+        Stage::Ready => "ready",
+        Stage::Stopped => "stopped",
+        Stage::Lost => "lost",
+    };
+    SlaveSummary { address: member.address.map(|address| address.to_string()), state, entries }
+}
+
+fn run_summary<'a>(run: &'a EntryRun, since: &impl Fn(Time) -> Option<f64>) -> RunSummary<'a> {
+    let end = run.end.as_ref();
+    RunSummary {
+        nr: run.nr,
+        pid: run.pid,
+        spawned: run.spawned.and_then(since),
+        exited: end.and_then(|end| since(end.at)),
+        exit: end.and_then(|end| end.exit),
+        outcome: end.map(|end| end.outcome),
+        why: end.and_then(|end| end.why.as_deref()),
+    }
+}
+
+/// How far apart the slaves started, and how wrong that can be. `None` before two have.
+pub fn start_skew(roster: &Roster) -> Option<(Duration, Duration)> {
+    let begun = || roster.iter().filter_map(|member| member.begun);
+    let first = begun().map(|(late, _)| late).min()?;
+    let last = begun().map(|(late, _)| late).max()?;
+    let uncertain = begun().map(|(_, uncertain)| uncertain).max()?;
+    (begun().count() > 1).then(|| (Duration::from_micros(last - first), Duration::from_micros(uncertain)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Expect, Policy};
+
+    fn entries() -> Vec<Entry> {
+        let action = Action::Shell {
+            command: "true".to_owned(),
+            expect: Expect::Any,
+            env: BTreeMap::new(),
+            cwd: None,
+            timeout: None,
+            use_resources: Vec::new(),
+            collect: Vec::new(),
+        };
+        vec![Entry { name: "make".to_owned(), policy: Policy::Poke, action }]
+    }
+
+    #[test]
+    fn a_slave_ships_only_files_of_its_entries() {
+        for good in ["make.out", "make.2.err", "make.files/a.log", "make.10.files/sub/a.log"] {
+            assert!(is_results_file(good, &entries()), "{good}");
+        }
+        let bad = ["make", "other.out", "make.1.out", "make.02.out", "make.files/../x", "make.files/", "make.log"];
+        for bad in
+            bad.into_iter().chain(["/etc/passwd", "make.files//x", "make.files/a\0", "../make.out", "summary.json"])
+        {
+            assert!(!is_results_file(bad, &entries()), "{bad}");
+        }
+    }
+}

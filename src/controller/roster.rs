@@ -1,0 +1,172 @@
+//! The slaves of a run: who is connected, how far each has come, and what each has said that its entries did.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::machine::{ConnId, Exit, Time};
+use crate::testfile::Test;
+use crate::wire::Outcome;
+
+/// How many runs of entries the summary keeps of one slave; `events.jsonl` has them all.
+const RUNS_KEPT: usize = 10_000;
+
+/// How far a slave has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Never seen, or gone again before the start.
+    Absent,
+    /// It has its part of the test.
+    Joined,
+    /// It waits for the start, or has started.
+    Ready,
+    /// Nothing of the run is left on it.
+    Stopped,
+    /// It will not come back to this run.
+    Lost,
+}
+
+/// One slave.
+#[derive(Debug)]
+pub struct Member {
+    pub name: String,
+    pub stage: Stage,
+    pub conn: Option<ConnId>,
+    /// When its connection went; `None` while it stands and before the first.
+    pub gone: Option<Time>,
+    pub address: Option<IpAddr>,
+    incarnation: Option<Box<str>>,
+    /// Counts the incarnations seen, so that each is told apart cheaply.
+    pub generation: u32,
+    /// The last report that has been recorded.
+    pub recorded: u64,
+    /// How many triggers it had heard when it said that it is idle; `None`: something runs or will.
+    pub idle: Option<u64>,
+    /// What the end trigger set off on it has exited.
+    pub settled: bool,
+    /// How late it started and how wrong that can be, in microseconds.
+    pub begun: Option<(u64, u64)>,
+    pub runs: Vec<EntryRun>,
+    /// By name in the results: how many bytes have been kept.
+    pub files: BTreeMap<String, u64>,
+}
+
+/// One run of one entry.
+#[derive(Debug)]
+pub struct EntryRun {
+    pub entry: String,
+    pub nr: u32,
+    pub pid: Option<u32>,
+    pub spawned: Option<Time>,
+    pub end: Option<RunEnd>,
+}
+
+/// How a run of an entry ended.
+#[derive(Debug)]
+pub struct RunEnd {
+    pub at: Time,
+    pub exit: Option<Exit>,
+    pub outcome: Outcome,
+    pub why: Option<String>,
+}
+
+impl Member {
+    fn new(name: &str) -> Member {
+        Member {
+            name: name.to_owned(),
+            stage: Stage::Absent,
+            conn: None,
+            gone: None,
+            address: None,
+            incarnation: None,
+            generation: 0,
+            recorded: 0,
+            idle: None,
+            settled: false,
+            begun: None,
+            runs: Vec::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    pub fn is_incarnation(&self, incarnation: &str) -> bool {
+        self.incarnation.as_deref() == Some(incarnation)
+    }
+
+    /// Another process speaks for this slave now; what the former one said of its part is void.
+    pub fn begin_incarnation(&mut self, incarnation: &str) {
+        *self = Member {
+            incarnation: Some(incarnation.into()),
+            generation: self.generation + 1,
+            address: self.address,
+            ..Member::new(&self.name)
+        };
+    }
+
+    pub fn spawned(&mut self, at: Time, entry: &str, nr: u32, pid: Option<u32>) {
+        if self.runs.len() < RUNS_KEPT {
+            self.runs.push(EntryRun { entry: entry.to_owned(), nr, pid, spawned: Some(at), end: None });
+        }
+    }
+
+    pub fn exited(&mut self, entry: &str, nr: u32, end: RunEnd) {
+        let full = self.runs.len() >= RUNS_KEPT;
+        let known = self.runs.iter_mut().rev().find(|run| run.nr == nr && run.entry == entry && run.end.is_none());
+        match known {
+            Some(run) => run.end = Some(end),
+            None if !full => {
+                self.runs.push(EntryRun { entry: entry.to_owned(), nr, pid: None, spawned: None, end: Some(end) });
+            }
+            None => {}
+        }
+    }
+
+    /// The runs of entries that have begun and not ended.
+    pub fn running(&self) -> impl Iterator<Item = &EntryRun> {
+        self.runs.iter().filter(|run| run.end.is_none())
+    }
+}
+
+/// All slaves of a run, in the order of the test file.
+#[derive(Debug)]
+pub struct Roster {
+    members: Vec<Member>,
+    by_name: BTreeMap<String, usize>,
+}
+
+impl Roster {
+    pub fn new(test: &Test) -> Roster {
+        Roster {
+            members: test.slaves.iter().map(|slave| Member::new(&slave.name)).collect(),
+            by_name: test.slaves.iter().enumerate().map(|(ix, slave)| (slave.name.clone(), ix)).collect(),
+        }
+    }
+
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    pub fn get(&self, ix: usize) -> &Member {
+        &self.members[ix]
+    }
+
+    pub fn get_mut(&mut self, ix: usize) -> &mut Member {
+        &mut self.members[ix]
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Member> {
+        self.members.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The connections that stand.
+    pub fn connected(&self) -> impl Iterator<Item = ConnId> {
+        self.members.iter().filter_map(|member| member.conn)
+    }
+
+    pub fn names(&self, which: impl Fn(&Member) -> bool) -> Vec<&str> {
+        self.members.iter().filter(|member| which(member)).map(|member| member.name.as_str()).collect()
+    }
+}

@@ -1,0 +1,521 @@
+//! A run from the first slave's hello to the last slave's dismissal: when it starts, when it ends, and with what verdict.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::event::Event;
+use super::journal::Journal;
+use super::launch::Launch;
+use super::resources::Resources;
+use super::results::{self, Ending};
+use super::roster::{Roster, Stage};
+use super::trigger::Triggers;
+use super::view::View;
+use super::{Config, Local};
+use crate::machine::{ChildId, Exit, Outbox, Signal, Time, Timers};
+use crate::testfile::{End, OnFail, Test};
+use crate::wire::{Bye, Dismissed, Message, Start, Stop, Triggered, Verdict};
+use crate::{exit_code, spoken};
+
+/// How far ahead the start is named: it must reach every slave before it comes.
+const START_LEAD: Duration = Duration::from_millis(100);
+
+/// More of that for each slave, because they are told one after another.
+const START_LEAD_PER_SLAVE: Duration = Duration::from_micros(20);
+
+/// How long a slave may be silent about its stopping, beyond three times the grace, before it counts as lost.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long slaves have to end at once when the controller gives up.
+const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long the slaves of an embedded run have to exit after their dismissal.
+const EXIT_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether what was killed is gone.
+const SWEEP_EVERY: Duration = Duration::from_millis(20);
+
+/// How many failures are told one by one.
+const FAILURES_MAX: usize = 100;
+
+/// How many different refusals of strangers are recorded.
+const REFUSALS_MAX: usize = 1_000;
+
+/// What a run waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// All slaves must be ready.
+    Wait,
+    /// The test's duration or limit.
+    End,
+    /// The slaves must have stopped.
+    Stop,
+    /// The slaves of an embedded run must have exited.
+    Exit,
+    /// What the slaves of an embedded run have left must be gone.
+    Sweep,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// Slaves connect and get ready.
+    Gathering,
+    /// The start has been named.
+    Running,
+    /// The slaves stop.
+    Ending(Cause),
+    /// Everything is written; the slaves of an embedded run exit.
+    Over { code: u8, verdict: Verdict },
+}
+
+/// Why a run ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause {
+    pub verdict: Verdict,
+    pub why: String,
+    pub code: Option<u8>,
+}
+
+/// One run.
+pub struct Run {
+    pub id: String,
+    pub test: Rc<Test>,
+    pub roster: Roster,
+    pub triggers: Triggers,
+    pub resources: Resources,
+    pub journal: Journal,
+    pub phase: Phase,
+    pub timers: Timers<Timer>,
+    pub results: PathBuf,
+    pub(super) launch: Launch,
+    local: Option<Local>,
+    wait: Option<Duration>,
+    wall_offset: i64,
+    start: Option<(Time, String)>,
+    failures: Vec<String>,
+    failed: usize,
+    interrupts: u32,
+    /// What was said to strangers, so that one who tries again and again is recorded once.
+    refusals: BTreeSet<String>,
+}
+
+impl Run {
+    pub fn new(config: Config) -> Run {
+        let name_width = config.test.slaves.iter().map(|slave| slave.name.len()).max().unwrap_or(1);
+        let view = View::new(config.follow, config.terminal, name_width);
+        Run {
+            roster: Roster::new(&config.test),
+            triggers: Triggers::new(&config.test.triggers),
+            resources: Resources::new(config.test.clone(), config.run.clone()),
+            journal: Journal::new(config.results.join("events.jsonl"), view),
+            phase: Phase::Gathering,
+            timers: Timers::default(),
+            launch: Launch::default(),
+            local: config.local,
+            wait: config.wait,
+            wall_offset: config.wall_offset,
+            start: None,
+            failures: Vec::new(),
+            failed: 0,
+            interrupts: 0,
+            refusals: BTreeSet::new(),
+            id: config.run,
+            test: config.test,
+            results: config.results,
+        }
+    }
+
+    /// The loop runs: wait for the slaves, or start them.
+    pub fn begin(&mut self, now: Time, out: &mut Outbox) {
+        if let Some(wait) = self.wait {
+            self.timers.set(Timer::Wait, now + wait);
+        }
+        if let Some(local) = &self.local {
+            for (ix, member) in self.roster.iter().enumerate() {
+                self.launch.start(local, ix, &member.name, &self.results, out);
+            }
+        }
+    }
+
+    /// The instant of the start, once it has been named.
+    pub fn started(&self) -> Option<Time> {
+        self.start.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Something that a slave did.
+    pub fn record(&mut self, at: Time, ix: usize, event: &Event<'_>, out: &mut Outbox) {
+        self.journal.record(at, Some(&self.roster.get(ix).name), event, out);
+    }
+
+    /// A stranger was turned away.
+    pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
+        if self.refusals.len() < REFUSALS_MAX && self.refusals.insert(format!("{name} {reason}")) {
+            self.journal.record(now, None, &Event::Refused { name, address, reason }, out);
+        }
+    }
+
+    /// A slave is ready; when all are, the start is named.
+    pub fn ready(&mut self, now: Time, ix: usize, out: &mut Outbox) {
+        if self.phase != Phase::Gathering {
+            return;
+        }
+        if self.roster.get(ix).stage == Stage::Joined {
+            self.roster.get_mut(ix).stage = Stage::Ready;
+            self.record(now, ix, &Event::Ready, out);
+        }
+        let ready = |member: &super::roster::Member| member.stage == Stage::Ready && member.conn.is_some();
+        if self.roster.iter().all(ready) {
+            self.name_the_start(now, out);
+        }
+    }
+
+    fn name_the_start(&mut self, now: Time, out: &mut Outbox) {
+        let slaves = self.roster.len();
+        let at = now + START_LEAD + START_LEAD_PER_SLAVE * slaves as u32;
+        let wall_clock = super::utc(at, self.wall_offset);
+        self.timers.cancel(&Timer::Wait);
+        let (End::Duration(limit) | End::Trigger { limit, .. } | End::Idle { limit }) = self.test.end;
+        self.timers.set(Timer::End, at + limit);
+        self.journal.begin(at, out);
+        self.start = Some((at, wall_clock.clone()));
+        self.journal.record(at, None, &Event::Started { slaves, wall_clock }, out);
+        self.phase = Phase::Running;
+        let line = Start { run: Cow::from(&self.id), at }.encode();
+        for conn in self.roster.connected() {
+            out.send(conn, line.clone());
+        }
+    }
+
+    /// Tells a slave that has come back what it may have missed.
+    pub fn tell_again(&self, ix: usize, out: &mut Outbox) {
+        let Some(conn) = self.roster.get(ix).conn else { return };
+        let run = Cow::from(&self.id);
+        if let Some(at) = self.started() {
+            out.send(conn, Start { run: run.clone(), at }.encode());
+        }
+        for trigger in self.triggers.fired() {
+            out.send(conn, Triggered { room: run.clone(), trigger: Cow::from(trigger) }.encode());
+        }
+        match &self.phase {
+            Phase::Ending(cause) => {
+                out.send(conn, Stop { run, reason: Cow::from(&cause.why), now: self.interrupts > 1 }.encode());
+            }
+            Phase::Over { verdict, .. } => out.send(conn, Dismissed { run, verdict: *verdict }.encode()),
+            Phase::Gathering | Phase::Running => {}
+        }
+    }
+
+    /// A trigger has fired: every connected slave is told, the others when they come back.
+    pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
+        self.journal.record(now, None, &Event::Triggered { trigger }, out);
+        let line = Triggered { room: Cow::from(&self.id), trigger: Cow::from(trigger) }.encode();
+        for conn in self.roster.connected() {
+            out.send(conn, line.clone());
+        }
+    }
+
+    /// Something made the test fail.
+    pub fn fail(&mut self, why: String) {
+        self.failed += 1;
+        if self.failures.len() < FAILURES_MAX {
+            self.failures.push(why);
+        }
+    }
+
+    /// An entry failed.
+    pub fn entry_failed(&mut self, now: Time, why: String, out: &mut Outbox) {
+        self.fail(why.clone());
+        if self.test.on_fail == OnFail::End {
+            self.end(now, Verdict::Failed, why, out);
+        }
+    }
+
+    /// Something made the test fail and there is no going on.
+    pub fn abort(&mut self, now: Time, why: String, out: &mut Outbox) {
+        self.fail(why.clone());
+        self.end(now, Verdict::Failed, why, out);
+    }
+
+    /// The run's end begins, if it has not.
+    pub fn end(&mut self, now: Time, verdict: Verdict, why: String, out: &mut Outbox) {
+        self.end_with(now, Cause { verdict, why, code: None }, out);
+    }
+
+    fn end_with(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
+        if !matches!(self.phase, Phase::Gathering | Phase::Running) {
+            return;
+        }
+        self.timers.clear();
+        self.journal.record(now, None, &Event::Ending { verdict: cause.verdict, why: &cause.why }, out);
+        self.phase = Phase::Ending(cause);
+        self.tell_stop(out);
+        self.stopping(now);
+        self.finish_if_stopped(now, out);
+    }
+
+    fn tell_stop(&self, out: &mut Outbox) {
+        let Phase::Ending(cause) = &self.phase else { return };
+        let now = self.interrupts > 1;
+        let line = Stop { run: Cow::from(&self.id), reason: Cow::from(&cause.why), now }.encode();
+        for conn in self.roster.connected() {
+            out.send(conn, line.clone());
+        }
+    }
+
+    /// A slave shows that its stopping goes on.
+    pub fn stopping(&mut self, now: Time) {
+        if matches!(self.phase, Phase::Ending(_)) && self.interrupts < 2 {
+            self.timers.set(Timer::Stop, now + STOP_WITHIN + self.test.grace * 3);
+        }
+    }
+
+    /// A slave has stopped.
+    pub fn stopped(&mut self, now: Time, ix: usize, out: &mut Outbox) {
+        if !matches!(self.phase, Phase::Ending(_)) || self.roster.get(ix).stage == Stage::Stopped {
+            return;
+        }
+        self.roster.get_mut(ix).stage = Stage::Stopped;
+        self.record(now, ix, &Event::Stopped, out);
+        self.finish_if_stopped(now, out);
+    }
+
+    /// A slave will not come back to this run.
+    pub fn lose(&mut self, now: Time, ix: usize, reason: &str, out: &mut Outbox) {
+        if self.roster.get(ix).stage >= Stage::Stopped {
+            return;
+        }
+        self.roster.get_mut(ix).stage = Stage::Lost;
+        self.record(now, ix, &Event::Lost { reason }, out);
+        let why = format!("slave {} was lost: {reason}", self.roster.get(ix).name);
+        self.abort(now, why, out);
+        self.finish_if_stopped(now, out);
+    }
+
+    /// Whether what the slaves have said ends the run.
+    pub fn end_if_done(&mut self, now: Time, out: &mut Outbox) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let fired = self.triggers.fired().len() as u64;
+        let why = match &self.test.end {
+            End::Duration(_) => return,
+            End::Trigger { trigger, .. } => {
+                let fired = self.triggers.get(trigger).is_some_and(|trigger| trigger.fired.is_some());
+                if !fired || !self.roster.iter().all(|member| member.settled) {
+                    return;
+                }
+                format!("{trigger} fired, and what it set off has exited")
+            }
+            End::Idle { .. } => {
+                if !self.roster.iter().all(|member| member.idle == Some(fired)) {
+                    return;
+                }
+                "nothing runs and nothing can start any more".to_owned()
+            }
+        };
+        self.end(now, Verdict::Passed, why, out);
+    }
+
+    /// A deadline of the run has passed.
+    pub fn deadline(&mut self, now: Time, timer: Timer, out: &mut Outbox) {
+        match timer {
+            Timer::Wait => self.waited_long_enough(now, out),
+            Timer::End => self.time_is_up(now, out),
+            Timer::Stop => {
+                let late = |ix: &usize| self.roster.get(*ix).stage < Stage::Stopped;
+                for ix in (0..self.roster.len()).filter(late).collect::<Vec<_>>() {
+                    self.lose(now, ix, "it did not stop in time", out);
+                }
+            }
+            Timer::Exit => {
+                self.launch.kill(Signal::KILL, out);
+                out.sweep(Signal::KILL);
+                if let Phase::Over { code, .. } = self.phase {
+                    out.exit(code);
+                }
+            }
+            Timer::Sweep => out.sweep(Signal::KILL),
+        }
+    }
+
+    fn waited_long_enough(&mut self, now: Time, out: &mut Outbox) {
+        let missing = self.roster.names(|member| member.conn.is_none());
+        let unready = self.roster.names(|member| member.conn.is_some() && member.stage < Stage::Ready);
+        let mut why = format!("waited {} for the slaves", spoken::duration(self.wait.unwrap_or_default()));
+        if !missing.is_empty() {
+            why += &format!("; missing: {}", spoken::list(&missing));
+        }
+        if !unready.is_empty() {
+            why += &format!("; connected but not ready: {}", spoken::list(&unready));
+        }
+        self.fail(why.clone());
+        self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT) }, out);
+    }
+
+    fn time_is_up(&mut self, now: Time, out: &mut Outbox) {
+        match &self.test.end {
+            End::Duration(duration) => {
+                self.end(now, Verdict::Passed, format!("its {} are over", spoken::duration(*duration)), out)
+            }
+            End::Trigger { trigger, limit } => {
+                let why = match self.triggers.get(trigger).filter(|trigger| trigger.fired.is_none()) {
+                    Some(state) => {
+                        format!(
+                            "its limit of {limit:?} passed and {trigger} has {} of {} left",
+                            state.left(),
+                            state.initial
+                        )
+                    }
+                    None => format!("its limit of {limit:?} passed and what {trigger} set off still runs"),
+                };
+                self.abort(now, why, out);
+            }
+            End::Idle { limit } => {
+                let busy = self.roster.names(|member| member.idle.is_none());
+                let why = format!(
+                    "its limit of {} passed and it is not idle: {}",
+                    spoken::duration(*limit),
+                    spoken::list(&busy)
+                );
+                self.abort(now, why, out);
+            }
+        }
+    }
+
+    /// Somebody pressed Ctrl-C, or the system ends us.
+    pub fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
+        self.interrupts += 1;
+        let why = format!("interrupted by {}", signal.name());
+        match (self.interrupts, &mut self.phase) {
+            (_, Phase::Over { .. }) => self.deadline(now, Timer::Exit, out),
+            (1, Phase::Ending(cause)) => {
+                *cause = Cause { verdict: Verdict::Interrupted, why, code: None };
+                self.journal.view.line("interrupted; again to give up at once", out);
+            }
+            (1, _) => {
+                self.journal.view.line("interrupted: everything is being stopped; again to give up at once", out);
+                self.end(now, Verdict::Interrupted, why, out);
+            }
+            (2, _) => {
+                self.tell_stop(out);
+                self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN);
+            }
+            _ => self.deadline(now, Timer::Stop, out),
+        }
+    }
+
+    fn finish_if_stopped(&mut self, now: Time, out: &mut Outbox) {
+        let Phase::Ending(cause) = &self.phase else { return };
+        let started = self.start.is_some();
+        let over = |member: &super::roster::Member| match member.stage {
+            Stage::Stopped | Stage::Lost => true,
+            Stage::Absent | Stage::Joined | Stage::Ready => !started && member.conn.is_none(),
+        };
+        if self.roster.iter().all(over) {
+            let cause = cause.clone();
+            self.finish(now, cause, out);
+        }
+    }
+
+    /// Nothing of the run is left anywhere: write what became of it, and let the slaves go.
+    fn finish(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
+        let (verdict, why) = self.judge(&cause);
+        if !self.journal.has_begun() {
+            self.journal.begin(now, out);
+        }
+        self.journal.view.end_output(out);
+        self.journal.record(now, None, &Event::Ended { verdict, why: &why }, out);
+        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
+        let ending = Ending { run: &self.id, verdict, why: &why, failures: &self.failures, start, now };
+        let path = self.results.join("summary.json");
+        results::write_summary(path, &self.test, &self.roster, &self.triggers, &ending, out);
+        self.journal.close(out);
+        super::report::print(&self.test, &self.roster, &self.results, &ending, out);
+        let dismissed = Dismissed { run: Cow::from(&self.id), verdict }.encode();
+        let bye = Bye { reason: Cow::from("the run is over"), fatal: false }.encode();
+        let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(&why), now: true }.encode();
+        for member in self.roster.iter() {
+            let Some(conn) = member.conn else { continue };
+            if member.stage == Stage::Lost {
+                out.send(conn, stop.clone());
+            }
+            out.send(conn, dismissed.clone());
+            if self.local.is_none() {
+                out.send(conn, bye.clone());
+            }
+        }
+        let code = cause.code.unwrap_or(match verdict {
+            Verdict::Passed => exit_code::PASSED,
+            Verdict::Failed => exit_code::FAILED,
+            Verdict::Interrupted => exit_code::INTERRUPTED,
+        });
+        self.phase = Phase::Over { code, verdict };
+        self.timers.clear();
+        self.timers.set(Timer::Exit, now + EXIT_WITHIN);
+        self.exit_if_alone(out);
+    }
+
+    fn judge(&self, cause: &Cause) -> (Verdict, String) {
+        match (cause.verdict, self.failures.first()) {
+            (Verdict::Passed, Some(first)) if self.failed > 1 => {
+                (Verdict::Failed, format!("{first} (and {} more failures)", self.failed - 1))
+            }
+            (Verdict::Passed, Some(first)) => (Verdict::Failed, first.clone()),
+            (verdict, _) => (verdict, cause.why.clone()),
+        }
+    }
+
+    /// A child of an embedded run is gone.
+    pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
+        let Some(ix) = self.launch.ended(child) else { return };
+        if let Phase::Over { .. } = self.phase {
+            return self.exit_if_alone(out);
+        }
+        let log = self.results.join(&self.roster.get(ix).name).join("arete.log");
+        let reason = match how {
+            Ok(exit) => format!("its process ended: {exit}; its log is {}", log.display()),
+            Err(error) => format!("its process could not be started: {error}"),
+        };
+        self.lose(now, ix, &reason, out);
+    }
+
+    fn exit_if_alone(&mut self, out: &mut Outbox) {
+        let Phase::Over { code, .. } = self.phase else { return };
+        match self.local {
+            None => out.exit(code),
+            Some(_) if self.launch.is_empty() => out.sweep(Signal::KILL),
+            Some(_) => {}
+        }
+    }
+
+    /// So many processes that slaves of an embedded run left when they died were killed.
+    pub fn swept(&mut self, now: Time, left: usize, out: &mut Outbox) {
+        match self.phase {
+            Phase::Over { code, .. } if left == 0 => out.exit(code),
+            Phase::Over { .. } => self.timers.set(Timer::Sweep, now + SWEEP_EVERY),
+            _ => {}
+        }
+    }
+
+    /// Something in the results directory could not be written.
+    pub fn write_failed(&mut self, now: Time, path: PathBuf, error: String, out: &mut Outbox) {
+        if self.journal.writes(&path) {
+            self.journal.give_up();
+        }
+        let why = format!("cannot write {}: {error}", path.display());
+        match &mut self.phase {
+            Phase::Over { code, .. } => {
+                if *code == exit_code::PASSED {
+                    *code = exit_code::FAILED;
+                }
+                out.print(crate::machine::Stream::Err, format!("arete: {why}\n"));
+                self.exit_if_alone(out);
+            }
+            _ => self.abort(now, why, out),
+        }
+    }
+}

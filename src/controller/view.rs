@@ -1,0 +1,245 @@
+//! What a person sees of a run: a line an event, the output of the commands if they want it, and on a terminal a live
+//! picture below.
+
+use std::collections::BTreeMap;
+
+use super::event::Event;
+use crate::machine::{Outbox, Stream};
+use crate::wire::{Outcome, PokedBy, Verdict};
+
+/// How much of an output line without an end is held back until its end comes.
+const PARTIAL_MAX: usize = 8 * 1024;
+
+/// How many lines the live picture has at most, and how much of the screen.
+const PICTURE_MAX: usize = 24;
+
+/// What the live picture shows.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Picture {
+    pub title: String,
+    /// Name and state of what is worth a line: triggers first, then slaves.
+    pub rows: Vec<(String, String)>,
+}
+
+/// Shows a run.
+pub struct View {
+    follow: bool,
+    terminal: Option<(u16, u16)>,
+    /// How wide the column of the slaves is.
+    name_width: usize,
+    drawn: Vec<String>,
+    /// Output lines that have not ended, by slave and file.
+    partial: BTreeMap<(String, String), Vec<u8>>,
+}
+
+impl View {
+    pub fn new(follow: bool, terminal: Option<(u16, u16)>, name_width: usize) -> View {
+        View { follow, terminal, name_width, drawn: Vec::new(), partial: BTreeMap::new() }
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.terminal.is_some()
+    }
+
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        if self.terminal.is_some() {
+            self.terminal = Some((columns, rows));
+        }
+    }
+
+    /// Shows an event that happened so many microseconds after the start.
+    pub fn event(&mut self, since_start: Option<i64>, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
+        let Some(text) = describe(event) else { return };
+        let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
+        let line = format!("{time:>9}  {:<width$}  {text}", slave.unwrap_or("*"), width = self.name_width);
+        let line = match color(event).filter(|_| self.is_live()) {
+            Some(color) => format!("\x1b[{color}m{line}\x1b[0m\n"),
+            None => format!("{line}\n"),
+        };
+        self.print(line.as_bytes(), out);
+    }
+
+    /// Shows a line of arete's own.
+    pub fn line(&mut self, text: &str, out: &mut Outbox) {
+        self.print(format!("{text}\n").as_bytes(), out);
+    }
+
+    /// Shows what a command wrote, each line behind the slave's name.
+    pub fn output(&mut self, slave: &str, file: &str, data: &[u8], out: &mut Outbox) {
+        if !self.follow || file.contains(".files/") {
+            return;
+        }
+        let entry = file.strip_suffix(".out").or(file.strip_suffix(".err")).unwrap_or(file);
+        let prefix = format!("{slave:<width$} {entry} | ", width = self.name_width);
+        let held = self.partial.entry((slave.to_owned(), file.to_owned())).or_default();
+        held.extend_from_slice(data);
+        let whole = match held.iter().rposition(|&byte| byte == b'\n') {
+            Some(end) => end + 1,
+            None if held.len() > PARTIAL_MAX => held.len(),
+            None => return,
+        };
+        let mut text = Vec::new();
+        for line in held[..whole].split_inclusive(|&byte| byte == b'\n') {
+            text.extend_from_slice(prefix.as_bytes());
+            text.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+            text.push(b'\n');
+        }
+        held.drain(..whole);
+        self.print(&text, out);
+    }
+
+    /// Shows the ends of output lines that never ended.
+    pub fn end_output(&mut self, out: &mut Outbox) {
+        let open: Vec<_> =
+            self.partial.iter().filter(|(_, held)| !held.is_empty()).map(|(key, _)| key.clone()).collect();
+        for (slave, file) in open {
+            self.output(&slave, &file, b"\n", out);
+        }
+    }
+
+    /// Prints above the live picture.
+    fn print(&mut self, text: &[u8], out: &mut Outbox) {
+        let mut bytes = self.erase();
+        bytes.extend_from_slice(text);
+        for line in &self.drawn {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+        }
+        out.print(Stream::Out, bytes);
+    }
+
+    /// Draws the live picture anew if it has changed.
+    pub fn draw(&mut self, picture: &Picture, out: &mut Outbox) {
+        let Some((columns, rows)) = self.terminal else { return };
+        let lines = lay_out(picture, columns as usize, (rows as usize / 2).clamp(3, PICTURE_MAX));
+        if lines != self.drawn {
+            let bytes = self.erase();
+            self.drawn = lines;
+            out.print(Stream::Out, bytes);
+            self.print(b"", out);
+        }
+    }
+
+    /// Takes the live picture away for good.
+    pub fn close(&mut self, out: &mut Outbox) {
+        let bytes = self.erase();
+        self.drawn.clear();
+        self.terminal = None;
+        if !bytes.is_empty() {
+            out.print(Stream::Out, bytes);
+        }
+    }
+
+    fn erase(&self) -> Vec<u8> {
+        match self.drawn.len() {
+            0 => Vec::new(),
+            lines => format!("\x1b[{lines}A\r\x1b[J").into_bytes(),
+        }
+    }
+}
+
+/// The picture as lines that fit the screen.
+fn lay_out(picture: &Picture, columns: usize, rows: usize) -> Vec<String> {
+    let mut lines = vec![picture.title.clone()];
+    let width = picture.rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let shown = if picture.rows.len() > rows - 1 { rows - 2 } else { picture.rows.len() };
+    lines.extend(picture.rows[..shown].iter().map(|(name, state)| format!("  {name:<width$}  {state}")));
+    if shown < picture.rows.len() {
+        lines.push(format!("  ... and {} more", picture.rows.len() - shown));
+    }
+    lines.iter().map(|line| line.chars().take(columns.saturating_sub(1).max(1)).collect()).collect()
+}
+
+/// The event in words; `None` for what only a program wants to know.
+fn describe(event: &Event<'_>) -> Option<String> {
+    Some(match event {
+        Event::Joined { address } => format!("joined from {address}"),
+        Event::Rejoined { address } => format!("is back from {address}"),
+        Event::Disconnected { reason } => format!("connection gone: {reason}"),
+        Event::Refused { name, address, reason } => format!("refused {name:?} from {address}: {reason}"),
+        Event::Started { slaves: 1, .. } => "started 1 slave".to_owned(),
+        Event::Started { slaves, .. } => format!("started {slaves} slaves"),
+        Event::Spawned { entry, nr, pid: Some(pid) } => format!("{} started (pid {pid})", run_name(entry, *nr)),
+        Event::Exited { entry, nr, exit, outcome, why } => {
+            let outcome = match outcome {
+                Outcome::Passed => "passed",
+                Outcome::Failed => "failed",
+                Outcome::Stopped => "stopped",
+            };
+            let detail = why.map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
+            let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+            format!("{} {outcome}{detail}", run_name(entry, *nr))
+        }
+        Event::Poked { entry, by } => {
+            let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
+            entry.map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
+        }
+        Event::Notified { trigger, count, left, late } => {
+            let times = if *count == 1 { String::new() } else { format!(" {count} times") };
+            let left = if *late { "it had fired already".to_owned() } else { format!("{left} left") };
+            format!("notified {trigger}{times}, {left}")
+        }
+        Event::Triggered { trigger } => format!("{trigger} fired"),
+        Event::Lost { reason } => format!("lost: {reason}"),
+        Event::Warning { text } => format!("warning: {text}"),
+        Event::Trouble { text } => format!("trouble: {text}"),
+        Event::Ending { why, .. } => format!("ending: {why}"),
+        Event::Ready
+        | Event::Begun { .. }
+        | Event::Spawned { .. }
+        | Event::Heard { .. }
+        | Event::Settled { .. }
+        | Event::Idle
+        | Event::Stopped
+        | Event::Ended { .. } => return None,
+    })
+}
+
+/// The name of an entry's run: `poke`, and `poke.2` for its second.
+pub fn run_name(entry: &str, nr: u32) -> String {
+    if nr == 1 { entry.to_owned() } else { format!("{entry}.{nr}") }
+}
+
+fn color(event: &Event<'_>) -> Option<&'static str> {
+    match event {
+        Event::Exited { outcome: Outcome::Failed, .. } | Event::Lost { .. } | Event::Trouble { .. } => Some("31"),
+        Event::Refused { .. } | Event::Disconnected { .. } | Event::Warning { .. } => Some("33"),
+        Event::Triggered { .. } => Some("36"),
+        Event::Ending { verdict: Verdict::Failed, .. } => Some("31"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Effect;
+
+    fn printed(out: &mut Outbox) -> String {
+        let texts = out.drain().map(|effect| match effect {
+            Effect::Print { bytes, .. } => String::from_utf8(bytes).unwrap(),
+            other => panic!("{other:?}"),
+        });
+        texts.collect()
+    }
+
+    #[test]
+    fn followed_output_is_shown_in_whole_lines_behind_the_slave() {
+        let mut out = Outbox::new();
+        let mut view = View::new(true, None, 4);
+        view.output("a", "x.out", b"one\ntw", &mut out);
+        view.output("a", "x.out", b"o\nend", &mut out);
+        view.end_output(&mut out);
+        assert_eq!(printed(&mut out), "a    x | one\na    x | two\na    x | end\n");
+    }
+
+    #[test]
+    fn an_event_is_printed_above_the_picture() {
+        let mut out = Outbox::new();
+        let mut view = View::new(false, Some((80, 24)), 1);
+        view.draw(&Picture { title: "title".to_owned(), rows: Vec::new() }, &mut out);
+        view.event(Some(1_500_000), Some("a"), &Event::Warning { text: "hot" }, &mut out);
+        let text = printed(&mut out);
+        assert!(text.ends_with("\x1b[1A\r\x1b[J\x1b[33m    1.500  a  warning: hot\x1b[0m\ntitle\n"), "{text:?}");
+    }
+}

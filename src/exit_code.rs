@@ -1,0 +1,12 @@
+//! How arete exits: the one list for the whole program, as `arete(1)` has it.
+
+/// The test passed, or what was asked for has been done.
+pub const PASSED: u8 = 0;
+/// The test failed, or what was asked for cannot be done.
+pub const FAILED: u8 = 1;
+/// Wrong usage, or a wrong test file.
+pub const USAGE: u8 = 2;
+/// A time limit passed: `run --wait`, or the `--timeout` of a command.
+pub const TIME_LIMIT: u8 = 3;
+/// Interrupted by SIGINT or SIGTERM.
+pub const INTERRUPTED: u8 = 130;

@@ -1,0 +1,269 @@
+//! The poll loop: drives one [`Machine`] on real sockets, signals, child processes and files. It knows no message.
+//!
+//! One thread, and nothing that blocks it: sockets are edge-triggered and read, accepted and written to until they
+//! would block; a source that still has something after its share of a turn is remembered and goes on in the next one,
+//! which then does not wait. Deadlines fire every turn, however busy the sockets are. What a turn writes to disk is
+//! written before what it sends goes out. All that a peer can make grow has a bound.
+
+mod children;
+mod connections;
+mod console;
+mod dial;
+mod effects;
+mod files;
+mod listeners;
+mod lookup;
+mod signals;
+mod sources;
+mod stream;
+mod sweep;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+
+pub use console::{LogPipe, flush as flush_console};
+pub use lookup::lookup_main;
+pub use signals::terminal_size;
+
+use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, Time, Timers};
+
+/// How many events one poll takes in.
+const EVENTS: usize = 4096;
+/// The read buffer that all connections share, in bytes.
+const READ_BUFFER: usize = 64 * 1024;
+/// How many times the machine may answer what its own effects brought, in one turn.
+const PASSES_A_TURN: usize = 8;
+/// How long a process that ends waits for its peers and the terminal to take what is queued.
+const EXIT_LINGER: Duration = Duration::from_secs(1);
+/// How long it waits for the peers to see that it has nothing more to say.
+const EXIT_FAREWELL: Duration = Duration::from_millis(200);
+/// Descriptors that are not for connections: files, children, lookups.
+const OTHER_DESCRIPTORS: u64 = 256;
+/// The most connections by default, whatever the system allows.
+const MOST_CONNECTIONS: u64 = 1 << 20;
+
+/// How a reactor is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The signals that the machine hears of. SIGCHLD and SIGWINCH need not be named.
+    pub signals: Vec<Signal>,
+    /// Processes that lose their parent become our children.
+    pub subreaper: bool,
+    /// How much may be queued for one peer, in bytes. Who passes it is closed.
+    pub max_queue: usize,
+    /// How many connections there may be. `None`: what the limit of open files allows, after raising it.
+    pub max_connections: Option<usize>,
+    /// Appends and replaced files are on the disk itself before anything goes out.
+    pub fsync: bool,
+    /// The program whose subcommand `lookup` looks host names up: arete itself.
+    pub lookup_program: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            signals: Vec::new(),
+            subreaper: false,
+            max_queue: 8 * 1024 * 1024,
+            max_connections: None,
+            fsync: false,
+            lookup_program: PathBuf::from("/proc/self/exe"),
+        }
+    }
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Signals,
+    Listener,
+    Console,
+    Lookup,
+    Conn,
+}
+
+const KINDS: [Kind; 5] = [Kind::Signals, Kind::Listener, Kind::Console, Kind::Lookup, Kind::Conn];
+
+fn token(kind: Kind, index: usize) -> Token {
+    Token(index * KINDS.len() + kind as usize)
+}
+
+fn source(token: Token) -> (Kind, usize) {
+    (KINDS[token.0 % KINDS.len()], token.0 / KINDS.len())
+}
+
+/// What the reactor itself waits for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Due {
+    /// A closed connection has lingered long enough.
+    Linger(ConnId),
+    /// An address has had its time to answer.
+    Dial(ConnId),
+    /// Descriptors may be free again.
+    Accept,
+    /// Somebody of a group without a leader may have gone unheard.
+    Groups,
+}
+
+/// What happened, on its way to the machine.
+enum Pending {
+    Input(Input<'static>),
+    Read(ReadId, Result<Vec<u8>, String>),
+}
+
+/// The loop, and all that it watches.
+pub struct Reactor {
+    poll: Poll,
+    events: Events,
+    conns: connections::Connections,
+    dials: dial::Dials,
+    lookups: lookup::Lookups,
+    listeners: listeners::Listeners,
+    signals: signals::Signals,
+    children: children::Children,
+    files: files::Files,
+    console: console::Console,
+    timers: Timers<Due>,
+    out: Outbox,
+    /// Effects that wait for the files to be written.
+    later: VecDeque<Effect>,
+    pending: VecDeque<Pending>,
+    accepted: Vec<(stream::Stream, Peer, ListenerId)>,
+    buffer: Vec<u8>,
+    max_connections: usize,
+    /// Given up for a moment when descriptors run out, so that a connection can be accepted and shed.
+    reserve: Option<File>,
+    told_of_shedding: bool,
+    exit: Option<u8>,
+}
+
+impl Reactor {
+    pub fn new(options: Options) -> io::Result<Reactor> {
+        let poll = Poll::new()?;
+        let registry = || poll.registry().try_clone();
+        let limit = children::raise_limit().saturating_sub(OTHER_DESCRIPTORS).clamp(16, MOST_CONNECTIONS);
+        if options.subreaper {
+            rustix::process::set_child_subreaper(rustix::process::getpid().into())?;
+        }
+        Ok(Reactor {
+            events: Events::with_capacity(EVENTS),
+            conns: connections::Connections::new(registry()?, options.max_queue),
+            dials: dial::Dials::default(),
+            lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
+            listeners: listeners::Listeners::new(registry()?),
+            signals: signals::Signals::new(poll.registry(), &options.signals)?,
+            children: children::Children::default(),
+            files: files::Files::new(options.fsync),
+            console: console::Console::new(registry()?),
+            timers: Timers::default(),
+            out: Outbox::new(),
+            later: VecDeque::new(),
+            pending: VecDeque::new(),
+            accepted: Vec::new(),
+            buffer: vec![0; READ_BUFFER],
+            max_connections: options.max_connections.unwrap_or(limit as usize),
+            reserve: File::open("/dev/null").ok(),
+            told_of_shedding: false,
+            exit: None,
+            poll,
+        })
+    }
+
+    /// Listens on an address; port 0 takes a free one. Returns what it has become.
+    pub fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
+        self.listeners.listen_tcp(address)
+    }
+
+    /// Listens on a path, for this user alone. The file is removed when the loop ends.
+    pub fn listen_unix(&mut self, path: &Path) -> io::Result<ListenerId> {
+        self.listeners.listen_unix(path)
+    }
+
+    /// Runs the machine until it exits; returns its exit code.
+    pub fn run(mut self, machine: &mut impl Machine) -> u8 {
+        self.tell(machine, Input::Begin);
+        if let Some((columns, rows)) = signals::terminal_size() {
+            self.tell(machine, Input::Resized { columns, rows });
+        }
+        loop {
+            self.perform(machine);
+            if let Some(code) = self.exit {
+                self.say_farewell();
+                return code;
+            }
+            self.wait(machine.next_deadline());
+            self.take_events(machine);
+            self.serve(machine);
+            self.fire(machine);
+        }
+    }
+
+    /// Waits for something to happen: not at all while something is left over, else at most until a deadline.
+    fn wait(&mut self, deadline: Option<Time>) {
+        let deadline = [deadline, self.timers.next()].into_iter().flatten().min();
+        let timeout = if self.is_busy() { Some(Duration::ZERO) } else { deadline.map(|at| at.since(now())) };
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != ErrorKind::Interrupted
+        {
+            log::error!("poll: {error}");
+        }
+    }
+
+    /// Whether some source has more to give, or the machine has not heard everything.
+    fn is_busy(&self) -> bool {
+        !self.conns.ready.is_empty() || !self.pending.is_empty() || self.listeners_are_ready()
+    }
+
+    /// Tells the machine something, and takes in what it wants done.
+    fn tell(&mut self, machine: &mut impl Machine, input: Input<'_>) {
+        machine.handle(now(), input, &mut self.out);
+        self.absorb();
+    }
+
+    /// Fires what is due, the machine's and our own.
+    fn fire(&mut self, machine: &mut impl Machine) {
+        while let Some(due) = self.timers.pop_due(now()) {
+            match due {
+                Due::Linger(conn) => self.conns.drop_lingering(conn),
+                Due::Dial(conn) => self.dial_next(conn, "no answer"),
+                Due::Accept => self.listeners.ready.fill(true),
+                Due::Groups => self.children.look_again(),
+            }
+        }
+        if machine.next_deadline().is_some_and(|at| at <= now()) {
+            self.tell(machine, Input::Deadline);
+        }
+    }
+
+    /// Stops accepting, and gives peers and the terminal a moment to take what is queued.
+    fn say_farewell(&mut self) {
+        self.listeners.clear();
+        self.conns.close_all();
+        let start = now();
+        loop {
+            self.conns.flush(|_, _| {});
+            self.console.flush();
+            let limit = if self.conns.has_queued() { EXIT_LINGER } else { EXIT_FAREWELL };
+            let left = (start + limit).since(now());
+            if self.conns.len() == 0 || left.is_zero() {
+                break;
+            }
+            let timeout = if self.conns.ready.is_empty() { left } else { Duration::ZERO };
+            let _ = self.poll.poll(&mut self.events, Some(timeout));
+            self.take_farewell_events();
+        }
+        console::flush(EXIT_LINGER.saturating_sub(now().since(start)).as_millis() as u64);
+    }
+}
+
+/// The time, by the clock that all processes of this system share.
+pub fn now() -> Time {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Time::from_micros(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000)
+}

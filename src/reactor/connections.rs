@@ -1,0 +1,462 @@
+//! Streams: TCP and Unix connections, accepted or dialled. A slab of them, each with a queue of what its peer has not
+//! taken yet.
+//!
+//! An idle connection costs its slot and no buffer: all share one read buffer, and the first message that waits lies in
+//! the slot itself. Bytes are shared between connections, never copied.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
+
+use mio::{Interest, Registry};
+use slab::Slab;
+
+use super::stream::{Stream, plain};
+use super::{Kind, token};
+use crate::machine::{Bytes, ConnId, Peer};
+
+/// How many queued messages one write takes.
+const SLICES_A_WRITE: usize = 64;
+/// What a queued message costs beside its bytes, so that a flood of tiny ones is bounded too.
+const COST_OF_A_MESSAGE: usize = 32;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Being dialled; what is sent waits.
+    Dialling,
+    Open,
+    /// The machine closed it; what is queued still goes out, what comes in is dropped.
+    Closing,
+    /// As `Closing`, with all written and our half shut; waits for the peer's end of file.
+    HalfClosed,
+    /// Over; the machine has not been told yet.
+    Gone,
+}
+
+struct Conn {
+    id: ConnId,
+    stream: Option<Stream>,
+    /// What waits, oldest first: the first message here, the others in `more`.
+    first: Option<Bytes>,
+    /// One word in an idle connection, where the queue itself would be four.
+    #[allow(clippy::box_collection)]
+    more: Option<Box<VecDeque<Bytes>>>,
+    /// How much of `first` is written.
+    written: usize,
+    /// The cost of what waits.
+    queued: usize,
+    state: State,
+    /// In the list of what to flush at the end of the turn.
+    dirty: bool,
+    /// We have asked to be told when it takes bytes again.
+    awaits_room: bool,
+    /// In the list of sources to read from.
+    pub ready: bool,
+    /// The peer has shut its half: read until its end of file.
+    pub ends: bool,
+}
+
+/// What a flush or a read came to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing that matters.
+    Fine,
+    /// The connection is over; the machine must hear it.
+    Lost(ConnId, String),
+    /// The connection is over, and the machine knows.
+    Done,
+}
+
+/// What an event says about a dialled connection.
+pub enum Confirmed {
+    /// It is not being dialled.
+    Not,
+    Pending,
+    Up(ConnId, Peer, Option<SocketAddr>),
+    Failed(ConnId, String),
+}
+
+/// Ids are given out in order by us: they need no hash that withstands an attack.
+#[derive(Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+    fn write_u64(&mut self, id: u64) {
+        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// All streams.
+pub struct Connections {
+    slab: Slab<Conn>,
+    slots: HashMap<ConnId, u32, BuildHasherDefault<IdHasher>>,
+    dirty: Vec<u32>,
+    /// Sources that may have more to read.
+    pub ready: VecDeque<u32>,
+    registry: Registry,
+    max_queue: usize,
+}
+
+impl Connections {
+    pub fn new(registry: Registry, max_queue: usize) -> Connections {
+        let (slab, slots) = (Slab::new(), HashMap::default());
+        Connections { slab, slots, dirty: Vec::new(), ready: VecDeque::new(), registry, max_queue }
+    }
+
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    fn insert(&mut self, id: ConnId, stream: Option<Stream>, state: State) -> u32 {
+        let conn = Conn {
+            id,
+            stream,
+            first: None,
+            more: None,
+            written: 0,
+            queued: 0,
+            state,
+            dirty: false,
+            awaits_room: false,
+            ready: false,
+            ends: false,
+        };
+        // The number of descriptors bounds the slots far below 2^32.
+        let slot = self.slab.insert(conn) as u32;
+        self.slots.insert(id, slot);
+        slot
+    }
+
+    /// Takes in an accepted connection.
+    pub fn accept(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
+        if let Stream::Tcp(stream) = &stream {
+            stream.set_nodelay(true)?;
+        }
+        let entry = token(Kind::Conn, self.slab.vacant_key());
+        self.registry.register(stream.source(), entry, Interest::READABLE)?;
+        self.insert(id, Some(stream), State::Open);
+        Ok(())
+    }
+
+    /// Makes room for a connection that will be dialled.
+    pub fn reserve(&mut self, id: ConnId) {
+        self.insert(id, None, State::Dialling);
+    }
+
+    /// Whether `id` is still being dialled.
+    pub fn is_dialling(&self, id: ConnId) -> bool {
+        self.slots.get(&id).is_some_and(|slot| self.slab[*slot as usize].state == State::Dialling)
+    }
+
+    /// Gives a dialled connection its next socket.
+    pub fn attach(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
+        let Some(&slot) = self.slots.get(&id) else { return Ok(()) };
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(stream.source(), token(Kind::Conn, slot as usize), both)?;
+        let conn = &mut self.slab[slot as usize];
+        conn.stream = Some(stream);
+        conn.awaits_room = true;
+        Ok(())
+    }
+
+    /// Drops the socket of an attempt that failed; dropping it ends its registration.
+    pub fn detach(&mut self, id: ConnId) {
+        if let Some(&slot) = self.slots.get(&id) {
+            self.slab[slot as usize].stream = None;
+        }
+    }
+
+    /// Looks whether a dialled connection stands.
+    pub fn confirm(&mut self, slot: u32) -> Confirmed {
+        let Some(conn) = self.slab.get_mut(slot as usize) else { return Confirmed::Not };
+        if conn.state != State::Dialling {
+            return Confirmed::Not;
+        }
+        let Some(stream) = &conn.stream else { return Confirmed::Pending };
+        match stream.confirm() {
+            Ok(None) => Confirmed::Pending,
+            Ok(Some((peer, local))) => {
+                conn.state = State::Open;
+                self.touch(slot);
+                Confirmed::Up(self.slab[slot as usize].id, peer, local)
+            }
+            Err(error) => Confirmed::Failed(conn.id, plain(&error)),
+        }
+    }
+
+    /// Queues bytes; they go out at the end of the turn.
+    pub fn send(&mut self, id: ConnId, bytes: Bytes) {
+        let Some(&slot) = self.slots.get(&id) else { return };
+        let conn = &mut self.slab[slot as usize];
+        if bytes.is_empty() || !matches!(conn.state, State::Open | State::Dialling) {
+            return;
+        }
+        conn.queued += bytes.len() + COST_OF_A_MESSAGE;
+        match (&conn.first, &mut conn.more) {
+            (None, _) => conn.first = Some(bytes),
+            (Some(_), Some(more)) => more.push_back(bytes),
+            (Some(_), more) => *more = Some(Box::new(VecDeque::from([bytes]))),
+        }
+        self.touch(slot);
+    }
+
+    fn touch(&mut self, slot: u32) {
+        let conn = &mut self.slab[slot as usize];
+        if !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Closes after what is queued. Says whether the connection lingers.
+    pub fn close(&mut self, id: ConnId) -> bool {
+        let Some(&slot) = self.slots.get(&id) else { return false };
+        let conn = &mut self.slab[slot as usize];
+        match conn.state {
+            State::Open => {
+                conn.state = State::Closing;
+                self.touch(slot);
+                true
+            }
+            State::Dialling | State::Gone => {
+                self.remove(slot);
+                false
+            }
+            State::Closing | State::HalfClosed => true,
+        }
+    }
+
+    /// Closes all of them, as [`Connections::close`] does.
+    pub fn close_all(&mut self) {
+        let ids: Vec<ConnId> = self.slab.iter().map(|(_, conn)| conn.id).collect();
+        for id in ids {
+            self.close(id);
+        }
+    }
+
+    /// Drops a connection whose time to linger is over.
+    pub fn drop_lingering(&mut self, id: ConnId) {
+        if let Some(&slot) = self.slots.get(&id) {
+            debug_assert!(matches!(self.slab[slot as usize].state, State::Closing | State::HalfClosed));
+            self.remove(slot);
+        }
+    }
+
+    /// Ends a connection that the machine has not been told about; its slot stays until [`Connections::forget`].
+    pub fn fail(&mut self, id: ConnId) {
+        if let Some(&slot) = self.slots.get(&id) {
+            let conn = &mut self.slab[slot as usize];
+            (conn.stream, conn.first, conn.more, conn.queued) = (None, None, None, 0);
+            conn.state = State::Gone;
+        }
+    }
+
+    /// Frees the slot of a connection that failed. `false`: the machine has closed it meanwhile and expects no word.
+    pub fn forget(&mut self, id: ConnId) -> bool {
+        match self.slots.get(&id) {
+            Some(&slot) => {
+                self.remove(slot);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let conn = self.slab.remove(slot as usize);
+        self.slots.remove(&conn.id);
+    }
+
+    /// Whether anything is queued for any peer.
+    pub fn has_queued(&self) -> bool {
+        self.slab.iter().any(|(_, conn)| conn.first.is_some() && conn.state == State::Closing)
+    }
+
+    /// Remembers that a slot may have something to read.
+    pub fn mark_ready(&mut self, slot: u32, ends: bool) {
+        if let Some(conn) = self.slab.get_mut(slot as usize) {
+            conn.ends |= ends;
+            if !conn.ready {
+                conn.ready = true;
+                self.ready.push_back(slot);
+            }
+        }
+    }
+
+    /// Takes the next slot to read from.
+    pub fn next_ready(&mut self) -> Option<u32> {
+        let slot = self.ready.pop_front()?;
+        if let Some(conn) = self.slab.get_mut(slot as usize) {
+            conn.ready = false;
+        }
+        Some(slot)
+    }
+
+    /// Remembers that a slot can be written to again.
+    pub fn mark_writable(&mut self, slot: u32) {
+        if let Some(conn) = self.slab.get(slot as usize)
+            && conn.awaits_room
+            && conn.state != State::Dialling
+        {
+            self.touch(slot);
+        }
+    }
+
+    /// Reads once. `Ok(None)`: nothing there. `Ok(Some((id, n, more)))`: `n` bytes for the machine, none when it has
+    /// closed the connection; `more` may follow.
+    pub fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<(ConnId, usize, bool)>, Outcome> {
+        let Some(conn) = self.slab.get_mut(slot as usize) else { return Ok(None) };
+        let deaf = match conn.state {
+            State::Open => false,
+            State::Closing | State::HalfClosed => true,
+            State::Dialling | State::Gone => return Ok(None),
+        };
+        let Some(stream) = &mut conn.stream else { return Ok(None) };
+        let why = loop {
+            match stream.read(buffer) {
+                Ok(0) => break "the peer closed the connection".to_owned(),
+                // A read that does not fill the buffer has emptied the socket: what comes later is a new event. But an
+                // end of file that is there already must be read, for it comes with no other.
+                Ok(_) if deaf => return Ok(Some((conn.id, 0, true))),
+                Ok(n) => return Ok(Some((conn.id, n, n == buffer.len() || conn.ends))),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => break plain(&error),
+            }
+        };
+        Err(self.over(slot, why))
+    }
+
+    fn over(&mut self, slot: u32, why: String) -> Outcome {
+        let conn = &self.slab[slot as usize];
+        let id = conn.id;
+        if conn.state == State::Closing || conn.state == State::HalfClosed {
+            self.remove(slot);
+            return Outcome::Done;
+        }
+        self.fail(id);
+        Outcome::Lost(id, why)
+    }
+
+    /// Writes what this turn queued, one write a connection; `lost` hears of those that failed.
+    pub fn flush(&mut self, mut lost: impl FnMut(ConnId, String)) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for slot in dirty.drain(..) {
+            if let Some(conn) = self.slab.get_mut(slot as usize)
+                && conn.dirty
+            {
+                conn.dirty = false;
+                if let Outcome::Lost(id, why) = self.flush_one(slot) {
+                    lost(id, why);
+                }
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    fn flush_one(&mut self, slot: u32) -> Outcome {
+        let conn = &mut self.slab[slot as usize];
+        if matches!(conn.state, State::Open | State::Closing)
+            && let Err(error) = conn.write()
+        {
+            return self.over(slot, plain(&error));
+        }
+        if conn.queued > self.max_queue && matches!(conn.state, State::Open | State::Dialling) {
+            let why = format!("it does not read: {} bytes are queued", conn.queued);
+            return self.over(slot, why);
+        }
+        if conn.state == State::Closing && conn.first.is_none() {
+            conn.state = State::HalfClosed;
+            if conn.stream.as_ref().is_none_or(|stream| stream.half_close().is_err()) {
+                self.remove(slot);
+                return Outcome::Done;
+            }
+            self.mark_ready(slot, false);
+        }
+        self.ask_for_room(slot)
+    }
+
+    /// Asks to be told of room while something is queued, and only then.
+    fn ask_for_room(&mut self, slot: u32) -> Outcome {
+        let conn = &mut self.slab[slot as usize];
+        let wanted = conn.first.is_some();
+        if conn.state == State::Dialling || conn.awaits_room == wanted {
+            return Outcome::Fine;
+        }
+        conn.awaits_room = wanted;
+        let Some(stream) = &mut conn.stream else { return Outcome::Fine };
+        let interest = if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        match self.registry.reregister(stream.source(), token(Kind::Conn, slot as usize), interest) {
+            Ok(()) => Outcome::Fine,
+            Err(error) => self.over(slot, plain(&error)),
+        }
+    }
+}
+
+impl Conn {
+    /// Writes until all is written or the socket is full.
+    fn write(&mut self) -> io::Result<()> {
+        while let (Some(first), Some(stream)) = (&self.first, &mut self.stream) {
+            let rest = &first[self.written..];
+            let (offered, result) = match self.more.as_ref().filter(|more| !more.is_empty()) {
+                None => (rest.len(), stream.write(rest)),
+                Some(more) => {
+                    let mut slices = [IoSlice::new(&[]); SLICES_A_WRITE];
+                    let all = std::iter::once(rest).chain(more.iter().map(|bytes| &bytes[..]));
+                    let count = slices.iter_mut().zip(all).map(|(slice, bytes)| *slice = IoSlice::new(bytes)).count();
+                    let offered = slices[..count].iter().map(|slice| slice.len()).sum();
+                    (offered, stream.write_vectored(&slices[..count]))
+                }
+            };
+            match result {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    self.advance(n);
+                    if n < offered {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes `n` written bytes out of the queue.
+    fn advance(&mut self, n: usize) {
+        self.written += n;
+        while let Some(first) = &self.first
+            && self.written >= first.len()
+        {
+            self.written -= first.len();
+            self.queued -= first.len() + COST_OF_A_MESSAGE;
+            self.first = self.more.as_mut().and_then(|more| more.pop_front());
+        }
+        if self.more.as_ref().is_some_and(|more| more.is_empty()) {
+            self.more = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_costs_little() {
+        let map_entry = size_of::<(ConnId, u32)>() * 2;
+        assert!(size_of::<Conn>() + map_entry <= 160, "{} + {map_entry} bytes", size_of::<Conn>());
+    }
+}

@@ -1,0 +1,241 @@
+//! Standard output and standard error, which somebody may have stopped reading: a terminal after Ctrl-S, a pager, a
+//! full pipe. Nothing here waits. What does not fit in a bounded queue is left out, and a note says how much.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, OFlags};
+use rustix::net::SendFlags;
+
+use super::{Kind, token};
+use crate::machine::Stream;
+
+/// How much may wait for a stream, in bytes.
+const MAX_WAITING: usize = 1024 * 1024;
+/// What a pipe takes for sure once it says that it has room, in bytes.
+const SURE_WRITE: usize = 4096;
+
+/// How a descriptor is written to without waiting.
+enum Way {
+    /// A terminal or FIFO, opened anew, so that nobody else finds it non-blocking.
+    Own(File),
+    /// A socket: each send says that it does not wait.
+    Socket(OwnedFd),
+    /// A regular file or a device that never makes us wait.
+    Direct(File),
+    /// Anything else: asked for room before each small write.
+    Asked(File),
+}
+
+impl Way {
+    fn of(fd: OwnedFd) -> Way {
+        let kind = rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        match kind {
+            Ok(FileType::Socket) => Way::Socket(fd),
+            Ok(FileType::RegularFile) => Way::Direct(File::from(fd)),
+            Ok(FileType::CharacterDevice) if !rustix::termios::isatty(&fd) => Way::Direct(File::from(fd)),
+            Ok(FileType::CharacterDevice | FileType::Fifo) => {
+                let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+                let mut options = OpenOptions::new();
+                options.write(true).custom_flags(flags.bits() as i32);
+                match options.open(format!("/proc/self/fd/{}", fd.as_raw_fd())) {
+                    Ok(file) => Way::Own(file),
+                    Err(_) => Way::Asked(File::from(fd)),
+                }
+            }
+            _ => Way::Asked(File::from(fd)),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Way::Own(file) | Way::Direct(file) => file.write(bytes),
+            Way::Socket(fd) => Ok(rustix::net::send(&*fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?),
+            Way::Asked(file) => {
+                if !has_room(file.as_fd(), 0) {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
+                file.write(&bytes[..bytes.len().min(SURE_WRITE)])
+            }
+        }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Way::Own(file) | Way::Direct(file) | Way::Asked(file) => file.as_fd(),
+            Way::Socket(fd) => fd.as_fd(),
+        }
+    }
+}
+
+fn has_room(fd: BorrowedFd<'_>, millis: i64) -> bool {
+    let mut fds = [PollFd::new(&fd, PollFlags::OUT)];
+    let limit = Timespec { tv_sec: millis / 1000, tv_nsec: (millis % 1000) * 1_000_000 };
+    matches!(poll(&mut fds, Some(&limit)), Ok(n) if n > 0)
+}
+
+/// What waits for one stream.
+struct Output {
+    /// `None`: it is closed, or has failed for good.
+    way: Option<Way>,
+    waiting: VecDeque<u8>,
+    /// How many lines were left out since the last note.
+    left_out: usize,
+    /// We have asked to be told of room.
+    registered: bool,
+}
+
+impl Output {
+    fn new(fd: io::Result<OwnedFd>) -> Output {
+        Output { way: fd.ok().map(Way::of), waiting: VecDeque::new(), left_out: 0, registered: false }
+    }
+
+    /// Queues all of `bytes`, or none of them.
+    fn print(&mut self, bytes: &[u8]) {
+        if self.waiting.len() + bytes.len() > MAX_WAITING {
+            self.flush();
+        }
+        if self.way.is_none() {
+            return;
+        }
+        if !self.waiting.is_empty() && self.waiting.len() + bytes.len() > MAX_WAITING {
+            self.left_out += bytes.iter().filter(|byte| **byte == b'\n').count().max(1);
+            return;
+        }
+        self.note();
+        self.waiting.extend(bytes);
+    }
+
+    fn note(&mut self) {
+        if self.left_out > 0 {
+            let note = format!("({} lines not shown)\n", std::mem::take(&mut self.left_out));
+            self.waiting.extend(note.as_bytes());
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(way) = &mut self.way {
+            if self.waiting.is_empty() {
+                if self.left_out == 0 {
+                    return;
+                }
+                self.note();
+                continue;
+            }
+            match way.write(self.waiting.as_slices().0) {
+                Ok(n) => drop(self.waiting.drain(..n)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Nobody will ever read it. To say so there is no place left.
+                Err(_) => {
+                    self.way = None;
+                    self.waiting.clear();
+                }
+            }
+        }
+    }
+}
+
+type Shared = Arc<Mutex<Output>>;
+
+static OUT: OnceLock<Shared> = OnceLock::new();
+static ERR: OnceLock<Shared> = OnceLock::new();
+
+/// The one queue of a stream in this process.
+fn shared(stream: Stream) -> &'static Shared {
+    let (cell, fd) = match stream {
+        Stream::Out => (&OUT, rustix::stdio::stdout()),
+        Stream::Err => (&ERR, rustix::stdio::stderr()),
+    };
+    cell.get_or_init(|| Arc::new(Mutex::new(Output::new(fd.try_clone_to_owned()))))
+}
+
+fn lock(shared: &Shared) -> MutexGuard<'_, Output> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the logger writes: standard error, without ever waiting.
+#[derive(Debug, Default)]
+pub struct LogPipe(());
+
+impl LogPipe {
+    pub fn new() -> LogPipe {
+        LogPipe(())
+    }
+}
+
+impl Write for LogPipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut output = lock(shared(Stream::Err));
+        output.print(bytes);
+        output.flush();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        lock(shared(Stream::Err)).flush();
+        Ok(())
+    }
+}
+
+/// Queues bytes, which are shown at the end of the turn.
+pub fn print(stream: Stream, bytes: &[u8]) {
+    lock(shared(stream)).print(bytes);
+}
+
+/// Waits at most `millis` milliseconds for what is queued to be read.
+pub fn flush(millis: u64) {
+    let end = std::time::Instant::now() + std::time::Duration::from_millis(millis);
+    for stream in [Stream::Out, Stream::Err] {
+        let mut output = lock(shared(stream));
+        loop {
+            output.flush();
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            let Some(way) = output.way.as_ref().filter(|_| !output.waiting.is_empty() && !left.is_zero()) else {
+                break;
+            };
+            has_room(way.fd(), left.as_millis().max(1) as i64);
+        }
+    }
+}
+
+/// The loop's view of both streams.
+pub struct Console {
+    registry: Registry,
+}
+
+impl Console {
+    pub fn new(registry: Registry) -> Console {
+        Console { registry }
+    }
+
+    /// Writes what waits, and asks to be told of room while something still does. Cheap when nothing waits.
+    pub fn flush(&self) {
+        for (index, stream) in [Stream::Out, Stream::Err].into_iter().enumerate() {
+            let mut output = lock(shared(stream));
+            if !output.registered && output.waiting.is_empty() {
+                continue;
+            }
+            output.flush();
+            self.ask_for_room(&mut output, token(Kind::Console, index));
+        }
+    }
+
+    fn ask_for_room(&self, output: &mut Output, entry: Token) {
+        let wanted = !output.waiting.is_empty();
+        let Some(way) = output.way.as_ref().filter(|_| output.registered != wanted) else { return };
+        let fd = way.fd().as_raw_fd();
+        let result = match wanted {
+            true => self.registry.register(&mut SourceFd(&fd), entry, Interest::WRITABLE),
+            false => self.registry.deregister(&mut SourceFd(&fd)),
+        };
+        output.registered = wanted && result.is_ok();
+    }
+}

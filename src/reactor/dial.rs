@@ -1,0 +1,97 @@
+//! Connections on their way: each address of a host name is tried in turn, until one answers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::{TcpStream, UnixStream};
+
+use super::connections::Connections;
+use super::lookup::Lookups;
+use super::stream::{Stream, plain};
+use crate::machine::{Address, ConnId};
+
+/// How many addresses of one host name are tried.
+const MAX_ADDRESSES: usize = 16;
+
+struct Dial {
+    to: Address,
+    rest: VecDeque<SocketAddr>,
+}
+
+/// What is being dialled.
+#[derive(Default)]
+pub struct Dials {
+    dials: BTreeMap<ConnId, Dial>,
+}
+
+impl Dials {
+    /// Begins; `Err` says why the connection cannot be made.
+    pub fn start(
+        &mut self,
+        conn: ConnId,
+        to: Address,
+        conns: &mut Connections,
+        lookups: &mut Lookups,
+    ) -> Result<(), String> {
+        let mut rest = VecDeque::new();
+        match &to {
+            Address::Unix(path) => {
+                let attempt = UnixStream::connect(path).and_then(|stream| conns.attach(conn, Stream::Unix(stream)));
+                attempt.map_err(|error| format!("{to}: {}", plain(&error)))?;
+                self.dials.insert(conn, Dial { to, rest });
+                return Ok(());
+            }
+            Address::Inet(name) => match name.parse() {
+                Ok(address) => rest.push_back(address),
+                Err(_) => {
+                    lookups.start(conn, name).map_err(|error| format!("{to}: {error}"))?;
+                    self.dials.insert(conn, Dial { to, rest });
+                    return Ok(());
+                }
+            },
+        }
+        self.dials.insert(conn, Dial { to, rest });
+        self.next(conn, "no address", conns)
+    }
+
+    /// The lookup is through.
+    pub fn found(
+        &mut self,
+        conn: ConnId,
+        result: Result<Vec<SocketAddr>, String>,
+        conns: &mut Connections,
+    ) -> Result<(), String> {
+        let Some(dial) = self.dials.get_mut(&conn) else { return Ok(()) };
+        match result {
+            Ok(addresses) => dial.rest = addresses.into_iter().take(MAX_ADDRESSES).collect(),
+            Err(error) => {
+                let to = self.dials.remove(&conn).map(|dial| dial.to.to_string()).unwrap_or_default();
+                return Err(format!("{to}: {error}"));
+            }
+        }
+        self.next(conn, "the host name has no address", conns)
+    }
+
+    /// Tries the next address; `why` is what became of the one before.
+    pub fn next(&mut self, conn: ConnId, why: &str, conns: &mut Connections) -> Result<(), String> {
+        let Some(dial) = self.dials.get_mut(&conn) else { return Ok(()) };
+        conns.detach(conn);
+        let mut why = why.to_owned();
+        while let Some(address) = dial.rest.pop_front() {
+            let attempt: io::Result<()> =
+                TcpStream::connect(address).and_then(|stream| conns.attach(conn, Stream::Tcp(stream)));
+            match attempt {
+                Ok(()) => return Ok(()),
+                Err(error) => why = plain(&error),
+            }
+        }
+        let to = self.dials.remove(&conn).map(|dial| dial.to.to_string()).unwrap_or_default();
+        Err(format!("{to}: {why}"))
+    }
+
+    /// The connection stands, or the machine has closed it.
+    pub fn finish(&mut self, conn: ConnId) {
+        self.dials.remove(&conn);
+    }
+}

@@ -1,0 +1,171 @@
+//! The loop's dealings with what the machine wants done.
+
+use std::time::Duration;
+
+use super::stream::plain;
+use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, now, sweep};
+use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine};
+
+/// How long a closed connection may take to get rid of what is queued.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long one address may take to answer.
+const DIAL_TIME: Duration = Duration::from_secs(10);
+/// How often groups without a leader are looked at, beside every time that a child ends.
+const LOOK_AT_GROUPS: Duration = Duration::from_secs(1);
+
+impl Reactor {
+    /// Takes in what the machine has just asked for: bytes join their queues, the rest waits for the end of the pass.
+    pub(super) fn absorb(&mut self) {
+        for effect in self.out.drain() {
+            if self.exit.is_some() {
+                break;
+            }
+            match effect {
+                Effect::Send { conn, bytes } => self.conns.send(conn, bytes),
+                Effect::Close { conn, .. } => {
+                    if self.conns.is_dialling(conn) {
+                        self.dials.finish(conn);
+                        self.lookups.cancel(conn);
+                        self.timers.cancel(&Due::Dial(conn));
+                    }
+                    if self.conns.close(conn) {
+                        self.timers.set(Due::Linger(conn), now() + LINGER);
+                    }
+                }
+                Effect::Append { path, bytes } => self.files.append(path, bytes),
+                Effect::WriteAt { path, offset, bytes, executable } => {
+                    self.files.write_at(path, offset, bytes, executable);
+                }
+                Effect::Persist { path, bytes } => self.files.persist(path, bytes),
+                Effect::MakeDir { path } => self.files.make_dir(path),
+                Effect::Connect { conn, to } => {
+                    self.conns.reserve(conn);
+                    self.later.push_back(Effect::Connect { conn, to });
+                }
+                Effect::Exit { code } => self.exit = Some(code),
+                other => self.later.push_back(other),
+            }
+        }
+    }
+
+    /// Ends a turn: the machine hears what is pending, files are written, the rest is done, and again for what that
+    /// brought, a bounded number of times; then all that is queued goes out.
+    pub(super) fn perform(&mut self, machine: &mut impl Machine) {
+        for _ in 0..PASSES_A_TURN {
+            self.deliver(machine);
+            self.write_files(machine);
+            while let Some(effect) = self.later.pop_front() {
+                self.do_one(effect);
+            }
+            if self.pending.is_empty() {
+                break;
+            }
+        }
+        let pending = &mut self.pending;
+        self.conns.flush(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
+        self.console.flush();
+        if !self.pending.iter().any(|pending| matches!(pending, Pending::Input(Input::Exited { .. }))) {
+            self.children.release(&self.lookups.pids());
+        }
+        if self.children.keeps_zombies() && self.timers.get(&Due::Groups).is_none() {
+            self.timers.set(Due::Groups, now() + LOOK_AT_GROUPS);
+        }
+    }
+
+    /// Tells the machine what is pending, but not what that brings.
+    fn deliver(&mut self, machine: &mut impl Machine) {
+        for _ in 0..self.pending.len() {
+            match self.pending.pop_front() {
+                Some(Pending::Input(Input::Closed { conn, reason })) => {
+                    self.forget_dial(conn);
+                    if self.conns.forget(conn) {
+                        self.tell(machine, Input::Closed { conn, reason });
+                    }
+                }
+                Some(Pending::Input(input)) => self.tell(machine, input),
+                Some(Pending::Read(read, result)) => {
+                    let result = result.as_deref().map_err(Clone::clone);
+                    self.tell(machine, Input::Read { read, result });
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Writes files, and what the machine writes on hearing that some could not be.
+    fn write_files(&mut self, machine: &mut impl Machine) {
+        for _ in 0..PASSES_A_TURN {
+            if !self.files.has_jobs() {
+                return;
+            }
+            for (path, error) in self.files.write() {
+                self.tell(machine, Input::WriteFailed { path, error });
+            }
+        }
+    }
+
+    fn do_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect { conn, to } => {
+                if self.conns.is_dialling(conn) {
+                    let started = self.dials.start(conn, to, &mut self.conns, &mut self.lookups);
+                    self.timers.set(Due::Dial(conn), now() + DIAL_TIME);
+                    self.dialled(conn, started);
+                }
+            }
+            Effect::Spawn { child, command } => self.spawn(child, *command),
+            Effect::KillGroup { child, signal } => self.children.kill_group(child, signal),
+            Effect::Sweep { signal } => {
+                let left = sweep::sweep(signal, &self.lookups.pids());
+                self.pending.push_back(Pending::Input(Input::Swept { left }));
+            }
+            Effect::Read { read, path, offset, max } => {
+                let result = files::read(&path, offset, max).map_err(|error| plain(&error));
+                self.pending.push_back(Pending::Read(read, result));
+            }
+            Effect::List { read, directory, patterns } => {
+                let result = files::list(&directory, &patterns);
+                self.pending.push_back(Pending::Input(Input::Listed { read, result }));
+            }
+            Effect::Print { stream, bytes } => console::print(stream, &bytes),
+            // These were done when they were absorbed.
+            Effect::Send { .. } | Effect::Close { .. } | Effect::Exit { .. } => {}
+            Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
+        }
+    }
+
+    fn spawn(&mut self, child: ChildId, command: Command) {
+        let input = match self.children.spawn(child, command) {
+            Ok(pid) => Input::Spawned { child, pid },
+            Err(error) => Input::SpawnFailed { child, error },
+        };
+        self.pending.push_back(Pending::Input(input));
+    }
+
+    /// An attempt to connect has begun, or the last one has failed.
+    pub(super) fn dialled(&mut self, conn: ConnId, result: Result<(), String>) {
+        if let Err(reason) = result {
+            self.forget_dial(conn);
+            if self.conns.is_dialling(conn) {
+                self.conns.fail(conn);
+                self.lost(conn, reason);
+            }
+        }
+    }
+
+    fn forget_dial(&mut self, conn: ConnId) {
+        self.dials.finish(conn);
+        self.lookups.cancel(conn);
+        self.timers.cancel(&Due::Dial(conn));
+    }
+
+    /// An address did not answer; the next one is tried.
+    pub(super) fn dial_next(&mut self, conn: ConnId, why: &str) {
+        if !self.conns.is_dialling(conn) {
+            return;
+        }
+        let result = self.dials.next(conn, why, &mut self.conns);
+        self.timers.set(Due::Dial(conn), now() + DIAL_TIME);
+        self.dialled(conn, result);
+    }
+}

@@ -1,0 +1,306 @@
+//! Files: what a turn of the loop writes, before anything it sends goes out; reads and lists too.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::stream::plain;
+
+/// How many files stay open for the next turn.
+const MAX_OPEN: usize = 64;
+/// How many failing paths are remembered, so that each is reported once.
+const MAX_FAILING: usize = 1024;
+/// The mode of directories that we create: for this user alone.
+const DIRECTORY_MODE: u32 = 0o700;
+/// The most that one read gives, in bytes.
+const MAX_READ: usize = 16 * 1024 * 1024;
+/// How many files a list names.
+const MAX_LISTED: usize = 10_000;
+/// How many directory entries a list looks at.
+const MAX_WALKED: usize = 200_000;
+/// How deep a list goes.
+const MAX_DEPTH: usize = 64;
+
+/// One thing to write.
+enum Job {
+    Append { path: PathBuf, bytes: Vec<u8> },
+    WriteAt { path: PathBuf, offset: u64, bytes: Vec<u8>, executable: bool },
+    Persist { path: PathBuf, bytes: Vec<u8> },
+    MakeDir { path: PathBuf },
+}
+
+/// An open file, and when it was last used.
+struct Open {
+    file: File,
+    used: u64,
+}
+
+/// What is to be written, and the files that are open for it.
+pub struct Files {
+    jobs: Vec<Job>,
+    /// Where in `jobs` this turn's append to a path stands.
+    appends: HashMap<PathBuf, usize>,
+    open: HashMap<PathBuf, Open>,
+    failing: HashSet<PathBuf>,
+    uses: u64,
+    fsync: bool,
+}
+
+impl Files {
+    pub fn new(fsync: bool) -> Files {
+        let (appends, open, failing) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Files { jobs: Vec::new(), appends, open, failing, uses: 0, fsync }
+    }
+
+    pub fn append(&mut self, path: PathBuf, bytes: Vec<u8>) {
+        if let Some(&at) = self.appends.get(&path)
+            && let Some(Job::Append { bytes: earlier, .. }) = self.jobs.get_mut(at)
+        {
+            earlier.extend_from_slice(&bytes);
+            return;
+        }
+        self.appends.insert(path.clone(), self.jobs.len());
+        self.jobs.push(Job::Append { path, bytes });
+    }
+
+    pub fn write_at(&mut self, path: PathBuf, offset: u64, bytes: Vec<u8>, executable: bool) {
+        self.jobs.push(Job::WriteAt { path, offset, bytes, executable });
+    }
+
+    pub fn persist(&mut self, path: PathBuf, bytes: Vec<u8>) {
+        // What is appended after this goes to the new file.
+        self.appends.remove(&path);
+        self.jobs.push(Job::Persist { path, bytes });
+    }
+
+    pub fn make_dir(&mut self, path: PathBuf) {
+        self.jobs.push(Job::MakeDir { path });
+    }
+
+    pub fn has_jobs(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// Writes all of it; what failed, and had not failed before, comes back.
+    pub fn write(&mut self) -> Vec<(PathBuf, String)> {
+        self.appends.clear();
+        let mut failures = Vec::new();
+        for job in std::mem::take(&mut self.jobs) {
+            let (path, result) = self.perform(job);
+            match result {
+                Ok(()) if self.failing.is_empty() => {}
+                Ok(()) => drop(self.failing.remove(&path)),
+                Err(error) => {
+                    log::debug!("{}: {error}", path.display());
+                    self.open.remove(&path);
+                    if self.failing.len() < MAX_FAILING && self.failing.insert(path.clone()) {
+                        failures.push((path, plain(&error)));
+                    }
+                }
+            }
+        }
+        failures
+    }
+
+    fn perform(&mut self, job: Job) -> (PathBuf, io::Result<()>) {
+        match job {
+            Job::Append { path, bytes } => {
+                let result = self.do_append(&path, &bytes);
+                (path, result)
+            }
+            Job::WriteAt { path, offset, bytes, executable } => {
+                let result = self.do_write_at(&path, offset, &bytes, executable);
+                (path, result)
+            }
+            Job::Persist { path, bytes } => {
+                self.open.remove(&path);
+                let result = replace(&path, &bytes, self.fsync);
+                (path, result)
+            }
+            Job::MakeDir { path } => {
+                let result = make_dir(&path);
+                (path, result)
+            }
+        }
+    }
+
+    /// One write at the end. A half-written one is taken back, so that a log never holds half a line.
+    fn do_append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let fsync = self.fsync;
+        let file = self.file(path)?;
+        let end = file.metadata()?.len();
+        if let Err(error) = file.write_all_at(bytes, end) {
+            let _ = file.set_len(end);
+            return Err(error);
+        }
+        if fsync { file.sync_data() } else { Ok(()) }
+    }
+
+    fn do_write_at(&mut self, path: &Path, offset: u64, bytes: &[u8], executable: bool) -> io::Result<()> {
+        let fsync = self.fsync;
+        let file = self.file(path)?;
+        file.write_all_at(bytes, offset)?;
+        let mode = file.metadata()?.permissions().mode();
+        if executable {
+            // Whoever may read it may run it.
+            file.set_permissions(fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))?;
+        }
+        if fsync {
+            file.sync_data()?;
+        }
+        // A program that somebody has open for writing cannot be started.
+        if executable || mode & 0o111 != 0 {
+            self.open.remove(path);
+        }
+        Ok(())
+    }
+
+    /// The open file of a path, created with the directories above.
+    fn file(&mut self, path: &Path) -> io::Result<&File> {
+        self.uses += 1;
+        // A file that somebody removed, or put another in place of, is not written to any more.
+        let stands = |open: &Open| match (open.file.metadata(), fs::metadata(path)) {
+            (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
+            _ => false,
+        };
+        if self.open.get(path).is_some_and(|open| !stands(open)) {
+            self.open.remove(path);
+        }
+        if !self.open.contains_key(path) {
+            let file = open_for_writing(path)?;
+            if self.fsync {
+                sync_parent(path)?;
+            }
+            while self.open.len() >= MAX_OPEN {
+                let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone());
+                oldest.and_then(|path| self.open.remove(&path));
+            }
+            self.open.insert(path.to_owned(), Open { file, used: 0 });
+        }
+        match self.open.get_mut(path) {
+            Some(open) => {
+                open.used = self.uses;
+                Ok(&open.file)
+            }
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// Creates a directory and those above it, for this user alone.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
+}
+
+/// Creates the directories above a file.
+pub fn make_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => make_dir(parent),
+        _ => Ok(()),
+    }
+}
+
+fn open_for_writing(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    // Without waiting: a FIFO that nobody reads is an error, not the end of the loop.
+    options.write(true).create(true).truncate(false).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_parent(path)?;
+            options.open(path)
+        }
+        other => other,
+    }
+}
+
+/// Replaces a file as a whole, by a new one beside it that takes its name.
+fn replace(path: &Path, bytes: &[u8], fsync: bool) -> io::Result<()> {
+    make_parent(path)?;
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        if fsync { file.sync_all() } else { Ok(()) }
+    });
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    if fsync { sync_parent(path) } else { Ok(()) }
+}
+
+/// Brings a file's name to the disk.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Reads at most `max` bytes at an offset of a regular file.
+pub fn read(path: &Path, offset: u64, max: usize) -> io::Result<Vec<u8>> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let there = usize::try_from(meta.len().saturating_sub(offset)).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; there.min(max).min(MAX_READ)];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// The regular files below a directory that match a pattern, relative to it, sorted, with their sizes. Symbolic links
+/// are not followed, so nothing outside the directory is named.
+pub fn list(directory: &Path, patterns: &[String]) -> Result<Vec<(String, u64)>, String> {
+    let parse = |text: &String| glob::Pattern::new(text).map_err(|error| format!("pattern {text:?}: {error}"));
+    let patterns = patterns.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let mut found = Vec::new();
+    let mut walked = 0;
+    let mut open = vec![(directory.to_owned(), String::new(), 0)];
+    while let Some((path, prefix, depth)) = open.pop() {
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if depth == 0 => return Err(plain(&error)),
+            Err(_) => continue,
+        };
+        for entry in entries.flatten() {
+            walked += 1;
+            if walked > MAX_WALKED {
+                return Err(format!("more than {MAX_WALKED} files below the directory"));
+            }
+            // A name that is no UTF-8 has no place in a message.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let relative = format!("{prefix}{name}");
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() && depth < MAX_DEPTH {
+                open.push((entry.path(), format!("{relative}/"), depth + 1));
+            } else if meta.is_file() && patterns.iter().any(|pattern| matches(pattern, &relative)) {
+                if found.len() == MAX_LISTED {
+                    return Err(format!("more than {MAX_LISTED} files match"));
+                }
+                found.push((relative, meta.len()));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn matches(pattern: &glob::Pattern, relative: &str) -> bool {
+    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
+    pattern.matches_with(relative.strip_prefix("./").unwrap_or(relative), options)
+}

@@ -1,0 +1,145 @@
+//! Listening sockets, TCP and Unix.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use mio::net::{TcpListener, UnixListener, UnixStream};
+use mio::{Interest, Registry};
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+
+use super::stream::{Stream, credentials};
+use super::{Kind, token};
+use crate::machine::{ListenerId, Peer};
+
+/// How many connections the system holds for us until we accept them.
+const BACKLOG: i32 = 4096;
+/// The longest path of a Unix socket, in bytes.
+const MAX_SOCKET_PATH: usize = 107;
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _file: SocketFile },
+}
+
+/// A socket in the file system; removed when dropped, unless somebody else has put another in its place.
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Ok(meta) = fs::symlink_metadata(&self.path)
+            && (meta.dev(), meta.ino()) == (self.device, self.inode)
+        {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// All listening sockets.
+pub struct Listeners {
+    sockets: Vec<Socket>,
+    /// Which of them may have somebody waiting.
+    pub ready: Vec<bool>,
+    registry: Registry,
+}
+
+impl Listeners {
+    pub fn new(registry: Registry) -> Listeners {
+        Listeners { sockets: Vec::new(), ready: Vec::new(), registry }
+    }
+
+    fn add(&mut self, mut socket: Socket) -> io::Result<ListenerId> {
+        let id = self.sockets.len();
+        let entry = token(Kind::Listener, id);
+        match &mut socket {
+            Socket::Tcp(listener) => self.registry.register(listener, entry, Interest::READABLE)?,
+            Socket::Unix { listener, .. } => self.registry.register(listener, entry, Interest::READABLE)?,
+        }
+        self.sockets.push(socket);
+        self.ready.push(false);
+        Ok(ListenerId(id))
+    }
+
+    pub fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into());
+        let local = listener.local_addr()?;
+        Ok((self.add(Socket::Tcp(listener))?, local))
+    }
+
+    /// Listens on a path that only this user can connect to. The socket of a process that is gone is replaced.
+    pub fn listen_unix(&mut self, path: &Path) -> io::Result<ListenerId> {
+        let length = path.as_os_str().len();
+        if length > MAX_SOCKET_PATH {
+            let text = format!("a socket's path has at most {MAX_SOCKET_PATH} bytes, this one {length}");
+            return Err(io::Error::new(ErrorKind::InvalidInput, text));
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        // The mode of the socket becomes that of its file, so it is private from the first instant.
+        rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+        let address = SocketAddrUnix::new(path)?;
+        if let Err(error) = rustix::net::bind(&socket, &address) {
+            if error != rustix::io::Errno::ADDRINUSE {
+                return Err(error.into());
+            }
+            remove_stale(path)?;
+            rustix::net::bind(&socket, &address)?;
+        }
+        let meta = fs::symlink_metadata(path)?;
+        let file = SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() };
+        rustix::net::listen(&socket, BACKLOG)?;
+        self.add(Socket::Unix { listener: UnixListener::from_std(socket.into()), _file: file })
+    }
+
+    pub fn mark_ready(&mut self, index: usize) {
+        if let Some(ready) = self.ready.get_mut(index) {
+            *ready = true;
+        }
+    }
+
+    /// Accepts one connection.
+    pub fn accept(&mut self, index: usize) -> io::Result<(Stream, Peer)> {
+        match &self.sockets[index] {
+            Socket::Tcp(listener) => listener.accept().map(|(stream, peer)| (Stream::Tcp(stream), Peer::Inet(peer))),
+            Socket::Unix { listener, .. } => {
+                let (stream, _) = listener.accept()?;
+                let peer = credentials(&stream);
+                Ok((Stream::Unix(stream), peer))
+            }
+        }
+    }
+
+    /// Stops accepting; the socket files go.
+    pub fn clear(&mut self) {
+        self.sockets.clear();
+        self.ready.clear();
+    }
+}
+
+/// Removes the socket at `path` if nobody listens there any more.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let taken = |text: &str| Err(io::Error::new(ErrorKind::AddrInUse, text));
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return taken("the file exists and is no socket");
+    }
+    // This connect does not wait for a listener whose backlog is full.
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+        _ => taken("another process listens there"),
+    }
+}

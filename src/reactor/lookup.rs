@@ -1,0 +1,129 @@
+//! Host names, without blocking the loop: a child process looks each one up. The system's resolver blocks for as long
+//! as it likes, and knows sources (files, multicast, directories) that no resolver of our own would.
+//!
+//! The child is arete itself with the hidden subcommand `lookup HOST:PORT`. It prints one `IP:PORT` a line.
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use mio::unix::pipe::Receiver;
+use mio::{Interest, Registry};
+use slab::Slab;
+
+use super::stream::plain;
+use super::{Kind, token};
+use crate::machine::ConnId;
+
+/// How many lookups run at a time.
+const MAX_LOOKUPS: usize = 64;
+/// How much a lookup may print, in bytes.
+const MAX_ANSWER: usize = 16 * 1024;
+
+struct Lookup {
+    conn: ConnId,
+    helper: Child,
+    pipe: Receiver,
+    answer: Vec<u8>,
+}
+
+impl Lookup {
+    /// Ends the helper. If it has ended already its zombie goes now, else when its end is heard of.
+    fn end(&mut self) {
+        let _ = self.helper.kill();
+        let _ = self.helper.try_wait();
+    }
+}
+
+/// The lookups that run.
+pub struct Lookups {
+    slab: Slab<Lookup>,
+    program: PathBuf,
+    registry: Registry,
+}
+
+impl Lookups {
+    pub fn new(registry: Registry, program: PathBuf) -> Lookups {
+        Lookups { slab: Slab::new(), program, registry }
+    }
+
+    /// Starts to look up `HOST:PORT` for a connection.
+    pub fn start(&mut self, conn: ConnId, host_port: &str) -> Result<(), String> {
+        match host_port.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {}
+            _ => return Err("an address is HOST:PORT".to_owned()),
+        }
+        if self.slab.len() >= MAX_LOOKUPS {
+            return Err("too many host names are being looked up".to_owned());
+        }
+        let mut helper = Command::new(&self.program);
+        helper.args(["lookup", host_port]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut helper = helper.spawn().map_err(|error| format!("cannot look up the host name: {}", plain(&error)))?;
+        let Some(stdout) = helper.stdout.take() else { return Err("cannot look up the host name".to_owned()) };
+        let mut pipe = Receiver::from(stdout);
+        let entry = token(Kind::Lookup, self.slab.vacant_key());
+        let registered =
+            pipe.set_nonblocking(true).and_then(|()| self.registry.register(&mut pipe, entry, Interest::READABLE));
+        self.slab.insert(Lookup { conn, helper, pipe, answer: Vec::new() });
+        registered.map_err(|error| format!("cannot look up the host name: {}", plain(&error)))
+    }
+
+    /// Reads what a lookup printed. `Some` when it is through.
+    pub fn read(&mut self, index: usize) -> Option<(ConnId, Result<Vec<SocketAddr>, String>)> {
+        let lookup = self.slab.get_mut(index)?;
+        let mut buffer = [0; 4096];
+        loop {
+            match lookup.pipe.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) if lookup.answer.len() + n > MAX_ANSWER => break,
+                Ok(n) => lookup.answer.extend_from_slice(&buffer[..n]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let mut lookup = self.slab.remove(index);
+        lookup.end();
+        let answer = String::from_utf8_lossy(&lookup.answer);
+        let addresses: Vec<SocketAddr> = answer.lines().filter_map(|line| line.trim().parse().ok()).collect();
+        let result = match (addresses.is_empty(), answer.lines().find_map(|line| line.strip_prefix("error: "))) {
+            (false, _) => Ok(addresses),
+            (true, Some(error)) => Err(error.to_owned()),
+            (true, None) => Err("the host name could not be looked up".to_owned()),
+        };
+        Some((lookup.conn, result))
+    }
+
+    /// Ends the lookup of a connection, if there is one.
+    pub fn cancel(&mut self, conn: ConnId) {
+        let found = self.slab.iter().find(|(_, lookup)| lookup.conn == conn).map(|(index, _)| index);
+        if let Some(index) = found {
+            self.slab.remove(index).end();
+        }
+    }
+
+    /// The processes that look names up: not the machine's business.
+    pub fn pids(&self) -> Vec<i32> {
+        self.slab.iter().filter_map(|(_, lookup)| i32::try_from(lookup.helper.id()).ok()).collect()
+    }
+}
+
+/// What the hidden subcommand `lookup` does: prints the addresses of `HOST:PORT`, one a line, or `error: ` and why
+/// there is none. Returns the exit code.
+pub fn lookup_main(host_port: &str) -> i32 {
+    match host_port.to_socket_addrs() {
+        Ok(addresses) => {
+            for address in addresses {
+                println!("{address}");
+            }
+            0
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+            println!("error: {}", text.to_lowercase());
+            1
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Signals sent to this process, and the size of its terminal.
+
+use std::io;
+
+use mio::{Interest, Registry};
+use signal_hook::consts::{SIGCHLD, SIGWINCH};
+use signal_hook_mio::v1_0::Signals as Source;
+
+use super::{Kind, token};
+use crate::machine::Signal;
+
+/// What the signals that came mean.
+#[derive(Default)]
+pub struct Arrived {
+    /// For the machine, by number.
+    pub signals: Vec<Signal>,
+    /// A child has changed.
+    pub child: bool,
+    /// The terminal has another size.
+    pub resized: bool,
+}
+
+pub struct Signals {
+    source: Source,
+    wanted: Vec<Signal>,
+}
+
+impl Signals {
+    pub fn new(registry: &Registry, wanted: &[Signal]) -> io::Result<Signals> {
+        let ours = [SIGCHLD, SIGWINCH];
+        let mut source = Source::new(wanted.iter().map(|signal| signal.0).chain(ours))?;
+        registry.register(&mut source, token(Kind::Signals, 0), Interest::READABLE)?;
+        Ok(Signals { source, wanted: wanted.to_vec() })
+    }
+
+    pub fn arrived(&mut self) -> Arrived {
+        let mut arrived = Arrived::default();
+        for number in self.source.pending() {
+            arrived.child |= number == SIGCHLD;
+            arrived.resized |= number == SIGWINCH;
+            if self.wanted.contains(&Signal(number)) {
+                arrived.signals.push(Signal(number));
+            }
+        }
+        arrived.signals.sort();
+        arrived
+    }
+}
+
+/// The columns and rows of the terminal that standard output is, if it is one.
+pub fn terminal_size() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
+}

@@ -1,0 +1,203 @@
+//! The loop's dealings with what polls ready: events, reads, accepts.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use super::connections::{Confirmed, Outcome};
+use super::stream::plain;
+use super::{Due, Kind, Pending, Reactor, now, signals, source};
+use crate::machine::{ConnId, Input, ListenerId, Machine};
+
+/// How many reads, or accepts, one source gets in a turn.
+const SHARE_OF_A_TURN: usize = 16;
+/// How long accepting pauses when not even one descriptor is to be had.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Reactor {
+    /// Takes note of what the poll found. Sockets are only marked; what is small is dealt with at once.
+    pub(super) fn take_events(&mut self, machine: &mut impl Machine) {
+        let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
+        for event in &events {
+            let (kind, index) = source(event.token());
+            match kind {
+                Kind::Conn => {
+                    let slot = index as u32;
+                    let ends = event.is_read_closed() || event.is_error();
+                    if event.is_writable() || event.is_error() {
+                        self.confirm(machine, slot);
+                        self.conns.mark_writable(slot);
+                    }
+                    if event.is_readable() || ends {
+                        self.conns.mark_ready(slot, ends);
+                    }
+                }
+                Kind::Listener => self.listeners.mark_ready(index),
+                Kind::Signals => self.take_signals(machine),
+                Kind::Lookup => {
+                    if let Some((conn, result)) = self.lookups.read(index) {
+                        let dialled = self.dials.found(conn, result, &mut self.conns);
+                        self.dialled(conn, dialled);
+                    }
+                }
+                // The console is flushed every turn.
+                Kind::Console => {}
+            }
+        }
+        self.events = events;
+    }
+
+    /// The same, when only what is queued still goes out.
+    pub(super) fn take_farewell_events(&mut self) {
+        for event in &self.events {
+            if let (Kind::Conn, index) = source(event.token()) {
+                self.conns.mark_writable(index as u32);
+                self.conns.mark_ready(index as u32, event.is_read_closed());
+            }
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..self.conns.ready.len() {
+            let Some(slot) = self.conns.next_ready() else { break };
+            if let Ok(Some((_, _, true))) = self.conns.read(slot, &mut buffer) {
+                self.conns.mark_ready(slot, false);
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn confirm(&mut self, machine: &mut impl Machine, slot: u32) {
+        match self.conns.confirm(slot) {
+            Confirmed::Not | Confirmed::Pending => {}
+            Confirmed::Up(conn, peer, local) => {
+                self.dials.finish(conn);
+                self.timers.cancel(&Due::Dial(conn));
+                self.tell(machine, Input::Connected { conn, peer, local });
+            }
+            Confirmed::Failed(conn, why) => self.dial_next(conn, &why),
+        }
+    }
+
+    fn take_signals(&mut self, machine: &mut impl Machine) {
+        let arrived = self.signals.arrived();
+        for signal in arrived.signals {
+            self.tell(machine, Input::Signal(signal));
+        }
+        if arrived.child {
+            for (child, exit) in self.children.reap() {
+                self.pending.push_back(Pending::Input(Input::Exited { child, exit }));
+            }
+        }
+        if arrived.resized
+            && let Some((columns, rows)) = signals::terminal_size()
+        {
+            self.tell(machine, Input::Resized { columns, rows });
+        }
+    }
+
+    pub(super) fn listeners_are_ready(&self) -> bool {
+        self.timers.get(&Due::Accept).is_none() && self.listeners.ready.contains(&true)
+    }
+
+    /// Gives each source that is ready its share of the turn.
+    pub(super) fn serve(&mut self, machine: &mut impl Machine) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..self.conns.ready.len() {
+            match self.conns.next_ready() {
+                Some(slot) => self.serve_one(machine, slot, &mut buffer),
+                None => break,
+            }
+        }
+        self.buffer = buffer;
+        for index in 0..self.listeners.ready.len() {
+            if self.listeners.ready[index] && self.timers.get(&Due::Accept).is_none() {
+                self.accept(index);
+            }
+        }
+        self.take_in(machine);
+    }
+
+    fn serve_one(&mut self, machine: &mut impl Machine, slot: u32, buffer: &mut [u8]) {
+        for _ in 0..SHARE_OF_A_TURN {
+            match self.conns.read(slot, buffer) {
+                Ok(Some((conn, length, more))) => {
+                    if length > 0 {
+                        self.tell(machine, Input::Received { conn, bytes: &buffer[..length] });
+                    }
+                    if !more {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(Outcome::Lost(conn, reason)) => return self.lost(conn, reason),
+                Err(Outcome::Fine | Outcome::Done) => return,
+            }
+        }
+        self.conns.mark_ready(slot, false);
+    }
+
+    /// The machine will hear that a connection is gone.
+    pub(super) fn lost(&mut self, conn: ConnId, reason: String) {
+        self.pending.push_back(Pending::Input(Input::Closed { conn, reason }));
+    }
+
+    fn accept(&mut self, index: usize) {
+        for _ in 0..SHARE_OF_A_TURN {
+            match self.listeners.accept(index) {
+                Ok((stream, peer)) if self.conns.len() + self.accepted.len() < self.max_connections => {
+                    self.accepted.push((stream, peer, ListenerId(index)));
+                }
+                Ok(_) => self.tell_of_shedding("as many connections as there may be"),
+                Err(error) if self.is_drained(index, &error) => return,
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(error) => match self.shed(index) {
+                    Ok(()) => self.tell_of_shedding(&format!("{}: raise the limit of open files", plain(&error))),
+                    // The system looks for a descriptor first, and only then whether anybody waits.
+                    Err(second) if self.is_drained(index, &second) => return,
+                    Err(_) => {
+                        self.tell_of_shedding(&plain(&error));
+                        self.timers.set(Due::Accept, now() + ACCEPT_PAUSE);
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Whether nobody waits at a listener any more, which is then forgotten until its next event.
+    fn is_drained(&mut self, index: usize, error: &io::Error) -> bool {
+        let drained = error.kind() == ErrorKind::WouldBlock;
+        self.listeners.ready[index] &= !drained;
+        drained
+    }
+
+    /// Descriptors have run out: with the one in reserve, takes a connection off the backlog and drops it, so that it
+    /// does not wake us again and its peer knows. Returns what the accept came to.
+    fn shed(&mut self, index: usize) -> io::Result<()> {
+        let reserve = self.reserve.take();
+        let result = if reserve.is_some() {
+            drop(reserve);
+            self.listeners.accept(index).map(drop)
+        } else {
+            Err(ErrorKind::Other.into())
+        };
+        self.reserve = File::open("/dev/null").ok();
+        result
+    }
+
+    fn tell_of_shedding(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.told_of_shedding, true) {
+            log::warn!("connections are turned away: {why}");
+        }
+    }
+
+    /// Accepted connections join after the batch, so that no event of the batch can mean them.
+    fn take_in(&mut self, machine: &mut impl Machine) {
+        for (stream, peer, listener) in std::mem::take(&mut self.accepted) {
+            let conn = ConnId(self.out.next_serial());
+            match self.conns.accept(conn, stream) {
+                Ok(()) => self.tell(machine, Input::Accepted { conn, listener, peer }),
+                Err(error) => log::debug!("an accepted connection: {error}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Reading typed values out of the tree, each with a problem when it is something else.
+
+use std::time::Duration;
+
+use super::json::{Kind, Member, Value};
+use super::problem::Problems;
+use super::{suggest, time};
+use crate::machine::{Exit, Signal};
+use crate::session::{self, NAME_MAX};
+
+/// An object whose keys are known.
+#[derive(Clone, Copy)]
+pub struct Object<'a> {
+    /// Where it stands.
+    pub at: usize,
+    /// What it is, for messages: `the test`, `an entry`.
+    what: &'static str,
+    members: &'a [Member],
+}
+
+impl<'a> Object<'a> {
+    /// Reads an object; keys that are not `allowed`, or that stand there twice, are problems.
+    pub fn read(
+        value: &'a Value,
+        what: &'static str,
+        allowed: &[&str],
+        problems: &mut Problems<'_>,
+    ) -> Option<Object<'a>> {
+        let members = members(value, what, problems)?;
+        for member in members.iter().filter(|member| !allowed.contains(&member.key.as_str())) {
+            let hint = suggest::hint(&member.key, allowed.iter().copied());
+            problems.add(member.at, format!("unknown key {:?}{hint}", member.key));
+        }
+        Some(Object { at: value.span.start, what, members })
+    }
+
+    pub fn member(&self, key: &str) -> Option<&'a Member> {
+        self.members.iter().find(|member| member.key == key)
+    }
+
+    pub fn get(&self, key: &str) -> Option<&'a Value> {
+        self.member(key).map(|member| &member.value)
+    }
+
+    /// The value of a key that must be there.
+    pub fn require(&self, key: &str, problems: &mut Problems<'_>) -> Option<&'a Value> {
+        let value = self.get(key);
+        if value.is_none() {
+            problems.add(self.at, format!("{} needs the key {key:?}", self.what));
+        }
+        value
+    }
+
+    /// The one key of `keys` that the object has; none, or several, is a problem.
+    pub fn exactly_one(&self, keys: &[&str], kind: &str, problems: &mut Problems<'_>) -> Option<&'a Member> {
+        let mut there = self.members.iter().filter(|member| keys.contains(&member.key.as_str()));
+        let Some(first) = there.next() else {
+            let keys = suggest::list(keys, "or");
+            problems.add(self.at, format!("{} needs {kind}: one of {keys}", self.what));
+            return None;
+        };
+        let mut only = true;
+        for second in there.filter(|member| member.key != first.key) {
+            only = false;
+            let (first, second_key) = (&first.key, &second.key);
+            problems.add(second.at, format!("{} has exactly one of {first:?} and {second_key:?}", self.what));
+        }
+        only.then_some(first)
+    }
+}
+
+/// The members of an object whose keys are names that the test gives; a key twice is a problem.
+pub fn members<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a [Member]> {
+    let Kind::Object(members) = &value.kind else {
+        return wrong(value, &format!("{what} is an object"), problems);
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for member in members.iter().filter(|member| !seen.insert(member.key.as_str())) {
+        problems.add(member.at, format!("the key {:?} stands here twice", member.key));
+    }
+    Some(members)
+}
+
+/// Says what is here instead of what is expected.
+pub fn wrong<T>(value: &Value, expected: &str, problems: &mut Problems<'_>) -> Option<T> {
+    problems.add(value.span.start, format!("{expected}, found {}", value.kind.noun()));
+    None
+}
+
+pub fn list<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a [Value]> {
+    match &value.kind {
+        Kind::List(items) => Some(items),
+        _ => wrong(value, &format!("{what} is a list"), problems),
+    }
+}
+
+pub fn string<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a str> {
+    match &value.kind {
+        Kind::String(string) => Some(string),
+        _ => wrong(value, &format!("{what} is a string"), problems),
+    }
+}
+
+/// The key's value must be `true`, because the key itself says all.
+pub fn only_true(member: &Member, problems: &mut Problems<'_>) -> Option<()> {
+    match member.value.kind {
+        Kind::Bool(true) => Some(()),
+        _ => wrong(&member.value, &format!("{:?} is true or is left out", member.key), problems),
+    }
+}
+
+/// A whole number in a range.
+pub fn integer(
+    value: &Value,
+    what: &str,
+    range: std::ops::RangeInclusive<u64>,
+    problems: &mut Problems<'_>,
+) -> Option<u64> {
+    let (first, last) = (range.start(), range.end());
+    let expected = format!("{what} is a whole number from {first} to {last}");
+    let Kind::Number(number) = &value.kind else { return wrong(value, &expected, problems) };
+    let whole = number.as_u64().filter(|whole| range.contains(whole));
+    if whole.is_none() {
+        problems.add(value.span.start, format!("{expected}, found {number}"));
+    }
+    whole
+}
+
+/// A time.
+pub fn time(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Duration> {
+    let time = match &value.kind {
+        Kind::Number(number) => time::from_seconds(number.as_f64().unwrap_or(f64::INFINITY)),
+        Kind::String(text) => time::from_text(text),
+        _ => return wrong(value, &format!("{what} is a time: seconds, or a string such as \"90s\""), problems),
+    };
+    time.map_err(|why| problems.add(value.span.start, format!("{what}: {why}"))).ok()
+}
+
+/// A time that is not 0.
+pub fn time_above_zero(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Duration> {
+    let time = time(value, what, problems)?;
+    if time.is_zero() {
+        problems.add(value.span.start, format!("{what} must be longer than 0"));
+        return None;
+    }
+    Some(time)
+}
+
+/// A signal's name.
+pub fn signal(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Signal> {
+    let name = string(value, what, problems)?;
+    let signal = Signal::from_name(name);
+    if signal.is_none() {
+        let known: Vec<String> = (1..=31).map(|number| Signal(number).name()).collect();
+        let hint = suggest::hint(name, known.iter().map(String::as_str));
+        problems.add(value.span.start, format!("no signal is called {name:?}{hint}"));
+    }
+    signal
+}
+
+/// How a command ended: an exit status, or the name of the signal that it died of.
+pub fn exit(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Exit> {
+    match &value.kind {
+        Kind::Number(_) => integer(value, what, 0..=255, problems).map(|code| Exit::Code(code as i32)),
+        Kind::String(_) => signal(value, what, problems).map(Exit::Signal),
+        _ => wrong(value, &format!("{what} is a number from 0 to 255 or the name of a signal"), problems),
+    }
+}
+
+/// Whether `name`, which stands at `at`, can name what it names.
+pub fn check_name(name: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> bool {
+    let good = session::is_name(name);
+    if !good {
+        problems.add(at, bad_name(name, what, "\".\", \"_\" and \"-\""));
+    }
+    good
+}
+
+/// As [`check_name`], for an entry.
+pub fn check_entry_name(name: &str, at: usize, problems: &mut Problems<'_>) -> bool {
+    let good = session::is_entry_name(name);
+    if !good {
+        problems.add(at, bad_name(name, "an entry", "\"_\" and \"-\""));
+    }
+    good
+}
+
+fn bad_name(name: &str, what: &str, marks: &str) -> String {
+    let shown: String = name.chars().take(NAME_MAX).collect();
+    format!(
+        "{shown:?} cannot name {what}: a name is 1 to {NAME_MAX} letters of ASCII, digits, {marks}, \
+         and begins with a letter, a digit or \"_\""
+    )
+}
+
+/// The name of something that exists; `known` is consulted for the suggestion only.
+pub fn known_name<'a, 'b>(
+    value: &'a Value,
+    what: &str,
+    known: impl Iterator<Item = &'b str> + Clone,
+    problems: &mut Problems<'_>,
+) -> Option<&'a str> {
+    let name = string(value, what, problems)?;
+    if known.clone().any(|known| known == name) {
+        return Some(name);
+    }
+    problems.add(value.span.start, format!("unknown {what} {name:?}{}", suggest::hint(name, known)));
+    None
+}

@@ -1,0 +1,104 @@
+//! What stands beside the schedules and slaves of a test: its end, its triggers and resources.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::fields::{self, Object};
+use super::json::{Member, Value};
+use super::problem::Problems;
+use super::{End, RESOURCES_MAX, Ship, TRIGGER_MAX, TRIGGERS_MAX};
+use crate::wire::Resource;
+
+/// The ways in which a test can end; `"limit"` may stand beside all but the first, and must.
+pub const ENDS: [&str; 3] = ["duration", "trigger", "idle"];
+
+/// The keys of `"end"`.
+pub const END_KEYS: [&str; 4] = ["duration", "trigger", "idle", "limit"];
+
+/// The keys of a resource.
+pub const RESOURCE_KEYS: [&str; 1] = ["file"];
+
+pub fn end(value: &Value, triggers: &[&str], problems: &mut Problems<'_>) -> Option<End> {
+    let object = Object::read(value, "\"end\"", &END_KEYS, problems)?;
+    let form = object.exactly_one(&ENDS, "a way to end", problems);
+    let duration = form.is_some_and(|form| form.key == "duration");
+    if let Some(limit) = object.member("limit").filter(|_| duration) {
+        problems.add(limit.at, "\"limit\" does not go with \"duration\", which is a limit itself");
+    }
+    let limit = match object.get("limit") {
+        Some(value) => fields::time_above_zero(value, "\"limit\"", problems),
+        None if form.is_some() && !duration => {
+            problems.add(object.at, "\"end\" needs the key \"limit\": how long the test may take before it fails");
+            None
+        }
+        None => None,
+    };
+    let form = form?;
+    match form.key.as_str() {
+        "duration" => fields::time_above_zero(&form.value, "\"duration\"", problems).map(End::Duration),
+        "trigger" => {
+            let trigger = fields::known_name(&form.value, "trigger", triggers.iter().copied(), problems)?.to_owned();
+            Some(End::Trigger { trigger, limit: limit? })
+        }
+        _ => {
+            fields::only_true(form, problems)?;
+            Some(End::Idle { limit: limit? })
+        }
+    }
+}
+
+pub fn triggers(members: &[Member], problems: &mut Problems<'_>) -> BTreeMap<String, u64> {
+    if let Some(first) = members.get(TRIGGERS_MAX) {
+        problems.add(first.at, format!("a test has at most {TRIGGERS_MAX} triggers"));
+    }
+    let mut triggers = BTreeMap::new();
+    for member in members {
+        fields::check_name(&member.key, member.at, "a trigger", problems);
+        let what = "the initial value of a trigger";
+        let value = fields::integer(&member.value, what, 1..=TRIGGER_MAX, problems);
+        triggers.insert(member.key.clone(), value.unwrap_or(1));
+    }
+    triggers
+}
+
+pub fn resources(
+    members: &[Member],
+    ship: &mut Ship<'_>,
+    problems: &mut Problems<'_>,
+) -> BTreeMap<String, (PathBuf, Resource)> {
+    if let Some(first) = members.get(RESOURCES_MAX) {
+        problems.add(first.at, format!("a test has at most {RESOURCES_MAX} resources"));
+        return BTreeMap::new();
+    }
+    let mut resources = BTreeMap::new();
+    for member in members {
+        fields::check_name(&member.key, member.at, "a resource", problems);
+        if let Some(resource) = resource(member, ship, problems) {
+            resources.insert(member.key.clone(), resource);
+        }
+    }
+    resources
+}
+
+fn resource(member: &Member, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Option<(PathBuf, Resource)> {
+    let object = Object::read(&member.value, "a resource", &RESOURCE_KEYS, problems)?;
+    let value = object.require("file", problems)?;
+    let written = fields::string(value, "\"file\"", problems)?;
+    let file = Path::new(written).file_name().and_then(|name| name.to_str());
+    let Some(file) = file.filter(|name| !written.ends_with('/') && !name.contains('\0')) else {
+        problems.add(value.span.start, format!("{written:?} is no path of a file"));
+        return None;
+    };
+    match ship(written) {
+        Ok(shipped) => {
+            let (name, file) = (member.key.clone(), file.to_owned());
+            let (size, sha256, executable) = (shipped.size, shipped.sha256, shipped.executable);
+            Some((shipped.path, Resource { name, file, size, sha256, executable }))
+        }
+        Err(why) => {
+            problems
+                .add(value.span.start, format!("the resource {:?} cannot be shipped: {written}: {why}", member.key));
+            None
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! JSON that remembers where everything stands, so that a problem has a line and a column.
+//!
+//! Strings and numbers are read by serde_json, so their rules are the usual ones; only the structure is read here.
+
+use std::ops::Range;
+
+/// How deep objects and lists may be nested.
+pub const DEPTH_MAX: usize = 32;
+
+/// A value and the bytes of the text that it stands in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    pub span: Range<usize>,
+    pub kind: Kind,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    Null,
+    Bool(bool),
+    Number(serde_json::Number),
+    String(String),
+    List(Vec<Value>),
+    /// In the order of the text; a key may stand there twice.
+    Object(Vec<Member>),
+}
+
+/// A key of an object with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// Where the key stands.
+    pub at: usize,
+    pub key: String,
+    pub value: Value,
+}
+
+impl Kind {
+    /// What it is, for a message.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Kind::Null => "null",
+            Kind::Bool(true) => "true",
+            Kind::Bool(false) => "false",
+            Kind::Number(_) => "a number",
+            Kind::String(_) => "a string",
+            Kind::List(_) => "a list",
+            Kind::Object(_) => "an object",
+        }
+    }
+}
+
+/// Why a text is not JSON, and at which byte.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    pub at: usize,
+    pub message: String,
+}
+
+/// Reads the one value that `text` is.
+pub fn parse(text: &str) -> Result<Value, SyntaxError> {
+    let mut reader = Reader { text, at: 0 };
+    let value = reader.value(0)?;
+    match reader.next_char() {
+        None => Ok(value),
+        Some(_) => reader.fail("expected the end of the file"),
+    }
+}
+
+/// The byte of `text` that byte `offset` of the string at `span` was written as.
+pub fn inside(text: &str, span: &Range<usize>, offset: usize) -> usize {
+    let raw = &text[span.start + 1..span.end - 1];
+    if !raw.contains('\\') {
+        return span.start + 1 + offset;
+    }
+    let mut decoded = 0;
+    let mut at = 0;
+    while decoded < offset && at < raw.len() {
+        let length = escape_length(&raw[at..]);
+        let quoted = format!("\"{}\"", &raw[at..at + length]);
+        decoded += serde_json::from_str::<String>(&quoted).map_or(length, |piece| piece.len());
+        at += length;
+    }
+    span.start + 1 + at
+}
+
+/// How many bytes the first character of a string's text takes as it is written.
+fn escape_length(raw: &str) -> usize {
+    let unicode = |at: usize| raw.as_bytes()[at..].starts_with(b"\\u");
+    match raw.as_bytes() {
+        // A surrogate is the first of a pair.
+        [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..] if raw.len() >= 12 && unicode(6) => 12,
+        [b'\\', b'u', ..] => 6,
+        [b'\\', ..] => 2,
+        _ => raw.chars().next().map_or(1, char::len_utf8),
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    /// Fails here, saying what stands here instead.
+    fn fail<T>(&self, expected: &str) -> Result<T, SyntaxError> {
+        let message = match self.rest().chars().next() {
+            None => format!("{expected}, but the file ends here"),
+            Some('/' | '#') => format!("{expected}; JSON has no comments"),
+            Some('\'') => format!("{expected}; a string stands in double quotes"),
+            Some(other) => format!("{expected}, found {other:?}"),
+        };
+        Err(SyntaxError { at: self.at, message })
+    }
+
+    /// Skips white space and shows the character after it.
+    fn next_char(&mut self) -> Option<u8> {
+        let rest = self.rest();
+        self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value, SyntaxError> {
+        let first = self.next_char();
+        let start = self.at;
+        let kind = match first {
+            Some(b'{' | b'[') if depth == DEPTH_MAX => {
+                return self.fail(&format!("expected at most {DEPTH_MAX} objects and lists inside each other"));
+            }
+            Some(b'{') => self.object(depth + 1)?,
+            Some(b'[') => self.list(depth + 1)?,
+            Some(b'"') => Kind::String(self.string()?),
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            _ => self.word()?,
+        };
+        Ok(Value { span: start..self.at, kind })
+    }
+
+    fn word(&mut self) -> Result<Kind, SyntaxError> {
+        let words = [("true", Kind::Bool(true)), ("false", Kind::Bool(false)), ("null", Kind::Null)];
+        for (word, kind) in words {
+            if self.rest().starts_with(word) {
+                self.at += word.len();
+                return Ok(kind);
+            }
+        }
+        self.fail("expected a value")
+    }
+
+    fn number(&mut self) -> Result<Kind, SyntaxError> {
+        let rest = self.rest();
+        let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).unwrap_or(rest.len());
+        match serde_json::from_str(&rest[..length]) {
+            Ok(number) => {
+                self.at += length;
+                Ok(Kind::Number(number))
+            }
+            Err(_) => Err(SyntaxError { at: self.at, message: format!("{:?} is no number", &rest[..length.min(40)]) }),
+        }
+    }
+
+    fn string(&mut self) -> Result<String, SyntaxError> {
+        let bytes = self.rest().as_bytes();
+        let mut end = 1;
+        while bytes.get(end).is_some_and(|&byte| byte != b'"' && byte != b'\n') {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        if bytes.get(end) != Some(&b'"') {
+            let message = "this string does not end in its line; a line break is written \\n".to_owned();
+            return Err(SyntaxError { at: self.at, message });
+        }
+        match serde_json::from_str(&self.rest()[..=end]) {
+            Ok(string) => {
+                self.at += end + 1;
+                Ok(string)
+            }
+            Err(error) => {
+                let at = self.at + error.column().saturating_sub(1).min(end);
+                let why = error.to_string();
+                let why = why.split(" at line ").next().unwrap_or_default();
+                Err(SyntaxError { at: floor_char(self.text, at), message: format!("{why} in this string") })
+            }
+        }
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Kind, SyntaxError> {
+        self.at += 1;
+        let mut items = Vec::new();
+        if self.next_char() == Some(b']') {
+            self.at += 1;
+            return Ok(Kind::List(items));
+        }
+        loop {
+            items.push(self.value(depth)?);
+            if self.ends(b']', "expected \",\" or \"]\" in the list")? {
+                return Ok(Kind::List(items));
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Kind, SyntaxError> {
+        self.at += 1;
+        let mut members = Vec::new();
+        if self.next_char() == Some(b'}') {
+            self.at += 1;
+            return Ok(Kind::Object(members));
+        }
+        loop {
+            if self.next_char() != Some(b'"') {
+                return self.fail("expected a key in double quotes");
+            }
+            let at = self.at;
+            let key = self.string()?;
+            if self.next_char() != Some(b':') {
+                return self.fail("expected \":\" after the key");
+            }
+            self.at += 1;
+            let value = self.value(depth)?;
+            members.push(Member { at, key, value });
+            if self.ends(b'}', "expected \",\" or \"}\" in the object")? {
+                return Ok(Kind::Object(members));
+            }
+        }
+    }
+
+    /// After an item: whether the list or object ends with `close`, or goes on after a comma.
+    fn ends(&mut self, close: u8, expected: &str) -> Result<bool, SyntaxError> {
+        match self.next_char() {
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(b',') => {
+                let comma = self.at;
+                self.at += 1;
+                if self.next_char() == Some(close) {
+                    let message = format!("nothing follows this \",\": JSON has no comma before \"{}\"", close as char);
+                    return Err(SyntaxError { at: comma, message });
+                }
+                Ok(false)
+            }
+            _ => self.fail(expected),
+        }
+    }
+}
+
+/// `at`, or the beginning of the character that it is in the middle of.
+fn floor_char(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value without its places, as serde_json has it.
+    fn plain(value: Value) -> serde_json::Value {
+        match value.kind {
+            Kind::Null => serde_json::Value::Null,
+            Kind::Bool(bool) => bool.into(),
+            Kind::Number(number) => number.into(),
+            Kind::String(string) => string.into(),
+            Kind::List(items) => items.into_iter().map(plain).collect::<Vec<_>>().into(),
+            Kind::Object(members) => {
+                serde_json::Value::Object(members.into_iter().map(|member| (member.key, plain(member.value))).collect())
+            }
+        }
+    }
+
+    #[test]
+    fn it_accepts_what_serde_json_accepts_and_nothing_else() {
+        let texts = [
+            "{}",
+            " [ ] ",
+            "[1, -2.5e3, 0, 1E+2]",
+            "01",
+            "1.",
+            "-",
+            "+1",
+            ".5",
+            "1e999",
+            "[1,]",
+            "[,]",
+            "{\"a\":1,}",
+            "{\"a\" 1}",
+            "{a:1}",
+            "\"\\ud83d\\ude00 \\n\\u00e9\"",
+            "\"\\ud83d\"",
+            "\"\\x\"",
+            "\"a\tb\"",
+            "\"a\nb\"",
+            "\"a",
+            "\"a\\",
+            "\"\\\"",
+            "tru",
+            "true",
+            "nul",
+            "null",
+            "truefalse",
+            "1 2",
+            "",
+            "  ",
+            "[1 2]",
+            "'a'",
+            "[",
+            "{\"a\":",
+            "\u{feff}{}",
+            "\u{a0}1",
+            "{\"a\":{\"b\":[true,false,null]}}",
+            "18446744073709551616",
+        ];
+        for text in texts {
+            let ours = parse(text).ok().map(plain);
+            assert_eq!(ours, serde_json::from_str(text).ok(), "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_as_serde_json_reads_it_and_nothing_panics(text in "[\\[\\]{}:,\"\\\\u0-9a-f é\n.e-]{0,40}") {
+            let ours = parse(&text).ok().map(plain);
+            proptest::prop_assert_eq!(ours, serde_json::from_str(&text).ok());
+        }
+    }
+
+    #[test]
+    fn nesting_has_a_bound() {
+        assert!(parse(&("[".repeat(DEPTH_MAX) + &"]".repeat(DEPTH_MAX))).is_ok());
+        let error = parse(&"[".repeat(1_000_000)).unwrap_err();
+        assert_eq!(error.message, "expected at most 32 objects and lists inside each other, found '['");
+    }
+
+    #[test]
+    fn a_place_in_a_string_is_found_behind_escapes() {
+        let text = r#"  "a\"\u00e9\ud83d\ude00é@" "#;
+        let span = parse(text).unwrap().span;
+        let decoded = "a\"é😀é@".find('@').unwrap();
+        assert_eq!(inside(text, &span, decoded), text.find('@').unwrap());
+        assert_eq!(inside(text, &span, 0), 3);
+        assert_eq!(inside(text, &span, 1), 4);
+    }
+}

@@ -1,0 +1,117 @@
+//! Names of many slaves as Slurm and ClusterShell write them: `node[001-128]`, `rack[1-2]n[1,3,5-7]`.
+
+use crate::session::NAME_MAX;
+
+/// How many digits a number of a range has at most.
+const DIGITS_MAX: usize = 9;
+
+/// A piece of a pattern.
+enum Piece<'a> {
+    Text(&'a str),
+    /// What stands in a pair of brackets: (first, last, width).
+    Numbers(Vec<(u64, u64, usize)>),
+}
+
+/// Every name that `pattern` stands for, the last range counting fastest. Fails when there are more than `max`.
+pub fn expand(pattern: &str, max: usize) -> Result<Vec<String>, String> {
+    let pieces = pieces(pattern)?;
+    let count = pieces.iter().fold(1u64, |count, piece| match piece {
+        Piece::Text(_) => count,
+        Piece::Numbers(ranges) => count
+            .saturating_mul(ranges.iter().fold(0, |sum: u64, (first, last, _)| sum.saturating_add(last - first + 1))),
+    });
+    if count > max as u64 {
+        return Err(format!("{pattern:?} stands for {count} slaves: at most {max} are allowed"));
+    }
+    let plain: usize = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 0 }).sum();
+    if plain > NAME_MAX {
+        return Err(format!("a slave's name is at most {NAME_MAX} bytes long, this one is longer"));
+    }
+    let mut names = vec![String::new()];
+    for piece in &pieces {
+        names = match piece {
+            Piece::Text(text) => names.into_iter().map(|name| name + text).collect(),
+            Piece::Numbers(ranges) => names.iter().flat_map(|name| numbered(name, ranges)).collect(),
+        };
+    }
+    Ok(names)
+}
+
+/// `name` followed by each number of the ranges.
+fn numbered<'a>(name: &'a str, ranges: &'a [(u64, u64, usize)]) -> impl Iterator<Item = String> + 'a {
+    let each = move |&(first, last, width)| (first..=last).map(move |number| format!("{name}{number:0width$}"));
+    ranges.iter().flat_map(each)
+}
+
+fn pieces(pattern: &str) -> Result<Vec<Piece<'_>>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = pattern;
+    while let Some(open) = rest.find(['[', ']']) {
+        let (text, from_bracket) = rest.split_at(open);
+        pieces.push(Piece::Text(text));
+        let Some(inside) = from_bracket.strip_prefix('[') else {
+            return Err(format!("{pattern:?} has a \"]\" without a \"[\" before it"));
+        };
+        let end = inside.find(['[', ']']).filter(|&end| inside[end..].starts_with(']'));
+        let end = end.ok_or_else(|| format!("{pattern:?} has a \"[\" without a \"]\" after it"))?;
+        let ranges: Result<_, String> = inside[..end].split(',').map(|range| numbers(pattern, range)).collect();
+        pieces.push(Piece::Numbers(ranges?));
+        rest = &inside[end + 1..];
+    }
+    pieces.push(Piece::Text(rest));
+    Ok(pieces)
+}
+
+/// Reads `7` or `001-128`. Leading zeros of the first number say how wide all are.
+fn numbers(pattern: &str, range: &str) -> Result<(u64, u64, usize), String> {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.len() <= DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits.then(|| text.parse::<u64>().ok()).flatten();
+        number.ok_or_else(|| {
+            format!("{pattern:?}: {range:?} is no range: write numbers of at most {DIGITS_MAX} digits, such as [001-128] or [1,3,5-7]")
+        })
+    };
+    let width = if first.starts_with('0') { first.len() } else { 0 };
+    let (first, last) = (number(first)?, number(last)?);
+    if last < first {
+        return Err(format!("{pattern:?}: the range {range:?} runs backwards: write {last}-{first}"));
+    }
+    Ok((first, last, width))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_stand_for_names_with_their_zeros() {
+        let names = |pattern| expand(pattern, 1000).unwrap();
+        assert_eq!(names("server"), ["server"]);
+        assert_eq!(names("node[8-11]"), ["node8", "node9", "node10", "node11"]);
+        assert_eq!(names("n[099-101].lab"), ["n099.lab", "n100.lab", "n101.lab"]);
+        assert_eq!(names("r[1-2]n[1,3,5-6]"), ["r1n1", "r1n3", "r1n5", "r1n6", "r2n1", "r2n3", "r2n5", "r2n6"]);
+        assert_eq!(names("x[0]"), ["x0"]);
+        assert_eq!(names("node[001-128]").len(), 128);
+    }
+
+    #[test]
+    fn what_is_no_range_says_why() {
+        for (pattern, why) in [
+            ("n[3-1]", "\"n[3-1]\": the range \"3-1\" runs backwards: write 1-3"),
+            ("n[a]", "\"n[a]\": \"a\" is no range: "),
+            ("n[]", "\"n[]\": \"\" is no range: "),
+            ("n[1,]", "\"n[1,]\": \"\" is no range: "),
+            ("n[1-2-3]", "\"n[1-2-3]\": \"1-2-3\" is no range: "),
+            ("n[1-9999999999]", "\"n[1-9999999999]\": \"1-9999999999\" is no range: "),
+            ("n[1-3", "\"n[1-3\" has a \"[\" without a \"]\" after it"),
+            ("n[1[2]]", "\"n[1[2]]\" has a \"[\" without a \"]\" after it"),
+            ("n1-3]", "\"n1-3]\" has a \"]\" without a \"[\" before it"),
+            ("n[1-999]m[1-999]", "\"n[1-999]m[1-999]\" stands for 998001 slaves: at most 1000 are allowed"),
+            (&"[1-999999999]".repeat(9), "stands for 18446744073709551615 slaves"),
+        ] {
+            let error = expand(pattern, 1000).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Which slave has which schedules, and whether its entries fit each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::entry::{Draft, Mention, Role};
+use super::json::{Member, Value};
+use super::problem::Problems;
+use super::{ENTRIES_MAX, PREPARE_MAX, SLAVES_MAX, Slave, fields, range, suggest};
+use crate::wire::{Entry, Policy};
+
+/// Names of files in the results directory, beside the directories of the slaves.
+pub const RESERVED: [&str; 3] = ["test.json", "events.jsonl", "summary.json"];
+
+/// A schedule of the test.
+pub struct Schedule<'a> {
+    pub name: &'a str,
+    pub drafts: Vec<Draft>,
+}
+
+/// What a slave is told beside its entries, in bytes of its message: given the slave's entries.
+pub type Extra<'a> = dyn Fn(&[Entry]) -> usize + 'a;
+
+/// A slave as its keys say.
+struct Part<'a> {
+    name: String,
+    /// Which schedules, and where the slave was given each.
+    schedules: Vec<(usize, &'a Value)>,
+}
+
+/// Reads the object `"slaves"`.
+pub fn read(
+    members: &[Member],
+    at: usize,
+    schedules: &[Schedule<'_>],
+    extra: &Extra<'_>,
+    problems: &mut Problems<'_>,
+) -> Vec<Slave> {
+    if members.is_empty() {
+        problems.add(at, "a test needs at least one slave");
+    }
+    let parts = parts(members, schedules, problems);
+    let names: BTreeSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    let mut shared: BTreeMap<Vec<usize>, Rc<[Entry]>> = BTreeMap::new();
+    let mut slaves = Vec::with_capacity(parts.len());
+    for part in &parts {
+        let list: Vec<usize> = part.schedules.iter().map(|(schedule, _)| *schedule).collect();
+        let entries = shared.entry(list).or_insert_with(|| entries(part, schedules, &names, extra, problems));
+        slaves.push(Slave { name: part.name.clone(), entries: entries.clone() });
+    }
+    slaves
+}
+
+/// Expands the keys, and puts together what several keys say about one slave.
+fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Vec<Part<'a>> {
+    let mut parts: Vec<Part<'a>> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for member in members {
+        let names = match range::expand(&member.key, SLAVES_MAX) {
+            Ok(names) => names,
+            Err(why) => {
+                problems.add(member.at, why);
+                continue;
+            }
+        };
+        let given = given(member, schedules, problems);
+        for name in names {
+            if !check_slave_name(&name, member, problems) {
+                break;
+            }
+            let place = *places.entry(name.clone()).or_insert(parts.len());
+            if place == parts.len() {
+                parts.push(Part { name, schedules: Vec::new() });
+            }
+            give(&mut parts[place], &given, schedules, problems);
+        }
+        if parts.len() > SLAVES_MAX {
+            problems.add(member.at, format!("a test has at most {SLAVES_MAX} slaves"));
+            break;
+        }
+    }
+    parts
+}
+
+/// The schedules that one key gives to its slaves.
+fn given<'a>(member: &'a Member, schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Vec<(usize, &'a Value)> {
+    let Some(items) = fields::list(&member.value, "what a slave is given", problems) else { return Vec::new() };
+    if items.is_empty() {
+        problems.add(member.value.span.start, format!("{:?} is given no schedule", member.key));
+    }
+    let names = schedules.iter().map(|schedule| schedule.name);
+    let mut given = Vec::new();
+    for item in items {
+        let name = fields::known_name(item, "schedule", names.clone(), problems);
+        let place = name.and_then(|name| schedules.iter().position(|schedule| schedule.name == name));
+        given.extend(place.map(|place| (place, item)));
+    }
+    given
+}
+
+fn check_slave_name(name: &str, member: &Member, problems: &mut Problems<'_>) -> bool {
+    if RESERVED.contains(&name) {
+        problems.add(member.at, format!("{name:?} cannot name a slave: the results have a file of that name"));
+        return false;
+    }
+    fields::check_name(name, member.at, "a slave", problems)
+}
+
+fn give<'a>(
+    part: &mut Part<'a>,
+    given: &[(usize, &'a Value)],
+    schedules: &[Schedule<'_>],
+    problems: &mut Problems<'_>,
+) {
+    for &(schedule, value) in given {
+        if part.schedules.iter().any(|&(other, _)| other == schedule) {
+            let message =
+                format!("the slave {:?} is given the schedule {:?} twice", part.name, schedules[schedule].name);
+            problems.add_once(value.span.start, message);
+        } else {
+            part.schedules.push((schedule, value));
+        }
+    }
+}
+
+/// The entries of one slave, checked together.
+fn entries(
+    part: &Part<'_>,
+    schedules: &[Schedule<'_>],
+    slaves: &BTreeSet<&str>,
+    extra: &Extra<'_>,
+    problems: &mut Problems<'_>,
+) -> Rc<[Entry]> {
+    let mut by_name: BTreeMap<&str, (&Draft, &str)> = BTreeMap::new();
+    let mut all = Vec::new();
+    for &(schedule, value) in &part.schedules {
+        let schedule = &schedules[schedule];
+        for draft in &schedule.drafts {
+            all.push(draft);
+            let (_, other) = *by_name.entry(&draft.name).or_insert((draft, schedule.name));
+            if other != schedule.name {
+                let (slave, entry, this) = (&part.name, &draft.name, schedule.name);
+                let message =
+                    format!("the slave {slave:?} has an entry {entry:?} from {other:?} and another from {this:?}");
+                problems.add_once(value.span.start, message);
+            }
+        }
+    }
+    let drafts: BTreeMap<&str, &Draft> = by_name.into_iter().map(|(name, (draft, _))| (name, draft)).collect();
+    for draft in &all {
+        for mention in &draft.mentions {
+            if let Err(why) = check_mention(mention, &part.name, &drafts, slaves) {
+                let variable = mention.role.variable(&mention.name).map_or(String::new(), |it| format!("{it}: "));
+                problems.add_once(mention.at, format!("{variable}{why}"));
+            }
+        }
+    }
+    check_cycles(&all, &drafts, problems);
+    let entries: Rc<[Entry]> = all.iter().filter_map(|draft| draft.entry()).collect();
+    let at = part.schedules.first().map_or(0, |(_, value)| value.span.start);
+    if let Err(message) = check_size(&part.name, &entries, extra) {
+        problems.add_once(at, message);
+    }
+    entries
+}
+
+fn check_mention(
+    mention: &Mention,
+    slave: &str,
+    drafts: &BTreeMap<&str, &Draft>,
+    slaves: &BTreeSet<&str>,
+) -> Result<(), String> {
+    let name = mention.name.as_str();
+    if mention.role == Role::Address {
+        return match slaves.contains(name) {
+            true => Ok(()),
+            false => Err(format!("unknown slave {name:?}{}", suggest::hint(name, slaves.iter().copied()))),
+        };
+    }
+    let Some(draft) = drafts.get(name) else {
+        let hint = suggest::hint(name, drafts.keys().copied());
+        return Err(format!("the slave {slave:?} has no entry {name:?}{hint}"));
+    };
+    let shell = draft.kind.is_none_or(|kind| kind == "shell");
+    match mention.role {
+        Role::After { .. } if draft.policy == Some(Policy::Finally) => {
+            Err(format!("{name:?} runs when the run has ended: nothing can run after it"))
+        }
+        Role::After { exit: true } | Role::Kill | Role::Pid if !shell => {
+            Err(format!("{name:?} is no \"shell\" entry: it has no process"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Finds entries that wait for each other: an entry waits for one other at most, so each chain is followed to its end.
+fn check_cycles(all: &[&Draft], drafts: &BTreeMap<&str, &Draft>, problems: &mut Problems<'_>) {
+    let before = |draft: &Draft| match &draft.policy {
+        Some(Policy::After(after)) => drafts.get(after.entry.as_str()).copied(),
+        _ => None,
+    };
+    // For each entry the chain that it was seen in.
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for (chain, first) in all.iter().enumerate() {
+        let mut draft: &Draft = first;
+        let mut met = None;
+        while met.is_none() {
+            met = seen.get(draft.name.as_str()).copied();
+            if met.is_none() {
+                seen.insert(&draft.name, chain);
+                match before(draft) {
+                    Some(next) => draft = next,
+                    None => break,
+                }
+            }
+        }
+        if met == Some(chain) {
+            report_cycle(draft, &before, problems);
+        }
+    }
+}
+
+fn report_cycle<'a>(start: &'a Draft, before: &impl Fn(&Draft) -> Option<&'a Draft>, problems: &mut Problems<'_>) {
+    let mut names = vec![start.name.as_str()];
+    let mut draft = start;
+    while let Some(next) = before(draft) {
+        names.push(&next.name);
+        if next.name == start.name {
+            break;
+        }
+        draft = next;
+    }
+    let after = start.mentions.iter().find(|mention| matches!(mention.role, Role::After { .. }));
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    let message = format!("these entries wait for each other for ever: {}", names.join(" after "));
+    problems.add_once(after.map_or(0, |mention| mention.at), message);
+}
+
+/// Whether the slave can be told all of it.
+fn check_size(slave: &str, entries: &[Entry], extra: &Extra<'_>) -> Result<(), String> {
+    if entries.len() > ENTRIES_MAX {
+        let count = entries.len();
+        return Err(format!("the slave {slave:?} has {count} entries, at most {ENTRIES_MAX} are allowed"));
+    }
+    let encoded = serde_json::to_vec(entries).map_or(usize::MAX, |bytes| bytes.len());
+    let size = encoded.saturating_add(extra(entries));
+    if size > PREPARE_MAX {
+        return Err(format!(
+            "what the slave {slave:?} must be told takes {size} bytes, at most {PREPARE_MAX} are allowed: \
+             move long commands into files and ship them as resources"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Times as people write them: seconds as a number, or `"250ms"`, `"90s"`, `"2min"`, `"1h30min"`.
+
+use std::time::Duration;
+
+/// The longest time of a test file.
+pub const TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What each unit is in microseconds; in a time they stand in this order.
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000)];
+
+const FORMS: &str = "write seconds as a number, or a string such as \"250ms\", \"90s\", \"2min\" or \"1h30min\"";
+
+/// A number of seconds.
+pub fn from_seconds(seconds: f64) -> Result<Duration, String> {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return Err(format!("a time is not negative, found {seconds}"));
+    }
+    let micros = (seconds * 1e6).round();
+    if micros > TIME_MAX.as_micros() as f64 {
+        return Err(too_long(&format!("{seconds} s")));
+    }
+    Ok(Duration::from_micros(micros as u64))
+}
+
+/// Numbers with units, the largest unit first, each at most once.
+pub fn from_text(text: &str) -> Result<Duration, String> {
+    let mut rest = text;
+    let mut units = &UNITS[..];
+    let mut micros = 0.0;
+    while !rest.is_empty() || units.len() == UNITS.len() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        if number.is_empty() || number.starts_with('.') || number.ends_with('.') {
+            return Err(format!("{text:?} is no time: {FORMS}"));
+        }
+        let number: f64 = number.parse().map_err(|_| format!("{text:?} is no time: {FORMS}"))?;
+        if unit.is_empty() {
+            return Err(format!("{text:?} has a number without a unit: {FORMS}"));
+        }
+        let Some(place) = UNITS.iter().position(|(name, _)| *name == unit) else {
+            return Err(format!("{text:?} has the unknown unit {unit:?}: the units are h, min, s and ms"));
+        };
+        let skipped = UNITS.len() - units.len();
+        if place < skipped {
+            return Err(format!("{text:?} has its units out of order: h, min, s, ms, each at most once"));
+        }
+        micros += number * UNITS[place].1 as f64;
+        units = &UNITS[place + 1..];
+        rest = after;
+    }
+    if micros > TIME_MAX.as_micros() as f64 {
+        return Err(too_long(text));
+    }
+    Ok(Duration::from_micros(micros.round() as u64))
+}
+
+fn too_long(time: &str) -> String {
+    format!("{time} is too long: a time is at most {} days", TIME_MAX.as_secs() / 86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, millis) in [
+            ("250ms", 250),
+            ("90s", 90_000),
+            ("2min", 120_000),
+            ("1h30min", 5_400_000),
+            ("1h1min1s1ms", 3_661_001),
+            ("1.5s", 1_500),
+            ("0s", 0),
+            ("720h", 2_592_000_000),
+        ] {
+            assert_eq!(from_text(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(from_seconds(0.25), Ok(Duration::from_millis(250)));
+        assert_eq!(from_seconds(0.0), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_is_no_time_says_why() {
+        for (text, why) in [
+            ("", "is no time"),
+            ("s", "is no time"),
+            ("-1s", "is no time"),
+            (" 1s", "is no time"),
+            ("1.s", "is no time"),
+            ("1.2.3s", "is no time"),
+            ("90", "has a number without a unit"),
+            ("1h30", "has a number without a unit"),
+            ("2m", "has the unknown unit \"m\""),
+            ("5 min", "has a number without a unit"),
+            ("1s1s", "has its units out of order"),
+            ("1s2min", "has its units out of order"),
+            ("721h", "is too long: a time is at most 30 days"),
+            (&"9".repeat(400), "has a number without a unit"),
+            (&("9".repeat(400) + "s"), "is too long"),
+        ] {
+            let error = from_text(text).unwrap_err();
+            assert!(error.contains(why), "{text:?}: {error}");
+        }
+        assert!(from_seconds(-1.0).is_err() && from_seconds(1e300).is_err() && from_seconds(f64::NAN).is_err());
+    }
+}

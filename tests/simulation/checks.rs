@@ -1,0 +1,378 @@
+//! What must hold after every step, and what must hold when a run is over.
+//!
+//! The controller's log is held against what everybody who sees everything knows: what the virtual processes asked,
+//! were told, and wrote, and which of them are still there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use arete::testfile::Test;
+use arete::wire::{Action, FromController, Policy};
+use serde_json::Value;
+
+use crate::world::process::{Ask, Fact};
+use crate::world::{World, node::Life};
+
+pub const CONTROLLER: usize = 0;
+pub const RESULTS: &str = "/results";
+
+/// Returns an error that says what does not hold.
+macro_rules! hold {
+    ($condition:expr, $($format:tt)*) => {
+        if !$condition {
+            return Err(format!($($format)*));
+        }
+    };
+}
+
+type Key = (String, String);
+
+#[derive(Default)]
+pub struct Checks {
+    log_read: usize,
+    facts_read: usize,
+    pub events: Vec<Value>,
+    initial: BTreeMap<String, u64>,
+    total: BTreeMap<String, u64>,
+    fired: BTreeSet<String>,
+    /// By slave and trigger: counted by the log, asked by commands, told to them as done.
+    counted: BTreeMap<Key, u64>,
+    asked: BTreeMap<Key, u64>,
+    done: BTreeMap<Key, u64>,
+    heard: BTreeSet<Key>,
+    /// By slave, entry and number: whether it has exited.
+    runs: BTreeMap<(String, String, u64), bool>,
+    ending_at: Option<usize>,
+    ended: bool,
+    /// Something could not be written: the log is not complete.
+    pub disk_failed: bool,
+    stopped: BTreeSet<String>,
+}
+
+pub fn slave_name(node: usize) -> String {
+    format!("s{}", node - 1)
+}
+
+pub fn slave_node(name: &str) -> usize {
+    name[1..].parse::<usize>().expect("a slave is called s and a number") + 1
+}
+
+fn text<'a>(event: &'a Value, key: &str) -> &'a str {
+    event[key].as_str().unwrap_or("")
+}
+
+impl Checks {
+    pub fn new(test: &Test) -> Checks {
+        Checks { initial: test.triggers.clone(), ..Checks::default() }
+    }
+
+    /// After every step.
+    pub fn after_step(&mut self, world: &mut World) -> Result<(), String> {
+        self.disk_failed |= world.hosts[CONTROLLER].disk.full;
+        self.read_log(world)?;
+        self.read_facts(world)?;
+        for said in std::mem::take(&mut world.said) {
+            if said.life.node == CONTROLLER && !self.disk_failed {
+                self.controller_says(&said.bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_log(&mut self, world: &World) -> Result<(), String> {
+        let Some(log) = world.hosts[CONTROLLER].disk.get("/results/events.jsonl") else { return Ok(()) };
+        if log.len() == self.log_read {
+            return Ok(());
+        }
+        let new = &log[self.log_read..];
+        self.log_read = log.len();
+        hold!(new.ends_with(b"\n"), "a line of the log is written in pieces");
+        for line in new.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            let event: Value = serde_json::from_slice(line).map_err(|error| format!("the log: {error}"))?;
+            hold!(!self.ended, "an event follows the last: {event}");
+            self.event(&event, world).map_err(|why| format!("{why}, at event {event}"))?;
+            self.events.push(event);
+        }
+        for (trigger, &initial) in &self.initial {
+            let total = self.total.get(trigger).copied().unwrap_or(0);
+            let fired = self.fired.contains(trigger);
+            hold!(fired == (total >= initial), "{trigger} has {total} of {initial} and fired is {fired}");
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Value, world: &World) -> Result<(), String> {
+        let slave = text(event, "slave").to_owned();
+        match text(event, "event") {
+            "notified" => self.notified(event, slave),
+            "triggered" => {
+                hold!(self.fired.insert(text(event, "trigger").to_owned()), "a trigger fires twice");
+                Ok(())
+            }
+            "heard" => {
+                let trigger = text(event, "trigger").to_owned();
+                hold!(self.fired.contains(&trigger), "a slave heard what has not fired");
+                hold!(self.heard.insert((slave, trigger)), "a slave acts twice on a trigger");
+                Ok(())
+            }
+            "spawned" => {
+                let run = (slave, text(event, "entry").to_owned(), event["nr"].as_u64().unwrap_or(0));
+                hold!(self.runs.insert(run, false).is_none(), "a run of an entry begins twice");
+                Ok(())
+            }
+            "exited" => {
+                let run = (slave, text(event, "entry").to_owned(), event["nr"].as_u64().unwrap_or(0));
+                hold!(self.runs.insert(run, true) != Some(true), "a run of an entry ends twice");
+                Ok(())
+            }
+            "stopped" => self.slave_stopped(slave, world),
+            "ending" => {
+                self.ending_at = Some(self.events.len());
+                Ok(())
+            }
+            "ended" => {
+                self.ended = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn notified(&mut self, event: &Value, slave: String) -> Result<(), String> {
+        let trigger = text(event, "trigger").to_owned();
+        let count = event["count"].as_u64().unwrap_or(0);
+        hold!(count > 0, "nothing was notified");
+        hold!(
+            event["late"].as_bool().unwrap_or(false) == self.fired.contains(&trigger),
+            "late is not what it should be"
+        );
+        *self.counted.entry((slave, trigger.clone())).or_default() += count;
+        let total = self.total.entry(trigger.clone()).or_default();
+        *total += count;
+        let left = self.initial[&trigger].saturating_sub(*total);
+        hold!(event["left"].as_u64() == Some(left), "{left} should be left");
+        Ok(())
+    }
+
+    fn slave_stopped(&mut self, slave: String, world: &World) -> Result<(), String> {
+        let life = world.life_of(slave_node(&slave));
+        let left = living(world, life);
+        hold!(left.is_empty(), "{slave} has stopped, and {left:?} still run");
+        hold!(self.stopped.insert(slave), "a slave stops twice");
+        Ok(())
+    }
+
+    fn read_facts(&mut self, world: &World) -> Result<(), String> {
+        while let Some(fact) = world.ledger.get(self.facts_read) {
+            self.facts_read += 1;
+            match fact {
+                Fact::Asked { life, ask: Ask::Notify(trigger), .. } => {
+                    *self.asked.entry((slave_name(life.node), trigger.clone())).or_default() += 1;
+                }
+                Fact::Answered { life, ask: Ask::Notify(trigger), answer: Ok(_), .. } => {
+                    let key = (slave_name(life.node), trigger.clone());
+                    let done = self.done.entry(key.clone()).or_default();
+                    *done += 1;
+                    let (done, counted) = (*done, self.counted.get(&key).copied().unwrap_or(0));
+                    hold!(
+                        done <= counted || self.disk_failed,
+                        "{done} notifies of {key:?} were told done, and {counted} counted"
+                    );
+                }
+                Fact::Answered { ask: Ask::Wait(trigger), answer: Ok(_), .. } => {
+                    hold!(self.fired.contains(trigger), "a command was told that {trigger} had fired");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody is told what is not recorded.
+    fn controller_says(&self, bytes: &[u8]) -> Result<(), String> {
+        for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            match FromController::decode(line) {
+                Ok(FromController::Triggered(it)) => {
+                    hold!(self.fired.contains(&*it.trigger), "{} is told before it is recorded", it.trigger);
+                }
+                Ok(FromController::Noted(it)) => {
+                    let total = self.total.get(&*it.trigger).copied().unwrap_or(0);
+                    let left = self.initial[&*it.trigger].saturating_sub(total);
+                    hold!(it.left >= left, "{} has {left} left by the log, a slave is told {}", it.trigger, it.left);
+                }
+                Ok(_) => {}
+                Err(malformed) => return Err(format!("the controller says what is no message: {malformed}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// When the controller has exited.
+    pub fn after_run(&self, test: &Test, world: &World) -> Result<(), String> {
+        let code = world.nodes[CONTROLLER].exit;
+        if self.disk_failed {
+            hold!(code != Some(0), "the run passed although its results could not be written");
+            return Ok(());
+        }
+        hold!(self.ended, "the log has no last event");
+        let disk = &world.hosts[CONTROLLER].disk;
+        let bytes = disk.get("/results/summary.json").ok_or("there is no summary.json")?;
+        let summary: Value = serde_json::from_slice(bytes).map_err(|error| format!("summary.json: {error}"))?;
+        self.verdict_is_true(&summary, code)?;
+        self.triggers_are_true(&summary)?;
+        for slave in &test.slaves {
+            if text(&summary["slaves"][&slave.name], "state") == "stopped" {
+                self.slave_is_whole(&slave.name, &slave.entries, world)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn verdict_is_true(&self, summary: &Value, code: Option<u8>) -> Result<(), String> {
+        let verdict = text(summary, "verdict");
+        let last = self.events.last().map(|event| text(event, "verdict")).unwrap_or("");
+        hold!(verdict == last, "the summary says {verdict}, the log {last}");
+        let expected: &[u8] = match verdict {
+            "passed" => &[0],
+            "failed" => &[1, 3],
+            _ => &[130],
+        };
+        hold!(code.is_some_and(|code| expected.contains(&code)), "{verdict}, and the exit code is {code:?}");
+        let bad = self.events.iter().find(|event| is_failure(event));
+        if verdict == "passed" {
+            hold!(bad.is_none(), "passed in spite of {}", bad.expect("there is one"));
+        }
+        if verdict == "failed" && bad.is_none() {
+            let why = text(summary, "why");
+            let known = why.contains("limit") || why.starts_with("waited ");
+            hold!(known, "failed, and the log does not say why: {why}");
+        }
+        Ok(())
+    }
+
+    fn triggers_are_true(&self, summary: &Value) -> Result<(), String> {
+        for (trigger, initial) in &self.initial {
+            let said = &summary["triggers"][trigger];
+            let total = self.total.get(trigger).copied().unwrap_or(0);
+            hold!(said["notified"].as_u64() == Some(total), "{trigger}: the summary says {said}, the log {total}");
+            hold!(said["left"].as_u64() == Some(initial.saturating_sub(total)), "{trigger}: {said} after {total}");
+            hold!(said["fired"].is_null() != self.fired.contains(trigger), "{trigger}: {said}");
+        }
+        Ok(())
+    }
+
+    /// A slave that went through the whole run: all of it is in the results, once.
+    fn slave_is_whole(&self, name: &str, entries: &[arete::wire::Entry], world: &World) -> Result<(), String> {
+        let begun = self.events.iter().any(|event| text(event, "slave") == name && text(event, "event") == "begun");
+        let open = self.runs.iter().find(|((slave, ..), exited)| slave == name && !**exited);
+        hold!(open.is_none(), "{name} has stopped, and {open:?} has not exited");
+        for (trigger, entry) in entries.iter().filter_map(triggered_entry) {
+            let runs = self.runs.keys().filter(|(slave, of, _)| slave == name && of == entry).count();
+            hold!(runs <= 1, "{name} ran {entry} {runs} times");
+            let hears = |event: &Value| is_heard(event, name, trigger);
+            let in_time = self.events.iter().position(hears).is_some_and(|at| self.ending_at.is_none_or(|end| at < end));
+            hold!(!in_time || runs == 1, "{name} heard {trigger} before the end, and did not run {entry}");
+        }
+        for trigger in &self.fired {
+            let fired_at = self.events.iter().position(|event| is_triggered(event, trigger));
+            let in_time = fired_at.is_some_and(|at| self.ending_at.is_none_or(|ending| at < ending));
+            let heard = self.heard.contains(&(name.to_owned(), trigger.clone()));
+            hold!(heard || !in_time || !begun, "{name} did not hear {trigger}");
+        }
+        self.notifies_of(name, entries)?;
+        self.processes_of(name, world)
+    }
+
+    /// Each notify that was made is counted once.
+    fn notifies_of(&self, name: &str, entries: &[arete::wire::Entry]) -> Result<(), String> {
+        for trigger in self.initial.keys() {
+            let key = (name.to_owned(), trigger.clone());
+            let counted = self.counted.get(&key).copied().unwrap_or(0);
+            let of_action =
+                |entry: &&arete::wire::Entry| matches!(&entry.action, Action::Notify { trigger: it } if it == trigger);
+            let actions: BTreeSet<&str> = entries.iter().filter(of_action).map(|entry| entry.name.as_str()).collect();
+            let by_entries = |outcomes: &[&str]| {
+                let ended = self.events.iter().filter(|event| {
+                    text(event, "slave") == name
+                        && text(event, "event") == "exited"
+                        && actions.contains(text(event, "entry"))
+                        && outcomes.contains(&text(event, "outcome"))
+                });
+                ended.count() as u64
+            };
+            let done = self.done.get(&key).copied().unwrap_or(0) + by_entries(&["passed"]);
+            let made = self.asked.get(&key).copied().unwrap_or(0) + by_entries(&["passed", "stopped", "failed"]);
+            hold!(done <= counted, "{key:?}: {done} were told done, {counted} counted");
+            hold!(counted <= made, "{key:?}: {made} were made, {counted} counted");
+        }
+        Ok(())
+    }
+
+    /// What its processes wrote and how they ended is in the results.
+    fn processes_of(&self, name: &str, world: &World) -> Result<(), String> {
+        let node = slave_node(name);
+        let disk = &world.hosts[CONTROLLER].disk;
+        let mut pids = BTreeMap::new();
+        for fact in &world.ledger {
+            let Fact::Started { pid, life, mark, stdout, stderr } = fact else { continue };
+            if life.node != node {
+                continue;
+            }
+            pids.insert(u64::from(*pid), mark.clone());
+            for path in [stdout, stderr] {
+                let written = world.written.get(&(world.nodes[node].host, path.clone()));
+                let file = path.file_name().unwrap_or_default();
+                let kept = disk.get(Path::new(RESULTS).join(name).join(file)).unwrap_or_default();
+                let written = written.map(Vec::as_slice).unwrap_or_default();
+                hold!(
+                    kept == written,
+                    "{name}: {} has {} bytes in the results, and {} were written",
+                    file.display(),
+                    kept.len(),
+                    written.len()
+                );
+            }
+        }
+        for event in
+            self.events.iter().filter(|event| text(event, "slave") == name && text(event, "event") == "spawned")
+        {
+            if let Some(pid) = event["pid"].as_u64() {
+                // A command that was killed before its first step left no mark.
+                let mark = pids.remove(&pid);
+                hold!(mark.is_none_or(|mark| mark == text(event, "entry")), "{event} is another command");
+            }
+        }
+        hold!(pids.is_empty(), "{name} ran what it did not report: {pids:?}");
+        Ok(())
+    }
+}
+
+fn triggered_entry(entry: &arete::wire::Entry) -> Option<(&str, &str)> {
+    match &entry.policy {
+        Policy::Trigger(trigger) => Some((trigger, &entry.name)),
+        _ => None,
+    }
+}
+
+fn is_triggered(event: &Value, trigger: &str) -> bool {
+    text(event, "event") == "triggered" && text(event, "trigger") == trigger
+}
+
+fn is_heard(event: &Value, slave: &str, trigger: &str) -> bool {
+    text(event, "event") == "heard" && text(event, "slave") == slave && text(event, "trigger") == trigger
+}
+
+fn is_failure(event: &Value) -> bool {
+    match text(event, "event") {
+        "exited" => text(event, "outcome") == "failed",
+        "lost" | "trouble" => true,
+        "ending" => text(event, "verdict") == "failed",
+        _ => false,
+    }
+}
+
+/// The processes of a run that descend from this life of a slave; those that remove directories do not count.
+pub fn living(world: &World, life: Life) -> Vec<(u32, String)> {
+    let mine = world.processes.iter().filter(|(_, process)| process.life == life && !process.is_removal());
+    mine.map(|(pid, process)| (*pid, process.mark.clone())).collect()
+}

@@ -1,0 +1,88 @@
+//! The files of a host. They outlive every process on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+#[derive(Default)]
+pub struct Disk {
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    executable: BTreeSet<PathBuf>,
+    /// Nothing can be written.
+    pub full: bool,
+}
+
+impl Disk {
+    pub fn get(&self, path: impl AsRef<Path>) -> Option<&[u8]> {
+        self.files.get(path.as_ref()).map(Vec::as_slice)
+    }
+
+    /// A file that the test puts there, whatever the state of the disk.
+    pub fn put(&mut self, path: impl Into<PathBuf>, bytes: Vec<u8>) {
+        self.files.insert(path.into(), bytes);
+    }
+
+    pub fn is_executable(&self, path: &Path) -> bool {
+        self.executable.contains(path)
+    }
+
+    fn writable(&self) -> Result<(), String> {
+        if self.full { Err("No space left on device (os error 28)".to_owned()) } else { Ok(()) }
+    }
+
+    pub fn append(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
+        self.writable()?;
+        self.files.entry(path.to_owned()).or_default().extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A process that holds the file open writes: what has been removed meanwhile stays removed.
+    pub fn append_if_there(&mut self, path: &Path, bytes: &[u8]) {
+        if let Some(file) = self.files.get_mut(path) {
+            file.extend_from_slice(bytes);
+        }
+    }
+
+    pub fn write_at(&mut self, path: &Path, offset: u64, bytes: &[u8], executable: bool) -> Result<(), String> {
+        self.writable()?;
+        let file = self.files.entry(path.to_owned()).or_default();
+        let (begin, end) = (offset as usize, offset as usize + bytes.len());
+        if file.len() < end {
+            file.resize(end, 0);
+        }
+        file[begin..end].copy_from_slice(bytes);
+        if executable {
+            self.executable.insert(path.to_owned());
+        }
+        Ok(())
+    }
+
+    pub fn persist(&mut self, path: &Path, bytes: Vec<u8>) -> Result<(), String> {
+        self.writable()?;
+        self.files.insert(path.to_owned(), bytes);
+        Ok(())
+    }
+
+    pub fn read(&self, path: &Path, offset: u64, max: usize) -> Result<Vec<u8>, String> {
+        let file = self.files.get(path).ok_or("No such file or directory (os error 2)")?;
+        let begin = file.len().min(offset as usize);
+        Ok(file[begin..file.len().min(begin.saturating_add(max))].to_vec())
+    }
+
+    pub fn list(&self, directory: &Path, patterns: &[String]) -> Result<Vec<(String, u64)>, String> {
+        let patterns: Vec<glob::Pattern> = patterns.iter().filter_map(|text| glob::Pattern::new(text).ok()).collect();
+        let below = self.files.iter().filter_map(|(path, bytes)| {
+            let name = path.strip_prefix(directory).ok()?.to_str()?.to_owned();
+            patterns.iter().any(|pattern| pattern.matches(&name)).then_some((name, bytes.len() as u64))
+        });
+        Ok(below.collect())
+    }
+
+    /// `rm -rf`.
+    pub fn remove_all(&mut self, directory: &Path) {
+        self.files.retain(|path, _| !path.starts_with(directory));
+    }
+
+    pub fn paths_below(&self, directory: &Path) -> impl Iterator<Item = &PathBuf> {
+        self.files.keys().filter(move |path| path.starts_with(directory))
+    }
+}

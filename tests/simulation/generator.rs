@@ -1,0 +1,325 @@
+//! Random tests: small, and such that whoever made one knows how it must end when nothing interferes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use arete::machine::{Exit, Signal};
+use arete::testfile::{End, OnFail, Slave, Test};
+use arete::wire::{Action, After, CHUNK_MAX, Entry, Expect, Policy, Resource, Verdict};
+use fastrand::Rng;
+use sha2::{Digest, Sha256};
+
+use crate::world::process::flood;
+
+/// A test and what is known of it.
+pub struct Plan {
+    pub test: Rc<Test>,
+    /// What lies on the controller's host for the test's resources, by name.
+    pub resources: BTreeMap<String, (PathBuf, Vec<u8>)>,
+    /// How it ends when nothing interferes; `None` when that depends on who is faster.
+    pub verdict: Option<Verdict>,
+}
+
+/// What the making of a test keeps count of.
+struct Draft<'a> {
+    rng: &'a mut Rng,
+    end: Kind,
+    /// Whether each trigger is to fire.
+    fires: Vec<bool>,
+    /// How many notifies each trigger gets for sure.
+    sure: Vec<u64>,
+    resources: Vec<String>,
+    must_fail: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Duration,
+    Trigger,
+    Idle,
+}
+
+fn trigger_name(index: usize) -> String {
+    format!("t{index}")
+}
+
+pub fn plan(rng: &mut Rng) -> Plan {
+    let end = [Kind::Duration, Kind::Trigger, Kind::Trigger, Kind::Idle][rng.usize(0..4)];
+    let triggers = rng.usize(1..=3);
+    let fires = (0..triggers).map(|_| rng.u8(0..20) > 0).collect();
+    let resources = resources(rng);
+    let names = resources.keys().cloned().collect();
+    let mut draft = Draft { rng, end, fires, sure: vec![0; triggers], resources: names, must_fail: false };
+    let count = draft.rng.usize(1..=6);
+    let mut entries: Vec<Vec<Entry>> = (0..count).map(|_| draft.slave()).collect();
+    for index in 0..triggers {
+        if draft.sure[index] == 0 {
+            entries[0].push(at(&format!("seed{index}"), 100_000, Action::Notify { trigger: trigger_name(index) }));
+            draft.sure[index] = 1;
+        }
+    }
+    let initial = (0..triggers).map(|index| (trigger_name(index), draft.initial(index))).collect();
+    let verdict = draft.verdict();
+    let slaves = entries
+        .into_iter()
+        .enumerate()
+        .map(|(index, entries)| Slave { name: format!("s{index}"), entries: entries.into() });
+    let test = Test {
+        name: "generated".to_owned(),
+        end: draft.end_of_test(),
+        grace: Duration::from_millis(draft.rng.u64(500..5_000)),
+        on_fail: if draft.rng.u8(0..4) == 0 { OnFail::End } else { OnFail::Continue },
+        triggers: initial,
+        resources: resources
+            .iter()
+            .map(|(name, (path, bytes))| (name.clone(), (path.clone(), described(name, bytes))))
+            .collect(),
+        slaves: slaves.collect(),
+    };
+    Plan { test: Rc::new(test), resources, verdict }
+}
+
+fn resources(rng: &mut Rng) -> BTreeMap<String, (PathBuf, Vec<u8>)> {
+    let count = if rng.bool() { rng.usize(1..=2) } else { 0 };
+    let resource = |index: usize| {
+        let size = match rng.u8(0..40) {
+            0 => CHUNK_MAX,
+            1 => CHUNK_MAX + rng.usize(1..100),
+            2..12 => 0,
+            _ => rng.usize(1..3_000),
+        };
+        let name = format!("r{index}");
+        let mut bytes = flood(size + index);
+        bytes.drain(..index);
+        (name.clone(), (PathBuf::from(format!("/resources/{name}.bin")), bytes))
+    };
+    (0..count).map(resource).collect()
+}
+
+fn described(name: &str, bytes: &[u8]) -> Resource {
+    Resource {
+        name: name.to_owned(),
+        file: format!("{name}.bin"),
+        size: bytes.len() as u64,
+        sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        executable: false,
+    }
+}
+
+pub fn shell(name: &str, steps: &str) -> Action {
+    Action::Shell {
+        command: format!("mark {name}; {steps}"),
+        expect: Expect::default(),
+        env: BTreeMap::new(),
+        cwd: None,
+        timeout: None,
+        use_resources: Vec::new(),
+        collect: Vec::new(),
+    }
+}
+
+pub fn entry(name: &str, policy: Policy, action: Action) -> Entry {
+    Entry { name: name.to_owned(), policy, action }
+}
+
+pub fn at(name: &str, micros: u64, action: Action) -> Entry {
+    entry(name, Policy::At(micros), action)
+}
+
+fn expecting(action: Action, exits: Vec<Exit>) -> Action {
+    match action {
+        Action::Shell { command, env, cwd, timeout, use_resources, collect, .. } => {
+            Action::Shell { command, expect: Expect::Of(exits), env, cwd, timeout, use_resources, collect }
+        }
+        other => other,
+    }
+}
+
+impl Draft<'_> {
+    /// The entries of one slave.
+    fn slave(&mut self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let poked = self.rng.u8(0..3) == 0;
+        if poked {
+            let action = self.poke_action();
+            entries.push(entry("p", Policy::Poke, action));
+        }
+        for index in 0..self.rng.usize(1..=2) {
+            let entry = self.worker(index, poked, &entries);
+            entries.push(entry);
+        }
+        if self.rng.u8(0..3) == 0 {
+            self.endless(&mut entries);
+        }
+        for index in 0..self.fires.len() {
+            if self.rng.bool() {
+                let action = self.set_off(index);
+                entries.push(entry(&format!("on{index}"), Policy::Trigger(trigger_name(index)), action));
+            }
+        }
+        if self.rng.u8(0..3) == 0 {
+            let (name, action) = ("next", self.quiet_script("next"));
+            entries.push(entry(name, Policy::After(After { entry: "w0".to_owned(), exit: None }), action));
+        }
+        if self.rng.u8(0..4) == 0 {
+            entries.push(entry("cleanup", Policy::Finally, shell("cleanup", "out cleaned up; sleep 20")));
+        }
+        self.extras(&mut entries);
+        entries
+    }
+
+    /// What a poke runs. Its notify is counted where the poke is made.
+    fn poke_action(&mut self) -> Action {
+        let trigger = trigger_name(0);
+        if self.rng.bool() { Action::Notify { trigger } } else { shell("p", "out poked; notify t0") }
+    }
+
+    /// A command that ends by itself, and on its way notifies and pokes.
+    fn worker(&mut self, index: usize, poked: bool, _: &[Entry]) -> Entry {
+        let name = format!("w{index}");
+        let mut steps = Vec::new();
+        for _ in 0..self.rng.usize(0..4) {
+            let step = self.step(poked);
+            steps.push(step);
+        }
+        let status = if self.rng.u8(0..5) == 0 { 3 } else { 0 };
+        if status != 0 {
+            steps.push(format!("exit {status}"));
+        }
+        let action = expecting(shell(&name, &steps.join("; ")), vec![Exit::Code(status)]);
+        let micros = self.rng.u64(200_000..3_000_000);
+        at(&name, micros, action)
+    }
+
+    fn step(&mut self, poked: bool) -> String {
+        match self.rng.u8(0..12) {
+            0..4 => {
+                let trigger = self.rng.usize(0..self.sure.len());
+                self.sure[trigger] += 1;
+                format!("notify {}", trigger_name(trigger))
+            }
+            4 if poked => {
+                self.sure[0] += 1;
+                "poke".to_owned()
+            }
+            5 => format!("flood {}", self.rng.usize(0..20_000)),
+            6 => ["child", "daemon", "stubborn"][self.rng.usize(0..3)].to_owned(),
+            7 => "err trouble ahead".to_owned(),
+            8 | 9 => format!("out line {}", self.rng.u32(..)),
+            _ => format!("sleep {}", self.rng.u64(0..1_500)),
+        }
+    }
+
+    fn quiet_script(&mut self, name: &str) -> Action {
+        let sleep = self.rng.u64(0..800);
+        shell(name, &format!("out begin; sleep {sleep}; out end"))
+    }
+
+    /// A command that runs until it is killed, and in an idle test by something that is sure to come.
+    fn endless(&mut self, entries: &mut Vec<Entry>) {
+        let killer = self.rng.usize(0..self.fires.len());
+        let how = ["forever", "child; forever", "daemon; forever", "linger 200; forever", "ignore; forever"];
+        let choice = self.rng.usize(0..how.len());
+        let killed = self.end == Kind::Idle || self.rng.bool();
+        let how = if killed && choice == 4 { how[0] } else { how[choice] };
+        let exits = vec![Exit::Code(0), Exit::Signal(Signal::TERM)];
+        entries.push(at("f", 0, expecting(shell("f", how), exits)));
+        if killed {
+            let action = Action::Kill { entry: "f".to_owned(), signal: Signal::TERM };
+            entries.push(entry("killer", Policy::Trigger(trigger_name(killer)), action));
+        }
+        if self.end == Kind::Idle && !self.fires[killer] {
+            self.must_fail = true;
+        }
+    }
+
+    /// What a trigger sets off: it may notify later triggers.
+    fn set_off(&mut self, index: usize) -> Action {
+        let later = (index + 1..self.fires.len()).next();
+        let name = format!("on{index}");
+        match later {
+            Some(later) if self.rng.bool() => {
+                if self.fires[index] {
+                    self.sure[later] += 1;
+                }
+                let trigger = trigger_name(later);
+                if self.rng.bool() {
+                    Action::Notify { trigger }
+                } else {
+                    shell(&name, &format!("out heard; notify {trigger}"))
+                }
+            }
+            _ => self.quiet_script(&name),
+        }
+    }
+
+    /// Resources, files that are brought back, and entries that fail.
+    fn extras(&mut self, entries: &mut Vec<Entry>) {
+        for name in self.resources.clone() {
+            let cat = format!("cat-{name}");
+            let mut action = shell(&cat, &format!("cat @{{{name}.path}}"));
+            if let Action::Shell { use_resources, .. } = &mut action {
+                use_resources.push(name);
+            }
+            if self.rng.u8(0..3) > 0 {
+                entries.push(at(&cat, 0, action));
+            }
+        }
+        if self.rng.u8(0..4) == 0 {
+            let mut action = shell("make", &format!("write made.log {}", self.rng.usize(0..5_000)));
+            if let Action::Shell { collect, .. } = &mut action {
+                collect.push("*.log".to_owned());
+            }
+            entries.push(at("make", 0, action));
+        }
+        match self.rng.u8(0..40) {
+            0 => {
+                self.must_fail = true;
+                entries.push(at("bad", 0, shell("bad", "sleep 50; exit 3")));
+            }
+            1 => {
+                let mut action = shell("slow", "forever");
+                if let Action::Shell { timeout, .. } = &mut action {
+                    *timeout = Some(700_000);
+                }
+                self.must_fail = true;
+                entries.push(at("slow", 0, action));
+            }
+            _ => {}
+        }
+    }
+
+    /// A trigger's initial value: with the last sure notify it fires, or before, or never.
+    fn initial(&mut self, index: usize) -> u64 {
+        let sure = self.sure[index];
+        match (self.fires[index], self.rng.u8(0..4)) {
+            (false, _) => sure + self.rng.u64(1..3),
+            (true, 0) => self.rng.u64(1..=sure),
+            (true, _) => sure,
+        }
+    }
+
+    fn end_trigger(&self) -> usize {
+        self.fires.len() - 1
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        match (self.end, self.must_fail) {
+            (Kind::Trigger, _) if !self.fires[self.end_trigger()] => Some(Verdict::Failed),
+            (Kind::Trigger, true) => None,
+            (_, true) => Some(Verdict::Failed),
+            (_, false) => Some(Verdict::Passed),
+        }
+    }
+
+    fn end_of_test(&mut self) -> End {
+        let limit = Duration::from_secs(300);
+        match self.end {
+            Kind::Duration => End::Duration(Duration::from_millis(self.rng.u64(3_000..9_000))),
+            Kind::Trigger => End::Trigger { trigger: trigger_name(self.end_trigger()), limit },
+            Kind::Idle => End::Idle { limit },
+        }
+    }
+}

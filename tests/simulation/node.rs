@@ -1,0 +1,510 @@
+//! A process of arete: a machine, its clock, its inputs, and the driver that does what it says.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use arete::machine::{
+    Address, Bytes, ChildId, Command, ConnId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal,
+    Time,
+};
+
+use super::network::LinkId;
+use super::{Event, World, trace_line};
+
+/// How often a machine may want a deadline at one instant before we say that it spins.
+const SPIN: u32 = 1_000;
+/// How much a clock may be wrong, in parts per million.
+const DRIFT_MAX: i64 = 50;
+
+/// One life of a node: it may crash and start again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Life {
+    pub node: usize,
+    pub nr: u32,
+}
+
+/// What a machine is told of its birth.
+pub struct Birth {
+    /// 1 for the first life.
+    pub nr: u32,
+    pub pid: u32,
+    pub seed: u64,
+}
+
+type Maker = Rc<dyn Fn(&Birth) -> Box<dyn Machine>>;
+
+/// A monotonic clock with an origin and a rate of its own.
+#[derive(Default)]
+pub struct Clock {
+    origin: u64,
+    begun: u64,
+    drift: i64,
+}
+
+impl Clock {
+    pub fn local(&self, now: u64) -> Time {
+        let since = now - self.begun;
+        Time::from_micros(self.origin + since).offset(since as i64 * self.drift / 1_000_000)
+    }
+
+    /// The first instant of the world at which this clock shows `time` or more.
+    fn global(&self, time: Time) -> u64 {
+        let since = time.as_micros().saturating_sub(self.origin).min(1 << 50) as i64;
+        let mut at = self.begun + (since - since * self.drift / 1_000_000).max(0) as u64;
+        while self.local(at) < time {
+            at += 1;
+        }
+        at
+    }
+}
+
+/// An input that waits for a turn.
+pub enum Queued {
+    Begin,
+    Accepted { conn: ConnId, listener: ListenerId, peer: Peer },
+    Connected { conn: ConnId, peer: Peer, local: Option<SocketAddr> },
+    Received { conn: ConnId, bytes: Vec<u8> },
+    Closed { conn: ConnId, reason: String },
+    Signal(Signal),
+    Spawned { child: ChildId, pid: u32 },
+    SpawnFailed { child: ChildId, error: String },
+    Exited { child: ChildId, exit: Exit },
+    Swept { left: usize },
+    Read { read: ReadId, result: Result<Vec<u8>, String> },
+    Listed { read: ReadId, result: Result<Vec<(String, u64)>, String> },
+}
+
+impl Queued {
+    fn conn(&self) -> Option<ConnId> {
+        match self {
+            Queued::Accepted { conn, .. } | Queued::Connected { conn, .. } => Some(*conn),
+            Queued::Received { conn, .. } | Queued::Closed { conn, .. } => Some(*conn),
+            _ => None,
+        }
+    }
+
+    fn give(&self, machine: &mut dyn Machine, now: Time, out: &mut Outbox) {
+        let input = match self {
+            Queued::Begin => Input::Begin,
+            Queued::Accepted { conn, listener, peer } => {
+                Input::Accepted { conn: *conn, listener: *listener, peer: *peer }
+            }
+            Queued::Connected { conn, peer, local } => Input::Connected { conn: *conn, peer: *peer, local: *local },
+            Queued::Received { conn, bytes } => Input::Received { conn: *conn, bytes },
+            Queued::Closed { conn, reason } => Input::Closed { conn: *conn, reason: reason.clone() },
+            Queued::Signal(signal) => Input::Signal(*signal),
+            Queued::Spawned { child, pid } => Input::Spawned { child: *child, pid: *pid },
+            Queued::SpawnFailed { child, error } => Input::SpawnFailed { child: *child, error: error.clone() },
+            Queued::Exited { child, exit } => Input::Exited { child: *child, exit: *exit },
+            Queued::Swept { left } => Input::Swept { left: *left },
+            Queued::Read { read, result } => {
+                Input::Read { read: *read, result: result.as_deref().map_err(Clone::clone) }
+            }
+            Queued::Listed { read, result } => Input::Listed { read: *read, result: result.clone() },
+        };
+        machine.handle(now, input, out);
+    }
+}
+
+pub struct Node {
+    pub name: String,
+    pub host: usize,
+    maker: Maker,
+    /// `None` while it does not run.
+    pub machine: Option<Box<dyn Machine>>,
+    pub life: u32,
+    pub pid: u32,
+    pub outbox: Outbox,
+    pub clock: Clock,
+    inbox: VecDeque<Queued>,
+    turn_scheduled: bool,
+    wake_at: Option<u64>,
+    pub paused: bool,
+    pub listeners: Vec<Address>,
+    pub conns: BTreeMap<ConnId, Option<(LinkId, usize)>>,
+    /// The process groups that its children lead.
+    pub children: BTreeMap<ChildId, u32>,
+    failed_files: BTreeSet<PathBuf>,
+    /// It dies in the turn that comes, after its disk effects and so many others.
+    pub doomed: Option<usize>,
+    pub exit: Option<u8>,
+    pub printed: Vec<u8>,
+}
+
+/// A machine's bytes on their way out: for those who check what is said.
+pub struct Said {
+    pub life: Life,
+    pub conn: ConnId,
+    pub bytes: Bytes,
+}
+
+impl World {
+    pub fn add_node(
+        &mut self,
+        name: &str,
+        host: usize,
+        listeners: Vec<Address>,
+        maker: impl Fn(&Birth) -> Box<dyn Machine> + 'static,
+    ) -> usize {
+        self.nodes.push(Node {
+            name: name.to_owned(),
+            host,
+            maker: Rc::new(maker),
+            machine: None,
+            life: 0,
+            pid: 0,
+            outbox: Outbox::new(),
+            clock: Clock::default(),
+            inbox: VecDeque::new(),
+            turn_scheduled: false,
+            wake_at: None,
+            paused: false,
+            listeners,
+            conns: BTreeMap::new(),
+            children: BTreeMap::new(),
+            failed_files: BTreeSet::new(),
+            doomed: None,
+            exit: None,
+            printed: Vec::new(),
+        });
+        self.nodes.len() - 1
+    }
+
+    pub fn life_of(&self, node: usize) -> Life {
+        Life { node, nr: self.nodes[node].life }
+    }
+
+    pub fn is_alive(&self, life: Life) -> bool {
+        self.nodes[life.node].machine.is_some() && self.nodes[life.node].life == life.nr
+    }
+
+    /// Starts a node that does not run.
+    pub fn start(&mut self, id: usize) {
+        if self.nodes[id].machine.is_some() {
+            return;
+        }
+        let pid = self.new_pid();
+        let seed = self.rng.u64(..);
+        let clock =
+            Clock { origin: self.rng.u64(0..1 << 40), begun: self.now, drift: self.rng.i64(-DRIFT_MAX..=DRIFT_MAX) };
+        let node = &mut self.nodes[id];
+        node.life += 1;
+        node.pid = pid;
+        node.machine = Some((node.maker)(&Birth { nr: node.life, pid, seed }));
+        node.clock = clock;
+        node.outbox = Outbox::new();
+        node.exit = None;
+        node.doomed = None;
+        node.paused = false;
+        node.failed_files.clear();
+        trace_line!(self, "{} starts (life {}, pid {pid})", self.nodes[id].name, self.nodes[id].life);
+        let life = self.life_of(id);
+        self.deliver_input(life, Queued::Begin);
+    }
+
+    /// A node dies without a word. What it appended in turns that are over is kept.
+    pub fn crash(&mut self, id: usize) {
+        if self.nodes[id].machine.is_none() {
+            return;
+        }
+        trace_line!(self, "{} is killed", self.nodes[id].name);
+        for (link, side) in self.bury(id) {
+            self.abandon_side(link, side);
+        }
+    }
+
+    /// Removes the machine; gives the connections that it had.
+    fn bury(&mut self, id: usize) -> Vec<(LinkId, usize)> {
+        let life = self.life_of(id);
+        let node = &mut self.nodes[id];
+        node.machine = None;
+        node.inbox.clear();
+        node.turn_scheduled = false;
+        node.wake_at = None;
+        node.children.clear();
+        let conns = std::mem::take(&mut node.conns);
+        self.parent_died(life);
+        conns.into_values().flatten().collect()
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&mut self, id: usize) {
+        trace_line!(self, "{} is stopped", self.nodes[id].name);
+        self.nodes[id].paused = true;
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self, id: usize) {
+        trace_line!(self, "{} goes on", self.nodes[id].name);
+        self.nodes[id].paused = false;
+        self.schedule_turn(id);
+    }
+
+    /// Signals of one number become one while they wait.
+    pub fn signal(&mut self, id: usize, signal: Signal) {
+        let waits =
+            self.nodes[id].inbox.iter().any(|queued| matches!(queued, Queued::Signal(other) if *other == signal));
+        if !waits {
+            let life = self.life_of(id);
+            self.deliver_input(life, Queued::Signal(signal));
+        }
+    }
+
+    pub fn deliver_input(&mut self, life: Life, input: Queued) {
+        if !self.is_alive(life) || input.conn().is_some_and(|conn| !self.nodes[life.node].conns.contains_key(&conn)) {
+            return;
+        }
+        let inbox = &mut self.nodes[life.node].inbox;
+        match (inbox.back_mut(), input) {
+            // What arrives before the node looks is one read.
+            (Some(Queued::Received { conn: last, bytes: held }), Queued::Received { conn, bytes }) if *last == conn => {
+                held.extend(bytes);
+            }
+            (_, input) => inbox.push_back(input),
+        }
+        self.schedule_turn(life.node);
+    }
+
+    fn schedule_turn(&mut self, id: usize) {
+        let node = &mut self.nodes[id];
+        if node.machine.is_none() || node.paused || node.turn_scheduled {
+            return;
+        }
+        node.turn_scheduled = true;
+        let delay = self.rng.u64(0..200);
+        let life = self.life_of(id);
+        self.schedule(self.now + delay, Event::Turn(life));
+    }
+
+    pub fn wake(&mut self, life: Life) {
+        if self.is_alive(life) {
+            if self.nodes[life.node].wake_at == Some(self.now) {
+                self.nodes[life.node].wake_at = None;
+            }
+            self.schedule_turn(life.node);
+        }
+    }
+
+    /// One turn of a node's loop.
+    pub fn turn(&mut self, life: Life) {
+        if !self.is_alive(life) {
+            return;
+        }
+        self.nodes[life.node].turn_scheduled = false;
+        if self.nodes[life.node].paused {
+            return;
+        }
+        let waiting = self.nodes[life.node].inbox.len();
+        let count = if self.rng.u8(0..4) == 0 { self.rng.usize(0..=waiting) } else { waiting };
+        for _ in 0..count {
+            self.give_next(life.node);
+        }
+        self.give_deadlines(life.node);
+        let effects: Vec<Effect> = self.nodes[life.node].outbox.drain().collect();
+        self.perform(life, effects);
+        if self.is_alive(life) {
+            self.arm(life);
+        }
+    }
+
+    fn give_next(&mut self, id: usize) {
+        let Some(input) = self.nodes[id].inbox.pop_front() else { return };
+        if let Some(conn) = input.conn() {
+            if !self.nodes[id].conns.contains_key(&conn) {
+                return;
+            }
+            if matches!(input, Queued::Closed { .. }) {
+                self.nodes[id].conns.remove(&conn);
+            }
+        }
+        self.trace_input(id, &input);
+        let now = self.now;
+        let node = &mut self.nodes[id];
+        let Some(machine) = node.machine.as_mut() else { return };
+        input.give(machine.as_mut(), node.clock.local(now), &mut node.outbox);
+    }
+
+    fn give_deadlines(&mut self, id: usize) {
+        let now = self.now;
+        let node = &mut self.nodes[id];
+        let Some(machine) = node.machine.as_mut() else { return };
+        let local = node.clock.local(now);
+        for _ in 0..SPIN {
+            if machine.next_deadline().is_none_or(|at| at > local) {
+                return;
+            }
+            machine.handle(local, Input::Deadline, &mut node.outbox);
+        }
+        panic!("{} spins: its deadline {:?} stays in the past at {local:?}", node.name, machine.next_deadline());
+    }
+
+    fn arm(&mut self, life: Life) {
+        let node = &mut self.nodes[life.node];
+        let wanted = node.machine.as_ref().and_then(|machine| machine.next_deadline());
+        if let Some(at) = wanted.map(|time| node.clock.global(time).max(self.now))
+            && node.wake_at.is_none_or(|armed| armed > at)
+        {
+            node.wake_at = Some(at);
+            self.schedule(at, Event::Wake(life));
+        }
+        if !self.nodes[life.node].inbox.is_empty() {
+            self.schedule_turn(life.node);
+        }
+    }
+
+    /// What a turn writes to disk is written before anything else of it is done.
+    fn perform(&mut self, life: Life, effects: Vec<Effect>) {
+        let (writes, mut others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_write);
+        let doomed = self.nodes[life.node].doomed;
+        if doomed.is_some() && self.rng.u8(0..4) == 0 && !writes.is_empty() {
+            let until = self.rng.usize(0..writes.len());
+            self.write_all(life, writes.into_iter().take(until).collect());
+            return self.crash(life.node);
+        }
+        others.extend(self.write_all(life, writes));
+        let nothing = others.is_empty();
+        for (done, effect) in others.into_iter().enumerate() {
+            if doomed.is_some_and(|limit| done >= limit) {
+                return self.crash(life.node);
+            }
+            if !self.is_alive(life) {
+                return;
+            }
+            self.do_effect(life, effect);
+        }
+        if doomed.is_some() && !nothing {
+            self.crash(life.node);
+        }
+    }
+
+    /// Writes; a file that cannot be written is said to the machine, whose effects upon that are given back.
+    fn write_all(&mut self, life: Life, writes: Vec<Effect>) -> Vec<Effect> {
+        let mut others = Vec::new();
+        let mut queue: VecDeque<Effect> = writes.into();
+        while let Some(write) = queue.pop_front() {
+            let Err((path, error)) = self.write(life, write) else { continue };
+            if !self.nodes[life.node].failed_files.insert(path.clone()) {
+                continue;
+            }
+            trace_line!(self, "{} cannot write {}", self.nodes[life.node].name, path.display());
+            let now = self.now;
+            let node = &mut self.nodes[life.node];
+            let Some(machine) = node.machine.as_mut() else { break };
+            machine.handle(node.clock.local(now), Input::WriteFailed { path, error }, &mut node.outbox);
+            let (more, rest): (Vec<Effect>, Vec<Effect>) = node.outbox.drain().partition(is_write);
+            queue.extend(more);
+            others.extend(rest);
+        }
+        others
+    }
+
+    fn write(&mut self, life: Life, effect: Effect) -> Result<(), (PathBuf, String)> {
+        let disk = &mut self.hosts[self.nodes[life.node].host].disk;
+        match effect {
+            Effect::Append { path, bytes } => disk.append(&path, &bytes).map_err(|error| (path, error)),
+            Effect::WriteAt { path, offset, bytes, executable } => {
+                disk.write_at(&path, offset, &bytes, executable).map_err(|error| (path, error))
+            }
+            Effect::Persist { path, bytes } => disk.persist(&path, bytes).map_err(|error| (path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn do_effect(&mut self, life: Life, effect: Effect) {
+        let id = life.node;
+        self.trace_effect(id, &effect);
+        match effect {
+            Effect::Connect { conn, to } => {
+                self.nodes[id].conns.insert(conn, None);
+                self.connect_node(life, conn, to);
+            }
+            Effect::Send { conn, bytes } => {
+                if let Some(Some((link, side))) = self.nodes[id].conns.get(&conn).copied() {
+                    self.send(link, side, &bytes);
+                }
+                self.said.push(Said { life, conn, bytes });
+            }
+            Effect::Close { conn, .. } => {
+                if let Some(Some((link, side))) = self.nodes[id].conns.remove(&conn) {
+                    self.close_side(link, side);
+                }
+            }
+            Effect::Spawn { child, command } => self.spawn(life, child, *command),
+            Effect::KillGroup { child, signal } => self.kill_group(life, child, signal),
+            Effect::Sweep { signal } => self.sweep(life, signal),
+            Effect::Read { read, path, offset, max } => {
+                let result = self.hosts[self.nodes[id].host].disk.read(&path, offset, max);
+                self.deliver_input(life, Queued::Read { read, result });
+            }
+            Effect::List { read, directory, patterns } => {
+                let result = self.hosts[self.nodes[id].host].disk.list(&directory, &patterns);
+                self.deliver_input(life, Queued::Listed { read, result });
+            }
+            Effect::Print { bytes, .. } => self.nodes[id].printed.extend(bytes),
+            Effect::Exit { code } => self.exit(life, code),
+            Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
+        }
+    }
+
+    fn exit(&mut self, life: Life, code: u8) {
+        self.nodes[life.node].exit = Some(code);
+        for (link, side) in self.bury(life.node) {
+            self.close_side(link, side);
+        }
+    }
+
+    fn spawn(&mut self, life: Life, child: ChildId, command: Command) {
+        if self.spawn_fails_one_in > 0 && self.rng.u32(0..self.spawn_fails_one_in) == 0 {
+            let error = "Resource temporarily unavailable (os error 11)".to_owned();
+            return self.deliver_input(life, Queued::SpawnFailed { child, error });
+        }
+        let pid = self.start_process(life, child, command);
+        self.nodes[life.node].children.insert(child, pid);
+        self.deliver_input(life, Queued::Spawned { child, pid });
+    }
+
+    fn trace_input(&mut self, id: usize, input: &Queued) {
+        if !self.trace.on {
+            return;
+        }
+        let name = self.nodes[id].name.clone();
+        match input {
+            Queued::Begin => trace_line!(self, "{name} < begin"),
+            Queued::Accepted { conn, .. } => trace_line!(self, "{name} < accepted {}", conn.0),
+            Queued::Connected { conn, .. } => trace_line!(self, "{name} < connected {}", conn.0),
+            Queued::Received { conn, bytes } => trace_line!(self, "{name} < {} {}", conn.0, super::show(bytes)),
+            Queued::Closed { conn, reason } => trace_line!(self, "{name} < closed {}: {reason}", conn.0),
+            Queued::Signal(signal) => trace_line!(self, "{name} < {}", signal.name()),
+            Queued::Spawned { child, pid } => trace_line!(self, "{name} < child {} has pid {pid}", child.0),
+            Queued::SpawnFailed { child, error } => trace_line!(self, "{name} < child {} failed: {error}", child.0),
+            Queued::Exited { child, exit } => trace_line!(self, "{name} < child {} ended: {exit}", child.0),
+            Queued::Swept { left } => trace_line!(self, "{name} < swept, {left} were left"),
+            Queued::Read { read, result } => {
+                let what = result.as_ref().map(|bytes| super::show(bytes));
+                trace_line!(self, "{name} < read {} {what:?}", read.0);
+            }
+            Queued::Listed { read, result } => trace_line!(self, "{name} < listed {} {result:?}", read.0),
+        }
+    }
+
+    fn trace_effect(&mut self, id: usize, effect: &Effect) {
+        if !self.trace.on {
+            return;
+        }
+        let name = self.nodes[id].name.clone();
+        match effect {
+            Effect::Send { conn, bytes } => trace_line!(self, "{name} > {} {}", conn.0, super::show(bytes)),
+            Effect::Print { bytes, .. } => trace_line!(self, "{name} > prints {}", super::show(bytes)),
+            Effect::Spawn { child, command } => {
+                trace_line!(self, "{name} > child {} is {:?}", child.0, command.argv)
+            }
+            other => trace_line!(self, "{name} > {other:?}"),
+        }
+    }
+}
+
+fn is_write(effect: &Effect) -> bool {
+    matches!(effect, Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. })
+}

@@ -1,0 +1,373 @@
+//! The processes that a slave starts: a virtual shell with a tiny language, groups, daemons and signals.
+//!
+//! A command is steps separated by `;`:
+//!
+//! | step | what it does |
+//! | --- | --- |
+//! | `mark NAME` | calls this run of the command NAME in the ledger |
+//! | `sleep MS`, `forever` | time passes |
+//! | `out TEXT`, `err TEXT`, `flood BYTES` | writes a line, or many bytes, to its output |
+//! | `poke [ENTRY]`, `notify TRIGGER`, `wait TRIGGER` | asks its slave, and waits for the answer |
+//! | `ignore`, `linger MS` | what SIGTERM does: nothing, or an orderly exit after a while |
+//! | `child`, `daemon`, `stubborn` | leaves a process behind: in its group, in a session of its own, deaf to SIGTERM |
+//! | `write FILE BYTES`, `cat FILE` | a file in its directory |
+//! | `kill [-SIGNAL] PID` | sends a signal |
+//! | `exit CODE`, `die SIGNAL` | ends |
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use arete::machine::{Address, ChildId, Command, Exit, Signal};
+use arete::wire::{FromSocket, Message, NotifyRequest, PokeRequest, WaitRequest};
+
+use super::network::LinkId;
+use super::node::{Life, Queued};
+use super::{Event, World, trace_line};
+
+/// What happened in the virtual processes, as somebody who sees everything would tell it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    Started { pid: u32, life: Life, mark: String, stdout: PathBuf, stderr: PathBuf },
+    Ended { pid: u32, exit: Exit },
+    Asked { pid: u32, life: Life, ask: Ask },
+    Answered { pid: u32, life: Life, ask: Ask, answer: Result<Option<u64>, String> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    Poke(Option<String>),
+    Notify(String),
+    Wait(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum OnTerm {
+    Dies,
+    Ignores,
+    Lingers(u64),
+}
+
+pub struct Process {
+    pub host: usize,
+    pub group: u32,
+    /// The life of the slave that it descends from.
+    pub life: Life,
+    child: Option<ChildId>,
+    pub mark: String,
+    steps: Rc<[String]>,
+    next: usize,
+    stdout: Option<PathBuf>,
+    stderr: Option<PathBuf>,
+    cwd: PathBuf,
+    socket: Option<PathBuf>,
+    dies_with_parent: bool,
+    on_term: OnTerm,
+    /// Older events about going on mean nothing.
+    token: u64,
+    asking: Option<(LinkId, Ask)>,
+    heard: Vec<u8>,
+}
+
+impl Process {
+    /// It removes a directory for a slave; it is no part of a run.
+    pub fn is_removal(&self) -> bool {
+        self.steps.first().is_some_and(|step| step.starts_with("rm "))
+    }
+}
+
+/// The bytes that `flood` writes: no two pieces of it are alike.
+pub fn flood(count: usize) -> Vec<u8> {
+    (0..count).map(|index| (index.wrapping_mul(2_654_435_761) >> 11) as u8).collect()
+}
+
+fn steps_of(argv: &[String]) -> Vec<String> {
+    match argv.first().map(String::as_str) {
+        Some("rm") => vec![argv.join(" ")],
+        Some("/bin/sh" | "sh") => {
+            let text = argv.last().map_or("", String::as_str);
+            text.split(';').map(|step| step.trim().to_owned()).filter(|step| !step.is_empty()).collect()
+        }
+        _ => vec![argv.join(" ")],
+    }
+}
+
+impl World {
+    pub fn new_pid(&mut self) -> u32 {
+        self.last_pid += 1;
+        self.last_pid
+    }
+
+    /// A slave starts a process, as the leader of a group of its own.
+    pub fn start_process(&mut self, life: Life, child: ChildId, command: Command) -> u32 {
+        let pid = self.new_pid();
+        let host = self.nodes[life.node].host;
+        let env = |name: &str| command.env.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let process = Process {
+            host,
+            group: pid,
+            life,
+            child: Some(child),
+            mark: String::new(),
+            steps: steps_of(&command.argv).into(),
+            next: 0,
+            socket: env("ARETE_SOCKET").map(PathBuf::from),
+            cwd: command.cwd.unwrap_or_default(),
+            stdout: command.stdout,
+            stderr: command.stderr,
+            dies_with_parent: command.dies_with_us,
+            on_term: OnTerm::Dies,
+            token: 0,
+            asking: None,
+            heard: Vec::new(),
+        };
+        for path in process.stdout.iter().chain(&process.stderr) {
+            self.hosts[host].disk.put(path.clone(), Vec::new());
+            self.written.insert((host, path.clone()), Vec::new());
+        }
+        self.processes.insert(pid, process);
+        self.go_on_after(pid, 0);
+        pid
+    }
+
+    fn go_on_after(&mut self, pid: u32, micros: u64) {
+        let jitter = self.rng.u64(0..300);
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        process.token += 1;
+        let token = process.token;
+        self.schedule(self.now + micros + jitter, Event::Step { pid, token });
+    }
+
+    /// A process goes on with its steps until one takes time.
+    pub fn run_process(&mut self, pid: u32, token: u64) {
+        loop {
+            let Some(process) = self.processes.get_mut(&pid) else { return };
+            if process.token != token {
+                return;
+            }
+            let Some(step) = process.steps.get(process.next).cloned() else {
+                return self.end_process(pid, Exit::Code(0));
+            };
+            process.next += 1;
+            self.do_step(pid, &step);
+        }
+    }
+
+    fn do_step(&mut self, pid: u32, step: &str) {
+        let (word, rest) = step.split_once(' ').unwrap_or((step, ""));
+        let number = || rest.trim().parse::<u64>().unwrap_or_else(|_| panic!("not a number in {step:?}"));
+        trace_line!(self, "pid {pid}: {step}");
+        match word {
+            "mark" => self.mark(pid, rest),
+            "sleep" => self.go_on_after(pid, number() * 1_000),
+            "forever" => self.processes.get_mut(&pid).expect("it runs").token += 1,
+            "out" => self.process_writes(pid, false, format!("{rest}\n").as_bytes()),
+            "err" => self.process_writes(pid, true, format!("{rest}\n").as_bytes()),
+            "flood" => self.process_writes(pid, false, &flood(number() as usize)),
+            "poke" => self.ask(pid, Ask::Poke((!rest.is_empty()).then(|| rest.to_owned()))),
+            "notify" => self.ask(pid, Ask::Notify(rest.to_owned())),
+            "wait" => self.ask(pid, Ask::Wait(rest.to_owned())),
+            "ignore" => self.processes.get_mut(&pid).expect("it runs").on_term = OnTerm::Ignores,
+            "linger" => self.processes.get_mut(&pid).expect("it runs").on_term = OnTerm::Lingers(number() * 1_000),
+            "child" | "daemon" | "stubborn" => self.fork(pid, word),
+            "write" => self.write_file(pid, rest),
+            "cat" => self.cat(pid, rest),
+            "kill" => self.kill_step(pid, rest),
+            "rm" => self.remove(pid, rest),
+            "exit" => self.end_process(pid, Exit::Code(number() as i32)),
+            "die" => self.end_process(pid, Exit::Signal(Signal::from_name(rest).expect("a signal's name"))),
+            other => panic!("the virtual shell does not know {other:?} in {step:?}"),
+        }
+    }
+
+    fn mark(&mut self, pid: u32, mark: &str) {
+        let process = self.processes.get_mut(&pid).expect("it runs");
+        process.mark = mark.to_owned();
+        let (stdout, stderr) = (process.stdout.clone().unwrap_or_default(), process.stderr.clone().unwrap_or_default());
+        let life = process.life;
+        self.ledger.push(Fact::Started { pid, life, mark: mark.to_owned(), stdout, stderr });
+    }
+
+    fn process_writes(&mut self, pid: u32, to_stderr: bool, bytes: &[u8]) {
+        let process = &self.processes[&pid];
+        let path = if to_stderr { &process.stderr } else { &process.stdout };
+        let Some(path) = path.clone() else { return };
+        let host = process.host;
+        self.hosts[host].disk.append_if_there(&path, bytes);
+        self.written.entry((host, path)).or_default().extend_from_slice(bytes);
+    }
+
+    fn write_file(&mut self, pid: u32, rest: &str) {
+        let (name, count) = rest.split_once(' ').expect("write FILE BYTES");
+        let process = &self.processes[&pid];
+        let (host, path) = (process.host, process.cwd.join(name));
+        let bytes = flood(count.parse().expect("a number of bytes"));
+        self.written.insert((host, path.clone()), bytes.clone());
+        self.hosts[host].disk.put(path, bytes);
+    }
+
+    fn cat(&mut self, pid: u32, path: &str) {
+        let process = &self.processes[&pid];
+        let path = process.cwd.join(path.trim_matches('\''));
+        match self.hosts[process.host].disk.get(&path).map(<[u8]>::to_vec) {
+            Some(bytes) => self.process_writes(pid, false, &bytes),
+            None => self.end_process(pid, Exit::Code(1)),
+        }
+    }
+
+    fn kill_step(&mut self, pid: u32, rest: &str) {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let signal = words.iter().find_map(|word| Signal::from_name(word.strip_prefix('-')?)).unwrap_or(Signal::TERM);
+        let target: u32 = words.last().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let host = self.processes[&pid].host;
+        if self.processes.get(&target).is_some_and(|process| process.host == host) {
+            return self.strike_later(target, signal);
+        }
+        let node = (0..self.nodes.len()).find(|id| self.nodes[*id].pid == target && self.nodes[*id].machine.is_some());
+        match node {
+            Some(node) if self.nodes[node].host == host => self.signal(node, signal),
+            _ => self.end_process(pid, Exit::Code(1)),
+        }
+    }
+
+    fn remove(&mut self, pid: u32, rest: &str) {
+        let host = self.processes[&pid].host;
+        let directory = rest.split_whitespace().last().expect("rm -rf -- DIRECTORY");
+        assert!(directory.matches('/').count() >= 2, "a slave removes {directory}");
+        self.hosts[host].disk.remove_all(directory.as_ref());
+    }
+
+    /// Leaves a process behind.
+    fn fork(&mut self, pid: u32, how: &str) {
+        let new = self.new_pid();
+        let parent = &self.processes[&pid];
+        let child = Process {
+            host: parent.host,
+            group: if how == "child" { parent.group } else { new },
+            life: parent.life,
+            child: None,
+            mark: format!("{}'s {how}", parent.mark),
+            steps: vec!["forever".to_owned()].into(),
+            next: 0,
+            stdout: parent.stdout.clone(),
+            stderr: parent.stderr.clone(),
+            cwd: parent.cwd.clone(),
+            socket: parent.socket.clone(),
+            dies_with_parent: false,
+            on_term: if how == "stubborn" { OnTerm::Ignores } else { OnTerm::Dies },
+            token: 0,
+            asking: None,
+            heard: Vec::new(),
+        };
+        self.processes.insert(new, child);
+        self.go_on_after(new, 0);
+    }
+
+    fn ask(&mut self, pid: u32, ask: Ask) {
+        let process = self.processes.get_mut(&pid).expect("it runs");
+        process.token += 1;
+        let (life, host) = (process.life, process.host);
+        let socket = process.socket.clone().unwrap_or_default();
+        self.ledger.push(Fact::Asked { pid, life, ask: ask.clone() });
+        let Some(link) = self.connect_process(pid, host, &Address::Unix(socket)) else {
+            return self.answer(pid, ask, Err("nobody listens".to_owned()));
+        };
+        let line = match &ask {
+            Ask::Poke(entry) => PokeRequest { entry: entry.as_deref().map(Into::into) }.encode(),
+            Ask::Notify(trigger) => NotifyRequest { trigger: trigger.into() }.encode(),
+            Ask::Wait(trigger) => WaitRequest { trigger: trigger.into() }.encode(),
+        };
+        self.processes.get_mut(&pid).expect("it runs").asking = Some((link, ask));
+        self.send(link, 0, &line);
+    }
+
+    pub fn process_hears(&mut self, pid: u32, bytes: &[u8]) {
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        process.heard.extend_from_slice(bytes);
+        let Some(end) = process.heard.iter().position(|&byte| byte == b'\n') else { return };
+        let line: Vec<u8> = process.heard.drain(..=end).collect();
+        let Some((link, ask)) = process.asking.take() else { return };
+        let answer = match FromSocket::decode(&line[..end]).expect("a slave answers well-formed lines") {
+            FromSocket::Done(done) => Ok(done.left),
+            FromSocket::Failure(failure) => Err(failure.reason.into_owned()),
+        };
+        self.close_side(link, 0);
+        self.answer(pid, ask, answer);
+    }
+
+    pub fn process_hears_end(&mut self, pid: u32) {
+        let asking = self.processes.get_mut(&pid).and_then(|process| process.asking.take());
+        if let Some((_, ask)) = asking {
+            self.answer(pid, ask, Err("the slave hung up".to_owned()));
+        }
+    }
+
+    /// A command whose request failed goes on: the next step may be the one that a test wants.
+    fn answer(&mut self, pid: u32, ask: Ask, answer: Result<Option<u64>, String>) {
+        trace_line!(self, "pid {pid}: {ask:?} is answered {answer:?}");
+        let life = self.processes[&pid].life;
+        self.ledger.push(Fact::Answered { pid, life, ask, answer });
+        self.go_on_after(pid, 0);
+    }
+
+    fn end_process(&mut self, pid: u32, exit: Exit) {
+        let Some(process) = self.processes.remove(&pid) else { return };
+        trace_line!(self, "pid {pid} ({}) ends: {exit}", process.mark);
+        if let Some((link, _)) = process.asking {
+            self.close_side(link, 0);
+        }
+        self.ledger.push(Fact::Ended { pid, exit });
+        if let Some(child) = process.child {
+            self.deliver_input(process.life, Queued::Exited { child, exit });
+        }
+    }
+
+    /// A signal reaches a process.
+    pub fn strike(&mut self, pid: u32, signal: Signal) {
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        match (signal, process.on_term) {
+            (Signal::TERM, OnTerm::Ignores) => {}
+            (Signal::TERM, OnTerm::Lingers(micros)) => {
+                process.on_term = OnTerm::Ignores;
+                process.next = process.steps.len();
+                if let Some((link, _)) = process.asking.take() {
+                    self.close_side(link, 0);
+                }
+                self.go_on_after(pid, micros);
+            }
+            _ => self.end_process(pid, Exit::Signal(signal)),
+        }
+    }
+
+    fn strike_later(&mut self, pid: u32, signal: Signal) {
+        // A kill takes effect before the call returns, as near as makes no difference.
+        let delay = if signal == Signal::KILL { 0 } else { self.rng.u64(0..3_000) };
+        self.schedule(self.now + delay, Event::Strike { pid, signal });
+    }
+
+    pub fn kill_group(&mut self, life: Life, child: ChildId, signal: Signal) {
+        let Some(group) = self.nodes[life.node].children.get(&child).copied() else { return };
+        for pid in self.pids_where(|process| process.life == life && process.group == group) {
+            self.strike_later(pid, signal);
+        }
+    }
+
+    pub fn sweep(&mut self, life: Life, signal: Signal) {
+        let all = self.pids_where(|process| process.life == life);
+        let left = all.iter().filter(|pid| self.processes[pid].child.is_none()).count();
+        for pid in all {
+            self.strike_later(pid, signal);
+        }
+        self.deliver_input(life, Queued::Swept { left });
+    }
+
+    /// A slave is gone; its processes go on without it.
+    pub fn parent_died(&mut self, life: Life) {
+        for pid in self.pids_where(|process| process.life == life && process.dies_with_parent) {
+            self.strike_later(pid, Signal::TERM);
+        }
+    }
+
+    pub fn pids_where(&self, which: impl Fn(&Process) -> bool) -> Vec<u32> {
+        self.processes.iter().filter(|(_, process)| which(process)).map(|(pid, _)| *pid).collect()
+    }
+}

@@ -1,0 +1,182 @@
+//! A world for machines: hosts with disks and processes, a network, and time, all of it from one seed.
+
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
+pub mod disk;
+pub mod network;
+pub mod node;
+pub mod process;
+pub mod trace;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use arete::machine::{Address, ConnId, Signal};
+use fastrand::Rng;
+
+use disk::Disk;
+use network::{LinkId, Network};
+use node::{Life, Node, Said};
+use process::{Fact, Process};
+use trace::Trace;
+pub use trace::show;
+
+pub const SECOND: u64 = 1_000_000;
+pub const MILLISECOND: u64 = 1_000;
+
+/// Writes a line to the trace; formats nothing while it is off.
+macro_rules! trace_line {
+    ($world:expr, $($format:tt)*) => {
+        if $world.trace.on {
+            let text = format!($($format)*);
+            $world.trace.line($world.step, $world.now, &text);
+        }
+    };
+}
+pub(crate) use trace_line;
+
+#[derive(Default)]
+pub struct Host {
+    pub disk: Disk,
+}
+
+/// What is to happen at some instant.
+pub enum Event {
+    Turn(Life),
+    Wake(Life),
+    Attempt { life: Life, conn: ConnId, to: Address, until: u64 },
+    Arrive { link: LinkId, side: usize },
+    Step { pid: u32, token: u64 },
+    Strike { pid: u32, signal: Signal },
+    Fault(Fault),
+}
+
+/// What a test does to the world.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    Start(usize),
+    Crash(usize),
+    /// The node dies in its next turn that has effects: after its writes and so many other effects.
+    CrashInTurn(usize, usize),
+    Pause(usize),
+    Resume(usize),
+    Signal(usize, Signal),
+    /// One of the connections between hosts breaks.
+    Drop,
+    Partition(usize, usize),
+    Heal(usize, usize),
+    DiskFull(usize, bool),
+    /// One send in so many breaks its connection; 0: none.
+    Drops(u32),
+}
+
+pub struct World {
+    /// Microseconds.
+    pub now: u64,
+    pub step: u64,
+    pub rng: Rng,
+    pub trace: Trace,
+    pub hosts: Vec<Host>,
+    pub nodes: Vec<Node>,
+    pub network: Network,
+    pub processes: BTreeMap<u32, Process>,
+    last_pid: u32,
+    /// One start of a process in so many fails. 0: none.
+    pub spawn_fails_one_in: u32,
+    /// All that processes wrote, also what has been removed since.
+    pub written: BTreeMap<(usize, PathBuf), Vec<u8>>,
+    pub ledger: Vec<Fact>,
+    /// What machines have sent since somebody took it out.
+    pub said: Vec<Said>,
+    events: BTreeMap<(u64, u64), Event>,
+    serial: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, hosts: usize) -> World {
+        World {
+            now: 0,
+            step: 0,
+            rng: Rng::with_seed(seed),
+            trace: Trace::default(),
+            hosts: (0..hosts).map(|_| Host::default()).collect(),
+            nodes: Vec::new(),
+            network: Network::default(),
+            processes: BTreeMap::new(),
+            last_pid: 1000,
+            spawn_fails_one_in: 0,
+            written: BTreeMap::new(),
+            ledger: Vec::new(),
+            said: Vec::new(),
+            events: BTreeMap::new(),
+            serial: 0,
+        }
+    }
+
+    pub fn schedule(&mut self, at: u64, event: Event) {
+        self.serial += 1;
+        self.events.insert((at.max(self.now), self.serial), event);
+    }
+
+    pub fn fault_at(&mut self, at: u64, fault: Fault) {
+        self.schedule(at, Event::Fault(fault));
+    }
+
+    /// Does the next thing; false when nothing will ever happen again.
+    pub fn step(&mut self) -> bool {
+        let Some(((at, _), event)) = self.events.pop_first() else { return false };
+        self.now = at;
+        self.step += 1;
+        match event {
+            Event::Turn(life) => self.turn(life),
+            Event::Wake(life) => self.wake(life),
+            Event::Attempt { life, conn, to, until } => self.attempt(life, conn, to, until),
+            Event::Arrive { link, side } => self.arrive(link, side),
+            Event::Step { pid, token } => self.run_process(pid, token),
+            Event::Strike { pid, signal } => self.strike(pid, signal),
+            Event::Fault(fault) => self.happen(fault),
+        }
+        true
+    }
+
+    /// Goes on until `done` holds; false when it did not within `micros`.
+    pub fn run_until(&mut self, micros: u64, mut done: impl FnMut(&World) -> bool) -> bool {
+        let end = self.now + micros;
+        while !done(self) {
+            if self.events.first_key_value().is_none_or(|((at, _), _)| *at > end) {
+                self.now = end;
+                return done(self);
+            }
+            self.step();
+        }
+        true
+    }
+
+    pub fn run_for(&mut self, micros: u64) {
+        self.run_until(micros, |_| false);
+    }
+
+    pub fn happen(&mut self, fault: Fault) {
+        trace_line!(self, "--- {fault:?}");
+        match fault {
+            Fault::Start(node) => self.start(node),
+            Fault::Crash(node) => self.crash(node),
+            Fault::CrashInTurn(node, after) => self.nodes[node].doomed = Some(after),
+            Fault::Pause(node) => self.pause(node),
+            Fault::Resume(node) => self.resume(node),
+            Fault::Signal(node, signal) => self.signal(node, signal),
+            Fault::Drop => {
+                let links = self.network.remote_links();
+                if !links.is_empty() {
+                    let link = links[self.rng.usize(0..links.len())];
+                    self.drop_link(link);
+                }
+            }
+            Fault::Partition(a, b) => self.partition(a, b),
+            Fault::Heal(a, b) => self.heal(a, b),
+            Fault::DiskFull(host, full) => self.hosts[host].disk.full = full,
+            Fault::Drops(one_in) => self.network.weather.drop_one_in = one_in,
+        }
+    }
+}
