@@ -78,6 +78,7 @@ pub fn sweep(signal: Signal, helpers: &[i32]) -> usize {
     let left = descendants(std::process::id() as i32, helpers);
     match known(signal) {
         Some(signal) => left.iter().for_each(|process| send(process, signal)),
+        None if signal == Signal::NONE => {}
         None => log::warn!("{} cannot be sent", signal.name()),
     }
     left.len()
