@@ -13,21 +13,37 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("wire", &["machine"]),
     ("exit_code", &[]),
     ("variables", &[]),
+    ("spoken", &[]),
+    ("client", &["spoken", "exit_code", "wire", "machine"]),
     ("session", &["wire", "machine"]),
     ("testfile", &["variables", "session", "wire", "machine"]),
-    ("controller", &["testfile", "variables", "exit_code", "session", "wire", "machine"]),
-    ("slave", &["variables", "exit_code", "session", "wire", "machine"]),
+    ("controller", &["testfile", "variables", "spoken", "exit_code", "session", "wire", "machine"]),
+    ("slave", &["variables", "spoken", "exit_code", "session", "wire", "machine"]),
     ("ring", &["exit_code", "session", "wire", "machine"]),
     ("reactor", &["machine"]),
     (
         "cli",
-        &["controller", "slave", "ring", "reactor", "testfile", "variables", "exit_code", "session", "wire", "machine"],
+        &[
+            "controller",
+            "slave",
+            "client",
+            "ring",
+            "reactor",
+            "testfile",
+            "variables",
+            "spoken",
+            "exit_code",
+            "session",
+            "wire",
+            "machine",
+        ],
     ),
     ("main", &["cli", "exit_code"]),
 ];
 
 /// The parts that are pure: what they know of the world is given to them.
-const MACHINES: &[&str] = &["machine", "wire", "session", "testfile", "variables", "controller", "slave", "ring"];
+const MACHINES: &[&str] =
+    &["machine", "wire", "session", "testfile", "variables", "controller", "slave", "client", "ring"];
 
 /// The handlers, one concern each: they know neither their controller nor each other.
 const HANDLERS: &[&str] = &["controller/trigger.rs", "controller/barrier.rs", "controller/sync.rs"];
