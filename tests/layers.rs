@@ -12,14 +12,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("machine", &[]),
     ("wire", &["machine"]),
     ("exit_code", &[]),
-    ("variables", &[]),
     ("spoken", &[]),
-    ("client", &["spoken", "exit_code", "wire", "machine"]),
+    ("variables", &[]),
     ("session", &["wire", "machine"]),
     ("testfile", &["variables", "session", "wire", "machine"]),
-    ("controller", &["testfile", "variables", "spoken", "exit_code", "session", "wire", "machine"]),
-    ("slave", &["variables", "spoken", "exit_code", "session", "wire", "machine"]),
-    ("ring", &["exit_code", "session", "wire", "machine"]),
+    ("controller", &["testfile", "variables", "exit_code", "spoken", "session", "wire", "machine"]),
+    ("slave", &["variables", "exit_code", "spoken", "session", "wire", "machine"]),
+    ("client", &["exit_code", "spoken", "session", "wire", "machine"]),
+    ("ring", &["exit_code", "spoken", "session", "wire", "machine"]),
     ("reactor", &["machine"]),
     (
         "cli",
@@ -31,8 +31,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "reactor",
             "testfile",
             "variables",
-            "spoken",
             "exit_code",
+            "spoken",
             "session",
             "wire",
             "machine",
@@ -43,7 +43,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 
 /// The parts that are pure: what they know of the world is given to them.
 const MACHINES: &[&str] =
-    &["machine", "wire", "session", "testfile", "variables", "controller", "slave", "client", "ring"];
+    &["machine", "wire", "session", "testfile", "variables", "spoken", "controller", "slave", "client", "ring"];
 
 /// The handlers, one concern each: they know neither their controller nor each other.
 const HANDLERS: &[&str] = &["controller/trigger.rs", "controller/barrier.rs", "controller/sync.rs"];
