@@ -68,9 +68,13 @@ impl Checks {
 
     /// After every step.
     pub fn after_step(&mut self, world: &mut World) -> Result<(), String> {
-        self.disk_failed |= world.hosts[CONTROLLER].disk.full;
+        self.disk_failed |= world.hosts[CONTROLLER].disk.failures > 0;
         self.read_log(world)?;
         self.read_facts(world)?;
+        while let Some(life) = world.exited.pop() {
+            let left = living(world, life);
+            hold!(left.is_empty(), "{} has exited, and {left:?} still run", world.nodes[life.node].name);
+        }
         for said in std::mem::take(&mut world.said) {
             if said.life.node == CONTROLLER && !self.disk_failed {
                 self.controller_says(&said.bytes)?;
@@ -270,7 +274,8 @@ impl Checks {
             let runs = self.runs.keys().filter(|(slave, of, _)| slave == name && of == entry).count();
             hold!(runs <= 1, "{name} ran {entry} {runs} times");
             let hears = |event: &Value| is_heard(event, name, trigger);
-            let in_time = self.events.iter().position(hears).is_some_and(|at| self.ending_at.is_none_or(|end| at < end));
+            let in_time =
+                self.events.iter().position(hears).is_some_and(|at| self.ending_at.is_none_or(|end| at < end));
             hold!(!in_time || runs == 1, "{name} heard {trigger} before the end, and did not run {entry}");
         }
         for trigger in &self.fired {

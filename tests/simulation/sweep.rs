@@ -6,6 +6,8 @@ use std::time::Duration;
 use arete::controller::{Config as ControllerConfig, Controller};
 use arete::machine::{Address, ListenerId, Signal};
 use arete::slave::{Config as SlaveConfig, Slave};
+use arete::testfile::End;
+use arete::wire::Verdict;
 use fastrand::Rng;
 
 use crate::checks::{CONTROLLER, Checks, RESULTS, living};
@@ -75,7 +77,7 @@ impl Sweep {
         weather(kind, &mut world, &mut rng);
         let slaves = plan.test.slaves.len();
         for _ in 0..faults(kind, &mut rng) {
-            let at = rng.u64(0..FAULTS_UNTIL);
+            let at = if rng.bool() { rng.u64(0..FAULTS_UNTIL) } else { rng.u64(0..FAULTS_UNTIL / 3) };
             fault(kind, at, slaves, &mut world, &mut rng);
         }
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
@@ -107,6 +109,11 @@ impl Sweep {
     fn verdict_is_expected(&self) -> Result<(), String> {
         let Some(expected) = self.plan.verdict.filter(|_| self.kind != Kind::Harsh) else { return Ok(()) };
         let last = self.checks.events.last().cloned().unwrap_or_default();
+        let in_time = matches!(self.plan.test.end, End::Duration(_)) && self.kind == Kind::Breaking;
+        if in_time && expected == Verdict::Failed {
+            // The slave with the entry that fails may be away all the time.
+            return Ok(());
+        }
         let expected = format!("{expected:?}").to_lowercase();
         if last["verdict"] == *expected { Ok(()) } else { Err(format!("it should have {expected}: {last}")) }
     }
@@ -245,9 +252,15 @@ fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
             world.fault_at(at, Fault::Pause(node));
             world.fault_at(at + rng.u64(0..60 * SECOND), Fault::Resume(node));
         }
-        _ => match rng.u8(0..4) {
+        _ => match rng.u8(0..7) {
             0 => world.fault_at(at, Fault::DiskFull(CONTROLLER, true)),
-            1 => world.fault_at(at, Fault::Signal(CONTROLLER, Signal::INT)),
+            1 => world.fault_at(at, Fault::DiskFull(slave, true)),
+            2 => world.fault_at(at, Fault::Signal(CONTROLLER, Signal::INT)),
+            3 => {
+                world.fault_at(at, Fault::Signal(CONTROLLER, Signal::INT));
+                world.fault_at(at + rng.u64(0..2 * SECOND), Fault::Signal(CONTROLLER, Signal::INT));
+            }
+            4 => world.fault_at(at, Fault::Signal(slave, Signal::TERM)),
             _ => world.fault_at(at, Fault::Signal(slave, Signal::USR1)),
         },
     }
