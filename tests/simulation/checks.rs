@@ -10,11 +10,9 @@ use arete::testfile::Test;
 use arete::wire::{Action, FromController, Policy};
 use serde_json::Value;
 
+use crate::lab::{CONTROLLER, RESULTS};
 use crate::world::process::{Ask, Fact};
 use crate::world::{World, node::Life};
-
-pub const CONTROLLER: usize = 0;
-pub const RESULTS: &str = "/results";
 
 /// Returns an error that says what does not hold.
 macro_rules! hold {
