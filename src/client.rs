@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::exit_code;
 use crate::machine::{Address, Bytes, ConnId, Input, Machine, Outbox, Stream, Time};
 use crate::wire::{Done, Frames, FromSocket, LINE_MAX};
+use crate::{exit_code, spoken};
 
 /// What a client is told when it starts.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ impl Machine for Client {
             }
             Input::Deadline if self.deadline.is_some_and(|at| at <= now) => {
                 let timeout = self.config.timeout.unwrap_or_default();
-                let message = format!("{} within {timeout:?}", self.config.awaited);
+                let message = format!("{} within {}", self.config.awaited, spoken::duration(timeout));
                 self.end(exit_code::TIME_LIMIT, Some(&message), out);
             }
             Input::Signal(_) => self.end(exit_code::INTERRUPTED, None, out),

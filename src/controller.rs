@@ -29,6 +29,7 @@ use self::run::{Phase, Run};
 use self::view::Picture;
 use crate::machine::{ConnId, Input, Machine, Outbox, Peer, Time};
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
+use crate::spoken;
 use crate::testfile::Test;
 use crate::wire::{Bye, Frames, FromSlave, LINE_MAX, LINE_MAX_BEFORE_HELLO, Message};
 
@@ -113,7 +114,7 @@ impl Controller {
         self.draw = self.run.journal.view.is_live().then_some(now);
         if let Some(address) = &self.listening {
             let slaves = self.run.roster.names(|_| true);
-            let text = format!("listening on {address}, waiting for {}", roster::list(&slaves));
+            let text = format!("listening on {address}, waiting for {}", spoken::list(&slaves));
             self.run.journal.view.line(&text, out);
         }
         self.run.begin(now, out);
@@ -196,7 +197,8 @@ impl Controller {
         let silent = |session: &Session| {
             let (bound, what) =
                 if session.slave.is_some() { (SILENT_AFTER, "anything") } else { (HELLO_WITHIN, "hello") };
-            (now.since(session.heard) >= bound).then(|| format!("it has not said {what} for {bound:?}"))
+            (now.since(session.heard) >= bound)
+                .then(|| format!("it has not said {what} for {}", spoken::duration(bound)))
         };
         let silent: Vec<_> =
             self.sessions.iter().filter_map(|(&conn, session)| silent(session).map(|why| (conn, why))).collect();
@@ -209,7 +211,7 @@ impl Controller {
                 member.stage < Stage::Stopped && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
             };
             for ix in (0..self.run.roster.len()).filter(away).collect::<Vec<_>>() {
-                let reason = format!("its connection has been gone for {:?}", self.lost_after);
+                let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
                 self.run.lose(now, ix, &reason, out);
             }
         }
@@ -304,7 +306,8 @@ impl Machine for Controller {
                 }
             }
             Input::WriteFailed { path, error } => self.run.write_failed(now, path, error, out),
-            Input::Connected { .. } | Input::Spawned { .. } | Input::Swept { .. } | Input::Listed { .. } => {}
+            Input::Swept { left } => self.run.swept(now, left, out),
+            Input::Connected { .. } | Input::Spawned { .. } | Input::Listed { .. } => {}
         }
     }
 

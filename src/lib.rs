@@ -10,6 +10,7 @@ pub mod machine;
 pub mod reactor;
 pub mod session;
 pub mod slave;
+pub mod spoken;
 pub mod testfile;
 pub mod variables;
 pub mod wire;

@@ -107,6 +107,8 @@ impl fmt::Display for Address {
 pub struct Signal(pub i32);
 
 impl Signal {
+    /// No signal: a [sweep](Effect::Sweep) with it only counts.
+    pub const NONE: Signal = Signal(0);
     pub const HUP: Signal = Signal(1);
     pub const INT: Signal = Signal(2);
     pub const KILL: Signal = Signal(9);
@@ -253,7 +255,7 @@ pub enum Effect {
         signal: Signal,
     },
     /// Sends a signal to every descendant of this process, also those that left their group or lost their parent,
-    /// and counts them. Answered by [`Input::Swept`].
+    /// and counts them; [`Signal::NONE`] only counts. Answered by [`Input::Swept`].
     Sweep {
         signal: Signal,
     },

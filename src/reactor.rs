@@ -15,6 +15,7 @@ mod listeners;
 mod lookup;
 mod signals;
 mod sources;
+mod stream;
 mod sweep;
 
 use std::collections::VecDeque;
@@ -133,7 +134,7 @@ pub struct Reactor {
     /// Effects that wait for the files to be written.
     later: VecDeque<Effect>,
     pending: VecDeque<Pending>,
-    accepted: Vec<(connections::Stream, Peer, ListenerId)>,
+    accepted: Vec<(stream::Stream, Peer, ListenerId)>,
     buffer: Vec<u8>,
     max_connections: usize,
     /// Given up for a moment when descriptors run out, so that a connection can be accepted and shed.

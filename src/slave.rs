@@ -38,8 +38,8 @@ const QUIT_SHIPS_FOR: Duration = Duration::from_secs(3);
 /// The exit code of a slave that was interrupted.
 const INTERRUPTED: u8 = 130;
 
-/// The exit code of a slave that its controller refused.
-const REFUSED: u8 = 1;
+/// The exit code of a slave that its controller refused, or whose only run was lost.
+const FAILED: u8 = 1;
 
 /// What a slave is told when it starts. Nothing else of the world reaches it but its inputs.
 #[derive(Debug, Clone)]
@@ -227,8 +227,8 @@ impl Slave {
         if bye.fatal && self.config.once {
             let text = format!("arete: controller {}: {}\n", self.config.controller, bye.reason);
             out.print(Stream::Err, text);
-            self.hang_up(now, "refused", out);
-            self.quit.get_or_insert(REFUSED);
+            self.link.leave("refused", out);
+            self.quit.get_or_insert(FAILED);
             return self.abandon(now, out);
         }
         if bye.fatal {
@@ -264,10 +264,10 @@ impl Slave {
             self.next = None;
         }
         match &self.run {
-            Some(run) if run.is(id) && run.begun() => {
+            Some(run) if run.is(id) && run.begun() && !run.stopped() => {
                 self.with_run(now, out, |run, turn| run.stop(at_once, turn));
             }
-            Some(run) if run.is(id) => {
+            Some(run) if run.is(id) && !run.begun() => {
                 self.link.say(out, &Stopped { run: id.into() });
                 self.forget(out);
             }
@@ -294,6 +294,9 @@ impl Slave {
             let dir = run.dir().to_string_lossy().into_owned();
             let argv = ["rm", "-rf", "--", &dir].map(str::to_owned).to_vec();
             self.removing.insert(out.spawn(Command { argv, ..Command::default() }));
+        }
+        if self.config.once && run.orphaned() {
+            self.quit.get_or_insert(FAILED);
         }
         self.served = Some(run.id().to_owned());
     }

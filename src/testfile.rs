@@ -263,7 +263,9 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
 
 /// The words that stand for a choice, by the key that takes them. The schema is held against it.
 pub fn words() -> Vec<(&'static str, Vec<String>)> {
-    let signals = (1..=31).map(|number| Signal(number).name());
+    let signals = (1..=31)
+        .map(|number| Signal(number).name())
+        .filter(|name| !name[3..].starts_with(|c: char| c.is_ascii_digit()));
     vec![
         ("on_fail", ON_FAIL.map(|(word, _)| word.to_owned()).to_vec()),
         ("end", entry::VERDICTS.map(|(word, _)| word.to_owned()).to_vec()),

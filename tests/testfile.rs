@@ -1,14 +1,26 @@
 //! The test file, from outside: the examples are read, everything wrong is found at its place, and the JSON Schema
 //! says the same as the parser.
 
-use std::path::Path;
+#[path = "testfile/bad.rs"]
+mod bad;
+#[path = "testfile/pattern.rs"]
+mod pattern;
+#[path = "testfile/schema.rs"]
+mod schema;
 
-use arete::testfile::{self, Problem, Shipped, Test};
+use std::path::Path;
+use std::time::Duration;
+
+use arete::machine::{Exit, Signal};
+use arete::testfile::{self, End, OnFail, Problem, Shipped, Test};
+use arete::wire::{Action, After, Entry, Expect, Policy, Verdict};
+use bad::{BAD, Bad};
+use serde_json::Value;
 
 /// Ships every file but `missing`.
 fn ship(path: &str) -> Result<Shipped, String> {
     match path {
-        "missing" => Err("missing: no such file".to_owned()),
+        "missing" => Err("no such file".to_owned()),
         _ => Ok(Shipped { path: path.into(), size: 3, sha256: "ab".repeat(32), executable: false }),
     }
 }
@@ -45,4 +57,315 @@ fn the_relay_example_shows_every_run_policy_and_most_actions() {
     assert_eq!(test.slaves.iter().map(|slave| slave.entries.len()).collect::<Vec<_>>(), [4, 4, 4, 5]);
     assert_eq!(test.resources["leg"].1.file, "leg.sh");
     assert_eq!(test.triggers["in-place"], 3);
+}
+
+#[test]
+fn everything_wrong_is_said_with_its_line_and_column() {
+    for Bad { text, said, .. } in BAD {
+        let problems = parse(text).expect_err(text);
+        let found: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        let expected: Vec<String> = said.iter().map(|said| format!("test.json:{said}")).collect();
+        assert_eq!(found, expected, "\n{text}");
+    }
+}
+
+#[test]
+fn what_a_slave_must_be_told_has_a_bound() {
+    let command = "x".repeat(testfile::COMMAND_MAX);
+    let entry = |number: usize| format!(r#"{{"name": "e{number}", "at": 0, "shell": "{command}"}}"#);
+    let test = |count: usize| {
+        let entries: Vec<String> = (0..count).map(entry).collect();
+        let entries = entries.join(",\n");
+        format!(
+            r#"{{"name": "t", "end": {{"duration": 1}}, "schedules": {{"s": [{entries}]}}, "slaves": {{"a": ["s"]}}}}"#
+        )
+    };
+    good(&test(10));
+    let problems = parse(&test(11)).unwrap_err();
+    assert!(problems[0].message.starts_with("what the slave \"a\" must be told takes 1"), "{}", problems[0]);
+
+    let prepare = arete::wire::Prepare {
+        run: "r".repeat(64).into(),
+        test: "t".into(),
+        entries: good(&test(10)).slaves[0].entries.to_vec(),
+        resources: vec![],
+        triggers: vec![],
+        addresses: Default::default(),
+        end_trigger: None,
+        grace: 10_000_000,
+    };
+    assert!(arete::wire::Message::encode(&prepare).len() <= arete::wire::LINE_MAX);
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let test = good(r#"{"name": "t", "end": {"duration": 1}, "schedules": {"s": []}, "slaves": {"a": ["s"]}}"#);
+    assert_eq!((test.grace, test.on_fail), (Duration::from_secs(10), OnFail::Continue));
+    assert!(test.triggers.is_empty() && test.resources.is_empty() && test.slaves[0].entries.is_empty());
+}
+
+#[test]
+fn every_key_of_an_entry_reaches_the_entry() {
+    let test = good(
+        r#"{ "name": "t", "end": {"idle": true, "limit": "1min"}, "grace": 0, "on_fail": "end", "resources": {"r": {"file": "a/b.sh"}},
+             "schedules": { "s": [
+               {"name": "e", "at": "1.5s", "shell": "@{r.path} @{a.b.address} @@{", "expect": [0, "TERM"], "timeout": 2,
+                "env": {"A": "@{e.pid}"}, "cwd": "d", "use_resources": ["r"], "collect": ["**/*.log"]},
+               {"name": "k", "after": {"entry": "e", "exit": "SIGKILL"}, "kill": "e", "signal": "INT"},
+               {"name": "x", "after": "k", "end": "failed"},
+               {"name": "f", "finally": true, "shell": "true", "expect": "any"}] },
+             "slaves": {"a.b": ["s"]} }"#,
+    );
+    assert_eq!((test.grace, test.on_fail), (Duration::ZERO, OnFail::End));
+    assert_eq!(test.end, End::Idle { limit: Duration::from_secs(60) });
+    let shell = |command: &str, expect| Action::Shell {
+        command: command.to_owned(),
+        expect,
+        env: Default::default(),
+        cwd: None,
+        timeout: None,
+        use_resources: vec![],
+        collect: vec![],
+    };
+    let entry = |name: &str, policy, action| Entry { name: name.to_owned(), policy, action };
+    let after = |name: &str, exit| Policy::After(After { entry: name.to_owned(), exit });
+    let full = Action::Shell {
+        command: "@{r.path} @{a.b.address} @@{".to_owned(),
+        expect: Expect::Of(vec![Exit::Code(0), Exit::Signal(Signal::TERM)]),
+        env: [("A".to_owned(), "@{e.pid}".to_owned())].into(),
+        cwd: Some("d".to_owned()),
+        timeout: Some(2_000_000),
+        use_resources: vec!["r".to_owned()],
+        collect: vec!["**/*.log".to_owned()],
+    };
+    let kill = Action::Kill { entry: "e".to_owned(), signal: Signal::INT };
+    let expected = [
+        entry("e", Policy::At(1_500_000), full),
+        entry("k", after("e", Some(Exit::Signal(Signal::KILL))), kill),
+        entry("x", after("k", None), Action::End { verdict: Verdict::Failed }),
+        entry("f", Policy::Finally, shell("true", Expect::Any)),
+    ];
+    assert_eq!(test.slaves[0].entries[..], expected);
+    assert_eq!(testfile::addresses_of(&expected[0]), ["a.b"]);
+    assert_eq!(testfile::resources_of(&expected[0]).collect::<Vec<_>>(), ["r"]);
+}
+
+#[test]
+fn a_hundred_thousand_slaves_share_what_is_the_same() {
+    let test = good(
+        r#"{"name": "t", "end": {"duration": 1}, "schedules": {"s": [], "u": []},
+            "slaves": {"n[00000-99999]": ["s"], "n[00000-00009]": ["u"]}}"#,
+    );
+    assert_eq!(test.slaves.len(), 100_000);
+    assert_eq!(test.slaves[99_999].name, "n99999");
+    assert!(std::rc::Rc::ptr_eq(&test.slaves[10].entries, &test.slaves[99_999].entries));
+    assert!(!std::rc::Rc::ptr_eq(&test.slaves[9].entries, &test.slaves[10].entries));
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_file_has_problems_and_never_a_panic(
+        relay: bool, at: proptest::sample::Index, length in 0usize..30, put in "[\\[\\]{}:,\"@0-9a-z\\\\é\n-]{0,6}",
+    ) {
+        let mut text: Vec<char> = example(if relay { "relay.json" } else { "torrent.json" }).chars().collect();
+        let at = at.index(text.len());
+        let end = (at + length).min(text.len());
+        text.splice(at..end, put.chars());
+        let text: String = text.into_iter().collect();
+        if let Err(problems) = parse(&text) {
+            proptest::prop_assert!(!problems.is_empty());
+            let places: Vec<_> = problems.iter().map(|problem| (problem.line, problem.column)).collect();
+            proptest::prop_assert!(places.is_sorted() && places[0].0 >= 1 && places[0].1 >= 1);
+        }
+    }
+}
+
+fn json_schema() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("share/arete-test.schema.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Whether the schema allows a text that is JSON.
+fn schema_allows(schema: &Value, text: &str) -> bool {
+    schema::allows(schema, schema, &serde_json::from_str(text).expect(text))
+}
+
+#[test]
+fn the_schema_allows_the_examples_and_refuses_what_the_parser_refuses() {
+    let schema = json_schema();
+    assert!(schema_allows(&schema, &example("torrent.json")) && schema_allows(&schema, &example("relay.json")));
+    let judged = BAD.iter().filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused)));
+    for (text, refused) in judged {
+        assert_eq!(!schema_allows(&schema, text), refused, "{text}");
+    }
+}
+
+#[test]
+fn the_schema_and_the_parser_agree_about_single_values() {
+    let schema = json_schema();
+    let around = |key: &str, value: &str| {
+        format!(
+            r#"{{"name": "t", "end": {{"duration": 1}}, "resources": {{"r": {{"file": "f"}}}}, "slaves": {{"a": ["s"]}}, "schedules": {{"s": [
+                {{"name": "e", "at": 0, "shell": "x"}}, {{"name": "v", "at": 0, "shell": "x", "{key}": {value}}}]}}}}"#
+        )
+        .replace(if key == "at" { r#""v", "at": 0,"# } else { "\0" }, r#""v","#)
+    };
+    let times = [
+        "0",
+        "0.5",
+        "-1",
+        "\"\"",
+        "\"1h\"",
+        "\"1h30min\"",
+        "\"1min1h\"",
+        "\"1.5s\"",
+        "\"1.s\"",
+        "\".5s\"",
+        "\"5\"",
+        "\"5 s\"",
+        "\"1s1s\"",
+        "\"0ms\"",
+        "true",
+        "2592000",
+        "2592001",
+    ];
+    let expects = [
+        "0",
+        "255",
+        "256",
+        "-1",
+        "\"any\"",
+        "\"TERM\"",
+        "[]",
+        "[0]",
+        "[\"any\"]",
+        "[\"SIGTERM\", \"INT\", \"SIG64\"]",
+        "[\"SIG65\"]",
+        "[\"SIG16\", \"30\"]",
+        "[\"SIG31\"]",
+        "[\"SIG32\"]",
+        "[\"sigterm\"]",
+        "[[0]]",
+        "[1.5]",
+    ];
+    let others = [
+        ("cwd", "\"\""),
+        ("cwd", "\"a\""),
+        ("env", "{}"),
+        ("env", "{\"A\": \"\"}"),
+        ("env", "{\"\": \"\"}"),
+        ("env", "{\"=\": \"\"}"),
+        ("use_resources", "[]"),
+        ("use_resources", "[\"r\"]"),
+        ("collect", "[\"a/*\"]"),
+        ("collect", "[\"\"]"),
+        ("collect", "[\"/a\"]"),
+        ("collect", "\"a\""),
+        ("expect", "null"),
+        ("signal", "\"TERM\""),
+    ];
+    let times = times.iter().flat_map(|value| [("at", *value), ("timeout", *value)]);
+    let expects = expects.iter().map(|value| ("expect", *value));
+    for (key, value) in times.chain(expects).chain(others) {
+        let text = around(key, value);
+        assert_eq!(schema_allows(&schema, &text), parse(&text).is_ok(), "{key}: {value}");
+    }
+}
+
+#[test]
+fn the_schema_has_the_keys_and_words_of_the_parser() {
+    let schema = json_schema();
+    let sorted = |mut words: Vec<String>| {
+        words.sort();
+        words
+    };
+    let keys = |pointer: &str| {
+        let object = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer}"));
+        sorted(object.as_object().unwrap().keys().cloned().collect())
+    };
+    let list = |pointer: &str| {
+        let words = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer}")).as_array().unwrap();
+        sorted(words.iter().map(|word| word.as_str().unwrap().to_owned()).collect())
+    };
+    for (object, known) in testfile::keys() {
+        let pointer = match object {
+            "test" => "/properties".to_owned(),
+            "after" => "/$defs/after/anyOf/1/properties".to_owned(),
+            other => format!("/$defs/{other}/properties"),
+        };
+        assert_eq!(keys(&pointer), sorted(known.into_iter().map(str::to_owned).collect()), "{object}");
+    }
+    for (key, words) in testfile::words() {
+        let pointer = match key {
+            "on_fail" => "/properties/on_fail/enum",
+            "end" => "/$defs/entry/properties/end/enum",
+            "signal" => "/$defs/signal/anyOf/0/enum",
+            other => panic!("where does the schema have the words of {other}?"),
+        };
+        assert_eq!(list(pointer), sorted(words), "{key}");
+    }
+    let required = |pointer: &str| -> Vec<String> {
+        let rules = schema.pointer(pointer).unwrap().as_array().unwrap();
+        rules.iter().map(|rule| rule["required"][0].as_str().unwrap().to_owned()).collect()
+    };
+    let (policies, actions) = testfile::choices();
+    assert_eq!(required("/$defs/entry/allOf/0/oneOf"), policies);
+    assert_eq!(required("/$defs/entry/allOf/1/oneOf"), actions.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+    for (action, options) in actions {
+        for option in options {
+            assert_eq!(list(&format!("/$defs/entry/dependentRequired/{option}")), [action]);
+        }
+    }
+}
+
+fn manual() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/arete-test.5");
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_manual_has_every_key_and_every_bound() {
+    let manual = manual();
+    for (object, keys) in testfile::keys() {
+        for key in keys {
+            assert!(manual.lines().any(|line| line == format!(".It Cm {key}")), "the key {key} of {object}");
+        }
+    }
+    let bounds = [
+        ("triggers", testfile::TRIGGERS_MAX),
+        ("resources", testfile::RESOURCES_MAX),
+        ("the initial value", testfile::TRIGGER_MAX as usize),
+        ("slaves", testfile::SLAVES_MAX),
+        ("entries", testfile::ENTRIES_MAX),
+        ("bytes of a command", testfile::COMMAND_MAX),
+        ("MiB", testfile::FILE_MAX / 1024 / 1024),
+        ("seconds of grace", testfile::GRACE.as_secs() as usize),
+        ("days", testfile::TIME_MAX.as_secs() as usize / 86_400),
+    ];
+    let words: Vec<&str> = manual.split(|char: char| !char.is_ascii_alphanumeric()).collect();
+    for (what, bound) in bounds {
+        assert!(words.contains(&bound.to_string().as_str()), "{what}: {bound}");
+    }
+}
+
+#[test]
+fn the_tests_in_the_manual_are_right() {
+    let manual = manual();
+    let tests = manual.split(".Bd -literal\n").skip(1).map(|from| from.split(".Ed").next().unwrap());
+    let names: Vec<String> = tests.map(|text| good(text).name).collect();
+    assert_eq!(names, ["torrent", "upload", "ping"]);
+}
+
+#[test]
+fn the_schema_has_the_bounds_of_the_parser() {
+    let schema = json_schema();
+    for (pointer, bound) in [
+        ("/properties/triggers/maxProperties", testfile::TRIGGERS_MAX as u64),
+        ("/properties/triggers/additionalProperties/maximum", testfile::TRIGGER_MAX),
+        ("/properties/resources/maxProperties", testfile::RESOURCES_MAX as u64),
+        ("/$defs/template/maxLength", testfile::COMMAND_MAX as u64),
+        ("/$defs/time/maximum", testfile::TIME_MAX.as_secs()),
+    ] {
+        assert_eq!(schema.pointer(pointer).and_then(Value::as_u64), Some(bound), "{pointer}");
+    }
 }

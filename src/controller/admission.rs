@@ -4,19 +4,38 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Event;
-use super::roster::{Stage, list};
+use super::roster::Stage;
 use super::run::{Phase, Run};
 use crate::machine::{ConnId, Outbox, Peer, Time};
-use crate::session::{VERSION, is_incarnation};
+use crate::session::{NAME_MAX, VERSION, is_incarnation};
+use crate::spoken;
 use crate::testfile::{End, addresses_of, resources_of};
 use crate::wire::{Bye, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
 
-fn fatal(reason: String) -> Bye<'static> {
-    Bye { reason: Cow::from(reason), fatal: true }
+/// Why a slave is turned away.
+struct Refusal {
+    reason: String,
+    /// Trying again cannot help.
+    fatal: bool,
+    /// The run that it may still be in is over for it.
+    forget: bool,
 }
 
-fn refusal(reason: String) -> Bye<'static> {
-    Bye { reason: Cow::from(reason), fatal: false }
+impl Refusal {
+    /// The slave itself is wrong here.
+    fn fatal(reason: String) -> Refusal {
+        Refusal { reason, fatal: true, forget: false }
+    }
+
+    /// Its place is taken, for now.
+    fn taken(reason: String) -> Refusal {
+        Refusal { reason, fatal: false, forget: false }
+    }
+
+    /// There is no run for it; there may be one later.
+    fn no_run(reason: String) -> Refusal {
+        Refusal { reason, fatal: false, forget: true }
+    }
 }
 
 impl Run {
@@ -36,10 +55,13 @@ impl Run {
         let admitted = self.admissible(now, hello, out);
         let (ix, resumes) = match admitted {
             Ok(admitted) => admitted,
-            Err(bye) => {
-                let name: String = hello.name.chars().take(crate::session::NAME_MAX).collect();
-                let event = Event::Refused { name: &name, address: &address, reason: &bye.reason };
-                self.journal.record(now, None, &event, out);
+            Err(refusal) => {
+                if refusal.forget {
+                    out.send(conn, welcome(None, 0).encode());
+                }
+                let bye = Bye { reason: Cow::from(refusal.reason), fatal: refusal.fatal };
+                let name: String = hello.name.chars().take(NAME_MAX).collect();
+                self.record_refusal(now, &name, &address, &bye.reason, out);
                 return Err(bye);
             }
         };
@@ -52,9 +74,7 @@ impl Run {
         if member.stage == Stage::Absent {
             member.stage = Stage::Joined;
         }
-        let (recorded, run) = (member.recorded, Cow::from(self.id.clone()));
-        let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: Some(run), recorded };
-        out.send(conn, welcome.encode());
+        out.send(conn, welcome(Some(&self.id), member.recorded).encode());
         let event = if resumes { Event::Rejoined { address: &address } } else { Event::Joined { address: &address } };
         self.record(now, ix, &event, out);
         self.came_from(ix, peer, out);
@@ -67,51 +87,48 @@ impl Run {
     }
 
     /// Which slave this is, and whether its process is known already.
-    fn admissible(&mut self, now: Time, hello: &Hello<'_>, out: &mut Outbox) -> Result<(usize, bool), Bye<'static>> {
+    fn admissible(&mut self, now: Time, hello: &Hello<'_>, out: &mut Outbox) -> Result<(usize, bool), Refusal> {
         let name = &hello.name;
         if hello.protocol != PROTOCOL {
-            return Err(fatal(format!(
+            return Err(Refusal::fatal(format!(
                 "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
                  {PROTOCOL}: install the same version on both",
                 hello.version, hello.protocol
             )));
         }
         if !is_incarnation(&hello.incarnation) {
-            return Err(fatal("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()));
+            return Err(Refusal::fatal("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()));
         }
         let Some(ix) = self.roster.find(name) else {
-            let names = list(&self.roster.names(|_| true));
-            return Err(fatal(format!(
+            let names = spoken::list(&self.roster.names(|_| true));
+            return Err(Refusal::fatal(format!(
                 "slave {name:?} is not in the test {:?}; its slaves are {names}",
                 self.test.name
             )));
         };
         let member = self.roster.get(ix);
         let known = member.is_incarnation(&hello.incarnation);
-        if let Phase::Over { .. } = self.phase {
-            return Err(refusal("the run is over".to_owned()));
+        let resumes = known && hello.run.as_deref() == Some(&self.id);
+        if matches!(self.phase, Phase::Over { .. }) && !resumes {
+            return Err(Refusal::no_run("the run is over".to_owned()));
         }
         if member.stage == Stage::Lost {
-            return Err(refusal(format!("slave {name} is lost to run {}", self.id)));
+            return Err(Refusal::no_run(format!("slave {name} is lost to run {}", self.id)));
         }
         if !known && member.conn.is_some() {
             let at = member.address.map_or_else(String::new, |address| format!(" from {address}"));
-            return Err(refusal(format!(
+            return Err(Refusal::taken(format!(
                 "another slave called {name} is connected{at}: stop it, or use another --name"
             )));
         }
         let started = self.started().is_some();
-        if started && member.stage != Stage::Stopped {
-            let forgot = known && hello.run.as_deref() != Some(&self.id);
-            if !known || forgot {
-                let reason =
-                    if known { "it has given up the run" } else { "it was restarted in the middle of the run" };
-                self.lose(now, ix, reason, out);
-                return Err(refusal(format!("slave {name} is lost to run {}: {reason}", self.id)));
-            }
+        if started && !resumes {
+            let reason = if known { "it has given up the run" } else { "it was restarted in the middle of the run" };
+            self.lose(now, ix, reason, out);
+            return Err(Refusal::no_run(format!("slave {name} is lost to run {}: {reason}", self.id)));
         }
         if !started && self.phase != Phase::Gathering && !known {
-            return Err(refusal("the run is being given up".to_owned()));
+            return Err(Refusal::no_run("the run is being given up".to_owned()));
         }
         Ok((ix, known))
     }
@@ -183,6 +200,10 @@ impl Run {
         let used: BTreeSet<&str> = entries.iter().flat_map(resources_of).collect();
         used.iter().filter_map(|name| self.test.resources.get(*name)).map(|(_, resource)| resource.clone()).collect()
     }
+}
+
+fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
+    Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded }
 }
 
 /// The slaves whose addresses these entries use.

@@ -81,7 +81,9 @@ impl Run {
                 Ok(())
             }
             FromSlave::Bye(bye) => {
-                self.lose(now, ix, &format!("it said bye: {}", shorten(&bye.reason)), out);
+                if self.started().is_some() {
+                    self.lose(now, ix, &format!("it said bye: {}", shorten(&bye.reason)), out);
+                }
                 Err(shorten(&bye.reason))
             }
             FromSlave::Hello(_) => Err("a second hello on one connection".to_owned()),
@@ -181,6 +183,17 @@ impl Run {
         Ok(())
     }
 
+    /// A command has started: its files are there from now on, also when it writes nothing.
+    fn begin_output(&mut self, ix: usize, run: &str, out: &mut Outbox) {
+        let entries = self.test.slaves[ix].entries.clone();
+        for kind in ["out", "err"] {
+            let file = format!("{run}.{kind}");
+            if let Err(reason) = results::keep(&self.results, self.roster.get_mut(ix), &entries, &file, 0, b"", out) {
+                log::debug!("{file} is not kept: {reason}");
+            }
+        }
+    }
+
     fn report(
         &mut self,
         now: Time,
@@ -205,8 +218,8 @@ impl Run {
         let at = report.time.min(now);
         match &report.what {
             Happened::Idle { heard } => member.idle = Some(*heard),
-            Happened::Settled { .. } | Happened::Exited { .. } | Happened::Warning { .. } => {}
-            _ => member.idle = None,
+            Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
+            _ => {}
         }
         if let Some(bad) = bad_entry(&report.what) {
             return Err(format!("{bad:?} is not the name of an entry"));
@@ -225,6 +238,9 @@ impl Run {
             }
             Happened::Spawned { entry, nr, pid } => {
                 member.spawned(at, entry, *nr, *pid);
+                if pid.is_some() {
+                    self.begin_output(ix, &run_name(entry, *nr), out);
+                }
                 self.record(at, ix, &Event::Spawned { entry, nr: *nr, pid: *pid }, out);
             }
             Happened::Exited { entry, nr, exit, outcome, why } => {

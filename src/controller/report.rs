@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::results::{Ending, start_skew};
-use super::roster::{Roster, Stage, list};
+use super::roster::{Roster, Stage};
 use super::view::run_name;
 use crate::machine::{Outbox, Stream};
+use crate::spoken;
 use crate::testfile::Test;
 use crate::wire::{Outcome, Verdict};
 
@@ -19,11 +20,11 @@ pub fn print(test: &Test, roster: &Roster, results: &Path, ending: &Ending, out:
     text += &entries(roster);
     let lost = roster.names(|member| member.stage == Stage::Lost);
     if !lost.is_empty() {
-        text += &format!("  lost: {}\n", list(&lost));
+        text += &format!("  lost: {}\n", spoken::list(&lost));
     }
     text += &failed(roster, results);
     if let Some((skew, uncertain)) = start_skew(roster) {
-        text += &format!("  start skew {skew:?} (clocks known to {uncertain:?})\n");
+        text += &format!("  start skew {} (clocks known to {})\n", spoken::duration(skew), spoken::duration(uncertain));
     }
     let verdict = match ending.verdict {
         Verdict::Passed => "passed",

@@ -170,12 +170,3 @@ impl Roster {
         self.members.iter().filter(|member| which(member)).map(|member| member.name.as_str()).collect()
     }
 }
-
-/// `a, b, c and 17 more`: names for a message that stays short.
-pub fn list(names: &[&str]) -> String {
-    const SHOWN: usize = 10;
-    if names.len() <= SHOWN + 1 {
-        return names.join(", ");
-    }
-    format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN)
-}

@@ -1,6 +1,7 @@
 //! A run from the first slave's hello to the last slave's dismissal: when it starts, when it ends, and with what verdict.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,14 +11,14 @@ use super::journal::Journal;
 use super::launch::Launch;
 use super::resources::Resources;
 use super::results::{self, Ending};
-use super::roster::{Roster, Stage, list};
+use super::roster::{Roster, Stage};
 use super::trigger::Triggers;
 use super::view::View;
 use super::{Config, Local};
-use crate::exit_code;
 use crate::machine::{ChildId, Exit, Outbox, Signal, Time, Timers};
 use crate::testfile::{End, OnFail, Test};
 use crate::wire::{Bye, Dismissed, Message, Start, Stop, Triggered, Verdict};
+use crate::{exit_code, spoken};
 
 /// How far ahead the start is named: it must reach every slave before it comes.
 const START_LEAD: Duration = Duration::from_millis(100);
@@ -34,8 +35,14 @@ const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
 /// How long the slaves of an embedded run have to exit after their dismissal.
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether what was killed is gone.
+const SWEEP_EVERY: Duration = Duration::from_millis(20);
+
 /// How many failures are told one by one.
 const FAILURES_MAX: usize = 100;
+
+/// How many different refusals of strangers are recorded.
+const REFUSALS_MAX: usize = 1_000;
 
 /// What a run waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +55,8 @@ pub enum Timer {
     Stop,
     /// The slaves of an embedded run must have exited.
     Exit,
+    /// What the slaves of an embedded run have left must be gone.
+    Sweep,
 }
 
 /// How far a run has come.
@@ -60,7 +69,7 @@ pub enum Phase {
     /// The slaves stop.
     Ending(Cause),
     /// Everything is written; the slaves of an embedded run exit.
-    Over { code: u8 },
+    Over { code: u8, verdict: Verdict },
 }
 
 /// Why a run ends.
@@ -90,6 +99,8 @@ pub struct Run {
     failures: Vec<String>,
     failed: usize,
     interrupts: u32,
+    /// What was said to strangers, so that one who tries again and again is recorded once.
+    refusals: BTreeSet<String>,
 }
 
 impl Run {
@@ -111,6 +122,7 @@ impl Run {
             failures: Vec::new(),
             failed: 0,
             interrupts: 0,
+            refusals: BTreeSet::new(),
             id: config.run,
             test: config.test,
             results: config.results,
@@ -137,6 +149,13 @@ impl Run {
     /// Something that a slave did.
     pub fn record(&mut self, at: Time, ix: usize, event: &Event<'_>, out: &mut Outbox) {
         self.journal.record(at, Some(&self.roster.get(ix).name), event, out);
+    }
+
+    /// A stranger was turned away.
+    pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
+        if self.refusals.len() < REFUSALS_MAX && self.refusals.insert(format!("{name} {reason}")) {
+            self.journal.record(now, None, &Event::Refused { name, address, reason }, out);
+        }
     }
 
     /// A slave is ready; when all are, the start is named.
@@ -181,8 +200,12 @@ impl Run {
         for trigger in self.triggers.fired() {
             out.send(conn, Triggered { room: run.clone(), trigger: Cow::from(trigger) }.encode());
         }
-        if let Phase::Ending(cause) = &self.phase {
-            out.send(conn, Stop { run, reason: Cow::from(&cause.why), now: self.interrupts > 1 }.encode());
+        match &self.phase {
+            Phase::Ending(cause) => {
+                out.send(conn, Stop { run, reason: Cow::from(&cause.why), now: self.interrupts > 1 }.encode());
+            }
+            Phase::Over { verdict, .. } => out.send(conn, Dismissed { run, verdict: *verdict }.encode()),
+            Phase::Gathering | Phase::Running => {}
         }
     }
 
@@ -311,22 +334,23 @@ impl Run {
             Timer::Exit => {
                 self.launch.kill(Signal::KILL, out);
                 out.sweep(Signal::KILL);
-                if let Phase::Over { code } = self.phase {
+                if let Phase::Over { code, .. } = self.phase {
                     out.exit(code);
                 }
             }
+            Timer::Sweep => out.sweep(Signal::KILL),
         }
     }
 
     fn waited_long_enough(&mut self, now: Time, out: &mut Outbox) {
         let missing = self.roster.names(|member| member.conn.is_none());
         let unready = self.roster.names(|member| member.conn.is_some() && member.stage < Stage::Ready);
-        let mut why = format!("waited {:?} for the slaves", self.wait.unwrap_or_default());
+        let mut why = format!("waited {} for the slaves", spoken::duration(self.wait.unwrap_or_default()));
         if !missing.is_empty() {
-            why += &format!("; missing: {}", list(&missing));
+            why += &format!("; missing: {}", spoken::list(&missing));
         }
         if !unready.is_empty() {
-            why += &format!("; connected but not ready: {}", list(&unready));
+            why += &format!("; connected but not ready: {}", spoken::list(&unready));
         }
         self.fail(why.clone());
         self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT) }, out);
@@ -334,7 +358,9 @@ impl Run {
 
     fn time_is_up(&mut self, now: Time, out: &mut Outbox) {
         match &self.test.end {
-            End::Duration(duration) => self.end(now, Verdict::Passed, format!("its {duration:?} are over"), out),
+            End::Duration(duration) => {
+                self.end(now, Verdict::Passed, format!("its {} are over", spoken::duration(*duration)), out)
+            }
             End::Trigger { trigger, limit } => {
                 let why = match self.triggers.get(trigger).filter(|trigger| trigger.fired.is_none()) {
                     Some(state) => {
@@ -350,7 +376,11 @@ impl Run {
             }
             End::Idle { limit } => {
                 let busy = self.roster.names(|member| member.idle.is_none());
-                let why = format!("its limit of {limit:?} passed and it is not idle: {}", list(&busy));
+                let why = format!(
+                    "its limit of {} passed and it is not idle: {}",
+                    spoken::duration(*limit),
+                    spoken::list(&busy)
+                );
                 self.abort(now, why, out);
             }
         }
@@ -407,7 +437,12 @@ impl Run {
         super::report::print(&self.test, &self.roster, &self.results, &ending, out);
         let dismissed = Dismissed { run: Cow::from(&self.id), verdict }.encode();
         let bye = Bye { reason: Cow::from("the run is over"), fatal: false }.encode();
-        for conn in self.roster.connected() {
+        let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(&why), now: true }.encode();
+        for member in self.roster.iter() {
+            let Some(conn) = member.conn else { continue };
+            if member.stage == Stage::Lost {
+                out.send(conn, stop.clone());
+            }
             out.send(conn, dismissed.clone());
             if self.local.is_none() {
                 out.send(conn, bye.clone());
@@ -418,7 +453,7 @@ impl Run {
             Verdict::Failed => exit_code::FAILED,
             Verdict::Interrupted => exit_code::INTERRUPTED,
         });
-        self.phase = Phase::Over { code };
+        self.phase = Phase::Over { code, verdict };
         self.timers.clear();
         self.timers.set(Timer::Exit, now + EXIT_WITHIN);
         self.exit_if_alone(out);
@@ -449,12 +484,20 @@ impl Run {
     }
 
     fn exit_if_alone(&mut self, out: &mut Outbox) {
-        let Phase::Over { code } = self.phase else { return };
-        if self.launch.is_empty() {
-            if self.local.is_some() {
-                out.sweep(Signal::KILL);
-            }
-            out.exit(code);
+        let Phase::Over { code, .. } = self.phase else { return };
+        match self.local {
+            None => out.exit(code),
+            Some(_) if self.launch.is_empty() => out.sweep(Signal::KILL),
+            Some(_) => {}
+        }
+    }
+
+    /// So many processes that slaves of an embedded run left when they died were killed.
+    pub fn swept(&mut self, now: Time, left: usize, out: &mut Outbox) {
+        match self.phase {
+            Phase::Over { code, .. } if left == 0 => out.exit(code),
+            Phase::Over { .. } => self.timers.set(Timer::Sweep, now + SWEEP_EVERY),
+            _ => {}
         }
     }
 
@@ -465,7 +508,7 @@ impl Run {
         }
         let why = format!("cannot write {}: {error}", path.display());
         match &mut self.phase {
-            Phase::Over { code } => {
+            Phase::Over { code, .. } => {
                 if *code == exit_code::PASSED {
                     *code = exit_code::FAILED;
                 }

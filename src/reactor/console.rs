@@ -97,9 +97,11 @@ impl Output {
         Output { way: fd.ok().map(Way::of), waiting: VecDeque::new(), left_out: 0, registered: false }
     }
 
-    /// Shows all of `bytes`, now or later, or none of them.
+    /// Queues all of `bytes`, or none of them.
     fn print(&mut self, bytes: &[u8]) {
-        self.flush();
+        if self.waiting.len() + bytes.len() > MAX_WAITING {
+            self.flush();
+        }
         if self.way.is_none() {
             return;
         }
@@ -109,7 +111,6 @@ impl Output {
         }
         self.note();
         self.waiting.extend(bytes);
-        self.flush();
     }
 
     fn note(&mut self) {
@@ -172,7 +173,9 @@ impl LogPipe {
 
 impl Write for LogPipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        lock(shared(Stream::Err)).print(bytes);
+        let mut output = lock(shared(Stream::Err));
+        output.print(bytes);
+        output.flush();
         Ok(bytes.len())
     }
 
@@ -182,7 +185,7 @@ impl Write for LogPipe {
     }
 }
 
-/// Shows bytes without waiting.
+/// Queues bytes, which are shown at the end of the turn.
 pub fn print(stream: Stream, bytes: &[u8]) {
     lock(shared(stream)).print(bytes);
 }

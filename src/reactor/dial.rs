@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 
 use mio::net::{TcpStream, UnixStream};
 
-use super::connections::{Connections, Stream, plain};
+use super::connections::Connections;
 use super::lookup::Lookups;
+use super::stream::{Stream, plain};
 use crate::machine::{Address, ConnId};
 
 /// How many addresses of one host name are tried.

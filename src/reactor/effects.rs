@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::connections::plain;
+use super::stream::plain;
 use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, now, sweep};
 use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine};
 
@@ -23,9 +23,11 @@ impl Reactor {
             match effect {
                 Effect::Send { conn, bytes } => self.conns.send(conn, bytes),
                 Effect::Close { conn, .. } => {
-                    self.dials.finish(conn);
-                    self.lookups.cancel(conn);
-                    self.timers.cancel(&Due::Dial(conn));
+                    if self.conns.is_dialling(conn) {
+                        self.dials.finish(conn);
+                        self.lookups.cancel(conn);
+                        self.timers.cancel(&Due::Dial(conn));
+                    }
                     if self.conns.close(conn) {
                         self.timers.set(Due::Linger(conn), now() + LINGER);
                     }
@@ -63,7 +65,7 @@ impl Reactor {
         self.conns.flush(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
         self.console.flush();
         if !self.pending.iter().any(|pending| matches!(pending, Pending::Input(Input::Exited { .. }))) {
-            self.children.release();
+            self.children.release(&self.lookups.pids());
         }
         if self.children.keeps_zombies() && self.timers.get(&Due::Groups).is_none() {
             self.timers.set(Due::Groups, now() + LOOK_AT_GROUPS);
@@ -75,6 +77,7 @@ impl Reactor {
         for _ in 0..self.pending.len() {
             match self.pending.pop_front() {
                 Some(Pending::Input(Input::Closed { conn, reason })) => {
+                    self.forget_dial(conn);
                     if self.conns.forget(conn) {
                         self.tell(machine, Input::Closed { conn, reason });
                     }
@@ -142,14 +145,18 @@ impl Reactor {
     /// An attempt to connect has begun, or the last one has failed.
     pub(super) fn dialled(&mut self, conn: ConnId, result: Result<(), String>) {
         if let Err(reason) = result {
-            self.dials.finish(conn);
-            self.lookups.cancel(conn);
-            self.timers.cancel(&Due::Dial(conn));
+            self.forget_dial(conn);
             if self.conns.is_dialling(conn) {
                 self.conns.fail(conn);
                 self.lost(conn, reason);
             }
         }
+    }
+
+    fn forget_dial(&mut self, conn: ConnId) {
+        self.dials.finish(conn);
+        self.lookups.cancel(conn);
+        self.timers.cancel(&Due::Dial(conn));
     }
 
     /// An address did not answer; the next one is tried.

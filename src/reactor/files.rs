@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::connections::plain;
+use super::stream::plain;
 
 /// How many files stay open for the next turn.
 const MAX_OPEN: usize = 64;
@@ -142,12 +142,19 @@ impl Files {
         let fsync = self.fsync;
         let file = self.file(path)?;
         file.write_all_at(bytes, offset)?;
+        let mode = file.metadata()?.permissions().mode();
         if executable {
-            let mode = file.metadata()?.permissions().mode();
             // Whoever may read it may run it.
             file.set_permissions(fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))?;
         }
-        if fsync { file.sync_data() } else { Ok(()) }
+        if fsync {
+            file.sync_data()?;
+        }
+        // A program that somebody has open for writing cannot be started.
+        if executable || mode & 0o111 != 0 {
+            self.open.remove(path);
+        }
+        Ok(())
     }
 
     /// The open file of a path, created with the directories above.
@@ -163,6 +170,9 @@ impl Files {
         }
         if !self.open.contains_key(path) {
             let file = open_for_writing(path)?;
+            if self.fsync {
+                sync_parent(path)?;
+            }
             while self.open.len() >= MAX_OPEN {
                 let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone());
                 oldest.and_then(|path| self.open.remove(&path));
@@ -181,7 +191,12 @@ impl Files {
 
 /// Creates a directory and those above it, for this user alone.
 pub fn make_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
+    let made = fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path);
+    made.map_err(|error| match error.kind() {
+        // It is there, and no directory, or it would have been fine.
+        io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+        _ => error,
+    })
 }
 
 /// Creates the directories above a file.
@@ -219,12 +234,14 @@ fn replace(path: &Path, bytes: &[u8], fsync: bool) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
+    if fsync { sync_parent(path) } else { Ok(()) }
+}
+
+/// Brings a file's name to the disk.
+fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
-        Some(parent) if fsync => {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            File::open(parent)?.sync_all()
-        }
-        _ => Ok(()),
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
     }
 }
 

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use mio::net::{TcpListener, UnixListener};
+use mio::net::{TcpListener, UnixListener, UnixStream};
 use mio::{Interest, Registry};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
-use super::connections::{Stream, credentials};
+use super::stream::{Stream, credentials};
 use super::{Kind, token};
 use crate::machine::{ListenerId, Peer};
 
@@ -135,10 +135,11 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return taken("the file exists and is no socket");
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    // This connect does not wait for a listener whose backlog is full.
+    match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => taken("another process listens there"),
+        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+        _ => taken("another process listens there"),
     }
 }

@@ -12,7 +12,7 @@ use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
 use slab::Slab;
 
-use super::connections::plain;
+use super::stream::plain;
 use super::{Kind, token};
 use crate::machine::ConnId;
 
@@ -26,6 +26,14 @@ struct Lookup {
     helper: Child,
     pipe: Receiver,
     answer: Vec<u8>,
+}
+
+impl Lookup {
+    /// Ends the helper. If it has ended already its zombie goes now, else when its end is heard of.
+    fn end(&mut self) {
+        let _ = self.helper.kill();
+        let _ = self.helper.try_wait();
+    }
 }
 
 /// The lookups that run.
@@ -76,7 +84,7 @@ impl Lookups {
             }
         }
         let mut lookup = self.slab.remove(index);
-        let _ = lookup.helper.kill();
+        lookup.end();
         let answer = String::from_utf8_lossy(&lookup.answer);
         let addresses: Vec<SocketAddr> = answer.lines().filter_map(|line| line.trim().parse().ok()).collect();
         let result = match (addresses.is_empty(), answer.lines().find_map(|line| line.strip_prefix("error: "))) {
@@ -91,7 +99,7 @@ impl Lookups {
     pub fn cancel(&mut self, conn: ConnId) {
         let found = self.slab.iter().find(|(_, lookup)| lookup.conn == conn).map(|(index, _)| index);
         if let Some(index) = found {
-            let _ = self.slab.remove(index).helper.kill();
+            self.slab.remove(index).end();
         }
     }
 

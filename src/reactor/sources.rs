@@ -1,9 +1,11 @@
 //! The loop's dealings with what polls ready: events, reads, accepts.
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::connections::{Confirmed, Outcome};
+use super::stream::plain;
 use super::{Due, Kind, Pending, Reactor, now, signals, source};
 use crate::machine::{ConnId, Input, ListenerId, Machine};
 
@@ -145,15 +147,14 @@ impl Reactor {
                     self.accepted.push((stream, peer, ListenerId(index)));
                 }
                 Ok(_) => self.tell_of_shedding("as many connections as there may be"),
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => {
-                        self.listeners.ready[index] = false;
-                        return;
-                    }
-                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
-                    _ if self.shed(index) => {}
-                    _ => {
-                        self.tell_of_shedding(&error.to_string());
+                Err(error) if self.is_drained(index, &error) => return,
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(error) => match self.shed(index) {
+                    Ok(()) => self.tell_of_shedding(&format!("{}: raise the limit of open files", plain(&error))),
+                    // The system looks for a descriptor first, and only then whether anybody waits.
+                    Err(second) if self.is_drained(index, &second) => return,
+                    Err(_) => {
+                        self.tell_of_shedding(&plain(&error));
                         self.timers.set(Due::Accept, now() + ACCEPT_PAUSE);
                         return;
                     }
@@ -162,22 +163,25 @@ impl Reactor {
         }
     }
 
+    /// Whether nobody waits at a listener any more, which is then forgotten until its next event.
+    fn is_drained(&mut self, index: usize, error: &io::Error) -> bool {
+        let drained = error.kind() == ErrorKind::WouldBlock;
+        self.listeners.ready[index] &= !drained;
+        drained
+    }
+
     /// Descriptors have run out: with the one in reserve, takes a connection off the backlog and drops it, so that it
-    /// does not wake us again and its peer knows.
-    fn shed(&mut self, index: usize) -> bool {
-        if self.reserve.take().is_none() {
-            self.reserve = std::fs::File::open("/dev/null").ok();
-            return false;
-        }
-        let shed = match self.listeners.accept(index) {
-            Ok(_) => true,
-            Err(error) => error.kind() == ErrorKind::WouldBlock,
+    /// does not wake us again and its peer knows. Returns what the accept came to.
+    fn shed(&mut self, index: usize) -> io::Result<()> {
+        let reserve = self.reserve.take();
+        let result = if reserve.is_some() {
+            drop(reserve);
+            self.listeners.accept(index).map(drop)
+        } else {
+            Err(ErrorKind::Other.into())
         };
-        self.reserve = std::fs::File::open("/dev/null").ok();
-        if shed {
-            self.tell_of_shedding("no descriptor is left: raise the limit of open files");
-        }
-        shed
+        self.reserve = File::open("/dev/null").ok();
+        result
     }
 
     fn tell_of_shedding(&mut self, why: &str) {

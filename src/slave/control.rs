@@ -32,7 +32,8 @@ enum Asking {
 
 /// The beginning of a text that someone else may have made long.
 pub(super) fn clip(text: &str) -> &str {
-    &text[..text.floor_char_boundary(REASON_MAX)]
+    let end = (0..=REASON_MAX.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
 }
 
 impl Control {

@@ -11,11 +11,14 @@ use super::process::spoken;
 use super::run::{AfterSweep, Ending, Phase, Run, Timer};
 use super::schedule::Occasion;
 
-/// How often it is looked whether a killed process is gone.
+/// How soon it is looked again whether what was left is gone.
 const SWEEP_EVERY: Duration = Duration::from_millis(50);
 
+/// That time doubles so often: looking at every process of a machine is work.
+const SWEEP_DOUBLES: u32 = 3;
+
 /// How often what is left is killed before the slave gives it up.
-const SWEEPS_MAX: u32 = 200;
+const KILLS_MAX: u32 = 50;
 
 /// What the `finally` entries have between SIGTERM and SIGKILL.
 const FINALLY_GRACE: Duration = Duration::from_secs(1);
@@ -33,12 +36,19 @@ impl Run {
 
     /// The run is over elsewhere: kills what is left of it here, without a word to the controller.
     pub(super) fn abandon(&mut self, turn: &mut Turn<'_>) {
-        if self.begun() {
-            self.stop(true, turn);
-        } else {
-            self.phase = Phase::Stopped;
+        match self.ending {
+            None if self.begun() => self.begin_end(Ending { now: true, forget: true }, turn),
+            Some(ending) if self.begun() => {
+                self.ending = Some(Ending { forget: true, ..ending });
+                if !ending.now {
+                    self.hurry(turn);
+                }
+            }
+            _ => {
+                self.phase = Phase::Stopped;
+                self.ending = Some(Ending { now: true, forget: true });
+            }
         }
-        self.ending = Some(Ending { now: true, forget: true });
     }
 
     fn begin_end(&mut self, ending: Ending, turn: &mut Turn<'_>) {
@@ -52,11 +62,17 @@ impl Run {
         for index in 0..self.part.entries.len() {
             self.timers.cancel(&Timer::At(index));
         }
+        for key in self.processes.keys() {
+            self.timers.cancel(&Timer::Timeout(key));
+        }
         self.end_notifies(Outcome::Stopped, "the run has ended", turn);
-        let signal = if ending.now { Signal::KILL } else { Signal::TERM };
-        self.signal_all(signal, turn);
-        self.sweep(signal, turn);
-        if !ending.now {
+        if ending.now {
+            self.kill_all(turn);
+            self.sweep(Signal::KILL, turn);
+        } else {
+            // Reaches all groups too; signalling these as well would say it twice to each of their processes.
+            self.processes.all_got(Signal::TERM);
+            self.sweep(Signal::TERM, turn);
             self.timers.set(Timer::Grace, turn.now + self.part.grace);
         }
     }
@@ -72,6 +88,7 @@ impl Run {
                 self.kill_all(turn);
                 self.sweep(Signal::KILL, turn);
             }
+            Phase::Sweeping(_) => self.timers.set(Timer::Sweep, turn.now),
             Phase::Shipping => self.nothing_left(turn),
             _ => {}
         }
@@ -79,12 +96,8 @@ impl Run {
 
     /// Kills the groups of all that runs.
     pub(super) fn kill_all(&mut self, turn: &mut Turn<'_>) {
-        self.signal_all(Signal::KILL, turn);
-    }
-
-    fn signal_all(&mut self, signal: Signal, turn: &mut Turn<'_>) {
-        for (_, child) in self.processes.children(None) {
-            turn.out.kill_group(child, signal);
+        for (key, _) in self.processes.children(None) {
+            self.signal_run(key, Signal::KILL, turn);
         }
     }
 
@@ -101,6 +114,7 @@ impl Run {
     pub(super) fn grace_over(&mut self, turn: &mut Turn<'_>) {
         match self.phase {
             Phase::Stopping => self.kill_all(turn),
+            Phase::Sweeping(_) => self.timers.set(Timer::Sweep, turn.now),
             Phase::Finally => {
                 let why = format!("ran longer than the grace of {}", spoken(self.part.grace));
                 for (key, _) in self.processes.children(None) {
@@ -127,11 +141,17 @@ impl Run {
         }
     }
 
+    /// Looks for what the commands left behind. It has until the end of the grace.
     fn begin_sweep(&mut self, then: AfterSweep, turn: &mut Turn<'_>) {
-        self.timers.cancel(&Timer::Grace);
         self.phase = Phase::Sweeping(then);
         self.sweep_tries = 0;
-        self.sweep(if self.urgent() { Signal::KILL } else { Signal::TERM }, turn);
+        self.kills = 0;
+        let signal = match then {
+            _ if self.urgent() => Signal::KILL,
+            AfterSweep::Finally => Signal::NONE,
+            AfterSweep::Shipping => Signal::TERM,
+        };
+        self.sweep(signal, turn);
     }
 
     fn urgent(&self) -> bool {
@@ -145,10 +165,13 @@ impl Run {
         if self.sweeps > 0 {
             return;
         }
-        if left > 0 && self.sweep_tries < SWEEPS_MAX {
-            self.timers.set(Timer::Sweep, turn.now + SWEEP_EVERY);
+        if left > 0 && self.kills < KILLS_MAX {
+            let doubled = if self.kills > 0 { 0 } else { self.sweep_tries.min(SWEEP_DOUBLES) };
+            self.timers.set(Timer::Sweep, turn.now + SWEEP_EVERY * (1 << doubled));
             return;
         }
+        self.timers.cancel(&Timer::Sweep);
+        self.timers.cancel(&Timer::Grace);
         if left > 0 {
             let text = format!("{left} processes of this run cannot be killed and are left");
             self.reports.push(Happened::Trouble { text: text.into() }, turn);
@@ -160,10 +183,15 @@ impl Run {
         }
     }
 
-    /// Kills what is left.
+    /// Looks again for what is left, and kills it when its time is over.
     pub(super) fn sweep_again(&mut self, turn: &mut Turn<'_>) {
         self.sweep_tries += 1;
-        self.sweep(Signal::KILL, turn);
+        if self.urgent() || self.timers.get(&Timer::Grace).is_none() {
+            self.kills += 1;
+            self.sweep(Signal::KILL, turn);
+        } else {
+            self.sweep(Signal::NONE, turn);
+        }
     }
 
     /// Runs the `finally` entries.

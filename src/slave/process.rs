@@ -25,6 +25,8 @@ pub(super) struct EntryRun {
     /// The trigger that set it off, directly or by way of `after`.
     pub(super) cause: Option<String>,
     pub(super) doing: Doing,
+    /// The last signal that its whole group got from the slave.
+    pub(super) got: Option<Signal>,
     /// Who sent it a signal.
     pub(super) killed_by: Option<String>,
     /// Why it was told to end before its time.
@@ -102,6 +104,11 @@ impl Processes {
 
     pub(super) fn of_child(&self, child: ChildId) -> Option<RunKey> {
         self.by_child.get(&child).copied()
+    }
+
+    /// Every process has got this signal.
+    pub(super) fn all_got(&mut self, signal: Signal) {
+        self.live.values_mut().for_each(|run| run.got = Some(signal));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -188,7 +195,7 @@ mod tests {
     use super::*;
 
     fn run() -> EntryRun {
-        EntryRun { entry: 0, nr: 1, cause: None, doing: Doing::Notify, killed_by: None, too_long: None }
+        EntryRun { entry: 0, nr: 1, cause: None, doing: Doing::Notify, got: None, killed_by: None, too_long: None }
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Reports {
         }
     }
 
+    /// Whether anything was ever reported.
+    pub(super) fn any(&self) -> bool {
+        self.last > 0
+    }
+
     pub(super) fn all_recorded(&self) -> bool {
         self.unrecorded.is_empty()
     }

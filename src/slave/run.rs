@@ -163,8 +163,10 @@ pub(super) struct Run {
     pub(super) collects: BTreeMap<usize, PathBuf>,
     /// Answers to sweeps that are still to come.
     pub(super) sweeps: u32,
-    /// How often what is left was killed.
+    /// How often it was looked again for what is left.
     pub(super) sweep_tries: u32,
+    /// How often that was killed.
+    pub(super) kills: u32,
 }
 
 impl Run {
@@ -190,6 +192,7 @@ impl Run {
             collects: BTreeMap::new(),
             sweeps: 0,
             sweep_tries: 0,
+            kills: 0,
             config,
             part,
             dir,
@@ -243,6 +246,11 @@ impl Run {
 
     pub(super) fn stopped(&self) -> bool {
         self.phase == Phase::Stopped
+    }
+
+    /// Whether the run has begun here and is nobody's any more.
+    pub(super) fn orphaned(&self) -> bool {
+        self.named().is_none() && self.reports.any()
     }
 
     /// Whether the run can be forgotten without asking the controller.
@@ -343,6 +351,9 @@ impl Run {
 
     /// The instant has come.
     fn begin(&mut self, turn: &mut Turn<'_>) {
+        if self.phase != Phase::Starting {
+            return;
+        }
         self.phase = Phase::Running;
         let late = turn.now.since(self.start).as_micros() as u64;
         let uncertain = turn.link.clock.uncertainty().unwrap_or_default().as_micros() as u64;
@@ -379,7 +390,10 @@ impl Run {
             return log::warn!("a trigger fired that the test does not have");
         }
         if !self.begun() {
-            return self.early.push(trigger.to_owned());
+            if !self.early.iter().any(|early| early == trigger) {
+                self.early.push(trigger.to_owned());
+            }
+            return;
         }
         if !self.heard.insert(trigger.to_owned()) {
             return;
@@ -472,8 +486,11 @@ impl Run {
     }
 
     fn say_idle(&mut self, turn: &mut Turn<'_>) {
-        let waits = (0..self.part.entries.len()).any(|index| self.timers.get(&Timer::At(index)).is_some());
-        if !self.idle && !waits && self.processes.is_empty() && self.deferred.is_empty() {
+        if self.idle || !self.nothing_runs() {
+            return;
+        }
+        let at_pending = (0..self.part.entries.len()).any(|index| self.timers.get(&Timer::At(index)).is_some());
+        if !at_pending {
             self.idle = true;
             self.reports.push(Happened::Idle { heard: self.heard.len() as u64 }, turn);
         }

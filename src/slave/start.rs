@@ -10,7 +10,7 @@ use super::Turn;
 use super::control::clip;
 use super::notifies::Waiter;
 use super::process::{Doing, EntryRun, RunKey, judge, spoken};
-use super::run::{Due, Phase, Run, Timer};
+use super::run::{Due, Run, Timer};
 use super::schedule::Occasion;
 use super::variables::Unresolved;
 
@@ -70,6 +70,7 @@ impl Run {
         let mut variables = vec![
             ("ARETE_SOCKET".to_owned(), self.config.socket.display().to_string()),
             ("ARETE_SLAVE".to_owned(), self.config.name.clone()),
+            ("ARETE_DIR".to_owned(), self.config.dir.display().to_string()),
             ("ARETE_RUN".to_owned(), self.id().to_owned()),
             ("ARETE_ENTRY".to_owned(), entry.name.clone()),
         ];
@@ -103,11 +104,11 @@ impl Run {
     /// Sends a signal to every run of an entry.
     fn kill(&mut self, entry: &str, signal: Signal, by: &str, turn: &mut Turn<'_>) {
         let Some(index) = self.part.entries.iter().position(|other| other.name == entry) else { return };
-        for (key, child) in self.processes.children(Some(index)) {
+        for (key, _) in self.processes.children(Some(index)) {
             if let Some(run) = self.processes.get_mut(key) {
                 run.killed_by = Some(format!("entry {by} sent {}", signal.name()));
             }
-            turn.out.kill_group(child, signal);
+            self.signal_run(key, signal, turn);
         }
     }
 
@@ -144,7 +145,7 @@ impl Run {
         self.spawned_report(&Due { entry, cause: None, nr: Some(nr) }, Some(pid), turn);
         for name in self.output_names(entry, nr) {
             let path = self.output_dir().join(&name);
-            self.output.add(name, path);
+            self.output.follow(name, path);
         }
         self.retry_deferred();
     }
@@ -165,7 +166,9 @@ impl Run {
     /// A command's first process has ended.
     pub(super) fn exited(&mut self, child: ChildId, exit: Exit, turn: &mut Turn<'_>) {
         let Some(run) = self.processes.of_child(child).and_then(|key| self.take(key)) else { return };
-        if let Exit::Signal(signal) = exit {
+        if let Exit::Signal(signal) = exit
+            && run.got != Some(signal)
+        {
             turn.out.kill_group(child, signal);
         }
         for name in self.output_names(run.entry, run.nr) {
@@ -215,28 +218,33 @@ impl Run {
     pub(super) fn end_early(&mut self, key: RunKey, why: &str, grace: Duration, turn: &mut Turn<'_>) {
         let Some(run) = self.processes.get_mut(key) else { return };
         run.too_long.get_or_insert_with(|| why.to_owned());
-        let Doing::Process { child, .. } = run.doing else { return };
-        turn.out.kill_group(child, Signal::TERM);
+        self.signal_run(key, Signal::TERM, turn);
         self.timers.set(Timer::Kill(key), turn.now + grace);
     }
 
     /// Kills a command that was told to end and has not.
     pub(super) fn kill_run(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        if let Some(Doing::Process { child, .. }) = self.processes.get_mut(key).map(|run| &run.doing) {
-            turn.out.kill_group(*child, Signal::KILL);
+        self.signal_run(key, Signal::KILL, turn);
+    }
+
+    /// Sends a signal to the whole group of a command.
+    pub(super) fn signal_run(&mut self, key: RunKey, signal: Signal, turn: &mut Turn<'_>) {
+        let Some(run) = self.processes.get_mut(key) else { return };
+        if let Doing::Process { child, .. } = run.doing {
+            run.got = Some(signal);
+            turn.out.kill_group(child, signal);
         }
     }
 
-    /// Whether `phase` still waits for a run of an entry.
+    /// Whether no run of an entry goes on or is to begin.
     pub(super) fn nothing_runs(&self) -> bool {
-        debug_assert!(self.phase != Phase::Stopped);
         self.processes.is_empty() && self.queue.is_empty() && self.deferred.is_empty()
     }
 }
 
 fn entry_run(due: Due, doing: Doing) -> EntryRun {
     let nr = due.nr.unwrap_or(1);
-    EntryRun { entry: due.entry, nr, cause: due.cause, doing, killed_by: None, too_long: None }
+    EntryRun { entry: due.entry, nr, cause: due.cause, doing, got: None, killed_by: None, too_long: None }
 }
 
 impl From<EntryRun> for Due {

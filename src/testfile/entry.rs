@@ -105,6 +105,17 @@ pub enum Role {
     Address,
 }
 
+impl Role {
+    /// The variable that mentions `name`, if one does.
+    pub fn variable(self, name: &str) -> Option<Variable> {
+        match self {
+            Role::Pid => Some(Variable::Pid(name.to_owned())),
+            Role::Address => Some(Variable::Address(name.to_owned())),
+            Role::After { .. } | Role::Kill => None,
+        }
+    }
+}
+
 /// What the parsers of one entry share.
 struct Context<'a, 'p> {
     names: &'a Names<'a>,

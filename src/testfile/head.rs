@@ -96,7 +96,8 @@ fn resource(member: &Member, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -
             Some((shipped.path, Resource { name, file, size, sha256, executable }))
         }
         Err(why) => {
-            problems.add(value.span.start, format!("the resource {:?} cannot be shipped: {why}", member.key));
+            problems
+                .add(value.span.start, format!("the resource {:?} cannot be shipped: {written}: {why}", member.key));
             None
         }
     }

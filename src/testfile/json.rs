@@ -70,6 +70,9 @@ pub fn parse(text: &str) -> Result<Value, SyntaxError> {
 /// The byte of `text` that byte `offset` of the string at `span` was written as.
 pub fn inside(text: &str, span: &Range<usize>, offset: usize) -> usize {
     let raw = &text[span.start + 1..span.end - 1];
+    if !raw.contains('\\') {
+        return span.start + 1 + offset;
+    }
     let mut decoded = 0;
     let mut at = 0;
     while decoded < offset && at < raw.len() {

@@ -60,13 +60,12 @@ impl<'a> Problems<'a> {
     /// All of them in the order of the file.
     pub fn finish(self, file: &str) -> Vec<Problem> {
         let text = self.text;
-        let (mut line, mut start, mut read) = (1, 0, 0);
+        let (mut line, mut column, mut read) = (1, 1, 0);
         let place = |(at, message): (usize, String)| {
-            for (newline, _) in text[read..at].match_indices('\n') {
-                (line, start) = (line + 1, read + newline + 1);
+            for char in text[read..at].chars() {
+                (line, column) = if char == '\n' { (line + 1, 1) } else { (line, column + 1) };
             }
             read = at;
-            let column = text[start..at].chars().count() + 1;
             Problem { file: file.to_owned(), line, column, message }
         };
         self.found.into_iter().map(place).collect()

@@ -1,6 +1,6 @@
 //! Which slave has which schedules, and whether its entries fit each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::entry::{Draft, Mention, Role};
@@ -40,7 +40,7 @@ pub fn read(
         problems.add(at, "a test needs at least one slave");
     }
     let parts = parts(members, schedules, problems);
-    let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    let names: BTreeSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
     let mut shared: BTreeMap<Vec<usize>, Rc<[Entry]>> = BTreeMap::new();
     let mut slaves = Vec::with_capacity(parts.len());
     for part in &parts {
@@ -127,7 +127,7 @@ fn give<'a>(
 fn entries(
     part: &Part<'_>,
     schedules: &[Schedule<'_>],
-    slaves: &[&str],
+    slaves: &BTreeSet<&str>,
     extra: &Extra<'_>,
     problems: &mut Problems<'_>,
 ) -> Rc<[Entry]> {
@@ -149,8 +149,9 @@ fn entries(
     let drafts: BTreeMap<&str, &Draft> = by_name.into_iter().map(|(name, (draft, _))| (name, draft)).collect();
     for draft in &all {
         for mention in &draft.mentions {
-            if let Err(message) = check_mention(mention, &part.name, &drafts, slaves) {
-                problems.add_once(mention.at, message);
+            if let Err(why) = check_mention(mention, &part.name, &drafts, slaves) {
+                let variable = mention.role.variable(&mention.name).map_or(String::new(), |it| format!("{it}: "));
+                problems.add_once(mention.at, format!("{variable}{why}"));
             }
         }
     }
@@ -167,16 +168,13 @@ fn check_mention(
     mention: &Mention,
     slave: &str,
     drafts: &BTreeMap<&str, &Draft>,
-    slaves: &[&str],
+    slaves: &BTreeSet<&str>,
 ) -> Result<(), String> {
     let name = mention.name.as_str();
     if mention.role == Role::Address {
-        return match slaves.contains(&name) {
+        return match slaves.contains(name) {
             true => Ok(()),
-            false => {
-                let hint = suggest::hint(name, slaves.iter().copied());
-                Err(format!("@{{{name}.address}}: unknown slave {name:?}{hint}"))
-            }
+            false => Err(format!("unknown slave {name:?}{}", suggest::hint(name, slaves.iter().copied()))),
         };
     }
     let Some(draft) = drafts.get(name) else {

@@ -1,7 +1,7 @@
 //! "did you mean": which of the names that there are somebody may have meant.
 
-/// How many names a message lists at most.
-const LISTED_MAX: usize = 12;
+/// How many names a message lists at most: all keys of an entry.
+const LISTED_MAX: usize = 20;
 
 /// `, did you mean "trigger"?` if one of `known` is like `wrong`, else `; there is "a", "b" and "c"`.
 pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
@@ -30,7 +30,8 @@ fn closest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let allowed = (wrong.chars().count() / 3).clamp(1, 4);
     let near = known.iter().filter(|name| name.len().abs_diff(wrong.len()) <= 4 * allowed);
     let scored = near.map(|name| (distance(wrong, name), *name));
-    scored.filter(|(edits, _)| *edits <= allowed).min_by_key(|(edits, _)| *edits).map(|(_, name)| name)
+    let slip = |edits: usize, name: &str| edits <= allowed && edits < wrong.len().min(name.len());
+    scored.filter(|(edits, name)| slip(*edits, name)).min_by_key(|(edits, _)| *edits).map(|(_, name)| name)
 }
 
 /// How many letters must be put in, left out, replaced or swapped with their neighbour to make one of the other; upper
@@ -76,8 +77,9 @@ mod tests {
     #[test]
     fn what_is_like_nothing_gets_the_list() {
         assert_eq!(hint("banana", ["at", "poke"]), "; there is \"at\" and \"poke\"");
+        assert_eq!(hint("b", ["a"]), "; there is \"a\"");
         assert_eq!(hint("banana", []), "; there is none");
-        let many: Vec<String> = (0..20).map(|number| format!("n{number}")).collect();
-        assert!(hint("banana", many.iter().map(String::as_str)).ends_with("\"n11\" and 8 more"));
+        let many: Vec<String> = (0..28).map(|number| format!("n{number}")).collect();
+        assert!(hint("banana", many.iter().map(String::as_str)).ends_with("\"n19\" and 8 more"));
     }
 }

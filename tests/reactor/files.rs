@@ -1,0 +1,158 @@
+//! What a turn writes, reads and lists.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use arete::machine::{Command, Exit, Input, Signal};
+use arete::reactor::{Options, Reactor};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::{Scratch, alone, connect, listening, plain, run};
+
+/// Sent when a process writes beyond its limit; ours, who hears of it, then sees a full disk.
+const XFSZ: Signal = Signal(25);
+
+alone! {
+    fn whoever_hears_of_a_line_finds_it_in_the_file() {
+        let scratch = Scratch::new();
+        let path = scratch.path("deep/down/log");
+        let (reactor, address) = listening(Options { fsync: true, ..Options::default() });
+        let log = path.clone();
+        let client = thread::spawn(move || {
+            let mut stream = connect(address);
+            for round in 1..=200usize {
+                stream.write_all(b"x").expect("it writes");
+                stream.read_exact(&mut [0; 1]).expect("an answer");
+                let length = fs::metadata(&log).expect("the log").len();
+                assert_eq!(length, round as u64 * 8, "in round {round}");
+            }
+        });
+        run(reactor, |_, input, out, _| match input {
+            Input::Received { conn, .. } => {
+                out.send(conn, b"y".as_slice().into());
+                out.append(path.clone(), b"one\n".to_vec());
+                out.append(path.clone(), b"two\n".to_vec());
+            }
+            Input::Closed { .. } => out.exit(0),
+            _ => {}
+        });
+        client.join().expect("the client is content");
+    }
+
+    fn files_are_written_replaced_read_and_listed() {
+        let scratch = Scratch::new();
+        let at = |name: &str| scratch.path(name);
+        fs::create_dir_all(at("outside")).expect("a directory");
+        fs::write(at("outside/secret.log"), "x").expect("a file");
+        let mut answers: Vec<String> = Vec::new();
+        run(plain(), |_, input, out, _| match input {
+            Input::Begin => {
+                out.make_dir(at("d/private"));
+                out.write_at(at("d/tool"), 4, b"5678".to_vec(), true);
+                out.write_at(at("d/tool"), 0, b"1234".to_vec(), false);
+                out.append(at("d/a.log"), b"gone\n".to_vec());
+                out.persist(at("d/a.log"), b"new\n".to_vec());
+                out.append(at("d/a.log"), b"end\n".to_vec());
+                out.append(at("d/sub/b.log"), b"b".to_vec());
+                out.read(at("d/tool"), 2, 4);
+                out.read(at("d/tool"), 8, 4);
+                out.read(at("d/none"), 0, 4);
+                out.read(at("d"), 0, 4);
+            }
+            Input::Read { result, .. } => {
+                answers.push(format!("{:?}", result.map(|bytes| String::from_utf8_lossy(bytes).into_owned())));
+                if answers.len() == 4 {
+                    symlink(at("outside"), at("d/link")).expect("a link");
+                    symlink(at("outside/secret.log"), at("d/c.log")).expect("a link");
+                    out.list(at("d"), vec!["*.log".to_owned(), "to?l".to_owned()]);
+                    out.list(at("d"), vec!["**/*.log".to_owned()]);
+                    out.list(at("d"), vec!["[".to_owned()]);
+                }
+            }
+            Input::Listed { result, .. } => {
+                answers.push(format!("{result:?}"));
+                if answers.len() == 7 {
+                    out.exit(0);
+                }
+            }
+            Input::WriteFailed { path, error } => panic!("{}: {error}", path.display()),
+            _ => {}
+        });
+        let want = [
+            r#"Ok("3456")"#,
+            r#"Ok("")"#,
+            r#"Err("no such file or directory")"#,
+            r#"Err("not a regular file")"#,
+            r#"Ok([("a.log", 8), ("tool", 8)])"#,
+            r#"Ok([("a.log", 8), ("sub/b.log", 1)])"#,
+        ];
+        assert_eq!(answers[..6], want);
+        assert!(answers[6].starts_with("Err(\"pattern"), "{}", answers[6]);
+        assert_eq!(fs::read_to_string(at("d/a.log")).expect("the log"), "new\nend\n");
+        let mode = |name: &str| fs::metadata(at(name)).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!((mode("d/private"), mode("d/tool") & 0o100), (0o700, 0o100));
+        let names: Vec<_> = fs::read_dir(at("d")).expect("it lists").flatten().map(|entry| entry.file_name()).collect();
+        assert!(!names.iter().any(|name| name.to_string_lossy().ends_with(".tmp")), "{names:?}");
+    }
+
+    fn a_program_can_be_started_in_the_turn_that_wrote_it() {
+        let scratch = Scratch::new();
+        let tool = scratch.path("tool");
+        let mut end = None;
+        run(plain(), |_, input, out, _| match input {
+            Input::Begin => {
+                out.write_at(tool.clone(), 10, b"exit 5\n".to_vec(), true);
+                out.write_at(tool.clone(), 0, b"#!/bin/sh\n".to_vec(), false);
+                out.spawn(Command { argv: vec![tool.display().to_string()], ..Command::default() });
+            }
+            Input::SpawnFailed { error, .. } => panic!("{error}"),
+            Input::Exited { exit, .. } => {
+                end = Some(exit);
+                out.exit(0);
+            }
+            _ => {}
+        });
+        assert_eq!(end, Some(Exit::Code(5)));
+    }
+
+    fn a_full_disk_is_told_once_before_anything_goes_out_and_leaves_no_half_line() {
+        let scratch = Scratch::new();
+        let log = scratch.path("log");
+        let options = Options { signals: vec![XFSZ], ..Options::default() };
+        let reactor = Reactor::new(options).expect("a reactor");
+        setrlimit(Resource::Fsize, Rlimit { current: Some(20), maximum: None }).expect("a small disk");
+        let mut failures: Vec<(PathBuf, String)> = Vec::new();
+        let mut rounds = 0;
+        run(reactor, |now, input, out, wake| match input {
+            Input::Begin | Input::Deadline => {
+                rounds += 1;
+                out.append(log.clone(), b"a line\n".to_vec());
+                *wake = Some(now + Duration::from_millis(1));
+                if rounds == 10 {
+                    out.exit(0);
+                }
+            }
+            Input::WriteFailed { path, error } => failures.push((path, error)),
+            _ => {}
+        });
+        assert_eq!(fs::read_to_string(&log).expect("the log"), "a line\na line\n");
+        assert_eq!(failures, [(log.clone(), "file too large".to_owned())]);
+    }
+
+    fn a_device_without_room_is_told() {
+        let mut why = String::new();
+        run(plain(), |_, input, out, _| match input {
+            Input::Begin => out.append("/dev/full".into(), b"x".to_vec()),
+            Input::WriteFailed { error, .. } => {
+                why = error;
+                out.exit(0);
+            }
+            _ => {}
+        });
+        assert_eq!(why, "no space left on device");
+    }
+}

@@ -1,0 +1,421 @@
+//! Wrong test files, what is said about each, and whether the JSON Schema alone can see it.
+
+/// A wrong file.
+pub struct Bad {
+    pub text: &'static str,
+    /// All that is said, as `LINE:COLUMN: message`.
+    pub said: &'static [&'static str],
+    /// Whether the schema refuses it: yes, no (it is about names or places), or it is
+    /// not asked: the file is broken, or has a key twice.
+    pub by_schema: Option<bool>,
+}
+
+#[rustfmt::skip]
+pub const BAD: &[Bad] = &[
+    Bad { by_schema: None, said: &[r#"1:1: expected a value, but the file ends here"#], text: "" },
+    Bad { by_schema: None, said: &[r#"1:13: nothing follows this ",": JSON has no comma before "}""#], text: r#"{"name": "t",
+}"# },
+    Bad { by_schema: None, said: &[r#"2:9: expected a value; a string stands in double quotes"#], text: r#"{
+"name": 't'}"# },
+    Bad { by_schema: None, said: &[r#"1:14: expected "," or "}" in the object; JSON has no comments"#], text: r#"{"name": "t" // the name
+}"# },
+    Bad { by_schema: None, said: &[r#"1:10: this string does not end in its line; a line break is written \n"#], text: r#"{"name": "t"# },
+    Bad { by_schema: None, said: &[r#"1:12: invalid escape in this string"#], text: r#"{"name": "\q"}"# },
+    Bad { by_schema: None, said: &[r#"1:4: expected the end of the file, found 'x'"#], text: r#"{} x"# },
+    Bad { by_schema: None, said: &[r#"1:7: "01" is no number"#], text: r#"{"a": 01}"# },
+    Bad { by_schema: None, said: &[r#"1:6: expected "," or "]" in the list, but the file ends here"#], text: r#"[1, 2"# },
+    Bad { by_schema: Some(true), said: &[r#"1:1: a test is an object, found a list"#], text: r#"[]"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"1:1: a test needs the key "end""#,
+        r#"1:1: a test needs the key "name""#,
+        r#"1:1: a test needs the key "schedules""#,
+        r#"1:1: a test needs the key "slaves""#,
+    ], text: r#"{}"# },
+    Bad { by_schema: Some(true), said: &[r#"1:109: unknown key "tigger", did you mean "triggers"?"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "tigger": 1,
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:109: unknown key "banana"; there is "$schema", "name", "end", "grace", "on_fail", "triggers", "resources", "schedules" and "slaves""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "banana": 1,
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: None, said: &[r#"1:109: the key "name" stands here twice"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "name": "u",
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:11: "a/b" cannot name a test: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#], text: r#"{ "name": "a/b", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:11: the name of a test is a string, found a number"#], text: r#"{ "name": 7, "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"1:118: "grace": "5 min" has a number without a unit: write seconds as a number, or a string such as "250ms", "90s", "2min" or "1h30min""#,
+        r#"1:138: "on_fail" is "continue" or "end", found "stop""#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "grace": "5 min", "on_fail": "stop",
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:120: "$schema" is a string, found a number"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "$schema": 1,
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:23: "end" needs a way to end: one of "duration", "trigger" or "idle""#], text: r#"{ "name": "t", "end": {}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:36: "duration" must be longer than 0"#], text: r#"{ "name": "t", "end": {"duration": 0}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:39: "limit" does not go with "duration", which is a limit itself"#], text: r#"{ "name": "t", "end": {"duration": 5, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:23: "end" needs the key "limit": how long the test may take before it fails"#], text: r#"{ "name": "t", "end": {"idle": true}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:32: "idle" is true or is left out, found false"#], text: r#"{ "name": "t", "end": {"idle": false, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:23: "end" needs the key "limit": how long the test may take before it fails"#], text: r#"{ "name": "t", "end": {"trigger": "go"}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"1:35: unknown trigger "goo", did you mean "go"?"#], text: r#"{ "name": "t", "end": {"trigger": "goo", "limit": "2min"}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:41: "end" has exactly one of "trigger" and "duration""#], text: r#"{ "name": "t", "end": {"trigger": "go", "duration": 3, "limit": 3}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:47: "limit": "2m" has the unknown unit "m": the units are h, min, s and ms"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": "2m"}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:47: "limit": a time is not negative, found -1"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": -1}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:36: "duration": 2592001 s is too long: a time is at most 30 days"#], text: r#"{ "name": "t", "end": {"duration": 2592001}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:36: "duration" must be longer than 0"#], text: r#"{ "name": "t", "end": {"duration": "0s"}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:23: "end" is an object, found a number"#], text: r#"{ "name": "t", "end": 5, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:70: the initial value of a trigger is a whole number from 1 to 1000000000, found 0"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 0}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"1:70: the initial value of a trigger is a whole number from 1 to 1000000000, found 1.5"#,
+        r#"1:75: ".x" cannot name a trigger: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#,
+        r#"1:81: the initial value of a trigger is a whole number from 1 to 1000000000, found a string"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1.5, ".x": "1"}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:63: "triggers" is an object, found a list"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": [], "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"1:102: the resource "r" cannot be shipped: missing: no such file"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "missing"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"1:93: a resource needs the key "file""#,
+        r#"1:94: unknown key "flie", did you mean "file"?"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"flie": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"1:102: "dir/" is no path of a file"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "dir/"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"1:93: a resource is an object, found a string"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": "f"},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"3:1: an entry needs a run-policy: one of "at", "poke", "trigger", "after" or "finally""#,
+        r#"3:15: unknown key "tigger", did you mean "trigger"?"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "tigger": "go", "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:24: an entry has exactly one of "at" and "poke""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "poke": true, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:1: an entry needs an action: one of "shell", "notify", "kill" or "end""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:38: an entry has exactly one of "shell" and "notify""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "notify": "go"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:1: an entry needs the key "name""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:10: "e.x" cannot name an entry: a name is 1 to 64 letters of ASCII, digits, "_" and "-", and begins with a letter, a digit or "_""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e.x", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:23: "poke" is true or is left out, found false"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "poke": false, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:15: "finally" goes only with "shell": when it runs, the run has ended"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "finally": true, "notify": "go"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:26: unknown trigger "goo", did you mean "go"?"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "trigger": "goo", "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:34: unknown trigger "stop"; there is "go""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "notify": "stop"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"3:21: "at": "1h30" has a number without a unit: write seconds as a number, or a string such as "250ms", "90s", "2min" or "1h30min""#,
+        r#"3:38: "shell" is empty"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": "1h30", "shell": ""}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"3:32: "e" is no "shell" entry: it has no process"#,
+        r#"3:47: no signal is called "SIGTREM", did you mean "SIGTERM"?"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "kill": "e", "signal": "SIGTREM"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:38: "signal" goes only with "kill""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "signal": "TERM"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"3:40: "env" goes only with "shell""#,
+        r#"3:51: "expect" goes only with "shell""#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "notify": "go", "env": {}, "expect": 1}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:31: "end" is "passed" or "failed", found "pass""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "end": "pass"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"3:52: an item of "expect" is a whole number from 0 to 255, found 256"#,
+        r#"3:65: an item of "expect" is a number from 0 to 255 or the name of a signal, found null"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "expect": [0, 256, "TERM", null]}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:48: "expect" is an empty list: the command could never pass"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "expect": []}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:48: "expect" is a number, "any" or a list such as [0, 3, "SIGTERM"], found a string"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "expect": "all"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"3:46: "A=B" cannot name an environment variable"#,
+        r#"3:63: a value of "env" is a string, found a number"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "env": {"A=B": "x", "C": 1}}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"3:45: "cwd" is a string, found a number"#,
+        r#"3:59: "timeout" must be longer than 0"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "cwd": 1, "timeout": 0}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:56: unknown resource "rr"; there is "r""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "use_resources": ["rr"]}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:61: the resource "r" stands here twice"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "use_resources": ["r", "r"]}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:50: the pattern "/etc/*" leads out of the directory of the entry: it is relative and has no "..""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "collect": ["/etc/*"]}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[
+        r#"3:50: the pattern "../*" leads out of the directory of the entry: it is relative and has no "..""#,
+        r#"3:58: the pattern "[a" is no pattern: invalid range pattern"#,
+        r#"3:64: the pattern "***" is no pattern: wildcards are either regular `*` or recursive `**`"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "collect": ["../*", "[a", "***"]}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:33: "shell" holds a NUL character"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "a\u0000b"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:40: unknown variable @{slave.nmae}: there are @{arete-slave-poke}, @{arete-slave-pid}, @{slave.name}, @{slave.workdir}, @{ENTRY.pid}, @{RESOURCE.path} and @{SLAVE.address}; write "@@{" for a literal "@{""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "\"é\" @{slave.nmae}"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[
+        r#"3:36: @{r.path}: add "r" to "use_resources" of this entry"#,
+        r#"3:62: @{q.path}: unknown resource "q"; there is "r""#,
+        r#"3:83: "@{" without "}": write "@@{" for a literal "@{""#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x @{r.path}", "env": {"A": "@{q.path}"}, "cwd": "@{r"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[
+        r#"3:34: @{f.pid}: the slave "a" has no entry "f"; there is "e""#,
+        r#"3:43: @{b.address}: unknown slave "b"; there is "a""#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "@{f.pid} @{b.address}"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:24: "after" is the name of an entry or an object, found a number"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "after": 1, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:24: "after" needs the key "entry""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "after": {"exit": 0}, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:47: "exit" is a whole number from 0 to 255, found 300"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "after": {"entry": "e", "exit": 300}, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"3:1: an entry is an object, found a string"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+"e"
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:24: the slave "a" has no entry "xx"; there is "e" and "x""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "after": "xx", "shell": "x"},
+{"name": "x", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:32: the slave "a" has no entry "y"; there is "e" and "x""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "kill": "y"},
+{"name": "x", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:24: these entries wait for each other for ever: "e" after "e""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "after": "e", "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:24: these entries wait for each other for ever: "a" after "c" after "b" after "a""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "a", "after": "c", "shell": "x"},
+{"name": "b", "after": "a", "shell": "x"},
+{"name": "c", "after": "b", "shell": "x"},
+{"name": "d", "after": "a", "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"3:24: "f" runs when the run has ended: nothing can run after it"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "after": "f", "shell": "x"},
+{"name": "f", "finally": true, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[
+        r#"3:34: "p" is no "shell" entry: it has no process"#,
+        r#"3:66: @{p.pid}: "p" is no "shell" entry: it has no process"#,
+        r#"5:32: "p" is no "shell" entry: it has no process"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "after": {"entry": "p", "exit": 0}, "shell": "kill @{p.pid}"},
+{"name": "p", "poke": true, "notify": "go"},
+{"name": "k", "at": 0, "kill": "p"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"4:1: the schedule "s" has two entries "x""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "x", "at": 0, "shell": "x"},
+{"name": "x", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"4:15: a test needs at least one slave"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {} }"# },
+    Bad { by_schema: Some(true), said: &[r#"4:21: "a" is given no schedule"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": []} }"# },
+    Bad { by_schema: Some(false), said: &[r#"4:22: unknown schedule "ss"; there is "s""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["ss"]} }"# },
+    Bad { by_schema: Some(true), said: &[r#"4:21: what a slave is given is a list, found a string"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": "s"} }"# },
+    Bad { by_schema: Some(true), said: &[r#"4:16: "a b" cannot name a slave: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a b": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"4:16: "summary.json" cannot name a slave: the results have a file of that name"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"summary.json": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[
+        r#"4:16: "n[3-1]": the range "3-1" runs backwards: write 1-3"#,
+        r#"4:33: "n[1" has a "[" without a "]" after it"#,
+        r#"4:47: "n[x]": "x" is no range: write numbers of at most 9 digits, such as [001-128] or [1,3,5-7]"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"n[3-1]": ["s"], "n[1": ["s"], "n[x]": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"4:16: "n[1-200000]" stands for 200000 slaves: at most 100000 are allowed"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"n[1-200000]": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"4:37: a test has at most 100000 slaves"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"n[1-60000]": ["s"], "m[1-60000]": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"4:44: the slave "n2" is given the schedule "s" twice"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"n[1-3]": ["s"], "n[2-9]": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"4:29: the slave "n2" is given the schedule "s" twice"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"n[1-3,2]": ["s"]} }"# },
+    Bad { by_schema: None, said: &[
+        r#"4:28: the key "a" stands here twice"#,
+        r#"4:34: the slave "a" is given the schedule "s" twice"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"], "a": ["s"]} }"# },
+    Bad { by_schema: Some(false), said: &[r#"5:87: the slave "a2" has an entry "e" from "s" and another from "u""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+],
+"u": [{"name": "e", "poke": true, "shell": "y"}]}, "slaves": {"a[1-2]": ["s"], "a2": ["u"]} }"# },
+    Bad { by_schema: Some(true), said: &[
+        r#"5:1: "b c" cannot name a schedule: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#,
+        r#"5:17: a schedule is a list, found a number"#,
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+],
+"b c": [], "v": 1}, "slaves": {"a": ["s", "v"]} }"# },
+];
