@@ -360,6 +360,13 @@ impl World {
         self.deliver_input(life, Queued::Swept { left });
     }
 
+    /// What the command line does before a slave's machine runs: ends what a former process of it left.
+    pub fn end_former_processes(&mut self, node: usize) {
+        for pid in self.pids_where(|process| process.life.node == node) {
+            self.end_process(pid, Exit::Signal(Signal::KILL));
+        }
+    }
+
     /// A slave is gone; its processes go on without it.
     pub fn parent_died(&mut self, life: Life) {
         for pid in self.pids_where(|process| process.life == life && process.dies_with_parent) {
