@@ -270,7 +270,8 @@ impl Checks {
             let runs = self.runs.keys().filter(|(slave, of, _)| slave == name && of == entry).count();
             hold!(runs <= 1, "{name} ran {entry} {runs} times");
             let hears = |event: &Value| is_heard(event, name, trigger);
-            let in_time = self.events.iter().position(hears).is_some_and(|at| self.ending_at.is_none_or(|end| at < end));
+            let in_time =
+                self.events.iter().position(hears).is_some_and(|at| self.ending_at.is_none_or(|end| at < end));
             hold!(!in_time || runs == 1, "{name} heard {trigger} before the end, and did not run {entry}");
         }
         for trigger in &self.fired {
