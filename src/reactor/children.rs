@@ -10,11 +10,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command as Process, Stdio};
 use std::sync::OnceLock;
 
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, OFlags};
 use rustix::process::{
     Pid, Resource, Rlimit, WaitId, WaitIdOptions, WaitIdStatus, getppid, getrlimit, set_parent_process_death_signal,
     setrlimit,
@@ -236,9 +236,14 @@ fn outputs(stdout: Option<&Path>, stderr: Option<&Path>) -> Result<(Stdio, Stdio
 fn create_output(path: &Path) -> Result<File, String> {
     let attempt = || -> io::Result<File> {
         make_parent(path)?;
-        let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path)?;
-        file.set_len(0)?;
+        // A FIFO that nobody reads is an error, not the end of the loop; the command itself may wait.
+        let flags = OFlags::NONBLOCK.bits() as i32;
+        let file = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path)?;
+        rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
+        if file.metadata()?.is_file() {
+            file.set_len(0)?;
+        }
         Ok(file)
     };
-    attempt().map_err(|error| format!("{}: {}", PathBuf::from(path).display(), plain(&error)))
+    attempt().map_err(|error| format!("{}: {}", path.display(), plain(&error)))
 }

@@ -191,7 +191,12 @@ impl Files {
 
 /// Creates a directory and those above it, for this user alone.
 pub fn make_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
+    let made = fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path);
+    made.map_err(|error| match error.kind() {
+        // It is there, and no directory, or it would have been fine.
+        io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+        _ => error,
+    })
 }
 
 /// Creates the directories above a file.

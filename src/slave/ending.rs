@@ -62,6 +62,9 @@ impl Run {
         for index in 0..self.part.entries.len() {
             self.timers.cancel(&Timer::At(index));
         }
+        for key in self.processes.keys() {
+            self.timers.cancel(&Timer::Timeout(key));
+        }
         self.end_notifies(Outcome::Stopped, "the run has ended", turn);
         if ending.now {
             self.kill_all(turn);

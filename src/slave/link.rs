@@ -124,9 +124,9 @@ impl Link {
         let State::Greeting(conn) = self.state else { return };
         self.state = State::Up(conn);
         self.backoff.reset();
-        if std::mem::take(&mut self.absent) || self.refusal.take().is_some() {
-            log::info!("controller {}: connected", self.to);
-        }
+        self.absent = false;
+        self.refusal = None;
+        log::info!("controller {}: connected", self.to);
         if !same {
             self.clock.clear();
             self.round_trips = 0;

@@ -1,7 +1,7 @@
 //! What the commands wrote, on its way to the controller: read from the files a piece at a time while they grow, so
 //! that a slow network never blocks a command.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,8 +33,6 @@ struct File {
     sent: u64,
     /// Up to where the controller has it.
     kept: u64,
-    /// Something may be writing to it.
-    grows: bool,
     /// It waits for its turn to be read, or is being read.
     queued: bool,
     /// Too long: the rest stays here.
@@ -45,6 +43,8 @@ struct File {
 pub(super) struct Shipping {
     run: String,
     files: BTreeMap<String, File>,
+    /// Those that a running command writes to.
+    growing: BTreeSet<String>,
     /// What is to be read.
     queue: VecDeque<String>,
     /// What is being read, from where.
@@ -62,6 +62,7 @@ impl Shipping {
         Shipping {
             run: run.to_owned(),
             files: BTreeMap::new(),
+            growing: BTreeSet::new(),
             queue: VecDeque::new(),
             reads: BTreeMap::new(),
             lists: BTreeMap::new(),
@@ -70,28 +71,30 @@ impl Shipping {
         }
     }
 
-    /// Ships the file at `path` under this name, from now on.
-    pub(super) fn add(&mut self, name: String, path: PathBuf) {
-        self.files.insert(name, File { path, sent: 0, kept: 0, grows: true, queued: false, cut: false });
+    /// Ships the file at `path`, which a command writes to, under this name from now on.
+    pub(super) fn follow(&mut self, name: String, path: PathBuf) {
+        self.growing.insert(name.clone());
+        self.add(name, path);
+    }
+
+    fn add(&mut self, name: String, path: PathBuf) {
+        self.files.insert(name, File { path, sent: 0, kept: 0, queued: false, cut: false });
     }
 
     /// The command that wrote this file has ended; what it wrote last is still to be read.
     pub(super) fn ended(&mut self, name: &str) {
-        if let Some(file) = self.files.get_mut(name) {
-            file.grows = false;
-        }
+        self.growing.remove(name);
         self.enqueue(name);
     }
 
     /// Whether a file may grow, and is to be looked at again and again.
     pub(super) fn tails(&self) -> bool {
-        self.files.values().any(|file| file.grows && !file.cut)
+        !self.growing.is_empty()
     }
 
     /// Looks at the files that grow.
     pub(super) fn tail(&mut self, turn: &mut Turn<'_>) {
-        let grow = self.files.iter().filter(|(_, file)| file.grows).map(|(name, _)| name.clone());
-        for name in grow.collect::<Vec<_>>() {
+        for name in self.growing.clone() {
             self.enqueue(&name);
         }
         self.pump(turn);
@@ -100,8 +103,9 @@ impl Shipping {
     /// Nothing writes any more: looks at every file a last time.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
         for name in self.files.keys().cloned().collect::<Vec<_>>() {
-            self.ended(&name);
+            self.enqueue(&name);
         }
+        self.growing.clear();
         self.pump(turn);
     }
 
@@ -128,7 +132,7 @@ impl Shipping {
         for (file, _) in found.into_iter().take(COLLECTED_MAX) {
             let name = format!("{entry}.files/{file}");
             self.add(name.clone(), dir.join(file));
-            self.ended(&name);
+            self.enqueue(&name);
         }
         self.pump(turn);
     }
@@ -220,11 +224,7 @@ impl Shipping {
 
     /// Whether the controller has all there was.
     pub(super) fn complete(&self) -> bool {
-        self.unanswered == 0
-            && self.queue.is_empty()
-            && self.reads.is_empty()
-            && self.lists.is_empty()
-            && self.files.values().all(|file| file.sent == file.kept && !file.queued)
+        self.unanswered == 0 && self.queue.is_empty() && self.reads.is_empty() && self.lists.is_empty()
     }
 
     pub(super) fn take_warnings(&mut self) -> Vec<String> {

@@ -144,7 +144,7 @@ impl Run {
         self.spawned_report(&Due { entry, cause: None, nr: Some(nr) }, Some(pid), turn);
         for name in self.output_names(entry, nr) {
             let path = self.output_dir().join(&name);
-            self.output.add(name, path);
+            self.output.follow(name, path);
         }
         self.retry_deferred();
     }

@@ -1,1 +1,7 @@
+//! The slave as its controller and its commands see it: both are played by hand.
 
+mod control;
+mod end;
+mod reconnect;
+mod running;
+mod world;

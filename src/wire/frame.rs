@@ -36,7 +36,7 @@ impl Frames {
     /// Fails when a line, whole or not, is longer than `max` bytes; what `each` was given before that stands.
     pub fn feed(&mut self, bytes: &[u8], max: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Bound> {
         let mut rest = bytes;
-        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, after) = (&rest[..end], &rest[end + 1..]);
             if self.partial.len() + line.len() >= max {
                 self.partial = Vec::new();

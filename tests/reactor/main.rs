@@ -11,6 +11,7 @@ mod terminal;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command as Process, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arete::machine::{Command, Input, Machine, Outbox, Time};
@@ -45,6 +46,9 @@ fn run_alone(path: &str, body: impl FnOnce()) {
     assert!(output.status.success() && shown.contains("1 passed"), "{name}: {}\n{shown}", output.status);
 }
 
+/// How often a machine was asked for its deadline: at least once a turn.
+static TURNS: AtomicUsize = AtomicUsize::new(0);
+
 /// A machine that is a closure; the limit ends every test that hangs.
 struct Test<F> {
     step: F,
@@ -60,6 +64,7 @@ impl<F: FnMut(Time, Input<'_>, &mut Outbox, &mut Option<Time>)> Machine for Test
     }
 
     fn next_deadline(&self) -> Option<Time> {
+        TURNS.fetch_add(1, Ordering::Relaxed);
         [self.wake, self.limit].into_iter().flatten().min()
     }
 }

@@ -80,6 +80,29 @@ alone! {
         assert_eq!(why, "cannot start no-such-thing: no such file or directory");
     }
 
+    fn a_command_whose_output_cannot_be_created_is_not_started() {
+        let scratch = Scratch::new();
+        fs::write(scratch.path("file"), "").expect("a file");
+        let made = Process::new("mkfifo").arg(scratch.path("fifo")).status().expect("mkfifo runs");
+        assert!(made.success());
+        let mut errors = Vec::new();
+        run(plain(), |_, input, out, _| match input {
+            Input::Begin => ["file/x", "fifo"].iter().for_each(|name| {
+                out.spawn(Command { stdout: Some(scratch.path(name)), ..shell("true") });
+            }),
+            Input::Spawned { .. } => panic!("it was started"),
+            Input::SpawnFailed { error, .. } => {
+                errors.push(error);
+                if errors.len() == 2 {
+                    out.exit(0);
+                }
+            }
+            _ => {}
+        });
+        let shown = |name: &str, why: &str| format!("{}: {why}", scratch.path(name).display());
+        assert_eq!(errors, [shown("file/x", "not a directory"), shown("fifo", "no such device or address")]);
+    }
+
     fn a_command_gets_its_directory_environment_input_path_and_limit() {
         let scratch = Scratch::new();
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);

@@ -1,0 +1,354 @@
+//! The client process: holds all connections to one server, plays the slaves, and takes the times.
+//!
+//! It does what the lines on its standard input say, and answers each with one line.
+
+use std::io::{self, BufRead, Error, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use arete::wire::FromController;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::speech::{self, Kind, Speech};
+
+/// How many notifies without an answer each connection has in the throughput rows.
+pub const IN_FLIGHT: u64 = 32;
+
+/// How many connections are made before they must have been accepted, so that the server's queue of them never
+/// overflows.
+const CONNECT_BATCH: usize = 64;
+
+/// How long any answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much one read takes at most, in bytes.
+const READ_MAX: usize = 64 * 1024;
+
+struct Peer {
+    stream: TcpStream,
+    /// The piece of a line that has not ended yet.
+    partial: Vec<u8>,
+    /// In the throughput rows: how many notifies it has said, and how many were answered.
+    sent: u64,
+    answered: u64,
+    /// The last round whose `triggered` it heard.
+    round: u64,
+    /// The run that it was given a part of.
+    run: Option<String>,
+}
+
+struct Client {
+    speech: Speech,
+    poll: Poll,
+    events: Events,
+    peers: Vec<Peer>,
+    buffer: Vec<u8>,
+    begin: Instant,
+}
+
+/// `client SERVER ADDRESS CONNECTIONS flood|fan`: connects, then obeys.
+pub fn main(words: &[&str]) -> io::Result<()> {
+    let [kind, address, connections, what] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let kind = Kind::from_name(kind).ok_or(io::ErrorKind::InvalidInput)?;
+    let address = address.parse().map_err(Error::other)?;
+    let connections: usize = connections.parse().map_err(Error::other)?;
+    speech::raise_file_limit();
+    let mut client = Client {
+        speech: Speech::new(kind),
+        poll: Poll::new()?,
+        events: Events::with_capacity(1024),
+        peers: Vec::with_capacity(connections + 1),
+        buffer: vec![0; READ_MAX],
+        begin: Instant::now(),
+    };
+    client.connect(address, connections, *what == "fan")?;
+    println!("joined");
+    for command in io::stdin().lock().lines() {
+        let command = command?;
+        println!("{}", client.obey(&command)?);
+    }
+    Ok(())
+}
+
+impl Client {
+    fn obey(&mut self, command: &str) -> io::Result<String> {
+        let (verb, number) = command.split_once(' ').unwrap_or((command, "0"));
+        let number: u64 = number.parse().map_err(Error::other)?;
+        match verb {
+            "ping" => self.ping().map(|()| "pinged".to_owned()),
+            "round" => {
+                let (first, last) = self.round(number)?;
+                Ok(format!("{} {}", first.as_nanos(), last.as_nanos()))
+            }
+            "flood" => {
+                let (count, took) = self.flood(Duration::from_millis(number))?;
+                Ok(format!("{count} {}", took.as_nanos()))
+            }
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn connect(&mut self, address: SocketAddr, connections: usize, fan: bool) -> io::Result<()> {
+        while self.peers.len() < connections {
+            let begin = self.peers.len();
+            for index in begin..connections.min(begin + CONNECT_BATCH) {
+                self.connect_one(address)?;
+                let greeting = self.speech.greeting(index, fan);
+                self.peers[index].stream.write_all(&greeting)?;
+            }
+            self.await_welcomes(begin, fan)?;
+        }
+        match self.speech.kind {
+            Kind::Arete => self.get_ready(),
+            // Who publishes; a subscriber may not.
+            Kind::Redis if fan => self.connect_one(address),
+            _ => Ok(()),
+        }
+    }
+
+    fn connect_one(&mut self, address: SocketAddr) -> io::Result<()> {
+        let stream = std::net::TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        self.poll.registry().register(&mut stream, Token(self.peers.len()), Interest::READABLE)?;
+        self.peers.push(Peer { stream, partial: Vec::new(), sent: 0, answered: 0, round: 0, run: None });
+        Ok(())
+    }
+
+    fn await_welcomes(&mut self, begin: usize, fan: bool) -> io::Result<()> {
+        let mut missing = self.peers.len() - begin;
+        let welcome: &[u8] = match self.speech.kind {
+            Kind::Limit => speech::LIMIT_WELCOME.trim_ascii(),
+            Kind::Arete => b"{\"type\":\"welcome\"",
+            Kind::Redis if fan => b":1",
+            Kind::Redis => b"+PONG",
+        };
+        self.until("be welcomed", |peer, line| {
+            missing -= usize::from(line.starts_with(welcome));
+            take_run(peer, line);
+            refuse_bye(line)?;
+            Ok(missing == 0)
+        })
+    }
+
+    /// Plays a slave until the run has started: says that it is ready, and waits for the start's instant.
+    fn get_ready(&mut self) -> io::Result<()> {
+        self.ping()?;
+        let count = self.peers.len();
+        self.await_prepare()?;
+        let ready = self.speech.ready();
+        for peer in &mut self.peers {
+            peer.stream.write_all(&ready)?;
+        }
+        let (mut started, mut start) = (0, None);
+        self.until("be told the start", |_, line| {
+            if let Ok(FromController::Start(message)) = FromController::decode(line) {
+                started += 1;
+                start = Some(message.at);
+            }
+            Ok(started == count)
+        })?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut now = None;
+        while now < start && Instant::now() < deadline {
+            let ping = speech::ping(self.micros());
+            self.peers[0].stream.write_all(&ping)?;
+            self.until("be answered a ping", |_, line| {
+                if let Ok(FromController::Pong(pong)) = FromController::decode(line) {
+                    now = Some(pong.now);
+                    return Ok(true);
+                }
+                Ok(false)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every slave has its part of the run.
+    fn await_prepare(&mut self) -> io::Result<()> {
+        let mut missing = self.peers.iter().filter(|peer| peer.run.is_none()).count();
+        if missing > 0 {
+            self.until("be given its part of the run", |peer, line| {
+                missing -= usize::from(take_run(peer, line));
+                Ok(missing == 0)
+            })?;
+        }
+        self.speech.run = self.peers[0].run.take().unwrap_or_default();
+        Ok(())
+    }
+
+    /// Keeps the connections alive. Only arete wants that.
+    fn ping(&mut self) -> io::Result<()> {
+        if self.speech.kind != Kind::Arete {
+            return Ok(());
+        }
+        let ping = speech::ping(self.micros());
+        for peer in &mut self.peers {
+            peer.stream.write_all(&ping)?;
+        }
+        let mut missing = self.peers.len();
+        self.until("be answered a ping", |peer, line| {
+            missing -= usize::from(line.starts_with(b"{\"type\":\"pong\""));
+            take_run(peer, line);
+            Ok(missing == 0)
+        })
+    }
+
+    /// One trigger: all notifies but one, their answers, then the last one. Returns how long after it the first and
+    /// the last `triggered` were here.
+    fn round(&mut self, round: u64) -> io::Result<(Duration, Duration)> {
+        let notify = self.speech.notify(round);
+        let last = self.peers.len() - 1;
+        let listeners = self.peers.len() - usize::from(self.speech.kind == Kind::Redis);
+        let triggered = self.speech.triggered(round);
+        if self.speech.kind != Kind::Redis {
+            self.notify_all_but_one(round, &notify)?;
+        }
+        let mut missing = listeners;
+        let mut first = None;
+        let begin = Instant::now();
+        self.peers[last].stream.write_all(&notify)?;
+        self.until("be told that the trigger has fired", |peer, line| {
+            if line != triggered {
+                return Ok(false);
+            }
+            if peer.round == round {
+                return Err(Error::other("a connection was told twice that a trigger has fired"));
+            }
+            peer.round = round;
+            missing -= 1;
+            first.get_or_insert_with(|| begin.elapsed());
+            Ok(missing == 0)
+        })?;
+        Ok((first.unwrap_or_default(), begin.elapsed()))
+    }
+
+    fn notify_all_but_one(&mut self, round: u64, notify: &[u8]) -> io::Result<()> {
+        let mut missing = self.peers.len() - 1;
+        let answer = self.speech.answer(round);
+        for peer in &mut self.peers[..missing] {
+            peer.stream.write_all(notify)?;
+        }
+        self.until("be answered its notify", |_, line| {
+            missing -= usize::from(line.starts_with(&answer));
+            Ok(missing == 0)
+        })
+    }
+
+    /// Notifies with [`IN_FLIGHT`] on every connection for so long. Returns how many were answered, and the time.
+    fn flood(&mut self, time: Duration) -> io::Result<(u64, Duration)> {
+        let redis = self.speech.kind == Kind::Redis;
+        let (before, after) = self.speech.flood_parts();
+        let decrements = speech::redis_decrement().repeat(IN_FLIGHT as usize);
+        let mut lines = Vec::new();
+        let mut say = |peer: &mut Peer| {
+            lines.clear();
+            for count in peer.sent + 1..=peer.sent + IN_FLIGHT {
+                if redis {
+                    continue;
+                }
+                lines.extend_from_slice(&before);
+                speech::push_count(&mut lines, count);
+                lines.extend_from_slice(after);
+            }
+            peer.sent += IN_FLIGHT;
+            peer.stream.write_all(if redis { &decrements } else { &lines })
+        };
+        let answer = self.speech.flood_answer();
+        let begin = Instant::now();
+        for peer in &mut self.peers {
+            say(peer)?;
+        }
+        let (mut waiting, mut count) = (self.peers.len(), 0);
+        self.until("be answered its notifies", |peer, line| {
+            let Some(number) = line.strip_prefix(&answer[..]) else { return Ok(false) };
+            peer.answered = if redis { peer.answered + 1 } else { speech::read_count(number) };
+            if peer.answered < peer.sent {
+                return Ok(false);
+            }
+            count += IN_FLIGHT;
+            if begin.elapsed() < time {
+                say(peer)?;
+            } else {
+                waiting -= 1;
+            }
+            Ok(waiting == 0)
+        })?;
+        Ok((count, begin.elapsed()))
+    }
+
+    /// Hears lines until `each` says that it has heard what it waits for.
+    fn until(&mut self, what: &str, mut each: impl FnMut(&mut Peer, &[u8]) -> io::Result<bool>) -> io::Result<()> {
+        loop {
+            let mut done = false;
+            self.poll.poll(&mut self.events, Some(PATIENCE))?;
+            if self.events.is_empty() {
+                return Err(Error::other(format!("a connection waits in vain to {what}")));
+            }
+            for event in &self.events {
+                done |= hear(&mut self.peers[event.token().0], &mut self.buffer, &mut each)?;
+            }
+            if done {
+                return Ok(());
+            }
+        }
+    }
+
+    fn micros(&self) -> u64 {
+        self.begin.elapsed().as_micros() as u64
+    }
+}
+
+/// Reads what has come on one connection, line by line.
+fn hear(
+    peer: &mut Peer,
+    buffer: &mut [u8],
+    each: &mut impl FnMut(&mut Peer, &[u8]) -> io::Result<bool>,
+) -> io::Result<bool> {
+    let mut done = false;
+    loop {
+        let got = match peer.stream.read(buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(got) => got,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(done),
+            Err(error) => return Err(error),
+        };
+        let mut rest = &buffer[..got];
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = (&rest[..end], &rest[end + 1..]);
+            if peer.partial.is_empty() {
+                done |= each(peer, line)?;
+            } else {
+                let mut whole = std::mem::take(&mut peer.partial);
+                whole.extend_from_slice(line);
+                done |= each(peer, &whole)?;
+            }
+            rest = after;
+        }
+        peer.partial.extend_from_slice(rest);
+        if got < READ_MAX {
+            return Ok(done);
+        }
+    }
+}
+
+/// Takes the run's id from a prepare; says whether the line is one.
+fn take_run(peer: &mut Peer, line: &[u8]) -> bool {
+    if !line.starts_with(b"{\"type\":\"prepare\"") {
+        return false;
+    }
+    if let Ok(FromController::Prepare(prepare)) = FromController::decode(line) {
+        peer.run = Some(prepare.run.into_owned());
+    }
+    peer.run.is_some()
+}
+
+/// A controller that turns a slave away says why.
+fn refuse_bye(line: &[u8]) -> io::Result<()> {
+    match line.starts_with(b"{\"type\":\"bye\"") {
+        true => Err(Error::other(String::from_utf8_lossy(line))),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,98 @@
+//! Scenarios: what commands ask on the control socket.
+
+use serde_json::{Value, json};
+
+use super::world::{World, shell};
+use crate::machine::{ConnId, Input, ListenerId};
+
+fn world() -> World {
+    World::running(json!([shell("p", json!("poke"), json!({})), shell("a", json!({"at": 0}), json!({}))]))
+}
+
+fn reason(world: &World, conn: ConnId) -> String {
+    let answer = world.answer(conn).unwrap_or_else(|| panic!("an answer: {:?}", world.answers));
+    assert_eq!(answer["type"], "error", "{answer}");
+    assert!(world.closed.contains(&conn));
+    answer["reason"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_poke_counts() {
+    let mut world = world();
+    world.reports();
+    for nr in 1..=3 {
+        let conn = world.request(r#"{"type":"poke","entry":"p"}"#);
+        assert_eq!(world.answer(conn).unwrap()["type"], "done");
+        assert_eq!(world.reports(), ["poked p by command".to_owned(), format!("spawned p#{nr}")]);
+    }
+}
+
+#[test]
+fn a_poke_that_means_nothing_says_why() {
+    let mut world = world();
+    let conn = world.request(r#"{"type":"poke","entry":"x"}"#);
+    assert_eq!(reason(&world, conn), "there is no entry \"x\" on this slave; its poke entries: p");
+    let conn = world.request(r#"{"type":"poke","entry":"a"}"#);
+    assert_eq!(reason(&world, conn), "entry \"a\" is no poke entry; its poke entries: p");
+    let mut early = World::new();
+    let conn = early.request(r#"{"type":"poke"}"#);
+    assert_eq!(reason(&early, conn), "no run is in progress on this slave");
+    early.connect(None, 0);
+    early.prepare(json!({}));
+    let conn = early.request(r#"{"type":"poke"}"#);
+    assert_eq!(reason(&early, conn), "the run has not started yet");
+}
+
+#[test]
+fn a_notify_is_done_when_the_controller_has_counted_it() {
+    let mut world = world();
+    let conns = [(); 3].map(|()| world.request(r#"{"type":"notify","trigger":"go"}"#));
+    let counts: Vec<Value> = world.take("notify").iter().map(|notify| notify["count"].clone()).collect();
+    assert_eq!(counts, [1, 2, 3]);
+    world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 2, "left": 5}));
+    assert_eq!(world.answer(conns[0]).unwrap()["left"], 5);
+    assert_eq!(world.answer(conns[1]).unwrap()["left"], 5);
+    assert_eq!(world.answer(conns[2]), None);
+}
+
+#[test]
+fn an_unknown_trigger_is_refused_with_those_there_are() {
+    let mut world = world();
+    let conn = world.request(r#"{"type":"notify","trigger":"gone"}"#);
+    assert_eq!(reason(&world, conn), "the test has no trigger \"gone\"; its triggers: go, end");
+    assert_eq!(world.take("notify"), [Value::Null; 0]);
+}
+
+#[test]
+fn a_wait_ends_when_its_trigger_fires_or_at_once_when_it_has() {
+    let mut world = world();
+    let first = world.request(r#"{"type":"wait","trigger":"go"}"#);
+    assert_eq!(world.answer(first), None);
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    assert_eq!(world.answer(first).unwrap()["type"], "done");
+    let second = world.request(r#"{"type":"wait","trigger":"go"}"#);
+    assert_eq!(world.answer(second).unwrap()["type"], "done");
+}
+
+#[test]
+fn who_still_waits_at_the_end_is_told() {
+    let mut world = World::running(json!([]));
+    let conn = world.request(r#"{"type":"wait","trigger":"go"}"#);
+    world.say(json!({"type": "stop", "run": "r1", "reason": "x"}));
+    assert_eq!(reason(&world, conn), "the run has ended");
+}
+
+#[test]
+fn garbage_and_crowds_are_answered_and_closed() {
+    let mut world = world();
+    let conn = world.request("hello");
+    assert!(reason(&world, conn).contains("JSON"), "{}", reason(&world, conn));
+    let crowd: Vec<ConnId> = (0..65).map(|_| world.request(r#"{"type":"wait","trigger":"go"}"#)).collect();
+    assert_eq!(world.answer(crowd[63]), None);
+    assert!(reason(&world, crowd[64]).contains("64 requests wait"));
+    world.input(Input::Closed { conn: crowd[0], reason: "gone".to_owned() });
+    let conn = ConnId(77);
+    world.input(Input::Accepted { conn, listener: ListenerId(0), peer: super::world::PEER });
+    world.input(Input::Received { conn, bytes: &[b'x'; 70_000] });
+    assert!(reason(&world, conn).contains("longer than"));
+}

@@ -1,0 +1,247 @@
+//! Scenarios: how a run ends, and how the slave does.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{World, entry, shell};
+use crate::machine::{Exit, Signal};
+
+fn stop(world: &mut World, now: bool) {
+    world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "now": now}));
+}
+
+fn one() -> World {
+    World::running(json!([shell("a", json!({"at": 0}), json!({}))]))
+}
+
+#[test]
+fn a_stop_signals_once_waits_kills_after_the_grace_and_sweeps() {
+    let mut world = one();
+    stop(&mut world, false);
+    assert_eq!(world.sweeps, [Signal::TERM]);
+    assert_eq!(world.kills, []);
+    world.pass(Duration::from_millis(9_999));
+    assert_eq!(world.kills, []);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.kills, [("a".to_owned(), Signal::KILL)]);
+    assert_eq!(world.take("stopped").len(), 0);
+    world.exits("a", Exit::Signal(Signal::KILL));
+    assert_eq!(world.reports().last().unwrap(), "exited a#1 stopped");
+    assert_eq!(world.sweeps.len(), 2);
+}
+
+#[test]
+fn what_is_left_behind_has_the_rest_of_the_grace_and_is_killed_until_nothing_is_left() {
+    let mut world = one();
+    world.left = [1].into();
+    stop(&mut world, false);
+    world.left = vec![1; 1_000].into();
+    world.exits("a", Exit::Signal(Signal::TERM));
+    world.pass(Duration::from_secs(9));
+    assert!(world.sweeps[1..].iter().all(|signal| *signal == Signal::NONE), "{:?}", world.sweeps);
+    world.left = vec![1; 5].into();
+    world.pass(Duration::from_secs(2));
+    assert!(world.sweeps.contains(&Signal::KILL), "{:?}", world.sweeps);
+    assert_eq!(world.left.len(), 0);
+    world.record_all();
+    assert_eq!(world.take("stopped").len(), 1);
+}
+
+#[test]
+fn what_cannot_be_killed_is_trouble_and_holds_nothing_up() {
+    let mut world = one();
+    stop(&mut world, false);
+    world.left = vec![3; 1_000].into();
+    world.exits("a", Exit::Code(0));
+    world.pass(Duration::from_secs(60));
+    let trouble = world.reports().into_iter().find(|report| report.starts_with("trouble"));
+    assert_eq!(trouble.as_deref(), Some("trouble: 3 processes of this run cannot be killed and are left"));
+}
+
+#[test]
+fn a_timeout_no_longer_counts_once_the_end_has_begun() {
+    let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"timeout": 2_000_000}))]));
+    stop(&mut world, false);
+    world.pass(Duration::from_secs(3));
+    world.exits("a", Exit::Signal(Signal::TERM));
+    assert_eq!(world.reports().last().unwrap(), "exited a#1 stopped");
+}
+
+#[test]
+fn finally_entries_run_after_all_others_and_within_the_grace() {
+    let mut world = World::running(json!([
+        shell("a", json!({"at": 0}), json!({})),
+        shell("f", json!("finally"), json!({})),
+        shell("g", json!("finally"), json!({}))
+    ]));
+    stop(&mut world, false);
+    assert_eq!(world.started(), ["a"]);
+    world.exits("a", Exit::Signal(Signal::TERM));
+    assert_eq!(world.started(), ["a", "f", "g"]);
+    world.exits("f", Exit::Code(0));
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.kills, [("g".to_owned(), Signal::TERM)]);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.kills.last(), Some(&("g".to_owned(), Signal::KILL)));
+    world.exits("g", Exit::Signal(Signal::KILL));
+    assert_eq!(world.reports().last().unwrap(), "exited g#1 failed");
+    world.say(json!({"type": "recorded", "run": "r1", "seq": 100}));
+    assert_eq!(world.take("stopped").len(), 1);
+}
+
+#[test]
+fn nothing_new_starts_once_the_end_has_begun() {
+    let mut world = World::running(json!([
+        shell("a", json!({"at": 0}), json!({})),
+        shell("later", json!({"at": 1_000_000}), json!({})),
+        shell("then", json!({"after": {"entry": "a"}}), json!({})),
+        shell("p", json!("poke"), json!({})),
+        shell("t", json!({"trigger": "go"}), json!({}))
+    ]));
+    stop(&mut world, false);
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.signal(Signal::USR1);
+    world.pass(Duration::from_secs(2));
+    world.exits("a", Exit::Code(0));
+    assert_eq!(world.started(), ["a"]);
+}
+
+#[test]
+fn a_signal_after_the_end_trigger_is_no_failure() {
+    let mut world = World::new();
+    world.run(json!({"entries": [shell("a", json!({"at": 0}), json!({}))], "end_trigger": "end"}));
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "end"}));
+    world.exits("a", Exit::Code(143));
+    assert!(world.reports().contains(&"exited a#1 stopped".to_owned()));
+}
+
+#[test]
+fn the_slave_is_stopped_only_when_all_it_said_was_answered() {
+    let mut world = one();
+    world.files.insert("/d/r1/output/a.out".into(), b"hello".to_vec());
+    stop(&mut world, false);
+    world.exits("a", Exit::Signal(Signal::TERM));
+    assert_eq!(world.take("stopped").len(), 0);
+    let output: Vec<Value> = world.take("output");
+    assert_eq!(
+        (&output[0]["file"], &output[0]["offset"], &output[0]["data"]),
+        (&json!("a.out"), &json!(0), &json!("aGVsbG8="))
+    );
+    world.say(json!({"type": "recorded", "run": "r1", "seq": 100}));
+    assert_eq!(world.take("stopped").len(), 0);
+    world.say(json!({"type": "kept", "run": "r1", "file": "a.out", "length": 5}));
+    assert_eq!(world.take("stopped").len(), 1);
+}
+
+#[test]
+fn collected_files_are_shipped_at_the_end() {
+    let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"collect": ["*.log"]}))]));
+    world.files.insert("/d/r1/work/x.log".into(), b"log".to_vec());
+    stop(&mut world, false);
+    world.exits("a", Exit::Code(0));
+    assert_eq!(world.take("output")[0]["file"], "a.files/x.log");
+}
+
+#[test]
+fn a_stop_at_once_kills_all_and_ships_nothing() {
+    let mut world =
+        World::running(json!([shell("a", json!({"at": 0}), json!({})), shell("f", json!("finally"), json!({}))]));
+    world.files.insert("/d/r1/output/a.out".into(), b"hello".to_vec());
+    stop(&mut world, true);
+    assert_eq!(world.kills, [("a".to_owned(), Signal::KILL)]);
+    world.exits("a", Exit::Signal(Signal::KILL));
+    assert!(world.sweeps.iter().all(|signal| *signal == Signal::KILL));
+    assert_eq!(world.started(), ["a"]);
+    assert_eq!(world.take("stopped").len(), 1);
+}
+
+#[test]
+fn a_run_that_was_not_started_is_forgotten() {
+    let mut world = World::new();
+    world.connect(None, 0);
+    world.prepare(json!({}));
+    stop(&mut world, false);
+    assert_eq!(world.take("stopped").len(), 1);
+    assert_eq!(world.sweeps, []);
+    assert_eq!(world.spawned[0].1.argv, ["rm", "-rf", "--", "/d/r1"]);
+    stop(&mut world, false);
+    assert_eq!(world.take("stopped").len(), 1, "also when it is unknown");
+}
+
+#[test]
+fn a_dismissed_run_leaves_no_directory_and_the_next_can_come() {
+    let mut world = one();
+    world.exits("a", Exit::Code(0));
+    stop(&mut world, false);
+    world.record_all();
+    world.say(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
+    assert_eq!(world.spawned[1].1.argv, ["rm", "-rf", "--", "/d/r1"]);
+    world.say(json!({"type": "prepare", "run": "r2", "test": "t", "grace": 0, "entries": []}));
+    assert_eq!(world.take("ready").len(), 0, "not before the directory is gone");
+    world.exits("rm", Exit::Code(0));
+    assert_eq!(world.take("ready")[0]["run"], "r2");
+    assert_eq!(world.exit, None);
+}
+
+#[test]
+fn a_slave_for_one_run_exits_after_it() {
+    let mut world = World::with(|config| {
+        config.once = true;
+        config.keep = true;
+    });
+    world.run(json!({}));
+    stop(&mut world, false);
+    world.record_all();
+    assert_eq!(world.exit, None);
+    world.say(json!({"type": "dismissed", "run": "r1", "verdict": "failed"}));
+    assert_eq!(world.exit, Some(0));
+    assert!(world.spawned.is_empty(), "the directory is kept");
+}
+
+#[test]
+fn a_slave_that_is_told_to_end_stops_what_runs_says_bye_and_exits() {
+    for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130)] {
+        let mut world = one();
+        world.signal(signal);
+        assert_eq!((world.exit, &world.sweeps[..]), (None, &[Signal::TERM][..]));
+        world.exits("a", Exit::Signal(Signal::TERM));
+        world.record_all();
+        world.exits("rm", Exit::Code(0));
+        assert_eq!(world.exit, Some(code));
+        let bye = world.said.iter().find(|message| message["type"] == "bye");
+        assert_eq!(bye.map(|bye| &bye["fatal"]), Some(&json!(false)));
+    }
+}
+
+#[test]
+fn a_slave_that_is_told_to_end_waits_only_seconds_for_a_controller_that_does_not_answer() {
+    let mut world = one();
+    world.signal(Signal::TERM);
+    world.exits("a", Exit::Signal(Signal::TERM));
+    world.pass(Duration::from_secs(4));
+    world.exits("rm", Exit::Code(0));
+    assert_eq!(world.exit, Some(0));
+}
+
+#[test]
+fn an_idle_slave_that_is_told_to_end_exits_at_once_and_a_second_signal_gives_up() {
+    let mut idle = World::new();
+    idle.signal(Signal::INT);
+    assert_eq!(idle.exit, Some(130));
+    let mut busy = one();
+    busy.signal(Signal::TERM);
+    busy.signal(Signal::TERM);
+    assert_eq!(busy.kills, [("a".to_owned(), Signal::KILL)]);
+    assert_eq!(busy.sweeps.last(), Some(&Signal::KILL));
+    assert_eq!(busy.exit, Some(130));
+}
+
+#[test]
+fn a_notify_that_waits_does_not_hold_up_the_end() {
+    let mut world = World::running(json!([entry("n", json!({"at": 0}), json!({"notify": {"trigger": "go"}}))]));
+    stop(&mut world, false);
+    assert_eq!(world.reports().last().unwrap(), "exited n#1 stopped");
+    world.say(json!({"type": "recorded", "run": "r1", "seq": 100}));
+    assert_eq!(world.take("stopped").len(), 1);
+}

@@ -1,0 +1,179 @@
+//! Scenarios: what a lost connection changes, and what it does not.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::world::{World, decoded, shell};
+use crate::machine::{Exit, Input};
+use crate::slave::ORPHAN_AFTER;
+
+fn one() -> World {
+    World::running(json!([shell("a", json!({"at": 0}), json!({})), shell("t", json!({"trigger": "go"}), json!({}))]))
+}
+
+#[test]
+fn a_slave_whose_controller_is_not_there_tries_again_within_two_seconds() {
+    let mut world = World::new();
+    for _ in 0..20 {
+        let conn = world.conn.take().expect("it tries again");
+        world.input(Input::Closed { conn, reason: "connection refused".to_owned() });
+        world.pass(Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn commands_outlive_the_connection_and_the_slave_says_again_what_is_not_recorded() {
+    let mut world = one();
+    world.request(r#"{"type":"notify","trigger":"go"}"#);
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "end"}));
+    let seq = world.take("report").len() as u64;
+    world.lose();
+    world.exits("a", Exit::Code(0));
+    world.request(r#"{"type":"notify","trigger":"go"}"#);
+    world.said.clear();
+    while world.conn.is_none() {
+        world.pass(Duration::from_millis(100));
+    }
+    let hello = world.connect(Some("r1"), seq);
+    assert_eq!(hello["run"], "r1");
+    let first = &world.said[0];
+    assert_eq!(
+        (&first["type"], &first["notified"], &first["triggered"]),
+        (&json!("state"), &json!({"go": 2}), &json!(["end"]))
+    );
+    assert_eq!(world.take("notify")[0]["count"], 2);
+    assert_eq!(world.reports(), ["exited a#1 passed", "idle 1"]);
+    assert_eq!(world.kills, []);
+}
+
+#[test]
+fn a_notify_waits_out_the_absence_of_the_controller() {
+    let mut world = one();
+    let conn = world.request(r#"{"type":"notify","trigger":"go"}"#);
+    world.reconnect(Some("r1"), 0);
+    assert_eq!(world.answer(conn), None);
+    world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 1, "left": 0}));
+    assert_eq!(world.answer(conn).unwrap()["type"], "done");
+}
+
+#[test]
+fn a_trigger_that_is_told_again_after_a_reconnect_changes_nothing() {
+    let mut world = one();
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.reconnect(Some("r1"), 100);
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.start();
+    assert_eq!(world.started(), ["a", "t"]);
+}
+
+#[test]
+fn output_goes_on_from_where_the_controller_has_it() {
+    let mut world = one();
+    let text: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
+    world.files.insert("/d/r1/output/a.out".into(), text.clone());
+    world.pass(Duration::from_millis(100));
+    let sent: usize = world.take("output").iter().map(|output| decoded(output).len()).sum();
+    assert_eq!(sent, 256 * 1024, "no more than the window");
+    world.say(json!({"type": "kept", "run": "r1", "file": "a.out", "length": 1_000}));
+    world.said.clear();
+    world.reconnect(Some("r1"), 100);
+    let mut have = text[..1_000].to_vec();
+    while have.len() < text.len() {
+        let outputs = world.take("output");
+        assert!(!outputs.is_empty(), "stuck at {}", have.len());
+        for output in outputs {
+            assert_eq!(output["offset"], have.len());
+            have.extend(decoded(&output));
+            world.say(json!({"type": "kept", "run": "r1", "file": "a.out", "length": have.len()}));
+        }
+    }
+    assert!(have == text);
+}
+
+#[test]
+fn ready_and_stopped_are_said_again_after_a_reconnect() {
+    let mut world = World::new();
+    world.connect(None, 0);
+    world.prepare(json!({}));
+    world.take("ready");
+    world.reconnect(Some("r1"), 0);
+    assert_eq!(world.take("ready").len(), 1);
+    world.start();
+    world.say(json!({"type": "stop", "run": "r1", "reason": "x"}));
+    world.record_all();
+    assert_eq!(world.take("stopped").len(), 1);
+    world.reconnect(Some("r1"), 100);
+    assert_eq!(world.take("stopped").len(), 1);
+}
+
+#[test]
+fn pieces_that_were_lost_are_asked_for_again() {
+    let mut world = World::new();
+    world.connect(None, 0);
+    world.prepare(json!({"resources": [{"name": "r", "file": "x", "size": 5, "sha256": ""}]}));
+    assert_eq!(world.take("fetch").len(), 1);
+    world.reconnect(Some("r1"), 0);
+    assert_eq!(world.take("fetch").len(), 1);
+}
+
+#[test]
+fn a_run_that_the_controller_does_not_have_is_killed_and_forgotten() {
+    for run in [None, Some("r2")] {
+        let mut world = one();
+        world.said.clear();
+        world.reconnect(run, 0);
+        assert_eq!(world.kills.len(), 1);
+        world.exits("a", Exit::Signal(crate::machine::Signal::KILL));
+        assert_eq!(world.take("stopped").len(), 0);
+        assert_eq!(world.spawned.last().unwrap().1.argv[0], "rm");
+    }
+}
+
+#[test]
+fn a_slave_without_controller_for_too_long_ends_the_run() {
+    let mut world = one();
+    world.lose();
+    for _ in 0..ORPHAN_AFTER.as_secs() {
+        world.pass(Duration::from_secs(1));
+        if let Some(conn) = world.conn.take() {
+            world.input(Input::Closed { conn, reason: "refused".to_owned() });
+        }
+    }
+    assert_eq!(world.kills.len(), 1);
+    assert_eq!(world.exit, None);
+}
+
+#[test]
+fn a_silent_controller_is_left_and_tried_again() {
+    let mut world = one();
+    world.pongs = false;
+    let conn = world.conn.unwrap();
+    world.pass(Duration::from_secs(30));
+    assert!(world.closed.contains(&conn));
+    assert!(world.conn.is_some_and(|new| new != conn));
+}
+
+#[test]
+fn a_slave_that_pings_is_not_silent() {
+    let mut world = one();
+    world.pass(Duration::from_secs(300));
+    assert_eq!(world.closed, []);
+}
+
+#[test]
+fn a_fatal_bye_ends_a_slave_for_one_run_and_no_other() {
+    for once in [true, false] {
+        let mut world = World::with(|config| config.once = once);
+        let conn = world.conn.unwrap();
+        world.input(Input::Connected { conn, peer: super::world::PEER, local: None });
+        world.say(json!({"type": "bye", "reason": "the name node1 is taken", "fatal": true}));
+        world.pass(Duration::from_secs(2));
+        if once {
+            assert_eq!(world.exit, Some(1));
+            assert!(world.printed.starts_with("arete: ") && world.printed.contains("is taken"), "{}", world.printed);
+        } else {
+            assert_eq!((world.exit, world.conn.is_some_and(|new| new != conn)), (None, true));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What the program says, and how it exits, when it is given something wrong.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use common::{Ended, Place, Running, SOON, holds_within, wait_for};
+
+/// A test of one slave called `a`, which runs one entry.
+const GOOD: &str = r#"{
+  "name": "good",
+  "end": { "idle": true, "limit": "20s" },
+  "triggers": { "go": 1 },
+  "schedules": { "s": [
+    { "name": "one", "at": 0, "shell": "true" }
+  ] },
+  "slaves": { "a": ["s"] }
+}
+"#;
+
+/// Checks `GOOD` with `from` replaced by `to`: the first complaint must be at `at` and say all of `parts`.
+#[track_caller]
+fn wrong(from: &str, to: &str, at: &str, parts: &[&str]) {
+    let place = Place::new("check");
+    assert!(GOOD.contains(from), "{from}");
+    place.write("t.json", GOOD.replacen(from, to, 1));
+    let ended = place.arete(["check", "t.json"]).run().exits_with(2).complains(parts);
+    let begin = format!("arete: t.json:{at}: ");
+    assert!(ended.stderr.lines().any(|line| line.starts_with(&begin)), "no line begins {begin:?}:\n{}", ended.stderr);
+    let ended = place.arete(["run", "t.json", "--results", "results"]).run().exits_with(2).complains(parts);
+    assert!(ended.stdout.is_empty() && !place.path("results").exists(), "nothing was started");
+}
+
+#[test]
+fn a_good_test_file_is_called_so() {
+    let place = Place::new("good");
+    place.write("t.json", GOOD);
+    let ended = place.arete(["check", "t.json"]).run().exits_with(0);
+    assert!(ended.stdout.contains("ok") && ended.stderr.is_empty());
+}
+
+#[test]
+fn broken_json_is_shown_where_it_breaks() {
+    wrong("\"end\":", "\"end\"", "3:9", &["\":\""]);
+    wrong("[\"s\"] }\n}", "[\"s\"] }\n", "10:1", &["the file ends here"]);
+    wrong("\"at\": 0,", "\"at\": 0,, ", "6:30", &["found ','"]);
+}
+
+#[test]
+fn unknown_keys_and_names_come_with_a_suggestion() {
+    wrong("\"triggers\"", "\"tiggers\"", "4:3", &["unknown key \"tiggers\", did you mean \"triggers\"?"]);
+    wrong("\"at\": 0", "\"trigger\": \"og\"", "6:33", &["unknown trigger \"og\"", "\"go\""]);
+    wrong("[\"s\"] }\n}", "[\"t\"] }\n}", "8:21", &["unknown schedule \"t\""]);
+}
+
+#[test]
+fn an_entry_has_one_policy_and_one_action() {
+    wrong("\"at\": 0", "\"at\": 0, \"poke\": true", "6:31", &["\"at\"", "\"poke\"", "exactly one"]);
+    wrong("\"at\": 0, ", "", "6:5", &["needs"]);
+    wrong(", \"shell\": \"true\"", "", "6:5", &["needs an action"]);
+    wrong("\"shell\": \"true\"", "\"shell\": \"true\", \"notify\": \"go\"", "6:48", &["\"shell\"", "\"notify\""]);
+}
+
+#[test]
+fn a_trigger_begins_at_one_at_least() {
+    wrong("\"go\": 1", "\"go\": 0", "4:23", &["trigger", "from 1"]);
+}
+
+#[test]
+fn entries_do_not_wait_for_each_other_in_a_circle() {
+    let circle =
+        r#"{ "name": "one", "after": "two", "shell": "true" }, { "name": "two", "after": "one", "shell": "true" }"#;
+    let from = r#"{ "name": "one", "at": 0, "shell": "true" }"#;
+    wrong(from, circle, "6:31", &["wait for each other for ever", "\"one\"", "\"two\""]);
+}
+
+#[test]
+fn a_resource_that_is_not_there_is_an_error_before_anything_starts() {
+    let to = "\"resources\": { \"r\": { \"file\": \"gone.bin\" } },\n  \"schedules\"";
+    wrong("\"schedules\"", to, "5:33", &["\"r\"", "gone.bin", "cannot be shipped"]);
+}
+
+#[test]
+fn a_variable_that_nobody_knows_is_an_error() {
+    wrong("\"true\"", "\"echo @{two.pid}\"", "6:46", &["\"two\"", "\"one\""]);
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_says_what_to_do() {
+    let place = Place::new("usage");
+    place.write("t.json", GOOD);
+    place.write("full/something", "");
+    let complains = |args: &[&str], parts: &[&str]| drop(place.arete(args).run().exits_with(2).complains(parts));
+    complains(&[], &["Usage"]);
+    complains(&["rum"], &["'rum'", "'run'"]);
+    complains(&["run", "t.json", "--lisen", "x"], &["--lisen", "--listen"]);
+    complains(&["run", "gone.json"], &["arete: gone.json: "]);
+    complains(&["run", "t.json", "--wait", "soon"], &["soon"]);
+    complains(&["run", "t.json", "--results", "full"], &["arete: --results full", "not empty"]);
+    complains(&["slave"], &["--controller"]);
+    complains(&["slave", "--controller", "localhost", "--name=-x/y"], &["arete: --name", "letters"]);
+    let ended = place.arete(["poke"]).run().exits_with(1).complains(&["arete: ARETE_SOCKET is not set"]);
+    assert!(ended.stdout.is_empty());
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let place = Place::new("port");
+    place.write("t.json", GOOD);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let args = ["run", "t.json", "--results", "results", "--listen", &address];
+    place.arete(args).run().exits_with(1).complains(&["arete: --listen", &address, "in use"]);
+    assert!(!place.path("results").exists());
+}
+
+/// A controller that waits for slaves on a free port.
+fn listening<'a>(place: &'a Place, text: &str, more: &[&str]) -> (Running<'a>, String) {
+    place.write("t.json", text);
+    let args = ["run", "t.json", "--listen", "127.0.0.1:0", "--results", "results"];
+    let mut controller = place.arete(args.iter().chain(more)).start();
+    controller.wait_for_output("listening on ");
+    let said = controller.stdout() + &controller.stderr();
+    let address = said.split("listening on ").nth(1).and_then(|rest| rest.split([',', '\n']).next());
+    let address = address.expect("it says where it listens").to_owned();
+    (controller, address)
+}
+
+fn slave<'a>(place: &'a Place, address: &str, name: &str) -> Running<'a> {
+    let dir = place.path("work").join(format!("{name}-{}", place.serial()));
+    place.arete(["slave", "--controller", address, "--name", name, "--once", "--dir"]).arg(dir).start()
+}
+
+#[test]
+fn slaves_that_do_not_come_are_named_when_the_waiting_is_over() {
+    let place = Place::new("wait");
+    let text = GOOD.replace("\"a\": [\"s\"]", "\"a\": [\"s\"], \"b\": [\"s\"]");
+    let (controller, address) = listening(&place, &text, &["--wait", "2s"]);
+    let _there = slave(&place, &address, "a");
+    let ended = controller.wait().exits_with(3);
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(said.contains("missing: b"), "{said}");
+    assert!(ended.took >= Duration::from_secs(2) && ended.took < SOON);
+}
+
+#[test]
+fn a_slave_that_is_not_in_the_test_is_told_so_and_the_run_goes_on() {
+    let place = Place::new("stranger");
+    let (controller, address) = listening(&place, GOOD, &[]);
+    let ended = slave(&place, &address, "b").wait();
+    assert_ne!(ended.code(), 0);
+    ended.complains(&["\"b\"", "not in the test", "a"]);
+    slave(&place, &address, "a").wait().exits_with(0);
+    controller.wait().exits_with(0);
+    assert_eq!(place.count("results", "refused"), 1);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn one_of_two_slaves_with_one_name_is_told_so_and_the_run_goes_on() {
+    let place = Place::new("twins");
+    let text = GOOD.replace("\"a\": [\"s\"]", "\"a\": [\"s\"], \"b\": [\"s\"]");
+    let (controller, address) = listening(&place, &text, &[]);
+    let mut twins = vec![slave(&place, &address, "a"), slave(&place, &address, "a")];
+    let refused = |twin: &Running| twin.stderr().contains("another slave called a is connected");
+    wait_for(SOON, "one of the two to be refused", || twins.iter().any(refused));
+    let loser = twins.remove(twins.iter().position(refused).expect("it was just found"));
+    loser.signal(rustix::process::Signal::TERM);
+    loser.wait().exits_with(0).complains(&["--name"]);
+    slave(&place, &address, "b").wait().exits_with(0);
+    twins.remove(0).wait().exits_with(0);
+    controller.wait().exits_with(0);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_slave_of_another_version_is_told_so_and_the_run_goes_on() {
+    let place = Place::new("version");
+    let (controller, address) = listening(&place, GOOD, &[]);
+    let mut old = TcpStream::connect(&address).unwrap();
+    old.set_read_timeout(Some(SOON)).unwrap();
+    let hello = r#"{"type":"hello","protocol":99,"version":"arete 99.0.0","name":"a","incarnation":"x"}"#;
+    writeln!(old, "{hello}").unwrap();
+    let mut answer = String::new();
+    BufReader::new(&old).read_line(&mut answer).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["type"], "bye");
+    assert_eq!(answer["fatal"], true);
+    assert!(answer["reason"].as_str().unwrap().contains("99"), "{answer}");
+    slave(&place, &address, "a").wait().exits_with(0);
+    controller.wait().exits_with(0);
+}
+
+#[test]
+fn a_resource_that_vanishes_before_it_is_shipped_fails_the_run_and_is_named() {
+    let place = Place::new("vanished");
+    place.write("data.bin", vec![7; 1_000_000]);
+    let text = GOOD.replace("\"schedules\"", "\"resources\": { \"r\": { \"file\": \"data.bin\" } },\n  \"schedules\"");
+    let text = text.replace("\"true\"", "\"cat @{r.path}\", \"use_resources\": [\"r\"]");
+    let (controller, address) = listening(&place, &text, &[]);
+    fs::remove_file(place.path("data.bin")).unwrap();
+    let slave = slave(&place, &address, "a");
+    let ended: Ended = controller.wait().exits_with(1);
+    assert!(ended.stdout.contains("data.bin"), "{}", ended.stdout);
+    drop(slave.wait());
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_slave_without_a_controller_says_so_once_and_keeps_trying() {
+    let place = Place::new("early");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let early = slave(&place, &port.to_string(), "a");
+    wait_for(SOON, "a word about the controller", || early.stderr().contains("trying again"));
+    let more = || early.stderr().matches("trying again").count() > 1;
+    assert!(!holds_within(Duration::from_secs(1), more), "it says so more than once: {}", early.stderr());
+    place.write("t.json", GOOD);
+    let args = ["run", "t.json", "--results", "results", "--listen", &port.to_string()];
+    let controller = place.arete(args).start();
+    controller.wait().exits_with(0);
+    early.wait().exits_with(0);
+    place.assert_nothing_left();
+}

@@ -1,0 +1,263 @@
+//! The sources keep the design's rules: who may know whom, and machines do not touch the world.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file longer than this is asked to split.
+const LINES_MAX: usize = 700;
+
+/// For each part of the library the parts that it may name.
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("machine", &[]),
+    ("wire", &["machine"]),
+    ("exit_code", &[]),
+    ("spoken", &[]),
+    ("variables", &[]),
+    ("session", &["wire", "machine"]),
+    ("testfile", &["variables", "session", "wire", "machine"]),
+    ("controller", &["testfile", "variables", "exit_code", "spoken", "session", "wire", "machine"]),
+    ("slave", &["variables", "exit_code", "spoken", "session", "wire", "machine"]),
+    ("client", &["exit_code", "spoken", "session", "wire", "machine"]),
+    ("ring", &["exit_code", "spoken", "session", "wire", "machine"]),
+    ("reactor", &["machine"]),
+    (
+        "cli",
+        &[
+            "controller",
+            "slave",
+            "client",
+            "ring",
+            "reactor",
+            "testfile",
+            "variables",
+            "exit_code",
+            "spoken",
+            "session",
+            "wire",
+            "machine",
+        ],
+    ),
+    ("main", &["cli", "exit_code"]),
+];
+
+/// The parts that are pure: what they know of the world is given to them.
+const MACHINES: &[&str] =
+    &["machine", "wire", "session", "testfile", "variables", "spoken", "controller", "slave", "client", "ring"];
+
+/// The handlers, one concern each: they know neither their controller nor each other.
+const HANDLERS: &[&str] = &["controller/trigger.rs", "controller/barrier.rs", "controller/sync.rs"];
+
+/// What a handler may name.
+const HANDLERS_MAY_KNOW: &[&str] = &["wire", "machine"];
+
+/// What no machine names.
+const WORLD: &[&str] = &[
+    "std::fs",
+    "std::env",
+    "std::io",
+    "std::thread",
+    "std::process",
+    "std::os",
+    "Instant",
+    "SystemTime",
+    "HashMap",
+    "HashSet",
+    "mio",
+    "signal_hook",
+    "signal_hook_mio",
+    "rustix",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "UnixListener",
+    "UnixDatagram",
+    "ToSocketAddrs",
+];
+
+/// What a machine may name all the same: (file, word, why).
+const EXCEPTIONS: &[(&str, &str, &str)] = &[("machine.rs", "signal_hook", "the names of signals are a table")];
+
+/// A source file, without its comments, strings and unit tests.
+struct Source {
+    /// Below `src`.
+    path: String,
+    /// The part of the library that it belongs to: `wire` for `wire.rs` and `wire/frame.rs`.
+    part: String,
+    text: String,
+    lines: usize,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("a source file is text");
+        let path = path.strip_prefix(&root).expect("it lies below src").to_string_lossy().into_owned();
+        let part = path.split(['/', '.']).next().expect("a path has a first part").to_owned();
+        Source { path, part, lines: text.lines().count(), text: strip(&text) }
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("src can be read").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The code alone: up to the unit tests, without line comments and the insides of strings.
+fn strip(text: &str) -> String {
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    code.lines().map(strip_line).collect::<Vec<_>>().join("\n")
+}
+
+fn strip_line(line: &str) -> String {
+    let mut kept = String::new();
+    let (mut in_string, mut before) = (false, ' ');
+    for now in line.chars() {
+        match now {
+            '"' if before != '\\' && before != '\'' => in_string = !in_string,
+            '/' if before == '/' && !in_string => {
+                kept.pop();
+                return kept;
+            }
+            _ if in_string => {}
+            _ => kept.push(now),
+        }
+        before = now;
+    }
+    kept
+}
+
+/// Whether `word` stands in `text` as a word or a path of its own.
+fn names(text: &str, word: &str) -> bool {
+    let inside = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
+        !before.is_some_and(inside) && !after.is_some_and(inside)
+    })
+}
+
+/// The parts of the library that a source names, each with how it did: `crate::x`, `arete::x`, and what stands in
+/// `use crate::{...}`.
+fn known_parts(text: &str) -> BTreeMap<String, String> {
+    let mut known = BTreeMap::new();
+    for root in ["crate::", "arete::"] {
+        for (at, _) in text.match_indices(root) {
+            let rest = &text[at + root.len()..];
+            let firsts = if rest.starts_with('{') { firsts_of_group(rest) } else { vec![first_word(rest)] };
+            for first in firsts {
+                known.insert(first.clone(), format!("{root}{first}"));
+            }
+        }
+    }
+    known
+}
+
+fn first_word(text: &str) -> String {
+    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The first words of the members of `{a::{b, c}, d}`.
+fn firsts_of_group(text: &str) -> Vec<String> {
+    let (mut depth, mut firsts, mut member) = (0, Vec::new(), String::new());
+    for c in text.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 || (depth == 1 && c == ',') {
+            firsts.push(first_word(&member));
+            member.clear();
+        } else if !(depth == 1 && c == '{') {
+            member.push(c);
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    firsts.retain(|first| !first.is_empty());
+    firsts
+}
+
+fn fail_if_any(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn each_part_knows_only_what_lies_below_it() {
+    let allowed: BTreeMap<_, _> = MAY_KNOW.iter().copied().collect();
+    let mut complaints = Vec::new();
+    for source in sources().iter().filter(|source| source.part != "lib") {
+        let Some(allowed) = allowed.get(source.part.as_str()) else {
+            complaints
+                .push(format!("src/{}: tests/layers.rs does not say whom `{}` may know", source.path, source.part));
+            continue;
+        };
+        let parts =
+            known_parts(&source.text).into_iter().filter(|(part, _)| MAY_KNOW.iter().any(|(name, _)| name == part));
+        for (part, how) in parts.filter(|(part, _)| *part != source.part && !allowed.contains(&part.as_str())) {
+            complaints.push(format!("src/{}: `{}` may not know `{part}` ({how})", source.path, source.part));
+        }
+    }
+    fail_if_any(&complaints);
+}
+
+#[test]
+fn handlers_know_the_wire_and_the_machine_alone() {
+    let mut complaints = Vec::new();
+    for source in sources().iter().filter(|source| HANDLERS.contains(&source.path.as_str())) {
+        for (part, how) in known_parts(&source.text) {
+            if !HANDLERS_MAY_KNOW.contains(&part.as_str()) {
+                complaints.push(format!("src/{}: a handler may not know `{part}` ({how})", source.path));
+            }
+        }
+        if names(&source.text, "super") {
+            complaints.push(format!("src/{}: a handler may not reach for `super`", source.path));
+        }
+    }
+    fail_if_any(&complaints);
+}
+
+#[test]
+fn machines_do_not_touch_the_world() {
+    let mut complaints = Vec::new();
+    for source in sources().iter().filter(|source| MACHINES.contains(&source.part.as_str())) {
+        for word in WORLD {
+            let excepted = EXCEPTIONS.iter().any(|(path, exception, _)| *path == source.path && exception == word);
+            if !excepted && names(&source.text, word) {
+                complaints.push(format!("src/{}: a machine may not name `{word}`", source.path));
+            }
+        }
+    }
+    fail_if_any(&complaints);
+}
+
+#[test]
+fn no_file_is_longer_than_a_person_reads() {
+    let long = sources().into_iter().filter(|source| source.lines > LINES_MAX);
+    let complaints: Vec<_> = long.map(|source| format!("src/{}: {} lines", source.path, source.lines)).collect();
+    fail_if_any(&complaints);
+}
+
+#[test]
+fn these_tests_can_fail() {
+    let text = strip(
+        "use crate::{wire::{Hello, Bye}, controller};\nlet x = crate::slave::Slave; // crate::ring\n\"crate::cli\"",
+    );
+    let known: Vec<_> = known_parts(&text).into_keys().collect();
+    assert_eq!(known, ["controller", "slave", "wire"]);
+    assert!(names(&text, "slave") && !names(&text, "ring") && !names("mionet", "mio"));
+    assert!(names("use std::collections::HashMap;", "HashMap") && names("std::fs::read(x)", "std::fs"));
+}
