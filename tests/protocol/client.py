@@ -8,7 +8,7 @@ import time
 port, name, trigger = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 connection = socket.create_connection(("127.0.0.1", port), timeout=30)
 lines = connection.makefile("r", encoding="utf-8", newline="\n")
-run, offset, best, seq, heard = None, 0, None, 0, 0
+run, prepared, offset, best, pings, seq, heard = None, False, 0, None, 8, 0, 0
 
 
 def clock():
@@ -31,7 +31,7 @@ for line in lines:
     kind = message.pop("type")
     print(kind, flush=True)
     if kind == "welcome":
-        run, pings = message["run"], 8
+        run = message["run"]
         say("ping", time=clock())
     elif kind == "pong":
         trip, pings = clock() - message["time"], pings - 1
@@ -39,8 +39,12 @@ for line in lines:
             best, offset = trip, message["now"] - message["time"] - trip // 2
         if pings > 0:
             say("ping", time=clock())
+        elif prepared:
+            say("ready", run=run)
     elif kind == "prepare":
-        say("ready", run=run)
+        prepared = True
+        if pings <= 0:
+            say("ready", run=run)
     elif kind == "start":
         time.sleep(max(0, message["at"] - offset - clock()) / 1e6)
         report("begun", late=max(0, clock() + offset - message["at"]), uncertain=best // 2)
