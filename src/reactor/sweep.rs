@@ -73,11 +73,12 @@ fn descendants(of: i32, helpers: &[i32]) -> Vec<Process> {
     found
 }
 
-/// Signals all living descendants of this process except for `helpers`, and counts them.
+/// Signals all living descendants of this process except for `helpers`, and counts them; no signal only counts.
 pub fn sweep(signal: Signal, helpers: &[i32]) -> usize {
     let left = descendants(std::process::id() as i32, helpers);
     match known(signal) {
         Some(signal) => left.iter().for_each(|process| send(process, signal)),
+        None if signal == Signal::NONE => {}
         None => log::warn!("{} cannot be sent", signal.name()),
     }
     left.len()

@@ -70,6 +70,7 @@ impl Run {
         let mut variables = vec![
             ("ARETE_SOCKET".to_owned(), self.config.socket.display().to_string()),
             ("ARETE_SLAVE".to_owned(), self.config.name.clone()),
+            ("ARETE_DIR".to_owned(), self.config.dir.display().to_string()),
             ("ARETE_RUN".to_owned(), self.id().to_owned()),
             ("ARETE_ENTRY".to_owned(), entry.name.clone()),
         ];
