@@ -30,6 +30,7 @@ use mio::{Events, Poll, Token};
 pub use console::{LogPipe, flush as flush_console};
 pub use lookup::lookup_main;
 pub use signals::terminal_size;
+pub use stream::plain;
 
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, Time, Timers};
 
