@@ -6,6 +6,8 @@
 mod checks;
 #[path = "simulation/generator.rs"]
 mod generator;
+#[path = "simulation/lab.rs"]
+mod lab;
 #[path = "simulation/sweep.rs"]
 mod sweep;
 #[path = "simulation/toys.rs"]

@@ -10,11 +10,9 @@ use arete::testfile::Test;
 use arete::wire::{Action, FromController, Policy};
 use serde_json::Value;
 
+use crate::lab::{CONTROLLER, RESULTS};
 use crate::world::process::{Ask, Fact};
 use crate::world::{World, node::Life};
-
-pub const CONTROLLER: usize = 0;
-pub const RESULTS: &str = "/results";
 
 /// Returns an error that says what does not hold.
 macro_rules! hold {
@@ -68,9 +66,13 @@ impl Checks {
 
     /// After every step.
     pub fn after_step(&mut self, world: &mut World) -> Result<(), String> {
-        self.disk_failed |= world.hosts[CONTROLLER].disk.full;
+        self.disk_failed |= world.hosts[CONTROLLER].disk.failures > 0;
         self.read_log(world)?;
         self.read_facts(world)?;
+        while let Some(life) = world.exited.pop() {
+            let left = living(world, life);
+            hold!(left.is_empty(), "{} has exited, and {left:?} still run", world.nodes[life.node].name);
+        }
         for said in std::mem::take(&mut world.said) {
             if said.life.node == CONTROLLER && !self.disk_failed {
                 self.controller_says(&said.bytes)?;

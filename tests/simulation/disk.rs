@@ -9,6 +9,8 @@ pub struct Disk {
     executable: BTreeSet<PathBuf>,
     /// Nothing can be written.
     pub full: bool,
+    /// How many writes have failed.
+    pub failures: u64,
 }
 
 impl Disk {
@@ -25,8 +27,12 @@ impl Disk {
         self.executable.contains(path)
     }
 
-    fn writable(&self) -> Result<(), String> {
-        if self.full { Err("No space left on device (os error 28)".to_owned()) } else { Ok(()) }
+    fn writable(&mut self) -> Result<(), String> {
+        if !self.full {
+            return Ok(());
+        }
+        self.failures += 1;
+        Err("No space left on device (os error 28)".to_owned())
     }
 
     pub fn append(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {

@@ -147,7 +147,7 @@ impl Draft<'_> {
             entries.push(entry("p", Policy::Poke, action));
         }
         for index in 0..self.rng.usize(1..=2) {
-            let entry = self.worker(index, poked, &entries);
+            let entry = self.worker(index, poked);
             entries.push(entry);
         }
         if self.rng.u8(0..3) == 0 {
@@ -177,12 +177,18 @@ impl Draft<'_> {
     }
 
     /// A command that ends by itself, and on its way notifies and pokes.
-    fn worker(&mut self, index: usize, poked: bool, _: &[Entry]) -> Entry {
+    fn worker(&mut self, index: usize, poked: bool) -> Entry {
         let name = format!("w{index}");
         let mut steps = Vec::new();
         for _ in 0..self.rng.usize(0..4) {
             let step = self.step(poked);
             steps.push(step);
+        }
+        let fires: Vec<usize> = (0..self.fires.len()).filter(|index| self.fires[*index]).collect();
+        if !fires.is_empty() && self.rng.u8(0..5) == 0 {
+            // Last, so that nobody waits for a notify that comes after it.
+            let trigger = fires[self.rng.usize(0..fires.len())];
+            steps.push(format!("wait {}; out it fired", trigger_name(trigger)));
         }
         let status = if self.rng.u8(0..5) == 0 { 3 } else { 0 };
         if status != 0 {

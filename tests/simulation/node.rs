@@ -185,6 +185,7 @@ impl World {
         if self.nodes[id].machine.is_some() {
             return;
         }
+        self.end_former_processes(id);
         let pid = self.new_pid();
         let seed = self.rng.u64(..);
         let clock =
@@ -331,6 +332,10 @@ impl World {
         let node = &mut self.nodes[id];
         let Some(machine) = node.machine.as_mut() else { return };
         let local = node.clock.local(now);
+        if self.rng.u8(0..50) == 0 {
+            // One that comes too early means nothing.
+            machine.handle(local, Input::Deadline, &mut node.outbox);
+        }
         for _ in 0..SPIN {
             if machine.next_deadline().is_none_or(|at| at > local) {
                 return;
@@ -450,6 +455,7 @@ impl World {
 
     fn exit(&mut self, life: Life, code: u8) {
         self.nodes[life.node].exit = Some(code);
+        self.exited.push(life);
         for (link, side) in self.bury(life.node) {
             self.close_side(link, side);
         }

@@ -354,10 +354,17 @@ impl World {
     pub fn sweep(&mut self, life: Life, signal: Signal) {
         let all = self.pids_where(|process| process.life == life);
         let left = all.iter().filter(|pid| self.processes[pid].child.is_none()).count();
-        for pid in all {
-            self.strike_later(pid, signal);
+        if signal != Signal::NONE {
+            all.into_iter().for_each(|pid| self.strike_later(pid, signal));
         }
         self.deliver_input(life, Queued::Swept { left });
+    }
+
+    /// What the command line does before a slave's machine runs: ends what a former process of it left.
+    pub fn end_former_processes(&mut self, node: usize) {
+        for pid in self.pids_where(|process| process.life.node == node) {
+            self.end_process(pid, Exit::Signal(Signal::KILL));
+        }
     }
 
     /// A slave is gone; its processes go on without it.

@@ -1,15 +1,16 @@
 //! One seed: a random test, a controller and its slaves, and what goes wrong meanwhile.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use arete::controller::{Config as ControllerConfig, Controller};
-use arete::machine::{Address, ListenerId, Signal};
-use arete::slave::{Config as SlaveConfig, Slave};
+use arete::controller::Config;
+use arete::machine::Signal;
+use arete::testfile::End;
+use arete::wire::Verdict;
 use fastrand::Rng;
 
-use crate::checks::{CONTROLLER, Checks, RESULTS, living};
+use crate::checks::{Checks, living};
 use crate::generator::{self, Plan};
+use crate::lab::{self, CONTROLLER};
 use crate::world::network::Weather;
 use crate::world::{Fault, MILLISECOND, SECOND, World};
 
@@ -75,7 +76,7 @@ impl Sweep {
         weather(kind, &mut world, &mut rng);
         let slaves = plan.test.slaves.len();
         for _ in 0..faults(kind, &mut rng) {
-            let at = rng.u64(0..FAULTS_UNTIL);
+            let at = if rng.bool() { rng.u64(0..FAULTS_UNTIL) } else { rng.u64(0..FAULTS_UNTIL / 3) };
             fault(kind, at, slaves, &mut world, &mut rng);
         }
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
@@ -107,6 +108,11 @@ impl Sweep {
     fn verdict_is_expected(&self) -> Result<(), String> {
         let Some(expected) = self.plan.verdict.filter(|_| self.kind != Kind::Harsh) else { return Ok(()) };
         let last = self.checks.events.last().cloned().unwrap_or_default();
+        let in_time = matches!(self.plan.test.end, End::Duration(_)) && self.kind == Kind::Breaking;
+        if in_time && expected == Verdict::Failed {
+            // The slave with the entry that fails may be away all the time.
+            return Ok(());
+        }
         let expected = format!("{expected:?}").to_lowercase();
         if last["verdict"] == *expected { Ok(()) } else { Err(format!("it should have {expected}: {last}")) }
     }
@@ -147,55 +153,20 @@ fn build(seed: u64, plan: &Plan, rng: &mut Rng) -> World {
     for (path, bytes) in plan.resources.values() {
         world.hosts[CONTROLLER].disk.put(path.clone(), bytes.clone());
     }
-    let config = ControllerConfig {
-        test: plan.test.clone(),
-        run: "run1".to_owned(),
-        results: PathBuf::from(RESULTS),
+    let config = Config {
         wait: Some(Duration::from_secs(120)),
         lost_after: Duration::from_secs(rng.u64(40..70)),
-        local: None,
         follow: rng.bool(),
         terminal: rng.bool().then_some((80, 24)),
-        wall_offset: 0,
-        listening: None,
+        ..lab::controller_config(plan.test.clone())
     };
-    let controller = add_controller(&mut world, config);
+    let controller = lab::add_controller(&mut world, config);
     world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
     for (index, slave) in plan.test.slaves.iter().enumerate() {
-        let node = add_slave(&mut world, index + 1, &slave.name, rng.u8(0..4) == 0);
+        let node = lab::add_slave(&mut world, index + 1, &slave.name, rng.u8(0..4) == 0);
         world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(node));
     }
     world
-}
-
-pub fn controller_address() -> Address {
-    Address::Inet("controller:7000".into())
-}
-
-pub fn add_controller(world: &mut World, config: ControllerConfig) -> usize {
-    world.add_node("controller", CONTROLLER, vec![controller_address()], move |_| {
-        Box::new(Controller::new(config.clone()))
-    })
-}
-
-pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usize {
-    let name = name.to_owned();
-    let socket = PathBuf::from(format!("/run/{name}.sock"));
-    let listener = Address::Unix(socket.clone());
-    world.add_node(&name.clone(), host, vec![listener], move |birth| {
-        Box::new(Slave::new(SlaveConfig {
-            name: name.clone(),
-            controller: controller_address(),
-            incarnation: format!("{name}-{}-{:x}", birth.nr, birth.seed),
-            seed: birth.seed,
-            pid: birth.pid,
-            dir: PathBuf::from(format!("/var/{name}")),
-            socket: socket.clone(),
-            control: ListenerId(0),
-            once,
-            keep: false,
-        }))
-    })
 }
 
 fn weather(kind: Kind, world: &mut World, rng: &mut Rng) {
@@ -245,9 +216,15 @@ fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
             world.fault_at(at, Fault::Pause(node));
             world.fault_at(at + rng.u64(0..60 * SECOND), Fault::Resume(node));
         }
-        _ => match rng.u8(0..4) {
+        _ => match rng.u8(0..7) {
             0 => world.fault_at(at, Fault::DiskFull(CONTROLLER, true)),
-            1 => world.fault_at(at, Fault::Signal(CONTROLLER, Signal::INT)),
+            1 => world.fault_at(at, Fault::DiskFull(slave, true)),
+            2 => world.fault_at(at, Fault::Signal(CONTROLLER, Signal::INT)),
+            3 => {
+                world.fault_at(at, Fault::Signal(CONTROLLER, Signal::INT));
+                world.fault_at(at + rng.u64(0..2 * SECOND), Fault::Signal(CONTROLLER, Signal::INT));
+            }
+            4 => world.fault_at(at, Fault::Signal(slave, Signal::TERM)),
             _ => world.fault_at(at, Fault::Signal(slave, Signal::USR1)),
         },
     }

@@ -89,6 +89,8 @@ pub struct World {
     pub ledger: Vec<Fact>,
     /// What machines have sent since somebody took it out.
     pub said: Vec<Said>,
+    /// Which nodes have exited by themselves since somebody took that out.
+    pub exited: Vec<Life>,
     events: BTreeMap<(u64, u64), Event>,
     serial: u64,
 }
@@ -109,6 +111,7 @@ impl World {
             written: BTreeMap::new(),
             ledger: Vec::new(),
             said: Vec::new(),
+            exited: Vec::new(),
             events: BTreeMap::new(),
             serial: 0,
         }

@@ -1,0 +1,493 @@
+//! What happens in the cases that people ask about, by name, in the world of the simulation.
+
+#[path = "simulation/lab.rs"]
+mod lab;
+#[path = "simulation/world.rs"]
+mod world;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use arete::machine::{Signal, Time};
+use arete::session::{HELLO_WITHIN, VERSION};
+use arete::slave::ORPHAN_AFTER;
+use arete::testfile::{Shipped, Test};
+use arete::wire::{Bye, FromController, Hello, Message, PROTOCOL, Ping};
+use lab::{CONTROLLER, add_controller, add_slave, controller_address, controller_config};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use world::process::{Ask, Fact};
+use world::{MILLISECOND, SECOND, World};
+
+const MINUTE: u64 = 60 * SECOND;
+
+/// A world, and the controller and slaves of one test in it.
+struct Lab {
+    world: World,
+}
+
+impl Lab {
+    /// Builds the test and starts nothing.
+    fn prepared(json: &str) -> Lab {
+        let test = Rc::new(parse(json));
+        let mut world = World::new(1, test.slaves.len() + 3);
+        world.hosts[CONTROLLER].disk.put(PAYLOAD_PATH, PAYLOAD.to_vec());
+        world.trace.on = true;
+        add_controller(&mut world, controller_config(test.clone()));
+        for (index, slave) in test.slaves.iter().enumerate() {
+            add_slave(&mut world, index + 1, &slave.name, false);
+        }
+        Lab { world }
+    }
+
+    fn started(json: &str) -> Lab {
+        let mut lab = Lab::prepared(json);
+        for node in 0..lab.world.nodes.len() {
+            lab.world.start(node);
+        }
+        lab
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let log = self.world.hosts[CONTROLLER].disk.get("/results/events.jsonl").unwrap_or_default();
+        let lines = log.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).expect("the log is made of JSON lines")).collect()
+    }
+
+    /// How many events hold all of these.
+    fn count(&self, wanted: &[(&str, &str)]) -> usize {
+        let holds = |event: &&Value| wanted.iter().all(|(key, value)| event[key] == *value);
+        self.events().iter().filter(holds).count()
+    }
+
+    /// Waits for an event; tells the trace when it does not come.
+    fn wait_for(&mut self, wanted: &[(&str, &str)]) {
+        let end = self.world.now + 10 * MINUTE;
+        while self.count(wanted) == 0 {
+            let goes_on = self.world.now < end;
+            self.check(goes_on, &format!("{wanted:?} does not come"));
+            self.world.run_for(50 * MILLISECOND);
+        }
+    }
+
+    /// Waits for the controller's end; gives its exit code and the summary.
+    fn end(&mut self) -> (u8, Value) {
+        let ended = self.world.run_until(20 * MINUTE, |world| world.nodes[CONTROLLER].exit.is_some());
+        self.check(ended, "the run does not end");
+        let summary = self.world.hosts[CONTROLLER].disk.get("/results/summary.json").expect("a summary is written");
+        let summary = serde_json::from_slice(summary).expect("the summary is JSON");
+        (self.world.nodes[CONTROLLER].exit.unwrap_or_default(), summary)
+    }
+
+    fn check(&self, holds: bool, what: &str) {
+        if !holds {
+            let trace: Vec<&str> = self.world.trace.last_lines().collect();
+            panic!("{what}\n{}", trace.join("\n"));
+        }
+    }
+
+    fn running(&self) -> Vec<&str> {
+        self.world.processes.values().filter(|it| !it.is_removal()).map(|it| it.mark.as_str()).collect()
+    }
+
+    fn result(&self, path: &str) -> Option<&str> {
+        let bytes = self.world.hosts[CONTROLLER].disk.get(format!("/results/{path}"))?;
+        Some(std::str::from_utf8(bytes).expect("text"))
+    }
+
+    /// Connects a stranger from a host that no slave is on.
+    fn stranger(&mut self) -> usize {
+        let host = self.world.hosts.len() - 1;
+        self.world.connect_stranger(host, &controller_address()).expect("the controller listens")
+    }
+
+    fn says(&mut self, stranger: usize, bytes: &[u8]) {
+        self.world.stranger_says(stranger, bytes);
+        self.world.run_for(SECOND);
+    }
+
+    fn is_closed(&self, stranger: usize) -> bool {
+        self.world.network.strangers[stranger].closed.is_some()
+    }
+
+    /// The last message that a stranger heard, if it is a bye.
+    fn bye(&self, stranger: usize) -> Option<Bye<'static>> {
+        let heard = &self.world.network.strangers[stranger].heard;
+        let line = heard.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty())?;
+        match FromController::decode(line).expect("the controller speaks as it should") {
+            FromController::Bye(bye) => Some(Bye { reason: bye.reason.into_owned().into(), fatal: bye.fatal }),
+            _ => None,
+        }
+    }
+}
+
+/// The one resource that these tests ship: what it holds, and where it lies on the controller's host.
+const PAYLOAD: &[u8] = b"what the test ships";
+const PAYLOAD_PATH: &str = "/resources/payload";
+
+fn parse(json: &str) -> Test {
+    let mut ship = |_: &str| {
+        Ok(Shipped {
+            path: PAYLOAD_PATH.into(),
+            size: PAYLOAD.len() as u64,
+            sha256: Sha256::digest(PAYLOAD).iter().map(|byte| format!("{byte:02x}")).collect(),
+            executable: false,
+        })
+    };
+    arete::testfile::parse("test.json", json, &mut ship).unwrap_or_else(|wrong| panic!("{wrong:?}"))
+}
+
+fn hello(name: &str, protocol: u32) -> Vec<u8> {
+    let incarnation = format!("stranger-{name}").into();
+    Hello { protocol, version: VERSION.into(), name: name.into(), incarnation, run: None }.encode().to_vec()
+}
+
+/// Two slaves; `go` fires two seconds after the start and sets off an entry on both; the run ends when that is done.
+const TWO: &str = r#"{
+    "name": "two", "grace": 1,
+    "end": { "trigger": "go", "limit": "5min" },
+    "triggers": { "go": 1 },
+    "schedules": {
+        "both": [{ "name": "on-go", "trigger": "go", "shell": "mark on-go; out it fired; sleep 500" }],
+        "one": [{ "name": "fire", "at": 2, "shell": "mark fire; notify go" }]
+    },
+    "slaves": { "s0": ["both", "one"], "s1": ["both"] }
+}"#;
+
+/// Two slaves on which a command runs, with a child, a daemon and a deaf daemon, until the test's minute is over.
+const BUSY: &str = r#"{
+    "name": "busy", "grace": 2,
+    "end": { "duration": "1min" },
+    "schedules": {
+        "all": [{ "name": "work", "at": 0, "shell": "mark work; child; daemon; stubborn; out busy; forever" }]
+    },
+    "slaves": { "s[0-1]": ["all"] }
+}"#;
+
+#[test]
+fn a_trigger_sets_off_its_entries_on_every_slave_and_ends_the_run() {
+    let mut lab = Lab::started(TWO);
+    let (code, summary) = lab.end();
+    assert_eq!((code, &summary["verdict"]), (0, &Value::from("passed")), "{summary:#}");
+    assert_eq!(lab.count(&[("event", "triggered")]), 1);
+    for slave in ["s0", "s1"] {
+        assert_eq!(lab.result(&format!("{slave}/on-go.out")), Some("it fired\n"));
+    }
+    lab.world.run_for(SECOND);
+    assert_eq!(lab.running(), [""; 0]);
+}
+
+#[test]
+fn a_slave_whose_connection_was_down_when_the_trigger_fired_hears_it_once() {
+    let mut lab = Lab::started(TWO);
+    lab.wait_for(&[("event", "begun"), ("slave", "s1")]);
+    lab.world.partition(CONTROLLER, 2);
+    lab.wait_for(&[("event", "triggered")]);
+    lab.wait_for(&[("event", "disconnected"), ("slave", "s1")]);
+    assert_eq!(lab.count(&[("event", "heard"), ("slave", "s1")]), 0);
+    lab.world.heal(CONTROLLER, 2);
+    let (code, summary) = lab.end();
+    assert_eq!(code, 0, "{summary:#}");
+    assert_eq!(lab.count(&[("event", "heard"), ("slave", "s1")]), 1);
+    assert_eq!(lab.count(&[("event", "spawned"), ("slave", "s1"), ("entry", "on-go")]), 1);
+}
+
+#[test]
+fn a_slave_that_restarted_empty_is_lost_to_the_run() {
+    let mut lab = Lab::started(BUSY);
+    lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
+    lab.world.crash(2);
+    lab.world.run_for(SECOND);
+    lab.world.start(2);
+    let (code, summary) = lab.end();
+    assert_eq!(code, 1);
+    assert_eq!(summary["slaves"]["s1"]["state"], "lost");
+    assert_eq!(summary["slaves"]["s0"]["state"], "stopped");
+    lab.check(summary["why"].as_str().is_some_and(|why| why.contains("s1")), "the reason names the slave");
+}
+
+#[test]
+fn a_slave_that_does_not_come_back_is_lost_after_the_stated_time() {
+    let mut lab = Lab::started(TWO);
+    lab.wait_for(&[("event", "begun"), ("slave", "s1")]);
+    lab.world.crash(2);
+    let gone = lab.world.now;
+    lab.wait_for(&[("event", "lost"), ("slave", "s1")]);
+    let waited = lab.world.now - gone;
+    assert!((60 * SECOND..65 * SECOND).contains(&waited), "{waited}");
+    assert_eq!(lab.end().0, 1);
+}
+
+#[test]
+fn of_two_slaves_with_one_name_the_second_is_refused_while_the_first_lives() {
+    let mut lab = Lab::started(TWO);
+    let twin = add_slave(&mut lab.world, 3, "s1", false);
+    lab.wait_for(&[("event", "begun"), ("slave", "s1")]);
+    lab.world.start(twin);
+    lab.wait_for(&[("event", "refused"), ("name", "s1")]);
+    let (code, summary) = lab.end();
+    assert_eq!(code, 0, "{summary:#}");
+    assert_eq!(lab.count(&[("event", "spawned"), ("slave", "s1")]), 1);
+}
+
+#[test]
+fn a_hello_of_another_version_is_answered_with_a_fatal_bye() {
+    let mut lab = Lab::started(BUSY);
+    let stranger = lab.stranger();
+    lab.says(stranger, &hello("s0", PROTOCOL + 1));
+    let bye = lab.bye(stranger).expect("it is told why");
+    assert!(bye.fatal && bye.reason.contains("protocol"), "{bye:?}");
+    assert!(lab.is_closed(stranger));
+}
+
+#[test]
+fn a_slave_that_is_not_in_the_test_is_told_so_and_which_there_are() {
+    let mut lab = Lab::started(BUSY);
+    let stranger = lab.stranger();
+    lab.says(stranger, &hello("nobody", PROTOCOL));
+    let bye = lab.bye(stranger).expect("it is told why");
+    assert!(bye.fatal && bye.reason.contains("nobody") && bye.reason.contains("s0, s1"), "{bye:?}");
+}
+
+#[test]
+fn garbage_is_closed_and_the_others_go_on() {
+    let mut lab = Lab::started(BUSY);
+    let garbage: [&[u8]; 5] = [
+        b"GET / HTTP/1.1\r\nHost: controller\r\n\r\n",
+        &[0, 255, 128, 10, 7, 10],
+        &[b'x'; 1 << 20],
+        &Ping { time: Time::from_micros(1), lifetime: std::marker::PhantomData }.encode(),
+        b"{\"type\":\"hello\",\"protocol\":1}\n",
+    ];
+    for bytes in garbage {
+        let stranger = lab.stranger();
+        lab.says(stranger, bytes);
+        assert!(lab.is_closed(stranger), "{:?}", world::show(bytes));
+    }
+    let (code, summary) = lab.end();
+    assert_eq!(code, 0, "{summary:#}");
+}
+
+#[test]
+fn connections_that_say_nothing_are_closed_and_disturb_nobody() {
+    let mut lab = Lab::started(BUSY);
+    lab.world.run_for(SECOND);
+    let silent: Vec<usize> = (0..500).map(|_| lab.stranger()).collect();
+    lab.world.run_for(HELLO_WITHIN.as_micros() as u64 + 2 * SECOND);
+    assert!(silent.iter().all(|stranger| lab.is_closed(*stranger)));
+    assert_eq!(lab.end().0, 0);
+}
+
+#[test]
+fn garbage_in_the_middle_of_a_run_ends_that_connection_only() {
+    let mut lab = Lab::started(BUSY);
+    lab.wait_for(&[("event", "begun"), ("slave", "s1")]);
+    let stranger = lab.stranger();
+    lab.says(stranger, &hello("s1", PROTOCOL));
+    assert!(lab.is_closed(stranger), "a stranger cannot take the place of a slave that is connected");
+    assert_eq!(lab.end().0, 0);
+}
+
+#[test]
+fn a_notify_waits_out_the_absence_of_the_network_and_counts_once() {
+    let mut lab = Lab::started(TWO);
+    lab.wait_for(&[("event", "begun"), ("slave", "s0")]);
+    lab.world.partition(CONTROLLER, 1);
+    let asked = |world: &World| world.ledger.iter().any(|fact| matches!(fact, Fact::Asked { ask: Ask::Notify(_), .. }));
+    assert!(lab.world.run_until(MINUTE, asked));
+    lab.world.run_for(30 * SECOND);
+    let answered = |world: &World| world.ledger.iter().any(|fact| matches!(fact, Fact::Answered { .. }));
+    assert!(!answered(&lab.world));
+    lab.world.heal(CONTROLLER, 1);
+    lab.check(lab.count(&[("event", "notified")]) == 0, "it is counted only when it is heard");
+    let (code, summary) = lab.end();
+    assert_eq!(code, 0, "{summary:#}");
+    assert!(answered(&lab.world));
+    assert_eq!(summary["triggers"]["go"]["notified"], 1);
+}
+
+#[test]
+fn what_a_command_leaves_behind_ends_with_the_run_even_when_it_is_deaf_and_in_a_session_of_its_own() {
+    let mut lab = Lab::started(BUSY);
+    lab.wait_for(&[("event", "spawned"), ("slave", "s0")]);
+    lab.world.run_for(SECOND);
+    assert_eq!(lab.running().len(), 8);
+    let (code, summary) = lab.end();
+    assert_eq!(code, 0, "{summary:#}");
+    assert_eq!(summary["slaves"]["s0"]["entries"]["work"][0]["outcome"], "stopped");
+    assert_eq!(lab.running(), [""; 0]);
+}
+
+#[test]
+fn slaves_whose_controller_died_stop_everything_after_a_while() {
+    let mut lab = Lab::started(BUSY);
+    lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
+    lab.world.crash(CONTROLLER);
+    lab.world.run_for(ORPHAN_AFTER.as_micros() as u64 - 5 * SECOND);
+    assert_eq!(lab.running().len(), 8);
+    lab.world.run_for(30 * SECOND);
+    assert_eq!(lab.running(), [""; 0]);
+    assert!(lab.world.nodes[1].machine.is_some(), "the slaves themselves wait for another run");
+}
+
+#[test]
+fn an_interrupt_stops_everything_everywhere_and_writes_the_results() {
+    let mut lab = Lab::started(BUSY);
+    lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
+    lab.world.signal(CONTROLLER, Signal::INT);
+    let (code, summary) = lab.end();
+    assert_eq!((code, &summary["verdict"]), (130, &Value::from("interrupted")));
+    assert_eq!(lab.running(), [""; 0]);
+    assert_eq!(lab.result("s0/work.out"), Some("busy\n"));
+}
+
+#[test]
+fn a_second_interrupt_gives_up_at_once_and_still_leaves_no_process_behind() {
+    let mut lab = Lab::started(&BUSY.replace("\"grace\": 2", "\"grace\": \"2min\""));
+    lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
+    lab.world.signal(CONTROLLER, Signal::INT);
+    lab.world.run_for(SECOND);
+    let begun = lab.world.now;
+    lab.world.signal(CONTROLLER, Signal::INT);
+    assert_eq!(lab.end().0, 130);
+    assert!(lab.world.now - begun < 5 * SECOND);
+    lab.world.run_for(SECOND);
+    assert_eq!(lab.running(), [""; 0]);
+}
+
+#[test]
+fn a_slave_that_is_told_to_quit_leaves_nothing_behind_and_is_lost_to_the_run() {
+    let mut lab = Lab::started(BUSY);
+    lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
+    lab.world.signal(2, Signal::TERM);
+    assert!(lab.world.run_until(MINUTE, |world| world.nodes[2].exit.is_some()));
+    assert!(lab.world.processes.values().all(|process| process.life.node != 2));
+    let (code, summary) = lab.end();
+    assert_eq!((code, &summary["slaves"]["s1"]["state"]), (1, &Value::from("lost")));
+}
+
+#[test]
+fn slaves_that_are_started_before_the_controller_join_within_two_seconds() {
+    let mut lab = Lab::prepared(TWO);
+    lab.world.start(1);
+    lab.world.start(2);
+    lab.world.run_for(50 * SECOND);
+    lab.world.start(CONTROLLER);
+    lab.world.run_for(5 * SECOND / 2);
+    assert_eq!(lab.count(&[("event", "joined")]), 2);
+    assert_eq!(lab.end().0, 0);
+}
+
+#[test]
+fn waiting_for_slaves_ends_with_who_is_missing() {
+    let mut lab = Lab::prepared(TWO);
+    lab.world.start(CONTROLLER);
+    lab.world.start(1);
+    let (code, summary) = lab.end();
+    assert_eq!(code, 3);
+    let why = summary["why"].as_str().unwrap_or_default();
+    assert!(why.contains("missing: s1") && !why.contains("s0"), "{why}");
+}
+
+/// A long command that another entry kills by its process id, once SIGUSR1 has poked the slave.
+const TORRENT: &str = r#"{
+    "name": "torrent", "grace": 1,
+    "end": { "trigger": "stop", "limit": "1min" },
+    "triggers": { "stop": 3 },
+    "resources": { "demo": { "file": "payload" } },
+    "schedules": {
+        "leech": [
+            { "name": "peer", "at": 0, "use_resources": ["demo"],
+              "shell": "mark peer; cat @{demo.path}; sleep 1000; @{arete-slave-poke}; forever" },
+            { "name": "poke", "poke": true, "notify": "stop" },
+            { "name": "stop", "trigger": "stop", "shell": "mark stop; kill @{peer.pid}" }
+        ]
+    },
+    "slaves": { "client[1-3]": ["leech"] }
+}"#;
+
+#[test]
+fn the_torrent_example_pokes_notifies_and_stops_everybody() {
+    let mut lab = Lab::started(TORRENT);
+    let (code, summary) = lab.end();
+    assert_eq!(code, 0, "{summary:#}");
+    for slave in ["client1", "client2", "client3"] {
+        let peer = &summary["slaves"][slave]["entries"]["peer"][0];
+        assert_eq!(peer["outcome"], "stopped", "{summary:#}");
+        assert_eq!(lab.result(&format!("{slave}/peer.out")).map(str::as_bytes), Some(PAYLOAD));
+    }
+    assert_eq!(lab.count(&[("event", "poked"), ("by", "signal")]), 3);
+}
+
+#[test]
+fn a_resource_that_changed_since_the_test_was_read_fails_the_run_before_its_start() {
+    let mut lab = Lab::prepared(TORRENT);
+    lab.world.hosts[CONTROLLER].disk.put(PAYLOAD_PATH, b"what nobody reads!!".to_vec());
+    for node in 0..lab.world.nodes.len() {
+        lab.world.start(node);
+    }
+    let (code, summary) = lab.end();
+    assert_eq!(code, 1);
+    assert!(summary["why"].as_str().is_some_and(|why| why.contains("demo")), "{summary:#}");
+    assert_eq!(lab.count(&[("event", "spawned")]), 0);
+}
+
+#[test]
+fn a_resource_that_vanished_fails_the_run_before_its_start() {
+    let mut lab = Lab::prepared(TORRENT);
+    lab.world.hosts[CONTROLLER].disk.remove_all(PAYLOAD_PATH.as_ref());
+    for node in 0..lab.world.nodes.len() {
+        lab.world.start(node);
+    }
+    let (code, summary) = lab.end();
+    assert_eq!(code, 1);
+    assert!(summary["why"].as_str().is_some_and(|why| why.contains("demo")), "{summary:#}");
+}
+
+#[test]
+fn a_slave_serves_run_after_run() {
+    let mut lab = Lab::started(TWO);
+    assert_eq!(lab.end().0, 0);
+    let mut config = controller_config(Rc::new(parse(BUSY)));
+    config.run = "run2".to_owned();
+    config.results = "/second".into();
+    config.lost_after = Duration::from_secs(10);
+    let second = add_controller(&mut lab.world, config);
+    lab.world.start(second);
+    let ended = lab.world.run_until(5 * MINUTE, |world| world.nodes[second].exit.is_some());
+    lab.check(ended, "the second run does not end");
+    assert_eq!(lab.world.nodes[second].exit, Some(0));
+    assert_eq!(lab.world.hosts[CONTROLLER].disk.get("/second/s1/work.out"), Some(&b"busy\n"[..]));
+    lab.world.run_for(SECOND);
+    for (host, name) in [(1, "s0"), (2, "s1")] {
+        let left: Vec<_> = lab.world.hosts[host].disk.paths_below(format!("/var/{name}").as_ref()).collect();
+        assert!(left.is_empty(), "a run's directory is removed after it: {left:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_fails_the_run_and_says_so() {
+    let mut lab = Lab::started(BUSY);
+    lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
+    lab.world.hosts[CONTROLLER].disk.full = true;
+    let ended = lab.world.run_until(5 * MINUTE, |world| world.nodes[CONTROLLER].exit.is_some());
+    lab.check(ended, "the run does not end");
+    assert_eq!(lab.world.nodes[CONTROLLER].exit, Some(1));
+    let said = String::from_utf8_lossy(&lab.world.nodes[CONTROLLER].printed).into_owned();
+    assert!(said.contains("No space left"), "{said}");
+    assert_eq!(lab.running(), [""; 0]);
+}
+
+#[test]
+fn a_slave_that_dies_while_the_others_get_ready_may_come_back() {
+    let mut lab = Lab::prepared(TWO);
+    lab.world.start(CONTROLLER);
+    lab.world.start(1);
+    lab.world.run_for(3 * SECOND);
+    lab.world.crash(1);
+    lab.world.run_for(3 * SECOND);
+    lab.world.start(1);
+    lab.world.start(2);
+    let (code, summary) = lab.end();
+    assert_eq!(code, 0, "{summary:#}");
+}
