@@ -72,6 +72,8 @@ fn messages(source: &str, declaration: &str) -> BTreeMap<String, Fields> {
     let listed =
         between(source, declaration, "    }").filter_map(|line| line.trim().strip_suffix(',')?.split_once(" => "));
     let message = |(kind, name): (&str, &str)| {
+        // `Name or path`: a quick reader of the same message.
+        let name = name.split(' ').next().unwrap_or(name);
         let body = format!("pub struct {name}<'a> {{");
         (kind.trim_matches('"').to_owned(), fields(between(source, &body, "}")))
     };
