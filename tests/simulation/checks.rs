@@ -14,6 +14,9 @@ use crate::lab::{CONTROLLER, RESULTS};
 use crate::world::process::{Ask, Fact};
 use crate::world::{World, node::Life};
 
+/// How far apart starts may be that should be at one instant, in microseconds: half a round trip, and a few turns.
+const STARTS_APART_MAX: u64 = 3_000;
+
 /// Returns an error that says what does not hold.
 macro_rules! hold {
     ($condition:expr, $($format:tt)*) => {
@@ -60,6 +63,11 @@ fn text<'a>(event: &'a Value, key: &str) -> &'a str {
 }
 
 impl Checks {
+    /// The end of the run has begun.
+    pub fn is_ending(&self) -> bool {
+        self.ending_at.is_some()
+    }
+
     pub fn new(test: &Test) -> Checks {
         Checks { initial: test.triggers.clone(), ..Checks::default() }
     }
@@ -230,6 +238,23 @@ impl Checks {
         Ok(())
     }
 
+    /// On a network without surprises, `at` means the same instant everywhere.
+    pub fn starts_agree(&self, test: &Test, world: &World) -> Result<(), String> {
+        let mut instants = Vec::new();
+        for fact in &world.ledger {
+            let Fact::Started { at, life, mark, .. } = fact else { continue };
+            let entries = &test.slaves[life.node - 1].entries;
+            let found = entries.iter().find(|entry| entry.name == *mark);
+            if let Some(Policy::At(micros)) = found.map(|entry| &entry.policy) {
+                instants.push(at.saturating_sub(*micros));
+            }
+        }
+        let (first, last) = (instants.iter().min().copied(), instants.iter().max().copied());
+        let apart = last.unwrap_or(0) - first.unwrap_or(0);
+        hold!(apart < STARTS_APART_MAX, "what should start at one instant starts {apart} microseconds apart");
+        Ok(())
+    }
+
     fn verdict_is_true(&self, summary: &Value, code: Option<u8>) -> Result<(), String> {
         let verdict = text(summary, "verdict");
         let last = self.events.last().map(|event| text(event, "verdict")).unwrap_or("");
@@ -317,7 +342,7 @@ impl Checks {
         let disk = &world.hosts[CONTROLLER].disk;
         let mut pids = BTreeMap::new();
         for fact in &world.ledger {
-            let Fact::Started { pid, life, mark, stdout, stderr } = fact else { continue };
+            let Fact::Started { pid, life, mark, stdout, stderr, .. } = fact else { continue };
             if life.node != node {
                 continue;
             }

@@ -65,6 +65,8 @@ pub struct Sweep {
     pub plan: Plan,
     pub checks: Checks,
     kind: Kind,
+    /// What happens a while after the end of the run has begun.
+    at_the_end: Option<(u64, Fault)>,
 }
 
 impl Sweep {
@@ -79,10 +81,17 @@ impl Sweep {
             let at = if rng.bool() { rng.u64(0..FAULTS_UNTIL) } else { rng.u64(0..FAULTS_UNTIL / 3) };
             fault(kind, at, slaves, &mut world, &mut rng);
         }
+        if kind == Kind::Calm && plan.may_be_poked && rng.bool() {
+            for _ in 0..rng.usize(1..4) {
+                let at = rng.u64(2 * SECOND..8 * SECOND);
+                world.fault_at(at, Fault::Signal(rng.usize(1..=slaves), Signal::USR1));
+            }
+        }
+        let at_the_end = at_the_end(kind, slaves, &mut rng);
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
         world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
         let checks = Checks::new(&plan.test);
-        Sweep { world, plan, checks, kind }
+        Sweep { world, plan, checks, kind, at_the_end }
     }
 
     /// Runs the test to its end; an error says what did not hold.
@@ -92,6 +101,9 @@ impl Sweep {
             return Err("the run does not end".to_owned());
         }
         self.checks.after_run(&self.plan.test, &self.world)?;
+        if self.kind == Kind::Calm && self.world.network.weather.is_even() {
+            self.checks.starts_agree(&self.plan.test, &self.world)?;
+        }
         self.verdict_is_expected()?;
         self.nothing_is_left()?;
         Ok(self.seen())
@@ -101,8 +113,26 @@ impl Sweep {
         let end = self.world.now + micros;
         while !done(&self.world) && self.world.now < end && self.world.step() {
             self.checks.after_step(&mut self.world)?;
+            if self.checks.is_ending()
+                && let Some((after, fault)) = self.at_the_end.take()
+            {
+                self.harm_the_end(after, fault);
+            }
         }
         Ok(())
+    }
+
+    fn harm_the_end(&mut self, after: u64, fault: Fault) {
+        let at = self.world.now + after;
+        match fault {
+            Fault::Crash(node) | Fault::CrashInTurn(node, _) => {
+                self.world.fault_at(at + self.plan.test.grace.as_micros() as u64, Fault::Start(node));
+            }
+            Fault::Partition(a, b) => self.world.fault_at(at + 3 * SECOND, Fault::Heal(a, b)),
+            Fault::Pause(node) => self.world.fault_at(at + 10 * SECOND, Fault::Resume(node)),
+            _ => {}
+        }
+        self.world.fault_at(at, fault);
     }
 
     fn verdict_is_expected(&self) -> Result<(), String> {
@@ -228,4 +258,20 @@ fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
             _ => world.fault_at(at, Fault::Signal(slave, Signal::USR1)),
         },
     }
+}
+
+/// A fault for the moment at which slaves stop, ship what is left and are dismissed, and how long after it begins.
+fn at_the_end(kind: Kind, slaves: usize, rng: &mut Rng) -> Option<(u64, Fault)> {
+    let after = if rng.bool() { rng.u64(0..20 * MILLISECOND) } else { rng.u64(0..3 * SECOND) };
+    let slave = rng.usize(1..=slaves);
+    let fault = match (kind, rng.u8(0..8)) {
+        (Kind::Calm, _) | (_, 0..3) => return None,
+        (_, 3) => Fault::Drop,
+        (Kind::Breaking, _) => Fault::Partition(CONTROLLER, slave),
+        (Kind::Harsh, 4) => Fault::Crash(slave),
+        (Kind::Harsh, 5) => Fault::CrashInTurn(slave, rng.usize(0..4)),
+        (Kind::Harsh, 6) => Fault::Pause(slave),
+        (Kind::Harsh, _) => Fault::Signal(slave, Signal::TERM),
+    };
+    Some((after, fault))
 }
