@@ -66,9 +66,10 @@ pub trait Message: Serialize {
     }
 }
 
-/// Declares what one end can hear: an enum with a variant a message, and its decoder.
+/// Declares what one end can hear: an enum with a variant a message, and its decoder. `or` names a quick reader of the
+/// usual form of a message that comes often.
 macro_rules! heard_by {
-    ($(#[$doc:meta])* $name:ident { $($kind:literal => $message:ident,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($kind:literal => $message:ident $(or $quick:path)?,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq)]
         pub enum $name<'a> {
@@ -78,6 +79,9 @@ macro_rules! heard_by {
         impl<'a> $name<'a> {
             /// Decodes one line, without its newline.
             pub fn decode(line: &'a [u8]) -> Result<Self, Malformed> {
+                $($(if let Some(message) = $quick(line) {
+                    return Ok($name::$message(message));
+                })?)*
                 match frame::type_of(line)? {
                     $($kind => frame::fields(line).map($name::$message),)*
                     other => Err(Malformed(format!("unknown message type {:?}", frame::excerpt(other)))),
@@ -104,7 +108,7 @@ heard_by! {
         "ready" => Ready,
         "unready" => Unready,
         "fetch" => Fetch,
-        "notify" => Notify,
+        "notify" => Notify or frame::usual_notify,
         "report" => Report,
         "output" => Output,
         "stopped" => Stopped,

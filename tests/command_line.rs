@@ -138,12 +138,12 @@ fn slave<'a>(place: &'a Place, address: &str, name: &str) -> Running<'a> {
 fn slaves_that_do_not_come_are_named_when_the_waiting_is_over() {
     let place = Place::new("wait");
     let text = GOOD.replace("\"a\": [\"s\"]", "\"a\": [\"s\"], \"b\": [\"s\"]");
-    let (controller, address) = listening(&place, &text, &["--wait", "2s"]);
+    let (controller, address) = listening(&place, &text, &["--wait", "4s"]);
     let _there = slave(&place, &address, "a");
     let ended = controller.wait().exits_with(3);
     let said = format!("{}{}", ended.stdout, ended.stderr);
     assert!(said.contains("missing: b"), "{said}");
-    assert!(ended.took >= Duration::from_secs(2) && ended.took < SOON);
+    assert!(ended.took >= Duration::from_secs(4) && ended.took < SOON);
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn a_full_disk_for_the_results_fails_the_run_with_a_clear_message() {
     let loud = r#"{"name": "loud", "at": 0, "shell": "yes | head -c 1000000"}"#;
     place.write("t.json", test_file(IDLE, "", &[loud]));
     fs::create_dir(place.path("small")).unwrap();
-    let script = "mount -t tmpfs -o size=64k small small && \"$0\" run t.json --results small/results; code=$?; \
+    let script = "mount -t tmpfs run /run && mount -t tmpfs -o size=64k small small && \"$0\" run t.json --results small/results; code=$?; \
                   cp -r small/results kept; exit $code";
     let mut command = Command::new("unshare");
     command.args(["-Urm", "sh", "-c", script, env!("CARGO_BIN_EXE_arete")]);

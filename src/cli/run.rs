@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use arete::controller::{Config, Controller, Local};
 use arete::reactor::{self, Options, Reactor};
+use arete::session;
 use arete::testfile::Test;
 
 use super::{ENDING, Error, RunOptions, load, random, results, with_port};
@@ -31,7 +32,7 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
     let work = if embedded { Some(WorkDir::make(options.keep)?) } else { None };
     let local = work.as_ref().map(|work| local(work, address)).transpose()?;
     let mut controller = Controller::new(Config {
-        run: format!("{stem}-{:04x}", random() & 0xffff),
+        run: run_id(&stem),
         results,
         wait: options.wait,
         lost_after: options.lost_after,
@@ -43,6 +44,15 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
         test: Rc::<Test>::from(test),
     });
     Ok(reactor.run(&mut controller))
+}
+
+/// The id of a run: a name, so the name of the test in it may have to be shortened.
+fn run_id(stem: &str) -> String {
+    let suffix = format!("-{:04x}", random() & 0xffff);
+    let (name, time) = stem.split_at(stem.rfind('-').unwrap_or(stem.len()));
+    let room = session::NAME_MAX - time.len() - suffix.len();
+    let name: String = name.chars().take(room).collect();
+    format!("{name}{time}{suffix}")
 }
 
 /// Listens where the option says, or on a free port of the loopback.
@@ -102,4 +112,18 @@ impl Drop for WorkDir {
 
 fn complain_of_leftover(path: &Path, error: &std::io::Error) {
     super::complain(&format!("cannot remove {}: {error}", path.display()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_a_test_with_the_longest_name_has_a_name() {
+        for length in [1, 42, 43, session::NAME_MAX] {
+            let stem = format!("{}-20260131T120000Z", "x".repeat(length));
+            let id = run_id(&stem);
+            assert!(session::is_name(&id) && id.contains("x-20260131T120000Z-"), "{id}");
+        }
+    }
 }

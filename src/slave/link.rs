@@ -151,6 +151,7 @@ impl Link {
             return;
         }
         self.ping = None;
+        self.stands();
         self.clock.sample(pong.time, pong.now, now);
         self.round_trips = self.round_trips.saturating_add(1);
         if !self.measured() {
@@ -158,10 +159,20 @@ impl Link {
         }
     }
 
+    /// The controller is there and keeps this slave: after a welcome it may still have said that there is no run.
+    fn stands(&mut self) {
+        self.backoff.reset();
+        if std::mem::take(&mut self.absent) || self.refusal.take().is_some() {
+            log::info!("controller {}: connected", self.to);
+        }
+    }
+
     /// The connection is gone or could not be made.
     pub(super) fn closed(&mut self, now: Time, reason: &str) {
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
-            log::warn!("controller {}: {reason}; trying again until it is there", self.to);
+            let to = self.to.to_string();
+            let subject = if reason.starts_with(&to) { String::new() } else { format!("{to}: ") };
+            log::warn!("controller {subject}{reason}; trying again");
         }
         self.state = State::Away;
         self.frames = Frames::default();

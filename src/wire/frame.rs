@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Malformed;
+use super::{Malformed, Notify};
 
 /// The longest line a peer may send before its hello was accepted, in bytes with the newline.
 pub const LINE_MAX_BEFORE_HELLO: usize = 64 * 1024;
@@ -13,6 +13,9 @@ pub const LINE_MAX: usize = 1024 * 1024;
 
 /// How much of an unknown word an error message repeats.
 const EXCERPT_MAX: usize = 40;
+
+/// The longest number that surely fits 64 bits, in digits.
+const DIGITS_MAX: usize = 19;
 
 /// The bound that a line went over.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,6 +94,26 @@ pub(super) fn fields<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Malfor
     serde_json::from_slice(line).map_err(|error| Malformed(error.to_string()))
 }
 
+/// Reads a notify in the form in which arete writes it, several times faster than [`fields`], which reads all others.
+pub(super) fn usual_notify(line: &[u8]) -> Option<Notify<'_>> {
+    let (room, rest) = plain_name(line.strip_prefix(b"{\"type\":\"notify\",\"room\":\"")?)?;
+    let (trigger, rest) = plain_name(rest.strip_prefix(b",\"trigger\":\"")?)?;
+    let digits = rest.strip_prefix(b",\"count\":")?.strip_suffix(b"}")?;
+    if !matches!(digits, [b'1'..=b'9', ..]) || digits.len() > DIGITS_MAX {
+        return None;
+    }
+    let digit = |count: u64, byte: &u8| byte.is_ascii_digit().then(|| count * 10 + u64::from(byte - b'0'));
+    let count = digits.iter().try_fold(0, digit)?;
+    Some(Notify { room: room.into(), trigger: trigger.into(), count })
+}
+
+/// Splits at the closing quote of a string that holds nothing but what names are made of.
+fn plain_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let end = bytes.iter().position(|byte| !plain(byte)).filter(|&end| bytes[end] == b'"')?;
+    Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
+}
+
 /// The beginning of what a stranger wrote, fit for a message.
 pub(super) fn excerpt(text: &str) -> String {
     text.chars().take(EXCERPT_MAX).collect()
@@ -109,5 +132,40 @@ pub(super) mod base64_bytes {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         STANDARD.decode(text.as_bytes()).map_err(|error| serde::de::Error::custom(format!("bad base64: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Message;
+
+    #[test]
+    fn the_quick_reader_reads_what_arete_writes() {
+        for count in [1, 10, 4_294_967_296, 9_999_999_999_999_999_999] {
+            let notify = Notify { room: "relay-20260101T000000Z".into(), trigger: "stop.it_now-1".into(), count };
+            let line = notify.encode();
+            assert_eq!(usual_notify(&line[..line.len() - 1]), Some(notify));
+        }
+    }
+
+    #[test]
+    fn the_quick_reader_leaves_all_else_to_the_full_one() {
+        let usual = "{\"type\":\"notify\",\"room\":\"r\",\"trigger\":\"t\",\"count\":12}";
+        assert!(usual_notify(usual.as_bytes()).is_some());
+        // Whatever one byte becomes, it says what the full reader says, or nothing.
+        for at in 0..usual.len() {
+            for byte in 0..=255 {
+                let mut line = usual.as_bytes().to_vec();
+                line[at] = byte;
+                if let Some(quick) = usual_notify(&line) {
+                    assert_eq!(fields::<Notify>(&line), Ok(quick), "{}", String::from_utf8_lossy(&line));
+                }
+            }
+            assert_eq!(usual_notify(&usual.as_bytes()[..at]), None);
+        }
+        for odd in ["0", "-1", "1.0", "1e3", "99999999999999999999", "012", ""] {
+            assert_eq!(usual_notify(usual.replace("12", odd).as_bytes()), None, "{odd}");
+        }
     }
 }

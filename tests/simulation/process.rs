@@ -354,8 +354,8 @@ impl World {
     pub fn sweep(&mut self, life: Life, signal: Signal) {
         let all = self.pids_where(|process| process.life == life);
         let left = all.iter().filter(|pid| self.processes[pid].child.is_none()).count();
-        for pid in all {
-            self.strike_later(pid, signal);
+        if signal != Signal::NONE {
+            all.into_iter().for_each(|pid| self.strike_later(pid, signal));
         }
         self.deliver_input(life, Queued::Swept { left });
     }
