@@ -136,6 +136,11 @@ impl Sweep {
     }
 
     fn verdict_is_expected(&self) -> Result<(), String> {
+        if self.kind != Kind::Harsh
+            && let Some(lost) = self.checks.events.iter().find(|event| event["event"] == "lost")
+        {
+            return Err(format!("nothing lasted long enough to lose a slave: {lost}"));
+        }
         let Some(expected) = self.plan.verdict.filter(|_| self.kind != Kind::Harsh) else { return Ok(()) };
         let last = self.checks.events.last().cloned().unwrap_or_default();
         let in_time = matches!(self.plan.test.end, End::Duration(_)) && self.kind == Kind::Breaking;
