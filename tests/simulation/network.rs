@@ -95,6 +95,10 @@ impl Network {
         self.partitions.contains(&(a.min(b), a.max(b)))
     }
 
+    pub fn partitions(&self) -> Vec<(usize, usize)> {
+        self.partitions.iter().copied().collect()
+    }
+
     /// The connections between different hosts.
     pub fn remote_links(&self) -> Vec<LinkId> {
         self.links.iter().filter(|(_, link)| link.is_remote()).map(|(id, _)| *id).collect()
