@@ -124,6 +124,11 @@ impl Run {
             )));
         }
         let started = self.started().is_some();
+        if known && !resumes && matches!(self.phase, Phase::Ending(_)) && member.begun.is_none() {
+            // It was told to stop before it had started, so it forgot the run; its `stopped` did not arrive.
+            self.stopped(now, ix, out);
+            return Err(Refusal::no_run(format!("run {} is ending", self.id)));
+        }
         if started && !resumes {
             let reason = if known { "it has given up the run" } else { "it was restarted in the middle of the run" };
             self.lose(now, ix, reason, out);

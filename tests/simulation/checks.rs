@@ -4,15 +4,18 @@
 //! were told, and wrote, and which of them are still there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arete::testfile::Test;
 use arete::wire::{Action, FromController, Policy};
 use serde_json::Value;
 
-use crate::lab::{CONTROLLER, RESULTS};
+use crate::lab::CONTROLLER;
 use crate::world::process::{Ask, Fact};
 use crate::world::{World, node::Life};
+
+/// How far apart starts may be that should be at one instant, in microseconds: half a round trip, and a few turns.
+const STARTS_APART_MAX: u64 = 3_000;
 
 /// Returns an error that says what does not hold.
 macro_rules! hold {
@@ -27,6 +30,11 @@ type Key = (String, String);
 
 #[derive(Default)]
 pub struct Checks {
+    /// The run, and where its results are.
+    run: String,
+    results: PathBuf,
+    /// The processes of this run.
+    pids: BTreeSet<u32>,
     log_read: usize,
     facts_read: usize,
     pub events: Vec<Value>,
@@ -60,8 +68,14 @@ fn text<'a>(event: &'a Value, key: &str) -> &'a str {
 }
 
 impl Checks {
-    pub fn new(test: &Test) -> Checks {
-        Checks { initial: test.triggers.clone(), ..Checks::default() }
+    /// The end of the run has begun.
+    pub fn is_ending(&self) -> bool {
+        self.ending_at.is_some()
+    }
+
+    pub fn new(test: &Test, run: &str, results: &str) -> Checks {
+        let (run, results) = (run.to_owned(), PathBuf::from(results));
+        Checks { run, results, initial: test.triggers.clone(), ..Checks::default() }
     }
 
     /// After every step.
@@ -82,7 +96,7 @@ impl Checks {
     }
 
     fn read_log(&mut self, world: &World) -> Result<(), String> {
-        let Some(log) = world.hosts[CONTROLLER].disk.get("/results/events.jsonl") else { return Ok(()) };
+        let Some(log) = world.hosts[CONTROLLER].disk.get(self.results.join("events.jsonl")) else { return Ok(()) };
         if log.len() == self.log_read {
             return Ok(());
         }
@@ -168,6 +182,10 @@ impl Checks {
         while let Some(fact) = world.ledger.get(self.facts_read) {
             self.facts_read += 1;
             match fact {
+                Fact::Started { pid, stdout, .. } if self.is_mine(stdout) => {
+                    self.pids.insert(*pid);
+                }
+                Fact::Asked { pid, .. } | Fact::Answered { pid, .. } if !self.pids.contains(pid) => {}
                 Fact::Asked { life, ask: Ask::Notify(trigger), .. } => {
                     *self.asked.entry((slave_name(life.node), trigger.clone())).or_default() += 1;
                 }
@@ -188,6 +206,11 @@ impl Checks {
             }
         }
         Ok(())
+    }
+
+    /// Whether an output file on a slave is one of this run.
+    fn is_mine(&self, path: &Path) -> bool {
+        path.components().any(|part| part.as_os_str() == self.run.as_str())
     }
 
     /// Nobody is told what is not recorded.
@@ -218,7 +241,7 @@ impl Checks {
         }
         hold!(self.ended, "the log has no last event");
         let disk = &world.hosts[CONTROLLER].disk;
-        let bytes = disk.get("/results/summary.json").ok_or("there is no summary.json")?;
+        let bytes = disk.get(self.results.join("summary.json")).ok_or("there is no summary.json")?;
         let summary: Value = serde_json::from_slice(bytes).map_err(|error| format!("summary.json: {error}"))?;
         self.verdict_is_true(&summary, code)?;
         self.triggers_are_true(&summary)?;
@@ -227,6 +250,26 @@ impl Checks {
                 self.slave_is_whole(&slave.name, &slave.entries, world)?;
             }
         }
+        Ok(())
+    }
+
+    /// On a network without surprises, `at` means the same instant everywhere.
+    pub fn starts_agree(&self, test: &Test, world: &World) -> Result<(), String> {
+        let mut instants = Vec::new();
+        for fact in &world.ledger {
+            let Fact::Started { at, life, mark, stdout, .. } = fact else { continue };
+            if !self.is_mine(stdout) {
+                continue;
+            }
+            let entries = &test.slaves[life.node - 1].entries;
+            let found = entries.iter().find(|entry| entry.name == *mark);
+            if let Some(Policy::At(micros)) = found.map(|entry| &entry.policy) {
+                instants.push(at.saturating_sub(*micros));
+            }
+        }
+        let (first, last) = (instants.iter().min().copied(), instants.iter().max().copied());
+        let apart = last.unwrap_or(0) - first.unwrap_or(0);
+        hold!(apart < STARTS_APART_MAX, "what should start at one instant starts {apart} microseconds apart");
         Ok(())
     }
 
@@ -317,15 +360,15 @@ impl Checks {
         let disk = &world.hosts[CONTROLLER].disk;
         let mut pids = BTreeMap::new();
         for fact in &world.ledger {
-            let Fact::Started { pid, life, mark, stdout, stderr } = fact else { continue };
-            if life.node != node {
+            let Fact::Started { pid, life, mark, stdout, stderr, .. } = fact else { continue };
+            if life.node != node || !self.is_mine(stdout) {
                 continue;
             }
             pids.insert(u64::from(*pid), mark.clone());
             for path in [stdout, stderr] {
                 let written = world.written.get(&(world.nodes[node].host, path.clone()));
                 let file = path.file_name().unwrap_or_default();
-                let kept = disk.get(Path::new(RESULTS).join(name).join(file)).unwrap_or_default();
+                let kept = disk.get(self.results.join(name).join(file)).unwrap_or_default();
                 let written = written.map(Vec::as_slice).unwrap_or_default();
                 hold!(
                     kept == written,

@@ -20,6 +20,8 @@ pub struct Plan {
     pub resources: BTreeMap<String, (PathBuf, Vec<u8>)>,
     /// How it ends when nothing interferes; `None` when that depends on who is faster.
     pub verdict: Option<Verdict>,
+    /// Pokes from outside do not change how it ends.
+    pub may_be_poked: bool,
 }
 
 /// What the making of a test keeps count of.
@@ -62,6 +64,7 @@ pub fn plan(rng: &mut Rng) -> Plan {
     }
     let initial = (0..triggers).map(|index| (trigger_name(index), draft.initial(index))).collect();
     let verdict = draft.verdict();
+    let may_be_poked = draft.fires[0];
     let slaves = entries
         .into_iter()
         .enumerate()
@@ -78,7 +81,7 @@ pub fn plan(rng: &mut Rng) -> Plan {
             .collect(),
         slaves: slaves.collect(),
     };
-    Plan { test: Rc::new(test), resources, verdict }
+    Plan { test: Rc::new(test), resources, verdict, may_be_poked }
 }
 
 fn resources(rng: &mut Rng) -> BTreeMap<String, (PathBuf, Vec<u8>)> {
@@ -208,7 +211,7 @@ impl Draft<'_> {
             }
             4 if poked => {
                 self.sure[0] += 1;
-                "poke".to_owned()
+                if self.rng.bool() { "poke".to_owned() } else { "poke p".to_owned() }
             }
             5 => format!("flood {}", self.rng.usize(0..20_000)),
             6 => ["child", "daemon", "stubborn"][self.rng.usize(0..3)].to_owned(),

@@ -14,8 +14,10 @@ use crate::world::World;
 
 /// The controller's node and host.
 pub const CONTROLLER: usize = 0;
-/// The run's results on the controller's host.
+/// The results of the first run on the controller's host.
 pub const RESULTS: &str = "/results";
+/// Those of the second run, if there is one.
+pub const SECOND_RESULTS: &str = "/results.2";
 
 pub fn controller_config(test: Rc<Test>) -> ControllerConfig {
     ControllerConfig {
@@ -36,9 +38,15 @@ pub fn controller_address() -> Address {
     Address::Inet("controller:7000".into())
 }
 
+/// A controller; when it is started again, it has the same test and another run.
 pub fn add_controller(world: &mut World, config: ControllerConfig) -> usize {
-    world.add_node("controller", CONTROLLER, vec![controller_address()], move |_| {
-        Box::new(Controller::new(config.clone()))
+    world.add_node("controller", CONTROLLER, vec![controller_address()], move |birth| {
+        let mut config = config.clone();
+        if birth.nr > 1 {
+            config.run = format!("run{}", birth.nr);
+            config.results = PathBuf::from(SECOND_RESULTS);
+        }
+        Box::new(Controller::new(config))
     })
 }
 

@@ -65,6 +65,13 @@ pub struct Weather {
     pub drop_one_in: u32,
 }
 
+impl Weather {
+    /// Nothing is much later than the rest.
+    pub fn is_even(&self) -> bool {
+        self.spike_one_in == 0 && self.latency.1 < 1_000
+    }
+}
+
 impl Default for Weather {
     fn default() -> Weather {
         Weather { latency: (50, 500), spike_one_in: 100, cut: true, drop_one_in: 0 }
@@ -86,6 +93,10 @@ pub struct Network {
 impl Network {
     pub fn partitioned(&self, a: usize, b: usize) -> bool {
         self.partitions.contains(&(a.min(b), a.max(b)))
+    }
+
+    pub fn partitions(&self) -> Vec<(usize, usize)> {
+        self.partitions.iter().copied().collect()
     }
 
     /// The connections between different hosts.

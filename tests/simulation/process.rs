@@ -27,7 +27,7 @@ use super::{Event, World, trace_line};
 /// What happened in the virtual processes, as somebody who sees everything would tell it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
-    Started { pid: u32, life: Life, mark: String, stdout: PathBuf, stderr: PathBuf },
+    Started { at: u64, pid: u32, life: Life, mark: String, stdout: PathBuf, stderr: PathBuf },
     Ended { pid: u32, exit: Exit },
     Asked { pid: u32, life: Life, ask: Ask },
     Answered { pid: u32, life: Life, ask: Ask, answer: Result<Option<u64>, String> },
@@ -184,7 +184,7 @@ impl World {
         process.mark = mark.to_owned();
         let (stdout, stderr) = (process.stdout.clone().unwrap_or_default(), process.stderr.clone().unwrap_or_default());
         let life = process.life;
-        self.ledger.push(Fact::Started { pid, life, mark: mark.to_owned(), stdout, stderr });
+        self.ledger.push(Fact::Started { at: self.now, pid, life, mark: mark.to_owned(), stdout, stderr });
     }
 
     fn process_writes(&mut self, pid: u32, to_stderr: bool, bytes: &[u8]) {

@@ -10,7 +10,7 @@ use fastrand::Rng;
 
 use crate::checks::{Checks, living};
 use crate::generator::{self, Plan};
-use crate::lab::{self, CONTROLLER};
+use crate::lab::{self, CONTROLLER, RESULTS, SECOND_RESULTS};
 use crate::world::network::Weather;
 use crate::world::{Fault, MILLISECOND, SECOND, World};
 
@@ -65,6 +65,10 @@ pub struct Sweep {
     pub plan: Plan,
     pub checks: Checks,
     kind: Kind,
+    /// What happens a while after the end of the run has begun.
+    at_the_end: Option<(u64, Fault)>,
+    /// The same slaves serve a second run, in which nothing breaks any more.
+    again: bool,
 }
 
 impl Sweep {
@@ -79,33 +83,96 @@ impl Sweep {
             let at = if rng.bool() { rng.u64(0..FAULTS_UNTIL) } else { rng.u64(0..FAULTS_UNTIL / 3) };
             fault(kind, at, slaves, &mut world, &mut rng);
         }
+        if kind == Kind::Calm && plan.may_be_poked && rng.bool() {
+            for _ in 0..rng.usize(1..4) {
+                let at = rng.u64(2 * SECOND..8 * SECOND);
+                world.fault_at(at, Fault::Signal(rng.usize(1..=slaves), Signal::USR1));
+            }
+        }
+        let at_the_end = at_the_end(kind, slaves, &mut rng);
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
         world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
-        let checks = Checks::new(&plan.test);
-        Sweep { world, plan, checks, kind }
+        let again = seed / 4 % 4 == 0;
+        let checks = Checks::new(&plan.test, "run1", RESULTS);
+        Sweep { world, plan, checks, kind, at_the_end, again }
     }
 
-    /// Runs the test to its end; an error says what did not hold.
+    /// Runs the test to its end, and perhaps once more; an error says what did not hold.
     pub fn run(&mut self) -> Result<Seen, String> {
+        self.run_once()?;
+        if self.again {
+            self.mend()?;
+            self.kind = Kind::Calm;
+            self.checks = Checks::new(&self.plan.test, "run2", SECOND_RESULTS);
+            self.world.start(CONTROLLER);
+            self.run_once().map_err(|why| format!("in the second run: {why}"))?;
+        }
+        self.nothing_is_left()?;
+        Ok(self.seen())
+    }
+
+    fn run_once(&mut self) -> Result<(), String> {
         self.until(ENDS_WITHIN, |world| world.nodes[CONTROLLER].exit.is_some())?;
         if self.world.nodes[CONTROLLER].exit.is_none() {
             return Err("the run does not end".to_owned());
         }
         self.checks.after_run(&self.plan.test, &self.world)?;
-        self.verdict_is_expected()?;
-        self.nothing_is_left()?;
-        Ok(self.seen())
+        if self.kind == Kind::Calm && self.world.network.weather.is_even() {
+            self.checks.starts_agree(&self.plan.test, &self.world)?;
+        }
+        self.verdict_is_expected()
+    }
+
+    /// Ends all that is wrong with the world.
+    fn mend(&mut self) -> Result<(), String> {
+        let rest = (FAULTS_UNTIL + SECOND).saturating_sub(self.world.now);
+        self.until(rest, |_| false)?;
+        self.until(10 * SECOND, |_| false)?;
+        for (a, b) in self.world.network.partitions() {
+            self.world.heal(a, b);
+        }
+        self.world.spawn_fails_one_in = 0;
+        self.world.hosts.iter_mut().for_each(|host| (host.disk.full, host.disk.failures) = (false, 0));
+        for node in 1..self.world.nodes.len() {
+            self.world.resume(node);
+            self.world.nodes[node].doomed = None;
+            self.world.start(node);
+        }
+        Ok(())
     }
 
     fn until(&mut self, micros: u64, done: impl Fn(&World) -> bool) -> Result<(), String> {
         let end = self.world.now + micros;
         while !done(&self.world) && self.world.now < end && self.world.step() {
             self.checks.after_step(&mut self.world)?;
+            if self.checks.is_ending()
+                && let Some((after, fault)) = self.at_the_end.take()
+            {
+                self.harm_the_end(after, fault);
+            }
         }
         Ok(())
     }
 
+    fn harm_the_end(&mut self, after: u64, fault: Fault) {
+        let at = self.world.now + after;
+        match fault {
+            Fault::Crash(node) | Fault::CrashInTurn(node, _) => {
+                self.world.fault_at(at + self.plan.test.grace.as_micros() as u64, Fault::Start(node));
+            }
+            Fault::Partition(a, b) => self.world.fault_at(at + 3 * SECOND, Fault::Heal(a, b)),
+            Fault::Pause(node) => self.world.fault_at(at + 10 * SECOND, Fault::Resume(node)),
+            _ => {}
+        }
+        self.world.fault_at(at, fault);
+    }
+
     fn verdict_is_expected(&self) -> Result<(), String> {
+        if self.kind != Kind::Harsh
+            && let Some(lost) = self.checks.events.iter().find(|event| event["event"] == "lost")
+        {
+            return Err(format!("nothing lasted long enough to lose a slave: {lost}"));
+        }
         let Some(expected) = self.plan.verdict.filter(|_| self.kind != Kind::Harsh) else { return Ok(()) };
         let last = self.checks.events.last().cloned().unwrap_or_default();
         let in_time = matches!(self.plan.test.end, End::Duration(_)) && self.kind == Kind::Breaking;
@@ -228,4 +295,20 @@ fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
             _ => world.fault_at(at, Fault::Signal(slave, Signal::USR1)),
         },
     }
+}
+
+/// A fault for the moment at which slaves stop, ship what is left and are dismissed, and how long after it begins.
+fn at_the_end(kind: Kind, slaves: usize, rng: &mut Rng) -> Option<(u64, Fault)> {
+    let after = if rng.bool() { rng.u64(0..20 * MILLISECOND) } else { rng.u64(0..3 * SECOND) };
+    let slave = rng.usize(1..=slaves);
+    let fault = match (kind, rng.u8(0..8)) {
+        (Kind::Calm, _) | (_, 0..3) => return None,
+        (_, 3) => Fault::Drop,
+        (Kind::Breaking, _) => Fault::Partition(CONTROLLER, slave),
+        (Kind::Harsh, 4) => Fault::Crash(slave),
+        (Kind::Harsh, 5) => Fault::CrashInTurn(slave, rng.usize(0..4)),
+        (Kind::Harsh, 6) => Fault::Pause(slave),
+        (Kind::Harsh, _) => Fault::Signal(slave, Signal::TERM),
+    };
+    Some((after, fault))
 }
