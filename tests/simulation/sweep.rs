@@ -92,7 +92,7 @@ impl Sweep {
         let at_the_end = at_the_end(kind, slaves, &mut rng);
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
         world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
-        let again = seed / 4 % 4 == 0;
+        let again = (seed / 4).is_multiple_of(4);
         let checks = Checks::new(&plan.test, "run1", RESULTS);
         Sweep { world, plan, checks, kind, at_the_end, again }
     }
