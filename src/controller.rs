@@ -9,6 +9,7 @@ mod event;
 mod journal;
 mod launch;
 mod messages;
+mod rendezvous;
 mod report;
 mod resources;
 mod results;

@@ -8,6 +8,7 @@
 //! connection: each carries a total, a number or an offset, so that saying it twice counts once.
 
 mod frame;
+pub mod rendezvous;
 mod schedule;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use frame::{Bound, Frames, LINE_MAX, LINE_MAX_BEFORE_HELLO};
 pub use schedule::{Action, After, Entry, Expect, Policy, Resource};
 
+use self::rendezvous::{Alive, Arrive, Check, Give, Gone, Heard, Map, RoundVerdict};
 use crate::machine::{Bytes, Exit, Time};
 
 /// The version of the protocol that this arete speaks. Both ends must speak the same.
@@ -112,6 +114,11 @@ heard_by! {
         "report" => Report,
         "output" => Output,
         "stopped" => Stopped,
+        "arrive" => Arrive,
+        "give" => Give,
+        "gone" => Gone,
+        "heard" => Heard,
+        "alive" => Alive,
         "bye" => Bye,
     }
 }
@@ -131,6 +138,9 @@ heard_by! {
         "kept" => Kept,
         "stop" => Stop,
         "dismissed" => Dismissed,
+        "map" => Map,
+        "verdict" => RoundVerdict,
+        "check" => Check,
         "bye" => Bye,
     }
 }
@@ -176,6 +186,14 @@ messages! {
     "kept" => Kept,
     "stop" => Stop,
     "dismissed" => Dismissed,
+    "arrive" => Arrive,
+    "give" => Give,
+    "gone" => Gone,
+    "heard" => Heard,
+    "alive" => Alive,
+    "map" => Map,
+    "verdict" => RoundVerdict,
+    "check" => Check,
     "poke" => PokeRequest,
     "notify" => NotifyRequest,
     "wait" => WaitRequest,

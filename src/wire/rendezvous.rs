@@ -1,0 +1,171 @@
+//! The messages of barriers and syncs: members arrive, and get a verdict.
+//!
+//! A member is a host, or one of several on a host: `HOST` or `HOST#TAG`. A slave speaks for the members of its name; a
+//! client that has [joined](super::Join) a room speaks for one. An arrival has an id that its process never uses
+//! again: saying it again, on any later connection, asks for its own verdict and counts once.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::machine::Time;
+
+/// Who shall meet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Party {
+    /// These members; `@GROUP` stands for the members of a group of the test file.
+    Members(Vec<String>),
+    /// So many, whoever they are.
+    Count(u32),
+}
+
+/// A member stands at a barrier. Answered by [`RoundVerdict`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Arrive<'a> {
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    /// The barrier's name, its tag.
+    #[serde(borrow)]
+    pub barrier: Cow<'a, str>,
+    /// This arrival, among all arrivals and gifts of this incarnation: 1, 2, 3, ...
+    pub id: u64,
+    #[serde(borrow)]
+    pub member: Cow<'a, str>,
+    /// Who shall meet. Absent: what the test file declares, or what those say who are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<Party>,
+    /// How long this member still waits, in microseconds. Absent: without end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// How long before the last arrival a member may have shown last that it is alive, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<u64>,
+    /// This member cannot go on, and says why: everyone gets this verdict.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub abort: Option<Cow<'a, str>>,
+    /// Release everybody at one instant, slightly ahead, instead of one after another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub harmonize: bool,
+}
+
+/// A member of a sync gives its value. Answered by [`Map`] and [`RoundVerdict`], or by [`RoundVerdict`] alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Give<'a> {
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    /// The sync's session id.
+    #[serde(borrow)]
+    pub session: Cow<'a, str>,
+    /// As in [`Arrive`].
+    pub id: u64,
+    #[serde(borrow)]
+    pub member: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<Party>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// Fail when a member that has given is lost before all have.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_alive: bool,
+    /// Any JSON.
+    #[serde(borrow)]
+    pub value: &'a RawValue,
+}
+
+impl PartialEq for Give<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.room, &self.session, self.id, &self.member, &self.party, self.timeout, self.all_alive)
+            == (&other.room, &other.session, other.id, &other.member, &other.party, other.timeout, other.all_alive)
+            && self.value.get() == other.value.get()
+    }
+}
+
+/// The values of all members of a sync's round: `map` is an object {member: value}, the same bytes for everyone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Map<'a> {
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    #[serde(borrow)]
+    pub session: Cow<'a, str>,
+    pub round: u64,
+    #[serde(borrow)]
+    pub map: &'a RawValue,
+}
+
+impl PartialEq for Map<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.room, &self.session, self.round) == (&other.room, &other.session, other.round)
+            && self.map.get() == other.map.get()
+    }
+}
+
+/// Takes arrivals back: the processes behind them are gone, or do not wait any longer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gone<'a> {
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    pub ids: Vec<u64>,
+}
+
+/// These arrivals have their verdict: the controller may forget it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heard<'a> {
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    pub ids: Vec<u64>,
+}
+
+/// Asks a peer to show that it is alive. Answered by [`Alive`], by members and slaves alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check<'a> {
+    #[serde(skip)]
+    pub lifetime: std::marker::PhantomData<&'a ()>,
+}
+
+/// The answer to [`Check`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alive<'a> {
+    #[serde(skip)]
+    pub lifetime: std::marker::PhantomData<&'a ()>,
+}
+
+/// What became of a round, for the arrivals of this peer that were in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundVerdict<'a> {
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    /// Of the barrier or of the session; no other round of it has the same. 0 when the arrival was in none.
+    pub round: u64,
+    pub verdict: Kind,
+    /// Who was missing, aborted, was lost or disagreed; at most 100 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub who: Vec<String>,
+    /// Why, in words.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub reason: Cow<'a, str>,
+    /// The instant of the release, on the controller's clock; absent: now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// The arrivals that it is for.
+    pub ids: Vec<u64>,
+}
+
+/// How a round ended for its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// All were there; of a sync, the [`Map`] of the same round has come just before.
+    Released,
+    /// The time of one of them was up.
+    TimedOut,
+    /// One of them could not go on.
+    Aborted,
+    /// One of them died or was out of reach too long.
+    Lost,
+    /// They did not agree on who shall meet, or one gave two values.
+    Disagreed,
+    /// This arrival alone is wrong; the round goes on without it.
+    Refused,
+}
