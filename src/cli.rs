@@ -128,9 +128,15 @@ struct SlaveOptions {
     keep: bool,
 }
 
-/// Reads the command line; exits with 2 if it is wrong.
+/// Reads the command line. What is wrong with it is said as arete says everything, and exits with 2; help and version
+/// are shown and exit with 0.
 pub fn parse() -> Arguments {
-    Arguments::parse()
+    Arguments::try_parse().unwrap_or_else(|error| {
+        let text = error.render().to_string();
+        let Some(wrong) = text.strip_prefix("error: ") else { error.exit() };
+        let _ = write!(std::io::stderr(), "arete: {wrong}");
+        std::process::exit(i32::from(exit_code::USAGE))
+    })
 }
 
 /// Runs the subcommand.

@@ -14,6 +14,8 @@ mod resources;
 mod results;
 mod roster;
 mod run;
+#[cfg(test)]
+mod tests;
 mod trigger;
 mod view;
 
@@ -83,7 +85,7 @@ struct Session {
     /// The slave at the other end, by its place in the test; `None` before its hello.
     slave: Option<usize>,
     frames: Frames,
-    /// When it last said something.
+    /// When it last said something; before its hello: when it connected.
     heard: Time,
 }
 
@@ -123,7 +125,9 @@ impl Controller {
     /// Bytes of a peer: each line that they complete is a message.
     fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        session.heard = now;
+        if session.slave.is_some() {
+            session.heard = now;
+        }
         let mut frames = std::mem::take(&mut session.frames);
         let max = if session.slave.is_some() { LINE_MAX } else { LINE_MAX_BEFORE_HELLO };
         let mut heard = Heard::default();
@@ -163,6 +167,7 @@ impl Controller {
                 }
                 if let Some(session) = self.sessions.get_mut(&conn) {
                     session.slave = self.run.roster.find(&hello.name);
+                    session.heard = now;
                 }
                 Ok(())
             }

@@ -8,5 +8,5 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A time limit passed: `run --wait`, or the `--timeout` of a command.
 pub const TIME_LIMIT: u8 = 3;
-/// Interrupted by SIGINT or SIGTERM.
+/// Interrupted by SIGINT or SIGTERM; a slave that gets SIGTERM once exits with `PASSED`, as services do.
 pub const INTERRUPTED: u8 = 130;

@@ -5,6 +5,7 @@
 //! which then does not wait. Deadlines fire every turn, however busy the sockets are. What a turn writes to disk is
 //! written before what it sends goes out. All that a peer can make grow has a bound.
 
+mod alarm;
 mod children;
 mod connections;
 mod console;
@@ -30,6 +31,7 @@ use mio::{Events, Poll, Token};
 pub use console::{LogPipe, flush as flush_console};
 pub use lookup::lookup_main;
 pub use signals::terminal_size;
+pub use stream::plain;
 
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, Time, Timers};
 
@@ -85,10 +87,11 @@ enum Kind {
     Listener,
     Console,
     Lookup,
+    Alarm,
     Conn,
 }
 
-const KINDS: [Kind; 5] = [Kind::Signals, Kind::Listener, Kind::Console, Kind::Lookup, Kind::Conn];
+const KINDS: [Kind; 6] = [Kind::Signals, Kind::Listener, Kind::Console, Kind::Lookup, Kind::Alarm, Kind::Conn];
 
 fn token(kind: Kind, index: usize) -> Token {
     Token(index * KINDS.len() + kind as usize)
@@ -130,6 +133,7 @@ pub struct Reactor {
     files: files::Files,
     console: console::Console,
     timers: Timers<Due>,
+    alarm: alarm::Alarm,
     out: Outbox,
     /// Effects that wait for the files to be written.
     later: VecDeque<Effect>,
@@ -162,6 +166,7 @@ impl Reactor {
             files: files::Files::new(options.fsync),
             console: console::Console::new(registry()?),
             timers: Timers::default(),
+            alarm: alarm::Alarm::new(poll.registry())?,
             out: Outbox::new(),
             later: VecDeque::new(),
             pending: VecDeque::new(),
@@ -207,7 +212,18 @@ impl Reactor {
     /// Waits for something to happen: not at all while something is left over, else at most until a deadline.
     fn wait(&mut self, deadline: Option<Time>) {
         let deadline = [deadline, self.timers.next()].into_iter().flatten().min();
-        let timeout = if self.is_busy() { Some(Duration::ZERO) } else { deadline.map(|at| at.since(now())) };
+        let timeout = if self.is_busy() {
+            Some(Duration::ZERO)
+        } else {
+            deadline.and_then(|at| match self.alarm.wake_by(at) {
+                Ok(()) => None,
+                // Then late by a part of a millisecond, but not never.
+                Err(error) => {
+                    log::debug!("the alarm: {error}");
+                    Some(at.since(now()))
+                }
+            })
+        };
         if let Err(error) = self.poll.poll(&mut self.events, timeout)
             && error.kind() != ErrorKind::Interrupted
         {

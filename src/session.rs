@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::machine::Time;
 
-/// A slave that has nothing to say pings this often.
+/// A slave pings this often.
 pub const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// A peer that has said nothing for so long is gone, and its connection is closed.

@@ -181,11 +181,11 @@ impl Slave {
                 return self.with_run(now, out, |run, turn| run.try_ready(turn));
             }
             FromController::Prepare(prepare) => {
-                let known = self.run.as_ref().is_some_and(|run| run.is(&prepare.run));
-                if !known {
-                    self.abandon(now, out);
-                    self.next = Some(Part::new(prepare));
+                if self.run.as_ref().is_some_and(|run| run.is(&prepare.run)) {
+                    return self.with_run(now, out, |run, turn| run.prepare_again(prepare, turn));
                 }
+                self.abandon(now, out);
+                self.next = Some(Part::new(prepare));
                 return;
             }
             FromController::Stop(stop) => return self.stopped(now, &stop.run, stop.now, out),

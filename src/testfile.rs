@@ -37,7 +37,7 @@ pub const FILE_MAX: usize = 16 * 1024 * 1024;
 pub const TRIGGER_MAX: u64 = 1_000_000_000;
 
 /// How many triggers a test has at most.
-pub const TRIGGERS_MAX: usize = 10_000;
+pub const TRIGGERS_MAX: usize = 5_000;
 
 /// How many resources a test has at most.
 pub const RESOURCES_MAX: usize = 1_000;

@@ -556,7 +556,7 @@ pub struct Dismissed<'a> {
 pub struct Bye<'a> {
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
-    /// Trying again cannot help: another program version, a name that is taken or that is not in the test.
+    /// Trying again cannot help: another protocol, a wrong incarnation, a name that is not in the test.
     #[serde(default)]
     pub fatal: bool,
 }

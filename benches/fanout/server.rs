@@ -159,7 +159,7 @@ fn test_file(work: Work) -> String {
         Work::Fan { slaves, rounds } => {
             (0..=rounds).map(|round| format!("\"{}\": {slaves}", speech::trigger_name(round))).collect()
         }
-        Work::Flood { .. } => vec![format!("\"{FLOOD}\": 1000000000000")],
+        Work::Flood { .. } => vec![format!("\"{FLOOD}\": {}", arete::testfile::TRIGGER_MAX)],
     };
     let last = speech::slave_name(work.slaves() - 1);
     let numbers = &last["slave".len()..];

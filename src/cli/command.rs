@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arete::client::{Client, Config};
 use arete::machine::Bytes;
-use arete::reactor::{Options, Reactor};
+use arete::reactor::{Options, Reactor, plain};
 use arete::wire::{Message, NotifyRequest, PokeRequest, WaitRequest};
 
 use super::{ENDING, Error};
@@ -33,7 +33,7 @@ fn ask(request: Bytes, timeout: Option<Duration>, awaited: String) -> Result<u8,
         ));
     };
     let config = Config { socket: PathBuf::from(socket), request, timeout, awaited };
-    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}"));
+    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let reactor = Reactor::new(Options { signals: ENDING.to_vec(), ..Options::default() }).map_err(cannot)?;
     Ok(reactor.run(&mut Client::new(config)))
 }

@@ -9,6 +9,7 @@ use arete::testfile::{self, Shipped, Test};
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use arete::reactor::plain;
 
 /// How much of a resource is read at once, in bytes.
 const PIECE: usize = 1 << 20;
@@ -16,7 +17,8 @@ const PIECE: usize = 1 << 20;
 /// The test in `path` and its text, or all that is wrong with it, a line each.
 pub fn load(path: &Path) -> Result<(Test, String), Error> {
     let subject = path.display();
-    let bytes = std::fs::read(path).map_err(|error| Error::usage(format!("{subject}: {error}")))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| Error::usage(format!("{subject}: {error}", error = plain(&error))))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         Error::usage(format!("{subject}: byte {} is not UTF-8, as JSON must be", error.utf8_error().valid_up_to()))
     })?;
@@ -30,7 +32,7 @@ pub fn load(path: &Path) -> Result<(Test, String), Error> {
 
 /// Length, hash and mode of a file that is to be shipped.
 fn ship(path: &Path) -> Result<Shipped, String> {
-    let describe = |error: std::io::Error| error.to_string();
+    let describe = |error: std::io::Error| plain(&error);
     let metadata = std::fs::metadata(path).map_err(describe)?;
     if !metadata.is_file() {
         return Err("is not a regular file".to_owned());

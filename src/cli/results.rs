@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use arete::reactor::plain;
 
 /// Where results go when nobody says where.
 const DEFAULT: &str = "results";
@@ -56,7 +57,8 @@ fn make_new(parent: &Path, stem: &str) -> Result<PathBuf, Error> {
 fn cannot_make(directory: &Path, error: &std::io::Error) -> Error {
     Error::failed(format!(
         "cannot make the results directory {}: {error}; --results names another",
-        directory.display()
+        directory.display(),
+        error = plain(error)
     ))
 }
 
@@ -66,6 +68,11 @@ fn point_latest(parent: &Path, directory: &Path) {
     let fresh = parent.join(format!(".latest-{}", std::process::id()));
     let linked = std::os::unix::fs::symlink(name, &fresh).and_then(|()| fs::rename(&fresh, parent.join("latest")));
     if let Err(error) = linked {
-        log::warn!("cannot make {} point to {}: {error}", parent.join("latest").display(), directory.display());
+        log::warn!(
+            "cannot make {} point to {}: {error}",
+            parent.join("latest").display(),
+            directory.display(),
+            error = plain(&error)
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use arete::controller::{Config, Controller, Local};
-use arete::reactor::{self, Options, Reactor};
+use arete::reactor::{self, Options, Reactor, plain};
 use arete::session;
 use arete::testfile::Test;
 
@@ -17,7 +17,7 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
     let now = jiff::Timestamp::now();
     let stem = format!("{}-{}", test.name, now.strftime("%Y%m%dT%H%M%SZ"));
     let embedded = options.listen.is_none();
-    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}"));
+    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let mut reactor = Reactor::new(Options {
         signals: ENDING.to_vec(),
         subreaper: embedded,
@@ -28,7 +28,8 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
     let address = listen(&mut reactor, options.listen.as_deref())?;
     let results = results::make(options.results, &stem)?;
     let copy = results.join("test.json");
-    std::fs::write(&copy, text).map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display())))?;
+    std::fs::write(&copy, text)
+        .map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display(), error = plain(&error))))?;
     let work = if embedded { Some(WorkDir::make(options.keep)?) } else { None };
     let local = work.as_ref().map(|work| local(work, address)).transpose()?;
     let mut controller = Controller::new(Config {
@@ -61,25 +62,33 @@ fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, Erro
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let listened = reactor.listen_tcp(loopback);
         return listened.map(|(_, address)| address).map_err(|error| {
-            Error::failed(format!("cannot listen on {loopback}: {error}; is the loopback interface up?"))
+            Error::failed(format!(
+                "cannot listen on {loopback}: {error}; is the loopback interface up?",
+                error = plain(&error)
+            ))
         });
     };
     let subject = format!("--listen {asked}");
     let addresses = with_port(asked).to_socket_addrs().map_err(|error| {
-        Error::usage(format!("{subject}: {error}; write HOST or HOST:PORT, for example 0.0.0.0:{}", super::PORT))
+        Error::usage(format!(
+            "{subject}: {error}; write HOST or HOST:PORT, for example 0.0.0.0:{}",
+            super::PORT,
+            error = plain(&error)
+        ))
     })?;
     let mut last = "the name has no address".to_owned();
     for address in addresses {
         match reactor.listen_tcp(address) {
             Ok((_, address)) => return Ok(address),
-            Err(error) => last = format!("{address}: {error}"),
+            Err(error) => last = format!("{address}: {error}", error = plain(&error)),
         }
     }
     Err(Error::failed(format!("{subject}: {last}; choose another address or port, or stop what listens there")))
 }
 
 fn local(work: &WorkDir, address: SocketAddr) -> Result<Local, Error> {
-    let arete = std::env::current_exe().map_err(|error| Error::failed(format!("cannot find arete itself: {error}")))?;
+    let arete = std::env::current_exe()
+        .map_err(|error| Error::failed(format!("cannot find arete itself: {error}", error = plain(&error))))?;
     Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep })
 }
 
@@ -94,7 +103,11 @@ impl WorkDir {
         let path = std::env::temp_dir().join(format!("arete-{:016x}", random()));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|error| {
-            Error::failed(format!("cannot make {}: {error}; TMPDIR names another place", path.display()))
+            Error::failed(format!(
+                "cannot make {}: {error}; TMPDIR names another place",
+                path.display(),
+                error = plain(&error)
+            ))
         })?;
         Ok(WorkDir { path, keep })
     }
@@ -111,7 +124,7 @@ impl Drop for WorkDir {
 }
 
 fn complain_of_leftover(path: &Path, error: &std::io::Error) {
-    super::complain(&format!("cannot remove {}: {error}", path.display()));
+    super::complain(&format!("cannot remove {}: {error}", path.display(), error = plain(error)));
 }
 
 #[cfg(test)]

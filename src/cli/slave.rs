@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use arete::machine::{Address, Signal};
-use arete::reactor::{Options, Reactor};
+use arete::reactor::{Options, Reactor, plain};
 use arete::session;
 use arete::slave::{Config, Slave};
 use rustix::fs::FlockOperation;
@@ -28,14 +28,14 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
     let dir = work_dir(options.dir, &name)?;
     let _lock = lock(&dir)?;
     end_leftovers(&dir);
-    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}"));
+    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let mut signals = ENDING.to_vec();
     signals.push(Signal::USR1);
     let mut reactor = Reactor::new(Options { signals, subreaper: true, ..Options::default() }).map_err(cannot)?;
     let socket = runtime_dir()?.join(format!("{}.sock", std::process::id()));
-    let control = reactor
-        .listen_unix(&socket)
-        .map_err(|error| Error::failed(format!("cannot listen on {}: {error}", socket.display())))?;
+    let control = reactor.listen_unix(&socket).map_err(|error| {
+        Error::failed(format!("cannot listen on {}: {error}", socket.display(), error = plain(&error)))
+    })?;
     let mut slave = Slave::new(Config {
         name,
         controller: Address::Inet(with_port(&options.controller)),
@@ -60,7 +60,11 @@ fn work_dir(asked: Option<PathBuf>, name: &str) -> Result<PathBuf, Error> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
     let whole = made.and_then(|()| fs::canonicalize(&dir));
     whole.map_err(|error| {
-        Error::failed(format!("cannot make the directory {}: {error}; --dir names another", dir.display()))
+        Error::failed(format!(
+            "cannot make the directory {}: {error}; --dir names another",
+            dir.display(),
+            error = plain(&error)
+        ))
     })
 }
 
@@ -79,7 +83,9 @@ fn state_home() -> Result<PathBuf, Error> {
 /// Holds the directory for this process alone.
 fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
-    let cannot = |error: std::io::Error| Error::failed(format!("cannot lock {}: {error}", path.display()));
+    let cannot = |error: std::io::Error| {
+        Error::failed(format!("cannot lock {}: {error}", path.display(), error = plain(&error)))
+    };
     let file = File::options().create(true).append(true).open(&path).map_err(cannot)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
@@ -101,10 +107,10 @@ fn runtime_dir() -> Result<PathBuf, Error> {
     };
     let cannot = |why: String| Error::failed(format!("cannot use {} for sockets: {why}", dir.display()));
     match fs::DirBuilder::new().mode(0o700).create(&dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(cannot(error.to_string())),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(cannot(plain(&error))),
         _ => {}
     }
-    let metadata = fs::symlink_metadata(&dir).map_err(|error| cannot(error.to_string()))?;
+    let metadata = fs::symlink_metadata(&dir).map_err(|error| cannot(plain(&error)))?;
     if !metadata.is_dir() || metadata.uid() != uid.as_raw() || metadata.mode() & 0o022 != 0 {
         return Err(cannot("it must be a directory of this user that nobody else can write".to_owned()));
     }

@@ -78,9 +78,11 @@ impl Run {
         let event = if resumes { Event::Rejoined { address: &address } } else { Event::Joined { address: &address } };
         self.record(now, ix, &event, out);
         self.came_from(ix, peer, out);
-        if hello.run.as_deref() == Some(&self.id) {
+        let resumes = hello.run.as_deref() == Some(&self.id);
+        if resumes {
             self.tell_again(ix, out);
-        } else {
+        }
+        if !resumes || !named_in(&self.test.slaves[ix].entries).is_empty() {
             self.prepare(ix, out);
         }
         Ok(former)

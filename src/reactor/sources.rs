@@ -40,6 +40,7 @@ impl Reactor {
                         self.dialled(conn, dialled);
                     }
                 }
+                Kind::Alarm => self.alarm.went_off(),
                 // The console is flushed every turn.
                 Kind::Console => {}
             }

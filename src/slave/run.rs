@@ -272,6 +272,17 @@ impl Run {
         self.after_fetch(fetched, turn);
     }
 
+    /// The addresses of other slaves have changed before the start.
+    pub(super) fn prepare_again(&mut self, prepare: &Prepare<'_>, turn: &mut Turn<'_>) {
+        if self.begun() {
+            return;
+        }
+        self.part.addresses.clone_from(&prepare.addresses);
+        if self.phase == Phase::Waiting {
+            self.say_ready(turn);
+        }
+    }
+
     pub(super) fn chunk(&mut self, chunk: &Chunk<'_>, turn: &mut Turn<'_>) {
         if self.phase == Phase::Preparing {
             let fetched = self.resources.chunk(chunk, turn);

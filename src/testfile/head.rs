@@ -54,8 +54,8 @@ pub fn triggers(members: &[Member], problems: &mut Problems<'_>) -> BTreeMap<Str
     let mut triggers = BTreeMap::new();
     for member in members {
         fields::check_name(&member.key, member.at, "a trigger", problems);
-        let what = "the initial value of a trigger";
-        let value = fields::integer(&member.value, what, 1..=TRIGGER_MAX, problems);
+        let what = format!("the initial value of trigger {:?}", member.key);
+        let value = fields::integer(&member.value, &what, 1..=TRIGGER_MAX, problems);
         triggers.insert(member.key.clone(), value.unwrap_or(1));
     }
     triggers

@@ -3,6 +3,7 @@
 //! Every test runs in a process of its own: a reactor reaps all children of its process and sets its limits, which
 //! tests in one process would do to each other.
 
+mod deadlines;
 mod files;
 mod network;
 mod processes;

@@ -114,14 +114,14 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), said: &[r#"1:70: the initial value of a trigger is a whole number from 1 to 1000000000, found 0"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 0}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), said: &[r#"1:70: the initial value of trigger "go" is a whole number from 1 to 1000000000, found 0"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 0}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), said: &[
-        r#"1:70: the initial value of a trigger is a whole number from 1 to 1000000000, found 1.5"#,
+        r#"1:70: the initial value of trigger "go" is a whole number from 1 to 1000000000, found 1.5"#,
         r#"1:75: ".x" cannot name a trigger: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#,
-        r#"1:81: the initial value of a trigger is a whole number from 1 to 1000000000, found a string"#,
+        r#"1:81: the initial value of trigger ".x" is a whole number from 1 to 1000000000, found a string"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1.5, ".x": "1"}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}

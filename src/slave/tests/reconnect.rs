@@ -177,3 +177,16 @@ fn a_fatal_bye_ends_a_slave_for_one_run_and_no_other() {
         }
     }
 }
+
+#[test]
+fn an_address_that_changes_before_the_start_is_taken_and_answered_with_ready() {
+    let mut world = World::new();
+    world.connect(None, 0);
+    let entries = json!([shell("a", json!({"at": 0}), json!({"command": "echo @{b.address}"}))]);
+    world.prepare(json!({"entries": entries, "addresses": {"b": "10.0.0.1"}}));
+    assert_eq!(world.take("ready").len(), 1);
+    world.prepare(json!({"entries": entries, "addresses": {"b": "10.0.0.2"}}));
+    assert_eq!(world.take("ready").len(), 1);
+    world.start();
+    assert_eq!(world.spawned[0].1.argv[2], "echo 10.0.0.2");
+}

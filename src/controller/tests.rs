@@ -1,0 +1,104 @@
+//! The controller as its peers see it: they are played by hand.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Config, Controller};
+use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time};
+use crate::testfile;
+
+const TEST: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a": ["s"] },
+    "schedules": { "s": [{ "name": "x", "poke": true, "end": "passed" }] } }"#;
+
+const PEER: Peer = Peer::Local { uid: 0, pid: None };
+
+struct World {
+    controller: Controller,
+    out: Outbox,
+    now: Time,
+    heard: BTreeMap<ConnId, String>,
+    closed: Vec<ConnId>,
+}
+
+impl World {
+    fn new() -> World {
+        let test = testfile::parse("t.json", TEST, &mut |file| Err(format!("there is no {file}"))).expect("a test");
+        let controller = Controller::new(Config {
+            test: Rc::new(test),
+            run: "r1".to_owned(),
+            results: "/results".into(),
+            wait: None,
+            lost_after: Duration::from_secs(60),
+            local: None,
+            listening: None,
+            follow: false,
+            terminal: None,
+            wall_offset: 0,
+        });
+        let now = Time::from_micros(1_000_000);
+        let mut world = World { controller, out: Outbox::new(), now, heard: BTreeMap::new(), closed: Vec::new() };
+        world.input(Input::Begin);
+        world
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.controller.handle(self.now, input, &mut self.out);
+        for effect in self.out.drain() {
+            match effect {
+                Effect::Send { conn, bytes } => {
+                    self.heard.entry(conn).or_default().push_str(&String::from_utf8_lossy(&bytes));
+                }
+                Effect::Close { conn, .. } => self.closed.push(conn),
+                _ => {}
+            }
+        }
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(at) = self.controller.next_deadline().filter(|at| *at <= end) {
+            self.now = at;
+            self.input(Input::Deadline);
+        }
+        self.now = end;
+    }
+
+    fn accept(&mut self, number: u64) -> ConnId {
+        let conn = ConnId(number);
+        self.input(Input::Accepted { conn, listener: ListenerId(0), peer: PEER });
+        conn
+    }
+}
+
+#[test]
+fn a_peer_that_says_its_hello_a_byte_at_a_time_is_not_waited_for_longer_than_a_silent_one() {
+    let mut world = World::new();
+    let (slow, silent) = (world.accept(1), world.accept(2));
+    for _ in 0..11 {
+        world.input(Input::Received { conn: slow, bytes: b" " });
+        world.pass(Duration::from_secs(1));
+    }
+    for conn in [slow, silent] {
+        assert!(world.closed.contains(&conn), "{:?}", world.heard);
+        assert!(world.heard[&conn].contains("it has not said hello for 10s"), "{:?}", world.heard);
+    }
+}
+
+#[test]
+fn a_slave_that_pings_is_not_silent() {
+    let mut world = World::new();
+    let conn = world.accept(1);
+    world.pass(Duration::from_secs(9));
+    let hello = br#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i"}"#;
+    world.input(Input::Received { conn, bytes: hello });
+    world.input(Input::Received { conn, bytes: b"\n" });
+    for _ in 0..6 {
+        world.pass(Duration::from_secs(19));
+        world.input(Input::Received { conn, bytes: b"{\"type\":\"ping\",\"time\":1}\n" });
+    }
+    assert_eq!(world.closed, []);
+    world.pass(Duration::from_secs(21));
+    assert_eq!(world.closed, [conn]);
+    assert!(world.heard[&conn].ends_with("\"fatal\":false}\n"), "{:?}", world.heard);
+}

@@ -1,0 +1,198 @@
+//! The manual names what the sources declare, and nothing else: messages and their fields, reports, events, exit codes
+//! and the variables of the environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The fields of something that is declared, and whether each may be absent.
+type Fields = BTreeMap<String, bool>;
+
+/// The lines between the line `start` and the next line that begins with `end`.
+fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Item = &'a str> {
+    assert!(text.lines().any(|line| line == start), "there is no line {start:?}");
+    text.lines().skip_while(move |line| *line != start).skip(1).take_while(move |line| !line.starts_with(end))
+}
+
+/// The fields in the lines of a struct or a variant: a field that serde skips is none.
+fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> Fields {
+    let (mut fields, mut attributes) = (Fields::new(), String::new());
+    for line in lines.map(str::trim) {
+        if line.starts_with("#[") {
+            attributes += line;
+        } else if let Some((name, _)) =
+            line.trim_start_matches("pub ").split_once(": ").filter(|_| !line.starts_with("//"))
+        {
+            if !attributes.contains("serde(skip)") {
+                let optional = attributes.contains("default") || attributes.contains("skip_serializing_if");
+                fields.insert(name.to_owned(), optional);
+            }
+            attributes.clear();
+        }
+    }
+    fields
+}
+
+fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !out.is_empty() {
+            out.push('-');
+        }
+        out.push(letter.to_ascii_lowercase());
+    }
+    out
+}
+
+/// The variants of an enum with their fields, by their names in JSON.
+fn variants(source: &str, declaration: &str) -> BTreeMap<String, Fields> {
+    let lines: Vec<&str> = between(source, declaration, "}").collect();
+    let mut found = BTreeMap::new();
+    for (nr, line) in lines.iter().enumerate() {
+        let Some(rest) = line.strip_prefix("    ").filter(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+        else {
+            continue;
+        };
+        let name = rest.trim_end_matches([',', '{', ' ']);
+        let body = lines[nr + 1..].iter().copied().take_while(|line| *line != "    },");
+        let fields = if rest.ends_with('{') { fields(body) } else { Fields::new() };
+        found.insert(kebab(name), fields);
+    }
+    assert!(found.len() > 3, "{declaration} has variants");
+    found
+}
+
+/// The messages that `declaration` lists, with their fields.
+fn messages(source: &str, declaration: &str) -> BTreeMap<String, Fields> {
+    let listed =
+        between(source, declaration, "    }").filter_map(|line| line.trim().strip_suffix(',')?.split_once(" => "));
+    let message = |(kind, name): (&str, &str)| {
+        // `Name or path`: a quick reader of the same message.
+        let name = name.split(' ').next().unwrap_or(name);
+        let body = format!("pub struct {name}<'a> {{");
+        (kind.trim_matches('"').to_owned(), fields(between(source, &body, "}")))
+    };
+    let messages: BTreeMap<_, _> = listed.map(message).collect();
+    assert!(!messages.is_empty(), "{declaration} lists messages");
+    messages
+}
+
+/// The items of the lists in a section of a page, with the items of the lists inside them.
+fn items(page: &str, section: &str) -> BTreeMap<String, Fields> {
+    let mut found: BTreeMap<String, Fields> = BTreeMap::new();
+    let (mut depth, mut last) = (0, String::new());
+    for line in between(page, section, if section.starts_with(".Ss") { ".S" } else { ".Sh" }) {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            [".Bl", ..] => depth += 1,
+            [".El"] => depth -= 1,
+            [".It", "Cm", name] if depth == 1 => {
+                found.insert(name.to_owned(), Fields::new());
+                last = name.to_owned();
+            }
+            [".It", ref item @ .., name] if depth == 2 => {
+                let fields = found.get_mut(&last).unwrap_or_else(|| panic!("{line} stands in an item"));
+                fields.insert(name.to_owned(), item.contains(&"Op"));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The fields that the text of an item names with `Cm`; `Op` stands before those that may be absent.
+fn fields_in_text<'a>(lines: impl Iterator<Item = &'a str>) -> Fields {
+    let mut fields = Fields::new();
+    for line in lines.take_while(|line| *line != ".El") {
+        let Some(line) = line.strip_prefix('.').filter(|line| line.contains("Cm ")) else { continue };
+        let mut optional = false;
+        for word in line.split(' ') {
+            match word {
+                "Op" => optional = true,
+                word if word.starts_with(|c: char| c.is_ascii_lowercase()) => {
+                    fields.insert(word.to_owned(), optional);
+                }
+                _ => {}
+            }
+        }
+    }
+    fields
+}
+
+#[test]
+fn the_protocol_page_has_every_message_with_its_fields_and_no_other() {
+    let (wire, page) = (read("src/wire.rs"), read("man/arete-protocol.7"));
+    assert_eq!(items(&page, ".Sh MESSAGES OF THE SLAVE"), messages(&wire, "    FromSlave {"));
+    assert_eq!(items(&page, ".Sh MESSAGES OF THE CONTROLLER"), messages(&wire, "    FromController {"));
+    let mut of_socket = messages(&wire, "    FromCommand {");
+    of_socket.extend(messages(&wire, "    FromSocket {"));
+    assert_eq!(items(&page, ".Sh CONTROL SOCKET"), of_socket);
+}
+
+#[test]
+fn the_protocol_page_has_every_report_with_its_fields_and_no_other() {
+    let (wire, page) = (read("src/wire.rs"), read("man/arete-protocol.7"));
+    assert_eq!(items(&page, ".Sh REPORTS"), variants(&wire, "pub enum Happened<'a> {"));
+}
+
+#[test]
+fn the_protocol_page_states_the_bounds_of_the_sources() {
+    let page = read("man/arete-protocol.7");
+    let bounds = [arete::wire::LINE_MAX_BEFORE_HELLO, arete::wire::LINE_MAX, arete::wire::CHUNK_MAX];
+    for bound in bounds {
+        assert!(page.contains(&bound.to_string()), "the page does not say {bound}");
+    }
+    let times = [arete::session::HELLO_WITHIN, arete::session::SILENT_AFTER, arete::session::LOST_AFTER];
+    for time in times {
+        assert!(page.contains(&format!("{} s", time.as_secs())), "the page does not say {time:?}");
+    }
+    assert!(page.contains(&format!("measures {} round trips", arete::session::FIRST_PINGS)));
+    assert!(page.contains(&format!("version {} of the protocol", arete::wire::PROTOCOL)));
+}
+
+#[test]
+fn the_manual_has_every_event_with_its_fields_and_no_other() {
+    let (source, page) = (read("src/controller/event.rs"), read("man/arete.1"));
+    let events = variants(&source, "pub enum Event<'a> {");
+    let described: BTreeSet<_> = items(&page, ".Ss Events").into_keys().collect();
+    assert_eq!(described, events.keys().cloned().collect());
+    for (event, fields) in events {
+        let item = format!(".It Cm {event}");
+        assert_eq!(fields_in_text(between(&page, &item, ".It")), fields, "the fields of the event {event}");
+    }
+}
+
+#[test]
+fn the_manual_has_every_exit_status_and_no_other() {
+    let (source, page) = (read("src/exit_code.rs"), read("man/arete.1"));
+    let declared = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(" = "));
+    let declared: BTreeSet<&str> = declared.map(|(_, value)| value.trim_end_matches(';')).collect();
+    let described = between(&page, ".Sh EXIT STATUS", ".Sh").filter_map(|line| line.strip_prefix(".It "));
+    assert_eq!(described.collect::<BTreeSet<_>>(), declared);
+    assert!(declared.contains("130"));
+}
+
+#[test]
+fn the_manual_has_every_variable_that_a_command_is_given_and_no_other() {
+    let (source, page) = (read("src/slave/start.rs"), read("man/arete.1"));
+    let given: BTreeSet<&str> = source.split('"').filter(|word| word.starts_with("ARETE_")).collect();
+    let described =
+        page.lines().filter_map(|line| line.strip_prefix(".It Ev ")).filter(|name| name.starts_with("ARETE_"));
+    assert_eq!(described.collect::<BTreeSet<_>>(), given);
+}
+
+#[test]
+fn these_tests_can_fail() {
+    let source = "pub enum E {\n    /// a: doc\n    One,\n    TwoWords {\n        #[serde(default)]\n        a: u8,\n        b: u8,\n    },\n    C,\n    D,\n}\n";
+    let found = variants(source, "pub enum E {");
+    assert_eq!(found["two-words"], Fields::from([("a".to_owned(), true), ("b".to_owned(), false)]));
+    assert_eq!(found.len(), 4);
+    let page = ".Sh S\n.Bl -tag\n.It Cm one\n.Bl -tag\n.It Cm a\n.It Op Cm b\n.El\n.It Cm two\n.El\n.Sh T\n.It Cm x\n";
+    let found = items(page, ".Sh S");
+    assert_eq!(found["one"], Fields::from([("a".to_owned(), false), ("b".to_owned(), true)]));
+    assert_eq!(found.len(), 2);
+}
