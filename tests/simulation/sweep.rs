@@ -76,7 +76,7 @@ impl Sweep {
         let kind = kind_of(seed);
         let mut rng = Rng::with_seed(seed);
         let plan = generator::plan(&mut rng);
-        let again = seed / 4 % 4 == 0;
+        let again = (seed / 4).is_multiple_of(4);
         let mut world = build(seed, &plan, again, &mut rng);
         weather(kind, &mut world, &mut rng);
         let slaves = plan.test.slaves.len();
