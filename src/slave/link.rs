@@ -161,6 +161,7 @@ impl Link {
     /// The connection is gone or could not be made.
     pub(super) fn closed(&mut self, now: Time, reason: &str) {
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
+            let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
             log::warn!("controller {}: {reason}; trying again until it is there", self.to);
         }
         self.state = State::Away;
