@@ -99,7 +99,13 @@ impl View {
 
     /// Prints above the live picture.
     fn print(&mut self, text: &[u8], out: &mut Outbox) {
-        let mut bytes = self.erase();
+        let erased = self.erase();
+        self.put(erased, text, out);
+    }
+
+    /// Shows text, and the picture below it, where `erased` has made room.
+    fn put(&self, erased: Vec<u8>, text: &[u8], out: &mut Outbox) {
+        let mut bytes = erased;
         bytes.extend_from_slice(text);
         for line in &self.drawn {
             bytes.extend_from_slice(line.as_bytes());
@@ -113,10 +119,9 @@ impl View {
         let Some((columns, rows)) = self.terminal else { return };
         let lines = lay_out(picture, columns as usize, (rows as usize / 2).clamp(3, PICTURE_MAX));
         if lines != self.drawn {
-            let bytes = self.erase();
+            let erased = self.erase();
             self.drawn = lines;
-            out.print(Stream::Out, bytes);
-            self.print(b"", out);
+            self.put(erased, b"", out);
         }
     }
 
@@ -231,6 +236,22 @@ mod tests {
         view.output("a", "x.out", b"o\nend", &mut out);
         view.end_output(&mut out);
         assert_eq!(printed(&mut out), "a    x | one\na    x | two\na    x | end\n");
+    }
+
+    #[test]
+    fn a_picture_erases_what_was_drawn_before_and_no_more() {
+        let mut out = Outbox::new();
+        let mut view = View::new(false, Some((80, 24)), 1);
+        let picture = |rows: &[&str]| Picture {
+            title: "title".to_owned(),
+            rows: rows.iter().map(|row| (row.to_string(), "on".to_owned())).collect(),
+        };
+        view.draw(&picture(&[]), &mut out);
+        assert_eq!(printed(&mut out), "title\n");
+        view.draw(&picture(&["a", "b"]), &mut out);
+        assert_eq!(printed(&mut out), "\x1b[1A\r\x1b[Jtitle\n  a  on\n  b  on\n");
+        view.draw(&picture(&[]), &mut out);
+        assert_eq!(printed(&mut out), "\x1b[3A\r\x1b[Jtitle\n");
     }
 
     #[test]
