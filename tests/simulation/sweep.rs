@@ -156,6 +156,7 @@ fn build(seed: u64, plan: &Plan, rng: &mut Rng) -> World {
         local: None,
         follow: rng.bool(),
         terminal: rng.bool().then_some((80, 24)),
+        colors: true,
         wall_offset: 0,
         listening: None,
     };
