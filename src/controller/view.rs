@@ -186,6 +186,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
             format!("notified {trigger}{times}, {left}")
         }
         Event::Triggered { trigger } => format!("{trigger} fired"),
+        Event::End { entry, .. } => format!("{entry} asks for the end of the run"),
         Event::Lost { reason } => format!("lost: {reason}"),
         Event::Warning { text } => format!("warning: {text}"),
         Event::Trouble { text } => format!("trouble: {text}"),

@@ -437,7 +437,7 @@ fn is_failure(event: &Value) -> bool {
     match text(event, "event") {
         "exited" => text(event, "outcome") == "failed",
         "lost" | "trouble" => true,
-        "ending" => text(event, "verdict") == "failed",
+        "end" | "ending" => text(event, "verdict") == "failed",
         _ => false,
     }
 }
