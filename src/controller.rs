@@ -62,6 +62,8 @@ pub struct Config {
     pub follow: bool,
     /// The terminal's columns and rows, if standard output is one.
     pub terminal: Option<(u16, u16)>,
+    /// Whether a terminal gets colours.
+    pub colors: bool,
     /// What to add to a [`Time`] to get microseconds since 1970 in UTC, for people.
     pub wall_offset: i64,
 }

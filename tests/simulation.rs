@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sweep::{Kind, Seen, Sweep};
 
 /// How many seeds a plain `cargo test` runs.
-const SEEDS: u64 = 1_200;
+const SEEDS: u64 = 1_000;
 /// How many failing seeds are told.
 const TOLD: usize = 3;
 

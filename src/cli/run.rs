@@ -41,6 +41,7 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
         listening: options.listen.map(|_| address.to_string()),
         follow: options.follow,
         terminal: reactor::terminal_size(),
+        colors: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         wall_offset: now.as_microsecond() - reactor::now().as_micros() as i64,
         test: Rc::<Test>::from(test),
     });

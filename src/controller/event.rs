@@ -81,6 +81,11 @@ pub enum Event<'a> {
     },
     /// Nothing runs on a slave any more.
     Idle,
+    /// The action of an entry asks for the end of the run.
+    End {
+        entry: &'a str,
+        verdict: Verdict,
+    },
     /// A slave will not come back to this run.
     Lost {
         reason: &'a str,

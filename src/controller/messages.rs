@@ -266,7 +266,10 @@ impl Run {
                 self.record(at, ix, &Event::Settled { trigger }, out);
             }
             Happened::Idle { .. } => self.record(at, ix, &Event::Idle, out),
-            Happened::End { entry, verdict } => self.asked_to_end(now, ix, entry, *verdict, out),
+            Happened::End { entry, verdict } => {
+                self.record(at, ix, &Event::End { entry, verdict: *verdict }, out);
+                self.asked_to_end(now, ix, entry, *verdict, out);
+            }
             Happened::Warning { text } => self.record(at, ix, &Event::Warning { text: &shorten(text) }, out),
             Happened::Trouble { text } => {
                 let text = shorten(text);

@@ -106,7 +106,7 @@ pub struct Run {
 impl Run {
     pub fn new(config: Config) -> Run {
         let name_width = config.test.slaves.iter().map(|slave| slave.name.len()).max().unwrap_or(1);
-        let view = View::new(config.follow, config.terminal, name_width);
+        let view = View::new(config.follow, config.terminal, config.colors, name_width);
         Run {
             roster: Roster::new(&config.test),
             triggers: Triggers::new(&config.test.triggers),

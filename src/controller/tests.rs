@@ -34,6 +34,7 @@ impl World {
             listening: None,
             follow: false,
             terminal: None,
+            colors: false,
             wall_offset: 0,
         });
         let now = Time::from_micros(1_000_000);

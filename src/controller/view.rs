@@ -25,6 +25,7 @@ pub struct Picture {
 pub struct View {
     follow: bool,
     terminal: Option<(u16, u16)>,
+    colors: bool,
     /// How wide the column of the slaves is.
     name_width: usize,
     drawn: Vec<String>,
@@ -33,8 +34,8 @@ pub struct View {
 }
 
 impl View {
-    pub fn new(follow: bool, terminal: Option<(u16, u16)>, name_width: usize) -> View {
-        View { follow, terminal, name_width, drawn: Vec::new(), partial: BTreeMap::new() }
+    pub fn new(follow: bool, terminal: Option<(u16, u16)>, colors: bool, name_width: usize) -> View {
+        View { follow, terminal, colors, name_width, drawn: Vec::new(), partial: BTreeMap::new() }
     }
 
     pub fn is_live(&self) -> bool {
@@ -52,7 +53,7 @@ impl View {
         let Some(text) = describe(event) else { return };
         let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
         let line = format!("{time:>9}  {:<width$}  {text}", slave.unwrap_or("*"), width = self.name_width);
-        let line = match color(event).filter(|_| self.is_live()) {
+        let line = match color(event).filter(|_| self.is_live() && self.colors) {
             Some(color) => format!("\x1b[{color}m{line}\x1b[0m\n"),
             None => format!("{line}\n"),
         };
@@ -99,7 +100,13 @@ impl View {
 
     /// Prints above the live picture.
     fn print(&mut self, text: &[u8], out: &mut Outbox) {
-        let mut bytes = self.erase();
+        let erased = self.erase();
+        self.put(erased, text, out);
+    }
+
+    /// Shows text, and the picture below it, where `erased` has made room.
+    fn put(&self, erased: Vec<u8>, text: &[u8], out: &mut Outbox) {
+        let mut bytes = erased;
         bytes.extend_from_slice(text);
         for line in &self.drawn {
             bytes.extend_from_slice(line.as_bytes());
@@ -113,10 +120,9 @@ impl View {
         let Some((columns, rows)) = self.terminal else { return };
         let lines = lay_out(picture, columns as usize, (rows as usize / 2).clamp(3, PICTURE_MAX));
         if lines != self.drawn {
-            let bytes = self.erase();
+            let erased = self.erase();
             self.drawn = lines;
-            out.print(Stream::Out, bytes);
-            self.print(b"", out);
+            self.put(erased, b"", out);
         }
     }
 
@@ -180,6 +186,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
             format!("notified {trigger}{times}, {left}")
         }
         Event::Triggered { trigger } => format!("{trigger} fired"),
+        Event::End { entry, .. } => format!("{entry} asks for the end of the run"),
         Event::Lost { reason } => format!("lost: {reason}"),
         Event::Warning { text } => format!("warning: {text}"),
         Event::Trouble { text } => format!("trouble: {text}"),
@@ -226,7 +233,7 @@ mod tests {
     #[test]
     fn followed_output_is_shown_in_whole_lines_behind_the_slave() {
         let mut out = Outbox::new();
-        let mut view = View::new(true, None, 4);
+        let mut view = View::new(true, None, true, 4);
         view.output("a", "x.out", b"one\ntw", &mut out);
         view.output("a", "x.out", b"o\nend", &mut out);
         view.end_output(&mut out);
@@ -234,9 +241,25 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_erases_what_was_drawn_before_and_no_more() {
+        let mut out = Outbox::new();
+        let mut view = View::new(false, Some((80, 24)), true, 1);
+        let picture = |rows: &[&str]| Picture {
+            title: "title".to_owned(),
+            rows: rows.iter().map(|row| (row.to_string(), "on".to_owned())).collect(),
+        };
+        view.draw(&picture(&[]), &mut out);
+        assert_eq!(printed(&mut out), "title\n");
+        view.draw(&picture(&["a", "b"]), &mut out);
+        assert_eq!(printed(&mut out), "\x1b[1A\r\x1b[Jtitle\n  a  on\n  b  on\n");
+        view.draw(&picture(&[]), &mut out);
+        assert_eq!(printed(&mut out), "\x1b[3A\r\x1b[Jtitle\n");
+    }
+
+    #[test]
     fn an_event_is_printed_above_the_picture() {
         let mut out = Outbox::new();
-        let mut view = View::new(false, Some((80, 24)), 1);
+        let mut view = View::new(false, Some((80, 24)), true, 1);
         view.draw(&Picture { title: "title".to_owned(), rows: Vec::new() }, &mut out);
         view.event(Some(1_500_000), Some("a"), &Event::Warning { text: "hot" }, &mut out);
         let text = printed(&mut out);

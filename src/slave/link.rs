@@ -170,9 +170,8 @@ impl Link {
     /// The connection is gone or could not be made.
     pub(super) fn closed(&mut self, now: Time, reason: &str) {
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
-            let to = self.to.to_string();
-            let subject = if reason.starts_with(&to) { String::new() } else { format!("{to}: ") };
-            log::warn!("controller {subject}{reason}; trying again");
+            let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
+            log::warn!("controller {}: {reason}; trying again", self.to);
         }
         self.state = State::Away;
         self.frames = Frames::default();

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use lab::Lab;
 pub use place::Place;
-pub use program::{Ended, Running};
+pub use program::{Ended, Program, Running};
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

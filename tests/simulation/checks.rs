@@ -14,6 +14,9 @@ use crate::lab::CONTROLLER;
 use crate::world::process::{Ask, Fact};
 use crate::world::{World, node::Life};
 
+/// The events that slaves report.
+const REPORTED: [&str; 9] = ["begun", "spawned", "exited", "poked", "heard", "settled", "idle", "warning", "trouble"];
+
 /// How far apart starts may be that should be at one instant, in microseconds: half a round trip, and a few turns.
 const STARTS_APART_MAX: u64 = 3_000;
 
@@ -46,6 +49,8 @@ pub struct Checks {
     asked: BTreeMap<Key, u64>,
     done: BTreeMap<Key, u64>,
     heard: BTreeSet<Key>,
+    /// By slave: how many of its reports are in the log.
+    reports: BTreeMap<String, u64>,
     /// By slave, entry and number: whether it has exited.
     runs: BTreeMap<(String, String, u64), bool>,
     ending_at: Option<usize>,
@@ -89,7 +94,8 @@ impl Checks {
         }
         for said in std::mem::take(&mut world.said) {
             if said.life.node == CONTROLLER && !self.disk_failed {
-                self.controller_says(&said.bytes)?;
+                let slave = world.peer_of(said.life, said.conn).map(|peer| slave_name(peer.node));
+                self.controller_says(slave, &said.bytes, world)?;
             }
         }
         Ok(())
@@ -119,6 +125,10 @@ impl Checks {
 
     fn event(&mut self, event: &Value, world: &World) -> Result<(), String> {
         let slave = text(event, "slave").to_owned();
+        if REPORTED.contains(&text(event, "event")) {
+            let ends = text(event, "event") == "spawned" && text(event, "entry") == "end-it";
+            *self.reports.entry(slave.clone()).or_default() += 1 + u64::from(ends);
+        }
         match text(event, "event") {
             "notified" => self.notified(event, slave),
             "triggered" => {
@@ -214,7 +224,7 @@ impl Checks {
     }
 
     /// Nobody is told what is not recorded.
-    fn controller_says(&self, bytes: &[u8]) -> Result<(), String> {
+    fn controller_says(&self, slave: Option<String>, bytes: &[u8], world: &World) -> Result<(), String> {
         for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             match FromController::decode(line) {
                 Ok(FromController::Triggered(it)) => {
@@ -224,6 +234,21 @@ impl Checks {
                     let total = self.total.get(&*it.trigger).copied().unwrap_or(0);
                     let left = self.initial[&*it.trigger].saturating_sub(total);
                     hold!(it.left >= left, "{} has {left} left by the log, a slave is told {}", it.trigger, it.left);
+                    let Some(slave) = &slave else { continue };
+                    let key = (slave.clone(), it.trigger.into_owned());
+                    let counted = self.counted.get(&key).copied().unwrap_or(0);
+                    hold!(it.count <= counted, "{key:?}: {} are answered, {counted} are in the log", it.count);
+                }
+                Ok(FromController::Recorded(it)) => {
+                    let Some(slave) = &slave else { continue };
+                    let logged = self.reports.get(slave).copied().unwrap_or(0);
+                    hold!(it.seq <= logged, "{slave}: {} reports are answered, {logged} are in the log", it.seq);
+                }
+                Ok(FromController::Kept(it)) => {
+                    let Some(slave) = &slave else { continue };
+                    let path = self.results.join(slave).join(&*it.file);
+                    let length = world.hosts[CONTROLLER].disk.get(&path).map_or(0, <[u8]>::len) as u64;
+                    hold!(it.length <= length, "{}: {} bytes are answered, {length} are there", it.file, it.length);
                 }
                 Ok(_) => {}
                 Err(malformed) => return Err(format!("the controller says what is no message: {malformed}")),
@@ -412,7 +437,7 @@ fn is_failure(event: &Value) -> bool {
     match text(event, "event") {
         "exited" => text(event, "outcome") == "failed",
         "lost" | "trouble" => true,
-        "ending" => text(event, "verdict") == "failed",
+        "end" | "ending" => text(event, "verdict") == "failed",
         _ => false,
     }
 }

@@ -34,6 +34,8 @@ struct Draft<'a> {
     sure: Vec<u64>,
     resources: Vec<String>,
     must_fail: bool,
+    /// An entry ends the run with this verdict.
+    ends: Option<Verdict>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -53,7 +55,7 @@ pub fn plan(rng: &mut Rng) -> Plan {
     let fires = (0..triggers).map(|_| rng.u8(0..20) > 0).collect();
     let resources = resources(rng);
     let names = resources.keys().cloned().collect();
-    let mut draft = Draft { rng, end, fires, sure: vec![0; triggers], resources: names, must_fail: false };
+    let mut draft = Draft { rng, end, fires, sure: vec![0; triggers], resources: names, must_fail: false, ends: None };
     let count = draft.rng.usize(1..=6);
     let mut entries: Vec<Vec<Entry>> = (0..count).map(|_| draft.slave()).collect();
     for index in 0..triggers {
@@ -284,6 +286,11 @@ impl Draft<'_> {
             entries.push(at("make", 0, action));
         }
         match self.rng.u8(0..40) {
+            2 if self.ends.is_none() => {
+                let verdict = if self.rng.bool() { Verdict::Passed } else { Verdict::Failed };
+                self.ends = Some(verdict);
+                entries.push(at("end-it", self.rng.u64(500_000..2_500_000), Action::End { verdict }));
+            }
             0 => {
                 self.must_fail = true;
                 entries.push(at("bad", 0, shell("bad", "sleep 50; exit 3")));
@@ -315,11 +322,15 @@ impl Draft<'_> {
     }
 
     fn verdict(&self) -> Option<Verdict> {
-        match (self.end, self.must_fail) {
-            (Kind::Trigger, _) if !self.fires[self.end_trigger()] => Some(Verdict::Failed),
-            (Kind::Trigger, true) => None,
-            (_, true) => Some(Verdict::Failed),
-            (_, false) => Some(Verdict::Passed),
+        let never = self.end == Kind::Trigger && !self.fires[self.end_trigger()];
+        match (self.ends, self.end, self.must_fail) {
+            (Some(Verdict::Failed), Kind::Trigger, _) => None,
+            (Some(Verdict::Failed), ..) => Some(Verdict::Failed),
+            (Some(_), _, must_fail) => (!must_fail && !never).then_some(Verdict::Passed),
+            (None, ..) if never => Some(Verdict::Failed),
+            (None, Kind::Trigger, true) => None,
+            (None, _, true) => Some(Verdict::Failed),
+            (None, _, false) => Some(Verdict::Passed),
         }
     }
 

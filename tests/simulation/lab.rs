@@ -30,6 +30,7 @@ pub fn controller_config(test: Rc<Test>) -> ControllerConfig {
         listening: None,
         follow: false,
         terminal: None,
+        colors: false,
         wall_offset: 0,
     }
 }

@@ -140,6 +140,15 @@ impl World {
         self.network.partitioned(link.sides[0].host, link.sides[1].host)
     }
 
+    /// The life of the node at the other end of a connection, as long as both hold it.
+    pub fn peer_of(&self, life: Life, conn: ConnId) -> Option<Life> {
+        let (link, side) = (*self.nodes[life.node].conns.get(&conn)?)?;
+        match self.network.links.get(&link)?.sides[1 - side].holder? {
+            Holder::Node(peer, _) => Some(peer),
+            Holder::Process(_) | Holder::Stranger(_) => None,
+        }
+    }
+
     /// A node asks for a connection.
     pub fn connect_node(&mut self, life: Life, conn: ConnId, to: Address) {
         let at = self.now + self.latency();

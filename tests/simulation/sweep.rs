@@ -76,7 +76,8 @@ impl Sweep {
         let kind = kind_of(seed);
         let mut rng = Rng::with_seed(seed);
         let plan = generator::plan(&mut rng);
-        let mut world = build(seed, &plan, &mut rng);
+        let again = (seed / 4).is_multiple_of(4);
+        let mut world = build(seed, &plan, again, &mut rng);
         weather(kind, &mut world, &mut rng);
         let slaves = plan.test.slaves.len();
         for _ in 0..faults(kind, &mut rng) {
@@ -92,7 +93,6 @@ impl Sweep {
         let at_the_end = at_the_end(kind, slaves, &mut rng);
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
         world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
-        let again = (seed / 4).is_multiple_of(4);
         let checks = Checks::new(&plan.test, "run1", RESULTS);
         Sweep { world, plan, checks, kind, at_the_end, again }
     }
@@ -214,7 +214,7 @@ impl Sweep {
 }
 
 /// A controller on host 0, and each slave on a host of its own.
-fn build(seed: u64, plan: &Plan, rng: &mut Rng) -> World {
+fn build(seed: u64, plan: &Plan, again: bool, rng: &mut Rng) -> World {
     let slaves = plan.test.slaves.len();
     let mut world = World::new(seed ^ 0x5eed, slaves + 1);
     for (path, bytes) in plan.resources.values() {
@@ -230,7 +230,7 @@ fn build(seed: u64, plan: &Plan, rng: &mut Rng) -> World {
     let controller = lab::add_controller(&mut world, config);
     world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
     for (index, slave) in plan.test.slaves.iter().enumerate() {
-        let node = lab::add_slave(&mut world, index + 1, &slave.name, rng.u8(0..4) == 0);
+        let node = lab::add_slave(&mut world, index + 1, &slave.name, !again && rng.u8(0..4) == 0);
         world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(node));
     }
     world

@@ -1,0 +1,144 @@
+//! What a person at a terminal sees of a run, and does to it.
+
+mod common;
+
+use common::{Needed, Place, Program, SOON, missing, python, repository, skip};
+
+/// Runs `arete run` on a terminal; `mood` says what the person there does, see `common/pty.py`.
+fn on_a_terminal<'a>(place: &'a Place, size: &str, mood: &str, args: &[&str]) -> Program<'a> {
+    let mut command = python();
+    command.arg(repository().join("tests/common/pty.py")).args([size, mood, env!("CARGO_BIN_EXE_arete"), "run"]);
+    command.args(args).env_remove("NO_COLOR");
+    place.program(command)
+}
+
+/// What stands on an endless screen after all this has been shown. Knows what arete uses of a terminal, and no more.
+#[track_caller]
+fn screen(shown: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut at = 0;
+    let mut parts = shown.split('\x1b');
+    put(parts.next().unwrap_or_default(), &mut lines, &mut at);
+    for part in parts {
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).expect("a control sequence ends");
+        let count = || part[1..end].parse::<usize>().expect("a number of lines");
+        match &part[end..=end] {
+            "A" => at = at.checked_sub(count()).expect("not above what was shown"),
+            "J" => lines.truncate(at),
+            "m" => {}
+            other => panic!("{other:?} is not known in {part:?}"),
+        }
+        lines.resize(lines.len().max(at + 1), String::new());
+        put(&part[end + 1..], &mut lines, &mut at);
+    }
+    lines
+}
+
+fn put(text: &str, lines: &mut Vec<String>, at: &mut usize) {
+    for c in text.chars() {
+        match c {
+            '\r' => {}
+            '\n' => {
+                *at += 1;
+                lines.resize(lines.len().max(*at + 1), String::new());
+            }
+            c => lines[*at].push(c),
+        }
+    }
+}
+
+/// Whether a test can be done; says so when it cannot.
+fn is_possible(test: &str) -> bool {
+    let missing = missing(&["python3"]);
+    if let Some(why) = &missing {
+        skip(test, why, Needed::InCi);
+    }
+    missing.is_none()
+}
+
+fn relay() -> String {
+    repository().join("examples/relay.json").display().to_string()
+}
+
+/// A picture has been drawn, and nothing of it stands there any more; the summary does.
+#[track_caller]
+fn assert_drawn_and_erased(shown: &str) {
+    let drawn = shown.matches("slaves connected").count();
+    assert!(drawn >= 2, "the picture was drawn {drawn} times:\n{shown}");
+    let screen = screen(shown);
+    assert!(!screen.iter().any(|line| line.contains("slaves connected")), "{screen:#?}");
+    assert!(screen.iter().any(|line| line.starts_with("relay passed after ")), "{screen:#?}");
+    assert!(screen.iter().any(|line| line.ends_with(" leg-1 fired")), "{screen:#?}");
+    assert!(screen.iter().any(|line| line == "  run          3 passed"), "{screen:#?}");
+}
+
+#[test]
+fn the_picture_is_drawn_and_gone_in_the_end() {
+    if !is_possible("the_picture_is_drawn_and_gone_in_the_end") {
+        return;
+    }
+    let place = Place::new("picture");
+    let ended = on_a_terminal(&place, "100x30", "watch", &[&relay()]).run().exits_with(0);
+    assert_drawn_and_erased(&ended.stdout);
+    assert!(ended.stdout.contains("\x1b[36m"), "a trigger that fires has a colour");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn who_wants_no_colours_gets_none() {
+    if !is_possible("who_wants_no_colours_gets_none") {
+        return;
+    }
+    let place = Place::new("no-color");
+    let ended = on_a_terminal(&place, "100x30", "watch", &[&relay()]).env("NO_COLOR", "1").run().exits_with(0);
+    assert_drawn_and_erased(&ended.stdout);
+    let colours: Vec<_> = ended.stdout.split('\x1b').skip(1).filter(|part| part.contains('m')).collect();
+    assert!(!colours.iter().any(|part| part.find('m') < part.find(['A', 'J'])), "{colours:?}");
+}
+
+#[test]
+fn a_window_that_changes_its_size_does_no_harm() {
+    if !is_possible("a_window_that_changes_its_size_does_no_harm") {
+        return;
+    }
+    let place = Place::new("resize");
+    let ended = on_a_terminal(&place, "100x30", "resize", &[&relay()]).run().exits_with(0);
+    assert!(ended.stdout.contains("relay passed after "), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("panicked"), "{}", ended.stdout);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn ctrl_c_typed_at_the_terminal_ends_the_run_in_order() {
+    if !is_possible("ctrl_c_typed_at_the_terminal_ends_the_run_in_order") {
+        return;
+    }
+    let place = Place::new("ctrl-c");
+    place.write("t.json", LONG.replace("COMMAND", "sleep 300"));
+    let args = ["t.json", "--results", "results"];
+    let ended = on_a_terminal(&place, "80x24", "interrupt", &args).run().exits_with(130);
+    assert!(ended.took < SOON, "{:?}", ended.took);
+    assert!(!screen(&ended.stdout).iter().any(|line| line.contains("slaves connected")), "{}", ended.stdout);
+    let summary = place.summary("results");
+    assert_eq!(summary["verdict"], "interrupted");
+    assert_eq!(summary["slaves"]["a"]["entries"]["long"][0]["outcome"], "stopped");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_does_not_stop_the_run() {
+    if !is_possible("a_terminal_that_nobody_reads_does_not_stop_the_run") {
+        return;
+    }
+    let place = Place::new("unread");
+    place.write("t.json", LONG.replace("COMMAND", "yes | head -c 3000000"));
+    let args = ["t.json", "--results", "results", "--follow"];
+    let ended = on_a_terminal(&place, "80x24", "ignore", &args).run().exits_with(0);
+    assert!(ended.took < SOON, "{:?}", ended.took);
+    assert_eq!(place.read("results/a/long.out").len(), 3_000_000);
+    place.assert_nothing_left();
+}
+
+/// A test of one slave with one command.
+const LONG: &str = r#"{"name": "t", "end": {"idle": true, "limit": "5min"},
+  "schedules": {"s": [{"name": "long", "at": 0, "shell": "COMMAND"}]}, "slaves": {"a": ["s"]}}"#;
