@@ -44,6 +44,7 @@ impl Client {
                     }
                     self.end(exit_code::PASSED, None, out);
                 }
+                Ok(FromSocket::Map(_) | FromSocket::Met(_)) => {}
                 Ok(FromSocket::Failure(failure)) => self.end(exit_code::FAILED, Some(&failure.reason), out),
                 Err(error) => self.end(exit_code::FAILED, Some(&format!("the slave's answer: {error}")), out),
             }

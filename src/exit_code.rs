@@ -8,5 +8,11 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A time limit passed: `run --wait`, or the `--timeout` of a command.
 pub const TIME_LIMIT: u8 = 3;
+/// A barrier was aborted.
+pub const ABORTED: u8 = 4;
+/// A member of a barrier was lost.
+pub const LOST: u8 = 5;
+/// No verdict of a barrier or a sync was heard in time: the others may have been released.
+pub const NO_VERDICT: u8 = 6;
 /// Interrupted by SIGINT or SIGTERM; a slave that gets SIGTERM once exits with `PASSED`, as services do.
 pub const INTERRUPTED: u8 = 130;

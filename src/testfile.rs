@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::machine::Signal;
 use crate::variables::{self, Part, Variable};
+use crate::wire::rendezvous::Party;
 use crate::wire::{Action, Entry, LINE_MAX, Resource};
 use entry::Names;
 use fields::Object;
@@ -80,8 +81,21 @@ pub struct Test {
     pub triggers: BTreeMap<String, u64>,
     /// By name: where the file is, and what is shipped.
     pub resources: BTreeMap<String, (PathBuf, Resource)>,
+    /// What is declared of barriers and of syncs, by name.
+    pub barriers: BTreeMap<String, Declared>,
+    pub syncs: BTreeMap<String, Declared>,
+    /// The members of each group, for `@GROUP` in what commands say.
+    pub groups: BTreeMap<String, Vec<String>>,
     /// In the order of the file, each name once.
     pub slaves: Vec<Slave>,
+}
+
+/// What a test declares of a barrier or a sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    /// Who shall meet; groups are resolved.
+    pub party: Option<Party>,
+    pub timeout: Option<Duration>,
 }
 
 /// One slave's part. Slaves with the same schedules share their entries.
@@ -180,7 +194,8 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
         Some(slaves::read(members, value.span.start, schedules, &extra, problems))
     });
     let (name, end, grace, on_fail, slaves) = (name?.to_owned(), end?, grace?, on_fail?, slaves?);
-    Some(Test { name, end, grace, on_fail, triggers, resources, slaves })
+    let (barriers, syncs, groups) = Default::default();
+    Some(Test { name, end, grace, on_fail, triggers, resources, barriers, syncs, groups, slaves })
 }
 
 fn keys_of(members: &[Member]) -> Vec<&str> {

@@ -8,7 +8,9 @@
 //! connection: each carries a total, a number or an offset, so that saying it twice counts once.
 
 mod frame;
+mod note;
 pub mod rendezvous;
+pub mod room;
 mod schedule;
 
 use std::borrow::Cow;
@@ -16,10 +18,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::note::Note;
 pub use frame::{Bound, Frames, LINE_MAX, LINE_MAX_BEFORE_HELLO};
 pub use schedule::{Action, After, Entry, Expect, Policy, Resource};
 
-use self::rendezvous::{Alive, Arrive, Check, Give, Gone, Heard, Map, RoundVerdict};
+use self::rendezvous::{Alive, Arrive, BarrierRequest, Check, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest};
+use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::{Bytes, Exit, Time};
 
 /// The version of the protocol that this arete speaks. Both ends must speak the same.
@@ -102,7 +106,7 @@ macro_rules! messages {
 }
 
 heard_by! {
-    /// What a slave says to its controller.
+    /// What a slave, or a client that has joined a room, says to its controller.
     FromSlave {
         "hello" => Hello,
         "ping" => Ping,
@@ -120,11 +124,16 @@ heard_by! {
         "heard" => Heard,
         "alive" => Alive,
         "bye" => Bye,
+        "join" => Join,
+        "watch" => Watch,
+        "create" => Create,
+        "delete" => Delete,
+        "list" => List,
     }
 }
 
 heard_by! {
-    /// What a controller says to a slave.
+    /// What a controller says to a slave or a client.
     FromController {
         "welcome" => Welcome,
         "pong" => Pong,
@@ -141,6 +150,8 @@ heard_by! {
         "map" => Map,
         "verdict" => RoundVerdict,
         "check" => Check,
+        "created" => Created,
+        "listing" => Listing,
         "bye" => Bye,
     }
 }
@@ -151,6 +162,8 @@ heard_by! {
         "poke" => PokeRequest,
         "notify" => NotifyRequest,
         "wait" => WaitRequest,
+        "barrier" => BarrierRequest,
+        "sync" => SyncRequest,
     }
 }
 
@@ -159,6 +172,8 @@ heard_by! {
     FromSocket {
         "done" => Done,
         "error" => Failure,
+        "map" => Map,
+        "met" => Met,
     }
 }
 
@@ -194,6 +209,16 @@ messages! {
     "map" => Map,
     "verdict" => RoundVerdict,
     "check" => Check,
+    "join" => Join,
+    "watch" => Watch,
+    "create" => Create,
+    "delete" => Delete,
+    "list" => List,
+    "created" => Created,
+    "listing" => Listing,
+    "barrier" => BarrierRequest,
+    "sync" => SyncRequest,
+    "met" => Met,
     "poke" => PokeRequest,
     "notify" => NotifyRequest,
     "wait" => WaitRequest,
@@ -272,6 +297,9 @@ pub struct Prepare<'a> {
     /// Every trigger of the test.
     #[serde(default)]
     pub triggers: Vec<String>,
+    /// The timeouts, in microseconds, that the test declares for barriers and syncs, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub timeouts: BTreeMap<String, u64>,
     /// The addresses of the slaves that this slave's commands name in `@{NAME.address}`.
     #[serde(default)]
     pub addresses: BTreeMap<String, String>,
@@ -353,6 +381,9 @@ pub struct Notify<'a> {
     pub trigger: Cow<'a, str>,
     /// How often this incarnation has notified this trigger in this run, this time included: 1, 2, 3, ...
     pub count: u64,
+    /// What those who wait for the trigger shall read, at most [`rendezvous::NOTE_MAX`] bytes of JSON.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Note<'a>>,
 }
 
 /// The answer to [`Notify`].
@@ -379,13 +410,16 @@ pub struct Refused<'a> {
     pub reason: Cow<'a, str>,
 }
 
-/// A trigger has fired. Told to every slave of the run; told again after a reconnect, which changes nothing.
+/// A trigger has fired. `notes` is who notified with what, in order, of the notifies that had data. Told to every slave of the run; told again after a reconnect, which changes nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Triggered<'a> {
     #[serde(borrow)]
     pub room: Cow<'a, str>,
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
+    /// A list of objects `{"from": member, "data": ...}`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Note<'a>>,
 }
 
 /// Something happened at the slave. Answered by [`Recorded`]; one answer may cover several.
@@ -591,6 +625,8 @@ pub struct PokeRequest<'a> {
 pub struct NotifyRequest<'a> {
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Note<'a>>,
 }
 
 /// `arete wait`: answered when the trigger has fired.
@@ -606,8 +642,9 @@ pub struct Done<'a> {
     /// For a notify: what is left of the trigger's count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
-    #[serde(skip)]
-    pub lifetime: std::marker::PhantomData<&'a ()>,
+    /// For a wait: who notified with what, as in [`Triggered`].
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Note<'a>>,
 }
 
 /// What a command asked for cannot be done.

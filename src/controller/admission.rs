@@ -196,6 +196,7 @@ impl Run {
             entries: entries.to_vec(),
             resources: self.used_by(entries),
             triggers: self.test.triggers.keys().cloned().collect(),
+            timeouts: BTreeMap::new(),
             addresses,
             end_trigger,
             grace: self.test.grace.as_micros() as u64,

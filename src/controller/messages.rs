@@ -156,7 +156,7 @@ impl Run {
 
     fn state(&mut self, now: Time, conn: ConnId, ix: usize, state: &State<'_>, heard: &mut Heard, out: &mut Outbox) {
         for (trigger, &count) in &state.notified {
-            let notify = Notify { room: state.run.clone(), trigger: Cow::from(trigger), count };
+            let notify = Notify { room: state.run.clone(), trigger: Cow::from(trigger), count, data: None };
             self.notify(now, conn, ix, &notify, heard, out);
         }
     }

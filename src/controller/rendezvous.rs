@@ -232,8 +232,7 @@ impl<V> Rendezvous<V> {
         })?;
         let round = Round::new(party, &comer.member)?;
         round.belongs(&comer.member)?;
-        let meeting =
-            self.meetings.entry(name.to_owned()).or_insert_with(|| Meeting { forming: None, standing: None });
+        let meeting = self.meetings.entry(name.to_owned()).or_insert_with(|| Meeting { forming: None, standing: None });
         meeting.forming = Some(round);
         Ok(())
     }
@@ -486,9 +485,8 @@ impl<V> Rendezvous<V> {
     fn look(&mut self, name: &str, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
         self.timers.set(Timer::Look(name.to_owned()), turn.now + CHECK_EVERY);
-        let silent = |process: &Process| {
-            turn.presence.heard(*process).is_some_and(|heard| turn.now.since(heard) >= CHECK_EVERY)
-        };
+        let silent =
+            |process: &Process| turn.presence.heard(*process).is_some_and(|heard| turn.now.since(heard) >= CHECK_EVERY);
         let silent: BTreeSet<Process> =
             round.there.values().map(|there| there.process).filter(|process| silent(process)).collect();
         for process in silent {

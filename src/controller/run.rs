@@ -198,7 +198,7 @@ impl Run {
             out.send(conn, Start { run: run.clone(), at }.encode());
         }
         for trigger in self.triggers.fired() {
-            out.send(conn, Triggered { room: run.clone(), trigger: Cow::from(trigger) }.encode());
+            out.send(conn, Triggered { room: run.clone(), trigger: Cow::from(trigger), notes: None }.encode());
         }
         match &self.phase {
             Phase::Ending(cause) => {
@@ -212,7 +212,7 @@ impl Run {
     /// A trigger has fired: every connected slave is told, the others when they come back.
     pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
         self.journal.record(now, None, &Event::Triggered { trigger }, out);
-        let line = Triggered { room: Cow::from(&self.id), trigger: Cow::from(trigger) }.encode();
+        let line = Triggered { room: Cow::from(&self.id), trigger: Cow::from(trigger), notes: None }.encode();
         for conn in self.roster.connected() {
             out.send(conn, line.clone());
         }

@@ -72,7 +72,7 @@ impl Control {
     /// What was asked for has been done.
     pub(super) fn done(&mut self, conn: ConnId, left: Option<u64>, out: &mut Outbox) {
         if self.conns.remove(&conn).is_some() {
-            out.send(conn, Done { left, lifetime: std::marker::PhantomData }.encode());
+            out.send(conn, Done { left, notes: None }.encode());
             out.close(conn, "done");
         }
     }

@@ -29,6 +29,9 @@ pub(super) fn answer(
             turn.control.counts(conn);
             run.notify(&notify.trigger, Waiter::Command(conn), turn);
         }
+        FromCommand::BarrierRequest(_) | FromCommand::SyncRequest(_) => {
+            turn.control.fail(conn, "this slave cannot meet others yet", turn.out);
+        }
         FromCommand::WaitRequest(wait) => {
             run.in_progress()?;
             run.known_trigger(&wait.trigger)?;

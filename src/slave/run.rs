@@ -338,7 +338,7 @@ impl Run {
         let triggered = self.heard.iter().cloned().collect();
         turn.say(&State { run: self.id().into(), notified: self.notifies.totals(), triggered });
         for (trigger, count) in self.notifies.unanswered() {
-            turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count });
+            turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count, data: None });
         }
         self.reports.recorded(recorded);
         self.reports.resend(turn);
@@ -422,7 +422,7 @@ impl Run {
     /// Counts one notify, and says so.
     pub(super) fn notify(&mut self, trigger: &str, waiter: Waiter, turn: &mut Turn<'_>) {
         let count = self.notifies.add(trigger, waiter);
-        turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count });
+        turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count, data: None });
     }
 
     pub(super) fn noted(&mut self, noted: &Noted<'_>, turn: &mut Turn<'_>) {

@@ -39,6 +39,10 @@ impl Run {
                 self.kill(entry, *signal, &entries[due.entry].name, turn);
                 self.finished(due, None, Outcome::Passed, None, turn);
             }
+            Action::Barrier { .. } | Action::Sync { .. } => {
+                let why = "this slave cannot meet others yet".to_owned();
+                self.finished(due, None, Outcome::Failed, Some(why), turn);
+            }
             Action::End { verdict } => {
                 self.spawned_report(&due, None, turn);
                 self.ask_end(&entries[due.entry].name, *verdict, turn);

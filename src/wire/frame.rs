@@ -104,7 +104,7 @@ pub(super) fn usual_notify(line: &[u8]) -> Option<Notify<'_>> {
     }
     let digit = |count: u64, byte: &u8| byte.is_ascii_digit().then(|| count * 10 + u64::from(byte - b'0'));
     let count = digits.iter().try_fold(0, digit)?;
-    Some(Notify { room: room.into(), trigger: trigger.into(), count })
+    Some(Notify { room: room.into(), trigger: trigger.into(), count, data: None })
 }
 
 /// Splits at the closing quote of a string that holds nothing but what names are made of.
@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn the_quick_reader_reads_what_arete_writes() {
         for count in [1, 10, 4_294_967_296, 9_999_999_999_999_999_999] {
-            let notify = Notify { room: "relay-20260101T000000Z".into(), trigger: "stop.it_now-1".into(), count };
+            let notify =
+                Notify { room: "relay-20260101T000000Z".into(), trigger: "stop.it_now-1".into(), count, data: None };
             let line = notify.encode();
             assert_eq!(usual_notify(&line[..line.len() - 1]), Some(notify));
         }

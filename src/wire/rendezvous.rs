@@ -7,9 +7,24 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
+use super::Note;
 use crate::machine::Time;
+
+/// How long the data of a notify may be, in bytes of JSON.
+pub const NOTE_MAX: usize = 64 * 1024;
+
+/// How long a value that a member gives may be by default, in bytes of JSON.
+pub const VALUE_MAX: usize = 16 * 1024 * 1024;
+
+/// How long the values of a session may be together by default, in bytes of JSON.
+pub const SESSION_MAX: usize = 256 * 1024 * 1024;
+
+/// How long a sync waits when nobody says it, in microseconds.
+pub const SYNC_TIMEOUT: u64 = 60_000_000;
+
+/// How long before the last arrival a member must have shown that it is alive when nobody says it, in microseconds.
+pub const FRESH: u64 = 1_000_000;
 
 /// Who shall meet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +66,7 @@ pub struct Arrive<'a> {
 }
 
 /// A member of a sync gives its value. Answered by [`Map`] and [`RoundVerdict`], or by [`RoundVerdict`] alone.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Give<'a> {
     #[serde(borrow)]
     pub room: Cow<'a, str>,
@@ -71,19 +86,11 @@ pub struct Give<'a> {
     pub all_alive: bool,
     /// Any JSON.
     #[serde(borrow)]
-    pub value: &'a RawValue,
-}
-
-impl PartialEq for Give<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.room, &self.session, self.id, &self.member, &self.party, self.timeout, self.all_alive)
-            == (&other.room, &other.session, other.id, &other.member, &other.party, other.timeout, other.all_alive)
-            && self.value.get() == other.value.get()
-    }
+    pub value: Note<'a>,
 }
 
 /// The values of all members of a sync's round: `map` is an object {member: value}, the same bytes for everyone.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Map<'a> {
     #[serde(borrow)]
     pub room: Cow<'a, str>,
@@ -91,14 +98,7 @@ pub struct Map<'a> {
     pub session: Cow<'a, str>,
     pub round: u64,
     #[serde(borrow)]
-    pub map: &'a RawValue,
-}
-
-impl PartialEq for Map<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.room, &self.session, self.round) == (&other.room, &other.session, other.round)
-            && self.map.get() == other.map.get()
-    }
+    pub map: Note<'a>,
 }
 
 /// Takes arrivals back: the processes behind them are gone, or do not wait any longer.
@@ -168,4 +168,55 @@ pub enum Kind {
     Disagreed,
     /// This arrival alone is wrong; the round goes on without it.
     Refused,
+}
+
+/// `arete barrier` in a command: the slave arrives for it. Answered by [`Met`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BarrierRequest<'a> {
+    #[serde(borrow)]
+    pub barrier: Cow<'a, str>,
+    /// What makes the member one of several on this host, without the `#`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Cow<'a, str>>,
+    /// The rest is as in [`Arrive`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<Party>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<u64>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub abort: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub harmonize: bool,
+}
+
+/// `arete sync` in a command: the slave gives its value. Answered by [`Map`], then [`Met`], or by [`Met`] alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SyncRequest<'a> {
+    #[serde(borrow)]
+    pub session: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Cow<'a, str>>,
+    /// The rest is as in [`Give`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<Party>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_alive: bool,
+    #[serde(borrow)]
+    pub value: Note<'a>,
+}
+
+/// How a barrier or a sync ended for a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Met<'a> {
+    /// Absent: no verdict was heard in time; the others may have been released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Kind>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub who: Vec<String>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub reason: Cow<'a, str>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
+use super::rendezvous::Party;
 use crate::machine::{Exit, Signal};
 
 /// One line of a schedule: when to do what. Times are microseconds.
@@ -72,6 +73,35 @@ pub enum Action {
     Kill { entry: String, signal: Signal },
     /// Ends the run.
     End { verdict: Verdict },
+    /// Stands at a barrier; it has exited, with the status of `arete barrier`, when the verdict is there.
+    Barrier {
+        barrier: String,
+        /// As in [`BarrierRequest`](super::rendezvous::BarrierRequest).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tag: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        party: Option<Party>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fresh: Option<u64>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        harmonize: bool,
+    },
+    /// Gives a value to a sync, as [`SyncRequest`](super::rendezvous::SyncRequest); its map is the entry's standard output.
+    Sync {
+        session: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tag: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        party: Option<Party>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<u64>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        all_alive: bool,
+        /// Any JSON; its strings may hold variables.
+        value: serde_json::Value,
+    },
 }
 
 /// How a command may end without failing.

@@ -157,7 +157,8 @@ impl<V> Round<V> {
             }
             Wanted::Count(count) => {
                 let names: Vec<&str> = self.there.keys().map(String::as_str).collect();
-                let reason = format!("timed out; {} of {count} were there: {}", names.len(), crate::spoken::list(&names));
+                let reason =
+                    format!("timed out; {} of {count} were there: {}", names.len(), crate::spoken::list(&names));
                 (Vec::new(), reason)
             }
         }
