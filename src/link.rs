@@ -1,0 +1,247 @@
+//! The connection of a slave or a client to its controller: it is tried again and again, its silence is noticed, and
+//! the clock at its other end is estimated.
+
+use std::time::Duration;
+
+use crate::machine::{Address, ConnId, Outbox, Time, Timers};
+use crate::session::{Backoff, ClockOffset, FIRST_PINGS, HELLO_WITHIN, PING_EVERY, SILENT_AFTER};
+use crate::wire::rendezvous::SESSION_MAX;
+use crate::wire::{Bye, Frames, LINE_MAX, Message, Ping, Pong};
+
+/// The longest line that a controller may say once it has welcomed us: the map of a sync, with room for the names of
+/// its members.
+pub const LINE_FROM_CONTROLLER_MAX: usize = SESSION_MAX + 16 * 1024 * 1024;
+
+/// An instant that a controller names for a release is never further away than this.
+const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
+
+/// The connection to the controller.
+pub struct Link {
+    to: Address,
+    state: State,
+    pub clock: ClockOffset,
+    /// The bytes of a line that has not ended yet.
+    frames: Frames,
+    backoff: Backoff,
+    /// The ping that was not answered yet.
+    ping: Option<Time>,
+    /// Round trips since the clock was forgotten.
+    round_trips: u32,
+    /// The absence of the controller was said.
+    absent: bool,
+    /// Why the controller refused us last.
+    refusal: Option<String>,
+    timers: Timers<Timer>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Away,
+    Connecting(ConnId),
+    /// Hello was said.
+    Greeting(ConnId),
+    /// Welcome was heard.
+    Up(ConnId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Reconnect,
+    Ping,
+    Silent,
+}
+
+impl Link {
+    /// A link to this address; `seed` is for the jitter of its tries.
+    pub fn new(to: Address, seed: u64) -> Link {
+        Link {
+            to,
+            state: State::Away,
+            clock: ClockOffset::default(),
+            frames: Frames::default(),
+            backoff: Backoff::new(seed),
+            ping: None,
+            round_trips: 0,
+            absent: false,
+            refusal: None,
+            timers: Timers::default(),
+        }
+    }
+
+    /// The connection, made or being made.
+    pub fn conn(&self) -> Option<ConnId> {
+        match self.state {
+            State::Away => None,
+            State::Connecting(conn) | State::Greeting(conn) | State::Up(conn) => Some(conn),
+        }
+    }
+
+    /// Whether `conn` is this connection.
+    pub fn is(&self, conn: ConnId) -> bool {
+        self.conn() == Some(conn)
+    }
+
+    /// Whether the controller has welcomed us.
+    pub fn up(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
+    /// Whether enough round trips were measured to start a run by the controller's clock.
+    pub fn measured(&self) -> bool {
+        self.round_trips >= FIRST_PINGS
+    }
+
+    /// Says something to the controller, if it is there.
+    pub fn say(&self, out: &mut Outbox, message: &impl Message) {
+        if let State::Up(conn) = self.state {
+            out.send(conn, message.encode());
+        }
+    }
+
+    /// Says a line that was encoded before.
+    pub fn say_line(&self, out: &mut Outbox, line: &crate::machine::Bytes) {
+        if let State::Up(conn) = self.state {
+            out.send(conn, line.clone());
+        }
+    }
+
+    /// Asks for a connection.
+    pub fn connect(&mut self, now: Time, out: &mut Outbox) {
+        self.state = State::Connecting(out.connect(self.to.clone()));
+        self.frames = Frames::default();
+        self.timers.set(Timer::Silent, now + HELLO_WITHIN);
+    }
+
+    /// The connection stands: says who we are. A greeting is answered by a welcome or a bye.
+    pub fn connected(&mut self, now: Time, greeting: &impl Message, out: &mut Outbox) {
+        let State::Connecting(conn) = self.state else { return };
+        out.send(conn, greeting.encode());
+        self.state = State::Greeting(conn);
+        self.timers.set(Timer::Silent, now + HELLO_WITHIN);
+    }
+
+    /// Something was heard: lends the bytes of the line that has not ended, and says how long a line may be. They are
+    /// given back with [`put_frames`](Link::put_frames), unless the connection is gone by then.
+    pub fn take_frames(&mut self, now: Time) -> (Frames, usize) {
+        self.alive(now);
+        let max = if self.up() { LINE_FROM_CONTROLLER_MAX } else { LINE_MAX };
+        (std::mem::take(&mut self.frames), max)
+    }
+
+    /// Takes back what [`take_frames`](Link::take_frames) has lent.
+    pub fn put_frames(&mut self, frames: Frames) {
+        self.frames = frames;
+    }
+
+    /// The controller has accepted us. Unless it is in the `same` run as before, its clock may be another.
+    pub fn welcomed(&mut self, now: Time, same: bool, out: &mut Outbox) {
+        let State::Greeting(conn) = self.state else { return };
+        self.state = State::Up(conn);
+        self.backoff.reset();
+        self.absent = false;
+        self.refusal = None;
+        log::info!("controller {}: connected", self.to);
+        if !same {
+            self.clock.clear();
+            self.round_trips = 0;
+        }
+        self.alive(now);
+        self.send_ping(now, out);
+    }
+
+    /// Something was heard.
+    fn alive(&mut self, now: Time) {
+        self.timers.set(Timer::Silent, now + SILENT_AFTER);
+    }
+
+    fn send_ping(&mut self, now: Time, out: &mut Outbox) {
+        self.ping = Some(now);
+        self.say(out, &Ping { time: now, lifetime: std::marker::PhantomData });
+        self.timers.set(Timer::Ping, now + PING_EVERY);
+    }
+
+    pub fn ponged(&mut self, now: Time, pong: &Pong<'_>, out: &mut Outbox) {
+        if self.ping != Some(pong.time) {
+            return;
+        }
+        self.ping = None;
+        self.stands();
+        self.clock.sample(pong.time, pong.now, now);
+        self.round_trips = self.round_trips.saturating_add(1);
+        if !self.measured() {
+            self.send_ping(now, out);
+        }
+    }
+
+    /// The controller is there and keeps us: after a welcome it may still have said that there is no run.
+    fn stands(&mut self) {
+        self.backoff.reset();
+        if std::mem::take(&mut self.absent) || self.refusal.take().is_some() {
+            log::info!("controller {}: connected", self.to);
+        }
+    }
+
+    /// The connection is gone or could not be made.
+    pub fn closed(&mut self, now: Time, reason: &str) {
+        if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
+            let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
+            log::warn!("controller {}: {reason}; trying again", self.to);
+        }
+        self.state = State::Away;
+        self.frames = Frames::default();
+        self.ping = None;
+        self.timers.clear();
+        self.timers.set(Timer::Reconnect, self.backoff.next(now));
+    }
+
+    /// Closes the connection, to try again later.
+    pub fn close(&mut self, now: Time, reason: &str, out: &mut Outbox) {
+        if let Some(conn) = self.conn() {
+            out.close(conn, reason);
+            self.closed(now, reason);
+        }
+    }
+
+    /// The controller does not want us. Another one may come at the same address.
+    pub fn refused(&mut self, reason: &str) {
+        if self.refusal.as_deref() != Some(reason) {
+            log::error!("controller {}: {reason}", self.to);
+            self.refusal = Some(reason.to_owned());
+        }
+    }
+
+    /// Ends the connection for good.
+    pub fn leave(&mut self, reason: &str, out: &mut Outbox) {
+        self.say(out, &Bye { reason: reason.into(), fatal: false });
+        if let Some(conn) = self.conn() {
+            out.close(conn, reason);
+        }
+        self.state = State::Away;
+        self.timers.clear();
+    }
+
+    /// Does what is due. Gives the reason when the connection must be closed.
+    pub fn fire(&mut self, now: Time, out: &mut Outbox) -> Option<&'static str> {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Reconnect => self.connect(now, out),
+                Timer::Ping => self.send_ping(now, out),
+                Timer::Silent => return Some("the controller says nothing"),
+            }
+        }
+        None
+    }
+
+    /// When an instant that the controller names for a release is here. Without a measured clock, and when its clock has
+    /// jumped, that is now or soon.
+    pub fn release_at(&self, now: Time, theirs: Time) -> Time {
+        if self.clock.uncertainty().is_none() {
+            return now;
+        }
+        self.clock.to_ours(theirs).min(now + RELEASE_AHEAD_MAX)
+    }
+
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+}
