@@ -295,7 +295,8 @@ impl Plan {
 
     /// Somebody comes who is no member.
     fn stranger(&mut self, scene: &Scene, rng: &mut Rng) {
-        let mut scene = Scene { members: scene.members.clone(), name: scene.name.clone(), ..*scene };
+        let (members, name) = (scene.members.clone(), scene.name.clone());
+        let mut scene = Scene { members, name, party: None, ..*scene };
         let stranger = scene.members.pop().expect("there are two");
         scene.party = Some(Party::Members(scene.names()));
         self.declared.remove(&(scene.sync, scene.name.clone()));
