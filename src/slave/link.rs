@@ -1,11 +1,16 @@
 //! The connection to the controller: it is tried again and again, its silence is noticed, and the clock at its other
 //! end is estimated.
 
+use std::time::Duration;
+
 use crate::machine::{Address, ConnId, Outbox, Time, Timers};
 use crate::session::{Backoff, ClockOffset, FIRST_PINGS, HELLO_WITHIN, PING_EVERY, SILENT_AFTER, VERSION};
 use crate::wire::{Bye, Frames, Hello, Message, PROTOCOL, Ping, Pong};
 
 use super::Config;
+
+/// After a connection that stood so long the next one is tried at once; after shorter ones more and more seldom.
+const STOOD_FOR: Duration = Duration::from_secs(5);
 
 pub(super) struct Link {
     name: String,
@@ -16,6 +21,8 @@ pub(super) struct Link {
     /// The bytes of a line that has not ended yet.
     pub(super) frames: Frames,
     backoff: Backoff,
+    /// When the controller welcomed this slave.
+    since: Option<Time>,
     /// The ping that was not answered yet.
     ping: Option<Time>,
     /// Round trips since the clock was forgotten.
@@ -54,6 +61,7 @@ impl Link {
             clock: ClockOffset::default(),
             frames: Frames::default(),
             backoff: Backoff::new(config.seed),
+            since: None,
             ping: None,
             round_trips: 0,
             absent: false,
@@ -123,6 +131,7 @@ impl Link {
     pub(super) fn welcomed(&mut self, now: Time, same: bool, out: &mut Outbox) {
         let State::Greeting(conn) = self.state else { return };
         self.state = State::Up(conn);
+        self.since = Some(now);
         self.backoff.reset();
         self.absent = false;
         self.refusal = None;
@@ -161,7 +170,6 @@ impl Link {
 
     /// The controller is there and keeps this slave: after a welcome it may still have said that there is no run.
     fn stands(&mut self) {
-        self.backoff.reset();
         if std::mem::take(&mut self.absent) || self.refusal.take().is_some() {
             log::info!("controller {}: connected", self.to);
         }
@@ -172,6 +180,9 @@ impl Link {
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
             let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
             log::warn!("controller {}: {reason}; trying again", self.to);
+        }
+        if self.since.take().is_some_and(|since| now.since(since) >= STOOD_FOR) {
+            self.backoff.reset();
         }
         self.state = State::Away;
         self.frames = Frames::default();
