@@ -18,7 +18,7 @@ pub fn poke(entry: Option<String>) -> Result<u8, Error> {
 
 pub fn notify(trigger: String, timeout: Option<Duration>) -> Result<u8, Error> {
     let awaited = format!("the notify of {trigger} stands, but the controller has not counted it");
-    ask(NotifyRequest { trigger: Cow::from(trigger) }.encode(), timeout, awaited)
+    ask(NotifyRequest { trigger: Cow::from(trigger), data: None }.encode(), timeout, awaited)
 }
 
 pub fn wait(trigger: String, timeout: Option<Duration>) -> Result<u8, Error> {
