@@ -9,7 +9,7 @@ mod fields;
 mod head;
 mod json;
 mod problem;
-mod range;
+pub mod range;
 mod slaves;
 mod suggest;
 pub mod time;

@@ -33,7 +33,7 @@ pub const PROTOCOL: u32 = 1;
 pub const CHUNK_MAX: usize = 256 * 1024;
 
 /// The messages that carry values: what bounds them is said beside the values' own bounds.
-const CARRY_VALUES: [&str; 3] = ["give", "map", "sync"];
+const CARRY_VALUES: [&str; 5] = ["give", "map", "sync", "triggered", "done"];
 
 /// Why a line is not a message.
 #[derive(Debug, PartialEq, Eq)]

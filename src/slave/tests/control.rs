@@ -93,6 +93,6 @@ fn garbage_and_crowds_are_answered_and_closed() {
     world.input(Input::Closed { conn: crowd[0], reason: "gone".to_owned() });
     let conn = ConnId(77);
     world.input(Input::Accepted { conn, listener: ListenerId(0), peer: super::world::PEER });
-    world.input(Input::Received { conn, bytes: &[b'x'; 70_000] });
+    world.input(Input::Received { conn, bytes: &[b'x'; 200_000] });
     assert!(reason(&world, conn).contains("longer than"));
 }
