@@ -132,10 +132,6 @@ impl Link {
         let State::Greeting(conn) = self.state else { return };
         self.state = State::Up(conn);
         self.since = Some(now);
-        self.backoff.reset();
-        self.absent = false;
-        self.refusal = None;
-        log::info!("controller {}: connected", self.to);
         if !same {
             self.clock.clear();
             self.round_trips = 0;
