@@ -89,7 +89,7 @@ fn every_key_of_a_meeting_reaches_the_entry() {
              "groups": {"all": ["@clients", "s"], "clients": ["c[1-2]", "c[2-3]#x"]},
              "barriers": {"b": {"timeout": "2min"}}, "syncs": {"d": {"members": ["s", "@clients"]}},
              "schedules": { "s": [
-               {"name": "e", "at": 0, "barrier": "b", "members": ["@all", "guest#1", "@clients"], "fresh": 0,
+               {"name": "e", "at": 0, "barrier": "b", "members": ["@all", "fe80::1#1", "@clients"], "fresh": 0,
                 "harmonize": true},
                {"name": "f", "at": 0, "barrier": "any", "count": 100000, "as": "#one", "timeout": 3,
                 "harmonize": false},
@@ -107,7 +107,7 @@ fn every_key_of_a_meeting_reaches_the_entry() {
     let expected = Action::Barrier {
         barrier: "b".to_owned(),
         tag: None,
-        party: Some(Party::Members(names(&["c1", "c2", "c2#x", "c3#x", "s", "guest#1"]))),
+        party: Some(Party::Members(names(&["c1", "c2", "c2#x", "c3#x", "s", "fe80::1#1"]))),
         timeout: Some(120_000_000),
         fresh: Some(0),
         harmonize: true,

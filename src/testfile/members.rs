@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::fields::{self, Object};
@@ -198,13 +199,10 @@ impl Groups {
     }
 }
 
-/// Whether `name` can name a member: `HOST` or `HOST#TAG`.
+/// Whether `name` can name a member: `HOST` or `HOST#TAG`, where the host may be an address.
 fn check_member(name: &str, at: usize, problems: &mut Problems<'_>) -> bool {
-    match name.split_once('#') {
-        None => fields::check_name(name, at, "a member", problems),
-        Some((host, tag)) => {
-            fields::check_name(host, at, "the host of a member", problems)
-                && fields::check_name(tag, at, "a member's tag", problems)
-        }
-    }
+    let (host, tag) = name.split_once('#').map_or((name, None), |(host, tag)| (host, Some(tag)));
+    let what = if tag.is_some() { "the host of a member" } else { "a member" };
+    let host = host.parse::<IpAddr>().is_ok() || fields::check_name(host, at, what, problems);
+    host && tag.is_none_or(|tag| fields::check_name(tag, at, "a member's tag", problems))
 }
