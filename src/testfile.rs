@@ -11,7 +11,7 @@ mod json;
 mod meet;
 mod members;
 mod problem;
-mod range;
+pub mod range;
 mod slaves;
 mod suggest;
 pub mod time;
@@ -55,7 +55,7 @@ pub const MEETINGS_MAX: usize = 5_000;
 pub const MEMBERS_MAX: usize = 100_000;
 
 /// How many members all groups and lists of members of a test hold together at most.
-pub const LISTED_MEMBERS_MAX: usize = 1_000_000;
+pub const LISTED_MEMBERS_MAX: usize = 400_000;
 
 /// How many slaves a test has at most.
 pub const SLAVES_MAX: usize = 100_000;

@@ -9,11 +9,7 @@ use super::fields::{self, Object};
 use super::json::{Kind, Member, Value};
 use super::problem::Problems;
 use super::{GROUPS_MAX, LISTED_MEMBERS_MAX, MEMBERS_MAX, range, suggest};
-use crate::session::NAME_MAX;
 use crate::wire::rendezvous::Party;
-
-/// What a pattern of a member stands for.
-const MEMBER: range::What = range::What { one: "a member", many: "members", length: 2 * NAME_MAX + 1 };
 
 /// Who shall meet. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -194,7 +190,7 @@ impl Groups {
             };
             return members.clone();
         }
-        let names = range::expand(text, MEMBERS_MAX, &MEMBER).map_err(|why| problems.add(at, why)).ok()?;
+        let names = range::expand(text, MEMBERS_MAX).map_err(|why| problems.add(at, why)).ok()?;
         names.iter().all(|name| check_member(name, at, problems)).then_some(names)
     }
 }

@@ -1,17 +1,12 @@
 //! Names of many slaves or members as Slurm and ClusterShell write them: `node[001-128]`, `rack[1-2]n[1,3,5-7]`.
 
+use crate::session::NAME_MAX;
+
 /// How many digits a number of a range has at most.
 const DIGITS_MAX: usize = 9;
 
-/// What the names of a pattern are, for messages.
-pub struct What {
-    /// `a slave`
-    pub one: &'static str,
-    /// `slaves`
-    pub many: &'static str,
-    /// How many bytes a name has at most.
-    pub length: usize,
-}
+/// How long what stands outside of brackets is at most, in bytes: the name of a member has two parts.
+const PLAIN_MAX: usize = 2 * NAME_MAX + 1;
 
 /// A piece of a pattern.
 enum Piece<'a> {
@@ -21,7 +16,7 @@ enum Piece<'a> {
 }
 
 /// Every name that `pattern` stands for, the last range counting fastest. Fails when there are more than `max`.
-pub fn expand(pattern: &str, max: usize, what: &What) -> Result<Vec<String>, String> {
+pub fn expand(pattern: &str, max: usize) -> Result<Vec<String>, String> {
     let pieces = pieces(pattern)?;
     let count = pieces.iter().fold(1u64, |count, piece| match piece {
         Piece::Text(_) => count,
@@ -29,11 +24,11 @@ pub fn expand(pattern: &str, max: usize, what: &What) -> Result<Vec<String>, Str
             .saturating_mul(ranges.iter().fold(0, |sum: u64, (first, last, _)| sum.saturating_add(last - first + 1))),
     });
     if count > max as u64 {
-        return Err(format!("{pattern:?} stands for {count} {}: at most {max} are allowed", what.many));
+        return Err(format!("{pattern:?} stands for {count} names: at most {max} are allowed"));
     }
     let plain: usize = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 0 }).sum();
-    if plain > what.length {
-        return Err(format!("the name of {} is at most {} bytes long, this one is longer", what.one, what.length));
+    if plain > PLAIN_MAX {
+        return Err(format!("a name is at most {NAME_MAX} bytes long, this one is longer"));
     }
     let mut names = vec![String::new()];
     for piece in &pieces {
@@ -92,11 +87,9 @@ fn numbers(pattern: &str, range: &str) -> Result<(u64, u64, usize), String> {
 mod tests {
     use super::*;
 
-    const SLAVE: What = What { one: "a slave", many: "slaves", length: 64 };
-
     #[test]
     fn ranges_stand_for_names_with_their_zeros() {
-        let names = |pattern| expand(pattern, 1000, &SLAVE).unwrap();
+        let names = |pattern| expand(pattern, 1000).unwrap();
         assert_eq!(names("server"), ["server"]);
         assert_eq!(names("node[8-11]"), ["node8", "node9", "node10", "node11"]);
         assert_eq!(names("n[099-101].lab"), ["n099.lab", "n100.lab", "n101.lab"]);
@@ -117,10 +110,10 @@ mod tests {
             ("n[1-3", "\"n[1-3\" has a \"[\" without a \"]\" after it"),
             ("n[1[2]]", "\"n[1[2]]\" has a \"[\" without a \"]\" after it"),
             ("n1-3]", "\"n1-3]\" has a \"]\" without a \"[\" before it"),
-            ("n[1-999]m[1-999]", "\"n[1-999]m[1-999]\" stands for 998001 slaves: at most 1000 are allowed"),
-            (&"[1-999999999]".repeat(9), "stands for 18446744073709551615 slaves"),
+            ("n[1-999]m[1-999]", "\"n[1-999]m[1-999]\" stands for 998001 names: at most 1000 are allowed"),
+            (&"[1-999999999]".repeat(9), "stands for 18446744073709551615 names"),
         ] {
-            let error = expand(pattern, 1000, &SLAVE).unwrap_err();
+            let error = expand(pattern, 1000).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
     }

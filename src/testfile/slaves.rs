@@ -9,14 +9,10 @@ use super::meet::Membership;
 use super::problem::Problems;
 use super::{ENTRIES_MAX, PREPARE_MAX, SLAVES_MAX, Slave, fields, range, suggest};
 use crate::machine::Exit;
-use crate::session::NAME_MAX;
 use crate::wire::{Entry, Policy};
 
 /// Names of files in the results directory, beside the directories of the slaves.
 pub const RESERVED: [&str; 3] = ["test.json", "events.jsonl", "summary.json"];
-
-/// What a key of `"slaves"` stands for.
-const SLAVE: range::What = range::What { one: "a slave", many: "slaves", length: NAME_MAX };
 
 /// A schedule of the test.
 pub struct Schedule<'a> {
@@ -70,7 +66,7 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for member in members {
-        let names = match range::expand(&member.key, SLAVES_MAX, &SLAVE) {
+        let names = match range::expand(&member.key, SLAVES_MAX) {
             Ok(names) => names,
             Err(why) => {
                 problems.add(member.at, why);

@@ -382,7 +382,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"n[3-1]": ["s"], "n[1": ["s"], "n[x]": ["s"]} }"# },
-    Bad { by_schema: Some(false), said: &[r#"4:16: "n[1-200000]" stands for 200000 slaves: at most 100000 are allowed"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(false), said: &[r#"4:16: "n[1-200000]" stands for 200000 names: at most 100000 are allowed"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"n[1-200000]": ["s"]} }"# },
@@ -462,15 +462,15 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(false), said: &[
-        r##"2:18: "n[1-100001]" stands for 100001 members: at most 100000 are allowed"##,
+        r##"2:18: "n[1-100001]" stands for 100001 names: at most 100000 are allowed"##,
         r##"2:54: the group "h" holds more than 100000 members"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "groups": {"g": ["n[1-100001]"], "h": ["n[1-60000]", "m[1-60000]"]},
 "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
-    Bad { by_schema: Some(false), said: &[r##"2:249: all lists of members of a test hold at most 1000000 together: declare a barrier or a sync once instead of listing its members at each entry"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
-"groups": {"g0": ["n[1-100000]"], "g1": ["n[1-100000]"], "g2": ["n[1-100000]"], "g3": ["n[1-100000]"], "g4": ["n[1-100000]"], "g5": ["n[1-100000]"], "g6": ["n[1-100000]"], "g7": ["n[1-100000]"], "g8": ["n[1-100000]"], "g9": ["n[1-100000]"], "g10": ["n[1-100000]"]},
+    Bad { by_schema: Some(false), said: &[r##"2:110: all lists of members of a test hold at most 400000 together: declare a barrier or a sync once instead of listing its members at each entry"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"g0": ["n[1-100000]"], "g1": ["n[1-100000]"], "g2": ["n[1-100000]"], "g3": ["n[1-100000]"], "g4": ["n[1-100000]"]},
 "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
