@@ -39,6 +39,8 @@ pub(super) enum Doing {
     Process { child: ChildId, pid: Option<u32> },
     /// The controller has not counted the notify yet.
     Notify,
+    /// The verdict of the barrier or the sync is not there yet.
+    Meet,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +104,10 @@ impl Processes {
         self.live.get_mut(&key)
     }
 
+    pub(super) fn get(&self, key: RunKey) -> Option<&EntryRun> {
+        self.live.get(&key)
+    }
+
     pub(super) fn of_child(&self, child: ChildId) -> Option<RunKey> {
         self.by_child.get(&child).copied()
     }
@@ -128,7 +134,7 @@ impl Processes {
         let wanted = self.live.iter().filter(|(_, run)| entry.is_none_or(|entry| entry == run.entry));
         let child = |(key, run): (&RunKey, &EntryRun)| match run.doing {
             Doing::Process { child, .. } => Some((*key, child)),
-            Doing::Notify => None,
+            Doing::Notify | Doing::Meet => None,
         };
         wanted.filter_map(child).collect()
     }
@@ -139,7 +145,7 @@ impl Processes {
         match self.live.values().find(|run| run.entry == entry && run.nr == nr).map(|run| &run.doing) {
             Some(Doing::Process { pid: Some(pid), .. }) => Latest::Runs(*pid),
             Some(Doing::Process { pid: None, .. }) => Latest::Starts,
-            Some(Doing::Notify) | None => Latest::RunsNot,
+            Some(Doing::Notify | Doing::Meet) | None => Latest::RunsNot,
         }
     }
 }

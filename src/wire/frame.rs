@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::rendezvous::VALUE_MAX;
 use super::{Malformed, Notify};
 
 /// The longest line a peer may send before its hello was accepted, in bytes with the newline.
@@ -10,6 +11,9 @@ pub const LINE_MAX_BEFORE_HELLO: usize = 64 * 1024;
 /// The longest line a peer may send after that: a [`Chunk`](super::Chunk) in base64 with room for its other fields, or
 /// a long schedule.
 pub const LINE_MAX: usize = 1024 * 1024;
+
+/// The longest line with one value of a sync in it, a [`Give`](super::rendezvous::Give), in bytes with the newline.
+pub const LINE_MAX_OF_VALUE: usize = VALUE_MAX + 64 * 1024;
 
 /// How much of an unknown word an error message repeats.
 const EXCERPT_MAX: usize = 40;
