@@ -175,9 +175,12 @@ fn the_manual_has_every_event_with_its_fields_and_no_other() {
     let events = variants(&source, "pub enum Event<'a> {");
     let described: BTreeSet<_> = items(&page, ".Ss Events").into_keys().collect();
     assert_eq!(described, events.keys().cloned().collect());
-    for (event, fields) in events {
+    for (event, mut declared) in events {
+        if declared.remove("meeting").is_some() {
+            declared.extend(fields(between(&source, "pub struct Meeting<'a> {", "}")));
+        }
         let item = format!(".It Cm {event}");
-        assert_eq!(fields_in_text(between(&page, &item, ".It")), fields, "the fields of the event {event}");
+        assert_eq!(fields_in_text(between(&page, &item, ".It")), declared, "the fields of the event {event}");
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::fields::{self, Object};
 use super::json::{Kind, Member, Value};
 use super::problem::Problems;
 use super::{GROUPS_MAX, LISTED_MEMBERS_MAX, MEMBERS_MAX, range, suggest};
+use crate::session;
 use crate::wire::rendezvous::Party;
+
+/// How much of a wrong name a message repeats, in characters.
+const SHOWN_MAX: usize = 2 * session::NAME_MAX;
 
 /// Who shall meet. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -195,10 +198,15 @@ impl Groups {
     }
 }
 
-/// Whether `name` can name a member: `HOST` or `HOST#TAG`, where the host may be an address.
+/// Whether `name` can name a member.
 fn check_member(name: &str, at: usize, problems: &mut Problems<'_>) -> bool {
-    let (host, tag) = name.split_once('#').map_or((name, None), |(host, tag)| (host, Some(tag)));
-    let what = if tag.is_some() { "the host of a member" } else { "a member" };
-    let host = host.parse::<IpAddr>().is_ok() || fields::check_name(host, at, what, problems);
-    host && tag.is_none_or(|tag| fields::check_name(tag, at, "a member's tag", problems))
+    let good = session::is_member(name);
+    if !good {
+        let shown: String = name.chars().take(SHOWN_MAX).collect();
+        let message = format!(
+            "{shown:?} cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, \".\", \"_\" and \"-\""
+        );
+        problems.add(at, message);
+    }
+    good
 }

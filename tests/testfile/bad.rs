@@ -434,10 +434,10 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(true), said: &[
-        r##"2:18: "a b" cannot name a member: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
-        r##"2:25: "" cannot name a member's tag: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
-        r##"2:31: "" cannot name the host of a member: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
-        r##"2:37: "b#c" cannot name a member's tag: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
+        r##"2:18: "a b" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
+        r##"2:25: "a#" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
+        r##"2:31: "#a" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
+        r##"2:37: "a#b#c" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
         r##"2:46: unknown group ""; there is "g""##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "groups": {"g": ["a b", "a#", "#a", "a#b#c", "@"]},
