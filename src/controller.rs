@@ -1,20 +1,28 @@
-//! The controller: the connections of the slaves, and the run that they take part in.
+//! The controller: the connections of slaves and clients, the run that slaves take part in, and the rooms where members
+//! meet.
 //!
 //! This file knows who is connected and hands each message to the concern whose business it is: `run` decides when the
-//! run starts and ends, `trigger` counts, `resources` ships files to slaves, `results` keeps what they ship back, and
-//! `journal` records and shows all of it.
+//! run starts and ends, `resources` ships files to slaves, `results` keeps what they ship back, and `journal` records
+//! and shows all of it. A `room` holds triggers, barriers and syncs; `presence` knows which processes live, `clients`
+//! admits clients, and `meet` carries what members and rooms say to each other.
 
 mod admission;
+mod barrier;
+mod clients;
 mod event;
 mod journal;
 mod launch;
+mod meet;
 mod messages;
+mod presence;
 mod rendezvous;
 mod report;
 mod resources;
 mod results;
+mod room;
 mod roster;
 mod run;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod trigger;
@@ -27,20 +35,29 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::messages::Heard;
+use self::presence::{Processes, Speaker};
+use self::rendezvous::Process;
+use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
+pub use self::sync::Limits;
 use self::view::Picture;
-use crate::machine::{ConnId, Input, Machine, Outbox, Peer, Time};
+use crate::exit_code;
+use crate::machine::{ConnId, Input, Machine, Outbox, Peer, Signal, Time, Timers};
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::spoken;
 use crate::testfile::Test;
-use crate::wire::{Bye, Frames, FromSlave, LINE_MAX, LINE_MAX_BEFORE_HELLO, Message};
+use crate::wire::{Bye, Frames, FromSlave, Hello, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, Message};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the live picture is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
+
+/// How much all peers together may have sent of lines that have not ended, in bytes. Beyond, a line of more than
+/// [`LINE_MAX`] closes its connection.
+const PARTIAL_MAX: usize = 512 * 1024 * 1024;
 
 /// What a controller is told when it starts. Nothing else of the world reaches it but its inputs.
 #[derive(Debug, Clone)]
@@ -85,54 +102,122 @@ pub struct Local {
 #[derive(Debug)]
 struct Session {
     peer: Peer,
-    /// The slave at the other end, by its place in the test; `None` before its hello.
-    slave: Option<usize>,
+    who: Who,
     frames: Frames,
     /// When it last said something; before its hello: when it connected.
     heard: Time,
 }
 
-/// A controller of one run.
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Before its hello or join.
+    Stranger,
+    /// A slave of the run, by its place in the test.
+    Slave(usize, Process),
+    Client(Process),
+}
+
+impl Who {
+    fn process(self) -> Option<Process> {
+        match self {
+            Who::Stranger => None,
+            Who::Slave(_, process) | Who::Client(process) => Some(process),
+        }
+    }
+}
+
+/// A controller: of one run and any rooms, or of rooms alone.
 pub struct Controller {
     sessions: BTreeMap<ConnId, Session>,
-    run: Run,
+    processes: Processes,
+    run: Option<Run>,
+    /// The rooms that are not runs.
+    rooms: BTreeMap<Rc<str>, Room>,
+    /// What rooms want done when this input has been handled.
+    pending: BTreeMap<Rc<str>, Acts>,
+    /// When something is due in a room.
+    deadlines: Timers<Rc<str>>,
+    limits: Limits,
+    /// How much of lines that have not ended is held, in bytes.
+    partial: usize,
     listening: Option<String>,
     lost_after: Duration,
+    now: Time,
     look: Option<Time>,
     draw: Option<Time>,
 }
 
 impl Controller {
+    /// A controller of a run.
     pub fn new(config: Config) -> Controller {
+        let (listening, lost_after) = (config.listening.clone(), config.lost_after);
+        Controller { run: Some(Run::new(config)), lost_after, ..Controller::bare(listening) }
+    }
+
+    /// A controller of rooms alone, which serves until it is told to stop. `listening`: where, to be told to people.
+    pub fn bare(listening: Option<String>) -> Controller {
         Controller {
             sessions: BTreeMap::new(),
-            listening: config.listening.clone(),
-            lost_after: config.lost_after,
-            run: Run::new(config),
+            processes: Processes::default(),
+            run: None,
+            rooms: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            deadlines: Timers::default(),
+            limits: Limits::default(),
+            partial: 0,
+            listening,
+            lost_after: Duration::MAX,
+            now: Time::default(),
             look: None,
             draw: None,
         }
     }
 
+    /// The same with other bounds for the values of syncs.
+    pub fn limited(mut self, limits: Limits) -> Controller {
+        self.limits = limits;
+        if let Some(run) = &mut self.run {
+            run.room.set_limits(limits);
+        }
+        self
+    }
+
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.look = Some(now + LOOK_EVERY);
-        self.draw = self.run.journal.view.is_live().then_some(now);
+        let Some(run) = &mut self.run else {
+            if let Some(address) = &self.listening {
+                out.print(crate::machine::Stream::Out, format!("listening on {address}\n"));
+            }
+            return;
+        };
+        self.draw = run.journal.view.is_live().then_some(now);
         if let Some(address) = &self.listening {
-            let slaves = self.run.roster.names(|_| true);
+            let slaves = run.roster.names(|_| true);
             let text = format!("listening on {address}, waiting for {}", spoken::list(&slaves));
-            self.run.journal.view.line(&text, out);
+            run.journal.view.line(&text, out);
         }
-        self.run.begin(now, out);
+        run.begin(now, out);
     }
 
     /// Bytes of a peer: each line that they complete is a message.
     fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        if session.slave.is_some() {
+        let who = session.who;
+        if who != Who::Stranger {
             session.heard = now;
         }
         let mut frames = std::mem::take(&mut session.frames);
-        let max = if session.slave.is_some() { LINE_MAX } else { LINE_MAX_BEFORE_HELLO };
+        if let Some(process) = who.process() {
+            self.alive(now, process);
+        }
+        self.partial -= frames.held();
+        let crowded = self.partial + frames.held() + bytes.len() > PARTIAL_MAX;
+        let max = match who {
+            Who::Stranger => LINE_MAX_BEFORE_HELLO,
+            _ if crowded => LINE_MAX,
+            _ => LINE_MAX_OF_VALUE,
+        };
         let mut heard = Heard::default();
         let whole = frames.feed(bytes, max, |line| match self.line(now, conn, line, &mut heard, out) {
             Ok(()) => true,
@@ -141,11 +226,16 @@ impl Controller {
                 false
             }
         });
-        self.run.answer(now, conn, heard, out);
+        if let Some(run) = &mut self.run {
+            run.answer(now, conn, heard, out);
+        }
         if let Err(bound) = whole {
-            self.part(now, conn, refusal(bound.to_string()), out);
+            let others =
+                if crowded && who != Who::Stranger { ", and others send long lines too: try again" } else { "" };
+            self.part(now, conn, refusal(format!("{bound}{others}")), out);
         }
         if let Some(session) = self.sessions.get_mut(&conn) {
+            self.partial += frames.held();
             session.frames = frames;
         }
     }
@@ -160,51 +250,90 @@ impl Controller {
     ) -> Result<(), Bye<'static>> {
         let message = FromSlave::decode(line).map_err(|error| refusal(error.to_string()))?;
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
-        match (session.slave, message) {
-            (Some(ix), message) => self.run.message(now, conn, ix, message, heard, out),
-            (None, FromSlave::Hello(hello)) => {
-                let peer = session.peer;
-                let former = self.run.admit(now, conn, peer, &hello, out)?;
-                if let Some(former) = former {
-                    self.drop_session(former, "replaced by a newer connection", out);
-                }
-                if let Some(session) = self.sessions.get_mut(&conn) {
-                    session.slave = self.run.roster.find(&hello.name);
-                    session.heard = now;
+        match (session.who, message) {
+            (Who::Slave(_, process) | Who::Client(process), message) if meet::is_members(&message) => {
+                self.member_says(now, process, message);
+                Ok(())
+            }
+            (Who::Slave(ix, _), message) => {
+                let Some(run) = &mut self.run else { return Ok(()) };
+                run.message(now, conn, ix, message, heard, out)?;
+                for trigger in run.take_fired() {
+                    self.tell_watchers_of_run(&trigger, out);
                 }
                 Ok(())
             }
-            (None, _) => Err(refusal("the first message must be a hello".to_owned())),
+            (Who::Client(process), message) => self.client_says(now, conn, process, message, out),
+            (Who::Stranger, FromSlave::Hello(hello)) => self.hello(now, conn, &hello, out),
+            (Who::Stranger, FromSlave::Join(join)) => self.join(now, conn, &join, out),
+            (Who::Stranger, _) => Err(refusal("the first message must be a hello or a join".to_owned())),
         }
+    }
+
+    /// A slave says hello.
+    fn hello(&mut self, now: Time, conn: ConnId, hello: &Hello<'_>, out: &mut Outbox) -> Result<(), Bye<'static>> {
+        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
+        let Some(run) = &mut self.run else {
+            return Err(refusal("this controller has no run; it serves rooms alone".to_owned()));
+        };
+        let former = run.admit(now, conn, session.peer, hello, out)?;
+        let Some(ix) = run.roster.find(&hello.name) else { return Ok(()) };
+        let speaker = Speaker::Slave(ix, Rc::from(&*hello.name));
+        let room = run.room.name.clone();
+        let (process, _) = self.processes.connected(now, conn, &room, speaker, &hello.incarnation, self.lost_after);
+        run.roster.get_mut(ix).process = Some(process);
+        (session.who, session.heard) = (Who::Slave(ix, process), now);
+        if let Some(former) = former {
+            self.drop_session(former, "replaced by a newer connection", out);
+        }
+        self.alive(now, process);
+        Ok(())
+    }
+
+    fn tell_watchers_of_run(&mut self, trigger: &str, out: &mut Outbox) {
+        let Some(room) = self.run.as_ref().map(|run| run.room.name.clone()) else { return };
+        self.tell_watchers(&room, trigger, out);
     }
 
     /// Closes a connection, and says why.
     fn part(&mut self, now: Time, conn: ConnId, bye: Bye<'_>, out: &mut Outbox) {
         out.send(conn, bye.encode());
-        let slave = self.sessions.get(&conn).and_then(|session| session.slave);
-        self.drop_session(conn, &bye.reason, out);
-        if let Some(ix) = slave {
-            self.run.disconnected(now, conn, ix, &bye.reason, out);
+        if let Some(session) = self.drop_session(conn, &bye.reason, out) {
+            self.gone(now, conn, session.who, &bye.reason, out);
         }
     }
 
-    fn drop_session(&mut self, conn: ConnId, reason: &str, out: &mut Outbox) {
-        if self.sessions.remove(&conn).is_some() {
-            out.close(conn, reason);
-        }
+    fn drop_session(&mut self, conn: ConnId, reason: &str, out: &mut Outbox) -> Option<Session> {
+        let session = self.sessions.remove(&conn)?;
+        self.partial -= session.frames.held();
+        out.close(conn, reason);
+        Some(session)
     }
 
     fn closed(&mut self, now: Time, conn: ConnId, reason: &str, out: &mut Outbox) {
-        if let Some(Session { slave: Some(ix), .. }) = self.sessions.remove(&conn) {
-            self.run.disconnected(now, conn, ix, reason, out);
+        if let Some(session) = self.sessions.remove(&conn) {
+            self.partial -= session.frames.held();
+            self.gone(now, conn, session.who, reason, out);
+        }
+    }
+
+    /// A connection is gone, and with it the presence of who was there.
+    fn gone(&mut self, now: Time, conn: ConnId, who: Who, reason: &str, out: &mut Outbox) {
+        if let (Who::Slave(ix, _), Some(run)) = (who, &mut self.run) {
+            run.disconnected(now, conn, ix, reason, out);
+        }
+        if let Some(process) = who.process()
+            && self.processes.disconnected(now, conn, process)
+        {
+            self.process_gone(now, process);
         }
     }
 
     /// Parts from peers that say nothing, and gives up slaves that stay away.
     fn look(&mut self, now: Time, out: &mut Outbox) {
         let silent = |session: &Session| {
-            let (bound, what) =
-                if session.slave.is_some() { (SILENT_AFTER, "anything") } else { (HELLO_WITHIN, "hello") };
+            let stranger = session.who == Who::Stranger;
+            let (bound, what) = if stranger { (HELLO_WITHIN, "hello") } else { (SILENT_AFTER, "anything") };
             (now.since(session.heard) >= bound)
                 .then(|| format!("it has not said {what} for {}", spoken::duration(bound)))
         };
@@ -213,74 +342,99 @@ impl Controller {
         for (conn, why) in silent {
             self.part(now, conn, refusal(why), out);
         }
-        if self.run.started().is_some() {
+        if let Some(run) = self.run.as_mut().filter(|run| run.started().is_some()) {
             let away = |ix: &usize| {
-                let member = self.run.roster.get(*ix);
+                let member = run.roster.get(*ix);
                 member.stage < Stage::Stopped && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
             };
-            for ix in (0..self.run.roster.len()).filter(away).collect::<Vec<_>>() {
+            for ix in (0..run.roster.len()).filter(away).collect::<Vec<_>>() {
                 let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
-                self.run.lose(now, ix, &reason, out);
+                run.lose(now, ix, &reason, out);
             }
         }
     }
 
     fn deadline(&mut self, now: Time, out: &mut Outbox) {
-        while let Some(timer) = self.run.timers.pop_due(now) {
-            self.run.deadline(now, timer, out);
+        self.rooms_deadline(now, out);
+        if let Some(run) = &mut self.run {
+            while let Some(timer) = run.timers.pop_due(now) {
+                run.deadline(now, timer, out);
+            }
         }
         if self.look.is_some_and(|at| at <= now) {
             self.look = Some(now + LOOK_EVERY);
             self.look(now, out);
         }
-        if self.draw.is_some_and(|at| at <= now) {
-            self.draw = self.run.journal.view.is_live().then_some(now + DRAW_EVERY);
-            let picture = self.picture(now);
-            self.run.journal.view.draw(&picture, out);
+        if self.draw.is_some_and(|at| at <= now)
+            && let Some(run) = &mut self.run
+        {
+            self.draw = run.journal.view.is_live().then_some(now + DRAW_EVERY);
+            let picture = picture(run, now);
+            run.journal.view.draw(&picture, out);
         }
     }
 
-    /// The state of the run in a few lines.
-    fn picture(&self, now: Time) -> Picture {
-        let run = &self.run;
-        let connected = run.roster.connected().count();
-        let running: usize = run.roster.iter().map(|member| member.running().count()).sum();
-        let state = match (&run.phase, run.started()) {
-            (Phase::Gathering, _) => "gathering".to_owned(),
-            (_, Some(at)) if at > now => "starting".to_owned(),
-            (phase, at) => {
-                let elapsed = now.since(at.unwrap_or(now)).as_secs_f64();
-                let word = if *phase == Phase::Running { "running" } else { "ending" };
-                format!("{word} {elapsed:.1} s")
-            }
-        };
-        let title = format!(
-            "{}: {state}, {connected} of {} slaves connected, {running} running",
-            run.test.name,
-            run.roster.len()
-        );
-        let triggers = run.triggers.iter().map(|(name, trigger)| {
-            let state = match trigger.fired {
-                Some(_) => "fired".to_owned(),
-                None => format!("{} of {} left", trigger.left(), trigger.initial),
-            };
-            (name.to_owned(), state)
-        });
-        let slaves = run.roster.iter().map(|member| {
-            let running: Vec<_> = member.running().map(|entry| view::run_name(&entry.entry, entry.nr)).collect();
-            let state = match (member.conn, member.stage) {
-                (_, Stage::Lost) => "lost".to_owned(),
-                (_, Stage::Stopped) => "stopped".to_owned(),
-                (None, Stage::Absent) => "not connected".to_owned(),
-                (None, _) => "connection gone".to_owned(),
-                (Some(_), Stage::Joined) => "getting ready".to_owned(),
-                (Some(_), _) if running.is_empty() => "waiting".to_owned(),
-                (Some(_), _) => running.join(" "),
-            };
-            (member.name.clone(), state)
-        });
-        Picture { title, rows: triggers.chain(slaves).collect() }
+    fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
+        match &mut self.run {
+            Some(run) => run.interrupt(now, signal, out),
+            None => out.exit(if signal == Signal::TERM { exit_code::PASSED } else { exit_code::INTERRUPTED }),
+        }
     }
+
+    /// What concerns the run alone.
+    fn run_input(run: &mut Run, now: Time, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Resized { columns, rows } => run.journal.view.resize(columns, rows),
+            Input::SpawnFailed { child, error } => run.child_ended(now, child, Err(error), out),
+            Input::Exited { child, exit } => run.child_ended(now, child, Ok(exit), out),
+            Input::Read { read, result } => {
+                if let Err(why) = run.resources.read(read, result, out) {
+                    run.abort(now, why, out);
+                }
+            }
+            Input::WriteFailed { path, error } => run.write_failed(now, path, error, out),
+            Input::Swept { left } => run.swept(now, left, out),
+            _ => {}
+        }
+    }
+}
+
+/// The state of the run in a few lines.
+fn picture(run: &Run, now: Time) -> Picture {
+    let connected = run.roster.connected().count();
+    let running: usize = run.roster.iter().map(|member| member.running().count()).sum();
+    let state = match (&run.phase, run.started()) {
+        (Phase::Gathering, _) => "gathering".to_owned(),
+        (_, Some(at)) if at > now => "starting".to_owned(),
+        (phase, at) => {
+            let elapsed = now.since(at.unwrap_or(now)).as_secs_f64();
+            let word = if *phase == Phase::Running { "running" } else { "ending" };
+            format!("{word} {elapsed:.1} s")
+        }
+    };
+    let title =
+        format!("{}: {state}, {connected} of {} slaves connected, {running} running", run.test.name, run.roster.len());
+    let triggers = run.room.triggers.iter().map(|(name, trigger)| {
+        let state = match trigger.fired {
+            Some(_) => "fired".to_owned(),
+            None => format!("{} of {} left", trigger.left(), trigger.initial),
+        };
+        (name.to_owned(), state)
+    });
+    let slaves = run.roster.iter().map(|member| {
+        let running: Vec<_> = member.running().map(|entry| view::run_name(&entry.entry, entry.nr)).collect();
+        let state = match (member.conn, member.stage) {
+            (_, Stage::Lost) => "lost".to_owned(),
+            (_, Stage::Stopped) => "stopped".to_owned(),
+            (None, Stage::Absent) => "not connected".to_owned(),
+            (None, _) => "connection gone".to_owned(),
+            (Some(_), Stage::Joined) => "getting ready".to_owned(),
+            (Some(_), _) if running.is_empty() => "waiting".to_owned(),
+            (Some(_), _) => running.join(" "),
+        };
+        (member.name.clone(), state)
+    });
+    Picture { title, rows: triggers.chain(slaves).collect() }
 }
 
 fn refusal(reason: String) -> Bye<'static> {
@@ -296,30 +450,29 @@ fn utc(at: Time, wall_offset: i64) -> String {
 
 impl Machine for Controller {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        self.now = now;
         match input {
             Input::Begin => self.begin(now, out),
             Input::Accepted { conn, peer, .. } => {
-                self.sessions.insert(conn, Session { peer, slave: None, frames: Frames::default(), heard: now });
+                let session = Session { peer, who: Who::Stranger, frames: Frames::default(), heard: now };
+                self.sessions.insert(conn, session);
             }
             Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Deadline => self.deadline(now, out),
-            Input::Signal(signal) => self.run.interrupt(now, signal, out),
-            Input::Resized { columns, rows } => self.run.journal.view.resize(columns, rows),
-            Input::SpawnFailed { child, error } => self.run.child_ended(now, child, Err(error), out),
-            Input::Exited { child, exit } => self.run.child_ended(now, child, Ok(exit), out),
-            Input::Read { read, result } => {
-                if let Err(why) = self.run.resources.read(read, result, out) {
-                    self.run.abort(now, why, out);
+            Input::Signal(signal) => self.interrupt(now, signal, out),
+            input => {
+                if let Some(run) = &mut self.run {
+                    Controller::run_input(run, now, input, out);
                 }
             }
-            Input::WriteFailed { path, error } => self.run.write_failed(now, path, error, out),
-            Input::Swept { left } => self.run.swept(now, left, out),
-            Input::Connected { .. } | Input::Spawned { .. } | Input::Listed { .. } => {}
         }
+        self.settle(now, out);
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        [self.run.timers.next(), self.look, self.draw].into_iter().flatten().min()
+        let run = self.run.as_ref().and_then(|run| run.timers.next());
+        let rooms = [self.deadlines.next(), self.processes.next_deadline()];
+        rooms.into_iter().chain([run, self.look, self.draw]).flatten().min()
     }
 }

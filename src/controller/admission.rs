@@ -196,12 +196,19 @@ impl Run {
             entries: entries.to_vec(),
             resources: self.used_by(entries),
             triggers: self.test.triggers.keys().cloned().collect(),
-            timeouts: BTreeMap::new(),
+            timeouts: self.declared_timeouts(),
             addresses,
             end_trigger,
             grace: self.test.grace.as_micros() as u64,
         };
         out.send(conn, prepare.encode());
+    }
+
+    /// The timeouts that the test declares for barriers and syncs, by name.
+    fn declared_timeouts(&self) -> BTreeMap<String, u64> {
+        let declared = self.test.syncs.iter().chain(&self.test.barriers);
+        let micros = |timeout: std::time::Duration| timeout.as_micros() as u64;
+        declared.filter_map(|(name, declared)| Some((name.clone(), micros(declared.timeout?)))).collect()
     }
 
     fn used_by(&self, entries: &[Entry]) -> Vec<Resource> {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::machine::{Exit, Time};
+use crate::wire::rendezvous::Kind;
 use crate::wire::{Outcome, PokedBy, Verdict};
 
 /// One line of `events.jsonl`, without its time and its slave.
@@ -71,6 +72,30 @@ pub enum Event<'a> {
     Triggered {
         trigger: &'a str,
     },
+    /// A member is at a barrier, or has given its value to a sync.
+    Arrived {
+        #[serde(flatten)]
+        meeting: Meeting<'a>,
+        member: &'a str,
+    },
+    /// The process or the connection of a member that has arrived is gone.
+    Away {
+        #[serde(flatten)]
+        meeting: Meeting<'a>,
+        member: &'a str,
+    },
+    /// A round of a barrier or of a sync is over, for so many members that were there.
+    Met {
+        #[serde(flatten)]
+        meeting: Meeting<'a>,
+        round: u64,
+        verdict: Kind,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        who: &'a [String],
+        #[serde(skip_serializing_if = "str::is_empty")]
+        reason: &'a str,
+        members: usize,
+    },
     /// A slave has heard it.
     Heard {
         trigger: &'a str,
@@ -108,6 +133,34 @@ pub enum Event<'a> {
         verdict: Verdict,
         why: &'a str,
     },
+}
+
+/// Where members meet.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Meeting<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub barrier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<&'a str>,
+}
+
+impl<'a> Meeting<'a> {
+    pub fn barrier(name: &'a str) -> Meeting<'a> {
+        Meeting { barrier: Some(name), session: None }
+    }
+
+    pub fn session(name: &'a str) -> Meeting<'a> {
+        Meeting { barrier: None, session: Some(name) }
+    }
+}
+
+impl std::fmt::Display for Meeting<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.barrier, self.session) {
+            (Some(name), _) => write!(f, "barrier {name}"),
+            (_, session) => write!(f, "sync {}", session.unwrap_or_default()),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -3,15 +3,18 @@
 use std::borrow::Cow;
 
 use super::event::Event;
+use super::rendezvous::Process;
 use super::results;
 use super::roster::RunEnd;
 use super::run::Run;
 use super::trigger::Counted;
 use super::view::run_name;
+use serde_json::value::RawValue;
+
 use crate::machine::{ConnId, Outbox, Time};
 use crate::session::is_entry_name;
 use crate::wire::{
-    Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Noted, Notify, Outcome, Output, Pong, Recorded, Refused,
+    Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Pong, Recorded, Refused,
     Report, State, Verdict,
 };
 
@@ -95,22 +98,58 @@ impl Run {
 
     fn notify(&mut self, now: Time, conn: ConnId, ix: usize, notify: &Notify<'_>, heard: &mut Heard, out: &mut Outbox) {
         let in_room = notify.room == self.id && self.started().is_some();
-        if !in_room || !self.count(now, ix, &notify.trigger, notify.count, heard, out) {
-            let reason = if in_room {
-                format!("there is no trigger {:?}", notify.trigger)
-            } else {
-                format!("run {:?} is not going on", notify.room)
-            };
+        let counted = if in_room {
+            self.count(now, ix, notify, heard, out)
+        } else {
+            Err(format!("run {:?} is not going on", notify.room))
+        };
+        if let Err(reason) = counted {
             let refused =
                 Refused { room: notify.room.clone(), trigger: notify.trigger.clone(), reason: Cow::from(reason) };
             out.send(conn, refused.encode());
         }
     }
 
-    /// Counts a statement. `false` when there is no such trigger.
-    fn count(&mut self, now: Time, ix: usize, name: &str, total: u64, heard: &mut Heard, out: &mut Outbox) -> bool {
-        let stater = (ix, self.roster.get(ix).generation);
-        let Some(counted) = self.triggers.state(now, stater, name, total) else { return false };
+    /// A client of the run's room has notified a trigger.
+    pub fn client_notifies(
+        &mut self,
+        now: Time,
+        process: Process,
+        from: &str,
+        (trigger, total): (&str, u64),
+        data: Option<&RawValue>,
+        out: &mut Outbox,
+    ) -> Result<Counted, String> {
+        if self.started().is_none() {
+            return Err(format!("run {:?} is not going on", self.id));
+        }
+        let counted = self.room.notify(now, process, from, (trigger, total), data)?;
+        let Counted { new, left, late, fires } = counted;
+        if new > 0 {
+            let from = (!from.is_empty()).then_some(from);
+            self.journal.record(now, from, &Event::Notified { trigger, count: new, left, late }, out);
+        }
+        if fires {
+            self.tell_triggered(now, trigger, out);
+            self.take_fired();
+        }
+        Ok(counted)
+    }
+
+    /// Counts a statement. Fails with the reason why it means nothing.
+    fn count(
+        &mut self,
+        now: Time,
+        ix: usize,
+        notify: &Notify<'_>,
+        heard: &mut Heard,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let (name, total) = (&*notify.trigger, notify.count);
+        let member = self.roster.get(ix);
+        let process = member.process.ok_or("say hello first")?;
+        let data = notify.data.map(|Note { json }| json);
+        let counted = self.room.notify(now, process, &member.name, (name, total), data)?;
         match heard.counts.iter_mut().find(|count| count.trigger == name && count.counted.late == counted.late) {
             Some(count) => {
                 count.total = count.total.max(total);
@@ -123,7 +162,7 @@ impl Run {
             self.record_counts(now, ix, heard, out);
             self.tell_triggered(now, name, out);
         }
-        true
+        Ok(())
     }
 
     /// Records what was counted and not recorded yet.

@@ -8,12 +8,16 @@
 //! This is the rendezvous of autotest's `Barrier` and `SyncData`, with identities that survive reconnects.
 
 mod round;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use self::round::{Round, Standing, There};
+pub use self::round::There;
+use self::round::{Round, Standing};
+use self::round::{WHO_MAX, in_words};
 use crate::machine::{Bytes, Time, Timers};
 use crate::wire::rendezvous::{Kind, Party};
 
@@ -35,8 +39,8 @@ const MEETINGS_MAX: usize = 10_000;
 /// How many arrivals may wait, or not have heard their ruling, at once in one room.
 const ARRIVALS_MAX: usize = 200_000;
 
-/// How many members a ruling names.
-const WHO_MAX: usize = 100;
+/// More of that for each process, because they are told one after another.
+const HARMONIZE_LEAD_PER_PROCESS: Duration = Duration::from_micros(20);
 
 /// An incarnation of a slave or of a client, as the controller numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +62,7 @@ pub trait Presence {
 pub struct Comer<V> {
     pub process: Process,
     pub id: u64,
-    pub member: String,
+    pub member: Rc<str>,
     /// Who shall meet, as this member says it; groups are resolved.
     pub party: Option<Party>,
     pub timeout: Option<Duration>,
@@ -69,11 +73,14 @@ pub struct Comer<V> {
     pub harmonize: bool,
     pub abort: Option<String>,
     pub value: V,
+    /// How long the value is, in bytes.
+    pub weight: usize,
 }
 
 /// What became of a round.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ruling {
+    /// 0 when the arrival was in none.
     pub round: u64,
     pub kind: Kind,
     pub who: Vec<String>,
@@ -92,40 +99,48 @@ pub enum Act {
     /// Tell these arrivals of a process what became of their round.
     Tell { process: Process, ids: Vec<u64>, ruling: Rc<Ruling> },
     /// For the record: a member has arrived.
-    Arrived { meeting: String, member: String },
+    Arrived { meeting: Rc<str>, member: Rc<str> },
     /// For the record: a member's process or connection is gone while its round forms.
-    Away { meeting: String, member: String },
+    Away { meeting: Rc<str>, member: Rc<str> },
     /// For the record: a round is over.
-    Over { meeting: String, ruling: Rc<Ruling>, members: usize },
+    Over { meeting: Rc<str>, ruling: Rc<Ruling>, members: usize },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     /// A member's time is up.
-    Deadline(String),
+    Deadline(Rc<str>),
     /// A member that is away has not come back.
-    Away(String, String),
+    Away(Rc<str>, Rc<str>),
     /// Who waits under a name has not shown that it is alive.
-    Contend(String, String),
+    Contend(Rc<str>, Rc<str>),
     /// Signs of life are due.
-    Look(String),
+    Look(Rc<str>),
     /// A failed round stands no longer.
-    Standing(String),
+    Standing(Rc<str>),
+}
+
+/// What has become of an arrival.
+#[derive(Debug)]
+enum Place {
+    /// It waits as this member of that meeting; `contends`: for the place of another.
+    Waits { meeting: Rc<str>, member: Rc<str>, contends: bool },
+    /// It has a ruling that it has not heard yet.
+    Ruled(Rc<Ruling>),
 }
 
 /// All meetings of one kind in one room.
 #[derive(Debug)]
 pub struct Rendezvous<V> {
-    meetings: BTreeMap<String, Meeting<V>>,
-    /// The rulings that were not heard yet.
-    rulings: BTreeMap<Arrival, Rc<Ruling>>,
-    /// Where each process waits.
-    waiting: BTreeMap<Process, BTreeSet<String>>,
+    meetings: BTreeMap<Rc<str>, Meeting<V>>,
+    /// Every arrival that waits or has not heard its ruling.
+    places: BTreeMap<Arrival, Place>,
+    /// How many of them wait.
+    waiting: usize,
     /// Who was asked for a sign of life, and for which meetings.
-    asked: BTreeMap<Process, BTreeSet<String>>,
+    asked: BTreeMap<Process, BTreeSet<Rc<str>>>,
     timers: Timers<Timer>,
     last_round: u64,
-    arrivals: usize,
 }
 
 #[derive(Debug)]
@@ -134,19 +149,22 @@ struct Meeting<V> {
     standing: Option<Standing>,
 }
 
-/// Makes the line that all members of a complete round get before its ruling, from their values and the round's number.
-pub type Line<'a, V> = &'a dyn Fn(&str, u64, &BTreeMap<String, There<V>>) -> Option<Bytes>;
+/// The members of a complete round, by name.
+pub type Assembly<V> = BTreeMap<Rc<str>, There<V>>;
+
+/// Makes the line that all members of a complete round get before its ruling, from the meeting's name, the round's
+/// number and the values.
+pub type Line<'a, V> = &'a dyn Fn(&str, u64, &Assembly<V>) -> Option<Bytes>;
 
 impl<V> Default for Rendezvous<V> {
     fn default() -> Self {
         Rendezvous {
             meetings: BTreeMap::new(),
-            rulings: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            places: BTreeMap::new(),
+            waiting: 0,
             asked: BTreeMap::new(),
             timers: Timers::default(),
             last_round: 0,
-            arrivals: 0,
         }
     }
 }
@@ -159,16 +177,12 @@ pub struct Turn<'a, V> {
     pub acts: &'a mut Vec<Act>,
 }
 
-impl<V> Rendezvous<V> {
+impl<V: PartialEq> Rendezvous<V> {
     /// A member arrives, or says again that it has. `declared`: who shall meet when nobody says it.
     pub fn arrive(&mut self, name: &str, comer: Comer<V>, declared: Option<&Party>, turn: &mut Turn<'_, V>) {
         let arrival = (comer.process, comer.id);
-        if let Some(ruling) = self.rulings.get(&arrival) {
-            return tell(arrival, ruling.clone(), turn);
-        }
-        if let Some(there) = self.meetings.get_mut(name).and_then(|meeting| meeting.find(arrival)) {
-            let member = there.member.clone();
-            return self.returned(name, &member, turn);
+        if self.again(arrival, turn) {
+            return;
         }
         if let Err(reason) = self.admissible(name, &comer) {
             return self.refuse(arrival, reason, turn);
@@ -176,25 +190,40 @@ impl<V> Rendezvous<V> {
         if let Some(ruling) = self.standing_for(name, &comer.member) {
             return self.rule(arrival, ruling, turn);
         }
-        if let Err(reason) = self.form(name, &comer, declared) {
-            return self.refuse(arrival, reason, turn);
+        let name = match self.form(name, &comer, declared) {
+            Ok(name) => name,
+            Err(reason) => return self.refuse(arrival, reason, turn),
+        };
+        if let Some((first, said)) = self.disagrees(&name, &comer) {
+            return self.disagree(&name, comer, first, &said, turn);
         }
-        if let Some((first, said)) = self.disagrees(name, &comer) {
-            return self.disagree(name, comer, first, &said, turn);
+        self.take_place(&name, comer, turn);
+    }
+
+    /// Whether this arrival is known: then it is there again, or hears its ruling again.
+    pub fn again(&mut self, arrival: Arrival, turn: &mut Turn<'_, V>) -> bool {
+        match self.places.get(&arrival) {
+            Some(Place::Ruled(ruling)) => tell(arrival, ruling.clone(), turn),
+            Some(Place::Waits { contends: true, .. }) => {}
+            Some(Place::Waits { meeting, member, .. }) => {
+                let (meeting, member) = (meeting.clone(), member.clone());
+                self.returned(&meeting, &member, turn);
+            }
+            None => return false,
         }
-        self.take_place(name, comer, turn);
+        true
     }
 
     /// Whether an arrival can be taken at all.
     fn admissible(&self, name: &str, comer: &Comer<V>) -> Result<(), String> {
         let full = self.meetings.len() >= MEETINGS_MAX && !self.meetings.contains_key(name);
-        if full || self.arrivals + self.rulings.len() >= ARRIVALS_MAX {
+        if full || self.places.len() >= ARRIVALS_MAX {
             return Err(format!(
                 "this room is full: it holds {MEETINGS_MAX} meetings and {ARRIVALS_MAX} arrivals at most"
             ));
         }
         match &comer.party {
-            Some(Party::Members(members)) if !members.contains(&comer.member) => {
+            Some(Party::Members(members)) if !members.iter().any(|member| **member == *comer.member) => {
                 Err(format!("{} is not among the members that it names", comer.member))
             }
             Some(Party::Count(0)) => Err("nobody cannot meet: the count must be at least 1".to_owned()),
@@ -203,141 +232,144 @@ impl<V> Rendezvous<V> {
     }
 
     /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
-    fn standing_for(&mut self, name: &str, member: &str) -> Option<Rc<Ruling>> {
+    fn standing_for(&mut self, name: &str, member: &Rc<str>) -> Option<Rc<Ruling>> {
         let meeting = self.meetings.get_mut(name)?;
         let standing = meeting.standing.as_mut()?;
-        if standing.missing.remove(member) {
-            let ruling = standing.ruling.clone();
-            if standing.missing.is_empty() {
-                meeting.standing = None;
-                self.timers.cancel(&Timer::Standing(name.to_owned()));
-            }
-            return Some(ruling);
+        let ruling = standing.tell(member);
+        if ruling.is_none() && !standing.told.contains(member) {
+            return None;
         }
-        if standing.told.contains(member) {
+        if ruling.is_none() || standing.is_told() {
             meeting.standing = None;
-            self.timers.cancel(&Timer::Standing(name.to_owned()));
+            self.timers.cancel(&Timer::Standing(Rc::from(name)));
+            self.tidy(name);
         }
-        None
+        ruling
     }
 
     /// Makes a round if none forms, and looks whether this member belongs to it.
-    fn form(&mut self, name: &str, comer: &Comer<V>, declared: Option<&Party>) -> Result<(), String> {
-        let forming = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
-        if let Some(round) = forming {
-            return round.belongs(&comer.member);
+    fn form(&mut self, name: &str, comer: &Comer<V>, declared: Option<&Party>) -> Result<Rc<str>, String> {
+        if let Some((name, meeting)) = self.meetings.get_key_value(name)
+            && let Some(round) = &meeting.forming
+        {
+            return round.belongs(&comer.member).map(|()| name.clone());
         }
         let party = declared.or(comer.party.as_ref()).ok_or_else(|| {
             format!("{name:?} is not declared, and nobody has said who shall meet: name the members or the count")
         })?;
-        let round = Round::new(party, &comer.member)?;
+        let said_by = if declared.is_some() { None } else { Some(comer.member.clone()) };
+        let round = Round::new(party, said_by)?;
         round.belongs(&comer.member)?;
-        let meeting = self.meetings.entry(name.to_owned()).or_insert_with(|| Meeting { forming: None, standing: None });
+        let name: Rc<str> = Rc::from(name);
+        let meeting = self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, standing: None });
         meeting.forming = Some(round);
-        Ok(())
+        Ok(name)
     }
 
     /// Who has said otherwise who shall meet, and what.
-    fn disagrees(&self, name: &str, comer: &Comer<V>) -> Option<(String, String)> {
+    fn disagrees(&self, name: &str, comer: &Comer<V>) -> Option<(Option<Rc<str>>, String)> {
         let round = self.meetings.get(name)?.forming.as_ref()?;
         let party = comer.party.as_ref().filter(|party| !round.agrees(party))?;
-        let said = format!(
-            "{} says {}, {} says {}",
-            round.said_by,
-            round.party_in_words(),
-            comer.member,
-            round::in_words(party)
-        );
+        let said_by = round.said_by.as_deref().unwrap_or("the test file");
+        let said = format!("{said_by} says {}, {} says {}", round.party_in_words(), comer.member, in_words(party));
         Some((round.said_by.clone(), said))
     }
 
-    fn disagree(&mut self, name: &str, comer: Comer<V>, first: String, said: &str, turn: &mut Turn<'_, V>) {
-        let who = vec![first, comer.member.clone()];
+    fn disagree(
+        &mut self,
+        name: &Rc<str>,
+        comer: Comer<V>,
+        first: Option<Rc<str>>,
+        said: &str,
+        turn: &mut Turn<'_, V>,
+    ) {
         let arrival = (comer.process, comer.id);
-        let ruling = self.end(name, Kind::Disagreed, who, format!("the members disagree: {said}"), turn);
-        if let Some(ruling) = ruling {
+        let who = first.iter().map(|first| first.to_string()).chain([comer.member.to_string()]).collect();
+        if let Some(ruling) = self.end(name, Kind::Disagreed, who, format!("the members disagree: {said}"), turn) {
+            if let Some(standing) = self.meetings.get_mut(name).and_then(|meeting| meeting.standing.as_mut()) {
+                standing.tell(&comer.member);
+            }
             self.rule(arrival, ruling, turn);
         }
     }
 
     /// Puts a member where it belongs, or lets it contend with who is there under its name.
-    fn take_place(&mut self, name: &str, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+    fn take_place(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
         let arrival = (comer.process, comer.id);
         let member = comer.member.clone();
-        let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
-        if let Some(there) = round.there.get(&member) {
-            let other = there.process;
-            let absent = there.away.is_some() || turn.presence.heard(other).is_none();
-            if !absent && other == comer.process {
-                return self.refuse(arrival, format!("{member} waits at {name:?} already"), turn);
-            }
-            if !absent {
-                if round.contenders.contains_key(&member) {
-                    return self.refuse(arrival, format!("others contend for the name {member} already"), turn);
-                }
-                round.contenders.insert(member.clone(), comer);
-                self.timers.set(Timer::Contend(name.to_owned(), member), turn.now + CONTEND_WITHIN);
-                return self.ask(other, name, turn);
-            }
-            let former = (there.process, there.id);
-            self.leave(name, &member, former);
+        let Some(round) = self.forming(name) else { return };
+        let Some(there) = round.there.get(&member) else { return self.enter(name, comer, turn) };
+        let other = there.process;
+        if there.away || turn.presence.heard(other).is_none() {
+            self.leave(name, &member);
+            return self.enter(name, comer, turn);
         }
-        self.enter(name, comer, turn);
+        if other == comer.process {
+            let same = there.value == comer.value;
+            let (kind, what) =
+                if same { (Kind::Refused, "waits at") } else { (Kind::Disagreed, "has given another value to") };
+            let reason = format!("{member} {what} {name:?} already, and this round is not over");
+            return self.rule_alone(arrival, kind, reason, turn);
+        }
+        if round.contenders.contains_key(&member) {
+            return self.refuse(arrival, format!("others contend for the name {member} already"), turn);
+        }
+        let place = Place::Waits { meeting: name.clone(), member: member.clone(), contends: true };
+        round.contenders.insert(member.clone(), comer);
+        self.places.insert(arrival, place);
+        self.timers.set(Timer::Contend(name.clone(), member), turn.now + CONTEND_WITHIN);
+        self.ask(other, name, turn);
+    }
+
+    fn forming(&mut self, name: &str) -> Option<&mut Round<V>> {
+        self.meetings.get_mut(name)?.forming.as_mut()
     }
 
     /// A member is there. What it wants joins what the others want.
-    fn enter(&mut self, name: &str, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+    fn enter(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
-        self.arrivals += 1;
-        self.waiting.entry(comer.process).or_default().insert(name.to_owned());
         let (member, abort) = (comer.member.clone(), comer.abort.clone());
+        let place = Place::Waits { meeting: name.clone(), member: member.clone(), contends: false };
+        self.places.insert((comer.process, comer.id), place);
+        self.waiting += 1;
         if round.enter(comer, turn.now) {
             let deadline = round.deadline.unwrap_or(turn.now);
-            self.timers.set(Timer::Deadline(name.to_owned()), deadline);
+            self.timers.set(Timer::Deadline(name.clone()), deadline);
         }
-        let look = Timer::Look(name.to_owned());
-        if round.alive && self.timers.get(&look).is_none() {
-            self.timers.set(look, turn.now + CHECK_EVERY);
+        if round.alive && !round.looked_after {
+            round.looked_after = true;
+            self.timers.set(Timer::Look(name.clone()), turn.now + CHECK_EVERY);
         }
-        turn.acts.push(Act::Arrived { meeting: name.to_owned(), member: member.clone() });
+        turn.acts.push(Act::Arrived { meeting: name.clone(), member: member.clone() });
         match abort {
             Some(reason) => {
                 let reason = format!("{member} aborted: {reason}");
-                self.end(name, Kind::Aborted, vec![member], reason, turn);
+                self.end(name, Kind::Aborted, vec![member.to_string()], reason, turn);
             }
             None => self.complete(name, turn),
         }
     }
 
     /// Takes a former arrival out of its place; it gets no ruling: its process is gone.
-    fn leave(&mut self, name: &str, member: &str, arrival: Arrival) {
-        self.timers.cancel(&Timer::Away(name.to_owned(), member.to_owned()));
-        let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
-        if round.there.remove(member).is_some() {
-            self.arrivals -= 1;
-        }
-        if !round.there.values().any(|there| there.process == arrival.0) {
-            forget(&mut self.waiting, arrival.0, name);
+    fn leave(&mut self, name: &Rc<str>, member: &Rc<str>) {
+        self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
+        if let Some(there) = self.forming(name).and_then(|round| round.leave(member)) {
+            self.places.remove(&(there.process, there.id));
+            self.waiting -= 1;
         }
     }
 
     /// Looks whether a round is complete and everybody alive; asks those of whom it is not known.
-    fn complete(&mut self, name: &str, turn: &mut Turn<'_, V>) {
+    fn complete(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         if !round.is_full() {
             return;
         }
-        let last = *round.full_since.get_or_insert(turn.now);
-        if !round.alive {
-            return self.release(name, turn);
-        }
-        let since = last.offset(-(round.fresh.as_micros() as i64));
-        let stale = |process: Process| turn.presence.heard(process).is_none_or(|heard| heard < since);
-        let unproven: BTreeSet<Process> =
-            round.there.values().filter(|there| stale(there.process)).map(|there| there.process).collect();
-        let away = round.there.values().any(|there| there.away.is_some());
-        if unproven.is_empty() && !away {
-            return self.release(name, turn);
+        round.full_since.get_or_insert(turn.now);
+        let unproven = if round.alive { round.unproven(turn.presence) } else { BTreeSet::new() };
+        if unproven.is_empty() && !(round.alive && round.away > 0) {
+            self.end(name, Kind::Released, Vec::new(), String::new(), turn);
+            return;
         }
         for process in unproven {
             if turn.presence.heard(process).is_some() {
@@ -346,22 +378,17 @@ impl<V> Rendezvous<V> {
         }
     }
 
-    fn release(&mut self, name: &str, turn: &mut Turn<'_, V>) {
-        let reason = String::new();
-        self.end(name, Kind::Released, Vec::new(), reason, turn);
-    }
-
-    fn ask(&mut self, process: Process, name: &str, turn: &mut Turn<'_, V>) {
+    fn ask(&mut self, process: Process, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let asked = self.asked.entry(process).or_default();
         if asked.is_empty() {
             turn.acts.push(Act::Check(process));
         }
-        asked.insert(name.to_owned());
+        asked.insert(name.clone());
     }
 
     /// Whether a sign of life of this process is waited for.
     pub fn waits_for(&self, process: Process) -> bool {
-        self.asked.contains_key(&process)
+        !self.asked.is_empty() && self.asked.contains_key(&process)
     }
 
     /// A process that was asked has shown that it is alive.
@@ -373,10 +400,10 @@ impl<V> Rendezvous<V> {
     }
 
     /// Who waits under a name is alive: the others that came under it are wrong.
-    fn refuse_contenders(&mut self, name: &str, process: Process, turn: &mut Turn<'_, V>) {
-        let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
+    fn refuse_contenders(&mut self, name: &Rc<str>, process: Process, turn: &mut Turn<'_, V>) {
+        let Some(round) = self.forming(name) else { return };
         for (member, contender) in round.contenders_with(process) {
-            self.timers.cancel(&Timer::Contend(name.to_owned(), member.clone()));
+            self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
             let reason = format!("another process waits at {name:?} as {member}");
             self.refuse((contender.process, contender.id), reason, turn);
         }
@@ -386,36 +413,39 @@ impl<V> Rendezvous<V> {
     pub fn process_gone(&mut self, process: Process, turn: &mut Turn<'_, V>) {
         self.asked.remove(&process);
         let rejoin = turn.presence.rejoin(process);
-        for name in self.waiting.get(&process).cloned().unwrap_or_default() {
-            self.away(&name, rejoin, &|there| there.process == process, turn);
+        let all: Vec<u64> =
+            self.places.range((process, 0)..=(process, u64::MAX)).map(|(arrival, _)| arrival.1).collect();
+        for id in all {
+            self.away((process, id), rejoin, turn);
         }
     }
 
     /// The processes behind these arrivals are gone, or wait no longer.
     pub fn gone(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_, V>) {
-        for name in self.waiting.get(&process).cloned().unwrap_or_default() {
-            self.away(&name, rejoin, &|there| there.process == process && ids.contains(&there.id), turn);
-        }
         for &id in ids {
-            self.rulings.remove(&(process, id));
+            self.away((process, id), rejoin, turn);
         }
+        self.told(process, ids);
     }
 
-    fn away(&mut self, name: &str, rejoin: Duration, which: &dyn Fn(&There<V>) -> bool, turn: &mut Turn<'_, V>) {
-        let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
-        for (member, there) in round.there.iter_mut().filter(|(_, there)| there.away.is_none() && which(there)) {
-            there.away = Some(turn.now);
-            turn.acts.push(Act::Away { meeting: name.to_owned(), member: member.clone() });
-            self.timers.set(Timer::Away(name.to_owned(), member.clone()), turn.now + rejoin);
+    fn away(&mut self, arrival: Arrival, rejoin: Duration, turn: &mut Turn<'_, V>) {
+        let Some(Place::Waits { meeting, member, contends }) = self.places.get(&arrival) else { return };
+        let (name, member, contends) = (meeting.clone(), member.clone(), *contends);
+        let Some(round) = self.forming(&name) else { return };
+        if contends {
+            round.contenders.remove(&member);
+            self.places.remove(&arrival);
+            self.timers.cancel(&Timer::Contend(name, member));
+        } else if round.set_away(&member, true) {
+            turn.acts.push(Act::Away { meeting: name.clone(), member: member.clone() });
+            self.timers.set(Timer::Away(name, member), turn.now + rejoin);
         }
     }
 
     /// An arrival that was away, or not, is there again.
-    fn returned(&mut self, name: &str, member: &str, turn: &mut Turn<'_, V>) {
-        self.timers.cancel(&Timer::Away(name.to_owned(), member.to_owned()));
-        let round = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut());
-        if let Some(there) = round.and_then(|round| round.there.get_mut(member)) {
-            there.away = None;
+    fn returned(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+        if self.forming(name).is_some_and(|round| round.set_away(member, false)) {
+            self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
         }
         self.complete(name, turn);
     }
@@ -423,17 +453,32 @@ impl<V> Rendezvous<V> {
     /// These arrivals have heard their rulings.
     pub fn told(&mut self, process: Process, ids: &[u64]) {
         for &id in ids {
-            self.rulings.remove(&(process, id));
+            if let Some(Place::Ruled(_)) = self.places.get(&(process, id)) {
+                self.places.remove(&(process, id));
+            }
         }
     }
 
     /// This process will never be heard again.
     pub fn forget(&mut self, process: Process) {
-        let unheard: Vec<Arrival> =
-            self.rulings.range((process, 0)..=(process, u64::MAX)).map(|(&arrival, _)| arrival).collect();
-        for arrival in unheard {
-            self.rulings.remove(&arrival);
-        }
+        let unheard = |(arrival, place): (&Arrival, &Place)| matches!(place, Place::Ruled(_)).then_some(arrival.1);
+        let unheard: Vec<u64> = self.places.range((process, 0)..=(process, u64::MAX)).filter_map(unheard).collect();
+        self.told(process, &unheard);
+    }
+
+    /// How long the values are together that were given to a round, in bytes.
+    pub fn weight(&self, name: &str) -> usize {
+        self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()).map_or(0, |round| round.weight)
+    }
+
+    /// How many arrivals wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Who has not heard a ruling.
+    pub fn unheard(&self) -> impl Iterator<Item = Process> {
+        self.places.iter().filter(|(_, place)| matches!(place, Place::Ruled(_))).map(|(arrival, _)| arrival.0)
     }
 
     pub fn next_deadline(&self) -> Option<Time> {
@@ -445,7 +490,7 @@ impl<V> Rendezvous<V> {
         while let Some(timer) = self.timers.pop_due(turn.now) {
             match timer {
                 Timer::Deadline(name) => self.time_is_up(&name, turn),
-                Timer::Away(name, member) => self.stayed_away(&name, member, turn),
+                Timer::Away(name, member) => self.stayed_away(&name, &member, turn),
                 Timer::Contend(name, member) => self.contender_wins(&name, &member, turn),
                 Timer::Look(name) => self.look(&name, turn),
                 Timer::Standing(name) => {
@@ -458,33 +503,29 @@ impl<V> Rendezvous<V> {
         }
     }
 
-    fn time_is_up(&mut self, name: &str, turn: &mut Turn<'_, V>) {
+    fn time_is_up(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
-        let (who, reason) = round.missing_in_words();
+        let (who, reason) = round.missing_in_words(turn.presence);
         self.end(name, Kind::TimedOut, who, reason, turn);
     }
 
-    fn stayed_away(&mut self, name: &str, member: String, turn: &mut Turn<'_, V>) {
-        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
-        if round.alive {
+    fn stayed_away(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+        if self.forming(name).is_some_and(|round| round.alive) {
             let reason = format!("{member} was lost");
-            self.end(name, Kind::Lost, vec![member], reason, turn);
+            self.end(name, Kind::Lost, vec![member.to_string()], reason, turn);
         }
     }
 
-    fn contender_wins(&mut self, name: &str, member: &str, turn: &mut Turn<'_, V>) {
-        let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
-        let Some(contender) = round.contenders.remove(member) else { return };
-        if let Some(former) = round.there.get(member).map(|there| (there.process, there.id)) {
-            self.leave(name, member, former);
-        }
+    fn contender_wins(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+        let Some(contender) = self.forming(name).and_then(|round| round.contenders.remove(member)) else { return };
+        self.leave(name, member);
         self.enter(name, contender, turn);
     }
 
     /// Asks everybody who waits here and has been silent for a sign of life.
-    fn look(&mut self, name: &str, turn: &mut Turn<'_, V>) {
+    fn look(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
-        self.timers.set(Timer::Look(name.to_owned()), turn.now + CHECK_EVERY);
+        self.timers.set(Timer::Look(name.clone()), turn.now + CHECK_EVERY);
         let silent =
             |process: &Process| turn.presence.heard(*process).is_some_and(|heard| turn.now.since(heard) >= CHECK_EVERY);
         let silent: BTreeSet<Process> =
@@ -497,7 +538,7 @@ impl<V> Rendezvous<V> {
     /// Ends the round that forms, with one ruling for everybody who is there.
     fn end(
         &mut self,
-        name: &str,
+        name: &Rc<str>,
         kind: Kind,
         mut who: Vec<String>,
         reason: String,
@@ -509,42 +550,56 @@ impl<V> Rendezvous<V> {
         who.truncate(WHO_MAX);
         let released = kind == Kind::Released;
         let line = if released { (turn.line)(name, self.last_round, &round.there) } else { None };
-        let at = (released && round.harmonize).then(|| turn.now + HARMONIZE_LEAD);
+        let lead = HARMONIZE_LEAD + HARMONIZE_LEAD_PER_PROCESS * round.there.len() as u32;
+        let at = (released && round.harmonize).then(|| turn.now + lead);
         let ruling = Rc::new(Ruling { round: self.last_round, kind, who, reason, at, line });
         if !released {
             meeting.standing = Standing::new(&round, ruling.clone());
             if meeting.standing.is_some() {
                 let until = round.deadline.unwrap_or(turn.now).max(turn.now + STANDS_FOR);
-                self.timers.set(Timer::Standing(name.to_owned()), until);
+                self.timers.set(Timer::Standing(name.clone()), until);
             }
         }
-        self.timers.cancel(&Timer::Deadline(name.to_owned()));
-        self.timers.cancel(&Timer::Look(name.to_owned()));
+        self.timers.cancel(&Timer::Deadline(name.clone()));
+        self.timers.cancel(&Timer::Look(name.clone()));
         self.dissolve(name, round, &ruling, turn);
         self.tidy(name);
         Some(ruling)
     }
 
-    /// Gives everybody of a round its ruling, one message a process.
-    fn dissolve(&mut self, name: &str, round: Round<V>, ruling: &Rc<Ruling>, turn: &mut Turn<'_, V>) {
-        let members = round.there.len();
-        let mut ids: BTreeMap<Process, Vec<u64>> = BTreeMap::new();
-        self.arrivals -= members;
-        for (member, there) in round.there {
-            if there.away.is_some() {
-                self.timers.cancel(&Timer::Away(name.to_owned(), member));
+    /// Gives everybody of a round its ruling, one act a process.
+    fn dissolve(&mut self, name: &Rc<str>, mut round: Round<V>, ruling: &Rc<Ruling>, turn: &mut Turn<'_, V>) {
+        turn.acts.push(Act::Over { meeting: name.clone(), ruling: ruling.clone(), members: round.there.len() });
+        let mut arrivals: Vec<Arrival> = Vec::with_capacity(round.there.len());
+        self.waiting -= round.there.len();
+        for (member, there) in &round.there {
+            if there.away {
+                self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
             }
-            ids.entry(there.process).or_default().push(there.id);
+            arrivals.push((there.process, there.id));
         }
-        for (member, contender) in round.contenders {
-            self.timers.cancel(&Timer::Contend(name.to_owned(), member));
-            ids.entry(contender.process).or_default().push(contender.id);
+        for (member, contender) in std::mem::take(&mut round.contenders) {
+            self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
+            let arrival = (contender.process, contender.id);
+            if ruling.kind == Kind::Released {
+                self.refuse(arrival, format!("another process has met at {name:?} as {member}"), turn);
+            } else {
+                arrivals.push(arrival);
+            }
         }
-        turn.acts.push(Act::Over { meeting: name.to_owned(), ruling: ruling.clone(), members });
-        for (process, ids) in ids {
-            forget(&mut self.waiting, process, name);
-            forget(&mut self.asked, process, name);
-            self.rulings.extend(ids.iter().map(|&id| ((process, id), ruling.clone())));
+        arrivals.sort_unstable();
+        for group in arrivals.chunk_by(|one, other| one.0 == other.0) {
+            let process = group[0].0;
+            if !self.asked.is_empty() {
+                forget(&mut self.asked, process, name);
+            }
+            for arrival in group {
+                match self.places.get_mut(arrival) {
+                    Some(place) => *place = Place::Ruled(ruling.clone()),
+                    None => debug_assert!(false, "who is there has a place"),
+                }
+            }
+            let ids = group.iter().map(|arrival| arrival.1).collect();
             turn.acts.push(Act::Tell { process, ids, ruling: ruling.clone() });
         }
     }
@@ -557,20 +612,20 @@ impl<V> Rendezvous<V> {
     }
 
     fn rule(&mut self, arrival: Arrival, ruling: Rc<Ruling>, turn: &mut Turn<'_, V>) {
-        self.rulings.insert(arrival, ruling.clone());
+        if self.places.len() < ARRIVALS_MAX || self.places.contains_key(&arrival) {
+            self.places.insert(arrival, Place::Ruled(ruling.clone()));
+        }
         tell(arrival, ruling, turn);
     }
 
-    fn refuse(&mut self, arrival: Arrival, reason: String, turn: &mut Turn<'_, V>) {
-        let ruling = Ruling { round: 0, kind: Kind::Refused, who: Vec::new(), reason, at: None, line: None };
-        self.rule(arrival, Rc::new(ruling), turn);
+    /// This arrival alone is wrong; the round goes on without it.
+    pub fn refuse(&mut self, arrival: Arrival, reason: String, turn: &mut Turn<'_, V>) {
+        self.rule_alone(arrival, Kind::Refused, reason, turn);
     }
-}
 
-impl<V> Meeting<V> {
-    fn find(&mut self, arrival: Arrival) -> Option<&mut There<V>> {
-        let round = self.forming.as_mut()?;
-        round.there.values_mut().find(|there| (there.process, there.id) == arrival)
+    fn rule_alone(&mut self, arrival: Arrival, kind: Kind, reason: String, turn: &mut Turn<'_, V>) {
+        let ruling = Ruling { round: 0, kind, who: Vec::new(), reason, at: None, line: None };
+        self.rule(arrival, Rc::new(ruling), turn);
     }
 }
 
@@ -579,7 +634,7 @@ fn tell<V>((process, id): Arrival, ruling: Rc<Ruling>, turn: &mut Turn<'_, V>) {
 }
 
 /// Takes a meeting from those of a process.
-fn forget(places: &mut BTreeMap<Process, BTreeSet<String>>, process: Process, name: &str) {
+fn forget(places: &mut BTreeMap<Process, BTreeSet<Rc<str>>>, process: Process, name: &str) {
     if let Some(names) = places.get_mut(&process) {
         names.remove(name);
         if names.is_empty() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::rendezvous::Process;
 use crate::machine::{ConnId, Exit, Time};
 use crate::testfile::Test;
 use crate::wire::Outcome;
@@ -35,8 +36,8 @@ pub struct Member {
     pub gone: Option<Time>,
     pub address: Option<IpAddr>,
     incarnation: Option<Box<str>>,
-    /// Counts the incarnations seen, so that each is told apart cheaply.
-    pub generation: u32,
+    /// The number of its process, from its hello on.
+    pub process: Option<Process>,
     /// The last report that has been recorded.
     pub recorded: u64,
     /// How many triggers it had heard when it said that it is idle; `None`: something runs or will.
@@ -78,7 +79,7 @@ impl Member {
             gone: None,
             address: None,
             incarnation: None,
-            generation: 0,
+            process: None,
             recorded: 0,
             idle: None,
             settled: false,
@@ -94,12 +95,7 @@ impl Member {
 
     /// Another process speaks for this slave now; what the former one said of its part is void.
     pub fn begin_incarnation(&mut self, incarnation: &str) {
-        *self = Member {
-            incarnation: Some(incarnation.into()),
-            generation: self.generation + 1,
-            address: self.address,
-            ..Member::new(&self.name)
-        };
+        *self = Member { incarnation: Some(incarnation.into()), address: self.address, ..Member::new(&self.name) };
     }
 
     pub fn spawned(&mut self, at: Time, entry: &str, nr: u32, pid: Option<u32>) {

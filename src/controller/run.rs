@@ -11,13 +11,13 @@ use super::journal::Journal;
 use super::launch::Launch;
 use super::resources::Resources;
 use super::results::{self, Ending};
+use super::room::Room;
 use super::roster::{Roster, Stage};
-use super::trigger::Triggers;
 use super::view::View;
 use super::{Config, Local};
 use crate::machine::{ChildId, Exit, Outbox, Signal, Time, Timers};
 use crate::testfile::{End, OnFail, Test};
-use crate::wire::{Bye, Dismissed, Message, Start, Stop, Triggered, Verdict};
+use crate::wire::{Bye, Dismissed, Message, Start, Stop, Verdict};
 use crate::{exit_code, spoken};
 
 /// How far ahead the start is named: it must reach every slave before it comes.
@@ -85,7 +85,9 @@ pub struct Run {
     pub id: String,
     pub test: Rc<Test>,
     pub roster: Roster,
-    pub triggers: Triggers,
+    pub room: Room,
+    /// The triggers that have fired and of which the clients that wait for them were not told yet.
+    fired: Vec<String>,
     pub resources: Resources,
     pub journal: Journal,
     pub phase: Phase,
@@ -109,7 +111,8 @@ impl Run {
         let view = View::new(config.follow, config.terminal, config.colors, name_width);
         Run {
             roster: Roster::new(&config.test),
-            triggers: Triggers::new(&config.test.triggers),
+            room: Room::of_run(&config.run, config.test.clone()),
+            fired: Vec::new(),
             resources: Resources::new(config.test.clone(), config.run.clone()),
             journal: Journal::new(config.results.join("events.jsonl"), view),
             phase: Phase::Gathering,
@@ -197,8 +200,8 @@ impl Run {
         if let Some(at) = self.started() {
             out.send(conn, Start { run: run.clone(), at }.encode());
         }
-        for trigger in self.triggers.fired() {
-            out.send(conn, Triggered { room: run.clone(), trigger: Cow::from(trigger), notes: None }.encode());
+        for trigger in self.room.triggers.fired() {
+            out.send(conn, self.room.triggered(trigger));
         }
         match &self.phase {
             Phase::Ending(cause) => {
@@ -212,9 +215,23 @@ impl Run {
     /// A trigger has fired: every connected slave is told, the others when they come back.
     pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
         self.journal.record(now, None, &Event::Triggered { trigger }, out);
-        let line = Triggered { room: Cow::from(&self.id), trigger: Cow::from(trigger), notes: None }.encode();
+        self.fired.push(trigger.to_owned());
+        let line = self.room.triggered(trigger);
         for conn in self.roster.connected() {
             out.send(conn, line.clone());
+        }
+    }
+
+    /// The triggers that have fired since the last call.
+    pub fn take_fired(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.fired)
+    }
+
+    /// Whether members may arrive: the reason why not.
+    pub fn takes_members(&self) -> Result<(), String> {
+        match self.phase {
+            Phase::Gathering | Phase::Running => Ok(()),
+            Phase::Ending(_) | Phase::Over { .. } => Err(format!("run {:?} is not going on", self.id)),
         }
     }
 
@@ -300,11 +317,11 @@ impl Run {
         if self.phase != Phase::Running {
             return;
         }
-        let fired = self.triggers.fired().len() as u64;
+        let fired = self.room.triggers.fired().len() as u64;
         let why = match &self.test.end {
             End::Duration(_) => return,
             End::Trigger { trigger, .. } => {
-                let fired = self.triggers.get(trigger).is_some_and(|trigger| trigger.fired.is_some());
+                let fired = self.room.triggers.get(trigger).is_some_and(|trigger| trigger.fired.is_some());
                 if !fired || !self.roster.iter().all(|member| member.settled) {
                     return;
                 }
@@ -362,7 +379,7 @@ impl Run {
                 self.end(now, Verdict::Passed, format!("its {} are over", spoken::duration(*duration)), out)
             }
             End::Trigger { trigger, limit } => {
-                let why = match self.triggers.get(trigger).filter(|trigger| trigger.fired.is_none()) {
+                let why = match self.room.triggers.get(trigger).filter(|trigger| trigger.fired.is_none()) {
                     Some(state) => {
                         format!(
                             "its limit of {limit:?} passed and {trigger} has {} of {} left",
@@ -432,7 +449,7 @@ impl Run {
         let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
         let ending = Ending { run: &self.id, verdict, why: &why, failures: &self.failures, start, now };
         let path = self.results.join("summary.json");
-        results::write_summary(path, &self.test, &self.roster, &self.triggers, &ending, out);
+        results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
         self.journal.close(out);
         super::report::print(&self.test, &self.roster, &self.results, &ending, out);
         let dismissed = Dismissed { run: Cow::from(&self.id), verdict }.encode();

@@ -1,5 +1,7 @@
 //! The controller as its peers see it: they are played by hand.
 
+mod meet;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,11 +21,16 @@ struct World {
     now: Time,
     heard: BTreeMap<ConnId, String>,
     closed: Vec<ConnId>,
+    exit: Option<u8>,
 }
 
 impl World {
     fn new() -> World {
-        let test = testfile::parse("t.json", TEST, &mut |file| Err(format!("there is no {file}"))).expect("a test");
+        World::running(TEST)
+    }
+
+    fn running(test: &str) -> World {
+        let test = testfile::parse("t.json", test, &mut |file| Err(format!("there is no {file}"))).expect("a test");
         let controller = Controller::new(Config {
             test: Rc::new(test),
             run: "r1".to_owned(),
@@ -37,8 +44,13 @@ impl World {
             colors: false,
             wall_offset: 0,
         });
+        World::of(controller)
+    }
+
+    fn of(controller: Controller) -> World {
         let now = Time::from_micros(1_000_000);
-        let mut world = World { controller, out: Outbox::new(), now, heard: BTreeMap::new(), closed: Vec::new() };
+        let mut world =
+            World { controller, out: Outbox::new(), now, heard: BTreeMap::new(), closed: Vec::new(), exit: None };
         world.input(Input::Begin);
         world
     }
@@ -51,9 +63,20 @@ impl World {
                     self.heard.entry(conn).or_default().push_str(&String::from_utf8_lossy(&bytes));
                 }
                 Effect::Close { conn, .. } => self.closed.push(conn),
+                Effect::Exit { code } => self.exit = Some(code),
                 _ => {}
             }
         }
+    }
+
+    fn say(&mut self, conn: ConnId, text: &str) {
+        let line = format!("{text}\n");
+        self.input(Input::Received { conn, bytes: line.as_bytes() });
+    }
+
+    /// What a peer has heard since the last look.
+    fn take(&mut self, conn: ConnId) -> String {
+        self.heard.remove(&conn).unwrap_or_default()
     }
 
     fn pass(&mut self, duration: Duration) {

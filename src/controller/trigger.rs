@@ -5,10 +5,29 @@
 
 use std::collections::BTreeMap;
 
-use crate::machine::Time;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
-/// Who states a total: a slave, by its place in the test, and which of its incarnations.
-pub type Stater = (usize, u32);
+use crate::machine::Time;
+use crate::wire::LINE_MAX;
+use crate::wire::rendezvous::NOTE_MAX;
+
+/// How many triggers a room has at most.
+pub const TRIGGERS_MAX: usize = 5_000;
+
+/// How long the data of all notifies of one trigger may be together, in bytes as those who wait are told it: it fits a
+/// line with the names around it.
+const NOTES_MAX: usize = LINE_MAX - 64 * 1024;
+
+/// Who states a total: the number of an incarnation of a slave or of a client.
+pub type Stater = u64;
+
+/// What a notify carried.
+#[derive(Debug, Serialize)]
+struct Note {
+    from: String,
+    data: Box<RawValue>,
+}
 
 /// The triggers of one room.
 #[derive(Debug, Default)]
@@ -27,9 +46,23 @@ pub struct Trigger {
     /// When it fired.
     pub fired: Option<Time>,
     totals: BTreeMap<Stater, u64>,
+    /// What the notifies carried, in order.
+    notes: Vec<Note>,
+    /// How long that is, in bytes as it is told.
+    noted: usize,
 }
 
 impl Trigger {
+    fn new(initial: u64) -> Trigger {
+        Trigger { initial, notified: 0, fired: None, totals: BTreeMap::new(), notes: Vec::new(), noted: 0 }
+    }
+
+    /// Who notified with what, in order, as a JSON list; `None` when nobody gave data.
+    pub fn notes(&self) -> Option<Box<RawValue>> {
+        let encode = || serde_json::value::to_raw_value(&self.notes).ok();
+        if self.notes.is_empty() { None } else { encode() }
+    }
+
     /// What is left until it fires.
     pub fn left(&self) -> u64 {
         self.initial.saturating_sub(self.notified)
@@ -51,9 +84,8 @@ pub struct Counted {
 
 impl Triggers {
     pub fn new(initial: &BTreeMap<String, u64>) -> Triggers {
-        let trigger = |&initial| Trigger { initial, notified: 0, fired: None, totals: BTreeMap::new() };
         Triggers {
-            by_name: initial.iter().map(|(name, initial)| (name.clone(), trigger(initial))).collect(),
+            by_name: initial.iter().map(|(name, initial)| (name.clone(), Trigger::new(*initial))).collect(),
             fired: Vec::new(),
         }
     }
@@ -78,6 +110,57 @@ impl Triggers {
         Some(Counted { new, left: trigger.left(), fires, late })
     }
 
+    /// Whether a notify may carry this data; the reason when it may not.
+    pub fn takes_note(&self, name: &str, from: &str, data: &RawValue) -> Result<(), String> {
+        let length = data.get().len();
+        if length > NOTE_MAX {
+            return Err(format!("the data of a notify has at most {NOTE_MAX} bytes, this has {length}"));
+        }
+        match self.by_name.get(name) {
+            Some(trigger) if trigger.fired.is_none() && trigger.noted + cost(from, data) > NOTES_MAX => {
+                Err(format!("the data of all notifies of {name:?} has at most {NOTES_MAX} bytes"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps what a notify carried that counted.
+    pub fn note(&mut self, name: &str, from: &str, data: &RawValue) {
+        if let Some(trigger) = self.by_name.get_mut(name) {
+            trigger.noted += cost(from, data);
+            trigger.notes.push(Note { from: from.to_owned(), data: data.to_owned() });
+        }
+    }
+
+    /// Makes a trigger. Said again with the same count it changes nothing.
+    pub fn create(&mut self, name: &str, initial: u64) -> Result<(), String> {
+        match self.by_name.get(name) {
+            Some(trigger) if trigger.initial == initial => return Ok(()),
+            Some(trigger) => {
+                return Err(format!("the trigger {name:?} is there already, with a count of {}", trigger.initial));
+            }
+            None => {}
+        }
+        if initial == 0 {
+            return Err("the count of a trigger is at least 1".to_owned());
+        }
+        if self.by_name.len() >= TRIGGERS_MAX {
+            return Err(format!("this room is full: it has at most {TRIGGERS_MAX} triggers"));
+        }
+        self.by_name.insert(name.to_owned(), Trigger::new(initial));
+        Ok(())
+    }
+
+    /// Removes a trigger. `false` when there is none of that name.
+    pub fn delete(&mut self, name: &str) -> bool {
+        self.fired.retain(|fired| fired != name);
+        self.by_name.remove(name).is_some()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
     pub fn get(&self, name: &str) -> Option<&Trigger> {
         self.by_name.get(name)
     }
@@ -93,6 +176,13 @@ impl Triggers {
     }
 }
 
+/// How many bytes a note takes when it is told.
+fn cost(from: &str, data: &RawValue) -> usize {
+    // {"from":"","data":},
+    const AROUND: usize = 20;
+    from.len() + data.get().len() + AROUND
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,11 +196,11 @@ mod tests {
     #[test]
     fn a_trigger_fires_when_its_count_reaches_zero_and_never_again() {
         let mut triggers = triggers(2);
-        let first = triggers.state(NOW, (0, 0), "t", 1).unwrap();
+        let first = triggers.state(NOW, 1, "t", 1).unwrap();
         assert_eq!(first, Counted { new: 1, left: 1, fires: false, late: false });
-        let second = triggers.state(NOW, (1, 0), "t", 1).unwrap();
+        let second = triggers.state(NOW, 2, "t", 1).unwrap();
         assert_eq!(second, Counted { new: 1, left: 0, fires: true, late: false });
-        let third = triggers.state(NOW, (1, 0), "t", 2).unwrap();
+        let third = triggers.state(NOW, 2, "t", 2).unwrap();
         assert_eq!(third, Counted { new: 1, left: 0, fires: false, late: true });
         assert_eq!(triggers.fired(), ["t"]);
     }
@@ -119,7 +209,7 @@ mod tests {
     fn a_total_said_again_or_out_of_order_counts_once() {
         let mut triggers = triggers(9);
         for total in [3, 3, 1, 2, 3] {
-            triggers.state(NOW, (0, 0), "t", total);
+            triggers.state(NOW, 1, "t", total);
         }
         assert_eq!(triggers.get("t").unwrap().left(), 6);
     }
@@ -127,20 +217,52 @@ mod tests {
     #[test]
     fn incarnations_of_one_slave_add_up() {
         let mut triggers = triggers(9);
-        triggers.state(NOW, (0, 0), "t", 3);
-        triggers.state(NOW, (0, 1), "t", 2);
+        triggers.state(NOW, 1, "t", 3);
+        triggers.state(NOW, 3, "t", 2);
         assert_eq!(triggers.get("t").unwrap().left(), 4);
     }
 
     #[test]
     fn an_unknown_trigger_counts_nothing() {
-        assert_eq!(triggers(1).state(NOW, (0, 0), "other", 1), None);
+        assert_eq!(triggers(1).state(NOW, 1, "other", 1), None);
+    }
+
+    #[test]
+    fn what_notifies_carry_is_told_in_order_and_bounded() {
+        let mut triggers = triggers(2);
+        let raw = |json: &str| RawValue::from_string(json.to_owned()).unwrap();
+        assert!(triggers.get("t").unwrap().notes().is_none());
+        for (from, json) in [("b", "1"), ("a", "{\"x\":[]}")] {
+            triggers.takes_note("t", from, &raw(json)).unwrap();
+            triggers.note("t", from, &raw(json));
+        }
+        let notes = triggers.get("t").unwrap().notes().unwrap();
+        assert_eq!(notes.get(), r#"[{"from":"b","data":1},{"from":"a","data":{"x":[]}}]"#);
+        let long = raw(&format!("{:?}", "x".repeat(NOTE_MAX - 2)));
+        let most = (0..100)
+            .take_while(|_| triggers.takes_note("t", "a", &long).map(|()| triggers.note("t", "a", &long)).is_ok());
+        assert_eq!(most.count(), NOTES_MAX / NOTE_MAX - 1);
+        assert!(triggers.get("t").unwrap().notes().unwrap().get().len() <= NOTES_MAX);
+        let longer = raw(&format!("{:?}", "x".repeat(NOTE_MAX)));
+        assert!(triggers.takes_note("t", "a", &longer).unwrap_err().contains("65536"));
+    }
+
+    #[test]
+    fn a_trigger_is_made_once_and_can_be_removed() {
+        let mut triggers = Triggers::default();
+        assert_eq!(triggers.create("t", 2), Ok(()));
+        assert_eq!(triggers.create("t", 2), Ok(()));
+        assert!(triggers.create("t", 3).unwrap_err().contains("count of 2"));
+        assert!(triggers.create("u", 0).is_err());
+        triggers.state(NOW, 1, "t", 2);
+        assert!(triggers.delete("t") && !triggers.delete("t"));
+        assert_eq!((triggers.fired().len(), triggers.is_empty()), (0, true));
     }
 
     #[test]
     fn an_absurd_total_fires_and_does_not_overflow() {
         let mut triggers = triggers(5);
-        assert!(triggers.state(NOW, (0, 0), "t", u64::MAX).unwrap().fires);
-        assert_eq!(triggers.state(NOW, (1, 0), "t", u64::MAX).unwrap().left, 0);
+        assert!(triggers.state(NOW, 1, "t", u64::MAX).unwrap().fires);
+        assert_eq!(triggers.state(NOW, 2, "t", u64::MAX).unwrap().left, 0);
     }
 }

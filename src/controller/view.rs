@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::event::Event;
 use crate::machine::{Outbox, Stream};
+use crate::wire::rendezvous::Kind;
 use crate::wire::{Outcome, PokedBy, Verdict};
 
 /// How much of an output line without an end is held back until its end comes.
@@ -157,7 +158,7 @@ fn lay_out(picture: &Picture, columns: usize, rows: usize) -> Vec<String> {
 }
 
 /// The event in words; `None` for what only a program wants to know.
-fn describe(event: &Event<'_>) -> Option<String> {
+pub fn describe(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Joined { address } => format!("joined from {address}"),
         Event::Rejoined { address } => format!("is back from {address}"),
@@ -186,6 +187,14 @@ fn describe(event: &Event<'_>) -> Option<String> {
             format!("notified {trigger}{times}, {left}")
         }
         Event::Triggered { trigger } => format!("{trigger} fired"),
+        Event::Arrived { meeting, member } => format!("{member} is at {meeting}"),
+        Event::Away { meeting, member } => format!("{member} is gone from {meeting}"),
+        Event::Met { meeting, verdict: Kind::Released, members, .. } => format!("{meeting}: {members} have met"),
+        Event::Met { meeting, verdict, reason, .. } => {
+            let verdict = super::meet::in_words(*verdict);
+            let reason = reason.strip_prefix(verdict).unwrap_or(reason).trim_start_matches([';', ' ', ',']);
+            format!("{meeting} {verdict}: {reason}")
+        }
         Event::End { entry, .. } => format!("{entry} asks for the end of the run"),
         Event::Lost { reason } => format!("lost: {reason}"),
         Event::Warning { text } => format!("warning: {text}"),
@@ -209,6 +218,9 @@ pub fn run_name(entry: &str, nr: u32) -> String {
 
 fn color(event: &Event<'_>) -> Option<&'static str> {
     match event {
+        Event::Met { verdict: Kind::Released, .. } => Some("36"),
+        Event::Met { .. } => Some("31"),
+        Event::Away { .. } => Some("33"),
         Event::Exited { outcome: Outcome::Failed, .. } | Event::Lost { .. } | Event::Trouble { .. } => Some("31"),
         Event::Refused { .. } | Event::Disconnected { .. } | Event::Warning { .. } => Some("33"),
         Event::Triggered { .. } => Some("36"),

@@ -1,0 +1,247 @@
+//! Clients: people and scripts that meet in a room without being slaves of a run.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::meet::room_of;
+use super::presence::{REJOIN, Speaker, is_member};
+use super::rendezvous::Process;
+use super::room::Room;
+use super::{Controller, Who, refusal};
+use crate::machine::{ConnId, Outbox, Time};
+use crate::session::{VERSION, is_incarnation, is_name};
+use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
+use crate::wire::{Bye, FromSlave, Message, Note, Noted, Notify, PROTOCOL, Pong, Refused, Welcome};
+
+/// How many rooms there are at most, a run's not counted.
+const ROOMS_MAX: usize = 1_000;
+
+fn fatal(reason: String) -> Bye<'static> {
+    Bye { reason: Cow::from(reason), fatal: true }
+}
+
+impl Controller {
+    /// A client joins a room; one that is not there yet is made.
+    pub(super) fn join(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        join: &Join<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        check(join)?;
+        let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
+        let room = self.enter_room(&join.room)?;
+        let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, REJOIN);
+        if let Some(former) = former {
+            self.drop_session(former, "replaced by a newer connection", out);
+        }
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            (session.who, session.heard) = (Who::Client(process), now);
+        }
+        let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0 };
+        out.send(conn, welcome.encode());
+        log::info!("room {room}: {} joined", join.member.as_deref().unwrap_or("somebody"));
+        self.visit(now, &room, |room, _| {
+            room.clients.insert(process);
+        });
+        self.alive(now, process);
+        Ok(())
+    }
+
+    fn enter_room(&mut self, name: &str) -> Result<Rc<str>, Bye<'static>> {
+        if let Some(room) = room_of(&mut self.run, &mut self.rooms, name) {
+            return Ok(room.name.clone());
+        }
+        if self.rooms.len() >= ROOMS_MAX {
+            return Err(refusal(format!("there are {ROOMS_MAX} rooms already, as many as there can be")));
+        }
+        let room = Room::new(name, self.limits);
+        let name = room.name.clone();
+        self.rooms.insert(name.clone(), room);
+        Ok(name)
+    }
+
+    /// A client says something. An error closes its connection.
+    pub(super) fn client_says(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        process: Process,
+        message: FromSlave<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return Ok(()) };
+        match message {
+            FromSlave::Ping(ping) => {
+                out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
+            }
+            FromSlave::Notify(notify) if *notify.room == *name => {
+                if let Err(reason) = self.client_notifies(now, conn, process, &notify, out) {
+                    refuse(conn, &name, &notify.trigger, reason, out);
+                }
+            }
+            FromSlave::Watch(watch) if *watch.room == *name => self.watch(conn, process, &name, &watch.trigger, out),
+            FromSlave::Create(create) if *create.room == *name => self.create(now, conn, &name, &create, out),
+            FromSlave::Delete(delete) if *delete.room == *name => self.delete(now, conn, &name, &delete, out),
+            FromSlave::List(list) if *list.room == *name => self.list(conn, &name, out),
+            FromSlave::Bye(bye) => return Err(refusal(bye.reason.chars().take(200).collect())),
+            FromSlave::Hello(_) | FromSlave::Join(_) => {
+                return Err(refusal("a second hello or join on one connection".to_owned()));
+            }
+            FromSlave::Notify(Notify { room, trigger, .. }) => {
+                refuse(conn, &room, &trigger, not_here(&name, &room), out);
+            }
+            FromSlave::Watch(watch) => refuse(conn, &watch.room, &watch.trigger, not_here(&name, &watch.room), out),
+            FromSlave::Create(create) => {
+                refuse(conn, &create.room, &create.trigger, not_here(&name, &create.room), out)
+            }
+            FromSlave::Delete(delete) => {
+                refuse(conn, &delete.room, &delete.trigger, not_here(&name, &delete.room), out)
+            }
+            // What only slaves say.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn client_notifies(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        process: Process,
+        notify: &Notify<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let known = self.processes.get(process).ok_or("you have not joined")?;
+        let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
+        let counts = (&*notify.trigger, notify.count);
+        let data = notify.data.map(|Note { json }| json);
+        let counted = match &mut self.run {
+            Some(run) if *run.room.name == *name => run.client_notifies(now, process, &from, counts, data, out)?,
+            _ => {
+                let room = self.rooms.get_mut(&name).ok_or("the room is gone")?;
+                room.notify(now, process, &from, counts, data)?
+            }
+        };
+        if counted.fires {
+            log::info!("room {name}: {} fired", notify.trigger);
+            self.tell_watchers(&name, &notify.trigger, out);
+        }
+        let noted = Noted {
+            room: notify.room.clone(),
+            trigger: notify.trigger.clone(),
+            count: notify.count,
+            left: counted.left,
+        };
+        out.send(conn, noted.encode());
+        Ok(())
+    }
+
+    /// A trigger has fired: the clients that wait for it are told.
+    pub(super) fn tell_watchers(&mut self, room: &str, trigger: &str, out: &mut Outbox) {
+        let Some(room) = room_of(&mut self.run, &mut self.rooms, room) else { return };
+        let watchers = room.take_watchers(trigger);
+        if watchers.is_empty() {
+            return;
+        }
+        let line = room.triggered(trigger);
+        for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {
+            out.send(conn, line.clone());
+        }
+    }
+
+    fn watch(&mut self, conn: ConnId, process: Process, name: &str, trigger: &str, out: &mut Outbox) {
+        let Some(room) = room_of(&mut self.run, &mut self.rooms, name) else { return };
+        match room.watch(process, trigger) {
+            Ok(true) => out.send(conn, room.triggered(trigger)),
+            Ok(false) => {}
+            Err(reason) => refuse(conn, name, trigger, reason, out),
+        }
+    }
+
+    fn create(&mut self, now: Time, conn: ConnId, name: &Rc<str>, create: &Create<'_>, out: &mut Outbox) {
+        let mut done = Ok(());
+        self.visit(now, name, |room, _| {
+            done = match (room.is_run(), is_name(&create.trigger)) {
+                (true, _) => Err(of_the_test(&room.name)),
+                (_, false) => Err("a trigger's name is 1 to 64 letters, digits, \".\", \"_\" and \"-\"".to_owned()),
+                _ => room.triggers.create(&create.trigger, create.count),
+            };
+        });
+        answer(conn, name, &create.trigger, done, out);
+    }
+
+    fn delete(&mut self, now: Time, conn: ConnId, name: &Rc<str>, delete: &Delete<'_>, out: &mut Outbox) {
+        let trigger = &*delete.trigger;
+        let (mut done, mut watchers) = (Ok(()), Default::default());
+        self.visit(now, name, |room, _| {
+            if room.is_run() {
+                done = Err(of_the_test(&room.name));
+            } else if room.triggers.delete(trigger) {
+                watchers = room.take_watchers(trigger);
+            } else {
+                done = Err(format!("there is no trigger {trigger:?}"));
+            }
+        });
+        for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {
+            refuse(conn, name, trigger, format!("the trigger {trigger:?} was removed"), out);
+        }
+        answer(conn, name, trigger, done, out);
+    }
+
+    fn list(&mut self, conn: ConnId, name: &str, out: &mut Outbox) {
+        let Some(room) = room_of(&mut self.run, &mut self.rooms, name) else { return };
+        let state = |(name, trigger): (&str, &super::trigger::Trigger)| TriggerState {
+            trigger: name.to_owned(),
+            initial: trigger.initial,
+            left: trigger.left(),
+            fired: trigger.fired.is_some(),
+        };
+        let triggers = room.triggers.iter().map(state).collect();
+        out.send(conn, Listing { room: Cow::from(name), triggers }.encode());
+    }
+}
+
+/// Whether a client may come in.
+fn check(join: &Join<'_>) -> Result<(), Bye<'static>> {
+    if join.protocol != PROTOCOL {
+        return Err(fatal(format!(
+            "the client is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol {PROTOCOL}: \
+             install the same version on both",
+            join.version, join.protocol
+        )));
+    }
+    if !is_incarnation(&join.incarnation) {
+        return Err(fatal("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()));
+    }
+    if !is_name(&join.room) {
+        return Err(fatal("a room's name is 1 to 64 letters, digits, \".\", \"_\" and \"-\"".to_owned()));
+    }
+    match &join.member {
+        Some(member) if !is_member(member) => {
+            Err(fatal(format!("{member:?} cannot be a member: it is HOST or HOST#TAG, a name or an address")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn not_here(room: &str, said: &str) -> String {
+    format!("you are in room {room:?}, not in {said:?}")
+}
+
+fn of_the_test(run: &str) -> String {
+    format!("{run} is a run: its triggers are those of its test file")
+}
+
+fn refuse(conn: ConnId, room: &str, trigger: &str, reason: String, out: &mut Outbox) {
+    let refused = Refused { room: Cow::from(room), trigger: Cow::from(trigger), reason: Cow::from(reason) };
+    out.send(conn, refused.encode());
+}
+
+fn answer(conn: ConnId, room: &str, trigger: &str, done: Result<(), String>, out: &mut Outbox) {
+    match done {
+        Ok(()) => out.send(conn, Created { room: Cow::from(room), trigger: Cow::from(trigger) }.encode()),
+        Err(reason) => refuse(conn, room, trigger, reason, out),
+    }
+}

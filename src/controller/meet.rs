@@ -1,0 +1,271 @@
+//! What members say to a room and what the room wants done about it, between the connections and the rooms.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::event::{Event, Meeting};
+use super::presence::{CHECK_WITHIN, Processes, is_member};
+use super::rendezvous::{Act, Process, Ruling};
+use super::room::{Acts, Room, Visit};
+use super::run::Run;
+use super::{Controller, refusal};
+use crate::machine::{Bytes, Outbox, Time};
+use crate::spoken;
+use crate::wire::rendezvous::{Arrive, Check, Give, Kind, RoundVerdict};
+use crate::wire::{FromSlave, Message};
+
+/// A room by its name: the run's, or one of the clients'.
+pub fn room_of<'a>(
+    run: &'a mut Option<Run>,
+    rooms: &'a mut BTreeMap<Rc<str>, Room>,
+    name: &str,
+) -> Option<&'a mut Room> {
+    match run {
+        Some(run) if *run.room.name == *name => Some(&mut run.room),
+        _ => rooms.get_mut(name),
+    }
+}
+
+/// Whether a message is about barriers and syncs.
+pub fn is_members(message: &FromSlave<'_>) -> bool {
+    use FromSlave as Said;
+    matches!(message, Said::Arrive(_) | Said::Give(_) | Said::Gone(_) | Said::Heard(_) | Said::Alive(_))
+}
+
+impl Controller {
+    /// Visits a room; what it wants done is done when this input has been handled.
+    pub(super) fn visit(&mut self, now: Time, name: &Rc<str>, what: impl FnOnce(&mut Room, &mut Visit<'_>)) {
+        let Some(room) = room_of(&mut self.run, &mut self.rooms, name) else { return };
+        let acts = self.pending.entry(name.clone()).or_default();
+        what(room, &mut Visit { now, presence: &self.processes, acts });
+    }
+
+    /// A member says something.
+    pub(super) fn member_says(&mut self, now: Time, process: Process, message: FromSlave<'_>) {
+        let Some(room) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        let about = |other: &str| *other == *room;
+        match message {
+            FromSlave::Arrive(arrive) => self.arrives(now, process, &room, &arrive),
+            FromSlave::Give(give) => self.gives(now, process, &room, &give),
+            FromSlave::Gone(gone) if about(&gone.room) => {
+                self.visit(now, &room, |room, visit| room.gone(process, &gone.ids, visit));
+            }
+            FromSlave::Heard(heard) if about(&heard.room) => {
+                self.visit(now, &room, |room, _| room.told(process, &heard.ids));
+            }
+            _ => {}
+        }
+    }
+
+    fn arrives(&mut self, now: Time, process: Process, room: &Rc<str>, arrive: &Arrive<'_>) {
+        let may = self.may(process, room, &arrive.room, &arrive.member);
+        self.visit(now, room, |room, visit| match may {
+            Ok(()) => room.arrive(process, arrive, visit),
+            Err(reason) => room.refuse(process, arrive.id, reason, visit),
+        });
+    }
+
+    fn gives(&mut self, now: Time, process: Process, room: &Rc<str>, give: &Give<'_>) {
+        let may = self.may(process, room, &give.room, &give.member);
+        self.visit(now, room, |room, visit| match may {
+            Ok(()) => room.give(process, give, visit),
+            Err(reason) => room.refuse(process, give.id, reason, visit),
+        });
+    }
+
+    /// Whether a process may act as this member in this room.
+    fn may(&self, process: Process, room: &str, said: &str, member: &str) -> Result<(), String> {
+        if said != room {
+            return Err(format!("you are in room {room:?}, not in {said:?}"));
+        }
+        let known = self.processes.get(process).ok_or("you have not joined")?;
+        if !known.speaker.is(member) || !is_member(member) {
+            return Err(match known.speaker.name() {
+                Some(name) => format!("{name} cannot act as {member:?}"),
+                None => "you have joined as nobody: say which member you are".to_owned(),
+            });
+        }
+        match &self.run {
+            Some(run) if *run.room.name == *room => run.takes_members(),
+            _ => Ok(()),
+        }
+    }
+
+    /// A process is alive: whoever waits to know that hears it.
+    pub(super) fn alive(&mut self, now: Time, process: Process) {
+        self.processes.hear(now, process);
+        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        if room_of(&mut self.run, &mut self.rooms, &name).is_some_and(|room| room.waits_for(process)) {
+            self.visit(now, &name, |room, visit| room.heard_from(process, visit));
+        }
+    }
+
+    /// The connection of a process is gone.
+    pub(super) fn process_gone(&mut self, now: Time, process: Process) {
+        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        self.visit(now, &name, |room, visit| room.process_gone(process, visit));
+    }
+
+    /// Does what the rooms want done.
+    pub(super) fn settle(&mut self, now: Time, out: &mut Outbox) {
+        while let Some((name, acts)) = self.pending.pop_first() {
+            if !acts.is_empty() {
+                let Acts { barriers, syncs } = acts;
+                self.act(now, &name, |name| Meeting::barrier(name), barriers, out);
+                self.act(now, &name, |name| Meeting::session(name), syncs, out);
+            }
+            let Some(room) = room_of(&mut self.run, &mut self.rooms, &name) else { continue };
+            match room.next_deadline() {
+                Some(at) => self.deadlines.set(name.clone(), at),
+                None => self.deadlines.cancel(&name),
+            }
+            if !room.is_run() && room.is_empty() {
+                self.rooms.remove(&name);
+                self.deadlines.cancel(&name);
+                self.processes.forget_room(&name);
+            }
+        }
+    }
+
+    fn act(&mut self, now: Time, room: &Rc<str>, meeting: fn(&str) -> Meeting<'_>, acts: Vec<Act>, out: &mut Outbox) {
+        let mut teller = Teller::new(room);
+        for act in acts {
+            match act {
+                Act::Tell { process, ids, ruling } => teller.tell(process, ids, ruling, &self.processes, out),
+                Act::Check(process) => {
+                    if let Some(conn) = self.processes.check(now, process) {
+                        out.send(conn, Check { lifetime: Default::default() }.encode());
+                    }
+                }
+                Act::Arrived { meeting: name, member } => {
+                    self.record(now, room, &Event::Arrived { meeting: meeting(&name), member: &member }, out);
+                }
+                Act::Away { meeting: name, member } => {
+                    self.record(now, room, &Event::Away { meeting: meeting(&name), member: &member }, out);
+                }
+                Act::Over { meeting: name, ruling, members } => {
+                    let Ruling { round, kind, who, reason, .. } = &*ruling;
+                    let (verdict, meeting) = (*kind, meeting(&name));
+                    let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
+                    self.record(now, room, &event, out);
+                }
+            }
+        }
+        teller.flush(&self.processes, out);
+    }
+
+    /// For the record of the run, or for the log.
+    fn record(&mut self, now: Time, room: &str, event: &Event<'_>, out: &mut Outbox) {
+        match &mut self.run {
+            Some(run) if *run.room.name == *room => run.journal.record(now, None, event, out),
+            _ => log::info!("room {room}: {}", super::view::describe(event).unwrap_or_default()),
+        }
+    }
+
+    /// Does what is due in the rooms, and parts from those who have not answered a check.
+    pub(super) fn rooms_deadline(&mut self, now: Time, out: &mut Outbox) {
+        while let Some(name) = self.deadlines.pop_due(now) {
+            self.visit(now, &name, |room, visit| room.deadline(visit));
+        }
+        while let Some(conn) = self.processes.pop_unanswered(now) {
+            let why = format!("it has not answered a check for {}", spoken::duration(CHECK_WITHIN));
+            self.part(now, conn, refusal(why), out);
+        }
+        while let Some((process, name)) = self.processes.pop_forgotten(now) {
+            self.visit(now, &name, |room, _| room.forget(process));
+        }
+    }
+
+    /// Whether no arrival waits, and every ruling was heard by all that can still hear it.
+    pub fn is_quiet(&self) -> bool {
+        let rooms = self.run.iter().map(|run| &run.room).chain(self.rooms.values());
+        let mut unheard = rooms.clone().flat_map(|room| room.unheard());
+        rooms.clone().all(Room::is_still) && unheard.all(|process| self.processes.is_lost(self.now, process))
+    }
+}
+
+/// Tells rulings: what many hear is encoded once.
+struct Teller<'a> {
+    room: &'a str,
+    /// The last ruling that was told, and its line up to the ids.
+    shared: Option<(Rc<Ruling>, Vec<u8>)>,
+    /// The last line that was told, and for which ids.
+    last: Option<(Vec<u64>, Bytes)>,
+    /// What a process is told when nothing more comes for it.
+    held: Option<(Process, Rc<Ruling>, Vec<u64>)>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(room: &'a str) -> Teller<'a> {
+        Teller { room, shared: None, last: None, held: None }
+    }
+
+    fn tell(&mut self, process: Process, ids: Vec<u64>, ruling: Rc<Ruling>, processes: &Processes, out: &mut Outbox) {
+        match &mut self.held {
+            Some((other, same, held)) if *other == process && Rc::ptr_eq(same, &ruling) => held.extend(ids),
+            _ => {
+                self.flush(processes, out);
+                self.held = Some((process, ruling, ids));
+            }
+        }
+    }
+
+    fn flush(&mut self, processes: &Processes, out: &mut Outbox) {
+        let Some((process, ruling, ids)) = self.held.take() else { return };
+        let Some(conn) = processes.conn(process) else { return };
+        if let Some(line) = &ruling.line {
+            out.send(conn, line.clone());
+        }
+        out.send(conn, self.line(ruling, ids));
+    }
+
+    fn line(&mut self, ruling: Rc<Ruling>, ids: Vec<u64>) -> Bytes {
+        if self.shared.as_ref().is_none_or(|(shared, _)| !Rc::ptr_eq(shared, &ruling)) {
+            let head = head(self.room, &ruling);
+            self.shared = Some((ruling, head));
+            self.last = None;
+        }
+        if let Some((same, line)) = &self.last
+            && *same == ids
+        {
+            return line.clone();
+        }
+        let mut line = self.shared.as_ref().map(|(_, head)| head.clone()).unwrap_or_default();
+        serde_json::to_writer(&mut line, &ids).expect("numbers always encode");
+        line.extend_from_slice(b"}\n");
+        let line = Bytes::from(line);
+        self.last = Some((ids, line.clone()));
+        line
+    }
+}
+
+/// A ruling's line up to the ids that it is for, which come last.
+fn head(room: &str, ruling: &Ruling) -> Vec<u8> {
+    let mut line = Vec::with_capacity(256);
+    let verdict = RoundVerdict {
+        room: Cow::from(room),
+        round: ruling.round,
+        verdict: ruling.kind,
+        who: ruling.who.clone(),
+        reason: Cow::from(&ruling.reason),
+        at: ruling.at,
+        ids: Vec::new(),
+    };
+    verdict.write_to(&mut line);
+    debug_assert!(line.ends_with(b"[]}\n"), "the ids come last");
+    line.truncate(line.len() - "[]}\n".len());
+    line
+}
+
+/// How a round ended, for people.
+pub fn in_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Released => "released",
+        Kind::TimedOut => "timed out",
+        Kind::Aborted => "aborted",
+        Kind::Lost => "lost",
+        Kind::Disagreed => "disagreed",
+        Kind::Refused => "refused",
+    }
+}

@@ -1,0 +1,255 @@
+//! The processes that speak to the controller: incarnations of slaves and of clients, numbered as they come.
+//!
+//! A process has at most one connection, the newest. When that is gone the process is remembered, for it may come back
+//! and ask for what it has missed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::rendezvous::{Presence, Process};
+use crate::machine::{ConnId, Time};
+
+/// How long the connection of a client may be gone before the client is lost.
+pub const REJOIN: Duration = Duration::from_secs(5);
+
+/// How long a peer may take to answer a check before its connection is closed.
+pub const CHECK_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a process is remembered whose connection is gone: so long a verdict waits to be heard.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
+
+/// How many processes without a connection are remembered; beyond, those that went first are forgotten.
+const AWAY_MAX: usize = 100_000;
+
+/// Which process it is: in which room, whose, and which incarnation.
+type Key = (Rc<str>, Speaker, Box<str>);
+
+/// For whom a process speaks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Speaker {
+    /// A slave of the run, by its place in the test, and its name: it speaks for the members `NAME` and `NAME#TAG`.
+    Slave(usize, Rc<str>),
+    /// A client, for one member or for none.
+    Client(Option<Rc<str>>),
+}
+
+impl Speaker {
+    /// Whether it may speak for this member.
+    pub fn is(&self, member: &str) -> bool {
+        match self {
+            Speaker::Slave(_, name) => match member.strip_prefix(&**name) {
+                Some("") => true,
+                Some(rest) => rest.strip_prefix('#').is_some_and(is_tag),
+                None => false,
+            },
+            Speaker::Client(name) => name.as_deref() == Some(member),
+        }
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Speaker::Slave(_, name) => Some(name),
+            Speaker::Client(name) => name.as_deref(),
+        }
+    }
+}
+
+/// Whether `name` can name a member: a host's name or address, or one of several there.
+pub fn is_member(name: &str) -> bool {
+    let (host, tag) = name.split_once('#').map_or((name, None), |(host, tag)| (host, Some(tag)));
+    let is_host = crate::session::is_name(host) || host.parse::<std::net::IpAddr>().is_ok();
+    is_host && tag.is_none_or(is_tag)
+}
+
+fn is_tag(tag: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !tag.is_empty() && tag.len() <= crate::session::NAME_MAX && tag.bytes().all(plain)
+}
+
+/// What is known of a process.
+#[derive(Debug)]
+pub struct Known {
+    pub room: Rc<str>,
+    pub speaker: Speaker,
+    pub conn: Option<ConnId>,
+    incarnation: Box<str>,
+    heard: Time,
+    /// When its connection went.
+    gone: Time,
+    rejoin: Duration,
+    /// Since when an answer to a check is awaited.
+    checked: Option<Time>,
+}
+
+/// All processes.
+#[derive(Debug, Default)]
+pub struct Processes {
+    known: BTreeMap<Process, Known>,
+    by_key: BTreeMap<Key, Process>,
+    /// Those without a connection, and since when.
+    away: BTreeSet<(Time, Process)>,
+    /// The checks that were sent, in order; answered ones too.
+    checks: VecDeque<(Time, Process)>,
+    last: u64,
+}
+
+impl Processes {
+    /// A process has a connection now. Answers with its number and with the connection that this one replaces.
+    pub fn connected(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        room: &Rc<str>,
+        speaker: Speaker,
+        incarnation: &str,
+        rejoin: Duration,
+    ) -> (Process, Option<ConnId>) {
+        let key = (room.clone(), speaker, Box::from(incarnation));
+        let process = match self.by_key.get(&key) {
+            Some(&process) => process,
+            None => {
+                self.last += 1;
+                let process = Process(self.last);
+                self.by_key.insert(key.clone(), process);
+                process
+            }
+        };
+        let (room, speaker, incarnation) = key;
+        let fresh = Known { room, speaker, conn: None, incarnation, heard: now, gone: now, rejoin, checked: None };
+        let known = self.known.entry(process).or_insert(fresh);
+        self.away.remove(&(known.gone, process));
+        known.heard = now;
+        known.checked = None;
+        (process, known.conn.replace(conn))
+    }
+
+    /// A connection is gone. `false` when it was not the newest of its process.
+    pub fn disconnected(&mut self, now: Time, conn: ConnId, process: Process) -> bool {
+        let Some(known) = self.known.get_mut(&process).filter(|known| known.conn == Some(conn)) else { return false };
+        known.conn = None;
+        known.checked = None;
+        known.gone = now;
+        self.away.insert((now, process));
+        true
+    }
+
+    pub fn get(&self, process: Process) -> Option<&Known> {
+        self.known.get(&process)
+    }
+
+    pub fn conn(&self, process: Process) -> Option<ConnId> {
+        self.known.get(&process)?.conn
+    }
+
+    /// A process has shown that it is alive.
+    pub fn hear(&mut self, now: Time, process: Process) {
+        if let Some(known) = self.known.get_mut(&process) {
+            known.heard = now;
+            known.checked = None;
+        }
+    }
+
+    /// A process is to be asked whether it is alive. The connection to ask on, unless it has been asked already.
+    pub fn check(&mut self, now: Time, process: Process) -> Option<ConnId> {
+        let known = self.known.get_mut(&process)?;
+        let conn = known.conn?;
+        if known.checked.is_some() {
+            return None;
+        }
+        known.checked = Some(now);
+        self.checks.push_back((now, process));
+        Some(conn)
+    }
+
+    /// When the next thing is due here.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.checks.front().map(|(at, _)| *at + CHECK_WITHIN)
+    }
+
+    /// Takes out a connection whose peer has not answered a check in time.
+    pub fn pop_unanswered(&mut self, now: Time) -> Option<ConnId> {
+        while let Some(&(at, process)) = self.checks.front().filter(|(at, _)| *at + CHECK_WITHIN <= now) {
+            self.checks.pop_front();
+            let known = self.known.get(&process).filter(|known| known.checked == Some(at));
+            if let Some(conn) = known.and_then(|known| known.conn) {
+                return Some(conn);
+            }
+        }
+        None
+    }
+
+    /// Forgets a process that has been away too long, and says which and of which room.
+    pub fn pop_forgotten(&mut self, now: Time) -> Option<(Process, Rc<str>)> {
+        let &(gone, process) = self.away.first()?;
+        if now.since(gone) < FORGET_AFTER && self.away.len() <= AWAY_MAX {
+            return None;
+        }
+        self.forget(process)
+    }
+
+    /// Forgets everybody who was in a room that is no more.
+    pub fn forget_room(&mut self, room: &Rc<str>) {
+        let here = |(key, process): (&Key, &Process)| (key.0 == *room).then_some(*process);
+        let first = (room.clone(), Speaker::Slave(0, Rc::from("")), Box::from(""));
+        let gone: Vec<Process> = self.by_key.range(first..).map_while(here).collect();
+        for process in gone {
+            if self.conn(process).is_none() {
+                self.forget(process);
+            }
+        }
+    }
+
+    fn forget(&mut self, process: Process) -> Option<(Process, Rc<str>)> {
+        let known = self.known.remove(&process)?;
+        self.away.remove(&(known.gone, process));
+        self.by_key.remove(&(known.room.clone(), known.speaker, known.incarnation));
+        Some((process, known.room))
+    }
+
+    /// Whether a process will not come back in time.
+    pub fn is_lost(&self, now: Time, process: Process) -> bool {
+        let lost = |known: &Known| known.conn.is_none() && now.since(known.gone) > known.rejoin;
+        self.known.get(&process).is_none_or(lost)
+    }
+}
+
+impl Presence for Processes {
+    fn heard(&self, process: Process) -> Option<Time> {
+        let known = self.known.get(&process)?;
+        known.conn.map(|_| known.heard)
+    }
+
+    fn rejoin(&self, process: Process) -> Duration {
+        self.known.get(&process).map_or(REJOIN, |known| known.rejoin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slave_speaks_for_itself_and_for_its_tags_alone() {
+        let slave = Speaker::Slave(0, Rc::from("host"));
+        for own in ["host", "host#a", "host#1.x_y-z"] {
+            assert!(slave.is(own), "{own}");
+        }
+        for other in ["hos", "host#", "host2", "host#a b", "host#a#b", "other", ""] {
+            assert!(!slave.is(other), "{other}");
+        }
+        assert!(Speaker::Client(Some(Rc::from("a#1"))).is("a#1"));
+        assert!(!Speaker::Client(Some(Rc::from("a"))).is("a#1") && !Speaker::Client(None).is("a"));
+    }
+
+    #[test]
+    fn members_are_hosts_by_name_or_address_with_a_tag() {
+        for good in ["client1", "10.0.0.1#2", "::1", "fe80::1#x"] {
+            assert!(is_member(good), "{good}");
+        }
+        for bad in ["", "#a", "a#", "a b", "@group", "a#b#c"] {
+            assert!(!is_member(bad), "{bad}");
+        }
+    }
+}

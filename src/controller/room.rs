@@ -1,0 +1,258 @@
+//! A room: a name space of triggers, barriers and syncs. A run is one; named ones serve clients outside any run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use super::barrier::{self, Barriers};
+use super::presence::REJOIN;
+use super::rendezvous::{Act, Presence, Process};
+use super::sync::{self, Limits, Syncs};
+use super::trigger::{Counted, Triggers};
+use crate::machine::{Bytes, Time};
+use crate::testfile::{Declared, Test};
+use crate::wire::rendezvous::{Arrive, Give, Party};
+use crate::wire::{Message, Note, Triggered};
+
+/// The longest name of a barrier or a session, in bytes.
+const NAME_MAX: usize = 256;
+
+/// A room.
+pub struct Room {
+    pub name: Rc<str>,
+    pub triggers: Triggers,
+    barriers: Barriers,
+    syncs: Syncs,
+    /// What a test declares; `None`: no run, clients make and remove its triggers.
+    declared: Option<Rc<Test>>,
+    /// Who is told when a trigger fires, beside the slaves.
+    watchers: BTreeMap<String, BTreeSet<Process>>,
+    /// The clients that are connected.
+    pub clients: BTreeSet<Process>,
+}
+
+/// What a room wants to be done.
+#[derive(Default)]
+pub struct Acts {
+    pub barriers: Vec<Act>,
+    pub syncs: Vec<Act>,
+}
+
+impl Acts {
+    pub fn is_empty(&self) -> bool {
+        self.barriers.is_empty() && self.syncs.is_empty()
+    }
+}
+
+/// What every entry point of a room works with.
+pub struct Visit<'a> {
+    pub now: Time,
+    pub presence: &'a dyn Presence,
+    pub acts: &'a mut Acts,
+}
+
+/// Does the same with the barriers and with the syncs of a room.
+macro_rules! both {
+    ($room:ident, $visit:ident, |$meetings:ident, $turn:ident| $what:expr) => {{
+        let Visit { now, presence, acts } = $visit;
+        {
+            let ($meetings, $turn) =
+                (&mut $room.barriers.meetings, &mut barrier::turn(*now, *presence, &mut acts.barriers));
+            $what;
+        }
+        let $meetings = &mut $room.syncs.meetings;
+        sync::with_turn(&$room.name, *now, *presence, &mut acts.syncs, |$turn| $what);
+    }};
+}
+
+impl Room {
+    /// A room that is no run.
+    pub fn new(name: &str, limits: Limits) -> Room {
+        Room {
+            name: Rc::from(name),
+            triggers: Triggers::default(),
+            barriers: Barriers::default(),
+            syncs: Syncs { limits, ..Syncs::default() },
+            declared: None,
+            watchers: BTreeMap::new(),
+            clients: BTreeSet::new(),
+        }
+    }
+
+    /// The room of a run.
+    pub fn of_run(id: &str, test: Rc<Test>) -> Room {
+        Room { triggers: Triggers::new(&test.triggers), declared: Some(test), ..Room::new(id, Limits::default()) }
+    }
+
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.syncs.limits = limits;
+    }
+
+    pub fn is_run(&self) -> bool {
+        self.declared.is_some()
+    }
+
+    /// A member arrives at a barrier.
+    pub fn arrive(&mut self, process: Process, arrive: &Arrive<'_>, visit: &mut Visit<'_>) {
+        let party = check_name(&arrive.barrier).and_then(|()| self.resolve(arrive.party.as_ref()));
+        let test = self.declared.clone();
+        let declared = terms(test.as_ref().and_then(|test| test.barriers.get(&*arrive.barrier)));
+        let mut turn = barrier::turn(visit.now, visit.presence, &mut visit.acts.barriers);
+        self.barriers.arrive(process, arrive, party, declared, &mut turn);
+    }
+
+    /// A member gives its value to a sync.
+    pub fn give(&mut self, process: Process, give: &Give<'_>, visit: &mut Visit<'_>) {
+        let party = check_name(&give.session).and_then(|()| self.resolve(give.party.as_ref()));
+        let test = self.declared.clone();
+        let declared = terms(test.as_ref().and_then(|test| test.syncs.get(&*give.session)));
+        let syncs = &mut self.syncs;
+        sync::with_turn(&self.name, visit.now, visit.presence, &mut visit.acts.syncs, |turn| {
+            syncs.give(process, give, party, declared, turn);
+        });
+    }
+
+    /// An arrival that its process may not make.
+    pub fn refuse(&mut self, process: Process, id: u64, reason: String, visit: &mut Visit<'_>) {
+        let mut turn = barrier::turn(visit.now, visit.presence, &mut visit.acts.barriers);
+        self.barriers.meetings.refuse((process, id), reason, &mut turn);
+    }
+
+    /// A party with its groups resolved.
+    fn resolve(&self, party: Option<&Party>) -> Result<Option<Party>, String> {
+        let Some(Party::Members(members)) = party else { return Ok(party.cloned()) };
+        if !members.iter().any(|member| member.starts_with('@')) {
+            return Ok(party.cloned());
+        }
+        let mut resolved = Vec::new();
+        let mut known = BTreeSet::new();
+        for member in members {
+            let group = match member.strip_prefix('@') {
+                None => std::slice::from_ref(member),
+                Some(group) => {
+                    let groups = self.declared.as_ref().map(|test| &test.groups);
+                    let members = groups.and_then(|groups| groups.get(group));
+                    members.ok_or_else(|| format!("there is no group {group:?} in room {:?}", &*self.name))?
+                }
+            };
+            resolved.extend(group.iter().filter(|member| known.insert((*member).clone())).cloned());
+        }
+        Ok(Some(Party::Members(resolved)))
+    }
+
+    /// Whether a sign of life of this process is waited for.
+    pub fn waits_for(&self, process: Process) -> bool {
+        self.barriers.meetings.waits_for(process) || self.syncs.meetings.waits_for(process)
+    }
+
+    pub fn heard_from(&mut self, process: Process, visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.heard_from(process, turn));
+    }
+
+    pub fn process_gone(&mut self, process: Process, visit: &mut Visit<'_>) {
+        self.clients.remove(&process);
+        self.watchers.retain(|_, watchers| {
+            watchers.remove(&process);
+            !watchers.is_empty()
+        });
+        both!(self, visit, |meetings, turn| meetings.process_gone(process, turn));
+    }
+
+    /// Arrivals are taken back.
+    pub fn gone(&mut self, process: Process, ids: &[u64], visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.gone(process, ids, REJOIN, turn));
+    }
+
+    /// Arrivals have heard their rulings.
+    pub fn told(&mut self, process: Process, ids: &[u64]) {
+        self.barriers.meetings.told(process, ids);
+        self.syncs.meetings.told(process, ids);
+    }
+
+    /// A process will never be heard again.
+    pub fn forget(&mut self, process: Process) {
+        self.barriers.meetings.forget(process);
+        self.syncs.meetings.forget(process);
+    }
+
+    pub fn next_deadline(&self) -> Option<Time> {
+        let deadlines = [self.barriers.meetings.next_deadline(), self.syncs.meetings.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    pub fn deadline(&mut self, visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.deadline(turn));
+    }
+
+    /// Whether no arrival waits.
+    pub fn is_still(&self) -> bool {
+        self.barriers.meetings.waiting() == 0 && self.syncs.meetings.waiting() == 0
+    }
+
+    /// Those that have not heard a ruling.
+    pub fn unheard(&self) -> impl Iterator<Item = Process> {
+        self.barriers.meetings.unheard().chain(self.syncs.meetings.unheard())
+    }
+
+    /// Whether nothing of it is left.
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty() && self.triggers.is_empty() && self.is_still() && self.unheard().next().is_none()
+    }
+
+    /// A process has notified a trigger so often, all in all. Fails with the reason why that means nothing.
+    pub fn notify(
+        &mut self,
+        now: Time,
+        process: Process,
+        from: &str,
+        (trigger, total): (&str, u64),
+        data: Option<&RawValue>,
+    ) -> Result<Counted, String> {
+        if let Some(data) = data {
+            self.triggers.takes_note(trigger, from, data)?;
+        }
+        let counted = self.triggers.state(now, process.0, trigger, total);
+        let counted = counted.ok_or_else(|| format!("there is no trigger {trigger:?}"))?;
+        if let Some(data) = data.filter(|_| counted.new > 0 && !counted.late) {
+            self.triggers.note(trigger, from, data);
+        }
+        Ok(counted)
+    }
+
+    /// A process wants to know when a trigger has fired. Whether it has.
+    pub fn watch(&mut self, process: Process, trigger: &str) -> Result<bool, String> {
+        match self.triggers.get(trigger) {
+            None => Err(format!("there is no trigger {trigger:?}")),
+            Some(state) if state.fired.is_some() => Ok(true),
+            Some(_) => {
+                self.watchers.entry(trigger.to_owned()).or_default().insert(process);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Those who wait for a trigger; they are told, and wait no longer.
+    pub fn take_watchers(&mut self, trigger: &str) -> BTreeSet<Process> {
+        self.watchers.remove(trigger).unwrap_or_default()
+    }
+
+    /// The line that says that a trigger has fired.
+    pub fn triggered(&self, trigger: &str) -> Bytes {
+        let notes = self.triggers.get(trigger).and_then(|trigger| trigger.notes());
+        let notes = notes.as_deref().map(|json| Note { json });
+        Triggered { room: (&*self.name).into(), trigger: trigger.into(), notes }.encode()
+    }
+}
+
+fn terms(declared: Option<&Declared>) -> (Option<&Party>, Option<Duration>) {
+    (declared.and_then(|declared| declared.party.as_ref()), declared.and_then(|declared| declared.timeout))
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(format!("the name of a barrier or a session is 1 to {NAME_MAX} bytes without control characters"));
+    }
+    Ok(())
+}
