@@ -42,6 +42,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the live picture is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
+/// How much all peers together may have said of lines that have not ended, before their hello, in bytes.
+const STRANGERS_HOLD_MAX: usize = 16 * 1024 * 1024;
+
 /// What a controller is told when it starts. Nothing else of the world reaches it but its inputs.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -95,6 +98,8 @@ struct Session {
 /// A controller of one run.
 pub struct Controller {
     sessions: BTreeMap<ConnId, Session>,
+    /// What the strangers among them have said of lines that have not ended, in bytes.
+    strangers_hold: usize,
     run: Run,
     listening: Option<String>,
     lost_after: Duration,
@@ -106,6 +111,7 @@ impl Controller {
     pub fn new(config: Config) -> Controller {
         Controller {
             sessions: BTreeMap::new(),
+            strangers_hold: 0,
             listening: config.listening.clone(),
             lost_after: config.lost_after,
             run: Run::new(config),
@@ -132,6 +138,9 @@ impl Controller {
             session.heard = now;
         }
         let mut frames = std::mem::take(&mut session.frames);
+        if session.slave.is_none() {
+            self.strangers_hold -= frames.held();
+        }
         let max = if session.slave.is_some() { LINE_MAX } else { LINE_MAX_BEFORE_HELLO };
         let mut heard = Heard::default();
         let whole = frames.feed(bytes, max, |line| match self.line(now, conn, line, &mut heard, out) {
@@ -145,8 +154,13 @@ impl Controller {
         if let Err(bound) = whole {
             self.part(now, conn, refusal(bound.to_string()), out);
         }
-        if let Some(session) = self.sessions.get_mut(&conn) {
-            session.frames = frames;
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        session.frames = frames;
+        if session.slave.is_none() {
+            self.strangers_hold += session.frames.held();
+            if self.strangers_hold > STRANGERS_HOLD_MAX {
+                self.part(now, conn, refusal("too many strangers say too much at once; try again".to_owned()), out);
+            }
         }
     }
 
@@ -189,13 +203,21 @@ impl Controller {
     }
 
     fn drop_session(&mut self, conn: ConnId, reason: &str, out: &mut Outbox) {
-        if self.sessions.remove(&conn).is_some() {
+        if self.take_session(conn).is_some() {
             out.close(conn, reason);
         }
     }
 
+    fn take_session(&mut self, conn: ConnId) -> Option<Session> {
+        let session = self.sessions.remove(&conn)?;
+        if session.slave.is_none() {
+            self.strangers_hold -= session.frames.held();
+        }
+        Some(session)
+    }
+
     fn closed(&mut self, now: Time, conn: ConnId, reason: &str, out: &mut Outbox) {
-        if let Some(Session { slave: Some(ix), .. }) = self.sessions.remove(&conn) {
+        if let Some(Session { slave: Some(ix), .. }) = self.take_session(conn) {
             self.run.disconnected(now, conn, ix, reason, out);
         }
     }

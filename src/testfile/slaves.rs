@@ -56,6 +56,7 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for member in members {
+        let given = given(member, schedules, problems);
         let names = match range::expand(&member.key, SLAVES_MAX) {
             Ok(names) => names,
             Err(why) => {
@@ -63,7 +64,6 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
                 continue;
             }
         };
-        let given = given(member, schedules, problems);
         for name in names {
             if !check_slave_name(&name, member, problems) {
                 break;
