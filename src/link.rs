@@ -26,7 +26,7 @@ pub struct Link {
     /// The bytes of a line that has not ended yet.
     frames: Frames,
     backoff: Backoff,
-    /// When the controller welcomed this slave.
+    /// When the controller welcomed us.
     since: Option<Time>,
     /// The ping that was not answered yet.
     ping: Option<Time>,
