@@ -23,8 +23,8 @@ use place::Place;
 /// The port of a controller, where an address names none.
 const PORT: u16 = 7373;
 
-/// How long the last words wait for a reader, in milliseconds.
-const FLUSH_MILLIS: u64 = 500;
+/// How long the last words wait for a reader that does not read, in milliseconds.
+const FLUSH_MILLIS: u64 = 10_000;
 
 /// Why a subcommand ends without having done its work.
 pub struct Error {

@@ -12,6 +12,9 @@ use crate::wire::{Bye, Frames, LINE_MAX, Message, Ping, Pong};
 /// its members.
 pub const LINE_FROM_CONTROLLER_MAX: usize = SESSION_MAX + 16 * 1024 * 1024;
 
+/// After a connection that stood so long the next one is tried at once; after shorter ones more and more seldom.
+const STOOD_FOR: Duration = Duration::from_secs(5);
+
 /// An instant that a controller names for a release is never further away than this.
 const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
@@ -23,6 +26,8 @@ pub struct Link {
     /// The bytes of a line that has not ended yet.
     frames: Frames,
     backoff: Backoff,
+    /// When the controller welcomed us.
+    since: Option<Time>,
     /// The ping that was not answered yet.
     ping: Option<Time>,
     /// Round trips since the clock was forgotten.
@@ -60,6 +65,7 @@ impl Link {
             clock: ClockOffset::default(),
             frames: Frames::default(),
             backoff: Backoff::new(seed),
+            since: None,
             ping: None,
             round_trips: 0,
             absent: false,
@@ -137,10 +143,7 @@ impl Link {
     pub fn welcomed(&mut self, now: Time, same: bool, out: &mut Outbox) {
         let State::Greeting(conn) = self.state else { return };
         self.state = State::Up(conn);
-        self.backoff.reset();
-        self.absent = false;
-        self.refusal = None;
-        log::info!("controller {}: connected", self.to);
+        self.since = Some(now);
         if !same {
             self.clock.clear();
             self.round_trips = 0;
@@ -175,7 +178,6 @@ impl Link {
 
     /// The controller is there and keeps us: after a welcome it may still have said that there is no run.
     fn stands(&mut self) {
-        self.backoff.reset();
         if std::mem::take(&mut self.absent) || self.refusal.take().is_some() {
             log::info!("controller {}: connected", self.to);
         }
@@ -186,6 +188,9 @@ impl Link {
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
             let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
             log::warn!("controller {}: {reason}; trying again", self.to);
+        }
+        if self.since.take().is_some_and(|since| now.since(since) >= STOOD_FOR) {
+            self.backoff.reset();
         }
         self.state = State::Away;
         self.frames = Frames::default();

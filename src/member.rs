@@ -284,6 +284,7 @@ impl Member {
             let reason = format!("controller {}: {}", self.config.controller, bye.reason);
             return self.fail(&reason, out);
         }
+        self.link.refused(&bye.reason);
         self.link.close(now, &bye.reason, out);
     }
 

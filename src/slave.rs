@@ -29,6 +29,7 @@ use crate::session::VERSION;
 use crate::wire::rendezvous::Alive;
 use crate::wire::{Bye, FromController, Hello, Malformed, Message, PROTOCOL, PokedBy, Stopped, Welcome};
 use control::Control;
+pub use run::MARK;
 use run::{Part, Run};
 
 /// A slave whose controller is gone for so long stops what it runs and forgets the run.
@@ -218,7 +219,7 @@ impl Slave {
             FromController::Noted(it) if run.is(&it.room) => run.noted(it, turn),
             FromController::Refused(it) if run.is(&it.room) => run.refused(it, turn),
             FromController::Recorded(it) if run.is(&it.run) => run.reports.recorded(it.seq),
-            FromController::Kept(it) if run.is(&it.run) => run.output.kept(&it.file, it.length, turn),
+            FromController::Kept(it) if run.is(&it.run) => run.output.kept(it, turn),
             _ => log::debug!("the controller said something about another run"),
         }
     }
@@ -248,9 +249,7 @@ impl Slave {
             self.quit.get_or_insert(FAILED);
             return self.abandon(now, out);
         }
-        if bye.fatal {
-            self.link.refused(&bye.reason);
-        }
+        self.link.refused(&bye.reason);
         self.hang_up(now, &bye.reason, out);
     }
 

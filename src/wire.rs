@@ -576,6 +576,9 @@ pub struct Kept<'a> {
     pub file: Cow<'a, str>,
     /// The length of the file as the controller has it.
     pub length: u64,
+    /// Why no more of this file is taken, if so.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Cow<'a, str>>,
 }
 
 /// The run's end has begun: the slave stops what runs, runs its `finally` entries, leaves no process behind, ships

@@ -33,6 +33,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "client",
             "member",
             "serve",
+            "link",
             "ring",
             "reactor",
             "testfile",

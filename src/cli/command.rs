@@ -34,7 +34,7 @@ pub fn notify(options: NotifyOptions) -> Result<u8, Error> {
     let data = data.map(|data| meet::value(&data, NOTE_MAX)).transpose()?;
     let note = data.as_deref().map(|json| Note { json });
     let request = Some(NotifyRequest { trigger: Cow::from(&trigger), data: note }.encode());
-    let awaited = format!("the controller has not counted the notify of {trigger}");
+    let awaited = format!("the notify of {trigger} stands, but the controller has not counted it");
     place::act(&place, member, Doing { request, task: Task::Notify { trigger, data }, timeout, awaited, meeting: None })
 }
 

@@ -13,7 +13,10 @@ use crate::wire::{Bound, Done, Failure, Frames, FromCommand, LINE_MAX_BEFORE_HEL
 use super::{Slave, requests};
 
 /// So many requests may wait at a time.
-const CONNECTIONS_MAX: usize = 1_000;
+const REQUESTS_MAX: usize = 4096;
+
+/// So many connections may be there that have not said what they want; the oldest of more goes.
+const SILENT_MAX: usize = 64;
 
 /// The longest reason that is given, in bytes.
 const REASON_MAX: usize = 4096;
@@ -64,8 +67,13 @@ pub(super) fn clip(text: &str) -> &str {
 impl Control {
     pub(super) fn accepted(&mut self, conn: ConnId, out: &mut Outbox) {
         self.conns.insert(conn, Asking::Line(Frames::default(), Head::default()));
-        if self.conns.len() > CONNECTIONS_MAX {
-            self.fail(conn, &format!("{CONNECTIONS_MAX} requests wait already; try again later"), out);
+        if self.conns.len() > REQUESTS_MAX {
+            return self.fail(conn, &format!("{REQUESTS_MAX} requests wait already; try again later"), out);
+        }
+        let mut silent =
+            self.conns.iter().filter(|(_, asking)| matches!(asking, Asking::Line(..))).map(|(conn, _)| *conn);
+        if let Some(oldest) = silent.next().filter(|_| silent.count() >= SILENT_MAX) {
+            self.fail(oldest, "it has not said what it wants, and others want something", out);
         }
     }
 

@@ -65,7 +65,8 @@ impl Notifies {
     /// All totals, without what must be said one by one because it carries data.
     pub(super) fn totals(&self) -> BTreeMap<String, u64> {
         let total = |total: &Total| total.data.front().map_or(total.said, |(count, _)| count - 1);
-        self.by_trigger.iter().map(|(trigger, it)| (trigger.clone(), total(it))).collect()
+        let totals = self.by_trigger.iter().map(|(trigger, it)| (trigger.clone(), total(it)));
+        totals.filter(|(_, total)| *total > 0).collect()
     }
 
     /// What the controller has not answered, in order: those with data, and the totals.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::machine::{ReadId, Time, Timers};
+use crate::machine::{ChildId, ReadId, Time, Timers};
 use crate::session::{is_entry_name, is_name};
 use crate::wire::{
     Action, Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped,
@@ -99,6 +99,9 @@ pub(super) enum Phase {
     Stopped,
 }
 
+/// A file in the directory of a run that is to be removed, also by the next slave if this one is killed.
+pub const MARK: &str = ".arete-run";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterSweep {
     Finally,
@@ -155,6 +158,8 @@ pub(super) struct Run {
     pub(super) timers: Timers<Timer>,
     pub(super) resources: Resources,
     pub(super) processes: Processes,
+    /// The groups of commands that were told to end and whose first process has.
+    pub(super) lingering: BTreeMap<RunKey, ChildId>,
     /// What begins in this turn, in order.
     pub(super) queue: VecDeque<Due>,
     /// What begins when a process that it names has an id.
@@ -194,6 +199,7 @@ impl Run {
             timers: Timers::default(),
             resources: Resources::new(&part.run, dir.join("resources"), part.resources.clone()),
             processes: Processes::default(),
+            lingering: BTreeMap::new(),
             queue: VecDeque::new(),
             deferred: Vec::new(),
             notifies: Notifies::default(),
@@ -284,6 +290,9 @@ impl Run {
             return self.cannot(reason, turn);
         }
         turn.out.make_dir(self.work_dir());
+        if !self.config.keep {
+            turn.out.persist(self.dir.join(MARK), Vec::new());
+        }
         let fetched = self.resources.fetch(turn);
         self.after_fetch(fetched, turn);
     }

@@ -95,12 +95,14 @@ impl Run {
         let work = self.work_dir();
         let cwd = match cwd {
             Some(cwd) => work.join(self.expand(cwd)?),
-            None => work,
+            None => work.clone(),
         };
+        let make_cwd = cwd.starts_with(work);
         let [stdout, stderr] = self.output_names(index, nr).map(|name| Some(self.output_dir().join(name)));
         Ok(Command {
             argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), self.expand(command)?],
             cwd: Some(cwd),
+            make_cwd,
             env: variables,
             arete_on_path: true,
             stdout,
@@ -121,7 +123,7 @@ impl Run {
         let Some(index) = self.part.entries.iter().position(|other| other.name == entry) else { return };
         for (key, _) in self.processes.children(Some(index)) {
             if let Some(run) = self.processes.get_mut(key) {
-                run.killed_by = Some(format!("entry {by} sent {}", signal.name()));
+                run.killed_by = Some((signal, by.to_owned()));
             }
             self.signal_run(key, signal, turn);
         }
@@ -147,8 +149,13 @@ impl Run {
     /// Takes a run out of those that go on.
     fn take(&mut self, key: RunKey) -> Option<EntryRun> {
         self.timers.cancel(&Timer::Timeout(key));
-        self.timers.cancel(&Timer::Kill(key));
-        self.processes.remove(key)
+        let run = self.processes.remove(key)?;
+        match (&run.doing, self.timers.get(&Timer::Kill(key))) {
+            // Its first process has ended in time; the rest of its group has as much time.
+            (Doing::Process { child, .. }, Some(_)) => drop(self.lingering.insert(key, *child)),
+            _ => self.timers.cancel(&Timer::Kill(key)),
+        }
+        Some(run)
     }
 
     /// A command runs.
@@ -258,7 +265,10 @@ impl Run {
 
     /// Kills a command that was told to end and has not.
     pub(super) fn kill_run(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        self.signal_run(key, Signal::KILL, turn);
+        match self.lingering.remove(&key) {
+            Some(child) => turn.out.kill_group(child, Signal::KILL),
+            None => self.signal_run(key, Signal::KILL, turn),
+        }
     }
 
     /// Sends a signal to the whole group of a command.
