@@ -289,6 +289,7 @@ impl World {
         let answer = match FromSocket::decode(&line[..end]).expect("a slave answers well-formed lines") {
             FromSocket::Done(done) => Ok(done.left),
             FromSocket::Failure(failure) => Err(failure.reason.into_owned()),
+            FromSocket::Map(_) | FromSocket::Met(_) => Err("no answer to a notify".to_owned()),
         };
         self.close_side(link, 0);
         self.answer(pid, ask, answer);
