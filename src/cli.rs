@@ -2,8 +2,12 @@
 
 mod check;
 mod command;
+mod drive;
 mod load;
+mod meet;
+mod place;
 mod results;
+mod room;
 mod run;
 mod slave;
 
@@ -14,12 +18,13 @@ use std::time::Duration;
 use arete::machine::Signal;
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
+use place::Place;
 
 /// The port of a controller, where an address names none.
 const PORT: u16 = 7373;
 
-/// How long the last words wait for a reader, in milliseconds.
-const FLUSH_MILLIS: u64 = 500;
+/// How long the last words wait for a reader that does not read, in milliseconds.
+const FLUSH_MILLIS: u64 = 10_000;
 
 /// Why a subcommand ends without having done its work.
 pub struct Error {
@@ -41,7 +46,7 @@ impl Error {
 #[derive(Parser)]
 #[command(name = "arete", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "exit status: 0 passed; 1 failed; 2 wrong usage or a wrong test file; 3 a time limit passed; \
-                        130 interrupted\nmanual: man arete, man 5 arete-test, man 7 arete-protocol")]
+                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: man arete, man 5 arete-test, man 7 arete-protocol")]
 pub struct Arguments {
     #[command(subcommand)]
     subcommand: Sub,
@@ -64,22 +69,77 @@ enum Sub {
         /// Run only this one
         entry: Option<String>,
     },
-    /// Inside a command: take one off a trigger, and wait until the controller has counted it
-    Notify {
-        trigger: String,
-        /// Give up after so long [default: at the end of the run]
-        #[arg(long, value_name = "TIME", value_parser = time)]
-        timeout: Option<Duration>,
-    },
-    /// Inside a command: wait until a trigger has fired
-    Wait {
-        trigger: String,
-        /// Give up after so long [default: at the end of the run]
-        #[arg(long, value_name = "TIME", value_parser = time)]
-        timeout: Option<Duration>,
+    /// Take one off a trigger, and wait until the controller has counted it
+    Notify(NotifyOptions),
+    /// Wait until a trigger has fired, and show who notified with what
+    Wait(WaitOptions),
+    /// Wait for the other members at a barrier
+    Barrier(meet::BarrierOptions),
+    /// Give a value, and get the values of all members as one JSON object
+    Sync(meet::SyncOptions),
+    /// Make, list or remove the triggers of a room
+    Trigger {
+        #[command(subcommand)]
+        sub: TriggerSub,
+        #[command(flatten)]
+        at: At,
     },
     #[command(hide = true)]
     Lookup { host: String },
+}
+
+#[derive(Args)]
+struct NotifyOptions {
+    trigger: String,
+    /// What those who wait for the trigger shall read: JSON if it parses, else a string; @FILE or - for standard input
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    data: Option<String>,
+    /// At a controller: who notifies, HOST or HOST#TAG
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Give up after so long [default: at the end of the run]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+struct WaitOptions {
+    trigger: String,
+    /// Give up after so long [default: at the end of the run]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Subcommand)]
+enum TriggerSub {
+    /// Make a trigger that fires when it was notified so often
+    Create {
+        trigger: String,
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+        count: u64,
+    },
+    /// Show the triggers of the room, with what is left of their counts
+    List,
+    /// Remove a trigger
+    Delete { trigger: String },
+}
+
+/// Where the triggers are.
+#[derive(Args)]
+struct At {
+    /// The controller
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    controller: Option<String>,
+    /// The room [default: default]
+    #[arg(long, value_name = "NAME", global = true)]
+    room: Option<String>,
+    /// Give up after so long [default: never]
+    #[arg(long, value_name = "TIME", value_parser = time, global = true)]
+    timeout: Option<Duration>,
 }
 
 #[derive(Args)]
@@ -146,8 +206,18 @@ pub fn run(arguments: Arguments) -> Result<u8, Error> {
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),
         Sub::Poke { entry } => command::poke(entry),
-        Sub::Notify { trigger, timeout } => command::notify(trigger, timeout),
-        Sub::Wait { trigger, timeout } => command::wait(trigger, timeout),
+        Sub::Notify(options) => command::notify(options),
+        Sub::Wait(options) => command::wait(options),
+        Sub::Barrier(options) => meet::barrier(options),
+        Sub::Sync(options) => meet::sync(options),
+        Sub::Trigger { sub, at: At { controller: None, .. } } => {
+            drop(sub);
+            Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))
+        }
+        Sub::Trigger { sub, at } => {
+            let place = Place { controller: at.controller, room: at.room };
+            command::trigger(sub, &place, at.timeout)
+        }
         Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
     }
 }

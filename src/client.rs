@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::link::LINE_FROM_CONTROLLER_MAX;
 use crate::machine::{Address, Bytes, ConnId, Input, Machine, Outbox, Stream, Time};
-use crate::wire::{Done, Frames, FromSocket, LINE_MAX};
+use crate::verdict::{Heard, map_as_line, notes_in_lines};
+use crate::wire::{Done, Frames, FromSocket};
 use crate::{exit_code, spoken};
 
 /// What a client is told when it starts.
@@ -18,7 +20,13 @@ pub struct Config {
     pub timeout: Option<Duration>,
     /// What has not happened when the time is up, for the message.
     pub awaited: String,
+    /// What is met at, for the message: `barrier server-up`. Then the slave keeps the time, and the client gives up on
+    /// the slave itself only a moment later.
+    pub meeting: Option<String>,
 }
+
+/// How much longer than the time of a barrier or a sync a client waits for what its slave says.
+const SLAVE_SLACK: Duration = Duration::from_secs(1);
 
 /// One request and its answer.
 pub struct Client {
@@ -27,33 +35,59 @@ pub struct Client {
     frames: Frames,
     deadline: Option<Time>,
     over: bool,
+    output: Vec<u8>,
 }
 
 impl Client {
     pub fn new(config: Config) -> Client {
-        Client { config, conn: None, frames: Frames::default(), deadline: None, over: false }
+        Client { config, conn: None, frames: Frames::default(), deadline: None, over: false, output: Vec::new() }
     }
 
     fn received(&mut self, bytes: &[u8], out: &mut Outbox) {
         let mut frames = std::mem::take(&mut self.frames);
-        let whole = frames.feed(bytes, LINE_MAX, |line| {
+        let whole = frames.feed(bytes, LINE_FROM_CONTROLLER_MAX, |line| {
             match FromSocket::decode(line) {
-                Ok(FromSocket::Done(Done { left, .. })) => {
-                    if let Some(left) = left {
-                        log::info!("{left} left");
-                    }
-                    self.end(exit_code::PASSED, None, out);
-                }
-                Ok(FromSocket::Map(_) | FromSocket::Met(_)) => {}
+                Ok(FromSocket::Done(done)) => self.done(&done, out),
+                Ok(FromSocket::Map(map)) => self.output = map_as_line(&map.map),
+                Ok(FromSocket::Met(met)) => self.met(&Heard::from(&met), out),
                 Ok(FromSocket::Failure(failure)) => self.end(exit_code::FAILED, Some(&failure.reason), out),
                 Err(error) => self.end(exit_code::FAILED, Some(&format!("the slave's answer: {error}")), out),
             }
-            false
+            !self.over
         });
         self.frames = frames;
         if let Err(bound) = whole {
             self.end(exit_code::FAILED, Some(&format!("the slave's answer: {bound}")), out);
         }
+    }
+
+    fn done(&mut self, done: &Done<'_>, out: &mut Outbox) {
+        if let Some(left) = done.left {
+            log::info!("{left} left");
+        }
+        match done.notes.as_ref().map(notes_in_lines) {
+            Some(Err(error)) => self.end(exit_code::FAILED, Some(&format!("the slave's answer: {error}")), out),
+            Some(Ok(lines)) => {
+                self.output = lines.into_bytes();
+                self.end(exit_code::PASSED, None, out);
+            }
+            None => self.end(exit_code::PASSED, None, out),
+        }
+    }
+
+    /// The barrier or the sync is over for us.
+    fn met(&mut self, heard: &Heard, out: &mut Outbox) {
+        let subject = self.config.meeting.clone().unwrap_or_default();
+        let message = heard.in_words(&subject, self.config.timeout);
+        if !heard.released() {
+            self.output.clear();
+        }
+        self.end(heard.exit_code(), message.as_deref(), out);
+    }
+
+    /// What goes to standard output once the client has exited. It may be long, and nothing of it may be left out.
+    pub fn output(&self) -> &[u8] {
+        &self.output
     }
 
     fn end(&mut self, code: u8, message: Option<&str>, out: &mut Outbox) {
@@ -71,7 +105,8 @@ impl Machine for Client {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
             Input::Begin => {
-                self.deadline = self.config.timeout.map(|timeout| now + timeout);
+                let slack = if self.config.meeting.is_some() { SLAVE_SLACK } else { Duration::ZERO };
+                self.deadline = self.config.timeout.map(|timeout| now + timeout + slack);
                 self.conn = Some(out.connect(Address::Unix(self.config.socket.clone())));
             }
             Input::Connected { conn, .. } => out.send(conn, self.config.request.clone()),
@@ -81,6 +116,9 @@ impl Machine for Client {
                 self.end(exit_code::FAILED, Some(&message), out);
             }
             Input::Deadline if self.deadline.is_some_and(|at| at <= now) => {
+                if self.config.meeting.is_some() {
+                    return self.met(&Heard::default(), out);
+                }
                 let timeout = self.config.timeout.unwrap_or_default();
                 let message = format!("{} within {}", self.config.awaited, spoken::duration(timeout));
                 self.end(exit_code::TIME_LIMIT, Some(&message), out);

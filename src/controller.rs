@@ -55,6 +55,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the live picture is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
+/// How much all peers together may have sent of lines that have not ended, before their hello, in bytes.
+const STRANGERS_HOLD_MAX: usize = 16 * 1024 * 1024;
+
 /// How much all peers together may have sent of lines that have not ended, in bytes. Beyond, a line of more than
 /// [`LINE_MAX`] closes its connection.
 const PARTIAL_MAX: usize = 512 * 1024 * 1024;
@@ -139,8 +142,10 @@ pub struct Controller {
     /// When something is due in a room.
     deadlines: Timers<Rc<str>>,
     limits: Limits,
-    /// How much of lines that have not ended is held, in bytes.
+    /// How much of lines that have not ended is held of those who are known, in bytes.
     partial: usize,
+    /// The same of strangers.
+    strangers_hold: usize,
     listening: Option<String>,
     lost_after: Duration,
     now: Time,
@@ -166,6 +171,7 @@ impl Controller {
             deadlines: Timers::default(),
             limits: Limits::default(),
             partial: 0,
+            strangers_hold: 0,
             listening,
             lost_after: Duration::MAX,
             now: Time::default(),
@@ -211,7 +217,7 @@ impl Controller {
         if let Some(process) = who.process() {
             self.alive(now, process);
         }
-        self.partial -= frames.held();
+        *self.held_of(who) -= frames.held();
         let crowded = self.partial + frames.held() + bytes.len() > PARTIAL_MAX;
         let max = match who {
             Who::Stranger => LINE_MAX_BEFORE_HELLO,
@@ -234,10 +240,18 @@ impl Controller {
                 if crowded && who != Who::Stranger { ", and others send long lines too: try again" } else { "" };
             self.part(now, conn, refusal(format!("{bound}{others}")), out);
         }
-        if let Some(session) = self.sessions.get_mut(&conn) {
-            self.partial += frames.held();
-            session.frames = frames;
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let (who, held) = (session.who, frames.held());
+        session.frames = frames;
+        *self.held_of(who) += held;
+        if self.strangers_hold > STRANGERS_HOLD_MAX && who == Who::Stranger {
+            self.part(now, conn, refusal("too many strangers say too much at once; try again".to_owned()), out);
         }
+    }
+
+    /// How much of lines that have not ended is held of peers of this kind.
+    fn held_of(&mut self, who: Who) -> &mut usize {
+        if who == Who::Stranger { &mut self.strangers_hold } else { &mut self.partial }
     }
 
     fn line(
@@ -305,14 +319,14 @@ impl Controller {
 
     fn drop_session(&mut self, conn: ConnId, reason: &str, out: &mut Outbox) -> Option<Session> {
         let session = self.sessions.remove(&conn)?;
-        self.partial -= session.frames.held();
+        *self.held_of(session.who) -= session.frames.held();
         out.close(conn, reason);
         Some(session)
     }
 
     fn closed(&mut self, now: Time, conn: ConnId, reason: &str, out: &mut Outbox) {
         if let Some(session) = self.sessions.remove(&conn) {
-            self.partial -= session.frames.held();
+            *self.held_of(session.who) -= session.frames.held();
             self.gone(now, conn, session.who, reason, out);
         }
     }

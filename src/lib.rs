@@ -6,11 +6,15 @@
 pub mod client;
 pub mod controller;
 pub mod exit_code;
+pub mod link;
 pub mod machine;
+pub mod member;
 pub mod reactor;
+pub mod serve;
 pub mod session;
 pub mod slave;
 pub mod spoken;
 pub mod testfile;
 pub mod variables;
+pub mod verdict;
 pub mod wire;

@@ -111,6 +111,7 @@ impl Signal {
     pub const NONE: Signal = Signal(0);
     pub const HUP: Signal = Signal(1);
     pub const INT: Signal = Signal(2);
+    pub const QUIT: Signal = Signal(3);
     pub const KILL: Signal = Signal(9);
     pub const USR1: Signal = Signal(10);
     pub const TERM: Signal = Signal(15);
@@ -165,8 +166,10 @@ impl fmt::Display for Exit {
 pub struct Command {
     /// The program and its arguments; the program is looked up in the PATH of arete.
     pub argv: Vec<String>,
-    /// Where it runs; created if absent. `None`: where arete runs.
+    /// Where it runs. `None`: where arete runs.
     pub cwd: Option<PathBuf>,
+    /// That directory is created if absent.
+    pub make_cwd: bool,
     /// Added to the environment of arete, in this order.
     pub env: Vec<(String, String)>,
     /// Prepended to PATH: the directory of the arete binary.
@@ -298,6 +301,8 @@ pub enum Effect {
     Print {
         stream: Stream,
         bytes: Vec<u8>,
+        /// Beyond that bound too: the last words of a run.
+        surely: bool,
     },
     /// Ends the loop with this exit code, after what is queued has been written, or after a short while.
     Exit {
@@ -394,7 +399,12 @@ impl Outbox {
     }
 
     pub fn print(&mut self, stream: Stream, bytes: impl Into<Vec<u8>>) {
-        self.effects.push(Effect::Print { stream, bytes: bytes.into() });
+        self.effects.push(Effect::Print { stream, bytes: bytes.into(), surely: false });
+    }
+
+    /// Prints what must not be left out, however much waits for a reader.
+    pub fn print_surely(&mut self, stream: Stream, bytes: impl Into<Vec<u8>>) {
+        self.effects.push(Effect::Print { stream, bytes: bytes.into(), surely: true });
     }
 
     pub fn exit(&mut self, code: u8) {

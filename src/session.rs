@@ -40,6 +40,18 @@ pub fn is_entry_name(name: &str) -> bool {
     is_name(name) && !name.contains('.')
 }
 
+/// Whether `text` can name a member: a host name or an address, or one of several members on a host with `#` and a tag
+/// behind it.
+pub fn is_member(text: &str) -> bool {
+    let (host, tag) = match text.split_once('#') {
+        Some((host, tag)) => (host, Some(tag)),
+        None => (text, None),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:%".contains(&byte);
+    let is_host = !host.is_empty() && host.len() <= NAME_MAX && !host.starts_with(['.', '-']);
+    is_host && host.bytes().all(plain) && tag.is_none_or(is_name)
+}
+
 /// Whether `text` can be an incarnation.
 pub fn is_incarnation(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
@@ -162,5 +174,7 @@ mod tests {
             assert!(!is_name(bad), "{bad:?}");
         }
         assert!(!is_entry_name("a.b"));
+        assert!(["a", "node-1.lab#x", "10.0.0.1", "fe80::1%eth0#2"].iter().all(|name| is_member(name)));
+        assert!(!["", "#x", "a#", "a#b#c", "@all", "a b", "-a"].iter().any(|name| is_member(name)));
     }
 }

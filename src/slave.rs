@@ -2,7 +2,7 @@
 
 mod control;
 mod ending;
-mod link;
+mod members;
 mod notifies;
 mod output;
 mod process;
@@ -21,12 +21,15 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::link::Link;
 use crate::machine::{
     Address, ChildId, Command, ConnId, Input, ListenerId, Machine, Outbox, Signal, Stream, Time, Timers,
 };
-use crate::wire::{Bye, FromController, LINE_MAX, Malformed, Message, PROTOCOL, PokedBy, Stopped, Welcome};
+use crate::session::VERSION;
+use crate::wire::rendezvous::Alive;
+use crate::wire::{Bye, FromController, Hello, Malformed, Message, PROTOCOL, PokedBy, Stopped, Welcome};
 use control::Control;
-use link::Link;
+pub use run::MARK;
 use run::{Part, Run};
 
 /// A slave whose controller is gone for so long stops what it runs and forgets the run.
@@ -69,6 +72,8 @@ pub struct Slave {
     config: Rc<Config>,
     link: Link,
     control: Control,
+    /// The number of the last arrival of this process at a barrier or a sync.
+    arrivals: u64,
     run: Option<Run>,
     /// The next run, while the last one is being cleaned up.
     next: Option<Part>,
@@ -87,6 +92,8 @@ struct Turn<'a> {
     out: &'a mut Outbox,
     link: &'a mut Link,
     control: &'a mut Control,
+    /// The number of the last arrival of this process.
+    arrivals: &'a mut u64,
 }
 
 impl Turn<'_> {
@@ -107,8 +114,9 @@ enum Timer {
 impl Slave {
     pub fn new(config: Config) -> Slave {
         Slave {
-            link: Link::new(&config),
+            link: Link::new(config.controller.clone(), config.seed),
             control: Control::default(),
+            arrivals: 0,
             run: None,
             next: None,
             removing: BTreeSet::new(),
@@ -121,7 +129,8 @@ impl Slave {
 
     /// Splits the slave into its run and what the run acts with.
     fn parts<'a>(&'a mut self, now: Time, out: &'a mut Outbox) -> (&'a mut Option<Run>, Turn<'a>) {
-        (&mut self.run, Turn { now, out, link: &mut self.link, control: &mut self.control })
+        let turn = Turn { now, out, link: &mut self.link, control: &mut self.control, arrivals: &mut self.arrivals };
+        (&mut self.run, turn)
     }
 
     /// Lets the run do something, if there is one.
@@ -135,10 +144,9 @@ impl Slave {
         if !self.link.is(conn) {
             return self.requested(now, conn, bytes, out);
         }
-        self.link.alive(now);
-        let mut frames = std::mem::take(&mut self.link.frames);
+        let (mut frames, max) = self.link.take_frames(now);
         let mut wrong = None;
-        let fed = frames.feed(bytes, LINE_MAX, |line| match self.line(now, line, out) {
+        let fed = frames.feed(bytes, max, |line| match self.line(now, line, out) {
             Ok(()) => self.link.is(conn),
             Err(malformed) => {
                 wrong = Some(malformed.to_string());
@@ -147,7 +155,7 @@ impl Slave {
         });
         let wrong = wrong.or(fed.err().map(|bound| bound.to_string()));
         if self.link.is(conn) {
-            self.link.frames = frames;
+            self.link.put_frames(frames);
             if let Some(wrong) = wrong {
                 self.hang_up(now, &format!("the controller does not speak as it should: {wrong}"), out);
             }
@@ -178,7 +186,13 @@ impl Slave {
         match &message {
             FromController::Pong(pong) => {
                 self.link.ponged(now, pong, out);
-                return self.with_run(now, out, |run, turn| run.try_ready(turn));
+                return self.with_run(now, out, |run, turn| {
+                    run.members.answered(pong.time);
+                    run.try_ready(turn);
+                });
+            }
+            FromController::Check(_) => {
+                return self.link.say(out, &Alive { lifetime: std::marker::PhantomData });
             }
             FromController::Prepare(prepare) => {
                 if self.run.as_ref().is_some_and(|run| run.is(&prepare.run)) {
@@ -197,11 +211,15 @@ impl Slave {
         match &message {
             FromController::Chunk(it) if run.is(&it.run) => run.chunk(it, turn),
             FromController::Start(it) if run.is(&it.run) => run.start_at(it.at, turn),
-            FromController::Triggered(it) if run.is(&it.room) => run.triggered(&it.trigger, turn),
+            FromController::Triggered(it) if run.is(&it.room) => {
+                run.triggered(&it.trigger, it.notes.as_ref(), turn);
+            }
+            FromController::Map(it) if run.is(&it.room) => run.members.map(it),
+            FromController::RoundVerdict(it) if run.is(&it.room) => run.ruled(it, turn),
             FromController::Noted(it) if run.is(&it.room) => run.noted(it, turn),
             FromController::Refused(it) if run.is(&it.room) => run.refused(it, turn),
             FromController::Recorded(it) if run.is(&it.run) => run.reports.recorded(it.seq),
-            FromController::Kept(it) if run.is(&it.run) => run.output.kept(&it.file, it.length, turn),
+            FromController::Kept(it) if run.is(&it.run) => run.output.kept(it, turn),
             _ => log::debug!("the controller said something about another run"),
         }
     }
@@ -231,9 +249,7 @@ impl Slave {
             self.quit.get_or_insert(FAILED);
             return self.abandon(now, out);
         }
-        if bye.fatal {
-            self.link.refused(&bye.reason);
-        }
+        self.link.refused(&bye.reason);
         self.hang_up(now, &bye.reason, out);
     }
 
@@ -247,7 +263,10 @@ impl Slave {
         if self.run.is_some() && self.timers.get(&Timer::Orphan).is_none() {
             self.timers.set(Timer::Orphan, now + ORPHAN_AFTER);
         }
-        self.with_run(now, out, |run, _| run.output.disconnected());
+        self.with_run(now, out, |run, _| {
+            run.output.disconnected();
+            run.members.disconnected();
+        });
         if self.config.once && self.run.is_none() && self.served.is_some() {
             self.quit.get_or_insert(0);
         }
@@ -402,14 +421,24 @@ impl Machine for Slave {
             Input::Accepted { conn, .. } => out.close(conn, "nothing listens here"),
             Input::Connected { conn, .. } if self.link.is(conn) => {
                 let named = self.run.as_ref().and_then(Run::named);
-                self.link.connected(now, named, out);
+                let hello = Hello {
+                    protocol: PROTOCOL,
+                    version: VERSION.into(),
+                    name: self.config.name.as_str().into(),
+                    incarnation: self.config.incarnation.as_str().into(),
+                    run: named.map(Into::into),
+                };
+                self.link.connected(now, &hello, out);
             }
             Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
             Input::Closed { conn, reason } if self.link.is(conn) => {
                 self.link.closed(now, &reason);
                 self.lost(now, out);
             }
-            Input::Closed { conn, .. } => self.control.closed(conn),
+            Input::Closed { conn, .. } => {
+                self.control.closed(conn);
+                self.with_run(now, out, |run, turn| run.command_gone(conn, turn));
+            }
             Input::Signal(signal) => self.signal(now, signal, out),
             Input::Spawned { child, .. } | Input::SpawnFailed { child, .. } | Input::Exited { child, .. } => {
                 self.child(now, child, &input, out);

@@ -8,8 +8,10 @@ mod entry;
 mod fields;
 mod head;
 mod json;
+mod meet;
+mod members;
 mod problem;
-mod range;
+pub mod range;
 mod slaves;
 mod suggest;
 pub mod time;
@@ -43,6 +45,18 @@ pub const TRIGGERS_MAX: usize = 5_000;
 /// How many resources a test has at most.
 pub const RESOURCES_MAX: usize = 1_000;
 
+/// How many groups a test has at most.
+pub const GROUPS_MAX: usize = 1_000;
+
+/// How many barriers, and how many syncs, a test declares at most.
+pub const MEETINGS_MAX: usize = 5_000;
+
+/// How many members meet at most, and how many a group holds.
+pub const MEMBERS_MAX: usize = 100_000;
+
+/// How many members all groups and lists of members of a test hold together at most.
+pub const LISTED_MEMBERS_MAX: usize = 400_000;
+
 /// How many slaves a test has at most.
 pub const SLAVES_MAX: usize = 100_000;
 
@@ -66,8 +80,20 @@ const ADDRESS_MAX: usize = 64;
 const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", OnFail::End)];
 
 /// The keys of a test file.
-const TEST_KEYS: [&str; 9] =
-    ["$schema", "name", "end", "grace", "on_fail", "triggers", "resources", "schedules", "slaves"];
+const TEST_KEYS: [&str; 12] = [
+    "$schema",
+    "name",
+    "end",
+    "grace",
+    "on_fail",
+    "triggers",
+    "groups",
+    "barriers",
+    "syncs",
+    "resources",
+    "schedules",
+    "slaves",
+];
 
 /// A test, checked: every name in it stands for something.
 #[derive(Debug, Clone, PartialEq)]
@@ -178,7 +204,10 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     };
     let triggers = declared("triggers", problems);
     let resources = declared("resources", problems);
-    let names = Names { triggers: keys_of(triggers), resources: keys_of(resources) };
+    let groups = declared("groups", problems);
+    let (barriers, syncs) = (declared("barriers", problems), declared("syncs", problems));
+    let meet = meet::read(members::groups(groups, problems), barriers, syncs, problems);
+    let names = Names { triggers: keys_of(triggers), resources: keys_of(resources), meet: &meet };
     let triggers = head::triggers(triggers, problems);
     let resources = head::resources(resources, ship, problems);
     let end = test.require("end", problems).and_then(|value| head::end(value, &names.triggers, problems));
@@ -189,12 +218,15 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     let schedules = test.require("schedules", problems).map(|value| read_schedules(value, &names, problems));
     let slaves = test.require("slaves", problems).and_then(|value| {
         let members = fields::members(value, "\"slaves\"", problems)?;
-        let extra = |entries: &[Entry]| told_beside(entries, name.unwrap_or_default(), &triggers, &resources);
+        let timeouts = meet.told_of_timeouts();
+        let extra =
+            |entries: &[Entry]| timeouts + told_beside(entries, name.unwrap_or_default(), &triggers, &resources);
         let schedules = schedules.as_deref()?;
         Some(slaves::read(members, value.span.start, schedules, &extra, problems))
     });
     let (name, end, grace, on_fail, slaves) = (name?.to_owned(), end?, grace?, on_fail?, slaves?);
-    let (barriers, syncs, groups) = Default::default();
+    let groups = meet.groups.into_resolved();
+    let (barriers, syncs) = (meet.barriers.into_declared(), meet.syncs.into_declared());
     Some(Test { name, end, grace, on_fail, triggers, resources, barriers, syncs, groups, slaves })
 }
 
@@ -255,14 +287,31 @@ pub fn resources_of(entry: &Entry) -> impl Iterator<Item = &str> {
 
 /// The slaves whose address an entry names in `@{NAME.address}`.
 pub fn addresses_of(entry: &Entry) -> Vec<String> {
-    let Action::Shell { command, env, cwd, .. } = &entry.action else { return Vec::new() };
-    let texts = std::iter::once(command).chain(env.values()).chain(cwd);
-    let parts = texts.flat_map(|text| variables::parse(text).unwrap_or_default());
+    let mut texts: Vec<&str> = Vec::new();
+    match &entry.action {
+        Action::Shell { command, env, cwd, .. } => {
+            texts.push(command);
+            texts.extend(env.values().chain(cwd).map(String::as_str));
+        }
+        Action::Sync { value, .. } => strings_of(value, &mut texts),
+        _ => {}
+    }
+    let parts = texts.into_iter().flat_map(|text| variables::parse(text).unwrap_or_default());
     let addresses = parts.filter_map(|part| match part {
         Part::Variable { variable: Variable::Address(slave), .. } => Some(slave),
         _ => None,
     });
     addresses.collect()
+}
+
+/// The strings of a value, without the keys of its objects.
+fn strings_of<'a>(value: &'a serde_json::Value, strings: &mut Vec<&'a str>) {
+    match value {
+        serde_json::Value::String(text) => strings.push(text),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| strings_of(item, strings)),
+        serde_json::Value::Object(members) => members.values().for_each(|value| strings_of(value, strings)),
+        _ => {}
+    }
 }
 
 /// The keys that each object of a test file may have. The schema and the manual are held against it.
@@ -271,6 +320,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("test", TEST_KEYS.to_vec()),
         ("end", head::END_KEYS.to_vec()),
         ("resource", head::RESOURCE_KEYS.to_vec()),
+        ("meeting", meet::MEETING_KEYS.to_vec()),
         ("entry", entry::keys()),
         ("after", entry::AFTER_KEYS.to_vec()),
     ]

@@ -33,7 +33,7 @@ pub const PROTOCOL: u32 = 1;
 pub const CHUNK_MAX: usize = 256 * 1024;
 
 /// The messages that carry values: what bounds them is said beside the values' own bounds.
-const CARRY_VALUES: [&str; 3] = ["give", "map", "sync"];
+const CARRY_VALUES: [&str; 5] = ["give", "map", "sync", "triggered", "done"];
 
 /// Why a line is not a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -576,6 +576,9 @@ pub struct Kept<'a> {
     pub file: Cow<'a, str>,
     /// The length of the file as the controller has it.
     pub length: u64,
+    /// Why no more of this file is taken, if so.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Cow<'a, str>>,
 }
 
 /// The run's end has begun: the slave stops what runs, runs its `finally` entries, leaves no process behind, ships

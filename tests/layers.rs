@@ -15,10 +15,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("spoken", &[]),
     ("variables", &[]),
     ("session", &["wire", "machine"]),
+    ("verdict", &["exit_code", "spoken", "wire", "machine"]),
+    ("link", &["session", "wire", "machine"]),
     ("testfile", &["variables", "session", "wire", "machine"]),
     ("controller", &["testfile", "variables", "exit_code", "spoken", "session", "wire", "machine"]),
-    ("slave", &["variables", "exit_code", "spoken", "session", "wire", "machine"]),
-    ("client", &["exit_code", "spoken", "session", "wire", "machine"]),
+    ("slave", &["verdict", "link", "variables", "exit_code", "spoken", "session", "wire", "machine"]),
+    ("client", &["verdict", "link", "exit_code", "spoken", "session", "wire", "machine"]),
+    ("member", &["verdict", "link", "exit_code", "spoken", "session", "wire", "machine"]),
+    ("serve", &["controller", "member", "exit_code", "machine"]),
     ("ring", &["exit_code", "spoken", "session", "wire", "machine"]),
     ("reactor", &["machine"]),
     (
@@ -27,6 +31,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "controller",
             "slave",
             "client",
+            "member",
+            "serve",
+            "link",
             "ring",
             "reactor",
             "testfile",
@@ -42,8 +49,22 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 ];
 
 /// The parts that are pure: what they know of the world is given to them.
-const MACHINES: &[&str] =
-    &["machine", "wire", "session", "testfile", "variables", "spoken", "controller", "slave", "client", "ring"];
+const MACHINES: &[&str] = &[
+    "machine",
+    "wire",
+    "session",
+    "testfile",
+    "variables",
+    "spoken",
+    "controller",
+    "slave",
+    "client",
+    "ring",
+    "member",
+    "serve",
+    "link",
+    "verdict",
+];
 
 /// The handlers, one concern each: they know neither their controller nor each other.
 const HANDLERS: &[&str] = &["controller/trigger.rs", "controller/barrier.rs", "controller/sync.rs"];

@@ -279,7 +279,9 @@ fn output_that_is_said_again_is_kept_once() {
     }
     assert_eq!(place.read("results/a/say.out"), "hello world!\n");
     a.say(r#"{"type":"output","run":"RUN","file":"say.out","offset":14,"data":""}"#);
-    a.is_dismissed("\"say.out\" continues at 14, but 13 bytes of it have come", false);
+    a.hears(
+        r#"{"type":"kept","run":"RUN","file":"say.out","length":13,"refused":"\"say.out\" continues at 14, but 13 bytes of it have come"}"#,
+    );
 }
 
 #[test]
@@ -288,7 +290,9 @@ fn a_file_that_a_slave_does_not_ship_is_not_kept() {
     let (_run, address) = listen(&place, TEST);
     let (mut a, _b) = started(address);
     a.say(r#"{"type":"output","run":"RUN","file":"say.files/../../summary.json","offset":0,"data":""}"#);
-    a.is_dismissed("\"say.files/../../summary.json\" is not the name of a file that this slave ships", false);
+    a.hears(
+        r#"{"type":"kept","run":"RUN","file":"say.files/../../summary.json","length":0,"refused":"\"say.files/../../summary.json\" is not the name of a file that this slave ships"}"#,
+    );
 }
 
 #[test]

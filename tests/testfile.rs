@@ -12,7 +12,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use arete::machine::{Exit, Signal};
-use arete::testfile::{self, End, OnFail, Problem, Shipped, Test};
+use arete::testfile::{self, Declared, End, OnFail, Problem, Shipped, Test};
+use arete::wire::rendezvous::Party;
 use arete::wire::{Action, After, Entry, Expect, Policy, Verdict};
 use bad::{BAD, Bad};
 use serde_json::Value;
@@ -28,6 +29,8 @@ fn ship(path: &str) -> Result<Shipped, String> {
 fn parse(text: &str) -> Result<Test, Vec<Problem>> {
     testfile::parse("test.json", text, &mut ship)
 }
+
+const EXAMPLES: [&str; 3] = ["torrent.json", "relay.json", "barrier.json"];
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
@@ -57,6 +60,89 @@ fn the_relay_example_shows_every_run_policy_and_most_actions() {
     assert_eq!(test.slaves.iter().map(|slave| slave.entries.len()).collect::<Vec<_>>(), [4, 4, 4, 5]);
     assert_eq!(test.resources["leg"].1.file, "leg.sh");
     assert_eq!(test.triggers["in-place"], 3);
+}
+
+#[test]
+fn the_barrier_example_declares_who_meets_once() {
+    let test = good(&example("barrier.json"));
+    let hosts = Party::Members(vec!["server".to_owned(), "client".to_owned()]);
+    let two_minutes = Some(Duration::from_secs(120));
+    assert_eq!(test.barriers["server-up"], Declared { party: Some(hosts.clone()), timeout: two_minutes });
+    assert_eq!(test.barriers["done"], Declared { party: Some(Party::Count(2)), timeout: None });
+    assert_eq!(test.syncs["addresses"].party, Some(hosts));
+    let up = Action::Barrier {
+        barrier: "server-up".to_owned(),
+        tag: None,
+        party: None,
+        timeout: Some(120_000_000),
+        fresh: None,
+        harmonize: false,
+    };
+    assert!(test.slaves.iter().all(|slave| slave.entries.iter().any(|entry| entry.action == up)));
+    assert_eq!(testfile::addresses_of(&test.slaves[0].entries[2]), ["server"]);
+}
+
+#[test]
+fn every_key_of_a_meeting_reaches_the_entry() {
+    let test = good(
+        r##"{ "name": "t", "end": {"duration": 1},
+             "groups": {"all": ["@clients", "s"], "clients": ["c[1-2]", "c[2-3]#x"]},
+             "barriers": {"b": {"timeout": "2min"}}, "syncs": {"d": {"members": ["s", "@clients"]}},
+             "schedules": { "s": [
+               {"name": "e", "at": 0, "barrier": "b", "members": ["@all", "fe80::1#1", "@clients"], "fresh": 0,
+                "harmonize": true},
+               {"name": "f", "at": 0, "barrier": "any", "count": 100000, "as": "#one", "timeout": 3,
+                "harmonize": false},
+               {"name": "g", "at": 0, "sync": "d", "members": ["c2", "c1", "@clients", "s"], "all_alive": true,
+                "data": [null, true, 1.5, {"": "@{slave.name} @{s.address}"}]},
+               {"name": "k", "after": {"entry": "g", "exit": 5}, "barrier": "any", "count": 1}] },
+             "slaves": {"s": ["s"]} }"##,
+    );
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let clients = names(&["c1", "c2", "c2#x", "c3#x"]);
+    assert_eq!(test.groups["clients"], clients);
+    assert_eq!(test.groups["all"], names(&["c1", "c2", "c2#x", "c3#x", "s"]));
+    assert_eq!(test.barriers["b"], Declared { party: None, timeout: Some(Duration::from_secs(120)) });
+    let entries = &test.slaves[0].entries;
+    let expected = Action::Barrier {
+        barrier: "b".to_owned(),
+        tag: None,
+        party: Some(Party::Members(names(&["c1", "c2", "c2#x", "c3#x", "s", "fe80::1#1"]))),
+        timeout: Some(120_000_000),
+        fresh: Some(0),
+        harmonize: true,
+    };
+    assert_eq!(entries[0].action, expected);
+    let expected = Action::Barrier {
+        barrier: "any".to_owned(),
+        tag: Some("one".to_owned()),
+        party: Some(Party::Count(100_000)),
+        timeout: Some(3_000_000),
+        fresh: None,
+        harmonize: false,
+    };
+    assert_eq!(entries[1].action, expected);
+    let expected = Action::Sync {
+        session: "d".to_owned(),
+        tag: None,
+        party: None,
+        timeout: None,
+        all_alive: true,
+        value: serde_json::json!([null, true, 1.5, {"": "@{slave.name} @{s.address}"}]),
+    };
+    assert_eq!(entries[2].action, expected);
+    assert_eq!(testfile::addresses_of(&entries[2]), ["s"]);
+}
+
+#[test]
+fn members_of_a_hundred_thousand_slaves_are_checked_quickly() {
+    let test = good(
+        r#"{"name": "t", "end": {"duration": 1}, "groups": {"all": ["n[00000-99999]"]},
+            "barriers": {"b": {"members": ["@all"]}, "c": {"members": ["@all"]}},
+            "schedules": {"s": [{"name": "e", "at": 0, "barrier": "b"}, {"name": "f", "at": 0, "barrier": "c"}]},
+            "slaves": {"n[00000-99999]": ["s"]}}"#,
+    );
+    assert_eq!(test.groups["all"].len(), testfile::MEMBERS_MAX);
 }
 
 #[test]
@@ -90,6 +176,7 @@ fn what_a_slave_must_be_told_has_a_bound() {
         entries: good(&test(10)).slaves[0].entries.to_vec(),
         resources: vec![],
         triggers: vec![],
+        timeouts: Default::default(),
         addresses: Default::default(),
         end_trigger: None,
         grace: 10_000_000,
@@ -165,9 +252,9 @@ fn a_hundred_thousand_slaves_share_what_is_the_same() {
 proptest::proptest! {
     #[test]
     fn a_damaged_file_has_problems_and_never_a_panic(
-        relay: bool, at: proptest::sample::Index, length in 0usize..30, put in "[\\[\\]{}:,\"@0-9a-z\\\\é\n-]{0,6}",
+        which in 0usize..3, at: proptest::sample::Index, length in 0usize..30, put in "[\\[\\]{}:,\"@0-9a-z\\\\é\n-]{0,6}",
     ) {
-        let mut text: Vec<char> = example(if relay { "relay.json" } else { "torrent.json" }).chars().collect();
+        let mut text: Vec<char> = example(EXAMPLES[which]).chars().collect();
         let at = at.index(text.len());
         let end = (at + length).min(text.len());
         text.splice(at..end, put.chars());
@@ -193,7 +280,9 @@ fn schema_allows(schema: &Value, text: &str) -> bool {
 #[test]
 fn the_schema_allows_the_examples_and_refuses_what_the_parser_refuses() {
     let schema = json_schema();
-    assert!(schema_allows(&schema, &example("torrent.json")) && schema_allows(&schema, &example("relay.json")));
+    for name in EXAMPLES {
+        assert!(schema_allows(&schema, &example(name)), "{name}");
+    }
     let judged = BAD.iter().filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused)));
     for (text, refused) in judged {
         assert_eq!(!schema_allows(&schema, text), refused, "{text}");
@@ -311,10 +400,19 @@ fn the_schema_has_the_keys_and_words_of_the_parser() {
     let (policies, actions) = testfile::choices();
     assert_eq!(required("/$defs/entry/allOf/0/oneOf"), policies);
     assert_eq!(required("/$defs/entry/allOf/1/oneOf"), actions.iter().map(|(key, _)| *key).collect::<Vec<_>>());
-    for (action, options) in actions {
-        for option in options {
+    let rules = schema.pointer("/$defs/entry/allOf").unwrap().as_array().unwrap();
+    for option in actions.iter().flat_map(|(_, options)| *options) {
+        let with = actions.iter().filter(|(_, options)| options.contains(option)).map(|(action, _)| *action);
+        let with: Vec<&str> = with.collect();
+        if let [action] = with[..] {
             assert_eq!(list(&format!("/$defs/entry/dependentRequired/{option}")), [action]);
+            continue;
         }
+        let absent = serde_json::json!({"properties": {*option: false}});
+        let needed = with.iter().map(|action| serde_json::json!({"required": [action]}));
+        let choices: Vec<Value> = std::iter::once(absent).chain(needed).collect();
+        let rule = serde_json::json!({"anyOf": choices});
+        assert!(rules.contains(&rule), "the schema lacks {rule}");
     }
 }
 
@@ -334,6 +432,10 @@ fn the_manual_has_every_key_and_every_bound() {
     let bounds = [
         ("triggers", testfile::TRIGGERS_MAX),
         ("resources", testfile::RESOURCES_MAX),
+        ("groups", testfile::GROUPS_MAX),
+        ("barriers and syncs", testfile::MEETINGS_MAX),
+        ("members", testfile::MEMBERS_MAX),
+        ("listed members", testfile::LISTED_MEMBERS_MAX),
         ("the initial value", testfile::TRIGGER_MAX as usize),
         ("slaves", testfile::SLAVES_MAX),
         ("entries", testfile::ENTRIES_MAX),
@@ -353,7 +455,7 @@ fn the_tests_in_the_manual_are_right() {
     let manual = manual();
     let tests = manual.split(".Bd -literal\n").skip(1).map(|from| from.split(".Ed").next().unwrap());
     let names: Vec<String> = tests.map(|text| good(text).name).collect();
-    assert_eq!(names, ["torrent", "upload", "ping"]);
+    assert_eq!(names, ["torrent", "upload", "two-hosts", "ping"]);
 }
 
 #[test]
@@ -363,6 +465,10 @@ fn the_schema_has_the_bounds_of_the_parser() {
         ("/properties/triggers/maxProperties", testfile::TRIGGERS_MAX as u64),
         ("/properties/triggers/additionalProperties/maximum", testfile::TRIGGER_MAX),
         ("/properties/resources/maxProperties", testfile::RESOURCES_MAX as u64),
+        ("/properties/groups/maxProperties", testfile::GROUPS_MAX as u64),
+        ("/properties/barriers/maxProperties", testfile::MEETINGS_MAX as u64),
+        ("/properties/syncs/maxProperties", testfile::MEETINGS_MAX as u64),
+        ("/$defs/count/maximum", testfile::MEMBERS_MAX as u64),
         ("/$defs/template/maxLength", testfile::COMMAND_MAX as u64),
         ("/$defs/time/maximum", testfile::TIME_MAX.as_secs()),
     ] {

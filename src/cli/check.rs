@@ -14,7 +14,8 @@ pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
         match load::load(file) {
             Ok((test, _)) => {
                 let entries: usize = test.slaves.iter().map(|slave| slave.entries.len()).sum();
-                let text = format!("{}: ok, {} slaves, {entries} entries\n", file.display(), test.slaves.len());
+                let (slaves, entries) = (count(test.slaves.len(), "slave"), count(entries, "entry"));
+                let text = format!("{}: ok, {slaves}, {entries}\n", file.display());
                 let _ = std::io::stdout().write_all(text.as_bytes());
             }
             Err(error) => {
@@ -24,4 +25,13 @@ pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
         }
     }
     Ok(code)
+}
+
+/// `1 slave`, `2 slaves`, `3 entries`.
+fn count(count: usize, what: &str) -> String {
+    match (count, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {what}s"),
+    }
 }

@@ -1,39 +1,62 @@
-//! `arete poke`, `arete notify` and `arete wait`: what a command asks of the slave that runs it.
+//! `arete poke`, `arete notify`, `arete wait` and `arete trigger`: what is asked of the slave that runs the command, or
+//! of a controller.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use arete::client::{Client, Config};
-use arete::machine::Bytes;
-use arete::reactor::{Options, Reactor, plain};
-use arete::wire::{Message, NotifyRequest, PokeRequest, WaitRequest};
+use arete::client::Config;
+use arete::member::Task;
+use arete::wire::rendezvous::NOTE_MAX;
+use arete::wire::{Message, Note, NotifyRequest, PokeRequest, WaitRequest};
 
-use super::{ENDING, Error};
+use super::place::{self, Doing, Place};
+use super::{Error, NotifyOptions, TriggerSub, WaitOptions, drive, meet};
 
 pub fn poke(entry: Option<String>) -> Result<u8, Error> {
     let request = PokeRequest { entry: entry.map(Cow::from) }.encode();
-    ask(request, None, "no answer from the slave".to_owned())
+    let awaited = "no answer from the slave".to_owned();
+    drive::client(Config { socket: place::socket()?, request, timeout: None, awaited, meeting: None })
 }
 
-pub fn notify(trigger: String, timeout: Option<Duration>) -> Result<u8, Error> {
-    let awaited = format!("the controller has not counted the notify of {trigger}");
-    ask(NotifyRequest { trigger: Cow::from(trigger), data: None }.encode(), timeout, awaited)
-}
-
-pub fn wait(trigger: String, timeout: Option<Duration>) -> Result<u8, Error> {
-    let awaited = format!("{trigger} has not fired");
-    ask(WaitRequest { trigger: Cow::from(trigger) }.encode(), timeout, awaited)
-}
-
-fn ask(request: Bytes, timeout: Option<Duration>, awaited: String) -> Result<u8, Error> {
-    let Some(socket) = std::env::var_os("ARETE_SOCKET").filter(|path| !path.is_empty()) else {
-        return Err(Error::failed(
-            "ARETE_SOCKET is not set: this works inside a command that a slave runs; elsewhere set it to the slave's socket",
-        ));
+pub fn notify(options: NotifyOptions) -> Result<u8, Error> {
+    let NotifyOptions { trigger, data, name, timeout, place } = options;
+    place::checked("trigger", &trigger)?;
+    let member = match name {
+        Some(name) if place.controller.is_some() => Some(place::member_name(&name)?),
+        Some(_) => {
+            return Err(Error::usage("--as: a notify by way of a slave is the slave's; it goes with --controller"));
+        }
+        None => None,
     };
-    let config = Config { socket: PathBuf::from(socket), request, timeout, awaited };
-    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
-    let reactor = Reactor::new(Options { signals: ENDING.to_vec(), ..Options::default() }).map_err(cannot)?;
-    Ok(reactor.run(&mut Client::new(config)))
+    if place.controller.is_none() {
+        place::socket()?;
+    }
+    let data = data.map(|data| meet::value(&data, NOTE_MAX)).transpose()?;
+    let note = data.as_deref().map(|json| Note { json });
+    let request = Some(NotifyRequest { trigger: Cow::from(&trigger), data: note }.encode());
+    let awaited = format!("the notify of {trigger} stands, but the controller has not counted it");
+    place::act(&place, member, Doing { request, task: Task::Notify { trigger, data }, timeout, awaited, meeting: None })
+}
+
+pub fn wait(options: WaitOptions) -> Result<u8, Error> {
+    let WaitOptions { trigger, timeout, place } = options;
+    place::checked("trigger", &trigger)?;
+    let request = Some(WaitRequest { trigger: Cow::from(&trigger) }.encode());
+    let awaited = format!("{trigger} has not fired");
+    place::act(&place, None, Doing { request, task: Task::Wait { trigger }, timeout, awaited, meeting: None })
+}
+
+pub fn trigger(sub: TriggerSub, place: &Place, timeout: Option<Duration>) -> Result<u8, Error> {
+    let task = match sub {
+        TriggerSub::Create { trigger, count } => {
+            place::checked("trigger", &trigger)?;
+            Task::Create { trigger, count }
+        }
+        TriggerSub::Delete { trigger } => {
+            place::checked("trigger", &trigger)?;
+            Task::Delete { trigger }
+        }
+        TriggerSub::List => Task::List,
+    };
+    place::act(place, None, Doing { request: None, task, timeout, awaited: String::new(), meeting: None })
 }

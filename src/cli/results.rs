@@ -68,6 +68,7 @@ fn point_latest(parent: &Path, directory: &Path) {
     let fresh = parent.join(format!(".latest-{}", std::process::id()));
     let linked = std::os::unix::fs::symlink(name, &fresh).and_then(|()| fs::rename(&fresh, parent.join("latest")));
     if let Err(error) = linked {
+        let _ = fs::remove_file(&fresh);
         log::warn!(
             "cannot make {} point to {}: {error}",
             parent.join("latest").display(),

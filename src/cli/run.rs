@@ -70,21 +70,40 @@ fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, Erro
         });
     };
     let subject = format!("--listen {asked}");
+    listen_on(reactor, asked).map_err(|error| match error {
+        Listen::Usage(why) => Error::usage(format!("{subject}: {why}")),
+        Listen::InUse(why) | Listen::Failed(why) => {
+            Error::failed(format!("{subject}: {why}; choose another address or port, or stop what listens there"))
+        }
+    })
+}
+
+/// Why an address cannot be listened on.
+pub enum Listen {
+    /// It is no address.
+    Usage(String),
+    InUse(String),
+    Failed(String),
+}
+
+/// Listens on `HOST` or `HOST:PORT`.
+pub fn listen_on(reactor: &mut Reactor, asked: &str) -> Result<SocketAddr, Listen> {
     let addresses = with_port(asked).to_socket_addrs().map_err(|error| {
-        Error::usage(format!(
-            "{subject}: {error}; write HOST or HOST:PORT, for example 0.0.0.0:{}",
-            super::PORT,
-            error = plain(&error)
-        ))
+        let port = super::PORT;
+        Listen::Usage(format!("{error}; write HOST or HOST:PORT, for example 0.0.0.0:{port}", error = plain(&error)))
     })?;
-    let mut last = "the name has no address".to_owned();
+    let mut last = Listen::Failed("the name has no address".to_owned());
     for address in addresses {
         match reactor.listen_tcp(address) {
             Ok((_, address)) => return Ok(address),
-            Err(error) => last = format!("{address}: {error}", error = plain(&error)),
+            Err(error) => {
+                let why = format!("{address}: {error}", error = plain(&error));
+                let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
+                last = if in_use { Listen::InUse(why) } else { Listen::Failed(why) };
+            }
         }
     }
-    Err(Error::failed(format!("{subject}: {last}; choose another address or port, or stop what listens there")))
+    Err(last)
 }
 
 fn local(work: &WorkDir, address: SocketAddr) -> Result<Local, Error> {

@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use arete::link::LINE_FROM_CONTROLLER_MAX;
 use arete::machine::{Address, Signal};
 use arete::reactor::{Options, Reactor, plain};
 use arete::session;
-use arete::slave::{Config, Slave};
+use arete::slave::{Config, MARK, Slave};
 use rustix::fs::FlockOperation;
 
 use super::{ENDING, Error, SlaveOptions, host_name, random, with_port};
@@ -28,10 +29,13 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
     let dir = work_dir(options.dir, &name)?;
     let _lock = lock(&dir)?;
     end_leftovers(&dir);
+    remove_leftovers(&dir);
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let mut signals = ENDING.to_vec();
     signals.push(Signal::USR1);
-    let mut reactor = Reactor::new(Options { signals, subreaper: true, ..Options::default() }).map_err(cannot)?;
+    let mut reactor =
+        Reactor::new(Options { signals, subreaper: true, max_queue: LINE_FROM_CONTROLLER_MAX, ..Options::default() })
+            .map_err(cannot)?;
     let socket = runtime_dir()?.join(format!("{}.sock", std::process::id()));
     let control = reactor.listen_unix(&socket).map_err(|error| {
         Error::failed(format!("cannot listen on {}: {error}", socket.display(), error = plain(&error)))
@@ -137,6 +141,18 @@ fn end_leftovers(dir: &Path) {
     }
     if ended > 0 {
         log::warn!("ended processes that a former slave had left in {}", dir.display());
+    }
+}
+
+/// Removes the directories of runs that a former slave left when it was killed.
+fn remove_leftovers(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.join(MARK).is_file()
+            && let Err(error) = fs::remove_dir_all(&path)
+        {
+            log::warn!("{} stays: {}", path.display(), plain(&error));
+        }
     }
 }
 

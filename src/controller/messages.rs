@@ -211,12 +211,14 @@ impl Run {
         if output.data.len() > CHUNK_MAX {
             return Err(format!("an output of more than {CHUNK_MAX} bytes"));
         }
-        self.stopping(now);
         let entries = self.test.slaves[ix].entries.clone();
         let (file, member) = (&*output.file, self.roster.get_mut(ix));
-        let (length, new) = results::keep(&self.results, member, &entries, file, output.offset, &output.data, out)?;
-        let kept = Kept { run: Cow::from(&self.id), file: Cow::from(file), length };
-        out.send(conn, kept.encode());
+        let kept = results::keep(&self.results, member, &entries, file, output.offset, &output.data, out);
+        let length = member.files.get(file).copied().unwrap_or(0);
+        let refused = kept.as_ref().err().map(Cow::from);
+        out.send(conn, Kept { run: Cow::from(&self.id), file: Cow::from(file), length, refused }.encode());
+        let Ok((_, new)) = kept else { return Ok(()) };
+        self.stopping(now);
         let new = &output.data[output.data.len() - new..];
         self.journal.view.output(&self.roster.get(ix).name, file, new, out);
         Ok(())
@@ -241,8 +243,8 @@ impl Run {
         heard: &mut Heard,
         out: &mut Outbox,
     ) -> Result<(), String> {
-        self.stopping(now);
         heard.recorded = true;
+        let start = self.started().unwrap_or(now);
         let member = self.roster.get_mut(ix);
         if report.seq <= member.recorded {
             return Ok(());
@@ -251,10 +253,17 @@ impl Run {
             return Err(format!("report {} came after report {}", report.seq, member.recorded));
         }
         if report.seq > REPORTS_MAX {
-            return Err(format!("more than {REPORTS_MAX} reports"));
+            let reason = format!("it made more than {REPORTS_MAX} reports");
+            self.lose(now, ix, &reason, out);
+            return Err(reason);
         }
         member.recorded = report.seq;
-        let at = report.time.min(now);
+        // A slave may be wrong about the time, but not about the order, and nothing happens before the start or later
+        // than now.
+        let at = report.time.max(member.reported.max(start)).min(now);
+        member.reported = at;
+        self.stopping(now);
+        let member = self.roster.get_mut(ix);
         match &report.what {
             Happened::Idle { heard } => member.idle = Some(*heard),
             Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,

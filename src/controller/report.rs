@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::results::{Ending, start_skew};
-use super::roster::{Roster, Stage};
+use super::roster::{Counts, Roster, Stage};
 use super::view::run_name;
 use crate::machine::{Outbox, Stream};
 use crate::spoken;
@@ -36,26 +36,28 @@ pub fn print(test: &Test, roster: &Roster, results: &Path, ending: &Ending, out:
         .map_or_else(String::new, |(start, _)| format!(" after {:.3} s", ending.now.since(start).as_secs_f64()));
     text += &format!("{} {verdict}{took}: {}\n", test.name, ending.why);
     text += &format!("results are in {}\n", results.display());
-    out.print(Stream::Out, text);
+    out.print_surely(Stream::Out, text);
 }
 
 /// A line an entry: how often it ran, and what became of it.
 fn entries(roster: &Roster) -> String {
-    let mut counts: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
-    for run in roster.iter().flat_map(|member| &member.runs) {
-        let kind = match run.end.as_ref().map(|end| end.outcome) {
-            Some(Outcome::Passed) => 0,
-            Some(Outcome::Stopped) => 1,
-            Some(Outcome::Failed) => 2,
-            None => 3,
+    let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
+    for (entry, more) in roster.iter().flat_map(|member| &member.counts) {
+        let sum = counts.entry(entry).or_default();
+        *sum = Counts {
+            runs: sum.runs + more.runs,
+            passed: sum.passed + more.passed,
+            stopped: sum.stopped + more.stopped,
+            failed: sum.failed + more.failed,
         };
-        counts.entry(&run.entry).or_default()[kind] += 1;
     }
     let width = counts.keys().map(|entry| entry.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (entry, counts) in counts {
-        let words = ["passed", "stopped", "failed", "unknown"];
-        let parts = counts.iter().zip(words).filter(|(count, _)| **count > 0);
+        let unknown = counts.runs - counts.passed - counts.stopped - counts.failed;
+        let parts =
+            [(counts.passed, "passed"), (counts.stopped, "stopped"), (counts.failed, "failed"), (unknown, "unknown")];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
         let parts: Vec<_> = parts.map(|(count, word)| format!("{count} {word}")).collect();
         text += &format!("  {entry:<width$}  {}\n", parts.join(", "));
     }

@@ -43,6 +43,9 @@ pub fn keep(
     if offset > length {
         return Err(format!("{file:?} continues at {offset}, but {length} bytes of it have come"));
     }
+    if known.is_none() && stands_in_the_way(member, file) {
+        return Err(format!("{file:?} is a file and a directory"));
+    }
     let new = data.get((length - offset).min(data.len() as u64) as usize..).unwrap_or_default();
     if length + new.len() as u64 > FILE_MAX {
         return Err(format!("{file:?} is longer than {FILE_MAX} bytes"));
@@ -52,6 +55,13 @@ pub fn keep(
         member.files.insert(file.to_owned(), length + new.len() as u64);
     }
     Ok((length + new.len() as u64, new.len()))
+}
+
+/// Whether another file of the slave is a directory of this one's path, or has this one as a directory of its own.
+fn stands_in_the_way(member: &Member, file: &str) -> bool {
+    let above = file.match_indices('/').any(|(at, _)| member.files.contains_key(&file[..at]));
+    let inside = format!("{file}/");
+    above || member.files.range(inside.clone()..).next().is_some_and(|(other, _)| other.starts_with(&inside))
 }
 
 /// Whether a file of that name can come from a slave with these entries: `ENTRY.out`, `ENTRY.2.err`,
@@ -103,6 +113,13 @@ struct SlaveSummary<'a> {
     address: Option<String>,
     state: &'static str,
     entries: BTreeMap<&'a str, Vec<RunSummary<'a>>>,
+    /// How many later runs of entries are only in `events.jsonl`.
+    #[serde(skip_serializing_if = "is_zero")]
+    left_out: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -181,6 +198,7 @@ fn slave_summary<'a>(member: &'a Member, since: &impl Fn(Time) -> Option<f64>) -
     for run in &member.runs {
         entries.entry(&run.entry).or_default().push(run_summary(run, since));
     }
+    let left_out = member.counts.values().map(|counts| counts.runs).sum::<usize>().saturating_sub(member.runs.len());
     let state = match member.stage {
         Stage::Absent => "absent",
         Stage::Joined => "joined",
@@ -188,7 +206,7 @@ fn slave_summary<'a>(member: &'a Member, since: &impl Fn(Time) -> Option<f64>) -
         Stage::Stopped => "stopped",
         Stage::Lost => "lost",
     };
-    SlaveSummary { address: member.address.map(|address| address.to_string()), state, entries }
+    SlaveSummary { address: member.address.map(|address| address.to_string()), state, entries, left_out }
 }
 
 fn run_summary<'a>(run: &'a EntryRun, since: &impl Fn(Time) -> Option<f64>) -> RunSummary<'a> {

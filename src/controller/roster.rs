@@ -40,13 +40,18 @@ pub struct Member {
     pub process: Option<Process>,
     /// The last report that has been recorded.
     pub recorded: u64,
+    /// When what it reported last happened.
+    pub reported: Time,
     /// How many triggers it had heard when it said that it is idle; `None`: something runs or will.
     pub idle: Option<u64>,
     /// What the end trigger set off on it has exited.
     pub settled: bool,
     /// How late it started and how wrong that can be, in microseconds.
     pub begun: Option<(u64, u64)>,
+    /// The first runs of its entries.
     pub runs: Vec<EntryRun>,
+    /// How many runs of each entry have begun, passed, were stopped and have failed, all counted.
+    pub counts: BTreeMap<String, Counts>,
     /// By name in the results: how many bytes have been kept.
     pub files: BTreeMap<String, u64>,
 }
@@ -59,6 +64,15 @@ pub struct EntryRun {
     pub pid: Option<u32>,
     pub spawned: Option<Time>,
     pub end: Option<RunEnd>,
+}
+
+/// What became of the runs of an entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub runs: usize,
+    pub passed: usize,
+    pub stopped: usize,
+    pub failed: usize,
 }
 
 /// How a run of an entry ended.
@@ -81,10 +95,12 @@ impl Member {
             incarnation: None,
             process: None,
             recorded: 0,
+            reported: Time::default(),
             idle: None,
             settled: false,
             begun: None,
             runs: Vec::new(),
+            counts: BTreeMap::new(),
             files: BTreeMap::new(),
         }
     }
@@ -99,12 +115,21 @@ impl Member {
     }
 
     pub fn spawned(&mut self, at: Time, entry: &str, nr: u32, pid: Option<u32>) {
+        self.counts.entry(entry.to_owned()).or_default().runs += 1;
         if self.runs.len() < RUNS_KEPT {
             self.runs.push(EntryRun { entry: entry.to_owned(), nr, pid, spawned: Some(at), end: None });
         }
     }
 
     pub fn exited(&mut self, entry: &str, nr: u32, end: RunEnd) {
+        let counts = self.counts.entry(entry.to_owned()).or_default();
+        match end.outcome {
+            Outcome::Passed => counts.passed += 1,
+            Outcome::Stopped => counts.stopped += 1,
+            Outcome::Failed => counts.failed += 1,
+        }
+        // A run that could not begin was not said to have.
+        counts.runs = counts.runs.max(counts.passed + counts.stopped + counts.failed);
         let full = self.runs.len() >= RUNS_KEPT;
         let known = self.runs.iter_mut().rev().find(|run| run.nr == nr && run.entry == entry && run.end.is_none());
         match known {

@@ -51,7 +51,7 @@ impl View {
 
     /// Shows an event that happened so many microseconds after the start.
     pub fn event(&mut self, since_start: Option<i64>, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
-        let Some(text) = describe(event) else { return };
+        let Some(text) = describe(event).map(|text| harmless(&text)) else { return };
         let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
         let line = format!("{time:>9}  {:<width$}  {text}", slave.unwrap_or("*"), width = self.name_width);
         let line = match color(event).filter(|_| self.is_live() && self.colors) {
@@ -83,7 +83,11 @@ impl View {
         let mut text = Vec::new();
         for line in held[..whole].split_inclusive(|&byte| byte == b'\n') {
             text.extend_from_slice(prefix.as_bytes());
-            text.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            match self.terminal {
+                Some(_) => text.extend(tame(line.strip_suffix(b"\r").unwrap_or(line))),
+                None => text.extend_from_slice(line),
+            }
             text.push(b'\n');
         }
         held.drain(..whole);
@@ -155,6 +159,16 @@ fn lay_out(picture: &Picture, columns: usize, rows: usize) -> Vec<String> {
         lines.push(format!("  ... and {} more", picture.rows.len() - shown));
     }
     lines.iter().map(|line| line.chars().take(columns.saturating_sub(1).max(1)).collect()).collect()
+}
+
+/// A text of others, without what would move the cursor or end the line.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// A line of output as a terminal may show it: without control characters but tabs.
+fn tame(line: &[u8]) -> Vec<u8> {
+    line.iter().map(|&byte| if byte.is_ascii_control() && byte != b'\t' { b'?' } else { byte }).collect()
 }
 
 /// The event in words; `None` for what only a program wants to know.

@@ -160,7 +160,8 @@ fn prepare(command: &Command) -> Result<Process, String> {
     let mut process = Process::new(program);
     process.args(arguments).process_group(0);
     if let Some(cwd) = &command.cwd {
-        make_dir(cwd).map_err(|error| format!("{}: {}", cwd.display(), plain(&error)))?;
+        let there = if command.make_cwd { make_dir(cwd) } else { std::fs::metadata(cwd).map(drop) };
+        there.map_err(|error| format!("{}: {}", cwd.display(), plain(&error)))?;
         process.current_dir(cwd);
     }
     process.envs(command.env.iter().map(|(key, value)| (key, value)));

@@ -97,15 +97,15 @@ impl Output {
         Output { way: fd.ok().map(Way::of), waiting: VecDeque::new(), left_out: 0, registered: false }
     }
 
-    /// Queues all of `bytes`, or none of them.
-    fn print(&mut self, bytes: &[u8]) {
+    /// Queues all of `bytes`, or none of them when too much waits and they need not `surely` be shown.
+    fn print(&mut self, bytes: &[u8], surely: bool) {
         if self.waiting.len() + bytes.len() > MAX_WAITING {
             self.flush();
         }
         if self.way.is_none() {
             return;
         }
-        if !self.waiting.is_empty() && self.waiting.len() + bytes.len() > MAX_WAITING {
+        if !surely && !self.waiting.is_empty() && self.waiting.len() + bytes.len() > MAX_WAITING {
             self.left_out += bytes.iter().filter(|byte| **byte == b'\n').count().max(1);
             return;
         }
@@ -174,7 +174,7 @@ impl LogPipe {
 impl Write for LogPipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut output = lock(shared(Stream::Err));
-        output.print(bytes);
+        output.print(bytes, false);
         output.flush();
         Ok(bytes.len())
     }
@@ -186,22 +186,21 @@ impl Write for LogPipe {
 }
 
 /// Queues bytes, which are shown at the end of the turn.
-pub fn print(stream: Stream, bytes: &[u8]) {
-    lock(shared(stream)).print(bytes);
+pub fn print(stream: Stream, bytes: &[u8], surely: bool) {
+    lock(shared(stream)).print(bytes, surely);
 }
 
-/// Waits at most `millis` milliseconds for what is queued to be read.
+/// Waits for what is queued to be read, at most `millis` milliseconds without any of it being read.
 pub fn flush(millis: u64) {
-    let end = std::time::Instant::now() + std::time::Duration::from_millis(millis);
     for stream in [Stream::Out, Stream::Err] {
         let mut output = lock(shared(stream));
         loop {
+            let before = output.waiting.len();
             output.flush();
-            let left = end.saturating_duration_since(std::time::Instant::now());
-            let Some(way) = output.way.as_ref().filter(|_| !output.waiting.is_empty() && !left.is_zero()) else {
+            let Some(way) = output.way.as_ref().filter(|_| !output.waiting.is_empty()) else { break };
+            if output.waiting.len() == before && !has_room(way.fd(), millis as i64) {
                 break;
-            };
-            has_room(way.fd(), left.as_millis().max(1) as i64);
+            }
         }
     }
 }

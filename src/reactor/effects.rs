@@ -127,7 +127,7 @@ impl Reactor {
                 let result = files::list(&directory, &patterns);
                 self.pending.push_back(Pending::Input(Input::Listed { read, result }));
             }
-            Effect::Print { stream, bytes } => console::print(stream, &bytes),
+            Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),
             // These were done when they were absorbed.
             Effect::Send { .. } | Effect::Close { .. } | Effect::Exit { .. } => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}

@@ -3,16 +3,42 @@
 
 use std::collections::BTreeMap;
 
-use crate::machine::{ConnId, Outbox, Time};
-use crate::wire::{Bound, Done, Failure, Frames, FromCommand, LINE_MAX_BEFORE_HELLO, Message};
+use serde_json::value::RawValue;
+
+use crate::machine::{Bytes, ConnId, Outbox, Time};
+use crate::verdict::Heard;
+use crate::wire::rendezvous::{Met, NOTE_MAX};
+use crate::wire::{Bound, Done, Failure, Frames, FromCommand, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, Message, Note};
 
 use super::{Slave, requests};
 
 /// So many requests may wait at a time.
-const CONNECTIONS_MAX: usize = 64;
+const REQUESTS_MAX: usize = 4096;
+
+/// So many connections may be there that have not said what they want; the oldest of more goes.
+const SILENT_MAX: usize = 64;
 
 /// The longest reason that is given, in bytes.
 const REASON_MAX: usize = 4096;
+
+/// The longest line of a request, in bytes: a notify has data.
+const LINE_MAX: usize = LINE_MAX_BEFORE_HELLO + NOTE_MAX;
+
+/// How such a line begins, without its spaces.
+const SYNC_HEAD: &[u8] = b"{\"type\":\"sync\"";
+
+/// How a line begins, without its spaces, as far as it matters.
+#[derive(Debug, Default)]
+struct Head(Vec<u8>);
+
+impl Head {
+    /// How long the line may be, with these further bytes of it.
+    fn line_max(&mut self, bytes: &[u8]) -> usize {
+        let missing = SYNC_HEAD.len() - self.0.len();
+        self.0.extend(bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).take(missing));
+        if self.0 == SYNC_HEAD { LINE_MAX_OF_VALUE } else { LINE_MAX }
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Control {
@@ -22,10 +48,12 @@ pub(super) struct Control {
 /// How far a request is.
 #[derive(Debug)]
 enum Asking {
-    /// The line has not ended yet.
-    Line(Frames),
+    /// The line has not ended yet; how it begins says how long it may be.
+    Line(Frames, Head),
     /// The answer comes when the controller has counted the notify.
     Counting,
+    /// The answer comes with the verdict of a barrier or a sync.
+    Meeting,
     /// The answer comes when this trigger has fired.
     Waiting(String),
 }
@@ -38,9 +66,14 @@ pub(super) fn clip(text: &str) -> &str {
 
 impl Control {
     pub(super) fn accepted(&mut self, conn: ConnId, out: &mut Outbox) {
-        self.conns.insert(conn, Asking::Line(Frames::default()));
-        if self.conns.len() > CONNECTIONS_MAX {
-            self.fail(conn, &format!("{CONNECTIONS_MAX} requests wait already; try again later"), out);
+        self.conns.insert(conn, Asking::Line(Frames::default(), Head::default()));
+        if self.conns.len() > REQUESTS_MAX {
+            return self.fail(conn, &format!("{REQUESTS_MAX} requests wait already; try again later"), out);
+        }
+        let mut silent =
+            self.conns.iter().filter(|(_, asking)| matches!(asking, Asking::Line(..))).map(|(conn, _)| *conn);
+        if let Some(oldest) = silent.next().filter(|_| silent.count() >= SILENT_MAX) {
+            self.fail(oldest, "it has not said what it wants, and others want something", out);
         }
     }
 
@@ -50,9 +83,9 @@ impl Control {
 
     /// Takes bytes of a request; gives its line when it has ended.
     fn line(&mut self, conn: ConnId, bytes: &[u8]) -> Result<Option<Vec<u8>>, Bound> {
-        let Some(Asking::Line(frames)) = self.conns.get_mut(&conn) else { return Ok(None) };
+        let Some(Asking::Line(frames, head)) = self.conns.get_mut(&conn) else { return Ok(None) };
         let mut first = None;
-        frames.feed(bytes, LINE_MAX_BEFORE_HELLO, |line| {
+        frames.feed(bytes, head.line_max(bytes), |line| {
             first = Some(line.to_vec());
             false
         })?;
@@ -64,15 +97,32 @@ impl Control {
         self.conns.insert(conn, Asking::Counting);
     }
 
+    /// The request waits for the verdict of a barrier or a sync.
+    pub(super) fn meets(&mut self, conn: ConnId) {
+        self.conns.insert(conn, Asking::Meeting);
+    }
+
+    /// The verdict is there, after the map of a sync.
+    pub(super) fn met(&mut self, conn: ConnId, verdict: &Heard, map: Option<Bytes>, out: &mut Outbox) {
+        if self.conns.remove(&conn).is_some() {
+            if let Some(map) = map {
+                out.send(conn, map);
+            }
+            let reason = verdict.reason.as_str().into();
+            out.send(conn, Met { verdict: verdict.verdict, who: verdict.who.clone(), reason }.encode());
+            out.close(conn, "done");
+        }
+    }
+
     /// The request waits for a trigger.
     pub(super) fn waits(&mut self, conn: ConnId, trigger: &str) {
         self.conns.insert(conn, Asking::Waiting(trigger.to_owned()));
     }
 
     /// What was asked for has been done.
-    pub(super) fn done(&mut self, conn: ConnId, left: Option<u64>, out: &mut Outbox) {
+    pub(super) fn done(&mut self, conn: ConnId, left: Option<u64>, notes: Option<&RawValue>, out: &mut Outbox) {
         if self.conns.remove(&conn).is_some() {
-            out.send(conn, Done { left, notes: None }.encode());
+            out.send(conn, Done { left, notes: notes.map(|json| Note { json }) }.encode());
             out.close(conn, "done");
         }
     }
@@ -87,16 +137,16 @@ impl Control {
     }
 
     /// Answers those that wait for this trigger.
-    pub(super) fn fired(&mut self, trigger: &str, out: &mut Outbox) {
+    pub(super) fn fired(&mut self, trigger: &str, notes: Option<&RawValue>, out: &mut Outbox) {
         let waits = |asking: &Asking| matches!(asking, Asking::Waiting(it) if it == trigger);
         for conn in self.which(waits) {
-            self.done(conn, None, out);
+            self.done(conn, None, notes, out);
         }
     }
 
     /// Answers all that wait: the run has ended.
     pub(super) fn end(&mut self, out: &mut Outbox) {
-        for conn in self.which(|asking| !matches!(asking, Asking::Line(_))) {
+        for conn in self.which(|asking| !matches!(asking, Asking::Line(..))) {
             self.fail(conn, "the run has ended", out);
         }
     }

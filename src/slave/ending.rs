@@ -65,7 +65,7 @@ impl Run {
         for key in self.processes.keys() {
             self.timers.cancel(&Timer::Timeout(key));
         }
-        self.end_notifies(Outcome::Stopped, "the run has ended", turn);
+        self.end_builtins(Outcome::Stopped, "the run has ended", turn);
         if ending.now {
             self.kill_all(turn);
             self.sweep(Signal::KILL, turn);
@@ -84,7 +84,7 @@ impl Run {
         match self.phase {
             Phase::Stopping | Phase::Finally => {
                 self.phase = Phase::Stopping;
-                self.end_notifies(Outcome::Stopped, "the run has ended", turn);
+                self.end_builtins(Outcome::Stopped, "the run has ended", turn);
                 self.kill_all(turn);
                 self.sweep(Signal::KILL, turn);
             }
@@ -101,11 +101,11 @@ impl Run {
         }
     }
 
-    fn end_notifies(&mut self, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
+    fn end_builtins(&mut self, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
         let processes: Vec<_> = self.processes.children(None).into_iter().map(|(key, _)| key).collect();
         for key in self.processes.keys() {
             if !processes.contains(&key) {
-                self.end_notify(key, outcome, why, turn);
+                self.end_builtin(key, outcome, why, turn);
             }
         }
     }
@@ -120,7 +120,7 @@ impl Run {
                 for (key, _) in self.processes.children(None) {
                     self.end_early(key, &why, FINALLY_GRACE, turn);
                 }
-                self.end_notifies(Outcome::Failed, "the controller did not count it in time", turn);
+                self.end_builtins(Outcome::Failed, "the controller did not count it in time", turn);
             }
             _ => {}
         }
@@ -210,6 +210,7 @@ impl Run {
     /// Ships what has not been shipped, and what `collect` brings back.
     fn ship(&mut self, turn: &mut Turn<'_>) {
         self.phase = Phase::Shipping;
+        self.all_gone(turn);
         turn.control.end(turn.out);
         for (entry, dir) in std::mem::take(&mut self.collects) {
             let patterns = self.patterns(entry).to_vec();
@@ -228,6 +229,7 @@ impl Run {
 
     fn nothing_left(&mut self, turn: &mut Turn<'_>) {
         self.phase = Phase::Stopped;
+        self.all_gone(turn);
         turn.control.end(turn.out);
         if self.named().is_some() {
             turn.say(&Stopped { run: self.id().into() });

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde_json::value::RawValue;
+
 use crate::machine::ConnId;
 
 use super::process::RunKey;
@@ -22,6 +24,8 @@ struct Total {
     noted: u64,
     /// With the total that each waits for, in order.
     waiters: VecDeque<(u64, Waiter)>,
+    /// The data of those that the controller has not counted, in order.
+    data: VecDeque<(u64, Box<RawValue>)>,
 }
 
 #[derive(Debug, Default)]
@@ -31,10 +35,11 @@ pub(super) struct Notifies {
 
 impl Notifies {
     /// Counts one more notify; gives the total.
-    pub(super) fn add(&mut self, trigger: &str, waiter: Waiter) -> u64 {
+    pub(super) fn add(&mut self, trigger: &str, data: Option<&RawValue>, waiter: Waiter) -> u64 {
         let total = self.by_trigger.entry(trigger.to_owned()).or_default();
         total.said += 1;
         total.waiters.push_back((total.said, waiter));
+        total.data.extend(data.map(|data| (total.said, data.to_owned())));
         total.said
     }
 
@@ -43,6 +48,8 @@ impl Notifies {
         let Some(total) = self.by_trigger.get_mut(trigger) else { return Vec::new() };
         total.noted = total.noted.max(count.min(total.said));
         let noted = total.noted;
+        let carried = total.data.partition_point(|(count, _)| *count <= noted);
+        total.data.drain(..carried);
         let answered = total.waiters.partition_point(|(count, _)| *count <= noted);
         total.waiters.drain(..answered).map(|(_, waiter)| waiter).collect()
     }
@@ -51,18 +58,25 @@ impl Notifies {
     pub(super) fn refused(&mut self, trigger: &str) -> Vec<Waiter> {
         let Some(total) = self.by_trigger.get_mut(trigger) else { return Vec::new() };
         total.noted = total.said;
+        total.data.clear();
         total.waiters.drain(..).map(|(_, waiter)| waiter).collect()
     }
 
-    /// All totals.
+    /// All totals, without what must be said one by one because it carries data.
     pub(super) fn totals(&self) -> BTreeMap<String, u64> {
-        self.by_trigger.iter().map(|(trigger, total)| (trigger.clone(), total.said)).collect()
+        let total = |total: &Total| total.data.front().map_or(total.said, |(count, _)| count - 1);
+        let totals = self.by_trigger.iter().map(|(trigger, it)| (trigger.clone(), total(it)));
+        totals.filter(|(_, total)| *total > 0).collect()
     }
 
-    /// The totals that the controller has not answered.
-    pub(super) fn unanswered(&self) -> impl Iterator<Item = (&str, u64)> {
+    /// What the controller has not answered, in order: those with data, and the totals.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = (&str, u64, Option<&RawValue>)> {
         let open = self.by_trigger.iter().filter(|(_, total)| total.noted < total.said);
-        open.map(|(trigger, total)| (trigger.as_str(), total.said))
+        open.flat_map(|(trigger, total)| {
+            let plain = total.data.back().is_none_or(|(count, _)| *count < total.said);
+            let carrying = total.data.iter().map(|(count, data)| (trigger.as_str(), *count, Some(&**data)));
+            carrying.chain(plain.then_some((trigger.as_str(), total.said, None)))
+        })
     }
 }
 
@@ -77,10 +91,10 @@ mod tests {
     #[test]
     fn one_answer_may_cover_several_notifies() {
         let mut notifies = Notifies::default();
-        assert_eq!([1, 2, 3].map(|n| notifies.add("go", command(n))), [1, 2, 3]);
+        assert_eq!([1, 2, 3].map(|n| notifies.add("go", None, command(n))), [1, 2, 3]);
         assert_eq!(notifies.noted("go", 2), [command(1), command(2)]);
         assert_eq!(notifies.noted("go", 2), []);
-        assert_eq!(notifies.unanswered().collect::<Vec<_>>(), [("go", 3)]);
+        assert_eq!(notifies.unanswered().map(|(trigger, count, _)| (trigger, count)).collect::<Vec<_>>(), [("go", 3)]);
         assert_eq!(notifies.noted("go", 3), [command(3)]);
         assert_eq!(notifies.unanswered().count(), 0);
         assert_eq!(notifies.totals()["go"], 3);
@@ -90,9 +104,23 @@ mod tests {
     fn an_answer_to_what_was_never_said_answers_nothing_later() {
         let mut notifies = Notifies::default();
         assert_eq!(notifies.noted("go", 7), []);
-        notifies.add("go", command(1));
+        notifies.add("go", None, command(1));
         assert_eq!(notifies.noted("go", u64::MAX), [command(1)]);
-        notifies.add("go", command(2));
-        assert_eq!(notifies.unanswered().collect::<Vec<_>>(), [("go", 2)]);
+        notifies.add("go", None, command(2));
+        assert_eq!(notifies.unanswered().map(|(trigger, count, _)| (trigger, count)).collect::<Vec<_>>(), [("go", 2)]);
+    }
+
+    #[test]
+    fn what_carries_data_is_said_again_one_by_one_and_in_no_total_before() {
+        let mut notifies = Notifies::default();
+        let data = RawValue::from_string("{\"x\":1}".to_owned()).unwrap();
+        notifies.add("go", None, command(1));
+        notifies.add("go", Some(&data), command(2));
+        notifies.add("go", None, command(3));
+        assert_eq!(notifies.totals()["go"], 1);
+        let again: Vec<_> = notifies.unanswered().map(|(_, count, data)| (count, data.is_some())).collect();
+        assert_eq!(again, [(2, true), (3, false)]);
+        notifies.noted("go", 2);
+        assert_eq!(notifies.totals()["go"], 3);
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::machine::ReadId;
-use crate::wire::Output;
+use crate::wire::{Kept, Output};
 
 use super::Turn;
 
@@ -35,8 +35,14 @@ struct File {
     kept: u64,
     /// It waits for its turn to be read, or is being read.
     queued: bool,
-    /// Too long: the rest stays here.
+    /// Too long, or not to be read: the rest stays here.
     cut: bool,
+    /// The controller does not take it.
+    refused: bool,
+    /// It was collected: the controller shall have it even if it is empty.
+    wanted: bool,
+    /// The controller has answered a piece of it.
+    answered: bool,
 }
 
 #[derive(Debug)]
@@ -74,11 +80,12 @@ impl Shipping {
     /// Ships the file at `path`, which a command writes to, under this name from now on.
     pub(super) fn follow(&mut self, name: String, path: PathBuf) {
         self.growing.insert(name.clone());
-        self.add(name, path);
+        self.add(name, path, false);
     }
 
-    fn add(&mut self, name: String, path: PathBuf) {
-        self.files.insert(name, File { path, sent: 0, kept: 0, queued: false, cut: false });
+    fn add(&mut self, name: String, path: PathBuf, wanted: bool) {
+        let file = File { path, sent: 0, kept: 0, queued: false, cut: false, refused: false, wanted, answered: false };
+        self.files.insert(name, file);
     }
 
     /// The command that wrote this file has ended; what it wrote last is still to be read.
@@ -131,7 +138,7 @@ impl Shipping {
         }
         for (file, _) in found.into_iter().take(COLLECTED_MAX) {
             let name = format!("{entry}.files/{file}");
-            self.add(name.clone(), dir.join(file));
+            self.add(name.clone(), dir.join(file), true);
             self.enqueue(&name);
         }
         self.pump(turn);
@@ -175,6 +182,10 @@ impl Shipping {
                 turn.say(&Output { run, file: name.as_str().into(), offset, data });
                 self.enqueue(&name);
             }
+            Ok(_) if file.wanted && file.sent == 0 && !file.answered => {
+                let (run, file) = (self.run.as_str().into(), name.as_str().into());
+                turn.say(&Output { run, file, offset: 0, data: Vec::new() });
+            }
             Ok(_) => {}
             Err(error) => {
                 file.cut = true;
@@ -185,12 +196,23 @@ impl Shipping {
     }
 
     /// The controller has so much of the file. It may have more than was sent now: from before a reconnect.
-    pub(super) fn kept(&mut self, name: &str, length: u64, turn: &mut Turn<'_>) {
-        if let Some(file) = self.files.get_mut(name) {
+    pub(super) fn kept(&mut self, kept: &Kept<'_>, turn: &mut Turn<'_>) {
+        if let Some(file) = self.files.get_mut(&*kept.file) {
             let before = file.sent - file.kept;
-            file.kept = file.kept.max(length.min(FILE_MAX));
+            file.kept = file.kept.max(kept.length.min(FILE_MAX));
             file.sent = file.sent.max(file.kept);
-            self.unanswered = self.unanswered + (file.sent - file.kept) - before;
+            file.answered = true;
+            if let Some(reason) = &kept.refused
+                && !file.refused
+            {
+                file.refused = true;
+                file.cut = true;
+                self.warnings.push(format!("the controller does not keep {}: {reason}", kept.file));
+            }
+            if file.refused {
+                file.sent = file.kept;
+            }
+            self.unanswered = (self.unanswered + (file.sent - file.kept)).saturating_sub(before);
         }
         self.pump(turn);
     }
@@ -205,13 +227,13 @@ impl Shipping {
             }
             self.enqueue(&name);
         }
-        let behind = |file: &File| file.sent > file.kept;
+        let behind = |file: &File| file.sent > file.kept || (file.wanted && !file.answered);
         let names: Vec<String> =
             self.files.iter().filter(|(_, file)| behind(file)).map(|(name, _)| name.clone()).collect();
         for name in names {
             if let Some(file) = self.files.get_mut(&name) {
                 file.sent = file.kept;
-                file.cut = false;
+                file.cut = file.refused;
             }
             self.enqueue(&name);
         }
@@ -224,7 +246,9 @@ impl Shipping {
 
     /// Whether the controller has all there was.
     pub(super) fn complete(&self) -> bool {
-        self.unanswered == 0 && self.queue.is_empty() && self.reads.is_empty() && self.lists.is_empty()
+        let answered = |file: &File| file.answered || file.cut || !file.wanted;
+        let nothing_moves = self.queue.is_empty() && self.reads.is_empty() && self.lists.is_empty();
+        self.unanswered == 0 && nothing_moves && self.files.values().all(answered)
     }
 
     pub(super) fn take_warnings(&mut self) -> Vec<String> {

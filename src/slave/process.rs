@@ -27,8 +27,8 @@ pub(super) struct EntryRun {
     pub(super) doing: Doing,
     /// The last signal that its whole group got from the slave.
     pub(super) got: Option<Signal>,
-    /// Who sent it a signal.
-    pub(super) killed_by: Option<String>,
+    /// The signal that a `kill` action sent it, and which entry did.
+    pub(super) killed_by: Option<(Signal, String)>,
     /// Why it was told to end before its time.
     pub(super) too_long: Option<String>,
 }
@@ -39,6 +39,8 @@ pub(super) enum Doing {
     Process { child: ChildId, pid: Option<u32> },
     /// The controller has not counted the notify yet.
     Notify,
+    /// The verdict of the barrier or the sync is not there yet.
+    Meet,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +104,10 @@ impl Processes {
         self.live.get_mut(&key)
     }
 
+    pub(super) fn get(&self, key: RunKey) -> Option<&EntryRun> {
+        self.live.get(&key)
+    }
+
     pub(super) fn of_child(&self, child: ChildId) -> Option<RunKey> {
         self.by_child.get(&child).copied()
     }
@@ -128,7 +134,7 @@ impl Processes {
         let wanted = self.live.iter().filter(|(_, run)| entry.is_none_or(|entry| entry == run.entry));
         let child = |(key, run): (&RunKey, &EntryRun)| match run.doing {
             Doing::Process { child, .. } => Some((*key, child)),
-            Doing::Notify => None,
+            Doing::Notify | Doing::Meet => None,
         };
         wanted.filter_map(child).collect()
     }
@@ -139,10 +145,13 @@ impl Processes {
         match self.live.values().find(|run| run.entry == entry && run.nr == nr).map(|run| &run.doing) {
             Some(Doing::Process { pid: Some(pid), .. }) => Latest::Runs(*pid),
             Some(Doing::Process { pid: None, .. }) => Latest::Starts,
-            Some(Doing::Notify) | None => Latest::RunsNot,
+            Some(Doing::Notify | Doing::Meet) | None => Latest::RunsNot,
         }
     }
 }
+
+/// Who is sent one of these is asked to end, however it then does. Others it may take for something else.
+const ASK_TO_END: [Signal; 4] = [Signal::INT, Signal::QUIT, Signal::KILL, Signal::TERM];
 
 /// Judges a run whose first process has ended. `ending`: the end of the test's run has begun.
 pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -> (Outcome, Option<String>) {
@@ -152,13 +161,20 @@ pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -
     if expect.allows(exit) {
         return (Outcome::Passed, None);
     }
-    if let Some(who) = &run.killed_by {
-        return (Outcome::Stopped, Some(who.clone()));
+    if let Some((signal, by)) = &run.killed_by
+        && (ASK_TO_END.contains(signal) || of(*signal, exit))
+    {
+        return (Outcome::Stopped, Some(format!("entry {by} sent {}", signal.name())));
     }
     if ending && of_signal(exit) {
         return (Outcome::Stopped, Some("the end of the run".to_owned()));
     }
     (Outcome::Failed, Some(format!("{exit}, expected {}", expected(expect))))
+}
+
+/// Whether a process died of this signal, or its shell says that the last command did.
+fn of(signal: Signal, exit: Exit) -> bool {
+    exit == Exit::Signal(signal) || exit == Exit::Code(SHELL_SIGNAL_BASE + signal.0)
 }
 
 /// Whether a process died of a signal, or its shell says that the last command did.
@@ -224,8 +240,13 @@ mod tests {
 
     #[test]
     fn who_was_killed_is_stopped_and_who_took_too_long_has_failed() {
-        let killed = EntryRun { killed_by: Some("kill by stop".to_owned()), ..run() };
-        assert_eq!(judge(&killed, &Expect::default(), Exit::Code(1), false).0, Outcome::Stopped);
+        let sent = |signal| EntryRun { killed_by: Some((signal, "stop".to_owned())), ..run() };
+        let outcome = |signal, exit| judge(&sent(signal), &Expect::default(), exit, false).0;
+        assert_eq!(outcome(Signal::TERM, Exit::Code(1)), Outcome::Stopped);
+        assert_eq!(outcome(Signal::USR1, Exit::Code(1)), Outcome::Failed);
+        assert_eq!(outcome(Signal::USR1, Exit::Signal(Signal::USR1)), Outcome::Stopped);
+        assert_eq!(outcome(Signal::USR1, Exit::Code(138)), Outcome::Stopped);
+        assert_eq!(outcome(Signal::HUP, Exit::Signal(Signal::TERM)), Outcome::Failed);
         let late = EntryRun { too_long: Some("ran longer than 2s".to_owned()), ..run() };
         assert_eq!(judge(&late, &Expect::Any, Exit::Code(0), true).0, Outcome::Failed);
     }

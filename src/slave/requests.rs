@@ -1,9 +1,11 @@
 //! What a request on the control socket means to the run.
 
 use crate::machine::ConnId;
+use crate::wire::rendezvous::{NOTE_MAX, Party};
 use crate::wire::{FromCommand, Happened, PokedBy, Policy};
 
 use super::Turn;
+use super::members::{Asked, What};
 use super::notifies::Waiter;
 use super::run::Run;
 use super::schedule::Occasion;
@@ -18,31 +20,50 @@ pub(super) fn answer(
     request: &FromCommand<'_>,
     turn: &mut Turn<'_>,
 ) -> Result<(), String> {
+    let command = Waiter::Command(conn);
     match request {
         FromCommand::PokeRequest(poke) => {
             run.poke(poke.entry.as_deref(), PokedBy::Command, turn)?;
-            turn.control.done(conn, None, turn.out);
+            turn.control.done(conn, None, None, turn.out);
         }
         FromCommand::NotifyRequest(notify) => {
             run.in_progress()?;
             run.known_trigger(&notify.trigger)?;
+            if notify.data.is_some_and(|data| data.json.get().len() > NOTE_MAX) {
+                return Err(format!("the data of a notify is at most {NOTE_MAX} bytes long"));
+            }
             turn.control.counts(conn);
-            run.notify(&notify.trigger, Waiter::Command(conn), turn);
+            run.notify(&notify.trigger, notify.data, Waiter::Command(conn), turn);
         }
-        FromCommand::BarrierRequest(_) | FromCommand::SyncRequest(_) => {
-            turn.control.fail(conn, "this slave cannot meet others yet", turn.out);
+        FromCommand::BarrierRequest(it) => {
+            run.in_progress()?;
+            let abort = it.abort.as_deref().map(str::to_owned);
+            let what = What::Barrier { fresh: it.fresh, abort, harmonize: it.harmonize };
+            run.meet(asked(&it.barrier, it.tag.as_deref(), it.party.clone(), it.timeout, what), command, turn)?;
+            turn.control.meets(conn);
+        }
+        FromCommand::SyncRequest(it) => {
+            run.in_progress()?;
+            let what = What::Sync { all_alive: it.all_alive, value: it.value.json.to_owned().into() };
+            run.meet(asked(&it.session, it.tag.as_deref(), it.party.clone(), it.timeout, what), command, turn)?;
+            turn.control.meets(conn);
         }
         FromCommand::WaitRequest(wait) => {
             run.in_progress()?;
             run.known_trigger(&wait.trigger)?;
             if run.heard.contains(&*wait.trigger) {
-                turn.control.done(conn, None, turn.out);
+                let notes = run.notes.get(&*wait.trigger).map(|notes| &**notes);
+                turn.control.done(conn, None, notes, turn.out);
             } else {
                 turn.control.waits(conn, &wait.trigger);
             }
         }
     }
     Ok(())
+}
+
+fn asked(name: &str, tag: Option<&str>, party: Option<Party>, timeout: Option<u64>, what: What) -> Asked {
+    Asked { name: name.to_owned(), tag: tag.map(str::to_owned), party, timeout, what }
 }
 
 impl Run {

@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::machine::{ReadId, Time, Timers};
+use serde_json::value::RawValue;
+
+use crate::machine::{ChildId, ReadId, Time, Timers};
 use crate::session::{is_entry_name, is_name};
 use crate::wire::{
-    Action, Chunk, Entry, Happened, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped, Unready,
+    Action, Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped,
+    Unready,
 };
 
 use super::control::clip;
+use super::members::Members;
 use super::notifies::{Notifies, Waiter};
 use super::output::{Shipping, TAIL_EVERY};
 use super::process::{Processes, RunKey};
@@ -27,6 +31,8 @@ pub(super) struct Part {
     pub(super) entries: Rc<[Entry]>,
     resources: Vec<Resource>,
     pub(super) triggers: Vec<String>,
+    /// In microseconds, by the name of a barrier or a sync.
+    pub(super) timeouts: BTreeMap<String, u64>,
     pub(super) addresses: BTreeMap<String, String>,
     pub(super) end_trigger: Option<String>,
     pub(super) grace: Duration,
@@ -39,6 +45,7 @@ impl Part {
             entries: prepare.entries.clone().into(),
             resources: prepare.resources.clone(),
             triggers: prepare.triggers.clone(),
+            timeouts: prepare.timeouts.clone(),
             addresses: prepare.addresses.clone(),
             end_trigger: prepare.end_trigger.clone(),
             grace: Duration::from_micros(prepare.grace),
@@ -92,6 +99,9 @@ pub(super) enum Phase {
     Stopped,
 }
 
+/// A file in the directory of a run that is to be removed, also by the next slave if this one is killed.
+pub const MARK: &str = ".arete-run";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterSweep {
     Finally,
@@ -120,6 +130,10 @@ pub(super) enum Timer {
     Grace,
     Sweep,
     Tail,
+    /// A member has waited as long as it wants, by its arrival.
+    Patience(u64),
+    /// The instant of its release has come.
+    Release(u64),
 }
 
 /// A run of an entry that is to begin.
@@ -144,13 +158,18 @@ pub(super) struct Run {
     pub(super) timers: Timers<Timer>,
     pub(super) resources: Resources,
     pub(super) processes: Processes,
+    /// The groups of commands that were told to end and whose first process has.
+    pub(super) lingering: BTreeMap<RunKey, ChildId>,
     /// What begins in this turn, in order.
     pub(super) queue: VecDeque<Due>,
     /// What begins when a process that it names has an id.
     pub(super) deferred: Vec<Due>,
     pub(super) notifies: Notifies,
+    pub(super) members: Members,
     /// The triggers that have fired.
     pub(super) heard: BTreeSet<String>,
+    /// Who notified them with what, of those that had data.
+    pub(super) notes: BTreeMap<String, Box<RawValue>>,
     /// Those that fired before this slave's start.
     early: Vec<String>,
     /// The triggers that set off something that may still go on.
@@ -180,10 +199,13 @@ impl Run {
             timers: Timers::default(),
             resources: Resources::new(&part.run, dir.join("resources"), part.resources.clone()),
             processes: Processes::default(),
+            lingering: BTreeMap::new(),
             queue: VecDeque::new(),
             deferred: Vec::new(),
             notifies: Notifies::default(),
+            members: Members::default(),
             heard: BTreeSet::new(),
+            notes: BTreeMap::new(),
             early: Vec::new(),
             unsettled: BTreeSet::new(),
             idle: false,
@@ -268,6 +290,9 @@ impl Run {
             return self.cannot(reason, turn);
         }
         turn.out.make_dir(self.work_dir());
+        if !self.config.keep {
+            turn.out.persist(self.dir.join(MARK), Vec::new());
+        }
         let fetched = self.resources.fetch(turn);
         self.after_fetch(fetched, turn);
     }
@@ -337,11 +362,14 @@ impl Run {
     pub(super) fn resume(&mut self, recorded: u64, turn: &mut Turn<'_>) {
         let triggered = self.heard.iter().cloned().collect();
         turn.say(&State { run: self.id().into(), notified: self.notifies.totals(), triggered });
-        for (trigger, count) in self.notifies.unanswered() {
-            turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count, data: None });
+        for (trigger, count, data) in self.notifies.unanswered() {
+            let data = data.map(|json| Note { json });
+            turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count, data });
         }
         self.reports.recorded(recorded);
         self.reports.resend(turn);
+        let room = self.part.run.as_str();
+        self.members.resume(room, turn);
         match self.phase {
             Phase::Preparing => self.resources.resume(turn),
             Phase::Waiting => self.say_ready(turn),
@@ -378,7 +406,7 @@ impl Run {
         }
         self.enqueue(due, None);
         for trigger in std::mem::take(&mut self.early) {
-            self.triggered(&trigger, turn);
+            self.triggered(&trigger, None, turn);
         }
     }
 
@@ -396,9 +424,12 @@ impl Run {
     }
 
     /// A trigger has fired: acts once, however often it is told.
-    pub(super) fn triggered(&mut self, trigger: &str, turn: &mut Turn<'_>) {
+    pub(super) fn triggered(&mut self, trigger: &str, notes: Option<&Note<'_>>, turn: &mut Turn<'_>) {
         if self.known_trigger(trigger).is_err() {
             return log::warn!("a trigger fired that the test does not have");
+        }
+        if let Some(notes) = notes {
+            self.notes.insert(trigger.to_owned(), notes.json.to_owned());
         }
         if !self.begun() {
             if !self.early.iter().any(|early| early == trigger) {
@@ -411,7 +442,7 @@ impl Run {
         }
         self.idle = false;
         self.reports.push(Happened::Heard { trigger: trigger.into() }, turn);
-        turn.control.fired(trigger, turn.out);
+        turn.control.fired(trigger, self.notes.get(trigger).map(|notes| &**notes), turn.out);
         if self.running() {
             self.unsettled.insert(trigger.to_owned());
             let entries = Occasion::Trigger(trigger).entries(&self.part.entries);
@@ -420,16 +451,16 @@ impl Run {
     }
 
     /// Counts one notify, and says so.
-    pub(super) fn notify(&mut self, trigger: &str, waiter: Waiter, turn: &mut Turn<'_>) {
-        let count = self.notifies.add(trigger, waiter);
-        turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count, data: None });
+    pub(super) fn notify(&mut self, trigger: &str, data: Option<Note<'_>>, waiter: Waiter, turn: &mut Turn<'_>) {
+        let count = self.notifies.add(trigger, data.map(|note| note.json), waiter);
+        turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count, data });
     }
 
     pub(super) fn noted(&mut self, noted: &Noted<'_>, turn: &mut Turn<'_>) {
         for waiter in self.notifies.noted(&noted.trigger, noted.count) {
             match waiter {
                 Waiter::Entry(key) => self.notify_over(key, Ok(()), turn),
-                Waiter::Command(conn) => turn.control.done(conn, Some(noted.left), turn.out),
+                Waiter::Command(conn) => turn.control.done(conn, Some(noted.left), None, turn.out),
             }
         }
     }
@@ -481,6 +512,8 @@ impl Run {
             Timer::Grace => self.grace_over(turn),
             Timer::Sweep => self.sweep_again(turn),
             Timer::Tail => self.output.tail(turn),
+            Timer::Patience(id) => self.out_of_patience(id, turn),
+            Timer::Release(id) => self.release(id, turn),
         }
     }
 

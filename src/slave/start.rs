@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::exit_code;
 use crate::machine::{ChildId, Command, Exit, Signal};
 use crate::wire::{Action, Entry, Expect, Happened, Outcome, Verdict};
 
@@ -32,22 +33,32 @@ impl Run {
             Action::Notify { trigger } => {
                 self.spawned_report(&due, None, turn);
                 let key = self.processes.insert(entry_run(due, Doing::Notify));
-                self.notify(trigger, Waiter::Entry(key), turn);
+                self.notify(trigger, None, Waiter::Entry(key), turn);
             }
             Action::Kill { entry, signal } => {
                 self.spawned_report(&due, None, turn);
                 self.kill(entry, *signal, &entries[due.entry].name, turn);
                 self.finished(due, None, Outcome::Passed, None, turn);
             }
-            Action::Barrier { .. } | Action::Sync { .. } => {
-                let why = "this slave cannot meet others yet".to_owned();
-                self.finished(due, None, Outcome::Failed, Some(why), turn);
-            }
+            action @ (Action::Barrier { .. } | Action::Sync { .. }) => self.begin_meeting(due, action, turn),
             Action::End { verdict } => {
                 self.spawned_report(&due, None, turn);
                 self.ask_end(&entries[due.entry].name, *verdict, turn);
                 self.finished(due, None, Outcome::Passed, None, turn);
             }
+        }
+    }
+
+    fn begin_meeting(&mut self, due: Due, action: &Action, turn: &mut Turn<'_>) {
+        let asked = match self.asked(action) {
+            Ok(asked) => asked,
+            Err(Unresolved::NotYet) => return self.deferred.push(due),
+            Err(Unresolved::Never(why)) => return self.finished(due, None, Outcome::Failed, Some(why), turn),
+        };
+        self.spawned_report(&due, None, turn);
+        let key = self.processes.insert(entry_run(due, Doing::Meet));
+        if let Err(why) = self.meet(asked, Waiter::Entry(key), turn) {
+            self.meeting_over(key, Exit::Code(i32::from(exit_code::FAILED)), Outcome::Failed, Some(why), turn);
         }
     }
 
@@ -84,12 +95,14 @@ impl Run {
         let work = self.work_dir();
         let cwd = match cwd {
             Some(cwd) => work.join(self.expand(cwd)?),
-            None => work,
+            None => work.clone(),
         };
+        let make_cwd = cwd.starts_with(work);
         let [stdout, stderr] = self.output_names(index, nr).map(|name| Some(self.output_dir().join(name)));
         Ok(Command {
             argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), self.expand(command)?],
             cwd: Some(cwd),
+            make_cwd,
             env: variables,
             arete_on_path: true,
             stdout,
@@ -110,7 +123,7 @@ impl Run {
         let Some(index) = self.part.entries.iter().position(|other| other.name == entry) else { return };
         for (key, _) in self.processes.children(Some(index)) {
             if let Some(run) = self.processes.get_mut(key) {
-                run.killed_by = Some(format!("entry {by} sent {}", signal.name()));
+                run.killed_by = Some((signal, by.to_owned()));
             }
             self.signal_run(key, signal, turn);
         }
@@ -136,8 +149,13 @@ impl Run {
     /// Takes a run out of those that go on.
     fn take(&mut self, key: RunKey) -> Option<EntryRun> {
         self.timers.cancel(&Timer::Timeout(key));
-        self.timers.cancel(&Timer::Kill(key));
-        self.processes.remove(key)
+        let run = self.processes.remove(key)?;
+        match (&run.doing, self.timers.get(&Timer::Kill(key))) {
+            // Its first process has ended in time; the rest of its group has as much time.
+            (Doing::Process { child, .. }, Some(_)) => drop(self.lingering.insert(key, *child)),
+            _ => self.timers.cancel(&Timer::Kill(key)),
+        }
+        Some(run)
     }
 
     /// A command runs.
@@ -199,8 +217,27 @@ impl Run {
         }
     }
 
-    /// The run's end does not wait for what the controller has not counted.
-    pub(super) fn end_notify(&mut self, key: RunKey, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
+    /// The verdict of an entry's barrier or sync is there, or will not come.
+    pub(super) fn meeting_over(&mut self, key: RunKey, exit: Exit, outcome: Outcome, why: Why, turn: &mut Turn<'_>) {
+        if let Some(run) = self.take(key) {
+            self.finished(run.into(), Some(exit), outcome, why, turn);
+        }
+    }
+
+    /// Writes what a built-in action has to say where a command's standard output goes.
+    pub(super) fn write_output(&mut self, key: RunKey, bytes: Vec<u8>, turn: &mut Turn<'_>) {
+        let Some(run) = self.processes.get(key) else { return };
+        let [name, _] = self.output_names(run.entry, run.nr);
+        let path = self.output_dir().join(&name);
+        turn.out.append(path.clone(), bytes);
+        self.output.follow(name.clone(), path);
+        self.output.ended(&name);
+        self.output.resume(turn);
+    }
+
+    /// The run's end does not wait for what the controller has not answered.
+    pub(super) fn end_builtin(&mut self, key: RunKey, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
+        self.entry_gone(key, turn);
         if let Some(run) = self.take(key) {
             self.finished(run.into(), None, outcome, Some(why.to_owned()), turn);
         }
@@ -228,7 +265,10 @@ impl Run {
 
     /// Kills a command that was told to end and has not.
     pub(super) fn kill_run(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        self.signal_run(key, Signal::KILL, turn);
+        match self.lingering.remove(&key) {
+            Some(child) => turn.out.kill_group(child, Signal::KILL),
+            None => self.signal_run(key, Signal::KILL, turn),
+        }
     }
 
     /// Sends a signal to the whole group of a command.

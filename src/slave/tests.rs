@@ -2,6 +2,7 @@
 
 mod control;
 mod end;
+mod members;
 mod reconnect;
 mod running;
 mod world;

@@ -1,7 +1,13 @@
 //! What the variables of a command stand for when it starts.
 
+use serde_json::Value;
+use serde_json::value::to_raw_value;
+
 use crate::variables::{Variable, expand, known};
 
+use crate::wire::Action;
+
+use super::members::{Asked, What};
 use super::process::Latest;
 use super::run::Run;
 
@@ -25,6 +31,43 @@ impl Run {
             Err(_) if not_yet => Err(Unresolved::NotYet),
             Err(why) => Err(Unresolved::Never(why)),
         }
+    }
+
+    /// What an entry's barrier or sync asks for, its variables resolved.
+    pub(super) fn asked(&self, action: &Action) -> Result<Asked, Unresolved> {
+        match action {
+            Action::Barrier { barrier, tag, party, timeout, fresh, harmonize } => Ok(Asked {
+                name: barrier.clone(),
+                tag: tag.clone(),
+                party: party.clone(),
+                timeout: *timeout,
+                what: What::Barrier { fresh: *fresh, abort: None, harmonize: *harmonize },
+            }),
+            Action::Sync { session, tag, party, timeout, all_alive, value } => {
+                let mut value = value.clone();
+                self.expand_in(&mut value)?;
+                let value = to_raw_value(&value).map_err(|error| Unresolved::Never(error.to_string()))?;
+                Ok(Asked {
+                    name: session.clone(),
+                    tag: tag.clone(),
+                    party: party.clone(),
+                    timeout: *timeout,
+                    what: What::Sync { all_alive: *all_alive, value: value.into() },
+                })
+            }
+            _ => Err(Unresolved::Never("this action meets nobody".to_owned())),
+        }
+    }
+
+    /// Puts the values of variables into the strings of a JSON value.
+    fn expand_in(&self, value: &mut Value) -> Result<(), Unresolved> {
+        match value {
+            Value::String(text) => *text = self.expand(text)?,
+            Value::Array(items) => items.iter_mut().try_for_each(|item| self.expand_in(item))?,
+            Value::Object(fields) => fields.values_mut().try_for_each(|field| self.expand_in(field))?,
+            _ => {}
+        }
+        Ok(())
     }
 
     fn value(&self, variable: &Variable, not_yet: &mut bool) -> Result<String, String> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::fields::{self, Object};
 use super::json::{Kind, Member, Value};
+use super::meet::{self, Meet, Membership};
 use super::problem::Problems;
 use super::{COMMAND_MAX, suggest};
 use crate::machine::{Exit, Signal};
@@ -34,7 +35,7 @@ pub const POLICIES: [PolicyKind; 5] = [
     PolicyKind { key: "finally", parse: finally },
 ];
 
-pub const ACTIONS: [ActionKind; 4] = [
+pub const ACTIONS: [ActionKind; 6] = [
     ActionKind {
         key: "shell",
         options: &["expect", "env", "cwd", "timeout", "use_resources", "collect"],
@@ -43,6 +44,8 @@ pub const ACTIONS: [ActionKind; 4] = [
     ActionKind { key: "notify", options: &[], parse: notify },
     ActionKind { key: "kill", options: &["signal"], parse: kill },
     ActionKind { key: "end", options: &[], parse: end },
+    ActionKind { key: "barrier", options: &meet::BARRIER_OPTIONS, parse: meet::barrier },
+    ActionKind { key: "sync", options: &meet::SYNC_OPTIONS, parse: meet::sync },
 ];
 
 /// The keys of `"after"` as an object.
@@ -57,7 +60,9 @@ pub fn keys() -> Vec<&'static str> {
     keys.extend(POLICIES.iter().map(|policy| policy.key));
     for action in &ACTIONS {
         keys.push(action.key);
-        keys.extend(action.options);
+        // An option may go with several actions.
+        let options: Vec<_> = action.options.iter().filter(|option| !keys.contains(option)).collect();
+        keys.extend(options);
     }
     keys
 }
@@ -66,6 +71,7 @@ pub fn keys() -> Vec<&'static str> {
 pub struct Names<'a> {
     pub triggers: Vec<&'a str>,
     pub resources: Vec<&'a str>,
+    pub meet: &'a Meet,
 }
 
 /// An entry as far as it could be read, and what it says about other entries and slaves: whether they exist is known
@@ -77,6 +83,8 @@ pub struct Draft {
     /// The key of its action, also when the rest of the action is wrong.
     pub kind: Option<&'static str>,
     pub mentions: Vec<Mention>,
+    /// Whose slave must be a member.
+    pub membership: Option<Membership>,
 }
 
 impl Draft {
@@ -98,7 +106,7 @@ pub struct Mention {
 pub enum Role {
     /// The entry that this one runs after; with an exit it must have one.
     After {
-        exit: bool,
+        exit: Option<Exit>,
     },
     Kill,
     Pid,
@@ -117,10 +125,11 @@ impl Role {
 }
 
 /// What the parsers of one entry share.
-struct Context<'a, 'p> {
-    names: &'a Names<'a>,
+pub struct Context<'a, 'p> {
+    pub names: &'a Names<'a>,
     mentions: Vec<Mention>,
-    problems: &'a mut Problems<'p>,
+    pub membership: Option<Membership>,
+    pub problems: &'a mut Problems<'p>,
 }
 
 /// Reads an entry. `None` when it has no usable name.
@@ -142,19 +151,21 @@ pub fn read(value: &Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Op
             problems.add(member.at, "\"finally\" goes only with \"shell\": when it runs, the run has ended");
         }
     }
-    let mut context = Context { names, mentions: Vec::new(), problems };
+    let mut context = Context { names, mentions: Vec::new(), membership: None, problems };
     let policy = policy_kind.zip(policy_key).and_then(|(kind, member)| (kind.parse)(member, &mut context));
     let action = action_kind.zip(action_key).and_then(|(kind, member)| (kind.parse)(member, &object, &mut context));
-    let mentions = context.mentions;
-    Some(Draft { name: name?, policy, action, kind: action_kind.map(|kind| kind.key), mentions })
+    let (mentions, membership) = (context.mentions, context.membership);
+    Some(Draft { name: name?, policy, action, kind: action_kind.map(|kind| kind.key), mentions, membership })
 }
 
-/// Says which keys belong to another action.
+/// Says which keys belong to other actions.
 fn check_options(object: &Object<'_>, chosen: &ActionKind, problems: &mut Problems<'_>) {
-    for kind in ACTIONS.iter().filter(|kind| kind.key != chosen.key) {
-        for member in kind.options.iter().filter_map(|option| object.member(option)) {
-            problems.add(member.at, format!("{:?} goes only with {:?}", member.key, kind.key));
-        }
+    let mut options: Vec<&str> = ACTIONS.iter().flat_map(|kind| kind.options).copied().collect();
+    options.retain(|option| !chosen.options.contains(option));
+    for member in options.iter().filter_map(|option| object.member(option)) {
+        let kinds = ACTIONS.iter().filter(|kind| kind.options.contains(&member.key.as_str())).map(|kind| kind.key);
+        let kinds = suggest::list(&kinds.collect::<Vec<_>>(), "or");
+        problems.add(member.at, format!("{:?} goes only with {kinds}", member.key));
     }
 }
 
@@ -187,13 +198,10 @@ fn after(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
         _ => return fields::wrong(value, "\"after\" is the name of an entry or an object", context.problems),
     };
     let name = fields::string(entry, "the entry of \"after\"", context.problems)?.to_owned();
-    let role = Role::After { exit: exit.is_some() };
+    let exit = transposed(exit.map(|value| fields::exit(value, "\"exit\"", context.problems)));
+    let role = Role::After { exit: exit.flatten() };
     context.mentions.push(Mention { at: entry.span.start, name: name.clone(), role });
-    let exit = match exit {
-        None => None,
-        Some(value) => Some(fields::exit(value, "\"exit\"", context.problems)?),
-    };
-    Some(Policy::After(After { entry: name, exit }))
+    Some(Policy::After(After { entry: name, exit: exit? }))
 }
 
 fn finally(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
@@ -252,7 +260,7 @@ fn shell(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) ->
 }
 
 /// Absent is fine, wrong is not.
-fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+pub fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     match value {
         None => Some(None),
         Some(value) => value.map(Some),
@@ -277,19 +285,33 @@ fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Vec<String>
 fn template(value: &Value, what: &str, used: Option<&[String]>, context: &mut Context<'_, '_>) -> Option<String> {
     let text = fields::string(value, what, context.problems)?;
     check_text(text, value.span.start, what, context.problems)?;
+    check_variables(value, text, Resources::Of(used), context).then(|| text.to_owned())
+}
+
+/// Which resources a text may name.
+#[derive(Clone, Copy)]
+pub enum Resources<'a> {
+    /// Those that its entry uses; `None`: it is not known which.
+    Of(Option<&'a [String]>),
+    /// Its action uses none.
+    No,
+}
+
+/// Whether `text`, which is `value`, is a template of variables that there are.
+pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> bool {
     let parts = match variables::parse(text) {
         Ok(parts) => parts,
         Err(error) => {
             context.problems.add(context.problems.inside(&value.span, error.at), error.message);
-            return None;
+            return false;
         }
     };
     for part in parts {
         if let Part::Variable { at, variable } = part {
-            mention(context.problems.inside(&value.span, at), variable, used, context);
+            mention(context.problems.inside(&value.span, at), variable, resources, context);
         }
     }
-    Some(text.to_owned())
+    true
 }
 
 /// What the system can hand to a command.
@@ -307,19 +329,23 @@ fn check_text(text: &str, at: usize, what: &str, problems: &mut Problems<'_>) ->
     None
 }
 
-fn mention(at: usize, variable: Variable, used: Option<&[String]>, context: &mut Context<'_, '_>) {
+fn mention(at: usize, variable: Variable, resources: Resources<'_>, context: &mut Context<'_, '_>) {
     match variable {
         Variable::Pid(name) => context.mentions.push(Mention { at, name, role: Role::Pid }),
         Variable::Address(name) => context.mentions.push(Mention { at, name, role: Role::Address }),
         Variable::Path(name) => {
             let known = &context.names.resources;
-            if !known.contains(&name.as_str()) {
-                let hint = suggest::hint(&name, known.iter().copied());
-                context.problems.add(at, format!("@{{{name}.path}}: unknown resource {name:?}{hint}"));
-            } else if used.is_some_and(|used| !used.contains(&name)) {
-                let message = format!("@{{{name}.path}}: add {name:?} to \"use_resources\" of this entry");
-                context.problems.add(at, message);
-            }
+            let why = match resources {
+                _ if !known.contains(&name.as_str()) => {
+                    format!("unknown resource {name:?}{}", suggest::hint(&name, known.iter().copied()))
+                }
+                Resources::Of(Some(used)) if !used.contains(&name) => {
+                    format!("add {name:?} to \"use_resources\" of this entry")
+                }
+                Resources::No => "only a \"shell\" entry uses resources".to_owned(),
+                Resources::Of(_) => return,
+            };
+            context.problems.add(at, format!("@{{{name}.path}}: {why}"));
         }
         Variable::SlavePoke | Variable::SlavePid | Variable::SlaveName | Variable::SlaveWorkdir => {}
     }

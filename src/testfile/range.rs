@@ -1,9 +1,12 @@
-//! Names of many slaves as Slurm and ClusterShell write them: `node[001-128]`, `rack[1-2]n[1,3,5-7]`.
+//! Names of many slaves or members as Slurm and ClusterShell write them: `node[001-128]`, `rack[1-2]n[1,3,5-7]`.
 
 use crate::session::NAME_MAX;
 
 /// How many digits a number of a range has at most.
 const DIGITS_MAX: usize = 9;
+
+/// How long what stands outside of brackets is at most, in bytes: the name of a member has two parts.
+const PLAIN_MAX: usize = 2 * NAME_MAX + 1;
 
 /// A piece of a pattern.
 enum Piece<'a> {
@@ -21,11 +24,11 @@ pub fn expand(pattern: &str, max: usize) -> Result<Vec<String>, String> {
             .saturating_mul(ranges.iter().fold(0, |sum: u64, (first, last, _)| sum.saturating_add(last - first + 1))),
     });
     if count > max as u64 {
-        return Err(format!("{pattern:?} stands for {count} slaves: at most {max} are allowed"));
+        return Err(format!("{pattern:?} stands for {count} names: at most {max} are allowed"));
     }
     let plain: usize = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 0 }).sum();
-    if plain > NAME_MAX {
-        return Err(format!("a slave's name is at most {NAME_MAX} bytes long, this one is longer"));
+    if plain > PLAIN_MAX {
+        return Err(format!("a name is at most {NAME_MAX} bytes long, this one is longer"));
     }
     let mut names = vec![String::new()];
     for piece in &pieces {
@@ -107,8 +110,8 @@ mod tests {
             ("n[1-3", "\"n[1-3\" has a \"[\" without a \"]\" after it"),
             ("n[1[2]]", "\"n[1[2]]\" has a \"[\" without a \"]\" after it"),
             ("n1-3]", "\"n1-3]\" has a \"]\" without a \"[\" before it"),
-            ("n[1-999]m[1-999]", "\"n[1-999]m[1-999]\" stands for 998001 slaves: at most 1000 are allowed"),
-            (&"[1-999999999]".repeat(9), "stands for 18446744073709551615 slaves"),
+            ("n[1-999]m[1-999]", "\"n[1-999]m[1-999]\" stands for 998001 names: at most 1000 are allowed"),
+            (&"[1-999999999]".repeat(9), "stands for 18446744073709551615 names"),
         ] {
             let error = expand(pattern, 1000).unwrap_err();
             assert!(error.contains(why), "{error}");

@@ -5,8 +5,10 @@ use std::rc::Rc;
 
 use super::entry::{Draft, Mention, Role};
 use super::json::{Member, Value};
+use super::meet::Membership;
 use super::problem::Problems;
 use super::{ENTRIES_MAX, PREPARE_MAX, SLAVES_MAX, Slave, fields, range, suggest};
+use crate::machine::Exit;
 use crate::wire::{Entry, Policy};
 
 /// Names of files in the results directory, beside the directories of the slaves.
@@ -28,6 +30,9 @@ struct Part<'a> {
     schedules: Vec<(usize, &'a Value)>,
 }
 
+/// What slaves with the same schedules share: their entries, and what these want them to be members of.
+type Shared<'s> = (Rc<[Entry]>, Vec<&'s Membership>);
+
 /// Reads the object `"slaves"`.
 pub fn read(
     members: &[Member],
@@ -41,11 +46,16 @@ pub fn read(
     }
     let parts = parts(members, schedules, problems);
     let names: BTreeSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-    let mut shared: BTreeMap<Vec<usize>, Rc<[Entry]>> = BTreeMap::new();
+    let mut shared: BTreeMap<Vec<usize>, Shared<'_>> = BTreeMap::new();
     let mut slaves = Vec::with_capacity(parts.len());
     for part in &parts {
         let list: Vec<usize> = part.schedules.iter().map(|(schedule, _)| *schedule).collect();
-        let entries = shared.entry(list).or_insert_with(|| entries(part, schedules, &names, extra, problems));
+        let (entries, memberships) = shared
+            .entry(list)
+            .or_insert_with(|| (entries(part, schedules, &names, extra, problems), memberships(part, schedules)));
+        for membership in memberships.iter() {
+            membership.check(&part.name, problems);
+        }
         slaves.push(Slave { name: part.name.clone(), entries: entries.clone() });
     }
     slaves
@@ -56,6 +66,7 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for member in members {
+        let given = given(member, schedules, problems);
         let names = match range::expand(&member.key, SLAVES_MAX) {
             Ok(names) => names,
             Err(why) => {
@@ -63,7 +74,6 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
                 continue;
             }
         };
-        let given = given(member, schedules, problems);
         for name in names {
             if !check_slave_name(&name, member, problems) {
                 break;
@@ -121,6 +131,12 @@ fn give<'a>(
             part.schedules.push((schedule, value));
         }
     }
+}
+
+/// What the entries of a slave that has these schedules want it to be a member of.
+fn memberships<'s>(part: &Part<'_>, schedules: &'s [Schedule<'_>]) -> Vec<&'s Membership> {
+    let drafts = part.schedules.iter().flat_map(|&(schedule, _)| &schedules[schedule].drafts);
+    drafts.filter_map(|draft| draft.membership.as_ref()).collect()
 }
 
 /// The entries of one slave, checked together.
@@ -181,14 +197,18 @@ fn check_mention(
         let hint = suggest::hint(name, drafts.keys().copied());
         return Err(format!("the slave {slave:?} has no entry {name:?}{hint}"));
     };
-    let shell = draft.kind.is_none_or(|kind| kind == "shell");
+    let is = |kinds: &[&str]| draft.kind.is_none_or(|kind| kinds.contains(&kind));
     match mention.role {
         Role::After { .. } if draft.policy == Some(Policy::Finally) => {
             Err(format!("{name:?} runs when the run has ended: nothing can run after it"))
         }
-        Role::After { exit: true } | Role::Kill | Role::Pid if !shell => {
-            Err(format!("{name:?} is no \"shell\" entry: it has no process"))
+        Role::After { exit: Some(_) } if !is(&["shell", "barrier", "sync"]) => {
+            Err(format!("{name:?} is no \"shell\", \"barrier\" or \"sync\" entry: it has no exit status"))
         }
+        Role::After { exit: Some(Exit::Signal(_)) } if !is(&["shell"]) => {
+            Err(format!("{name:?} is no \"shell\" entry: it exits with a number, a signal cannot end it"))
+        }
+        Role::Kill | Role::Pid if !is(&["shell"]) => Err(format!("{name:?} is no \"shell\" entry: it has no process")),
         _ => Ok(()),
     }
 }
@@ -247,7 +267,8 @@ fn check_size(slave: &str, entries: &[Entry], extra: &Extra<'_>) -> Result<(), S
     if size > PREPARE_MAX {
         return Err(format!(
             "what the slave {slave:?} must be told takes {size} bytes, at most {PREPARE_MAX} are allowed: \
-             move long commands into files and ship them as resources"
+             move long commands into files and ship them as resources, and declare long lists of members in \
+             \"barriers\" and \"syncs\""
         ));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! "did you mean": which of the names that there are somebody may have meant.
 
 /// How many names a message lists at most: all keys of an entry.
-const LISTED_MAX: usize = 20;
+const LISTED_MAX: usize = 30;
 
 /// `, did you mean "trigger"?` if one of `known` is like `wrong`, else `; there is "a", "b" and "c"`.
 pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
@@ -11,6 +11,12 @@ pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String
         None if known.is_empty() => "; there is none".to_owned(),
         None => format!("; there is {}", list(&known, "and")),
     }
+}
+
+/// `, did you mean "trigger"?` if one of `known` is like `wrong`.
+pub fn slip<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    closest(wrong, &known).map(|name| format!(", did you mean {name:?}?"))
 }
 
 /// `"a", "b" and "c"`, shortened when there are many.
@@ -79,7 +85,7 @@ mod tests {
         assert_eq!(hint("banana", ["at", "poke"]), "; there is \"at\" and \"poke\"");
         assert_eq!(hint("b", ["a"]), "; there is \"a\"");
         assert_eq!(hint("banana", []), "; there is none");
-        let many: Vec<String> = (0..28).map(|number| format!("n{number}")).collect();
-        assert!(hint("banana", many.iter().map(String::as_str)).ends_with("\"n19\" and 8 more"));
+        let many: Vec<String> = (0..38).map(|number| format!("n{number}")).collect();
+        assert!(hint("banana", many.iter().map(String::as_str)).ends_with("\"n29\" and 8 more"));
     }
 }

@@ -115,6 +115,7 @@ alone! {
         let script = "pwd; echo $A; cat; ulimit -n; echo \"$PATH\" | cut -d: -f1; ls /proc/self/fd | wc -l";
         let command = Command {
             cwd: Some(cwd.clone()),
+            make_cwd: true,
             env: vec![("A".to_owned(), "1".to_owned()), ("A".to_owned(), "2".to_owned())],
             arete_on_path: true,
             stdout: Some(out_path.clone()),

@@ -131,6 +131,7 @@ impl Sweep {
         for (a, b) in self.world.network.partitions() {
             self.world.heal(a, b);
         }
+        self.at_the_end = None;
         self.world.spawn_fails_one_in = 0;
         self.world.hosts.iter_mut().for_each(|host| (host.disk.full, host.disk.failures) = (false, 0));
         for node in 1..self.world.nodes.len() {

@@ -35,7 +35,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), said: &[r#"1:109: unknown key "banana"; there is "$schema", "name", "end", "grace", "on_fail", "triggers", "resources", "schedules" and "slaves""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "banana": 1,
+    Bad { by_schema: Some(true), said: &[r#"1:109: unknown key "banana"; there is "$schema", "name", "end", "grace", "on_fail", "triggers", "groups", "barriers", "syncs", "resources", "schedules" and "slaves""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "banana": 1,
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -160,7 +160,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "poke": true, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), said: &[r#"3:1: an entry needs an action: one of "shell", "notify", "kill" or "end""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), said: &[r#"3:1: an entry needs an action: one of "shell", "notify", "kill", "end", "barrier" or "sync""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -336,7 +336,7 @@ pub const BAD: &[Bad] = &[
 {"name": "f", "finally": true, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(false), said: &[
-        r#"3:34: "p" is no "shell" entry: it has no process"#,
+        r#"3:34: "p" is no "shell", "barrier" or "sync" entry: it has no exit status"#,
         r#"3:66: @{p.pid}: "p" is no "shell" entry: it has no process"#,
         r#"5:32: "p" is no "shell" entry: it has no process"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
@@ -382,7 +382,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"n[3-1]": ["s"], "n[1": ["s"], "n[x]": ["s"]} }"# },
-    Bad { by_schema: Some(false), said: &[r#"4:16: "n[1-200000]" stands for 200000 slaves: at most 100000 are allowed"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(false), said: &[r#"4:16: "n[1-200000]" stands for 200000 names: at most 100000 are allowed"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"n[1-200000]": ["s"]} }"# },
@@ -418,4 +418,215 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ],
 "b c": [], "v": 1}, "slaves": {"a": ["s", "v"]} }"# },
+    Bad { by_schema: Some(true), said: &[r##"2:11: "groups" is an object, found a list"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": [],
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"2:12: "g h" cannot name a group: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
+        r##"2:31: the group "e" is an empty list: nobody could meet"##,
+        r##"2:41: a member is a string, found a number"##,
+        r##"2:50: the group "o" is a list, found a string"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"g h": ["a"], "e": [], "n": [1], "o": "a"},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"2:18: "a b" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
+        r##"2:25: "a#" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
+        r##"2:31: "#a" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
+        r##"2:37: "a#b#c" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
+        r##"2:46: unknown group ""; there is "g""##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"g": ["a b", "a#", "#a", "a#b#c", "@"]},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[
+        r##"2:18: unknown group "h"; there is "g", "clients" and "k""##,
+        r##"2:24: "n[3-1]": the range "3-1" runs backwards: write 1-3"##,
+        r##"2:59: unknown group "client", did you mean "clients"?"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"g": ["@h", "n[3-1]"], "clients": ["c"], "k": ["@client"]},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[
+        r##"2:49: these groups hold each other: "a" holds "b" holds "c" holds "a""##,
+        r##"2:75: these groups hold each other: "e" holds "e""##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"a": ["@b"], "b": ["x", "@c"], "c": ["@a"], "d": ["@a"], "e": ["@e"]},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[
+        r##"2:18: "n[1-100001]" stands for 100001 names: at most 100000 are allowed"##,
+        r##"2:54: the group "h" holds more than 100000 members"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"g": ["n[1-100001]"], "h": ["n[1-60000]", "m[1-60000]"]},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[r##"2:110: all lists of members of a test hold at most 400000 together: declare a barrier or a sync once instead of listing its members at each entry"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"g0": ["n[1-100000]"], "g1": ["n[1-100000]"], "g2": ["n[1-100000]"], "g3": ["n[1-100000]"], "g4": ["n[1-100000]"]},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"2:13: "barriers" is an object, found a number"##,
+        r##"2:25: "syncs" is an object, found a list"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"barriers": 1, "syncs": [],
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"2:38: "count" does not go with "members": who shall meet is counted already"##,
+        r##"2:57: unknown key "cuont", did you mean "count"?"##,
+        r##"2:75: a barrier is an object, found a number"##,
+        r##"2:78: "u v" cannot name a barrier: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"barriers": {"x": {"members": ["a"], "count": 2}, "y": {"cuont": 2}, "z": 3, "u v": {"count": 1}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"2:29: "count" is a whole number from 1 to 100000, found 0"##,
+        r##"2:48: "count" is a whole number from 1 to 100000, found 100001"##,
+        r##"2:72: "count" is a whole number from 1 to 100000, found a string"##,
+        r##"2:95: "timeout" must be longer than 0"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"barriers": {"x": {"count": 0}, "y": {"count": 100001}, "z": {"count": "5"}, "u": {"timeout": 0}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"2:28: "members" is a list, found a string"##,
+        r##"2:51: "members" is an empty list: nobody could meet"##,
+        r##"2:73: "timeout": "2m" has the unknown unit "m": the units are h, min, s and ms"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"syncs": {"x": {"members": "a"}, "y": {"members": []}, "z": {"timeout": "2m"}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[r##"2:44: "x" is the name of a barrier: give the sync another"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"barriers": {"x": {"count": 2}}, "syncs": {"x": {"count": 2}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[
+        r##"4:35: nobody says who meets at the barrier "up": add "members" or "count" here or in "barriers""##,
+        r##"5:32: nobody says who meets at the sync "ip", did you mean "ips"?"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"barriers": {"up": {"timeout": 5}, "server-up": {"count": 2}}, "syncs": {"ips": {"count": 2}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "barrier": "up"},
+{"name": "f", "at": 0, "sync": "ip", "data": 1}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[r##"4:35: nobody says who meets at the barrier "sever-up", did you mean "server-up"?"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"barriers": {"server-up": {"count": 2}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "barrier": "sever-up"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[
+        r##"4:35: "members" is not what "barriers" declares for "x": leave it out here"##,
+        r##"5:35: "count" is not what "barriers" declares for "y": leave it out here"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"barriers": {"x": {"members": ["a", "b"]}, "y": {"count": 2}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "barrier": "x", "members": ["a"]},
+{"name": "f", "at": 0, "barrier": "y", "count": 3}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[r##"3:58: "count" does not go with "members": who shall meet is counted already"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "barrier": "x", "members": ["a"], "count": 3}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"3:35: "x y" cannot name a barrier: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
+        r##"4:35: "barrier" is a string, found a number"##,
+        r##"5:58: "as" is "#" and a tag, such as "#first", found "b""##,
+        r##"6:58: "b c" cannot name a member's tag: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
+        r##"6:75: "fresh": a time is not negative, found -1"##,
+        r##"6:90: "timeout" must be longer than 0"##,
+        r##"6:106: "harmonize" is true or false, found a number"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "barrier": "x y", "count": 3},
+{"name": "f", "at": 0, "barrier": 5, "count": 3},
+{"name": "g", "at": 0, "barrier": "x", "count": 3, "as": "b"},
+{"name": "h", "at": 0, "barrier": "x", "count": 3, "as": "#b c", "fresh": -1, "timeout": 0, "harmonize": 1}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"3:1: "sync" needs the key "data": what this member gives the others"##,
+        r##"4:63: "fresh" goes only with "barrier""##,
+        r##"4:75: "harmonize" goes only with "barrier""##,
+        r##"4:94: "signal" goes only with "kill""##,
+        r##"5:52: "data" goes only with "sync""##,
+        r##"5:63: "all_alive" goes only with "sync""##,
+        r##"5:82: "expect" goes only with "shell""##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "sync": "x", "count": 3},
+{"name": "f", "at": 0, "sync": "x", "count": 3, "data": null, "fresh": 1, "harmonize": true, "signal": "TERM"},
+{"name": "g", "at": 0, "barrier": "x", "count": 3, "data": 1, "all_alive": true, "expect": 0}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"3:38: "members" goes only with "barrier" or "sync""##,
+        r##"3:56: "count" goes only with "barrier" or "sync""##,
+        r##"3:68: "as" goes only with "barrier" or "sync""##,
+        r##"4:37: "timeout" goes only with "shell", "barrier" or "sync""##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x", "members": ["a"], "count": 2, "as": "#b"},
+{"name": "f", "at": 0, "kill": "e", "timeout": 3}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[r##"3:15: "finally" goes only with "shell": when it runs, the run has ended"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"schedules": {"s": [
+{"name": "e", "finally": true, "barrier": "x", "count": 3}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(true), said: &[
+        r##"3:15: "finally" goes only with "shell": when it runs, the run has ended"##,
+        r##"3:81: "all_alive" is true or false, found a number"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"schedules": {"s": [
+{"name": "e", "finally": true, "sync": "x", "count": 3, "data": 1, "all_alive": 0}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[
+        r##"3:65: @{nobody.address}: unknown slave "nobody"; there is "a""##,
+        r##"3:86: @{r.path}: only a "shell" entry uses resources"##,
+        r##"3:99: "@{" without "}": write "@@{" for a literal "@{""##,
+        r##"3:112: @{f.pid}: the slave "a" has no entry "f"; there is "e""##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "sync": "x", "count": 3, "data": {"a": ["@{nobody.address}", "@{r.path}", "@{x"], "b": "@{f.pid}"}}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: None, said: &[r##"3:66: the key "a" stands here twice"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "sync": "x", "count": 3, "data": {"a": 1, "a": 2}}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[
+        r##"4:35: the slave "c4" is not among the members of the barrier "x": "c1", "c2", "c3", "s#1" and "w""##,
+        r##"5:35: the slave "c1", as "c1#1", is not among the members of the barrier "x": "c1", "c2", "c3", "s#1" and "w""##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"all": ["c[1-3]", "s#1"]}, "barriers": {"x": {"members": ["@all", "w"]}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "barrier": "x"},
+{"name": "f", "at": 0, "barrier": "x", "as": "#1"}
+]}, "slaves": {"c[1-5]": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[r##"4:49: unknown group "al", did you mean "all"?"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"all": ["c[1-3]"]},
+"schedules": {"s": [
+{"name": "e", "at": 0, "sync": "x", "members": ["@al", "c1"], "data": 0}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[
+        r##"4:34: "e" is no "shell" entry: it exits with a number, a signal cannot end it"##,
+        r##"4:67: "e" is no "shell" entry: it has no process"##,
+    ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"schedules": {"s": [
+{"name": "e", "at": 0, "barrier": "x", "count": 2},
+{"name": "f", "after": {"entry": "e", "exit": "SIGTERM"}, "kill": "e"},
+{"name": "g", "after": {"entry": "e", "exit": 3}, "notify": "go"}
+]}, "slaves": {"a": ["s"]} }"## },
 ];

@@ -87,12 +87,12 @@ fn garbage_and_crowds_are_answered_and_closed() {
     let mut world = world();
     let conn = world.request("hello");
     assert!(reason(&world, conn).contains("JSON"), "{}", reason(&world, conn));
-    let crowd: Vec<ConnId> = (0..65).map(|_| world.request(r#"{"type":"wait","trigger":"go"}"#)).collect();
-    assert_eq!(world.answer(crowd[63]), None);
-    assert!(reason(&world, crowd[64]).contains("64 requests wait"));
+    let crowd: Vec<ConnId> = (0..4097).map(|_| world.request(r#"{"type":"wait","trigger":"go"}"#)).collect();
+    assert_eq!(world.answer(crowd[4095]), None);
+    assert!(reason(&world, crowd[4096]).contains("4096 requests wait"));
     world.input(Input::Closed { conn: crowd[0], reason: "gone".to_owned() });
     let conn = ConnId(77);
     world.input(Input::Accepted { conn, listener: ListenerId(0), peer: super::world::PEER });
-    world.input(Input::Received { conn, bytes: &[b'x'; 70_000] });
+    world.input(Input::Received { conn, bytes: &[b'x'; 200_000] });
     assert!(reason(&world, conn).contains("longer than"));
 }

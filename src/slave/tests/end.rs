@@ -144,6 +144,38 @@ fn collected_files_are_shipped_at_the_end() {
 }
 
 #[test]
+fn an_empty_file_is_collected_too_and_one_that_is_refused_does_not_hold_the_end() {
+    let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"collect": ["*.log"]}))]));
+    world.files.insert("/d/r1/work/empty.log".into(), Vec::new());
+    world.files.insert("/d/r1/work/other.log".into(), b"other".to_vec());
+    stop(&mut world, false);
+    world.exits("a", Exit::Code(0));
+    let outputs = world.take("output");
+    assert_eq!((&outputs[0]["file"], &outputs[0]["data"]), (&json!("a.files/empty.log"), &json!("")));
+    let no = json!({"type": "kept", "run": "r1", "file": "a.files/other.log", "length": 0, "refused": "too many"});
+    world.say(no.clone());
+    world.say(no);
+    let warnings = world.reports().iter().filter(|report| report.starts_with("warning")).count();
+    assert_eq!(warnings, 1);
+    world.say(json!({"type": "recorded", "run": "r1", "seq": 100}));
+    assert_eq!(world.take("stopped").len(), 0, "the empty one was not answered");
+    world.say(json!({"type": "kept", "run": "r1", "file": "a.files/empty.log", "length": 0}));
+    assert_eq!(world.take("stopped").len(), 1);
+}
+
+#[test]
+fn what_a_timed_out_command_leaves_of_its_group_is_killed_after_the_grace() {
+    let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({"timeout": 1_000_000}))]));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.kills, [("a".to_owned(), Signal::TERM)]);
+    world.exits("a", Exit::Signal(Signal::TERM));
+    world.pass(Duration::from_secs(9));
+    assert_eq!(world.kills.len(), 1);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.kills.last(), Some(&("a".to_owned(), Signal::KILL)));
+}
+
+#[test]
 fn a_stop_at_once_kills_all_and_ships_nothing() {
     let mut world =
         World::running(json!([shell("a", json!({"at": 0}), json!({})), shell("f", json!("finally"), json!({}))]));

@@ -23,6 +23,21 @@ fn a_slave_whose_controller_is_not_there_tries_again_within_two_seconds() {
 }
 
 #[test]
+fn a_slave_that_is_welcomed_and_sent_away_tries_less_and_less_often() {
+    let mut world = World::new();
+    let mut tries = 0;
+    for _ in 0..600 {
+        if world.conn.is_some() {
+            world.connect(None, 0);
+            world.say(json!({"type": "bye", "reason": "the run is over", "fatal": false}));
+            tries += 1;
+        }
+        world.pass(Duration::from_millis(100));
+    }
+    assert!((30..100).contains(&tries), "{tries} tries in a minute");
+}
+
+#[test]
 fn commands_outlive_the_connection_and_the_slave_says_again_what_is_not_recorded() {
     let mut world = one();
     world.request(r#"{"type":"notify","trigger":"go"}"#);

@@ -26,6 +26,8 @@ pub struct World {
     pub said: Vec<Value>,
     /// What it answered on its control socket.
     pub answers: BTreeMap<ConnId, Vec<Value>>,
+    /// The same as bytes.
+    pub raw: BTreeMap<ConnId, Vec<Vec<u8>>>,
     pub closed: Vec<ConnId>,
     /// All that was started, and what runs.
     pub spawned: Vec<(ChildId, Command)>,
@@ -64,6 +66,7 @@ impl World {
             conn: None,
             said: Vec::new(),
             answers: BTreeMap::new(),
+            raw: BTreeMap::new(),
             closed: Vec::new(),
             spawned: Vec::new(),
             running: BTreeMap::new(),
@@ -200,7 +203,9 @@ impl World {
                 let left = self.left.pop_front().unwrap_or(0);
                 self.input(Input::Swept { left });
             }
-            Effect::WriteAt { path, bytes, .. } => self.files.entry(path).or_default().extend(bytes),
+            Effect::WriteAt { path, bytes, .. } | Effect::Append { path, bytes } => {
+                self.files.entry(path).or_default().extend(bytes)
+            }
             Effect::Read { read, path, offset, max } => {
                 let file = self.files.get(&path).cloned().unwrap_or_default();
                 let from = file.len().min(offset as usize);
@@ -219,13 +224,14 @@ impl World {
             Effect::Exit { code } => {
                 self.exit.get_or_insert(code);
             }
-            Effect::MakeDir { .. } | Effect::Append { .. } | Effect::Persist { .. } => {}
+            Effect::MakeDir { .. } | Effect::Persist { .. } => {}
         }
     }
 
     fn sent(&mut self, conn: ConnId, line: &[u8]) {
         let message: Value = serde_json::from_slice(line).expect("a JSON line");
         if self.conn != Some(conn) {
+            self.raw.entry(conn).or_default().push(line.to_vec());
             return self.answers.entry(conn).or_default().push(message);
         }
         if message["type"] == "ping" {

@@ -1,28 +1,40 @@
-//! The connection to the controller: it is tried again and again, its silence is noticed, and the clock at its other
-//! end is estimated.
+//! The connection of a slave or a client to its controller: it is tried again and again, its silence is noticed, and
+//! the clock at its other end is estimated.
+
+use std::time::Duration;
 
 use crate::machine::{Address, ConnId, Outbox, Time, Timers};
-use crate::session::{Backoff, ClockOffset, FIRST_PINGS, HELLO_WITHIN, PING_EVERY, SILENT_AFTER, VERSION};
-use crate::wire::{Bye, Frames, Hello, Message, PROTOCOL, Ping, Pong};
+use crate::session::{Backoff, ClockOffset, FIRST_PINGS, HELLO_WITHIN, PING_EVERY, SILENT_AFTER};
+use crate::wire::rendezvous::SESSION_MAX;
+use crate::wire::{Bye, Frames, LINE_MAX, Message, Ping, Pong};
 
-use super::Config;
+/// The longest line that a controller may say once it has welcomed us: the map of a sync, with room for the names of
+/// its members.
+pub const LINE_FROM_CONTROLLER_MAX: usize = SESSION_MAX + 16 * 1024 * 1024;
 
-pub(super) struct Link {
-    name: String,
-    incarnation: String,
+/// After a connection that stood so long the next one is tried at once; after shorter ones more and more seldom.
+const STOOD_FOR: Duration = Duration::from_secs(5);
+
+/// An instant that a controller names for a release is never further away than this.
+const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
+
+/// The connection to the controller.
+pub struct Link {
     to: Address,
     state: State,
-    pub(super) clock: ClockOffset,
+    pub clock: ClockOffset,
     /// The bytes of a line that has not ended yet.
-    pub(super) frames: Frames,
+    frames: Frames,
     backoff: Backoff,
+    /// When the controller welcomed us.
+    since: Option<Time>,
     /// The ping that was not answered yet.
     ping: Option<Time>,
     /// Round trips since the clock was forgotten.
     round_trips: u32,
     /// The absence of the controller was said.
     absent: bool,
-    /// Why the controller refused this slave last.
+    /// Why the controller refused us last.
     refusal: Option<String>,
     timers: Timers<Timer>,
 }
@@ -45,15 +57,15 @@ enum Timer {
 }
 
 impl Link {
-    pub(super) fn new(config: &Config) -> Link {
+    /// A link to this address; `seed` is for the jitter of its tries.
+    pub fn new(to: Address, seed: u64) -> Link {
         Link {
-            name: config.name.clone(),
-            incarnation: config.incarnation.clone(),
-            to: config.controller.clone(),
+            to,
             state: State::Away,
             clock: ClockOffset::default(),
             frames: Frames::default(),
-            backoff: Backoff::new(config.seed),
+            backoff: Backoff::new(seed),
+            since: None,
             ping: None,
             round_trips: 0,
             absent: false,
@@ -62,7 +74,8 @@ impl Link {
         }
     }
 
-    fn conn(&self) -> Option<ConnId> {
+    /// The connection, made or being made.
+    pub fn conn(&self) -> Option<ConnId> {
         match self.state {
             State::Away => None,
             State::Connecting(conn) | State::Greeting(conn) | State::Up(conn) => Some(conn),
@@ -70,63 +83,67 @@ impl Link {
     }
 
     /// Whether `conn` is this connection.
-    pub(super) fn is(&self, conn: ConnId) -> bool {
+    pub fn is(&self, conn: ConnId) -> bool {
         self.conn() == Some(conn)
     }
 
-    /// Whether the controller has welcomed this slave.
-    pub(super) fn up(&self) -> bool {
+    /// Whether the controller has welcomed us.
+    pub fn up(&self) -> bool {
         matches!(self.state, State::Up(_))
     }
 
     /// Whether enough round trips were measured to start a run by the controller's clock.
-    pub(super) fn measured(&self) -> bool {
+    pub fn measured(&self) -> bool {
         self.round_trips >= FIRST_PINGS
     }
 
     /// Says something to the controller, if it is there.
-    pub(super) fn say(&self, out: &mut Outbox, message: &impl Message) {
+    pub fn say(&self, out: &mut Outbox, message: &impl Message) {
         if let State::Up(conn) = self.state {
             out.send(conn, message.encode());
         }
     }
 
     /// Says a line that was encoded before.
-    pub(super) fn say_line(&self, out: &mut Outbox, line: &crate::machine::Bytes) {
+    pub fn say_line(&self, out: &mut Outbox, line: &crate::machine::Bytes) {
         if let State::Up(conn) = self.state {
             out.send(conn, line.clone());
         }
     }
 
-    pub(super) fn connect(&mut self, now: Time, out: &mut Outbox) {
+    /// Asks for a connection.
+    pub fn connect(&mut self, now: Time, out: &mut Outbox) {
         self.state = State::Connecting(out.connect(self.to.clone()));
         self.frames = Frames::default();
         self.timers.set(Timer::Silent, now + HELLO_WITHIN);
     }
 
-    /// The connection stands: says hello, and names the run that this slave is in.
-    pub(super) fn connected(&mut self, now: Time, run: Option<&str>, out: &mut Outbox) {
+    /// The connection stands: says who we are. A greeting is answered by a welcome or a bye.
+    pub fn connected(&mut self, now: Time, greeting: &impl Message, out: &mut Outbox) {
         let State::Connecting(conn) = self.state else { return };
-        let hello = Hello {
-            protocol: PROTOCOL,
-            version: VERSION.into(),
-            name: self.name.as_str().into(),
-            incarnation: self.incarnation.as_str().into(),
-            run: run.map(Into::into),
-        };
-        out.send(conn, hello.encode());
+        out.send(conn, greeting.encode());
         self.state = State::Greeting(conn);
         self.timers.set(Timer::Silent, now + HELLO_WITHIN);
     }
 
-    /// The controller has accepted this slave. Unless it is in the `same` run as before, its clock may be another.
-    pub(super) fn welcomed(&mut self, now: Time, same: bool, out: &mut Outbox) {
+    /// Something was heard: lends the bytes of the line that has not ended, and says how long a line may be. They are
+    /// given back with [`put_frames`](Link::put_frames), unless the connection is gone by then.
+    pub fn take_frames(&mut self, now: Time) -> (Frames, usize) {
+        self.alive(now);
+        let max = if self.up() { LINE_FROM_CONTROLLER_MAX } else { LINE_MAX };
+        (std::mem::take(&mut self.frames), max)
+    }
+
+    /// Takes back what [`take_frames`](Link::take_frames) has lent.
+    pub fn put_frames(&mut self, frames: Frames) {
+        self.frames = frames;
+    }
+
+    /// The controller has accepted us. Unless it is in the `same` run as before, its clock may be another.
+    pub fn welcomed(&mut self, now: Time, same: bool, out: &mut Outbox) {
         let State::Greeting(conn) = self.state else { return };
         self.state = State::Up(conn);
-        self.backoff.reset();
-        self.absent = false;
-        self.refusal = None;
-        log::info!("controller {}: connected", self.to);
+        self.since = Some(now);
         if !same {
             self.clock.clear();
             self.round_trips = 0;
@@ -136,7 +153,7 @@ impl Link {
     }
 
     /// Something was heard.
-    pub(super) fn alive(&mut self, now: Time) {
+    fn alive(&mut self, now: Time) {
         self.timers.set(Timer::Silent, now + SILENT_AFTER);
     }
 
@@ -146,7 +163,7 @@ impl Link {
         self.timers.set(Timer::Ping, now + PING_EVERY);
     }
 
-    pub(super) fn ponged(&mut self, now: Time, pong: &Pong<'_>, out: &mut Outbox) {
+    pub fn ponged(&mut self, now: Time, pong: &Pong<'_>, out: &mut Outbox) {
         if self.ping != Some(pong.time) {
             return;
         }
@@ -159,19 +176,21 @@ impl Link {
         }
     }
 
-    /// The controller is there and keeps this slave: after a welcome it may still have said that there is no run.
+    /// The controller is there and keeps us: after a welcome it may still have said that there is no run.
     fn stands(&mut self) {
-        self.backoff.reset();
         if std::mem::take(&mut self.absent) || self.refusal.take().is_some() {
             log::info!("controller {}: connected", self.to);
         }
     }
 
     /// The connection is gone or could not be made.
-    pub(super) fn closed(&mut self, now: Time, reason: &str) {
+    pub fn closed(&mut self, now: Time, reason: &str) {
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
             let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
             log::warn!("controller {}: {reason}; trying again", self.to);
+        }
+        if self.since.take().is_some_and(|since| now.since(since) >= STOOD_FOR) {
+            self.backoff.reset();
         }
         self.state = State::Away;
         self.frames = Frames::default();
@@ -181,15 +200,15 @@ impl Link {
     }
 
     /// Closes the connection, to try again later.
-    pub(super) fn close(&mut self, now: Time, reason: &str, out: &mut Outbox) {
+    pub fn close(&mut self, now: Time, reason: &str, out: &mut Outbox) {
         if let Some(conn) = self.conn() {
             out.close(conn, reason);
             self.closed(now, reason);
         }
     }
 
-    /// The controller does not want this slave. Another one may come at the same address.
-    pub(super) fn refused(&mut self, reason: &str) {
+    /// The controller does not want us. Another one may come at the same address.
+    pub fn refused(&mut self, reason: &str) {
         if self.refusal.as_deref() != Some(reason) {
             log::error!("controller {}: {reason}", self.to);
             self.refusal = Some(reason.to_owned());
@@ -197,7 +216,7 @@ impl Link {
     }
 
     /// Ends the connection for good.
-    pub(super) fn leave(&mut self, reason: &str, out: &mut Outbox) {
+    pub fn leave(&mut self, reason: &str, out: &mut Outbox) {
         self.say(out, &Bye { reason: reason.into(), fatal: false });
         if let Some(conn) = self.conn() {
             out.close(conn, reason);
@@ -207,7 +226,7 @@ impl Link {
     }
 
     /// Does what is due. Gives the reason when the connection must be closed.
-    pub(super) fn fire(&mut self, now: Time, out: &mut Outbox) -> Option<&'static str> {
+    pub fn fire(&mut self, now: Time, out: &mut Outbox) -> Option<&'static str> {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Reconnect => self.connect(now, out),
@@ -218,7 +237,16 @@ impl Link {
         None
     }
 
-    pub(super) fn next_deadline(&self) -> Option<Time> {
+    /// When an instant that the controller names for a release is here. Without a measured clock, and when its clock has
+    /// jumped, that is now or soon.
+    pub fn release_at(&self, now: Time, theirs: Time) -> Time {
+        if self.clock.uncertainty().is_none() {
+            return now;
+        }
+        self.clock.to_ours(theirs).min(now + RELEASE_AHEAD_MAX)
+    }
+
+    pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::speech::{self, FLOOD, Kind};
+use crate::speech::{self, FLOOD, Kind, Play};
 
 /// How long a server may take until it listens.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -22,12 +22,34 @@ pub enum Work {
     Fan { slaves: usize, rounds: u64 },
     /// One trigger that never fires.
     Flood { slaves: usize },
+    /// A barrier of so many members, each a client; with arete as many as are said here share a slave.
+    Barrier { members: usize, on_slave: usize },
+    /// A sync of so many members.
+    Sync { members: usize },
 }
 
 impl Work {
-    fn slaves(self) -> usize {
+    fn members(self) -> usize {
         match self {
             Work::Fan { slaves, .. } | Work::Flood { slaves } => slaves,
+            Work::Barrier { members, .. } | Work::Sync { members } => members,
+        }
+    }
+
+    fn connections(self, kind: Kind) -> usize {
+        match self {
+            Work::Barrier { members, on_slave } if kind == Kind::Arete => members / on_slave,
+            _ => self.members(),
+        }
+    }
+
+    fn play(self) -> Play {
+        match self {
+            Work::Fan { .. } => Play::Fan,
+            Work::Flood { .. } => Play::Flood,
+            Work::Barrier { on_slave: 1, .. } => Play::Members,
+            Work::Barrier { .. } => Play::Slaves,
+            Work::Sync { .. } => Play::Sync,
         }
     }
 }
@@ -61,9 +83,10 @@ impl Pair {
         let (server, address) = start_server(kind, work, scratch, &log)
             .map_err(|error| Error::other(format!("{error}; it said: {}", tail(&log))))?;
         let before = resident(&server.0);
-        let what = if matches!(work, Work::Fan { .. }) { "fan" } else { "flood" };
+        let connections = work.connections(kind);
         let mut client = Command::new(std::env::current_exe()?)
-            .args(["client", kind.name(), &address.to_string(), &work.slaves().to_string(), what])
+            .args(["client", kind.name(), &address.to_string(), &connections.to_string()])
+            .args([&work.members().to_string(), work.play().name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -73,16 +96,29 @@ impl Pair {
         let mut pair = Pair { kind, memory: None, client, commands, answers, pinged: Instant::now(), _server: server };
         pair.answer().map_err(|error| Error::other(format!("{error}; the server said: {}", tail(&log))))?;
         let after = resident(&pair._server.0);
-        pair.memory = before.zip(after).map(|(before, after)| after.saturating_sub(before) / work.slaves() as u64);
+        pair.memory = before.zip(after).map(|(before, after)| after.saturating_sub(before) / connections as u64);
         Ok(pair)
     }
 
-    /// One trigger: how long after the last notify the first and the last connection heard of it.
-    pub fn round(&mut self, round: u64) -> io::Result<[Duration; 2]> {
+    /// Lets the slaves or the clients say that they live, if it is time.
+    pub fn ping(&mut self) -> io::Result<()> {
         if self.kind == Kind::Arete && self.pinged.elapsed() >= PING_EVERY {
             self.ask("ping")?;
             self.pinged = Instant::now();
         }
+        Ok(())
+    }
+
+    /// The most memory that the server has had, in bytes.
+    pub fn peak(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self._server.0.id())).ok()?;
+        kilobytes(&text, "VmHWM:")
+    }
+
+    /// One trigger, barrier or sync: how long after the last notify, arrival or value the first and the last
+    /// connection had heard what came of it.
+    pub fn round(&mut self, round: u64) -> io::Result<[Duration; 2]> {
+        self.ping()?;
         let answer = self.ask(&format!("round {round}"))?;
         Ok(numbers(&answer)?.map(Duration::from_nanos))
     }
@@ -133,39 +169,44 @@ fn quiet<'a>(command: &'a mut Command, log: &Path) -> io::Result<&'a mut Command
 
 fn limit(work: Work) -> io::Result<Command> {
     let goal = match work {
-        Work::Fan { slaves, .. } => slaves as u64,
         Work::Flood { .. } => u64::MAX,
+        _ => work.members() as u64,
     };
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["limit", &goal.to_string()]);
+    command.args(["limit", &goal.to_string(), work.play().name()]);
     Ok(command)
 }
 
-/// The real controller, with a test in which every slave waits to be poked.
+/// The real controller: a bare one for clients, or a run in which every slave waits to be poked.
 fn arete(work: Work, scratch: &Path) -> io::Result<Command> {
-    let test = scratch.join("fanout.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_arete"));
+    if !work.play().is_run() {
+        command.args(["controller", "--listen", "127.0.0.1:0"]);
+        return Ok(command);
+    }
+    let test = scratch.join("speed.json");
     std::fs::write(&test, test_file(work))?;
     let results = scratch.join("results");
     if results.exists() {
         std::fs::remove_dir_all(&results)?;
     }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_arete"));
     command.arg("run").arg(test).args(["--listen", "127.0.0.1:0", "--results"]).arg(results);
     Ok(command)
 }
 
 fn test_file(work: Work) -> String {
-    let triggers = match work {
+    let triggers: Vec<String> = match work {
         Work::Fan { slaves, rounds } => {
             (0..=rounds).map(|round| format!("\"{}\": {slaves}", speech::trigger_name(round))).collect()
         }
+        Work::Barrier { .. } | Work::Sync { .. } => Vec::new(),
         Work::Flood { .. } => vec![format!("\"{FLOOD}\": {}", arete::testfile::TRIGGER_MAX)],
     };
-    let last = speech::slave_name(work.slaves() - 1);
+    let last = speech::slave_name(work.connections(Kind::Arete) - 1);
     let numbers = &last["slave".len()..];
     format!(
         r#"{{
-  "name": "fanout",
+  "name": "speed",
   "end": {{ "duration": "1h" }},
   "triggers": {{ {} }},
   "schedules": {{ "idle": [{{ "name": "never", "poke": true, "shell": "true" }}] }},
@@ -181,7 +222,7 @@ fn redis(work: Work, log: &Path) -> io::Result<(Process, SocketAddr)> {
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let mut command = Command::new("redis-server");
     command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(["--maxclients", &(work.slaves() + 10).to_string(), "--tcp-backlog", "4096"]);
+    command.args(["--maxclients", &(work.members() + 10).to_string(), "--tcp-backlog", "4096"]);
     let mut server = Process(quiet(&mut command, log)?.spawn()?);
     wait_for(&mut server, || TcpStream::connect(address).ok())?;
     Ok((server, address))
@@ -224,6 +265,11 @@ fn tail(log: &Path) -> String {
 fn resident(process: &Child) -> Option<u64> {
     let path: PathBuf = format!("/proc/{}/smaps_rollup", process.id()).into();
     let text = std::fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+    kilobytes(&text, "Rss:")
+}
+
+/// A figure of /proc, in bytes.
+fn kilobytes(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }

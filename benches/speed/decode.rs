@@ -17,7 +17,7 @@ pub fn measure() -> Vec<(&'static str, f64)> {
     let room = "fanout-20260101T000000Z";
     let mut bytes = Vec::new();
     for count in 1_000..1_000 + LINES {
-        Notify { room: room.into(), trigger: "flood".into(), count }.write_to(&mut bytes);
+        Notify { room: room.into(), trigger: "flood".into(), count, data: None }.write_to(&mut bytes);
     }
     let mut frames = Frames::default();
     let cut = best(|| {

@@ -1,6 +1,10 @@
-//! The client process: holds all connections to one server, plays the slaves, and takes the times.
+//! The client process: holds all connections to one server, plays the slaves or the members, and takes the times.
 //!
 //! It does what the lines on its standard input say, and answers each with one line.
+
+mod barrier;
+mod sync;
+mod trigger;
 
 use std::io::{self, BufRead, Error, Read, Write};
 use std::net::SocketAddr;
@@ -10,10 +14,9 @@ use arete::wire::FromController;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::speech::{self, Kind, Speech};
+use crate::speech::{self, Kind, Play, Speech};
 
-/// How many notifies without an answer each connection has in the throughput rows.
-pub const IN_FLIGHT: u64 = 32;
+pub use trigger::IN_FLIGHT;
 
 /// How many connections are made before they must have been accepted, so that the server's queue of them never
 /// overflows.
@@ -27,12 +30,13 @@ const READ_MAX: usize = 64 * 1024;
 
 struct Peer {
     stream: TcpStream,
+    index: usize,
     /// The piece of a line that has not ended yet.
     partial: Vec<u8>,
     /// In the throughput rows: how many notifies it has said, and how many were answered.
     sent: u64,
     answered: u64,
-    /// The last round whose `triggered` it heard.
+    /// The last round whose `triggered`, verdict or map it heard.
     round: u64,
     /// The run that it was given a part of.
     run: Option<String>,
@@ -47,22 +51,24 @@ struct Client {
     begin: Instant,
 }
 
-/// `client SERVER ADDRESS CONNECTIONS flood|fan`: connects, then obeys.
+/// `client SERVER ADDRESS CONNECTIONS MEMBERS PLAY`: connects, then obeys.
 pub fn main(words: &[&str]) -> io::Result<()> {
-    let [kind, address, connections, what] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let [kind, address, connections, members, play] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
     let kind = Kind::from_name(kind).ok_or(io::ErrorKind::InvalidInput)?;
+    let play = Play::from_name(play).ok_or(io::ErrorKind::InvalidInput)?;
+    let members: usize = members.parse().map_err(Error::other)?;
     let address = address.parse().map_err(Error::other)?;
     let connections: usize = connections.parse().map_err(Error::other)?;
     speech::raise_file_limit();
     let mut client = Client {
-        speech: Speech::new(kind),
+        speech: Speech::new(kind, play, members / connections.max(1)),
         poll: Poll::new()?,
         events: Events::with_capacity(1024),
         peers: Vec::with_capacity(connections + 1),
         buffer: vec![0; READ_MAX],
         begin: Instant::now(),
     };
-    client.connect(address, connections, *what == "fan")?;
+    client.connect(address, connections)?;
     println!("joined");
     for command in io::stdin().lock().lines() {
         let command = command?;
@@ -78,7 +84,11 @@ impl Client {
         match verb {
             "ping" => self.ping().map(|()| "pinged".to_owned()),
             "round" => {
-                let (first, last) = self.round(number)?;
+                let (first, last) = match self.speech.play {
+                    Play::Members | Play::Slaves => self.meet(number)?,
+                    Play::Sync => self.exchange(number)?,
+                    Play::Fan | Play::Flood => self.round(number)?,
+                };
                 Ok(format!("{} {}", first.as_nanos(), last.as_nanos()))
             }
             "flood" => {
@@ -89,20 +99,20 @@ impl Client {
         }
     }
 
-    fn connect(&mut self, address: SocketAddr, connections: usize, fan: bool) -> io::Result<()> {
+    fn connect(&mut self, address: SocketAddr, connections: usize) -> io::Result<()> {
         while self.peers.len() < connections {
             let begin = self.peers.len();
             for index in begin..connections.min(begin + CONNECT_BATCH) {
                 self.connect_one(address)?;
-                let greeting = self.speech.greeting(index, fan);
+                let greeting = self.speech.greeting(index);
                 self.peers[index].stream.write_all(&greeting)?;
             }
-            self.await_welcomes(begin, fan)?;
+            self.await_welcomes(begin)?;
         }
         match self.speech.kind {
-            Kind::Arete => self.get_ready(),
+            Kind::Arete if self.speech.play.is_run() => self.get_ready(),
             // Who publishes; a subscriber may not.
-            Kind::Redis if fan => self.connect_one(address),
+            Kind::Redis if self.speech.play == Play::Fan => self.connect_one(address),
             _ => Ok(()),
         }
     }
@@ -113,22 +123,22 @@ impl Client {
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         self.poll.registry().register(&mut stream, Token(self.peers.len()), Interest::READABLE)?;
-        self.peers.push(Peer { stream, partial: Vec::new(), sent: 0, answered: 0, round: 0, run: None });
+        let index = self.peers.len();
+        self.peers.push(Peer { stream, index, partial: Vec::new(), sent: 0, answered: 0, round: 0, run: None });
         Ok(())
     }
 
-    fn await_welcomes(&mut self, begin: usize, fan: bool) -> io::Result<()> {
+    fn await_welcomes(&mut self, begin: usize) -> io::Result<()> {
         let mut missing = self.peers.len() - begin;
         let welcome: &[u8] = match self.speech.kind {
             Kind::Limit => speech::LIMIT_WELCOME.trim_ascii(),
             Kind::Arete => b"{\"type\":\"welcome\"",
-            Kind::Redis if fan => b":1",
+            Kind::Redis if self.speech.play == Play::Fan => b":1",
             Kind::Redis => b"+PONG",
         };
         self.until("be welcomed", |peer, line| {
             missing -= usize::from(line.starts_with(welcome));
             take_run(peer, line);
-            refuse_bye(line)?;
             Ok(missing == 0)
         })
     }
@@ -196,91 +206,21 @@ impl Client {
         })
     }
 
-    /// One trigger: all notifies but one, their answers, then the last one. Returns how long after it the first and
-    /// the last `triggered` were here.
-    fn round(&mut self, round: u64) -> io::Result<(Duration, Duration)> {
-        let notify = self.speech.notify(round);
-        let last = self.peers.len() - 1;
-        let listeners = self.peers.len() - usize::from(self.speech.kind == Kind::Redis);
-        let triggered = self.speech.triggered(round);
-        if self.speech.kind != Kind::Redis {
-            self.notify_all_but_one(round, &notify)?;
-        }
-        let mut missing = listeners;
-        let mut first = None;
-        let begin = Instant::now();
-        self.peers[last].stream.write_all(&notify)?;
-        self.until("be told that the trigger has fired", |peer, line| {
-            if line != triggered {
-                return Ok(false);
-            }
-            if peer.round == round {
-                return Err(Error::other("a connection was told twice that a trigger has fired"));
-            }
-            peer.round = round;
-            missing -= 1;
-            first.get_or_insert_with(|| begin.elapsed());
-            Ok(missing == 0)
-        })?;
-        Ok((first.unwrap_or_default(), begin.elapsed()))
-    }
-
-    fn notify_all_but_one(&mut self, round: u64, notify: &[u8]) -> io::Result<()> {
-        let mut missing = self.peers.len() - 1;
-        let answer = self.speech.answer(round);
-        for peer in &mut self.peers[..missing] {
-            peer.stream.write_all(notify)?;
-        }
-        self.until("be answered its notify", |_, line| {
-            missing -= usize::from(line.starts_with(&answer));
-            Ok(missing == 0)
+    /// Hears lines until `each` says that it has heard what it waits for.
+    fn until(&mut self, what: &str, mut each: impl FnMut(&mut Peer, &[u8]) -> io::Result<bool>) -> io::Result<()> {
+        let arete = self.speech.kind == Kind::Arete;
+        self.read_until(what, |peer, bytes| {
+            lines(peer, bytes, &mut |peer, line| {
+                if arete && answer_check(peer, line)? {
+                    return Ok(false);
+                }
+                each(peer, line)
+            })
         })
     }
 
-    /// Notifies with [`IN_FLIGHT`] on every connection for so long. Returns how many were answered, and the time.
-    fn flood(&mut self, time: Duration) -> io::Result<(u64, Duration)> {
-        let redis = self.speech.kind == Kind::Redis;
-        let (before, after) = self.speech.flood_parts();
-        let decrements = speech::redis_decrement().repeat(IN_FLIGHT as usize);
-        let mut lines = Vec::new();
-        let mut say = |peer: &mut Peer| {
-            lines.clear();
-            for count in peer.sent + 1..=peer.sent + IN_FLIGHT {
-                if redis {
-                    continue;
-                }
-                lines.extend_from_slice(&before);
-                speech::push_count(&mut lines, count);
-                lines.extend_from_slice(after);
-            }
-            peer.sent += IN_FLIGHT;
-            peer.stream.write_all(if redis { &decrements } else { &lines })
-        };
-        let answer = self.speech.flood_answer();
-        let begin = Instant::now();
-        for peer in &mut self.peers {
-            say(peer)?;
-        }
-        let (mut waiting, mut count) = (self.peers.len(), 0);
-        self.until("be answered its notifies", |peer, line| {
-            let Some(number) = line.strip_prefix(&answer[..]) else { return Ok(false) };
-            peer.answered = if redis { peer.answered + 1 } else { speech::read_count(number) };
-            if peer.answered < peer.sent {
-                return Ok(false);
-            }
-            count += IN_FLIGHT;
-            if begin.elapsed() < time {
-                say(peer)?;
-            } else {
-                waiting -= 1;
-            }
-            Ok(waiting == 0)
-        })?;
-        Ok((count, begin.elapsed()))
-    }
-
-    /// Hears lines until `each` says that it has heard what it waits for.
-    fn until(&mut self, what: &str, mut each: impl FnMut(&mut Peer, &[u8]) -> io::Result<bool>) -> io::Result<()> {
+    /// Reads bytes until `each` says that it has got what it waits for. What else came with the last of it is read too.
+    fn read_until(&mut self, what: &str, mut each: impl FnMut(&mut Peer, &[u8]) -> io::Result<bool>) -> io::Result<()> {
         loop {
             let mut done = false;
             self.poll.poll(&mut self.events, Some(PATIENCE))?;
@@ -301,7 +241,7 @@ impl Client {
     }
 }
 
-/// Reads what has come on one connection, line by line.
+/// Reads what has come on one connection.
 fn hear(
     peer: &mut Peer,
     buffer: &mut [u8],
@@ -315,23 +255,33 @@ fn hear(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(done),
             Err(error) => return Err(error),
         };
-        let mut rest = &buffer[..got];
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            let (line, after) = (&rest[..end], &rest[end + 1..]);
-            if peer.partial.is_empty() {
-                done |= each(peer, line)?;
-            } else {
-                let mut whole = std::mem::take(&mut peer.partial);
-                whole.extend_from_slice(line);
-                done |= each(peer, &whole)?;
-            }
-            rest = after;
-        }
-        peer.partial.extend_from_slice(rest);
+        done |= each(peer, &buffer[..got])?;
         if got < READ_MAX {
             return Ok(done);
         }
     }
+}
+
+/// Cuts what has come on one connection into lines.
+fn lines(
+    peer: &mut Peer,
+    mut rest: &[u8],
+    each: &mut impl FnMut(&mut Peer, &[u8]) -> io::Result<bool>,
+) -> io::Result<bool> {
+    let mut done = false;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let (line, after) = (&rest[..end], &rest[end + 1..]);
+        if peer.partial.is_empty() {
+            done |= each(peer, line)?;
+        } else {
+            let mut whole = std::mem::take(&mut peer.partial);
+            whole.extend_from_slice(line);
+            done |= each(peer, &whole)?;
+        }
+        rest = after;
+    }
+    peer.partial.extend_from_slice(rest);
+    Ok(done)
 }
 
 /// Takes the run's id from a prepare; says whether the line is one.
@@ -345,10 +295,14 @@ fn take_run(peer: &mut Peer, line: &[u8]) -> bool {
     peer.run.is_some()
 }
 
-/// A controller that turns a slave away says why.
-fn refuse_bye(line: &[u8]) -> io::Result<()> {
-    match line.starts_with(b"{\"type\":\"bye\"") {
-        true => Err(Error::other(String::from_utf8_lossy(line))),
-        false => Ok(()),
+/// Shows a controller that asks for it that the peer is alive; one that turns the peer away says why.
+fn answer_check(peer: &mut Peer, line: &[u8]) -> io::Result<bool> {
+    if line.starts_with(b"{\"type\":\"bye\"") {
+        return Err(Error::other(String::from_utf8_lossy(line)));
     }
+    let asked = line.starts_with(b"{\"type\":\"check\"");
+    if asked {
+        peer.stream.write_all(&speech::alive())?;
+    }
+    Ok(asked)
 }

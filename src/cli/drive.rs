@@ -1,0 +1,43 @@
+//! Runs a client to its end, and writes what it has for standard output: all of it, however slowly it is read.
+
+use std::io::Write;
+
+use arete::client::{self, Client};
+use arete::link::LINE_FROM_CONTROLLER_MAX;
+use arete::member::{self, Member};
+use arete::reactor::{Options, Reactor, plain};
+use arete::{exit_code, reactor};
+
+use super::{ENDING, Error};
+
+/// A reactor for one client: what it sends and hears may be as long as the map of a sync.
+pub fn reactor() -> Result<Reactor, Error> {
+    let options = Options { signals: ENDING.to_vec(), max_queue: LINE_FROM_CONTROLLER_MAX, ..Options::default() };
+    Reactor::new(options).map_err(|error| Error::failed(format!("cannot start: {error}", error = plain(&error))))
+}
+
+pub fn client(config: client::Config) -> Result<u8, Error> {
+    let mut client = Client::new(config);
+    let code = reactor()?.run(&mut client);
+    show(code, client.output())
+}
+
+pub fn member(config: member::Config) -> Result<u8, Error> {
+    let mut member = Member::new(config);
+    let code = reactor()?.run(&mut member);
+    show(code, member.output())
+}
+
+/// Writes the output of a client that has exited with `code`.
+pub fn show(code: u8, output: &[u8]) -> Result<u8, Error> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(output).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(code),
+        // Whoever has stopped reading does not want the rest.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(code),
+        Err(error) => Err(Error {
+            code: exit_code::FAILED,
+            message: format!("cannot write to standard output: {error}", error = reactor::plain(&error)),
+        }),
+    }
+}

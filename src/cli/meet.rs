@@ -1,0 +1,311 @@
+//! `arete barrier` and `arete sync`: stand at a barrier or give to a sync, by the slave or by a controller.
+
+use std::io::Read;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use arete::machine::{Address, Bytes};
+use arete::member::{Member, Task};
+use arete::reactor::plain;
+use arete::session;
+use arete::testfile::range;
+use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, VALUE_MAX};
+use arete::wire::{Message, Note};
+use clap::Args;
+use serde_json::value::RawValue;
+
+use super::place::{self, Doing, Place};
+use super::{Error, drive, room, time};
+
+/// How many members a list may stand for.
+const MEMBERS_MAX: usize = 100_000;
+
+#[derive(Args)]
+pub struct BarrierOptions {
+    /// The barrier's name
+    tag: String,
+    #[command(flatten)]
+    who: Who,
+    /// Give up after so long, and with it the others [default: as the test file says, else never]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Duration>,
+    /// A member must have shown that it is alive no earlier than so long before the last arrived [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    fresh: Option<Duration>,
+    /// Do not wait: end the barrier for everyone, for this reason
+    #[arg(long, value_name = "REASON")]
+    abort: Option<String>,
+    /// Release everybody at one instant, slightly ahead
+    #[arg(long)]
+    harmonize: bool,
+}
+
+#[derive(Args)]
+pub struct SyncOptions {
+    /// The session id
+    session: String,
+    #[command(flatten)]
+    who: Who,
+    /// The value: JSON if it parses, else a string; @FILE reads a file, - standard input
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    data: String,
+    /// Give up after so long, and with it the others [default: as the test file says, else 1min]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Duration>,
+    /// Fail when a member that has given is lost before all have
+    #[arg(long)]
+    all_alive: bool,
+}
+
+/// Who meets, and where.
+#[derive(Args)]
+struct Who {
+    /// Who shall meet: HOST, HOST#TAG, client[1-8] or @GROUP, with commas between
+    #[arg(long, value_name = "A,B", conflicts_with = "count")]
+    members: Option<String>,
+    /// So many shall meet, whoever they are
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// The member: '#TAG' for one of several on this slave; HOST or HOST#TAG at a controller
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Meet at this controller instead of by way of the slave that runs the command
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "serve")]
+    controller: Option<String>,
+    /// Serve the room at this address until all have their verdict; the others name it with --controller
+    #[arg(long, value_name = "ADDRESS")]
+    serve: Option<String>,
+    /// The room at the controller: a name, or the id of a run [default: default]
+    #[arg(long, value_name = "NAME")]
+    room: Option<String>,
+}
+
+impl Who {
+    fn party(&self) -> Result<Option<Party>, Error> {
+        match (&self.members, self.count) {
+            (Some(members), _) => self::members(members)
+                .map(Party::Members)
+                .map(Some)
+                .map_err(|why| Error::usage(format!("--members {members:?}: {why}"))),
+            (None, count) => Ok(count.map(Party::Count)),
+        }
+    }
+
+    /// Whether a slave is asked.
+    fn by_slave(&self) -> bool {
+        self.controller.is_none() && self.serve.is_none()
+    }
+
+    /// Fails when the options do not belong together.
+    fn check(&self) -> Result<(), Error> {
+        if self.by_slave() {
+            place::socket()?;
+            if self.room.is_some() {
+                return Err(Error::usage(
+                    "--room: a slave meets in its run; name a controller with --controller ADDRESS",
+                ));
+            }
+        } else if self.name.is_none() {
+            return Err(Error::usage(
+                "--as NAME is needed with --controller and --serve: the member's HOST or HOST#TAG",
+            ));
+        }
+        Ok(())
+    }
+
+    fn tag(&self) -> Result<Option<String>, Error> {
+        match &self.name {
+            Some(name) if self.by_slave() => place::member_tag(name),
+            _ => Ok(None),
+        }
+    }
+
+    fn act(self, doing: Doing) -> Result<u8, Error> {
+        let member = match &self.name {
+            Some(name) if !self.by_slave() => Some(place::member_name(name)?),
+            _ => None,
+        };
+        let Some(serve) = self.serve else {
+            let place = Place { controller: self.controller, room: self.room };
+            return place::act(&place, member, doing);
+        };
+        let mut reactor = drive::reactor()?;
+        let address = room::listen_to_serve(&mut reactor, &serve)?;
+        let mut config = place::config(&serve, self.room.as_deref(), member, doing)?;
+        config.controller = Address::Inet(room::reached_at(address).to_string());
+        let mut both = room::serve(Member::new(config));
+        let code = reactor.run(&mut both);
+        drive::show(code, both.output())
+    }
+}
+
+pub fn barrier(options: BarrierOptions) -> Result<u8, Error> {
+    let BarrierOptions { tag: barrier, who, timeout, fresh, abort, harmonize } = options;
+    place::checked("barrier", &barrier)?;
+    let party = who.party()?;
+    who.check()?;
+    let fresh = fresh.map(micros);
+    let request = BarrierRequest {
+        barrier: barrier.as_str().into(),
+        tag: who.tag()?.map(Into::into),
+        party: party.clone(),
+        timeout: timeout.map(micros),
+        fresh,
+        abort: abort.as_deref().map(Into::into),
+        harmonize,
+    };
+    let request = Some(request.encode());
+    let meeting = Some(format!("barrier {barrier}"));
+    let task = Task::Barrier { barrier, party, fresh, abort, harmonize };
+    who.act(Doing { request, task, timeout, awaited: String::new(), meeting })
+}
+
+pub fn sync(options: SyncOptions) -> Result<u8, Error> {
+    let SyncOptions { session, who, data, timeout, all_alive } = options;
+    place::checked("session", &session)?;
+    let party = who.party()?;
+    who.check()?;
+    let value = value(&data, VALUE_MAX)?;
+    // A slave knows what the test file says; a controller is told.
+    let timeout = if who.by_slave() { timeout } else { timeout.or(Some(Duration::from_micros(SYNC_TIMEOUT))) };
+    let tag = who.tag()?;
+    let request: Option<Bytes> = who.by_slave().then(|| {
+        let request = SyncRequest {
+            session: session.as_str().into(),
+            tag: tag.map(Into::into),
+            party: party.clone(),
+            timeout: timeout.map(micros),
+            all_alive,
+            value: Note { json: &value },
+        };
+        request.encode()
+    });
+    let meeting = Some(format!("sync {session}"));
+    let task = Task::Sync { session, party, all_alive, value };
+    who.act(Doing { request, task, timeout, awaited: String::new(), meeting })
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The members that a list stands for, in order, each once.
+fn members(list: &str) -> Result<Vec<String>, String> {
+    let mut members = Vec::new();
+    for item in items(list) {
+        if item.is_empty() {
+            return Err("a member has no name".to_owned());
+        }
+        if let Some(group) = item.strip_prefix('@') {
+            if !session::is_name(group) {
+                return Err(format!("{item:?} is no group"));
+            }
+            members.push(item.to_owned());
+            continue;
+        }
+        let names = range::expand(item, MEMBERS_MAX)?;
+        if let Some(wrong) = names.iter().find(|name| !session::is_member(name)) {
+            return Err(format!("{wrong:?} is no member: write HOST or HOST#TAG"));
+        }
+        members.extend(names);
+    }
+    if members.len() > MEMBERS_MAX {
+        return Err(format!("at most {MEMBERS_MAX} members can meet"));
+    }
+    Ok(members)
+}
+
+/// Splits at the commas outside of brackets.
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0;
+    list.split(move |letter| {
+        match letter {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    })
+}
+
+/// The value of `--data` as JSON on one line.
+pub fn value(data: &str, max: usize) -> Result<Rc<RawValue>, Error> {
+    let text = match data.strip_prefix('@') {
+        Some(file) => read(Some(Path::new(file)), max)?,
+        None if data == "-" => read(None, max)?,
+        None => data.to_owned(),
+    };
+    let json = json_of(&text);
+    if json.get().len() > max {
+        let length = json.get().len();
+        return Err(Error::failed(format!(
+            "--data: the value is {length} bytes long as JSON; at most {max} are allowed"
+        )));
+    }
+    Ok(json.into())
+}
+
+/// A file or standard input, of which `max` bytes and a few more are read.
+fn read(file: Option<&Path>, max: usize) -> Result<String, Error> {
+    let subject = file.map_or("--data: standard input".to_owned(), |file| format!("--data {}", file.display()));
+    let wrong = |why: String| Error::failed(format!("{subject}: {why}"));
+    let mut bytes = Vec::new();
+    let most = max as u64 + 1024;
+    let result = match file {
+        Some(file) => std::fs::File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes)),
+        None => std::io::stdin().lock().take(most).read_to_end(&mut bytes),
+    };
+    result.map_err(|error| wrong(plain(&error)))?;
+    if bytes.len() as u64 == most {
+        return Err(wrong(format!("it is longer than the {max} bytes that are allowed")));
+    }
+    String::from_utf8(bytes).map_err(|error| wrong(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))
+}
+
+/// A text as it is if it is JSON, else as a JSON string. Line ends between the tokens of JSON become spaces, because a
+/// message is a line.
+fn json_of(text: &str) -> Box<RawValue> {
+    let one_line = || RawValue::from_string(text.trim().replace(['\n', '\r'], " "));
+    let quoted = || RawValue::from_string(serde_json::Value::from(text).to_string());
+    if serde_json::from_str::<&RawValue>(text).is_ok()
+        && let Ok(json) = one_line()
+    {
+        return json;
+    }
+    quoted().expect("a quoted text is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_members_may_hold_ranges_groups_and_tags() {
+        assert_eq!(
+            members("server,client[1-2,9],@all,10.0.0.1#a").unwrap(),
+            ["server", "client1", "client2", "client9", "@all", "10.0.0.1#a"]
+        );
+        assert_eq!(members("c[1-2]#x").unwrap(), ["c1#x", "c2#x"]);
+        for wrong in ["", "a,", "a b", "#x", "@", "a#b#c", "c[2-1]"] {
+            assert!(members(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn data_is_json_if_it_parses_and_else_a_string() {
+        assert_eq!(json_of("17").get(), "17");
+        assert_eq!(json_of(" {\"a\":\n [1,\r\n2]}\n").get(), "{\"a\":  [1,  2]}");
+        assert_eq!(json_of("10.0.0.1 ").get(), "\"10.0.0.1 \"");
+        assert_eq!(json_of("a\n\"b\"").get(), "\"a\\n\\\"b\\\"\"");
+        assert_eq!(json_of("").get(), "\"\"");
+        assert_eq!(json_of("1e400000 00").get(), "\"1e400000 00\"");
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_is_refused_with_the_limit() {
+        let error = value(&"x".repeat(100), 101).unwrap_err();
+        assert!(error.message.contains("102 bytes") && error.message.contains("101"), "{}", error.message);
+        assert!(value(&"x".repeat(99), 101).is_ok());
+    }
+}

@@ -1,0 +1,128 @@
+//! Where a command finds those it meets: the slave that runs it, a controller by its address, or a room of its own.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use arete::machine::{Address, Bytes};
+use arete::member::{Config, Task};
+use arete::session::{self, is_name};
+use arete::wire::room::DEFAULT_ROOM;
+use arete::{client, exit_code, member};
+
+use super::{Error, drive, random, with_port};
+use std::time::Duration;
+
+/// The options of a command that speaks to a room.
+#[derive(Args, Clone, Default)]
+pub struct Place {
+    /// Ask this controller instead of the slave that runs the command
+    #[arg(long, value_name = "ADDRESS")]
+    pub controller: Option<String>,
+    /// The room at that controller: a name, or the id of a run [default: default]
+    #[arg(long, value_name = "NAME", requires = "controller")]
+    pub room: Option<String>,
+}
+
+/// What is to be done: as a request to the slave, and as a task at a controller.
+pub struct Doing {
+    pub request: Option<Bytes>,
+    pub task: Task,
+    pub timeout: Option<Duration>,
+    /// What has not happened when the time is up.
+    pub awaited: String,
+    /// `barrier server-up`, if it is a barrier or a sync.
+    pub meeting: Option<String>,
+}
+
+/// The slave's control socket, or why there is none.
+pub fn socket() -> Result<PathBuf, Error> {
+    let socket = std::env::var_os("ARETE_SOCKET").filter(|path| !path.is_empty());
+    socket.map(PathBuf::from).ok_or_else(|| {
+        Error::failed(
+            "ARETE_SOCKET is not set and no controller is named: this works inside a command that a slave runs; \
+             elsewhere name a controller with --controller ADDRESS, or set ARETE_SOCKET to a slave's socket",
+        )
+    })
+}
+
+/// Does it at a controller if one is named, else by the slave.
+pub fn act(place: &Place, member: Option<String>, doing: Doing) -> Result<u8, Error> {
+    match &place.controller {
+        Some(controller) => drive::member(config(controller, place.room.as_deref(), member, doing)?),
+        None => {
+            let request = doing.request.ok_or_else(|| Error::failed("name a controller with --controller ADDRESS"))?;
+            drive::client(client::Config {
+                socket: socket()?,
+                request,
+                timeout: doing.timeout,
+                awaited: doing.awaited,
+                meeting: doing.meeting,
+            })
+        }
+    }
+}
+
+/// What a client of this controller is told.
+pub fn config(
+    controller: &str,
+    room: Option<&str>,
+    member: Option<String>,
+    doing: Doing,
+) -> Result<member::Config, Error> {
+    let room = room.unwrap_or(DEFAULT_ROOM);
+    if !is_name(room) {
+        return Err(Error::usage(format!("--room {room:?}: {}", name_rule())));
+    }
+    Ok(Config {
+        controller: Address::Inet(with_port(controller)),
+        room: room.to_owned(),
+        member,
+        incarnation: format!("{:016x}", random()),
+        seed: random(),
+        task: doing.task,
+        timeout: doing.timeout,
+    })
+}
+
+/// `--as` at a controller: `HOST` or `HOST#TAG`.
+pub fn member_name(name: &str) -> Result<String, Error> {
+    if session::is_member(name) {
+        return Ok(name.to_owned());
+    }
+    Err(Error::usage(format!("--as {name:?}: write HOST or HOST#TAG, where a {}", name_rule())))
+}
+
+/// `--as` at a slave: `#TAG`, or the slave's own name before it.
+pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
+    let slave = std::env::var("ARETE_SLAVE").unwrap_or_default();
+    let (host, tag) = match name.split_once('#') {
+        Some((host, tag)) => (host, Some(tag)),
+        None => (name, None),
+    };
+    if !host.is_empty() && host != slave {
+        return Err(Error::usage(format!(
+            "--as {name:?}: the member is the slave that runs this command, {slave:?}; add a tag with --as '#TAG', or \
+             name a controller with --controller ADDRESS"
+        )));
+    }
+    match tag {
+        Some(tag) if !is_name(tag) => Err(Error::usage(format!("--as {name:?}: as a tag a {}", name_rule()))),
+        tag => Ok(tag.map(str::to_owned)),
+    }
+}
+
+pub fn name_rule() -> String {
+    format!(
+        "name has 1 to {} letters, digits, \".\", \"_\" and \"-\", and begins with none of \".-\"",
+        session::NAME_MAX
+    )
+}
+
+/// A name of a barrier, a session or a trigger.
+pub fn checked(what: &str, name: &str) -> Result<(), Error> {
+    if is_name(name) {
+        return Ok(());
+    }
+    Err(Error { code: exit_code::USAGE, message: format!("{what} {name:?}: a {}", name_rule()) })
+}

@@ -1,0 +1,54 @@
+//! `arete controller`, a controller that serves rooms and no run, and the one behind `--serve`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use arete::machine::{Input, Machine, Outbox, Time};
+use arete::member::Member;
+use arete::reactor::Reactor;
+use arete::serve::{Room, Serve};
+
+use super::run::{Listen, listen_on};
+use super::{Error, with_port};
+
+/// Listens for the members of a room that this process serves.
+pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
+    listen_on(reactor, address).map_err(|error| match error {
+        Listen::Usage(why) => Error::usage(format!("--serve {address}: {why}")),
+        Listen::InUse(_) => Error::failed(format!(
+            "--serve {}: the address is in use already: if another member serves there, meet it with --controller {address}",
+            with_port(address)
+        )),
+        Listen::Failed(why) => Error::failed(format!("--serve {address}: {why}; choose another address or port")),
+    })
+}
+
+/// Where a process reaches what it listens on itself.
+pub fn reached_at(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Until a controller serves rooms.
+pub struct NoRoom;
+
+impl Machine for NoRoom {
+    fn handle(&mut self, _now: Time, _input: Input<'_>, _out: &mut Outbox) {}
+    fn next_deadline(&self) -> Option<Time> {
+        None
+    }
+}
+
+impl Room for NoRoom {
+    fn is_quiet(&self) -> bool {
+        true
+    }
+}
+
+/// This process serves the room for its own member.
+pub fn serve(member: Member) -> Serve<NoRoom> {
+    Serve::new(NoRoom, member)
+}

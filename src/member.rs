@@ -1,0 +1,434 @@
+//! A client of a controller: it joins a room, does one thing there, and leaves. It stands at a barrier or gives to a
+//! sync for one member, notifies or waits for a trigger, or makes one. While the controller is not there it tries
+//! again, so that who is early is not lost; after every reconnect it says again what it wants.
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::exit_code;
+use crate::link::Link;
+use crate::machine::{Address, ConnId, Input, Machine, Outbox, Signal, Stream, Time, Timers};
+use crate::session::VERSION;
+use crate::spoken;
+use crate::verdict::{Heard as Verdict, map_as_line, notes_in_lines};
+use crate::wire::rendezvous::{Alive, Arrive, Give, Gone, Heard, Map, Party, RoundVerdict};
+use crate::wire::room::{Create, Delete, Join, List, Listing, Watch};
+use crate::wire::{Bye, FromController, Malformed, Note, Notify, PROTOCOL, Triggered, Welcome};
+
+/// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
+const VERDICT_SLACK: Duration = Duration::from_millis(250);
+
+/// The one arrival, gift or notify of this process.
+const ONLY: u64 = 1;
+
+/// What a client is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub controller: Address,
+    pub room: String,
+    /// Whom it speaks for, `HOST` or `HOST#TAG`.
+    pub member: Option<String>,
+    /// Drawn at random by whoever starts the process.
+    pub incarnation: String,
+    /// For the jitter of reconnects.
+    pub seed: u64,
+    pub task: Task,
+    /// How long to wait; `None`: for ever.
+    pub timeout: Option<Duration>,
+}
+
+/// What a client does.
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// Stands at a barrier; `fresh` is in microseconds.
+    Barrier {
+        barrier: String,
+        party: Option<Party>,
+        fresh: Option<u64>,
+        abort: Option<String>,
+        harmonize: bool,
+    },
+    Sync {
+        session: String,
+        party: Option<Party>,
+        all_alive: bool,
+        value: Rc<RawValue>,
+    },
+    Notify {
+        trigger: String,
+        data: Option<Rc<RawValue>>,
+    },
+    Wait {
+        trigger: String,
+    },
+    Create {
+        trigger: String,
+        count: u64,
+    },
+    Delete {
+        trigger: String,
+    },
+    List,
+}
+
+impl Task {
+    fn meets(&self) -> bool {
+        matches!(self, Task::Barrier { .. } | Task::Sync { .. })
+    }
+
+    /// `barrier server-up`, for a message.
+    fn subject(&self) -> String {
+        match self {
+            Task::Barrier { barrier, .. } => format!("barrier {barrier}"),
+            Task::Sync { session, .. } => format!("sync {session}"),
+            Task::Notify { trigger, .. } => format!("notify {trigger}"),
+            Task::Wait { trigger } => format!("wait {trigger}"),
+            Task::Create { trigger, .. } | Task::Delete { trigger } => format!("trigger {trigger}"),
+            Task::List => "trigger list".to_owned(),
+        }
+    }
+}
+
+/// A client.
+pub struct Member {
+    config: Config,
+    link: Link,
+    deadline: Option<Time>,
+    /// The map of a sync, until its verdict comes, and then for standard output.
+    output: Vec<u8>,
+    /// The round that the map is of.
+    round: u64,
+    over: Option<u8>,
+    timers: Timers<Timer>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// The time is up.
+    Patience,
+    /// The instant of the release has come.
+    Release,
+}
+
+impl Member {
+    pub fn new(config: Config) -> Member {
+        Member {
+            link: Link::new(config.controller.clone(), config.seed),
+            deadline: None,
+            output: Vec::new(),
+            round: 0,
+            over: None,
+            timers: Timers::default(),
+            config,
+        }
+    }
+
+    /// The exit code, once there is nothing left to do.
+    pub fn over(&self) -> Option<u8> {
+        self.over
+    }
+
+    /// What goes to standard output once the client has exited. It may be long, and nothing of it may be left out.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// Whether this is the connection to the controller.
+    pub fn is(&self, conn: ConnId) -> bool {
+        self.link.is(conn)
+    }
+
+    /// Takes one input, as a [`Machine`] that does not exit when it is [over](Member::over).
+    pub fn turn(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        if self.over.is_some() {
+            return;
+        }
+        match input {
+            Input::Begin => {
+                self.deadline = self.config.timeout.map(|timeout| now + timeout);
+                if let Some(deadline) = self.deadline {
+                    self.timers.set(Timer::Patience, deadline);
+                }
+                self.link.connect(now, out);
+            }
+            Input::Connected { conn, .. } if self.link.is(conn) => self.join(now, out),
+            Input::Received { conn, bytes } if self.link.is(conn) => self.received(now, bytes, out),
+            Input::Closed { conn, reason } if self.link.is(conn) => self.link.closed(now, &reason),
+            Input::Signal(signal) => self.signal(signal, out),
+            _ => {}
+        }
+        self.fire(now, out);
+    }
+
+    fn join(&mut self, now: Time, out: &mut Outbox) {
+        let join = Join {
+            protocol: PROTOCOL,
+            version: VERSION.into(),
+            incarnation: self.config.incarnation.as_str().into(),
+            room: self.config.room.as_str().into(),
+            member: self.config.member.as_deref().map(Into::into),
+        };
+        self.link.connected(now, &join, out);
+    }
+
+    fn received(&mut self, now: Time, bytes: &[u8], out: &mut Outbox) {
+        let (mut frames, max) = self.link.take_frames(now);
+        let conn = self.link.conn();
+        let mut wrong = None;
+        let fed = frames.feed(bytes, max, |line| match self.line(now, line, out) {
+            Ok(()) => self.over.is_none() && self.link.conn() == conn,
+            Err(malformed) => {
+                wrong = Some(malformed.to_string());
+                false
+            }
+        });
+        if self.over.is_some() || self.link.conn() != conn {
+            return;
+        }
+        self.link.put_frames(frames);
+        if let Some(wrong) = wrong.or(fed.err().map(|bound| bound.to_string())) {
+            self.link.close(now, &format!("the controller does not speak as it should: {wrong}"), out);
+        }
+    }
+
+    /// One line from the controller.
+    fn line(&mut self, now: Time, line: &[u8], out: &mut Outbox) -> Result<(), Malformed> {
+        let message = FromController::decode(line)?;
+        match &message {
+            FromController::Bye(bye) => self.refused(now, bye, out),
+            FromController::Welcome(welcome) if !self.link.up() => self.welcomed(now, welcome, out),
+            _ if !self.link.up() => return Err(Malformed("it did not begin with a welcome".to_owned())),
+            FromController::Pong(pong) => self.link.ponged(now, pong, out),
+            FromController::Check(_) => self.link.say(out, &Alive { lifetime: PhantomData }),
+            FromController::Map(map) => self.map(map),
+            FromController::RoundVerdict(verdict) => self.ruled(now, verdict, out),
+            FromController::Triggered(triggered) => self.triggered(triggered, out),
+            FromController::Noted(_) if matches!(self.config.task, Task::Notify { .. }) => self.done(out),
+            FromController::Created(_) if self.changes() => self.done(out),
+            FromController::Listing(listing) if matches!(self.config.task, Task::List) => self.listed(listing, out),
+            FromController::Refused(refused) => self.fail(&refused.reason, out),
+            _ => log::debug!("the controller said something that was not asked for"),
+        }
+        Ok(())
+    }
+
+    fn changes(&self) -> bool {
+        matches!(self.config.task, Task::Create { .. } | Task::Delete { .. })
+    }
+
+    fn welcomed(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
+        if welcome.protocol != PROTOCOL {
+            let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
+            return self.refused(now, &Bye { reason: reason.into(), fatal: true }, out);
+        }
+        self.link.welcomed(now, false, out);
+        // Who only waits for the instant of its release has its verdict.
+        if self.timers.get(&Timer::Release).is_none() {
+            self.ask(now, out);
+        }
+    }
+
+    /// Says what this client wants.
+    fn ask(&self, now: Time, out: &mut Outbox) {
+        let room = || self.config.room.as_str().into();
+        let member = || self.config.member.as_deref().unwrap_or_default().into();
+        let timeout = self.deadline.map(|deadline| deadline.since(now).as_micros() as u64);
+        let link = &self.link;
+        match &self.config.task {
+            Task::Barrier { barrier, party, fresh, abort, harmonize } => {
+                let arrive = Arrive {
+                    room: room(),
+                    barrier: barrier.as_str().into(),
+                    id: ONLY,
+                    member: member(),
+                    party: party.clone(),
+                    timeout,
+                    fresh: *fresh,
+                    abort: abort.as_deref().map(Into::into),
+                    harmonize: *harmonize,
+                };
+                link.say(out, &arrive);
+            }
+            Task::Sync { session, party, all_alive, value } => {
+                let give = Give {
+                    room: room(),
+                    session: session.as_str().into(),
+                    id: ONLY,
+                    member: member(),
+                    party: party.clone(),
+                    timeout,
+                    all_alive: *all_alive,
+                    value: Note { json: value },
+                };
+                link.say(out, &give);
+            }
+            Task::Notify { trigger, data } => {
+                let data = data.as_deref().map(|json| Note { json });
+                link.say(out, &Notify { room: room(), trigger: trigger.as_str().into(), count: ONLY, data });
+            }
+            Task::Wait { trigger } => link.say(out, &Watch { room: room(), trigger: trigger.as_str().into() }),
+            Task::Create { trigger, count } => {
+                link.say(out, &Create { room: room(), trigger: trigger.as_str().into(), count: *count });
+            }
+            Task::Delete { trigger } => link.say(out, &Delete { room: room(), trigger: trigger.as_str().into() }),
+            Task::List => link.say(out, &List { room: room() }),
+        }
+    }
+
+    /// The controller ends the connection.
+    fn refused(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
+        if bye.fatal {
+            let reason = format!("controller {}: {}", self.config.controller, bye.reason);
+            return self.fail(&reason, out);
+        }
+        self.link.refused(&bye.reason);
+        self.link.close(now, &bye.reason, out);
+    }
+
+    /// The values of our session; the verdict follows.
+    fn map(&mut self, map: &Map<'_>) {
+        if self.timers.get(&Timer::Release).is_none() {
+            self.output = map_as_line(&map.map);
+            self.round = map.round;
+        }
+    }
+
+    fn ruled(&mut self, now: Time, verdict: &RoundVerdict<'_>, out: &mut Outbox) {
+        let room = self.config.room.as_str().into();
+        self.link.say(out, &Heard { room, ids: verdict.ids.clone() });
+        let waits = self.config.task.meets() && self.timers.get(&Timer::Release).is_none();
+        if !waits || !verdict.ids.contains(&ONLY) {
+            return;
+        }
+        let heard = Verdict::from(verdict);
+        if !heard.released() || verdict.round != self.round {
+            self.output.clear();
+        }
+        match verdict.at.map(|at| self.link.release_at(now, at)).filter(|at| heard.released() && *at > now) {
+            Some(at) => {
+                self.timers.cancel(&Timer::Patience);
+                self.timers.set(Timer::Release, at);
+            }
+            None => self.met(&heard, out),
+        }
+    }
+
+    fn met(&mut self, heard: &Verdict, out: &mut Outbox) {
+        let message = heard.in_words(&self.config.task.subject(), self.config.timeout);
+        self.end(heard.exit_code(), message.as_deref(), out);
+    }
+
+    fn triggered(&mut self, triggered: &Triggered<'_>, out: &mut Outbox) {
+        match &self.config.task {
+            Task::Wait { trigger } if **trigger == *triggered.trigger => {}
+            _ => return,
+        }
+        match triggered.notes.as_ref().map(notes_in_lines) {
+            Some(Err(error)) => return self.fail(&format!("the controller's answer: {error}"), out),
+            Some(Ok(lines)) => self.output = lines.into_bytes(),
+            None => {}
+        }
+        self.done(out);
+    }
+
+    /// `NAME LEFT INITIAL`, a line each.
+    fn listed(&mut self, listing: &Listing<'_>, out: &mut Outbox) {
+        let line = |it: &crate::wire::room::TriggerState| {
+            let fired = if it.fired { " fired" } else { "" };
+            format!("{} {} of {}{fired}\n", it.trigger, it.left, it.initial)
+        };
+        self.output = listing.triggers.iter().map(line).collect::<String>().into_bytes();
+        self.done(out);
+    }
+
+    fn signal(&mut self, signal: Signal, out: &mut Outbox) {
+        log::debug!("{}: leaving", signal.name());
+        self.take_back(out);
+        self.end(exit_code::INTERRUPTED, None, out);
+    }
+
+    /// Nobody waits here any longer.
+    fn take_back(&self, out: &mut Outbox) {
+        if self.config.task.meets() && self.timers.get(&Timer::Release).is_none() {
+            self.link.say(out, &Gone { room: self.config.room.as_str().into(), ids: vec![ONLY] });
+        }
+    }
+
+    /// Does what is due.
+    fn fire(&mut self, now: Time, out: &mut Outbox) {
+        if self.over.is_some() {
+            return;
+        }
+        if let Some(silent) = self.link.fire(now, out) {
+            self.link.close(now, silent, out);
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Release => self.done(out),
+                Timer::Patience => self.out_of_patience(now, out),
+            }
+        }
+    }
+
+    /// The time is up. Of a verdict the controller, while it is there, is given a moment to say so itself.
+    fn out_of_patience(&mut self, now: Time, out: &mut Outbox) {
+        if !self.config.task.meets() {
+            let within = spoken::duration(self.config.timeout.unwrap_or_default());
+            let message = format!("{}: not done within {within}", self.config.task.subject());
+            return self.end(exit_code::TIME_LIMIT, Some(&message), out);
+        }
+        let until = self.deadline.map_or(now, |deadline| deadline + VERDICT_SLACK);
+        if self.link.up() && now < until {
+            return self.timers.set(Timer::Patience, until);
+        }
+        self.take_back(out);
+        self.output.clear();
+        self.met(&Verdict::default(), out);
+    }
+
+    fn done(&mut self, out: &mut Outbox) {
+        self.end(exit_code::PASSED, None, out);
+    }
+
+    fn fail(&mut self, reason: &str, out: &mut Outbox) {
+        let message = format!("{}: {reason}", self.config.task.subject());
+        self.output.clear();
+        self.end(exit_code::FAILED, Some(&message), out);
+    }
+
+    fn end(&mut self, code: u8, message: Option<&str>, out: &mut Outbox) {
+        if self.over.is_some() {
+            return;
+        }
+        self.over = Some(code);
+        self.timers.clear();
+        self.link.leave("done", out);
+        if let Some(message) = message {
+            out.print(Stream::Err, format!("arete: {message}\n"));
+        }
+    }
+
+    /// The next deadline, while it is not over.
+    pub fn deadline(&self) -> Option<Time> {
+        [self.link.next_deadline(), self.timers.next()].into_iter().flatten().min()
+    }
+}
+
+impl Machine for Member {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        self.turn(now, input, out);
+        if let Some(code) = self.over {
+            out.exit(code);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.deadline()
+    }
+}
+
+#[cfg(test)]
+mod tests;

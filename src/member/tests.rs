@@ -1,0 +1,305 @@
+//! Scenarios of a client: its controller is played by hand.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Config, Member, Task};
+use crate::machine::{Address, ConnId, Effect, Input, Machine, Outbox, Peer, Signal, Time};
+use crate::wire::rendezvous::Party;
+use serde_json::value::RawValue;
+
+/// The controller's clock is so far ahead, in microseconds.
+const AHEAD: u64 = 7_000_000;
+
+struct World {
+    member: Member,
+    out: Outbox,
+    now: Time,
+    conn: Option<ConnId>,
+    said: Vec<Value>,
+    printed: String,
+    exit: Option<u8>,
+}
+
+impl World {
+    fn new(task: Task, timeout: Option<Duration>) -> World {
+        let member = Member::new(Config {
+            controller: Address::Inet("c:1".to_owned()),
+            room: "lab".to_owned(),
+            member: Some("a#1".to_owned()),
+            incarnation: "i".to_owned(),
+            seed: 3,
+            task,
+            timeout,
+        });
+        let now = Time::from_micros(1_000_000);
+        let (out, said, printed) = (Outbox::new(), Vec::new(), String::new());
+        let mut world = World { member, out, now, conn: None, said, printed, exit: None };
+        world.input(Input::Begin);
+        world
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.member.handle(self.now, input, &mut self.out);
+        for effect in self.out.drain().collect::<Vec<_>>() {
+            match effect {
+                Effect::Connect { conn, .. } => self.conn = Some(conn),
+                Effect::Close { .. } => self.conn = None,
+                Effect::Send { bytes, .. } => self.sent(serde_json::from_slice(&bytes).unwrap()),
+                Effect::Print { bytes, .. } => self.printed.push_str(&String::from_utf8(bytes).unwrap()),
+                Effect::Exit { code } => self.exit = self.exit.or(Some(code)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn sent(&mut self, message: Value) {
+        if message["type"] == "ping" {
+            return self.say("pong", json!({"time": message["time"], "now": self.now.as_micros() + AHEAD}));
+        }
+        self.said.push(message);
+    }
+
+    fn say(&mut self, kind: &str, fields: Value) {
+        let fields = fields.to_string();
+        let comma = if fields == "{}" { "" } else { "," };
+        let line = format!("{{\"type\":\"{kind}\"{comma}{}\n", &fields[1..]);
+        let Some(conn) = self.conn else { return };
+        self.input(Input::Received { conn, bytes: line.as_bytes() });
+    }
+
+    fn connect(&mut self) {
+        while self.conn.is_none() {
+            self.pass(Duration::from_millis(10));
+        }
+        let conn = self.conn.unwrap();
+        self.input(Input::Connected { conn, peer: Peer::Local { uid: 0, pid: None }, local: None });
+        self.say("welcome", json!({"protocol": 1, "version": "x"}));
+    }
+
+    fn lose(&mut self) {
+        let conn = self.conn.take().unwrap();
+        self.input(Input::Closed { conn, reason: "reset".to_owned() });
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        while let Some(next) = self.member.next_deadline().filter(|next| *next <= until) {
+            self.now = self.now.max(next);
+            self.input(Input::Deadline);
+        }
+        self.now = until;
+    }
+
+    fn take(&mut self, kind: &str) -> Vec<Value> {
+        let (taken, rest) = std::mem::take(&mut self.said).into_iter().partition(|message| message["type"] == kind);
+        self.said = rest;
+        taken
+    }
+
+    fn verdict(&mut self, kind: &str, more: Value) {
+        let mut verdict = json!({"room": "lab", "round": 2, "verdict": kind, "reason": "missing: b", "ids": [1]});
+        verdict.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.say("verdict", verdict);
+    }
+}
+
+fn barrier() -> Task {
+    let party = Some(Party::Members(vec!["a#1".to_owned(), "b".to_owned()]));
+    Task::Barrier { barrier: "up".to_owned(), party, fresh: None, abort: None, harmonize: true }
+}
+
+fn seconds(seconds: u64) -> Option<Duration> {
+    Some(Duration::from_secs(seconds))
+}
+
+#[test]
+fn it_joins_arrives_hears_and_leaves() {
+    let mut world = World::new(barrier(), seconds(5));
+    world.connect();
+    let join = world.take("join").remove(0);
+    assert_eq!((&join["room"], &join["member"], &join["protocol"]), (&json!("lab"), &json!("a#1"), &json!(1)));
+    let arrive = world.take("arrive").remove(0);
+    let said = json!({"type": "arrive", "room": "lab", "barrier": "up", "id": 1, "member": "a#1",
+        "party": {"members": ["a#1", "b"]}, "timeout": 5_000_000, "harmonize": true});
+    assert_eq!(arrive, said);
+    world.verdict("released", json!({}));
+    assert_eq!((world.take("heard").len(), world.take("bye").len()), (1, 1));
+    assert_eq!((world.exit, world.printed.as_str(), world.member.output()), (Some(0), "", &b""[..]));
+}
+
+#[test]
+fn every_verdict_has_its_status_and_says_why() {
+    for (kind, status) in
+        [("timed-out", 3), ("aborted", 4), ("lost", 5), ("disagreed", 1), ("refused", 1), ("released", 0)]
+    {
+        let mut world = World::new(barrier(), None);
+        world.connect();
+        world.verdict(kind, json!({}));
+        assert_eq!(world.exit, Some(status), "{kind}");
+        let printed = if status == 0 { "" } else { "arete: barrier up: missing: b\n" };
+        assert_eq!(world.printed, printed);
+    }
+}
+
+#[test]
+fn who_is_early_waits_for_the_controller_until_its_time_is_up() {
+    let mut world = World::new(barrier(), seconds(60));
+    for _ in 0..20 {
+        world.lose();
+        while world.conn.is_none() {
+            world.pass(Duration::from_millis(10));
+        }
+    }
+    let waited = world.now.as_micros() - 1_000_000;
+    world.connect();
+    assert_eq!(world.take("arrive")[0]["timeout"], 60_000_000 - waited);
+    world.lose();
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.exit, Some(6));
+    assert!(world.printed.contains("no verdict was heard within 1min"), "{}", world.printed);
+}
+
+#[test]
+fn it_asks_again_after_a_reconnect_and_when_its_controller_says_nothing() {
+    let mut world = World::new(barrier(), None);
+    world.connect();
+    world.lose();
+    world.connect();
+    assert_eq!(world.take("arrive").len(), 2);
+    assert_eq!(world.exit, None);
+}
+
+#[test]
+fn the_controllers_verdict_wins_for_a_moment_after_the_time_is_up() {
+    let mut world = World::new(barrier(), seconds(2));
+    world.connect();
+    world.pass(Duration::from_millis(2_200));
+    assert_eq!(world.exit, None);
+    world.verdict("timed-out", json!({}));
+    assert_eq!(world.exit, Some(3));
+    let mut mute = World::new(barrier(), seconds(2));
+    mute.connect();
+    mute.pass(Duration::from_millis(2_250));
+    assert_eq!((mute.exit, mute.take("gone").len()), (Some(6), 1));
+}
+
+#[test]
+fn a_release_at_an_instant_is_waited_for_on_our_own_clock() {
+    let mut world = World::new(barrier(), seconds(2));
+    world.connect();
+    world.verdict("released", json!({"at": world.now.as_micros() + AHEAD + 50_000}));
+    world.pass(Duration::from_micros(49_999));
+    assert_eq!((world.take("heard").len(), world.exit), (1, None));
+    world.lose();
+    world.pass(Duration::from_micros(1));
+    assert_eq!(world.exit, Some(0));
+}
+
+#[test]
+fn a_sync_gives_its_value_and_shows_the_map_as_it_came() {
+    let value = RawValue::from_string("{\"x\": 1.50}".to_owned()).unwrap();
+    let task =
+        Task::Sync { session: "s".to_owned(), party: Some(Party::Count(2)), all_alive: true, value: value.into() };
+    let mut world = World::new(task, seconds(60));
+    world.connect();
+    let give = world.take("give").remove(0);
+    assert_eq!(
+        (&give["value"]["x"], &give["party"], &give["all_alive"]),
+        (&json!(1.5), &json!({"count": 2}), &json!(true))
+    );
+    let conn = world.conn.unwrap();
+    let map =
+        b"{\"type\":\"map\",\"room\":\"lab\",\"session\":\"s\",\"round\":2,\"map\":{\"b\":  [1.50], \"a#1\":0}}\n";
+    world.input(Input::Received { conn, bytes: map });
+    assert_eq!(world.exit, None);
+    world.verdict("released", json!({}));
+    assert_eq!((world.exit, world.member.output()), (Some(0), &b"{\"b\":  [1.50], \"a#1\":0}\n"[..]));
+}
+
+#[test]
+fn a_wait_shows_who_notified_with_what() {
+    let mut world = World::new(Task::Wait { trigger: "go".to_owned() }, None);
+    world.connect();
+    assert_eq!(world.take("watch")[0]["trigger"], "go");
+    world.say("triggered", json!({"room": "lab", "trigger": "other"}));
+    assert_eq!(world.exit, None);
+    let notes = json!([{"from": "b", "data": {"x": 1}}, {"from": "a#1", "data": "s"}]);
+    world.say("triggered", json!({"room": "lab", "trigger": "go", "notes": notes}));
+    assert_eq!((world.exit, world.member.output()), (Some(0), &b"b {\"x\":1}\na#1 \"s\"\n"[..]));
+}
+
+#[test]
+fn triggers_are_made_listed_removed_and_notified() {
+    let go = || "go".to_owned();
+    let data = RawValue::from_string("7".to_owned()).unwrap();
+    for (task, kind, answer, fields) in [
+        (Task::Create { trigger: go(), count: 3 }, "create", "created", json!({"room": "lab", "trigger": "go"})),
+        (Task::Delete { trigger: go() }, "delete", "created", json!({"room": "lab", "trigger": "go"})),
+        (
+            Task::Notify { trigger: go(), data: Some(data.into()) },
+            "notify",
+            "noted",
+            json!({"room": "lab", "trigger": "go", "count": 1, "left": 2}),
+        ),
+    ] {
+        let mut world = World::new(task.clone(), None);
+        world.connect();
+        assert_eq!(world.take(kind)[0]["trigger"], "go");
+        world.say(answer, fields);
+        assert_eq!(world.exit, Some(0), "{kind}");
+        let mut refused = World::new(task, None);
+        refused.connect();
+        refused.say("refused", json!({"room": "lab", "trigger": "go", "reason": "there is none"}));
+        assert_eq!(refused.exit, Some(1));
+        assert!(refused.printed.ends_with("go: there is none\n"), "{}", refused.printed);
+    }
+    let mut world = World::new(Task::List, None);
+    world.connect();
+    world.say(
+        "listing",
+        json!({"room": "lab", "triggers": [{"trigger": "go", "initial": 3, "left": 0, "fired": true}]}),
+    );
+    assert_eq!(world.member.output(), b"go 0 of 3 fired\n");
+}
+
+#[test]
+fn a_time_that_is_up_is_no_verdict_and_not_done_otherwise() {
+    let mut world = World::new(Task::Wait { trigger: "go".to_owned() }, seconds(1));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.exit, Some(3));
+    assert_eq!(world.printed, "arete: wait go: not done within 1s\n");
+}
+
+#[test]
+fn who_is_interrupted_says_that_it_is_gone() {
+    let mut world = World::new(barrier(), None);
+    world.connect();
+    world.input(Input::Signal(Signal::INT));
+    assert_eq!((world.take("gone").len(), world.take("bye").len(), world.exit), (1, 1, Some(130)));
+}
+
+#[test]
+fn a_fatal_bye_ends_it_and_another_does_not() {
+    let mut world = World::new(barrier(), None);
+    world.connect();
+    world.say("bye", json!({"reason": "busy"}));
+    assert_eq!(world.exit, None);
+    world.connect();
+    world.say("bye", json!({"reason": "the name is taken", "fatal": true}));
+    assert_eq!(world.exit, Some(1));
+    assert!(world.printed.contains("the name is taken"), "{}", world.printed);
+}
+
+#[test]
+fn a_check_is_answered_and_garbage_makes_it_try_again() {
+    let mut world = World::new(barrier(), None);
+    world.connect();
+    world.say("check", json!({}));
+    assert_eq!(world.take("alive").len(), 1);
+    world.say("nonsense", json!({}));
+    assert_eq!((world.conn, world.exit), (None, None));
+    world.connect();
+    assert_eq!(world.take("arrive").len(), 2);
+}

@@ -1,0 +1,74 @@
+//! A member that serves its room itself (`--serve`): a controller and a client of it in one process, which meet over the
+//! loopback like any two. It ends with the client's exit code, once the others have heard what became of them.
+
+use std::time::Duration;
+
+use crate::machine::{Input, Machine, Outbox, Time};
+use crate::member::Member;
+
+/// How long the room stays open for those that have not heard their verdict when our own is there.
+const OTHERS_HAVE: Duration = Duration::from_secs(5);
+
+/// A controller that serves rooms and no run.
+pub trait Room: Machine {
+    /// Whether nobody waits for anything that has been decided: every verdict was heard.
+    fn is_quiet(&self) -> bool;
+}
+
+/// The room and the member.
+pub struct Serve<R> {
+    room: R,
+    member: Member,
+    /// When the room closes.
+    until: Option<Time>,
+}
+
+impl<R: Room> Serve<R> {
+    pub fn new(room: R, member: Member) -> Serve<R> {
+        Serve { room, member, until: None }
+    }
+
+    /// As [`Member::output`].
+    pub fn output(&self) -> &[u8] {
+        self.member.output()
+    }
+
+    fn finish_turn(&mut self, now: Time, out: &mut Outbox) {
+        let Some(code) = self.member.over() else { return };
+        let until = *self.until.get_or_insert(now + OTHERS_HAVE);
+        if self.room.is_quiet() || now >= until {
+            out.exit(code);
+        }
+    }
+}
+
+impl<R: Room> Machine for Serve<R> {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Begin | Input::Deadline => {
+                let again = if matches!(input, Input::Begin) { Input::Begin } else { Input::Deadline };
+                self.room.handle(now, input, out);
+                self.member.turn(now, again, out);
+            }
+            Input::Connected { conn, .. } | Input::Received { conn, .. } | Input::Closed { conn, .. }
+                if self.member.is(conn) =>
+            {
+                self.member.turn(now, input, out);
+            }
+            Input::Signal(_) => {
+                // A second one does not wait for the others.
+                if self.member.over().is_some() {
+                    self.until = Some(now);
+                }
+                self.member.turn(now, input, out);
+            }
+            _ => self.room.handle(now, input, out),
+        }
+        self.finish_turn(now, out);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        let until = self.until.filter(|_| self.member.over().is_some());
+        [self.room.next_deadline(), self.member.deadline(), until].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,319 @@
+//! Scenarios: members that stand at barriers and give to syncs.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{AHEAD, World, decoded, entry};
+use crate::machine::{ConnId, Input, Signal};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn world() -> World {
+    let mut world = World::running(json!([]));
+    world.said.clear();
+    world
+}
+
+fn barrier(world: &mut World, more: &str) -> ConnId {
+    world.request(&format!("{{\"type\":\"barrier\",\"barrier\":\"up\"{more}}}"))
+}
+
+fn verdict(world: &mut World, kind: &str, ids: Value) {
+    world.say(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": kind, "who": ["x"], "reason": "why",
+        "ids": ids}));
+}
+
+fn ids(messages: &[Value]) -> Vec<&Value> {
+    messages.iter().map(|message| &message["id"]).collect()
+}
+
+/// The last answer to a command.
+fn met(world: &World, conn: ConnId) -> &Value {
+    let answer = world.answers.get(&conn).and_then(|lines| lines.last());
+    let answer = answer.unwrap_or_else(|| panic!("an answer: {:?}", world.answers));
+    assert_eq!(answer["type"], "met", "{answer}");
+    assert!(world.closed.contains(&conn));
+    answer
+}
+
+#[test]
+fn a_command_arrives_as_its_slave_and_gets_the_verdict() {
+    let mut world = world();
+    let conn = barrier(&mut world, r#","party":{"members":["node1","b"]},"timeout":5000000,"tag":"t""#);
+    let arrive = world.take("arrive").remove(0);
+    let said = json!({"type": "arrive", "room": "r1", "barrier": "up", "id": 1, "member": "node1#t",
+        "party": {"members": ["node1", "b"]}, "timeout": 5_000_000});
+    assert_eq!(arrive, said);
+    assert_eq!(world.answer(conn), None);
+    verdict(&mut world, "lost", json!([1]));
+    assert_eq!(world.take("heard"), [json!({"type": "heard", "room": "r1", "ids": [1]})]);
+    assert_eq!(met(&world, conn), &json!({"type": "met", "verdict": "lost", "who": ["x"], "reason": "why"}));
+    world.pass(10 * SECOND);
+    assert_eq!(world.take("gone").len(), 0);
+}
+
+#[test]
+fn one_verdict_releases_several_members_and_is_heard_once() {
+    let mut world = world();
+    let conns = ["a", "b", "c"].map(|tag| barrier(&mut world, &format!(",\"tag\":\"{tag}\"")));
+    assert_eq!(ids(&world.take("arrive")), [1, 2, 3]);
+    verdict(&mut world, "released", json!([1, 3]));
+    assert_eq!(met(&world, conns[0])["verdict"], "released");
+    assert_eq!(world.answer(conns[1]), None);
+    assert_eq!(met(&world, conns[2])["verdict"], "released");
+    assert_eq!(world.take("heard")[0]["ids"], json!([1, 3]));
+    verdict(&mut world, "released", json!([1]));
+    assert_eq!(world.answers[&conns[0]].len(), 1);
+    assert_eq!(world.take("heard")[0]["ids"], json!([1]), "who asks again hears that it was heard");
+}
+
+#[test]
+fn who_waits_is_said_again_after_a_reconnect_with_the_time_that_is_left() {
+    let mut world = world();
+    barrier(&mut world, r#","timeout":60000000"#);
+    barrier(&mut world, r#","tag":"x""#);
+    barrier(&mut world, r#","tag":"y""#);
+    verdict(&mut world, "released", json!([3]));
+    world.said.clear();
+    let before = world.now;
+    world.pass(10 * SECOND);
+    world.reconnect(Some("r1"), 1_000);
+    let again = world.take("arrive");
+    assert_eq!(ids(&again), [1, 2]);
+    let left = 60_000_000 - world.now.since(before).as_micros() as u64;
+    assert_eq!((&again[0]["timeout"], &again[1]["timeout"]), (&json!(left), &Value::Null));
+}
+
+#[test]
+fn a_time_that_is_up_while_the_controller_is_away_is_up_on_time() {
+    let mut world = world();
+    let conn = barrier(&mut world, r#","timeout":3000000"#);
+    world.lose();
+    let tried = world.now;
+    while world.answer(conn).is_none() {
+        world.conn = None;
+        world.pass(Duration::from_millis(1));
+        assert!(world.now.since(tried) <= 3 * SECOND + Duration::from_millis(1));
+    }
+    assert!(world.now.since(tried) >= 3 * SECOND);
+    assert_eq!(met(&world, conn), &json!({"type": "met"}));
+}
+
+#[test]
+fn the_controllers_own_verdict_wins_while_it_is_there() {
+    let mut world = world();
+    let conn = barrier(&mut world, r#","timeout":3000000"#);
+    world.pass(3 * SECOND + Duration::from_millis(249));
+    assert_eq!(world.answer(conn), None);
+    verdict(&mut world, "timed-out", json!([1]));
+    assert_eq!(met(&world, conn)["verdict"], "timed-out");
+    let mute = barrier(&mut world, r#","timeout":3000000"#);
+    world.pass(3 * SECOND + Duration::from_millis(250));
+    assert_eq!(met(&world, mute).get("verdict"), None);
+    assert_eq!(world.take("gone"), [json!({"type": "gone", "room": "r1", "ids": [2]})]);
+}
+
+#[test]
+fn what_was_taken_back_or_heard_is_said_again_until_the_controller_has_it() {
+    let mut world = world();
+    let conn = barrier(&mut world, "");
+    barrier(&mut world, r#","tag":"x""#);
+    world.lose();
+    world.input(Input::Closed { conn, reason: "died".to_owned() });
+    assert_eq!(world.take("gone").len(), 0);
+    while world.conn.is_none() {
+        world.pass(Duration::from_millis(100));
+    }
+    world.connect(Some("r1"), 1_000);
+    assert_eq!(world.take("gone")[0]["ids"], json!([1]));
+    world.said.clear();
+    verdict(&mut world, "released", json!([2]));
+    world.reconnect(Some("r1"), 1_000);
+    assert_eq!(world.take("heard").last().unwrap()["ids"], json!([2]));
+    world.pass(20 * SECOND);
+    world.said.clear();
+    world.reconnect(Some("r1"), 1_000);
+    assert_eq!((world.take("gone").len(), world.take("heard").len(), world.take("arrive").len()), (0, 0, 0));
+}
+
+#[test]
+fn a_command_that_dies_stands_at_no_barrier() {
+    let mut world = world();
+    let conn = barrier(&mut world, "");
+    world.input(Input::Closed { conn, reason: "died".to_owned() });
+    assert_eq!(world.take("gone")[0]["ids"], json!([1]));
+    verdict(&mut world, "released", json!([1]));
+    assert_eq!(world.answer(conn), None);
+}
+
+#[test]
+fn a_release_at_an_instant_waits_for_it_on_our_own_clock() {
+    let mut world = world();
+    let conn = barrier(&mut world, r#","harmonize":true,"timeout":1000"#);
+    assert_eq!(world.take("arrive")[0]["harmonize"], true);
+    let at = world.now.as_micros() + AHEAD + 50_000;
+    world.say(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": "released", "at": at, "ids": [1]}));
+    assert_eq!(world.take("heard").len(), 1);
+    world.pass(Duration::from_micros(49_999));
+    assert_eq!(world.answer(conn), None);
+    world.pass(Duration::from_micros(1));
+    assert_eq!(met(&world, conn)["verdict"], "released");
+}
+
+#[test]
+fn an_instant_that_is_far_away_is_not_waited_for() {
+    let mut world = world();
+    let conn = barrier(&mut world, "");
+    world.say(json!({"type": "verdict", "room": "r1", "round": 1, "verdict": "released", "at": u64::MAX, "ids": [1]}));
+    world.pass(SECOND);
+    assert_eq!(met(&world, conn)["verdict"], "released");
+}
+
+#[test]
+fn the_map_of_a_sync_is_relayed_byte_for_byte_before_the_verdict() {
+    let mut world = world();
+    let value = r#"{"b": 1.50, "a":[2,  3]}"#;
+    let give = |tag: &str| format!("{{\"type\": \"sync\",\"session\":\"s\",\"tag\":\"{tag}\",\"value\":{value}}}");
+    let conns = ["a", "b"].map(|tag| world.request(&give(tag)));
+    let said = world.take("give");
+    assert_eq!((&said[0]["timeout"], &said[0]["member"]), (&json!(60_000_000), &json!("node1#a")));
+    let map = "{\"type\":\"map\",\"room\":\"r1\",\"session\":\"s\",\"round\":4,\"map\":{\"node1#a\":{\"x\":  1.0}}}\n";
+    world.say_bytes(map.as_bytes());
+    assert_eq!(world.answer(conns[0]), None);
+    world.say(json!({"type": "verdict", "room": "r1", "round": 4, "verdict": "released", "ids": [1, 2]}));
+    for conn in conns {
+        assert_eq!(world.answer(conn).unwrap()["map"], json!({"node1#a": {"x": 1.0}}));
+        assert_eq!(met(&world, conn)["verdict"], "released");
+        assert_eq!(world.raw[&conn][0], map.as_bytes());
+    }
+}
+
+#[test]
+fn a_value_may_be_longer_than_other_requests() {
+    let mut world = world();
+    let long = "x".repeat(2_000_000);
+    world.request(&format!("{{\"type\":\"sync\",\"session\":\"s\",\"value\":\"{long}\"}}"));
+    assert_eq!(world.take("give")[0]["value"].as_str().unwrap().len(), long.len());
+    let conn = world.request(&format!("{{\"type\":\"barrier\",\"barrier\":\"s\",\"abort\":\"{long}\"}}"));
+    assert_eq!(world.answer(conn).unwrap()["type"], "error");
+}
+
+#[test]
+fn the_timeout_of_the_test_file_holds_where_a_request_names_none() {
+    let mut world = World::new();
+    world.run(json!({"timeouts": {"up": 7_000_000}}));
+    barrier(&mut world, "");
+    barrier(&mut world, r#","tag":"x","timeout":8000000"#);
+    let timeouts: Vec<Value> = world.take("arrive").iter().map(|arrive| arrive["timeout"].clone()).collect();
+    assert_eq!(timeouts, [7_000_000, 8_000_000]);
+}
+
+#[test]
+fn an_entry_at_a_barrier_runs_until_the_verdict_and_exits_with_its_status() {
+    for (kind, status, outcome) in [
+        ("released", 0, "passed"),
+        ("timed-out", 3, "failed"),
+        ("aborted", 4, "failed"),
+        ("lost", 5, "failed"),
+        ("disagreed", 1, "failed"),
+        ("refused", 1, "failed"),
+    ] {
+        let mut world = World::running(json!([
+            entry("up", json!({"at": 0}), json!({"barrier": {"barrier": "up"}})),
+            entry(
+                "next",
+                json!({"after": {"entry": "up", "exit": {"code": status}}}),
+                json!({"notify": {"trigger": "go"}})
+            ),
+        ]));
+        assert_eq!(world.reports(), ["begun", "spawned up#1"], "it is not idle");
+        verdict(&mut world, kind, json!([1]));
+        let reports = world.take("report");
+        assert_eq!((&reports[0]["exit"], &reports[0]["outcome"]), (&json!({"code": status}), &json!(outcome)));
+        let why = if status == 0 { Value::Null } else { json!("barrier up: why") };
+        assert_eq!(reports[0]["why"], why);
+        assert_eq!(world.take("notify").len(), 1, "what comes after it runs");
+    }
+}
+
+#[test]
+fn an_entry_that_hears_no_verdict_exits_with_6() {
+    let mut world = World::running(json!([entry(
+        "up",
+        json!({"at": 0}),
+        json!({"barrier": {"barrier": "up", "timeout": 1_000_000}})
+    )]));
+    world.pass(2 * SECOND);
+    let reports = world.take("report");
+    let exited = reports.iter().find(|report| report["what"] == "exited").unwrap();
+    assert_eq!(exited["exit"], json!({"code": 6}));
+    assert!(exited["why"].as_str().unwrap().contains("no verdict was heard within 1s"), "{exited}");
+}
+
+#[test]
+fn the_map_of_a_sync_entry_is_its_standard_output() {
+    let action = json!({"sync": {"session": "s", "value": {"me": ["@{slave.name}", 1]}}});
+    let mut world = World::running(json!([entry("s", json!({"at": 0}), action)]));
+    assert_eq!(world.take("give")[0]["value"], json!({"me": ["node1", 1]}));
+    world.say(json!({"type": "map", "room": "r1", "session": "s", "round": 1, "map": {"node1": 1}}));
+    verdict(&mut world, "released", json!([1]));
+    world.pass(SECOND);
+    let outputs = world.take("output");
+    assert_eq!((outputs.len(), &outputs[0]["file"]), (1, &json!("s.out")));
+    assert_eq!(decoded(&outputs[0]), b"{\"node1\":1}\n");
+}
+
+#[test]
+fn the_end_of_the_run_stops_entries_and_takes_their_arrivals_back() {
+    let mut world = World::running(json!([entry("up", json!({"at": 0}), json!({"barrier": {"barrier": "up"}}))]));
+    let conn = barrier(&mut world, r#","tag":"x""#);
+    world.reports();
+    world.say(json!({"type": "stop", "run": "r1", "reason": "x"}));
+    assert!(world.reports().contains(&"exited up#1 stopped".to_owned()));
+    let gone: Vec<Value> = world.take("gone").iter().map(|gone| gone["ids"].clone()).collect();
+    assert_eq!(gone, [json!([1]), json!([2])]);
+    assert_eq!(world.answer(conn).unwrap()["reason"], "the run has ended");
+}
+
+#[test]
+fn a_check_is_answered_at_once_with_and_without_a_run() {
+    let mut idle = World::new();
+    idle.connect(None, 0);
+    for mut world in [idle, world()] {
+        world.say(json!({"type": "check"}));
+        assert_eq!(world.take("alive").len(), 1);
+    }
+}
+
+#[test]
+fn a_wait_shows_who_notified_with_what_and_data_is_said_again() {
+    let mut world = world();
+    let conn = world.request(r#"{"type":"wait","trigger":"go"}"#);
+    world.request(r#"{"type":"notify","trigger":"go","data":{"x":1}}"#);
+    world.request(r#"{"type":"notify","trigger":"go"}"#);
+    world.said.clear();
+    world.reconnect(Some("r1"), 1_000);
+    assert_eq!(world.take("state")[0]["notified"], json!({}));
+    let again = world.take("notify");
+    assert_eq!((&again[0]["count"], &again[0]["data"]), (&json!(1), &json!({"x": 1})));
+    assert_eq!((again.len(), &again[1]["count"]), (2, &json!(2)));
+    let notes = json!([{"from": "node1", "data": {"x": 1}}]);
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go", "notes": notes}));
+    assert_eq!(world.answer(conn).unwrap()["notes"], notes);
+    let late = world.request(r#"{"type":"wait","trigger":"go"}"#);
+    assert_eq!(world.answer(late).unwrap()["notes"], notes);
+}
+
+#[test]
+fn names_that_can_name_nothing_are_refused() {
+    let mut world = world();
+    for more in [r#","tag":"a b""#, r#","tag":"""#] {
+        let conn = barrier(&mut world, more);
+        assert!(world.answer(conn).unwrap()["reason"].as_str().unwrap().contains("tag"));
+    }
+    let conn = world.request(r#"{"type":"barrier","barrier":"../x"}"#);
+    assert_eq!(world.answer(conn).unwrap()["type"], "error");
+    assert_eq!(world.take("arrive").len(), 0);
+    world.signal(Signal::TERM);
+}

@@ -1,0 +1,125 @@
+//! What the verdict of a barrier or a sync means to a shell and to a person.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::wire::Note;
+use crate::wire::rendezvous::{Kind, Met, RoundVerdict};
+use crate::{exit_code, spoken};
+
+/// What a member heard of its round, or that it heard nothing in time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Heard {
+    /// Absent: no verdict was heard in time.
+    pub verdict: Option<Kind>,
+    pub who: Vec<String>,
+    pub reason: String,
+}
+
+impl From<&RoundVerdict<'_>> for Heard {
+    fn from(verdict: &RoundVerdict<'_>) -> Heard {
+        let reason = verdict.reason.clone().into_owned();
+        Heard { verdict: Some(verdict.verdict), who: verdict.who.clone(), reason }
+    }
+}
+
+impl From<&Met<'_>> for Heard {
+    fn from(met: &Met<'_>) -> Heard {
+        Heard { verdict: met.verdict, who: met.who.clone(), reason: met.reason.clone().into_owned() }
+    }
+}
+
+impl Heard {
+    pub fn released(&self) -> bool {
+        self.verdict == Some(Kind::Released)
+    }
+
+    /// The exit status of `arete barrier` and `arete sync`, and of entries that do the same.
+    pub fn exit_code(&self) -> u8 {
+        match self.verdict {
+            Some(Kind::Released) => exit_code::PASSED,
+            Some(Kind::TimedOut) => exit_code::TIME_LIMIT,
+            Some(Kind::Aborted) => exit_code::ABORTED,
+            Some(Kind::Lost) => exit_code::LOST,
+            Some(Kind::Disagreed | Kind::Refused) => exit_code::FAILED,
+            None => exit_code::NO_VERDICT,
+        }
+    }
+
+    /// What a person reads: `barrier server-up: timed out; missing: client2`. Nothing when all is well. `waited`: how
+    /// long it was waited for.
+    pub fn in_words(&self, what: &str, waited: Option<Duration>) -> Option<String> {
+        let verdict = match self.verdict {
+            Some(Kind::Released) => return None,
+            None => {
+                let within = waited.map(|waited| format!(" within {}", spoken::duration(waited))).unwrap_or_default();
+                return Some(format!(
+                    "{what}: no verdict was heard{within}: the controller is out of reach, and the others may have been \
+                     released"
+                ));
+            }
+            Some(Kind::TimedOut) => "timed out",
+            Some(Kind::Aborted) => "aborted",
+            Some(Kind::Lost) => "a member was lost",
+            Some(Kind::Disagreed) => "the members disagree",
+            Some(Kind::Refused) => "refused",
+        };
+        if !self.reason.is_empty() {
+            return Some(format!("{what}: {}", self.reason));
+        }
+        let who: Vec<&str> = self.who.iter().map(String::as_str).collect();
+        let who = if who.is_empty() { String::new() } else { format!(": {}", spoken::list(&who)) };
+        Some(format!("{what}: {verdict}{who}"))
+    }
+}
+
+/// One notify that had data.
+#[derive(Deserialize)]
+struct Notified<'a> {
+    #[serde(borrow)]
+    from: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// Who notified with what, a line each: `MEMBER DATA`, the data as JSON.
+pub fn notes_in_lines(notes: &Note<'_>) -> Result<String, String> {
+    let notes: Vec<Notified<'_>> = serde_json::from_str(notes.json.get()).map_err(|error| error.to_string())?;
+    Ok(notes.iter().map(|note| format!("{} {}\n", note.from, note.data.get())).collect())
+}
+
+/// A sync's map as a shell gets it: one line.
+pub fn map_as_line(map: &Note<'_>) -> Vec<u8> {
+    let json = map.json.get();
+    let mut line = Vec::with_capacity(json.len() + 1);
+    line.extend_from_slice(json.as_bytes());
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_a_line_each_in_their_order() {
+        let json =
+            RawValue::from_string(r#"[{"from":"b","data":{"x": 1}},{"from":"a#1","data":"s"}]"#.to_owned()).unwrap();
+        assert_eq!(notes_in_lines(&Note { json: &json }).unwrap(), "b {\"x\": 1}\na#1 \"s\"\n");
+    }
+
+    #[test]
+    fn every_verdict_has_its_exit_status_and_all_but_a_release_their_words() {
+        let heard = |verdict| Heard { verdict, who: vec!["c2".to_owned()], reason: String::new() };
+        let code = |verdict| heard(verdict).exit_code();
+        use Kind::*;
+        assert_eq!([Released, TimedOut, Aborted, Lost].map(|kind| code(Some(kind))), [0, 3, 4, 5]);
+        assert_eq!([code(Some(Disagreed)), code(Some(Refused)), code(None)], [1, 1, 6]);
+        assert_eq!(heard(Some(Released)).in_words("barrier up", None), None);
+        assert_eq!(heard(Some(Lost)).in_words("barrier up", None).unwrap(), "barrier up: a member was lost: c2");
+        let words = heard(None).in_words("sync s", Some(Duration::from_secs(2))).unwrap();
+        assert!(words.starts_with("sync s: no verdict was heard within 2s: "), "{words}");
+    }
+}
