@@ -273,7 +273,7 @@ impl World {
         };
         let line = match &ask {
             Ask::Poke(entry) => PokeRequest { entry: entry.as_deref().map(Into::into) }.encode(),
-            Ask::Notify(trigger) => NotifyRequest { trigger: trigger.into() }.encode(),
+            Ask::Notify(trigger) => NotifyRequest { trigger: trigger.into(), data: None }.encode(),
             Ask::Wait(trigger) => WaitRequest { trigger: trigger.into() }.encode(),
         };
         self.processes.get_mut(&pid).expect("it runs").asking = Some((link, ask));
