@@ -212,7 +212,9 @@ impl<'a> Teller<'a> {
     }
 
     fn flush(&mut self, processes: &Processes, out: &mut Outbox) {
-        let Some((process, ruling, ids)) = self.held.take() else { return };
+        let Some((process, ruling, mut ids)) = self.held.take() else { return };
+        ids.sort_unstable();
+        ids.dedup();
         let Some(conn) = processes.conn(process) else { return };
         if let Some(line) = &ruling.line {
             out.send(conn, line.clone());

@@ -114,10 +114,15 @@ impl Room {
         });
     }
 
-    /// An arrival that its process may not make.
+    /// An arrival that its process may not make, unless it made it when it might.
     pub fn refuse(&mut self, process: Process, id: u64, reason: String, visit: &mut Visit<'_>) {
-        let mut turn = barrier::turn(visit.now, visit.presence, &mut visit.acts.barriers);
-        self.barriers.meetings.refuse((process, id), reason, &mut turn);
+        let (arrival, Visit { now, presence, acts }) = ((process, id), visit);
+        let syncs = &mut self.syncs.meetings;
+        let known = sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| syncs.again(arrival, turn));
+        let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
+        if !known && !self.barriers.meetings.again(arrival, &mut turn) {
+            self.barriers.meetings.refuse(arrival, reason, &mut turn);
+        }
     }
 
     /// A party with its groups resolved.

@@ -82,6 +82,9 @@ pub fn plan(rng: &mut Rng) -> Plan {
             .map(|(name, (path, bytes))| (name.clone(), (path.clone(), described(name, bytes))))
             .collect(),
         slaves: slaves.collect(),
+        barriers: BTreeMap::new(),
+        syncs: BTreeMap::new(),
+        groups: BTreeMap::new(),
     };
     Plan { test: Rc::new(test), resources, verdict, may_be_poked }
 }

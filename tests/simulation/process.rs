@@ -273,7 +273,7 @@ impl World {
         };
         let line = match &ask {
             Ask::Poke(entry) => PokeRequest { entry: entry.as_deref().map(Into::into) }.encode(),
-            Ask::Notify(trigger) => NotifyRequest { trigger: trigger.into() }.encode(),
+            Ask::Notify(trigger) => NotifyRequest { trigger: trigger.into(), data: None }.encode(),
             Ask::Wait(trigger) => WaitRequest { trigger: trigger.into() }.encode(),
         };
         self.processes.get_mut(&pid).expect("it runs").asking = Some((link, ask));
@@ -289,6 +289,7 @@ impl World {
         let answer = match FromSocket::decode(&line[..end]).expect("a slave answers well-formed lines") {
             FromSocket::Done(done) => Ok(done.left),
             FromSocket::Failure(failure) => Err(failure.reason.into_owned()),
+            FromSocket::Map(_) | FromSocket::Met(_) => Err("no answer to a notify".to_owned()),
         };
         self.close_side(link, 0);
         self.answer(pid, ask, answer);
