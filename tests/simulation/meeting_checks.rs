@@ -52,7 +52,7 @@ struct Arrival {
     said_at: u64,
     /// By the controller.
     received_at: Option<u64>,
-    taken_back: bool,
+    taken_back: Option<u64>,
     told: Option<Told>,
 }
 
@@ -95,6 +95,7 @@ pub struct MeetingChecks {
     facts_read: usize,
     events_read: usize,
     next_look: u64,
+    now: u64,
     /// The log is complete, and tells all.
     pub logged: bool,
     /// Nothing breaks or stops.
@@ -198,6 +199,7 @@ impl MeetingChecks {
         received: &[Received],
         events: &[Value],
     ) -> Result<(), String> {
+        self.now = world.now;
         self.read_facts(world)?;
         self.read_events(events)?;
         for it in received {
@@ -232,7 +234,7 @@ impl MeetingChecks {
         self.rounds.clear();
         self.heard.clear();
         for arrival in self.arrivals.values_mut() {
-            (arrival.received_at, arrival.told, arrival.taken_back) = (None, None, false);
+            (arrival.received_at, arrival.told, arrival.taken_back) = (None, None, None);
         }
     }
 
@@ -377,7 +379,7 @@ impl MeetingChecks {
             let other = self.ids.insert((said.life, serial), id);
             hold!(other.is_none(), "{serial} arrives as {other:?} and as {id}");
             self.seen.arrivals += 1;
-            let arrival = Arrival { serial, said_at: world.now, received_at: None, taken_back: false, told: None };
+            let arrival = Arrival { serial, said_at: world.now, received_at: None, taken_back: None, told: None };
             self.arrivals.insert(key, arrival);
             self.by_name.entry(self.name_of(serial)).or_default().push(key);
         }
@@ -395,7 +397,7 @@ impl MeetingChecks {
             if let Ok(FromSlave::Gone(gone)) = FromSlave::decode(line) {
                 for id in gone.ids {
                     if let Some(arrival) = self.arrivals.get_mut(&(from, id)) {
-                        arrival.taken_back = true;
+                        arrival.taken_back.get_or_insert(received.at);
                         self.seen.taken_back += 1;
                     }
                 }
@@ -447,9 +449,12 @@ impl MeetingChecks {
             hold!((planned.sync, &planned.name) == (true, &name.1), "{value} was given to {:?}", planned.name);
             let given: Value = serde_json::from_str(&planned.value()).expect("it is JSON");
             hold!(given == *value, "{member} gave {given}, and the map has {value}");
-            let received = self.by_name.get(&name).into_iter().flatten().any(|key| {
-                self.arrivals[key].serial == serial && self.arrivals[key].received_at.is_some()
-            });
+            let received = self
+                .by_name
+                .get(&name)
+                .into_iter()
+                .flatten()
+                .any(|key| self.arrivals[key].serial == serial && self.arrivals[key].received_at.is_some());
             hold!(received, "{value} is in a map before it was received");
             let elsewhere = self.rounds.iter().filter(|((of, nr), other)| {
                 *of == name && *nr != round && other.map.as_deref().is_some_and(|map| holds_serial(map, serial))
@@ -501,7 +506,8 @@ impl MeetingChecks {
         hold!(same == told, "{place:?}: some are told {same:?}, others {told:?}");
         round.told.insert(key);
         if told.kind == Kind::Released {
-            let members: Vec<String> = round.told.iter().map(|key| self.planned[&self.arrivals[key].serial].member()).collect();
+            let members: Vec<String> =
+                round.told.iter().map(|key| self.planned[&self.arrivals[key].serial].member()).collect();
             let once: BTreeSet<&String> = members.iter().collect();
             hold!(once.len() == members.len(), "{place:?}: a member is released twice: {members:?}");
             self.may_be_released(&name, told.round, key)?;
@@ -528,7 +534,9 @@ impl MeetingChecks {
     fn may_be_in(&self, key: &Key, round: u64, alive: bool) -> bool {
         let arrival = &self.arrivals[key];
         let elsewhere = arrival.told.as_ref().is_some_and(|told| told.round != round);
-        arrival.received_at.is_some() && !elsewhere && !(alive && arrival.taken_back && arrival.told.is_none())
+        // What was taken back in the same turn may have been released just before.
+        let gone = alive && arrival.told.is_none() && arrival.taken_back.is_some_and(|at| at < self.now);
+        arrival.received_at.is_some() && !elsewhere && !gone
     }
 
     /// All members had arrived, and each has been heard no earlier than the stated time before the last.
@@ -599,8 +607,10 @@ impl MeetingChecks {
             here && over && arrival.received_at.is_some()
         });
         hold!(due, "{name:?} times out, and nobody's time is up: {told:?}");
-        let members = matches!(self.unruled_or_of(name, told.round).next().map(|it| &self.parties[&it.serial]),
-            Some(Some(Party::Members(_))));
+        let members = matches!(
+            self.unruled_or_of(name, told.round).next().map(|it| &self.parties[&it.serial]),
+            Some(Some(Party::Members(_)))
+        );
         hold!(!members || !told.who.is_empty(), "{name:?} times out, and nobody is missing");
         Ok(())
     }
@@ -677,9 +687,8 @@ impl MeetingChecks {
     /// When all is over: the k-th release of a member belongs with the k-th of the others.
     pub fn after_run(&self) -> Result<(), String> {
         for (name, keys) in &self.by_name {
-            let all_released = keys.iter().all(|key| {
-                self.arrivals[key].told.as_ref().is_some_and(|told| told.kind == Kind::Released)
-            });
+            let all_released =
+                keys.iter().all(|key| self.arrivals[key].told.as_ref().is_some_and(|told| told.kind == Kind::Released));
             let counted = keys.iter().any(|key| matches!(self.party_of(key), Some(Party::Count(_)) | None));
             if !all_released || counted {
                 continue;
@@ -693,7 +702,9 @@ impl MeetingChecks {
             hold!(same.len() == 1, "{name:?}: rounds mix: {rounds_of:?}");
         }
         let unheard = self.waits.iter().find(|(_, wait)| wait.over_at.is_none());
-        if self.calm && let Some(((_, serial), _)) = unheard {
+        if self.calm
+            && let Some(((_, serial), _)) = unheard
+        {
             return Err(format!("{:?} never ends", self.planned[serial]));
         }
         Ok(())
