@@ -2,6 +2,8 @@
 
 #[path = "simulation/lab.rs"]
 mod lab;
+#[path = "scenarios/meetings.rs"]
+mod meetings;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -1,16 +1,20 @@
-//! A controller and its slaves as nodes of a world: the controller on host 0, each slave on a host of its own.
+//! A controller, its slaves and clients as nodes of a world: the controller on host 0, each slave on a host of its own.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::{Config as ControllerConfig, Controller};
-use arete::machine::{Address, ListenerId};
+use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
+use arete::member::{Config as MemberConfig, Member, Task};
 use arete::session::LOST_AFTER;
 use arete::slave::{Config as SlaveConfig, Slave};
 use arete::testfile::Test;
+use serde_json::value::RawValue;
 
 use crate::world::World;
+use crate::world::meet::Meet;
 
 /// The controller's node and host.
 pub const CONTROLLER: usize = 0;
@@ -69,4 +73,60 @@ pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usiz
             keep: false,
         }))
     })
+}
+
+/// What a client has written to its standard output.
+pub type Output = Rc<RefCell<Vec<u8>>>;
+
+/// A controller of rooms alone.
+pub fn add_bare_controller(world: &mut World) -> usize {
+    world.add_node("controller", CONTROLLER, vec![controller_address()], |_| Box::new(Controller::bare(None)))
+}
+
+/// A client that stands at a barrier or gives to a sync as `member`, in the room `room`.
+pub fn add_client(world: &mut World, host: usize, member: &str, meet: Meet) -> (usize, Output) {
+    let output = Output::default();
+    let (member, out) = (member.to_owned(), output.clone());
+    let node = world.add_node(&format!("client-{member}"), host, vec![], move |birth| {
+        let config = client_config(&member, &meet, format!("c{}-{:x}", birth.nr, birth.seed), birth.seed);
+        Box::new(Printing { member: Member::new(config), output: out.clone() })
+    });
+    (node, output)
+}
+
+fn client_config(member: &str, meet: &Meet, incarnation: String, seed: u64) -> MemberConfig {
+    let party = meet.party.clone();
+    let task = if meet.sync {
+        let value = RawValue::from_string(meet.value.clone()).expect("a value is JSON");
+        Task::Sync { session: meet.name.clone(), party, all_alive: meet.all_alive, value: Rc::from(value) }
+    } else {
+        let (fresh, abort) = (meet.fresh, meet.abort.clone());
+        Task::Barrier { barrier: meet.name.clone(), party, fresh, abort, harmonize: false }
+    };
+    MemberConfig {
+        controller: controller_address(),
+        room: "room".to_owned(),
+        member: Some(member.to_owned()),
+        incarnation,
+        seed,
+        task,
+        timeout: meet.timeout.map(Duration::from_micros),
+    }
+}
+
+/// A client of which it is kept what goes to its standard output.
+struct Printing {
+    member: Member,
+    output: Output,
+}
+
+impl Machine for Printing {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        self.member.handle(now, input, out);
+        *self.output.borrow_mut() = self.member.output().to_vec();
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.member.next_deadline()
+    }
 }

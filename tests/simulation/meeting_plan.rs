@@ -13,7 +13,7 @@ use fastrand::Rng;
 
 use crate::generator::{at, shell};
 use crate::world::MILLISECOND;
-use crate::world::meet::{fresh_of, value_of};
+use crate::world::meet::{Meet, fresh_of, value_of};
 
 /// The time within which those arrive who shall meet; well below every timeout that is not to pass.
 const TOGETHER: u64 = 1_500;
@@ -84,6 +84,21 @@ impl Planned {
 
     pub fn value(&self) -> String {
         value_of(self.serial, self.size)
+    }
+
+    /// What a client does.
+    pub fn meet(&self) -> Meet {
+        Meet {
+            sync: self.sync,
+            name: self.name.clone(),
+            tag: None,
+            party: self.party.clone(),
+            timeout: self.timeout.map(|it| it * MILLISECOND),
+            fresh: Some(fresh_of(self.serial)),
+            abort: self.abort.clone(),
+            all_alive: self.all_alive,
+            value: self.value(),
+        }
     }
 
     /// The step of the virtual shell.

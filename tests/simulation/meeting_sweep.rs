@@ -1,13 +1,11 @@
 //! One seed of meetings: members on slaves of a run, or clients in a room of a controller without a run, and what goes
 //! wrong meanwhile.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use arete::controller::{Config, Controller};
-use arete::machine::{Input, Machine, Outbox, Signal, Time};
-use arete::member::{Config as MemberConfig, Member, Task};
+use arete::controller::Config;
+use arete::machine::Signal;
 use arete::testfile::Test;
 use fastrand::Rng;
 
@@ -16,7 +14,6 @@ use crate::lab::{self, CONTROLLER, RESULTS};
 use crate::meeting_checks::{MeetingChecks, MeetingsSeen};
 use crate::meeting_plan::{self, Plan, Planned};
 use crate::sweep::{self, FAULTS_UNTIL, Kind};
-use crate::world::meet::fresh_of;
 use crate::world::{Fault, MILLISECOND, SECOND, World};
 
 /// How long a run may take when nothing goes wrong any more.
@@ -48,7 +45,7 @@ struct Client {
     /// The life that is known to wait.
     life: u32,
     over: bool,
-    output: Rc<RefCell<Vec<u8>>>,
+    output: lab::Output,
     /// What its command does after it, and how much later.
     next: Option<(u64, usize)>,
 }
@@ -138,16 +135,7 @@ impl MeetingSweep {
     }
 
     fn add_client(&mut self, planned: Planned, next: Option<(u64, usize)>) -> usize {
-        let output = Rc::new(RefCell::new(Vec::new()));
-        let (made, out) = (planned.clone(), output.clone());
-        let name = format!("client{}", planned.serial);
-        let node = self.world.add_node(&name, planned.host + 1, vec![], move |birth| {
-            let incarnation = format!("c{}-{}-{:x}", made.serial, birth.nr, birth.seed);
-            Box::new(Printing {
-                member: Member::new(member_config(&made, incarnation, birth.seed)),
-                output: out.clone(),
-            })
-        });
+        let (node, output) = lab::add_client(&mut self.world, planned.host + 1, &planned.member(), planned.meet());
         self.clients.push(Client { planned, node, life: 0, over: false, output, next });
         node
     }
@@ -256,42 +244,5 @@ impl MeetingSweep {
         // Nobody else looks at it.
         self.world.exited.clear();
         Ok(())
-    }
-}
-
-pub fn member_config(planned: &Planned, incarnation: String, seed: u64) -> MemberConfig {
-    let party = planned.party.clone();
-    let task = if planned.sync {
-        let value = serde_json::value::RawValue::from_string(planned.value()).expect("it is JSON");
-        Task::Sync { session: planned.name.clone(), party, all_alive: planned.all_alive, value: Rc::from(value) }
-    } else {
-        let (fresh, abort) = (Some(fresh_of(planned.serial)), planned.abort.clone());
-        Task::Barrier { barrier: planned.name.clone(), party, fresh, abort, harmonize: false }
-    };
-    MemberConfig {
-        controller: lab::controller_address(),
-        room: "room".to_owned(),
-        member: Some(planned.member()),
-        incarnation,
-        seed,
-        task,
-        timeout: planned.timeout.map(Duration::from_millis),
-    }
-}
-
-/// A client of which it is kept what goes to its standard output.
-struct Printing {
-    member: Member,
-    output: Rc<RefCell<Vec<u8>>>,
-}
-
-impl Machine for Printing {
-    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
-        self.member.handle(now, input, out);
-        *self.output.borrow_mut() = self.member.output().to_vec();
-    }
-
-    fn next_deadline(&self) -> Option<Time> {
-        self.member.next_deadline()
     }
 }

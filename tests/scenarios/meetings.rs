@@ -1,0 +1,404 @@
+//! Barriers and syncs: what each of the originals and peers gets wrong, by name.
+
+use std::fmt::Write as _;
+
+use arete::machine::Signal;
+use arete::wire::PROTOCOL;
+use serde_json::Value;
+
+use crate::lab::{self, CONTROLLER, Output};
+use crate::world::meet::Meet;
+use crate::world::{MILLISECOND, SECOND, World};
+use crate::{Lab, MINUTE};
+
+/// Clients in a room of a controller that serves rooms alone.
+struct Room {
+    world: World,
+    outputs: Vec<(usize, Output)>,
+}
+
+impl Room {
+    fn closed() -> Room {
+        let mut world = World::new(1, 8);
+        world.trace.on = true;
+        world.network.weather.spike_one_in = 0;
+        lab::add_bare_controller(&mut world);
+        Room { world, outputs: Vec::new() }
+    }
+
+    fn open() -> Room {
+        let mut room = Room::closed();
+        room.world.start(CONTROLLER);
+        room
+    }
+
+    /// A client starts; its host is that of its member's number: `c2` is on host 2.
+    fn client(&mut self, member: &str, meet: &str) -> usize {
+        let (word, rest) = meet.split_once(' ').expect("barrier NAME or sync NAME");
+        let host = member[1..2].parse().expect("a member is called c and a digit");
+        let (node, output) = lab::add_client(&mut self.world, host, member, Meet::parse(word, rest));
+        self.outputs.push((node, output));
+        self.world.start(node);
+        node
+    }
+
+    fn exit(&self, client: usize) -> Option<u8> {
+        self.world.nodes[client].exit
+    }
+
+    /// Waits until these have exited; gives their statuses.
+    fn ends(&mut self, clients: &[usize]) -> Vec<u8> {
+        let over = |world: &World| clients.iter().all(|client| world.nodes[*client].exit.is_some());
+        if !self.world.run_until(5 * MINUTE, over) {
+            panic!("{clients:?} do not end\n{}", self.trace());
+        }
+        clients.iter().filter_map(|client| self.exit(*client)).collect()
+    }
+
+    fn trace(&self) -> String {
+        let lines: Vec<&str> = self.world.trace.last_lines().collect();
+        lines.join("\n")
+    }
+
+    /// What a client printed for people.
+    fn says(&self, client: usize) -> String {
+        String::from_utf8_lossy(&self.world.nodes[client].printed).into_owned()
+    }
+
+    /// A client's standard output.
+    fn output(&self, client: usize) -> String {
+        let (_, output) = self.outputs.iter().find(|(node, _)| *node == client).expect("it is a client");
+        String::from_utf8_lossy(&output.borrow()).into_owned()
+    }
+
+    fn restart(&mut self, node: usize) {
+        self.world.crash(node);
+        self.world.start(node);
+    }
+
+    fn wait(&mut self, micros: u64) {
+        self.world.run_for(micros);
+    }
+}
+
+#[test]
+fn all_members_get_one_verdict_whatever_message_a_connection_breaks_at() {
+    for drop_at in 1..60 {
+        let mut room = Room::open();
+        room.world.network.weather.drop_at = Some(drop_at);
+        let up = ["c1", "c2", "c3"].map(|member| room.client(member, "barrier up members=c1,c2,c3"));
+        assert_eq!(room.ends(&up), [0, 0, 0], "a drop at send {drop_at}\n{}", room.trace());
+        let gave = ["c1", "c2", "c3"].map(|it| room.client(it, &format!("sync s members=c1,c2,c3 value=\"{it}\"")));
+        assert_eq!(room.ends(&gave), [0, 0, 0], "a drop at send {drop_at}\n{}", room.trace());
+        let maps = gave.map(|client| room.output(client));
+        assert_eq!(maps, [0; 3].map(|_| "{\"c1\":\"c1\",\"c2\":\"c2\",\"c3\":\"c3\"}\n"), "a drop at send {drop_at}");
+    }
+}
+
+#[test]
+fn who_was_cut_off_at_the_release_is_released_when_it_is_back() {
+    let mut room = Room::open();
+    let first = room.client("c1", "barrier up members=c1,c2");
+    room.wait(SECOND);
+    let second = room.client("c2", "barrier up members=c1,c2");
+    // The last to arrive is told so; then the other is cut off, with its release on the way.
+    let released = room.world.run_until(MINUTE, |world| world.nodes[second].exit.is_some() || world.now > 5 * SECOND);
+    assert!(released);
+    room.world.partition(CONTROLLER, 1);
+    room.wait(3 * SECOND);
+    room.world.heal(CONTROLLER, 1);
+    assert_eq!(room.ends(&[first, second]), [0, 0]);
+}
+
+#[test]
+fn a_loss_is_noticed_while_a_barrier_waits_and_is_named() {
+    let mut room = Room::open();
+    let dead = room.client("c1", "barrier up members=c1,c2,c3");
+    let waits = room.client("c2", "barrier up members=c1,c2,c3");
+    room.wait(2 * SECOND);
+    // It says nothing any more, and nobody closes its connection.
+    room.world.pause(dead);
+    let begun = room.world.now;
+    assert_eq!(room.ends(&[waits]), [5]);
+    let took = room.world.now - begun;
+    assert!(took < 20 * SECOND, "{took}");
+    assert!(room.says(waits).contains("c1"), "{}", room.says(waits));
+}
+
+/// Four rounds of one tag at once.
+const ROUNDS: &str = r#"{
+    "name": "rounds", "grace": 1, "end": { "idle": true, "limit": "2min" },
+    "schedules": { "all": [{ "name": "go", "at": 0, "shell": "mark go; STEPS" }] },
+    "slaves": { "s[0-2]": ["all"] }
+}"#;
+
+#[test]
+fn a_tag_is_used_again_at_once_and_its_rounds_never_mix() {
+    let steps = ["barrier up members=s0,s1,s2; must"; 4].join("; ");
+    let mut lab = Lab::started(&ROUNDS.replace("STEPS", &steps));
+    let (code, summary) = lab.end();
+    assert_eq!(code, 0, "{summary:#}");
+    assert_eq!(lab.count(&[("event", "met"), ("verdict", "released")]), 4);
+    assert_eq!(lab.count(&[("event", "met")]), 4);
+}
+
+#[test]
+fn a_round_that_some_have_collected_is_still_there_for_the_others() {
+    let steps = "sleep 1000; barrier up members=s0,s1,s2; must; barrier up members=s0,s1,s2; must";
+    let mut lab = Lab::started(&ROUNDS.replace("STEPS", steps));
+    lab.wait_for(&[("event", "spawned"), ("slave", "s2")]);
+    let released = |world: &World| {
+        let log = world.hosts[CONTROLLER].disk.get("/results/events.jsonl").unwrap_or_default();
+        String::from_utf8_lossy(log).contains("\"met\"")
+    };
+    assert!(lab.world.run_until(MINUTE, released));
+    lab.world.partition(CONTROLLER, 3);
+    lab.world.run_for(10 * SECOND);
+    assert_eq!(lab.count(&[("event", "met")]), 1, "the others wait in the next round: {:#?}", lab.events());
+    lab.world.heal(CONTROLLER, 3);
+    let (code, summary) = lab.end();
+    assert_eq!(code, 0, "{summary:#}");
+    assert_eq!(lab.count(&[("event", "met"), ("verdict", "released")]), 2);
+}
+
+#[test]
+fn a_failed_round_stands_for_who_comes_late_and_not_for_who_comes_again() {
+    let mut room = Room::open();
+    let early = room.client("c1", "barrier up members=c1,c2,c3 timeout=1000");
+    let aborts = room.client("c2", "barrier up members=c1,c2,c3 abort=no-disk");
+    assert_eq!(room.ends(&[early, aborts]), [4, 4]);
+    room.wait(10 * SECOND);
+    let late = room.client("c3", "barrier up members=c1,c2,c3");
+    assert_eq!(room.ends(&[late]), [4]);
+    assert!(room.says(late).contains("c2") && room.says(late).contains("no-disk"), "{}", room.says(late));
+    let again = ["c1", "c2", "c3"].map(|member| room.client(member, "barrier up members=c1,c2,c3"));
+    assert_eq!(room.ends(&again), [0, 0, 0]);
+}
+
+#[test]
+fn a_member_that_died_and_came_back_takes_its_place_again() {
+    let mut room = Room::open();
+    let waits = room.client("c1", "barrier up members=c1,c2,c3");
+    let dies = room.client("c2", "barrier up members=c1,c2,c3");
+    room.wait(2 * SECOND);
+    room.restart(dies);
+    room.wait(2 * SECOND);
+    assert_eq!(room.exit(waits), None);
+    let last = room.client("c3", "barrier up members=c1,c2,c3");
+    assert_eq!(room.ends(&[waits, dies, last]), [0, 0, 0]);
+}
+
+#[test]
+fn a_member_that_does_not_come_back_within_five_seconds_is_lost() {
+    let mut room = Room::open();
+    let waits = room.client("c1", "barrier up members=c1,c2,c3");
+    let dies = room.client("c2", "barrier up members=c1,c2,c3");
+    room.wait(2 * SECOND);
+    let begun = room.world.now;
+    room.world.signal(dies, Signal::TERM);
+    assert_eq!(room.ends(&[waits]), [5]);
+    assert!((5 * SECOND..6 * SECOND).contains(&(room.world.now - begun)), "{}", room.world.now - begun);
+    assert!(room.says(waits).contains("c2"), "{}", room.says(waits));
+}
+
+#[test]
+fn who_is_no_member_is_refused_and_told_so_and_the_others_go_on() {
+    let mut room = Room::open();
+    let waits = room.client("c1", "barrier up members=c1,c2");
+    room.wait(SECOND);
+    let stranger = room.client("c3", "barrier up members=c1,c2");
+    assert_eq!(room.ends(&[stranger]), [1]);
+    assert!(room.says(stranger).contains("c3"), "{}", room.says(stranger));
+    let last = room.client("c2", "barrier up members=c1,c2");
+    assert_eq!(room.ends(&[waits, last]), [0, 0]);
+}
+
+#[test]
+fn a_duplicate_is_refused_while_the_first_is_alive() {
+    let mut room = Room::open();
+    let first = room.client("c1", "barrier up members=c1,c2");
+    room.wait(SECOND);
+    let twin = room.client("c1", "barrier up members=c1,c2");
+    assert_eq!(room.ends(&[twin]), [1]);
+    assert_eq!(room.exit(first), None);
+    let last = room.client("c2", "barrier up members=c1,c2");
+    assert_eq!(room.ends(&[first, last]), [0, 0]);
+}
+
+#[test]
+fn a_duplicate_takes_the_place_of_one_that_does_not_answer() {
+    let mut room = Room::open();
+    let first = room.client("c1", "barrier up members=c1,c2");
+    room.wait(SECOND);
+    room.world.pause(first);
+    let second = room.client("c1", "barrier up members=c1,c2");
+    room.wait(2 * SECOND);
+    let last = room.client("c2", "barrier up members=c1,c2");
+    assert_eq!(room.ends(&[second, last]), [0, 0]);
+}
+
+#[test]
+fn when_members_disagree_everyone_is_told_who_said_what() {
+    let mut room = Room::open();
+    let one = room.client("c1", "barrier up members=c1,c2");
+    room.wait(SECOND);
+    let other = room.client("c2", "barrier up members=c1,c2,c3");
+    assert_eq!(room.ends(&[one, other]), [1, 1]);
+    for client in [one, other] {
+        let said = room.says(client);
+        assert!(said.contains("c1 says c1, c2, c2 says c1, c2, c3") || said.contains("c1") && said.contains("c3"), "{said}");
+    }
+}
+
+#[test]
+fn a_round_ends_with_the_earliest_of_its_timeouts_and_names_who_is_missing() {
+    let mut room = Room::open();
+    room.wait(SECOND);
+    let begun = room.world.now;
+    let patient = room.client("c1", "barrier up members=c1,c2,c3 timeout=60000");
+    let hurried = room.client("c2", "barrier up members=c1,c2,c3 timeout=3000");
+    assert_eq!(room.ends(&[patient, hurried]), [3, 3]);
+    assert!((3 * SECOND..4 * SECOND).contains(&(room.world.now - begun)));
+    assert!(room.says(patient).contains("c3"), "{}", room.says(patient));
+}
+
+#[test]
+fn silent_slow_and_half_closed_peers_cost_the_others_nothing() {
+    let mut room = Room::open();
+    room.wait(SECOND);
+    for index in 0..200 {
+        let stranger = room.world.connect_stranger(7, &lab::controller_address()).expect("it listens");
+        let mut line = String::new();
+        let member = format!("x{index}");
+        write!(line, "{{\"type\":\"join\",\"protocol\":{PROTOCOL},\"version\":\"v\",\"incarnation\":\"{member}\",").unwrap();
+        write!(line, "\"room\":\"room\",\"member\":\"{member}\"}}\n{{\"type\":\"arrive\",\"room\":\"ro").unwrap();
+        let until = if index % 2 == 0 { 0 } else { line.len() };
+        room.world.stranger_says(stranger, &line.as_bytes()[..until]);
+    }
+    room.wait(SECOND);
+    let begun = room.world.now;
+    let both = ["c1", "c2"].map(|member| room.client(member, "barrier up members=c1,c2"));
+    assert_eq!(room.ends(&both), [0, 0]);
+    assert!(room.world.now - begun < 100 * MILLISECOND, "{}", room.world.now - begun);
+}
+
+#[test]
+fn a_timeout_fires_on_time_while_the_controller_is_out_of_reach() {
+    for never_there in [true, false] {
+        let mut room = if never_there { Room::closed() } else { Room::open() };
+        room.wait(SECOND);
+        let begun = room.world.now;
+        let barrier = room.client("c1", "barrier up members=c1,c2 timeout=3000");
+        let sync = room.client("c1", "sync data members=c1,c2 value=1 timeout=3000");
+        room.wait(SECOND);
+        room.world.partition(CONTROLLER, 1);
+        assert_eq!(room.ends(&[barrier, sync]), [6, 6]);
+        let took = room.world.now - begun;
+        assert!((3 * SECOND..=4 * SECOND).contains(&took), "{took}");
+        assert_eq!(room.output(sync), "");
+    }
+}
+
+#[test]
+fn who_arrives_before_the_controller_is_up_is_not_lost() {
+    let mut room = Room::closed();
+    let early = room.client("c1", "barrier up members=c1,c2 timeout=60000");
+    room.wait(20 * SECOND);
+    room.world.start(CONTROLLER);
+    let late = room.client("c2", "barrier up members=c1,c2");
+    assert_eq!(room.ends(&[early, late]), [0, 0]);
+}
+
+#[test]
+fn who_waits_while_the_controller_restarts_is_not_lost() {
+    let mut room = Room::open();
+    let early = room.client("c1", "sync up members=c1,c2 value=[1]");
+    room.wait(SECOND);
+    room.world.crash(CONTROLLER);
+    room.wait(3 * SECOND);
+    room.world.start(CONTROLLER);
+    room.wait(5 * SECOND);
+    let late = room.client("c2", "sync up members=c1,c2 value=[2]");
+    assert_eq!(room.ends(&[early, late]), [0, 0]);
+    assert_eq!(room.output(early), "{\"c1\":[1],\"c2\":[2]}\n");
+}
+
+#[test]
+fn a_second_value_of_a_member_is_an_error_and_the_first_counts() {
+    let mut lab = Lab::started(
+        &ROUNDS
+            .replace("[0-2]", "[0-1]")
+            .replace("mark go; STEPS", "mark go; sync d members=s0,s1 value=[1]")
+            .replace("}] },", r#"}, { "name": "twice", "at": "500ms", "shell": "mark twice; sync d members=s0,s1 value=[2]; must" }] },"#),
+    );
+    lab.wait_for(&[("event", "met")]);
+    let (_, summary) = lab.end();
+    let outputs = ["s0/go.out", "s1/go.out"].map(|file| lab.result(file).map(str::to_owned));
+    assert_eq!(outputs, [0; 2].map(|_| Some("{\"s0\":[1],\"s1\":[1]}\n".to_owned())), "{summary:#}");
+}
+
+#[test]
+fn members_on_one_host_meet_each_other() {
+    let mut room = Room::open();
+    let names = ["c1#a", "c1#b", "c1"];
+    let gave = names.map(|it| room.client(it, &format!("sync s members=c1,c1#a,c1#b value=\"{it}\"")));
+    assert_eq!(room.ends(&gave), [0, 0, 0]);
+    let map: Value = serde_json::from_str(&room.output(gave[0])).expect("a map is JSON");
+    assert!(names.iter().all(|name| map[name] == **name), "{map}");
+}
+
+#[test]
+fn a_value_that_is_too_large_is_refused_with_the_limit_named() {
+    let mut room = Room::closed();
+    room.world.network.weather.cut = false;
+    room.world.start(CONTROLLER);
+    let value = "1".repeat(16 * 1024 * 1024 + 1);
+    let large = room.client("c1", &format!("sync s members=c1,c2 value=\"{value}\""));
+    let (code, said) = (room.ends(&[large]), room.says(large));
+    assert_eq!(code, [1], "{said}");
+    assert!(said.contains("16") || said.contains("16777216"), "{said}");
+}
+
+#[test]
+fn a_death_in_a_sync_is_recorded_and_the_survivors_get_the_data_that_was_there() {
+    let mut room = Room::open();
+    let dies = room.client("c1", "sync s members=c1,c2 value=\"last-words\"");
+    room.wait(SECOND);
+    room.world.crash(dies);
+    room.wait(30 * SECOND);
+    let survivor = room.client("c2", "sync s members=c1,c2 value=2");
+    assert_eq!(room.ends(&[survivor]), [0]);
+    assert_eq!(room.output(survivor), "{\"c1\":\"last-words\",\"c2\":2}\n");
+}
+
+#[test]
+fn a_death_in_a_sync_of_all_alive_fails_it() {
+    let mut room = Room::open();
+    let dies = room.client("c1", "sync s members=c1,c2,c3 value=1 alive");
+    let waits = room.client("c2", "sync s members=c1,c2,c3 value=2 alive");
+    room.wait(SECOND);
+    room.world.crash(dies);
+    assert_eq!(room.ends(&[waits]), [5]);
+    assert!(room.says(waits).contains("c1") && room.output(waits).is_empty(), "{}", room.says(waits));
+}
+
+#[test]
+fn a_death_in_a_sync_of_a_run_is_in_its_log() {
+    let json = r#"{
+        "name": "death", "grace": 1, "end": { "idle": true, "limit": "2min" },
+        "schedules": {
+            "dies": [
+                { "name": "gives", "at": 0, "shell": "mark gives; sync s members=s0,s1 value=1", "expect": "any" },
+                { "name": "kill", "at": 2, "kill": "gives" }
+            ],
+            "lives": [{ "name": "late", "at": 5, "sync": "s", "members": ["s0", "s1"], "data": 2 }]
+        },
+        "slaves": { "s0": ["dies"], "s1": ["lives"] }
+    }"#;
+    let mut lab = Lab::started(json);
+    lab.wait_for(&[("event", "away"), ("member", "s0"), ("session", "s")]);
+    lab.wait_for(&[("event", "met"), ("verdict", "released")]);
+    let (_, summary) = lab.end();
+    let map = lab.result("s1/late.out");
+    assert_eq!(map, Some("{\"s0\":1,\"s1\":2}\n"), "{summary:#} {:?}", lab.events());
+}
