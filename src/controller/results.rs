@@ -68,8 +68,9 @@ fn stands_in_the_way(member: &Member, file: &str) -> bool {
 /// `ENTRY.files/PATH`.
 fn is_results_file(file: &str, entries: &[Entry]) -> bool {
     let Some((entry, rest)) = file.split_once('.') else { return false };
-    let shell = |candidate: &&Entry| candidate.name == entry && matches!(candidate.action, Action::Shell { .. });
-    if file.len() > PATH_MAX || entries.iter().find(shell).is_none() {
+    let Some(Entry { action, .. }) = entries.iter().find(|candidate| candidate.name == entry) else { return false };
+    let shell = matches!(action, Action::Shell { .. });
+    if file.len() > PATH_MAX || !(shell || matches!(action, Action::Sync { .. })) {
         return false;
     }
     let kind = match rest.split_once('.') {
@@ -77,8 +78,9 @@ fn is_results_file(file: &str, entries: &[Entry]) -> bool {
         _ => rest,
     };
     match kind.split_once('/') {
-        None => kind == "out" || kind == "err",
-        Some((files, path)) => files == "files" && path.split('/').all(is_path_component),
+        // The map of a sync is its standard output; it has nothing else.
+        None => kind == "out" || shell && kind == "err",
+        Some((files, path)) => shell && files == "files" && path.split('/').all(is_path_component),
     }
 }
 
