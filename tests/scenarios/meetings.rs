@@ -246,7 +246,10 @@ fn when_members_disagree_everyone_is_told_who_said_what() {
     assert_eq!(room.ends(&[one, other]), [1, 1]);
     for client in [one, other] {
         let said = room.says(client);
-        assert!(said.contains("c1 says c1, c2, c2 says c1, c2, c3") || said.contains("c1") && said.contains("c3"), "{said}");
+        assert!(
+            said.contains("c1 says c1, c2, c2 says c1, c2, c3") || said.contains("c1") && said.contains("c3"),
+            "{said}"
+        );
     }
 }
 
@@ -270,7 +273,8 @@ fn silent_slow_and_half_closed_peers_cost_the_others_nothing() {
         let stranger = room.world.connect_stranger(7, &lab::controller_address()).expect("it listens");
         let mut line = String::new();
         let member = format!("x{index}");
-        write!(line, "{{\"type\":\"join\",\"protocol\":{PROTOCOL},\"version\":\"v\",\"incarnation\":\"{member}\",").unwrap();
+        write!(line, "{{\"type\":\"join\",\"protocol\":{PROTOCOL},\"version\":\"v\",\"incarnation\":\"{member}\",")
+            .unwrap();
         write!(line, "\"room\":\"room\",\"member\":\"{member}\"}}\n{{\"type\":\"arrive\",\"room\":\"ro").unwrap();
         let until = if index % 2 == 0 { 0 } else { line.len() };
         room.world.stranger_says(stranger, &line.as_bytes()[..until]);
@@ -326,10 +330,10 @@ fn who_waits_while_the_controller_restarts_is_not_lost() {
 #[test]
 fn a_second_value_of_a_member_is_an_error_and_the_first_counts() {
     let mut lab = Lab::started(
-        &ROUNDS
-            .replace("[0-2]", "[0-1]")
-            .replace("mark go; STEPS", "mark go; sync d members=s0,s1 value=[1]")
-            .replace("}] },", r#"}, { "name": "twice", "at": "500ms", "shell": "mark twice; sync d members=s0,s1 value=[2]; must" }] },"#),
+        &ROUNDS.replace("[0-2]", "[0-1]").replace("mark go; STEPS", "mark go; sync d members=s0,s1 value=[1]").replace(
+            "}] },",
+            r#"}, { "name": "twice", "at": "500ms", "shell": "mark twice; sync d members=s0,s1 value=[2]; must" }] },"#,
+        ),
     );
     lab.wait_for(&[("event", "met")]);
     let (_, summary) = lab.end();

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::lab::CONTROLLER;
 use crate::world::process::{Ask, Fact};
-use crate::world::{World, node::Life};
+use crate::world::{World, lines, node::Life};
 
 /// The events that slaves report.
 const REPORTED: [&str; 9] = ["begun", "spawned", "exited", "poked", "heard", "settled", "idle", "warning", "trouble"];
@@ -109,7 +109,7 @@ impl Checks {
         let new = &log[self.log_read..];
         self.log_read = log.len();
         hold!(new.ends_with(b"\n"), "a line of the log is written in pieces");
-        for line in new.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines(new) {
             let event: Value = serde_json::from_slice(line).map_err(|error| format!("the log: {error}"))?;
             hold!(!self.ended, "an event follows the last: {event}");
             self.event(&event, world).map_err(|why| format!("{why}, at event {event}"))?;
@@ -154,6 +154,11 @@ impl Checks {
             "stopped" => self.slave_stopped(slave, world),
             "ending" => {
                 self.ending_at = Some(self.events.len());
+                Ok(())
+            }
+            "warning" => {
+                let kept = !text(event, "text").starts_with("the controller does not keep");
+                hold!(kept || self.disk_failed, "a slave ships what it shall not");
                 Ok(())
             }
             "ended" => {
@@ -225,7 +230,7 @@ impl Checks {
 
     /// Nobody is told what is not recorded.
     fn controller_says(&self, slave: Option<String>, bytes: &[u8], world: &World) -> Result<(), String> {
-        for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines(bytes) {
             match FromController::decode(line) {
                 Ok(FromController::Triggered(it)) => {
                     hold!(self.fired.contains(&*it.trigger), "{} is told before it is recorded", it.trigger);

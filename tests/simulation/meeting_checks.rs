@@ -15,7 +15,7 @@ use crate::meeting_plan::{Plan, Planned};
 use crate::world::meet::{End, exit_code, serial_of_fresh, serial_of_value};
 use crate::world::node::{Life, Received, Said};
 use crate::world::process::{Ask, Fact};
-use crate::world::{MILLISECOND, SECOND, World};
+use crate::world::{MILLISECOND, SECOND, World, lines};
 
 /// What clocks differ in, and what rounding takes, over the times that are compared.
 const CLOCKS: u64 = 20 * MILLISECOND;
@@ -160,10 +160,6 @@ impl MeetingsSeen {
             None => &mut self.unheard,
         } += 1;
     }
-}
-
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
 }
 
 fn is_of(line: &[u8], kinds: &[&str]) -> bool {
@@ -392,7 +388,7 @@ impl MeetingChecks {
         let place = (received.life, received.conn);
         let mut held = self.partial.remove(&place).unwrap_or_default();
         held.extend_from_slice(&received.bytes);
-        let end = held.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let end = memchr::memrchr(b'\n', &held).map_or(0, |at| at + 1);
         for line in lines(&held[..end]).filter(|line| is_of(line, &["arrive", "give", "gone"])) {
             if let Ok(FromSlave::Gone(gone)) = FromSlave::decode(line) {
                 for id in gone.ids {
@@ -680,6 +676,25 @@ impl MeetingChecks {
                 let told = self.waits.get(&(key.0, arrival.serial)).is_none_or(|wait| wait.over_at.is_some());
                 hold!(told || arrival.received_at.is_some(), "{name:?}: the controller has not heard of {arrival:?}");
             }
+        }
+        Ok(())
+    }
+
+    /// An entry of a slave that did it itself has exited; `output` is its standard output in the results, if it is whole.
+    pub fn entry_is_over(&self, life: Life, serial: u64, code: u8, output: Option<&[u8]>) -> Result<(), String> {
+        let Some(id) = self.ids.get(&(life, serial)) else { return Ok(()) };
+        let Some(told) = &self.arrivals[&(life, *id)].told else {
+            hold!(code != 0, "{serial} was not told of its release");
+            return Ok(());
+        };
+        hold!(code == 6 || code == exit_code(Some(told.kind)), "{serial} exits with {code}, and was told {told:?}");
+        let planned = &self.planned[&serial];
+        if self.calm && !planned.expect.is_empty() && (self.even || code != 6) {
+            hold!(planned.expect.contains(&code), "{planned:?} exits with {code}");
+        }
+        let map = self.rounds.get(&(self.name_of(serial), told.round)).and_then(|round| round.map.as_deref());
+        if let (Some(map), Some(output), 0) = (map, output, code) {
+            hold!(output.strip_suffix(b"\n") == Some(map), "the output of {serial} is not the map");
         }
         Ok(())
     }

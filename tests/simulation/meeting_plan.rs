@@ -169,7 +169,7 @@ impl Plan {
         members.truncate(rng.usize(2..=5).min(members.len()));
         let sync = rng.bool();
         let name = format!("{}{}", if sync { "data" } else { "tag" }, self.scenes);
-        let size = if rng.u8(0..5) == 0 { rng.usize(0..40_000) } else { rng.usize(0..50) };
+        let size = if rng.u8(0..5) == 0 { rng.usize(0..4_000) } else { rng.usize(0..50) };
         let all_alive = sync && rng.bool();
         let begin = rng.u64(0..6_000);
         let mut scene = Scene { sync, name, members, begin, party: None, all_alive, size };

@@ -7,13 +7,15 @@ use std::time::Duration;
 use arete::controller::Config;
 use arete::machine::Signal;
 use arete::testfile::Test;
+use arete::wire::{Action, Entry};
 use fastrand::Rng;
 
-use crate::checks::Checks;
+use crate::checks::{Checks, slave_node};
 use crate::lab::{self, CONTROLLER, RESULTS};
 use crate::meeting_checks::{MeetingChecks, MeetingsSeen};
 use crate::meeting_plan::{self, Plan, Planned};
 use crate::sweep::{self, FAULTS_UNTIL, Kind};
+use crate::world::node::Life;
 use crate::world::{Fault, MILLISECOND, SECOND, World};
 
 /// How long a run may take when nothing goes wrong any more.
@@ -106,9 +108,7 @@ impl MeetingSweep {
     }
 
     fn prepare_room(&mut self, kind: Kind, rng: &mut Rng) {
-        let controller = self
-            .world
-            .add_node("controller", CONTROLLER, vec![lab::controller_address()], |_| Box::new(Controller::bare(None)));
+        let controller = lab::add_bare_controller(&mut self.world);
         self.world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
         if kind == Kind::Calm {
             // So that nobody takes longer than a second to answer a check.
@@ -184,6 +184,7 @@ impl MeetingSweep {
                     return Err("the run does not end".to_owned());
                 }
                 self.checks.after_run(&test, &self.world)?;
+                self.entries_are_true(&test)?;
             }
             None => {
                 self.until(ROOM_ENDS_WITHIN, |sweep| {
@@ -194,6 +195,27 @@ impl MeetingSweep {
         self.meetings.after_run()?;
         let (steps, drops) = (self.world.step, self.world.network.drops);
         Ok(MeetingsSeen { steps, drops, ..self.meetings.seen })
+    }
+
+    /// The entries that are barriers and syncs themselves exited as the controller told their slaves.
+    fn entries_are_true(&self, test: &Test) -> Result<(), String> {
+        let whole = |slave: &str| {
+            self.checks.events.iter().any(|event| event["event"] == "stopped" && event["slave"] == *slave)
+        };
+        for event in self.checks.events.iter().filter(|event| event["event"] == "exited") {
+            let (slave, name) = (event["slave"].as_str().unwrap_or(""), event["entry"].as_str().unwrap_or(""));
+            let node = slave_node(slave);
+            let entry = test.slaves[node - 1].entries.iter().find(|entry| entry.name == name);
+            let meets = |entry: &&Entry| matches!(entry.action, Action::Barrier { .. } | Action::Sync { .. });
+            let (Some(_), Some(code)) = (entry.filter(meets), event["exit"]["code"].as_u64()) else { continue };
+            let script: usize = name[1..].parse().expect("a command is called c and a number");
+            let planned = &self.plan.scripts[script].steps[0].1;
+            let output = self.world.hosts[CONTROLLER].disk.get(format!("{RESULTS}/{slave}/{name}.out"));
+            let output = output.or(Some(b"")).filter(|_| whole(slave) && !self.checks.disk_failed);
+            let life = Life { node, nr: 1 };
+            self.meetings.entry_is_over(life, planned.serial, code as u8, output)?;
+        }
+        Ok(())
     }
 
     fn until(&mut self, micros: u64, done: impl Fn(&MeetingSweep) -> bool) -> Result<(), String> {

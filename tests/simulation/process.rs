@@ -327,7 +327,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&pid) else { return };
         process.heard.extend_from_slice(bytes);
         while let Some(process) = self.processes.get_mut(&pid) {
-            let Some(end) = process.heard.iter().position(|&byte| byte == b'\n') else { return };
+            let Some(end) = memchr::memchr(b'\n', &process.heard) else { return };
             let line: Vec<u8> = process.heard.drain(..=end).collect();
             self.process_hears_line(pid, &line[..end]);
         }

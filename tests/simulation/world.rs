@@ -37,6 +37,12 @@ macro_rules! trace_line {
 }
 pub(crate) use trace_line;
 
+/// The lines of a text, without those that are empty.
+pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = memchr::memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
+    ends.scan(0, |start, end| Some(&bytes[std::mem::replace(start, end + 1)..end])).filter(|line| !line.is_empty())
+}
+
 #[derive(Default)]
 pub struct Host {
     pub disk: Disk,
