@@ -65,7 +65,7 @@ pub struct MeetingSweep {
 impl MeetingSweep {
     pub fn new(seed: u64) -> MeetingSweep {
         let (place, kind) = kind_of(seed);
-        let mut rng = Rng::with_seed(seed ^ 0xba44_1e4);
+        let mut rng = Rng::with_seed(seed ^ 0x0ba4_41e4);
         let hosts = rng.usize(2..=5);
         let plan = meeting_plan::plan(hosts, place == Place::Run, &mut rng);
         let mut world = World::new(seed ^ 0x5eed, hosts + 1);
