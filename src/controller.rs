@@ -142,6 +142,8 @@ pub struct Controller {
     /// When something is due in a room.
     deadlines: Timers<Rc<str>>,
     limits: Limits,
+    /// The highest number of a round in a room that is no more: when the room is made again, none comes twice.
+    last_round: u64,
     /// How much of lines that have not ended is held of those who are known, in bytes.
     partial: usize,
     /// The same of strangers.
@@ -170,6 +172,7 @@ impl Controller {
             pending: BTreeMap::new(),
             deadlines: Timers::default(),
             limits: Limits::default(),
+            last_round: 0,
             partial: 0,
             strangers_hold: 0,
             listening,

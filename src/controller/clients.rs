@@ -56,7 +56,8 @@ impl Controller {
         if self.rooms.len() >= ROOMS_MAX {
             return Err(refusal(format!("there are {ROOMS_MAX} rooms already, as many as there can be")));
         }
-        let room = Room::new(name, self.limits);
+        let mut room = Room::new(name, self.limits);
+        room.number_after(self.last_round);
         let name = room.name.clone();
         self.rooms.insert(name.clone(), room);
         Ok(name)

@@ -122,6 +122,7 @@ impl Controller {
                 None => self.deadlines.cancel(&name),
             }
             if !room.is_run() && room.is_empty() {
+                self.last_round = self.last_round.max(room.last_round());
                 self.rooms.remove(&name);
                 self.deadlines.cancel(&name);
                 self.processes.forget_room(&name);

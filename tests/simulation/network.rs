@@ -13,6 +13,9 @@ const CONNECT_TIMEOUT: u64 = 10_000_000;
 /// How often it is tried in that time.
 const SYN_AGAIN: u64 = 1_000_000;
 
+/// How long bytes take on their own host, in microseconds.
+const LOCAL_LATENCY: std::ops::RangeInclusive<u64> = 20..=500;
+
 pub type LinkId = u64;
 
 /// Who holds one end of a connection.
@@ -290,7 +293,8 @@ impl World {
     }
 
     fn push_segment(&mut self, id: LinkId, to: usize, segment: Segment) {
-        let latency = self.latency();
+        let remote = self.network.links.get(&id).is_some_and(Link::is_remote);
+        let latency = if remote { self.latency() } else { self.rng.u64(LOCAL_LATENCY) };
         self.push_segment_later(id, to, segment, latency);
     }
 
