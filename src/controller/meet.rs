@@ -117,6 +117,7 @@ impl Controller {
             }
             let Some(room) = room_of(&mut self.run, &mut self.rooms, &name) else { continue };
             match room.next_deadline() {
+                Some(at) if self.deadlines.get(&name) == Some(at) => {}
                 Some(at) => self.deadlines.set(name.clone(), at),
                 None => self.deadlines.cancel(&name),
             }

@@ -487,6 +487,11 @@ impl<V: PartialEq> Rendezvous<V> {
         self.waiting
     }
 
+    /// Whether nothing is left of any meeting: nobody waits, no ruling is unheard, no failed round stands.
+    pub fn is_idle(&self) -> bool {
+        self.meetings.is_empty() && self.places.is_empty()
+    }
+
     /// Who has not heard a ruling.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
         self.places.iter().filter(|(_, place)| matches!(place, Place::Ruled(_))).map(|(arrival, _)| arrival.0)

@@ -203,7 +203,8 @@ impl Room {
 
     /// Whether nothing of it is left.
     pub fn is_empty(&self) -> bool {
-        self.clients.is_empty() && self.triggers.is_empty() && self.is_still() && self.unheard().next().is_none()
+        let idle = self.barriers.meetings.is_idle() && self.syncs.meetings.is_idle();
+        self.clients.is_empty() && self.triggers.is_empty() && idle
     }
 
     /// A process has notified a trigger so often, all in all. Fails with the reason why that means nothing.

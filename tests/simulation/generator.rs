@@ -81,6 +81,9 @@ pub fn plan(rng: &mut Rng) -> Plan {
             .iter()
             .map(|(name, (path, bytes))| (name.clone(), (path.clone(), described(name, bytes))))
             .collect(),
+        barriers: BTreeMap::new(),
+        syncs: BTreeMap::new(),
+        groups: BTreeMap::new(),
         slaves: slaves.collect(),
         barriers: BTreeMap::new(),
         syncs: BTreeMap::new(),

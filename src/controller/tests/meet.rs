@@ -160,6 +160,22 @@ fn a_room_of_which_nothing_is_left_is_forgotten() {
 }
 
 #[test]
+fn a_room_stays_while_a_failed_round_stands_in_it() {
+    let mut world = bare();
+    let a = world.join(1, "a");
+    world.arrive(a, 1, "a", r#","party":{"members":["a","b"]},"abort":"no disk""#);
+    world.say(a, r#"{"type":"heard","room":"r","ids":[1]}"#);
+    world.input(Input::Closed { conn: a, reason: "done".to_owned() });
+    world.pass(SECOND * 30);
+    let b = world.join(2, "b");
+    world.arrive(b, 1, "b", TWO);
+    assert!(world.take(b).contains("a aborted: no disk"), "{:?}", world.heard);
+    world.say(b, r#"{"type":"heard","room":"r","ids":[1]}"#);
+    world.input(Input::Closed { conn: b, reason: "done".to_owned() });
+    assert_eq!(world.controller.rooms.len(), 0);
+}
+
+#[test]
 fn a_bare_controller_ends_when_it_is_told_to() {
     for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130)] {
         let mut world = bare();
