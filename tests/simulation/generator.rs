@@ -85,9 +85,6 @@ pub fn plan(rng: &mut Rng) -> Plan {
         syncs: BTreeMap::new(),
         groups: BTreeMap::new(),
         slaves: slaves.collect(),
-        barriers: BTreeMap::new(),
-        syncs: BTreeMap::new(),
-        groups: BTreeMap::new(),
     };
     Plan { test: Rc::new(test), resources, verdict, may_be_poked }
 }
