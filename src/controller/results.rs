@@ -68,8 +68,10 @@ fn stands_in_the_way(member: &Member, file: &str) -> bool {
 /// `ENTRY.files/PATH`.
 fn is_results_file(file: &str, entries: &[Entry]) -> bool {
     let Some((entry, rest)) = file.split_once('.') else { return false };
-    let shell = |candidate: &&Entry| candidate.name == entry && matches!(candidate.action, Action::Shell { .. });
-    if file.len() > PATH_MAX || entries.iter().find(shell).is_none() {
+    // A sync writes its map.
+    let writes = |action: &Action| matches!(action, Action::Shell { .. } | Action::Sync { .. });
+    let known = entries.iter().any(|candidate| candidate.name == entry && writes(&candidate.action));
+    if file.len() > PATH_MAX || !known {
         return false;
     }
     let kind = match rest.split_once('.') {
