@@ -35,7 +35,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::messages::Heard;
-use self::presence::{Processes, Speaker};
+use self::presence::{Processes, REJOIN, Speaker};
 use self::rendezvous::Process;
 use self::room::{Acts, Room};
 use self::roster::Stage;
@@ -142,6 +142,8 @@ pub struct Controller {
     /// When something is due in a room.
     deadlines: Timers<Rc<str>>,
     limits: Limits,
+    /// How long a client's connection may be gone before the client is lost.
+    rejoin: Duration,
     /// How much of lines that have not ended is held of those who are known, in bytes.
     partial: usize,
     /// The same of strangers.
@@ -170,6 +172,7 @@ impl Controller {
             pending: BTreeMap::new(),
             deadlines: Timers::default(),
             limits: Limits::default(),
+            rejoin: REJOIN,
             partial: 0,
             strangers_hold: 0,
             listening,
@@ -178,6 +181,12 @@ impl Controller {
             look: None,
             draw: None,
         }
+    }
+
+    /// The same with another time for clients to come back.
+    pub fn rejoining(mut self, rejoin: Duration) -> Controller {
+        self.rejoin = rejoin;
+        self
     }
 
     /// The same with other bounds for the values of syncs.

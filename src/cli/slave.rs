@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use arete::link::LINE_FROM_CONTROLLER_MAX;
 use arete::machine::{Address, Signal};
 use arete::reactor::{Options, Reactor, plain};
 use arete::session;
