@@ -444,9 +444,12 @@ impl MeetingChecks {
             hold!((planned.sync, &planned.name) == (true, &name.1), "{value} was given to {:?}", planned.name);
             let given: Value = serde_json::from_str(&planned.value()).expect("it is JSON");
             hold!(given == *value, "{member} gave {given}, and the map has {value}");
-            let received = self.by_name.get(&name).into_iter().flatten().any(|key| {
-                self.arrivals[key].serial == serial && self.arrivals[key].received_at.is_some()
-            });
+            let received = self
+                .by_name
+                .get(&name)
+                .into_iter()
+                .flatten()
+                .any(|key| self.arrivals[key].serial == serial && self.arrivals[key].received_at.is_some());
             hold!(received, "{value} is in a map before it was received");
             let elsewhere = self.rounds.iter().any(|((of, nr), other)| {
                 *of == name && *nr != round && other.map.as_deref().is_some_and(|map| holds_serial(map, serial))
@@ -496,7 +499,8 @@ impl MeetingChecks {
         hold!(same == told, "{place:?}: some are told {same:?}, others {told:?}");
         round.told.insert(key);
         if told.kind == Kind::Released {
-            let members: Vec<String> = round.told.iter().map(|key| self.planned[&self.arrivals[key].serial].member()).collect();
+            let members: Vec<String> =
+                round.told.iter().map(|key| self.planned[&self.arrivals[key].serial].member()).collect();
             let once: BTreeSet<&String> = members.iter().collect();
             hold!(once.len() == members.len(), "{place:?}: a member is released twice: {members:?}");
             self.may_be_released(&name, told.round, key, world)?;
@@ -589,8 +593,10 @@ impl MeetingChecks {
                 && timeout.is_some_and(|timeout| arrival.said_at + timeout * MILLISECOND <= world.now + CLOCKS)
         });
         hold!(due, "{name:?} times out, and nobody's time is up: {told:?}");
-        let members = matches!(self.unruled_or_of(name, told.round).next().map(|it| &self.parties[&it.serial]),
-            Some(Some(Party::Members(_))));
+        let members = matches!(
+            self.unruled_or_of(name, told.round).next().map(|it| &self.parties[&it.serial]),
+            Some(Some(Party::Members(_)))
+        );
         hold!(!members || !told.who.is_empty(), "{name:?} times out, and nobody is missing");
         Ok(())
     }
@@ -667,9 +673,8 @@ impl MeetingChecks {
     /// When all is over: the k-th release of a member belongs with the k-th of the others.
     pub fn after_run(&self) -> Result<(), String> {
         for (name, keys) in &self.by_name {
-            let all_released = keys.iter().all(|key| {
-                self.arrivals[key].told.as_ref().is_some_and(|told| told.kind == Kind::Released)
-            });
+            let all_released =
+                keys.iter().all(|key| self.arrivals[key].told.as_ref().is_some_and(|told| told.kind == Kind::Released));
             let counted = keys.iter().any(|key| matches!(self.party_of(key), Some(Party::Count(_)) | None));
             if !all_released || counted {
                 continue;
@@ -683,7 +688,9 @@ impl MeetingChecks {
             hold!(same.len() == 1, "{name:?}: rounds mix: {rounds_of:?}");
         }
         let unheard = self.waits.iter().find(|(_, wait)| wait.over_at.is_none());
-        if self.calm && let Some(((_, serial), _)) = unheard {
+        if self.calm
+            && let Some(((_, serial), _)) = unheard
+        {
             return Err(format!("{:?} never ends", self.planned[serial]));
         }
         Ok(())

@@ -191,7 +191,14 @@ impl Plan {
         }
     }
 
-    fn arrival(&mut self, scene: &Scene, member: &Member, timeout: Option<u64>, expect: &[u8], rng: &mut Rng) -> Planned {
+    fn arrival(
+        &mut self,
+        scene: &Scene,
+        member: &Member,
+        timeout: Option<u64>,
+        expect: &[u8],
+        rng: &mut Rng,
+    ) -> Planned {
         self.serial += 1;
         let mut party = scene.party.clone();
         if let Some(Party::Members(members)) = &mut party {

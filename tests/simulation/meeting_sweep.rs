@@ -108,10 +108,9 @@ impl MeetingSweep {
     }
 
     fn prepare_room(&mut self, kind: Kind, rng: &mut Rng) {
-        let controller =
-            self.world.add_node("controller", CONTROLLER, vec![lab::controller_address()], |_| {
-                Box::new(Controller::bare(None))
-            });
+        let controller = self
+            .world
+            .add_node("controller", CONTROLLER, vec![lab::controller_address()], |_| Box::new(Controller::bare(None)));
         self.world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
         for script in self.plan.scripts.clone() {
             let count = script.steps.len();
@@ -138,7 +137,10 @@ impl MeetingSweep {
         let name = format!("client{}", planned.serial);
         let node = self.world.add_node(&name, planned.host + 1, vec![], move |birth| {
             let incarnation = format!("c{}-{}-{:x}", made.serial, birth.nr, birth.seed);
-            Box::new(Printing { member: Member::new(member_config(&made, incarnation, birth.seed)), output: out.clone() })
+            Box::new(Printing {
+                member: Member::new(member_config(&made, incarnation, birth.seed)),
+                output: out.clone(),
+            })
         });
         self.clients.push(Client { planned, node, life: 0, over: false, output, next });
         node
@@ -171,7 +173,8 @@ impl MeetingSweep {
                 world.fault_at(at + rng.u64(0..40 * SECOND), Fault::Resume(node));
             }
             _ => {
-                let how = if rng.bool() { Fault::Crash(CONTROLLER) } else { Fault::CrashInTurn(CONTROLLER, rng.usize(0..4)) };
+                let how =
+                    if rng.bool() { Fault::Crash(CONTROLLER) } else { Fault::CrashInTurn(CONTROLLER, rng.usize(0..4)) };
                 world.fault_at(at, how);
                 world.fault_at(at + 3 * SECOND, Fault::Crash(CONTROLLER));
                 world.fault_at(at + 3 * SECOND + rng.u64(0..20 * SECOND), Fault::Start(CONTROLLER));

@@ -30,12 +30,38 @@ use super::{Event, World, trace_line};
 /// What happened in the virtual processes, as somebody who sees everything would tell it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
-    Started { at: u64, pid: u32, life: Life, mark: String, stdout: PathBuf, stderr: PathBuf },
-    Ended { pid: u32, exit: Exit },
-    Asked { at: u64, pid: u32, life: Life, ask: Ask },
-    Answered { pid: u32, life: Life, ask: Ask, answer: Result<Option<u64>, String> },
+    Started {
+        at: u64,
+        pid: u32,
+        life: Life,
+        mark: String,
+        stdout: PathBuf,
+        stderr: PathBuf,
+    },
+    Ended {
+        pid: u32,
+        exit: Exit,
+    },
+    Asked {
+        at: u64,
+        pid: u32,
+        life: Life,
+        ask: Ask,
+    },
+    Answered {
+        pid: u32,
+        life: Life,
+        ask: Ask,
+        answer: Result<Option<u64>, String>,
+    },
     /// How a barrier or a sync ended for a command.
-    Met { at: u64, pid: u32, life: Life, meet: Meet, end: meet::End },
+    Met {
+        at: u64,
+        pid: u32,
+        life: Life,
+        meet: Meet,
+        end: meet::End,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
