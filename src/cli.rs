@@ -15,7 +15,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use arete::controller::Limits;
 use arete::machine::Signal;
+use arete::wire::rendezvous::{SESSION_MAX, VALUE_MAX};
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
 use place::Place;
@@ -77,6 +79,8 @@ enum Sub {
     Barrier(meet::BarrierOptions),
     /// Give a value, and get the values of all members as one JSON object
     Sync(meet::SyncOptions),
+    /// Serve rooms in which members meet outside of any run
+    Controller(ControllerOptions),
     /// Make, list or remove the triggers of a room
     Trigger {
         #[command(subcommand)]
@@ -128,6 +132,33 @@ enum TriggerSub {
     Delete { trigger: String },
 }
 
+/// How long the values of syncs may be.
+#[derive(Args)]
+struct LimitOptions {
+    /// The longest value that a member may give to a sync, in bytes, or with KiB or MiB [default: 16MiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, VALUE_MAX))]
+    max_value: Option<usize>,
+    /// The longest values of a session together [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, SESSION_MAX))]
+    max_session: Option<usize>,
+}
+
+impl LimitOptions {
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits { value: self.max_value.unwrap_or(default.value), session: self.max_session.unwrap_or(default.session) }
+    }
+}
+
+#[derive(Args)]
+struct ControllerOptions {
+    /// Serve at this address
+    #[arg(long, value_name = "ADDRESS")]
+    listen: String,
+    #[command(flatten)]
+    limits: LimitOptions,
+}
+
 /// Where the triggers are.
 #[derive(Args)]
 struct At {
@@ -167,6 +198,8 @@ struct RunOptions {
     /// Have every event on the disk itself before anybody can see its effect
     #[arg(long)]
     fsync: bool,
+    #[command(flatten)]
+    limits: LimitOptions,
 }
 
 #[derive(Args)]
@@ -210,6 +243,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Error> {
         Sub::Wait(options) => command::wait(options),
         Sub::Barrier(options) => meet::barrier(options),
         Sub::Sync(options) => meet::sync(options),
+        Sub::Controller(options) => room::run(&options.listen, options.limits.limits()),
         Sub::Trigger { sub, at: At { controller: None, .. } } => {
             drop(sub);
             Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))
@@ -255,6 +289,20 @@ fn time(text: &str) -> Result<Duration, String> {
         Ok(seconds) => testfile::time::from_seconds(seconds),
         Err(_) => testfile::time::from_text(text),
     }
+}
+
+/// A number of bytes, `64KiB` or `16MiB`, within what the wire can carry.
+fn size(text: &str, max: usize) -> Result<usize, String> {
+    let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return Err(format!("{unit:?} is no unit: write bytes, KiB or MiB")),
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(factor));
+    let bytes = bytes.filter(|bytes| (1..=max).contains(bytes));
+    bytes.ok_or_else(|| format!("a size is a number from 1 to {max} bytes"))
 }
 
 /// `HOST` or `HOST:PORT` as `HOST:PORT`.
@@ -308,5 +356,15 @@ mod tests {
         assert_eq!(time("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(time("2min"), Ok(Duration::from_secs(120)));
         assert!(time("soon").is_err() && time("-1").is_err());
+    }
+
+    #[test]
+    fn a_size_is_a_number_of_bytes_or_has_a_unit() {
+        assert_eq!(size("17", 20), Ok(17));
+        assert_eq!(size("64KiB", 1 << 20), Ok(65_536));
+        assert_eq!(size("1MiB", 1 << 20), Ok(1 << 20));
+        for wrong in ["", "0", "2MiB", "1GB", "x", "99999999999999999999"] {
+            assert!(size(wrong, 1 << 20).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::controller::Controller;
 use crate::machine::{Input, Machine, Outbox, Time};
 use crate::member::Member;
 
@@ -13,6 +14,12 @@ const OTHERS_HAVE: Duration = Duration::from_secs(5);
 pub trait Room: Machine {
     /// Whether nobody waits for anything that has been decided: every verdict was heard.
     fn is_quiet(&self) -> bool;
+}
+
+impl Room for Controller {
+    fn is_quiet(&self) -> bool {
+        Controller::is_quiet(self)
+    }
 }
 
 /// The room and the member.

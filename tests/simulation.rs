@@ -8,6 +8,14 @@ mod checks;
 mod generator;
 #[path = "simulation/lab.rs"]
 mod lab;
+#[path = "simulation/meeting_checks.rs"]
+mod meeting_checks;
+#[path = "simulation/meeting_plan.rs"]
+mod meeting_plan;
+#[path = "simulation/meeting_sweep.rs"]
+mod meeting_sweep;
+#[path = "simulation/meetings.rs"]
+mod meetings;
 #[path = "simulation/sweep.rs"]
 mod sweep;
 #[path = "simulation/toys.rs"]

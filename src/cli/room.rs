@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use arete::machine::{Input, Machine, Outbox, Time};
+use arete::controller::{Controller, Limits};
 use arete::member::Member;
 use arete::reactor::Reactor;
-use arete::serve::{Room, Serve};
+use arete::serve::Serve;
 
 use super::run::{Listen, listen_on};
-use super::{Error, with_port};
+use super::{Error, drive, with_port};
 
 /// Listens for the members of a room that this process serves.
 pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
@@ -32,23 +32,14 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Until a controller serves rooms.
-pub struct NoRoom;
-
-impl Machine for NoRoom {
-    fn handle(&mut self, _now: Time, _input: Input<'_>, _out: &mut Outbox) {}
-    fn next_deadline(&self) -> Option<Time> {
-        None
-    }
-}
-
-impl Room for NoRoom {
-    fn is_quiet(&self) -> bool {
-        true
-    }
+/// A controller of rooms alone, until it is told to stop.
+pub fn run(listen: &str, limits: Limits) -> Result<u8, Error> {
+    let mut reactor = drive::reactor()?;
+    let address = super::run::listen(&mut reactor, Some(listen))?;
+    Ok(reactor.run(&mut Controller::bare(Some(address.to_string())).limited(limits)))
 }
 
 /// This process serves the room for its own member.
-pub fn serve(member: Member) -> Serve<NoRoom> {
-    Serve::new(NoRoom, member)
+pub fn serve(member: Member) -> Serve<Controller> {
+    Serve::new(Controller::bare(None), member)
 }

@@ -44,7 +44,8 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
         colors: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         wall_offset: now.as_microsecond() - reactor::now().as_micros() as i64,
         test: Rc::<Test>::from(test),
-    });
+    })
+    .limited(options.limits.limits());
     Ok(reactor.run(&mut controller))
 }
 
@@ -58,7 +59,7 @@ fn run_id(stem: &str) -> String {
 }
 
 /// Listens where the option says, or on a free port of the loopback.
-fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, Error> {
+pub fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, Error> {
     let Some(asked) = asked else {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let listened = reactor.listen_tcp(loopback);

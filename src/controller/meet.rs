@@ -117,6 +117,7 @@ impl Controller {
             }
             let Some(room) = room_of(&mut self.run, &mut self.rooms, &name) else { continue };
             match room.next_deadline() {
+                Some(at) if self.deadlines.get(&name) == Some(at) => {}
                 Some(at) => self.deadlines.set(name.clone(), at),
                 None => self.deadlines.cancel(&name),
             }
@@ -212,7 +213,9 @@ impl<'a> Teller<'a> {
     }
 
     fn flush(&mut self, processes: &Processes, out: &mut Outbox) {
-        let Some((process, ruling, ids)) = self.held.take() else { return };
+        let Some((process, ruling, mut ids)) = self.held.take() else { return };
+        ids.sort_unstable();
+        ids.dedup();
         let Some(conn) = processes.conn(process) else { return };
         if let Some(line) = &ruling.line {
             out.send(conn, line.clone());

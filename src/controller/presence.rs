@@ -88,7 +88,7 @@ pub struct Known {
 pub struct Processes {
     known: BTreeMap<Process, Known>,
     by_key: BTreeMap<Key, Process>,
-    /// Those without a connection, and since when.
+    /// The clients without a connection, and since when; a run's slaves are remembered as long as the run.
     away: BTreeSet<(Time, Process)>,
     /// The checks that were sent, in order; answered ones too.
     checks: VecDeque<(Time, Process)>,
@@ -131,7 +131,9 @@ impl Processes {
         known.conn = None;
         known.checked = None;
         known.gone = now;
-        self.away.insert((now, process));
+        if let Speaker::Client(_) = known.speaker {
+            self.away.insert((now, process));
+        }
         true
     }
 

@@ -301,7 +301,7 @@ impl<V: PartialEq> Rendezvous<V> {
         let Some(there) = round.there.get(&member) else { return self.enter(name, comer, turn) };
         let other = there.process;
         if there.away || turn.presence.heard(other).is_none() {
-            self.leave(name, &member);
+            self.leave(name, &member, turn);
             return self.enter(name, comer, turn);
         }
         if other == comer.process {
@@ -350,12 +350,15 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// Takes a former arrival out of its place; it gets no ruling: its process is gone.
-    fn leave(&mut self, name: &Rc<str>, member: &Rc<str>) {
+    /// Takes a former arrival out of its place, for another that comes under its name.
+    fn leave(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
-        if let Some(there) = self.forming(name).and_then(|round| round.leave(member)) {
-            self.places.remove(&(there.process, there.id));
-            self.waiting -= 1;
+        let Some(there) = self.forming(name).and_then(|round| round.leave(member)) else { return };
+        self.waiting -= 1;
+        let arrival = (there.process, there.id);
+        self.places.remove(&arrival);
+        if !there.taken_back {
+            self.refuse(arrival, format!("another process has taken the place of {member} at {name:?}"), turn);
         }
     }
 
@@ -423,7 +426,14 @@ impl<V: PartialEq> Rendezvous<V> {
     /// The processes behind these arrivals are gone, or wait no longer.
     pub fn gone(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_, V>) {
         for &id in ids {
-            self.away((process, id), rejoin, turn);
+            let arrival = (process, id);
+            if let Some(Place::Waits { meeting, member, contends: false }) = self.places.get(&arrival) {
+                let (meeting, member) = (meeting.clone(), member.clone());
+                if let Some(there) = self.forming(&meeting).and_then(|round| round.there.get_mut(&member)) {
+                    there.taken_back = true;
+                }
+            }
+            self.away(arrival, rejoin, turn);
         }
         self.told(process, ids);
     }
@@ -438,7 +448,8 @@ impl<V: PartialEq> Rendezvous<V> {
             self.timers.cancel(&Timer::Contend(name, member));
         } else if round.set_away(&member, true) {
             turn.acts.push(Act::Away { meeting: name.clone(), member: member.clone() });
-            self.timers.set(Timer::Away(name, member), turn.now + rejoin);
+            self.timers.set(Timer::Away(name.clone(), member.clone()), turn.now + rejoin);
+            self.contender_wins(&name, &member, turn);
         }
     }
 
@@ -474,6 +485,11 @@ impl<V: PartialEq> Rendezvous<V> {
     /// How many arrivals wait.
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Whether nothing is left of any meeting: nobody waits, no ruling is unheard, no failed round stands.
+    pub fn is_idle(&self) -> bool {
+        self.meetings.is_empty() && self.places.is_empty()
     }
 
     /// Who has not heard a ruling.
@@ -518,7 +534,8 @@ impl<V: PartialEq> Rendezvous<V> {
 
     fn contender_wins(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(contender) = self.forming(name).and_then(|round| round.contenders.remove(member)) else { return };
-        self.leave(name, member);
+        self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
+        self.leave(name, member, turn);
         self.enter(name, contender, turn);
     }
 
@@ -576,7 +593,12 @@ impl<V: PartialEq> Rendezvous<V> {
             if there.away {
                 self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
             }
-            arrivals.push((there.process, there.id));
+            let arrival = (there.process, there.id);
+            if there.taken_back {
+                self.places.remove(&arrival);
+            } else {
+                arrivals.push(arrival);
+            }
         }
         for (member, contender) in std::mem::take(&mut round.contenders) {
             self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));

@@ -114,10 +114,15 @@ impl Room {
         });
     }
 
-    /// An arrival that its process may not make.
+    /// An arrival that its process may not make, unless it made it when it might.
     pub fn refuse(&mut self, process: Process, id: u64, reason: String, visit: &mut Visit<'_>) {
-        let mut turn = barrier::turn(visit.now, visit.presence, &mut visit.acts.barriers);
-        self.barriers.meetings.refuse((process, id), reason, &mut turn);
+        let (arrival, Visit { now, presence, acts }) = ((process, id), visit);
+        let syncs = &mut self.syncs.meetings;
+        let known = sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| syncs.again(arrival, turn));
+        let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
+        if !known && !self.barriers.meetings.again(arrival, &mut turn) {
+            self.barriers.meetings.refuse(arrival, reason, &mut turn);
+        }
     }
 
     /// A party with its groups resolved.
@@ -198,7 +203,8 @@ impl Room {
 
     /// Whether nothing of it is left.
     pub fn is_empty(&self) -> bool {
-        self.clients.is_empty() && self.triggers.is_empty() && self.is_still() && self.unheard().next().is_none()
+        let idle = self.barriers.meetings.is_idle() && self.syncs.meetings.is_idle();
+        self.clients.is_empty() && self.triggers.is_empty() && idle
     }
 
     /// A process has notified a trigger so often, all in all. Fails with the reason why that means nothing.

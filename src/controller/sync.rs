@@ -131,7 +131,14 @@ mod tests {
 
     #[test]
     fn the_map_is_a_message_with_every_value_as_it_was_given() {
-        let there = |value: &str| There { process: Process(1), id: 1, value: Rc::from(value), weight: 0, away: false };
+        let there = |value: &str| There {
+            process: Process(1),
+            id: 1,
+            value: Rc::from(value),
+            weight: 0,
+            away: false,
+            taken_back: false,
+        };
         let all = BTreeMap::from([(Rc::from("b\"\\"), there("1e3")), (Rc::from("a#1"), there("{\"x\": [ ]}"))]);
         let line = map("r", "s", 7, &all);
         let Ok(FromController::Map(map)) = FromController::decode(&line[..line.len() - 1]) else { panic!("no map") };

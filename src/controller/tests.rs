@@ -22,6 +22,8 @@ struct World {
     heard: BTreeMap<ConnId, String>,
     closed: Vec<ConnId>,
     exit: Option<u8>,
+    /// What was appended to any file.
+    recorded: String,
 }
 
 impl World {
@@ -49,8 +51,15 @@ impl World {
 
     fn of(controller: Controller) -> World {
         let now = Time::from_micros(1_000_000);
-        let mut world =
-            World { controller, out: Outbox::new(), now, heard: BTreeMap::new(), closed: Vec::new(), exit: None };
+        let mut world = World {
+            controller,
+            out: Outbox::new(),
+            now,
+            heard: BTreeMap::new(),
+            closed: Vec::new(),
+            exit: None,
+            recorded: String::new(),
+        };
         world.input(Input::Begin);
         world
     }
@@ -63,6 +72,7 @@ impl World {
                     self.heard.entry(conn).or_default().push_str(&String::from_utf8_lossy(&bytes));
                 }
                 Effect::Close { conn, .. } => self.closed.push(conn),
+                Effect::Append { bytes, .. } => self.recorded.push_str(&String::from_utf8_lossy(&bytes)),
                 Effect::Exit { code } => self.exit = Some(code),
                 _ => {}
             }

@@ -20,6 +20,11 @@ use crate::machine::{Bytes, ConnId, Peer};
 const SLICES_A_WRITE: usize = 64;
 /// What a queued message costs beside its bytes, so that a flood of tiny ones is bounded too.
 const COST_OF_A_MESSAGE: usize = 32;
+/// A message longer than this is rare, and the queues of all peers that get it share its bytes: it must not close a peer
+/// that reads as fast as it can. In bytes.
+const LARGE: usize = 1024 * 1024;
+/// So much of a large message counts against a peer, so that the number of those that wait is bounded all the same.
+const COST_OF_A_LARGE_MESSAGE: usize = 64 * 1024;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -201,7 +206,7 @@ impl Connections {
         if bytes.is_empty() || !matches!(conn.state, State::Open | State::Dialling) {
             return;
         }
-        conn.queued += bytes.len() + COST_OF_A_MESSAGE;
+        conn.queued += cost(&bytes);
         match (&conn.first, &mut conn.more) {
             (None, _) => conn.first = Some(bytes),
             (Some(_), Some(more)) => more.push_back(bytes),
@@ -441,7 +446,7 @@ impl Conn {
             && self.written >= first.len()
         {
             self.written -= first.len();
-            self.queued -= first.len() + COST_OF_A_MESSAGE;
+            self.queued -= cost(first);
             self.first = self.more.as_mut().and_then(|more| more.pop_front());
         }
         if self.more.as_ref().is_some_and(|more| more.is_empty()) {
@@ -450,9 +455,22 @@ impl Conn {
     }
 }
 
+/// What a queued message counts against its peer.
+fn cost(bytes: &[u8]) -> usize {
+    COST_OF_A_MESSAGE + if bytes.len() > LARGE { COST_OF_A_LARGE_MESSAGE } else { bytes.len() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_message_that_many_share_costs_little_and_more_of_them_are_bounded() {
+        let (large, bound) = (vec![0; 256 * LARGE], 8 * LARGE);
+        assert!(cost(&large) < bound / 100);
+        assert!(cost(&large) * 128 > bound, "nobody has more than a hundred of them queued");
+        assert_eq!(cost(&large[..LARGE]), LARGE + COST_OF_A_MESSAGE);
+    }
 
     #[test]
     fn an_idle_connection_costs_little() {

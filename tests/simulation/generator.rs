@@ -81,7 +81,13 @@ pub fn plan(rng: &mut Rng) -> Plan {
             .iter()
             .map(|(name, (path, bytes))| (name.clone(), (path.clone(), described(name, bytes))))
             .collect(),
+        barriers: BTreeMap::new(),
+        syncs: BTreeMap::new(),
+        groups: BTreeMap::new(),
         slaves: slaves.collect(),
+        barriers: BTreeMap::new(),
+        syncs: BTreeMap::new(),
+        groups: BTreeMap::new(),
     };
     Plan { test: Rc::new(test), resources, verdict, may_be_poked }
 }

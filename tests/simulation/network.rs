@@ -63,6 +63,8 @@ pub struct Weather {
     pub cut: bool,
     /// One send in so many breaks its connection. 0: never.
     pub drop_one_in: u32,
+    /// The send between hosts that breaks its connection, counted from the first.
+    pub drop_at: Option<u64>,
 }
 
 impl Weather {
@@ -74,7 +76,7 @@ impl Weather {
 
 impl Default for Weather {
     fn default() -> Weather {
-        Weather { latency: (50, 500), spike_one_in: 100, cut: true, drop_one_in: 0 }
+        Weather { latency: (50, 500), spike_one_in: 100, cut: true, drop_one_in: 0, drop_at: None }
     }
 }
 
@@ -88,6 +90,8 @@ pub struct Network {
     next_port: u16,
     /// How many connections broke.
     pub drops: u64,
+    /// How many sends there were between hosts.
+    pub sends: u64,
 }
 
 impl Network {
@@ -216,6 +220,9 @@ impl World {
         let id = self.network.next_link;
         let (life, there) = (self.life_of(target), self.nodes[target].host);
         let conn = ConnId(self.nodes[target].outbox.next_serial());
+        if let Holder::Node(caller, _) = from {
+            self.callers.insert((life, conn), caller);
+        }
         let sides = [Side::new(from, host), Side::new(Holder::Node(life, conn), there)];
         self.network.links.insert(id, Link { sides });
         self.nodes[target].conns.insert(conn, Some((id, 1)));
@@ -253,6 +260,10 @@ impl World {
         }
         for piece in self.pieces(bytes, remote) {
             self.push_segment(id, 1 - side, Segment::Bytes(piece));
+        }
+        self.network.sends += u64::from(remote);
+        if remote && self.network.weather.drop_at == Some(self.network.sends) {
+            self.drop_link(id);
         }
         let one_in = self.network.weather.drop_one_in;
         if remote && one_in > 0 && self.rng.u32(0..one_in) == 0 {

@@ -122,6 +122,8 @@ pub struct Node {
     turn_scheduled: bool,
     wake_at: Option<u64>,
     pub paused: bool,
+    /// When it went on last.
+    pub resumed_at: u64,
     pub listeners: Vec<Address>,
     pub conns: BTreeMap<ConnId, Option<(LinkId, usize)>>,
     /// The process groups that its children lead.
@@ -133,7 +135,16 @@ pub struct Node {
     pub printed: Vec<u8>,
 }
 
+/// Bytes that a machine was given.
+pub struct Received {
+    pub at: u64,
+    pub life: Life,
+    pub conn: ConnId,
+    pub bytes: Vec<u8>,
+}
+
 /// A machine's bytes on their way out: for those who check what is said.
+#[derive(Clone)]
 pub struct Said {
     pub life: Life,
     pub conn: ConnId,
@@ -161,6 +172,7 @@ impl World {
             turn_scheduled: false,
             wake_at: None,
             paused: false,
+            resumed_at: 0,
             listeners,
             conns: BTreeMap::new(),
             children: BTreeMap::new(),
@@ -240,6 +252,7 @@ impl World {
     pub fn resume(&mut self, id: usize) {
         trace_line!(self, "{} goes on", self.nodes[id].name);
         self.nodes[id].paused = false;
+        self.nodes[id].resumed_at = self.now;
         self.schedule_turn(id);
     }
 
@@ -321,7 +334,10 @@ impl World {
             }
         }
         self.trace_input(id, &input);
-        let now = self.now;
+        let (now, life) = (self.now, self.life_of(id));
+        if let (Queued::Received { conn, bytes }, true) = (&input, self.watched == Some(id)) {
+            self.received.push(Received { at: now, life, conn: *conn, bytes: bytes.clone() });
+        }
         let node = &mut self.nodes[id];
         let Some(machine) = node.machine.as_mut() else { return };
         input.give(machine.as_mut(), node.clock.local(now), &mut node.outbox);

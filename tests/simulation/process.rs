@@ -8,6 +8,8 @@
 //! | `sleep MS`, `forever` | time passes |
 //! | `out TEXT`, `err TEXT`, `flood BYTES` | writes a line, or many bytes, to its output |
 //! | `poke [ENTRY]`, `notify TRIGGER`, `wait TRIGGER` | asks its slave, and waits for the answer |
+//! | `barrier NAME KEY=VALUE ...`, `sync NAME KEY=VALUE ...` | meets others: see [`Meet`]; a sync's map goes to its output |
+//! | `must` | ends with the status of the last barrier or sync if that was not 0 |
 //! | `ignore`, `linger MS` | what SIGTERM does: nothing, or an orderly exit after a while |
 //! | `child`, `daemon`, `stubborn` | leaves a process behind: in its group, in a session of its own, deaf to SIGTERM |
 //! | `write FILE BYTES`, `cat FILE` | a file in its directory |
@@ -20,6 +22,7 @@ use std::rc::Rc;
 use arete::machine::{Address, ChildId, Command, Exit, Signal};
 use arete::wire::{FromSocket, Message, NotifyRequest, PokeRequest, WaitRequest};
 
+use super::meet::{self, Meet};
 use super::network::LinkId;
 use super::node::{Life, Queued};
 use super::{Event, World, trace_line};
@@ -29,8 +32,10 @@ use super::{Event, World, trace_line};
 pub enum Fact {
     Started { at: u64, pid: u32, life: Life, mark: String, stdout: PathBuf, stderr: PathBuf },
     Ended { pid: u32, exit: Exit },
-    Asked { pid: u32, life: Life, ask: Ask },
+    Asked { at: u64, pid: u32, life: Life, ask: Ask },
     Answered { pid: u32, life: Life, ask: Ask, answer: Result<Option<u64>, String> },
+    /// How a barrier or a sync ended for a command.
+    Met { at: u64, pid: u32, life: Life, meet: Meet, end: meet::End },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,7 @@ pub enum Ask {
     Poke(Option<String>),
     Notify(String),
     Wait(String),
+    Meet(Meet),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +72,10 @@ pub struct Process {
     token: u64,
     asking: Option<(LinkId, Ask)>,
     heard: Vec<u8>,
+    /// The map of a sync, until its verdict comes.
+    map: Option<Vec<u8>>,
+    /// The exit status of the last barrier or sync.
+    status: u8,
 }
 
 impl Process {
@@ -119,6 +129,8 @@ impl World {
             token: 0,
             asking: None,
             heard: Vec::new(),
+            map: None,
+            status: 0,
         };
         for path in process.stdout.iter().chain(&process.stderr) {
             self.hosts[host].disk.put(path.clone(), Vec::new());
@@ -166,6 +178,8 @@ impl World {
             "poke" => self.ask(pid, Ask::Poke((!rest.is_empty()).then(|| rest.to_owned()))),
             "notify" => self.ask(pid, Ask::Notify(rest.to_owned())),
             "wait" => self.ask(pid, Ask::Wait(rest.to_owned())),
+            "barrier" | "sync" => self.ask(pid, Ask::Meet(Meet::parse(word, rest))),
+            "must" => self.must(pid),
             "ignore" => self.processes.get_mut(&pid).expect("it runs").on_term = OnTerm::Ignores,
             "linger" => self.processes.get_mut(&pid).expect("it runs").on_term = OnTerm::Lingers(number() * 1_000),
             "child" | "daemon" | "stubborn" => self.fork(pid, word),
@@ -257,6 +271,8 @@ impl World {
             token: 0,
             asking: None,
             heard: Vec::new(),
+            map: None,
+            status: 0,
         };
         self.processes.insert(new, child);
         self.go_on_after(new, 0);
@@ -267,14 +283,15 @@ impl World {
         process.token += 1;
         let (life, host) = (process.life, process.host);
         let socket = process.socket.clone().unwrap_or_default();
-        self.ledger.push(Fact::Asked { pid, life, ask: ask.clone() });
+        self.ledger.push(Fact::Asked { at: self.now, pid, life, ask: ask.clone() });
         let Some(link) = self.connect_process(pid, host, &Address::Unix(socket)) else {
-            return self.answer(pid, ask, Err("nobody listens".to_owned()));
+            return self.fail(pid, ask, "nobody listens");
         };
         let line = match &ask {
             Ask::Poke(entry) => PokeRequest { entry: entry.as_deref().map(Into::into) }.encode(),
-            Ask::Notify(trigger) => NotifyRequest { trigger: trigger.into() }.encode(),
+            Ask::Notify(trigger) => NotifyRequest { trigger: trigger.into(), data: None }.encode(),
             Ask::Wait(trigger) => WaitRequest { trigger: trigger.into() }.encode(),
+            Ask::Meet(meet) => meet.request(),
         };
         self.processes.get_mut(&pid).expect("it runs").asking = Some((link, ask));
         self.send(link, 0, &line);
@@ -283,21 +300,69 @@ impl World {
     pub fn process_hears(&mut self, pid: u32, bytes: &[u8]) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
         process.heard.extend_from_slice(bytes);
-        let Some(end) = process.heard.iter().position(|&byte| byte == b'\n') else { return };
-        let line: Vec<u8> = process.heard.drain(..=end).collect();
+        while let Some(process) = self.processes.get_mut(&pid) {
+            let Some(end) = process.heard.iter().position(|&byte| byte == b'\n') else { return };
+            let line: Vec<u8> = process.heard.drain(..=end).collect();
+            self.process_hears_line(pid, &line[..end]);
+        }
+    }
+
+    fn process_hears_line(&mut self, pid: u32, line: &[u8]) {
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        let said = FromSocket::decode(line).expect("a slave answers well-formed lines");
+        if let FromSocket::Map(map) = said {
+            process.map = Some(map.map.json.get().as_bytes().to_vec());
+            return;
+        }
         let Some((link, ask)) = process.asking.take() else { return };
-        let answer = match FromSocket::decode(&line[..end]).expect("a slave answers well-formed lines") {
-            FromSocket::Done(done) => Ok(done.left),
-            FromSocket::Failure(failure) => Err(failure.reason.into_owned()),
-        };
+        let map = process.map.take();
         self.close_side(link, 0);
-        self.answer(pid, ask, answer);
+        match (said, ask) {
+            (FromSocket::Met(met), Ask::Meet(meet)) => {
+                let (code, who) = (meet::exit_code(met.verdict), met.who.clone());
+                let reason = met.reason.into_owned();
+                self.met(pid, meet, meet::End { code, verdict: met.verdict, who, reason, map });
+            }
+            (FromSocket::Done(done), ask) => self.answer(pid, ask, Ok(done.left)),
+            (FromSocket::Failure(failure), ask) => self.fail(pid, ask, &failure.reason),
+            (said, ask) => panic!("a slave answers {ask:?} with {said:?}"),
+        }
     }
 
     pub fn process_hears_end(&mut self, pid: u32) {
         let asking = self.processes.get_mut(&pid).and_then(|process| process.asking.take());
         if let Some((_, ask)) = asking {
-            self.answer(pid, ask, Err("the slave hung up".to_owned()));
+            self.fail(pid, ask, "the slave hung up");
+        }
+    }
+
+    fn fail(&mut self, pid: u32, ask: Ask, why: &str) {
+        match ask {
+            Ask::Meet(meet) => {
+                let reason = why.to_owned();
+                self.met(pid, meet, meet::End { code: 1, verdict: None, who: Vec::new(), reason, map: None });
+            }
+            ask => self.answer(pid, ask, Err(why.to_owned())),
+        }
+    }
+
+    /// A command whose barrier or sync is over goes on, whatever became of it.
+    fn met(&mut self, pid: u32, meet: Meet, end: meet::End) {
+        trace_line!(self, "pid {pid}: {} ends with {end:?}", meet.name);
+        let process = self.processes.get_mut(&pid).expect("it runs");
+        process.status = end.code;
+        let life = process.life;
+        if let Some(map) = end.map.as_ref().filter(|_| end.code == 0) {
+            self.process_writes(pid, false, &[map, &b"\n"[..]].concat());
+        }
+        self.ledger.push(Fact::Met { at: self.now, pid, life, meet, end });
+        self.go_on_after(pid, 0);
+    }
+
+    fn must(&mut self, pid: u32) {
+        match self.processes[&pid].status {
+            0 => {}
+            status => self.end_process(pid, Exit::Code(status.into())),
         }
     }
 

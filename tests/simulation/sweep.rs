@@ -19,7 +19,7 @@ const ENDS_WITHIN: u64 = 1_200 * SECOND;
 /// Longer than a slave goes on without its controller, and than it then needs to stop.
 const ORPHANS_END_WITHIN: u64 = 400 * SECOND;
 /// No fault comes later than this.
-const FAULTS_UNTIL: u64 = 20 * SECOND;
+pub const FAULTS_UNTIL: u64 = 20 * SECOND;
 
 /// How bad the world is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -237,20 +237,21 @@ fn build(seed: u64, plan: &Plan, again: bool, rng: &mut Rng) -> World {
     world
 }
 
-fn weather(kind: Kind, world: &mut World, rng: &mut Rng) {
+pub fn weather(kind: Kind, world: &mut World, rng: &mut Rng) {
     let slow = rng.u8(0..4) == 0;
     world.network.weather = Weather {
         latency: if slow { (5 * MILLISECOND, 80 * MILLISECOND) } else { (50, 500) },
         spike_one_in: [0, 20, 200][rng.usize(0..3)],
         cut: rng.u8(0..4) > 0,
         drop_one_in: if kind == Kind::Calm { 0 } else { [0, 100, 30, 8][rng.usize(0..4)] },
+        drop_at: None,
     };
     if kind == Kind::Harsh && rng.u8(0..6) == 0 {
         world.spawn_fails_one_in = 10;
     }
 }
 
-fn faults(kind: Kind, rng: &mut Rng) -> usize {
+pub fn faults(kind: Kind, rng: &mut Rng) -> usize {
     match kind {
         Kind::Calm => 0,
         Kind::Breaking => rng.usize(0..5),
@@ -258,7 +259,7 @@ fn faults(kind: Kind, rng: &mut Rng) -> usize {
     }
 }
 
-fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
+pub fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
     let slave = rng.usize(1..=slaves);
     match (kind, rng.u8(0..10)) {
         (_, 0..3) => world.fault_at(at, Fault::Drop),

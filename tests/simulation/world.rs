@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod disk;
+pub mod meet;
 pub mod network;
 pub mod node;
 pub mod process;
@@ -17,7 +18,7 @@ use fastrand::Rng;
 
 use disk::Disk;
 use network::{LinkId, Network};
-use node::{Life, Node, Said};
+use node::{Life, Node, Received, Said};
 use process::{Fact, Process};
 use trace::Trace;
 pub use trace::show;
@@ -89,6 +90,11 @@ pub struct World {
     pub ledger: Vec<Fact>,
     /// What machines have sent since somebody took it out.
     pub said: Vec<Said>,
+    /// The node of which it is kept what it receives, and that, since somebody took it out.
+    pub watched: Option<usize>,
+    pub received: Vec<Received>,
+    /// Who has called on a connection, by who was called.
+    pub callers: BTreeMap<(Life, ConnId), Life>,
     /// Which nodes have exited by themselves since somebody took that out.
     pub exited: Vec<Life>,
     events: BTreeMap<(u64, u64), Event>,
@@ -111,6 +117,9 @@ impl World {
             written: BTreeMap::new(),
             ledger: Vec::new(),
             said: Vec::new(),
+            watched: None,
+            received: Vec::new(),
+            callers: BTreeMap::new(),
             exited: Vec::new(),
             events: BTreeMap::new(),
             serial: 0,

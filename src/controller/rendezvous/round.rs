@@ -23,6 +23,8 @@ pub struct There<V> {
     pub weight: usize,
     /// Its process or its connection is gone.
     pub away: bool,
+    /// Its process has said so itself, and asks for no ruling.
+    pub taken_back: bool,
 }
 
 /// A round that forms.
@@ -168,7 +170,7 @@ impl<V> Round<V> {
         self.harmonize |= comer.harmonize;
         self.weight += comer.weight;
         let Comer { process, id, member, value, weight, .. } = comer;
-        let former = self.there.insert(member, There { process, id, value, weight, away: false });
+        let former = self.there.insert(member, There { process, id, value, weight, away: false, taken_back: false });
         debug_assert!(former.is_none(), "who was there has left");
         earlier
     }
@@ -186,6 +188,7 @@ impl<V> Round<V> {
     pub fn set_away(&mut self, member: &str, away: bool) -> bool {
         let Some(there) = self.there.get_mut(member).filter(|there| there.away != away) else { return false };
         there.away = away;
+        there.taken_back &= away;
         if away {
             self.away += 1
         } else {

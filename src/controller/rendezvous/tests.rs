@@ -1,1 +1,637 @@
+//! The engine of rounds by itself: arrivals, signs of life and deadlines are played by hand, and at random.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const REJOIN: Duration = Duration::from_secs(5);
+
+/// When each process that is connected was heard last.
+#[derive(Default)]
+struct Heard(BTreeMap<Process, Time>);
+
+impl Presence for Heard {
+    fn heard(&self, process: Process) -> Option<Time> {
+        self.0.get(&process).copied()
+    }
+    fn rejoin(&self, _: Process) -> Duration {
+        REJOIN
+    }
+}
+
+struct Hall {
+    meetings: Rendezvous<&'static str>,
+    heard: Heard,
+    now: Time,
+    declared: Option<Party>,
+    /// The rulings that each arrival was told.
+    told: BTreeMap<(u64, u64), Vec<Rc<Ruling>>>,
+    checked: Vec<u64>,
+    records: Vec<Act>,
+}
+
+fn members(names: &str) -> Option<Party> {
+    Some(Party::Members(names.split(' ').map(str::to_owned).collect()))
+}
+
+/// An arrival as barriers make it.
+fn comer(process: u64, id: u64, member: &str) -> Comer<&'static str> {
+    Comer {
+        process: Process(process),
+        id,
+        member: Rc::from(member),
+        party: members("a b"),
+        timeout: None,
+        fresh: SECOND,
+        alive: true,
+        harmonize: false,
+        abort: None,
+        value: "",
+        weight: 0,
+    }
+}
+
+impl Hall {
+    fn new() -> Hall {
+        Hall {
+            meetings: Rendezvous::default(),
+            heard: Heard::default(),
+            now: Time::from_micros(10_000_000),
+            declared: None,
+            told: BTreeMap::new(),
+            checked: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    fn turn(&mut self, act: impl FnOnce(&mut Rendezvous<&'static str>, &mut Turn<'_, &'static str>)) {
+        let mut acts = Vec::new();
+        let line = |_: &str, round: u64, there: &Assembly<&'static str>| {
+            let values: Vec<&str> = there.values().map(|there| there.value).collect();
+            Some(Bytes::from(format!("{round} {}", values.join(",")).into_bytes()))
+        };
+        act(&mut self.meetings, &mut Turn { now: self.now, presence: &self.heard, line: &line, acts: &mut acts });
+        for act in acts {
+            match act {
+                Act::Check(process) => self.checked.push(process.0),
+                Act::Tell { process, ids, ruling } => {
+                    for id in ids {
+                        self.told.entry((process.0, id)).or_default().push(ruling.clone());
+                    }
+                }
+                other => self.records.push(other),
+            }
+        }
+    }
+
+    fn arrive(&mut self, comer: Comer<&'static str>) {
+        self.heard.0.insert(comer.process, self.now);
+        let declared = self.declared.clone();
+        self.turn(|meetings, turn| meetings.arrive("m", comer, declared.as_ref(), turn));
+    }
+
+    fn hear(&mut self, process: u64) {
+        self.heard.0.insert(Process(process), self.now);
+        self.turn(|meetings, turn| {
+            if meetings.waits_for(Process(process)) {
+                meetings.heard_from(Process(process), turn);
+            }
+        });
+    }
+
+    fn cut(&mut self, process: u64) {
+        self.heard.0.remove(&Process(process));
+        self.turn(|meetings, turn| meetings.process_gone(Process(process), turn));
+    }
+
+    fn gone(&mut self, process: u64, id: u64) {
+        self.turn(|meetings, turn| meetings.gone(Process(process), &[id], REJOIN, turn));
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(at) = self.meetings.next_deadline().filter(|at| *at <= end) {
+            self.now = at;
+            self.turn(|meetings, turn| meetings.deadline(turn));
+        }
+        self.now = end;
+    }
+
+    /// Time passes, and these processes show every half second that they live.
+    fn live(&mut self, processes: &[u64], duration: Duration) {
+        let end = self.now + duration;
+        while self.now < end {
+            self.pass(Duration::from_millis(500));
+            for &process in processes {
+                self.hear(process);
+            }
+        }
+    }
+
+    /// How the last ruling that an arrival was told reads; empty when it was told none.
+    fn verdict(&self, process: u64, id: u64) -> String {
+        let last = self.told.get(&(process, id)).and_then(|told| told.last());
+        last.map_or_else(String::new, |ruling| format!("{:?} {}", ruling.kind, ruling.reason).trim_end().to_owned())
+    }
+
+    fn round(&self, process: u64, id: u64) -> u64 {
+        self.told[&(process, id)].last().map_or(0, |ruling| ruling.round)
+    }
+}
+
+// 1: one verdict, signs of life.
+
+#[test]
+fn all_get_one_verdict_also_who_comes_back_after_the_release() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(comer(2, 1, "b"));
+    hall.cut(1);
+    hall.arrive(comer(1, 1, "a"));
+    assert_eq!(hall.told[&(1, 1)].len(), 2);
+    assert!(hall.told[&(1, 1)].iter().all(|ruling| Rc::ptr_eq(ruling, &hall.told[&(2, 1)][0])));
+    hall.meetings.told(Process(1), &[1]);
+    hall.meetings.told(Process(2), &[1]);
+    assert_eq!((hall.meetings.unheard().count(), hall.meetings.meetings.len()), (0, 0));
+}
+
+#[test]
+fn members_that_were_heard_a_moment_ago_are_released_without_a_question() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.pass(SECOND);
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!((hall.verdict(1, 1), hall.checked.len()), ("Released".to_owned(), 0));
+}
+
+#[test]
+fn who_was_silent_longer_than_fresh_is_asked_first_and_nobody_is_released_before() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.pass(SECOND + Duration::from_micros(1));
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!((hall.verdict(1, 1), hall.verdict(2, 1)), (String::new(), String::new()));
+    assert_eq!(hall.checked, [1]);
+    hall.hear(1);
+    assert_eq!(hall.verdict(1, 1), "Released");
+    assert_eq!(hall.verdict(2, 1), "Released");
+}
+
+#[test]
+fn those_who_wait_are_asked_for_signs_of_life_while_they_wait() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.pass(CHECK_EVERY);
+    assert_eq!(hall.checked, [1]);
+    hall.hear(1);
+    hall.pass(CHECK_EVERY * 2);
+    assert_eq!(hall.checked, [1, 1]);
+}
+
+// 2: rounds.
+
+#[test]
+fn a_name_can_be_used_again_at_once_and_rounds_do_not_mix() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(comer(1, 2, "a"));
+    assert_eq!(hall.verdict(1, 2), "");
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!((hall.verdict(1, 2), hall.round(2, 1)), (String::new(), hall.round(1, 1)));
+    hall.arrive(comer(2, 2, "b"));
+    assert_eq!(hall.round(1, 2), hall.round(2, 2));
+    assert_ne!(hall.round(1, 2), hall.round(1, 1));
+}
+
+#[test]
+fn a_failed_round_stands_for_those_who_come_later_until_one_that_has_it_comes_again() {
+    let mut hall = Hall::new();
+    let three = |process, id, member| Comer { party: members("a b c"), ..comer(process, id, member) };
+    hall.arrive(Comer { timeout: Some(SECOND), ..three(1, 1, "a") });
+    hall.live(&[1], SECOND);
+    assert_eq!(hall.verdict(1, 1), "TimedOut timed out; missing: b, c");
+    hall.arrive(three(2, 1, "b"));
+    assert_eq!((hall.verdict(2, 1), hall.round(2, 1)), (hall.verdict(1, 1), hall.round(1, 1)));
+    hall.arrive(three(2, 2, "b"));
+    assert_eq!(hall.verdict(2, 2), "", "b has the verdict: it begins a new round");
+    hall.arrive(three(3, 1, "c"));
+    hall.arrive(three(1, 2, "a"));
+    for (process, id) in [(1, 2), (2, 2), (3, 1)] {
+        assert_eq!(hall.verdict(process, id), "Released");
+    }
+}
+
+#[test]
+fn a_failed_round_stands_no_longer_when_all_have_its_verdict_or_its_time_is_over() {
+    let mut hall = Hall::new();
+    for _ in 0..2 {
+        let failed = Comer { abort: Some("no disk".to_owned()), ..comer(1, 1, "a") };
+        hall.arrive(failed);
+        assert_eq!(hall.verdict(1, 1), "Aborted a aborted: no disk");
+        hall.meetings.told(Process(1), &[1]);
+        hall.pass(STANDS_FOR);
+    }
+    assert_eq!(hall.meetings.meetings.len(), 0);
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(2, 1), "");
+}
+
+#[test]
+fn a_failed_count_stands_for_as_many_as_were_missing() {
+    let mut hall = Hall::new();
+    let any = |process: u64, id| Comer { party: Some(Party::Count(3)), ..comer(process, id, &format!("m{process}")) };
+    hall.arrive(Comer { timeout: Some(SECOND), ..any(1, 1) });
+    hall.live(&[1], SECOND);
+    assert_eq!(hall.verdict(1, 1), "TimedOut timed out; 1 of 3 were there: m1");
+    hall.arrive(any(2, 1));
+    hall.arrive(any(3, 1));
+    assert_eq!((hall.round(2, 1), hall.round(3, 1)), (hall.round(1, 1), hall.round(1, 1)));
+    hall.arrive(any(4, 1));
+    assert_eq!(hall.verdict(4, 1), "");
+}
+
+// 3: members that die and come back.
+
+#[test]
+fn a_member_that_died_takes_its_place_again_as_a_new_process() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.cut(1);
+    hall.pass(SECOND);
+    hall.arrive(comer(9, 1, "a"));
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(9, 1), "Released");
+    assert_eq!(hall.verdict(1, 1), "Refused another process has taken the place of a at \"m\"");
+    assert_eq!(hall.meetings.waiting(), 0);
+}
+
+#[test]
+fn a_member_is_lost_when_it_has_not_come_back_in_time() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(comer(3, 1, "stranger"));
+    hall.cut(1);
+    hall.pass(REJOIN - SECOND);
+    hall.arrive(comer(1, 1, "a"));
+    hall.gone(1, 1);
+    hall.live(&[1], REJOIN - SECOND);
+    assert_eq!(hall.meetings.waiting(), 1);
+    hall.live(&[1], SECOND);
+    assert_eq!((hall.meetings.waiting(), hall.verdict(1, 1)), (0, String::new()), "it has taken its arrival back");
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(2, 1), "Lost a was lost");
+}
+
+#[test]
+fn nobody_is_released_while_a_member_is_away() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.cut(1);
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(2, 1), "");
+    hall.arrive(comer(1, 1, "a"));
+    assert_eq!((hall.verdict(1, 1), hall.verdict(2, 1)), ("Released".to_owned(), "Released".to_owned()));
+}
+
+// 4: strangers and duplicates.
+
+#[test]
+fn a_stranger_is_refused_and_told_so_and_the_round_goes_on() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(Comer { party: members("a b c"), ..comer(3, 1, "c") });
+    assert_eq!(hall.verdict(3, 1), "Refused c is not a member; the members are a, b");
+    hall.arrive(Comer { party: None, ..comer(4, 1, "d") });
+    assert!(hall.verdict(4, 1).starts_with("Refused"));
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(1, 1), "Released");
+}
+
+#[test]
+fn a_duplicate_is_refused_when_the_first_shows_that_it_lives() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(comer(9, 1, "a"));
+    hall.arrive(comer(9, 1, "a"));
+    assert_eq!((hall.checked.clone(), hall.verdict(9, 1)), (vec![1], String::new()));
+    hall.hear(1);
+    assert_eq!(hall.verdict(9, 1), "Refused another process waits at \"m\" as a");
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(1, 1), "Released");
+}
+
+#[test]
+fn a_duplicate_takes_the_place_of_one_that_does_not_answer() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(comer(9, 1, "a"));
+    hall.pass(CONTEND_WITHIN);
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(9, 1), "Released");
+    assert!(hall.verdict(1, 1).starts_with("Refused another process has taken"), "{}", hall.verdict(1, 1));
+}
+
+#[test]
+fn a_contender_takes_the_place_at_once_when_the_first_goes() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(comer(9, 1, "a"));
+    hall.gone(1, 1);
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!((hall.verdict(9, 1), hall.verdict(1, 1)), ("Released".to_owned(), String::new()));
+}
+
+#[test]
+fn a_duplicate_that_goes_again_leaves_the_first_alone() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(comer(9, 1, "a"));
+    hall.cut(9);
+    hall.pass(CONTEND_WITHIN);
+    hall.arrive(comer(2, 1, "b"));
+    hall.hear(1);
+    assert_eq!((hall.verdict(1, 1), hall.verdict(9, 1)), ("Released".to_owned(), String::new()));
+}
+
+#[test]
+fn a_duplicate_is_not_released_with_the_first() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(comer(9, 1, "a"));
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(1, 1), "Released");
+    assert_eq!(hall.verdict(9, 1), "Refused another process has met at \"m\" as a");
+}
+
+// 5: disagreement, timeouts, aborts.
+
+#[test]
+fn members_that_disagree_are_told_who_said_what() {
+    let mut hall = Hall::new();
+    hall.arrive(Comer { party: members("b a c"), ..comer(1, 1, "a") });
+    hall.arrive(Comer { party: members("c a b"), ..comer(3, 1, "c") });
+    hall.arrive(comer(2, 1, "b"));
+    for process in [1, 2, 3] {
+        assert_eq!(hall.verdict(process, 1), "Disagreed the members disagree: a says a, b, c, b says a, b");
+    }
+    assert_eq!(hall.told[&(1, 1)][0].who, ["a", "b"]);
+    hall.arrive(Comer { party: Some(Party::Count(2)), ..comer(1, 2, "a") });
+    hall.arrive(comer(2, 2, "b"));
+    assert!(hall.verdict(1, 2).ends_with("a says any 2, b says a, b"), "{}", hall.verdict(1, 2));
+}
+
+#[test]
+fn the_round_ends_with_the_earliest_timeout_and_says_who_was_missing() {
+    let mut hall = Hall::new();
+    let party = || members("a b c");
+    hall.arrive(Comer { party: party(), timeout: Some(SECOND * 9), ..comer(1, 1, "a") });
+    hall.arrive(Comer { party: party(), timeout: Some(SECOND * 2), ..comer(2, 1, "b") });
+    hall.live(&[1, 2], SECOND * 2);
+    assert_eq!(hall.verdict(1, 1), "TimedOut timed out; missing: c");
+    assert_eq!(hall.verdict(2, 1), hall.verdict(1, 1));
+}
+
+#[test]
+fn a_timeout_while_one_has_not_answered_names_it() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.pass(SECOND * 3);
+    hall.arrive(Comer { timeout: Some(SECOND), ..comer(2, 1, "b") });
+    hall.pass(SECOND);
+    let why = "TimedOut timed out; all had arrived, but no sign of life came from a";
+    assert_eq!(hall.verdict(2, 1), why);
+}
+
+#[test]
+fn an_abort_reaches_everybody_and_the_one_that_aborts() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(Comer { abort: Some("no disk".to_owned()), ..comer(2, 1, "b") });
+    assert_eq!((hall.verdict(1, 1), hall.verdict(2, 1)), (hall.verdict(2, 1), "Aborted b aborted: no disk".to_owned()));
+    assert_eq!(hall.told[&(1, 1)][0].who, ["b"]);
+}
+
+#[test]
+fn a_declaration_says_who_shall_meet_when_nobody_else_does() {
+    let mut hall = Hall::new();
+    hall.arrive(Comer { party: None, ..comer(1, 1, "a") });
+    assert!(hall.verdict(1, 1).starts_with("Refused \"m\" is not declared"), "{}", hall.verdict(1, 1));
+    hall.declared = members("a b");
+    hall.arrive(Comer { party: None, ..comer(1, 2, "a") });
+    hall.arrive(Comer { party: None, ..comer(2, 2, "b") });
+    assert_eq!(hall.verdict(1, 2), "Released");
+    hall.arrive(Comer { party: Some(Party::Count(2)), ..comer(1, 3, "a") });
+    assert_eq!(hall.verdict(1, 3), "Disagreed the members disagree: the test file says a, b, a says any 2");
+}
+
+// 8: late is not lost: a controller that restarted empty learns arrivals again.
+
+#[test]
+fn arrivals_said_again_to_an_empty_controller_make_the_round_anew() {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1, 1, "a"));
+    let mut other = Hall::new();
+    other.arrive(comer(2, 1, "b"));
+    other.arrive(comer(1, 1, "a"));
+    assert_eq!(other.verdict(1, 1), "Released");
+}
+
+// 9 and 10: values.
+
+#[test]
+fn a_value_given_twice_counts_once_and_a_second_different_one_is_an_error() {
+    let mut hall = Hall::new();
+    let value = |process, id, member, value| Comer { value, weight: 3, alive: false, ..comer(process, id, member) };
+    hall.arrive(value(1, 1, "a", "one"));
+    hall.arrive(value(1, 1, "a", "one"));
+    assert_eq!(hall.meetings.weight("m"), 3);
+    hall.arrive(value(1, 2, "a", "two"));
+    assert!(hall.verdict(1, 2).starts_with("Disagreed a has given another value"), "{}", hall.verdict(1, 2));
+    hall.arrive(value(1, 3, "a", "one"));
+    assert!(hall.verdict(1, 3).starts_with("Refused a waits"), "{}", hall.verdict(1, 3));
+    hall.arrive(value(2, 1, "b", "abc"));
+    assert_eq!(hall.told[&(1, 1)][0].line.as_deref(), Some(&b"1 one,abc"[..]));
+    assert!(Rc::ptr_eq(&hall.told[&(1, 1)][0], &hall.told[&(2, 1)][0]), "the bytes are shared");
+}
+
+#[test]
+fn a_dead_member_s_value_stays_unless_all_shall_be_alive_and_its_death_is_recorded() {
+    for all_alive in [false, true] {
+        let mut hall = Hall::new();
+        hall.arrive(Comer { alive: false, value: "x", ..comer(1, 1, "a") });
+        hall.cut(1);
+        hall.pass(REJOIN * 2);
+        let away = Act::Away { meeting: Rc::from("m"), member: Rc::from("a") };
+        assert!(hall.records.contains(&away));
+        hall.arrive(Comer { alive: all_alive, value: "y", ..comer(2, 1, "b") });
+        let verdict = hall.verdict(2, 1);
+        assert_eq!(verdict, if all_alive { "" } else { "Released" });
+    }
+}
+
+#[test]
+fn a_harmonized_release_names_an_instant_ahead() {
+    let mut hall = Hall::new();
+    hall.arrive(Comer { harmonize: true, ..comer(1, 1, "a") });
+    hall.arrive(comer(2, 1, "b"));
+    assert!(hall.told[&(1, 1)][0].at.is_some_and(|at| at >= hall.now + HARMONIZE_LEAD));
+    assert_eq!(hall.told[&(1, 1)], hall.told[&(2, 1)]);
+}
+
+#[test]
+fn ten_thousand_members_meet_in_time_and_leave_nothing_behind() {
+    let mut hall = Hall::new();
+    let many = 10_000;
+    for process in 1..=many {
+        let member = format!("m{process}");
+        hall.arrive(Comer { party: Some(Party::Count(many as u32)), ..comer(process, 1, &member) });
+    }
+    assert_eq!(hall.told.len(), many as usize);
+    assert!(hall.told.values().all(|told| told.len() == 1 && told[0].kind == Kind::Released));
+    for process in 1..=many {
+        hall.meetings.told(Process(process), &[1]);
+    }
+    assert!(hall.meetings.places.is_empty() && hall.meetings.meetings.is_empty());
+}
+
+// What holds whatever happens.
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// One step of a random play: processes 0 to 5, two for each member.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Arrive(u64),
+    Again(u64),
+    Cut(u64),
+    Hear(u64),
+    Gone(u64),
+    Told(u64),
+    Abort(u64),
+    Pass(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let process = 0..6u64;
+    let step = prop_oneof![
+        6 => process.clone().prop_map(Step::Arrive),
+        3 => process.clone().prop_map(Step::Again),
+        2 => process.clone().prop_map(Step::Cut),
+        4 => process.clone().prop_map(Step::Hear),
+        1 => process.clone().prop_map(Step::Gone),
+        2 => process.clone().prop_map(Step::Told),
+        1 => process.prop_map(Step::Abort),
+        3 => (0..4_000u64).prop_map(Step::Pass),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+/// What an arrival may have heard.
+#[derive(Default)]
+struct Play {
+    last: BTreeMap<u64, u64>,
+    heard: std::collections::BTreeSet<(u64, u64)>,
+    /// When each arrival was first said.
+    said: BTreeMap<(u64, u64), usize>,
+}
+
+impl Play {
+    fn step(&mut self, hall: &mut Hall, nr: usize, step: Step) {
+        let again = |play: &Play, process: u64| {
+            let id = *play.last.get(&process)?;
+            (!play.heard.contains(&(process, id))).then_some(id)
+        };
+        let three = |process: u64, id| Comer {
+            party: members("a b c"),
+            timeout: Some(SECOND * 20),
+            ..comer(process, id, NAMES[process as usize % 3])
+        };
+        match step {
+            Step::Arrive(process) | Step::Abort(process) => {
+                let id = self.last.get(&process).map_or(1, |id| id + 1);
+                self.last.insert(process, id);
+                self.said.insert((process, id), nr);
+                let abort = matches!(step, Step::Abort(_)).then(|| "why".to_owned());
+                hall.arrive(Comer { abort, ..three(process, id) });
+            }
+            Step::Again(process) => {
+                if let Some(id) = again(self, process) {
+                    hall.arrive(three(process, id));
+                }
+            }
+            Step::Cut(process) => hall.cut(process),
+            Step::Hear(process) => hall.hear(process),
+            Step::Gone(process) => {
+                if let Some(&id) = self.last.get(&process) {
+                    self.heard.insert((process, id));
+                    hall.gone(process, id);
+                }
+            }
+            Step::Told(process) => {
+                if let Some(id) = again(self, process).filter(|id| hall.told.contains_key(&(process, *id))) {
+                    self.heard.insert((process, id));
+                    hall.meetings.told(Process(process), &[id]);
+                }
+            }
+            Step::Pass(millis) => hall.pass(Duration::from_millis(millis)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_arrival_gets_two_verdicts_no_round_mixes_and_nobody_passes_before_all(steps in steps()) {
+        let (mut hall, mut play) = (Hall::new(), Play::default());
+        for (nr, &step) in steps.iter().enumerate() {
+            play.step(&mut hall, nr, step);
+            prop_assert_eq!(
+                hall.meetings.waiting(),
+                hall.meetings.meetings.values().filter_map(|meeting| meeting.forming.as_ref())
+                    .map(|round| round.there.len()).sum::<usize>()
+            );
+        }
+        let mut rounds: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
+        for (&arrival, told) in &hall.told {
+            prop_assert!(told.iter().all(|ruling| Rc::ptr_eq(ruling, &told[0])), "{arrival:?} was told {told:?}");
+            if told[0].kind == Kind::Released {
+                rounds.entry(told[0].round).or_default().push(arrival);
+            }
+        }
+        for (round, arrivals) in rounds {
+            let mut names: Vec<&str> = arrivals.iter().map(|(process, _)| NAMES[*process as usize % 3]).collect();
+            names.sort_unstable();
+            prop_assert_eq!(&names, &NAMES, "round {} released {:?}", round, arrivals);
+        }
+    }
+
+    #[test]
+    fn who_keeps_asking_gets_a_verdict(steps in steps()) {
+        let (mut hall, mut play) = (Hall::new(), Play::default());
+        for (nr, &step) in steps.iter().enumerate() {
+            play.step(&mut hall, nr, step);
+        }
+        for process in 0..6 {
+            hall.cut(process);
+        }
+        hall.pass(SECOND * 200);
+        for _ in 0..100 {
+            for process in 0..6 {
+                play.step(&mut hall, 0, Step::Again(process));
+                hall.hear(process);
+            }
+            hall.pass(SECOND);
+        }
+        for (&process, &id) in &play.last {
+            let heard = play.heard.contains(&(process, id)) || hall.told.contains_key(&(process, id));
+            prop_assert!(heard, "{process} {id}");
+        }
+    }
+}

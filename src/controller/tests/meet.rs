@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Controller, World};
-use crate::machine::{ConnId, Input, Signal};
+use crate::controller::Limits;
+use crate::machine::{ConnId, Effect, Input, Machine, Outbox, Signal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -159,10 +160,171 @@ fn a_room_of_which_nothing_is_left_is_forgotten() {
 }
 
 #[test]
+fn a_room_stays_while_a_failed_round_stands_in_it() {
+    let mut world = bare();
+    let a = world.join(1, "a");
+    world.arrive(a, 1, "a", r#","party":{"members":["a","b"]},"abort":"no disk""#);
+    world.say(a, r#"{"type":"heard","room":"r","ids":[1]}"#);
+    world.input(Input::Closed { conn: a, reason: "done".to_owned() });
+    world.pass(SECOND * 30);
+    let b = world.join(2, "b");
+    world.arrive(b, 1, "b", TWO);
+    assert!(world.take(b).contains("a aborted: no disk"), "{:?}", world.heard);
+    world.say(b, r#"{"type":"heard","room":"r","ids":[1]}"#);
+    world.input(Input::Closed { conn: b, reason: "done".to_owned() });
+    assert_eq!(world.controller.rooms.len(), 0);
+}
+
+#[test]
 fn a_bare_controller_ends_when_it_is_told_to() {
     for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130)] {
         let mut world = bare();
         world.input(Input::Signal(signal));
         assert_eq!(world.exit, Some(code));
     }
+}
+
+const RUN: &str = r#"{ "name": "t", "end": { "duration": 100 }, "slaves": { "a": ["s"], "b": ["s"] },
+    "groups": { "both": ["a", "b"] }, "barriers": { "b": { "members": ["@both"], "timeout": 9 } },
+    "schedules": { "s": [{ "name": "x", "poke": true, "end": "passed" }] } }"#;
+
+/// A run whose two slaves have started.
+fn running() -> (World, ConnId, ConnId) {
+    let mut world = World::running(RUN);
+    let conns = [(1, "a"), (2, "b")].map(|(number, name)| {
+        let conn = world.accept(number);
+        world.say(
+            conn,
+            &format!(r#"{{"type":"hello","protocol":1,"version":"x","name":"{name}","incarnation":"i{name}"}}"#),
+        );
+        conn
+    });
+    for conn in conns {
+        assert!(world.take(conn).contains(r#""timeouts":{"b":9000000}"#), "declared timeouts are told");
+        world.say(conn, r#"{"type":"ready","run":"r1"}"#);
+    }
+    world.pass(SECOND);
+    world.heard.clear();
+    (world, conns[0], conns[1])
+}
+
+fn at_the_barrier(member: &str, id: u64, more: &str) -> String {
+    format!(r#"{{"type":"arrive","room":"r1","barrier":"b","id":{id},"member":"{member}"{more}}}"#)
+}
+
+#[test]
+fn slaves_of_a_run_meet_as_the_test_declares_and_it_is_recorded() {
+    let (mut world, a, b) = running();
+    world.say(a, &at_the_barrier("a", 1, ""));
+    world.say(b, &at_the_barrier("b", 1, r#","party":{"members":["@both"]}"#));
+    for conn in [a, b] {
+        let verdict = world.take(conn);
+        assert!(verdict.contains(r#""room":"r1","round":1,"verdict":"released""#), "{verdict}");
+    }
+    let arrived = r#""event":"arrived","barrier":"b","member":"a""#;
+    assert!(world.recorded.contains(arrived), "{}", world.recorded);
+    let met = r#""event":"met","barrier":"b","round":1,"verdict":"released","members":2"#;
+    assert!(world.recorded.contains(met), "{}", world.recorded);
+}
+
+#[test]
+fn a_declared_timeout_holds_when_the_arrival_names_none() {
+    let (mut world, a, b) = running();
+    world.say(a, &at_the_barrier("a", 1, ""));
+    for _ in 0..9 {
+        world.pass(SECOND);
+        world.say(a, r#"{"type":"alive"}"#);
+        world.say(b, r#"{"type":"ping","time":1}"#);
+    }
+    let verdict = world.take(a);
+    assert!(verdict.contains(r#""verdict":"timed-out","who":["b"],"reason":"timed out; missing: b""#), "{verdict}");
+    world.say(b, &at_the_barrier("b#x", 1, ""));
+    assert!(world.take(b).contains("b#x is not a member"), "{:?}", world.heard);
+    world.say(b, &at_the_barrier("b", 2, r#","party":{"members":["@none"]}"#));
+    assert!(world.take(b).contains("there is no group"), "{:?}", world.heard);
+}
+
+#[test]
+fn a_slave_that_comes_back_while_the_run_ends_hears_the_verdict_it_has_got() {
+    let (mut world, a, b) = running();
+    world.say(a, &at_the_barrier("a", 1, ""));
+    world.input(Input::Closed { conn: a, reason: "cut".to_owned() });
+    world.say(b, &at_the_barrier("b", 1, r#","abort":"no disk""#));
+    world.input(Input::Signal(Signal::INT));
+    let a = world.accept(3);
+    world.say(a, r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"ia","run":"r1"}"#);
+    world.say(a, &at_the_barrier("a", 1, ""));
+    let heard = world.take(a);
+    assert!(heard.contains(r#""verdict":"aborted","who":["b"],"reason":"b aborted: no disk""#), "{heard}");
+    world.say(a, &at_the_barrier("a", 2, ""));
+    assert!(world.take(a).contains("is not going on"), "{:?}", world.heard);
+}
+
+#[test]
+fn a_client_meets_slaves_in_the_room_of_the_run() {
+    let (mut world, a, _) = running();
+    let client = world.accept(9);
+    world.say(client, r#"{"type":"join","protocol":1,"version":"x","incarnation":"c","room":"r1","member":"desk"}"#);
+    world.take(client);
+    let arrive = |member| {
+        let party = r#""party":{"members":["a","desk"]}"#;
+        format!(r#"{{"type":"arrive","room":"r1","barrier":"other","id":1,"member":"{member}",{party}}}"#)
+    };
+    world.say(client, &arrive("desk"));
+    world.say(a, &arrive("a"));
+    for conn in [a, client] {
+        assert!(world.take(conn).contains("released"), "{:?}", world.heard);
+    }
+    world.say(client, r#"{"type":"create","room":"r1","trigger":"t","count":1}"#);
+    assert!(world.take(client).contains("its triggers are those of its test file"), "{:?}", world.heard);
+}
+
+#[test]
+fn values_are_bounded_and_the_bound_is_named() {
+    let mut world = World::of(Controller::bare(None).limited(Limits { value: 10, session: 15 }));
+    let (a, b) = (world.join(1, "a"), world.join(2, "b"));
+    world.give(a, 1, "a", "\"12345678+\"");
+    assert!(world.take(a).contains("a value has at most 10 bytes, this one has 11"), "{:?}", world.heard);
+    world.give(a, 2, "a", "\"12345678\"");
+    world.give(b, 1, "b", "\"1234\"");
+    assert!(world.take(b).contains("at most 15 bytes together; 10 are there"), "{:?}", world.heard);
+    world.give(b, 2, "b", "\"123\"");
+    assert!(world.take(b).contains("released"), "{:?}", world.heard);
+}
+
+#[test]
+fn a_value_may_be_longer_than_other_lines_and_all_members_share_the_bytes_of_the_map() {
+    let mut world = bare();
+    let (a, b) = (world.join(1, "a"), world.join(2, "b"));
+    let long = format!("{:?}", "x".repeat(3 * 1024 * 1024));
+    world.give(a, 1, "a", &long);
+    let stranger = world.accept(3);
+    world.say(stranger, &long);
+    assert_eq!(world.closed, [stranger]);
+    let party = r#""party":{"members":["a","b"]}"#;
+    let give = format!(r#"{{"type":"give","room":"r","session":"s","id":1,"member":"b",{party},"value":{long}}}"#);
+    let mut out = Outbox::new();
+    for piece in format!("{give}\n").as_bytes().chunks(65_536) {
+        world.controller.handle(world.now, Input::Received { conn: b, bytes: piece }, &mut out);
+    }
+    let maps = out.drain().filter_map(|effect| match effect {
+        Effect::Send { conn, bytes } if bytes.len() > 6 * 1024 * 1024 => Some((conn, bytes.as_ptr())),
+        _ => None,
+    });
+    let maps: Vec<_> = maps.collect();
+    assert_eq!(maps.iter().map(|(conn, _)| *conn).collect::<Vec<_>>(), [a, b]);
+    assert_eq!(maps[0].1, maps[1].1);
+    assert_eq!(world.controller.partial, 0);
+}
+
+#[test]
+fn arrivals_said_again_together_are_answered_by_one_verdict() {
+    let mut world = bare();
+    let a = world.join(1, "a");
+    let alone = r#","party":{"count":1}"#;
+    world.arrive(a, 1, "a", alone);
+    let first = world.take(a);
+    let again = format!(r#"{{"type":"arrive","room":"r","barrier":"b","id":1,"member":"a"{alone}}}"#);
+    world.say(a, &format!("{again}\n{again}"));
+    assert_eq!(world.take(a), first);
 }

@@ -1,0 +1,341 @@
+//! Members meet: by hand at a controller without a run, at one of themselves, and inside a run.
+
+mod common;
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use common::{Ended, Needed, Place, Running, have, skip};
+use rustix::process::Signal;
+
+/// A controller without a run, and where it listens.
+fn controller(place: &Place) -> (Running<'_>, String) {
+    let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0"]).start();
+    controller.wait_for_output("listening on 127.0.0.1:");
+    let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
+    (controller, address)
+}
+
+/// Starts `arete WORDS --controller ADDRESS`.
+fn at<'a>(place: &'a Place, address: &str, words: &[&str]) -> Running<'a> {
+    place.arete(words).arg("--controller").arg(address).start()
+}
+
+fn barrier<'a>(place: &'a Place, address: &str, name: &str, more: &[&str]) -> Running<'a> {
+    at(place, address, &[&["barrier", "up", "--as", name], more].concat())
+}
+
+/// An address on which nothing listens.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
+    listener.local_addr().expect("it has an address").to_string()
+}
+
+fn released(ended: Ended) {
+    let ended = ended.exits_with(0);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""));
+}
+
+#[test]
+fn two_processes_meet_at_a_bare_controller_and_again_at_the_same_tag() {
+    let place = Place::new("meet");
+    let (_controller, address) = controller(&place);
+    for _ in 0..3 {
+        let mut first = barrier(&place, &address, "a", &["--members", "a,b#1"]);
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(first.is_running());
+        let second = barrier(&place, &address, "b#1", &["--members", "b#1,a"]);
+        released(first.wait());
+        released(second.wait());
+    }
+}
+
+#[test]
+fn any_three_meet_at_one_instant() {
+    let place = Place::new("count");
+    let (_controller, address) = controller(&place);
+    let members = ["a", "b", "c"].map(|name| barrier(&place, &address, name, &["--count", "3", "--harmonize"]));
+    for member in members {
+        released(member.wait());
+    }
+}
+
+#[test]
+fn a_time_that_is_up_names_who_is_missing() {
+    let place = Place::new("missing");
+    let (_controller, address) = controller(&place);
+    let waits = barrier(&place, &address, "a", &["--members", "a,b,client[1-2]", "--timeout", "500ms"]);
+    let ended = waits.wait().exits_with(3).complains(&["barrier up", "b, client1, client2"]);
+    assert!(ended.took >= Duration::from_millis(500) && ended.took < Duration::from_secs(5), "{:?}", ended.took);
+}
+
+#[test]
+fn an_abort_reaches_everybody_with_its_reason() {
+    let place = Place::new("abort");
+    let (_controller, address) = controller(&place);
+    let first = barrier(&place, &address, "a", &["--members", "a,b,c"]);
+    std::thread::sleep(Duration::from_millis(100));
+    let abort = barrier(&place, &address, "b", &["--members", "a,b,c", "--abort", "no disk"]);
+    for member in [first, abort, barrier(&place, &address, "c", &["--members", "a,b,c"])] {
+        member.wait().exits_with(4).complains(&["b", "no disk"]);
+    }
+}
+
+#[test]
+fn members_that_disagree_are_told_who_said_what_and_strangers_are_refused() {
+    let place = Place::new("disagree");
+    let (_controller, address) = controller(&place);
+    let first = barrier(&place, &address, "a", &["--members", "a,b"]);
+    std::thread::sleep(Duration::from_millis(100));
+    barrier(&place, &address, "x", &["--members", "a,b"]).wait().exits_with(1).complains(&["x"]);
+    let second = barrier(&place, &address, "b", &["--members", "a,b,c"]);
+    for member in [first, second] {
+        member.wait().exits_with(1).complains(&["a says a, b", "b says a, b, c"]);
+    }
+}
+
+#[test]
+fn a_member_that_is_killed_is_lost_after_its_time_to_come_back() {
+    let place = Place::new("lost");
+    let (_controller, address) = controller(&place);
+    let survivor = barrier(&place, &address, "a", &["--members", "a,b,c"]);
+    let victim = barrier(&place, &address, "b", &["--members", "a,b,c"]);
+    std::thread::sleep(Duration::from_millis(300));
+    let begin = Instant::now();
+    victim.signal(Signal::KILL);
+    survivor.wait().exits_with(5).complains(&["b was lost"]);
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_secs(4) && took < Duration::from_secs(15), "{took:?}");
+}
+
+#[test]
+fn a_member_that_comes_back_under_its_name_takes_its_place_again() {
+    let place = Place::new("back");
+    let (_controller, address) = controller(&place);
+    let first = barrier(&place, &address, "a", &["--members", "a,b"]);
+    std::thread::sleep(Duration::from_millis(200));
+    first.signal(Signal::KILL);
+    assert!(!first.wait().status.success());
+    let again = barrier(&place, &address, "a", &["--members", "a,b"]);
+    std::thread::sleep(Duration::from_millis(200));
+    released(barrier(&place, &address, "b", &["--members", "a,b"]).wait());
+    released(again.wait());
+}
+
+#[test]
+fn who_is_early_waits_for_the_controller_and_who_hears_nothing_exits_with_6() {
+    let place = Place::new("early");
+    let address = free_address();
+    let early = ["a", "b"].map(|name| barrier(&place, &address, name, &["--members", "a,b", "--timeout", "30s"]));
+    let in_vain = barrier(&place, &address, "c", &["--members", "c", "--timeout", "200ms"]);
+    let ended = in_vain.wait().exits_with(6).complains(&["no verdict was heard within 200ms", "may have been"]);
+    assert!(ended.took < Duration::from_secs(3), "{:?}", ended.took);
+    let _controller = place.arete(["controller", "--listen", &address]).start();
+    for member in early {
+        assert_eq!(member.wait().code(), 0);
+    }
+}
+
+#[test]
+fn a_controller_that_restarts_empty_learns_who_waits() {
+    let place = Place::new("restart");
+    let address = free_address();
+    let first = place.arete(["controller", "--listen", &address]).start();
+    let waits = barrier(&place, &address, "a", &["--members", "a,b"]);
+    std::thread::sleep(Duration::from_millis(300));
+    first.signal(Signal::KILL);
+    let _ = first.wait();
+    let _second = place.arete(["controller", "--listen", &address]).start();
+    let other = barrier(&place, &address, "b", &["--members", "a,b"]);
+    assert_eq!((waits.wait().code(), other.wait().code()), (0, 0));
+}
+
+#[test]
+fn an_interrupted_member_leaves_at_once() {
+    let place = Place::new("interrupt");
+    let (_controller, address) = controller(&place);
+    let waits = barrier(&place, &address, "a", &["--members", "a,b"]);
+    std::thread::sleep(Duration::from_millis(300));
+    waits.signal(Signal::INT);
+    waits.wait().exits_with(130);
+}
+
+#[test]
+fn a_member_serves_the_room_itself_until_the_others_have_their_verdict() {
+    let place = Place::new("serve");
+    let address = free_address();
+    let words = |name: &'static str| ["sync", "s", "--members", "m,a,b", "--as", name, "--data", name];
+    let others = ["a", "b"].map(|name| at(&place, &address, &words(name)));
+    let master = place.arete(words("m")).arg("--serve").arg(&address).start();
+    let map = "{\"a\":\"a\",\"b\":\"b\",\"m\":\"m\"}\n";
+    assert_eq!(master.wait().exits_with(0).stdout, map);
+    for member in others {
+        assert_eq!(member.wait().exits_with(0).stdout, map);
+    }
+    let (_controller, taken) = controller(&place);
+    let second = place.arete(words("m")).arg("--serve").arg(&taken).run();
+    second.exits_with(1).complains(&["in use already", &format!("--controller {taken}")]);
+}
+
+#[test]
+fn a_sync_gives_everybody_the_same_map_of_any_json() {
+    let place = Place::new("sync");
+    let (_controller, address) = controller(&place);
+    place.write("value.json", "{\"list\": [1,\n 2.50],\n\"x\": null}\n");
+    let long = place.write("long.txt", "x".repeat(3_000_000));
+    let sync = |name: &str, data: &str| {
+        at(&place, &address, &["sync", "session-7", "--members", "a,b,c", "--as", name, "--data", data])
+    };
+    let members = [sync("a", "@value.json"), sync("b", "plain text"), sync("c", &format!("@{}", long.display()))];
+    let maps = members.map(|member| member.wait().exits_with(0).stdout);
+    assert!(maps[0] == maps[1] && maps[1] == maps[2], "not the same bytes");
+    assert_eq!(maps[0].matches('\n').count(), 1);
+    let map: serde_json::Value = serde_json::from_str(&maps[0]).expect("it is JSON");
+    assert_eq!(map["a"], serde_json::json!({"list": [1, 2.5], "x": null}));
+    assert_eq!(map["b"], "plain text");
+    assert_eq!(map["c"].as_str().map(str::len), Some(3_000_000));
+}
+
+#[test]
+fn the_data_of_a_sync_may_come_from_standard_input() {
+    let place = Place::new("stdin");
+    let (_controller, address) = controller(&place);
+    let script = format!(
+        "echo '{{\"n\": 1}}' | '{}' sync s --count 1 --as a --data - --controller {address}",
+        env!("CARGO_BIN_EXE_arete")
+    );
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]);
+    assert_eq!(place.program(shell).run().exits_with(0).stdout, "{\"a\":{\"n\": 1}}\n");
+}
+
+#[test]
+fn triggers_of_a_room_are_made_notified_with_data_and_waited_for() {
+    let place = Place::new("triggers");
+    let (_controller, address) = controller(&place);
+    let run = |words: &[&str]| at(&place, &address, words).wait();
+    run(&["trigger", "create", "go", "2"]).exits_with(0);
+    run(&["trigger", "create", "go", "2"]).exits_with(0);
+    assert_eq!(run(&["trigger", "list"]).exits_with(0).stdout, "go 2 of 2\n");
+    let waits = at(&place, &address, &["wait", "go"]);
+    run(&["notify", "go", "--as", "a", "--data", "{\"x\": 1}"]).exits_with(0);
+    run(&["notify", "go", "--as", "b#1", "--data", "hello"]).exits_with(0);
+    let told = "a {\"x\": 1}\nb#1 \"hello\"\n";
+    assert_eq!(waits.wait().exits_with(0).stdout, told);
+    assert_eq!(run(&["wait", "go"]).exits_with(0).stdout, told);
+    assert_eq!(run(&["trigger", "list"]).exits_with(0).stdout, "go 0 of 2 fired\n");
+    assert_eq!(run(&["trigger", "list", "--room", "other"]).exits_with(0).stdout, "");
+    run(&["trigger", "delete", "go"]).exits_with(0);
+    run(&["notify", "go", "--as", "a"]).exits_with(1).complains(&["go"]);
+}
+
+#[test]
+fn what_does_not_belong_together_is_wrong_usage() {
+    let place = Place::new("usage");
+    for words in [
+        &["barrier", "up", "--controller", "c", "--serve", "c", "--as", "a"][..],
+        &["barrier", "up", "--controller", "c", "--members", "a"],
+        &["barrier", "up", "--controller", "c", "--as", "#x"],
+        &["barrier", "up", "--members", "a", "--count", "2", "--controller", "c", "--as", "a"],
+        &["barrier", "up", "--count", "0", "--controller", "c", "--as", "a"],
+        &["barrier", "up", "--members", "a,,b", "--controller", "c", "--as", "a"],
+        &["sync", "s", "--controller", "c", "--as", "a"],
+        &["trigger", "create", "go", "0", "--controller", "c"],
+        &["trigger", "list"],
+        &["wait", "go", "--room", "x"],
+        &["controller"],
+    ] {
+        place.arete(words).run().exits_with(2).complains(&["arete: "]);
+    }
+    for words in
+        [&["barrier", "up", "--count", "2"][..], &["sync", "s", "--count", "2", "--data", "1"], &["wait", "go"]]
+    {
+        place.arete(words).run().exits_with(1).complains(&["ARETE_SOCKET", "--controller"]);
+    }
+}
+
+/// A run of three slaves with these commands, which ends when nothing runs any more.
+fn run_of(place: &Place, commands: [&str; 3]) {
+    let [server, client1, client2] = commands.map(|command| serde_json::Value::from(command).to_string());
+    place.write(
+        "t.json",
+        format!(
+            r#"{{ "name": "members", "end": {{ "idle": true, "limit": "1min" }},
+  "schedules": {{
+    "server": [{{ "name": "main", "at": 0, "shell": {server} }}],
+    "client1": [{{ "name": "main", "at": 0, "shell": {client1} }}],
+    "client2": [{{ "name": "main", "at": 0, "shell": {client2} }}] }},
+  "slaves": {{ "server": ["server"], "client1": ["client1"], "client2": ["client2"] }} }}"#
+        ),
+    );
+    place.arete(["run", "t.json", "--results", "results"]).run().exits_with(0);
+}
+
+#[test]
+fn commands_of_a_run_meet_as_their_slaves() {
+    let place = Place::new("run");
+    let barrier = "arete barrier server-up --members client1,client2,server --timeout 120s";
+    let five = "arete barrier done --count 5";
+    let more = "(arete barrier done --count 5 --as '#second' & arete barrier done --count 5; wait)";
+    run_of(
+        &place,
+        [
+            &format!("sleep 0.3; echo up > up; {barrier} && {five}"),
+            &format!("{barrier} && {more}"),
+            &format!("{barrier} && {more}"),
+        ],
+    );
+}
+
+#[test]
+fn a_sync_tells_a_client_the_address_of_its_server() {
+    if !have("jq") {
+        return skip("a_sync_tells_a_client_the_address_of_its_server", "jq is not installed", Needed::Nowhere);
+    }
+    let place = Place::new("addresses");
+    let line = r#"ip=$(arete sync addresses --members server,client1 --data "$(hostname -I)" | jq -r .server)"#;
+    let line = format!("{line}; test \"$ip\" = \"$(hostname -I)\"");
+    run_of(&place, [&line, &line, "true"]);
+}
+
+#[test]
+fn an_abort_and_a_missing_member_reach_the_commands_of_a_run() {
+    let place = Place::new("run-abort");
+    let told = |code: i32, words: &str| format!("test $? = {code} && grep -q '{words}' err");
+    let abort = |more: &str| format!("arete barrier server-up --members client1,client2,server {more} 2> err");
+    let lonely = "arete barrier later --members server,ghost --timeout 300ms 2> err";
+    run_of(
+        &place,
+        [
+            &format!("{}; {}; {lonely}; {}", abort("--abort 'no disk'"), told(4, "no disk"), told(3, "ghost")),
+            &format!("{}; {}", abort(""), told(4, "server.*no disk")),
+            &format!("{}; {}", abort(""), told(4, "server.*no disk")),
+        ],
+    );
+}
+
+#[test]
+fn a_notify_of_a_run_carries_data_to_who_waits() {
+    let place = Place::new("run-notes");
+    place.write(
+        "t.json",
+        r#"{ "name": "notes", "end": { "idle": true, "limit": "1min" }, "triggers": { "go": 2 },
+  "schedules": {
+    "waits": [{ "name": "main", "at": 0, "shell": "arete wait go" }],
+    "says": [{ "name": "main", "at": 0, "shell": "arete notify go --data '{\"at\": 1}'" }] },
+  "slaves": { "w": ["waits"], "a": ["says"], "b": ["says"] } }"#,
+    );
+    place.arete(["run", "t.json", "--results", "results"]).run().exits_with(0);
+    let mut lines: Vec<String> = place.read("results/w/main.out").lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["a {\"at\": 1}", "b {\"at\": 1}"]);
+}
+
+#[test]
+fn many_members_of_many_processes_meet_and_nobody_is_left() {
+    let place = Place::new("many");
+    let (_controller, address) = controller(&place);
+    let members: Vec<Running<'_>> =
+        (0..30).map(|nr| barrier(&place, &address, &format!("m{nr}"), &["--members", "m[0-29]"])).collect();
+    members.into_iter().for_each(|member| released(member.wait()));
+}

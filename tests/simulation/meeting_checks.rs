@@ -1,0 +1,705 @@
+//! What is promised of barriers and syncs, after every step: one verdict for all members of a round, nobody released
+//! before all had arrived and shown that they were alive, the same bytes for all of a sync, a verdict for everybody.
+//!
+//! It is held against what the controller was given and what it said, byte by byte, and against what the virtual
+//! commands asked and were told. Every planned arrival has a serial number that all of them show.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arete::machine::ConnId;
+use arete::wire::rendezvous::{Kind, Party, RoundVerdict};
+use arete::wire::{FromController, FromSlave};
+use serde_json::Value;
+
+use crate::meeting_plan::{Plan, Planned};
+use crate::world::meet::{End, exit_code, serial_of_fresh, serial_of_value};
+use crate::world::node::{Life, Received, Said};
+use crate::world::process::{Ask, Fact};
+use crate::world::{MILLISECOND, SECOND, World};
+
+/// What clocks differ in, and what rounding takes, over the times that are compared.
+const CLOCKS: u64 = 20 * MILLISECOND;
+/// How much later than its time a command is told at the latest.
+const LATE_MAX: u64 = SECOND;
+/// How long after the last fault somebody may still wait whom nothing holds up.
+const STUCK_AFTER: u64 = 40 * SECOND;
+
+macro_rules! hold {
+    ($condition:expr, $($format:tt)*) => {
+        if !$condition {
+            return Err(format!($($format)*));
+        }
+    };
+}
+
+/// An arrival: who says it, and its id there.
+type Key = (Life, u64);
+/// Whether it is a sync, and the name.
+type Name = (bool, String);
+
+/// A verdict, as the controller tells it.
+#[derive(Debug, Clone, PartialEq)]
+struct Told {
+    round: u64,
+    kind: Kind,
+    who: Vec<String>,
+    reason: String,
+}
+
+#[derive(Debug)]
+struct Arrival {
+    serial: u64,
+    said_at: u64,
+    /// By the controller.
+    received_at: Option<u64>,
+    taken_back: bool,
+    told: Option<Told>,
+}
+
+/// A command, an entry or a client that waits.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    pub asked_at: u64,
+    pub pid: Option<u32>,
+    /// When its process died, or was told something.
+    pub over_at: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Round {
+    told: BTreeSet<Key>,
+    verdict: Option<Told>,
+    map: Option<Vec<u8>>,
+}
+
+#[derive(Default)]
+pub struct MeetingChecks {
+    planned: BTreeMap<u64, Planned>,
+    parties: BTreeMap<u64, Option<Party>>,
+    declared: BTreeMap<Name, Vec<String>>,
+    /// The life of the controller that all this is about.
+    controller: Option<Life>,
+    arrivals: BTreeMap<Key, Arrival>,
+    ids: BTreeMap<(Life, u64), u64>,
+    by_name: BTreeMap<Name, Vec<Key>>,
+    rounds: BTreeMap<(Name, u64), Round>,
+    /// The rounds that the log has.
+    recorded: BTreeMap<(Name, u64), (String, Vec<String>)>,
+    away: BTreeSet<(Name, String)>,
+    /// When each life was heard last by the controller.
+    heard: BTreeMap<Life, u64>,
+    partial: BTreeMap<(Life, ConnId), Vec<u8>>,
+    waits: BTreeMap<(Life, u64), Wait>,
+    pids: BTreeMap<u32, (Life, u64)>,
+    /// When those that wait must have been told.
+    due: BTreeSet<(u64, Life, u64)>,
+    facts_read: usize,
+    events_read: usize,
+    next_look: u64,
+    /// The log is complete, and tells all.
+    pub logged: bool,
+    /// Nothing breaks or stops.
+    pub calm: bool,
+    /// From then on nothing breaks any more.
+    pub calm_from: u64,
+    pub seen: MeetingsSeen,
+}
+
+/// How often what was seen.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct MeetingsSeen {
+    pub arrivals: u64,
+    pub again: u64,
+    pub rounds: u64,
+    pub released: u64,
+    pub timed_out: u64,
+    pub aborted: u64,
+    pub lost: u64,
+    pub disagreed: u64,
+    pub refused: u64,
+    pub unheard: u64,
+    pub maps: u64,
+    pub told_again: u64,
+    pub taken_back: u64,
+    pub steps: u64,
+    pub drops: u64,
+}
+
+impl MeetingsSeen {
+    pub fn add(&mut self, other: MeetingsSeen) {
+        let pairs = [
+            (&mut self.arrivals, other.arrivals),
+            (&mut self.again, other.again),
+            (&mut self.rounds, other.rounds),
+            (&mut self.released, other.released),
+            (&mut self.timed_out, other.timed_out),
+            (&mut self.aborted, other.aborted),
+            (&mut self.lost, other.lost),
+            (&mut self.disagreed, other.disagreed),
+            (&mut self.refused, other.refused),
+            (&mut self.unheard, other.unheard),
+            (&mut self.maps, other.maps),
+            (&mut self.told_again, other.told_again),
+            (&mut self.taken_back, other.taken_back),
+            (&mut self.steps, other.steps),
+            (&mut self.drops, other.drops),
+        ];
+        pairs.into_iter().for_each(|(sum, more)| *sum += more);
+    }
+
+    fn count(&mut self, verdict: Option<Kind>) {
+        *match verdict {
+            Some(Kind::Released) => &mut self.released,
+            Some(Kind::TimedOut) => &mut self.timed_out,
+            Some(Kind::Aborted) => &mut self.aborted,
+            Some(Kind::Lost) => &mut self.lost,
+            Some(Kind::Disagreed) => &mut self.disagreed,
+            Some(Kind::Refused) => &mut self.refused,
+            None => &mut self.unheard,
+        } += 1;
+    }
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
+}
+
+fn is_of(line: &[u8], kinds: &[&str]) -> bool {
+    let kind = line.strip_prefix(b"{\"type\":\"").unwrap_or_default();
+    kinds.iter().any(|it| kind.strip_prefix(it.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'"')))
+}
+
+impl MeetingChecks {
+    pub fn new(plan: &Plan) -> MeetingChecks {
+        let declared = plan.declared.clone();
+        let resolve = |planned: &Planned| match &planned.party {
+            Some(Party::Members(names)) => {
+                let group = |name: &String| name.strip_prefix('@').and_then(|group| plan.groups.get(group));
+                let all = names.iter().flat_map(|name| group(name).cloned().unwrap_or_else(|| vec![name.clone()]));
+                Some(Party::Members(all.collect()))
+            }
+            other => other.clone(),
+        };
+        let mut checks = MeetingChecks { declared, ..MeetingChecks::default() };
+        for planned in plan.planned() {
+            checks.parties.insert(planned.serial, resolve(planned));
+            checks.planned.insert(planned.serial, planned.clone());
+        }
+        checks
+    }
+
+    /// After every step: with what machines have said, what the controller was given, and the events of the log.
+    pub fn after_step(
+        &mut self,
+        world: &World,
+        controller: usize,
+        said: &[Said],
+        received: &[Received],
+        events: &[Value],
+    ) -> Result<(), String> {
+        self.read_facts(world)?;
+        self.read_events(events)?;
+        for it in received {
+            self.is_of_life(it.life);
+            if let Some(caller) = world.callers.get(&(it.life, it.conn)) {
+                self.controller_hears(*caller, it)?;
+            }
+        }
+        for it in said {
+            if it.life.node == controller {
+                self.is_of_life(it.life);
+                let peer = world.callers.get(&(it.life, it.conn)).copied();
+                self.controller_says(peer, it, world)?;
+            } else {
+                self.member_says(it, world)?;
+            }
+        }
+        self.nobody_is_late(world)?;
+        if world.now >= self.next_look {
+            self.next_look = world.now + SECOND;
+            self.nobody_is_stuck(world)?;
+        }
+        Ok(())
+    }
+
+    /// A controller that started again knows nothing.
+    fn is_of_life(&mut self, life: Life) {
+        if self.controller == Some(life) {
+            return;
+        }
+        self.controller = Some(life);
+        self.rounds.clear();
+        self.heard.clear();
+        for arrival in self.arrivals.values_mut() {
+            (arrival.received_at, arrival.told, arrival.taken_back) = (None, None, false);
+        }
+    }
+
+    fn name_of(&self, serial: u64) -> Name {
+        let planned = &self.planned[&serial];
+        (planned.sync, planned.name.clone())
+    }
+
+    fn member(&self, key: &Key) -> String {
+        self.planned[&self.arrivals[key].serial].member()
+    }
+
+    /// Somebody waits from now on.
+    pub fn waits(&mut self, now: u64, life: Life, serial: u64, pid: Option<u32>) {
+        if let Some(timeout) = self.planned[&serial].timeout {
+            self.due.insert((now + timeout * MILLISECOND + LATE_MAX, life, serial));
+        }
+        self.waits.insert((life, serial), Wait { asked_at: now, pid, over_at: None });
+        if let Some(pid) = pid {
+            self.pids.insert(pid, (life, serial));
+        }
+    }
+
+    /// Nobody waits any more: a process is dead.
+    pub fn died(&mut self, now: u64, life: Life, serial: u64) {
+        if let Some(wait) = self.waits.get_mut(&(life, serial)) {
+            wait.over_at.get_or_insert(now);
+        }
+    }
+
+    fn read_facts(&mut self, world: &World) -> Result<(), String> {
+        while let Some(fact) = world.ledger.get(self.facts_read) {
+            self.facts_read += 1;
+            match fact {
+                Fact::Asked { at, pid, life, ask: Ask::Meet(meet) } => {
+                    self.waits(*at, *life, meet.serial(), Some(*pid));
+                }
+                Fact::Met { at, life, meet, end, pid } => {
+                    self.pids.remove(pid);
+                    self.is_told(*at, *life, meet.serial(), end)?;
+                }
+                Fact::Ended { pid, .. } => {
+                    if let Some((life, serial)) = self.pids.remove(pid) {
+                        self.died(world.now, life, serial);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A command or a client is told how it ended: as the controller told its slave, and nothing else.
+    pub fn is_told(&mut self, now: u64, life: Life, serial: u64, end: &End) -> Result<(), String> {
+        let planned = &self.planned[&serial];
+        let wait = self.waits.get_mut(&(life, serial)).expect("who is told has asked");
+        wait.over_at = Some(now);
+        let waited = now - wait.asked_at;
+        hold!(end.code == 1 || end.code == exit_code(end.verdict), "{serial} ends with {end:?}");
+        hold!(
+            !self.calm || planned.expect.is_empty() || planned.expect.contains(&end.code),
+            "{planned:?} ends with {end:?}"
+        );
+        if end.verdict.is_none() && end.code == 1 {
+            return Ok(());
+        }
+        self.seen.count(end.verdict);
+        let Some(kind) = end.verdict else {
+            let timeout = planned.timeout.map(|it| it * MILLISECOND);
+            let due = timeout.is_some_and(|timeout| waited + CLOCKS >= timeout);
+            hold!(due, "{serial} gives up after {waited}, its timeout is {timeout:?}");
+            hold!(end.map.is_none(), "{serial} got a map without a verdict");
+            return Ok(());
+        };
+        let id = self.ids.get(&(life, serial)).ok_or_else(|| format!("{serial} got {kind:?} and never arrived"))?;
+        let told = self.arrivals[&(life, *id)].told.as_ref();
+        let Some(told) = told else {
+            hold!(self.controller.is_some_and(|life| life.nr > 1), "{serial} got {kind:?}, which nobody told");
+            return Ok(());
+        };
+        hold!(
+            told.kind == kind && told.who == end.who && told.reason == end.reason,
+            "{serial} got {end:?}, its slave was told {told:?}"
+        );
+        let map = self.rounds.get(&(self.name_of(serial), told.round)).and_then(|round| round.map.as_ref());
+        let map = map.filter(|_| kind == Kind::Released && told.round > 0);
+        hold!(end.map.as_ref() == map, "{serial} got {:?} as its map, which is {map:?}", end.map);
+        Ok(())
+    }
+
+    /// A client has exited by itself. It shows less than a command: its status, and a map.
+    pub fn client_is_told(&mut self, now: u64, life: Life, serial: u64, code: u8, output: &[u8]) -> Result<(), String> {
+        let told = self.ids.get(&(life, serial)).and_then(|id| self.arrivals[&(life, *id)].told.clone());
+        let verdict = [Kind::Released, Kind::TimedOut, Kind::Aborted, Kind::Lost, Kind::Disagreed]
+            .into_iter()
+            .find(|kind| exit_code(Some(*kind)) == code);
+        let told = told.filter(|told| exit_code(Some(told.kind)) == code);
+        let verdict = told.as_ref().map(|told| told.kind).or(verdict.filter(|_| code != 1));
+        let (who, reason) = told.map(|told| (told.who, told.reason)).unwrap_or_default();
+        let map = output.strip_suffix(b"\n").map(<[u8]>::to_vec);
+        self.is_told(now, life, serial, &End { code, verdict, who, reason, map })
+    }
+
+    fn read_events(&mut self, events: &[Value]) -> Result<(), String> {
+        for event in &events[self.events_read.min(events.len())..] {
+            let what = event["event"].as_str().unwrap_or_default();
+            if !["met", "away"].contains(&what) {
+                continue;
+            }
+            let sync = event["session"].is_string();
+            let name = event[if sync { "session" } else { "barrier" }].as_str().unwrap_or_default();
+            let name = (sync, name.to_owned());
+            if what == "away" {
+                self.away.insert((name, event["member"].as_str().unwrap_or_default().to_owned()));
+                continue;
+            }
+            let who = event["who"].as_array().map(|who| who.iter().map(|it| it.as_str().unwrap_or("").to_owned()));
+            let who = who.map(|who| who.collect()).unwrap_or_default();
+            let verdict = event["verdict"].as_str().unwrap_or_default().to_owned();
+            let round = (name, event["round"].as_u64().unwrap_or(0));
+            hold!(round.1 > 0, "a round without a number: {event}");
+            hold!(self.recorded.insert(round, (verdict, who)).is_none(), "a round ends twice: {event}");
+        }
+        self.events_read = events.len();
+        Ok(())
+    }
+
+    /// A slave or a client says something.
+    fn member_says(&mut self, said: &Said, world: &World) -> Result<(), String> {
+        for line in lines(&said.bytes).filter(|line| is_of(line, &["arrive", "give"])) {
+            let Some((id, serial, member)) = arrival_of(line)? else { continue };
+            let Some(planned) = self.planned.get(&serial) else { return Err(format!("nobody planned {serial}")) };
+            hold!(member == planned.member(), "{serial} is said as {member}, it is {}", planned.member());
+            let key = (said.life, id);
+            if let Some(known) = self.arrivals.get(&key) {
+                hold!(known.serial == serial, "id {id} is {} and {serial}", known.serial);
+                self.seen.again += 1;
+                continue;
+            }
+            let other = self.ids.insert((said.life, serial), id);
+            hold!(other.is_none(), "{serial} arrives as {other:?} and as {id}");
+            self.seen.arrivals += 1;
+            let arrival = Arrival { serial, said_at: world.now, received_at: None, taken_back: false, told: None };
+            self.arrivals.insert(key, arrival);
+            self.by_name.entry(self.name_of(serial)).or_default().push(key);
+        }
+        Ok(())
+    }
+
+    /// The controller is given bytes.
+    fn controller_hears(&mut self, from: Life, received: &Received) -> Result<(), String> {
+        self.heard.insert(from, received.at);
+        let place = (received.life, received.conn);
+        let mut held = self.partial.remove(&place).unwrap_or_default();
+        held.extend_from_slice(&received.bytes);
+        let end = held.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        for line in lines(&held[..end]).filter(|line| is_of(line, &["arrive", "give", "gone"])) {
+            if let Ok(FromSlave::Gone(gone)) = FromSlave::decode(line) {
+                for id in gone.ids {
+                    if let Some(arrival) = self.arrivals.get_mut(&(from, id)) {
+                        arrival.taken_back = true;
+                        self.seen.taken_back += 1;
+                    }
+                }
+            } else if let Some((id, ..)) = arrival_of(line)?
+                && let Some(arrival) = self.arrivals.get_mut(&(from, id))
+            {
+                arrival.received_at.get_or_insert(received.at);
+            }
+        }
+        held.drain(..end);
+        if !held.is_empty() {
+            self.partial.insert(place, held);
+        }
+        Ok(())
+    }
+
+    fn controller_says(&mut self, to: Option<Life>, said: &Said, world: &World) -> Result<(), String> {
+        for line in lines(&said.bytes).filter(|line| is_of(line, &["map", "verdict"])) {
+            match FromController::decode(line) {
+                Ok(FromController::Map(map)) => {
+                    let name = (true, map.session.into_owned());
+                    self.says_map(name, map.round, map.map.json.get().as_bytes())?;
+                }
+                Ok(FromController::RoundVerdict(verdict)) => {
+                    if let Some(to) = to {
+                        self.says_verdict(to, &verdict, world)?;
+                    }
+                }
+                other => return Err(format!("the controller says {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// All maps of a round are the same bytes; each holds the values of its members, as they were given.
+    fn says_map(&mut self, name: Name, round: u64, map: &[u8]) -> Result<(), String> {
+        let known = self.rounds.entry((name.clone(), round)).or_default();
+        if let Some(same) = &known.map {
+            hold!(same == map, "{name:?} {round}: two members get different maps");
+            return Ok(());
+        }
+        known.map = Some(map.to_vec());
+        self.seen.maps += 1;
+        let values: BTreeMap<String, Value> = serde_json::from_slice(map).map_err(|error| error.to_string())?;
+        for (member, value) in &values {
+            let serial = value["nr"].as_u64().unwrap_or(0);
+            let Some(planned) = self.planned.get(&serial) else { return Err(format!("{value} was never given")) };
+            hold!(planned.member() == *member, "{member} gets the credit for {value}");
+            hold!((planned.sync, &planned.name) == (true, &name.1), "{value} was given to {:?}", planned.name);
+            let given: Value = serde_json::from_str(&planned.value()).expect("it is JSON");
+            hold!(given == *value, "{member} gave {given}, and the map has {value}");
+            let received = self.by_name.get(&name).into_iter().flatten().any(|key| {
+                self.arrivals[key].serial == serial && self.arrivals[key].received_at.is_some()
+            });
+            hold!(received, "{value} is in a map before it was received");
+            let elsewhere = self.rounds.iter().any(|((of, nr), other)| {
+                *of == name && *nr != round && other.map.as_deref().is_some_and(|map| holds_serial(map, serial))
+            });
+            hold!(!elsewhere, "{value} counts in two rounds");
+        }
+        Ok(())
+    }
+
+    /// One verdict for each arrival, the same for all of a round, which is in the log.
+    fn says_verdict(&mut self, to: Life, verdict: &RoundVerdict<'_>, world: &World) -> Result<(), String> {
+        let reason = verdict.reason.clone().into_owned();
+        let told = Told { round: verdict.round, kind: verdict.verdict, who: verdict.who.clone(), reason };
+        for &id in &verdict.ids {
+            let key = (to, id);
+            let Some(arrival) = self.arrivals.get_mut(&key) else {
+                return Err(format!("a verdict for arrival {id}, which nobody has said: {told:?}"));
+            };
+            hold!(arrival.received_at.is_some(), "a verdict for {id}, which has not been received: {told:?}");
+            if let Some(known) = &arrival.told {
+                hold!(*known == told, "{id} was told {known:?}, and now {told:?}");
+                self.seen.told_again += 1;
+                continue;
+            }
+            arrival.told = Some(told.clone());
+            if told.round > 0 {
+                let name = self.name_of(self.arrivals[&key].serial);
+                self.round_tells(name, key, &told, world)?;
+            } else {
+                hold!(matches!(told.kind, Kind::Refused | Kind::Disagreed), "{told:?} is of no round");
+            }
+        }
+        Ok(())
+    }
+
+    fn round_tells(&mut self, name: Name, key: Key, told: &Told, world: &World) -> Result<(), String> {
+        let place = (name.clone(), told.round);
+        if self.logged {
+            let recorded = self.recorded.get(&place);
+            let Some((verdict, who)) = recorded else { return Err(format!("{place:?} is told before it is recorded")) };
+            let kind = serde_json::to_value(told.kind).expect("it is a word");
+            hold!(kind == **verdict && *who == told.who, "{place:?}: {told:?} is told, {recorded:?} recorded");
+        }
+        let round = self.rounds.entry(place.clone()).or_default();
+        let first = round.verdict.is_none();
+        let same = round.verdict.get_or_insert_with(|| told.clone());
+        hold!(same == told, "{place:?}: some are told {same:?}, others {told:?}");
+        round.told.insert(key);
+        if told.kind == Kind::Released {
+            let members: Vec<String> = round.told.iter().map(|key| self.planned[&self.arrivals[key].serial].member()).collect();
+            let once: BTreeSet<&String> = members.iter().collect();
+            hold!(once.len() == members.len(), "{place:?}: a member is released twice: {members:?}");
+            self.may_be_released(&name, told.round, key, world)?;
+        }
+        if first {
+            self.seen.rounds += 1;
+            match told.kind {
+                Kind::TimedOut => self.may_time_out(&name, told, world)?,
+                Kind::Aborted => self.may_be_aborted(&name, told)?,
+                Kind::Lost => self.may_be_lost(&name, told)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn party_of(&self, key: &Key) -> Option<Party> {
+        let serial = self.arrivals[key].serial;
+        let declared = self.declared.get(&self.name_of(serial)).cloned().map(Party::Members);
+        self.parties[&serial].clone().or(declared)
+    }
+
+    /// Whether this arrival can be in this round, which is released now.
+    fn may_be_in(&self, key: &Key, round: u64, alive: bool) -> bool {
+        let arrival = &self.arrivals[key];
+        let elsewhere = arrival.told.as_ref().is_some_and(|told| told.round != round);
+        arrival.received_at.is_some() && !elsewhere && !(alive && arrival.taken_back && arrival.told.is_none())
+    }
+
+    /// All members had arrived, and each has been heard no earlier than the stated time before the last.
+    fn may_be_released(&self, name: &Name, round: u64, key: Key, world: &World) -> Result<(), String> {
+        let serial = self.arrivals[&key].serial;
+        let alive = !name.0 || self.planned[&serial].all_alive;
+        let candidates: Vec<&Key> = self.by_name[name].iter().filter(|key| self.may_be_in(key, round, alive)).collect();
+        let mut by_member: BTreeMap<String, Vec<&Key>> = BTreeMap::new();
+        for key in candidates {
+            by_member.entry(self.member(key)).or_default().push(key);
+        }
+        let (wanted, all): (usize, Vec<String>) = match self.party_of(&key) {
+            Some(Party::Members(members)) => {
+                hold!(members.contains(&self.member(&key)), "{name:?}: a stranger is released: {}", self.member(&key));
+                (members.len(), members)
+            }
+            Some(Party::Count(count)) => (count as usize, by_member.keys().cloned().collect()),
+            None => (0, Vec::new()),
+        };
+        let first_of = |member: &String| {
+            by_member.get(member).and_then(|keys| keys.iter().filter_map(|key| self.arrivals[*key].received_at).min())
+        };
+        let came: Vec<u64> = all.iter().filter_map(first_of).collect();
+        hold!(came.len() >= wanted, "{name:?} {round} is released, and of {all:?} these have come: {by_member:?}");
+        if let Some(Value::Object(map)) =
+            self.rounds[&(name.clone(), round)].map.as_ref().and_then(|map| serde_json::from_slice(map).ok())
+        {
+            let exact = map.len() == wanted && map.keys().all(|member| all.contains(member));
+            hold!(exact, "{name:?} {round}: the map has {:?}, and {wanted} of {all:?} shall be in it", map.keys());
+        } else {
+            hold!(!name.0, "{name:?} {round} is released without a map");
+        }
+        let last = came.iter().max().copied().unwrap_or(0);
+        if alive && wanted == all.len() {
+            for member in &all {
+                let shown = by_member[member].iter().any(|key| self.was_alive(key, last, world));
+                hold!(shown, "{name:?} {round}: {member} has not shown that it is alive since {last}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether who arrived so was heard no earlier than a moment before `last`, and what waits behind it lived then.
+    fn was_alive(&self, key: &Key, last: u64, world: &World) -> bool {
+        let fresh = SECOND + CLOCKS;
+        let heard = self.heard.get(&key.0).is_some_and(|at| *at + fresh >= last);
+        let wait = self.waits.get(&(key.0, self.arrivals[key].serial));
+        let over = wait.and_then(|wait| wait.over_at);
+        let even = self.calm && world.network.weather.is_even();
+        let told = self.arrivals[key].told.is_some();
+        heard && (!even || told || over.is_none_or(|over| over + fresh + 200 * MILLISECOND >= last))
+    }
+
+    fn unruled_or_of(&self, name: &Name, round: u64) -> impl Iterator<Item = &Arrival> {
+        let all = self.by_name[name].iter().map(|key| &self.arrivals[key]);
+        all.filter(move |arrival| arrival.told.as_ref().is_none_or(|told| told.round == round))
+    }
+
+    fn may_time_out(&self, name: &Name, told: &Told, world: &World) -> Result<(), String> {
+        let due = self.unruled_or_of(name, told.round).any(|arrival| {
+            let timeout = self.planned[&arrival.serial].timeout;
+            arrival.received_at.is_some()
+                && timeout.is_some_and(|timeout| arrival.said_at + timeout * MILLISECOND <= world.now + CLOCKS)
+        });
+        hold!(due, "{name:?} times out, and nobody's time is up: {told:?}");
+        let members = matches!(self.unruled_or_of(name, told.round).next().map(|it| &self.parties[&it.serial]),
+            Some(Some(Party::Members(_))));
+        hold!(!members || !told.who.is_empty(), "{name:?} times out, and nobody is missing");
+        Ok(())
+    }
+
+    fn may_be_aborted(&self, name: &Name, told: &Told) -> Result<(), String> {
+        let aborts = |it: &&Arrival| it.received_at.is_some() && self.planned[&it.serial].abort.is_some();
+        let Some(it) = self.unruled_or_of(name, told.round).find(aborts) else {
+            return Err(format!("{name:?} is aborted by nobody: {told:?}"));
+        };
+        let planned = &self.planned[&it.serial];
+        let why = planned.abort.as_deref().unwrap_or_default();
+        hold!(told.who == [planned.member()] && told.reason.contains(why), "{planned:?} aborts, and {told:?} is told");
+        Ok(())
+    }
+
+    fn may_be_lost(&self, name: &Name, told: &Told) -> Result<(), String> {
+        for member in &told.who {
+            let recorded = self.away.contains(&(name.clone(), member.clone()));
+            hold!(recorded || !self.logged, "{name:?}: {member} is lost, and it is not recorded when it went");
+        }
+        hold!(!told.who.is_empty(), "{name:?}: nobody is lost: {told:?}");
+        Ok(())
+    }
+
+    /// Whoever named a timeout is told no later than a second after it.
+    fn nobody_is_late(&mut self, world: &World) -> Result<(), String> {
+        while let Some((at, life, serial)) = self.due.first().copied().filter(|(at, ..)| *at < world.now) {
+            self.due.pop_first();
+            let node = &world.nodes[life.node];
+            let wait = &self.waits[&(life, serial)];
+            if wait.over_at.is_some() || !world.is_alive(life) {
+                continue;
+            }
+            if node.paused || node.resumed_at + LATE_MAX > world.now {
+                self.due.insert((world.now + LATE_MAX, life, serial));
+                continue;
+            }
+            return Err(format!("{serial} waits since {}, and should have been told at {at}", wait.asked_at));
+        }
+        Ok(())
+    }
+
+    /// When nothing breaks any more, those who are all there are released, and nobody waits for the dead.
+    fn nobody_is_stuck(&self, world: &World) -> Result<(), String> {
+        if world.now < self.calm_from + STUCK_AFTER {
+            return Ok(());
+        }
+        let old = world.now - STUCK_AFTER;
+        for (name, keys) in &self.by_name {
+            let waits = |key: &&Key| {
+                let arrival = &self.arrivals[*key];
+                let wait = self.waits.get(&(key.0, arrival.serial));
+                let over = wait.is_some_and(|wait| wait.over_at.is_some());
+                !over && arrival.told.is_none() && arrival.said_at < old && world.is_alive(key.0)
+            };
+            let waiting: Vec<&Key> = keys.iter().filter(waits).collect();
+            let Some(first) = waiting.first() else { continue };
+            let members: BTreeSet<String> = waiting.iter().map(|key| self.member(key)).collect();
+            let all = match self.party_of(first) {
+                Some(Party::Members(wanted)) => wanted.iter().all(|member| members.contains(member)),
+                Some(Party::Count(count)) => members.len() >= count as usize,
+                None => false,
+            };
+            hold!(!all, "{name:?}: all are there and nobody is released: {members:?}");
+            for key in waiting {
+                let arrival = &self.arrivals[key];
+                let told = self.waits.get(&(key.0, arrival.serial)).is_none_or(|wait| wait.over_at.is_some());
+                hold!(told || arrival.received_at.is_some(), "{name:?}: the controller has not heard of {arrival:?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// When all is over: the k-th release of a member belongs with the k-th of the others.
+    pub fn after_run(&self) -> Result<(), String> {
+        for (name, keys) in &self.by_name {
+            let all_released = keys.iter().all(|key| {
+                self.arrivals[key].told.as_ref().is_some_and(|told| told.kind == Kind::Released)
+            });
+            let counted = keys.iter().any(|key| matches!(self.party_of(key), Some(Party::Count(_)) | None));
+            if !all_released || counted {
+                continue;
+            }
+            let mut rounds_of: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+            for key in keys {
+                let round = self.arrivals[key].told.as_ref().map_or(0, |told| told.round);
+                rounds_of.entry(self.member(key)).or_default().push(round);
+            }
+            let same: BTreeSet<&Vec<u64>> = rounds_of.values().collect();
+            hold!(same.len() == 1, "{name:?}: rounds mix: {rounds_of:?}");
+        }
+        let unheard = self.waits.iter().find(|(_, wait)| wait.over_at.is_none());
+        if self.calm && let Some(((_, serial), _)) = unheard {
+            return Err(format!("{:?} never ends", self.planned[serial]));
+        }
+        Ok(())
+    }
+}
+
+fn holds_serial(map: &[u8], serial: u64) -> bool {
+    let values: BTreeMap<String, Value> = serde_json::from_slice(map).unwrap_or_default();
+    values.values().any(|value| value["nr"] == serial)
+}
+
+/// The id, serial number and member of an arrival.
+fn arrival_of(line: &[u8]) -> Result<Option<(u64, u64, String)>, String> {
+    match FromSlave::decode(line).map_err(|wrong| wrong.to_string())? {
+        FromSlave::Arrive(it) => Ok(Some((it.id, serial_of_fresh(it.fresh), it.member.into_owned()))),
+        FromSlave::Give(it) => Ok(Some((it.id, serial_of_value(it.value.json.get()), it.member.into_owned()))),
+        _ => Ok(None),
+    }
+}

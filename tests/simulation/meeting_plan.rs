@@ -1,0 +1,445 @@
+//! Random meetings: barriers and syncs among the slaves of a run, or among clients in a room, such that whoever made
+//! them knows how they must end when nothing interferes.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use arete::machine::Signal;
+use arete::testfile::{Declared, End, OnFail, Slave, Test};
+use arete::wire::rendezvous::Party;
+use arete::wire::{Action, Entry, Expect};
+use fastrand::Rng;
+
+use crate::generator::{at, shell};
+use crate::world::MILLISECOND;
+use crate::world::meet::{fresh_of, value_of};
+
+/// The time within which those arrive who shall meet; well below every timeout that is not to pass.
+const TOGETHER: u64 = 1_500;
+/// How much later something comes that must come after what others do, in milliseconds.
+const LATER: u64 = 5_000;
+/// A timeout that does not pass when nothing interferes, in milliseconds.
+const LONG: std::ops::Range<u64> = 30_000..60_000;
+
+/// One arrival of one member.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    pub serial: u64,
+    pub host: usize,
+    pub tag: Option<String>,
+    pub sync: bool,
+    pub name: String,
+    pub party: Option<Party>,
+    /// In milliseconds.
+    pub timeout: Option<u64>,
+    pub abort: Option<String>,
+    pub all_alive: bool,
+    /// How many bytes its value has, more or less.
+    pub size: usize,
+    /// How it ends when nothing interferes: one of these exit statuses.
+    pub expect: Vec<u8>,
+}
+
+/// A command: the arrivals that it makes one after another.
+#[derive(Debug, Clone)]
+pub struct Script {
+    pub host: usize,
+    /// In milliseconds since the start.
+    pub at: u64,
+    /// Waits before each arrival.
+    pub steps: Vec<(u64, Planned)>,
+    /// It is killed then, in milliseconds since the start.
+    pub killed: Option<u64>,
+}
+
+/// What is known of the meetings.
+#[derive(Default, Debug)]
+pub struct Plan {
+    pub hosts: usize,
+    pub scripts: Vec<Script>,
+    /// Declared by the test, by whether it is a sync, and name.
+    pub declared: BTreeMap<(bool, String), Vec<String>>,
+    pub groups: BTreeMap<String, Vec<String>>,
+    serial: u64,
+    /// The members may leave it to the test who shall meet.
+    may_declare: bool,
+    scenes: usize,
+}
+
+/// A member: its host, and what makes it one of several there.
+type Member = (usize, Option<String>);
+
+fn name_of((host, tag): &Member) -> String {
+    match tag {
+        Some(tag) => format!("s{host}#{tag}"),
+        None => format!("s{host}"),
+    }
+}
+
+impl Planned {
+    pub fn member(&self) -> String {
+        name_of(&(self.host, self.tag.clone()))
+    }
+
+    pub fn value(&self) -> String {
+        value_of(self.serial, self.size)
+    }
+
+    /// The step of the virtual shell.
+    fn step(&self) -> String {
+        let word = if self.sync { "sync" } else { "barrier" };
+        let mut step = format!("{word} {}", self.name);
+        match &self.party {
+            Some(Party::Members(members)) => step += &format!(" members={}", members.join(",")),
+            Some(Party::Count(count)) => step += &format!(" count={count}"),
+            None => {}
+        }
+        let options = [("timeout", self.timeout.map(|it| it.to_string())), ("tag", self.tag.clone())];
+        for (key, value) in options.into_iter().chain([("abort", self.abort.clone())]) {
+            step += &value.map(|value| format!(" {key}={value}")).unwrap_or_default();
+        }
+        match self.sync {
+            true if self.all_alive => step += &format!(" alive value={}", self.value()),
+            true => step += &format!(" value={}", self.value()),
+            false => step += &format!(" fresh={}", fresh_of(self.serial)),
+        }
+        step
+    }
+
+    fn action(&self) -> Action {
+        let (tag, party, timeout) = (self.tag.clone(), self.party.clone(), self.timeout.map(|it| it * MILLISECOND));
+        if self.sync {
+            let value = serde_json::from_str(&self.value()).expect("it is JSON");
+            Action::Sync { session: self.name.clone(), tag, party, timeout, all_alive: self.all_alive, value }
+        } else {
+            let fresh = Some(fresh_of(self.serial));
+            Action::Barrier { barrier: self.name.clone(), tag, party, timeout, fresh, harmonize: false }
+        }
+    }
+}
+
+/// Meetings among slaves, or clients, on so many hosts.
+pub fn plan(hosts: usize, may_declare: bool, rng: &mut Rng) -> Plan {
+    let mut plan = Plan { hosts, may_declare, ..Plan::default() };
+    for _ in 0..rng.usize(1..=4) {
+        plan.scene(rng);
+    }
+    plan
+}
+
+/// Who is in a scene, and what they do alike.
+struct Scene {
+    sync: bool,
+    name: String,
+    members: Vec<Member>,
+    begin: u64,
+    party: Option<Party>,
+    all_alive: bool,
+    size: usize,
+}
+
+impl Scene {
+    fn names(&self) -> Vec<String> {
+        self.members.iter().map(name_of).collect()
+    }
+}
+
+impl Plan {
+    fn scene(&mut self, rng: &mut Rng) {
+        self.scenes += 1;
+        let mut members: Vec<Member> = (0..self.hosts).map(|host| (host, None)).collect();
+        members.extend((0..self.hosts).flat_map(|host| ["a", "b"].map(|tag| (host, Some(tag.to_owned())))));
+        rng.shuffle(&mut members);
+        members.truncate(rng.usize(2..=5).min(members.len()));
+        let sync = rng.bool();
+        let name = format!("{}{}", if sync { "data" } else { "tag" }, self.scenes);
+        let size = if rng.u8(0..5) == 0 { rng.usize(0..40_000) } else { rng.usize(0..50) };
+        let all_alive = sync && rng.bool();
+        let begin = rng.u64(0..6_000);
+        let mut scene = Scene { sync, name, members, begin, party: None, all_alive, size };
+        scene.party = self.party(&scene, rng);
+        match rng.u8(0..12) {
+            0..4 => self.rounds(&scene, rng),
+            4 => self.missing(&scene, rng),
+            5 => self.race(&scene, rng),
+            6 if !sync => self.abort(&scene, rng),
+            7 => self.dies(&scene, rng),
+            8 => self.stranger(&scene, rng),
+            9 => self.disagree(&scene, rng),
+            10 => self.returns(&scene, rng),
+            11 => self.twice(&scene, rng),
+            _ => self.count(&scene, rng),
+        }
+    }
+
+    /// How those who meet say who shall.
+    fn party(&mut self, scene: &Scene, rng: &mut Rng) -> Option<Party> {
+        let names = scene.names();
+        match rng.u8(0..6) {
+            0 => Some(Party::Count(names.len() as u32)),
+            1 if self.may_declare => {
+                self.declared.insert((scene.sync, scene.name.clone()), names);
+                None
+            }
+            2 if self.may_declare => {
+                let group = format!("group{}", self.scenes);
+                self.groups.insert(group.clone(), names);
+                Some(Party::Members(vec![format!("@{group}")]))
+            }
+            _ => Some(Party::Members(names)),
+        }
+    }
+
+    fn arrival(&mut self, scene: &Scene, member: &Member, timeout: Option<u64>, expect: &[u8], rng: &mut Rng) -> Planned {
+        self.serial += 1;
+        let mut party = scene.party.clone();
+        if let Some(Party::Members(members)) = &mut party {
+            rng.shuffle(members);
+        }
+        Planned {
+            serial: self.serial,
+            host: member.0,
+            tag: member.1.clone(),
+            sync: scene.sync,
+            name: scene.name.clone(),
+            party,
+            timeout,
+            abort: None,
+            all_alive: scene.all_alive,
+            size: scene.size,
+            expect: expect.to_vec(),
+        }
+    }
+
+    fn add(&mut self, at: u64, steps: Vec<(u64, Planned)>) {
+        self.scripts.push(Script { host: steps[0].1.host, at, steps, killed: None });
+    }
+
+    fn long(&self, scene: &Scene, rng: &mut Rng) -> Option<u64> {
+        (scene.sync || rng.bool()).then(|| rng.u64(LONG))
+    }
+
+    /// All meet, again and again, at once.
+    fn rounds(&mut self, scene: &Scene, rng: &mut Rng) {
+        let rounds = rng.usize(1..=4);
+        for member in &scene.members {
+            let mut steps = Vec::new();
+            for _ in 0..rounds {
+                let wait = if rng.bool() { 0 } else { rng.u64(0..400) };
+                let timeout = self.long(scene, rng);
+                steps.push((wait, self.arrival(scene, member, timeout, &[0], rng)));
+            }
+            self.add(scene.begin + rng.u64(0..TOGETHER), steps);
+        }
+    }
+
+    /// One does not come before the time is up; it may come later.
+    fn missing(&mut self, scene: &Scene, rng: &mut Rng) {
+        let late = rng.bool();
+        for (index, member) in scene.members.iter().enumerate() {
+            let timeout = Some(TOGETHER + LATER + rng.u64(0..3_000));
+            if index > 0 {
+                let step = self.arrival(scene, member, timeout, &[3], rng);
+                self.add(scene.begin + rng.u64(0..TOGETHER), vec![(0, step)]);
+            } else if late {
+                let step = self.arrival(scene, member, timeout, &[3], rng);
+                self.add(scene.begin + 3 * LATER, vec![(0, step)]);
+            }
+        }
+    }
+
+    /// The last comes when the time of the first is just up.
+    fn race(&mut self, scene: &Scene, rng: &mut Rng) {
+        let timeout = TOGETHER + rng.u64(500..1_500);
+        for (index, member) in scene.members.iter().enumerate() {
+            let at = scene.begin + if index == 0 { timeout - 50 + rng.u64(0..100) } else { 0 };
+            let step = self.arrival(scene, member, Some(timeout), &[0, 3], rng);
+            let again = self.arrival(scene, member, Some(timeout), &[0, 3], rng);
+            self.add(at, vec![(0, step), (rng.u64(0..50), again)]);
+        }
+    }
+
+    /// One cannot go on; before, while or after the others come.
+    fn abort(&mut self, scene: &Scene, rng: &mut Rng) {
+        for (index, member) in scene.members.iter().enumerate() {
+            let timeout = self.long(scene, rng);
+            let mut step = self.arrival(scene, member, timeout, &[4], rng);
+            step.abort = (index == 0).then(|| "no-disk".to_owned());
+            self.add(scene.begin + rng.u64(0..TOGETHER), vec![(0, step)]);
+        }
+    }
+
+    /// One waits, and its command is killed.
+    fn dies(&mut self, scene: &Scene, rng: &mut Rng) {
+        let fails = !scene.sync || scene.all_alive;
+        for (index, member) in scene.members.iter().enumerate() {
+            let timeout = self.long(scene, rng);
+            let last = index + 1 == scene.members.len();
+            let (at, expect) = match (index, last, fails) {
+                (0, ..) => (0, vec![]),
+                (_, true, false) => (2 * LATER + TOGETHER, vec![0]),
+                (_, true, true) => (6 * LATER + TOGETHER, vec![5]),
+                (_, false, true) => (rng.u64(0..TOGETHER), vec![5]),
+                (_, false, false) => (rng.u64(0..TOGETHER), vec![0]),
+            };
+            let timeout = timeout.filter(|_| scene.sync).map(|timeout| timeout.max(50_000));
+            let step = self.arrival(scene, member, timeout, &expect, rng);
+            self.add(scene.begin + at, vec![(0, step)]);
+            if index == 0 {
+                let killed = scene.begin + TOGETHER + LATER + rng.u64(0..500);
+                self.scripts.last_mut().expect("just added").killed = Some(killed);
+            }
+        }
+    }
+
+    /// Somebody comes who is no member.
+    fn stranger(&mut self, scene: &Scene, rng: &mut Rng) {
+        let (members, name) = (scene.members.clone(), scene.name.clone());
+        let mut scene = Scene { members, name, party: None, ..*scene };
+        let stranger = scene.members.pop().expect("there are two");
+        scene.party = Some(Party::Members(scene.names()));
+        self.declared.remove(&(scene.sync, scene.name.clone()));
+        if scene.members.len() < 2 {
+            return self.rounds(&scene, rng);
+        }
+        for (index, member) in scene.members.iter().enumerate() {
+            let timeout = self.long(&scene, rng);
+            let step = self.arrival(&scene, member, timeout, &[0], rng);
+            self.add(scene.begin + if index == 0 { 2 * LATER } else { rng.u64(0..TOGETHER) }, vec![(0, step)]);
+        }
+        let timeout = self.long(&scene, rng);
+        let mut step = self.arrival(&scene, &stranger, timeout, &[1], rng);
+        if rng.bool() && self.may_declare {
+            step.party = None;
+        }
+        self.add(scene.begin + TOGETHER + LATER, vec![(0, step)]);
+    }
+
+    /// One names others than the rest does.
+    fn disagree(&mut self, scene: &Scene, rng: &mut Rng) {
+        let declared = self.declared.contains_key(&(scene.sync, scene.name.clone()));
+        for (index, member) in scene.members.iter().enumerate() {
+            let timeout = self.long(scene, rng);
+            let mut step = self.arrival(scene, member, timeout, &[1], rng);
+            let last = index + 1 == scene.members.len();
+            if last {
+                let mut others = vec![name_of(member), "s99".to_owned()];
+                others.extend(scene.names().into_iter().take(rng.usize(0..2)));
+                others.sort_unstable();
+                others.dedup();
+                step.party = Some(Party::Members(others));
+            } else if scene.members.len() > 2 && index + 2 == scene.members.len() && !declared {
+                // Comes when the round has failed already.
+                self.add(scene.begin + TOGETHER + 3 * LATER, vec![(0, step)]);
+                continue;
+            }
+            self.add(scene.begin + if last { TOGETHER + LATER } else { rng.u64(0..TOGETHER) }, vec![(0, step)]);
+        }
+    }
+
+    /// One dies while it waits, and comes back at once under its name.
+    fn returns(&mut self, scene: &Scene, rng: &mut Rng) {
+        for (index, member) in scene.members.iter().enumerate() {
+            let timeout = self.long(scene, rng);
+            let last = index + 1 == scene.members.len();
+            let expect: &[u8] = if index == 0 { &[] } else { &[0] };
+            let at = scene.begin + if last { 4 * LATER } else { rng.u64(0..TOGETHER) };
+            let step = self.arrival(scene, member, timeout, expect, rng);
+            self.add(at, vec![(0, step)]);
+            if index == 0 {
+                let killed = scene.begin + TOGETHER + LATER;
+                self.scripts.last_mut().expect("just added").killed = Some(killed);
+                let timeout = self.long(scene, rng);
+                let step = self.arrival(scene, member, timeout, &[0], rng);
+                self.add(killed + rng.u64(10..800), vec![(0, step)]);
+            }
+        }
+    }
+
+    /// Two commands come as the same member.
+    fn twice(&mut self, scene: &Scene, rng: &mut Rng) {
+        for (index, member) in scene.members.iter().enumerate() {
+            let timeout = self.long(scene, rng);
+            let step = self.arrival(scene, member, timeout, &[0], rng);
+            let last = index + 1 == scene.members.len();
+            self.add(scene.begin + if last { 3 * LATER } else { rng.u64(0..TOGETHER) }, vec![(0, step)]);
+            if index == 0 {
+                let step = self.arrival(scene, member, timeout, &[1], rng);
+                self.add(scene.begin + TOGETHER + LATER, vec![(0, step)]);
+            }
+        }
+    }
+
+    /// Fewer may go than come; the rest is on its own.
+    fn count(&mut self, scene: &Scene, rng: &mut Rng) {
+        let count = rng.usize(1..=scene.members.len()) as u32;
+        self.declared.remove(&(scene.sync, scene.name.clone()));
+        let party = Some(Party::Count(count));
+        let exact = (scene.members.len() as u32).is_multiple_of(count);
+        let scene = Scene { members: scene.members.clone(), name: scene.name.clone(), party, ..*scene };
+        for member in &scene.members {
+            let expect: &[u8] = if exact { &[0] } else { &[0, 3] };
+            let timeout = if exact { self.long(&scene, rng) } else { Some(rng.u64(2_000..12_000)) };
+            let step = self.arrival(&scene, member, timeout, expect, rng);
+            self.add(scene.begin + rng.u64(0..TOGETHER), vec![(0, step)]);
+        }
+    }
+
+    pub fn planned(&self) -> impl Iterator<Item = &Planned> {
+        self.scripts.iter().flat_map(|script| script.steps.iter().map(|(_, step)| step))
+    }
+
+    /// The test in which the slaves do it.
+    pub fn test(&self, rng: &mut Rng) -> Rc<Test> {
+        let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); self.hosts];
+        for (nr, script) in self.scripts.iter().enumerate() {
+            let (name, begin) = (format!("c{nr}"), script.at * MILLISECOND);
+            let [(wait, only)] = &script.steps[..] else {
+                entries[script.host].push(at(&name, begin, script.command(&name)));
+                continue;
+            };
+            let as_entry = only.abort.is_none() && script.killed.is_none() && rng.u8(0..3) == 0;
+            let action = if as_entry { only.action() } else { script.command(&name) };
+            entries[script.host].push(at(&name, begin + wait * MILLISECOND, action));
+            if let Some(killed) = script.killed {
+                let signal = if rng.bool() { Signal::TERM } else { Signal::KILL };
+                let kill = Action::Kill { entry: name.clone(), signal };
+                entries[script.host].push(at(&format!("kill-{name}"), killed * MILLISECOND, kill));
+            }
+        }
+        let declared = |sync: bool| {
+            let mine = self.declared.iter().filter(move |((of_sync, _), _)| *of_sync == sync);
+            let declared = |names: &Vec<String>| Declared { party: Some(Party::Members(names.clone())), timeout: None };
+            mine.map(|((_, name), names)| (name.clone(), declared(names))).collect()
+        };
+        let slaves = entries.into_iter().enumerate();
+        Rc::new(Test {
+            name: "meetings".to_owned(),
+            end: End::Idle { limit: Duration::from_secs(200) },
+            grace: Duration::from_millis(rng.u64(500..3_000)),
+            on_fail: OnFail::Continue,
+            triggers: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            barriers: declared(false),
+            syncs: declared(true),
+            groups: self.groups.clone(),
+            slaves: slaves
+                .map(|(index, entries)| Slave { name: format!("s{index}"), entries: entries.into() })
+                .collect(),
+        })
+    }
+}
+
+impl Script {
+    fn command(&self, name: &str) -> Action {
+        let steps: Vec<String> =
+            self.steps.iter().map(|(wait, step)| format!("sleep {wait}; {}", step.step())).collect();
+        match shell(name, &steps.join("; ")) {
+            Action::Shell { command, env, cwd, timeout, use_resources, collect, .. } => {
+                Action::Shell { command, expect: Expect::Any, env, cwd, timeout, use_resources, collect }
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! One seed of meetings: members on slaves of a run, or clients in a room of a controller without a run, and what goes
+//! wrong meanwhile.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use arete::controller::{Config, Controller};
+use arete::machine::{Input, Machine, Outbox, Signal, Time};
+use arete::member::{Config as MemberConfig, Member, Task};
+use arete::testfile::Test;
+use fastrand::Rng;
+
+use crate::checks::Checks;
+use crate::lab::{self, CONTROLLER, RESULTS};
+use crate::meeting_checks::{MeetingChecks, MeetingsSeen};
+use crate::meeting_plan::{self, Plan, Planned};
+use crate::sweep::{self, FAULTS_UNTIL, Kind};
+use crate::world::meet::fresh_of;
+use crate::world::{Fault, MILLISECOND, SECOND, World};
+
+/// How long a run may take when nothing goes wrong any more.
+const RUN_ENDS_WITHIN: u64 = 900 * SECOND;
+/// How long clients are watched in a room.
+const ROOM_ENDS_WITHIN: u64 = 300 * SECOND;
+
+/// Where members meet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Place {
+    Run,
+    Room,
+}
+
+pub fn kind_of(seed: u64) -> (Place, Kind) {
+    let place = if seed % 8 < 5 { Place::Run } else { Place::Room };
+    let kind = match seed % 8 {
+        0 | 5 => Kind::Calm,
+        1 | 2 | 6 => Kind::Breaking,
+        _ => Kind::Harsh,
+    };
+    (place, kind)
+}
+
+/// A client: one arrival in one process.
+struct Client {
+    planned: Planned,
+    node: usize,
+    /// The life that is known to wait.
+    life: u32,
+    over: bool,
+    output: Rc<RefCell<Vec<u8>>>,
+    /// What its command does after it, and how much later.
+    next: Option<(u64, usize)>,
+}
+
+pub struct MeetingSweep {
+    pub world: World,
+    pub plan: Plan,
+    pub test: Option<Rc<Test>>,
+    checks: Checks,
+    pub meetings: MeetingChecks,
+    clients: Vec<Client>,
+}
+
+impl MeetingSweep {
+    pub fn new(seed: u64) -> MeetingSweep {
+        let (place, kind) = kind_of(seed);
+        let mut rng = Rng::with_seed(seed ^ 0xba44_1e4);
+        let hosts = rng.usize(2..=5);
+        let plan = meeting_plan::plan(hosts, place == Place::Run, &mut rng);
+        let mut world = World::new(seed ^ 0x5eed, hosts + 1);
+        world.watched = Some(CONTROLLER);
+        sweep::weather(kind, &mut world, &mut rng);
+        world.spawn_fails_one_in = 0;
+        let mut meetings = MeetingChecks::new(&plan);
+        meetings.calm = kind == Kind::Calm;
+        meetings.logged = place == Place::Run;
+        meetings.calm_from = if kind == Kind::Harsh { FAULTS_UNTIL + 150 * SECOND } else { FAULTS_UNTIL + 6 * SECOND };
+        world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
+        world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
+        let mut sweep =
+            MeetingSweep { world, plan, test: None, checks: Checks::default(), meetings, clients: Vec::new() };
+        match place {
+            Place::Run => sweep.prepare_run(kind, &mut rng),
+            Place::Room => sweep.prepare_room(kind, &mut rng),
+        }
+        sweep
+    }
+
+    fn prepare_run(&mut self, kind: Kind, rng: &mut Rng) {
+        let test = self.plan.test(rng);
+        self.checks = Checks::new(&test, "run1", RESULTS);
+        let config = Config {
+            wait: Some(Duration::from_secs(120)),
+            lost_after: Duration::from_secs(rng.u64(40..70)),
+            ..lab::controller_config(test.clone())
+        };
+        let controller = lab::add_controller(&mut self.world, config);
+        self.world.fault_at(rng.u64(0..SECOND), Fault::Start(controller));
+        for (index, slave) in test.slaves.iter().enumerate() {
+            let node = lab::add_slave(&mut self.world, index + 1, &slave.name, false);
+            self.world.fault_at(rng.u64(0..SECOND), Fault::Start(node));
+        }
+        for _ in 0..sweep::faults(kind, rng) {
+            sweep::fault(kind, rng.u64(0..FAULTS_UNTIL), self.plan.hosts, &mut self.world, rng);
+        }
+        self.test = Some(test);
+    }
+
+    fn prepare_room(&mut self, kind: Kind, rng: &mut Rng) {
+        let controller =
+            self.world.add_node("controller", CONTROLLER, vec![lab::controller_address()], |_| {
+                Box::new(Controller::bare(None))
+            });
+        self.world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
+        for script in self.plan.scripts.clone() {
+            let count = script.steps.len();
+            for (index, (wait, planned)) in script.steps.iter().enumerate() {
+                let next = (index + 1 < count).then(|| (script.steps[index + 1].0, self.world.nodes.len() + 1));
+                let node = self.add_client(planned.clone(), next);
+                if index == 0 {
+                    self.world.fault_at((script.at + wait) * MILLISECOND, Fault::Start(node));
+                }
+                if let Some(killed) = script.killed {
+                    let how = if rng.bool() { Fault::Crash(node) } else { Fault::Signal(node, Signal::TERM) };
+                    self.world.fault_at(killed * MILLISECOND, how);
+                }
+            }
+        }
+        for _ in 0..sweep::faults(kind, rng) {
+            self.room_fault(kind, rng);
+        }
+    }
+
+    fn add_client(&mut self, planned: Planned, next: Option<(u64, usize)>) -> usize {
+        let output = Rc::new(RefCell::new(Vec::new()));
+        let (made, out) = (planned.clone(), output.clone());
+        let name = format!("client{}", planned.serial);
+        let node = self.world.add_node(&name, planned.host + 1, vec![], move |birth| {
+            let incarnation = format!("c{}-{}-{:x}", made.serial, birth.nr, birth.seed);
+            Box::new(Printing { member: Member::new(member_config(&made, incarnation, birth.seed)), output: out.clone() })
+        });
+        self.clients.push(Client { planned, node, life: 0, over: false, output, next });
+        node
+    }
+
+    fn room_fault(&mut self, kind: Kind, rng: &mut Rng) {
+        let at = rng.u64(0..FAULTS_UNTIL);
+        let client = self.clients[rng.usize(0..self.clients.len())].node;
+        let host = self.world.nodes[client].host;
+        let world = &mut self.world;
+        match (kind, rng.u8(0..10)) {
+            (_, 0..3) => world.fault_at(at, Fault::Drop),
+            (_, 3..5) | (Kind::Breaking, _) => {
+                let lasts = rng.u64(100 * MILLISECOND..6 * SECOND);
+                world.fault_at(at, Fault::Partition(CONTROLLER, host));
+                world.fault_at(at + lasts, Fault::Heal(CONTROLLER, host));
+            }
+            (_, 5) => {
+                world.fault_at(at, Fault::Partition(CONTROLLER, host));
+                world.fault_at(at + rng.u64(SECOND..60 * SECOND), Fault::Heal(CONTROLLER, host));
+            }
+            (_, 6 | 7) => {
+                let how = if rng.bool() { Fault::Crash(client) } else { Fault::CrashInTurn(client, rng.usize(0..4)) };
+                world.fault_at(at, how);
+                world.fault_at(at + rng.u64(0..8 * SECOND), Fault::Start(client));
+            }
+            (_, 8) => {
+                let node = if rng.bool() { client } else { CONTROLLER };
+                world.fault_at(at, Fault::Pause(node));
+                world.fault_at(at + rng.u64(0..40 * SECOND), Fault::Resume(node));
+            }
+            _ => {
+                let how = if rng.bool() { Fault::Crash(CONTROLLER) } else { Fault::CrashInTurn(CONTROLLER, rng.usize(0..4)) };
+                world.fault_at(at, how);
+                world.fault_at(at + 3 * SECOND, Fault::Crash(CONTROLLER));
+                world.fault_at(at + 3 * SECOND + rng.u64(0..20 * SECOND), Fault::Start(CONTROLLER));
+            }
+        }
+    }
+
+    pub fn run(&mut self) -> Result<MeetingsSeen, String> {
+        match self.test.clone() {
+            Some(test) => {
+                self.until(RUN_ENDS_WITHIN, |sweep| sweep.world.nodes[CONTROLLER].exit.is_some())?;
+                if self.world.nodes[CONTROLLER].exit.is_none() {
+                    return Err("the run does not end".to_owned());
+                }
+                self.checks.after_run(&test, &self.world)?;
+            }
+            None => {
+                self.until(ROOM_ENDS_WITHIN, |sweep| {
+                    sweep.world.now > FAULTS_UNTIL && sweep.clients.iter().all(|client| client.over)
+                })?;
+            }
+        }
+        self.meetings.after_run()?;
+        let (steps, drops) = (self.world.step, self.world.network.drops);
+        Ok(MeetingsSeen { steps, drops, ..self.meetings.seen })
+    }
+
+    fn until(&mut self, micros: u64, done: impl Fn(&MeetingSweep) -> bool) -> Result<(), String> {
+        let end = self.world.now + micros;
+        while !done(self) && self.world.now < end && self.world.step() {
+            self.clients_start();
+            let said = self.world.said.clone();
+            if self.test.is_some() {
+                self.checks.after_step(&mut self.world)?;
+                self.meetings.logged &= !self.checks.disk_failed;
+            }
+            self.world.said.clear();
+            let received = std::mem::take(&mut self.world.received);
+            self.meetings.after_step(&self.world, CONTROLLER, &said, &received, &self.checks.events)?;
+            self.clients_end()?;
+        }
+        Ok(())
+    }
+
+    fn clients_start(&mut self) {
+        for client in &mut self.clients {
+            let life = self.world.life_of(client.node);
+            if life.nr != client.life {
+                client.life = life.nr;
+                client.over = false;
+                self.meetings.waits(self.world.now, life, client.planned.serial, None);
+            }
+        }
+    }
+
+    fn clients_end(&mut self) -> Result<(), String> {
+        for client in &mut self.clients {
+            let node = &self.world.nodes[client.node];
+            if client.over || client.life == 0 || node.machine.is_some() {
+                continue;
+            }
+            client.over = true;
+            let (now, serial) = (self.world.now, client.planned.serial);
+            let life = self.world.life_of(client.node);
+            match node.exit {
+                None | Some(130) => self.meetings.died(now, life, serial),
+                Some(code) => self.meetings.client_is_told(now, life, serial, code, &client.output.borrow())?,
+            }
+            if let Some((wait, next)) = client.next.filter(|_| node.exit.is_some()) {
+                self.world.fault_at(now + wait * MILLISECOND, Fault::Start(next));
+            }
+        }
+        // Nobody else looks at it.
+        self.world.exited.clear();
+        Ok(())
+    }
+}
+
+pub fn member_config(planned: &Planned, incarnation: String, seed: u64) -> MemberConfig {
+    let party = planned.party.clone();
+    let task = if planned.sync {
+        let value = serde_json::value::RawValue::from_string(planned.value()).expect("it is JSON");
+        Task::Sync { session: planned.name.clone(), party, all_alive: planned.all_alive, value: Rc::from(value) }
+    } else {
+        let (fresh, abort) = (Some(fresh_of(planned.serial)), planned.abort.clone());
+        Task::Barrier { barrier: planned.name.clone(), party, fresh, abort, harmonize: false }
+    };
+    MemberConfig {
+        controller: lab::controller_address(),
+        room: "room".to_owned(),
+        member: Some(planned.member()),
+        incarnation,
+        seed,
+        task,
+        timeout: planned.timeout.map(Duration::from_millis),
+    }
+}
+
+/// A client of which it is kept what goes to its standard output.
+struct Printing {
+    member: Member,
+    output: Rc<RefCell<Vec<u8>>>,
+}
+
+impl Machine for Printing {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        self.member.handle(now, input, out);
+        *self.output.borrow_mut() = self.member.output().to_vec();
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.member.next_deadline()
+    }
+}
