@@ -137,16 +137,16 @@ enum TriggerSub {
 struct LimitOptions {
     /// The longest value that a member may give to a sync, in bytes, or with KiB or MiB [default: 16MiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, VALUE_MAX))]
-    max_value: Option<usize>,
+    value_max: Option<usize>,
     /// The longest values of a session together [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, SESSION_MAX))]
-    max_session: Option<usize>,
+    session_max: Option<usize>,
 }
 
 impl LimitOptions {
     fn limits(&self) -> Limits {
         let default = Limits::default();
-        Limits { value: self.max_value.unwrap_or(default.value), session: self.max_session.unwrap_or(default.session) }
+        Limits { value: self.value_max.unwrap_or(default.value), session: self.session_max.unwrap_or(default.session) }
     }
 }
 
@@ -155,6 +155,9 @@ struct ControllerOptions {
     /// Serve at this address
     #[arg(long, value_name = "ADDRESS")]
     listen: String,
+    /// A client whose connection is gone for so long is lost [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s", hide_default_value = true)]
+    rejoin: Duration,
     #[command(flatten)]
     limits: LimitOptions,
 }
@@ -243,7 +246,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Error> {
         Sub::Wait(options) => command::wait(options),
         Sub::Barrier(options) => meet::barrier(options),
         Sub::Sync(options) => meet::sync(options),
-        Sub::Controller(options) => room::run(&options.listen, options.limits.limits()),
+        Sub::Controller(options) => room::run(&options.listen, options.rejoin, options.limits.limits()),
         Sub::Trigger { sub, at: At { controller: None, .. } } => {
             drop(sub);
             Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))

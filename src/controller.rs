@@ -35,7 +35,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::messages::Heard;
-use self::presence::{Processes, Speaker};
+use self::presence::{Processes, REJOIN, Speaker};
 use self::rendezvous::Process;
 use self::room::{Acts, Room};
 use self::roster::Stage;
@@ -144,6 +144,8 @@ pub struct Controller {
     limits: Limits,
     /// The highest number of a round in a room that is no more: when the room is made again, none comes twice.
     last_round: u64,
+    /// How long a client's connection may be gone before the client is lost.
+    rejoin: Duration,
     /// How much of lines that have not ended is held of those who are known, in bytes.
     partial: usize,
     /// The same of strangers.
@@ -173,6 +175,7 @@ impl Controller {
             deadlines: Timers::default(),
             limits: Limits::default(),
             last_round: 0,
+            rejoin: REJOIN,
             partial: 0,
             strangers_hold: 0,
             listening,
@@ -181,6 +184,12 @@ impl Controller {
             look: None,
             draw: None,
         }
+    }
+
+    /// The same with another time for clients to come back.
+    pub fn rejoining(mut self, rejoin: Duration) -> Controller {
+        self.rejoin = rejoin;
+        self
     }
 
     /// The same with other bounds for the values of syncs.

@@ -40,7 +40,7 @@ fn a_slave_that_does_not_find_its_controllers_name_says_so_and_keeps_trying() {
     let mut slave = place
         .arete(args)
         .env("XDG_RUNTIME_DIR", place.path("run"))
-        .env("RUST_LOG", "arete::slave=warn,arete::machine=debug")
+        .env("RUST_LOG", "arete::slave=warn,arete::link=warn,arete::machine=debug")
         .start();
     slave.wait_for_output("arete: controller no-such-host.invalid:7373: ");
     let attempts = |slave: &Running| slave.stderr().matches("connecting to no-such-host.invalid:7373").count();

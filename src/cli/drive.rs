@@ -3,16 +3,15 @@
 use std::io::Write;
 
 use arete::client::{self, Client};
-use arete::link::LINE_FROM_CONTROLLER_MAX;
 use arete::member::{self, Member};
 use arete::reactor::{Options, Reactor, plain};
 use arete::{exit_code, reactor};
 
 use super::{ENDING, Error};
 
-/// A reactor for one client: what it sends and hears may be as long as the map of a sync.
+/// A reactor for one client.
 pub fn reactor() -> Result<Reactor, Error> {
-    let options = Options { signals: ENDING.to_vec(), max_queue: LINE_FROM_CONTROLLER_MAX, ..Options::default() };
+    let options = Options { signals: ENDING.to_vec(), ..Options::default() };
     Reactor::new(options).map_err(|error| Error::failed(format!("cannot start: {error}", error = plain(&error))))
 }
 

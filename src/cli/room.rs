@@ -1,6 +1,7 @@
 //! `arete controller`, a controller that serves rooms and no run, and the one behind `--serve`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use arete::controller::{Controller, Limits};
 use arete::member::Member;
@@ -33,10 +34,11 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
 }
 
 /// A controller of rooms alone, until it is told to stop.
-pub fn run(listen: &str, limits: Limits) -> Result<u8, Error> {
+pub fn run(listen: &str, rejoin: Duration, limits: Limits) -> Result<u8, Error> {
     let mut reactor = drive::reactor()?;
     let address = super::run::listen(&mut reactor, Some(listen))?;
-    Ok(reactor.run(&mut Controller::bare(Some(address.to_string())).limited(limits)))
+    let mut controller = Controller::bare(Some(address.to_string())).rejoining(rejoin).limited(limits);
+    Ok(reactor.run(&mut controller))
 }
 
 /// This process serves the room for its own member.

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use arete::link::LINE_FROM_CONTROLLER_MAX;
 use arete::machine::{Address, Signal};
 use arete::reactor::{Options, Reactor, plain};
 use arete::session;
@@ -33,9 +32,7 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let mut signals = ENDING.to_vec();
     signals.push(Signal::USR1);
-    let mut reactor =
-        Reactor::new(Options { signals, subreaper: true, max_queue: LINE_FROM_CONTROLLER_MAX, ..Options::default() })
-            .map_err(cannot)?;
+    let mut reactor = Reactor::new(Options { signals, subreaper: true, ..Options::default() }).map_err(cannot)?;
     let socket = runtime_dir()?.join(format!("{}.sock", std::process::id()));
     let control = reactor.listen_unix(&socket).map_err(|error| {
         Error::failed(format!("cannot listen on {}: {error}", socket.display(), error = plain(&error)))

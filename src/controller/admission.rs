@@ -9,7 +9,7 @@ use super::run::{Phase, Run};
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::{NAME_MAX, VERSION, is_incarnation};
 use crate::spoken;
-use crate::testfile::{End, addresses_of, resources_of};
+use crate::testfile::{End, Test, addresses_of, resources_of};
 use crate::wire::{Bye, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
 
 /// Why a slave is turned away.
@@ -166,9 +166,8 @@ impl Run {
             return;
         }
         let name = member.name.clone();
-        let needs = |other: &usize| *other != ix && named_in(&self.test.slaves[*other].entries).contains(&name);
-        for other in (0..self.roster.len()).filter(needs).collect::<Vec<_>>() {
-            if self.roster.get(other).conn.is_some() {
+        for other in self.named_by.get(&name).cloned().unwrap_or_default() {
+            if other != ix && self.roster.get(other).conn.is_some() {
                 self.roster.get_mut(other).stage = Stage::Joined;
                 self.prepare(other, out);
             }
@@ -219,6 +218,17 @@ impl Run {
 
 fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
     Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded }
+}
+
+/// For each slave whose address is used, who uses it. Known once, because it is asked for at every hello.
+pub fn named_by(test: &Test) -> BTreeMap<String, Vec<usize>> {
+    let mut named_by: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (ix, slave) in test.slaves.iter().enumerate() {
+        for name in named_in(&slave.entries) {
+            named_by.entry(name).or_default().push(ix);
+        }
+    }
+    named_by
 }
 
 /// The slaves whose addresses these entries use.

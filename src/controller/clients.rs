@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::meet::room_of;
-use super::presence::{REJOIN, Speaker, is_member};
+use super::presence::{Speaker, is_member};
 use super::rendezvous::Process;
 use super::room::Room;
 use super::{Controller, Who, refusal};
@@ -32,7 +32,7 @@ impl Controller {
         check(join)?;
         let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
         let room = self.enter_room(&join.room)?;
-        let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, REJOIN);
+        let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
         }

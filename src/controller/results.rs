@@ -68,19 +68,20 @@ fn stands_in_the_way(member: &Member, file: &str) -> bool {
 /// `ENTRY.files/PATH`.
 fn is_results_file(file: &str, entries: &[Entry]) -> bool {
     let Some((entry, rest)) = file.split_once('.') else { return false };
-    let Some(Entry { action, .. }) = entries.iter().find(|candidate| candidate.name == entry) else { return false };
-    let shell = matches!(action, Action::Shell { .. });
-    if file.len() > PATH_MAX || !(shell || matches!(action, Action::Sync { .. })) {
+    if file.len() > PATH_MAX {
         return false;
     }
+    let Some(entry) = entries.iter().find(|candidate| candidate.name == entry) else { return false };
     let kind = match rest.split_once('.') {
         Some((nr, kind)) if nr.parse::<u32>().is_ok_and(|n| n > 1 && n.to_string() == nr) => kind,
         _ => rest,
     };
-    match kind.split_once('/') {
-        // The map of a sync is its standard output; it has nothing else.
-        None => kind == "out" || shell && kind == "err",
-        Some((files, path)) => shell && files == "files" && path.split('/').all(is_path_component),
+    match (&entry.action, kind.split_once('/')) {
+        // The map of a sync.
+        (Action::Sync { .. }, None) => kind == "out",
+        (Action::Shell { .. }, None) => kind == "out" || kind == "err",
+        (Action::Shell { .. }, Some((files, path))) => files == "files" && path.split('/').all(is_path_component),
+        _ => false,
     }
 }
 
@@ -248,15 +249,35 @@ mod tests {
             use_resources: Vec::new(),
             collect: Vec::new(),
         };
-        vec![Entry { name: "make".to_owned(), policy: Policy::Poke, action }]
+        let sync = Action::Sync {
+            session: "s".to_owned(),
+            tag: None,
+            party: None,
+            timeout: None,
+            all_alive: false,
+            value: 1.into(),
+        };
+        let entry = |name: &str, action| Entry { name: name.to_owned(), policy: Policy::Poke, action };
+        vec![entry("make", action), entry("give", sync)]
     }
 
     #[test]
     fn a_slave_ships_only_files_of_its_entries() {
-        for good in ["make.out", "make.2.err", "make.files/a.log", "make.10.files/sub/a.log"] {
+        for good in ["make.out", "make.2.err", "make.files/a.log", "give.out", "give.2.out", "make.10.files/sub/a.log"]
+        {
             assert!(is_results_file(good, &entries()), "{good}");
         }
-        let bad = ["make", "other.out", "make.1.out", "make.02.out", "make.files/../x", "make.files/", "make.log"];
+        let bad = [
+            "make",
+            "give.err",
+            "give.files/x",
+            "other.out",
+            "make.1.out",
+            "make.02.out",
+            "make.files/../x",
+            "make.files/",
+            "make.log",
+        ];
         for bad in
             bad.into_iter().chain(["/etc/passwd", "make.files//x", "make.files/a\0", "../make.out", "summary.json"])
         {

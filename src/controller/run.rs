@@ -1,11 +1,12 @@
 //! A run from the first slave's hello to the last slave's dismissal: when it starts, when it ends, and with what verdict.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::admission;
 use super::event::Event;
 use super::journal::Journal;
 use super::launch::Launch;
@@ -85,6 +86,8 @@ pub struct Run {
     pub id: String,
     pub test: Rc<Test>,
     pub roster: Roster,
+    /// For each slave whose address is used: those whose entries use it.
+    pub named_by: BTreeMap<String, Vec<usize>>,
     pub room: Room,
     /// The triggers that have fired and of which the clients that wait for them were not told yet.
     fired: Vec<String>,
@@ -111,6 +114,7 @@ impl Run {
         let view = View::new(config.follow, config.terminal, config.colors, name_width);
         Run {
             roster: Roster::new(&config.test),
+            named_by: admission::named_by(&config.test),
             room: Room::of_run(&config.run, config.test.clone()),
             fired: Vec::new(),
             resources: Resources::new(config.test.clone(), config.run.clone()),
