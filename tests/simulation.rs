@@ -12,6 +12,8 @@ mod lab;
 mod meeting_checks;
 #[path = "simulation/meeting_plan.rs"]
 mod meeting_plan;
+#[path = "simulation/meeting_seen.rs"]
+mod meeting_seen;
 #[path = "simulation/meeting_sweep.rs"]
 mod meeting_sweep;
 #[path = "simulation/meetings.rs"]

@@ -12,6 +12,7 @@ use arete::wire::{FromController, FromSlave};
 use serde_json::Value;
 
 use crate::meeting_plan::{Plan, Planned};
+use crate::meeting_seen::MeetingsSeen;
 use crate::world::meet::{End, exit_code, serial_of_fresh, serial_of_value};
 use crate::world::node::{Life, Received, Said};
 use crate::world::process::{Ask, Fact};
@@ -105,61 +106,6 @@ pub struct MeetingChecks {
     /// From then on nothing breaks any more.
     pub calm_from: u64,
     pub seen: MeetingsSeen,
-}
-
-/// How often what was seen.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct MeetingsSeen {
-    pub arrivals: u64,
-    pub again: u64,
-    pub rounds: u64,
-    pub released: u64,
-    pub timed_out: u64,
-    pub aborted: u64,
-    pub lost: u64,
-    pub disagreed: u64,
-    pub refused: u64,
-    pub unheard: u64,
-    pub maps: u64,
-    pub told_again: u64,
-    pub taken_back: u64,
-    pub steps: u64,
-    pub drops: u64,
-}
-
-impl MeetingsSeen {
-    pub fn add(&mut self, other: MeetingsSeen) {
-        let pairs = [
-            (&mut self.arrivals, other.arrivals),
-            (&mut self.again, other.again),
-            (&mut self.rounds, other.rounds),
-            (&mut self.released, other.released),
-            (&mut self.timed_out, other.timed_out),
-            (&mut self.aborted, other.aborted),
-            (&mut self.lost, other.lost),
-            (&mut self.disagreed, other.disagreed),
-            (&mut self.refused, other.refused),
-            (&mut self.unheard, other.unheard),
-            (&mut self.maps, other.maps),
-            (&mut self.told_again, other.told_again),
-            (&mut self.taken_back, other.taken_back),
-            (&mut self.steps, other.steps),
-            (&mut self.drops, other.drops),
-        ];
-        pairs.into_iter().for_each(|(sum, more)| *sum += more);
-    }
-
-    fn count(&mut self, verdict: Option<Kind>) {
-        *match verdict {
-            Some(Kind::Released) => &mut self.released,
-            Some(Kind::TimedOut) => &mut self.timed_out,
-            Some(Kind::Aborted) => &mut self.aborted,
-            Some(Kind::Lost) => &mut self.lost,
-            Some(Kind::Disagreed) => &mut self.disagreed,
-            Some(Kind::Refused) => &mut self.refused,
-            None => &mut self.unheard,
-        } += 1;
-    }
 }
 
 fn is_of(line: &[u8], kinds: &[&str]) -> bool {

@@ -12,8 +12,9 @@ use fastrand::Rng;
 
 use crate::checks::{Checks, slave_node};
 use crate::lab::{self, CONTROLLER, RESULTS};
-use crate::meeting_checks::{MeetingChecks, MeetingsSeen};
+use crate::meeting_checks::MeetingChecks;
 use crate::meeting_plan::{self, Plan, Planned};
+use crate::meeting_seen::MeetingsSeen;
 use crate::sweep::{self, FAULTS_UNTIL, Kind};
 use crate::world::node::Life;
 use crate::world::{Fault, MILLISECOND, SECOND, World};

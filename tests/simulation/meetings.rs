@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::meeting_checks::MeetingsSeen;
+use crate::meeting_seen::MeetingsSeen;
 use crate::meeting_sweep::{MeetingSweep, Place, kind_of};
 use crate::sweep::Kind;
 use crate::{TOLD, number_from_env};
