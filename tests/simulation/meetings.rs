@@ -8,7 +8,7 @@ use crate::sweep::Kind;
 use crate::{TOLD, number_from_env};
 
 /// How many seeds a plain `cargo test` runs.
-const SEEDS: u64 = 1_200;
+const SEEDS: u64 = 2_000;
 
 fn run(sweep: &mut MeetingSweep) -> Result<MeetingsSeen, String> {
     catch_unwind(AssertUnwindSafe(|| sweep.run())).unwrap_or_else(|panic| {
