@@ -1,11 +1,11 @@
 //! Members on several hosts meet: the original's example of a server and a client, with the server cut off while it
-//! waits.
+//! waits, and how far apart the members are released.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Lab, Place, Running, SOON, holds_within, repository, wait_for};
+use common::{Lab, Needed, Place, Running, SOON, holds_within, missing, python, repository, skip, wait_for};
 use serde_json::json;
 
 /// Where the controller listens.
@@ -125,4 +125,70 @@ fn the_barrier_of_the_examples_passes_on_two_hosts() {
     let map: serde_json::Value = serde_json::from_str(&map).expect("a map is JSON");
     let of = |host: &str, port: u16| json!({ "address": lab.address(host).to_string(), "port": port });
     assert_eq!(map, json!({ "client": of("client", 4001), "server": of("server", 4000) }));
+}
+
+/// How many slaves take part in the measurement of the skew.
+const RUNNERS: usize = 8;
+
+/// How often each kind of release is measured.
+const ROUNDS: usize = 5;
+
+/// Passes the barrier `rounds` times in each of two ways, in step with the others, and prints for each time the instant
+/// at which it was through. All namespaces of a machine have one monotonic clock.
+const STAMP: &str = "\
+import subprocess, sys, time
+count, rounds = sys.argv[1:]
+for way, more in ('plain', []), ('harmonized', ['--harmonize']):
+    for nr in range(int(rounds)):
+        subprocess.run(['arete', 'barrier', 'x', '--count', count, *more], check=True)
+        print(way, nr, time.monotonic_ns(), flush=True)
+";
+
+/// Of each round, how long after the first member the last was through.
+fn skews(stamps: &[String], way: &str) -> Vec<Duration> {
+    let stamp = |text: &str, nr: usize| {
+        let line = format!("{way} {nr} ");
+        let found = text.lines().find_map(|said| said.strip_prefix(&line)?.parse::<u64>().ok());
+        found.unwrap_or_else(|| panic!("who was not released {way} in round {nr} said {text:?}"))
+    };
+    let skew = |nr: usize| {
+        let of_round: Vec<_> = stamps.iter().map(|text| stamp(text, nr)).collect();
+        let (first, last) = (of_round.iter().min(), of_round.iter().max());
+        Duration::from_nanos(last.expect("there are runners") - first.expect("there are runners"))
+    };
+    (0..ROUNDS).map(skew).collect()
+}
+
+fn median(mut of: Vec<Duration>) -> Duration {
+    of.sort();
+    of[of.len() / 2]
+}
+
+#[test]
+fn harmonized_and_plain_releases_reach_everybody_and_their_skews_are_shown() {
+    let test = "harmonized_and_plain_releases_reach_everybody_and_their_skews_are_shown";
+    if let Some(why) = missing(&["python3"]) {
+        return skip(test, &why, Needed::InCi);
+    }
+    let runners: Vec<_> = (1..=RUNNERS).map(|nr| format!("runner{nr}")).collect();
+    let runners: Vec<_> = runners.iter().map(String::as_str).collect();
+    let Some(lab) = Lab::new(test, &[&["controller"], &runners[..]].concat()) else { return };
+    let place = Place::new("meet-skew");
+    let script = place.write("stamp.py", STAMP);
+    let python = python();
+    let words = [python.get_program().to_string_lossy(), "-I".into(), script.to_string_lossy()];
+    let shell = format!("{} {RUNNERS} {ROUNDS}", words.join(" "));
+    let test_file = json!({
+        "name": "skew",
+        "end": { "idle": true, "limit": "1min" },
+        "schedules": { "runner": [{ "name": "stamp", "at": 0, "shell": shell }] },
+        "slaves": { format!("runner[1-{RUNNERS}]"): ["runner"] },
+    });
+    Meeting::start(&place, &lab, test_file.to_string(), &runners).passes();
+
+    let stamps: Vec<_> = runners.iter().map(|slave| place.read(format!("results/{slave}/stamp.out"))).collect();
+    let (plain, harmonized) = (skews(&stamps, "plain"), skews(&stamps, "harmonized"));
+    eprintln!("first to last of {RUNNERS} through, plain {plain:.0?}, harmonized {harmonized:.0?}");
+    let (plain, harmonized) = (median(plain).as_micros(), median(harmonized).as_micros());
+    eprintln!("the median: plain {plain} us, harmonized {harmonized} us");
 }
