@@ -51,6 +51,8 @@ struct Told {
 struct Arrival {
     serial: u64,
     said_at: u64,
+    /// When its time is up, as its slave or client said first. An entry may have waited for a connection before that.
+    over_at: Option<u64>,
     /// By the controller.
     received_at: Option<u64>,
     taken_back: Option<u64>,
@@ -321,7 +323,10 @@ impl MeetingChecks {
             let other = self.ids.insert((said.life, serial), id);
             hold!(other.is_none(), "{serial} arrives as {other:?} and as {id}");
             self.seen.arrivals += 1;
-            let arrival = Arrival { serial, said_at: world.now, received_at: None, taken_back: None, told: None };
+            let message: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            let over_at = message["timeout"].as_u64().map(|timeout| world.now + timeout);
+            let arrival =
+                Arrival { serial, said_at: world.now, over_at, received_at: None, taken_back: None, told: None };
             self.arrivals.insert(key, arrival);
             self.by_name.entry(self.name_of(serial)).or_default().push(key);
         }
@@ -543,9 +548,12 @@ impl MeetingChecks {
         let due = self.by_name[name].iter().any(|key| {
             let arrival = &self.arrivals[key];
             let here = arrival.told.as_ref().is_none_or(|it| it.round == told.round);
-            let since = self.waits.get(&(key.0, arrival.serial)).map_or(arrival.said_at, |wait| wait.asked_at);
             let timeout = self.planned[&arrival.serial].timeout.map(|it| it * MILLISECOND);
-            let over = timeout.is_some_and(|timeout| since + timeout <= world.now + CLOCKS);
+            let over_at = match self.waits.get(&(key.0, arrival.serial)) {
+                Some(wait) => timeout.map(|timeout| wait.asked_at + timeout),
+                None => arrival.over_at,
+            };
+            let over = over_at.is_some_and(|over_at| over_at <= world.now + CLOCKS);
             here && over && arrival.received_at.is_some()
         });
         hold!(due, "{name:?} times out, and nobody's time is up: {told:?}");
