@@ -212,7 +212,9 @@ impl MeetingSweep {
             let script: usize = name[1..].parse().expect("a command is called c and a number");
             let planned = &self.plan.scripts[script].steps[0].1;
             let output = self.world.hosts[CONTROLLER].disk.get(format!("{RESULTS}/{slave}/{name}.out"));
-            let output = output.or(Some(b"")).filter(|_| whole(slave) && !self.checks.disk_failed);
+            // A slave whose disk was full has not kept its map.
+            let kept = !self.checks.disk_failed && self.world.hosts[node].disk.failures == 0;
+            let output = output.or(Some(b"")).filter(|_| whole(slave) && kept);
             let life = Life { node, nr: 1 };
             self.meetings.entry_is_over(life, planned.serial, code as u8, output)?;
         }
