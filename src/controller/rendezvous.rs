@@ -353,7 +353,12 @@ impl<V: PartialEq> Rendezvous<V> {
     /// Takes a former arrival out of its place, for another that comes under its name.
     fn leave(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
-        let Some(there) = self.forming(name).and_then(|round| round.leave(member)) else { return };
+        let Some(round) = self.forming(name) else { return };
+        let Some(there) = round.leave(member) else { return };
+        match round.deadline {
+            Some(deadline) => self.timers.set(Timer::Deadline(name.clone()), deadline),
+            None => self.timers.cancel(&Timer::Deadline(name.clone())),
+        }
         self.waiting -= 1;
         let arrival = (there.process, there.id);
         self.places.remove(&arrival);

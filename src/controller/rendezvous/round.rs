@@ -21,6 +21,8 @@ pub struct There<V> {
     pub id: u64,
     pub value: V,
     pub weight: usize,
+    /// When its patience ends.
+    pub deadline: Option<Time>,
     /// Its process or its connection is gone.
     pub away: bool,
     /// Its process has said so itself, and asks for no ruling.
@@ -170,7 +172,8 @@ impl<V> Round<V> {
         self.harmonize |= comer.harmonize;
         self.weight += comer.weight;
         let Comer { process, id, member, value, weight, .. } = comer;
-        let former = self.there.insert(member, There { process, id, value, weight, away: false, taken_back: false });
+        let former =
+            self.there.insert(member, There { process, id, value, weight, deadline, away: false, taken_back: false });
         debug_assert!(former.is_none(), "who was there has left");
         earlier
     }
@@ -181,6 +184,9 @@ impl<V> Round<V> {
         self.away -= usize::from(there.away);
         self.weight -= there.weight;
         self.full_since = None;
+        if there.deadline.is_some() && there.deadline == self.deadline {
+            self.deadline = self.there.values().filter_map(|there| there.deadline).min();
+        }
         Some(there)
     }
 
