@@ -174,7 +174,11 @@ mod tests {
             assert!(!is_name(bad), "{bad:?}");
         }
         assert!(!is_entry_name("a.b"));
-        assert!(["a", "node-1.lab#x", "10.0.0.1", "fe80::1%eth0#2"].iter().all(|name| is_member(name)));
+        assert!(
+            ["a", "node-1.lab#x", "10.0.0.1#2", "::1", "fe80::1#x", "fe80::1%eth0#2"]
+                .iter()
+                .all(|name| is_member(name))
+        );
         assert!(!["", "#x", "a#", "a#b#c", "@all", "a b", "-a"].iter().any(|name| is_member(name)));
     }
 }

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::meet::room_of;
-use super::presence::{Speaker, is_member};
+use super::presence::Speaker;
 use super::rendezvous::Process;
 use super::room::Room;
 use super::{Controller, Who, refusal};
 use crate::machine::{ConnId, Outbox, Time};
-use crate::session::{VERSION, is_incarnation, is_name};
+use crate::session::{VERSION, is_incarnation, is_member, is_name};
 use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
 use crate::wire::{Bye, FromSlave, Message, Note, Noted, Notify, PROTOCOL, Pong, Refused, Welcome};
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::event::{Event, Meeting};
-use super::presence::{CHECK_WITHIN, Processes, is_member};
+use super::presence::{CHECK_WITHIN, Processes};
 use super::rendezvous::{Act, Process, Ruling};
 use super::room::{Acts, Room, Visit};
 use super::run::Run;
 use super::{Controller, refusal};
 use crate::machine::{Bytes, Outbox, Time};
+use crate::session::is_member;
 use crate::spoken;
 use crate::wire::rendezvous::{Arrive, Check, Give, Kind, RoundVerdict};
 use crate::wire::{FromSlave, Message};

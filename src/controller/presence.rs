@@ -40,7 +40,7 @@ impl Speaker {
         match self {
             Speaker::Slave(_, name) => match member.strip_prefix(&**name) {
                 Some("") => true,
-                Some(rest) => rest.strip_prefix('#').is_some_and(is_tag),
+                Some(rest) => rest.strip_prefix('#').is_some_and(crate::session::is_name),
                 None => false,
             },
             Speaker::Client(name) => name.as_deref() == Some(member),
@@ -54,18 +54,6 @@ impl Speaker {
             Speaker::Client(name) => name.as_deref(),
         }
     }
-}
-
-/// Whether `name` can name a member: a host's name or address, or one of several there.
-pub fn is_member(name: &str) -> bool {
-    let (host, tag) = name.split_once('#').map_or((name, None), |(host, tag)| (host, Some(tag)));
-    let is_host = crate::session::is_name(host) || host.parse::<std::net::IpAddr>().is_ok();
-    is_host && tag.is_none_or(is_tag)
-}
-
-fn is_tag(tag: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    !tag.is_empty() && tag.len() <= crate::session::NAME_MAX && tag.bytes().all(plain)
 }
 
 /// What is known of a process.
@@ -243,15 +231,5 @@ mod tests {
         }
         assert!(Speaker::Client(Some(Rc::from("a#1"))).is("a#1"));
         assert!(!Speaker::Client(Some(Rc::from("a"))).is("a#1") && !Speaker::Client(None).is("a"));
-    }
-
-    #[test]
-    fn members_are_hosts_by_name_or_address_with_a_tag() {
-        for good in ["client1", "10.0.0.1#2", "::1", "fe80::1#x"] {
-            assert!(is_member(good), "{good}");
-        }
-        for bad in ["", "#a", "a#", "a b", "@group", "a#b#c"] {
-            assert!(!is_member(bad), "{bad}");
-        }
     }
 }
