@@ -125,6 +125,11 @@ impl Processes {
         self.live.keys().copied().collect()
     }
 
+    /// The runs of one entry.
+    pub(super) fn keys_of(&self, entry: usize) -> Vec<RunKey> {
+        self.live.iter().filter(|(_, run)| run.entry == entry).map(|(key, _)| *key).collect()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &EntryRun> {
         self.live.values()
     }
@@ -152,6 +157,16 @@ impl Processes {
 
 /// Who is sent one of these is asked to end, however it then does. Others it may take for something else.
 const ASK_TO_END: [Signal; 4] = [Signal::INT, Signal::QUIT, Signal::KILL, Signal::TERM];
+
+/// A process that does nothing about these goes on, or only pauses: SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
+/// SIGURG and SIGWINCH.
+const GOES_ON_AFTER: [Signal; 8] =
+    [Signal(17), Signal(18), Signal(19), Signal(20), Signal(21), Signal(22), Signal(23), Signal(28)];
+
+/// Whether a process that does nothing about this signal dies of it.
+pub(super) fn ends_a_process(signal: Signal) -> bool {
+    !GOES_ON_AFTER.contains(&signal)
+}
 
 /// Judges a run whose first process has ended. `ending`: the end of the test's run has begun.
 pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -> (Outcome, Option<String>) {

@@ -10,7 +10,7 @@ use crate::wire::{Action, Entry, Expect, Happened, Outcome, Verdict};
 use super::Turn;
 use super::control::clip;
 use super::notifies::Waiter;
-use super::process::{Doing, EntryRun, RunKey, judge, spoken};
+use super::process::{Doing, EntryRun, RunKey, ends_a_process, judge, spoken};
 use super::run::{Due, Run, Timer};
 use super::schedule::Occasion;
 use super::variables::Unresolved;
@@ -121,12 +121,26 @@ impl Run {
     /// Sends a signal to every run of an entry.
     fn kill(&mut self, entry: &str, signal: Signal, by: &str, turn: &mut Turn<'_>) {
         let Some(index) = self.part.entries.iter().position(|other| other.name == entry) else { return };
-        for (key, _) in self.processes.children(Some(index)) {
-            if let Some(run) = self.processes.get_mut(key) {
-                run.killed_by = Some((signal, by.to_owned()));
+        for key in self.processes.keys_of(index) {
+            let Some(run) = self.processes.get_mut(key) else { continue };
+            run.killed_by = Some((signal, by.to_owned()));
+            match run.doing {
+                Doing::Meet => self.kill_meeting(key, signal, turn),
+                Doing::Process { .. } | Doing::Notify => self.signal_run(key, signal, turn),
             }
-            self.signal_run(key, signal, turn);
         }
+    }
+
+    /// There is no process at a barrier or in a sync: what would end one takes the arrival back.
+    fn kill_meeting(&mut self, key: RunKey, signal: Signal, turn: &mut Turn<'_>) {
+        if !ends_a_process(signal) {
+            return;
+        }
+        self.entry_gone(key, turn);
+        let Some(run) = self.take(key) else { return };
+        let exit = Exit::Signal(signal);
+        let (outcome, why) = judge(&run, &Expect::default(), exit, self.end_begun());
+        self.finished(run.into(), Some(exit), outcome, why, turn);
     }
 
     fn ask_end(&mut self, entry: &str, verdict: Verdict, turn: &mut Turn<'_>) {

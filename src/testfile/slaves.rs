@@ -8,7 +8,6 @@ use super::json::{Member, Value};
 use super::meet::Membership;
 use super::problem::Problems;
 use super::{ENTRIES_MAX, PREPARE_MAX, SLAVES_MAX, Slave, fields, range, suggest};
-use crate::machine::Exit;
 use crate::wire::{Entry, Policy};
 
 /// Names of files in the results directory, beside the directories of the slaves.
@@ -205,10 +204,10 @@ fn check_mention(
         Role::After { exit: Some(_) } if !is(&["shell", "barrier", "sync"]) => {
             Err(format!("{name:?} is no \"shell\", \"barrier\" or \"sync\" entry: it has no exit status"))
         }
-        Role::After { exit: Some(Exit::Signal(_)) } if !is(&["shell"]) => {
-            Err(format!("{name:?} is no \"shell\" entry: it exits with a number, a signal cannot end it"))
+        Role::Kill if !is(&["shell", "barrier", "sync"]) => {
+            Err(format!("{name:?} is no \"shell\", \"barrier\" or \"sync\" entry: there is nothing to kill"))
         }
-        Role::Kill | Role::Pid if !is(&["shell"]) => Err(format!("{name:?} is no \"shell\" entry: it has no process")),
+        Role::Pid if !is(&["shell"]) => Err(format!("{name:?} is no \"shell\" entry: it has no process")),
         _ => Ok(()),
     }
 }

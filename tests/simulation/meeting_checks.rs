@@ -47,7 +47,7 @@ struct Told {
     reason: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Arrival {
     serial: u64,
     said_at: u64,
@@ -56,6 +56,8 @@ struct Arrival {
     /// By the controller.
     received_at: Option<u64>,
     taken_back: Option<u64>,
+    /// Its slave or client has said that nobody waits any longer.
+    withdrawn: bool,
     told: Option<Told>,
 }
 
@@ -310,13 +312,22 @@ impl MeetingChecks {
 
     /// A slave or a client says something.
     fn member_says(&mut self, said: &Said, world: &World) -> Result<(), String> {
-        for line in lines(&said.bytes).filter(|line| is_of(line, &["arrive", "give"])) {
+        for line in lines(&said.bytes).filter(|line| is_of(line, &["arrive", "give", "gone"])) {
+            if let Ok(FromSlave::Gone(gone)) = FromSlave::decode(line) {
+                for id in gone.ids {
+                    if let Some(arrival) = self.arrivals.get_mut(&(said.life, id)) {
+                        arrival.withdrawn = true;
+                    }
+                }
+                continue;
+            }
             let Some((id, serial, member)) = arrival_of(line)? else { continue };
             let Some(planned) = self.planned.get(&serial) else { return Err(format!("nobody planned {serial}")) };
             hold!(member == planned.member(), "{serial} is said as {member}, it is {}", planned.member());
             let key = (said.life, id);
             if let Some(known) = self.arrivals.get(&key) {
                 hold!(known.serial == serial, "id {id} is {} and {serial}", known.serial);
+                hold!(!known.withdrawn, "{serial} is said again after it was taken back");
                 self.seen.again += 1;
                 continue;
             }
@@ -325,8 +336,7 @@ impl MeetingChecks {
             self.seen.arrivals += 1;
             let message: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
             let over_at = message["timeout"].as_u64().map(|timeout| world.now + timeout);
-            let arrival =
-                Arrival { serial, said_at: world.now, over_at, received_at: None, taken_back: None, told: None };
+            let arrival = Arrival { serial, said_at: world.now, over_at, ..Arrival::default() };
             self.arrivals.insert(key, arrival);
             self.by_name.entry(self.name_of(serial)).or_default().push(key);
         }
@@ -614,7 +624,7 @@ impl MeetingChecks {
                 let arrival = &self.arrivals[*key];
                 let wait = self.waits.get(&(key.0, arrival.serial));
                 let over = wait.is_some_and(|wait| wait.over_at.is_some());
-                !over && arrival.told.is_none() && arrival.said_at < old && world.is_alive(key.0)
+                !over && !arrival.withdrawn && arrival.told.is_none() && arrival.said_at < old && world.is_alive(key.0)
             };
             let waiting: Vec<&Key> = keys.iter().filter(waits).collect();
             let Some(first) = waiting.first() else { continue };
@@ -650,6 +660,16 @@ impl MeetingChecks {
         if let (Some(map), Some(output), 0) = (map, output, code) {
             hold!(output.strip_suffix(b"\n") == Some(map), "the output of {serial} is not the map");
         }
+        Ok(())
+    }
+
+    /// A `kill` has ended an entry of a slave: its arrival is taken back, unless it had its verdict already or could not
+    /// say so any more.
+    pub fn entry_is_killed(&mut self, life: Life, serial: u64) -> Result<(), String> {
+        self.seen.killed += 1;
+        let arrival = self.ids.get(&(life, serial)).map(|id| &self.arrivals[&(life, *id)]);
+        let over = arrival.is_none_or(|arrival| arrival.withdrawn || arrival.told.is_some());
+        hold!(over || !self.calm, "{serial} was killed, and is not taken back: {arrival:?}");
         Ok(())
     }
 

@@ -421,7 +421,7 @@ impl Plan {
                 entries[script.host].push(at(&name, begin, script.command(&name)));
                 continue;
             };
-            let as_entry = only.abort.is_none() && script.killed.is_none() && rng.u8(0..3) == 0;
+            let as_entry = only.abort.is_none() && rng.u8(0..3) == 0;
             let action = if as_entry { only.action() } else { script.command(&name) };
             entries[script.host].push(at(&name, begin + wait * MILLISECOND, action));
             if let Some(killed) = script.killed {

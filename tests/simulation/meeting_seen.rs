@@ -18,6 +18,7 @@ pub struct MeetingsSeen {
     pub maps: u64,
     pub told_again: u64,
     pub taken_back: u64,
+    pub killed: u64,
     pub steps: u64,
     pub drops: u64,
 }
@@ -38,6 +39,7 @@ impl MeetingsSeen {
             (&mut self.maps, other.maps),
             (&mut self.told_again, other.told_again),
             (&mut self.taken_back, other.taken_back),
+            (&mut self.killed, other.killed),
             (&mut self.steps, other.steps),
             (&mut self.drops, other.drops),
         ];

@@ -199,18 +199,30 @@ impl MeetingSweep {
     }
 
     /// The entries that are barriers and syncs themselves exited as the controller told their slaves.
-    fn entries_are_true(&self, test: &Test) -> Result<(), String> {
+    fn entries_are_true(&mut self, test: &Test) -> Result<(), String> {
         let whole = |slave: &str| {
             self.checks.events.iter().any(|event| event["event"] == "stopped" && event["slave"] == *slave)
         };
-        for event in self.checks.events.iter().filter(|event| event["event"] == "exited") {
+        let exits = self.checks.events.iter().filter(|event| event["event"] == "exited");
+        for event in exits {
             let (slave, name) = (event["slave"].as_str().unwrap_or(""), event["entry"].as_str().unwrap_or(""));
             let node = slave_node(slave);
             let entry = test.slaves[node - 1].entries.iter().find(|entry| entry.name == name);
             let meets = |entry: &&Entry| matches!(entry.action, Action::Barrier { .. } | Action::Sync { .. });
-            let (Some(_), Some(code)) = (entry.filter(meets), event["exit"]["code"].as_u64()) else { continue };
+            if entry.filter(meets).is_none() {
+                continue;
+            }
             let script: usize = name[1..].parse().expect("a command is called c and a number");
             let planned = &self.plan.scripts[script].steps[0].1;
+            if event["exit"]["signal"].is_string() {
+                let (outcome, killed) = (&event["outcome"], self.plan.scripts[script].killed);
+                if killed.is_none() || outcome != "stopped" {
+                    return Err(format!("{name} of {slave}, killed at {killed:?}: {event}"));
+                }
+                self.meetings.entry_is_killed(Life { node, nr: 1 }, planned.serial)?;
+                continue;
+            }
+            let Some(code) = event["exit"]["code"].as_u64() else { continue };
             let output = self.world.hosts[CONTROLLER].disk.get(format!("{RESULTS}/{slave}/{name}.out"));
             // A slave whose disk was full has not kept its map.
             let kept = !self.checks.disk_failed && self.world.hosts[node].disk.failures == 0;

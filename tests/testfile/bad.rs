@@ -200,7 +200,7 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": "1h30", "shell": ""}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), said: &[
-        r#"3:32: "e" is no "shell" entry: it has no process"#,
+        r#"3:32: "e" is no "shell", "barrier" or "sync" entry: there is nothing to kill"#,
         r#"3:47: no signal is called "SIGTREM", did you mean "SIGTERM"?"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
@@ -338,7 +338,7 @@ pub const BAD: &[Bad] = &[
     Bad { by_schema: Some(false), said: &[
         r#"3:34: "p" is no "shell", "barrier" or "sync" entry: it has no exit status"#,
         r#"3:66: @{p.pid}: "p" is no "shell" entry: it has no process"#,
-        r#"5:32: "p" is no "shell" entry: it has no process"#,
+        r#"5:32: "p" is no "shell", "barrier" or "sync" entry: there is nothing to kill"#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "after": {"entry": "p", "exit": 0}, "shell": "kill @{p.pid}"},
@@ -621,12 +621,12 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "sync": "x", "members": ["@al", "c1"], "data": 0}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(false), said: &[
-        r##"4:34: "e" is no "shell" entry: it exits with a number, a signal cannot end it"##,
-        r##"4:67: "e" is no "shell" entry: it has no process"##,
+        r##"4:74: @{e.pid}: "e" is no "shell" entry: it has no process"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
 {"name": "e", "at": 0, "barrier": "x", "count": 2},
-{"name": "f", "after": {"entry": "e", "exit": "SIGTERM"}, "kill": "e"},
+{"name": "f", "after": {"entry": "e", "exit": "SIGTERM"}, "shell": "kill @{e.pid}"},
+{"name": "h", "at": 1, "kill": "e"},
 {"name": "g", "after": {"entry": "e", "exit": 3}, "notify": "go"}
 ]}, "slaves": {"a": ["s"]} }"## },
 ];

@@ -277,6 +277,33 @@ fn the_end_of_the_run_stops_entries_and_takes_their_arrivals_back() {
 }
 
 #[test]
+fn a_kill_ends_an_entry_that_waits_and_takes_its_arrival_back() {
+    for action in [json!({"barrier": {"barrier": "up"}}), json!({"sync": {"session": "up", "value": 1}})] {
+        let killed = |exit| json!({"after": {"entry": "up", "exit": exit}});
+        let mut world = World::running(json!([
+            entry("up", json!({"at": 0}), action),
+            entry("pause", json!({"at": 1_000_000}), json!({"kill": {"entry": "up", "signal": "SIGSTOP"}})),
+            entry("kill", json!({"at": 2_000_000}), json!({"kill": {"entry": "up", "signal": "SIGTERM"}})),
+            entry("next", killed(json!({"signal": "SIGTERM"})), json!({"notify": {"trigger": "go"}})),
+            entry("other", killed(json!({"code": 0})), json!({"notify": {"trigger": "go"}})),
+        ]));
+        world.pass(SECOND);
+        assert_eq!(world.take("gone").len(), 0, "who is stopped may go on");
+        world.said.clear();
+        world.pass(SECOND);
+        assert_eq!(world.take("gone"), [json!({"type": "gone", "room": "r1", "ids": [1]})]);
+        let reports = world.take("report");
+        let exited = reports.iter().find(|report| report["what"] == "exited" && report["entry"] == "up").unwrap();
+        assert_eq!((&exited["exit"], &exited["outcome"]), (&json!({"signal": "SIGTERM"}), &json!("stopped")));
+        assert_eq!(exited["why"], "entry kill sent SIGTERM");
+        assert_eq!(world.take("notify").len(), 1, "what comes after its death runs, what comes after its success not");
+        verdict(&mut world, "released", json!([1]));
+        assert_eq!(world.take("heard").len(), 1);
+        assert!(!world.reports().iter().any(|report| report.starts_with("exited up")), "it is over already");
+    }
+}
+
+#[test]
 fn a_check_is_answered_at_once_with_and_without_a_run() {
     let mut idle = World::new();
     idle.connect(None, 0);
