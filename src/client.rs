@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::link::LINE_FROM_CONTROLLER_MAX;
 use crate::machine::{Address, Bytes, ConnId, Input, Machine, Outbox, Stream, Time};
-use crate::verdict::{Heard, map_as_line, notes_in_lines};
+use crate::verdict::{Heard, map_as_line, notes_in_lines, too_late};
 use crate::wire::{Done, Frames, FromSocket};
 use crate::{exit_code, spoken};
 
@@ -20,6 +20,8 @@ pub struct Config {
     pub timeout: Option<Duration>,
     /// What has not happened when the time is up, for the message.
     pub awaited: String,
+    /// The trigger of a notify that carries data.
+    pub carries_to: Option<String>,
     /// What is met at, for the message: `barrier server-up`. Then the slave keeps the time, and the client gives up on
     /// the slave itself only a moment later.
     pub meeting: Option<String>,
@@ -64,6 +66,9 @@ impl Client {
     fn done(&mut self, done: &Done<'_>, out: &mut Outbox) {
         if let Some(left) = done.left {
             log::info!("{left} left");
+        }
+        if let Some(trigger) = self.config.carries_to.as_deref().filter(|_| done.late) {
+            out.print(Stream::Err, format!("arete: {}\n", too_late(trigger)));
         }
         match done.notes.as_ref().map(notes_in_lines) {
             Some(Err(error)) => self.end(exit_code::FAILED, Some(&format!("the slave's answer: {error}")), out),

@@ -13,10 +13,10 @@ use crate::link::Link;
 use crate::machine::{Address, ConnId, Input, Machine, Outbox, Signal, Stream, Time, Timers};
 use crate::session::VERSION;
 use crate::spoken;
-use crate::verdict::{Heard as Verdict, map_as_line, notes_in_lines};
+use crate::verdict::{Heard as Verdict, map_as_line, notes_in_lines, too_late};
 use crate::wire::rendezvous::{Alive, Arrive, Give, Gone, Heard, Map, Party, RoundVerdict};
 use crate::wire::room::{Create, Delete, Join, List, Listing, Watch};
-use crate::wire::{Bye, FromController, Malformed, Note, Notify, PROTOCOL, Triggered, Welcome};
+use crate::wire::{Bye, FromController, Malformed, Note, Noted, Notify, PROTOCOL, Triggered, Welcome};
 
 /// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
 const VERDICT_SLACK: Duration = Duration::from_millis(250);
@@ -206,7 +206,7 @@ impl Member {
             FromController::Map(map) => self.map(map),
             FromController::RoundVerdict(verdict) => self.ruled(now, verdict, out),
             FromController::Triggered(triggered) => self.triggered(triggered, out),
-            FromController::Noted(_) if matches!(self.config.task, Task::Notify { .. }) => self.done(out),
+            FromController::Noted(noted) => self.noted(noted, out),
             FromController::Created(_) if self.changes() => self.done(out),
             FromController::Listing(listing) if matches!(self.config.task, Task::List) => self.listed(listing, out),
             FromController::Refused(refused) => self.fail(&refused.reason, out),
@@ -334,7 +334,15 @@ impl Member {
         self.done(out);
     }
 
-    /// `NAME LEFT INITIAL`, a line each.
+    fn noted(&mut self, noted: &Noted<'_>, out: &mut Outbox) {
+        let Task::Notify { trigger, data } = &self.config.task else { return };
+        if data.is_some() && noted.in_time.is_some_and(|in_time| in_time < ONLY) {
+            out.print(Stream::Err, format!("arete: {}\n", too_late(trigger)));
+        }
+        self.done(out);
+    }
+
+    /// `NAME LEFT of INITIAL`, a line each.
     fn listed(&mut self, listing: &Listing<'_>, out: &mut Outbox) {
         let line = |it: &crate::wire::room::TriggerState| {
             let fired = if it.fired { " fired" } else { "" };

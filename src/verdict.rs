@@ -75,6 +75,14 @@ impl Heard {
     }
 }
 
+/// What a person reads whose notify came when the trigger had fired: what those who wait are told is settled then.
+pub fn too_late(trigger: &str) -> String {
+    format!(
+        "notify {trigger}: the trigger has fired already, so the data reaches nobody: notify before it fires, or give it \
+         a higher count"
+    )
+}
+
 /// One notify that had data.
 #[derive(Deserialize)]
 struct Notified<'a> {

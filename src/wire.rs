@@ -401,6 +401,9 @@ pub struct Noted<'a> {
     pub count: u64,
     /// What is left of the trigger's count; 0: it has fired.
     pub left: u64,
+    /// Only so many came before it had fired; nobody is told what the later ones carry. Absent: all did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_time: Option<u64>,
 }
 
 /// A notify that means nothing: there is no such trigger or room.
@@ -644,11 +647,14 @@ pub struct WaitRequest<'a> {
 }
 
 /// What a command asked for has been done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Done<'a> {
     /// For a notify: what is left of the trigger's count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
+    /// For a notify: the trigger had fired already, so nobody is told what it carries.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
     /// For a wait: who notified with what, as in [`Triggered`].
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<Note<'a>>,

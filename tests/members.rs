@@ -226,6 +226,10 @@ fn triggers_of_a_room_are_made_notified_with_data_and_waited_for() {
     assert_eq!(waits.wait().exits_with(0).stdout, told);
     assert_eq!(run(&["wait", "go"]).exits_with(0).stdout, told);
     assert_eq!(run(&["trigger", "list"]).exits_with(0).stdout, "go 0 of 2 fired\n");
+    let late = run(&["notify", "go", "--as", "c", "--data", "late"]).exits_with(0);
+    late.complains(&["notify go", "fired already", "reaches nobody"]);
+    assert_eq!(run(&["notify", "go", "--as", "c"]).exits_with(0).stderr, "");
+    assert_eq!(run(&["wait", "go"]).exits_with(0).stdout, told);
     assert_eq!(run(&["trigger", "list", "--room", "other"]).exits_with(0).stdout, "");
     run(&["trigger", "delete", "go"]).exits_with(0);
     run(&["notify", "go", "--as", "a"]).exits_with(1).complains(&["go"]);
@@ -361,13 +365,19 @@ fn a_notify_of_a_run_carries_data_to_who_waits() {
         r#"{ "name": "notes", "end": { "idle": true, "limit": "1min" }, "triggers": { "go": 2 },
   "schedules": {
     "waits": [{ "name": "main", "at": 0, "shell": "arete wait go" }],
-    "says": [{ "name": "main", "at": 0, "shell": "arete notify go --data '{\"at\": 1}'" }] },
+    "says": [
+      { "name": "main", "at": 0, "shell": "arete notify go --data '{\"at\": 1}'" },
+      { "name": "late", "trigger": "go", "shell": "arete notify go --data 2" } ] },
   "slaves": { "w": ["waits"], "a": ["says"], "b": ["says"] } }"#,
     );
     place.arete(["run", "t.json", "--results", "results"]).run().exits_with(0);
     let mut lines: Vec<String> = place.read("results/w/main.out").lines().map(str::to_owned).collect();
     lines.sort();
     assert_eq!(lines, ["a {\"at\": 1}", "b {\"at\": 1}"]);
+    for slave in ["a", "b"] {
+        let said = place.read(format!("results/{slave}/late.err"));
+        assert!(said.starts_with("arete: notify go: the trigger has fired already"), "{slave}: {said}");
+    }
 }
 
 #[test]

@@ -46,7 +46,8 @@ pub fn measure() -> Vec<(&'static str, f64)> {
     let encode = best(|| {
         for count in 0..LINES {
             answer.clear();
-            Noted { room: room.into(), trigger: "flood".into(), count, left: 1_000_000 }.write_to(&mut answer);
+            Noted { room: room.into(), trigger: "flood".into(), count, left: 1_000_000, in_time: None }
+                .write_to(&mut answer);
             black_box(&answer);
         }
     });

@@ -241,7 +241,8 @@ impl Speech {
     }
 
     fn answer_to(&self, trigger: &str) -> Vec<u8> {
-        let noted = line(&Noted { room: (&*self.run).into(), trigger: trigger.into(), count: 0, left: 0 });
+        let noted =
+            line(&Noted { room: (&*self.run).into(), trigger: trigger.into(), count: 0, left: 0, in_time: None });
         up_to_count(&noted)
     }
 

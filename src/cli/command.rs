@@ -15,7 +15,7 @@ use super::{Error, NotifyOptions, TriggerSub, WaitOptions, drive, meet};
 pub fn poke(entry: Option<String>) -> Result<u8, Error> {
     let request = PokeRequest { entry: entry.map(Cow::from) }.encode();
     let awaited = "no answer from the slave".to_owned();
-    drive::client(Config { socket: place::socket()?, request, timeout: None, awaited, meeting: None })
+    drive::client(Config { socket: place::socket()?, request, timeout: None, awaited, carries_to: None, meeting: None })
 }
 
 pub fn notify(options: NotifyOptions) -> Result<u8, Error> {

@@ -52,11 +52,16 @@ pub fn act(place: &Place, member: Option<String>, doing: Doing) -> Result<u8, Er
         Some(controller) => drive::member(config(controller, place.room.as_deref(), member, doing)?),
         None => {
             let request = doing.request.ok_or_else(|| Error::failed("name a controller with --controller ADDRESS"))?;
+            let carries_to = match &doing.task {
+                Task::Notify { trigger, data: Some(_) } => Some(trigger.clone()),
+                _ => None,
+            };
             drive::client(client::Config {
                 socket: socket()?,
                 request,
                 timeout: doing.timeout,
                 awaited: doing.awaited,
+                carries_to,
                 meeting: doing.meeting,
             })
         }

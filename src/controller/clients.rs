@@ -134,6 +134,7 @@ impl Controller {
             trigger: notify.trigger.clone(),
             count: notify.count,
             left: counted.left,
+            in_time: counted.in_time,
         };
         out.send(conn, noted.encode());
         Ok(())

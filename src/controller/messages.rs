@@ -124,7 +124,7 @@ impl Run {
             return Err(format!("run {:?} is not going on", self.id));
         }
         let counted = self.room.notify(now, process, from, (trigger, total), data)?;
-        let Counted { new, left, late, fires } = counted;
+        let Counted { new, left, late, fires, .. } = counted;
         if new > 0 {
             let from = (!from.is_empty()).then_some(from);
             self.journal.record(now, from, &Event::Notified { trigger, count: new, left, late }, out);
@@ -154,7 +154,7 @@ impl Run {
             Some(count) => {
                 count.total = count.total.max(total);
                 count.counted.new += counted.new;
-                count.counted.left = counted.left;
+                (count.counted.left, count.counted.in_time) = (counted.left, counted.in_time);
             }
             None => heard.counts.push(Count { trigger: name.to_owned(), total, counted }),
         }
@@ -182,8 +182,13 @@ impl Run {
         let Some(ix) = heard.slave else { return };
         self.record_counts(now, ix, &mut heard, out);
         for Count { trigger, total, counted } in &heard.counts {
-            let noted =
-                Noted { room: Cow::from(&self.id), trigger: Cow::from(trigger), count: *total, left: counted.left };
+            let noted = Noted {
+                room: Cow::from(&self.id),
+                trigger: Cow::from(trigger),
+                count: *total,
+                left: counted.left,
+                in_time: counted.in_time,
+            };
             out.send(conn, noted.encode());
         }
         if heard.recorded {

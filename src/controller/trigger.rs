@@ -45,11 +45,19 @@ pub struct Trigger {
     pub notified: u64,
     /// When it fired.
     pub fired: Option<Time>,
-    totals: BTreeMap<Stater, u64>,
+    totals: BTreeMap<Stater, Total>,
     /// What the notifies carried, in order.
     notes: Vec<Note>,
     /// How long that is, in bytes as it is told.
     noted: usize,
+}
+
+/// What one has stated.
+#[derive(Debug, Default, Clone, Copy)]
+struct Total {
+    all: u64,
+    /// Those that counted before the trigger had fired, or made it fire.
+    in_time: u64,
 }
 
 impl Trigger {
@@ -80,6 +88,8 @@ pub struct Counted {
     pub fires: bool,
     /// The trigger had fired before: the new notifies changed nothing.
     pub late: bool,
+    /// How many of all that were stated came before that, if some did not: nobody is told what those carry.
+    pub in_time: Option<u64>,
 }
 
 impl Triggers {
@@ -93,13 +103,17 @@ impl Triggers {
     /// `who` has notified `name` so often, all in all. `None` when there is no such trigger.
     pub fn state(&mut self, now: Time, who: Stater, name: &str, total: u64) -> Option<Counted> {
         let trigger = self.by_name.get_mut(name)?;
+        let late = trigger.fired.is_some();
         let known = match trigger.totals.get_mut(&who) {
             Some(known) => known,
             None => trigger.totals.entry(who).or_default(),
         };
-        let new = total.saturating_sub(*known);
-        *known += new;
-        let late = trigger.fired.is_some();
+        let new = total.saturating_sub(known.all);
+        known.all += new;
+        if !late {
+            known.in_time = known.all;
+        }
+        let in_time = Some(known.in_time).filter(|in_time| *in_time < known.all);
         trigger.notified = trigger.notified.saturating_add(new);
         let fires = !late && trigger.left() == 0;
         if fires {
@@ -107,7 +121,7 @@ impl Triggers {
             self.fired.push(name.to_owned());
         }
         debug_assert_eq!(trigger.fired.is_some(), trigger.left() == 0, "a trigger has fired when nothing is left");
-        Some(Counted { new, left: trigger.left(), fires, late })
+        Some(Counted { new, left: trigger.left(), fires, late, in_time })
     }
 
     /// Whether a notify may carry this data; the reason when it may not.
@@ -197,12 +211,21 @@ mod tests {
     fn a_trigger_fires_when_its_count_reaches_zero_and_never_again() {
         let mut triggers = triggers(2);
         let first = triggers.state(NOW, 1, "t", 1).unwrap();
-        assert_eq!(first, Counted { new: 1, left: 1, fires: false, late: false });
+        assert_eq!(first, Counted { new: 1, left: 1, fires: false, late: false, in_time: None });
         let second = triggers.state(NOW, 2, "t", 1).unwrap();
-        assert_eq!(second, Counted { new: 1, left: 0, fires: true, late: false });
+        assert_eq!(second, Counted { new: 1, left: 0, fires: true, late: false, in_time: None });
         let third = triggers.state(NOW, 2, "t", 2).unwrap();
-        assert_eq!(third, Counted { new: 1, left: 0, fires: false, late: true });
+        assert_eq!(third, Counted { new: 1, left: 0, fires: false, late: true, in_time: Some(1) });
         assert_eq!(triggers.fired(), ["t"]);
+    }
+
+    #[test]
+    fn what_came_in_time_stays_so_however_often_it_is_said() {
+        let mut triggers = triggers(2);
+        let mut in_time = |who, total| triggers.state(NOW, who, "t", total).unwrap().in_time;
+        assert_eq!([in_time(1, 1), in_time(2, 3)], [None, None], "one statement made it fire");
+        assert_eq!([in_time(1, 1), in_time(2, 3)], [None, None], "it is said again");
+        assert_eq!([in_time(2, 4), in_time(2, 3), in_time(1, 3), in_time(3, 1)], [Some(3), Some(3), Some(1), Some(0)]);
     }
 
     #[test]

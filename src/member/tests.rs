@@ -1,5 +1,6 @@
 //! Scenarios of a client: its controller is played by hand.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -228,6 +229,19 @@ fn a_wait_shows_who_notified_with_what() {
     let notes = json!([{"from": "b", "data": {"x": 1}}, {"from": "a#1", "data": "s"}]);
     world.say("triggered", json!({"room": "lab", "trigger": "go", "notes": notes}));
     assert_eq!((world.exit, world.member.output()), (Some(0), &b"b {\"x\":1}\na#1 \"s\"\n"[..]));
+}
+
+#[test]
+fn data_that_comes_when_the_trigger_has_fired_is_said_to_reach_nobody() {
+    let data = || Some(Rc::from(RawValue::from_string("7".to_owned()).unwrap()));
+    for (data, in_time, says) in
+        [(data(), Some(0), true), (data(), Some(1), false), (data(), None, false), (None, Some(0), false)]
+    {
+        let mut world = World::new(Task::Notify { trigger: "go".to_owned(), data }, None);
+        world.connect();
+        world.say("noted", json!({"room": "lab", "trigger": "go", "count": 1, "left": 0, "in_time": in_time}));
+        assert_eq!((world.exit, world.printed.contains("reaches nobody")), (Some(0), says), "{}", world.printed);
+    }
 }
 
 #[test]

@@ -119,10 +119,19 @@ impl Control {
         self.conns.insert(conn, Asking::Waiting(trigger.to_owned()));
     }
 
-    /// What was asked for has been done.
-    pub(super) fn done(&mut self, conn: ConnId, left: Option<u64>, notes: Option<&RawValue>, out: &mut Outbox) {
+    /// What was asked for has been done; `notes` is what a wait shows.
+    pub(super) fn done(&mut self, conn: ConnId, notes: Option<&RawValue>, out: &mut Outbox) {
+        self.answer(conn, &Done { notes: notes.map(|json| Note { json }), ..Done::default() }, out);
+    }
+
+    /// The controller has counted a notify.
+    pub(super) fn noted(&mut self, conn: ConnId, left: u64, late: bool, out: &mut Outbox) {
+        self.answer(conn, &Done { left: Some(left), late, notes: None }, out);
+    }
+
+    fn answer(&mut self, conn: ConnId, done: &Done<'_>, out: &mut Outbox) {
         if self.conns.remove(&conn).is_some() {
-            out.send(conn, Done { left, notes: notes.map(|json| Note { json }) }.encode());
+            out.send(conn, done.encode());
             out.close(conn, "done");
         }
     }
@@ -140,7 +149,7 @@ impl Control {
     pub(super) fn fired(&mut self, trigger: &str, notes: Option<&RawValue>, out: &mut Outbox) {
         let waits = |asking: &Asking| matches!(asking, Asking::Waiting(it) if it == trigger);
         for conn in self.which(waits) {
-            self.done(conn, None, notes, out);
+            self.done(conn, notes, out);
         }
     }
 

@@ -43,15 +43,15 @@ impl Notifies {
         total.said
     }
 
-    /// The controller has counted so many: who need wait no longer.
-    pub(super) fn noted(&mut self, trigger: &str, count: u64) -> Vec<Waiter> {
+    /// The controller has counted so many: who need wait no longer, each with its total.
+    pub(super) fn noted(&mut self, trigger: &str, count: u64) -> Vec<(u64, Waiter)> {
         let Some(total) = self.by_trigger.get_mut(trigger) else { return Vec::new() };
         total.noted = total.noted.max(count.min(total.said));
         let noted = total.noted;
         let carried = total.data.partition_point(|(count, _)| *count <= noted);
         total.data.drain(..carried);
         let answered = total.waiters.partition_point(|(count, _)| *count <= noted);
-        total.waiters.drain(..answered).map(|(_, waiter)| waiter).collect()
+        total.waiters.drain(..answered).collect()
     }
 
     /// The controller does not know the trigger: all who wait for it.
@@ -92,10 +92,10 @@ mod tests {
     fn one_answer_may_cover_several_notifies() {
         let mut notifies = Notifies::default();
         assert_eq!([1, 2, 3].map(|n| notifies.add("go", None, command(n))), [1, 2, 3]);
-        assert_eq!(notifies.noted("go", 2), [command(1), command(2)]);
+        assert_eq!(notifies.noted("go", 2), [(1, command(1)), (2, command(2))]);
         assert_eq!(notifies.noted("go", 2), []);
         assert_eq!(notifies.unanswered().map(|(trigger, count, _)| (trigger, count)).collect::<Vec<_>>(), [("go", 3)]);
-        assert_eq!(notifies.noted("go", 3), [command(3)]);
+        assert_eq!(notifies.noted("go", 3), [(3, command(3))]);
         assert_eq!(notifies.unanswered().count(), 0);
         assert_eq!(notifies.totals()["go"], 3);
     }
@@ -105,7 +105,7 @@ mod tests {
         let mut notifies = Notifies::default();
         assert_eq!(notifies.noted("go", 7), []);
         notifies.add("go", None, command(1));
-        assert_eq!(notifies.noted("go", u64::MAX), [command(1)]);
+        assert_eq!(notifies.noted("go", u64::MAX), [(1, command(1))]);
         notifies.add("go", None, command(2));
         assert_eq!(notifies.unanswered().map(|(trigger, count, _)| (trigger, count)).collect::<Vec<_>>(), [("go", 2)]);
     }

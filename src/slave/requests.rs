@@ -24,7 +24,7 @@ pub(super) fn answer(
     match request {
         FromCommand::PokeRequest(poke) => {
             run.poke(poke.entry.as_deref(), PokedBy::Command, turn)?;
-            turn.control.done(conn, None, None, turn.out);
+            turn.control.done(conn, None, turn.out);
         }
         FromCommand::NotifyRequest(notify) => {
             run.in_progress()?;
@@ -53,7 +53,7 @@ pub(super) fn answer(
             run.known_trigger(&wait.trigger)?;
             if run.heard.contains(&*wait.trigger) {
                 let notes = run.notes.get(&*wait.trigger).map(|notes| &**notes);
-                turn.control.done(conn, None, notes, turn.out);
+                turn.control.done(conn, notes, turn.out);
             } else {
                 turn.control.waits(conn, &wait.trigger);
             }

@@ -457,10 +457,11 @@ impl Run {
     }
 
     pub(super) fn noted(&mut self, noted: &Noted<'_>, turn: &mut Turn<'_>) {
-        for waiter in self.notifies.noted(&noted.trigger, noted.count) {
+        for (count, waiter) in self.notifies.noted(&noted.trigger, noted.count) {
+            let late = noted.in_time.is_some_and(|in_time| in_time < count);
             match waiter {
                 Waiter::Entry(key) => self.notify_over(key, Ok(()), turn),
-                Waiter::Command(conn) => turn.control.done(conn, Some(noted.left), None, turn.out),
+                Waiter::Command(conn) => turn.control.noted(conn, noted.left, late, turn.out),
             }
         }
     }

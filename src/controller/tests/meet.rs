@@ -143,6 +143,13 @@ fn notifies_with_data_are_told_to_those_who_watch() {
     world.say(a, r#"{"type":"list","room":"r"}"#);
     let listing = r#"{"type":"listing","room":"r","triggers":[{"trigger":"t","initial":2,"left":0,"fired":true}]}"#;
     assert_eq!(world.take(a).trim_end(), listing);
+    for _ in 0..2 {
+        world.say(a, r#"{"type":"notify","room":"r","trigger":"t","count":2,"data":"late"}"#);
+        let noted = r#"{"type":"noted","room":"r","trigger":"t","count":2,"left":0,"in_time":1}"#;
+        assert_eq!(world.take(a).trim_end(), noted);
+    }
+    world.say(a, r#"{"type":"watch","room":"r","trigger":"t"}"#);
+    assert_eq!(world.take(a).trim_end(), told, "everybody reads the same");
 }
 
 #[test]

@@ -56,6 +56,15 @@ fn a_notify_is_done_when_the_controller_has_counted_it() {
 }
 
 #[test]
+fn a_notify_that_came_when_the_trigger_had_fired_is_told_so_and_no_other() {
+    let mut world = world();
+    let conns = [(); 3].map(|()| world.request(r#"{"type":"notify","trigger":"go","data":1}"#));
+    world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 3, "left": 0, "in_time": 1}));
+    let late: Vec<Value> = conns.iter().map(|conn| world.answer(*conn).unwrap()["late"].clone()).collect();
+    assert_eq!(late, [Value::Null, json!(true), json!(true)]);
+}
+
+#[test]
 fn an_unknown_trigger_is_refused_with_those_there_are() {
     let mut world = world();
     let conn = world.request(r#"{"type":"notify","trigger":"gone"}"#);
