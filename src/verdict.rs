@@ -92,10 +92,18 @@ struct Notified<'a> {
     data: &'a RawValue,
 }
 
-/// Who notified with what, a line each: `MEMBER DATA`, the data as JSON.
+/// Who has notified without a name. It is no member's name.
+const NOBODY: &str = "-";
+
+/// Who notified with what, a line each: `MEMBER DATA`, the data as JSON. No name has a space, and a message is one line,
+/// so each line has one meaning.
 pub fn notes_in_lines(notes: &Note<'_>) -> Result<String, String> {
     let notes: Vec<Notified<'_>> = serde_json::from_str(notes.json.get()).map_err(|error| error.to_string())?;
-    Ok(notes.iter().map(|note| format!("{} {}\n", note.from, note.data.get())).collect())
+    let line = |note: &Notified<'_>| {
+        let from = if note.from.is_empty() { NOBODY } else { &note.from };
+        format!("{from} {}\n", note.data.get())
+    };
+    Ok(notes.iter().map(line).collect())
 }
 
 /// A sync's map as a shell gets it: one line.
@@ -113,9 +121,10 @@ mod tests {
 
     #[test]
     fn notes_are_a_line_each_in_their_order() {
-        let json =
-            RawValue::from_string(r#"[{"from":"b","data":{"x": 1}},{"from":"a#1","data":"s"}]"#.to_owned()).unwrap();
-        assert_eq!(notes_in_lines(&Note { json: &json }).unwrap(), "b {\"x\": 1}\na#1 \"s\"\n");
+        let json = r#"[{"from":"b","data":{"x": 1}},{"from":"","data":"- 1"},{"from":"a#1","data":"s\nt"}]"#;
+        let json = RawValue::from_string(json.to_owned()).unwrap();
+        let lines = "b {\"x\": 1}\n- \"- 1\"\na#1 \"s\\nt\"\n";
+        assert_eq!(notes_in_lines(&Note { json: &json }).unwrap(), lines);
     }
 
     #[test]
