@@ -2,6 +2,7 @@
 
 mod check;
 mod command;
+mod data;
 mod drive;
 mod load;
 mod meet;
@@ -16,11 +17,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use arete::controller::Limits;
-use arete::machine::Signal;
+use arete::machine::{Signal, Time};
 use arete::wire::rendezvous::{SESSION_MAX, VALUE_MAX};
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
-use place::Place;
+use place::{Patience, Place};
 
 /// The port of a controller, where an address names none.
 const PORT: u16 = 7373;
@@ -224,6 +225,11 @@ struct SlaveOptions {
     keep: bool,
 }
 
+/// The instant from which every time limit of the command line counts: now.
+pub fn begin() -> Time {
+    reactor::now()
+}
+
 /// Reads the command line. What is wrong with it is said as arete says everything, and exits with 2; help and version
 /// are shown and exit with 0.
 pub fn parse() -> Arguments {
@@ -235,17 +241,17 @@ pub fn parse() -> Arguments {
     })
 }
 
-/// Runs the subcommand.
-pub fn run(arguments: Arguments) -> Result<u8, Error> {
+/// Runs the subcommand, which was started at that instant.
+pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     match arguments.subcommand {
         Sub::Run(options) => run::run(options),
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),
         Sub::Poke { entry } => command::poke(entry),
-        Sub::Notify(options) => command::notify(options),
-        Sub::Wait(options) => command::wait(options),
-        Sub::Barrier(options) => meet::barrier(options),
-        Sub::Sync(options) => meet::sync(options),
+        Sub::Notify(options) => command::notify(options, begun),
+        Sub::Wait(options) => command::wait(options, begun),
+        Sub::Barrier(options) => meet::barrier(options, begun),
+        Sub::Sync(options) => meet::sync(options, begun),
         Sub::Controller(options) => room::run(&options.listen, options.rejoin, options.limits.limits()),
         Sub::Trigger { sub, at: At { controller: None, .. } } => {
             drop(sub);
@@ -253,7 +259,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Error> {
         }
         Sub::Trigger { sub, at } => {
             let place = Place { controller: at.controller, room: at.room };
-            command::trigger(sub, &place, at.timeout)
+            command::trigger(sub, &place, Patience { begun, timeout: at.timeout })
         }
         Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
     }

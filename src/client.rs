@@ -16,6 +16,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// The request, as a line.
     pub request: Bytes,
+    /// Since when it is waited; `None`: since it begins.
+    pub begun: Option<Time>,
     /// How long to wait for the answer.
     pub timeout: Option<Duration>,
     /// What has not happened when the time is up, for the message.
@@ -111,7 +113,8 @@ impl Machine for Client {
         match input {
             Input::Begin => {
                 let slack = if self.config.meeting.is_some() { SLAVE_SLACK } else { Duration::ZERO };
-                self.deadline = self.config.timeout.map(|timeout| now + timeout + slack);
+                let begun = self.config.begun.unwrap_or(now);
+                self.deadline = self.config.timeout.map(|timeout| begun + timeout + slack);
                 self.conn = Some(out.connect(Address::Unix(self.config.socket.clone())));
             }
             Input::Connected { conn, .. } => out.send(conn, self.config.request.clone()),

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 mod cli;
 
 fn main() -> ExitCode {
+    let begun = cli::begin();
     let arguments = cli::parse();
     cli::start_logger(&arguments);
-    let code = cli::run(arguments).unwrap_or_else(|error| {
+    let code = cli::run(arguments, begun).unwrap_or_else(|error| {
         cli::complain(&error.message);
         error.code
     });

@@ -36,6 +36,8 @@ pub struct Config {
     /// For the jitter of reconnects.
     pub seed: u64,
     pub task: Task,
+    /// Since when it is waited; `None`: since it begins.
+    pub begun: Option<Time>,
     /// How long to wait; `None`: for ever.
     pub timeout: Option<Duration>,
 }
@@ -148,7 +150,8 @@ impl Member {
         }
         match input {
             Input::Begin => {
-                self.deadline = self.config.timeout.map(|timeout| now + timeout);
+                let begun = self.config.begun.unwrap_or(now);
+                self.deadline = self.config.timeout.map(|timeout| begun + timeout);
                 if let Some(deadline) = self.deadline {
                     self.timers.set(Timer::Patience, deadline);
                 }

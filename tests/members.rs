@@ -211,6 +211,38 @@ fn the_data_of_a_sync_may_come_from_standard_input() {
     assert_eq!(place.program(shell).run().exits_with(0).stdout, "{\"a\":{\"n\": 1}}\n");
 }
 
+/// Runs a script of the shell, in which `$arete` is the program and `$at` the controller's address.
+fn shell(place: &Place, address: &str, script: &str) -> Ended {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script]).env("arete", env!("CARGO_BIN_EXE_arete")).env("at", address);
+    place.program(shell).run()
+}
+
+#[test]
+fn a_time_limit_counts_from_the_start_of_the_command() {
+    let place = Place::new("slow-data");
+    let (_controller, address) = controller(&place);
+    let sync = "$arete sync s --members a,b --as a --data - --timeout 2s --controller $at";
+    let ended = shell(&place, &address, &format!("(sleep 1.5; echo 1) | {sync}")).exits_with(3).complains(&["b"]);
+    assert!(ended.took >= Duration::from_secs(2) && ended.took < Duration::from_secs(3), "{:?}", ended.took);
+}
+
+#[test]
+fn a_value_that_never_ends_does_not_stop_the_time() {
+    let place = Place::new("endless-data");
+    let (_controller, address) = controller(&place);
+    // Whoever has both ends of a pipe never sees its end.
+    let endless = |command: &str, code| {
+        let begin = format!("mkfifo p$$; exec 3<>p$$; echo 1 >&3; {command} --timeout 500ms --controller $at <&3");
+        let ended =
+            shell(&place, &address, &begin).exits_with(code).complains(&["not complete within 500ms", "--data"]);
+        assert!(ended.took >= Duration::from_millis(500) && ended.took < Duration::from_secs(3), "{:?}", ended.took);
+    };
+    endless("$arete sync s --members a,b --as a --data -", 6);
+    endless("$arete sync s --members a,b --as a --data @p$$", 6);
+    endless("$arete notify go --data -", 3);
+}
+
 #[test]
 fn triggers_of_a_room_are_made_notified_with_data_and_waited_for() {
     let place = Place::new("triggers");

@@ -1,24 +1,26 @@
 //! `arete poke`, `arete notify`, `arete wait` and `arete trigger`: what is asked of the slave that runs the command, or
 //! of a controller.
 
-use std::borrow::Cow;
-use std::time::Duration;
-
 use arete::client::Config;
+use arete::exit_code;
+use arete::machine::Time;
 use arete::member::Task;
 use arete::wire::rendezvous::NOTE_MAX;
 use arete::wire::{Message, Note, NotifyRequest, PokeRequest, WaitRequest};
+use std::borrow::Cow;
 
-use super::place::{self, Doing, Place};
-use super::{Error, NotifyOptions, TriggerSub, WaitOptions, drive, meet};
+use super::data::{self, Late};
+use super::place::{self, Doing, Patience, Place};
+use super::{Error, NotifyOptions, TriggerSub, WaitOptions, drive};
 
 pub fn poke(entry: Option<String>) -> Result<u8, Error> {
     let request = PokeRequest { entry: entry.map(Cow::from) }.encode();
     let awaited = "no answer from the slave".to_owned();
-    drive::client(Config { socket: place::socket()?, request, timeout: None, awaited, carries_to: None, meeting: None })
+    let socket = place::socket()?;
+    drive::client(Config { socket, request, begun: None, timeout: None, awaited, carries_to: None, meeting: None })
 }
 
-pub fn notify(options: NotifyOptions) -> Result<u8, Error> {
+pub fn notify(options: NotifyOptions, begun: Time) -> Result<u8, Error> {
     let NotifyOptions { trigger, data, name, timeout, place } = options;
     place::checked("trigger", &trigger)?;
     let member = match name {
@@ -31,22 +33,29 @@ pub fn notify(options: NotifyOptions) -> Result<u8, Error> {
     if place.controller.is_none() {
         place::socket()?;
     }
-    let data = data.map(|data| meet::value(&data, NOTE_MAX)).transpose()?;
+    let patience = Patience { begun, timeout };
+    let late = Late { subject: &format!("notify {trigger}"), code: exit_code::TIME_LIMIT };
+    let data = data.map(|data| data::value(&data, NOTE_MAX, patience, &late)).transpose()?;
     let note = data.as_deref().map(|json| Note { json });
     let request = Some(NotifyRequest { trigger: Cow::from(&trigger), data: note }.encode());
     let awaited = format!("the notify of {trigger} stands, but the controller has not counted it");
-    place::act(&place, member, Doing { request, task: Task::Notify { trigger, data }, timeout, awaited, meeting: None })
+    place::act(
+        &place,
+        member,
+        Doing { request, task: Task::Notify { trigger, data }, patience, awaited, meeting: None },
+    )
 }
 
-pub fn wait(options: WaitOptions) -> Result<u8, Error> {
+pub fn wait(options: WaitOptions, begun: Time) -> Result<u8, Error> {
     let WaitOptions { trigger, timeout, place } = options;
     place::checked("trigger", &trigger)?;
     let request = Some(WaitRequest { trigger: Cow::from(&trigger) }.encode());
     let awaited = format!("{trigger} has not fired");
-    place::act(&place, None, Doing { request, task: Task::Wait { trigger }, timeout, awaited, meeting: None })
+    let patience = Patience { begun, timeout };
+    place::act(&place, None, Doing { request, task: Task::Wait { trigger }, patience, awaited, meeting: None })
 }
 
-pub fn trigger(sub: TriggerSub, place: &Place, timeout: Option<Duration>) -> Result<u8, Error> {
+pub fn trigger(sub: TriggerSub, place: &Place, patience: Patience) -> Result<u8, Error> {
     let task = match sub {
         TriggerSub::Create { trigger, count } => {
             place::checked("trigger", &trigger)?;
@@ -58,5 +67,5 @@ pub fn trigger(sub: TriggerSub, place: &Place, timeout: Option<Duration>) -> Res
         }
         TriggerSub::List => Task::List,
     };
-    place::act(place, None, Doing { request: None, task, timeout, awaited: String::new(), meeting: None })
+    place::act(place, None, Doing { request: None, task, patience, awaited: String::new(), meeting: None })
 }

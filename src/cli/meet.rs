@@ -1,21 +1,18 @@
 //! `arete barrier` and `arete sync`: stand at a barrier or give to a sync, by the slave or by a controller.
 
-use std::io::Read;
-use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 
-use arete::machine::{Address, Bytes};
+use arete::exit_code;
+use arete::machine::{Address, Bytes, Time};
 use arete::member::{Member, Task};
-use arete::reactor::plain;
 use arete::session;
 use arete::testfile::range;
 use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, VALUE_MAX};
 use arete::wire::{Message, Note};
 use clap::Args;
-use serde_json::value::RawValue;
 
-use super::place::{self, Doing, Place};
+use super::data::{self, Late};
+use super::place::{self, Doing, Patience, Place};
 use super::{Error, drive, room, time};
 
 /// How many members a list may stand for.
@@ -140,17 +137,18 @@ impl Who {
     }
 }
 
-pub fn barrier(options: BarrierOptions) -> Result<u8, Error> {
+pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
     let BarrierOptions { tag: barrier, who, timeout, fresh, abort, harmonize } = options;
     place::checked("barrier", &barrier)?;
     let party = who.party()?;
     who.check()?;
     let fresh = fresh.map(micros);
+    let patience = Patience { begun, timeout };
     let request = BarrierRequest {
         barrier: barrier.as_str().into(),
         tag: who.tag()?.map(Into::into),
         party: party.clone(),
-        timeout: timeout.map(micros),
+        timeout: patience.left().map(micros),
         fresh,
         abort: abort.as_deref().map(Into::into),
         harmonize,
@@ -158,24 +156,26 @@ pub fn barrier(options: BarrierOptions) -> Result<u8, Error> {
     let request = Some(request.encode());
     let meeting = Some(format!("barrier {barrier}"));
     let task = Task::Barrier { barrier, party, fresh, abort, harmonize };
-    who.act(Doing { request, task, timeout, awaited: String::new(), meeting })
+    who.act(Doing { request, task, patience, awaited: String::new(), meeting })
 }
 
-pub fn sync(options: SyncOptions) -> Result<u8, Error> {
+pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
     let SyncOptions { session, who, data, timeout, all_alive } = options;
     place::checked("session", &session)?;
     let party = who.party()?;
     who.check()?;
-    let value = value(&data, VALUE_MAX)?;
     // A slave knows what the test file says; a controller is told.
     let timeout = if who.by_slave() { timeout } else { timeout.or(Some(Duration::from_micros(SYNC_TIMEOUT))) };
+    let patience = Patience { begun, timeout };
     let tag = who.tag()?;
+    let late = Late { subject: &format!("sync {session}"), code: exit_code::NO_VERDICT };
+    let value = data::value(&data, VALUE_MAX, patience, &late)?;
     let request: Option<Bytes> = who.by_slave().then(|| {
         let request = SyncRequest {
             session: session.as_str().into(),
             tag: tag.map(Into::into),
             party: party.clone(),
-            timeout: timeout.map(micros),
+            timeout: patience.left().map(micros),
             all_alive,
             value: Note { json: &value },
         };
@@ -183,7 +183,7 @@ pub fn sync(options: SyncOptions) -> Result<u8, Error> {
     });
     let meeting = Some(format!("sync {session}"));
     let task = Task::Sync { session, party, all_alive, value };
-    who.act(Doing { request, task, timeout, awaited: String::new(), meeting })
+    who.act(Doing { request, task, patience, awaited: String::new(), meeting })
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -229,53 +229,6 @@ fn items(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The value of `--data` as JSON on one line.
-pub fn value(data: &str, max: usize) -> Result<Rc<RawValue>, Error> {
-    let text = match data.strip_prefix('@') {
-        Some(file) => read(Some(Path::new(file)), max)?,
-        None if data == "-" => read(None, max)?,
-        None => data.to_owned(),
-    };
-    let json = json_of(&text);
-    if json.get().len() > max {
-        let length = json.get().len();
-        return Err(Error::failed(format!(
-            "--data: the value is {length} bytes long as JSON; at most {max} are allowed"
-        )));
-    }
-    Ok(json.into())
-}
-
-/// A file or standard input, of which `max` bytes and a few more are read.
-fn read(file: Option<&Path>, max: usize) -> Result<String, Error> {
-    let subject = file.map_or("--data: standard input".to_owned(), |file| format!("--data {}", file.display()));
-    let wrong = |why: String| Error::failed(format!("{subject}: {why}"));
-    let mut bytes = Vec::new();
-    let most = max as u64 + 1024;
-    let result = match file {
-        Some(file) => std::fs::File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes)),
-        None => std::io::stdin().lock().take(most).read_to_end(&mut bytes),
-    };
-    result.map_err(|error| wrong(plain(&error)))?;
-    if bytes.len() as u64 == most {
-        return Err(wrong(format!("it is longer than the {max} bytes that are allowed")));
-    }
-    String::from_utf8(bytes).map_err(|error| wrong(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))
-}
-
-/// A text as it is if it is JSON, else as a JSON string. Line ends between the tokens of JSON become spaces, because a
-/// message is a line.
-fn json_of(text: &str) -> Box<RawValue> {
-    let one_line = || RawValue::from_string(text.trim().replace(['\n', '\r'], " "));
-    let quoted = || RawValue::from_string(serde_json::Value::from(text).to_string());
-    if serde_json::from_str::<&RawValue>(text).is_ok()
-        && let Ok(json) = one_line()
-    {
-        return json;
-    }
-    quoted().expect("a quoted text is JSON")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,22 +243,5 @@ mod tests {
         for wrong in ["", "a,", "a b", "#x", "@", "a#b#c", "c[2-1]"] {
             assert!(members(wrong).is_err(), "{wrong:?}");
         }
-    }
-
-    #[test]
-    fn data_is_json_if_it_parses_and_else_a_string() {
-        assert_eq!(json_of("17").get(), "17");
-        assert_eq!(json_of(" {\"a\":\n [1,\r\n2]}\n").get(), "{\"a\":  [1,  2]}");
-        assert_eq!(json_of("10.0.0.1 ").get(), "\"10.0.0.1 \"");
-        assert_eq!(json_of("a\n\"b\"").get(), "\"a\\n\\\"b\\\"\"");
-        assert_eq!(json_of("").get(), "\"\"");
-        assert_eq!(json_of("1e400000 00").get(), "\"1e400000 00\"");
-    }
-
-    #[test]
-    fn a_value_that_is_too_long_is_refused_with_the_limit() {
-        let error = value(&"x".repeat(100), 101).unwrap_err();
-        assert!(error.message.contains("102 bytes") && error.message.contains("101"), "{}", error.message);
-        assert!(value(&"x".repeat(99), 101).is_ok());
     }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use arete::machine::{Address, Bytes};
+use arete::machine::{Address, Bytes, Time};
 use arete::member::{Config, Task};
+use arete::reactor::now;
 use arete::session::{self, is_name};
 use arete::wire::room::DEFAULT_ROOM;
 use arete::{client, exit_code, member};
@@ -24,11 +25,29 @@ pub struct Place {
     pub room: Option<String>,
 }
 
+/// When a command was started, and how long it may take.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    pub begun: Time,
+    pub timeout: Option<Duration>,
+}
+
+impl Patience {
+    /// What is left of the time; `None`: it never ends.
+    pub fn left(self) -> Option<Duration> {
+        self.timeout.map(|timeout| (self.begun + timeout).since(now()))
+    }
+
+    pub fn is_over(self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+}
+
 /// What is to be done: as a request to the slave, and as a task at a controller.
 pub struct Doing {
     pub request: Option<Bytes>,
     pub task: Task,
-    pub timeout: Option<Duration>,
+    pub patience: Patience,
     /// What has not happened when the time is up.
     pub awaited: String,
     /// `barrier server-up`, if it is a barrier or a sync.
@@ -59,7 +78,8 @@ pub fn act(place: &Place, member: Option<String>, doing: Doing) -> Result<u8, Er
             drive::client(client::Config {
                 socket: socket()?,
                 request,
-                timeout: doing.timeout,
+                begun: Some(doing.patience.begun),
+                timeout: doing.patience.timeout,
                 awaited: doing.awaited,
                 carries_to,
                 meeting: doing.meeting,
@@ -86,7 +106,8 @@ pub fn config(
         incarnation: format!("{:016x}", random()),
         seed: random(),
         task: doing.task,
-        timeout: doing.timeout,
+        begun: Some(doing.patience.begun),
+        timeout: doing.patience.timeout,
     })
 }
 

@@ -32,6 +32,7 @@ impl World {
             incarnation: "i".to_owned(),
             seed: 3,
             task,
+            begun: None,
             timeout,
         });
         let now = Time::from_micros(1_000_000);

@@ -110,6 +110,7 @@ fn client_config(member: &str, meet: &Meet, incarnation: String, seed: u64) -> M
         incarnation,
         seed,
         task,
+        begun: None,
         timeout: meet.timeout.map(Duration::from_micros),
     }
 }

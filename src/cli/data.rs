@@ -1,0 +1,155 @@
+//! The value of `--data`: from the command line, a file or standard input, for which a command waits no longer than it may
+//! take in all.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::rc::Rc;
+
+use arete::reactor::plain;
+use arete::spoken;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use serde_json::value::RawValue;
+
+use super::Error;
+use super::place::Patience;
+
+/// How many bytes are read at a time.
+const PIECE: usize = 64 * 1024;
+
+/// What is read beyond the bytes that are allowed: spaces around JSON do not count.
+const SPACES_MAX: usize = 1024;
+
+/// How the command ends when the value is not complete in time.
+pub struct Late<'a> {
+    /// `sync session-7`, for the message.
+    pub subject: &'a str,
+    pub code: u8,
+}
+
+/// The value of `--data` as JSON on one line, of at most `max` bytes.
+pub fn value(data: &str, max: usize, patience: Patience, late: &Late<'_>) -> Result<Rc<RawValue>, Error> {
+    let text = match data.strip_prefix('@') {
+        Some("") => return Err(Error::usage("--data @: name the file behind the @, as in --data @value.json")),
+        // A named pipe whose other end nobody has opened yet must not hold us up.
+        Some(file) => {
+            let subject = format!("--data {data}");
+            let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(file);
+            let opened = opened.map_err(|error| Error::failed(format!("{subject}: {}", plain(&error))))?;
+            read(opened, &subject, max, patience, late)?
+        }
+        None if data == "-" => read(std::io::stdin().lock(), "--data -: standard input", max, patience, late)?,
+        None => data.to_owned(),
+    };
+    let json = json_of(&text);
+    if json.get().len() > max {
+        let length = json.get().len();
+        return Err(Error::failed(format!(
+            "--data: the value is {length} bytes long as JSON; at most {max} are allowed"
+        )));
+    }
+    if patience.is_over() {
+        return Err(late.error("--data: it took longer to read", patience));
+    }
+    Ok(json.into())
+}
+
+impl Late<'_> {
+    fn error(&self, why: &str, patience: Patience) -> Error {
+        let within = spoken::duration(patience.timeout.unwrap_or_default());
+        let message = format!(
+            "{}: the value was not complete within {within}, so nobody was told anything: {why}; give it more time with \
+             --timeout",
+            self.subject
+        );
+        Error { code: self.code, message }
+    }
+}
+
+/// Reads to the end, `max` bytes and a few more at most.
+fn read(
+    mut from: impl Read + AsFd,
+    subject: &str,
+    max: usize,
+    patience: Patience,
+    late: &Late<'_>,
+) -> Result<String, Error> {
+    let wrong = |why: String| Error::failed(format!("{subject}: {why}"));
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; PIECE];
+    while bytes.len() <= max + SPACES_MAX {
+        if !has_more(&from, patience).map_err(|error| wrong(plain(&error)))? {
+            return Err(late.error(&format!("{subject} has not ended"), patience));
+        }
+        match from.read(&mut piece) {
+            Ok(0) => return text(bytes).map_err(wrong),
+            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+            // Somebody else has taken what there was.
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(wrong(plain(&error))),
+        }
+    }
+    Err(wrong(format!("it is longer than the {max} bytes that are allowed")))
+}
+
+/// Waits for bytes or the end of them. `false`: for too long.
+fn has_more(from: &impl AsFd, patience: Patience) -> std::io::Result<bool> {
+    loop {
+        let left = patience.left();
+        let limit = left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
+        match poll(&mut [PollFd::new(from, PollFlags::IN)], limit.as_ref()) {
+            Ok(0) if patience.is_over() => return Ok(false),
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(!patience.is_over()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        format!("byte {at} is not UTF-8: encode what is no text, with base64 for example")
+    })
+}
+
+/// A text as it is if it is JSON, else as a JSON string. Line ends between the tokens of JSON become spaces, because a
+/// message is a line.
+fn json_of(text: &str) -> Box<RawValue> {
+    let one_line = || RawValue::from_string(text.trim().replace(['\n', '\r'], " "));
+    let quoted = || RawValue::from_string(serde_json::Value::from(text).to_string());
+    if serde_json::from_str::<&RawValue>(text).is_ok()
+        && let Ok(json) = one_line()
+    {
+        return json;
+    }
+    quoted().expect("a quoted text is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arete::machine::Time;
+
+    const EVER: Patience = Patience { begun: Time::from_micros(0), timeout: None };
+    const LATE: Late<'static> = Late { subject: "sync s", code: 6 };
+
+    #[test]
+    fn data_is_json_if_it_parses_and_else_a_string() {
+        assert_eq!(json_of("17").get(), "17");
+        assert_eq!(json_of(" {\"a\":\n [1,\r\n2]}\n").get(), "{\"a\":  [1,  2]}");
+        assert_eq!(json_of("10.0.0.1 ").get(), "\"10.0.0.1 \"");
+        assert_eq!(json_of("a\n\"b\"").get(), "\"a\\n\\\"b\\\"\"");
+        assert_eq!(json_of("").get(), "\"\"");
+        assert_eq!(json_of("1e400000 00").get(), "\"1e400000 00\"");
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_is_refused_with_the_limit() {
+        let error = value(&"x".repeat(100), 101, EVER, &LATE).unwrap_err();
+        assert!(error.message.contains("102 bytes") && error.message.contains("101"), "{}", error.message);
+        assert!(value(&"x".repeat(99), 101, EVER, &LATE).is_ok());
+    }
+}
