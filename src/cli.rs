@@ -103,7 +103,7 @@ struct NotifyOptions {
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
     /// Give up after so long [default: at the end of the run]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
     timeout: Option<Duration>,
     #[command(flatten)]
     place: Place,
@@ -113,7 +113,7 @@ struct NotifyOptions {
 struct WaitOptions {
     trigger: String,
     /// Give up after so long [default: at the end of the run]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
     timeout: Option<Duration>,
     #[command(flatten)]
     place: Place,
@@ -173,7 +173,7 @@ struct At {
     #[arg(long, value_name = "NAME", global = true)]
     room: Option<String>,
     /// Give up after so long [default: never]
-    #[arg(long, value_name = "TIME", value_parser = time, global = true)]
+    #[arg(long, value_name = "TIME", value_parser = time_limit, global = true)]
     timeout: Option<Duration>,
 }
 
@@ -300,6 +300,14 @@ fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A time after which a command gives up. Nothing can be asked and answered in no time.
+fn time_limit(text: &str) -> Result<Duration, String> {
+    match time(text) {
+        Ok(time) if time.is_zero() => Err("it must be longer than 0, such as 5s; or leave it out".to_owned()),
+        other => other,
+    }
+}
+
 /// A number of bytes, `64KiB` or `16MiB`, within what the wire can carry.
 fn size(text: &str, max: usize) -> Result<usize, String> {
     let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
@@ -365,6 +373,8 @@ mod tests {
         assert_eq!(time("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(time("2min"), Ok(Duration::from_secs(120)));
         assert!(time("soon").is_err() && time("-1").is_err());
+        assert_eq!((time("0"), time_limit("1ms")), (Ok(Duration::ZERO), Ok(Duration::from_millis(1))));
+        assert!(["0", "0s", "0.0000001", "soon"].iter().all(|wrong| time_limit(wrong).is_err()));
     }
 
     #[test]

@@ -285,6 +285,12 @@ fn what_does_not_belong_together_is_wrong_usage() {
     ] {
         place.arete(words).run().exits_with(2).complains(&["arete: "]);
     }
+    let limited =
+        ["barrier up --as a --count 2", "sync s --as a --count 1 --data 1", "notify go", "wait go", "trigger list"];
+    for words in limited.map(|words| format!("{words} --controller c --timeout 0")) {
+        let ended = place.arete(words.split(' ')).run().exits_with(2);
+        ended.complains(&["--timeout", "longer than 0", "leave it out"]);
+    }
     for words in
         [&["barrier", "up", "--count", "2"][..], &["sync", "s", "--count", "2", "--data", "1"], &["wait", "go"]]
     {

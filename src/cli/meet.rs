@@ -13,7 +13,7 @@ use clap::Args;
 
 use super::data::{self, Late};
 use super::place::{self, Doing, Patience, Place};
-use super::{Error, drive, room, time};
+use super::{Error, drive, room, time, time_limit};
 
 /// How many members a list may stand for.
 const MEMBERS_MAX: usize = 100_000;
@@ -25,7 +25,7 @@ pub struct BarrierOptions {
     #[command(flatten)]
     who: Who,
     /// Give up after so long, and with it the others [default: as the test file says, else never]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
     timeout: Option<Duration>,
     /// A member must have shown that it is alive no earlier than so long before the last arrived [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -48,7 +48,7 @@ pub struct SyncOptions {
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     data: String,
     /// Give up after so long, and with it the others [default: as the test file says, else 1min]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
     timeout: Option<Duration>,
     /// Fail when a member that has given is lost before all have
     #[arg(long)]

@@ -140,7 +140,7 @@ pub fn time(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Du
 pub fn time_above_zero(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Duration> {
     let time = time(value, what, problems)?;
     if time.is_zero() {
-        problems.add(value.span.start, format!("{what} must be longer than 0"));
+        problems.add(value.span.start, format!("{what} must be longer than 0, such as \"5s\""));
         return None;
     }
     Some(time)

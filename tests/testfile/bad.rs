@@ -66,7 +66,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), said: &[r#"1:36: "duration" must be longer than 0"#], text: r#"{ "name": "t", "end": {"duration": 0}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), said: &[r#"1:36: "duration" must be longer than 0, such as "5s""#], text: r#"{ "name": "t", "end": {"duration": 0}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -106,7 +106,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), said: &[r#"1:36: "duration" must be longer than 0"#], text: r#"{ "name": "t", "end": {"duration": "0s"}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(true), said: &[r#"1:36: "duration" must be longer than 0, such as "5s""#], text: r#"{ "name": "t", "end": {"duration": "0s"}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -245,7 +245,7 @@ pub const BAD: &[Bad] = &[
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), said: &[
         r#"3:45: "cwd" is a string, found a number"#,
-        r#"3:59: "timeout" must be longer than 0"#,
+        r#"3:59: "timeout" must be longer than 0, such as "5s""#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x", "cwd": 1, "timeout": 0}
@@ -496,7 +496,7 @@ pub const BAD: &[Bad] = &[
         r##"2:29: "count" is a whole number from 1 to 100000, found 0"##,
         r##"2:48: "count" is a whole number from 1 to 100000, found 100001"##,
         r##"2:72: "count" is a whole number from 1 to 100000, found a string"##,
-        r##"2:95: "timeout" must be longer than 0"##,
+        r##"2:95: "timeout" must be longer than 0, such as "5s""##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "barriers": {"x": {"count": 0}, "y": {"count": 100001}, "z": {"count": "5"}, "u": {"timeout": 0}},
 "schedules": {"s": [
@@ -549,7 +549,7 @@ pub const BAD: &[Bad] = &[
         r##"5:58: "as" is "#" and a tag, such as "#first", found "b""##,
         r##"6:58: "b c" cannot name a member's tag: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
         r##"6:75: "fresh": a time is not negative, found -1"##,
-        r##"6:90: "timeout" must be longer than 0"##,
+        r##"6:90: "timeout" must be longer than 0, such as "5s""##,
         r##"6:106: "harmonize" is true or false, found a number"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
