@@ -12,6 +12,7 @@ mod room;
 mod run;
 mod slave;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,7 +99,7 @@ struct NotifyOptions {
     trigger: String,
     /// What those who wait for the trigger shall read: JSON if it parses, else a string; @FILE or - for standard input
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
-    data: Option<String>,
+    data: Option<OsString>,
     /// At a controller: who notifies, HOST or HOST#TAG
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,

@@ -120,7 +120,11 @@ impl Machine for Client {
             Input::Connected { conn, .. } => out.send(conn, self.config.request.clone()),
             Input::Received { bytes, .. } => self.received(bytes, out),
             Input::Closed { reason, .. } => {
-                let message = format!("no answer from the slave at {}: {reason}", self.config.socket.display());
+                let socket = self.config.socket.display().to_string();
+                let reason = reason.strip_prefix(&format!("{socket}: ")).unwrap_or(&reason);
+                let message = format!(
+                    "no answer from the slave at {socket}: {reason}; ARETE_SOCKET names the socket of a slave that runs"
+                );
                 self.end(exit_code::FAILED, Some(&message), out);
             }
             Input::Deadline if self.deadline.is_some_and(|at| at <= now) => {

@@ -388,7 +388,12 @@ impl Member {
     fn out_of_patience(&mut self, now: Time, out: &mut Outbox) {
         if !self.config.task.meets() {
             let within = spoken::duration(self.config.timeout.unwrap_or_default());
-            let message = format!("{}: not done within {within}", self.config.task.subject());
+            let why = match &self.config.task {
+                _ if !self.link.up() => format!("the controller {} is out of reach", self.config.controller),
+                Task::Wait { .. } => "the trigger has not fired".to_owned(),
+                _ => "the controller has not answered".to_owned(),
+            };
+            let message = format!("{}: not done within {within}: {why}", self.config.task.subject());
             return self.end(exit_code::TIME_LIMIT, Some(&message), out);
         }
         let until = self.deadline.map_or(now, |deadline| deadline + VERDICT_SLACK);

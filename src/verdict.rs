@@ -67,7 +67,9 @@ impl Heard {
             Some(Kind::Refused) => "refused",
         };
         if !self.reason.is_empty() {
-            return Some(format!("{what}: {}", self.reason));
+            // Another has chosen it: it stays a line, and moves no cursor.
+            let reason = self.reason.replace(char::is_control, " ");
+            return Some(format!("{what}: {reason}"));
         }
         let who: Vec<&str> = self.who.iter().map(String::as_str).collect();
         let who = if who.is_empty() { String::new() } else { format!(": {}", spoken::list(&who)) };
@@ -136,6 +138,8 @@ mod tests {
         assert_eq!([code(Some(Disagreed)), code(Some(Refused)), code(None)], [1, 1, 6]);
         assert_eq!(heard(Some(Released)).in_words("barrier up", None), None);
         assert_eq!(heard(Some(Lost)).in_words("barrier up", None).unwrap(), "barrier up: a member was lost: c2");
+        let rude = Heard { reason: "a aborted: no\ndisk\u{1b}[2J".to_owned(), ..heard(Some(Aborted)) };
+        assert_eq!(rude.in_words("barrier up", None).unwrap(), "barrier up: a aborted: no disk [2J");
         let words = heard(None).in_words("sync s", Some(Duration::from_secs(2))).unwrap();
         assert!(words.starts_with("sync s: no verdict was heard within 2s: "), "{words}");
     }

@@ -298,6 +298,55 @@ fn what_does_not_belong_together_is_wrong_usage() {
     }
 }
 
+#[test]
+fn a_careless_word_is_answered_with_what_to_write() {
+    let place = Place::new("careless");
+    let (_controller, address) = controller(&place);
+    let long = "x".repeat(10_000);
+    let wrong = |words: &[&str], code: i32, says: &[&str]| {
+        let ended = place.arete(words).run().exits_with(code).complains(says);
+        assert!(ended.stderr.starts_with("arete: ") && ended.stderr.len() < 500, "{}", ended.stderr);
+    };
+    let barrier = ["barrier", "up", "--as", "a", "--controller", &address];
+    for (more, says) in [
+        (&["--members", "a, b"][..], &["\" b\"", "no spaces"][..]),
+        (&["--members", "a,"], &["a member has no name", "one comma"]),
+        (&["--members", &long], &["--members \"xxx", "..."]),
+        (&["--members", "@a b"], &["no group", "a name has"]),
+        (&["--count", "2", "--room", "a b"], &["--room \"a b\": a name has"]),
+        (&["--count", "2", "--abort", " "], &["--abort: say why"]),
+    ] {
+        wrong(&[&barrier, more].concat(), 2, says);
+    }
+    wrong(&["barrier", &long, "--as", "a", "--controller", "c"], 2, &["barrier \"xxx", "...: a name has"]);
+    for nowhere in ["", "127.0.0.1:99999", ":7373", "127.0.0.1:0"] {
+        let says = ["--controller \"", "write HOST or HOST:PORT"];
+        wrong(&["barrier", "up", "--as", "a", "--count", "1", "--controller", nowhere], 2, &says);
+    }
+    wrong(
+        &["wait", "go", "--controller", &address],
+        1,
+        &["no trigger \"go\" in room \"default\"", "arete trigger create"],
+    );
+    let absent = ["wait", "go", "--timeout", "100ms", "--controller", &free_address()];
+    wrong(&absent, 3, &["not done within 100ms: the controller", "is out of reach"]);
+    wrong(
+        &["sync", "s", "--as", "a", "--count", "1", "--controller", &address, "--data", "@gone"],
+        1,
+        &["--data @gone: no such file"],
+    );
+    wrong(
+        &["barrier", "up", "--count", "1", "--as", "a", "--serve", "192.0.2.1:7"],
+        1,
+        &["--serve 192.0.2.1:7: cannot assign", "of this machine"],
+    );
+    let no_slave = place.arete(["barrier", "up", "--count", "1"]).env("ARETE_SOCKET", "/gone").run().exits_with(1);
+    no_slave.complains(&["no answer from the slave at /gone: no such file", "ARETE_SOCKET names"]);
+    let bytes = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff");
+    let binary = place.arete(["notify", "go", "--controller", &address, "--data"]).arg(bytes).run();
+    binary.exits_with(2).complains(&["arete: --data: the value is not UTF-8", "base64"]);
+}
+
 /// A run of three slaves with these commands, which ends when nothing runs any more.
 fn run_of(place: &Place, commands: [&str; 3]) {
     let [server, client1, client2] = commands.map(|command| serde_json::Value::from(command).to_string());

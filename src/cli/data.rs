@@ -1,6 +1,7 @@
 //! The value of `--data`: from the command line, a file or standard input, for which a command waits no longer than it may
 //! take in all.
 
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -16,6 +17,9 @@ use serde_json::value::RawValue;
 use super::Error;
 use super::place::Patience;
 
+/// What is wrong with bytes that JSON cannot hold.
+const NO_TEXT: &str = "is not UTF-8: encode what is no text, with base64 for example";
+
 /// How many bytes are read at a time.
 const PIECE: usize = 64 * 1024;
 
@@ -30,7 +34,8 @@ pub struct Late<'a> {
 }
 
 /// The value of `--data` as JSON on one line, of at most `max` bytes.
-pub fn value(data: &str, max: usize, patience: Patience, late: &Late<'_>) -> Result<Rc<RawValue>, Error> {
+pub fn value(data: &OsStr, max: usize, patience: Patience, late: &Late<'_>) -> Result<Rc<RawValue>, Error> {
+    let Some(data) = data.to_str() else { return Err(Error::usage(format!("--data: the value {NO_TEXT}"))) };
     let text = match data.strip_prefix('@') {
         Some("") => return Err(Error::usage("--data @: name the file behind the @, as in --data @value.json")),
         // A named pipe whose other end nobody has opened yet must not hold us up.
@@ -111,7 +116,7 @@ fn has_more(from: &impl AsFd, patience: Patience) -> std::io::Result<bool> {
 fn text(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        format!("byte {at} is not UTF-8: encode what is no text, with base64 for example")
+        format!("byte {at} {NO_TEXT}")
     })
 }
 
@@ -148,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_value_that_is_too_long_is_refused_with_the_limit() {
-        let error = value(&"x".repeat(100), 101, EVER, &LATE).unwrap_err();
+        let error = value("x".repeat(100).as_ref(), 101, EVER, &LATE).unwrap_err();
         assert!(error.message.contains("102 bytes") && error.message.contains("101"), "{}", error.message);
-        assert!(value(&"x".repeat(99), 101, EVER, &LATE).is_ok());
+        assert!(value("x".repeat(99).as_ref(), 101, EVER, &LATE).is_ok());
     }
 }

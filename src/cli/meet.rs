@@ -1,5 +1,7 @@
 //! `arete barrier` and `arete sync`: stand at a barrier or give to a sync, by the slave or by a controller.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use arete::exit_code;
@@ -46,7 +48,7 @@ pub struct SyncOptions {
     who: Who,
     /// The value: JSON if it parses, else a string; @FILE reads a file, - standard input
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
-    data: String,
+    data: OsString,
     /// Give up after so long, and with it the others [default: as the test file says, else 1min]
     #[arg(long, value_name = "TIME", value_parser = time_limit)]
     timeout: Option<Duration>,
@@ -84,7 +86,7 @@ impl Who {
             (Some(members), _) => self::members(members)
                 .map(Party::Members)
                 .map(Some)
-                .map_err(|why| Error::usage(format!("--members {members:?}: {why}"))),
+                .map_err(|why| Error::usage(format!("--members {}: {why}", place::shown(members)))),
             (None, count) => Ok(count.map(Party::Count)),
         }
     }
@@ -142,6 +144,9 @@ pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
     place::checked("barrier", &barrier)?;
     let party = who.party()?;
     who.check()?;
+    if abort.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(Error::usage("--abort: say why, for example --abort \"no disk\""));
+    }
     let fresh = fresh.map(micros);
     let patience = Patience { begun, timeout };
     let request = BarrierRequest {
@@ -192,23 +197,24 @@ fn micros(duration: Duration) -> u64 {
 
 /// The members that a list stands for, in order, each once.
 fn members(list: &str) -> Result<Vec<String>, String> {
-    let mut members = Vec::new();
+    let (mut members, mut seen) = (Vec::new(), BTreeSet::new());
     for item in items(list) {
         if item.is_empty() {
-            return Err("a member has no name".to_owned());
+            return Err("a member has no name: write HOST or HOST#TAG, with one comma between two".to_owned());
         }
         if let Some(group) = item.strip_prefix('@') {
             if !session::is_name(group) {
-                return Err(format!("{item:?} is no group"));
+                return Err(format!("{} is no group of a test file: a {}", place::shown(item), place::name_rule()));
             }
-            members.push(item.to_owned());
+            members.extend(seen.insert(item.to_owned()).then(|| item.to_owned()));
             continue;
         }
         let names = range::expand(item, MEMBERS_MAX)?;
         if let Some(wrong) = names.iter().find(|name| !session::is_member(name)) {
-            return Err(format!("{wrong:?} is no member: write HOST or HOST#TAG"));
+            let hint = if wrong.contains(' ') { ", with commas and no spaces between" } else { "" };
+            return Err(format!("{} is no member: write HOST or HOST#TAG{hint}", place::shown(wrong)));
         }
-        members.extend(names);
+        members.extend(names.into_iter().filter(|name| seen.insert(name.clone())));
     }
     if members.len() > MEMBERS_MAX {
         return Err(format!("at most {MEMBERS_MAX} members can meet"));
@@ -240,6 +246,7 @@ mod tests {
             ["server", "client1", "client2", "client9", "@all", "10.0.0.1#a"]
         );
         assert_eq!(members("c[1-2]#x").unwrap(), ["c1#x", "c2#x"]);
+        assert_eq!(members("b,@g,c[1-3],c2,@g,b").unwrap(), ["b", "@g", "c1", "c2", "c3"]);
         for wrong in ["", "a,", "a b", "#x", "@", "a#b#c", "c[2-1]"] {
             assert!(members(wrong).is_err(), "{wrong:?}");
         }

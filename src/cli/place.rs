@@ -97,10 +97,10 @@ pub fn config(
 ) -> Result<member::Config, Error> {
     let room = room.unwrap_or(DEFAULT_ROOM);
     if !is_name(room) {
-        return Err(Error::usage(format!("--room {room:?}: {}", name_rule())));
+        return Err(Error::usage(format!("--room {}: a {}", shown(room), name_rule())));
     }
     Ok(Config {
-        controller: Address::Inet(with_port(controller)),
+        controller: address(controller)?,
         room: room.to_owned(),
         member,
         incarnation: format!("{:016x}", random()),
@@ -116,7 +116,7 @@ pub fn member_name(name: &str) -> Result<String, Error> {
     if session::is_member(name) {
         return Ok(name.to_owned());
     }
-    Err(Error::usage(format!("--as {name:?}: write HOST or HOST#TAG, where a {}", name_rule())))
+    Err(Error::usage(format!("--as {}: write HOST or HOST#TAG, where a {}", shown(name), name_rule())))
 }
 
 /// `--as` at a slave: `#TAG`, or the slave's own name before it.
@@ -126,15 +126,45 @@ pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
         Some((host, tag)) => (host, Some(tag)),
         None => (name, None),
     };
+    if !host.is_empty() && slave.is_empty() {
+        return Err(Error::usage(format!(
+            "--as {}: ARETE_SLAVE does not say which slave this is; write --as '#TAG' alone, or name a controller with \
+             --controller ADDRESS",
+            shown(name)
+        )));
+    }
     if !host.is_empty() && host != slave {
         return Err(Error::usage(format!(
-            "--as {name:?}: the member is the slave that runs this command, {slave:?}; add a tag with --as '#TAG', or \
-             name a controller with --controller ADDRESS"
+            "--as {}: the member is the slave that runs this command, {slave:?}; add a tag with --as '#TAG', or \
+             name a controller with --controller ADDRESS",
+            shown(name)
         )));
     }
     match tag {
-        Some(tag) if !is_name(tag) => Err(Error::usage(format!("--as {name:?}: as a tag a {}", name_rule()))),
+        Some(tag) if !is_name(tag) => Err(Error::usage(format!("--as {}: as a tag a {}", shown(name), name_rule()))),
         tag => Ok(tag.map(str::to_owned)),
+    }
+}
+
+/// An address that somebody may listen at, now or later.
+fn address(controller: &str) -> Result<Address, Error> {
+    let address = with_port(controller);
+    match address.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+            Ok(Address::Inet(address))
+        }
+        _ => Err(Error::usage(format!("--controller {}: write HOST or HOST:PORT", shown(controller)))),
+    }
+}
+
+/// How much of a wrong name a message repeats.
+const SHOWN_MAX: usize = 80;
+
+/// A name that somebody has given, for a message that stays short.
+pub fn shown(name: &str) -> String {
+    match name.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{:?}...", &name[..end]),
+        None => format!("{name:?}"),
     }
 }
 
@@ -150,5 +180,5 @@ pub fn checked(what: &str, name: &str) -> Result<(), Error> {
     if is_name(name) {
         return Ok(());
     }
-    Err(Error { code: exit_code::USAGE, message: format!("{what} {name:?}: a {}", name_rule()) })
+    Err(Error { code: exit_code::USAGE, message: format!("{what} {}: a {}", shown(name), name_rule()) })
 }

@@ -19,7 +19,10 @@ pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAdd
             "--serve {}: the address is in use already: if another member serves there, meet it with --controller {address}",
             with_port(address)
         )),
-        Listen::Failed(why) => Error::failed(format!("--serve {address}: {why}; choose another address or port")),
+        Listen::Failed(why) => {
+            let why = why.strip_prefix(&format!("{}: ", with_port(address))).unwrap_or(&why);
+            Error::failed(format!("--serve {address}: {why}; choose an address of this machine"))
+        }
     })
 }
 

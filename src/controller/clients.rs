@@ -183,7 +183,7 @@ impl Controller {
             } else if room.triggers.delete(trigger) {
                 watchers = room.take_watchers(trigger);
             } else {
-                done = Err(format!("there is no trigger {trigger:?}"));
+                done = Err(format!("there is no trigger {trigger:?} in room {:?}", room.name));
             }
         });
         for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {

@@ -231,7 +231,7 @@ impl Room {
             self.triggers.takes_note(trigger, from, data)?;
         }
         let counted = self.triggers.state(now, process.0, trigger, total);
-        let counted = counted.ok_or_else(|| format!("there is no trigger {trigger:?}"))?;
+        let counted = counted.ok_or_else(|| self.no_trigger(trigger))?;
         if let Some(data) = data.filter(|_| counted.new > 0 && !counted.late) {
             self.triggers.note(trigger, from, data);
         }
@@ -241,12 +241,21 @@ impl Room {
     /// A process wants to know when a trigger has fired. Whether it has.
     pub fn watch(&mut self, process: Process, trigger: &str) -> Result<bool, String> {
         match self.triggers.get(trigger) {
-            None => Err(format!("there is no trigger {trigger:?}")),
+            None => Err(self.no_trigger(trigger)),
             Some(state) if state.fired.is_some() => Ok(true),
             Some(_) => {
                 self.watchers.entry(trigger.to_owned()).or_default().insert(process);
                 Ok(false)
             }
+        }
+    }
+
+    /// Why nothing can be done with a trigger that is not there.
+    pub fn no_trigger(&self, trigger: &str) -> String {
+        let (room, what) = (&self.name, format!("there is no trigger {trigger:?} in room {:?}", self.name));
+        match self.declared {
+            Some(_) => format!("{what}: the triggers of a run are those of its test file"),
+            None => format!("{what}: make it with arete trigger create NAME COUNT --room {room}"),
         }
     }
 

@@ -284,7 +284,7 @@ fn a_time_that_is_up_is_no_verdict_and_not_done_otherwise() {
     let mut world = World::new(Task::Wait { trigger: "go".to_owned() }, seconds(1));
     world.pass(Duration::from_secs(1));
     assert_eq!(world.exit, Some(3));
-    assert_eq!(world.printed, "arete: wait go: not done within 1s\n");
+    assert_eq!(world.printed, "arete: wait go: not done within 1s: the controller c:1 is out of reach\n");
 }
 
 #[test]
