@@ -1,9 +1,11 @@
 //! A member that serves its room itself (`--serve`): a controller and a client of it in one process, which meet over the
-//! loopback like any two. It ends with the client's exit code, once the others have heard what became of them.
+//! loopback like any two. It ends with the client's exit code, once the others have heard what became of them. An abort
+//! is for everybody, so that who comes a moment later hears it too.
 
 use std::time::Duration;
 
 use crate::controller::Controller;
+use crate::exit_code;
 use crate::machine::{Input, Machine, Outbox, Time};
 use crate::member::Member;
 
@@ -14,11 +16,18 @@ const OTHERS_HAVE: Duration = Duration::from_secs(5);
 pub trait Room: Machine {
     /// Whether nobody waits for anything that has been decided: every verdict was heard.
     fn is_quiet(&self) -> bool;
+
+    /// Whether somebody may still come who is told what has been decided.
+    fn stands(&self) -> bool;
 }
 
 impl Room for Controller {
     fn is_quiet(&self) -> bool {
         Controller::is_quiet(self)
+    }
+
+    fn stands(&self) -> bool {
+        Controller::stands(self)
     }
 }
 
@@ -28,11 +37,12 @@ pub struct Serve<R> {
     member: Member,
     /// When the room closes.
     until: Option<Time>,
+    closed: bool,
 }
 
 impl<R: Room> Serve<R> {
     pub fn new(room: R, member: Member) -> Serve<R> {
-        Serve { room, member, until: None }
+        Serve { room, member, until: None, closed: false }
     }
 
     /// As [`Member::output`].
@@ -43,7 +53,9 @@ impl<R: Room> Serve<R> {
     fn finish_turn(&mut self, now: Time, out: &mut Outbox) {
         let Some(code) = self.member.over() else { return };
         let until = *self.until.get_or_insert(now + OTHERS_HAVE);
-        if self.room.is_quiet() || now >= until {
+        let may_close = self.room.is_quiet() && !(code == exit_code::ABORTED && self.room.stands());
+        if may_close || now >= until {
+            self.closed = true;
             out.exit(code);
         }
     }
@@ -75,6 +87,9 @@ impl<R: Room> Machine for Serve<R> {
     }
 
     fn next_deadline(&self) -> Option<Time> {
+        if self.closed {
+            return None;
+        }
         let until = self.until.filter(|_| self.member.over().is_some());
         [self.room.next_deadline(), self.member.deadline(), until].into_iter().flatten().min()
     }

@@ -180,6 +180,11 @@ impl Controller {
         }
     }
 
+    /// Whether somebody may still come who is told what has been decided.
+    pub fn stands(&self) -> bool {
+        self.rooms.values().any(Room::stands)
+    }
+
     /// Whether no arrival waits, and every ruling was heard by all that can still hear it.
     pub fn is_quiet(&self) -> bool {
         let rooms = self.run.iter().map(|run| &run.room).chain(self.rooms.values());

@@ -507,6 +507,11 @@ impl<V: PartialEq> Rendezvous<V> {
         self.meetings.is_empty() && self.places.is_empty()
     }
 
+    /// Whether a round still forms, or one that failed stands for those who have not come.
+    pub fn stand(&self) -> bool {
+        !self.meetings.is_empty()
+    }
+
     /// Who has not heard a ruling.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
         self.places.iter().filter(|(_, place)| matches!(place, Place::Ruled(_))).map(|(arrival, _)| arrival.0)

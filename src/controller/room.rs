@@ -196,6 +196,11 @@ impl Room {
         self.barriers.meetings.waiting() == 0 && self.syncs.meetings.waiting() == 0
     }
 
+    /// Whether a round still forms, or one that failed stands for those who have not come.
+    pub fn stands(&self) -> bool {
+        self.barriers.meetings.stand() || self.syncs.meetings.stand()
+    }
+
     /// Those that have not heard a ruling.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
         self.barriers.meetings.unheard().chain(self.syncs.meetings.unheard())

@@ -32,6 +32,17 @@ impl Room {
         room
     }
 
+    /// A room that the member `c0` serves.
+    fn served(meet: &str) -> Room {
+        let mut world = World::new(1, 8);
+        world.trace.on = true;
+        world.network.weather.spike_one_in = 0;
+        let (word, rest) = meet.split_once(' ').expect("barrier NAME or sync NAME");
+        let server = lab::add_server(&mut world, "c0", Meet::parse(word, rest));
+        world.start(CONTROLLER);
+        Room { world, outputs: vec![server] }
+    }
+
     /// A client starts; its host is that of its member's number: `c2` is on host 2.
     fn client(&mut self, member: &str, meet: &str) -> usize {
         let (word, rest) = meet.split_once(' ').expect("barrier NAME or sync NAME");
@@ -405,4 +416,31 @@ fn a_death_in_a_sync_of_a_run_is_in_its_log() {
     let (_, summary) = lab.end();
     let map = lab.result("s1/late.out");
     assert_eq!(map, Some("{\"s0\":1,\"s1\":2}\n"), "{summary:#} {:?}", lab.events());
+}
+
+#[test]
+fn who_serves_a_room_and_aborts_stays_until_all_have_heard_it_but_not_for_ever() {
+    let mut room = Room::served("barrier up members=c0,c1,c2 abort=no-disk");
+    room.world.run_for(2 * SECOND);
+    let first = room.client("c1", "barrier up members=c0,c1,c2");
+    assert_eq!(room.ends(&[first]), [4]);
+    assert_eq!(room.exit(CONTROLLER), None, "c2 has not come");
+    let second = room.client("c2", "barrier up members=c0,c1,c2");
+    let begun = room.world.now;
+    assert_eq!(room.ends(&[second, CONTROLLER]), [4, 4]);
+    assert!(room.world.now < begun + SECOND, "all have heard it");
+    let mut lonely = Room::served("barrier up members=c0,c1 abort=no-disk");
+    assert_eq!(lonely.ends(&[CONTROLLER]), [4]);
+    assert!((5 * SECOND..6 * SECOND).contains(&lonely.world.now), "{}", lonely.world.now);
+}
+
+#[test]
+fn who_serves_a_room_leaves_a_member_that_collects_nothing() {
+    let mut room = Room::served("sync data members=c0,c1 value={\"nr\":1}");
+    let mute = room.client("c1", "sync data members=c0,c1 value={\"nr\":2}");
+    room.world.run_for(20 * MILLISECOND);
+    room.world.pause(mute);
+    let begun = room.world.now;
+    assert_eq!(room.ends(&[CONTROLLER]), [0]);
+    assert!(room.world.now < begun + 6 * SECOND, "{}", room.world.now - begun);
 }

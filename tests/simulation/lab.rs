@@ -8,6 +8,7 @@ use std::time::Duration;
 use arete::controller::{Config as ControllerConfig, Controller};
 use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
 use arete::member::{Config as MemberConfig, Member, Task};
+use arete::serve::Serve;
 use arete::session::LOST_AFTER;
 use arete::slave::{Config as SlaveConfig, Slave};
 use arete::testfile::Test;
@@ -89,7 +90,19 @@ pub fn add_client(world: &mut World, host: usize, member: &str, meet: Meet) -> (
     let (member, out) = (member.to_owned(), output.clone());
     let node = world.add_node(&format!("client-{member}"), host, vec![], move |birth| {
         let config = client_config(&member, &meet, format!("c{}-{:x}", birth.nr, birth.seed), birth.seed);
-        Box::new(Printing { member: Member::new(config), output: out.clone() })
+        Box::new(Printing { machine: Member::new(config), said: Member::output, output: out.clone() })
+    });
+    (node, output)
+}
+
+/// A member that serves the room itself, at the controller's address.
+pub fn add_server(world: &mut World, member: &str, meet: Meet) -> (usize, Output) {
+    let output = Output::default();
+    let (member, out) = (member.to_owned(), output.clone());
+    let node = world.add_node(&format!("server-{member}"), CONTROLLER, vec![controller_address()], move |birth| {
+        let config = client_config(&member, &meet, format!("m{}-{:x}", birth.nr, birth.seed), birth.seed);
+        let machine = Serve::new(Controller::bare(None), Member::new(config));
+        Box::new(Printing { machine, said: Serve::output, output: out.clone() })
     });
     (node, output)
 }
@@ -101,7 +114,7 @@ fn client_config(member: &str, meet: &Meet, incarnation: String, seed: u64) -> M
         Task::Sync { session: meet.name.clone(), party, all_alive: meet.all_alive, value: Rc::from(value) }
     } else {
         let (fresh, abort) = (meet.fresh, meet.abort.clone());
-        Task::Barrier { barrier: meet.name.clone(), party, fresh, abort, harmonize: false }
+        Task::Barrier { barrier: meet.name.clone(), party, fresh, abort, harmonize: meet.harmonize }
     };
     MemberConfig {
         controller: controller_address(),
@@ -116,18 +129,19 @@ fn client_config(member: &str, meet: &Meet, incarnation: String, seed: u64) -> M
 }
 
 /// A client of which it is kept what goes to its standard output.
-struct Printing {
-    member: Member,
+struct Printing<M> {
+    machine: M,
+    said: fn(&M) -> &[u8],
     output: Output,
 }
 
-impl Machine for Printing {
+impl<M: Machine> Machine for Printing<M> {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
-        self.member.handle(now, input, out);
-        *self.output.borrow_mut() = self.member.output().to_vec();
+        self.machine.handle(now, input, out);
+        *self.output.borrow_mut() = (self.said)(&self.machine).to_vec();
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        self.member.next_deadline()
+        self.machine.next_deadline()
     }
 }

@@ -19,6 +19,7 @@ pub struct Meet {
     pub fresh: Option<u64>,
     pub abort: Option<String>,
     pub all_alive: bool,
+    pub harmonize: bool,
     /// JSON.
     pub value: String,
 }
@@ -86,6 +87,7 @@ impl Meet {
                 "tag" => meet.tag = Some(value.to_owned()),
                 "abort" => meet.abort = Some(value.to_owned()),
                 "alive" => meet.all_alive = true,
+                "harmonize" => meet.harmonize = true,
                 "value" => meet.value = value.to_owned(),
                 _ => panic!("the virtual shell does not know {word:?} in {rest:?}"),
             }
@@ -103,7 +105,7 @@ impl Meet {
         } else {
             let abort = self.abort.as_deref().map(Into::into);
             let fresh = self.fresh;
-            BarrierRequest { barrier: name, tag, party, timeout, fresh, abort, harmonize: false }.encode()
+            BarrierRequest { barrier: name, tag, party, timeout, fresh, abort, harmonize: self.harmonize }.encode()
         }
     }
 }

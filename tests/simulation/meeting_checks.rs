@@ -20,8 +20,14 @@ use crate::world::{MILLISECOND, SECOND, World, lines};
 
 /// What clocks differ in, and what rounding takes, over the times that are compared.
 const CLOCKS: u64 = 20 * MILLISECOND;
+/// How exactly an instant is met: turns take time, and clocks drift.
+const CLOCK_STEP: u64 = MILLISECOND;
+/// How long a slave's answer takes to a command, and a client's exit.
+const ANSWER_MAX: u64 = 2 * MILLISECOND;
 /// How much later than its time a command is told at the latest.
 const LATE_MAX: u64 = SECOND;
+/// How long a room is served after its member has its verdict, with what a turn takes.
+pub const SERVES_ON: u64 = 5 * SECOND + 100 * MILLISECOND;
 /// How long after the last fault somebody may still wait whom nothing holds up.
 const STUCK_AFTER: u64 = 40 * SECOND;
 
@@ -32,6 +38,9 @@ macro_rules! hold {
         }
     };
 }
+
+#[path = "meeting_rulings.rs"]
+mod rulings;
 
 /// An arrival: who says it, and its id there.
 type Key = (Life, u64);
@@ -45,6 +54,8 @@ struct Told {
     kind: Kind,
     who: Vec<String>,
     reason: String,
+    /// The instant of the release on the controller's clock.
+    at: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +70,9 @@ struct Arrival {
     /// Its slave or client has said that nobody waits any longer.
     withdrawn: bool,
     told: Option<Told>,
+    told_at: Option<u64>,
+    /// When it shall be released.
+    due: Option<u64>,
 }
 
 /// A command, an entry or a client that waits.
@@ -107,6 +121,10 @@ pub struct MeetingChecks {
     pub calm: bool,
     /// Nothing takes long on the network.
     pub even: bool,
+    /// How long bytes take one way at most.
+    pub slowest: u64,
+    /// The controller is one of the members.
+    pub served: bool,
     /// From then on nothing breaks any more.
     pub calm_from: u64,
     pub seen: MeetingsSeen,
@@ -155,7 +173,8 @@ impl MeetingChecks {
             }
         }
         for it in said {
-            if it.life.node == controller {
+            let called = world.callers.contains_key(&(it.life, it.conn));
+            if it.life.node == controller && (called || !self.served) {
                 self.is_of_life(it.life);
                 let peer = world.callers.get(&(it.life, it.conn)).copied();
                 self.controller_says(peer, it, world)?;
@@ -258,8 +277,16 @@ impl MeetingChecks {
             return Ok(());
         };
         let id = self.ids.get(&(life, serial)).ok_or_else(|| format!("{serial} got {kind:?} and never arrived"))?;
-        let told = self.arrivals[&(life, *id)].told.as_ref();
-        let Some(told) = told else {
+        let arrival = &self.arrivals[&(life, *id)];
+        if let Some(due) = arrival.due.filter(|_| self.calm) {
+            // What is known of the controller's clock is wrong by half the difference of the ways at most.
+            let wrong = self.slowest / 2 + CLOCK_STEP;
+            hold!(now + wrong >= due, "{serial} is released {} us before the instant", due - now);
+            let late = now.saturating_sub(due.max(arrival.told_at.unwrap_or(0) + self.slowest));
+            hold!(late <= wrong + ANSWER_MAX, "{serial} is released {late} us after the instant");
+            self.seen.harmonized += 1;
+        }
+        let Some(told) = arrival.told.as_ref() else {
             hold!(self.controller.is_some_and(|life| life.nr > 1), "{serial} got {kind:?}, which nobody told");
             return Ok(());
         };
@@ -426,7 +453,10 @@ impl MeetingChecks {
     /// One verdict for each arrival, the same for all of a round, which is in the log.
     fn says_verdict(&mut self, to: Life, verdict: &RoundVerdict<'_>, world: &World) -> Result<(), String> {
         let reason = verdict.reason.clone().into_owned();
-        let told = Told { round: verdict.round, kind: verdict.verdict, who: verdict.who.clone(), reason };
+        let at = verdict.at.map(|at| at.as_micros());
+        let told = Told { round: verdict.round, kind: verdict.verdict, who: verdict.who.clone(), reason, at };
+        let clock = self.controller.map(|life| world.nodes[life.node].clock.local(world.now).as_micros());
+        let due = at.zip(clock).map(|(at, clock)| world.now + at.saturating_sub(clock));
         for &id in &verdict.ids {
             let key = (to, id);
             let Some(arrival) = self.arrivals.get_mut(&key) else {
@@ -439,6 +469,7 @@ impl MeetingChecks {
                 continue;
             }
             arrival.told = Some(told.clone());
+            (arrival.told_at, arrival.due) = (Some(world.now), due);
             if told.round > 0 {
                 let name = self.name_of(self.arrivals[&key].serial);
                 self.round_tells(name, key, &told, world)?;
@@ -487,124 +518,20 @@ impl MeetingChecks {
         self.parties[&serial].clone().or(declared)
     }
 
-    /// Whether this arrival can be in this round, which is released now.
-    fn may_be_in(&self, key: &Key, round: u64, alive: bool) -> bool {
-        let arrival = &self.arrivals[key];
-        let elsewhere = arrival.told.as_ref().is_some_and(|told| told.round != round);
-        // What was taken back in the same turn may have been released just before.
-        let gone = alive && arrival.told.is_none() && arrival.taken_back.is_some_and(|at| at < self.now);
-        arrival.received_at.is_some() && !elsewhere && !gone
-    }
-
-    /// All members had arrived, and each has been heard no earlier than the stated time before the last.
-    fn may_be_released(&self, name: &Name, round: u64, key: Key) -> Result<(), String> {
-        let serial = self.arrivals[&key].serial;
-        let alive = !name.0 || self.planned[&serial].all_alive;
-        let candidates: Vec<&Key> = self.by_name[name].iter().filter(|key| self.may_be_in(key, round, alive)).collect();
-        let mut by_member: BTreeMap<String, Vec<&Key>> = BTreeMap::new();
-        for key in candidates {
-            by_member.entry(self.member(key)).or_default().push(key);
-        }
-        let (wanted, all): (usize, Vec<String>) = match self.party_of(&key) {
-            Some(Party::Members(members)) => {
-                hold!(members.contains(&self.member(&key)), "{name:?}: a stranger is released: {}", self.member(&key));
-                (members.len(), members)
-            }
-            Some(Party::Count(count)) => (count as usize, by_member.keys().cloned().collect()),
-            None => (0, Vec::new()),
-        };
-        let first_of = |member: &String| {
-            by_member.get(member).and_then(|keys| keys.iter().filter_map(|key| self.arrivals[*key].received_at).min())
-        };
-        let came: Vec<u64> = all.iter().filter_map(first_of).collect();
-        hold!(came.len() >= wanted, "{name:?} {round} is released, and of {all:?} these have come: {by_member:?}");
-        if let Some(Value::Object(map)) =
-            self.rounds[&(name.clone(), round)].map.as_ref().and_then(|map| serde_json::from_slice(map).ok())
-        {
-            // More than are wanted may come while a sign of life of one of so many is awaited.
-            let counted = matches!(self.party_of(&key), Some(Party::Count(_)));
-            let exact = (map.len() == wanted || counted && map.len() > wanted) && map.keys().all(|it| all.contains(it));
-            hold!(exact, "{name:?} {round}: the map has {:?}, and {wanted} of {all:?} shall be in it", map.keys());
-        } else {
-            hold!(!name.0, "{name:?} {round} is released without a map");
-        }
-        let last = came.iter().max().copied().unwrap_or(0);
-        if alive && wanted == all.len() {
-            for member in &all {
-                let shown = by_member[member].iter().any(|key| self.was_alive(key, last));
-                hold!(shown, "{name:?} {round}: {member} has not shown that it is alive since {last}");
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether who arrived so was heard no earlier than a moment before `last`, and what waits behind it lived then.
-    fn was_alive(&self, key: &Key, last: u64) -> bool {
-        let fresh = SECOND + CLOCKS;
-        let heard = self.heard.get(&key.0).is_some_and(|at| *at + fresh >= last);
-        let wait = self.waits.get(&(key.0, self.arrivals[key].serial));
-        let over = wait.and_then(|wait| wait.over_at);
-        let even = self.calm && self.even;
-        let told = self.arrivals[key].told.is_some();
-        heard && (!even || told || over.is_none_or(|over| over + fresh + 200 * MILLISECOND >= last))
-    }
-
-    fn unruled_or_of(&self, name: &Name, round: u64) -> impl Iterator<Item = &Arrival> {
-        let all = self.by_name[name].iter().map(|key| &self.arrivals[key]);
-        all.filter(move |arrival| arrival.told.as_ref().is_none_or(|told| told.round == round))
-    }
-
-    fn may_time_out(&self, name: &Name, told: &Told, world: &World) -> Result<(), String> {
-        let due = self.by_name[name].iter().any(|key| {
-            let arrival = &self.arrivals[key];
-            let here = arrival.told.as_ref().is_none_or(|it| it.round == told.round);
-            let timeout = self.planned[&arrival.serial].timeout.map(|it| it * MILLISECOND);
-            let over_at = match self.waits.get(&(key.0, arrival.serial)) {
-                Some(wait) => timeout.map(|timeout| wait.asked_at + timeout),
-                None => arrival.over_at,
-            };
-            let over = over_at.is_some_and(|over_at| over_at <= world.now + CLOCKS);
-            here && over && arrival.received_at.is_some()
-        });
-        hold!(due, "{name:?} times out, and nobody's time is up: {told:?}");
-        let members = matches!(
-            self.unruled_or_of(name, told.round).next().map(|it| &self.parties[&it.serial]),
-            Some(Some(Party::Members(_)))
-        );
-        hold!(!members || !told.who.is_empty(), "{name:?} times out, and nobody is missing");
-        Ok(())
-    }
-
-    fn may_be_aborted(&self, name: &Name, told: &Told) -> Result<(), String> {
-        let aborts = |it: &&Arrival| it.received_at.is_some() && self.planned[&it.serial].abort.is_some();
-        let Some(it) = self.unruled_or_of(name, told.round).find(aborts) else {
-            return Err(format!("{name:?} is aborted by nobody: {told:?}"));
-        };
-        let planned = &self.planned[&it.serial];
-        let why = planned.abort.as_deref().unwrap_or_default();
-        hold!(told.who == [planned.member()] && told.reason.contains(why), "{planned:?} aborts, and {told:?} is told");
-        Ok(())
-    }
-
-    fn may_be_lost(&self, name: &Name, told: &Told) -> Result<(), String> {
-        for member in &told.who {
-            let recorded = self.away.contains(&(name.clone(), member.clone()));
-            hold!(recorded || !self.logged, "{name:?}: {member} is lost, and it is not recorded when it went");
-        }
-        hold!(!told.who.is_empty(), "{name:?}: nobody is lost: {told:?}");
-        Ok(())
-    }
-
     /// Whoever named a timeout is told no later than a second after it.
     fn nobody_is_late(&mut self, world: &World) -> Result<(), String> {
         while let Some((at, life, serial)) = self.due.first().copied().filter(|(at, ..)| *at < world.now) {
             self.due.pop_first();
             let node = &world.nodes[life.node];
             let wait = &self.waits[&(life, serial)];
-            if wait.over_at.is_some() || !world.is_alive(life) {
+            let serves = self.served && Some(life) == self.controller;
+            if wait.over_at.is_some() || !world.is_alive(life) || serves && self.told_at(life, serial).is_some() {
                 continue;
             }
-            if node.paused || node.resumed_at + LATE_MAX > world.now {
+            // Who serves a room stays for the others, also when it was stopped so long that it has heard no verdict itself.
+            let over = wait.asked_at + self.planned[&serial].timeout.unwrap_or(0) * MILLISECOND;
+            let stays = serves && over.max(node.resumed_at) + SERVES_ON + LATE_MAX > world.now;
+            if node.paused || node.resumed_at + LATE_MAX > world.now || stays {
                 self.due.insert((world.now + LATE_MAX, life, serial));
                 continue;
             }
@@ -615,7 +542,8 @@ impl MeetingChecks {
 
     /// When nothing breaks any more, those who are all there are released, and nobody waits for the dead.
     fn nobody_is_stuck(&self, world: &World) -> Result<(), String> {
-        if world.now < self.calm_from + STUCK_AFTER {
+        let nobody_serves = self.served && !self.controller.is_some_and(|life| world.is_alive(life));
+        if world.now < self.calm_from + STUCK_AFTER || nobody_serves {
             return Ok(());
         }
         let old = world.now - STUCK_AFTER;
@@ -671,6 +599,11 @@ impl MeetingChecks {
         let over = arrival.is_none_or(|arrival| arrival.withdrawn || arrival.told.is_some());
         hold!(over || !self.calm, "{serial} was killed, and is not taken back: {arrival:?}");
         Ok(())
+    }
+
+    /// When an arrival was told its verdict.
+    pub fn told_at(&self, life: Life, serial: u64) -> Option<u64> {
+        self.arrivals.get(&(life, *self.ids.get(&(life, serial))?))?.told_at
     }
 
     /// When all is over: the k-th release of a member belongs with the k-th of the others.

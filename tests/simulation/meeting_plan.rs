@@ -35,6 +35,7 @@ pub struct Planned {
     pub timeout: Option<u64>,
     pub abort: Option<String>,
     pub all_alive: bool,
+    pub harmonize: bool,
     /// How many bytes its value has, more or less.
     pub size: usize,
     /// How it ends when nothing interferes: one of these exit statuses.
@@ -97,6 +98,7 @@ impl Planned {
             fresh: Some(fresh_of(self.serial)),
             abort: self.abort.clone(),
             all_alive: self.all_alive,
+            harmonize: self.harmonize,
             value: self.value(),
         }
     }
@@ -117,6 +119,7 @@ impl Planned {
         match self.sync {
             true if self.all_alive => step += &format!(" alive value={}", self.value()),
             true => step += &format!(" value={}", self.value()),
+            false if self.harmonize => step += &format!(" harmonize fresh={}", fresh_of(self.serial)),
             false => step += &format!(" fresh={}", fresh_of(self.serial)),
         }
         step
@@ -129,7 +132,7 @@ impl Planned {
             Action::Sync { session: self.name.clone(), tag, party, timeout, all_alive: self.all_alive, value }
         } else {
             let fresh = Some(fresh_of(self.serial));
-            Action::Barrier { barrier: self.name.clone(), tag, party, timeout, fresh, harmonize: false }
+            Action::Barrier { barrier: self.name.clone(), tag, party, timeout, fresh, harmonize: self.harmonize }
         }
     }
 }
@@ -143,6 +146,29 @@ pub fn plan(hosts: usize, may_declare: bool, rng: &mut Rng) -> Plan {
     plan
 }
 
+/// One meeting of one round of clients, the first of whom serves the room to the others.
+pub fn served(hosts: usize, rng: &mut Rng) -> Plan {
+    let mut plan = Plan { hosts, ..Plan::default() };
+    let scene = plan.cast(rng);
+    match rng.u8(0..6) {
+        0 => plan.missing(&scene, false, rng),
+        1 if !scene.sync => plan.abort(&scene, rng),
+        2 if scene.members.len() > 2 => {
+            // Whoever serves is there when the first dies.
+            plan.dies(&scene, rng);
+            if !scene.sync || scene.all_alive {
+                // It would come when nobody serves any more.
+                plan.scripts.pop();
+            }
+            plan.scripts.rotate_left(1);
+            return plan;
+        }
+        _ => plan.rounds(&scene, 1, rng),
+    }
+    rng.shuffle(&mut plan.scripts);
+    plan
+}
+
 /// Who is in a scene, and what they do alike.
 struct Scene {
     sync: bool,
@@ -151,6 +177,7 @@ struct Scene {
     begin: u64,
     party: Option<Party>,
     all_alive: bool,
+    harmonize: bool,
     size: usize,
 }
 
@@ -161,7 +188,8 @@ impl Scene {
 }
 
 impl Plan {
-    fn scene(&mut self, rng: &mut Rng) {
+    /// Some members, and what they do alike.
+    fn cast(&mut self, rng: &mut Rng) -> Scene {
         self.scenes += 1;
         let mut members: Vec<Member> = (0..self.hosts).map(|host| (host, None)).collect();
         members.extend((0..self.hosts).flat_map(|host| ["a", "b"].map(|tag| (host, Some(tag.to_owned())))));
@@ -172,13 +200,25 @@ impl Plan {
         let size = if rng.u8(0..5) == 0 { rng.usize(0..4_000) } else { rng.usize(0..50) };
         let all_alive = sync && rng.bool();
         let begin = rng.u64(0..6_000);
-        let mut scene = Scene { sync, name, members, begin, party: None, all_alive, size };
+        let harmonize = !sync && rng.u8(0..3) == 0;
+        let mut scene = Scene { sync, name, members, begin, party: None, all_alive, harmonize, size };
         scene.party = self.party(&scene, rng);
+        scene
+    }
+
+    fn scene(&mut self, rng: &mut Rng) {
+        let scene = self.cast(rng);
         match rng.u8(0..12) {
-            0..4 => self.rounds(&scene, rng),
-            4 => self.missing(&scene, rng),
+            0..4 => {
+                let rounds = rng.usize(1..=4);
+                self.rounds(&scene, rounds, rng);
+            }
+            4 => {
+                let late = rng.bool();
+                self.missing(&scene, late, rng);
+            }
             5 => self.race(&scene, rng),
-            6 if !sync => self.abort(&scene, rng),
+            6 if !scene.sync => self.abort(&scene, rng),
             7 => self.dies(&scene, rng),
             8 => self.stranger(&scene, rng),
             9 => self.disagree(&scene, rng),
@@ -229,6 +269,7 @@ impl Plan {
             timeout,
             abort: None,
             all_alive: scene.all_alive,
+            harmonize: scene.harmonize,
             size: scene.size,
             expect: expect.to_vec(),
         }
@@ -243,8 +284,7 @@ impl Plan {
     }
 
     /// All meet, again and again, at once.
-    fn rounds(&mut self, scene: &Scene, rng: &mut Rng) {
-        let rounds = rng.usize(1..=4);
+    fn rounds(&mut self, scene: &Scene, rounds: usize, rng: &mut Rng) {
         for member in &scene.members {
             let mut steps = Vec::new();
             for _ in 0..rounds {
@@ -257,8 +297,7 @@ impl Plan {
     }
 
     /// One does not come before the time is up; it may come later.
-    fn missing(&mut self, scene: &Scene, rng: &mut Rng) {
-        let late = rng.bool();
+    fn missing(&mut self, scene: &Scene, late: bool, rng: &mut Rng) {
         for (index, member) in scene.members.iter().enumerate() {
             let timeout = Some(TOGETHER + LATER + rng.u64(0..3_000));
             if index > 0 {
@@ -323,7 +362,7 @@ impl Plan {
         scene.party = Some(Party::Members(scene.names()));
         self.declared.remove(&(scene.sync, scene.name.clone()));
         if scene.members.len() < 2 {
-            return self.rounds(&scene, rng);
+            return self.rounds(&scene, 1, rng);
         }
         for (index, member) in scene.members.iter().enumerate() {
             let timeout = self.long(&scene, rng);

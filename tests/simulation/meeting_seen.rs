@@ -19,6 +19,7 @@ pub struct MeetingsSeen {
     pub told_again: u64,
     pub taken_back: u64,
     pub killed: u64,
+    pub harmonized: u64,
     pub steps: u64,
     pub drops: u64,
 }
@@ -40,6 +41,7 @@ impl MeetingsSeen {
             (&mut self.told_again, other.told_again),
             (&mut self.taken_back, other.taken_back),
             (&mut self.killed, other.killed),
+            (&mut self.harmonized, other.harmonized),
             (&mut self.steps, other.steps),
             (&mut self.drops, other.drops),
         ];

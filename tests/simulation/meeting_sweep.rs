@@ -12,7 +12,7 @@ use fastrand::Rng;
 
 use crate::checks::{Checks, slave_node};
 use crate::lab::{self, CONTROLLER, RESULTS};
-use crate::meeting_checks::MeetingChecks;
+use crate::meeting_checks::{MeetingChecks, SERVES_ON};
 use crate::meeting_plan::{self, Plan, Planned};
 use crate::meeting_seen::MeetingsSeen;
 use crate::sweep::{self, FAULTS_UNTIL, Kind};
@@ -29,9 +29,17 @@ const ROOM_ENDS_WITHIN: u64 = 300 * SECOND;
 pub enum Place {
     Run,
     Room,
+    /// A room that one of its members serves.
+    Served,
 }
 
+/// The seeds from here on are of rooms that a member serves.
+pub const SERVED: u64 = 1_000_000;
+
 pub fn kind_of(seed: u64) -> (Place, Kind) {
+    if seed >= SERVED {
+        return (Place::Served, [Kind::Calm, Kind::Breaking, Kind::Harsh][(seed % 3) as usize]);
+    }
     let place = if seed % 8 < 5 { Place::Run } else { Place::Room };
     let kind = match seed % 8 {
         0 | 5 => Kind::Calm,
@@ -39,6 +47,20 @@ pub fn kind_of(seed: u64) -> (Place, Kind) {
         _ => Kind::Harsh,
     };
     (place, kind)
+}
+
+/// How much longer than the weather says the way between two hosts takes at most.
+const DELAY_MAX: u64 = 15 * MILLISECOND;
+
+/// Some hosts are farther away than others, and the way back is not as long.
+fn delays(hosts: usize, world: &mut World, rng: &mut Rng) {
+    for host in 1..=hosts {
+        if rng.bool() {
+            for way in [(CONTROLLER, host), (host, CONTROLLER)] {
+                world.network.delays.insert(way, rng.u64(0..=DELAY_MAX));
+            }
+        }
+    }
 }
 
 /// A client: one arrival in one process.
@@ -67,11 +89,15 @@ impl MeetingSweep {
         let (place, kind) = kind_of(seed);
         let mut rng = Rng::with_seed(seed ^ 0x0ba4_41e4);
         let hosts = rng.usize(2..=5);
-        let plan = meeting_plan::plan(hosts, place == Place::Run, &mut rng);
+        let plan = match place {
+            Place::Served => meeting_plan::served(hosts, &mut rng),
+            _ => meeting_plan::plan(hosts, place == Place::Run, &mut rng),
+        };
         let mut world = World::new(seed ^ 0x5eed, hosts + 1);
         world.watched = Some(CONTROLLER);
         sweep::weather(kind, &mut world, &mut rng);
         world.spawn_fails_one_in = 0;
+        delays(hosts, &mut world, &mut rng);
         let mut meetings = MeetingChecks::new(&plan);
         meetings.calm = kind == Kind::Calm;
         meetings.even = world.network.weather.is_even();
@@ -83,8 +109,9 @@ impl MeetingSweep {
             MeetingSweep { world, plan, test: None, checks: Checks::default(), meetings, clients: Vec::new() };
         match place {
             Place::Run => sweep.prepare_run(kind, &mut rng),
-            Place::Room => sweep.prepare_room(kind, &mut rng),
+            Place::Room | Place::Served => sweep.prepare_room(place, kind, &mut rng),
         }
+        sweep.meetings.slowest = sweep.world.network.weather.slowest() + DELAY_MAX;
         sweep
     }
 
@@ -108,19 +135,27 @@ impl MeetingSweep {
         self.test = Some(test);
     }
 
-    fn prepare_room(&mut self, kind: Kind, rng: &mut Rng) {
-        let controller = lab::add_bare_controller(&mut self.world);
-        self.world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
+    fn prepare_room(&mut self, place: Place, kind: Kind, rng: &mut Rng) {
+        if place == Place::Served {
+            let planned = self.plan.scripts[0].steps[0].1.clone();
+            let (node, output) = lab::add_server(&mut self.world, &planned.member(), planned.meet());
+            self.clients.push(Client { planned, node, life: 0, over: false, output, next: None });
+            self.meetings.served = true;
+        } else {
+            let controller = lab::add_bare_controller(&mut self.world);
+            self.world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
+        }
         if kind == Kind::Calm {
             // So that nobody takes longer than a second to answer a check.
             let (least, most) = &mut self.world.network.weather.latency;
             (*least, *most) = ((*least).min(2 * MILLISECOND), (*most).min(20 * MILLISECOND));
         }
-        for script in self.plan.scripts.clone() {
+        for (nr, script) in self.plan.scripts.clone().into_iter().enumerate() {
             let count = script.steps.len();
             for (index, (wait, planned)) in script.steps.iter().enumerate() {
                 let next = (index + 1 < count).then(|| (script.steps[index + 1].0, self.world.nodes.len() + 1));
-                let node = self.add_client(planned.clone(), next);
+                let serves = place == Place::Served && nr == 0;
+                let node = if serves { CONTROLLER } else { self.add_client(planned.clone(), next) };
                 if index == 0 {
                     self.world.fault_at((script.at + wait) * MILLISECOND, Fault::Start(node));
                 }
@@ -144,7 +179,8 @@ impl MeetingSweep {
     fn room_fault(&mut self, kind: Kind, rng: &mut Rng) {
         let at = rng.u64(0..FAULTS_UNTIL);
         let client = self.clients[rng.usize(0..self.clients.len())].node;
-        let host = self.world.nodes[client].host;
+        // A host is never cut off from itself.
+        let host = self.world.nodes[client].host.max(CONTROLLER + 1);
         let world = &mut self.world;
         match (kind, rng.u8(0..10)) {
             (_, 0..3) => world.fault_at(at, Fault::Drop),
@@ -245,9 +281,23 @@ impl MeetingSweep {
             self.world.said.clear();
             let received = std::mem::take(&mut self.world.received);
             self.meetings.after_step(&self.world, CONTROLLER, &said, &received, &self.checks.events)?;
+            self.nobody_serves_for_ever()?;
             self.clients_end()?;
         }
         Ok(())
+    }
+
+    /// Whoever serves a room and has its verdict does so no longer than it may, whether or not the others have theirs.
+    fn nobody_serves_for_ever(&self) -> Result<(), String> {
+        let node = &self.world.nodes[CONTROLLER];
+        if !self.meetings.served || node.machine.is_none() || node.paused {
+            return Ok(());
+        }
+        let told = self.meetings.told_at(self.world.life_of(CONTROLLER), self.clients[0].planned.serial);
+        match told.map(|at| at.max(node.resumed_at)) {
+            Some(at) if self.world.now > at + SERVES_ON => Err(format!("the room is served for ever, since {at}")),
+            _ => Ok(()),
+        }
     }
 
     fn clients_start(&mut self) {

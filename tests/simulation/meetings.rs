@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::meeting_seen::MeetingsSeen;
-use crate::meeting_sweep::{MeetingSweep, Place, kind_of};
+use crate::meeting_sweep::{MeetingSweep, Place, SERVED, kind_of};
 use crate::sweep::Kind;
 use crate::{TOLD, number_from_env};
 
@@ -52,7 +52,8 @@ fn sweep(place: Place, kind: Kind) -> Option<MeetingsSeen> {
     }
     let (mut seen, mut failed, mut told) = (MeetingsSeen::default(), Vec::new(), String::new());
     let seeds = number_from_env("ARETE_SEEDS").unwrap_or(SEEDS);
-    for seed in (0..seeds).filter(|seed| kind_of(*seed) == (place, kind)) {
+    let from = if place == Place::Served { SERVED } else { 0 };
+    for seed in (from..from + seeds).filter(|seed| kind_of(*seed) == (place, kind)) {
         match run(&mut MeetingSweep::new(seed)) {
             Ok(more) => seen.add(more),
             Err(why) => {
@@ -73,7 +74,7 @@ fn members_of_a_run_meet_as_they_should_while_nothing_breaks() {
     let Some(seen) = sweep(Place::Run, Kind::Calm) else { return };
     assert_eq!(seen.drops, 0);
     let kinds = [seen.released, seen.timed_out, seen.aborted, seen.lost, seen.disagreed, seen.refused, seen.maps];
-    assert!(kinds.iter().chain([&seen.killed]).all(|count| *count > 0), "{seen:?}");
+    assert!(kinds.iter().chain([&seen.killed, &seen.harmonized]).all(|count| *count > 0), "{seen:?}");
 }
 
 #[test]
@@ -92,7 +93,7 @@ fn clients_in_a_room_meet_as_they_should_while_nothing_breaks() {
     let Some(seen) = sweep(Place::Room, Kind::Calm) else { return };
     assert_eq!(seen.drops, 0);
     let kinds = [seen.released, seen.timed_out, seen.aborted, seen.lost, seen.disagreed, seen.refused, seen.maps];
-    assert!(kinds.iter().all(|count| *count > 0), "{seen:?}");
+    assert!(kinds.iter().chain([&seen.harmonized]).all(|count| *count > 0), "{seen:?}");
 }
 
 #[test]
@@ -103,4 +104,22 @@ fn clients_in_a_room_get_one_verdict_while_connections_break() {
 #[test]
 fn clients_in_a_room_get_one_verdict_while_they_and_the_controller_die() {
     sweep(Place::Room, Kind::Harsh);
+}
+
+#[test]
+fn whoever_serves_a_room_leaves_when_all_have_their_verdict() {
+    let Some(seen) = sweep(Place::Served, Kind::Calm) else { return };
+    assert_eq!((seen.drops, seen.unheard), (0, 0), "{seen:?}");
+    let kinds = [seen.released, seen.timed_out, seen.aborted, seen.lost, seen.maps, seen.harmonized];
+    assert!(kinds.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[test]
+fn members_of_a_room_that_one_serves_get_one_verdict_while_connections_break() {
+    sweep(Place::Served, Kind::Breaking);
+}
+
+#[test]
+fn members_of_a_room_that_one_serves_get_one_verdict_while_they_die() {
+    sweep(Place::Served, Kind::Harsh);
 }

@@ -13,6 +13,9 @@ const CONNECT_TIMEOUT: u64 = 10_000_000;
 /// How often it is tried in that time.
 const SYN_AGAIN: u64 = 1_000_000;
 
+/// How much longer a segment takes that is held up.
+const SPIKE: u64 = 20;
+
 /// How long bytes take on their own host, in microseconds.
 const LOCAL_LATENCY: std::ops::RangeInclusive<u64> = 20..=500;
 
@@ -71,6 +74,11 @@ pub struct Weather {
 }
 
 impl Weather {
+    /// How long bytes take one way at most, but for the delay between their hosts, in microseconds.
+    pub fn slowest(&self) -> u64 {
+        self.latency.1 * if self.spike_one_in > 0 { SPIKE } else { 1 }
+    }
+
     /// Nothing is much later than the rest.
     pub fn is_even(&self) -> bool {
         self.spike_one_in == 0 && self.latency.1 < 1_000
@@ -89,6 +97,8 @@ pub struct Network {
     links: BTreeMap<LinkId, Link>,
     next_link: LinkId,
     partitions: BTreeSet<(usize, usize)>,
+    /// How much longer than the weather says it takes from one host to another, in microseconds. The way back may differ.
+    pub delays: BTreeMap<(usize, usize), u64>,
     pub strangers: Vec<Stranger>,
     next_port: u16,
     /// How many connections broke.
@@ -136,11 +146,13 @@ pub fn address_of(host: usize, port: u16) -> SocketAddr {
 }
 
 impl World {
-    fn latency(&mut self) -> u64 {
+    /// How long the next bytes take from one host to another.
+    fn latency(&mut self, from: usize, to: usize) -> u64 {
         let (least, most) = self.network.weather.latency;
         let plain = self.rng.u64(least..=most);
         let spike = self.network.weather.spike_one_in;
-        if spike > 0 && self.rng.u32(0..spike) == 0 { plain * 20 } else { plain }
+        let delay = self.network.delays.get(&(from, to)).copied().unwrap_or(0);
+        delay + if spike > 0 && self.rng.u32(0..spike) == 0 { plain * SPIKE } else { plain }
     }
 
     fn stalled(&self, link: &Link) -> bool {
@@ -158,7 +170,8 @@ impl World {
 
     /// A node asks for a connection.
     pub fn connect_node(&mut self, life: Life, conn: ConnId, to: Address) {
-        let at = self.now + self.latency();
+        let host = self.nodes[life.node].host;
+        let at = self.now + self.latency(host, self.host_of(&to).unwrap_or(host));
         let until = self.now + CONNECT_TIMEOUT;
         self.schedule(at, Event::Attempt { life, conn, to, until });
     }
@@ -293,8 +306,12 @@ impl World {
     }
 
     fn push_segment(&mut self, id: LinkId, to: usize, segment: Segment) {
-        let remote = self.network.links.get(&id).is_some_and(Link::is_remote);
-        let latency = if remote { self.latency() } else { self.rng.u64(LOCAL_LATENCY) };
+        let Some([from, there]) =
+            self.network.links.get(&id).map(|link| [1 - to, to].map(|side| link.sides[side].host))
+        else {
+            return;
+        };
+        let latency = if from != there { self.latency(from, there) } else { self.rng.u64(LOCAL_LATENCY) };
         self.push_segment_later(id, to, segment, latency);
     }
 
@@ -438,7 +455,7 @@ impl World {
                 self.drop_link(id);
             }
             for side in 0..2 {
-                let at = self.now + self.latency();
+                let at = self.now + self.latency(a, b);
                 self.schedule(at, Event::Arrive { link: id, side });
             }
         }
