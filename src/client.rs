@@ -129,7 +129,8 @@ impl Machine for Client {
             }
             Input::Deadline if self.deadline.is_some_and(|at| at <= now) => {
                 if self.config.meeting.is_some() {
-                    return self.met(&Heard::default(), out);
+                    let reason = "the slave has not answered".to_owned();
+                    return self.met(&Heard { reason, ..Heard::default() }, out);
                 }
                 let timeout = self.config.timeout.unwrap_or_default();
                 let message = format!("{} within {}", self.config.awaited, spoken::duration(timeout));

@@ -402,7 +402,7 @@ impl Member {
         }
         self.take_back(out);
         self.output.clear();
-        self.met(&Verdict::default(), out);
+        self.met(&Verdict::none(self.link.up()), out);
     }
 
     fn done(&mut self, out: &mut Outbox) {

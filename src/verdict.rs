@@ -15,6 +15,7 @@ pub struct Heard {
     /// Absent: no verdict was heard in time.
     pub verdict: Option<Kind>,
     pub who: Vec<String>,
+    /// Without a verdict: why none was heard; empty: the controller is out of reach.
     pub reason: String,
 }
 
@@ -32,6 +33,12 @@ impl From<&Met<'_>> for Heard {
 }
 
 impl Heard {
+    /// No verdict was heard in time, from a controller that is there or is not.
+    pub fn none(there: bool) -> Heard {
+        let reason = if there { "the controller is there and has not answered yet" } else { "" };
+        Heard { reason: reason.to_owned(), ..Heard::default() }
+    }
+
     pub fn released(&self) -> bool {
         self.verdict == Some(Kind::Released)
     }
@@ -55,9 +62,9 @@ impl Heard {
             Some(Kind::Released) => return None,
             None => {
                 let within = waited.map(|waited| format!(" within {}", spoken::duration(waited))).unwrap_or_default();
+                let why = if self.reason.is_empty() { "the controller is out of reach" } else { &self.reason };
                 return Some(format!(
-                    "{what}: no verdict was heard{within}: the controller is out of reach, and the others may have been \
-                     released"
+                    "{what}: no verdict was heard{within}: {why}, and the others may have been released"
                 ));
             }
             Some(Kind::TimedOut) => "timed out",
@@ -141,6 +148,9 @@ mod tests {
         let rude = Heard { reason: "a aborted: no\ndisk\u{1b}[2J".to_owned(), ..heard(Some(Aborted)) };
         assert_eq!(rude.in_words("barrier up", None).unwrap(), "barrier up: a aborted: no disk [2J");
         let words = heard(None).in_words("sync s", Some(Duration::from_secs(2))).unwrap();
-        assert!(words.starts_with("sync s: no verdict was heard within 2s: "), "{words}");
+        assert!(words.starts_with("sync s: no verdict was heard within 2s: the controller is out of reach"), "{words}");
+        let there = Heard::none(true).in_words("sync s", None).unwrap();
+        assert!(there.starts_with("sync s: no verdict was heard: the controller is there"), "{there}");
+        assert_eq!((Heard::none(true).exit_code(), Heard::none(false)), (6, Heard::default()));
     }
 }

@@ -218,7 +218,7 @@ impl Run {
         let Some(member) = self.members.waiting.remove(&id) else { return };
         let room = self.id().to_owned();
         self.members.take_back(&room, vec![id], turn);
-        self.met(&member, &Verdict::default(), None, turn);
+        self.met(&member, &Verdict::none(turn.link.up()), None, turn);
     }
 
     /// Answers whoever waits for this member's verdict.
