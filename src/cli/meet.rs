@@ -10,7 +10,7 @@ use arete::member::{Member, Task};
 use arete::reactor::plain;
 use arete::session;
 use arete::testfile::range;
-use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, VALUE_MAX};
+use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, VALUE_MOST};
 use arete::wire::{Message, Note};
 use clap::Args;
 use serde_json::value::RawValue;
@@ -166,7 +166,7 @@ pub fn sync(options: SyncOptions) -> Result<u8, Error> {
     place::checked("session", &session)?;
     let party = who.party()?;
     who.check()?;
-    let value = value(&data, VALUE_MAX)?;
+    let value = value(&data, VALUE_MOST)?;
     // A slave knows what the test file says; a controller is told.
     let timeout = if who.by_slave() { timeout } else { timeout.or(Some(Duration::from_micros(SYNC_TIMEOUT))) };
     let tag = who.tag()?;
