@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use arete::controller::Limits;
 use arete::machine::{Signal, Time};
-use arete::wire::rendezvous::{SESSION_MAX, VALUE_MAX};
+use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
 use place::{Patience, Place};
@@ -134,21 +134,23 @@ enum TriggerSub {
     Delete { trigger: String },
 }
 
-/// How long the values of syncs may be.
+/// How long the values of syncs may be, and how much is held of members.
 #[derive(Args)]
 struct LimitOptions {
-    /// The longest value that a member may give to a sync, in bytes, or with KiB or MiB [default: 16MiB]
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, VALUE_MAX))]
+    /// The longest value that a member may give to a sync, in bytes, or with KiB, MiB or GiB [default: 16MiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, VALUE_MOST))]
     value_max: Option<usize>,
     /// The longest values of a session together [default: 256MiB]
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, SESSION_MAX))]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, SESSION_MOST))]
     session_max: Option<usize>,
+    /// How much to hold of all members together; a session takes its values twice [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
+    memory_max: Option<usize>,
 }
 
 impl LimitOptions {
     fn limits(&self) -> Limits {
-        let default = Limits::default();
-        Limits { value: self.value_max.unwrap_or(default.value), session: self.session_max.unwrap_or(default.session) }
+        Limits::new(self.value_max, self.session_max, self.memory_max)
     }
 }
 
@@ -309,14 +311,15 @@ fn time_limit(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A number of bytes, `64KiB` or `16MiB`, within what the wire can carry.
+/// A number of bytes, `64KiB` or `16MiB`, up to `max`.
 fn size(text: &str, max: usize) -> Result<usize, String> {
     let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "" | "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
-        _ => return Err(format!("{unit:?} is no unit: write bytes, KiB or MiB")),
+        "GiB" => 1 << 30,
+        _ => return Err(format!("{unit:?} is no unit: write bytes, KiB, MiB or GiB")),
     };
     let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(factor));
     let bytes = bytes.filter(|bytes| (1..=max).contains(bytes));
@@ -383,6 +386,7 @@ mod tests {
         assert_eq!(size("17", 20), Ok(17));
         assert_eq!(size("64KiB", 1 << 20), Ok(65_536));
         assert_eq!(size("1MiB", 1 << 20), Ok(1 << 20));
+        assert_eq!(size("2GiB", 1 << 31), Ok(1 << 31));
         for wrong in ["", "0", "2MiB", "1GB", "x", "99999999999999999999"] {
             assert!(size(wrong, 1 << 20).is_err(), "{wrong:?}");
         }

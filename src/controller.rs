@@ -8,10 +8,12 @@
 
 mod admission;
 mod barrier;
+mod budget;
 mod clients;
 mod event;
 mod journal;
 mod launch;
+mod long;
 mod meet;
 mod messages;
 mod presence;
@@ -31,12 +33,13 @@ mod view;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use self::budget::{Budget, Held};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
-use self::rendezvous::Process;
+use self::rendezvous::{Process, Ruling};
 use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
@@ -47,7 +50,7 @@ use crate::machine::{ConnId, Input, Machine, Outbox, Peer, Signal, Time, Timers}
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::spoken;
 use crate::testfile::Test;
-use crate::wire::{Bye, Frames, FromSlave, Hello, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, Message};
+use crate::wire::{Bye, Cut, Frames, FromSlave, Hello, Message};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -57,10 +60,6 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 
 /// How much all peers together may have sent of lines that have not ended, before their hello, in bytes.
 const STRANGERS_HOLD_MAX: usize = 16 * 1024 * 1024;
-
-/// How much all peers together may have sent of lines that have not ended, in bytes. Beyond, a line of more than
-/// [`LINE_MAX`] closes its connection.
-const PARTIAL_MAX: usize = 512 * 1024 * 1024;
 
 /// What a controller is told when it starts. Nothing else of the world reaches it but its inputs.
 #[derive(Debug, Clone)]
@@ -139,6 +138,8 @@ pub struct Controller {
     rooms: BTreeMap<Rc<str>, Room>,
     /// What rooms want done when this input has been handled.
     pending: BTreeMap<Rc<str>, Acts>,
+    /// The rulings that may not have been heard by all, and since when.
+    unheard: Vec<(Time, Rc<str>, Weak<Ruling>)>,
     /// When something is due in a room.
     deadlines: Timers<Rc<str>>,
     limits: Limits,
@@ -146,9 +147,11 @@ pub struct Controller {
     last_round: u64,
     /// How long a client's connection may be gone before the client is lost.
     rejoin: Duration,
-    /// How much of lines that have not ended is held of those who are known, in bytes.
-    partial: usize,
-    /// The same of strangers.
+    /// What is held of members and clients.
+    budget: Budget,
+    /// How much of it are lines that have not ended.
+    partial: Held,
+    /// The same of strangers, in bytes.
     strangers_hold: usize,
     listening: Option<String>,
     lost_after: Duration,
@@ -160,23 +163,28 @@ pub struct Controller {
 impl Controller {
     /// A controller of a run.
     pub fn new(config: Config) -> Controller {
-        let (listening, lost_after) = (config.listening.clone(), config.lost_after);
-        Controller { run: Some(Run::new(config)), lost_after, ..Controller::bare(listening) }
+        let lost_after = config.lost_after;
+        let bare = Controller::bare(config.listening.clone());
+        Controller { run: Some(Run::new(config, &bare.budget)), lost_after, ..bare }
     }
 
     /// A controller of rooms alone, which serves until it is told to stop. `listening`: where, to be told to people.
     pub fn bare(listening: Option<String>) -> Controller {
+        let limits = Limits::default();
+        let budget = Budget::new(limits.memory);
         Controller {
+            partial: budget.hold(0),
+            budget,
             sessions: BTreeMap::new(),
             processes: Processes::default(),
             run: None,
             rooms: BTreeMap::new(),
             pending: BTreeMap::new(),
+            unheard: Vec::new(),
             deadlines: Timers::default(),
-            limits: Limits::default(),
+            limits,
             last_round: 0,
             rejoin: REJOIN,
-            partial: 0,
             strangers_hold: 0,
             listening,
             lost_after: Duration::MAX,
@@ -192,9 +200,10 @@ impl Controller {
         self
     }
 
-    /// The same with other bounds for the values of syncs.
+    /// The same with other bounds for the values of syncs, and for all that is held of members.
     pub fn limited(mut self, limits: Limits) -> Controller {
         self.limits = limits;
+        self.budget.set_max(limits.memory);
         if let Some(run) = &mut self.run {
             run.room.set_limits(limits);
         }
@@ -229,41 +238,33 @@ impl Controller {
         if let Some(process) = who.process() {
             self.alive(now, process);
         }
-        *self.held_of(who) -= frames.held();
-        let crowded = self.partial + frames.held() + bytes.len() > PARTIAL_MAX;
-        let max = match who {
-            Who::Stranger => LINE_MAX_BEFORE_HELLO,
-            _ if crowded => LINE_MAX,
-            _ => LINE_MAX_OF_VALUE,
-        };
+        self.hold_line(who, frames.held(), 0);
+        let bound = self.line_bound(who, frames.held() + bytes.len());
         let mut heard = Heard::default();
-        let whole = frames.feed(bytes, max, |line| match self.line(now, conn, line, &mut heard, out) {
-            Ok(()) => true,
-            Err(bye) => {
-                self.part(now, conn, bye, out);
-                false
+        // What is too long has parted with its peer here, or nothing has.
+        let _ = frames.cut(bytes, bound.max, |cut| {
+            let done = match cut {
+                Cut::Line(line) => self.line(now, conn, line, &mut heard, out),
+                Cut::Over(beginning) => self.too_long(now, who, beginning, bound),
+            };
+            match done {
+                Ok(()) => true,
+                Err(bye) => {
+                    self.part(now, conn, bye, out);
+                    false
+                }
             }
         });
         if let Some(run) = &mut self.run {
             run.answer(now, conn, heard, out);
         }
-        if let Err(bound) = whole {
-            let others =
-                if crowded && who != Who::Stranger { ", and others send long lines too: try again" } else { "" };
-            self.part(now, conn, refusal(format!("{bound}{others}")), out);
-        }
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         let (who, held) = (session.who, frames.held());
         session.frames = frames;
-        *self.held_of(who) += held;
+        self.hold_line(who, 0, held);
         if self.strangers_hold > STRANGERS_HOLD_MAX && who == Who::Stranger {
             self.part(now, conn, refusal("too many strangers say too much at once; try again".to_owned()), out);
         }
-    }
-
-    /// How much of lines that have not ended is held of peers of this kind.
-    fn held_of(&mut self, who: Who) -> &mut usize {
-        if who == Who::Stranger { &mut self.strangers_hold } else { &mut self.partial }
     }
 
     fn line(
@@ -331,14 +332,14 @@ impl Controller {
 
     fn drop_session(&mut self, conn: ConnId, reason: &str, out: &mut Outbox) -> Option<Session> {
         let session = self.sessions.remove(&conn)?;
-        *self.held_of(session.who) -= session.frames.held();
+        self.hold_line(session.who, session.frames.held(), 0);
         out.close(conn, reason);
         Some(session)
     }
 
     fn closed(&mut self, now: Time, conn: ConnId, reason: &str, out: &mut Outbox) {
         if let Some(session) = self.sessions.remove(&conn) {
-            *self.held_of(session.who) -= session.frames.held();
+            self.hold_line(session.who, session.frames.held(), 0);
             self.gone(now, conn, session.who, reason, out);
         }
     }
@@ -357,6 +358,8 @@ impl Controller {
 
     /// Parts from peers that say nothing, and gives up slaves that stay away.
     fn look(&mut self, now: Time, out: &mut Outbox) {
+        self.budget.sweep();
+        self.forget_unheard(now);
         let silent = |session: &Session| {
             let stranger = session.who == Who::Stranger;
             let (bound, what) = if stranger { (HELLO_WITHIN, "hello") } else { (SILENT_AFTER, "anything") };

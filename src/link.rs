@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::machine::{Address, ConnId, Outbox, Time, Timers};
 use crate::session::{Backoff, ClockOffset, FIRST_PINGS, HELLO_WITHIN, PING_EVERY, SILENT_AFTER};
-use crate::wire::rendezvous::SESSION_MAX;
-use crate::wire::{Bye, Frames, LINE_MAX, Message, Ping, Pong};
+use crate::wire::rendezvous::SESSION_MOST;
+use crate::wire::{Bye, Frames, LINE_AROUND_VALUES, LINE_MAX, Message, Ping, Pong};
 
-/// The longest line that a controller may say once it has welcomed us: the map of a sync, with room for the names of
-/// its members.
-pub const LINE_FROM_CONTROLLER_MAX: usize = SESSION_MAX + 16 * 1024 * 1024;
+/// The longest line that a controller may say once it has welcomed us: the map of a sync. How long values may be is told
+/// to the controller alone, and it is trusted, so this is the most that any controller may be told.
+pub const LINE_FROM_CONTROLLER_MAX: usize = SESSION_MOST + LINE_AROUND_VALUES;
 
 /// After a connection that stood so long the next one is tried at once; after shorter ones more and more seldom.
 const STOOD_FOR: Duration = Duration::from_secs(5);

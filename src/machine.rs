@@ -58,6 +58,10 @@ impl std::ops::Add<Duration> for Time {
 /// Bytes that many connections share: encoded once, counted, never copied.
 pub type Bytes = Rc<[u8]>;
 
+/// A message longer than this counts little against the queue of a peer, however long it is, because the queues of many
+/// may share it: whoever sends such messages bounds how many there are. In bytes.
+pub const LARGE: usize = 1024 * 1024;
+
 /// Names a connection. Never reused within a process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConnId(pub u64);

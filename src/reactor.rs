@@ -59,6 +59,8 @@ pub struct Options {
     pub subreaper: bool,
     /// How much may be queued for one peer, in bytes. Who passes it is closed.
     pub max_queue: usize,
+    /// A peer for whom something is queued and who takes nothing of it for so long, or up to twice so long, is closed.
+    pub stalled_after: Duration,
     /// How many connections there may be. `None`: what the limit of open files allows, after raising it.
     pub max_connections: Option<usize>,
     /// Appends and replaced files are on the disk itself before anything goes out.
@@ -73,6 +75,7 @@ impl Default for Options {
             signals: Vec::new(),
             subreaper: false,
             max_queue: 8 * 1024 * 1024,
+            stalled_after: Duration::from_secs(30),
             max_connections: None,
             fsync: false,
             lookup_program: PathBuf::from("/proc/self/exe"),
@@ -112,6 +115,8 @@ enum Due {
     Accept,
     /// Somebody of a group without a leader may have gone unheard.
     Groups,
+    /// Peers may have stopped to read.
+    Stalled,
 }
 
 /// What happened, on its way to the machine.
@@ -141,6 +146,7 @@ pub struct Reactor {
     accepted: Vec<(stream::Stream, Peer, ListenerId)>,
     buffer: Vec<u8>,
     max_connections: usize,
+    stalled_after: Duration,
     /// Given up for a moment when descriptors run out, so that a connection can be accepted and shed.
     reserve: Option<File>,
     told_of_shedding: bool,
@@ -173,6 +179,7 @@ impl Reactor {
             accepted: Vec::new(),
             buffer: vec![0; READ_BUFFER],
             max_connections: options.max_connections.unwrap_or(limit as usize),
+            stalled_after: options.stalled_after,
             reserve: File::open("/dev/null").ok(),
             told_of_shedding: false,
             exit: None,
@@ -250,6 +257,7 @@ impl Reactor {
                 Due::Dial(conn) => self.dial_next(conn, "no answer"),
                 Due::Accept => self.listeners.ready.fill(true),
                 Due::Groups => self.children.look_again(),
+                Due::Stalled => self.look_for_stalled(),
             }
         }
         if machine.next_deadline().is_some_and(|at| at <= now()) {

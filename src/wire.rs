@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::note::Note;
-pub use frame::{Bound, Frames, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE};
+pub use frame::{
+    Bound, Cut, Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, LINE_MOST_OF_VALUE,
+};
 pub use schedule::{Action, After, Entry, Expect, Policy, Resource};
 
 use self::rendezvous::{Alive, Arrive, BarrierRequest, Check, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest};
@@ -32,8 +34,8 @@ pub const PROTOCOL: u32 = 1;
 /// How many bytes of a file one [`Chunk`] or [`Output`] carries at most.
 pub const CHUNK_MAX: usize = 256 * 1024;
 
-/// The messages that carry values: what bounds them is said beside the values' own bounds.
-const CARRY_VALUES: [&str; 5] = ["give", "map", "sync", "triggered", "done"];
+/// The messages that carry values or name who shall meet: what bounds them is said beside the values' own bounds.
+const CARRY_VALUES: [&str; 7] = ["arrive", "give", "map", "barrier", "sync", "triggered", "done"];
 
 /// Why a line is not a message.
 #[derive(Debug, PartialEq, Eq)]

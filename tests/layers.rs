@@ -73,8 +73,10 @@ const HANDLERS: &[&str] = &["controller/trigger.rs", "controller/barrier.rs", "c
 const HANDLERS_MAY_KNOW: &[&str] = &["wire", "machine"];
 
 /// What some handlers share, and may name too: (what, who).
-const SHARED: &[(&str, &[&str])] =
-    &[("crate::controller::rendezvous::", &["controller/barrier.rs", "controller/sync.rs"])];
+const SHARED: &[(&str, &[&str])] = &[
+    ("crate::controller::budget::", HANDLERS),
+    ("crate::controller::rendezvous::", &["controller/barrier.rs", "controller/sync.rs"]),
+];
 
 /// The same text without what this file may name of what handlers share.
 fn without_shared(path: &str, text: &str) -> String {

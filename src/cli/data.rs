@@ -123,14 +123,17 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
 /// A text as it is if it is JSON, else as a JSON string. Line ends between the tokens of JSON become spaces, because a
 /// message is a line.
 fn json_of(text: &str) -> Box<RawValue> {
-    let one_line = || RawValue::from_string(text.trim().replace(['\n', '\r'], " "));
+    let whole = text.trim();
+    let is_line = memchr::memchr2(b'\n', b'\r', whole.as_bytes()).is_none();
+    // A line end within a string is no JSON, and must not become any: so it is looked at first.
+    let json = if is_line {
+        RawValue::from_string(whole.to_owned()).ok()
+    } else {
+        let is_json = serde_json::from_str::<&RawValue>(whole).is_ok();
+        is_json.then(|| RawValue::from_string(whole.replace(['\n', '\r'], " ")).ok()).flatten()
+    };
     let quoted = || RawValue::from_string(serde_json::Value::from(text).to_string());
-    if serde_json::from_str::<&RawValue>(text).is_ok()
-        && let Ok(json) = one_line()
-    {
-        return json;
-    }
-    quoted().expect("a quoted text is JSON")
+    json.unwrap_or_else(|| quoted().expect("a quoted text is JSON"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use arete::machine::{Address, Bytes, Time};
 use arete::member::{Member, Task};
 use arete::session;
 use arete::testfile::range;
-use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, VALUE_MAX};
+use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, VALUE_MOST};
 use arete::wire::{Message, Note};
 use clap::Args;
 
@@ -174,7 +174,7 @@ pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
     let patience = Patience { begun, timeout };
     let tag = who.tag()?;
     let late = Late { subject: &format!("sync {session}"), code: exit_code::NO_VERDICT };
-    let value = data::value(&data, VALUE_MAX, patience, &late)?;
+    let value = data::value(&data, VALUE_MOST, patience, &late)?;
     let request: Option<Bytes> = who.by_slave().then(|| {
         let request = SyncRequest {
             session: session.as_str().into(),

@@ -1,12 +1,13 @@
 //! Barriers: members wait at a name until all are there and alive, or the time is up, or one cannot go on.
 //!
-//! The rounds are those of the [rendezvous](crate::controller::rendezvous); a barrier adds that nobody carries anything
-//! and that a lost member fails the round.
+//! The rounds are those of the [rendezvous](crate::controller::rendezvous); a barrier adds that nobody carries anything,
+//! but what its arrival costs, and that a lost member fails the round.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::rendezvous::{Act, Comer, Presence, Process, Rendezvous, Turn};
+use crate::controller::budget::Held;
+use crate::controller::rendezvous::{ARRIVAL_COST, Act, Comer, Presence, Process, Rendezvous, Turn};
 use crate::machine::Time;
 use crate::wire::rendezvous::{Arrive, FRESH, Party};
 
@@ -16,11 +17,11 @@ const REASON_MAX: usize = 2_000;
 /// The barriers of one room.
 #[derive(Debug, Default)]
 pub struct Barriers {
-    pub meetings: Rendezvous<()>,
+    pub meetings: Rendezvous<Held>,
 }
 
 /// Everything that a barrier works with.
-pub fn turn<'a>(now: Time, presence: &'a dyn Presence, acts: &'a mut Vec<Act>) -> Turn<'a, ()> {
+pub fn turn<'a>(now: Time, presence: &'a dyn Presence, acts: &'a mut Vec<Act>) -> Turn<'a, Held> {
     Turn { now, presence, line: &|_, _, _| None, acts }
 }
 
@@ -32,15 +33,18 @@ impl Barriers {
         arrive: &Arrive<'_>,
         party: Result<Option<Party>, String>,
         declared: (Option<&Party>, Option<Duration>),
-        turn: &mut Turn<'_, ()>,
+        turn: &mut Turn<'_, Held>,
     ) {
         let arrival = (process, arrive.id);
-        let party = match party {
-            Ok(party) => party,
+        let shorten = |reason: &str| reason.chars().take(REASON_MAX).collect();
+        let abort: Option<String> = arrive.abort.as_deref().map(shorten);
+        let cost = ARRIVAL_COST + arrive.member.len() + abort.as_ref().map_or(0, String::len);
+        let admitted = party.and_then(|party| Ok((party, self.meetings.budget().admit(cost)?)));
+        let (party, held) = match admitted {
+            Ok(admitted) => admitted,
             Err(_) if self.meetings.again(arrival, turn) => return,
             Err(reason) => return self.meetings.refuse(arrival, reason, turn),
         };
-        let shorten = |reason: &str| reason.chars().take(REASON_MAX).collect();
         let comer = Comer {
             process,
             id: arrive.id,
@@ -50,8 +54,8 @@ impl Barriers {
             fresh: Duration::from_micros(arrive.fresh.unwrap_or(FRESH)),
             alive: true,
             harmonize: arrive.harmonize,
-            abort: arrive.abort.as_deref().map(shorten),
-            value: (),
+            abort,
+            value: held,
             weight: 0,
         };
         self.meetings.arrive(&arrive.barrier, comer, declared.0, turn);

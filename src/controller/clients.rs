@@ -56,7 +56,7 @@ impl Controller {
         if self.rooms.len() >= ROOMS_MAX {
             return Err(refusal(format!("there are {ROOMS_MAX} rooms already, as many as there can be")));
         }
-        let mut room = Room::new(name, self.limits);
+        let mut room = Room::new(name, self.limits, &self.budget);
         room.number_after(self.last_round);
         let name = room.name.clone();
         self.rooms.insert(name.clone(), room);
@@ -118,6 +118,9 @@ impl Controller {
         let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|Note { json }| json);
+        if let Some(room) = room_of(&mut self.run, &mut self.rooms, &name) {
+            room.triggers.admits(process.0, &notify.trigger)?;
+        }
         let counted = match &mut self.run {
             Some(run) if *run.room.name == *name => run.client_notifies(now, process, &from, counts, data, out)?,
             _ => {
@@ -176,7 +179,7 @@ impl Controller {
 
     fn delete(&mut self, now: Time, conn: ConnId, name: &Rc<str>, delete: &Delete<'_>, out: &mut Outbox) {
         let trigger = &*delete.trigger;
-        let (mut done, mut watchers) = (Ok(()), Default::default());
+        let (mut done, mut watchers) = (Ok(()), Vec::new());
         self.visit(now, name, |room, _| {
             if room.is_run() {
                 done = Err(of_the_test(&room.name));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::event::{Event, Meeting};
-use super::presence::{CHECK_WITHIN, Processes};
+use super::presence::{CHECK_WITHIN, FORGET_AFTER, Processes};
 use super::rendezvous::{Act, Process, Ruling};
 use super::room::{Acts, Room, Visit};
 use super::run::Run;
@@ -76,7 +76,7 @@ impl Controller {
     }
 
     /// Whether a process may act as this member in this room.
-    fn may(&self, process: Process, room: &str, said: &str, member: &str) -> Result<(), String> {
+    pub(super) fn may(&self, process: Process, room: &str, said: &str, member: &str) -> Result<(), String> {
         if said != room {
             return Err(format!("you are in room {room:?}, not in {said:?}"));
         }
@@ -148,6 +148,7 @@ impl Controller {
                     self.record(now, room, &Event::Away { meeting: meeting(&name), member: &member }, out);
                 }
                 Act::Over { meeting: name, ruling, members } => {
+                    self.unheard.push((now, room.clone(), Rc::downgrade(&ruling)));
                     let Ruling { round, kind, who, reason, .. } = &*ruling;
                     let (verdict, meeting) = (*kind, meeting(&name));
                     let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
@@ -183,6 +184,22 @@ impl Controller {
     /// Whether somebody may still come who is told what has been decided.
     pub fn stands(&self) -> bool {
         self.rooms.values().any(Room::stands)
+    }
+
+    /// Forgets the rulings that somebody who is there has not heard for too long.
+    pub(super) fn forget_unheard(&mut self, now: Time) {
+        let mut late = Vec::new();
+        self.unheard.retain(|(ruled, room, ruling)| match ruling.upgrade() {
+            Some(ruling) if now.since(*ruled) >= FORGET_AFTER => {
+                late.push((room.clone(), ruling));
+                false
+            }
+            Some(_) => true,
+            None => false,
+        });
+        for (room, ruling) in late {
+            self.visit(now, &room, |room, _| room.forget_ruling(&ruling));
+        }
     }
 
     /// Whether no arrival waits, and every ruling was heard by all that can still hear it.
@@ -225,7 +242,7 @@ impl<'a> Teller<'a> {
         ids.dedup();
         let Some(conn) = processes.conn(process) else { return };
         if let Some(line) = &ruling.line {
-            out.send(conn, line.clone());
+            out.send(conn, line.share());
         }
         out.send(conn, self.line(ruling, ids));
     }

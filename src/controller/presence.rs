@@ -16,8 +16,8 @@ pub const REJOIN: Duration = Duration::from_secs(5);
 /// How long a peer may take to answer a check before its connection is closed.
 pub const CHECK_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a process is remembered whose connection is gone: so long a verdict waits to be heard.
-const FORGET_AFTER: Duration = Duration::from_secs(600);
+/// How long a process is remembered whose connection is gone, and how long a verdict waits to be heard.
+pub const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 /// How many processes without a connection are remembered; beyond, those that went first are forgotten.
 const AWAY_MAX: usize = 100_000;

@@ -7,6 +7,7 @@
 //!
 //! This is the rendezvous of autotest's `Barrier` and `SyncData`, with identities that survive reconnects.
 
+mod held;
 mod round;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use self::round::There;
 use self::round::{Round, Standing};
 use self::round::{WHO_MAX, in_words};
+use super::budget::{Budget, Held, Line as SharedLine};
 use crate::machine::{Bytes, Time, Timers};
 use crate::wire::rendezvous::{Kind, Party};
 
@@ -38,6 +40,13 @@ const MEETINGS_MAX: usize = 10_000;
 
 /// How many arrivals may wait, or not have heard their ruling, at once in one room.
 const ARRIVALS_MAX: usize = 200_000;
+
+/// What an arrival holds beside its value and its name, in bytes: its places and its timers.
+pub const ARRIVAL_COST: usize = 512;
+
+/// What a ruling holds beside its words, and more of it for each that has not heard it, in bytes.
+const RULING_COST: usize = 512;
+const PLACE_COST: usize = 128;
 
 /// More of that for each process, because they are told one after another.
 const HARMONIZE_LEAD_PER_PROCESS: Duration = Duration::from_micros(20);
@@ -88,7 +97,8 @@ pub struct Ruling {
     /// The instant of a harmonized release.
     pub at: Option<Time>,
     /// What every member gets before the ruling, as a line: a sync's map.
-    pub line: Option<Bytes>,
+    pub line: Option<SharedLine>,
+    pub held: Held,
 }
 
 /// What is to be done.
@@ -141,6 +151,7 @@ pub struct Rendezvous<V> {
     asked: BTreeMap<Process, BTreeSet<Rc<str>>>,
     timers: Timers<Timer>,
     last_round: u64,
+    budget: Budget,
 }
 
 #[derive(Debug)]
@@ -155,19 +166,6 @@ pub type Assembly<V> = BTreeMap<Rc<str>, There<V>>;
 /// Makes the line that all members of a complete round get before its ruling, from the meeting's name, the round's
 /// number and the values.
 pub type Line<'a, V> = &'a dyn Fn(&str, u64, &Assembly<V>) -> Option<Bytes>;
-
-impl<V> Default for Rendezvous<V> {
-    fn default() -> Self {
-        Rendezvous {
-            meetings: BTreeMap::new(),
-            places: BTreeMap::new(),
-            waiting: 0,
-            asked: BTreeMap::new(),
-            timers: Timers::default(),
-            last_round: 0,
-        }
-    }
-}
 
 /// What every entry point works with.
 pub struct Turn<'a, V> {
@@ -258,7 +256,7 @@ impl<V: PartialEq> Rendezvous<V> {
             format!("{name:?} is not declared, and nobody has said who shall meet: name the members or the count")
         })?;
         let said_by = if declared.is_some() { None } else { Some(comer.member.clone()) };
-        let round = Round::new(party, said_by)?;
+        let round = Round::new(party, said_by, &self.budget)?;
         round.belongs(&comer.member)?;
         let name: Rc<str> = Rc::from(name);
         let meeting = self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, standing: None });
@@ -315,7 +313,7 @@ impl<V: PartialEq> Rendezvous<V> {
             return self.refuse(arrival, format!("others contend for the name {member} already"), turn);
         }
         let place = Place::Waits { meeting: name.clone(), member: member.clone(), contends: true };
-        round.contenders.insert(member.clone(), comer);
+        round.contenders.insert(member.clone(), Comer { party: None, ..comer });
         self.places.insert(arrival, place);
         self.timers.set(Timer::Contend(name.clone(), member), turn.now + CONTEND_WITHIN);
         self.ask(other, name, turn);
@@ -589,7 +587,9 @@ impl<V: PartialEq> Rendezvous<V> {
         let line = if released { (turn.line)(name, self.last_round, &round.there) } else { None };
         let lead = HARMONIZE_LEAD + HARMONIZE_LEAD_PER_PROCESS * round.there.len() as u32;
         let at = (released && round.harmonize).then(|| turn.now + lead);
-        let ruling = Rc::new(Ruling { round: self.last_round, kind, who, reason, at, line });
+        let line = line.map(|line| SharedLine::new(line, &self.budget));
+        let held = self.budget.hold(RULING_COST + reason.len() + PLACE_COST * round.there.len());
+        let ruling = Rc::new(Ruling { round: self.last_round, kind, who, reason, at, line, held });
         if !released {
             meeting.standing = Standing::new(&round, ruling.clone());
             if meeting.standing.is_some() {
@@ -666,8 +666,16 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     fn rule_alone(&mut self, arrival: Arrival, kind: Kind, reason: String, turn: &mut Turn<'_, V>) {
-        let ruling = Ruling { round: 0, kind, who: Vec::new(), reason, at: None, line: None };
-        self.rule(arrival, Rc::new(ruling), turn);
+        let admitted = self.budget.admit(RULING_COST + reason.len());
+        let remembers = admitted.is_ok();
+        let held = admitted.unwrap_or_default();
+        let ruling = Rc::new(Ruling { round: 0, kind, who: Vec::new(), reason, at: None, line: None, held });
+        if remembers {
+            return self.rule(arrival, ruling, turn);
+        }
+        // There is no room to remember it: it is judged again when it asks again.
+        self.places.remove(&arrival);
+        tell(arrival, ruling, turn);
     }
 }
 

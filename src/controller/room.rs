@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::barrier::{self, Barriers};
+use super::budget::{Budget, Held};
 use super::presence::REJOIN;
-use super::rendezvous::{Act, Presence, Process};
+use super::rendezvous::{Act, Presence, Process, Rendezvous, Ruling};
 use super::sync::{self, Limits, Syncs};
 use super::trigger::{Counted, Triggers};
 use crate::machine::{Bytes, Time};
@@ -19,6 +20,9 @@ use crate::wire::{Message, Note, Triggered};
 /// The longest name of a barrier or a session, in bytes.
 const NAME_MAX: usize = 256;
 
+/// What it costs to know who waits for a trigger, beside the trigger's name, in bytes.
+const WATCH_COST: usize = 256;
+
 /// A room.
 pub struct Room {
     pub name: Rc<str>,
@@ -28,7 +32,8 @@ pub struct Room {
     /// What a test declares; `None`: no run, clients make and remove its triggers.
     declared: Option<Rc<Test>>,
     /// Who is told when a trigger fires, beside the slaves.
-    watchers: BTreeMap<String, BTreeSet<Process>>,
+    watchers: BTreeMap<String, BTreeMap<Process, Held>>,
+    budget: Budget,
     /// The clients that are connected.
     pub clients: BTreeSet<Process>,
 }
@@ -69,12 +74,14 @@ macro_rules! both {
 
 impl Room {
     /// A room that is no run.
-    pub fn new(name: &str, limits: Limits) -> Room {
+    pub fn new(name: &str, limits: Limits, budget: &Budget) -> Room {
+        let meetings = Rendezvous::within(budget.clone());
         Room {
             name: Rc::from(name),
-            triggers: Triggers::default(),
-            barriers: Barriers::default(),
-            syncs: Syncs { limits, ..Syncs::default() },
+            triggers: Triggers::new(&BTreeMap::new(), budget),
+            barriers: Barriers { meetings: Rendezvous::within(budget.clone()) },
+            syncs: Syncs { limits, meetings },
+            budget: budget.clone(),
             declared: None,
             watchers: BTreeMap::new(),
             clients: BTreeSet::new(),
@@ -82,8 +89,9 @@ impl Room {
     }
 
     /// The room of a run.
-    pub fn of_run(id: &str, test: Rc<Test>) -> Room {
-        Room { triggers: Triggers::new(&test.triggers), declared: Some(test), ..Room::new(id, Limits::default()) }
+    pub fn of_run(id: &str, test: Rc<Test>, budget: &Budget) -> Room {
+        let triggers = Triggers::new(&test.triggers, budget);
+        Room { triggers, declared: Some(test), ..Room::new(id, Limits::default(), budget) }
     }
 
     pub fn set_limits(&mut self, limits: Limits) {
@@ -178,8 +186,15 @@ impl Room {
 
     /// A process will never be heard again.
     pub fn forget(&mut self, process: Process) {
+        self.triggers.forget(process.0);
         self.barriers.meetings.forget(process);
         self.syncs.meetings.forget(process);
+    }
+
+    /// Nobody hears this ruling any more.
+    pub fn forget_ruling(&mut self, ruling: &Rc<Ruling>) {
+        self.barriers.meetings.forget_ruling(ruling);
+        self.syncs.meetings.forget_ruling(ruling);
     }
 
     pub fn next_deadline(&self) -> Option<Time> {
@@ -249,7 +264,8 @@ impl Room {
             None => Err(self.no_trigger(trigger)),
             Some(state) if state.fired.is_some() => Ok(true),
             Some(_) => {
-                self.watchers.entry(trigger.to_owned()).or_default().insert(process);
+                let held = self.budget.admit(WATCH_COST + trigger.len())?;
+                self.watchers.entry(trigger.to_owned()).or_default().insert(process, held);
                 Ok(false)
             }
         }
@@ -265,8 +281,8 @@ impl Room {
     }
 
     /// Those who wait for a trigger; they are told, and wait no longer.
-    pub fn take_watchers(&mut self, trigger: &str) -> BTreeSet<Process> {
-        self.watchers.remove(trigger).unwrap_or_default()
+    pub fn take_watchers(&mut self, trigger: &str) -> Vec<Process> {
+        self.watchers.remove(trigger).unwrap_or_default().into_keys().collect()
     }
 
     /// The line that says that a trigger has fired.
@@ -286,4 +302,15 @@ fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("the name of a barrier or a session is 1 to {NAME_MAX} bytes without control characters"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl Room {
+    /// What everything here holds of the budget, counted anew.
+    pub fn recount(&self) -> usize {
+        let watchers = self.watchers.values().flat_map(BTreeMap::values).map(Held::bytes).sum::<usize>();
+        let triggers = self.triggers.iter().map(|(_, trigger)| trigger.held()).sum::<usize>();
+        let barriers = self.barriers.meetings.recount(Held::bytes);
+        watchers + triggers + barriers + self.syncs.meetings.recount(sync::Value::held)
+    }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::admission;
+use super::budget::Budget;
 use super::event::Event;
 use super::journal::Journal;
 use super::launch::Launch;
@@ -109,13 +110,13 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(config: Config) -> Run {
+    pub fn new(config: Config, budget: &Budget) -> Run {
         let name_width = config.test.slaves.iter().map(|slave| slave.name.len()).max().unwrap_or(1);
         let view = View::new(config.follow, config.terminal, config.colors, name_width);
         Run {
             roster: Roster::new(&config.test),
             named_by: admission::named_by(&config.test),
-            room: Room::of_run(&config.run, config.test.clone()),
+            room: Room::of_run(&config.run, config.test.clone(), budget),
             fired: Vec::new(),
             resources: Resources::new(config.test.clone(), config.run.clone()),
             journal: Journal::new(config.results.join("events.jsonl"), view),

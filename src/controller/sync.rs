@@ -7,10 +7,14 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::rendezvous::{Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
+use crate::controller::budget::Held;
+use crate::controller::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
 use crate::machine::{Bytes, Time};
 use crate::wire::rendezvous::{FRESH, Give, Map, Party, SESSION_MAX, SYNC_TIMEOUT, VALUE_MAX};
 use crate::wire::{Message, Note};
+
+/// How many sessions with the longest values there is memory for: each takes its values, and its map.
+const FULL_SESSIONS: usize = 2;
 
 /// How much the values are in bytes of JSON at most.
 #[derive(Debug, Clone, Copy)]
@@ -18,16 +22,40 @@ pub struct Limits {
     pub value: usize,
     /// All values of a session together.
     pub session: usize,
+    /// What the controller holds of all its members together.
+    pub memory: usize,
+}
+
+impl Limits {
+    /// Those that are not named are the usual ones, or more if what is named would not fit into them.
+    pub fn new(value: Option<usize>, session: Option<usize>, memory: Option<usize>) -> Limits {
+        let value = value.unwrap_or(VALUE_MAX);
+        let session = session.unwrap_or(SESSION_MAX.max(value));
+        let full = session.max(SESSION_MAX).saturating_mul(2 * FULL_SESSIONS);
+        Limits { value, session, memory: memory.unwrap_or(full) }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { value: VALUE_MAX, session: SESSION_MAX }
+        Limits::new(None, None, None)
     }
 }
 
-/// What a member gives: JSON, as it was written.
-pub type Value = Rc<str>;
+/// What a member gives.
+#[derive(Debug, PartialEq)]
+pub struct Value {
+    /// JSON, as it was written.
+    json: Box<str>,
+    held: Held,
+}
+
+#[cfg(test)]
+impl Value {
+    pub fn held(&self) -> usize {
+        self.held.bytes()
+    }
+}
 
 /// The syncs of one room.
 #[derive(Debug, Default)]
@@ -63,8 +91,12 @@ impl Syncs {
             return;
         }
         let value = give.value.json.get();
-        let party = match party.and_then(|party| self.within_limits(&give.session, value.len()).map(|()| party)) {
-            Ok(party) => party,
+        let within = party.and_then(|party| self.within_limits(&give.session, value.len()).map(|()| party));
+        // The value has its place in the map, too, which is there before the values go.
+        let cost = ARRIVAL_COST + 2 * (give.member.len() + value.len());
+        let admitted = within.and_then(|party| Ok((party, self.meetings.budget().admit(cost)?)));
+        let (party, held) = match admitted {
+            Ok(admitted) => admitted,
             Err(reason) => return self.meetings.refuse(arrival, reason, turn),
         };
         let timeout = give.timeout.map(Duration::from_micros).or(declared.1);
@@ -79,46 +111,55 @@ impl Syncs {
             harmonize: false,
             abort: None,
             weight: value.len(),
-            value: Value::from(value),
+            value: Value { json: Box::from(value), held },
         };
         self.meetings.arrive(&give.session, comer, declared.0, turn);
     }
 
     fn within_limits(&self, session: &str, length: usize) -> Result<(), String> {
-        let Limits { value, session: all } = self.limits;
+        let Limits { value, session: all, .. } = self.limits;
         if length > value {
-            return Err(format!("a value has at most {value} bytes, this one has {length}"));
+            return Err(format!(
+                "a value has at most {value} bytes (--value-max of the controller), this one has {length}"
+            ));
         }
         let given = self.meetings.weight(session);
         if given + length > all {
             return Err(format!(
-                "the values of a session have at most {all} bytes together; {given} are there, and this one has {length}"
+                "the values of a session have at most {all} bytes together (--session-max of the controller); {given} \
+                 are there, and this one has {length}"
             ));
         }
         Ok(())
     }
 }
 
-/// The map of all values as a line, once for all members.
+/// The map of all values as a line, once for all members, and once in memory: it may be as long as all values together.
 fn map(room: &str, session: &str, round: u64, there: &Assembly<Value>) -> Bytes {
-    // A name, its quotes, a colon and a comma.
-    const AROUND: usize = 4;
-    let values: usize = there.iter().map(|(member, there)| member.len() + there.value.len() + AROUND).sum();
     let empty = serde_json::value::RawValue::NULL;
     let head = Map { room: Cow::from(room), session: Cow::from(session), round, map: Note { json: empty } };
-    let mut line = Vec::with_capacity(values + room.len() + session.len() + 128);
-    head.write_to(&mut line);
-    line.truncate(line.len() - "null}\n".len());
-    let mut before = b'{';
-    for (member, there) in there {
-        line.push(before);
-        before = b',';
-        serde_json::to_writer(&mut line, &**member).expect("a string always encodes");
-        line.push(b':');
-        line.extend_from_slice(there.value.as_bytes());
+    let mut head = head.encode().to_vec();
+    head.truncate(head.len() - "null}\n".len());
+    // Before each value a comma or a brace, its member's name, and a colon.
+    let mut names = Vec::with_capacity(there.len());
+    for (nr, member) in there.keys().enumerate() {
+        let mut name = vec![if nr == 0 { b'{' } else { b',' }];
+        serde_json::to_writer(&mut name, &**member).expect("a string always encodes");
+        name.push(b':');
+        names.push(name);
     }
-    line.extend_from_slice(b"}}\n");
-    Bytes::from(line)
+    let values = there.values().map(|there| there.value.json.as_bytes());
+    let pairs = names.iter().zip(values).flat_map(|(name, value)| [name, value]);
+    let pieces = || std::iter::once(&head[..]).chain(pairs.clone()).chain(std::iter::once(&b"}}\n"[..]));
+    let length = pieces().map(<[u8]>::len).sum();
+    let mut line: Bytes = std::iter::repeat_n(0, length).collect();
+    let mut rest = Rc::get_mut(&mut line).expect("nobody else has it yet");
+    for piece in pieces() {
+        let (place, after) = rest.split_at_mut(piece.len());
+        place.copy_from_slice(piece);
+        rest = after;
+    }
+    line
 }
 
 #[cfg(test)]
@@ -134,7 +175,7 @@ mod tests {
         let there = |value: &str| There {
             process: Process(1),
             id: 1,
-            value: Rc::from(value),
+            value: Value { json: Box::from(value), held: Held::default() },
             weight: 0,
             deadline: None,
             away: false,

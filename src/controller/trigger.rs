@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::controller::budget::{Budget, Held};
 use crate::machine::Time;
 use crate::wire::LINE_MAX;
 use crate::wire::rendezvous::NOTE_MAX;
@@ -18,6 +19,11 @@ pub const TRIGGERS_MAX: usize = 5_000;
 /// How long the data of all notifies of one trigger may be together, in bytes as those who wait are told it: it fits a
 /// line with the names around it.
 const NOTES_MAX: usize = LINE_MAX - 64 * 1024;
+
+/// What a trigger, each who has notified it, and each note hold beside names and data, in bytes.
+const TRIGGER_COST: usize = 512;
+const TOTAL_COST: usize = 64;
+const NOTE_COST: usize = 128;
 
 /// Who states a total: the number of an incarnation of a slave or of a client.
 pub type Stater = u64;
@@ -34,6 +40,7 @@ struct Note {
 pub struct Triggers {
     by_name: BTreeMap<String, Trigger>,
     fired: Vec<String>,
+    budget: Budget,
 }
 
 /// One counter.
@@ -50,6 +57,7 @@ pub struct Trigger {
     notes: Vec<Note>,
     /// How long that is, in bytes as it is told.
     noted: usize,
+    held: Held,
 }
 
 /// What one has stated.
@@ -61,14 +69,19 @@ struct Total {
 }
 
 impl Trigger {
-    fn new(initial: u64) -> Trigger {
-        Trigger { initial, notified: 0, fired: None, totals: BTreeMap::new(), notes: Vec::new(), noted: 0 }
+    fn new(initial: u64, held: Held) -> Trigger {
+        Trigger { initial, notified: 0, fired: None, totals: BTreeMap::new(), notes: Vec::new(), noted: 0, held }
     }
 
     /// Who notified with what, in order, as a JSON list; `None` when nobody gave data.
     pub fn notes(&self) -> Option<Box<RawValue>> {
         let encode = || serde_json::value::to_raw_value(&self.notes).ok();
         if self.notes.is_empty() { None } else { encode() }
+    }
+
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.held.bytes()
     }
 
     /// What is left until it fires.
@@ -93,10 +106,13 @@ pub struct Counted {
 }
 
 impl Triggers {
-    pub fn new(initial: &BTreeMap<String, u64>) -> Triggers {
+    pub fn new(initial: &BTreeMap<String, u64>, budget: &Budget) -> Triggers {
+        // What a test declares is there, whatever clients hold.
+        let trigger = |initial: u64| Trigger::new(initial, budget.hold(TRIGGER_COST));
         Triggers {
-            by_name: initial.iter().map(|(name, initial)| (name.clone(), Trigger::new(*initial))).collect(),
+            by_name: initial.iter().map(|(name, initial)| (name.clone(), trigger(*initial))).collect(),
             fired: Vec::new(),
+            budget: budget.clone(),
         }
     }
 
@@ -106,7 +122,10 @@ impl Triggers {
         let late = trigger.fired.is_some();
         let known = match trigger.totals.get_mut(&who) {
             Some(known) => known,
-            None => trigger.totals.entry(who).or_default(),
+            None => {
+                trigger.held.grow(TOTAL_COST);
+                trigger.totals.entry(who).or_default()
+            }
         };
         let new = total.saturating_sub(known.all);
         known.all += new;
@@ -124,6 +143,23 @@ impl Triggers {
         Some(Counted { new, left: trigger.left(), fires, late, in_time })
     }
 
+    /// Whether there is room to count what a client states.
+    pub fn admits(&self, who: Stater, name: &str) -> Result<(), String> {
+        match self.by_name.get(name) {
+            Some(trigger) if !trigger.totals.contains_key(&who) => self.budget.admit(TOTAL_COST).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Who will state nothing any more counts as it has.
+    pub fn forget(&mut self, who: Stater) {
+        for trigger in self.by_name.values_mut() {
+            if trigger.totals.remove(&who).is_some() {
+                trigger.held.shrink(TOTAL_COST);
+            }
+        }
+    }
+
     /// Whether a notify may carry this data; the reason when it may not.
     pub fn takes_note(&self, name: &str, from: &str, data: &RawValue) -> Result<(), String> {
         let length = data.get().len();
@@ -134,7 +170,7 @@ impl Triggers {
             Some(trigger) if trigger.fired.is_none() && trigger.noted + cost(from, data) > NOTES_MAX => {
                 Err(format!("the data of all notifies of {name:?} has at most {NOTES_MAX} bytes"))
             }
-            _ => Ok(()),
+            _ => self.budget.admit(NOTE_COST + cost(from, data)).map(drop),
         }
     }
 
@@ -142,6 +178,7 @@ impl Triggers {
     pub fn note(&mut self, name: &str, from: &str, data: &RawValue) {
         if let Some(trigger) = self.by_name.get_mut(name) {
             trigger.noted += cost(from, data);
+            trigger.held.grow(NOTE_COST + cost(from, data));
             trigger.notes.push(Note { from: from.to_owned(), data: data.to_owned() });
         }
     }
@@ -161,7 +198,8 @@ impl Triggers {
         if self.by_name.len() >= TRIGGERS_MAX {
             return Err(format!("this room is full: it has at most {TRIGGERS_MAX} triggers"));
         }
-        self.by_name.insert(name.to_owned(), Trigger::new(initial));
+        let held = self.budget.admit(TRIGGER_COST + 2 * name.len())?;
+        self.by_name.insert(name.to_owned(), Trigger::new(initial, held));
         Ok(())
     }
 
@@ -204,7 +242,7 @@ mod tests {
     const NOW: Time = Time::from_micros(1);
 
     fn triggers(initial: u64) -> Triggers {
-        Triggers::new(&BTreeMap::from([("t".to_owned(), initial)]))
+        Triggers::new(&BTreeMap::from([("t".to_owned(), initial)]), &Budget::default())
     }
 
     #[test]

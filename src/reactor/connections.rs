@@ -14,16 +14,14 @@ use slab::Slab;
 
 use super::stream::{Stream, plain};
 use super::{Kind, token};
-use crate::machine::{Bytes, ConnId, Peer};
+use crate::machine::{Bytes, ConnId, LARGE, Peer};
 
 /// How many queued messages one write takes.
 const SLICES_A_WRITE: usize = 64;
 /// What a queued message costs beside its bytes, so that a flood of tiny ones is bounded too.
 const COST_OF_A_MESSAGE: usize = 32;
-/// A message longer than this is rare, and the queues of all peers that get it share its bytes: it must not close a peer
-/// that reads as fast as it can. In bytes.
-const LARGE: usize = 1024 * 1024;
-/// So much of a large message counts against a peer, so that the number of those that wait is bounded all the same.
+/// So much of a [large](LARGE) message counts against a peer: it must not close one that reads as fast as it can, and the
+/// number of those that wait is bounded all the same.
 const COST_OF_A_LARGE_MESSAGE: usize = 64 * 1024;
 
 /// How far a connection has come.
@@ -57,6 +55,8 @@ struct Conn {
     dirty: bool,
     /// We have asked to be told when it takes bytes again.
     awaits_room: bool,
+    /// It has taken nothing of what is queued since it was last looked at.
+    stuck: bool,
     /// In the list of sources to read from.
     pub ready: bool,
     /// The peer has shut its half: read until its end of file.
@@ -108,6 +108,8 @@ pub struct Connections {
     dirty: Vec<u32>,
     /// Sources that may have more to read.
     pub ready: VecDeque<u32>,
+    /// Something waits for a peer that does not take it at once.
+    pub some_wait: bool,
     registry: Registry,
     max_queue: usize,
 }
@@ -115,7 +117,8 @@ pub struct Connections {
 impl Connections {
     pub fn new(registry: Registry, max_queue: usize) -> Connections {
         let (slab, slots) = (Slab::new(), HashMap::default());
-        Connections { slab, slots, dirty: Vec::new(), ready: VecDeque::new(), registry, max_queue }
+        let (dirty, ready) = (Vec::new(), VecDeque::new());
+        Connections { slab, slots, dirty, ready, some_wait: false, registry, max_queue }
     }
 
     pub fn len(&self) -> usize {
@@ -133,6 +136,7 @@ impl Connections {
             state,
             dirty: false,
             awaits_room: false,
+            stuck: false,
             ready: false,
             ends: false,
         };
@@ -369,6 +373,25 @@ impl Connections {
         self.dirty = dirty;
     }
 
+    /// Ends the connections for which something is queued and that have taken nothing of it since the last time.
+    pub fn close_stalled(&mut self, mut lost: impl FnMut(ConnId, String)) {
+        self.some_wait = false;
+        let mut stuck = Vec::new();
+        for (slot, conn) in &mut self.slab {
+            let waits = conn.state == State::Open && conn.first.is_some();
+            if waits && std::mem::replace(&mut conn.stuck, true) {
+                stuck.push(slot as u32);
+            }
+            self.some_wait |= waits;
+        }
+        for slot in stuck {
+            let why = format!("it does not read: {} bytes are queued", self.slab[slot as usize].waiting());
+            if let Outcome::Lost(id, why) = self.over(slot, why) {
+                lost(id, why);
+            }
+        }
+    }
+
     fn flush_one(&mut self, slot: u32) -> Outcome {
         let conn = &mut self.slab[slot as usize];
         if matches!(conn.state, State::Open | State::Closing)
@@ -377,7 +400,7 @@ impl Connections {
             return self.over(slot, plain(&error));
         }
         if conn.queued > self.max_queue && matches!(conn.state, State::Open | State::Dialling) {
-            let why = format!("it does not read: {} bytes are queued", conn.queued);
+            let why = format!("it does not read: {} bytes are queued", conn.waiting());
             return self.over(slot, why);
         }
         if conn.state == State::Closing && conn.first.is_none() {
@@ -395,7 +418,11 @@ impl Connections {
     fn ask_for_room(&mut self, slot: u32) -> Outcome {
         let conn = &mut self.slab[slot as usize];
         let wanted = conn.first.is_some();
-        if conn.state == State::Dialling || conn.awaits_room == wanted {
+        if conn.state == State::Dialling {
+            return Outcome::Fine;
+        }
+        self.some_wait |= wanted;
+        if conn.awaits_room == wanted {
             return Outcome::Fine;
         }
         conn.awaits_room = wanted;
@@ -439,8 +466,15 @@ impl Conn {
         Ok(())
     }
 
+    /// How many bytes are queued.
+    fn waiting(&self) -> usize {
+        let all = self.first.iter().chain(self.more.iter().flat_map(|more| more.iter()));
+        all.map(|bytes| bytes.len()).sum::<usize>() - self.written
+    }
+
     /// Takes `n` written bytes out of the queue.
     fn advance(&mut self, n: usize) {
+        self.stuck = false;
         self.written += n;
         while let Some(first) = &self.first
             && self.written >= first.len()

@@ -63,12 +63,24 @@ impl Reactor {
         }
         let pending = &mut self.pending;
         self.conns.flush(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
+        if self.conns.some_wait && self.timers.get(&Due::Stalled).is_none() {
+            self.timers.set(Due::Stalled, now() + self.stalled_after);
+        }
         self.console.flush();
         if !self.pending.iter().any(|pending| matches!(pending, Pending::Input(Input::Exited { .. }))) {
             self.children.release(&self.lookups.pids());
         }
         if self.children.keeps_zombies() && self.timers.get(&Due::Groups).is_none() {
             self.timers.set(Due::Groups, now() + LOOK_AT_GROUPS);
+        }
+    }
+
+    /// Closes the connections whose peers have stopped to read.
+    pub(super) fn look_for_stalled(&mut self) {
+        let pending = &mut self.pending;
+        self.conns.close_stalled(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
+        if self.conns.some_wait {
+            self.timers.set(Due::Stalled, now() + self.stalled_after);
         }
     }
 

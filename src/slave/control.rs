@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use crate::machine::{Bytes, ConnId, Outbox, Time};
 use crate::verdict::Heard;
 use crate::wire::rendezvous::{Met, NOTE_MAX};
-use crate::wire::{Bound, Done, Failure, Frames, FromCommand, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, Message, Note};
+use crate::wire::{
+    Bound, Done, Failure, Frames, FromCommand, LINE_MAX_BEFORE_HELLO, LINE_MOST_OF_VALUE, Message, Note,
+};
 
 use super::{Slave, requests};
 
@@ -24,6 +26,10 @@ const REASON_MAX: usize = 4096;
 /// The longest line of a request, in bytes: a notify has data.
 const LINE_MAX: usize = LINE_MAX_BEFORE_HELLO + NOTE_MAX;
 
+/// How much all requests together may have sent of lines that have not ended, in bytes; beyond, none is longer than
+/// [`LINE_MAX`].
+const PARTIAL_MAX: usize = LINE_MOST_OF_VALUE;
+
 /// How such a line begins, without its spaces.
 const SYNC_HEAD: &[u8] = b"{\"type\":\"sync\"";
 
@@ -36,7 +42,7 @@ impl Head {
     fn line_max(&mut self, bytes: &[u8]) -> usize {
         let missing = SYNC_HEAD.len() - self.0.len();
         self.0.extend(bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).take(missing));
-        if self.0 == SYNC_HEAD { LINE_MAX_OF_VALUE } else { LINE_MAX }
+        if self.0 == SYNC_HEAD { LINE_MOST_OF_VALUE } else { LINE_MAX }
     }
 }
 
@@ -83,9 +89,12 @@ impl Control {
 
     /// Takes bytes of a request; gives its line when it has ended.
     fn line(&mut self, conn: ConnId, bytes: &[u8]) -> Result<Option<Vec<u8>>, Bound> {
+        let partial = |asking: &Asking| if let Asking::Line(frames, _) = asking { frames.held() } else { 0 };
+        let crowded = self.conns.values().map(partial).sum::<usize>() + bytes.len() > PARTIAL_MAX;
         let Some(Asking::Line(frames, head)) = self.conns.get_mut(&conn) else { return Ok(None) };
         let mut first = None;
-        frames.feed(bytes, head.line_max(bytes), |line| {
+        let max = head.line_max(bytes);
+        frames.feed(bytes, if crowded { LINE_MAX } else { max }, |line| {
             first = Some(line.to_vec());
             false
         })?;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::rendezvous::VALUE_MAX;
+use super::rendezvous::{VALUE_MAX, VALUE_MOST};
 use super::{Malformed, Notify};
 
 /// The longest line a peer may send before its hello was accepted, in bytes with the newline.
@@ -12,8 +12,15 @@ pub const LINE_MAX_BEFORE_HELLO: usize = 64 * 1024;
 /// a long schedule.
 pub const LINE_MAX: usize = 1024 * 1024;
 
-/// The longest line with one value of a sync in it, a [`Give`](super::rendezvous::Give), in bytes with the newline.
-pub const LINE_MAX_OF_VALUE: usize = VALUE_MAX + 64 * 1024;
+/// How much longer than its values a line with a value or a map may be, in bytes: it names as many members as can meet.
+pub const LINE_AROUND_VALUES: usize = 16 * 1024 * 1024;
+
+/// The longest line with one value of a sync in it, a [`Give`](super::rendezvous::Give), in bytes with the newline, at a
+/// controller that takes values of the usual length.
+pub const LINE_MAX_OF_VALUE: usize = VALUE_MAX + LINE_AROUND_VALUES;
+
+/// The same at a controller that takes the longest values that any may take.
+pub const LINE_MOST_OF_VALUE: usize = VALUE_MOST + LINE_AROUND_VALUES;
 
 /// How much of an unknown word an error message repeats.
 const EXCERPT_MAX: usize = 40;
@@ -35,6 +42,17 @@ impl std::fmt::Display for Bound {
 #[derive(Debug, Default)]
 pub struct Frames {
     partial: Vec<u8>,
+    /// The rest of a line is dropped that was too long.
+    skips: bool,
+}
+
+/// A piece of the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Cut<'a> {
+    /// A whole line, without its newline.
+    Line(&'a [u8]),
+    /// The beginning of a line that is too long.
+    Over(&'a [u8]),
 }
 
 impl Frames {
@@ -42,31 +60,44 @@ impl Frames {
     /// (`\n`, or `\r\n`); empty lines are skipped. `each` may refuse to go on: then the rest of `bytes` is dropped.
     /// Fails when a line, whole or not, is longer than `max` bytes; what `each` was given before that stands.
     pub fn feed(&mut self, bytes: &[u8], max: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Bound> {
+        self.cut(bytes, max, |cut| match cut {
+            Cut::Line(line) => each(line),
+            Cut::Over(_) => false,
+        })
+    }
+
+    /// As [`feed`](Frames::feed), but a line that is too long is shown as well, as far as it was read. If `each` agrees,
+    /// the rest of that line is dropped, and the stream goes on behind it.
+    pub fn cut(&mut self, bytes: &[u8], max: usize, mut each: impl FnMut(Cut<'_>) -> bool) -> Result<(), Bound> {
         let mut rest = bytes;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            let (line, after) = (&rest[..end], &rest[end + 1..]);
-            if self.partial.len() + line.len() >= max {
-                self.partial = Vec::new();
-                return Err(Bound(max));
-            }
-            let go_on = if self.partial.is_empty() {
-                deliver(line, &mut each)
+        loop {
+            let end = memchr::memchr(b'\n', rest);
+            let line = &rest[..end.unwrap_or(rest.len())];
+            if self.skips {
+                self.skips = end.is_none();
+            } else if self.partial.len() + line.len() >= max {
+                let partial = std::mem::take(&mut self.partial);
+                if !each(Cut::Over(if partial.is_empty() { line } else { &partial })) {
+                    return Err(Bound(max));
+                }
+                self.skips = end.is_none();
+            } else if end.is_none() {
+                self.partial.extend_from_slice(line);
             } else {
-                let mut whole = std::mem::take(&mut self.partial);
-                whole.extend_from_slice(line);
-                deliver(&whole, &mut each)
-            };
-            if !go_on {
-                return Ok(());
+                let go_on = if self.partial.is_empty() {
+                    deliver(line, &mut each)
+                } else {
+                    let mut whole = std::mem::take(&mut self.partial);
+                    whole.extend_from_slice(line);
+                    deliver(&whole, &mut each)
+                };
+                if !go_on {
+                    return Ok(());
+                }
             }
-            rest = after;
+            let Some(end) = end else { return Ok(()) };
+            rest = &rest[end + 1..];
         }
-        if self.partial.len() + rest.len() >= max {
-            self.partial = Vec::new();
-            return Err(Bound(max));
-        }
-        self.partial.extend_from_slice(rest);
-        Ok(())
     }
 
     /// How many bytes it holds.
@@ -75,9 +106,9 @@ impl Frames {
     }
 }
 
-fn deliver(line: &[u8], each: &mut impl FnMut(&[u8]) -> bool) -> bool {
+fn deliver(line: &[u8], each: &mut impl FnMut(Cut<'_>) -> bool) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    line.is_empty() || each(line)
+    line.is_empty() || each(Cut::Line(line))
 }
 
 /// The value of the line's first key, which must be `"type"`.
@@ -143,6 +174,26 @@ pub(super) mod base64_bytes {
 mod tests {
     use super::*;
     use crate::wire::Message;
+
+    #[test]
+    fn a_line_that_is_too_long_is_shown_once_and_skipped_and_the_next_is_read() {
+        let text = b"one\n0123456789abcdefghij\ntwo\n";
+        for step in 1..text.len() {
+            let (mut frames, mut lines, mut over) = (Frames::default(), Vec::new(), Vec::new());
+            for bytes in text.chunks(step) {
+                let fed = frames.cut(bytes, 12, |cut| {
+                    match cut {
+                        Cut::Line(line) => lines.push(line.to_vec()),
+                        Cut::Over(head) => over.push(head.to_vec()),
+                    }
+                    true
+                });
+                assert_eq!(fed, Ok(()));
+            }
+            assert_eq!((lines, frames.held()), (vec![b"one".to_vec(), b"two".to_vec()], 0), "{step}");
+            assert!(over.len() == 1 && b"0123456789abcdefghij".starts_with(&over[0]), "{step}: {over:?}");
+        }
+    }
 
     #[test]
     fn the_quick_reader_reads_what_arete_writes() {

@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Note;
+use super::{Message, Note};
 use crate::machine::Time;
 
 /// How long the data of a notify may be, in bytes of JSON.
@@ -19,6 +20,10 @@ pub const VALUE_MAX: usize = 16 * 1024 * 1024;
 
 /// How long the values of a session may be together by default, in bytes of JSON.
 pub const SESSION_MAX: usize = 256 * 1024 * 1024;
+
+/// How long a controller may be told to let them be at most: a value, and the values of a session.
+pub const VALUE_MOST: usize = 1024 * 1024 * 1024;
+pub const SESSION_MOST: usize = 2 * 1024 * 1024 * 1024;
 
 /// How long a sync waits when nobody says it, in microseconds.
 pub const SYNC_TIMEOUT: u64 = 60_000_000;
@@ -87,6 +92,58 @@ pub struct Give<'a> {
     /// Any JSON.
     #[serde(borrow)]
     pub value: Note<'a>,
+}
+
+/// Who gives, from the beginning of the line of a [`Give`] whose value is too long to be read.
+#[derive(Debug, Default, PartialEq)]
+pub struct Giver {
+    pub room: String,
+    pub id: u64,
+    pub member: String,
+}
+
+impl Giver {
+    /// `None` when the line is no give, or names its giver behind the value only.
+    pub fn read(beginning: &[u8]) -> Option<Giver> {
+        let mut head = GiverSoFar::default();
+        // It ends in the middle: what was read before that counts.
+        let _ = serde_json::Deserializer::from_slice(beginning).deserialize_map(&mut head);
+        let GiverSoFar { is_give: true, room: Some(room), id: Some(id), member: Some(member) } = head else {
+            return None;
+        };
+        Some(Giver { room, id, member })
+    }
+}
+
+/// What is known of a giver when a line ends too early.
+#[derive(Default)]
+struct GiverSoFar {
+    is_give: bool,
+    room: Option<String>,
+    id: Option<u64>,
+    member: Option<String>,
+}
+
+impl<'de> Visitor<'de> for &mut GiverSoFar {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            match &*key {
+                "type" => self.is_give = map.next_value::<Cow<'_, str>>()? == Give::TYPE,
+                "room" => self.room = Some(map.next_value()?),
+                "id" => self.id = Some(map.next_value()?),
+                "member" => self.member = Some(map.next_value()?),
+                "value" => return Ok(()),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The values of all members of a sync's round: `map` is an object {member: value}, the same bytes for everyone.
@@ -219,4 +276,24 @@ pub struct Met<'a> {
     pub who: Vec<String>,
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub reason: Cow<'a, str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_is_known_from_the_beginning_of_a_line() {
+        let line = r#"{"type":"give","room":"r","session":"s","id":7,"member":"a#1","party":{"count":2},"value":"xxx"#;
+        let giver = Giver { room: "r".to_owned(), id: 7, member: "a#1".to_owned() };
+        assert_eq!(Giver::read(line.as_bytes()), Some(giver));
+        for (from, to) in
+            [("give", "arrive"), ("\"id\":7", "\"id\":-7"), ("\"room\"", "\"value\":[1,2"), ("member", "m")]
+        {
+            assert_eq!(Giver::read(line.replace(from, to).as_bytes()), None, "{to}");
+        }
+        for end in 0..line.find(",\"party").unwrap() {
+            assert_eq!(Giver::read(&line.as_bytes()[..end]), None, "{end}");
+        }
+    }
 }

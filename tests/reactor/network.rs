@@ -88,6 +88,42 @@ alone! {
         assert_eq!(reader.join().expect("it read"), sent * 64 * 1024);
     }
 
+    fn a_peer_that_stops_to_read_in_the_middle_of_a_long_message_is_dropped_and_a_slow_one_is_not() {
+        let (reactor, address) = listening(Options { stalled_after: Duration::from_millis(300), ..Options::default() });
+        let mut deaf = connect(address);
+        let mut slow = connect(address);
+        let long: Bytes = vec![7; 24 * 1024 * 1024].into();
+        let length = long.len();
+        let reader = thread::spawn(move || {
+            let mut buffer = vec![0; 1024 * 1024];
+            deaf.read_exact(&mut buffer).expect("it reads the beginning");
+            let mut sum = 0;
+            while sum < length {
+                thread::sleep(Duration::from_millis(50));
+                sum += slow.read(&mut buffer).expect("it reads");
+            }
+            slow.write_all(b"q").expect("it writes");
+            (deaf, slow)
+        });
+        let (mut conns, mut dropped) = (Vec::new(), Vec::new());
+        run(reactor, |_, input, out, _| match input {
+            Input::Accepted { conn, .. } => {
+                conns.push(conn);
+                if conns.len() == 2 {
+                    conns.iter().for_each(|conn| out.send(*conn, long.clone()));
+                }
+            }
+            Input::Closed { conn, reason } => {
+                assert!(reason.starts_with("it does not read: "), "{reason}");
+                dropped.push(conn);
+            }
+            Input::Received { bytes: b"q", .. } => out.exit(0),
+            _ => {}
+        });
+        assert_eq!(dropped, conns[..1]);
+        reader.join().expect("it read");
+    }
+
     fn a_thousand_silent_connections_disturb_nobody_and_all_hear_what_is_sent_to_all() {
         let (reactor, address) = listening(Options::default());
         let client = thread::spawn(move || {

@@ -5,11 +5,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Assembly, Comer, Presence, Process, Ruling};
+use crate::controller::budget::{Budget, Held};
 use crate::machine::Time;
 use crate::wire::rendezvous::Party;
 
 /// How many members may meet.
 pub const MEMBERS_MAX: usize = 100_000;
+
+/// What a round and each name of its party hold beside the names themselves, which are there twice, in bytes.
+const ROUND_COST: usize = 512;
+const NAME_COST: usize = 128;
 
 /// How many members a ruling names.
 pub const WHO_MAX: usize = 100;
@@ -54,6 +59,8 @@ pub struct Round<V> {
     pub harmonize: bool,
     /// When the last member arrived.
     pub full_since: Option<Time>,
+    /// What it costs to know who shall meet.
+    pub held: Held,
 }
 
 #[derive(Debug, PartialEq)]
@@ -65,9 +72,10 @@ enum Wanted {
 /// A failed round, for those of its members that had not arrived.
 #[derive(Debug)]
 pub struct Standing {
-    ruling: Rc<Ruling>,
+    pub ruling: Rc<Ruling>,
     pub told: BTreeSet<Rc<str>>,
     missing: Missing,
+    pub held: Held,
 }
 
 #[derive(Debug)]
@@ -87,8 +95,10 @@ impl Standing {
             }
             Wanted::Count(count) => Missing::Count(count.saturating_sub(round.there.len())),
         };
-        let told = round.there.keys().cloned().collect();
-        let standing = Standing { ruling, told, missing };
+        let told: BTreeSet<Rc<str>> = round.there.keys().cloned().collect();
+        let mut held = round.held.clone();
+        held.grow(told.iter().map(|member| NAME_COST + member.len()).sum());
+        let standing = Standing { ruling, told, missing, held };
         (!standing.is_told()).then_some(standing)
     }
 
@@ -101,6 +111,7 @@ impl Standing {
             Missing::Members(members) => members.take(member).map(|_| ())?,
             Missing::Count(count) => *count = count.checked_sub(1)?,
         }
+        self.held.grow(NAME_COST + member.len());
         self.told.insert(member.clone());
         Some(self.ruling.clone())
     }
@@ -115,7 +126,8 @@ impl Standing {
 }
 
 impl<V> Round<V> {
-    pub fn new(party: &Party, said_by: Option<Rc<str>>) -> Result<Round<V>, String> {
+    pub fn new(party: &Party, said_by: Option<Rc<str>>, budget: &Budget) -> Result<Round<V>, String> {
+        let held = budget.admit(ROUND_COST + cost(party))?;
         let wanted = wanted(party);
         let size = match &wanted {
             Wanted::Members(members) => members.len(),
@@ -138,6 +150,7 @@ impl<V> Round<V> {
             looked_after: false,
             harmonize: false,
             full_since: None,
+            held,
         })
     }
 
@@ -260,6 +273,14 @@ fn wanted(party: &Party) -> Wanted {
     match party {
         Party::Members(members) => Wanted::Members(members.iter().map(|member| Rc::from(&**member)).collect()),
         Party::Count(count) => Wanted::Count(*count as usize),
+    }
+}
+
+/// What the names of a party hold.
+fn cost(party: &Party) -> usize {
+    match party {
+        Party::Members(members) => members.iter().map(|member| NAME_COST + 2 * member.len()).sum(),
+        Party::Count(_) => 0,
     }
 }
 

@@ -635,3 +635,28 @@ proptest! {
         }
     }
 }
+
+// What is held.
+
+impl<V> Rendezvous<V> {
+    /// What everything here holds of the budget, counted anew.
+    pub(in crate::controller) fn recount(&self, of_value: impl Fn(&V) -> usize) -> usize {
+        let forming = self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
+        let of_round = |round: &Round<V>| {
+            let there = round.there.values().map(|there| of_value(&there.value)).sum::<usize>();
+            there + round.contenders.values().map(|comer| of_value(&comer.value)).sum::<usize>() + round.held.bytes()
+        };
+        let standing = self.meetings.values().filter_map(|meeting| meeting.standing.as_ref());
+        let mut rulings: Vec<&Rc<Ruling>> = standing.clone().map(|standing| &standing.ruling).collect();
+        rulings.extend(self.places.values().filter_map(|place| match place {
+            Place::Ruled(ruling) => Some(ruling),
+            Place::Waits { .. } => None,
+        }));
+        rulings.sort_by_key(|ruling| Rc::as_ptr(ruling));
+        rulings.dedup_by(|one, other| Rc::ptr_eq(one, other));
+        let of_ruling = |ruling: &&Rc<Ruling>| ruling.held.bytes() + ruling.line.as_ref().map_or(0, |line| line.len());
+        forming.map(of_round).sum::<usize>()
+            + standing.map(|standing| standing.held.bytes()).sum::<usize>()
+            + rulings.iter().map(of_ruling).sum::<usize>()
+    }
+}

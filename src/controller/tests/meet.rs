@@ -288,13 +288,21 @@ fn a_client_meets_slaves_in_the_room_of_the_run() {
 
 #[test]
 fn values_are_bounded_and_the_bound_is_named() {
-    let mut world = World::of(Controller::bare(None).limited(Limits { value: 10, session: 15 }));
+    let mut world = World::of(Controller::bare(None).limited(Limits::new(Some(10), Some(15), None)));
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     world.give(a, 1, "a", "\"12345678+\"");
-    assert!(world.take(a).contains("a value has at most 10 bytes, this one has 11"), "{:?}", world.heard);
+    assert!(
+        world.take(a).contains("a value has at most 10 bytes (--value-max of the controller), this one has 11"),
+        "{:?}",
+        world.heard
+    );
     world.give(a, 2, "a", "\"12345678\"");
     world.give(b, 1, "b", "\"1234\"");
-    assert!(world.take(b).contains("at most 15 bytes together; 10 are there"), "{:?}", world.heard);
+    assert!(
+        world.take(b).contains("at most 15 bytes together (--session-max of the controller); 10 are there"),
+        "{:?}",
+        world.heard
+    );
     world.give(b, 2, "b", "\"123\"");
     assert!(world.take(b).contains("released"), "{:?}", world.heard);
 }
@@ -321,7 +329,7 @@ fn a_value_may_be_longer_than_other_lines_and_all_members_share_the_bytes_of_the
     let maps: Vec<_> = maps.collect();
     assert_eq!(maps.iter().map(|(conn, _)| *conn).collect::<Vec<_>>(), [a, b]);
     assert_eq!(maps[0].1, maps[1].1);
-    assert_eq!(world.controller.partial, 0);
+    assert_eq!(world.controller.partial.bytes(), 0);
 }
 
 #[test]

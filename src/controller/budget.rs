@@ -1,0 +1,232 @@
+//! What the controller holds of members and clients, in bytes, within one bound: values and maps of syncs, who shall
+//! meet, arrivals and rulings, triggers and what notifies carried, lines that have not ended.
+//!
+//! What is held carries its [`Held`], which gives the bytes back when it is dropped: however a thing ends, nothing of the
+//! budget is lost. Who asks for more than there is gets a reason to be told; who must not be refused
+//! [holds](Budget::hold) beyond the bound, of which there is only what has been admitted in another form.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::machine::{Bytes, LARGE};
+
+/// What is no more than this, in bytes, finds room where larger things do not any more.
+const SMALL: usize = 64 * 1024;
+
+/// So much of the budget, one part of so many, is for small things alone: large values do not keep others from meeting.
+const FOR_SMALL: usize = 16;
+
+/// The budget. All that is held of it shares it.
+#[derive(Debug, Clone)]
+pub struct Budget(Rc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    max: Cell<usize>,
+    held: Cell<usize>,
+    /// Lines that nobody here needs any more and that still wait in the queues of peers, with what they hold.
+    leaving: RefCell<Vec<(Bytes, usize)>>,
+}
+
+impl Default for Budget {
+    /// One without a bound.
+    fn default() -> Budget {
+        Budget::new(usize::MAX)
+    }
+}
+
+impl Budget {
+    pub fn new(max: usize) -> Budget {
+        Budget(Rc::new(Account { max: Cell::new(max), held: Cell::new(0), leaving: RefCell::default() }))
+    }
+
+    pub fn set_max(&self, max: usize) {
+        self.0.max.set(max);
+    }
+
+    /// How much is held.
+    pub fn held(&self) -> usize {
+        self.0.held.get()
+    }
+
+    pub fn max(&self) -> usize {
+        self.0.max.get()
+    }
+
+    /// Holds so many bytes if there is room for them; else says why not.
+    pub fn admit(&self, bytes: usize) -> Result<Held, String> {
+        if self.left_for(bytes) < bytes {
+            self.sweep();
+        }
+        let left = self.left_for(bytes);
+        if left < bytes {
+            return Err(format!(
+                "the controller may hold {} bytes of its members (--memory-max); {left} are left, and this needs \
+                 {bytes}: try again later",
+                self.max()
+            ));
+        }
+        Ok(self.hold(bytes))
+    }
+
+    /// How much is left for a thing of so many bytes.
+    fn left_for(&self, bytes: usize) -> usize {
+        let max = self.max();
+        let max = if bytes > SMALL { max - max / FOR_SMALL } else { max };
+        max.saturating_sub(self.held())
+    }
+
+    /// Holds so many bytes in any case.
+    pub fn hold(&self, bytes: usize) -> Held {
+        self.0.held.set(self.held() + bytes);
+        Held { budget: self.clone(), bytes }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        debug_assert!(bytes <= self.held(), "only what was held is given back");
+        self.0.held.set(self.held() - bytes);
+    }
+
+    /// Forgets the lines that have left the queues.
+    pub fn sweep(&self) {
+        self.0.leaving.borrow_mut().retain(|(line, bytes)| {
+            let waits = Rc::strong_count(line) > 1;
+            if !waits {
+                self.give_back(*bytes);
+            }
+            waits
+        });
+    }
+}
+
+/// Some bytes of the budget.
+#[derive(Debug, Default)]
+pub struct Held {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Held {
+    /// Holds more, in any case.
+    pub fn grow(&mut self, bytes: usize) {
+        self.budget.0.held.set(self.budget.held() + bytes);
+        self.bytes += bytes;
+    }
+
+    /// Holds less.
+    pub fn shrink(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.bytes, "only what was held is given back");
+        self.budget.give_back(bytes);
+        self.bytes -= bytes;
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Clone for Held {
+    /// Holds as much again.
+    fn clone(&self) -> Held {
+        self.budget.hold(self.bytes)
+    }
+}
+
+impl PartialEq for Held {
+    /// What a thing costs makes it no other thing.
+    fn eq(&self, _: &Held) -> bool {
+        true
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
+/// A line for many peers. It is held until the last queue has let go of it: a long one counts little against its peer,
+/// so it counts here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    bytes: Bytes,
+    held: Held,
+}
+
+impl Line {
+    /// A line that replaces what was admitted for it.
+    pub fn new(bytes: Bytes, budget: &Budget) -> Line {
+        let held = budget.hold(bytes.len());
+        Line { bytes, held }
+    }
+
+    /// For a queue.
+    pub fn share(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
+impl std::ops::Deref for Line {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.bytes.len() > LARGE && Rc::strong_count(&self.bytes) > 1 {
+            let waits = (self.bytes.clone(), std::mem::take(&mut self.held.bytes));
+            self.held.budget.0.leaving.borrow_mut().push(waits);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_gives_its_bytes_back_and_what_is_too_much_is_refused() {
+        let budget = Budget::new(1_000);
+        let mut first = budget.admit(600).unwrap();
+        let refused = budget.admit(401).unwrap_err();
+        assert!(refused.contains("1000 bytes") && refused.contains("--memory-max"), "{refused}");
+        let second = first.clone();
+        assert_eq!(budget.held(), 1_200);
+        drop(second);
+        first.grow(100);
+        first.shrink(300);
+        assert_eq!((budget.held(), first.bytes()), (400, 400));
+        drop(first);
+        assert_eq!(budget.held(), 0);
+        assert!(budget.admit(1_000).is_ok());
+    }
+
+    #[test]
+    fn large_things_leave_room_for_small_ones() {
+        let budget = Budget::new(16 * SMALL * 2);
+        let large = SMALL + 1;
+        let all: Vec<Held> = std::iter::from_fn(|| budget.admit(large).ok()).collect();
+        assert!(budget.max() - budget.held() >= 2 * SMALL, "{} of {large}", all.len());
+        assert!(budget.admit(SMALL).is_ok());
+    }
+
+    #[test]
+    fn a_long_line_is_held_until_the_last_queue_has_let_go_of_it() {
+        let budget = Budget::new(10 * LARGE);
+        let line = Line::new(Bytes::from(vec![b'x'; 2 * LARGE]), &budget);
+        let queued = line.share();
+        drop(line);
+        budget.sweep();
+        assert_eq!(budget.held(), 2 * LARGE);
+        drop(queued);
+        assert!(budget.admit(9 * LARGE).is_ok(), "who needs the room looks first");
+        assert_eq!(budget.held(), 0);
+        let short = Line::new(Bytes::from(vec![b'x'; LARGE]), &budget);
+        let queued = short.share();
+        drop(short);
+        assert_eq!((budget.held(), queued.len()), (0, LARGE));
+    }
+}

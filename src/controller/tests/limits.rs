@@ -1,0 +1,242 @@
+//! What peers can make grow, and what becomes of those that want more.
+
+use std::time::Duration;
+
+use super::{Controller, World};
+use crate::controller::{Limits, Room};
+use crate::machine::{ConnId, Input};
+use crate::wire::LINE_AROUND_VALUES;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// As long as a verdict waits for a process that has gone, and longer.
+const FORGOTTEN: Duration = Duration::from_secs(700);
+
+fn world(value: usize, memory: usize) -> World {
+    World::of(Controller::bare(None).limited(Limits::new(Some(value), None, Some(memory))))
+}
+
+impl World {
+    fn joins(&mut self, number: u64, room: &str, member: &str, incarnation: &str) -> ConnId {
+        let conn = self.accept(number);
+        let who = format!(r#""incarnation":"{incarnation}","room":"{room}","member":"{member}""#);
+        self.say(conn, &format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
+        conn
+    }
+
+    fn gives(&mut self, conn: ConnId, (room, member): (&str, &str), session: &str, id: u64, count: u32, value: &str) {
+        let party = format!(r#""party":{{"count":{count}}},"timeout":30000000"#);
+        let who = format!(r#""room":"{room}","session":"{session}","id":{id},"member":"{member}""#);
+        self.say(conn, &format!(r#"{{"type":"give",{who},{party},"value":{value}}}"#));
+    }
+
+    fn held(&self) -> usize {
+        self.controller.budget.held()
+    }
+
+    /// What is held, counted anew.
+    fn recount(&self) -> usize {
+        self.controller.partial.bytes() + self.controller.rooms.values().map(Room::recount).sum::<usize>()
+    }
+}
+
+fn text(length: usize) -> String {
+    format!("{:?}", "x".repeat(length - 2))
+}
+
+#[test]
+fn who_fills_the_memory_is_refused_and_others_meet_in_another_room() {
+    let mut world = world(100_000, 1_000_000);
+    let greedy = world.joins(1, "r", "g", "g");
+    let full = (1..).find(|&id| {
+        world.gives(greedy, ("r", "g"), &format!("s{id}"), id, 2, &text(100_000));
+        !world.take(greedy).lines().all(|line| line.contains("welcome"))
+    });
+    assert_eq!(full, Some(5), "a value takes its length twice, and a sixteenth is for small things");
+    world.gives(greedy, ("r", "g"), "s", 100, 2, &text(100_000));
+    let refused = world.take(greedy);
+    assert!(refused.contains("\"refused\"") && refused.contains("(--memory-max)"), "{refused}");
+    for (number, member) in [(2, "a"), (3, "b")] {
+        let conn = world.joins(number, "other", member, member);
+        world.gives(conn, ("other", member), "s", 1, 2, &text(10_000));
+    }
+    for conn in [ConnId(2), ConnId(3)] {
+        let heard = world.take(conn);
+        assert!(heard.contains("\"map\"") && heard.contains("\"released\""), "{}", &heard[..200.min(heard.len())]);
+    }
+    assert!(world.closed.is_empty());
+    world.input(Input::Closed { conn: greedy, reason: "gone".to_owned() });
+    for conn in [ConnId(2), ConnId(3)] {
+        world.say(conn, r#"{"type":"heard","room":"other","ids":[1]}"#);
+        world.say(conn, r#"{"type":"bye","reason":"done"}"#);
+    }
+    world.pass(FORGOTTEN);
+    assert_eq!((world.held(), world.controller.rooms.len()), (0, 0));
+}
+
+#[test]
+fn a_map_is_held_until_all_have_heard_it_or_were_forgotten() {
+    let mut world = world(100_000, 1_000_000);
+    let (a, b) = (world.joins(1, "r", "a", "a"), world.joins(2, "r", "b", "b"));
+    for (conn, member) in [(a, "a"), (b, "b")] {
+        world.gives(conn, ("r", member), "s", 1, 2, &text(50_000));
+    }
+    let map = world.held();
+    assert!((100_000..102_000).contains(&map), "{map}");
+    world.say(a, r#"{"type":"heard","room":"r","ids":[1]}"#);
+    assert_eq!(world.held(), map);
+    world.input(Input::Closed { conn: b, reason: "gone".to_owned() });
+    world.pass(FORGOTTEN / 2);
+    assert_eq!(world.held(), map);
+    world.pass(FORGOTTEN / 2);
+    assert_eq!(world.held(), 0);
+}
+
+#[test]
+fn a_member_that_is_there_and_never_says_that_it_has_heard_does_not_hold_a_map_for_ever() {
+    let mut world = world(100_000, 1_000_000);
+    let a = world.joins(1, "r", "a", "a");
+    world.gives(a, ("r", "a"), "s", 1, 1, &text(50_000));
+    for _ in 0..65 {
+        assert!(world.closed.is_empty());
+        world.pass(SECOND * 10);
+        world.say(a, r#"{"type":"ping","time":1}"#);
+    }
+    assert_eq!(world.held(), 0);
+}
+
+#[test]
+fn a_value_that_is_longer_than_any_line_is_refused_by_name_and_the_connection_goes_on() {
+    let mut world = world(1_000, 64 * 1024 * 1024);
+    let a = world.joins(1, "r", "a", "a");
+    world.take(a);
+    let head = r#"{"type":"give","room":"r","session":"s","id":1,"member":"a","party":{"count":1},"value":""#;
+    world.input(Input::Received { conn: a, bytes: head.as_bytes() });
+    let piece = vec![b'x'; 65_536];
+    for _ in 0..=LINE_AROUND_VALUES / piece.len() {
+        world.input(Input::Received { conn: a, bytes: &piece });
+    }
+    let refused = world.take(a);
+    assert!(refused.contains(r#"a value has at most 1000 bytes (--value-max of the controller)"#), "{refused}");
+    assert!(refused.contains(r#""verdict":"refused""#) && refused.ends_with("\"ids\":[1]}\n"), "{refused}");
+    for _ in 0..1_000 {
+        world.input(Input::Received { conn: a, bytes: &piece });
+    }
+    assert!(world.held() < 10_000, "{}", world.held());
+    world.say(a, "\"}");
+    world.gives(a, ("r", "a"), "s", 2, 1, &text(1_000));
+    assert!(world.take(a).contains("released"));
+    world.gives(a, ("r", "a"), "s", 3, 1, &text(1_001));
+    assert!(world.take(a).contains("at most 1000 bytes (--value-max of the controller), this one has 1001"));
+    let other = world.joins(2, "r", "b", "b");
+    world.input(Input::Received { conn: other, bytes: &piece });
+    for _ in 0..=LINE_AROUND_VALUES / piece.len() {
+        world.input(Input::Received { conn: other, bytes: &piece });
+    }
+    assert_eq!(world.closed, [other], "what is no value is not read to its end");
+    assert!(world.take(other).contains("a line is longer than 16778216 bytes"));
+}
+
+#[test]
+fn lines_that_do_not_end_take_half_of_the_memory_and_who_gives_a_value_then_is_told_so() {
+    let mut world = world(1 << 20, 8 << 20);
+    let piece = vec![b'x'; 1 << 16];
+    let head = |member: &str| {
+        format!(
+            r#"{{"type":"give","room":"r","session":"s","id":1,"member":"{member}","party":{{"count":1}},"value":""#
+        )
+    };
+    for number in 1..=5 {
+        let member = format!("m{number}");
+        let conn = world.joins(number, "r", &member, &member);
+        world.input(Input::Received { conn, bytes: head(&member).as_bytes() });
+        for _ in 0..17 {
+            world.input(Input::Received { conn, bytes: &piece });
+        }
+    }
+    let refused = world.take(ConnId(5));
+    assert!(refused.contains("(--memory-max)") && refused.contains("refused"), "{refused}");
+    assert!(world.closed.is_empty() && world.held() <= 4 << 20);
+    for number in 1..=5 {
+        world.input(Input::Closed { conn: ConnId(number), reason: "gone".to_owned() });
+    }
+    world.pass(FORGOTTEN);
+    assert_eq!(world.held(), 0);
+}
+
+#[test]
+fn what_is_held_is_what_is_there_whatever_happens() {
+    for seed in 0..60 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = world(5_000, 40_000);
+        let rooms = ["r", "q"];
+        let mut there: Vec<(ConnId, &str, String)> = Vec::new();
+        let mut refused = 0;
+        for step in 1..400_u64 {
+            let pick = (!there.is_empty()).then(|| there[random.usize(..there.len())].clone());
+            let id = random.u64(step.saturating_sub(20)..=step);
+            match (random.u8(0..14), pick) {
+                (0..=2, _) | (_, None) => {
+                    let (room, member) = (rooms[random.usize(..2)], format!("m{}", random.u8(0..4)));
+                    let incarnation = format!("{member}-{}", random.u8(0..3));
+                    let conn = world.joins(step, room, &member, &incarnation);
+                    there.push((conn, room, member));
+                }
+                (3..=5, Some((conn, room, member))) => {
+                    let session = format!("s{}", random.u8(0..3));
+                    world.gives(conn, (room, &member), &session, id, 3, &text(random.usize(2..6_000)));
+                }
+                (6, Some((conn, room, member))) => {
+                    let party = ["{\"count\":2}", "{\"members\":[\"m0\",\"m1\"]}"][random.usize(..2)];
+                    let abort = if random.u8(0..4) == 0 { ",\"abort\":\"no\"" } else { "" };
+                    let who = format!(r#""room":"{room}","barrier":"b","id":{id},"member":"{member}""#);
+                    world.say(conn, &format!(r#"{{"type":"arrive",{who},"party":{party},"timeout":9000000{abort}}}"#));
+                }
+                (7, Some((conn, room, _))) => {
+                    let what = ["gone", "heard"][random.usize(..2)];
+                    world.say(conn, &format!(r#"{{"type":"{what}","room":"{room}","ids":[{id},{}]}}"#, id + 1));
+                }
+                (8, Some((conn, _, _))) => {
+                    there.retain(|(other, ..)| *other != conn);
+                    world.input(Input::Closed { conn, reason: "cut".to_owned() });
+                }
+                (9, Some((conn, _, _))) => {
+                    let piece = vec![b' '; random.usize(1..3_000)];
+                    world.input(Input::Received { conn, bytes: &piece });
+                }
+                (10, Some((conn, room, _))) => {
+                    let trigger = format!(r#""room":"{room}","trigger":"t{}""#, random.u8(0..2));
+                    let what = match random.u8(0..5) {
+                        0 => format!(r#""create",{trigger},"count":3"#),
+                        1 => format!(r#""delete",{trigger}"#),
+                        2 => format!(r#""watch",{trigger}"#),
+                        _ => format!(r#""notify",{trigger},"count":{},"data":{}"#, random.u8(1..4), text(300)),
+                    };
+                    world.say(conn, &format!(r#"{{"type":{what}}}"#));
+                }
+                (11, _) => world.pass(Duration::from_millis(random.u64(1..20_000))),
+                (12, _) if random.u8(0..10) == 0 => world.pass(FORGOTTEN),
+                _ => {}
+            }
+            let closed = std::mem::take(&mut world.closed);
+            there.retain(|(conn, ..)| !closed.contains(conn));
+            assert_eq!(world.held(), world.recount(), "seed {seed}, step {step}");
+            refused += world.heard.values().filter(|heard| heard.contains("--memory-max")).count();
+            world.heard.clear();
+        }
+        assert!(refused > 0, "seed {seed}: the memory was never full");
+        for (number, room) in rooms.into_iter().enumerate() {
+            let conn = world.joins(1_000 + number as u64, room, "m9", "m9");
+            for trigger in ["t0", "t1"] {
+                world.say(conn, &format!(r#"{{"type":"delete","room":"{room}","trigger":"{trigger}"}}"#));
+            }
+        }
+        let all: Vec<ConnId> = world.controller.sessions.keys().copied().collect();
+        for conn in all {
+            world.input(Input::Closed { conn, reason: "over".to_owned() });
+        }
+        world.pass(FORGOTTEN);
+        world.pass(SECOND);
+        assert_eq!((world.held(), world.controller.rooms.len()), (0, 0), "seed {seed}");
+    }
+}

@@ -1,0 +1,217 @@
+//! What members give has limits: who passes one is told which, what they all may give can be raised, and the controller
+//! keeps to the memory it was given, whoever does not read.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use common::{Place, Running, SOON};
+
+const MIB: usize = 1024 * 1024;
+
+/// What the controller may hold beside the memory for its members: itself, and one line that is being read. In bytes.
+const OVERHEAD: usize = 24 * MIB;
+
+/// A controller without a run, and where it listens.
+fn controller<'a>(place: &'a Place, options: &[&str]) -> (Running<'a>, String) {
+    let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0"].iter().chain(options)).start();
+    controller.wait_for_output("listening on 127.0.0.1:");
+    let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
+    (controller, address)
+}
+
+/// `arete sync s` of a member with others.
+fn sync<'a>(place: &'a Place, address: &str, name: &str, members: &str, data: &str) -> Running<'a> {
+    let words = ["sync", "s", "--room", "other", "--controller", address];
+    place.arete(words.iter().chain(&["--as", name, "--members", members, "--data", data])).start()
+}
+
+/// A file with a JSON string of so many bytes, and `@` before its name.
+fn value(place: &Place, length: usize) -> String {
+    let path: PathBuf = place.write(&format!("{length}.json"), text(length));
+    format!("@{}", path.display())
+}
+
+fn text(length: usize) -> String {
+    format!("\"{}\"", "x".repeat(length - 2))
+}
+
+/// The most memory that a process has had, in bytes.
+fn peak(running: &Running<'_>) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts memory");
+    line.split_whitespace().next().and_then(|kib| kib.parse::<usize>().ok()).expect("a number of KiB") * 1024
+}
+
+/// A client played by hand, in the room "r".
+struct Peer {
+    reader: BufReader<TcpStream>,
+    member: String,
+}
+
+impl Peer {
+    fn join(address: &str, member: &str, incarnation: &str) -> Peer {
+        let stream = TcpStream::connect(address).expect("the controller accepts");
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream.set_write_timeout(Some(SOON)).unwrap();
+        let mut peer = Peer { reader: BufReader::new(stream), member: member.to_owned() };
+        let who = format!(r#""incarnation":"{incarnation}","room":"r","member":"{member}""#);
+        peer.say(&format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
+        assert!(peer.next().starts_with("{\"type\":\"welcome\""));
+        peer
+    }
+
+    fn say(&mut self, line: &str) {
+        self.reader.get_mut().write_all(format!("{line}\n").as_bytes()).expect("the controller reads");
+    }
+
+    fn give(&mut self, id: usize, count: usize, value: &str) {
+        let who = format!(r#""room":"r","session":"s{id}","id":{id},"member":"{}""#, self.member);
+        self.say(&format!(r#"{{"type":"give",{who},"party":{{"count":{count}}},"value":{value}}}"#));
+    }
+
+    fn next(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).expect("the controller says something");
+        line
+    }
+
+    /// The next message but checks.
+    fn hears(&mut self) -> String {
+        std::iter::repeat_with(|| self.next()).find(|line| !line.starts_with("{\"type\":\"check\"")).unwrap()
+    }
+}
+
+#[test]
+fn who_fills_the_memory_is_refused_while_others_meet_and_the_controller_keeps_to_it() {
+    let place = Place::new("memory");
+    let memory = 64 * MIB;
+    let (controller, address) = controller(&place, &["--value-max", "4MiB", "--memory-max", "64MiB"]);
+    let mut greedy = Peer::join(&address, "g", "g");
+    let long = text(4 * MIB);
+    // Each is held twice, as a value and for its map, and a sixteenth is for small things alone.
+    for id in 1..=7 {
+        greedy.give(id, 2, &long);
+    }
+    greedy.give(8, 2, &long);
+    let refused = greedy.hears();
+    assert!(refused.contains("\"refused\"") && refused.contains("67108864 bytes of its members (--memory-max)"));
+    assert!(refused.ends_with("\"ids\":[8]}\n"), "{refused}");
+    let others = ["a", "b"].map(|name| sync(&place, &address, name, "a,b", name));
+    for other in others {
+        assert_eq!(other.wait().exits_with(0).stdout, "{\"a\":\"a\",\"b\":\"b\"}\n");
+    }
+    greedy.say(r#"{"type":"gone","room":"r","ids":[1,2,3,4,5,6,7]}"#);
+    let peak = peak(&controller);
+    eprintln!("the controller held {peak} bytes at most");
+    assert!(peak < memory + OVERHEAD, "the controller held {peak} bytes");
+}
+
+#[test]
+fn maps_that_nobody_reads_or_has_heard_count_and_who_comes_back_gets_its_verdict() {
+    let place = Place::new("unread");
+    let memory = 64 * MIB;
+    let (controller, address) = controller(&place, &["--value-max", "4MiB", "--memory-max", "64MiB"]);
+    let long = text(4 * MIB);
+    let mut deaf = Peer::join(&address, "d", "d");
+    for id in 1..=60 {
+        deaf.give(id, 1, &long);
+        // It says that it has heard what it has not read: the bytes still wait for it.
+        if id % 2 == 0 {
+            deaf.say(&format!(r#"{{"type":"heard","room":"r","ids":[{id}]}}"#));
+        }
+    }
+    let others = ["a", "b"].map(|name| sync(&place, &address, name, "a,b", name));
+    for other in others {
+        other.wait().exits_with(0);
+    }
+    let peak = peak(&controller);
+    eprintln!("the controller held {peak} bytes at most");
+    assert!(peak < memory + OVERHEAD, "the controller held {peak} bytes");
+    // Some it reads, in the middle of one it goes, and its next connection gets that and the rest.
+    assert!(deaf.hears().contains("\"session\":\"s1\""));
+    drop(deaf);
+    let mut back = Peer::join(&address, "d", "d");
+    for id in [1, 3] {
+        back.give(id, 1, &long);
+        let map = back.hears();
+        assert!(map.contains(&format!("\"session\":\"s{id}\"")) && map.len() > 4 * MIB, "{}", map.len());
+        let verdict = back.hears();
+        assert!(verdict.contains("released") && verdict.ends_with(&format!("\"ids\":[{id}]}}\n")), "{verdict}");
+        back.say(&format!(r#"{{"type":"heard","room":"r","ids":[{id}]}}"#));
+    }
+}
+
+#[test]
+fn a_value_of_exactly_the_limit_passes_and_one_byte_more_is_refused_by_name() {
+    let place = Place::new("exact");
+    let (_controller, address) = controller(&place, &[]);
+    let most = 16 * MIB;
+    let ended = sync(&place, &address, "a", "a", &value(&place, most)).wait().exits_with(0);
+    assert_eq!(ended.stdout.len(), most + "{\"a\":}\n".len());
+    let more = sync(&place, &address, "a", "a", &value(&place, most + 1)).wait().exits_with(1);
+    more.complains(&["a value has at most 16777216 bytes (--value-max of the controller), this one has 16777217"]);
+    // Longer than its line may be, too.
+    let far_more = sync(&place, &address, "a", "a", &value(&place, 34 * MIB)).wait().exits_with(1);
+    far_more.complains(&["a value has at most 16777216 bytes (--value-max of the controller), this one has more"]);
+}
+
+#[test]
+fn the_values_of_a_session_have_a_limit_and_it_is_named() {
+    let place = Place::new("session");
+    let (_controller, address) = controller(&place, &["--session-max", "3KiB"]);
+    let (mut a, mut b) = (Peer::join(&address, "a", "a"), Peer::join(&address, "b", "b"));
+    a.give(1, 2, &text(2048));
+    a.say(r#"{"type":"ping","time":1}"#);
+    assert!(a.hears().starts_with("{\"type\":\"pong\""), "what was said before is taken");
+    b.give(1, 2, &text(1025));
+    let refused = b.hears();
+    assert!(refused.contains("at most 3072 bytes together (--session-max of the controller); 2048 are there"));
+    let who = r#""room":"r","session":"s1","id":2,"member":"b""#;
+    b.say(&format!(r#"{{"type":"give",{who},"party":{{"count":2}},"value":{}}}"#, text(1024)));
+    for peer in [&mut a, &mut b] {
+        assert!(peer.hears().starts_with("{\"type\":\"map\""));
+        assert!(peer.hears().contains("released"));
+    }
+}
+
+#[test]
+fn limits_can_be_raised_for_members_by_hand() {
+    let place = Place::new("raised");
+    let (_controller, address) = controller(&place, &["--value-max", "32MiB"]);
+    let data = value(&place, 20 * MIB);
+    let members = ["a", "b"].map(|name| sync(&place, &address, name, "a,b", &data));
+    let [first, second] = members.map(|member| member.wait().exits_with(0).stdout);
+    assert!(first == second && first.len() == 40 * MIB + "{\"a\":,\"b\":}\n".len(), "{}", first.len());
+}
+
+#[test]
+fn limits_can_be_raised_for_the_slaves_of_a_run() {
+    let place = Place::new("raised-run");
+    let data = value(&place, 20 * MIB);
+    let command = format!("arete sync s --members a,b --data {data} | wc -c");
+    place.write(
+        "t.json",
+        serde_json::json!({
+            "name": "raised", "end": { "idle": true, "limit": "1min" },
+            "schedules": { "s": [{ "name": "gives", "at": 0, "shell": command }] },
+            "slaves": { "a": ["s"], "b": ["s"] }
+        })
+        .to_string(),
+    );
+    place.arete(["run", "t.json", "--results", "results", "--value-max", "32MiB"]).run().exits_with(0);
+    for slave in ["a", "b"] {
+        assert_eq!(place.read(format!("results/{slave}/gives.out")).trim(), "41943052");
+    }
+}
+
+#[test]
+fn a_limit_that_no_controller_can_have_is_wrong_usage() {
+    let place = Place::new("too-much");
+    for words in [["--value-max", "2GiB"], ["--session-max", "3GiB"], ["--memory-max", "0"]] {
+        let wrong = place.arete(["controller", "--listen", "127.0.0.1:0"].iter().chain(&words)).run();
+        wrong.exits_with(2).complains(&["a size is a number from 1 to"]);
+    }
+}
