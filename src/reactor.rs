@@ -145,6 +145,8 @@ pub struct Reactor {
     reserve: Option<File>,
     told_of_shedding: bool,
     exit: Option<u8>,
+    /// As `exit`, but at once.
+    halt: Option<u8>,
 }
 
 impl Reactor {
@@ -176,6 +178,7 @@ impl Reactor {
             reserve: File::open("/dev/null").ok(),
             told_of_shedding: false,
             exit: None,
+            halt: None,
             poll,
         })
     }
@@ -198,6 +201,10 @@ impl Reactor {
         }
         loop {
             self.perform(machine);
+            if let Some(code) = self.halt {
+                console::flush(EXIT_LINGER.as_millis() as u64);
+                return code;
+            }
             if let Some(code) = self.exit {
                 self.say_farewell();
                 return code;

@@ -17,10 +17,10 @@ impl Reactor {
     /// Takes in what the machine has just asked for: bytes join their queues, the rest waits for the end of the pass.
     pub(super) fn absorb(&mut self) {
         for effect in self.out.drain() {
-            if self.exit.is_some() {
-                break;
-            }
             match effect {
+                // It overrides all that was asked for before it, an orderly exit too.
+                Effect::Halt { code } => self.halt = Some(code),
+                _ if self.exit.is_some() || self.halt.is_some() => {}
                 Effect::Send { conn, bytes } => self.conns.send(conn, bytes),
                 Effect::Close { conn, .. } => {
                     if self.conns.is_dialling(conn) {
@@ -54,6 +54,9 @@ impl Reactor {
         for _ in 0..PASSES_A_TURN {
             self.deliver(machine);
             self.write_files(machine);
+            if self.halt.is_some() {
+                return self.print_only();
+            }
             while let Some(effect) = self.later.pop_front() {
                 self.do_one(effect);
             }
@@ -69,6 +72,15 @@ impl Reactor {
         }
         if self.children.keeps_zombies() && self.timers.get(&Due::Groups).is_none() {
             self.timers.set(Due::Groups, now() + LOOK_AT_GROUPS);
+        }
+    }
+
+    /// The machine has halted: of what it asked for, only what it printed is done.
+    fn print_only(&mut self) {
+        for effect in std::mem::take(&mut self.later) {
+            if let Effect::Print { stream, bytes, surely } = effect {
+                console::print(stream, &bytes, surely);
+            }
         }
     }
 
@@ -129,7 +141,8 @@ impl Reactor {
             }
             Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),
             // These were done when they were absorbed.
-            Effect::Send { .. } | Effect::Close { .. } | Effect::Exit { .. } => {}
+            Effect::Send { .. } | Effect::Close { .. } | Effect::Exit { .. } | Effect::Halt { .. } => {}
+            Effect::Datagram { .. } => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
         }
     }

@@ -385,6 +385,9 @@ impl World {
             return self.crash(life.node);
         }
         others.extend(self.write_all(life, writes));
+        if let Some((at, code)) = halt(&others) {
+            return self.halt(life, others.into_iter().take(at), code);
+        }
         let nothing = others.is_empty();
         for (done, effect) in others.into_iter().enumerate() {
             if doomed.is_some_and(|limit| done >= limit) {
@@ -465,6 +468,9 @@ impl World {
             }
             Effect::Print { bytes, .. } => self.nodes[id].printed.extend(bytes),
             Effect::Exit { code } => self.exit(life, code),
+            Effect::Datagram { .. } => {}
+            // It was done before anything else of its turn.
+            Effect::Halt { .. } => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
         }
     }
@@ -475,6 +481,17 @@ impl World {
         for (link, side) in self.bury(life.node) {
             self.close_side(link, side);
         }
+    }
+
+    /// A machine ends at once: of its last turn, only what it printed is done.
+    fn halt(&mut self, life: Life, effects: impl Iterator<Item = Effect>, code: u8) {
+        for effect in effects.filter(|effect| matches!(effect, Effect::Print { .. })) {
+            self.do_effect(life, effect);
+        }
+        trace_line!(self, "{} halts with {code}", self.nodes[life.node].name);
+        self.crash(life.node);
+        self.nodes[life.node].exit = Some(code);
+        self.exited.push(life);
     }
 
     fn spawn(&mut self, life: Life, child: ChildId, command: Command) {
@@ -525,6 +542,14 @@ impl World {
             other => trace_line!(self, "{name} > {other:?}"),
         }
     }
+}
+
+/// Where a turn halts, and with which exit code.
+fn halt(effects: &[Effect]) -> Option<(usize, u8)> {
+    effects.iter().enumerate().find_map(|(at, effect)| match effect {
+        Effect::Halt { code } => Some((at, *code)),
+        _ => None,
+    })
 }
 
 fn is_write(effect: &Effect) -> bool {
