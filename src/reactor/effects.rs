@@ -23,15 +23,15 @@ impl Reactor {
                 _ if self.exit.is_some() || self.halt.is_some() => {}
                 Effect::Send { conn, bytes } => self.conns.send(conn, bytes),
                 Effect::Close { conn, .. } => {
-                    if self.conns.is_dialling(conn) {
+                    if self.conns.close(conn) {
+                        self.timers.set(Due::Linger(conn), now() + LINGER);
+                    } else {
                         self.dials.finish(conn);
                         self.lookups.cancel(conn);
                         self.timers.cancel(&Due::Dial(conn));
                     }
-                    if self.conns.close(conn) {
-                        self.timers.set(Due::Linger(conn), now() + LINGER);
-                    }
                 }
+                Effect::Datagram { socket, to, bytes } => self.datagrams.send(socket, to, bytes),
                 Effect::Append { path, bytes } => self.files.append(path, bytes),
                 Effect::WriteAt { path, offset, bytes, executable } => {
                     self.files.write_at(path, offset, bytes, executable);
@@ -66,6 +66,7 @@ impl Reactor {
         }
         let pending = &mut self.pending;
         self.conns.flush(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
+        self.datagrams.flush();
         self.console.flush();
         if !self.pending.iter().any(|pending| matches!(pending, Pending::Input(Input::Exited { .. }))) {
             self.children.release(&self.lookups.pids());
@@ -104,12 +105,10 @@ impl Reactor {
         }
     }
 
-    /// Writes files, and what the machine writes on hearing that some could not be.
+    /// Writes files, and what the machine writes on hearing that some could not be. That comes to an end, because it hears
+    /// of a number of files at most.
     fn write_files(&mut self, machine: &mut impl Machine) {
-        for _ in 0..PASSES_A_TURN {
-            if !self.files.has_jobs() {
-                return;
-            }
+        while self.files.has_jobs() {
             for (path, error) in self.files.write() {
                 self.tell(machine, Input::WriteFailed { path, error });
             }
@@ -141,8 +140,8 @@ impl Reactor {
             }
             Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),
             // These were done when they were absorbed.
-            Effect::Send { .. } | Effect::Close { .. } | Effect::Exit { .. } | Effect::Halt { .. } => {}
-            Effect::Datagram { .. } => {}
+            Effect::Send { .. } | Effect::Close { .. } | Effect::Datagram { .. } => {}
+            Effect::Exit { .. } | Effect::Halt { .. } => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
         }
     }
@@ -166,7 +165,7 @@ impl Reactor {
         }
     }
 
-    fn forget_dial(&mut self, conn: ConnId) {
+    pub(super) fn forget_dial(&mut self, conn: ConnId) {
         self.dials.finish(conn);
         self.lookups.cancel(conn);
         self.timers.cancel(&Due::Dial(conn));

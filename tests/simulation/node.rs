@@ -35,7 +35,7 @@ pub struct Birth {
 
 type Maker = Rc<dyn Fn(&Birth) -> Box<dyn Machine>>;
 
-/// A monotonic clock with an origin and a rate of its own.
+/// A clock that never goes back, with an origin and a rate of its own.
 #[derive(Default)]
 pub struct Clock {
     origin: u64,
