@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// An instant on this process's monotonic clock, in microseconds since an origin that means nothing by itself.
+/// An instant on this process's clock, in microseconds since an origin that means nothing by itself. The clock never goes
+/// back, nobody sets it, and it also counts while the system is suspended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(u64);
@@ -69,6 +70,10 @@ pub struct ConnId(pub u64);
 /// Names a listening socket, in the order in which they were given to the reactor.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ListenerId(pub usize);
+
+/// Names a datagram socket, in the order in which they were given to the reactor.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SocketId(pub usize);
 
 /// Names a child process that a machine asked for. Never reused within a process, unlike its pid.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -201,6 +206,8 @@ pub enum Input<'a> {
     /// The connection is gone, or could not be made. Comes once for each connection that the machine did not close
     /// itself; the last input about it.
     Closed { conn: ConnId, reason: String },
+    /// A datagram arrived, whole: one that is longer than the reactor takes was dropped.
+    Datagram { socket: SocketId, from: SocketAddr, bytes: &'a [u8] },
     /// [`Machine::next_deadline`] has passed. May come too early; then nothing is due.
     Deadline,
     /// A signal was sent to this process. Several may have become one.
@@ -246,10 +253,17 @@ pub enum Effect {
         conn: ConnId,
         bytes: Bytes,
     },
-    /// Closes after what is queued has been written, or after a short while. No [`Input::Closed`] follows.
+    /// Closes after what is queued has been written, or after a short while, also when the connection does not stand
+    /// yet: what is queued is written once it does. No [`Input::Closed`] follows, and no [`Input::Connected`].
     Close {
         conn: ConnId,
         reason: String,
+    },
+    /// Sends a datagram, to all of a network if the address is its broadcast address. It may be lost without a word.
+    Datagram {
+        socket: SocketId,
+        to: SocketAddr,
+        bytes: Bytes,
     },
     Spawn {
         child: ChildId,
@@ -312,6 +326,11 @@ pub enum Effect {
     Exit {
         code: u8,
     },
+    /// Ends the loop with this exit code at once: what is queued, and what was asked for in the same turn, does not go
+    /// out; only what was printed does.
+    Halt {
+        code: u8,
+    },
 }
 
 /// Collects the effects of a machine, in causal order, and gives out the names of what they create.
@@ -356,6 +375,10 @@ impl Outbox {
         let reason = reason.into();
         log::debug!("closing connection {}: {reason}", conn.0);
         self.effects.push(Effect::Close { conn, reason });
+    }
+
+    pub fn datagram(&mut self, socket: SocketId, to: SocketAddr, bytes: Bytes) {
+        self.effects.push(Effect::Datagram { socket, to, bytes });
     }
 
     pub fn spawn(&mut self, command: Command) -> ChildId {
@@ -414,6 +437,11 @@ impl Outbox {
     pub fn exit(&mut self, code: u8) {
         log::debug!("exiting with {code}");
         self.effects.push(Effect::Exit { code });
+    }
+
+    pub fn halt(&mut self, code: u8) {
+        log::debug!("halting with {code}");
+        self.effects.push(Effect::Halt { code });
     }
 }
 
