@@ -136,7 +136,7 @@ mod tests {
             id: 1,
             value: Rc::from(value),
             weight: 0,
-            deadline: None,
+            patience: None,
             away: false,
             taken_back: false,
         };

@@ -11,9 +11,11 @@ use arete::wire::rendezvous::{Kind, Party, RoundVerdict};
 use arete::wire::{FromController, FromSlave};
 use serde_json::Value;
 
+use crate::meeting_lines::{Told, arrival_of, holds_serial, is_of, wanted};
+use crate::meeting_log::MeetingLog;
 use crate::meeting_plan::{Plan, Planned};
 use crate::meeting_seen::MeetingsSeen;
-use crate::world::meet::{End, exit_code, serial_of_fresh, serial_of_value};
+use crate::world::meet::{End, exit_code};
 use crate::world::node::{Life, Received, Said};
 use crate::world::process::{Ask, Fact};
 use crate::world::{MILLISECOND, SECOND, World, lines};
@@ -24,6 +26,8 @@ const CLOCKS: u64 = 20 * MILLISECOND;
 const LATE_MAX: u64 = SECOND;
 /// How long after the last fault somebody may still wait whom nothing holds up.
 const STUCK_AFTER: u64 = 40 * SECOND;
+/// How long a failed round stands when nobody has named a timeout.
+const STANDS_FOR: u64 = 60 * SECOND;
 
 macro_rules! hold {
     ($condition:expr, $($format:tt)*) => {
@@ -36,16 +40,7 @@ macro_rules! hold {
 /// An arrival: who says it, and its id there.
 type Key = (Life, u64);
 /// Whether it is a sync, and the name.
-type Name = (bool, String);
-
-/// A verdict, as the controller tells it.
-#[derive(Debug, Clone, PartialEq)]
-struct Told {
-    round: u64,
-    kind: Kind,
-    who: Vec<String>,
-    reason: String,
-}
+pub type Name = (bool, String);
 
 #[derive(Debug)]
 struct Arrival {
@@ -71,6 +66,8 @@ pub struct Wait {
 struct Round {
     told: BTreeSet<Key>,
     verdict: Option<Told>,
+    /// When it was told first, if that was to one who was there.
+    over_at: Option<u64>,
     map: Option<Vec<u8>>,
 }
 
@@ -85,9 +82,7 @@ pub struct MeetingChecks {
     ids: BTreeMap<(Life, u64), u64>,
     by_name: BTreeMap<Name, Vec<Key>>,
     rounds: BTreeMap<(Name, u64), Round>,
-    /// The rounds that the log has.
-    recorded: BTreeMap<(Name, u64), (String, Vec<String>)>,
-    away: BTreeSet<(Name, String)>,
+    log: MeetingLog,
     /// When each life was heard last by the controller.
     heard: BTreeMap<Life, u64>,
     partial: BTreeMap<(Life, ConnId), Vec<u8>>,
@@ -96,7 +91,6 @@ pub struct MeetingChecks {
     /// When those that wait must have been told.
     due: BTreeSet<(u64, Life, u64)>,
     facts_read: usize,
-    events_read: usize,
     next_look: u64,
     now: u64,
     /// The log is complete, and tells all.
@@ -110,11 +104,6 @@ pub struct MeetingChecks {
     /// From then on nothing breaks any more.
     pub calm_from: u64,
     pub seen: MeetingsSeen,
-}
-
-fn is_of(line: &[u8], kinds: &[&str]) -> bool {
-    let kind = line.strip_prefix(b"{\"type\":\"").unwrap_or_default();
-    kinds.iter().any(|it| kind.strip_prefix(it.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'"')))
 }
 
 impl MeetingChecks {
@@ -147,7 +136,7 @@ impl MeetingChecks {
     ) -> Result<(), String> {
         self.now = world.now;
         self.read_facts(world)?;
-        self.read_events(events)?;
+        self.log.read(events)?;
         for it in received {
             self.is_of_life(it.life);
             if let Some(caller) = world.callers.get(&(it.life, it.conn)) {
@@ -287,30 +276,6 @@ impl MeetingChecks {
         self.is_told(now, life, serial, &End { code, verdict, who, reason, map })
     }
 
-    fn read_events(&mut self, events: &[Value]) -> Result<(), String> {
-        for event in &events[self.events_read.min(events.len())..] {
-            let what = event["event"].as_str().unwrap_or_default();
-            if !["met", "away"].contains(&what) {
-                continue;
-            }
-            let sync = event["session"].is_string();
-            let name = event[if sync { "session" } else { "barrier" }].as_str().unwrap_or_default();
-            let name = (sync, name.to_owned());
-            if what == "away" {
-                self.away.insert((name, event["member"].as_str().unwrap_or_default().to_owned()));
-                continue;
-            }
-            let who = event["who"].as_array().map(|who| who.iter().map(|it| it.as_str().unwrap_or("").to_owned()));
-            let who = who.map(|who| who.collect()).unwrap_or_default();
-            let verdict = event["verdict"].as_str().unwrap_or_default().to_owned();
-            let round = (name, event["round"].as_u64().unwrap_or(0));
-            hold!(round.1 > 0, "a round without a number: {event}");
-            hold!(self.recorded.insert(round, (verdict, who)).is_none(), "a round ends twice: {event}");
-        }
-        self.events_read = events.len();
-        Ok(())
-    }
-
     /// A slave or a client says something.
     fn member_says(&mut self, said: &Said, world: &World) -> Result<(), String> {
         for line in lines(&said.bytes).filter(|line| is_of(line, &["arrive", "give"])) {
@@ -418,8 +383,7 @@ impl MeetingChecks {
 
     /// One verdict for each arrival, the same for all of a round, which is in the log.
     fn says_verdict(&mut self, to: Life, verdict: &RoundVerdict<'_>, world: &World) -> Result<(), String> {
-        let reason = verdict.reason.clone().into_owned();
-        let told = Told { round: verdict.round, kind: verdict.verdict, who: verdict.who.clone(), reason };
+        let told = Told::from(verdict);
         for &id in &verdict.ids {
             let key = (to, id);
             let Some(arrival) = self.arrivals.get_mut(&key) else {
@@ -436,24 +400,45 @@ impl MeetingChecks {
                 let name = self.name_of(self.arrivals[&key].serial);
                 self.round_tells(name, key, &told, world)?;
             } else {
-                hold!(matches!(told.kind, Kind::Refused | Kind::Disagreed), "{told:?} is of no round");
+                self.may_be_of_no_round(&key, &told)?;
             }
         }
+        Ok(())
+    }
+
+    /// It is wrong, or its time is up while it waits for the next round of so many.
+    fn may_be_of_no_round(&self, key: &Key, told: &Told) -> Result<(), String> {
+        let wrong = matches!(told.kind, Kind::Refused | Kind::Disagreed);
+        let arrival = &self.arrivals[key];
+        let due = arrival.over_at.is_some_and(|over_at| over_at <= self.now + CLOCKS);
+        let counted = matches!(self.party_of(key), Some(Party::Count(_)) | None);
+        hold!(wrong || told.kind == Kind::TimedOut && due && counted, "{told:?} is of no round: {arrival:?}");
         Ok(())
     }
 
     fn round_tells(&mut self, name: Name, key: Key, told: &Told, world: &World) -> Result<(), String> {
         let place = (name.clone(), told.round);
         if self.logged {
-            let recorded = self.recorded.get(&place);
-            let Some((verdict, who)) = recorded else { return Err(format!("{place:?} is told before it is recorded")) };
+            let recorded = self.log.rounds.get(&place);
+            let Some(met) = recorded else { return Err(format!("{place:?} is told before it is recorded")) };
             let kind = serde_json::to_value(told.kind).expect("it is a word");
-            hold!(kind == **verdict && *who == told.who, "{place:?}: {told:?} is told, {recorded:?} recorded");
+            hold!(kind == *met.verdict && met.who == told.who, "{place:?}: {told:?} is told, {met:?} recorded");
         }
+        let (told, earlier) = (&told.of_its_round(), told.is_of_earlier());
         let round = self.rounds.entry(place.clone()).or_default();
         let first = round.verdict.is_none();
-        let same = round.verdict.get_or_insert_with(|| told.clone());
-        hold!(same == told, "{place:?}: some are told {same:?}, others {told:?}");
+        if first {
+            (round.verdict, round.over_at) = (Some(told.clone()), (!earlier).then_some(world.now));
+        }
+        let (same, over_at) = (round.verdict.as_ref(), round.over_at);
+        hold!(same == Some(told), "{place:?}: some are told {same:?}, others {told:?}");
+        if earlier {
+            self.stands_for(&name, key, told)?;
+        } else if let Some(over_at) = over_at {
+            let arrival = &self.arrivals[&key];
+            hold!(arrival.received_at <= Some(over_at), "{place:?} does not say that it is over: {arrival:?}");
+        }
+        let round = self.rounds.entry(place.clone()).or_default();
         round.told.insert(key);
         if told.kind == Kind::Released {
             let members: Vec<String> =
@@ -474,6 +459,26 @@ impl MeetingChecks {
         Ok(())
     }
 
+    /// A failed round is told to one that comes when it is over: not too late, and only if it wants no other party.
+    fn stands_for(&mut self, name: &Name, key: Key, told: &Told) -> Result<(), String> {
+        let round = &self.rounds[&(name.clone(), told.round)];
+        let arrival = &self.arrivals[&key];
+        let came = arrival.received_at.unwrap_or(0);
+        let over_at = round.over_at.unwrap_or(came);
+        hold!(came >= over_at, "{name:?}: {arrival:?} was there before, and is told {told:?}");
+        let timeout_of = |key: &Key| self.planned[&self.arrivals[key].serial].timeout;
+        let longest = self.by_name[name].iter().filter_map(timeout_of).max().unwrap_or(0) * MILLISECOND;
+        let named = longest > 0 && round.told.iter().all(|key| timeout_of(key).is_some());
+        let stands = if named { longest } else { longest.max(STANDS_FOR) };
+        hold!(came <= over_at + stands + CLOCKS, "{name:?} {told:?} stands for too long: {arrival:?}");
+        let party = |key: &Key| self.parties[&self.arrivals[key].serial].as_ref().map(wanted);
+        let (mine, theirs) = (party(&key), round.told.iter().find_map(party));
+        let other = mine.is_some() && theirs.is_some() && mine != theirs;
+        hold!(!other || told.kind == Kind::Disagreed, "{name:?}: {arrival:?} wants another party than {told:?}");
+        self.seen.late += 1;
+        Ok(())
+    }
+
     fn party_of(&self, key: &Key) -> Option<Party> {
         let serial = self.arrivals[key].serial;
         let declared = self.declared.get(&self.name_of(serial)).cloned().map(Party::Members);
@@ -490,7 +495,7 @@ impl MeetingChecks {
     }
 
     /// All members had arrived, and each has been heard no earlier than the stated time before the last.
-    fn may_be_released(&self, name: &Name, round: u64, key: Key) -> Result<(), String> {
+    fn may_be_released(&mut self, name: &Name, round: u64, key: Key) -> Result<(), String> {
         let serial = self.arrivals[&key].serial;
         let alive = !name.0 || self.planned[&serial].all_alive;
         let candidates: Vec<&Key> = self.by_name[name].iter().filter(|key| self.may_be_in(key, round, alive)).collect();
@@ -514,12 +519,16 @@ impl MeetingChecks {
         if let Some(Value::Object(map)) =
             self.rounds[&(name.clone(), round)].map.as_ref().and_then(|map| serde_json::from_slice(map).ok())
         {
-            // More than are wanted may come while a sign of life of one of so many is awaited.
-            let counted = matches!(self.party_of(&key), Some(Party::Count(_)));
-            let exact = (map.len() == wanted || counted && map.len() > wanted) && map.keys().all(|it| all.contains(it));
+            let exact = map.len() == wanted && map.keys().all(|it| all.contains(it));
             hold!(exact, "{name:?} {round}: the map has {:?}, and {wanted} of {all:?} shall be in it", map.keys());
         } else {
             hold!(!name.0, "{name:?} {round} is released without a map");
+        }
+        let told = self.rounds[&(name.clone(), round)].told.len();
+        let recorded = self.log.rounds.get(&(name.clone(), round)).map_or(wanted as u64, |met| met.members);
+        hold!(told <= wanted && recorded == wanted as u64, "{name:?} {round}: {recorded} met, {told} are released");
+        if told == 1 && wanted < all.len() {
+            self.seen.surplus += 1;
         }
         let last = came.iter().max().copied().unwrap_or(0);
         if alive && wanted == all.len() {
@@ -581,8 +590,9 @@ impl MeetingChecks {
 
     fn may_be_lost(&self, name: &Name, told: &Told) -> Result<(), String> {
         for member in &told.who {
-            let recorded = self.away.contains(&(name.clone(), member.clone()));
-            hold!(recorded || !self.logged, "{name:?}: {member} is lost, and it is not recorded when it went");
+            let member = (name.clone(), member.clone());
+            let recorded = self.log.away.contains(&member);
+            hold!(recorded || !self.logged, "{member:?} is lost, and it is not recorded when it went");
         }
         hold!(!told.who.is_empty(), "{name:?}: nobody is lost: {told:?}");
         Ok(())
@@ -680,19 +690,5 @@ impl MeetingChecks {
             return Err(format!("{:?} never ends", self.planned[serial]));
         }
         Ok(())
-    }
-}
-
-fn holds_serial(map: &[u8], serial: u64) -> bool {
-    let values: BTreeMap<String, Value> = serde_json::from_slice(map).unwrap_or_default();
-    values.values().any(|value| value["nr"] == serial)
-}
-
-/// The id, serial number and member of an arrival.
-fn arrival_of(line: &[u8]) -> Result<Option<(u64, u64, String)>, String> {
-    match FromSlave::decode(line).map_err(|wrong| wrong.to_string())? {
-        FromSlave::Arrive(it) => Ok(Some((it.id, serial_of_fresh(it.fresh), it.member.into_owned()))),
-        FromSlave::Give(it) => Ok(Some((it.id, serial_of_value(it.value.json.get()), it.member.into_owned()))),
-        _ => Ok(None),
     }
 }

@@ -18,6 +18,10 @@ pub struct MeetingsSeen {
     pub maps: u64,
     pub told_again: u64,
     pub taken_back: u64,
+    /// Told of an earlier round.
+    pub late: u64,
+    /// Rounds of a count while more were there.
+    pub surplus: u64,
     pub steps: u64,
     pub drops: u64,
 }
@@ -38,6 +42,8 @@ impl MeetingsSeen {
             (&mut self.maps, other.maps),
             (&mut self.told_again, other.told_again),
             (&mut self.taken_back, other.taken_back),
+            (&mut self.late, other.late),
+            (&mut self.surplus, other.surplus),
             (&mut self.steps, other.steps),
             (&mut self.drops, other.drops),
         ];
