@@ -147,6 +147,9 @@ impl Controller {
                 Act::Away { meeting: name, member } => {
                     self.record(now, room, &Event::Away { meeting: meeting(&name), member: &member }, out);
                 }
+                Act::Lost { meeting: name, member } => {
+                    self.record(now, room, &Event::MemberLost { meeting: meeting(&name), member: &member }, out);
+                }
                 Act::Over { meeting: name, ruling, members } => {
                     let Ruling { round, kind, who, reason, .. } = &*ruling;
                     let (verdict, meeting) = (*kind, meeting(&name));
@@ -162,7 +165,10 @@ impl Controller {
     fn record(&mut self, now: Time, room: &str, event: &Event<'_>, out: &mut Outbox) {
         match &mut self.run {
             Some(run) if *run.room.name == *room => run.journal.record(now, None, event, out),
-            _ => log::info!("room {room}: {}", super::view::describe(event).unwrap_or_default()),
+            _ => {
+                let text = super::view::describe(event).unwrap_or_default();
+                log::log!(log_level(event), "room {room}: {text}");
+            }
         }
     }
 
@@ -185,6 +191,15 @@ impl Controller {
         let rooms = self.run.iter().map(|run| &run.room).chain(self.rooms.values());
         let mut unheard = rooms.clone().flat_map(|room| room.unheard());
         rooms.clone().all(Room::is_still) && unheard.all(|process| self.processes.is_lost(self.now, process))
+    }
+}
+
+/// What a person shall see without having asked for it: that a member is gone, and that a round has failed.
+fn log_level(event: &Event<'_>) -> log::Level {
+    match event {
+        Event::Away { .. } | Event::MemberLost { .. } => log::Level::Warn,
+        Event::Met { verdict, .. } if *verdict != Kind::Released => log::Level::Warn,
+        _ => log::Level::Info,
     }
 }
 

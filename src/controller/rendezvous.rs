@@ -98,6 +98,8 @@ pub enum Act {
     Arrived { meeting: Rc<str>, member: Rc<str> },
     /// For the record: a member's process or connection is gone while its round forms.
     Away { meeting: Rc<str>, member: Rc<str> },
+    /// For the record: it has not come back in time.
+    Lost { meeting: Rc<str>, member: Rc<str> },
     /// For the record: a round is over.
     Over { meeting: Rc<str>, ruling: Rc<Ruling>, members: usize },
 }
@@ -625,6 +627,7 @@ impl<V: PartialEq> Rendezvous<V> {
 
     fn stayed_away(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
+        turn.acts.push(Act::Lost { meeting: name.clone(), member: member.clone() });
         if !round.alive {
             return;
         }

@@ -563,12 +563,13 @@ fn a_death_in_a_sync_of_a_run_is_in_its_log() {
                 { "name": "gives", "at": 0, "shell": "mark gives; sync s members=s0,s1 value=1", "expect": "any" },
                 { "name": "kill", "at": 2, "kill": "gives" }
             ],
-            "lives": [{ "name": "late", "at": 5, "sync": "s", "members": ["s0", "s1"], "data": 2 }]
+            "lives": [{ "name": "late", "at": 9, "sync": "s", "members": ["s0", "s1"], "data": 2 }]
         },
         "slaves": { "s0": ["dies"], "s1": ["lives"] }
     }"#;
     let mut lab = Lab::started(json);
     lab.wait_for(&[("event", "away"), ("member", "s0"), ("session", "s")]);
+    lab.wait_for(&[("event", "member-lost"), ("member", "s0"), ("session", "s")]);
     lab.wait_for(&[("event", "met"), ("verdict", "released")]);
     let (_, summary) = lab.end();
     let map = lab.result("s1/late.out");

@@ -136,7 +136,8 @@ impl MeetingChecks {
     ) -> Result<(), String> {
         self.now = world.now;
         self.read_facts(world)?;
-        self.log.read(events)?;
+        self.log.read(events, self.calm)?;
+        self.seen.lost_members = self.log.lost.len() as u64;
         for it in received {
             self.is_of_life(it.life);
             if let Some(caller) = world.callers.get(&(it.life, it.conn)) {
@@ -591,7 +592,7 @@ impl MeetingChecks {
     fn may_be_lost(&self, name: &Name, told: &Told) -> Result<(), String> {
         for member in &told.who {
             let member = (name.clone(), member.clone());
-            let recorded = self.log.away.contains(&member);
+            let recorded = self.log.away.contains(&member) && self.log.lost.contains(&member);
             hold!(recorded || !self.logged, "{member:?} is lost, and it is not recorded when it went");
         }
         hold!(!told.who.is_empty(), "{name:?}: nobody is lost: {told:?}");

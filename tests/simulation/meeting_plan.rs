@@ -317,7 +317,7 @@ impl Plan {
             let last = index + 1 == scene.members.len();
             let (at, expect) = match (index, last, fails) {
                 (0, ..) => (0, vec![]),
-                (_, true, false) => (2 * LATER + TOGETHER, vec![0]),
+                (_, true, false) => (3 * LATER + TOGETHER, vec![0]),
                 (_, true, true) => (6 * LATER + TOGETHER, vec![5]),
                 (_, false, true) => (rng.u64(0..TOGETHER), vec![5]),
                 (_, false, false) => (rng.u64(0..TOGETHER), vec![0]),

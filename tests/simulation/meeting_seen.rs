@@ -22,6 +22,7 @@ pub struct MeetingsSeen {
     pub late: u64,
     /// Rounds of a count while more were there.
     pub surplus: u64,
+    pub lost_members: u64,
     pub steps: u64,
     pub drops: u64,
 }
@@ -44,6 +45,7 @@ impl MeetingsSeen {
             (&mut self.taken_back, other.taken_back),
             (&mut self.late, other.late),
             (&mut self.surplus, other.surplus),
+            (&mut self.lost_members, other.lost_members),
             (&mut self.steps, other.steps),
             (&mut self.drops, other.drops),
         ];

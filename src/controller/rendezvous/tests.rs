@@ -318,6 +318,8 @@ fn a_member_is_lost_when_it_has_not_come_back_in_time() {
     assert_eq!(hall.meetings.waiting(), 1);
     hall.live(&[1], SECOND);
     assert_eq!((hall.meetings.waiting(), hall.verdict(1, 1)), (0, String::new()), "it has taken its arrival back");
+    let lost = Act::Lost { meeting: Rc::from("m"), member: Rc::from("a") };
+    assert!(hall.records.contains(&lost));
     hall.arrive(comer(2, 1, "b"));
     assert_eq!(hall.verdict(2, 1), "Lost an earlier round failed: a was lost");
 }
@@ -550,8 +552,9 @@ fn a_dead_member_s_value_stays_unless_all_shall_be_alive_and_its_death_is_record
         hall.arrive(Comer { alive: false, value: "x", ..comer(1, 1, "a") });
         hall.cut(1);
         hall.pass(REJOIN * 2);
-        let away = Act::Away { meeting: Rc::from("m"), member: Rc::from("a") };
-        assert!(hall.records.contains(&away));
+        let (meeting, member): (Rc<str>, Rc<str>) = (Rc::from("m"), Rc::from("a"));
+        let away = Act::Away { meeting: meeting.clone(), member: member.clone() };
+        assert_eq!(hall.records[1..], [away, Act::Lost { meeting, member }]);
         hall.arrive(Comer { alive: all_alive, value: "y", ..comer(2, 1, "b") });
         let verdict = hall.verdict(2, 1);
         assert_eq!(verdict, if all_alive { "" } else { "Released" });
