@@ -11,7 +11,7 @@ use arete::wire::rendezvous::{Kind, Party, RoundVerdict};
 use arete::wire::{FromController, FromSlave};
 use serde_json::Value;
 
-use crate::meeting_lines::{Told, arrival_of, holds_serial, is_of, wanted};
+use crate::meeting_lines::{Told, Wait, arrival_of, holds_serial, is_of, wanted};
 use crate::meeting_log::MeetingLog;
 use crate::meeting_plan::{Plan, Planned};
 use crate::meeting_seen::MeetingsSeen;
@@ -52,14 +52,6 @@ struct Arrival {
     received_at: Option<u64>,
     taken_back: Option<u64>,
     told: Option<Told>,
-}
-
-/// A command, an entry or a client that waits.
-#[derive(Debug, Clone)]
-pub struct Wait {
-    pub asked_at: u64,
-    /// When its process died, or was told something.
-    pub over_at: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -608,13 +600,23 @@ impl MeetingChecks {
             if wait.over_at.is_some() || !world.is_alive(life) {
                 continue;
             }
-            if node.paused || node.resumed_at + LATE_MAX > world.now {
+            if node.paused || node.resumed_at + LATE_MAX > world.now || self.is_due_later(life, serial, node.resumed_at)
+            {
                 self.due.insert((world.now + LATE_MAX, life, serial));
                 continue;
             }
             return Err(format!("{serial} waits since {}, and should have been told at {at}", wait.asked_at));
         }
         Ok(())
+    }
+
+    /// Who was asked while it was paused knows since its resumption that somebody waits.
+    fn is_due_later(&self, life: Life, serial: u64, resumed_at: u64) -> bool {
+        let asked_at = self.waits[&(life, serial)].asked_at;
+        let said_at = self.ids.get(&(life, serial)).map(|id| self.arrivals[&(life, *id)].said_at);
+        let unheard = asked_at < resumed_at && said_at.is_none_or(|said_at| said_at >= resumed_at);
+        let timeout = self.planned[&serial].timeout.unwrap_or(0) * MILLISECOND;
+        unheard && self.now <= resumed_at + timeout + LATE_MAX
     }
 
     /// When nothing breaks any more, those who are all there are released, and nobody waits for the dead.

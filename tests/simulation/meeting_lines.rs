@@ -1,4 +1,4 @@
-//! What lines and values of meetings hold that the checks look for.
+//! What the checks of meetings know of those who wait, and find in lines and values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,6 +38,14 @@ impl Told {
         let reason = self.reason.strip_prefix(EARLIER).unwrap_or(&self.reason);
         Told { reason: reason.strip_prefix("failed: ").unwrap_or(reason).to_owned(), ..self.clone() }
     }
+}
+
+/// A command, an entry or a client that waits.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    pub asked_at: u64,
+    /// When its process died, or was told something.
+    pub over_at: Option<u64>,
 }
 
 /// Whether a line is a message of one of these types.
