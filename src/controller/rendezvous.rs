@@ -201,7 +201,7 @@ impl<V: PartialEq> Rendezvous<V> {
         if let Err(reason) = self.admissible(name, &comer) {
             return self.refuse(arrival, reason, turn);
         }
-        if let Some(ruling) = self.standing_for(name, &comer) {
+        if let Some(ruling) = self.standing_for(name, &comer, turn.now) {
             return self.rule(arrival, ruling, turn);
         }
         match self.form(name, &comer, declared) {
@@ -242,8 +242,13 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
-    fn standing_for(&mut self, name: &str, comer: &Comer<V>) -> Option<Rc<Ruling>> {
+    fn standing_for(&mut self, name: &str, comer: &Comer<V>, now: Time) -> Option<Rc<Ruling>> {
         let standing = self.meetings.get_mut(name)?.standing.as_mut()?;
+        // A controller that was paused hears of those who have come meanwhile before it sees to what is due.
+        if standing.until <= now {
+            self.stand_down(name);
+            return None;
+        }
         let again = standing.has_told(&comer.member);
         if !again && !standing.concerns(comer.party.as_ref()) {
             return None;

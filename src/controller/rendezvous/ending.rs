@@ -75,14 +75,13 @@ impl<V: PartialEq> Rendezvous<V> {
         let at = (released && round.harmonize).then(|| turn.now + lead);
         let ruling = Rc::new(Ruling { round: self.last_round, kind, who, reason, at, line });
         if !released {
-            let standing = Standing::new(&round, &ruling, other);
+            let timeout = round.patience.map(|(_, timeout)| timeout).or(timeout);
+            let until = turn.now + timeout.unwrap_or(STANDS_FOR);
+            let standing = Standing::new(&round, &ruling, other, until);
             let stands = !standing.is_told();
             meeting.standing = stands.then_some(standing);
             match stands {
-                true => {
-                    let timeout = round.patience.map(|(_, timeout)| timeout).or(timeout);
-                    self.timers.set(Timer::Standing(name.clone()), turn.now + timeout.unwrap_or(STANDS_FOR));
-                }
+                true => self.timers.set(Timer::Standing(name.clone()), until),
                 false => self.timers.cancel(&Timer::Standing(name.clone())),
             }
         }

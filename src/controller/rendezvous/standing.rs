@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::Ruling;
 use super::round::{Agreed, Round, Wanted};
+use crate::machine::Time;
 use crate::wire::rendezvous::{Kind, Party};
 
 /// A failed round that stands.
@@ -19,11 +20,13 @@ pub struct Standing {
     missing: BTreeSet<Rc<str>>,
     /// And so many more, whoever they are.
     places: usize,
+    /// From then on it stands no longer.
+    pub until: Time,
 }
 
 impl Standing {
     /// For a round that ends so; `other`: the party that one wanted who did not agree.
-    pub fn new<V>(round: &Round<V>, ruling: &Ruling, other: Option<&Party>) -> Standing {
+    pub fn new<V>(round: &Round<V>, ruling: &Ruling, other: Option<&Party>, until: Time) -> Standing {
         let told: BTreeSet<Rc<str>> = round.there.keys().cloned().collect();
         let (mut missing, mut places) = (BTreeSet::new(), 0);
         let other = other.map(Wanted::from);
@@ -34,7 +37,7 @@ impl Standing {
             }
         }
         let ruling = Rc::new(Ruling { reason: of_earlier(ruling), ..ruling.clone() });
-        Standing { ruling, agreed: round.agreed.clone(), told, missing, places }
+        Standing { ruling, agreed: round.agreed.clone(), told, missing, places, until }
     }
 
     /// Whether it says anything to one who wants this party. Of a disagreement everybody is told who said what.

@@ -262,6 +262,15 @@ fn a_failed_round_stands_as_long_as_its_timeout_was_counted_from_its_verdict() {
 }
 
 #[test]
+fn a_failed_round_whose_time_is_over_says_nothing_also_before_the_deadline_is_seen_to() {
+    let mut hall = Hall::new();
+    hall.arrive(Comer { abort: Some("x".to_owned()), ..comer(1, 1, "a") });
+    hall.now = hall.now + STANDS_FOR;
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(2, 1), "");
+}
+
+#[test]
 fn a_failed_round_answers_who_says_no_party_or_the_same_and_a_disagreement_all_that_it_concerns() {
     let mut hall = Hall::new();
     hall.arrive(Comer { abort: Some("x".to_owned()), party: members("a b c d"), ..comer(1, 1, "a") });
