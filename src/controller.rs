@@ -33,13 +33,13 @@ mod view;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
 use self::budget::{Budget, Held};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
-use self::rendezvous::{Process, Ruling};
+use self::rendezvous::Process;
 use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
@@ -138,8 +138,6 @@ pub struct Controller {
     rooms: BTreeMap<Rc<str>, Room>,
     /// What rooms want done when this input has been handled.
     pending: BTreeMap<Rc<str>, Acts>,
-    /// The rulings that may not have been heard by all, and since when.
-    unheard: Vec<(Time, Rc<str>, Weak<Ruling>)>,
     /// When something is due in a room.
     deadlines: Timers<Rc<str>>,
     limits: Limits,
@@ -180,7 +178,6 @@ impl Controller {
             run: None,
             rooms: BTreeMap::new(),
             pending: BTreeMap::new(),
-            unheard: Vec::new(),
             deadlines: Timers::default(),
             limits,
             last_round: 0,

@@ -5,7 +5,7 @@ mod common;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use common::{Ended, Needed, Place, Running, have, skip};
+use common::{Ended, Needed, Place, Running, SOON, have, skip, wait_for};
 use rustix::process::Signal;
 
 /// A controller without a run, and where it listens.
@@ -108,6 +108,10 @@ fn a_member_that_is_killed_is_lost_after_its_time_to_come_back() {
     survivor.wait().exits_with(5).complains(&["b was lost"]);
     let took = begin.elapsed();
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(4), "{took:?}");
+    let logged = ["b is gone from barrier up", "b is lost to barrier up", "barrier up lost: b was lost"];
+    let logged = logged.map(|what| format!("arete: room default: {what}\n"));
+    wait_for(SOON, "the log of the death", || logged.iter().all(|line| controller.stderr().contains(line)));
+    assert_eq!(controller.stderr().lines().count(), 3, "arrivals are not logged: {}", controller.stderr());
 }
 
 #[test]

@@ -10,6 +10,10 @@ mod generator;
 mod lab;
 #[path = "simulation/meeting_checks.rs"]
 mod meeting_checks;
+#[path = "simulation/meeting_lines.rs"]
+mod meeting_lines;
+#[path = "simulation/meeting_log.rs"]
+mod meeting_log;
 #[path = "simulation/meeting_plan.rs"]
 mod meeting_plan;
 #[path = "simulation/meeting_seen.rs"]

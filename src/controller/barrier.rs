@@ -57,6 +57,7 @@ impl Barriers {
             abort,
             value: held,
             weight: 0,
+            held: None,
         };
         self.meetings.arrive(&arrive.barrier, comer, declared.0, turn);
     }

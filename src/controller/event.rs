@@ -84,6 +84,12 @@ pub enum Event<'a> {
         meeting: Meeting<'a>,
         member: &'a str,
     },
+    /// It has not come back in time. What it has given to a sync stays, if the sync does not want all alive.
+    MemberLost {
+        #[serde(flatten)]
+        meeting: Meeting<'a>,
+        member: &'a str,
+    },
     /// A round of a barrier or of a sync is over, for so many members that were there.
     Met {
         #[serde(flatten)]

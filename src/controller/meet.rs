@@ -147,8 +147,10 @@ impl Controller {
                 Act::Away { meeting: name, member } => {
                     self.record(now, room, &Event::Away { meeting: meeting(&name), member: &member }, out);
                 }
+                Act::Lost { meeting: name, member } => {
+                    self.record(now, room, &Event::MemberLost { meeting: meeting(&name), member: &member }, out);
+                }
                 Act::Over { meeting: name, ruling, members } => {
-                    self.unheard.push((now, room.clone(), Rc::downgrade(&ruling)));
                     let Ruling { round, kind, who, reason, .. } = &*ruling;
                     let (verdict, meeting) = (*kind, meeting(&name));
                     let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
@@ -163,7 +165,10 @@ impl Controller {
     fn record(&mut self, now: Time, room: &str, event: &Event<'_>, out: &mut Outbox) {
         match &mut self.run {
             Some(run) if *run.room.name == *room => run.journal.record(now, None, event, out),
-            _ => log::info!("room {room}: {}", super::view::describe(event).unwrap_or_default()),
+            _ => {
+                let text = super::view::describe(event).unwrap_or_default();
+                log::log!(log_level(event), "room {room}: {text}");
+            }
         }
     }
 
@@ -188,17 +193,10 @@ impl Controller {
 
     /// Forgets the rulings that somebody who is there has not heard for too long.
     pub(super) fn forget_unheard(&mut self, now: Time) {
-        let mut late = Vec::new();
-        self.unheard.retain(|(ruled, room, ruling)| match ruling.upgrade() {
-            Some(ruling) if now.since(*ruled) >= FORGET_AFTER => {
-                late.push((room.clone(), ruling));
-                false
-            }
-            Some(_) => true,
-            None => false,
-        });
-        for (room, ruling) in late {
-            self.visit(now, &room, |room, _| room.forget_ruling(&ruling));
+        let rooms = self.run.iter().map(|run| &run.room).chain(self.rooms.values());
+        let some_wait = rooms.filter(|room| room.unheard().next().is_some());
+        for room in some_wait.map(|room| room.name.clone()).collect::<Vec<_>>() {
+            self.visit(now, &room, |room, visit| room.forget_unheard(visit.now, FORGET_AFTER));
         }
     }
 
@@ -207,6 +205,15 @@ impl Controller {
         let rooms = self.run.iter().map(|run| &run.room).chain(self.rooms.values());
         let mut unheard = rooms.clone().flat_map(|room| room.unheard());
         rooms.clone().all(Room::is_still) && unheard.all(|process| self.processes.is_lost(self.now, process))
+    }
+}
+
+/// What a person shall see without having asked for it: that a member is gone, and that a round has failed.
+fn log_level(event: &Event<'_>) -> log::Level {
+    match event {
+        Event::Away { .. } | Event::MemberLost { .. } => log::Level::Warn,
+        Event::Met { verdict, .. } if *verdict != Kind::Released => log::Level::Warn,
+        _ => log::Level::Info,
     }
 }
 

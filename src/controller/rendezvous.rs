@@ -3,12 +3,16 @@
 //! Members *arrive* at a *meeting* of some name, each by an arrival that its process never uses again, until the party
 //! is complete; then, or when it cannot be any more, all get one *ruling*. A meeting has one round at a time that
 //! forms. Its ruling stays for every arrival until that has heard it. A round that failed *stands* for the members that
-//! had not arrived: who comes for the first time gets its ruling too.
+//! had not arrived: who comes for the first time gets its ruling too. Who comes to a count that is complete is surplus,
+//! and waits for the next round.
 //!
 //! This is the rendezvous of autotest's `Barrier` and `SyncData`, with identities that survive reconnects.
 
+mod ending;
 mod held;
 mod round;
+mod standing;
+mod surplus;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use self::ending::Ending;
 pub use self::round::There;
-use self::round::{Round, Standing};
-use self::round::{WHO_MAX, in_words};
+use self::round::{Round, in_words};
+use self::standing::Standing;
 use super::budget::{Budget, Held, Line as SharedLine};
 use crate::machine::{Bytes, Time, Timers};
 use crate::wire::rendezvous::{Kind, Party};
@@ -29,12 +34,6 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// How long an arrival has to show that it is alive when another process comes under its name.
 const CONTEND_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long a failed round stands for its missing members when nobody named a timeout.
-const STANDS_FOR: Duration = Duration::from_secs(60);
-
-/// How far ahead of now a harmonized release is named.
-const HARMONIZE_LEAD: Duration = Duration::from_millis(50);
-
 /// How many meetings may go on at once in one room.
 const MEETINGS_MAX: usize = 10_000;
 
@@ -43,13 +42,6 @@ const ARRIVALS_MAX: usize = 200_000;
 
 /// What an arrival holds beside its value and its name, in bytes: its places and its timers.
 pub const ARRIVAL_COST: usize = 512;
-
-/// What a ruling holds beside its words, and more of it for each that has not heard it, in bytes.
-const RULING_COST: usize = 512;
-const PLACE_COST: usize = 128;
-
-/// More of that for each process, because they are told one after another.
-const HARMONIZE_LEAD_PER_PROCESS: Duration = Duration::from_micros(20);
 
 /// An incarnation of a slave or of a client, as the controller numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +76,8 @@ pub struct Comer<V> {
     pub value: V,
     /// How long the value is, in bytes.
     pub weight: usize,
+    /// What its party costs while it contends, if that is another than the round's.
+    pub held: Option<Held>,
 }
 
 /// What became of a round.
@@ -112,6 +106,8 @@ pub enum Act {
     Arrived { meeting: Rc<str>, member: Rc<str> },
     /// For the record: a member's process or connection is gone while its round forms.
     Away { meeting: Rc<str>, member: Rc<str> },
+    /// For the record: it has not come back in time.
+    Lost { meeting: Rc<str>, member: Rc<str> },
     /// For the record: a round is over.
     Over { meeting: Rc<str>, ruling: Rc<Ruling>, members: usize },
 }
@@ -124,6 +120,8 @@ enum Timer {
     Away(Rc<str>, Rc<str>),
     /// Who waits under a name has not shown that it is alive.
     Contend(Rc<str>, Rc<str>),
+    /// The time of one who waits for the next round is up.
+    Surplus(Rc<str>),
     /// Signs of life are due.
     Look(Rc<str>),
     /// A failed round stands no longer.
@@ -133,10 +131,21 @@ enum Timer {
 /// What has become of an arrival.
 #[derive(Debug)]
 enum Place {
-    /// It waits as this member of that meeting; `contends`: for the place of another.
-    Waits { meeting: Rc<str>, member: Rc<str>, contends: bool },
-    /// It has a ruling that it has not heard yet.
-    Ruled(Rc<Ruling>),
+    /// It waits as this member of that meeting.
+    Waits { meeting: Rc<str>, member: Rc<str>, how: How },
+    /// It has a ruling, since then, that it has not heard yet.
+    Ruled(Rc<Ruling>, Time),
+}
+
+/// How an arrival waits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum How {
+    /// In the round that forms.
+    There,
+    /// For the next one.
+    Surplus,
+    /// For the place of another that waits under the same name.
+    Contends,
 }
 
 /// All meetings of one kind in one room.
@@ -151,6 +160,8 @@ pub struct Rendezvous<V> {
     asked: BTreeMap<Process, BTreeSet<Rc<str>>>,
     timers: Timers<Timer>,
     last_round: u64,
+    /// Surplus members are being put into a round.
+    promoting: bool,
     budget: Budget,
 }
 
@@ -185,28 +196,24 @@ impl<V: PartialEq> Rendezvous<V> {
         if let Err(reason) = self.admissible(name, &comer) {
             return self.refuse(arrival, reason, turn);
         }
-        if let Some(ruling) = self.standing_for(name, &comer.member) {
+        if let Some(ruling) = self.standing_for(name, &comer, turn.now) {
             return self.rule(arrival, ruling, turn);
         }
-        let name = match self.form(name, &comer, declared) {
-            Ok(name) => name,
-            Err(reason) => return self.refuse(arrival, reason, turn),
-        };
-        if let Some((first, said)) = self.disagrees(&name, &comer) {
-            return self.disagree(&name, comer, first, &said, turn);
+        match self.form(name, &comer, declared) {
+            Ok(name) => self.seat(&name, comer, turn),
+            Err(reason) => self.refuse(arrival, reason, turn),
         }
-        self.take_place(&name, comer, turn);
     }
 
     /// Whether this arrival is known: then it is there again, or hears its ruling again.
     pub fn again(&mut self, arrival: Arrival, turn: &mut Turn<'_, V>) -> bool {
         match self.places.get(&arrival) {
-            Some(Place::Ruled(ruling)) => tell(arrival, ruling.clone(), turn),
-            Some(Place::Waits { contends: true, .. }) => {}
-            Some(Place::Waits { meeting, member, .. }) => {
+            Some(Place::Ruled(ruling, _)) => tell(arrival, ruling.clone(), turn),
+            Some(Place::Waits { meeting, member, how: How::There }) => {
                 let (meeting, member) = (meeting.clone(), member.clone());
                 self.returned(&meeting, &member, turn);
             }
+            Some(Place::Waits { .. }) => {}
             None => return false,
         }
         true
@@ -230,17 +237,20 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
-    fn standing_for(&mut self, name: &str, member: &Rc<str>) -> Option<Rc<Ruling>> {
-        let meeting = self.meetings.get_mut(name)?;
-        let standing = meeting.standing.as_mut()?;
-        let ruling = standing.tell(member);
-        if ruling.is_none() && !standing.told.contains(member) {
+    fn standing_for(&mut self, name: &str, comer: &Comer<V>, now: Time) -> Option<Rc<Ruling>> {
+        let standing = self.meetings.get_mut(name)?.standing.as_mut()?;
+        // A controller that was paused hears of those who have come meanwhile before it sees to what is due.
+        if standing.until <= now {
+            self.stand_down(name);
             return None;
         }
-        if ruling.is_none() || standing.is_told() {
-            meeting.standing = None;
-            self.timers.cancel(&Timer::Standing(Rc::from(name)));
-            self.tidy(name);
+        let again = standing.has_told(&comer.member);
+        if !again && !standing.concerns(comer.party.as_ref()) {
+            return None;
+        }
+        let ruling = standing.tell(&comer.member);
+        if again || standing.is_told() {
+            self.stand_down(name);
         }
         ruling
     }
@@ -267,43 +277,58 @@ impl<V: PartialEq> Rendezvous<V> {
     /// Who has said otherwise who shall meet, and what.
     fn disagrees(&self, name: &str, comer: &Comer<V>) -> Option<(Option<Rc<str>>, String)> {
         let round = self.meetings.get(name)?.forming.as_ref()?;
-        let party = comer.party.as_ref().filter(|party| !round.agrees(party))?;
+        let party = comer.party.as_ref().filter(|party| !round.agreed.is(party))?;
         let said_by = round.said_by.as_deref().unwrap_or("the test file");
         let said = format!("{said_by} says {}, {} says {}", round.party_in_words(), comer.member, in_words(party));
         Some((round.said_by.clone(), said))
     }
 
-    fn disagree(
-        &mut self,
-        name: &Rc<str>,
-        comer: Comer<V>,
-        first: Option<Rc<str>>,
-        said: &str,
-        turn: &mut Turn<'_, V>,
-    ) {
-        let arrival = (comer.process, comer.id);
-        let who = first.iter().map(|first| first.to_string()).chain([comer.member.to_string()]).collect();
-        if let Some(ruling) = self.end(name, Kind::Disagreed, who, format!("the members disagree: {said}"), turn) {
-            if let Some(standing) = self.meetings.get_mut(name).and_then(|meeting| meeting.standing.as_mut()) {
-                standing.tell(&comer.member);
+    /// Puts a member where it belongs, or lets it contend with who waits under its name. Who is not in the place that
+    /// it claims has no say in who shall meet.
+    fn seat(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+        let Some(round) = self.forming(name) else { return };
+        let holder = round.holder(&comer.member);
+        let taken = holder.is_some() || round.is_full();
+        if let Some(why) = comer.abort.as_ref().filter(|_| taken && self.disagrees(name, &comer).is_none()) {
+            let (who, reason) = (vec![comer.member.to_string()], aborted(&comer.member, why));
+            return self.fail(name, comer, Kind::Aborted, (who, reason), turn);
+        }
+        match holder {
+            Some((process, false)) if turn.presence.heard(process).is_some() => {
+                self.contend(name, process, comer, turn);
             }
-            self.rule(arrival, ruling, turn);
+            Some(_) => {
+                self.leave(name, &comer.member, turn);
+                self.take_place(name, comer, turn);
+            }
+            None => self.take_place(name, comer, turn),
         }
     }
 
-    /// Puts a member where it belongs, or lets it contend with who is there under its name.
+    /// A member comes to a place that is free.
     fn take_place(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
-        let arrival = (comer.process, comer.id);
-        let member = comer.member.clone();
-        let Some(round) = self.forming(name) else { return };
-        let Some(there) = round.there.get(&member) else { return self.enter(name, comer, turn) };
-        let other = there.process;
-        if there.away || turn.presence.heard(other).is_none() {
-            self.leave(name, &member, turn);
-            return self.enter(name, comer, turn);
+        let budget = self.budget.clone();
+        if let Some(round) = self.forming(name) {
+            round.begin_anew(&comer, &budget);
         }
+        if let Some((first, said)) = self.disagrees(name, &comer) {
+            let who = first.iter().map(|first| first.to_string()).chain([comer.member.to_string()]).collect();
+            let reason = format!("the members disagree: {said}");
+            return self.fail(name, comer, Kind::Disagreed, (who, reason), turn);
+        }
+        match self.forming(name).is_some_and(|round| round.is_full()) {
+            true => self.wait_for_next(name, comer, turn),
+            false => self.enter(name, comer, turn),
+        }
+    }
+
+    /// Another waits under a member's name, and its connection is there.
+    fn contend(&mut self, name: &Rc<str>, other: Process, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+        let (arrival, member) = ((comer.process, comer.id), comer.member.clone());
+        let budget = self.budget.clone();
+        let Some(round) = self.forming(name) else { return };
         if other == comer.process {
-            let same = there.value == comer.value;
+            let same = round.value(&member) == Some(&comer.value);
             let (kind, what) =
                 if same { (Kind::Refused, "waits at") } else { (Kind::Disagreed, "has given another value to") };
             let reason = format!("{member} {what} {name:?} already, and this round is not over");
@@ -312,8 +337,12 @@ impl<V: PartialEq> Rendezvous<V> {
         if round.contenders.contains_key(&member) {
             return self.refuse(arrival, format!("others contend for the name {member} already"), turn);
         }
-        let place = Place::Waits { meeting: name.clone(), member: member.clone(), contends: true };
-        round.contenders.insert(member.clone(), Comer { party: None, ..comer });
+        let comer = match round.keep_party(comer, &budget) {
+            Ok(comer) => comer,
+            Err(reason) => return self.refuse(arrival, reason, turn),
+        };
+        let place = Place::Waits { meeting: name.clone(), member: member.clone(), how: How::Contends };
+        round.contenders.insert(member.clone(), comer);
         self.places.insert(arrival, place);
         self.timers.set(Timer::Contend(name.clone(), member), turn.now + CONTEND_WITHIN);
         self.ask(other, name, turn);
@@ -327,11 +356,11 @@ impl<V: PartialEq> Rendezvous<V> {
     fn enter(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         let (member, abort) = (comer.member.clone(), comer.abort.clone());
-        let place = Place::Waits { meeting: name.clone(), member: member.clone(), contends: false };
+        let place = Place::Waits { meeting: name.clone(), member: member.clone(), how: How::There };
         self.places.insert((comer.process, comer.id), place);
         self.waiting += 1;
         if round.enter(comer, turn.now) {
-            let deadline = round.deadline.unwrap_or(turn.now);
+            let deadline = round.patience.map_or(turn.now, |(end, _)| end);
             self.timers.set(Timer::Deadline(name.clone()), deadline);
         }
         if round.alive && !round.looked_after {
@@ -341,28 +370,83 @@ impl<V: PartialEq> Rendezvous<V> {
         turn.acts.push(Act::Arrived { meeting: name.clone(), member: member.clone() });
         match abort {
             Some(reason) => {
-                let reason = format!("{member} aborted: {reason}");
-                self.end(name, Kind::Aborted, vec![member.to_string()], reason, turn);
+                let ending = Ending::of(Kind::Aborted, &member, aborted(&member, &reason));
+                self.end(name, ending, turn);
             }
             None => self.complete(name, turn),
         }
     }
 
+    /// The round that forms is complete without this member.
+    fn wait_for_next(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+        let place = Place::Waits { meeting: name.clone(), member: comer.member.clone(), how: How::Surplus };
+        let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
+        self.places.insert((comer.process, comer.id), place);
+        self.waiting += 1;
+        // Who shall meet, all have agreed on.
+        round.surplus.push(Comer { party: None, ..comer }, turn.now);
+        self.time_surplus(name);
+        self.replace(name, turn);
+    }
+
+    /// Those who wait for the next round take the places of those who have left this one.
+    fn replace(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        while let Some(member) = self.forming(name).filter(|round| !round.surplus.is_empty()).and_then(|it| it.left()) {
+            self.vacate(name, &member);
+            self.promote(name, turn);
+        }
+    }
+
+    /// Puts those who wait for the next round into the round that forms, as far as there is room.
+    fn promote(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        // A round that this makes complete is followed by another, which is filled here too.
+        if std::mem::replace(&mut self.promoting, true) {
+            return;
+        }
+        while let Some(round) = self.forming(name).filter(|round| !round.is_full())
+            && let Some(comer) = round.surplus.pop(turn.now)
+        {
+            self.waiting -= 1;
+            self.time_surplus(name);
+            self.enter(name, comer, turn);
+        }
+        self.promoting = false;
+    }
+
+    /// Knows when the first of those who wait for the next round loses its patience.
+    fn time_surplus(&mut self, name: &Rc<str>) {
+        match self.forming(name).and_then(|round| round.surplus.deadline()) {
+            Some(at) => self.timers.set(Timer::Surplus(name.clone()), at),
+            None => self.timers.cancel(&Timer::Surplus(name.clone())),
+        }
+    }
+
     /// Takes a former arrival out of its place, for another that comes under its name.
     fn leave(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
-        self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
-        let Some(round) = self.forming(name) else { return };
-        let Some(there) = round.leave(member) else { return };
-        match round.deadline {
-            Some(deadline) => self.timers.set(Timer::Deadline(name.clone()), deadline),
-            None => self.timers.cancel(&Timer::Deadline(name.clone())),
-        }
-        self.waiting -= 1;
-        let arrival = (there.process, there.id);
-        self.places.remove(&arrival);
-        if !there.taken_back {
+        if let Some(arrival) = self.vacate(name, member) {
             self.refuse(arrival, format!("another process has taken the place of {member} at {name:?}"), turn);
         }
+    }
+
+    /// Takes a member out. Its arrival, if anybody still waits for a ruling behind it.
+    fn vacate(&mut self, name: &Rc<str>, member: &Rc<str>) -> Option<Arrival> {
+        self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
+        let round = self.meetings.get_mut(name)?.forming.as_mut()?;
+        let (arrival, waits) = match round.leave(member) {
+            Some(there) => ((there.process, there.id), !there.taken_back),
+            None => {
+                let comer = round.surplus.take(member)?;
+                ((comer.process, comer.id), true)
+            }
+        };
+        match round.patience {
+            Some((end, _)) => self.timers.set(Timer::Deadline(name.clone()), end),
+            None => self.timers.cancel(&Timer::Deadline(name.clone())),
+        }
+        self.time_surplus(name);
+        self.waiting -= 1;
+        self.places.remove(&arrival);
+        waits.then_some(arrival)
     }
 
     /// Looks whether a round is complete and everybody alive; asks those of whom it is not known.
@@ -374,7 +458,7 @@ impl<V: PartialEq> Rendezvous<V> {
         round.full_since.get_or_insert(turn.now);
         let unproven = if round.alive { round.unproven(turn.presence) } else { BTreeSet::new() };
         if unproven.is_empty() && !(round.alive && round.away > 0) {
-            self.end(name, Kind::Released, Vec::new(), String::new(), turn);
+            self.end(name, Ending::released(), turn);
             return;
         }
         for process in unproven {
@@ -430,10 +514,10 @@ impl<V: PartialEq> Rendezvous<V> {
     pub fn gone(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_, V>) {
         for &id in ids {
             let arrival = (process, id);
-            if let Some(Place::Waits { meeting, member, contends: false }) = self.places.get(&arrival) {
+            if let Some(Place::Waits { meeting, member, how: How::There }) = self.places.get(&arrival) {
                 let (meeting, member) = (meeting.clone(), member.clone());
-                if let Some(there) = self.forming(&meeting).and_then(|round| round.there.get_mut(&member)) {
-                    there.taken_back = true;
+                if let Some(round) = self.forming(&meeting) {
+                    round.take_back(&member);
                 }
             }
             self.away(arrival, rejoin, turn);
@@ -442,17 +526,28 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     fn away(&mut self, arrival: Arrival, rejoin: Duration, turn: &mut Turn<'_, V>) {
-        let Some(Place::Waits { meeting, member, contends }) = self.places.get(&arrival) else { return };
-        let (name, member, contends) = (meeting.clone(), member.clone(), *contends);
+        let Some(Place::Waits { meeting, member, how }) = self.places.get(&arrival) else { return };
+        let (name, member, how) = (meeting.clone(), member.clone(), *how);
         let Some(round) = self.forming(&name) else { return };
-        if contends {
-            round.contenders.remove(&member);
-            self.places.remove(&arrival);
-            self.timers.cancel(&Timer::Contend(name, member));
-        } else if round.set_away(&member, true) {
-            turn.acts.push(Act::Away { meeting: name.clone(), member: member.clone() });
-            self.timers.set(Timer::Away(name.clone(), member.clone()), turn.now + rejoin);
-            self.contender_wins(&name, &member, turn);
+        match how {
+            How::Contends => {
+                round.contenders.remove(&member);
+                self.places.remove(&arrival);
+                self.timers.cancel(&Timer::Contend(name, member));
+            }
+            // It is in no round yet: when it is back it says that it is there, and waits again.
+            How::Surplus => {
+                self.vacate(&name, &member);
+                self.contender_wins(&name, &member, turn);
+            }
+            How::There => {
+                if round.set_away(&member, true) {
+                    turn.acts.push(Act::Away { meeting: name.clone(), member: member.clone() });
+                    self.timers.set(Timer::Away(name.clone(), member.clone()), turn.now + rejoin);
+                    self.contender_wins(&name, &member, turn);
+                }
+                self.replace(&name, turn);
+            }
         }
     }
 
@@ -464,25 +559,12 @@ impl<V: PartialEq> Rendezvous<V> {
         self.complete(name, turn);
     }
 
-    /// These arrivals have heard their rulings.
-    pub fn told(&mut self, process: Process, ids: &[u64]) {
-        for &id in ids {
-            if let Some(Place::Ruled(_)) = self.places.get(&(process, id)) {
-                self.places.remove(&(process, id));
-            }
-        }
-    }
-
-    /// This process will never be heard again.
-    pub fn forget(&mut self, process: Process) {
-        let unheard = |(arrival, place): (&Arrival, &Place)| matches!(place, Place::Ruled(_)).then_some(arrival.1);
-        let unheard: Vec<u64> = self.places.range((process, 0)..=(process, u64::MAX)).filter_map(unheard).collect();
-        self.told(process, &unheard);
-    }
-
-    /// How long the values are together that were given to a round, in bytes.
+    /// How long the values are together that were given to a round and are there for the next, in bytes.
     pub fn weight(&self, name: &str) -> usize {
-        self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()).map_or(0, |round| round.weight)
+        self.meetings
+            .get(name)
+            .and_then(|meeting| meeting.forming.as_ref())
+            .map_or(0, |round| round.weight + round.surplus.weight)
     }
 
     /// The number of the last round.
@@ -510,11 +592,6 @@ impl<V: PartialEq> Rendezvous<V> {
         !self.meetings.is_empty()
     }
 
-    /// Who has not heard a ruling.
-    pub fn unheard(&self) -> impl Iterator<Item = Process> {
-        self.places.iter().filter(|(_, place)| matches!(place, Place::Ruled(_))).map(|(arrival, _)| arrival.0)
-    }
-
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
     }
@@ -526,13 +603,9 @@ impl<V: PartialEq> Rendezvous<V> {
                 Timer::Deadline(name) => self.time_is_up(&name, turn),
                 Timer::Away(name, member) => self.stayed_away(&name, &member, turn),
                 Timer::Contend(name, member) => self.contender_wins(&name, &member, turn),
+                Timer::Surplus(name) => self.surplus_goes(&name, turn),
                 Timer::Look(name) => self.look(&name, turn),
-                Timer::Standing(name) => {
-                    if let Some(meeting) = self.meetings.get_mut(&name) {
-                        meeting.standing = None;
-                    }
-                    self.tidy(&name);
-                }
+                Timer::Standing(name) => self.stand_down(&name),
             }
         }
     }
@@ -540,21 +613,43 @@ impl<V: PartialEq> Rendezvous<V> {
     fn time_is_up(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
         let (who, reason) = round.missing_in_words(turn.presence);
-        self.end(name, Kind::TimedOut, who, reason, turn);
+        self.end(name, Ending { kind: Kind::TimedOut, who, reason, other: None, timeout: None }, turn);
     }
 
     fn stayed_away(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
-        if self.forming(name).is_some_and(|round| round.alive) {
-            let reason = format!("{member} was lost");
-            self.end(name, Kind::Lost, vec![member.to_string()], reason, turn);
+        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
+        turn.acts.push(Act::Lost { meeting: name.clone(), member: member.clone() });
+        if !round.alive {
+            return;
         }
+        if round.surplus.is_empty() {
+            self.end(name, Ending::of(Kind::Lost, member, format!("{member} was lost")), turn);
+        } else {
+            // Should it come back all the same, it waits for the next round.
+            self.vacate(name, member);
+            self.promote(name, turn);
+        }
+    }
+
+    /// The time of some who wait for the next round is up: theirs alone.
+    fn surplus_goes(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        while let Some(round) = self.forming(name)
+            && let Some(comer) = round.surplus.pop_due(turn.now)
+        {
+            let there = round.there.len();
+            self.waiting -= 1;
+            let reason = format!("timed out; {there} others were there before, and their round was not over");
+            self.rule_alone((comer.process, comer.id), Kind::TimedOut, reason, turn);
+            self.contender_wins(name, &comer.member, turn);
+        }
+        self.time_surplus(name);
     }
 
     fn contender_wins(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(contender) = self.forming(name).and_then(|round| round.contenders.remove(member)) else { return };
         self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
         self.leave(name, member, turn);
-        self.enter(name, contender, turn);
+        self.take_place(name, contender, turn);
     }
 
     /// Asks everybody who waits here and has been silent for a sign of life.
@@ -569,114 +664,11 @@ impl<V: PartialEq> Rendezvous<V> {
             self.ask(process, name, turn);
         }
     }
+}
 
-    /// Ends the round that forms, with one ruling for everybody who is there.
-    fn end(
-        &mut self,
-        name: &Rc<str>,
-        kind: Kind,
-        mut who: Vec<String>,
-        reason: String,
-        turn: &mut Turn<'_, V>,
-    ) -> Option<Rc<Ruling>> {
-        let meeting = self.meetings.get_mut(name)?;
-        let round = meeting.forming.take()?;
-        self.last_round += 1;
-        who.truncate(WHO_MAX);
-        let released = kind == Kind::Released;
-        let line = if released { (turn.line)(name, self.last_round, &round.there) } else { None };
-        let lead = HARMONIZE_LEAD + HARMONIZE_LEAD_PER_PROCESS * round.there.len() as u32;
-        let at = (released && round.harmonize).then(|| turn.now + lead);
-        let line = line.map(|line| SharedLine::new(line, &self.budget));
-        let held = self.budget.hold(RULING_COST + reason.len() + PLACE_COST * round.there.len());
-        let ruling = Rc::new(Ruling { round: self.last_round, kind, who, reason, at, line, held });
-        if !released {
-            meeting.standing = Standing::new(&round, ruling.clone());
-            if meeting.standing.is_some() {
-                let until = round.deadline.unwrap_or(turn.now).max(turn.now + STANDS_FOR);
-                self.timers.set(Timer::Standing(name.clone()), until);
-            }
-        }
-        self.timers.cancel(&Timer::Deadline(name.clone()));
-        self.timers.cancel(&Timer::Look(name.clone()));
-        self.dissolve(name, round, &ruling, turn);
-        self.tidy(name);
-        Some(ruling)
-    }
-
-    /// Gives everybody of a round its ruling, one act a process.
-    fn dissolve(&mut self, name: &Rc<str>, mut round: Round<V>, ruling: &Rc<Ruling>, turn: &mut Turn<'_, V>) {
-        turn.acts.push(Act::Over { meeting: name.clone(), ruling: ruling.clone(), members: round.there.len() });
-        let mut arrivals: Vec<Arrival> = Vec::with_capacity(round.there.len());
-        self.waiting -= round.there.len();
-        for (member, there) in &round.there {
-            if there.away {
-                self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
-            }
-            let arrival = (there.process, there.id);
-            if there.taken_back {
-                self.places.remove(&arrival);
-            } else {
-                arrivals.push(arrival);
-            }
-        }
-        for (member, contender) in std::mem::take(&mut round.contenders) {
-            self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
-            let arrival = (contender.process, contender.id);
-            if ruling.kind == Kind::Released {
-                self.refuse(arrival, format!("another process has met at {name:?} as {member}"), turn);
-            } else {
-                arrivals.push(arrival);
-            }
-        }
-        arrivals.sort_unstable();
-        for group in arrivals.chunk_by(|one, other| one.0 == other.0) {
-            let process = group[0].0;
-            if !self.asked.is_empty() {
-                forget(&mut self.asked, process, name);
-            }
-            for arrival in group {
-                match self.places.get_mut(arrival) {
-                    Some(place) => *place = Place::Ruled(ruling.clone()),
-                    None => debug_assert!(false, "who is there has a place"),
-                }
-            }
-            let ids = group.iter().map(|arrival| arrival.1).collect();
-            turn.acts.push(Act::Tell { process, ids, ruling: ruling.clone() });
-        }
-    }
-
-    /// Forgets a meeting of which nothing is left.
-    fn tidy(&mut self, name: &str) {
-        if self.meetings.get(name).is_some_and(|meeting| meeting.forming.is_none() && meeting.standing.is_none()) {
-            self.meetings.remove(name);
-        }
-    }
-
-    fn rule(&mut self, arrival: Arrival, ruling: Rc<Ruling>, turn: &mut Turn<'_, V>) {
-        if self.places.len() < ARRIVALS_MAX || self.places.contains_key(&arrival) {
-            self.places.insert(arrival, Place::Ruled(ruling.clone()));
-        }
-        tell(arrival, ruling, turn);
-    }
-
-    /// This arrival alone is wrong; the round goes on without it.
-    pub fn refuse(&mut self, arrival: Arrival, reason: String, turn: &mut Turn<'_, V>) {
-        self.rule_alone(arrival, Kind::Refused, reason, turn);
-    }
-
-    fn rule_alone(&mut self, arrival: Arrival, kind: Kind, reason: String, turn: &mut Turn<'_, V>) {
-        let admitted = self.budget.admit(RULING_COST + reason.len());
-        let remembers = admitted.is_ok();
-        let held = admitted.unwrap_or_default();
-        let ruling = Rc::new(Ruling { round: 0, kind, who: Vec::new(), reason, at: None, line: None, held });
-        if remembers {
-            return self.rule(arrival, ruling, turn);
-        }
-        // There is no room to remember it: it is judged again when it asks again.
-        self.places.remove(&arrival);
-        tell(arrival, ruling, turn);
-    }
+/// Why a round is aborted.
+fn aborted(member: &str, why: &str) -> String {
+    format!("{member} aborted: {why}")
 }
 
 fn tell<V>((process, id): Arrival, ruling: Rc<Ruling>, turn: &mut Turn<'_, V>) {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::barrier::{self, Barriers};
 use super::budget::{Budget, Held};
 use super::presence::REJOIN;
-use super::rendezvous::{Act, Presence, Process, Rendezvous, Ruling};
+use super::rendezvous::{Act, Presence, Process, Rendezvous};
 use super::sync::{self, Limits, Syncs};
 use super::trigger::{Counted, Triggers};
 use crate::machine::{Bytes, Time};
@@ -191,10 +191,10 @@ impl Room {
         self.syncs.meetings.forget(process);
     }
 
-    /// Nobody hears this ruling any more.
-    pub fn forget_ruling(&mut self, ruling: &Rc<Ruling>) {
-        self.barriers.meetings.forget_ruling(ruling);
-        self.syncs.meetings.forget_ruling(ruling);
+    /// Who has not heard its ruling for so long will not hear it any more.
+    pub fn forget_unheard(&mut self, now: Time, after: Duration) {
+        self.barriers.meetings.forget_unheard(now, after);
+        self.syncs.meetings.forget_unheard(now, after);
     }
 
     pub fn next_deadline(&self) -> Option<Time> {
@@ -306,6 +306,11 @@ fn check_name(name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 impl Room {
+    /// As [`Rendezvous::has_rare`], at barriers.
+    pub fn has_rare(&self) -> [bool; 3] {
+        self.barriers.meetings.has_rare()
+    }
+
     /// What everything here holds of the budget, counted anew.
     pub fn recount(&self) -> usize {
         let watchers = self.watchers.values().flat_map(BTreeMap::values).map(Held::bytes).sum::<usize>();

@@ -111,6 +111,7 @@ impl Syncs {
             harmonize: false,
             abort: None,
             weight: value.len(),
+            held: None,
             value: Value { json: Box::from(value), held },
         };
         self.meetings.arrive(&give.session, comer, declared.0, turn);
@@ -177,7 +178,7 @@ mod tests {
             id: 1,
             value: Value { json: Box::from(value), held: Held::default() },
             weight: 0,
-            deadline: None,
+            patience: None,
             away: false,
             taken_back: false,
         };

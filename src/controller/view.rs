@@ -203,6 +203,7 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Triggered { trigger } => format!("{trigger} fired"),
         Event::Arrived { meeting, member } => format!("{member} is at {meeting}"),
         Event::Away { meeting, member } => format!("{member} is gone from {meeting}"),
+        Event::MemberLost { meeting, member } => format!("{member} is lost to {meeting}"),
         Event::Met { meeting, verdict: Kind::Released, members, .. } => format!("{meeting}: {members} have met"),
         Event::Met { meeting, verdict, reason, .. } => {
             let verdict = super::meet::in_words(*verdict);
@@ -234,7 +235,7 @@ fn color(event: &Event<'_>) -> Option<&'static str> {
     match event {
         Event::Met { verdict: Kind::Released, .. } => Some("36"),
         Event::Met { .. } => Some("31"),
-        Event::Away { .. } => Some("33"),
+        Event::Away { .. } | Event::MemberLost { .. } => Some("33"),
         Event::Exited { outcome: Outcome::Failed, .. } | Event::Lost { .. } | Event::Trouble { .. } => Some("31"),
         Event::Refused { .. } | Event::Disconnected { .. } | Event::Warning { .. } => Some("33"),
         Event::Triggered { .. } => Some("36"),

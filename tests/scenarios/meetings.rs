@@ -175,15 +175,46 @@ fn a_round_that_some_have_collected_is_still_there_for_the_others() {
 #[test]
 fn a_failed_round_stands_for_who_comes_late_and_not_for_who_comes_again() {
     let mut room = Room::open();
-    let early = room.client("c1", "barrier up members=c1,c2,c3 timeout=1000");
+    let early = room.client("c1", "barrier up members=c1,c2,c3 timeout=20000");
     let aborts = room.client("c2", "barrier up members=c1,c2,c3 abort=no-disk");
     assert_eq!(room.ends(&[early, aborts]), [4, 4]);
     room.wait(10 * SECOND);
     let late = room.client("c3", "barrier up members=c1,c2,c3");
     assert_eq!(room.ends(&[late]), [4]);
-    assert!(room.says(late).contains("c2") && room.says(late).contains("no-disk"), "{}", room.says(late));
+    assert_eq!(room.says(late), "arete: barrier up: an earlier round failed: c2 aborted: no-disk\n");
     let again = ["c1", "c2", "c3"].map(|member| room.client(member, "barrier up members=c1,c2,c3"));
     assert_eq!(room.ends(&again), [0, 0, 0]);
+}
+
+#[test]
+fn a_failed_round_stands_as_long_as_its_timeout_was() {
+    for (later, codes) in [(3 * SECOND, [3]), (7 * SECOND, [0])] {
+        let mut room = Room::open();
+        let early = room.client("c1", "barrier up members=c1,c2 timeout=5000");
+        assert_eq!(room.ends(&[early]), [3]);
+        assert_eq!(room.says(early), "arete: barrier up: timed out; missing: c2\n");
+        room.wait(later);
+        let late = room.client("c2", "barrier up members=c1,c2");
+        if codes == [3] {
+            assert_eq!(room.ends(&[late]), codes);
+            assert_eq!(room.says(late), "arete: barrier up: an earlier round timed out; missing: c2\n");
+        } else {
+            room.wait(SECOND);
+            let again = room.client("c1", "barrier up members=c1,c2");
+            assert_eq!(room.ends(&[late, again]), [0, 0]);
+        }
+    }
+}
+
+#[test]
+fn a_failed_round_says_nothing_to_those_who_are_another_party() {
+    let mut room = Room::open();
+    let early = room.client("c1", "barrier up members=c1,c2 timeout=5000");
+    assert_eq!(room.ends(&[early]), [3]);
+    let others = ["c2", "c3"].map(|member| room.client(member, "barrier up members=c2,c3"));
+    assert_eq!(room.ends(&others), [0, 0]);
+    let late = room.client("c2", "barrier up members=c2,c1");
+    assert_eq!(room.ends(&[late]), [3]);
 }
 
 #[test]
@@ -249,6 +280,48 @@ fn a_duplicate_takes_the_place_of_one_that_does_not_answer() {
 }
 
 #[test]
+fn a_duplicate_with_another_list_fails_nobody_else_s_round() {
+    let mut room = Room::open();
+    let first = room.client("c1", "barrier up members=c1,c2");
+    room.wait(SECOND);
+    let twin = room.client("c1", "barrier up members=c1,c3");
+    assert_eq!(room.ends(&[twin]), [1]);
+    assert_eq!(room.says(twin), "arete: barrier up: another process waits at \"up\" as c1\n");
+    let last = room.client("c2", "barrier up members=c1,c2");
+    assert_eq!(room.ends(&[first, last]), [0, 0]);
+}
+
+#[test]
+fn who_has_won_the_place_of_another_has_a_say_in_who_shall_meet() {
+    let mut room = Room::open();
+    let other = room.client("c2", "barrier up members=c1,c2,c3");
+    room.wait(SECOND);
+    let first = room.client("c1", "barrier up members=c1,c2,c3");
+    room.wait(SECOND);
+    room.world.pause(first);
+    let second = room.client("c1", "barrier up members=c1,c2");
+    assert_eq!(room.ends(&[second, other]), [1, 1]);
+    assert!(
+        room.says(other).contains("the members disagree: c2 says c1, c2, c3, c1 says c1, c2"),
+        "{}",
+        room.says(other)
+    );
+}
+
+#[test]
+fn a_second_process_of_a_member_that_waits_can_abort() {
+    let mut room = Room::open();
+    let waits = room.client("c1", "barrier up members=c1,c2,c3");
+    let other = room.client("c2", "barrier up members=c1,c2,c3");
+    room.wait(SECOND);
+    let aborts = room.client("c1", "barrier up members=c1,c2,c3 abort=no-disk");
+    assert_eq!(room.ends(&[waits, other, aborts]), [4, 4, 4]);
+    for client in [waits, other, aborts] {
+        assert_eq!(room.says(client), "arete: barrier up: c1 aborted: no-disk\n");
+    }
+}
+
+#[test]
 fn when_members_disagree_everyone_is_told_who_said_what() {
     let mut room = Room::open();
     let one = room.client("c1", "barrier up members=c1,c2");
@@ -262,6 +335,101 @@ fn when_members_disagree_everyone_is_told_who_said_what() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn who_is_named_by_one_of_those_who_disagree_is_told_so_when_it_comes() {
+    let mut room = Room::open();
+    let one = room.client("c1", "barrier up members=c1,c2");
+    room.wait(SECOND);
+    let other = room.client("c2", "barrier up members=c1,c2,c3");
+    assert_eq!(room.ends(&[one, other]), [1, 1]);
+    let late = room.client("c3", "barrier up members=c1,c2,c3");
+    assert_eq!(room.ends(&[late]), [1]);
+    let said = "an earlier round failed: the members disagree: c1 says c1, c2, c2 says c1, c2, c3";
+    assert!(room.says(late).contains(said), "{}", room.says(late));
+}
+
+/// Two wait for a count of three, silent for longer than their freshness; one of them does not answer at first.
+fn two_of_three(meet: &str) -> (Room, usize, usize) {
+    let mut room = Room::open();
+    let [silent, waits] = ["c1", "c2"].map(|member| room.client(member, meet));
+    room.wait(2 * SECOND);
+    room.world.pause(silent);
+    room.wait(MILLISECOND * 1_500);
+    (room, silent, waits)
+}
+
+#[test]
+fn a_count_releases_so_many_and_who_comes_beyond_is_of_the_next_round() {
+    let meet = "sync s count=3 alive value=1";
+    let (mut room, silent, waits) = two_of_three(meet);
+    let more: Vec<usize> = ["c3", "c4", "c5"].map(|member| room.client(member, meet)).into();
+    room.wait(MILLISECOND * 500);
+    room.world.resume(silent);
+    assert_eq!(room.ends(&[silent, waits]), [0, 0]);
+    room.wait(10 * SECOND);
+    let over: Vec<bool> = more.iter().map(|client| room.exit(*client).is_some()).collect();
+    assert_eq!(over.iter().filter(|over| **over).count(), 1, "{over:?}");
+    let last = room.client("c6", meet);
+    assert_eq!(room.ends(&[&more[..], &[last]].concat()), [0; 4]);
+    let rounds: std::collections::BTreeSet<String> =
+        [&more[..], &[silent, waits, last]].concat().iter().map(|client| room.output(*client)).collect();
+    assert_eq!(rounds.len(), 2, "{rounds:?}");
+    for map in rounds {
+        assert_eq!(map.matches(":1").count(), 3, "{map}");
+    }
+}
+
+#[test]
+fn who_comes_beyond_a_count_takes_the_place_of_one_that_is_lost() {
+    let (mut room, silent, waits) = two_of_three("barrier up count=3");
+    let more = ["c3", "c4"].map(|member| room.client(member, "barrier up count=3"));
+    room.world.crash(silent);
+    assert_eq!(room.ends(&[waits, more[0], more[1]]), [0, 0, 0]);
+}
+
+#[test]
+fn who_comes_beyond_a_count_takes_the_place_of_one_that_leaves_at_once() {
+    let (mut room, silent, waits) = two_of_three("barrier up count=3");
+    let more = ["c3", "c4"].map(|member| room.client(member, "barrier up count=3"));
+    room.wait(MILLISECOND * 100);
+    let begun = room.world.now;
+    room.world.signal(waits, Signal::TERM);
+    room.wait(MILLISECOND * 100);
+    room.world.resume(silent);
+    assert_eq!(room.ends(&[silent, more[0], more[1]]), [0, 0, 0]);
+    assert!(room.world.now - begun < SECOND);
+}
+
+#[test]
+fn who_comes_beyond_a_count_is_patient_for_its_own_time() {
+    let (mut room, silent, waits) = two_of_three("barrier up count=3");
+    let third = room.client("c3", "barrier up count=3");
+    room.wait(MILLISECOND * 100);
+    let beyond = room.client("c4", "barrier up count=3 timeout=1000");
+    assert_eq!(room.ends(&[beyond]), [3]);
+    let said = "arete: barrier up: timed out; 3 others were there before, and their round was not over\n";
+    assert_eq!(room.says(beyond), said);
+    room.world.resume(silent);
+    assert_eq!(room.ends(&[silent, waits, third]), [0, 0, 0]);
+}
+
+#[test]
+fn six_and_four_are_ten_when_any_five_shall_meet() {
+    let mut room = Room::open();
+    let meet = "barrier up count=5";
+    let mut all: Vec<usize> = ["c1", "c2", "c3", "c4"].map(|member| room.client(member, meet)).into();
+    room.wait(2 * SECOND);
+    room.world.pause(all[0]);
+    room.wait(MILLISECOND * 1_500);
+    // Two come while a sign of life of the first four is awaited.
+    all.extend(["c5", "c6"].map(|member| room.client(member, meet)));
+    room.wait(MILLISECOND * 500);
+    room.world.resume(all[0]);
+    room.wait(2 * SECOND);
+    all.extend(["c7", "c1#x", "c2#x", "c3#x"].map(|member| room.client(member, meet)));
+    assert_eq!(room.ends(&all), [0; 10]);
 }
 
 #[test]
@@ -406,12 +574,13 @@ fn a_death_in_a_sync_of_a_run_is_in_its_log() {
                 { "name": "gives", "at": 0, "shell": "mark gives; sync s members=s0,s1 value=1", "expect": "any" },
                 { "name": "kill", "at": 2, "kill": "gives" }
             ],
-            "lives": [{ "name": "late", "at": 5, "sync": "s", "members": ["s0", "s1"], "data": 2 }]
+            "lives": [{ "name": "late", "at": 9, "sync": "s", "members": ["s0", "s1"], "data": 2 }]
         },
         "slaves": { "s0": ["dies"], "s1": ["lives"] }
     }"#;
     let mut lab = Lab::started(json);
     lab.wait_for(&[("event", "away"), ("member", "s0"), ("session", "s")]);
+    lab.wait_for(&[("event", "member-lost"), ("member", "s0"), ("session", "s")]);
     lab.wait_for(&[("event", "met"), ("verdict", "released")]);
     let (_, summary) = lab.end();
     let map = lab.result("s1/late.out");

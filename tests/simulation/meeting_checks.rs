@@ -11,9 +11,11 @@ use arete::wire::rendezvous::{Kind, Party, RoundVerdict};
 use arete::wire::{FromController, FromSlave};
 use serde_json::Value;
 
+use crate::meeting_lines::{Told, Wait, arrival_of, holds_serial, is_of, wanted};
+use crate::meeting_log::MeetingLog;
 use crate::meeting_plan::{Plan, Planned};
 use crate::meeting_seen::MeetingsSeen;
-use crate::world::meet::{End, exit_code, serial_of_fresh, serial_of_value};
+use crate::world::meet::{End, exit_code};
 use crate::world::node::{Life, Received, Said};
 use crate::world::process::{Ask, Fact};
 use crate::world::{MILLISECOND, SECOND, World, lines};
@@ -30,6 +32,8 @@ const LATE_MAX: u64 = SECOND;
 pub const SERVES_ON: u64 = 5 * SECOND + 100 * MILLISECOND;
 /// How long after the last fault somebody may still wait whom nothing holds up.
 const STUCK_AFTER: u64 = 40 * SECOND;
+/// How long a failed round stands when nobody has named a timeout.
+const STANDS_FOR: u64 = 60 * SECOND;
 
 macro_rules! hold {
     ($condition:expr, $($format:tt)*) => {
@@ -45,18 +49,7 @@ mod rulings;
 /// An arrival: who says it, and its id there.
 type Key = (Life, u64);
 /// Whether it is a sync, and the name.
-type Name = (bool, String);
-
-/// A verdict, as the controller tells it.
-#[derive(Debug, Clone, PartialEq)]
-struct Told {
-    round: u64,
-    kind: Kind,
-    who: Vec<String>,
-    reason: String,
-    /// The instant of the release on the controller's clock.
-    at: Option<u64>,
-}
+pub type Name = (bool, String);
 
 #[derive(Debug, Default)]
 struct Arrival {
@@ -75,18 +68,12 @@ struct Arrival {
     due: Option<u64>,
 }
 
-/// A command, an entry or a client that waits.
-#[derive(Debug, Clone)]
-pub struct Wait {
-    pub asked_at: u64,
-    /// When its process died, or was told something.
-    pub over_at: Option<u64>,
-}
-
 #[derive(Debug, Default)]
 struct Round {
     told: BTreeSet<Key>,
     verdict: Option<Told>,
+    /// When it was told first, if that was to one who was there.
+    over_at: Option<u64>,
     map: Option<Vec<u8>>,
 }
 
@@ -101,9 +88,7 @@ pub struct MeetingChecks {
     ids: BTreeMap<(Life, u64), u64>,
     by_name: BTreeMap<Name, Vec<Key>>,
     rounds: BTreeMap<(Name, u64), Round>,
-    /// The rounds that the log has.
-    recorded: BTreeMap<(Name, u64), (String, Vec<String>)>,
-    away: BTreeSet<(Name, String)>,
+    log: MeetingLog,
     /// When each life was heard last by the controller.
     heard: BTreeMap<Life, u64>,
     partial: BTreeMap<(Life, ConnId), Vec<u8>>,
@@ -112,7 +97,6 @@ pub struct MeetingChecks {
     /// When those that wait must have been told.
     due: BTreeSet<(u64, Life, u64)>,
     facts_read: usize,
-    events_read: usize,
     next_look: u64,
     now: u64,
     /// The log is complete, and tells all.
@@ -125,14 +109,11 @@ pub struct MeetingChecks {
     pub slowest: u64,
     /// The controller is one of the members.
     pub served: bool,
+    /// Before that who has come early may not have found the controller yet.
+    pub up_from: u64,
     /// From then on nothing breaks any more.
     pub calm_from: u64,
     pub seen: MeetingsSeen,
-}
-
-fn is_of(line: &[u8], kinds: &[&str]) -> bool {
-    let kind = line.strip_prefix(b"{\"type\":\"").unwrap_or_default();
-    kinds.iter().any(|it| kind.strip_prefix(it.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'"')))
 }
 
 impl MeetingChecks {
@@ -165,7 +146,8 @@ impl MeetingChecks {
     ) -> Result<(), String> {
         self.now = world.now;
         self.read_facts(world)?;
-        self.read_events(events)?;
+        self.log.read(events, self.calm)?;
+        self.seen.lost_members = self.log.lost.len() as u64;
         for it in received {
             self.is_of_life(it.life);
             if let Some(caller) = world.callers.get(&(it.life, it.conn)) {
@@ -260,7 +242,8 @@ impl MeetingChecks {
         let waited = now - wait.asked_at;
         hold!(end.code == 1 || end.code == exit_code(end.verdict), "{serial} ends with {end:?}");
         // On a slow network the verdict may take longer than it is waited for.
-        let slow = !self.even && end.code == 6 && planned.expect.contains(&3);
+        let no_way = self.now < self.up_from && !self.ids.contains_key(&(life, serial));
+        let slow = (!self.even || no_way) && end.code == 6 && planned.expect.contains(&3);
         hold!(
             slow || !self.calm || planned.expect.is_empty() || planned.expect.contains(&end.code),
             "{planned:?} ends with {end:?}"
@@ -311,30 +294,6 @@ impl MeetingChecks {
         let (who, reason) = told.map(|told| (told.who, told.reason)).unwrap_or_default();
         let map = output.strip_suffix(b"\n").map(<[u8]>::to_vec);
         self.is_told(now, life, serial, &End { code, verdict, who, reason, map })
-    }
-
-    fn read_events(&mut self, events: &[Value]) -> Result<(), String> {
-        for event in &events[self.events_read.min(events.len())..] {
-            let what = event["event"].as_str().unwrap_or_default();
-            if !["met", "away"].contains(&what) {
-                continue;
-            }
-            let sync = event["session"].is_string();
-            let name = event[if sync { "session" } else { "barrier" }].as_str().unwrap_or_default();
-            let name = (sync, name.to_owned());
-            if what == "away" {
-                self.away.insert((name, event["member"].as_str().unwrap_or_default().to_owned()));
-                continue;
-            }
-            let who = event["who"].as_array().map(|who| who.iter().map(|it| it.as_str().unwrap_or("").to_owned()));
-            let who = who.map(|who| who.collect()).unwrap_or_default();
-            let verdict = event["verdict"].as_str().unwrap_or_default().to_owned();
-            let round = (name, event["round"].as_u64().unwrap_or(0));
-            hold!(round.1 > 0, "a round without a number: {event}");
-            hold!(self.recorded.insert(round, (verdict, who)).is_none(), "a round ends twice: {event}");
-        }
-        self.events_read = events.len();
-        Ok(())
     }
 
     /// A slave or a client says something.
@@ -452,11 +411,9 @@ impl MeetingChecks {
 
     /// One verdict for each arrival, the same for all of a round, which is in the log.
     fn says_verdict(&mut self, to: Life, verdict: &RoundVerdict<'_>, world: &World) -> Result<(), String> {
-        let reason = verdict.reason.clone().into_owned();
-        let at = verdict.at.map(|at| at.as_micros());
-        let told = Told { round: verdict.round, kind: verdict.verdict, who: verdict.who.clone(), reason, at };
+        let told = Told::from(verdict);
         let clock = self.controller.map(|life| world.nodes[life.node].clock.local(world.now).as_micros());
-        let due = at.zip(clock).map(|(at, clock)| world.now + at.saturating_sub(clock));
+        let due = told.at.zip(clock).map(|(at, clock)| world.now + at.saturating_sub(clock));
         for &id in &verdict.ids {
             let key = (to, id);
             let Some(arrival) = self.arrivals.get_mut(&key) else {
@@ -474,24 +431,45 @@ impl MeetingChecks {
                 let name = self.name_of(self.arrivals[&key].serial);
                 self.round_tells(name, key, &told, world)?;
             } else {
-                hold!(matches!(told.kind, Kind::Refused | Kind::Disagreed), "{told:?} is of no round");
+                self.may_be_of_no_round(&key, &told)?;
             }
         }
+        Ok(())
+    }
+
+    /// It is wrong, or its time is up while it waits for the next round of so many.
+    fn may_be_of_no_round(&self, key: &Key, told: &Told) -> Result<(), String> {
+        let wrong = matches!(told.kind, Kind::Refused | Kind::Disagreed);
+        let arrival = &self.arrivals[key];
+        let due = arrival.over_at.is_some_and(|over_at| over_at <= self.now + CLOCKS);
+        let counted = matches!(self.party_of(key), Some(Party::Count(_)) | None);
+        hold!(wrong || told.kind == Kind::TimedOut && due && counted, "{told:?} is of no round: {arrival:?}");
         Ok(())
     }
 
     fn round_tells(&mut self, name: Name, key: Key, told: &Told, world: &World) -> Result<(), String> {
         let place = (name.clone(), told.round);
         if self.logged {
-            let recorded = self.recorded.get(&place);
-            let Some((verdict, who)) = recorded else { return Err(format!("{place:?} is told before it is recorded")) };
+            let recorded = self.log.rounds.get(&place);
+            let Some(met) = recorded else { return Err(format!("{place:?} is told before it is recorded")) };
             let kind = serde_json::to_value(told.kind).expect("it is a word");
-            hold!(kind == **verdict && *who == told.who, "{place:?}: {told:?} is told, {recorded:?} recorded");
+            hold!(kind == *met.verdict && met.who == told.who, "{place:?}: {told:?} is told, {met:?} recorded");
         }
+        let (told, earlier) = (&told.of_its_round(), told.is_of_earlier());
         let round = self.rounds.entry(place.clone()).or_default();
         let first = round.verdict.is_none();
-        let same = round.verdict.get_or_insert_with(|| told.clone());
-        hold!(same == told, "{place:?}: some are told {same:?}, others {told:?}");
+        if first {
+            (round.verdict, round.over_at) = (Some(told.clone()), (!earlier).then_some(world.now));
+        }
+        let (same, over_at) = (round.verdict.as_ref(), round.over_at);
+        hold!(same == Some(told), "{place:?}: some are told {same:?}, others {told:?}");
+        if earlier {
+            self.stands_for(&name, key, told)?;
+        } else if let Some(over_at) = over_at {
+            let arrival = &self.arrivals[&key];
+            hold!(arrival.received_at <= Some(over_at), "{place:?} does not say that it is over: {arrival:?}");
+        }
+        let round = self.rounds.entry(place.clone()).or_default();
         round.told.insert(key);
         if told.kind == Kind::Released {
             let members: Vec<String> =
@@ -509,6 +487,26 @@ impl MeetingChecks {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// A failed round is told to one that comes when it is over: not too late, and only if it wants no other party.
+    fn stands_for(&mut self, name: &Name, key: Key, told: &Told) -> Result<(), String> {
+        let round = &self.rounds[&(name.clone(), told.round)];
+        let arrival = &self.arrivals[&key];
+        let came = arrival.received_at.unwrap_or(0);
+        let over_at = round.over_at.unwrap_or(came);
+        hold!(came >= over_at, "{name:?}: {arrival:?} was there before, and is told {told:?}");
+        let timeout_of = |key: &Key| self.planned[&self.arrivals[key].serial].timeout;
+        let longest = self.by_name[name].iter().filter_map(timeout_of).max().unwrap_or(0) * MILLISECOND;
+        let named = longest > 0 && round.told.iter().all(|key| timeout_of(key).is_some());
+        let stands = if named { longest } else { longest.max(STANDS_FOR) };
+        hold!(came <= over_at + stands + CLOCKS, "{name:?} {told:?} stands for too long: {arrival:?}");
+        let party = |key: &Key| self.parties[&self.arrivals[key].serial].as_ref().map(wanted);
+        let (mine, theirs) = (party(&key), round.told.iter().find_map(party));
+        let other = mine.is_some() && theirs.is_some() && mine != theirs;
+        hold!(!other || told.kind == Kind::Disagreed, "{name:?}: {arrival:?} wants another party than {told:?}");
+        self.seen.late += 1;
         Ok(())
     }
 
@@ -531,13 +529,23 @@ impl MeetingChecks {
             // Who serves a room stays for the others, also when it was stopped so long that it has heard no verdict itself.
             let over = wait.asked_at + self.planned[&serial].timeout.unwrap_or(0) * MILLISECOND;
             let stays = serves && over.max(node.resumed_at) + SERVES_ON + LATE_MAX > world.now;
-            if node.paused || node.resumed_at + LATE_MAX > world.now || stays {
+            let later = stays || self.is_due_later(life, serial, node.resumed_at);
+            if node.paused || node.resumed_at + LATE_MAX > world.now || later {
                 self.due.insert((world.now + LATE_MAX, life, serial));
                 continue;
             }
             return Err(format!("{serial} waits since {}, and should have been told at {at}", wait.asked_at));
         }
         Ok(())
+    }
+
+    /// Who was asked while it was paused knows since its resumption that somebody waits.
+    fn is_due_later(&self, life: Life, serial: u64, resumed_at: u64) -> bool {
+        let asked_at = self.waits[&(life, serial)].asked_at;
+        let said_at = self.ids.get(&(life, serial)).map(|id| self.arrivals[&(life, *id)].said_at);
+        let unheard = asked_at < resumed_at && said_at.is_none_or(|said_at| said_at >= resumed_at);
+        let timeout = self.planned[&serial].timeout.unwrap_or(0) * MILLISECOND;
+        unheard && self.now <= resumed_at + timeout + LATE_MAX
     }
 
     /// When nothing breaks any more, those who are all there are released, and nobody waits for the dead.
@@ -630,19 +638,5 @@ impl MeetingChecks {
             return Err(format!("{:?} never ends", self.planned[serial]));
         }
         Ok(())
-    }
-}
-
-fn holds_serial(map: &[u8], serial: u64) -> bool {
-    let values: BTreeMap<String, Value> = serde_json::from_slice(map).unwrap_or_default();
-    values.values().any(|value| value["nr"] == serial)
-}
-
-/// The id, serial number and member of an arrival.
-fn arrival_of(line: &[u8]) -> Result<Option<(u64, u64, String)>, String> {
-    match FromSlave::decode(line).map_err(|wrong| wrong.to_string())? {
-        FromSlave::Arrive(it) => Ok(Some((it.id, serial_of_fresh(it.fresh), it.member.into_owned()))),
-        FromSlave::Give(it) => Ok(Some((it.id, serial_of_value(it.value.json.get()), it.member.into_owned()))),
-        _ => Ok(None),
     }
 }

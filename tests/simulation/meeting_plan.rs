@@ -151,8 +151,8 @@ pub fn served(hosts: usize, rng: &mut Rng) -> Plan {
     let mut plan = Plan { hosts, ..Plan::default() };
     let scene = plan.cast(rng);
     match rng.u8(0..6) {
-        0 => plan.missing(&scene, false, rng),
-        1 if !scene.sync => plan.abort(&scene, rng),
+        0 => plan.missing(&scene, None, rng),
+        1 if !scene.sync => plan.abort(&scene, false, rng),
         2 if scene.members.len() > 2 => {
             // Whoever serves is there when the first dies.
             plan.dies(&scene, rng);
@@ -208,17 +208,20 @@ impl Plan {
 
     fn scene(&mut self, rng: &mut Rng) {
         let scene = self.cast(rng);
-        match rng.u8(0..12) {
+        match rng.u8(0..13) {
             0..4 => {
                 let rounds = rng.usize(1..=4);
                 self.rounds(&scene, rounds, rng);
             }
             4 => {
-                let late = rng.bool();
+                let late = [None, Some(2 * LATER + TOGETHER), Some(3 * LATER), Some(8 * LATER)][rng.usize(0..4)];
                 self.missing(&scene, late, rng);
             }
             5 => self.race(&scene, rng),
-            6 if !scene.sync => self.abort(&scene, rng),
+            6 if !scene.sync => {
+                let waits = rng.bool();
+                self.abort(&scene, waits, rng);
+            }
             7 => self.dies(&scene, rng),
             8 => self.stranger(&scene, rng),
             9 => self.disagree(&scene, rng),
@@ -296,16 +299,21 @@ impl Plan {
         }
     }
 
-    /// One does not come before the time is up; it may come later.
-    fn missing(&mut self, scene: &Scene, late: bool, rng: &mut Rng) {
+    /// One does not come before the time is up; it may come later, while the failed round stands or when it stands no
+    /// longer, and then it may be content with itself.
+    fn missing(&mut self, scene: &Scene, late: Option<u64>, rng: &mut Rng) {
+        let declared = self.declared.contains_key(&(scene.sync, scene.name.clone()));
         for (index, member) in scene.members.iter().enumerate() {
             let timeout = Some(TOGETHER + LATER + rng.u64(0..3_000));
+            let mut step = self.arrival(scene, member, timeout, &[3], rng);
             if index > 0 {
-                let step = self.arrival(scene, member, timeout, &[3], rng);
                 self.add(scene.begin + rng.u64(0..TOGETHER), vec![(0, step)]);
-            } else if late {
-                let step = self.arrival(scene, member, timeout, &[3], rng);
-                self.add(scene.begin + 3 * LATER, vec![(0, step)]);
+            } else if let Some(late) = late {
+                if !declared && rng.u8(0..3) == 0 {
+                    step.party = Some(Party::Members(vec![name_of(member)]));
+                    step.expect = vec![0];
+                }
+                self.add(scene.begin + late, vec![(0, step)]);
             }
         }
     }
@@ -321,13 +329,24 @@ impl Plan {
         }
     }
 
-    /// One cannot go on; before, while or after the others come.
-    fn abort(&mut self, scene: &Scene, rng: &mut Rng) {
+    /// One cannot go on; before, while or after the others come. It may wait itself, and abort by another command.
+    fn abort(&mut self, scene: &Scene, waits: bool, rng: &mut Rng) {
         for (index, member) in scene.members.iter().enumerate() {
             let timeout = self.long(scene, rng);
             let mut step = self.arrival(scene, member, timeout, &[4], rng);
+            let at = match (index, waits) {
+                (0, true) => TOGETHER + LATER,
+                // So that not all have come before.
+                (1, true) => TOGETHER + 2 * LATER,
+                _ => rng.u64(0..TOGETHER),
+            };
             step.abort = (index == 0).then(|| "no-disk".to_owned());
-            self.add(scene.begin + rng.u64(0..TOGETHER), vec![(0, step)]);
+            self.add(scene.begin + at, vec![(0, step)]);
+            if index == 0 && waits {
+                let timeout = self.long(scene, rng);
+                let step = self.arrival(scene, member, timeout, &[4], rng);
+                self.add(scene.begin + rng.u64(0..TOGETHER), vec![(0, step)]);
+            }
         }
     }
 
@@ -339,7 +358,7 @@ impl Plan {
             let last = index + 1 == scene.members.len();
             let (at, expect) = match (index, last, fails) {
                 (0, ..) => (0, vec![]),
-                (_, true, false) => (2 * LATER + TOGETHER, vec![0]),
+                (_, true, false) => (3 * LATER + TOGETHER, vec![0]),
                 (_, true, true) => (6 * LATER + TOGETHER, vec![5]),
                 (_, false, true) => (rng.u64(0..TOGETHER), vec![5]),
                 (_, false, false) => (rng.u64(0..TOGETHER), vec![0]),
@@ -418,7 +437,7 @@ impl Plan {
         }
     }
 
-    /// Two commands come as the same member.
+    /// Two commands come as the same member; the second may say otherwise who shall meet.
     fn twice(&mut self, scene: &Scene, rng: &mut Rng) {
         for (index, member) in scene.members.iter().enumerate() {
             let timeout = self.long(scene, rng);
@@ -426,24 +445,30 @@ impl Plan {
             let last = index + 1 == scene.members.len();
             self.add(scene.begin + if last { 3 * LATER } else { rng.u64(0..TOGETHER) }, vec![(0, step)]);
             if index == 0 {
-                let step = self.arrival(scene, member, timeout, &[1], rng);
+                let mut step = self.arrival(scene, member, timeout, &[1], rng);
+                if rng.bool() {
+                    step.party = Some(Party::Members(vec![name_of(member), "s99".to_owned()]));
+                }
                 self.add(scene.begin + TOGETHER + LATER, vec![(0, step)]);
             }
         }
     }
 
-    /// Fewer may go than come; the rest is on its own.
+    /// Fewer may go than come; the rest is on its own. Many may come while signs of life of the first are awaited.
     fn count(&mut self, scene: &Scene, rng: &mut Rng) {
         let count = rng.usize(1..=scene.members.len()) as u32;
         self.declared.remove(&(scene.sync, scene.name.clone()));
         let party = Some(Party::Count(count));
         let exact = (scene.members.len() as u32).is_multiple_of(count);
         let scene = Scene { members: scene.members.clone(), name: scene.name.clone(), party, ..*scene };
-        for member in &scene.members {
+        let at_once = rng.u8(0..4) > 0;
+        for (index, member) in scene.members.iter().enumerate() {
             let expect: &[u8] = if exact { &[0] } else { &[0, 3] };
             let timeout = if exact { self.long(&scene, rng) } else { Some(rng.u64(2_000..12_000)) };
             let step = self.arrival(&scene, member, timeout, expect, rng);
-            self.add(scene.begin + rng.u64(0..TOGETHER), vec![(0, step)]);
+            let together = at_once && index + 1 >= count as usize;
+            let at = if together { TOGETHER + 1_500 } else { rng.u64(0..TOGETHER) };
+            self.add(scene.begin + at, vec![(0, step)]);
         }
     }
 

@@ -19,7 +19,7 @@ impl MeetingChecks {
     }
 
     /// All members had arrived, and each has been heard no earlier than the stated time before the last.
-    pub(super) fn may_be_released(&self, name: &Name, round: u64, key: Key) -> Result<(), String> {
+    pub(super) fn may_be_released(&mut self, name: &Name, round: u64, key: Key) -> Result<(), String> {
         let serial = self.arrivals[&key].serial;
         let alive = !name.0 || self.planned[&serial].all_alive;
         let candidates: Vec<&Key> = self.by_name[name].iter().filter(|key| self.may_be_in(key, round, alive)).collect();
@@ -43,12 +43,16 @@ impl MeetingChecks {
         if let Some(Value::Object(map)) =
             self.rounds[&(name.clone(), round)].map.as_ref().and_then(|map| serde_json::from_slice(map).ok())
         {
-            // More than are wanted may come while a sign of life of one of so many is awaited.
-            let counted = matches!(self.party_of(&key), Some(Party::Count(_)));
-            let exact = (map.len() == wanted || counted && map.len() > wanted) && map.keys().all(|it| all.contains(it));
+            let exact = map.len() == wanted && map.keys().all(|it| all.contains(it));
             hold!(exact, "{name:?} {round}: the map has {:?}, and {wanted} of {all:?} shall be in it", map.keys());
         } else {
             hold!(!name.0, "{name:?} {round} is released without a map");
+        }
+        let told = self.rounds[&(name.clone(), round)].told.len();
+        let recorded = self.log.rounds.get(&(name.clone(), round)).map_or(wanted as u64, |met| met.members);
+        hold!(told <= wanted && recorded == wanted as u64, "{name:?} {round}: {recorded} met, {told} are released");
+        if told == 1 && wanted < all.len() {
+            self.seen.surplus += 1;
         }
         let last = came.iter().max().copied().unwrap_or(0);
         if alive && wanted == all.len() {
@@ -110,8 +114,9 @@ impl MeetingChecks {
 
     pub(super) fn may_be_lost(&self, name: &Name, told: &Told) -> Result<(), String> {
         for member in &told.who {
-            let recorded = self.away.contains(&(name.clone(), member.clone()));
-            hold!(recorded || !self.logged, "{name:?}: {member} is lost, and it is not recorded when it went");
+            let member = (name.clone(), member.clone());
+            let recorded = self.log.away.contains(&member) && self.log.lost.contains(&member);
+            hold!(recorded || !self.logged, "{member:?} is lost, and it is not recorded when it went");
         }
         hold!(!told.who.is_empty(), "{name:?}: nobody is lost: {told:?}");
         Ok(())

@@ -20,6 +20,11 @@ pub struct MeetingsSeen {
     pub taken_back: u64,
     pub killed: u64,
     pub harmonized: u64,
+    /// Told of an earlier round.
+    pub late: u64,
+    /// Rounds of a count while more were there.
+    pub surplus: u64,
+    pub lost_members: u64,
     pub steps: u64,
     pub drops: u64,
 }
@@ -42,6 +47,9 @@ impl MeetingsSeen {
             (&mut self.taken_back, other.taken_back),
             (&mut self.killed, other.killed),
             (&mut self.harmonized, other.harmonized),
+            (&mut self.late, other.late),
+            (&mut self.surplus, other.surplus),
+            (&mut self.lost_members, other.lost_members),
             (&mut self.steps, other.steps),
             (&mut self.drops, other.drops),
         ];

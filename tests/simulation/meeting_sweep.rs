@@ -24,6 +24,9 @@ const RUN_ENDS_WITHIN: u64 = 900 * SECOND;
 /// How long clients are watched in a room.
 const ROOM_ENDS_WITHIN: u64 = 300 * SECOND;
 
+/// How long a client may wait before it tries again, in the first minute, and what it takes to join.
+const RECONNECT_MAX: u64 = 2 * SECOND + 100 * MILLISECOND;
+
 /// Where members meet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Place {
@@ -143,7 +146,9 @@ impl MeetingSweep {
             self.meetings.served = true;
         } else {
             let controller = lab::add_bare_controller(&mut self.world);
-            self.world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
+            let up = rng.u64(0..2 * SECOND);
+            self.world.fault_at(up, Fault::Start(controller));
+            self.meetings.up_from = up + RECONNECT_MAX;
         }
         if kind == Kind::Calm {
             // So that nobody takes longer than a second to answer a check.

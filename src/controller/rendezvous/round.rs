@@ -4,17 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Assembly, Comer, Presence, Process, Ruling};
+use super::held::{ROUND_COST, cost};
+use super::surplus::Surplus;
+use super::{Assembly, Comer, Presence, Process};
 use crate::controller::budget::{Budget, Held};
 use crate::machine::Time;
 use crate::wire::rendezvous::Party;
 
 /// How many members may meet.
 pub const MEMBERS_MAX: usize = 100_000;
-
-/// What a round and each name of its party hold beside the names themselves, which are there twice, in bytes.
-const ROUND_COST: usize = 512;
-const NAME_COST: usize = 128;
 
 /// How many members a ruling names.
 pub const WHO_MAX: usize = 100;
@@ -26,8 +24,8 @@ pub struct There<V> {
     pub id: u64,
     pub value: V,
     pub weight: usize,
-    /// When its patience ends.
-    pub deadline: Option<Time>,
+    /// When its patience ends, and how long that was.
+    pub patience: Option<(Time, Duration)>,
     /// Its process or its connection is gone.
     pub away: bool,
     /// Its process has said so itself, and asks for no ruling.
@@ -37,20 +35,22 @@ pub struct There<V> {
 /// A round that forms.
 #[derive(Debug)]
 pub struct Round<V> {
-    wanted: Wanted,
-    /// The party as it was said first: most say it in the same words.
-    said: Party,
+    pub agreed: Rc<Agreed>,
     /// Who said so first; `None`: it is declared.
     pub said_by: Option<Rc<str>>,
     pub there: Assembly<V>,
     /// How many of them are away.
     pub away: usize,
+    /// Those of them whose processes have taken them back.
+    left: BTreeSet<Rc<str>>,
     /// How long their values are together, in bytes.
     pub weight: usize,
     /// Others that have come under the name of a member that is there.
     pub contenders: BTreeMap<Rc<str>, Comer<V>>,
-    /// The earliest end of anybody's patience.
-    pub deadline: Option<Time>,
+    /// Who has come to a count that is complete, and waits for the next round.
+    pub surplus: Surplus<V>,
+    /// The earliest end of anybody's patience, and how long that was.
+    pub patience: Option<(Time, Duration)>,
     fresh: Duration,
     /// A lost member fails the round.
     pub alive: bool,
@@ -63,64 +63,32 @@ pub struct Round<V> {
     pub held: Held,
 }
 
+/// Who shall be there, as it was said first: most say it in the same words.
+#[derive(Debug)]
+pub struct Agreed {
+    said: Party,
+    pub wanted: Wanted,
+}
+
+impl Agreed {
+    /// Whether somebody wants the same party.
+    pub fn is(&self, party: &Party) -> bool {
+        self.said == *party || self.wanted == Wanted::from(party)
+    }
+}
+
+/// Who shall be there.
 #[derive(Debug, PartialEq)]
-enum Wanted {
+pub enum Wanted {
     Members(BTreeSet<Rc<str>>),
     Count(usize),
 }
 
-/// A failed round, for those of its members that had not arrived.
-#[derive(Debug)]
-pub struct Standing {
-    pub ruling: Rc<Ruling>,
-    pub told: BTreeSet<Rc<str>>,
-    missing: Missing,
-    pub held: Held,
-}
-
-#[derive(Debug)]
-enum Missing {
-    Members(BTreeSet<Rc<str>>),
-    /// So many, whoever they are.
-    Count(usize),
-}
-
-impl Standing {
-    /// `None` when nobody is missing.
-    pub fn new<V>(round: &Round<V>, ruling: Rc<Ruling>) -> Option<Standing> {
-        let missing = match &round.wanted {
-            Wanted::Members(members) => {
-                let absent = |member: &&Rc<str>| !round.there.contains_key(*member);
-                Missing::Members(members.iter().filter(absent).cloned().collect())
-            }
-            Wanted::Count(count) => Missing::Count(count.saturating_sub(round.there.len())),
-        };
-        let told: BTreeSet<Rc<str>> = round.there.keys().cloned().collect();
-        let mut held = round.held.clone();
-        held.grow(told.iter().map(|member| NAME_COST + member.len()).sum());
-        let standing = Standing { ruling, told, missing, held };
-        (!standing.is_told()).then_some(standing)
-    }
-
-    /// The ruling for a member that has not got it.
-    pub fn tell(&mut self, member: &Rc<str>) -> Option<Rc<Ruling>> {
-        if self.told.contains(member) {
-            return None;
-        }
-        match &mut self.missing {
-            Missing::Members(members) => members.take(member).map(|_| ())?,
-            Missing::Count(count) => *count = count.checked_sub(1)?,
-        }
-        self.held.grow(NAME_COST + member.len());
-        self.told.insert(member.clone());
-        Some(self.ruling.clone())
-    }
-
-    /// Whether everybody has it.
-    pub fn is_told(&self) -> bool {
-        match &self.missing {
-            Missing::Members(members) => members.is_empty(),
-            Missing::Count(count) => *count == 0,
+impl From<&Party> for Wanted {
+    fn from(party: &Party) -> Wanted {
+        match party {
+            Party::Members(members) => Wanted::Members(members.iter().map(|member| Rc::from(&**member)).collect()),
+            Party::Count(count) => Wanted::Count(*count as usize),
         }
     }
 }
@@ -128,7 +96,7 @@ impl Standing {
 impl<V> Round<V> {
     pub fn new(party: &Party, said_by: Option<Rc<str>>, budget: &Budget) -> Result<Round<V>, String> {
         let held = budget.admit(ROUND_COST + cost(party))?;
-        let wanted = wanted(party);
+        let wanted = Wanted::from(party);
         let size = match &wanted {
             Wanted::Members(members) => members.len(),
             Wanted::Count(count) => *count,
@@ -136,27 +104,32 @@ impl<V> Round<V> {
         if size == 0 || size > MEMBERS_MAX {
             return Err(format!("1 to {MEMBERS_MAX} members can meet, not {size}"));
         }
-        Ok(Round {
-            wanted,
-            said: party.clone(),
+        Ok(Round::of(Rc::new(Agreed { said: party.clone(), wanted }), said_by, held))
+    }
+
+    fn of(agreed: Rc<Agreed>, said_by: Option<Rc<str>>, held: Held) -> Round<V> {
+        Round {
+            agreed,
             said_by,
             there: BTreeMap::new(),
             away: 0,
+            left: BTreeSet::new(),
             weight: 0,
             contenders: BTreeMap::new(),
-            deadline: None,
+            surplus: Surplus::default(),
+            patience: None,
             fresh: Duration::MAX,
             alive: false,
             looked_after: false,
             harmonize: false,
             full_since: None,
             held,
-        })
+        }
     }
 
     /// Whether this member is wanted here.
     pub fn belongs(&self, member: &str) -> Result<(), String> {
-        match &self.wanted {
+        match &self.agreed.wanted {
             Wanted::Members(members) if !members.contains(member) => {
                 Err(format!("{member} is not a member; the members are {}", self.party_in_words()))
             }
@@ -164,21 +137,59 @@ impl<V> Round<V> {
         }
     }
 
-    /// Whether somebody wants the same party.
-    pub fn agrees(&self, party: &Party) -> bool {
-        self.said == *party || self.wanted == wanted(party)
+    pub fn party_in_words(&self) -> String {
+        in_words(&self.agreed.said)
     }
 
-    pub fn party_in_words(&self) -> String {
-        in_words(&self.said)
+    /// The round after this one, for the same party, when some wait for it already. The first of them asks for it.
+    pub fn take_next(&mut self) -> Option<Round<V>> {
+        let first = self.surplus.first()?;
+        let said_by = self.said_by.is_some().then(|| first.member.clone());
+        let mut next = Round::of(self.agreed.clone(), said_by, self.held.clone());
+        next.surplus = std::mem::take(&mut self.surplus);
+        let (theirs, ours) = std::mem::take(&mut self.contenders)
+            .into_iter()
+            .partition(|(member, _)| next.surplus.get(member).is_some());
+        (next.contenders, self.contenders) = (theirs, ours);
+        Some(next)
+    }
+
+    /// In a round that its only member has left there is nobody to disagree with: who comes says who shall meet.
+    pub fn begin_anew(&mut self, comer: &Comer<V>, budget: &Budget) {
+        let deserted = self.there.is_empty() && self.surplus.is_empty() && self.said_by.is_some();
+        if let Some(party) = comer.party.as_ref().filter(|party| deserted && !self.agreed.is(party))
+            && let Ok(round) = Round::new(party, Some(comer.member.clone()), budget)
+        {
+            *self = round;
+        }
+    }
+
+    /// One that shall contend for a place, with its party only if that is another: then there must be room for it.
+    pub fn keep_party(&self, comer: Comer<V>, budget: &Budget) -> Result<Comer<V>, String> {
+        let party = comer.party.filter(|party| !self.agreed.is(party));
+        let held = party.as_ref().map(|party| budget.admit(cost(party))).transpose()?;
+        Ok(Comer { party, held, ..comer })
+    }
+
+    /// Which process waits under a member's name, and whether it is away.
+    pub fn holder(&self, member: &str) -> Option<(Process, bool)> {
+        let there = self.there.get(member).map(|there| (there.process, there.away));
+        there.or_else(|| self.surplus.get(member).map(|comer| (comer.process, false)))
+    }
+
+    /// What is given in a member's name.
+    pub fn value(&self, member: &str) -> Option<&V> {
+        let there = self.there.get(member).map(|there| &there.value);
+        there.or_else(|| self.surplus.get(member).map(|comer| &comer.value))
     }
 
     /// Takes a member in. Whether the deadline has moved.
     pub fn enter(&mut self, comer: Comer<V>, now: Time) -> bool {
-        let deadline = comer.timeout.map(|timeout| now + timeout);
-        let earlier = deadline.is_some_and(|deadline| self.deadline.is_none_or(|known| deadline < known));
+        debug_assert!(!self.is_full(), "who comes to a full round waits for the next");
+        let patience = comer.timeout.map(|timeout| (now + timeout, timeout));
+        let earlier = patience.is_some_and(|(end, _)| self.patience.is_none_or(|(known, _)| end < known));
         if earlier {
-            self.deadline = deadline;
+            self.patience = patience;
         }
         self.fresh = self.fresh.min(comer.fresh);
         self.alive |= comer.alive;
@@ -186,7 +197,7 @@ impl<V> Round<V> {
         self.weight += comer.weight;
         let Comer { process, id, member, value, weight, .. } = comer;
         let former =
-            self.there.insert(member, There { process, id, value, weight, deadline, away: false, taken_back: false });
+            self.there.insert(member, There { process, id, value, weight, patience, away: false, taken_back: false });
         debug_assert!(former.is_none(), "who was there has left");
         earlier
     }
@@ -194,33 +205,49 @@ impl<V> Round<V> {
     /// Takes a member out.
     pub fn leave(&mut self, member: &str) -> Option<There<V>> {
         let there = self.there.remove(member)?;
+        self.left.remove(member);
         self.away -= usize::from(there.away);
         self.weight -= there.weight;
         self.full_since = None;
-        if there.deadline.is_some() && there.deadline == self.deadline {
-            self.deadline = self.there.values().filter_map(|there| there.deadline).min();
+        if there.patience.is_some() && there.patience == self.patience {
+            self.patience = self.there.values().filter_map(|there| there.patience).min();
         }
         Some(there)
+    }
+
+    /// A member's process asks for no ruling any more.
+    pub fn take_back(&mut self, member: &Rc<str>) {
+        if let Some(there) = self.there.get_mut(member) {
+            there.taken_back = true;
+            self.left.insert(member.clone());
+        }
+    }
+
+    /// Somebody who has left, and whose place anybody can take who comes.
+    pub fn left(&self) -> Option<Rc<str>> {
+        let counted = matches!(self.agreed.wanted, Wanted::Count(_));
+        self.left.first().filter(|_| counted).cloned()
     }
 
     /// Notes whether a member is away. Whether that is news.
     pub fn set_away(&mut self, member: &str, away: bool) -> bool {
         let Some(there) = self.there.get_mut(member).filter(|there| there.away != away) else { return false };
         there.away = away;
-        there.taken_back &= away;
         if away {
             self.away += 1
         } else {
-            self.away -= 1
+            self.away -= 1;
+            there.taken_back = false;
+            self.left.remove(member);
         }
         true
     }
 
     /// Whether all are there that shall meet.
     pub fn is_full(&self) -> bool {
-        match &self.wanted {
+        match &self.agreed.wanted {
             Wanted::Members(members) => self.there.len() == members.len(),
-            Wanted::Count(count) => self.there.len() >= *count,
+            Wanted::Count(count) => self.there.len() == *count,
         }
     }
 
@@ -235,8 +262,7 @@ impl<V> Round<V> {
 
     /// Takes out those that contend for the place of this process.
     pub fn contenders_with(&mut self, process: Process) -> Vec<(Rc<str>, Comer<V>)> {
-        let there = &self.there;
-        let with = |member: &Rc<str>| there.get(member).is_some_and(|there| there.process == process);
+        let with = |member: &Rc<str>| self.holder(member).is_some_and(|(holder, _)| holder == process);
         let names: Vec<Rc<str>> = self.contenders.keys().filter(|member| with(member)).cloned().collect();
         names.into_iter().filter_map(|name| self.contenders.remove_entry(&name)).collect()
     }
@@ -244,7 +270,7 @@ impl<V> Round<V> {
     /// Who is missing, by name if it is known, and in words.
     pub fn missing_in_words(&self, presence: &dyn Presence) -> (Vec<String>, String) {
         let away = || self.there.iter().filter(|(_, there)| there.away).map(|(member, _)| &**member);
-        let missing: Vec<&str> = match &self.wanted {
+        let missing: Vec<&str> = match &self.agreed.wanted {
             Wanted::Members(members) => {
                 let absent = |member: &&Rc<str>| self.there.get(*member).is_none_or(|there| there.away);
                 members.iter().filter(absent).map(|member| &**member).collect()
@@ -266,21 +292,6 @@ impl<V> Round<V> {
         let silent: Vec<&str> = silent.map(|(member, _)| &**member).collect();
         let who = silent.iter().take(WHO_MAX).map(|member| (*member).to_owned()).collect();
         (who, format!("timed out; all had arrived, but no sign of life came from {}", crate::spoken::list(&silent)))
-    }
-}
-
-fn wanted(party: &Party) -> Wanted {
-    match party {
-        Party::Members(members) => Wanted::Members(members.iter().map(|member| Rc::from(&**member)).collect()),
-        Party::Count(count) => Wanted::Count(*count as usize),
-    }
-}
-
-/// What the names of a party hold.
-fn cost(party: &Party) -> usize {
-    match party {
-        Party::Members(members) => members.iter().map(|member| NAME_COST + 2 * member.len()).sum(),
-        Party::Count(_) => 0,
     }
 }
 

@@ -1,11 +1,14 @@
 //! The engine of rounds by itself: arrivals, signs of life and deadlines are played by hand, and at random.
 
+mod counts;
+mod held;
+mod plays;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use proptest::prelude::*;
-
+use super::ending::{HARMONIZE_LEAD, STANDS_FOR};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,6 +56,7 @@ fn comer(process: u64, id: u64, member: &str) -> Comer<&'static str> {
         abort: None,
         value: "",
         weight: 0,
+        held: None,
     }
 }
 
@@ -217,7 +221,8 @@ fn a_failed_round_stands_for_those_who_come_later_until_one_that_has_it_comes_ag
     hall.live(&[1], SECOND);
     assert_eq!(hall.verdict(1, 1), "TimedOut timed out; missing: b, c");
     hall.arrive(three(2, 1, "b"));
-    assert_eq!((hall.verdict(2, 1), hall.round(2, 1)), (hall.verdict(1, 1), hall.round(1, 1)));
+    let earlier = "TimedOut an earlier round timed out; missing: b, c";
+    assert_eq!((hall.verdict(2, 1).as_str(), hall.round(2, 1)), (earlier, hall.round(1, 1)));
     hall.arrive(three(2, 2, "b"));
     assert_eq!(hall.verdict(2, 2), "", "b has the verdict: it begins a new round");
     hall.arrive(three(3, 1, "c"));
@@ -240,6 +245,46 @@ fn a_failed_round_stands_no_longer_when_all_have_its_verdict_or_its_time_is_over
     assert_eq!(hall.meetings.meetings.len(), 0);
     hall.arrive(comer(2, 1, "b"));
     assert_eq!(hall.verdict(2, 1), "");
+}
+
+#[test]
+fn a_failed_round_stands_as_long_as_its_timeout_was_counted_from_its_verdict() {
+    for (timeout, stands) in [(Some(SECOND * 3), SECOND * 3), (Some(SECOND * 90), SECOND * 90), (None, STANDS_FOR)] {
+        for (after, standing) in [(stands - SECOND, true), (stands, false)] {
+            let mut hall = Hall::new();
+            hall.arrive(Comer { timeout, party: members("a b c"), ..comer(1, 1, "a") });
+            hall.live(&[1], SECOND);
+            let aborts = Comer { abort: Some("x".to_owned()), party: members("a b c"), ..comer(2, 1, "b") };
+            hall.arrive(aborts);
+            hall.pass(after);
+            hall.arrive(Comer { party: members("c b a"), ..comer(3, 1, "c") });
+            assert_eq!(!hall.verdict(3, 1).is_empty(), standing, "{timeout:?} {after:?}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_round_whose_time_is_over_says_nothing_also_before_the_deadline_is_seen_to() {
+    let mut hall = Hall::new();
+    hall.arrive(Comer { abort: Some("x".to_owned()), ..comer(1, 1, "a") });
+    hall.now = hall.now + STANDS_FOR;
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(2, 1), "");
+}
+
+#[test]
+fn a_failed_round_answers_who_says_no_party_or_the_same_and_a_disagreement_all_that_it_concerns() {
+    let mut hall = Hall::new();
+    hall.arrive(Comer { abort: Some("x".to_owned()), party: members("a b c d"), ..comer(1, 1, "a") });
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!(hall.verdict(2, 1), "", "it waits in another party");
+    hall.arrive(Comer { party: None, ..comer(3, 1, "c") });
+    hall.arrive(Comer { party: members("d c b a"), ..comer(4, 1, "d") });
+    assert_eq!((hall.round(3, 1), hall.round(4, 1)), (hall.round(1, 1), hall.round(1, 1)));
+    hall.arrive(Comer { party: members("a b c"), ..comer(1, 2, "a") });
+    assert!(hall.verdict(2, 1).starts_with("Disagreed"), "{}", hall.verdict(2, 1));
+    hall.arrive(Comer { party: members("c x"), ..comer(3, 2, "c") });
+    assert!(hall.verdict(3, 2).starts_with("Disagreed an earlier round failed: the members disagree"));
 }
 
 #[test]
@@ -284,8 +329,10 @@ fn a_member_is_lost_when_it_has_not_come_back_in_time() {
     assert_eq!(hall.meetings.waiting(), 1);
     hall.live(&[1], SECOND);
     assert_eq!((hall.meetings.waiting(), hall.verdict(1, 1)), (0, String::new()), "it has taken its arrival back");
+    let lost = Act::Lost { meeting: Rc::from("m"), member: Rc::from("a") };
+    assert!(hall.records.contains(&lost));
     hall.arrive(comer(2, 1, "b"));
-    assert_eq!(hall.verdict(2, 1), "Lost a was lost");
+    assert_eq!(hall.verdict(2, 1), "Lost an earlier round failed: a was lost");
 }
 
 #[test]
@@ -369,6 +416,35 @@ fn a_duplicate_is_not_released_with_the_first() {
     assert_eq!(hall.verdict(9, 1), "Refused another process has met at \"m\" as a");
 }
 
+#[test]
+fn who_claims_a_place_that_is_taken_has_no_say_in_who_shall_meet_until_it_has_won_it() {
+    let three = || members("a b c");
+    let mut hall = Hall::new();
+    hall.arrive(Comer { party: three(), ..comer(1, 1, "a") });
+    hall.arrive(Comer { party: three(), ..comer(2, 1, "b") });
+    hall.arrive(comer(8, 1, "b"));
+    hall.hear(2);
+    assert_eq!(hall.verdict(8, 1), "Refused another process waits at \"m\" as b");
+    hall.arrive(comer(2, 2, "b"));
+    assert!(hall.verdict(2, 2).starts_with("Refused b waits at"), "{}", hall.verdict(2, 2));
+    hall.arrive(comer(9, 1, "b"));
+    hall.pass(CONTEND_WITHIN);
+    let verdict = "Disagreed the members disagree: a says a, b, c, b says a, b";
+    assert_eq!((hall.verdict(1, 1).as_str(), hall.verdict(9, 1).as_str()), (verdict, verdict));
+    assert!(hall.verdict(2, 1).starts_with("Refused another process has taken"), "{}", hall.verdict(2, 1));
+}
+
+#[test]
+fn who_comes_back_to_a_round_that_it_was_alone_in_may_name_others() {
+    let mut hall = Hall::new();
+    hall.arrive(Comer { party: members("a bb"), timeout: Some(SECOND), ..comer(1, 1, "a") });
+    hall.gone(1, 1);
+    hall.arrive(comer(9, 1, "a"));
+    hall.live(&[9], SECOND * 2);
+    hall.arrive(comer(2, 1, "b"));
+    assert_eq!((hall.verdict(9, 1).as_str(), hall.verdict(2, 1).as_str()), ("Released", "Released"));
+}
+
 // 5: disagreement, timeouts, aborts.
 
 #[test]
@@ -415,6 +491,26 @@ fn an_abort_reaches_everybody_and_the_one_that_aborts() {
     hall.arrive(Comer { abort: Some("no disk".to_owned()), ..comer(2, 1, "b") });
     assert_eq!((hall.verdict(1, 1), hall.verdict(2, 1)), (hall.verdict(2, 1), "Aborted b aborted: no disk".to_owned()));
     assert_eq!(hall.told[&(1, 1)][0].who, ["b"]);
+}
+
+#[test]
+fn who_waits_already_can_abort_by_another_process_and_by_its_own_but_not_for_another_party() {
+    for (process, id) in [(9, 1), (1, 2)] {
+        let mut hall = Hall::new();
+        let three = |process, id, member| Comer { party: members("a b c"), ..comer(process, id, member) };
+        hall.arrive(three(1, 1, "a"));
+        hall.arrive(three(2, 1, "b"));
+        let abort = || Some("no disk".to_owned());
+        hall.arrive(Comer { abort: abort(), party: members("a x"), ..comer(8, 1, "a") });
+        assert_eq!(hall.verdict(1, 1), "");
+        hall.arrive(Comer { abort: abort(), ..three(process, id, "a") });
+        for arrival in [(1, 1), (2, 1), (process, id)] {
+            assert_eq!(hall.verdict(arrival.0, arrival.1), "Aborted a aborted: no disk");
+        }
+        hall.arrive(three(3, 1, "c"));
+        assert_eq!(hall.verdict(3, 1), "Aborted an earlier round failed: a aborted: no disk");
+        assert_eq!(hall.meetings.meetings.len(), 0);
+    }
 }
 
 #[test]
@@ -467,8 +563,9 @@ fn a_dead_member_s_value_stays_unless_all_shall_be_alive_and_its_death_is_record
         hall.arrive(Comer { alive: false, value: "x", ..comer(1, 1, "a") });
         hall.cut(1);
         hall.pass(REJOIN * 2);
-        let away = Act::Away { meeting: Rc::from("m"), member: Rc::from("a") };
-        assert!(hall.records.contains(&away));
+        let (meeting, member): (Rc<str>, Rc<str>) = (Rc::from("m"), Rc::from("a"));
+        let away = Act::Away { meeting: meeting.clone(), member: member.clone() };
+        assert_eq!(hall.records[1..], [away, Act::Lost { meeting, member }]);
         hall.arrive(Comer { alive: all_alive, value: "y", ..comer(2, 1, "b") });
         let verdict = hall.verdict(2, 1);
         assert_eq!(verdict, if all_alive { "" } else { "Released" });
@@ -498,165 +595,4 @@ fn ten_thousand_members_meet_in_time_and_leave_nothing_behind() {
         hall.meetings.told(Process(process), &[1]);
     }
     assert!(hall.meetings.places.is_empty() && hall.meetings.meetings.is_empty());
-}
-
-// What holds whatever happens.
-
-const NAMES: [&str; 3] = ["a", "b", "c"];
-
-/// One step of a random play: processes 0 to 5, two for each member.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Arrive(u64),
-    Again(u64),
-    Cut(u64),
-    Hear(u64),
-    Gone(u64),
-    Told(u64),
-    Abort(u64),
-    Pass(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let process = 0..6u64;
-    let step = prop_oneof![
-        6 => process.clone().prop_map(Step::Arrive),
-        3 => process.clone().prop_map(Step::Again),
-        2 => process.clone().prop_map(Step::Cut),
-        4 => process.clone().prop_map(Step::Hear),
-        1 => process.clone().prop_map(Step::Gone),
-        2 => process.clone().prop_map(Step::Told),
-        1 => process.prop_map(Step::Abort),
-        3 => (0..4_000u64).prop_map(Step::Pass),
-    ];
-    proptest::collection::vec(step, 1..120)
-}
-
-/// What an arrival may have heard.
-#[derive(Default)]
-struct Play {
-    last: BTreeMap<u64, u64>,
-    heard: std::collections::BTreeSet<(u64, u64)>,
-    /// When each arrival was first said.
-    said: BTreeMap<(u64, u64), usize>,
-}
-
-impl Play {
-    fn step(&mut self, hall: &mut Hall, nr: usize, step: Step) {
-        let again = |play: &Play, process: u64| {
-            let id = *play.last.get(&process)?;
-            (!play.heard.contains(&(process, id))).then_some(id)
-        };
-        let three = |process: u64, id| Comer {
-            party: members("a b c"),
-            timeout: Some(SECOND * 20),
-            ..comer(process, id, NAMES[process as usize % 3])
-        };
-        match step {
-            Step::Arrive(process) | Step::Abort(process) => {
-                let id = self.last.get(&process).map_or(1, |id| id + 1);
-                self.last.insert(process, id);
-                self.said.insert((process, id), nr);
-                let abort = matches!(step, Step::Abort(_)).then(|| "why".to_owned());
-                hall.arrive(Comer { abort, ..three(process, id) });
-            }
-            Step::Again(process) => {
-                if let Some(id) = again(self, process) {
-                    hall.arrive(three(process, id));
-                }
-            }
-            Step::Cut(process) => hall.cut(process),
-            Step::Hear(process) => hall.hear(process),
-            Step::Gone(process) => {
-                if let Some(&id) = self.last.get(&process) {
-                    self.heard.insert((process, id));
-                    hall.gone(process, id);
-                }
-            }
-            Step::Told(process) => {
-                if let Some(id) = again(self, process).filter(|id| hall.told.contains_key(&(process, *id))) {
-                    self.heard.insert((process, id));
-                    hall.meetings.told(Process(process), &[id]);
-                }
-            }
-            Step::Pass(millis) => hall.pass(Duration::from_millis(millis)),
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    #[test]
-    fn no_arrival_gets_two_verdicts_no_round_mixes_and_nobody_passes_before_all(steps in steps()) {
-        let (mut hall, mut play) = (Hall::new(), Play::default());
-        for (nr, &step) in steps.iter().enumerate() {
-            play.step(&mut hall, nr, step);
-            prop_assert_eq!(
-                hall.meetings.waiting(),
-                hall.meetings.meetings.values().filter_map(|meeting| meeting.forming.as_ref())
-                    .map(|round| round.there.len()).sum::<usize>()
-            );
-        }
-        let mut rounds: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
-        for (&arrival, told) in &hall.told {
-            prop_assert!(told.iter().all(|ruling| Rc::ptr_eq(ruling, &told[0])), "{arrival:?} was told {told:?}");
-            if told[0].kind == Kind::Released {
-                rounds.entry(told[0].round).or_default().push(arrival);
-            }
-        }
-        for (round, arrivals) in rounds {
-            let mut names: Vec<&str> = arrivals.iter().map(|(process, _)| NAMES[*process as usize % 3]).collect();
-            names.sort_unstable();
-            prop_assert_eq!(&names, &NAMES, "round {} released {:?}", round, arrivals);
-        }
-    }
-
-    #[test]
-    fn who_keeps_asking_gets_a_verdict(steps in steps()) {
-        let (mut hall, mut play) = (Hall::new(), Play::default());
-        for (nr, &step) in steps.iter().enumerate() {
-            play.step(&mut hall, nr, step);
-        }
-        for process in 0..6 {
-            hall.cut(process);
-        }
-        hall.pass(SECOND * 200);
-        for _ in 0..100 {
-            for process in 0..6 {
-                play.step(&mut hall, 0, Step::Again(process));
-                hall.hear(process);
-            }
-            hall.pass(SECOND);
-        }
-        for (&process, &id) in &play.last {
-            let heard = play.heard.contains(&(process, id)) || hall.told.contains_key(&(process, id));
-            prop_assert!(heard, "{process} {id}");
-        }
-    }
-}
-
-// What is held.
-
-impl<V> Rendezvous<V> {
-    /// What everything here holds of the budget, counted anew.
-    pub(in crate::controller) fn recount(&self, of_value: impl Fn(&V) -> usize) -> usize {
-        let forming = self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
-        let of_round = |round: &Round<V>| {
-            let there = round.there.values().map(|there| of_value(&there.value)).sum::<usize>();
-            there + round.contenders.values().map(|comer| of_value(&comer.value)).sum::<usize>() + round.held.bytes()
-        };
-        let standing = self.meetings.values().filter_map(|meeting| meeting.standing.as_ref());
-        let mut rulings: Vec<&Rc<Ruling>> = standing.clone().map(|standing| &standing.ruling).collect();
-        rulings.extend(self.places.values().filter_map(|place| match place {
-            Place::Ruled(ruling) => Some(ruling),
-            Place::Waits { .. } => None,
-        }));
-        rulings.sort_by_key(|ruling| Rc::as_ptr(ruling));
-        rulings.dedup_by(|one, other| Rc::ptr_eq(one, other));
-        let of_ruling = |ruling: &&Rc<Ruling>| ruling.held.bytes() + ruling.line.as_ref().map_or(0, |line| line.len());
-        forming.map(of_round).sum::<usize>()
-            + standing.map(|standing| standing.held.bytes()).sum::<usize>()
-            + rulings.iter().map(of_ruling).sum::<usize>()
-    }
 }

@@ -106,6 +106,27 @@ fn a_member_that_is_there_and_never_says_that_it_has_heard_does_not_hold_a_map_f
 }
 
 #[test]
+fn a_member_that_never_says_that_it_has_heard_of_an_earlier_round_or_that_it_is_wrong_holds_nothing_for_ever() {
+    let mut world = world(100_000, 1_000_000);
+    let (a, b) = (world.joins(1, "r", "a", "a"), world.joins(2, "r", "b", "b"));
+    let arrive = |member: &str, id: u64, party: &str, more: &str| {
+        let who = format!(r#""room":"r","barrier":"up","id":{id},"member":"{member}""#);
+        format!(r#"{{"type":"arrive",{who},"party":{{"members":{party}}},"timeout":5000000{more}}}"#)
+    };
+    world.say(a, &arrive("a", 1, r#"["a","b","c"]"#, r#","abort":"no""#));
+    world.say(b, &arrive("b", 1, r#"["a","b","c"]"#, ""));
+    world.say(b, &arrive("b", 2, r#"["a","c"]"#, ""));
+    let heard = world.take(b);
+    assert!(heard.contains("an earlier round failed: a aborted: no") && heard.contains("refused"), "{heard}");
+    assert!(world.held() > 0);
+    for _ in 0..65 {
+        world.pass(SECOND * 10);
+        [a, b].iter().for_each(|conn| world.say(*conn, r#"{"type":"ping","time":1}"#));
+    }
+    assert_eq!((world.held(), world.closed.len()), (0, 0));
+}
+
+#[test]
 fn a_value_that_is_longer_than_any_line_is_refused_by_name_and_the_connection_goes_on() {
     let mut world = world(1_000, 64 * 1024 * 1024);
     let a = world.joins(1, "r", "a", "a");
@@ -166,6 +187,7 @@ fn lines_that_do_not_end_take_half_of_the_memory_and_who_gives_a_value_then_is_t
 
 #[test]
 fn what_is_held_is_what_is_there_whatever_happens() {
+    let mut rare = [0; 3];
     for seed in 0..60 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = world(5_000, 40_000);
@@ -221,6 +243,9 @@ fn what_is_held_is_what_is_there_whatever_happens() {
             let closed = std::mem::take(&mut world.closed);
             there.retain(|(conn, ..)| !closed.contains(conn));
             assert_eq!(world.held(), world.recount(), "seed {seed}, step {step}");
+            for room in world.controller.rooms.values() {
+                rare.iter_mut().zip(room.has_rare()).for_each(|(count, is)| *count += usize::from(is));
+            }
             refused += world.heard.values().filter(|heard| heard.contains("--memory-max")).count();
             world.heard.clear();
         }
@@ -239,4 +264,5 @@ fn what_is_held_is_what_is_there_whatever_happens() {
         world.pass(SECOND);
         assert_eq!((world.held(), world.controller.rooms.len()), (0, 0), "seed {seed}");
     }
+    assert!(rare.iter().all(|count| *count > 0), "{rare:?}");
 }

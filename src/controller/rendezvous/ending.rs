@@ -1,0 +1,200 @@
+//! How a round ends: with one ruling for everybody who is there. A failed one stands for those who are not, and who
+//! waited for the next round begins it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::held::{PLACE_COST, RULING_COST, cost};
+use super::round::{Round, WHO_MAX};
+use super::standing::Standing;
+use super::{ARRIVALS_MAX, Act, Arrival, Comer, Place, Rendezvous, Ruling, SharedLine, Timer, Turn, forget, tell};
+use crate::wire::rendezvous::{Kind, Party};
+
+/// How long a failed round stands for its missing members when nobody named a timeout.
+pub const STANDS_FOR: Duration = Duration::from_secs(60);
+
+/// How far ahead of now a harmonized release is named.
+pub const HARMONIZE_LEAD: Duration = Duration::from_millis(50);
+
+/// More of that for each process, because they are told one after another.
+const HARMONIZE_LEAD_PER_PROCESS: Duration = Duration::from_micros(20);
+
+/// What becomes of a round.
+pub struct Ending<'a> {
+    pub kind: Kind,
+    pub who: Vec<String>,
+    pub reason: String,
+    /// The party that one wanted who did not agree.
+    pub other: Option<&'a Party>,
+    /// How long the one that ends it would have waited, if it was not there itself.
+    pub timeout: Option<Duration>,
+}
+
+impl Ending<'_> {
+    pub fn released() -> Self {
+        Ending { kind: Kind::Released, who: Vec::new(), reason: String::new(), other: None, timeout: None }
+    }
+
+    /// Because of one member.
+    pub fn of(kind: Kind, member: &str, reason: String) -> Self {
+        Ending { kind, who: vec![member.to_owned()], reason, other: None, timeout: None }
+    }
+}
+
+impl<V: PartialEq> Rendezvous<V> {
+    /// Ends the round that forms because of an arrival that is not in it, and that gets the ruling as well.
+    pub(super) fn fail(
+        &mut self,
+        name: &Rc<str>,
+        comer: Comer<V>,
+        kind: Kind,
+        (who, reason): (Vec<String>, String),
+        turn: &mut Turn<'_, V>,
+    ) {
+        let other = comer.party.as_ref().filter(|_| kind == Kind::Disagreed);
+        // Those whom it has named are told if there is room to know them.
+        let other = other.filter(|party| comer.held.is_some() || self.budget.admit(cost(party)).is_ok());
+        let ending = Ending { kind, who, reason, other, timeout: comer.timeout };
+        let Some(ruling) = self.end(name, ending, turn) else { return };
+        if let Some(standing) = self.meetings.get_mut(name).and_then(|meeting| meeting.standing.as_mut()) {
+            standing.tell(&comer.member);
+            if standing.is_told() {
+                self.stand_down(name);
+            }
+        }
+        self.rule((comer.process, comer.id), ruling, turn);
+    }
+
+    /// Ends the round that forms, with one ruling for everybody who is there.
+    pub(super) fn end(&mut self, name: &Rc<str>, ending: Ending<'_>, turn: &mut Turn<'_, V>) -> Option<Rc<Ruling>> {
+        let meeting = self.meetings.get_mut(name)?;
+        let mut round = meeting.forming.take()?;
+        self.last_round += 1;
+        let Ending { kind, mut who, reason, other, timeout } = ending;
+        who.truncate(WHO_MAX);
+        let released = kind == Kind::Released;
+        let line = if released { (turn.line)(name, self.last_round, &round.there) } else { None };
+        let lead = HARMONIZE_LEAD + HARMONIZE_LEAD_PER_PROCESS * round.there.len() as u32;
+        let at = (released && round.harmonize).then(|| turn.now + lead);
+        let line = line.map(|line| SharedLine::new(line, &self.budget));
+        let held = self.budget.hold(RULING_COST + reason.len() + PLACE_COST * round.there.len());
+        let ruling = Rc::new(Ruling { round: self.last_round, kind, who, reason, at, line, held });
+        if !released {
+            let timeout = round.patience.map(|(_, timeout)| timeout).or(timeout);
+            let until = turn.now + timeout.unwrap_or(STANDS_FOR);
+            let standing = Standing::new(&round, &ruling, other, until);
+            let stands = !standing.is_told();
+            meeting.standing = stands.then_some(standing);
+            match stands {
+                true => self.timers.set(Timer::Standing(name.clone()), until),
+                false => self.timers.cancel(&Timer::Standing(name.clone())),
+            }
+        }
+        for timer in [Timer::Deadline(name.clone()), Timer::Look(name.clone()), Timer::Surplus(name.clone())] {
+            self.timers.cancel(&timer);
+        }
+        let next = round.take_next();
+        self.dissolve(name, round, &ruling, turn);
+        match next {
+            Some(next) => self.begin(name, next, turn),
+            None => self.tidy(name),
+        }
+        Some(ruling)
+    }
+
+    /// Those who waited for the next round are there; those who contend with them still do.
+    fn begin(&mut self, name: &Rc<str>, next: Round<V>, turn: &mut Turn<'_, V>) {
+        let contended = next.contenders.keys().filter_map(|member| next.holder(member));
+        let contended: Vec<_> = contended.map(|(process, _)| process).collect();
+        if let Some(meeting) = self.meetings.get_mut(name) {
+            meeting.forming = Some(next);
+        }
+        for process in contended {
+            self.ask(process, name, turn);
+        }
+        self.promote(name, turn);
+    }
+
+    /// Gives everybody of a round its ruling, one act a process.
+    fn dissolve(&mut self, name: &Rc<str>, mut round: Round<V>, ruling: &Rc<Ruling>, turn: &mut Turn<'_, V>) {
+        turn.acts.push(Act::Over { meeting: name.clone(), ruling: ruling.clone(), members: round.there.len() });
+        let mut arrivals: Vec<Arrival> = Vec::with_capacity(round.there.len());
+        self.waiting -= round.there.len();
+        for (member, there) in &round.there {
+            if there.away {
+                self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
+            }
+            let arrival = (there.process, there.id);
+            if there.taken_back {
+                self.places.remove(&arrival);
+            } else {
+                arrivals.push(arrival);
+            }
+        }
+        for (member, contender) in std::mem::take(&mut round.contenders) {
+            self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
+            let arrival = (contender.process, contender.id);
+            if ruling.kind == Kind::Released {
+                self.refuse(arrival, format!("another process has met at {name:?} as {member}"), turn);
+            } else {
+                arrivals.push(arrival);
+            }
+        }
+        arrivals.sort_unstable();
+        for group in arrivals.chunk_by(|one, other| one.0 == other.0) {
+            let process = group[0].0;
+            if !self.asked.is_empty() {
+                forget(&mut self.asked, process, name);
+            }
+            for arrival in group {
+                match self.places.get_mut(arrival) {
+                    Some(place) => *place = Place::Ruled(ruling.clone(), turn.now),
+                    None => debug_assert!(false, "who is there has a place"),
+                }
+            }
+            let ids = group.iter().map(|arrival| arrival.1).collect();
+            turn.acts.push(Act::Tell { process, ids, ruling: ruling.clone() });
+        }
+    }
+
+    /// A failed round stands no longer.
+    pub(super) fn stand_down(&mut self, name: &str) {
+        if let Some(meeting) = self.meetings.get_mut(name) {
+            meeting.standing = None;
+        }
+        self.timers.cancel(&Timer::Standing(Rc::from(name)));
+        self.tidy(name);
+    }
+
+    /// Forgets a meeting of which nothing is left.
+    fn tidy(&mut self, name: &str) {
+        if self.meetings.get(name).is_some_and(|meeting| meeting.forming.is_none() && meeting.standing.is_none()) {
+            self.meetings.remove(name);
+        }
+    }
+
+    pub(super) fn rule(&mut self, arrival: Arrival, ruling: Rc<Ruling>, turn: &mut Turn<'_, V>) {
+        if self.places.len() < ARRIVALS_MAX || self.places.contains_key(&arrival) {
+            self.places.insert(arrival, Place::Ruled(ruling.clone(), turn.now));
+        }
+        tell(arrival, ruling, turn);
+    }
+
+    /// This arrival alone is wrong; the round goes on without it.
+    pub fn refuse(&mut self, arrival: Arrival, reason: String, turn: &mut Turn<'_, V>) {
+        self.rule_alone(arrival, Kind::Refused, reason, turn);
+    }
+
+    pub(super) fn rule_alone(&mut self, arrival: Arrival, kind: Kind, reason: String, turn: &mut Turn<'_, V>) {
+        let admitted = self.budget.admit(RULING_COST + reason.len());
+        let remembers = admitted.is_ok();
+        let held = admitted.unwrap_or_default();
+        let ruling = Rc::new(Ruling { round: 0, kind, who: Vec::new(), reason, at: None, line: None, held });
+        if remembers {
+            return self.rule(arrival, ruling, turn);
+        }
+        // There is no room to remember it: it is judged again when it asks again.
+        self.places.remove(&arrival);
+        tell(arrival, ruling, turn);
+    }
+}

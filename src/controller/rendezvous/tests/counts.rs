@@ -1,0 +1,132 @@
+//! Counts: so many meet and no more, and who comes beyond waits for the next round.
+
+use super::*;
+
+/// Two of a count of two, one of which has to show that it is alive, and so many more.
+fn complete_with(more: u64, comer: impl Fn(u64) -> Comer<&'static str>) -> Hall {
+    let mut hall = Hall::new();
+    hall.arrive(comer(1));
+    hall.pass(SECOND + Duration::from_micros(1));
+    for process in 2..=2 + more {
+        hall.arrive(comer(process));
+    }
+    hall
+}
+
+fn any_two(process: u64) -> Comer<&'static str> {
+    Comer { party: Some(Party::Count(2)), ..comer(process, 1, &format!("m{process}")) }
+}
+
+#[test]
+fn a_count_releases_so_many_and_the_others_in_their_order_make_the_next_rounds() {
+    let mut hall = complete_with(5, any_two);
+    hall.arrive(any_two(5));
+    assert_eq!((hall.told.len(), hall.meetings.waiting()), (0, 7));
+    hall.hear(1);
+    let rounds: Vec<u64> = (1..=6).map(|process| hall.round(process, 1)).collect();
+    assert_eq!(rounds, [1, 1, 2, 2, 3, 3]);
+    assert_eq!((hall.verdict(7, 1), hall.meetings.waiting()), (String::new(), 1));
+    hall.arrive(any_two(8));
+    assert_eq!(hall.round(7, 1), hall.round(8, 1));
+}
+
+#[test]
+fn very_many_who_came_beyond_a_count_meet_when_the_first_have() {
+    let mut hall = complete_with(40_000, any_two);
+    hall.hear(1);
+    assert_eq!((hall.told.len(), hall.meetings.waiting()), (40_002, 0));
+}
+
+#[test]
+fn who_came_beyond_a_count_takes_the_place_of_who_leaves_and_of_who_is_lost() {
+    let mut hall = complete_with(1, any_two);
+    hall.gone(2, 1);
+    hall.hear(1);
+    assert_eq!((hall.round(1, 1), hall.round(3, 1), hall.verdict(2, 1)), (1, 1, String::new()));
+
+    let mut hall = complete_with(1, any_two);
+    hall.cut(1);
+    hall.live(&[2, 3], REJOIN);
+    assert_eq!((hall.round(2, 1), hall.round(3, 1)), (1, 1));
+    hall.arrive(any_two(1));
+    assert_eq!((hall.verdict(1, 1), hall.meetings.waiting()), (String::new(), 1), "it waits for the next");
+}
+
+#[test]
+fn who_comes_to_a_complete_count_of_which_one_has_left_takes_its_place() {
+    let mut hall = complete_with(0, any_two);
+    hall.gone(1, 1);
+    hall.arrive(any_two(3));
+    assert_eq!((hall.round(2, 1), hall.round(3, 1)), (1, 1));
+}
+
+#[test]
+fn who_came_beyond_a_count_and_goes_waits_no_longer_and_may_come_back() {
+    let mut hall = complete_with(3, any_two);
+    hall.gone(3, 1);
+    hall.cut(4);
+    assert_eq!(hall.meetings.waiting(), 3);
+    hall.arrive(any_two(4));
+    hall.hear(1);
+    assert_eq!((hall.round(5, 1), hall.round(4, 1), hall.verdict(3, 1)), (2, 2, String::new()));
+}
+
+#[test]
+fn the_time_of_who_came_beyond_a_count_is_up_for_it_alone_and_goes_on_in_the_next_round() {
+    let mut hall = complete_with(0, any_two);
+    hall.arrive(Comer { timeout: Some(SECOND), ..any_two(3) });
+    hall.arrive(Comer { timeout: Some(SECOND * 3), ..any_two(4) });
+    hall.pass(SECOND);
+    let said = "TimedOut timed out; 2 others were there before, and their round was not over";
+    assert_eq!((hall.verdict(3, 1).as_str(), hall.told.len()), (said, 1));
+    hall.hear(1);
+    assert_eq!(hall.verdict(4, 1), "");
+    hall.live(&[4], SECOND * 2);
+    assert_eq!(hall.verdict(4, 1), "TimedOut timed out; 1 of 2 were there: m4");
+}
+
+#[test]
+fn a_round_of_a_count_that_fails_leaves_those_beyond_it_to_the_next() {
+    let mut hall = complete_with(0, |process| Comer { timeout: Some(SECOND * 2), ..any_two(process) });
+    hall.arrive(any_two(3));
+    hall.live(&[3], SECOND * 2);
+    assert!(hall.verdict(1, 1).starts_with("TimedOut timed out; all had arrived"), "{}", hall.verdict(1, 1));
+    assert_eq!(hall.verdict(3, 1), "");
+    hall.arrive(any_two(4));
+    assert_eq!((hall.round(3, 1), hall.round(4, 1)), (2, 2));
+}
+
+#[test]
+fn an_abort_beyond_a_count_fails_the_round_that_is_complete() {
+    let mut hall = complete_with(1, any_two);
+    hall.arrive(Comer { abort: Some("x".to_owned()), ..any_two(4) });
+    for process in [1, 2, 4] {
+        assert_eq!(hall.verdict(process, 1), "Aborted m4 aborted: x");
+    }
+    assert_eq!(hall.verdict(3, 1), "");
+}
+
+#[test]
+fn a_duplicate_of_who_came_beyond_a_count_is_refused_while_it_lives_and_takes_its_place_otherwise() {
+    let twin = |process: u64| Comer { process: Process(process), ..any_two(3) };
+    let mut hall = complete_with(1, any_two);
+    hall.arrive(twin(9));
+    assert_eq!((hall.checked.as_slice(), hall.verdict(9, 1)), (&[1, 3][..], String::new()));
+    hall.hear(1);
+    hall.hear(3);
+    assert_eq!(hall.verdict(9, 1), "Refused another process waits at \"m\" as m3");
+
+    let mut hall = complete_with(1, any_two);
+    hall.arrive(twin(9));
+    hall.pass(CONTEND_WITHIN);
+    hall.hear(1);
+    assert!(hall.verdict(3, 1).starts_with("Refused another process has taken"), "{}", hall.verdict(3, 1));
+    hall.arrive(any_two(4));
+    assert_eq!((hall.round(9, 1), hall.round(4, 1)), (2, 2));
+}
+
+#[test]
+fn the_values_of_those_beyond_a_count_are_within_the_bound_of_the_session() {
+    let hall = complete_with(2, |process| Comer { weight: 5, ..any_two(process) });
+    assert_eq!(hall.meetings.weight("m"), 20);
+}

@@ -1,0 +1,82 @@
+//! What the log of a run says of its meetings.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::meeting_checks::Name;
+
+/// How long a member whose command is gone has to come back, and what clocks and rounding take, in seconds.
+const REJOIN: f64 = 5.1;
+
+/// A round that is over.
+#[derive(Debug)]
+pub struct Met {
+    pub verdict: String,
+    pub who: Vec<String>,
+    pub members: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct MeetingLog {
+    pub rounds: BTreeMap<(Name, u64), Met>,
+    /// Who has ever been away.
+    pub away: BTreeSet<(Name, String)>,
+    /// Who has ever been lost.
+    pub lost: BTreeSet<(Name, String)>,
+    /// Since when those are away who are.
+    gone: BTreeMap<(Name, String), f64>,
+    read: usize,
+}
+
+impl MeetingLog {
+    /// Reads on. When nothing breaks, who is gone comes back as a new arrival or not at all.
+    pub fn read(&mut self, events: &[Value], calm: bool) -> Result<(), String> {
+        for event in &events[self.read.min(events.len())..] {
+            let what = event["event"].as_str().unwrap_or_default();
+            if !["arrived", "away", "member-lost", "met"].contains(&what) {
+                continue;
+            }
+            let sync = event["session"].is_string();
+            let name = event[if sync { "session" } else { "barrier" }].as_str().unwrap_or_default();
+            let name = (sync, name.to_owned());
+            let member = (name.clone(), event["member"].as_str().unwrap_or_default().to_owned());
+            let at = event["t"].as_f64().unwrap_or_default();
+            match what {
+                "arrived" => drop(self.gone.remove(&member)),
+                "away" => {
+                    self.gone.insert(member.clone(), at);
+                    self.away.insert(member);
+                }
+                "member-lost" => {
+                    if self.gone.remove(&member).is_none() {
+                        return Err(format!("{member:?} is lost, and was not away: {event}"));
+                    }
+                    self.lost.insert(member);
+                }
+                _ => self.met(name, at, event, calm)?,
+            }
+        }
+        self.read = events.len();
+        Ok(())
+    }
+
+    fn met(&mut self, name: Name, at: f64, event: &Value, calm: bool) -> Result<(), String> {
+        let late = self.gone.iter().find(|((of, _), since)| *of == name && at > **since + REJOIN);
+        if let Some(((_, member), since)) = late.filter(|_| calm) {
+            return Err(format!("{member} is away since {since}, and it is not recorded that it is lost: {event}"));
+        }
+        self.gone.retain(|(of, _), _| *of != name);
+        let who = event["who"].as_array().map(|who| who.iter().map(|it| it.as_str().unwrap_or("").to_owned()));
+        let who = who.map(|who| who.collect()).unwrap_or_default();
+        let verdict = event["verdict"].as_str().unwrap_or_default().to_owned();
+        let (nr, members) = (event["round"].as_u64().unwrap_or(0), event["members"].as_u64().unwrap_or(0));
+        if nr == 0 {
+            return Err(format!("a round without a number: {event}"));
+        }
+        match self.rounds.insert((name, nr), Met { verdict, who, members }) {
+            None => Ok(()),
+            Some(_) => Err(format!("a round ends twice: {event}")),
+        }
+    }
+}
