@@ -233,7 +233,7 @@ impl Controller {
         }
         let mut frames = std::mem::take(&mut session.frames);
         if let Some(process) = who.process() {
-            self.alive(now, process);
+            self.processes.hear(now, process);
         }
         self.hold_line(who, frames.held(), 0);
         let bound = self.line_bound(who, frames.held() + bytes.len());
@@ -259,6 +259,10 @@ impl Controller {
         let (who, held) = (session.who, frames.held());
         session.frames = frames;
         self.hold_line(who, 0, held);
+        // After what it says: that it waits no longer is no sign that it does.
+        if let Some(process) = who.process() {
+            self.alive(now, process);
+        }
         if self.strangers_hold > STRANGERS_HOLD_MAX && who == Who::Stranger {
             self.part(now, conn, refusal("too many strangers say too much at once; try again".to_owned()), out);
         }

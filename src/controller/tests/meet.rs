@@ -88,6 +88,22 @@ fn who_was_away_at_the_release_hears_its_verdict_when_it_asks_again() {
 }
 
 #[test]
+fn who_says_that_it_waits_no_longer_leaves_its_place_to_the_next_of_its_name() {
+    let mut world = bare();
+    let first = world.join_again(1, "a", "first");
+    world.arrive(first, 1, "a", TWO);
+    world.pass(SECOND);
+    let second = world.join_again(2, "a", "second");
+    world.arrive(second, 1, "a", TWO);
+    assert_eq!(world.take(first).trim_end(), r#"{"type":"check"}"#);
+    world.say(first, r#"{"type":"gone","room":"r","ids":[1]}"#);
+    assert_eq!(world.take(second), "");
+    let b = world.join(3, "b");
+    world.arrive(b, 1, "b", TWO);
+    assert!(world.take(second).contains("released") && world.take(b).contains("released"));
+}
+
+#[test]
 fn a_client_acts_as_itself_alone() {
     let mut world = bare();
     let a = world.join(1, "a");
