@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// An instant on this process's monotonic clock, in microseconds since an origin that means nothing by itself.
+/// An instant on this process's clock, in microseconds since an origin that means nothing by itself. The clock never goes
+/// back, nobody sets it, and it also counts while the system is suspended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(u64);
@@ -248,7 +249,8 @@ pub enum Effect {
         conn: ConnId,
         bytes: Bytes,
     },
-    /// Closes after what is queued has been written, or after a short while. No [`Input::Closed`] follows.
+    /// Closes after what is queued has been written, or after a short while, also when the connection does not stand
+    /// yet: what is queued is written once it does. No [`Input::Closed`] follows, and no [`Input::Connected`].
     Close {
         conn: ConnId,
         reason: String,

@@ -9,9 +9,11 @@ mod alarm;
 mod children;
 mod connections;
 mod console;
+mod datagrams;
 mod dial;
 mod effects;
 mod files;
+mod interfaces;
 mod listeners;
 mod lookup;
 mod signals;
@@ -22,22 +24,26 @@ mod sweep;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
 pub use console::{LogPipe, flush as flush_console};
+pub use datagrams::DatagramOptions;
+pub use interfaces::{Interface, interface, interfaces};
 pub use lookup::lookup_main;
 pub use signals::terminal_size;
 pub use stream::plain;
 
-use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, Time, Timers};
+use crate::machine::{
+    ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, SocketId, Time, Timers,
+};
 
 /// How many events one poll takes in.
 const EVENTS: usize = 4096;
-/// The read buffer that all connections share, in bytes.
+/// The read buffer that all connections and datagrams share, in bytes: no datagram is longer.
 const READ_BUFFER: usize = 64 * 1024;
 /// How many times the machine may answer what its own effects brought, in one turn.
 const PASSES_A_TURN: usize = 8;
@@ -65,6 +71,8 @@ pub struct Options {
     pub fsync: bool,
     /// The program whose subcommand `lookup` looks host names up: arete itself.
     pub lookup_program: PathBuf,
+    /// The address that TCP connections come from. `None`: what the system chooses.
+    pub source: Option<IpAddr>,
 }
 
 impl Default for Options {
@@ -76,6 +84,7 @@ impl Default for Options {
             max_connections: None,
             fsync: false,
             lookup_program: PathBuf::from("/proc/self/exe"),
+            source: None,
         }
     }
 }
@@ -88,10 +97,12 @@ enum Kind {
     Console,
     Lookup,
     Alarm,
+    Datagrams,
     Conn,
 }
 
-const KINDS: [Kind; 6] = [Kind::Signals, Kind::Listener, Kind::Console, Kind::Lookup, Kind::Alarm, Kind::Conn];
+const KINDS: [Kind; 7] =
+    [Kind::Signals, Kind::Listener, Kind::Console, Kind::Lookup, Kind::Alarm, Kind::Datagrams, Kind::Conn];
 
 fn token(kind: Kind, index: usize) -> Token {
     Token(index * KINDS.len() + kind as usize)
@@ -128,6 +139,7 @@ pub struct Reactor {
     dials: dial::Dials,
     lookups: lookup::Lookups,
     listeners: listeners::Listeners,
+    datagrams: datagrams::Datagrams,
     signals: signals::Signals,
     children: children::Children,
     files: files::Files,
@@ -145,6 +157,8 @@ pub struct Reactor {
     reserve: Option<File>,
     told_of_shedding: bool,
     exit: Option<u8>,
+    /// As `exit`, but at once.
+    halt: Option<u8>,
 }
 
 impl Reactor {
@@ -158,9 +172,10 @@ impl Reactor {
         Ok(Reactor {
             events: Events::with_capacity(EVENTS),
             conns: connections::Connections::new(registry()?, options.max_queue),
-            dials: dial::Dials::default(),
+            dials: dial::Dials::new(options.source),
             lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
             listeners: listeners::Listeners::new(registry()?),
+            datagrams: datagrams::Datagrams::new(registry()?),
             signals: signals::Signals::new(poll.registry(), &options.signals)?,
             children: children::Children::default(),
             files: files::Files::new(options.fsync),
@@ -176,6 +191,7 @@ impl Reactor {
             reserve: File::open("/dev/null").ok(),
             told_of_shedding: false,
             exit: None,
+            halt: None,
             poll,
         })
     }
@@ -190,6 +206,11 @@ impl Reactor {
         self.listeners.listen_unix(path)
     }
 
+    /// Hears datagrams, and sends them from our address. An error says what could not be done.
+    pub fn bind_datagrams(&mut self, options: DatagramOptions) -> io::Result<SocketId> {
+        self.datagrams.bind(options)
+    }
+
     /// Runs the machine until it exits; returns its exit code.
     pub fn run(mut self, machine: &mut impl Machine) -> u8 {
         self.tell(machine, Input::Begin);
@@ -198,6 +219,10 @@ impl Reactor {
         }
         loop {
             self.perform(machine);
+            if let Some(code) = self.halt {
+                console::flush(EXIT_LINGER.as_millis() as u64);
+                return code;
+            }
             if let Some(code) = self.exit {
                 self.say_farewell();
                 return code;
@@ -233,11 +258,17 @@ impl Reactor {
 
     /// Whether some source has more to give, or the machine has not heard everything.
     fn is_busy(&self) -> bool {
-        !self.conns.ready.is_empty() || !self.pending.is_empty() || self.listeners_are_ready()
+        !self.conns.ready.is_empty()
+            || !self.pending.is_empty()
+            || self.listeners_are_ready()
+            || self.datagrams.ready.contains(&true)
     }
 
     /// Tells the machine something, and takes in what it wants done.
     fn tell(&mut self, machine: &mut impl Machine, input: Input<'_>) {
+        if self.halt.is_some() {
+            return;
+        }
         machine.handle(now(), input, &mut self.out);
         self.absorb();
     }
@@ -246,7 +277,10 @@ impl Reactor {
     fn fire(&mut self, machine: &mut impl Machine) {
         while let Some(due) = self.timers.pop_due(now()) {
             match due {
-                Due::Linger(conn) => self.conns.drop_lingering(conn),
+                Due::Linger(conn) => {
+                    self.forget_dial(conn);
+                    self.conns.drop_lingering(conn);
+                }
                 Due::Dial(conn) => self.dial_next(conn, "no answer"),
                 Due::Accept => self.listeners.ready.fill(true),
                 Due::Groups => self.children.look_again(),
@@ -278,8 +312,9 @@ impl Reactor {
     }
 }
 
-/// The time, by the clock that all processes of this system share.
+/// The time, by a clock that all processes of this system share and that also counts while the system is suspended, so
+/// that nobody wakes up and takes what has run out for good.
 pub fn now() -> Time {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Time::from_micros(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000)
 }

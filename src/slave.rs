@@ -449,7 +449,7 @@ impl Machine for Slave {
             Input::WriteFailed { path, error } => {
                 self.with_run(now, out, |run, turn| run.write_failed(&path, &error, turn));
             }
-            Input::Connected { .. } | Input::Deadline | Input::Resized { .. } => {}
+            Input::Connected { .. } | Input::Datagram { .. } | Input::Deadline | Input::Resized { .. } => {}
         }
         self.finish_turn(now, out);
     }

@@ -1,4 +1,4 @@
-//! The alarm clock that ends a wait at the next deadline. A poll's own timeout counts in whole milliseconds, rounded up,
+//! The alarm clock that ends a wait at the next deadline, by the clock of [`now`](super::now). A poll's own timeout counts in whole milliseconds, rounded up,
 //! and what is to happen on many machines at one instant would happen up to one later.
 
 use std::io;
@@ -21,7 +21,7 @@ pub struct Alarm {
 
 impl Alarm {
     pub fn new(registry: &Registry) -> io::Result<Alarm> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), token(Kind::Alarm, 0), Interest::READABLE)?;
         Ok(Alarm { timer, set: None })
     }

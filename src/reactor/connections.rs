@@ -29,7 +29,7 @@ const COST_OF_A_LARGE_MESSAGE: usize = 64 * 1024;
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// Being dialled; what is sent waits.
+    /// Being dialled; what is sent waits. Also when the machine has closed it with something queued.
     Dialling,
     Open,
     /// The machine closed it; what is queued still goes out, what comes in is dropped.
@@ -53,6 +53,8 @@ struct Conn {
     /// The cost of what waits.
     queued: usize,
     state: State,
+    /// The machine closed it while it was being dialled.
+    closed: bool,
     /// In the list of what to flush at the end of the turn.
     dirty: bool,
     /// We have asked to be told when it takes bytes again.
@@ -80,6 +82,8 @@ pub enum Confirmed {
     Not,
     Pending,
     Up(ConnId, Peer, Option<SocketAddr>),
+    /// It stands, and the machine has closed it: what is queued goes out.
+    Closing(ConnId),
     Failed(ConnId, String),
 }
 
@@ -131,6 +135,7 @@ impl Connections {
             written: 0,
             queued: 0,
             state,
+            closed: false,
             dirty: false,
             awaits_room: false,
             ready: false,
@@ -190,6 +195,12 @@ impl Connections {
         let Some(stream) = &conn.stream else { return Confirmed::Pending };
         match stream.confirm() {
             Ok(None) => Confirmed::Pending,
+            Ok(Some(_)) if conn.closed => {
+                conn.state = State::Closing;
+                let id = conn.id;
+                self.touch(slot);
+                Confirmed::Closing(id)
+            }
             Ok(Some((peer, local))) => {
                 conn.state = State::Open;
                 self.touch(slot);
@@ -203,7 +214,7 @@ impl Connections {
     pub fn send(&mut self, id: ConnId, bytes: Bytes) {
         let Some(&slot) = self.slots.get(&id) else { return };
         let conn = &mut self.slab[slot as usize];
-        if bytes.is_empty() || !matches!(conn.state, State::Open | State::Dialling) {
+        if bytes.is_empty() || conn.closed || !matches!(conn.state, State::Open | State::Dialling) {
             return;
         }
         conn.queued += cost(&bytes);
@@ -233,6 +244,10 @@ impl Connections {
                 self.touch(slot);
                 true
             }
+            State::Dialling if conn.first.is_some() => {
+                conn.closed = true;
+                true
+            }
             State::Dialling | State::Gone => {
                 self.remove(slot);
                 false
@@ -241,18 +256,21 @@ impl Connections {
         }
     }
 
-    /// Closes all of them, as [`Connections::close`] does.
+    /// Closes all of them, as [`Connections::close`] does, but waits for no host name.
     pub fn close_all(&mut self) {
-        let ids: Vec<ConnId> = self.slab.iter().map(|(_, conn)| conn.id).collect();
-        for id in ids {
-            self.close(id);
+        let all: Vec<(ConnId, bool)> = self.slab.iter().map(|(_, conn)| (conn.id, conn.stream.is_some())).collect();
+        for (id, has_stream) in all {
+            if !has_stream || !self.close(id) {
+                self.forget(id);
+            }
         }
     }
 
     /// Drops a connection whose time to linger is over.
     pub fn drop_lingering(&mut self, id: ConnId) {
         if let Some(&slot) = self.slots.get(&id) {
-            debug_assert!(matches!(self.slab[slot as usize].state, State::Closing | State::HalfClosed));
+            let conn = &self.slab[slot as usize];
+            debug_assert!(conn.closed || matches!(conn.state, State::Closing | State::HalfClosed));
             self.remove(slot);
         }
     }
@@ -270,8 +288,9 @@ impl Connections {
     pub fn forget(&mut self, id: ConnId) -> bool {
         match self.slots.get(&id) {
             Some(&slot) => {
+                let told = self.slab[slot as usize].closed;
                 self.remove(slot);
-                true
+                !told
             }
             None => false,
         }
@@ -284,7 +303,7 @@ impl Connections {
 
     /// Whether anything is queued for any peer.
     pub fn has_queued(&self) -> bool {
-        self.slab.iter().any(|(_, conn)| conn.first.is_some() && conn.state == State::Closing)
+        self.slab.iter().any(|(_, conn)| conn.first.is_some() && (conn.closed || conn.state == State::Closing))
     }
 
     /// Remembers that a slot may have something to read.

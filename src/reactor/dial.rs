@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::{TcpStream, UnixStream};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::connections::Connections;
 use super::lookup::Lookups;
@@ -20,12 +22,17 @@ struct Dial {
 }
 
 /// What is being dialled.
-#[derive(Default)]
 pub struct Dials {
     dials: BTreeMap<ConnId, Dial>,
+    source: Option<IpAddr>,
 }
 
 impl Dials {
+    /// Dials from this address.
+    pub fn new(source: Option<IpAddr>) -> Dials {
+        Dials { dials: BTreeMap::new(), source }
+    }
+
     /// Begins; `Err` says why the connection cannot be made.
     pub fn start(
         &mut self,
@@ -80,7 +87,7 @@ impl Dials {
         let mut why = why.to_owned();
         while let Some(address) = dial.rest.pop_front() {
             let attempt: io::Result<()> =
-                TcpStream::connect(address).and_then(|stream| conns.attach(conn, Stream::Tcp(stream)));
+                connect(self.source, address).and_then(|stream| conns.attach(conn, Stream::Tcp(stream)));
             match attempt {
                 Ok(()) => return Ok(()),
                 Err(error) => why = plain(&error),
@@ -93,5 +100,21 @@ impl Dials {
     /// The connection stands, or the machine has closed it.
     pub fn finish(&mut self, conn: ConnId) {
         self.dials.remove(&conn);
+    }
+}
+
+/// Begins to connect to an address, from one of ours or from what the system chooses.
+fn connect(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(to) };
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddr::new(source, 0)).map_err(|error| {
+        let error = io::Error::from(error);
+        io::Error::new(error.kind(), format!("from {source}: {}", plain(&error)))
+    })?;
+    match rustix::net::connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from(socket)),
+        Err(error) => Err(error.into()),
     }
 }

@@ -17,21 +17,21 @@ impl Reactor {
     /// Takes in what the machine has just asked for: bytes join their queues, the rest waits for the end of the pass.
     pub(super) fn absorb(&mut self) {
         for effect in self.out.drain() {
-            if self.exit.is_some() {
-                break;
-            }
             match effect {
+                // It overrides all that was asked for before it, an orderly exit too.
+                Effect::Halt { code } => self.halt = Some(code),
+                _ if self.exit.is_some() || self.halt.is_some() => {}
                 Effect::Send { conn, bytes } => self.conns.send(conn, bytes),
                 Effect::Close { conn, .. } => {
-                    if self.conns.is_dialling(conn) {
+                    if self.conns.close(conn) {
+                        self.timers.set(Due::Linger(conn), now() + LINGER);
+                    } else {
                         self.dials.finish(conn);
                         self.lookups.cancel(conn);
                         self.timers.cancel(&Due::Dial(conn));
                     }
-                    if self.conns.close(conn) {
-                        self.timers.set(Due::Linger(conn), now() + LINGER);
-                    }
                 }
+                Effect::Datagram { socket, to, bytes } => self.datagrams.send(socket, to, bytes),
                 Effect::Append { path, bytes } => self.files.append(path, bytes),
                 Effect::WriteAt { path, offset, bytes, executable } => {
                     self.files.write_at(path, offset, bytes, executable);
@@ -54,6 +54,9 @@ impl Reactor {
         for _ in 0..PASSES_A_TURN {
             self.deliver(machine);
             self.write_files(machine);
+            if self.halt.is_some() {
+                return self.print_only();
+            }
             while let Some(effect) = self.later.pop_front() {
                 self.do_one(effect);
             }
@@ -63,12 +66,22 @@ impl Reactor {
         }
         let pending = &mut self.pending;
         self.conns.flush(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
+        self.datagrams.flush();
         self.console.flush();
         if !self.pending.iter().any(|pending| matches!(pending, Pending::Input(Input::Exited { .. }))) {
             self.children.release(&self.lookups.pids());
         }
         if self.children.keeps_zombies() && self.timers.get(&Due::Groups).is_none() {
             self.timers.set(Due::Groups, now() + LOOK_AT_GROUPS);
+        }
+    }
+
+    /// The machine has halted: of what it asked for, only what it printed is done.
+    fn print_only(&mut self) {
+        for effect in std::mem::take(&mut self.later) {
+            if let Effect::Print { stream, bytes, surely } = effect {
+                console::print(stream, &bytes, surely);
+            }
         }
     }
 
@@ -92,12 +105,10 @@ impl Reactor {
         }
     }
 
-    /// Writes files, and what the machine writes on hearing that some could not be.
+    /// Writes files, and what the machine writes on hearing that some could not be. That comes to an end, because it hears
+    /// of a number of files at most.
     fn write_files(&mut self, machine: &mut impl Machine) {
-        for _ in 0..PASSES_A_TURN {
-            if !self.files.has_jobs() {
-                return;
-            }
+        while self.files.has_jobs() {
             for (path, error) in self.files.write() {
                 self.tell(machine, Input::WriteFailed { path, error });
             }
@@ -129,7 +140,8 @@ impl Reactor {
             }
             Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),
             // These were done when they were absorbed.
-            Effect::Send { .. } | Effect::Close { .. } | Effect::Exit { .. } => {}
+            Effect::Send { .. } | Effect::Close { .. } | Effect::Datagram { .. } => {}
+            Effect::Exit { .. } | Effect::Halt { .. } => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
         }
     }
@@ -153,7 +165,7 @@ impl Reactor {
         }
     }
 
-    fn forget_dial(&mut self, conn: ConnId) {
+    pub(super) fn forget_dial(&mut self, conn: ConnId) {
         self.dials.finish(conn);
         self.lookups.cancel(conn);
         self.timers.cancel(&Due::Dial(conn));

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::connections::{Confirmed, Outcome};
 use super::stream::plain;
 use super::{Due, Kind, Pending, Reactor, now, signals, source};
-use crate::machine::{ConnId, Input, ListenerId, Machine};
+use crate::machine::{ConnId, Input, ListenerId, Machine, SocketId};
 
-/// How many reads, or accepts, one source gets in a turn.
+/// How many reads, datagrams or accepts one source gets in a turn.
 const SHARE_OF_A_TURN: usize = 16;
 /// How long accepting pauses when not even one descriptor is to be had.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,6 +33,7 @@ impl Reactor {
                     }
                 }
                 Kind::Listener => self.listeners.mark_ready(index),
+                Kind::Datagrams => self.datagrams.mark_ready(index),
                 Kind::Signals => self.take_signals(machine),
                 Kind::Lookup => {
                     if let Some((conn, result)) = self.lookups.read(index) {
@@ -52,8 +53,12 @@ impl Reactor {
     pub(super) fn take_farewell_events(&mut self) {
         for event in &self.events {
             if let (Kind::Conn, index) = source(event.token()) {
-                self.conns.mark_writable(index as u32);
-                self.conns.mark_ready(index as u32, event.is_read_closed());
+                let slot = index as u32;
+                if let Confirmed::Failed(conn, _) = self.conns.confirm(slot) {
+                    self.conns.forget(conn);
+                }
+                self.conns.mark_writable(slot);
+                self.conns.mark_ready(slot, event.is_read_closed());
             }
         }
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -74,6 +79,7 @@ impl Reactor {
                 self.timers.cancel(&Due::Dial(conn));
                 self.tell(machine, Input::Connected { conn, peer, local });
             }
+            Confirmed::Closing(conn) => self.forget_dial(conn),
             Confirmed::Failed(conn, why) => self.dial_next(conn, &why),
         }
     }
@@ -108,6 +114,11 @@ impl Reactor {
                 None => break,
             }
         }
+        for index in 0..self.datagrams.ready.len() {
+            if self.datagrams.ready[index] {
+                self.hear_datagrams(machine, index, &mut buffer);
+            }
+        }
         self.buffer = buffer;
         for index in 0..self.listeners.ready.len() {
             if self.listeners.ready[index] && self.timers.get(&Due::Accept).is_none() {
@@ -134,6 +145,19 @@ impl Reactor {
             }
         }
         self.conns.mark_ready(slot, false);
+    }
+
+    fn hear_datagrams(&mut self, machine: &mut impl Machine, index: usize, buffer: &mut [u8]) {
+        for _ in 0..SHARE_OF_A_TURN {
+            match self.datagrams.receive(index, buffer) {
+                Some(Some((length, from))) => {
+                    let socket = SocketId(index);
+                    self.tell(machine, Input::Datagram { socket, from, bytes: &buffer[..length] });
+                }
+                Some(None) => {}
+                None => return,
+            }
+        }
     }
 
     /// The machine will hear that a connection is gone.

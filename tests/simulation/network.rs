@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use arete::machine::{Address, ConnId, ListenerId, Peer};
 
-use super::node::{Life, Queued};
+use super::datagrams::{DatagramCounts, DatagramWeather};
+use super::node::{Early, Life, Queued};
 use super::{Event, World, trace_line};
 
 /// How long a connect is tried against a host that does not answer, in microseconds.
@@ -14,7 +15,7 @@ const CONNECT_TIMEOUT: u64 = 10_000_000;
 const SYN_AGAIN: u64 = 1_000_000;
 
 /// How long bytes take on their own host, in microseconds.
-const LOCAL_LATENCY: std::ops::RangeInclusive<u64> = 20..=500;
+pub const LOCAL_LATENCY: std::ops::RangeInclusive<u64> = 20..=500;
 
 pub type LinkId = u64;
 
@@ -86,6 +87,8 @@ impl Default for Weather {
 #[derive(Default)]
 pub struct Network {
     pub weather: Weather,
+    pub datagrams: DatagramWeather,
+    pub datagram_counts: DatagramCounts,
     links: BTreeMap<LinkId, Link>,
     next_link: LinkId,
     partitions: BTreeSet<(usize, usize)>,
@@ -135,6 +138,25 @@ pub fn address_of(host: usize, port: u16) -> SocketAddr {
     (Ipv4Addr::new(10, 0, (host / 250) as u8, (host % 250) as u8 + 1), port).into()
 }
 
+/// A port of a host, by the host's address.
+pub fn at_host(host: usize, port: u16) -> Address {
+    Address::Inet(address_of(host, port).to_string())
+}
+
+fn inet(address: &Address) -> Option<SocketAddr> {
+    match address {
+        Address::Inet(text) => text.parse().ok(),
+        Address::Unix(_) => None,
+    }
+}
+
+/// Whether who listens on a host at `address` can be reached at `to`: by the same name, or by the host's address if it
+/// listens at all of them.
+fn listens(host: usize, address: &Address, to: &Address) -> bool {
+    address == to
+        || inet(address).is_some_and(|own| own.ip().is_unspecified() && inet(to) == Some(address_of(host, own.port())))
+}
+
 impl World {
     fn latency(&mut self) -> u64 {
         let (least, most) = self.network.weather.latency;
@@ -167,6 +189,9 @@ impl World {
         if !self.is_alive(life) || !self.nodes[life.node].conns.contains_key(&conn) {
             return;
         }
+        if self.nodes[life.node].early.get(&conn).and_then(|early| early.closed).is_some_and(|limit| limit < self.now) {
+            return self.fail_connect(life, conn, "");
+        }
         let host = self.nodes[life.node].host;
         let Some((target, listener)) = self.listener(&to, host) else {
             return self.refuse(life, conn, until, &to);
@@ -177,9 +202,15 @@ impl World {
         }
         let link = self.new_link(Holder::Node(life, conn), host, target, listener, matches!(to, Address::Unix(_)));
         self.nodes[life.node].conns.insert(conn, Some((link, 0)));
-        let peer = Peer::Inet(address_of(there, 7000));
+        let peer = Peer::Inet(address_of(there, inet(&to).map_or(7000, |to| to.port())));
         let local = Some(self.new_port(host));
         trace_line!(self, "{} connected to {to} (link {link})", self.nodes[life.node].name);
+        let early = self.nodes[life.node].early.remove(&conn).unwrap_or_default();
+        early.bytes.iter().for_each(|bytes| self.send(link, 0, bytes));
+        if early.closed.is_some() {
+            self.nodes[life.node].conns.remove(&conn);
+            return self.close_side(link, 0);
+        }
         self.deliver_input(life, Queued::Connected { conn, peer, local });
     }
 
@@ -189,12 +220,20 @@ impl World {
         if away {
             return self.retry(life, conn, to.clone(), until);
         }
-        self.deliver_input(life, Queued::Closed { conn, reason: "Connection refused (os error 111)".into() });
+        self.fail_connect(life, conn, "Connection refused (os error 111)");
+    }
+
+    /// A connection cannot be made; a machine that has closed it hears nothing of that.
+    fn fail_connect(&mut self, life: Life, conn: ConnId, why: &str) {
+        match self.nodes[life.node].early.remove(&conn) {
+            Some(Early { closed: Some(_), .. }) => drop(self.nodes[life.node].conns.remove(&conn)),
+            _ => self.deliver_input(life, Queued::Closed { conn, reason: why.to_owned() }),
+        }
     }
 
     fn retry(&mut self, life: Life, conn: ConnId, to: Address, until: u64) {
         if self.now >= until {
-            return self.deliver_input(life, Queued::Closed { conn, reason: "connect timed out".into() });
+            return self.fail_connect(life, conn, "connect timed out");
         }
         let at = (self.now + SYN_AGAIN).min(until);
         self.schedule(at, Event::Attempt { life, conn, to, until });
@@ -208,14 +247,18 @@ impl World {
     /// The live node that listens there.
     fn listener(&self, to: &Address, from_host: usize) -> Option<(usize, ListenerId)> {
         self.nodes.iter().enumerate().filter(|(_, node)| node.machine.is_some()).find_map(|(id, node)| {
-            let listener = node.listeners.iter().position(|address| address == to)?;
+            let listener = node.listeners.iter().position(|address| listens(node.host, address, to))?;
             let reachable = matches!(to, Address::Inet(_)) || node.host == from_host;
             reachable.then_some((id, ListenerId(listener)))
         })
     }
 
     fn host_of(&self, to: &Address) -> Option<usize> {
-        self.nodes.iter().find(|node| node.listeners.contains(to)).map(|node| node.host)
+        let by_listener = self.nodes.iter().find(|node| node.listeners.contains(to)).map(|node| node.host);
+        by_listener.or_else(|| {
+            let ip = inet(to)?.ip();
+            (0..self.hosts.len()).find(|host| address_of(*host, 0).ip() == ip)
+        })
     }
 
     fn new_link(&mut self, from: Holder, host: usize, target: usize, listener: ListenerId, local: bool) -> LinkId {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use arete::machine::{
     Address, Bytes, ChildId, Command, ConnId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal,
-    Time,
+    SocketId, Time,
 };
 
 use super::network::LinkId;
@@ -17,6 +17,8 @@ use super::{Event, World, trace_line};
 const SPIN: u32 = 1_000;
 /// How much a clock may be wrong, in parts per million.
 const DRIFT_MAX: i64 = 50;
+/// How long a connection that its machine has closed is still tried, in microseconds.
+const LINGER: u64 = 2_000_000;
 
 /// One life of a node: it may crash and start again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -35,7 +37,7 @@ pub struct Birth {
 
 type Maker = Rc<dyn Fn(&Birth) -> Box<dyn Machine>>;
 
-/// A monotonic clock with an origin and a rate of its own.
+/// A clock that never goes back, with an origin and a rate of its own.
 #[derive(Default)]
 pub struct Clock {
     origin: u64,
@@ -67,6 +69,7 @@ pub enum Queued {
     Connected { conn: ConnId, peer: Peer, local: Option<SocketAddr> },
     Received { conn: ConnId, bytes: Vec<u8> },
     Closed { conn: ConnId, reason: String },
+    Datagram { socket: SocketId, from: SocketAddr, bytes: Bytes },
     Signal(Signal),
     Spawned { child: ChildId, pid: u32 },
     SpawnFailed { child: ChildId, error: String },
@@ -94,6 +97,7 @@ impl Queued {
             Queued::Connected { conn, peer, local } => Input::Connected { conn: *conn, peer: *peer, local: *local },
             Queued::Received { conn, bytes } => Input::Received { conn: *conn, bytes },
             Queued::Closed { conn, reason } => Input::Closed { conn: *conn, reason: reason.clone() },
+            Queued::Datagram { socket, from, bytes } => Input::Datagram { socket: *socket, from: *from, bytes },
             Queued::Signal(signal) => Input::Signal(*signal),
             Queued::Spawned { child, pid } => Input::Spawned { child: *child, pid: *pid },
             Queued::SpawnFailed { child, error } => Input::SpawnFailed { child: *child, error: error.clone() },
@@ -106,6 +110,14 @@ impl Queued {
         };
         machine.handle(now, input, out);
     }
+}
+
+/// What a machine has done with a connection that does not stand yet.
+#[derive(Default)]
+pub struct Early {
+    pub bytes: Vec<Bytes>,
+    /// It has closed it, and what waits is tried to be sent until then.
+    pub closed: Option<u64>,
 }
 
 pub struct Node {
@@ -125,7 +137,10 @@ pub struct Node {
     /// When it went on last.
     pub resumed_at: u64,
     pub listeners: Vec<Address>,
+    /// The ports of its datagram sockets.
+    pub sockets: Vec<u16>,
     pub conns: BTreeMap<ConnId, Option<(LinkId, usize)>>,
+    pub early: BTreeMap<ConnId, Early>,
     /// The process groups that its children lead.
     pub children: BTreeMap<ChildId, u32>,
     failed_files: BTreeSet<PathBuf>,
@@ -151,6 +166,29 @@ pub struct Said {
     pub bytes: Bytes,
 }
 
+impl Node {
+    fn send_early(&mut self, conn: ConnId, bytes: Bytes) {
+        let early = self.early.entry(conn).or_default();
+        if early.closed.is_none() {
+            early.bytes.push(bytes);
+        }
+    }
+
+    /// Closes a connection that does not stand yet, and for which something waits: says whether it is one.
+    fn close_early(&mut self, conn: ConnId, until: u64) -> bool {
+        let Some(early) = self.early.get_mut(&conn).filter(|_| self.conns.get(&conn) == Some(&None)) else {
+            return false;
+        };
+        early.closed.get_or_insert(until);
+        true
+    }
+
+    /// How many datagrams it has not read yet.
+    pub fn waiting_datagrams(&self) -> usize {
+        self.inbox.iter().filter(|queued| matches!(queued, Queued::Datagram { .. })).count()
+    }
+}
+
 impl World {
     pub fn add_node(
         &mut self,
@@ -174,7 +212,9 @@ impl World {
             paused: false,
             resumed_at: 0,
             listeners,
+            sockets: Vec::new(),
             conns: BTreeMap::new(),
+            early: BTreeMap::new(),
             children: BTreeMap::new(),
             failed_files: BTreeSet::new(),
             doomed: None,
@@ -237,6 +277,7 @@ impl World {
         node.turn_scheduled = false;
         node.wake_at = None;
         node.children.clear();
+        node.early.clear();
         let conns = std::mem::take(&mut node.conns);
         self.parent_died(life);
         conns.into_values().flatten().collect()
@@ -329,8 +370,12 @@ impl World {
             if !self.nodes[id].conns.contains_key(&conn) {
                 return;
             }
+            let early = matches!(input, Queued::Closed { .. }).then(|| self.nodes[id].early.remove(&conn)).flatten();
             if matches!(input, Queued::Closed { .. }) {
                 self.nodes[id].conns.remove(&conn);
+            }
+            if early.is_some_and(|early| early.closed.is_some()) {
+                return;
             }
         }
         self.trace_input(id, &input);
@@ -385,6 +430,9 @@ impl World {
             return self.crash(life.node);
         }
         others.extend(self.write_all(life, writes));
+        if let Some((at, code)) = halt(&others) {
+            return self.halt(life, others.into_iter().take(at), code);
+        }
         let nothing = others.is_empty();
         for (done, effect) in others.into_iter().enumerate() {
             if doomed.is_some_and(|limit| done >= limit) {
@@ -442,12 +490,17 @@ impl World {
                 self.connect_node(life, conn, to);
             }
             Effect::Send { conn, bytes } => {
-                if let Some(Some((link, side))) = self.nodes[id].conns.get(&conn).copied() {
-                    self.send(link, side, &bytes);
+                match self.nodes[id].conns.get(&conn).copied() {
+                    Some(Some((link, side))) => self.send(link, side, &bytes),
+                    Some(None) => self.nodes[id].send_early(conn, bytes.clone()),
+                    None => {}
                 }
                 self.said.push(Said { life, conn, bytes });
             }
             Effect::Close { conn, .. } => {
+                if self.nodes[id].close_early(conn, self.now + LINGER) {
+                    return;
+                }
                 if let Some(Some((link, side))) = self.nodes[id].conns.remove(&conn) {
                     self.close_side(link, side);
                 }
@@ -465,6 +518,9 @@ impl World {
             }
             Effect::Print { bytes, .. } => self.nodes[id].printed.extend(bytes),
             Effect::Exit { code } => self.exit(life, code),
+            Effect::Datagram { socket, to, bytes } => self.send_datagram(life, socket, to, bytes),
+            // It was done before anything else of its turn.
+            Effect::Halt { .. } => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
         }
     }
@@ -475,6 +531,17 @@ impl World {
         for (link, side) in self.bury(life.node) {
             self.close_side(link, side);
         }
+    }
+
+    /// A machine ends at once: of its last turn, only what it printed is done.
+    fn halt(&mut self, life: Life, effects: impl Iterator<Item = Effect>, code: u8) {
+        for effect in effects.filter(|effect| matches!(effect, Effect::Print { .. })) {
+            self.do_effect(life, effect);
+        }
+        trace_line!(self, "{} halts with {code}", self.nodes[life.node].name);
+        self.crash(life.node);
+        self.nodes[life.node].exit = Some(code);
+        self.exited.push(life);
     }
 
     fn spawn(&mut self, life: Life, child: ChildId, command: Command) {
@@ -498,6 +565,7 @@ impl World {
             Queued::Connected { conn, .. } => trace_line!(self, "{name} < connected {}", conn.0),
             Queued::Received { conn, bytes } => trace_line!(self, "{name} < {} {}", conn.0, super::show(bytes)),
             Queued::Closed { conn, reason } => trace_line!(self, "{name} < closed {}: {reason}", conn.0),
+            Queued::Datagram { from, bytes, .. } => trace_line!(self, "{name} < {from} {}", super::show(bytes)),
             Queued::Signal(signal) => trace_line!(self, "{name} < {}", signal.name()),
             Queued::Spawned { child, pid } => trace_line!(self, "{name} < child {} has pid {pid}", child.0),
             Queued::SpawnFailed { child, error } => trace_line!(self, "{name} < child {} failed: {error}", child.0),
@@ -518,6 +586,7 @@ impl World {
         let name = self.nodes[id].name.clone();
         match effect {
             Effect::Send { conn, bytes } => trace_line!(self, "{name} > {} {}", conn.0, super::show(bytes)),
+            Effect::Datagram { to, bytes, .. } => trace_line!(self, "{name} > {to} {}", super::show(bytes)),
             Effect::Print { bytes, .. } => trace_line!(self, "{name} > prints {}", super::show(bytes)),
             Effect::Spawn { child, command } => {
                 trace_line!(self, "{name} > child {} is {:?}", child.0, command.argv)
@@ -525,6 +594,14 @@ impl World {
             other => trace_line!(self, "{name} > {other:?}"),
         }
     }
+}
+
+/// Where a turn halts, and with which exit code.
+fn halt(effects: &[Effect]) -> Option<(usize, u8)> {
+    effects.iter().enumerate().find_map(|(at, effect)| match effect {
+        Effect::Halt { code } => Some((at, *code)),
+        _ => None,
+    })
 }
 
 fn is_write(effect: &Effect) -> bool {

@@ -14,6 +14,8 @@
 //! | `child`, `daemon`, `stubborn` | leaves a process behind: in its group, in a session of its own, deaf to SIGTERM |
 //! | `write FILE BYTES`, `cat FILE` | a file in its directory |
 //! | `kill [-SIGNAL] PID` | sends a signal |
+//! | `append TEXT` | writes its standard input, and TEXT after it, to its output |
+//! | `slow MS`, `fail` | time passes; ends with status 1 |
 //! | `exit CODE`, `die SIGNAL` | ends |
 
 use std::path::PathBuf;
@@ -38,7 +40,16 @@ pub enum Fact {
         stdout: PathBuf,
         stderr: PathBuf,
     },
+    /// A command was started with something on its standard input.
+    Work {
+        at: u64,
+        pid: u32,
+        life: Life,
+        token: Token,
+        input: Vec<u8>,
+    },
     Ended {
+        at: u64,
         pid: u32,
         exit: Exit,
     },
@@ -62,6 +73,14 @@ pub enum Fact {
         meet: Meet,
         end: meet::End,
     },
+}
+
+/// What the environment of a command says about the token that it works under.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Token {
+    pub epoch: Option<String>,
+    pub hop: Option<String>,
+    pub progress: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +107,7 @@ pub struct Process {
     pub mark: String,
     steps: Rc<[String]>,
     next: usize,
+    stdin: Rc<[u8]>,
     stdout: Option<PathBuf>,
     stderr: Option<PathBuf>,
     cwd: PathBuf,
@@ -138,6 +158,11 @@ impl World {
         let pid = self.new_pid();
         let host = self.nodes[life.node].host;
         let env = |name: &str| command.env.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        if let Some(input) = command.stdin.clone() {
+            let [epoch, hop, progress] = ["ARETE_TOKEN_EPOCH", "ARETE_TOKEN_HOP", "ARETE_TOKEN_PROGRESS"].map(env);
+            let token = Token { epoch, hop, progress };
+            self.ledger.push(Fact::Work { at: self.now, pid, life, token, input });
+        }
         let process = Process {
             host,
             group: pid,
@@ -147,6 +172,7 @@ impl World {
             steps: steps_of(&command.argv).into(),
             next: 0,
             socket: env("ARETE_SOCKET").map(PathBuf::from),
+            stdin: command.stdin.clone().unwrap_or_default().into(),
             cwd: command.cwd.unwrap_or_default(),
             stdout: command.stdout,
             stderr: command.stderr,
@@ -196,7 +222,7 @@ impl World {
         trace_line!(self, "pid {pid}: {step}");
         match word {
             "mark" => self.mark(pid, rest),
-            "sleep" => self.go_on_after(pid, number() * 1_000),
+            "sleep" | "slow" => self.go_on_after(pid, number() * 1_000),
             "forever" => self.processes.get_mut(&pid).expect("it runs").token += 1,
             "out" => self.process_writes(pid, false, format!("{rest}\n").as_bytes()),
             "err" => self.process_writes(pid, true, format!("{rest}\n").as_bytes()),
@@ -213,6 +239,8 @@ impl World {
             "cat" => self.cat(pid, rest),
             "kill" => self.kill_step(pid, rest),
             "rm" => self.remove(pid, rest),
+            "append" => self.append(pid, rest),
+            "fail" => self.end_process(pid, Exit::Code(1)),
             "exit" => self.end_process(pid, Exit::Code(number() as i32)),
             "die" => self.end_process(pid, Exit::Signal(Signal::from_name(rest).expect("a signal's name"))),
             other => panic!("the virtual shell does not know {other:?} in {step:?}"),
@@ -234,6 +262,11 @@ impl World {
         let host = process.host;
         self.hosts[host].disk.append_if_there(&path, bytes);
         self.written.entry((host, path)).or_default().extend_from_slice(bytes);
+    }
+
+    fn append(&mut self, pid: u32, text: &str) {
+        let bytes = [&self.processes[&pid].stdin, text.as_bytes()].concat();
+        self.process_writes(pid, false, &bytes);
     }
 
     fn write_file(&mut self, pid: u32, rest: &str) {
@@ -288,6 +321,7 @@ impl World {
             mark: format!("{}'s {how}", parent.mark),
             steps: vec!["forever".to_owned()].into(),
             next: 0,
+            stdin: Rc::default(),
             stdout: parent.stdout.clone(),
             stderr: parent.stderr.clone(),
             cwd: parent.cwd.clone(),
@@ -406,7 +440,7 @@ impl World {
         if let Some((link, _)) = process.asking {
             self.close_side(link, 0);
         }
-        self.ledger.push(Fact::Ended { pid, exit });
+        self.ledger.push(Fact::Ended { at: self.now, pid, exit });
         if let Some(child) = process.child {
             self.deliver_input(process.life, Queued::Exited { child, exit });
         }

@@ -1,8 +1,12 @@
-//! Two toy machines that test the world itself: one counts lines, one says them until each has been counted.
+//! Toy machines that test the world itself: one counts lines, one says them until each has been counted; one cries
+//! numbers to everybody, one says a word on each of many connections, one works.
 
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use arete::machine::{Address, ConnId, Input, Machine, Outbox, Time};
+use arete::machine::{Address, Command, ConnId, Input, Machine, Outbox, SocketId, Stream, Time};
 
 /// Appends each new line to a file, and answers with how many it has.
 #[derive(Default)]
@@ -108,5 +112,141 @@ impl Machine for Teller {
 
     fn next_deadline(&self) -> Option<Time> {
         self.again
+    }
+}
+
+/// What toys have heard, for those who check it.
+pub type Heard<From> = Rc<RefCell<Vec<(From, Vec<u8>)>>>;
+
+/// Sends a number as a datagram every so often, and notes what it hears. It must write down each before it sends it.
+pub struct Crier {
+    pub to: SocketAddr,
+    pub goal: u64,
+    pub heard: Heard<SocketAddr>,
+    said: u64,
+    next: Option<Time>,
+}
+
+impl Crier {
+    const EVERY: Duration = Duration::from_millis(10);
+    pub const NO_DISK: u8 = 74;
+
+    pub fn new(to: SocketAddr, goal: u64, heard: Heard<SocketAddr>) -> Crier {
+        Crier { to, goal, heard, said: 0, next: None }
+    }
+}
+
+impl Machine for Crier {
+    fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Begin => self.next = Some(now + Self::EVERY).filter(|_| self.goal > 0),
+            Input::Datagram { from, bytes, .. } => self.heard.borrow_mut().push((from, bytes.to_vec())),
+            Input::Deadline if self.next.is_some_and(|at| at <= now) && self.said < self.goal => {
+                self.said += 1;
+                let number = self.said.to_string().into_bytes();
+                out.datagram(SocketId(0), self.to, number.clone().into());
+                out.persist("/said".into(), number);
+                self.next = Some(now + Self::EVERY).filter(|_| self.said < self.goal);
+            }
+            Input::WriteFailed { .. } => {
+                out.print(Stream::Err, "no disk");
+                out.halt(Self::NO_DISK);
+            }
+            _ => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.next
+    }
+}
+
+/// Says each of its words on a connection of its own, which it closes at once.
+pub struct Messenger {
+    pub to: Address,
+    pub words: Vec<Vec<u8>>,
+}
+
+impl Machine for Messenger {
+    fn handle(&mut self, _now: Time, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Begin => {
+                for word in &self.words {
+                    let conn = out.connect(self.to.clone());
+                    out.send(conn, word.as_slice().into());
+                    out.close(conn, "said");
+                }
+            }
+            other => assert!(matches!(other, Input::Deadline), "nothing is heard of a closed connection: {other:?}"),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        None
+    }
+}
+
+/// Notes what is said on each connection when it has ended.
+#[derive(Default)]
+pub struct Reader {
+    pub heard: Heard<ConnId>,
+    open: Vec<(ConnId, Vec<u8>)>,
+}
+
+impl Reader {
+    pub fn new(heard: Heard<ConnId>) -> Reader {
+        Reader { heard, open: Vec::new() }
+    }
+}
+
+impl Machine for Reader {
+    fn handle(&mut self, _now: Time, input: Input<'_>, _out: &mut Outbox) {
+        let place = |conn, open: &[(ConnId, Vec<u8>)]| open.iter().position(|(other, _)| *other == conn).expect("open");
+        match input {
+            Input::Accepted { conn, .. } => self.open.push((conn, Vec::new())),
+            Input::Received { conn, bytes } => {
+                let at = place(conn, &self.open);
+                self.open[at].1.extend_from_slice(bytes);
+            }
+            Input::Closed { conn, .. } => {
+                let at = place(conn, &self.open);
+                self.heard.borrow_mut().push(self.open.remove(at));
+            }
+            _ => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        None
+    }
+}
+
+/// Runs a command under a token, and prints what it has made of the input.
+pub struct Worker(pub &'static str);
+
+impl Machine for Worker {
+    fn handle(&mut self, _now: Time, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Begin => {
+                out.spawn(Command {
+                    argv: ["/bin/sh", "-c", self.0].map(str::to_owned).to_vec(),
+                    env: vec![("ARETE_TOKEN_EPOCH".to_owned(), "3".to_owned())],
+                    stdin: Some(b"ab".to_vec()),
+                    stdout: Some("/work".into()),
+                    dies_with_us: true,
+                    ..Command::default()
+                });
+            }
+            Input::Exited { .. } => drop(out.read("/work".into(), 0, 100)),
+            Input::Read { result, .. } => {
+                out.print(Stream::Out, result.expect("it is there"));
+                out.exit(0);
+            }
+            _ => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        None
     }
 }

@@ -3,6 +3,7 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+pub mod datagrams;
 pub mod disk;
 pub mod meet;
 pub mod network;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use arete::machine::{Address, ConnId, Signal};
 use fastrand::Rng;
 
+use datagrams::{Datagram, SentDatagram};
 use disk::Disk;
 use network::{LinkId, Network};
 use node::{Life, Node, Received, Said};
@@ -54,6 +56,7 @@ pub enum Event {
     Wake(Life),
     Attempt { life: Life, conn: ConnId, to: Address, until: u64 },
     Arrive { link: LinkId, side: usize },
+    Datagram(Datagram),
     Step { pid: u32, token: u64 },
     Strike { pid: u32, signal: Signal },
     Fault(Fault),
@@ -96,6 +99,8 @@ pub struct World {
     pub ledger: Vec<Fact>,
     /// What machines have sent since somebody took it out.
     pub said: Vec<Said>,
+    /// The datagrams among it.
+    pub sent_datagrams: Vec<SentDatagram>,
     /// The node of which it is kept what it receives, and that, since somebody took it out.
     pub watched: Option<usize>,
     pub received: Vec<Received>,
@@ -123,6 +128,7 @@ impl World {
             written: BTreeMap::new(),
             ledger: Vec::new(),
             said: Vec::new(),
+            sent_datagrams: Vec::new(),
             watched: None,
             received: Vec::new(),
             callers: BTreeMap::new(),
@@ -151,6 +157,7 @@ impl World {
             Event::Wake(life) => self.wake(life),
             Event::Attempt { life, conn, to, until } => self.attempt(life, conn, to, until),
             Event::Arrive { link, side } => self.arrive(link, side),
+            Event::Datagram(datagram) => self.datagram_arrives(datagram),
             Event::Step { pid, token } => self.run_process(pid, token),
             Event::Strike { pid, signal } => self.strike(pid, signal),
             Event::Fault(fault) => self.happen(fault),

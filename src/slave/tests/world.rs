@@ -225,6 +225,7 @@ impl World {
                 self.exit.get_or_insert(code);
             }
             Effect::MakeDir { .. } | Effect::Persist { .. } => {}
+            Effect::Datagram { .. } | Effect::Halt { .. } => panic!("a slave does not {effect:?}"),
         }
     }
 

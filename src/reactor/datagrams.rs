@@ -1,0 +1,176 @@
+//! Datagram sockets: what everybody of a network hears, and what one says to all of them.
+//!
+//! Each is a pair. The receiving socket is bound to the port alone, because one that is bound to an address does not
+//! hear what is sent to all; the sending one is bound to our address, so that whoever hears us knows it. Nothing of what
+//! a network does to datagrams ends anything: an interface that is down loses what is sent meanwhile, and one that was
+//! removed and is there again gets new sockets.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry};
+use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+
+use super::{Kind, token};
+use crate::machine::{Bytes, SocketId};
+
+/// How a datagram socket is set up.
+#[derive(Debug, Clone)]
+pub struct DatagramOptions {
+    /// The interface that it hears and speaks on. `None`: any.
+    pub interface: Option<String>,
+    /// Our address there: the source of what is sent.
+    pub address: Ipv4Addr,
+    /// The port that it hears on. What is sent comes from another.
+    pub port: u16,
+    /// Others on this host that do the same may hear on that port too.
+    pub reuse: bool,
+}
+
+struct Socket {
+    options: DatagramOptions,
+    receiver: OwnedFd,
+    sender: OwnedFd,
+    /// How many datagrams were longer than the buffer.
+    truncated: u64,
+}
+
+/// All datagram sockets, and what waits to be sent.
+pub struct Datagrams {
+    sockets: Vec<Socket>,
+    /// Which of them may have something to read.
+    pub ready: Vec<bool>,
+    queue: Vec<(SocketId, SocketAddr, Bytes)>,
+    registry: Registry,
+}
+
+impl Datagrams {
+    pub fn new(registry: Registry) -> Datagrams {
+        Datagrams { sockets: Vec::new(), ready: Vec::new(), queue: Vec::new(), registry }
+    }
+
+    /// Opens a socket; an error says what could not be done.
+    pub fn bind(&mut self, options: DatagramOptions) -> io::Result<SocketId> {
+        let (receiver, sender) = (receiver(&options)?, sender(&options)?);
+        let id = self.sockets.len();
+        self.register(&receiver, id)?;
+        self.sockets.push(Socket { options, receiver, sender, truncated: 0 });
+        self.ready.push(false);
+        Ok(SocketId(id))
+    }
+
+    fn register(&self, receiver: &OwnedFd, index: usize) -> io::Result<()> {
+        let entry = token(Kind::Datagrams, index);
+        self.registry.register(&mut SourceFd(&receiver.as_raw_fd()), entry, Interest::READABLE)
+    }
+
+    pub fn mark_ready(&mut self, index: usize) {
+        if let Some(ready) = self.ready.get_mut(index) {
+            *ready = true;
+        }
+    }
+
+    /// Receives one datagram: its length and where it came from. `None`: there is none left. `Some(None)`: there was
+    /// one that is no use, or an error that is over now that it was told.
+    pub fn receive(&mut self, index: usize, buffer: &mut [u8]) -> Option<Option<(usize, SocketAddr)>> {
+        let socket = self.sockets.get_mut(index)?;
+        match rustix::net::recvfrom(&socket.receiver, &mut *buffer, RecvFlags::TRUNC) {
+            Ok((_, length, _)) if length > buffer.len() => {
+                socket.truncated += 1;
+                log::debug!("a datagram of {length} bytes is dropped, too long like {} before", socket.truncated - 1);
+                Some(None)
+            }
+            Ok((_, length, from)) => {
+                Some(from.and_then(|from| SocketAddr::try_from(from).ok()).map(|from| (length, from)))
+            }
+            Err(Errno::AGAIN) => {
+                self.ready[index] = false;
+                None
+            }
+            Err(error) => {
+                log::debug!("receiving datagrams: {error}");
+                Some(None)
+            }
+        }
+    }
+
+    /// Remembers a datagram; it goes out at the end of the turn.
+    pub fn send(&mut self, socket: SocketId, to: SocketAddr, bytes: Bytes) {
+        self.queue.push((socket, to, bytes));
+    }
+
+    /// Sends what this turn wants sent. What cannot be sent is lost, as anything can be on its way.
+    pub fn flush(&mut self) {
+        let mut queue = std::mem::take(&mut self.queue);
+        for (SocketId(index), to, bytes) in queue.drain(..) {
+            let Some(socket) = self.sockets.get(index) else { continue };
+            let Err(error) = rustix::net::sendto(&socket.sender, &bytes, SendFlags::NOSIGNAL, &to) else { continue };
+            log::debug!("a datagram of {} bytes to {to}: {error}", bytes.len());
+            if matches!(error, Errno::NODEV | Errno::NXIO) {
+                self.open_again(index);
+            }
+        }
+        self.queue = queue;
+    }
+
+    /// The interface was removed, and these sockets will never hear or say anything again, even when it is back.
+    fn open_again(&mut self, index: usize) {
+        let options = &self.sockets[index].options;
+        let opened = receiver(options).and_then(|receiver| Ok((receiver, sender(options)?)));
+        match opened.and_then(|(receiver, sender)| self.register(&receiver, index).map(|()| (receiver, sender))) {
+            Ok((receiver, sender)) => {
+                log::debug!("the interface is there again");
+                let socket = &mut self.sockets[index];
+                (socket.receiver, socket.sender) = (receiver, sender);
+                self.ready[index] = true;
+            }
+            Err(error) => log::debug!("{error}"),
+        }
+    }
+}
+
+/// A socket that hears what comes to the port, whatever address it was sent to.
+fn receiver(options: &DatagramOptions) -> io::Result<OwnedFd> {
+    let socket = open(options)?;
+    sockopt::set_socket_reuseaddr(&socket, options.reuse)?;
+    let anywhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, options.port);
+    rustix::net::bind(&socket, &anywhere).map_err(|error| match error {
+        Errno::ADDRINUSE => {
+            let text = format!("another program has UDP port {} and does not share it", options.port);
+            io::Error::new(ErrorKind::AddrInUse, text)
+        }
+        _ => explain(error, &format!("cannot hear on UDP port {}", options.port)),
+    })?;
+    Ok(socket)
+}
+
+/// A socket whose datagrams come from our address.
+fn sender(options: &DatagramOptions) -> io::Result<OwnedFd> {
+    let socket = open(options)?;
+    sockopt::set_socket_broadcast(&socket, true)?;
+    rustix::net::bind(&socket, &SocketAddrV4::new(options.address, 0))
+        .map_err(|error| explain(error, &format!("cannot send from {}", options.address)))?;
+    Ok(socket)
+}
+
+/// A socket that is confined to the interface.
+fn open(options: &DatagramOptions) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
+    if let Some(interface) = &options.interface {
+        // Everybody may, once for each socket, since Linux 5.7.
+        setsockopt(&socket, BindToDevice, &interface.into()).map_err(|error| {
+            explain(Errno::from_raw_os_error(error as i32), &format!("cannot use interface {interface}"))
+        })?;
+    }
+    Ok(socket)
+}
+
+fn explain(error: Errno, what: &str) -> io::Error {
+    let error = io::Error::from(error);
+    io::Error::new(error.kind(), format!("{what}: {}", super::plain(&error)))
+}
