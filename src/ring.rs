@@ -273,9 +273,9 @@ impl Ring {
                 Err(format!("{STATE_FILE} is missing there"))
             }
             (Recall::Names(_), _) => Ok(Some(Recall::State(out.read(directory.join(STATE_FILE), 0, FILE_MAX)))),
-            (_, Recalled::Bytes(bytes)) => self.remember(step, bytes).map(|more| {
-                more.then(|| Recall::Data(out.read(directory.join(DATA_FILE), 0, FILE_MAX)))
-            }),
+            (_, Recalled::Bytes(bytes)) => self
+                .remember(step, bytes)
+                .map(|more| more.then(|| Recall::Data(out.read(directory.join(DATA_FILE), 0, FILE_MAX)))),
             _ => Ok(None),
         });
         match done {

@@ -178,7 +178,8 @@ impl Message {
         if wire.author_node_id.chars().any(char::is_control) {
             return Err("an id has no control characters".to_owned());
         }
-        let (author, extra, code, kind) = (wire.author_node_id.clone(), wire.arete.clone(), wire.serial_code, wire.kind.clone());
+        let (author, extra, code, kind) =
+            (wire.author_node_id.clone(), wire.arete.clone(), wire.serial_code, wire.kind.clone());
         let body = body(wire)?;
         let known = body.kind().1;
         if code != known {

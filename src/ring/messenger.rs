@@ -88,7 +88,14 @@ impl Messenger {
     }
 
     /// Says something to one node.
-    pub fn send(&mut self, now: Time, (id, address): (&str, Ipv4Addr), bytes: Bytes, hands_over: bool, out: &mut Outbox) {
+    pub fn send(
+        &mut self,
+        now: Time,
+        (id, address): (&str, Ipv4Addr),
+        bytes: Bytes,
+        hands_over: bool,
+        out: &mut Outbox,
+    ) {
         let outgoing = self.outgoing.entry(id.to_owned()).or_default();
         outgoing.waiting.push_back(Letter { bytes, hands_over });
         if outgoing.waiting.len() > WAITING_MAX {
@@ -129,7 +136,13 @@ impl Messenger {
     }
 
     /// A connection that we asked for stands: the message goes out, and nothing more.
-    pub fn connected(&mut self, now: Time, conn: ConnId, address: impl Fn(&str) -> Option<Ipv4Addr>, out: &mut Outbox) -> Option<Sent> {
+    pub fn connected(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        address: impl Fn(&str) -> Option<Ipv4Addr>,
+        out: &mut Outbox,
+    ) -> Option<Sent> {
         let id = self.to.remove(&conn)?;
         self.timers.cancel(&Timer::Out(conn));
         let outgoing = self.outgoing.get_mut(&id)?;

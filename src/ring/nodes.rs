@@ -102,10 +102,6 @@ impl Nodes {
         self.by_id.iter().map(|(id, node)| (&**id, node))
     }
 
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }

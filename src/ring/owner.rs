@@ -368,7 +368,8 @@ impl Ring {
         let nodes = nodes.chain([(self.config.id.clone(), self.config.address.to_string())]).collect();
         let lost = self.nodes.iter().filter(|(_, node)| node.lost.is_some());
         let silent: Vec<String> = lost.map(|(id, _)| id.to_owned()).collect();
-        let Some(Owner { token, data, phase: Phase::HandingOver(HandOver { to, fence, .. }), .. }) = self.owner() else {
+        let Some(Owner { token, data, phase: Phase::HandingOver(HandOver { to, fence, .. }), .. }) = self.owner()
+        else {
             return;
         };
         let (to, fence) = (to.clone(), *fence);

@@ -22,12 +22,7 @@ pub struct Token {
 
 impl Token {
     pub fn new(progress: u64, author: &str, revision: u64) -> Token {
-        Token {
-            serial_code: TOKEN_CODE,
-            progress,
-            author_node_id: author.to_owned(),
-            author_token_revision: revision,
-        }
+        Token { serial_code: TOKEN_CODE, progress, author_node_id: author.to_owned(), author_token_revision: revision }
     }
 
     /// Strongest first in a mixed ring: greater progress, then greater author id, as strings, then greater revision.

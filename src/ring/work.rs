@@ -29,7 +29,10 @@ pub struct Config {
 /// What a step came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    Done { data: String, progress: u64 },
+    Done {
+        data: String,
+        progress: u64,
+    },
     /// The data stays as it was.
     Failed(String),
 }
