@@ -97,7 +97,7 @@ impl Periods {
 
     /// How long a node that could not be reached gets no token, the first time.
     fn again(&self) -> Duration {
-        self.waiter * 15
+        self.waiter * 5
     }
 
     /// How long a connection may take to be made.

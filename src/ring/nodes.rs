@@ -213,7 +213,7 @@ impl Nodes {
     /// that is the first time.
     pub fn may_take(&self, now: Time, id: &str, again: Duration) -> bool {
         /// How many times the time until the next try doubles.
-        const DOUBLINGS: u32 = 5;
+        const DOUBLINGS: u32 = 3;
         self.get(id).is_some_and(|node| match node.lost {
             None => node.boot.is_some() || !self.sealed,
             Some(lost) => now.since(lost.since) >= again * (1 << lost.times.min(DOUBLINGS)),

@@ -149,8 +149,8 @@ impl Plan {
         let Periods { waiter, answer, generating, hold, ask, .. } = self.periods;
         let recovery = (waiter + answer + generating + ask * 4).as_micros() as u64;
         let hop = hold.as_micros() as u64 + self.step * 1_000 + SECOND / 2;
-        // A step that fails, or a node that was marked lost and stays silent, is tried again later.
-        let again = if self.mode == Mode::Compat { 35 * SECOND } else { 0 };
+        // Originals do not speak while they wait: one that has swallowed the token is tried again ever more seldom.
+        let again = if self.mode == Mode::Compat { 85 * SECOND } else { 0 };
         2 * recovery + hop * self.nodes as u64 * 2 + again
     }
 }
