@@ -209,6 +209,8 @@ pub struct Ring {
     state: State,
     /// The first pings that are still to be said; until then a node does not look for the token.
     first_pings: u32,
+    /// Somebody makes a stronger token: until then it is left to that one to answer the weaker.
+    yield_until: Option<Time>,
     /// Where the token was heard of last.
     holder: Option<String>,
     /// Whose lease we have confirmed: until then we grant nobody else an epoch.
@@ -237,6 +239,7 @@ impl Ring {
             messenger: Messenger::new(config.tcp_port, config.periods.connect()),
             state: State::Seeker,
             first_pings: FIRST_PINGS,
+            yield_until: None,
             holder: None,
             promise: None,
             grants_from: Time::default(),

@@ -22,6 +22,8 @@ mod meetings;
 mod ring_checks;
 #[path = "simulation/ring_plan.rs"]
 mod ring_plan;
+#[path = "simulation/ring_scenarios.rs"]
+mod ring_scenarios;
 #[path = "simulation/rings.rs"]
 mod rings;
 #[path = "simulation/sweep.rs"]

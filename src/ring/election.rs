@@ -97,6 +97,7 @@ impl Ring {
         let stronger = strength(heard.extra.fence, token) > strength(have, &ours);
         match (&self.state, stronger) {
             (State::Generating(_), true) => {
+                self.yield_until = Some(now + self.config.periods.answer);
                 self.become_seeker(now, &format!("{} makes a stronger token", heard.author), out);
                 self.grant(now, heard, out);
             }
@@ -105,10 +106,12 @@ impl Ring {
                 self.announce(now, out);
             }
             (State::Seeker, true) => {
-                // The answer that it waits for may come.
+                self.yield_until = Some(now + self.config.periods.answer);
                 self.seek_later(now);
                 self.grant(now, heard, out);
             }
+            // The stronger one that it has heard of will answer.
+            (State::Seeker, false) if self.yield_until.is_some_and(|until| until > now) => {}
             (State::Seeker, false) if self.promised_until(now, &self.config.id).is_none() => {
                 self.generate(now, &format!("{} makes a weaker token", heard.author), out);
                 self.announce_to(now, &heard.author, out);
@@ -153,6 +156,10 @@ impl Ring {
 
     /// Somebody has said to whom it has granted what.
     pub(super) fn hear_grant(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+        // An epoch that has had a token is taken, too, whether we have heard of that token or not.
+        if !matches!(heard.body, Body::GeneratingToken(_)) {
+            self.granted = self.granted.max(heard.extra.fence.epoch);
+        }
         let State::Generating(candidate) = &mut self.state else {
             self.granted = self.granted.max(heard.extra.granted);
             return;

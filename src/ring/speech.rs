@@ -13,8 +13,6 @@ pub struct Heard {
     pub body: Body,
     /// Empty when it comes from an original.
     pub extra: Extra,
-    /// It was said to all.
-    pub to_all: bool,
 }
 
 impl Ring {
@@ -130,7 +128,7 @@ impl Ring {
         {
             return log::debug!("{from} as {author}: token {} is too far ahead", extra.fence);
         }
-        self.react(now, Heard { author, body, extra, to_all }, out);
+        self.react(now, Heard { author, body, extra }, out);
     }
 
     /// Whether a message can be meant for this node at all.

@@ -81,6 +81,8 @@ impl Ring {
     fn token_was_here_recently(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
         match &self.state {
             State::Seeker => self.seek_later(now),
+            // It was we who had the token.
+            State::Generating(_) if !self.config.compat && heard.extra.fence < self.memory.copy.fence => {}
             State::Generating(_) => {
                 self.become_seeker(now, &format!("{} has heard of the token", heard.author), out);
             }
@@ -93,21 +95,14 @@ impl Ring {
             return self.another_is_owner(now, heard, token, out);
         }
         let fence = heard.extra.fence;
-        if fence < self.memory.seen || fence.epoch < self.memory.grant.epoch {
-            // Its owner does not know that the token is elsewhere, or will be.
-            if heard.extra.beat.is_some() || !heard.to_all {
-                self.say_recently(now, &heard.author, out);
-            }
-            if fence < self.memory.seen {
-                return;
-            }
+        if fence < self.memory.seen {
+            // Its owner does not know that the token is elsewhere.
+            return self.say_recently(now, &heard.author, out);
         }
         self.memory.token = Some(token.clone());
         self.holder = Some(heard.author.clone());
         self.wait(now, &format!("the token is at {}", heard.author), out);
-        if fence.epoch >= self.memory.grant.epoch {
-            self.answer_beat(now, heard, out);
-        }
+        self.answer_beat(now, heard, out);
     }
 
     /// Two nodes have a token: the stronger stays.
@@ -121,9 +116,7 @@ impl Ring {
                 self.holder = Some(heard.author.clone());
                 self.wait(now, &format!("{} has a stronger token", heard.author), out);
                 self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
-                if heard.extra.fence.epoch >= self.memory.grant.epoch {
-                    self.answer_beat(now, heard, out);
-                }
+                self.answer_beat(now, heard, out);
             }
         }
     }
@@ -133,6 +126,10 @@ impl Ring {
     fn answer_beat(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
         let Some(beat) = heard.extra.beat else { return };
         let fence = heard.extra.fence;
+        if fence.epoch < self.memory.grant.epoch {
+            // The owner hears that a newer epoch was granted, and makes its token anew.
+            return self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
+        }
         self.promise = Some((heard.author.clone(), now + self.config.periods.waiter));
         match (&heard.extra.data, &heard.body) {
             (Some(data), Body::TokenIsHere(token)) if fence > self.memory.copy.fence => {

@@ -15,6 +15,13 @@ const COMPLAINT_MAX: usize = 400;
 /// The longest number that the command for the progress may print, in bytes.
 const NUMBER_MAX: usize = 64;
 
+/// What the step writes: the new data.
+const OUTPUT: &str = "step.out";
+/// What the command for the progress writes.
+const NUMBER: &str = "progress.out";
+/// What both complain of.
+const ERRORS: &str = "step.err";
+
 /// What works.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -45,6 +52,7 @@ enum Stage {
     Output(ReadId),
     Measure(ChildId, String),
     Number(ReadId, String),
+    Over,
 }
 
 /// A step that runs.
@@ -64,7 +72,7 @@ impl Work {
             ("ARETE_TOKEN_PROGRESS", progress.to_string()),
         ];
         let env: Vec<_> = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let command = command(config, &config.step, &env, data, "step.out");
+        let command = command(config, &config.step, &env, data, OUTPUT);
         Work { config: config.clone(), env, stage: Stage::Step(out.spawn(command)) }
     }
 
@@ -75,29 +83,28 @@ impl Work {
         }
     }
 
-    /// A child has ended. The outcome, when there is one.
+    /// A child has ended, or could not be started. The outcome, when there is one.
     pub fn exited(&mut self, child: ChildId, end: Result<Exit, String>, out: &mut Outbox) -> Option<Outcome> {
-        match &mut self.stage {
-            Stage::Step(running) if *running == child => {
-                // What it has left behind in its group works no longer.
-                out.kill_group(child, Signal::KILL);
-                if let Err(why) = passed("the work step", end) {
-                    return self.complain(why, out);
-                }
-                self.stage = Stage::Output(out.read(self.config.dir.join("step.out"), 0, DATA_MAX + 1));
-                None
+        let what = match &self.stage {
+            Stage::Step(running) if *running == child => "the work step",
+            Stage::Measure(running, _) if *running == child => "the command for the progress",
+            _ => return None,
+        };
+        let exit = match end {
+            Ok(exit) => exit,
+            Err(error) => return Some(Outcome::Failed(format!("{what} cannot be started: {error}"))),
+        };
+        // What it has left behind in its group works no longer.
+        out.kill_group(child, Signal::KILL);
+        let file = |name: &str| self.config.dir.join(name);
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
+            _ if exit != Exit::Code(0) => {
+                Stage::Complaint(out.read(file(ERRORS), 0, COMPLAINT_MAX), format!("{what} failed: {exit}"))
             }
-            Stage::Measure(running, data) if *running == child => {
-                out.kill_group(child, Signal::KILL);
-                if let Err(why) = passed("the command for the progress", end) {
-                    return self.complain(why, out);
-                }
-                let data = std::mem::take(data);
-                self.stage = Stage::Number(out.read(self.config.dir.join("progress.out"), 0, NUMBER_MAX), data);
-                None
-            }
-            _ => None,
-        }
+            Stage::Measure(_, data) => Stage::Number(out.read(file(NUMBER), 0, NUMBER_MAX), data),
+            _ => Stage::Output(out.read(file(OUTPUT), 0, DATA_MAX + 1)),
+        };
+        None
     }
 
     /// An output was read. The outcome, when there is one.
@@ -122,17 +129,12 @@ impl Work {
         }
     }
 
-    fn complain(&mut self, why: String, out: &mut Outbox) -> Option<Outcome> {
-        self.stage = Stage::Complaint(out.read(self.config.dir.join("step.err"), 0, COMPLAINT_MAX), why);
-        None
-    }
-
     fn measure(&mut self, data: String, out: &mut Outbox) -> Option<Outcome> {
         let Some(measure) = &self.config.progress else {
             let progress = data.chars().count() as u64;
             return Some(Outcome::Done { data, progress });
         };
-        let command = command(&self.config, measure, &self.env, &data, "progress.out");
+        let command = command(&self.config, measure, &self.env, &data, NUMBER);
         self.stage = Stage::Measure(out.spawn(command), data);
         None
     }
@@ -144,17 +146,9 @@ fn command(config: &Config, text: &str, env: &[(String, String)], data: &str, st
         env: env.to_vec(),
         stdin: Some(data.as_bytes().to_vec()),
         stdout: Some(config.dir.join(stdout)),
-        stderr: Some(config.dir.join("step.err")),
+        stderr: Some(config.dir.join(ERRORS)),
         dies_with_us: true,
         ..Command::default()
-    }
-}
-
-fn passed(what: &str, end: Result<Exit, String>) -> Result<(), String> {
-    match end {
-        Ok(Exit::Code(0)) => Ok(()),
-        Ok(exit) => Err(format!("{what} failed: {exit}")),
-        Err(error) => Err(format!("{what} cannot be started: {error}")),
     }
 }
 

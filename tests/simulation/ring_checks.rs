@@ -14,19 +14,19 @@ use crate::world::process::{Fact, Token};
 const KILL_WITHIN: u64 = 5_000;
 
 /// A step that was started.
-#[derive(Debug)]
-struct Step {
-    at: u64,
-    node: usize,
-    fence: Fence,
-    input: Vec<u8>,
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub at: u64,
+    pub node: usize,
+    pub fence: Fence,
+    pub input: Vec<u8>,
 }
 
 /// What was seen of a ring.
 #[derive(Default)]
 pub struct Checks {
     facts: usize,
-    steps: Vec<Step>,
+    pub steps: Vec<Step>,
     running: BTreeSet<u32>,
     by_pid: BTreeMap<u32, usize>,
     /// When a token was last wanted.

@@ -69,6 +69,11 @@ impl Plan {
         plan
     }
 
+    /// A ring in which nothing breaks by itself, with the periods of the original.
+    pub fn steady(mode: Mode, nodes: usize) -> Plan {
+        Plan { mode, nodes, key: false, state: true, periods: Periods::default(), step: 100, faults: Vec::new() }
+    }
+
     fn break_something(&mut self, rng: &mut Rng) {
         let from = rng.u64(0..BREAKING);
         let until = from + if rng.bool() { rng.u64(0..3 * SECOND) } else { rng.u64(0..20 * SECOND) };
@@ -99,10 +104,15 @@ impl Plan {
     /// A world with this ring in it, whose nodes have started.
     pub fn world(&self, seed: u64) -> World {
         let mut world = World::new(seed, self.nodes);
-        world.network.datagrams.lost_one_in = world.rng.u32(2..30);
-        world.network.datagrams.doubled_one_in = world.rng.u32(2..60);
-        world.network.datagrams.spike = world.rng.u64(0..400_000);
-        world.spawn_fails_one_in = if world.rng.bool() { 40 } else { 0 };
+        if self.faults.is_empty() {
+            world.network.datagrams.lost_one_in = 0;
+            world.network.datagrams.spike = 1_000;
+        } else {
+            world.network.datagrams.lost_one_in = world.rng.u32(2..30);
+            world.network.datagrams.doubled_one_in = world.rng.u32(2..60);
+            world.network.datagrams.spike = world.rng.u64(0..400_000);
+            world.spawn_fails_one_in = if world.rng.bool() { 40 } else { 0 };
+        }
         for node in 0..self.nodes {
             let config = self.config(node);
             let listener = Address::Inet(format!("{}:{TCP_PORT}", config.address));
