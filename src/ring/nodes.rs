@@ -191,7 +191,7 @@ impl Nodes {
     }
 
     /// Those that are to be asked whether they can be reached again.
-    pub fn to_probe(&mut self, now: Time, every: Duration) -> Vec<String> {
+    pub fn due_probes(&mut self, now: Time, every: Duration) -> Vec<String> {
         let mut ids = Vec::new();
         for (id, node) in &mut self.by_id {
             let due = |lost: &&mut Lost| lost.why == Why::Unreachable && now.since(lost.probed) >= every;
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(next(&nodes, "9", at(500)).as_deref(), Some("10"), "it is tried again");
         nodes.lose(at(500), "10", Why::Swallows);
         assert_eq!(next(&nodes, "9", at(1_000)).as_deref(), Some("30"), "but later each time");
-        assert!(nodes.to_probe(at(1_000), EVERY).is_empty(), "that it can be reached says nothing");
+        assert!(nodes.due_probes(at(1_000), EVERY).is_empty(), "that it can be reached says nothing");
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         let mut nodes = Nodes::new(9, false);
         nodes.hear(at(0), ("9", HERE), None, 7, EVERY);
         assert!(nodes.lose(at(0), "9", Why::Unreachable) && !nodes.lose(at(0), "9", Why::Unreachable));
-        assert_eq!((nodes.to_probe(at(499), EVERY).len(), nodes.to_probe(at(500), EVERY).len()), (0, 1));
+        assert_eq!((nodes.due_probes(at(499), EVERY).len(), nodes.due_probes(at(500), EVERY).len()), (0, 1));
         assert!(!nodes.may_take(at(500), "9", 100 * EVERY));
         nodes.reach("9");
         assert!(nodes.may_take(at(500), "9", 100 * EVERY));

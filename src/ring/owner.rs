@@ -161,7 +161,7 @@ impl Ring {
         }
         if self.owner().is_some_and(|owner| !owner.has_handed_over()) {
             self.beat(now, false, out);
-            for id in self.nodes.to_probe(now, self.config.periods.waiter) {
+            for id in self.nodes.due_probes(now, self.config.periods.waiter) {
                 self.say_to(now, &id, Body::Ping, |_| {}, out);
             }
         }
