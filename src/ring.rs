@@ -35,11 +35,11 @@ use self::election::Candidate;
 use self::memory::{DATA_FILE, FILE_MAX, Memory, STATE_FILE, Store};
 use self::message::Body;
 use self::messenger::{Messenger, Sent};
-use self::nodes::Nodes;
+use self::nodes::{Nodes, Why};
 use self::owner::Owner;
 use self::seal::Key;
-use crate::exit_code;
 use crate::machine::{ConnId, Input, Machine, Outbox, Peer, ReadId, Signal, SocketId, Stream, Time, Timers};
+use crate::{exit_code, spoken};
 
 /// The port for datagrams, of the original.
 pub const UDP_PORT: u16 = 23_912;
@@ -97,7 +97,7 @@ impl Periods {
 
     /// How long a node that could not be reached gets no token, the first time.
     fn again(&self) -> Duration {
-        self.waiter * 15
+        self.waiter * 5
     }
 
     /// How long a connection may take to be made.
@@ -193,7 +193,8 @@ enum Timer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Recall {
     Names(ReadId),
-    State(ReadId),
+    /// Whether there is data too.
+    State(ReadId, bool),
     Data(ReadId),
 }
 
@@ -268,14 +269,18 @@ impl Ring {
     fn recalled(&mut self, now: Time, step: Recall, what: Result<Recalled<'_>, String>, out: &mut Outbox) {
         let Some(directory) = self.config.state.clone() else { return };
         let done = what.and_then(|what| match (step, what) {
-            (Recall::Names(_), Recalled::Names(names)) if names.is_empty() => Ok(None),
-            (Recall::Names(_), Recalled::Names(names)) if !names.iter().any(|name| name == STATE_FILE) => {
-                Err(format!("{STATE_FILE} is missing there"))
+            (Recall::Names(_), Recalled::Names(names)) => {
+                let has = |file: &str| names.iter().any(|name| name == file);
+                match (has(STATE_FILE), has(DATA_FILE)) {
+                    (true, data) => Ok(Some(Recall::State(out.read(directory.join(STATE_FILE), 0, FILE_MAX), data))),
+                    (false, true) => Err(format!("{DATA_FILE} is there, but not {STATE_FILE}: remove the directory")),
+                    (false, false) => Ok(None),
+                }
             }
-            (Recall::Names(_), _) => Ok(Some(Recall::State(out.read(directory.join(STATE_FILE), 0, FILE_MAX)))),
-            (_, Recalled::Bytes(bytes)) => self
-                .remember(step, bytes)
-                .map(|more| more.then(|| Recall::Data(out.read(directory.join(DATA_FILE), 0, FILE_MAX)))),
+            (_, Recalled::Bytes(bytes)) => self.remember(step, bytes).map(|()| match step {
+                Recall::State(_, true) => Some(Recall::Data(out.read(directory.join(DATA_FILE), 0, FILE_MAX))),
+                _ => None,
+            }),
             _ => Ok(None),
         });
         match done {
@@ -289,22 +294,19 @@ impl Ring {
         }
     }
 
-    /// Reads a file of the memory. Whether there is more.
-    fn remember(&mut self, step: Recall, bytes: &[u8]) -> Result<bool, String> {
+    /// Reads a file of the memory.
+    fn remember(&mut self, step: Recall, bytes: &[u8]) -> Result<(), String> {
         let wrong = |file: &str, error: serde_json::Error| {
             format!("{file}: {error}; remove the directory to start without what it knew")
         };
-        if let Recall::State(_) = step {
+        if let Recall::State(..) = step {
             self.memory = serde_json::from_slice(bytes).map_err(|error| wrong(STATE_FILE, error))?;
-            // There is no data before the first hand-over.
-            return Ok(self.memory.seen.epoch > 0);
+            return Ok(());
         }
-        if !bytes.is_empty() {
-            let copy: memory::Copy = serde_json::from_slice(bytes).map_err(|error| wrong(DATA_FILE, error))?;
-            self.memory.seen = self.memory.seen.max(copy.fence);
-            self.memory.copy = copy;
-        }
-        Ok(false)
+        let copy: memory::Copy = serde_json::from_slice(bytes).map_err(|error| wrong(DATA_FILE, error))?;
+        self.memory.seen = self.memory.seen.max(copy.fence);
+        self.memory.copy = copy;
+        Ok(())
     }
 
     fn start(&mut self, now: Time, out: &mut Outbox) {
@@ -372,6 +374,17 @@ impl Ring {
         self.timers.set(Timer::Waiter, now + self.config.periods.waiter);
     }
 
+    /// Whoever has the token is silent.
+    fn nothing_heard(&mut self, now: Time, out: &mut Outbox) {
+        let holder = self.holder.take();
+        if let Some(holder) = &holder {
+            self.nodes.lose(now, holder, Why::Swallows);
+        }
+        let at = holder.map_or_else(String::new, |holder| format!("; it was at {holder}"));
+        let waiter = spoken::duration(self.config.periods.waiter);
+        self.become_seeker(now, &format!("the token was not heard of for {waiter}{at}"), out);
+    }
+
     fn become_seeker(&mut self, now: Time, why: &str, out: &mut Outbox) {
         self.become_state(now, State::Seeker, why, out);
         self.seek(now, out);
@@ -413,7 +426,7 @@ impl Ring {
             match timer {
                 Timer::Start => self.first_ping(now, out),
                 Timer::Heartbeat => self.heartbeat(now, out),
-                Timer::Waiter => self.become_seeker(now, "the token was not heard of for the waiter time", out),
+                Timer::Waiter => self.nothing_heard(now, out),
                 Timer::Ask => self.ask_again(now, out),
                 Timer::Answer => self.no_answer(now, out),
                 Timer::Generating => self.nobody_objects(now, out),
@@ -443,9 +456,14 @@ impl Ring {
     /// What became of a message for one node.
     fn sent(&mut self, now: Time, sent: Sent, out: &mut Outbox) {
         match sent {
-            Sent::HandedOver(id) => self.handed_over(now, &id, out),
+            Sent::Out(id, hands_over) => {
+                self.nodes.reach(&id);
+                if hands_over {
+                    self.handed_over(now, &id, out);
+                }
+            }
             Sent::Unreachable(id, hands_over) => {
-                if self.nodes.lose(now, &id) {
+                if self.nodes.lose(now, &id, Why::Unreachable) {
                     self.tell(now, &format!("{id} cannot be reached"), out);
                 }
                 if hands_over {
@@ -530,7 +548,7 @@ impl Ring {
                 self.recalled(now, Recall::Names(read), names, out);
             }
             Input::Read { read, result } => match self.recall {
-                Some(step @ (Recall::State(asked) | Recall::Data(asked))) if asked == read => {
+                Some(step @ (Recall::State(asked, _) | Recall::Data(asked))) if asked == read => {
                     self.recalled(now, step, result.map(Recalled::Bytes), out);
                 }
                 _ => self.work_read(now, read, result, out),

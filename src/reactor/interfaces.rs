@@ -80,7 +80,8 @@ fn mac(entry: &InterfaceAddress) -> Option<[u8; MAC_LENGTH]> {
 
 fn address(entry: &InterfaceAddress, loopback: bool) -> Option<(Ipv4Addr, Option<Ipv4Addr>)> {
     let own = inet(entry.address.as_ref())?;
-    let broadcast = match inet(entry.broadcast.as_ref()) {
+    // Of an interface that was not told one, the system names its own address instead.
+    let broadcast = match inet(entry.broadcast.as_ref()).filter(|broadcast| *broadcast != own) {
         _ if loopback => own.is_loopback().then_some(LOOPBACK_BROADCAST),
         None if entry.flags.contains(InterfaceFlags::IFF_BROADCAST) => last_of(own, inet(entry.netmask.as_ref())),
         named => named,

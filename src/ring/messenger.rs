@@ -55,8 +55,8 @@ enum Timer {
 /// A message went out on a connection that stands, or could not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
-    /// The hand-over to this node is on its way: from now on it may have arrived.
-    HandedOver(String),
+    /// A message to this node is on its way; `true`: it is the hand-over, which from now on may have arrived.
+    Out(String, bool),
     /// No byte went out to this node; `true`: it was a hand-over.
     Unreachable(String, bool),
 }
@@ -153,7 +153,7 @@ impl Messenger {
         }
         out.close(conn, "said");
         self.go_on(now, &id, address, out);
-        letter.filter(|letter| letter.hands_over).map(|_| Sent::HandedOver(id))
+        letter.map(|letter| Sent::Out(id, letter.hands_over))
     }
 
     fn go_on(&mut self, now: Time, id: &str, address: impl Fn(&str) -> Option<Ipv4Addr>, out: &mut Outbox) {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::message::Extra;
 use crate::machine::Time;
@@ -37,12 +38,24 @@ impl Node {
     }
 }
 
-/// A node that could not be reached, or did not take the token.
+/// Why a node gets no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// No connection to it could be made, or it does not answer.
+    Unreachable,
+    /// It was given the token, and nothing was heard of that.
+    Swallows,
+}
+
+/// A node that gets no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
     pub since: Time,
-    /// How often in a row.
-    pub times: u32,
+    why: Why,
+    /// How often it has swallowed the token in a row.
+    times: u32,
+    /// When it was asked last whether it can be reached.
+    probed: Time,
 }
 
 /// Which messages of a start were heard.
@@ -113,7 +126,7 @@ impl Nodes {
         (id, address): (&str, Ipv4Addr),
         extra: Option<&Extra>,
         ours: u64,
-        every: std::time::Duration,
+        every: Duration,
     ) -> Origin {
         let new = !self.by_id.contains_key(id);
         if new && self.by_id.len() >= self.most {
@@ -158,40 +171,57 @@ impl Nodes {
         }
     }
 
-    /// A node could not be reached. Whether that is news.
-    pub fn lose(&mut self, now: Time, id: &str) -> bool {
+    /// A node gets no token from now on. Whether that is news.
+    pub fn lose(&mut self, now: Time, id: &str, why: Why) -> bool {
         let Some(node) = self.by_id.get_mut(id) else { return false };
         let news = node.lost.is_none();
-        let times = node.lost.map_or(0, |lost| lost.times).saturating_add(1);
-        node.lost = Some(Lost { since: now, times });
+        let times = node.lost.map_or(0, |lost| lost.times) + u32::from(why == Why::Swallows);
+        let why = if times > 0 { Why::Swallows } else { why };
+        node.lost = Some(Lost { since: now, why, times, probed: now });
         news
     }
 
+    /// A connection to a node could be made: if that was all that was wrong with it, it may get the token again.
+    pub fn reach(&mut self, id: &str) {
+        if let Some(node) = self.by_id.get_mut(id)
+            && node.lost.is_some_and(|lost| lost.why == Why::Unreachable)
+        {
+            node.lost = None;
+        }
+    }
+
+    /// Those that are to be asked whether they can be reached again.
+    pub fn to_probe(&mut self, now: Time, every: Duration) -> Vec<String> {
+        let mut ids = Vec::new();
+        for (id, node) in &mut self.by_id {
+            let due = |lost: &&mut Lost| lost.why == Why::Unreachable && now.since(lost.probed) >= every;
+            if let Some(lost) = node.lost.as_mut().filter(due) {
+                lost.probed = now;
+                ids.push(id.clone());
+            }
+        }
+        ids
+    }
+
     /// Those of whom something new was heard lately.
-    pub fn live(&self, now: Time, lately: std::time::Duration) -> impl Iterator<Item = &str> {
+    pub fn live(&self, now: Time, lately: Duration) -> impl Iterator<Item = &str> {
         let is_live = move |node: &Node| node.lost.is_none() && node.heard.is_some_and(|at| now.since(at) <= lately);
         self.iter().filter(move |(_, node)| is_live(node)).map(|(id, _)| id)
     }
 
     /// Whether a node may get the token: it is not lost, or has been for long enough to try again. `again` is how long
     /// that is the first time.
-    pub fn may_take(&self, now: Time, id: &str, again: std::time::Duration) -> bool {
+    pub fn may_take(&self, now: Time, id: &str, again: Duration) -> bool {
         /// How many times the time until the next try doubles.
-        const DOUBLINGS: u32 = 5;
+        const DOUBLINGS: u32 = 3;
         self.get(id).is_some_and(|node| match node.lost {
             None => node.boot.is_some() || !self.sealed,
-            Some(lost) => now.since(lost.since) >= again * (1 << (lost.times - 1).min(DOUBLINGS)),
+            Some(lost) => now.since(lost.since) >= again * (1 << lost.times.min(DOUBLINGS)),
         })
     }
 
     /// The next in order behind `from`, among those that may get the token and are not in `except`.
-    pub fn next_behind(
-        &self,
-        now: Time,
-        from: &str,
-        again: std::time::Duration,
-        except: &BTreeSet<String>,
-    ) -> Option<String> {
+    pub fn next_behind(&self, now: Time, from: &str, again: Duration, except: &BTreeSet<String>) -> Option<String> {
         let may = |id: &&String| self.may_take(now, id, again) && !except.contains(*id);
         let behind = self.by_id.keys().filter(|id| id.as_str() > from).find(may);
         behind.or_else(|| self.by_id.keys().filter(|id| id.as_str() < from).find(may)).cloned()
@@ -200,8 +230,6 @@ impl Nodes {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -224,9 +252,23 @@ mod tests {
         let next = |nodes: &Nodes, from: &str, now| nodes.next_behind(now, from, EVERY, &BTreeSet::new());
         assert_eq!(next(&nodes, "2", at(0)).as_deref(), Some("30"));
         assert_eq!(next(&nodes, "9", at(0)).as_deref(), Some("10"));
-        nodes.lose(at(0), "10");
+        nodes.lose(at(0), "10", Why::Unreachable);
         assert_eq!(next(&nodes, "9", at(0)).as_deref(), Some("30"));
         assert_eq!(next(&nodes, "9", at(500)).as_deref(), Some("10"), "it is tried again");
+        nodes.lose(at(500), "10", Why::Swallows);
+        assert_eq!(next(&nodes, "9", at(1_000)).as_deref(), Some("30"), "but later each time");
+        assert!(nodes.to_probe(at(1_000), EVERY).is_empty(), "that it can be reached says nothing");
+    }
+
+    #[test]
+    fn a_node_that_could_not_be_reached_may_get_the_token_when_it_can() {
+        let mut nodes = Nodes::new(9, false);
+        nodes.hear(at(0), ("9", HERE), None, 7, EVERY);
+        assert!(nodes.lose(at(0), "9", Why::Unreachable) && !nodes.lose(at(0), "9", Why::Unreachable));
+        assert_eq!((nodes.to_probe(at(499), EVERY).len(), nodes.to_probe(at(500), EVERY).len()), (0, 1));
+        assert!(!nodes.may_take(at(500), "9", 100 * EVERY));
+        nodes.reach("9");
+        assert!(nodes.may_take(at(500), "9", 100 * EVERY));
     }
 
     #[test]

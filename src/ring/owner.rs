@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::memory::Copy;
 use super::message::Body;
+use super::nodes::Why;
 use super::speech::Heard;
 use super::token::{Fence, Token};
 use super::work::{Outcome, Work};
@@ -160,6 +161,9 @@ impl Ring {
         }
         if self.owner().is_some_and(|owner| !owner.has_handed_over()) {
             self.beat(now, false, out);
+            for id in self.nodes.to_probe(now, self.config.periods.waiter) {
+                self.say_to(now, &id, Body::Ping, |_| {}, out);
+            }
         }
     }
 
@@ -187,7 +191,7 @@ impl Ring {
             .map(|(id, _)| id.to_owned())
             .collect();
         for id in silent {
-            self.nodes.lose(now, &id);
+            self.nodes.lose(now, &id, Why::Unreachable);
             self.tell(now, &format!("{id} does not answer"), out);
         }
     }
@@ -422,7 +426,7 @@ impl Ring {
         match hand_over.sent {
             Some(since) if now.since(since) >= periods.waiter + periods.ask => {
                 let to = hand_over.to.clone();
-                self.nodes.lose(now, &to);
+                self.nodes.lose(now, &to, Why::Swallows);
                 self.generate(now, &format!("{to} does not say that it has the token"), out);
             }
             Some(_) => self.say_take_token(now, out),

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 
 use super::memory::Copy;
 use super::message::Body;
+use super::nodes::Why;
 use super::speech::Heard;
 use super::token::{Token, strength};
 use super::{Ring, State};
@@ -193,7 +194,7 @@ impl Ring {
         }
         for id in &heard.extra.silent {
             if self.nodes.live(now, self.config.periods.waiter).all(|live| live != id) {
-                self.nodes.lose(now, id);
+                self.nodes.lose(now, id, Why::Unreachable);
             }
         }
         self.memory.take(Copy { fence, progress: token.progress, data: data.to_owned() });

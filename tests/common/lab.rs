@@ -52,15 +52,36 @@ impl Lab {
         let rules = "table bridge lab {\n set cuts { type ifname . ifname; }\n chain forward { type filter hook forward \
                      priority 0; iifname . oifname @cuts drop; }\n}";
         nft(&switch, rules);
-        for (nr, host) in self.hosts.iter().enumerate() {
-            let (name, port) = (self.namespace(host), port_name(nr));
+        for host in &self.hosts {
+            let name = self.namespace(host);
             ip(&["netns", "add", &name]);
-            ip(&["-n", &switch, "link", "add", "name", &port, "type", "veth", "peer", "name", "eth0", "netns", &name]);
-            ip(&["-n", &switch, "link", "set", &port, "master", "br0", "up"]);
-            ip(&["-n", &name, "addr", "add", &format!("{}/24", address_of(nr)), "dev", "eth0"]);
             ip(&["-n", &name, "link", "set", "lo", "up"]);
-            ip(&["-n", &name, "link", "set", "eth0", "up"]);
+            self.plug(host);
         }
+    }
+
+    /// Gives a host its interface.
+    pub fn plug(&self, host: &str) {
+        let nr = self.index(host);
+        let (switch, name, port) = (self.namespace("switch"), self.namespace(host), port_name(nr));
+        ip(&["-n", &switch, "link", "add", "name", &port, "type", "veth", "peer", "name", "eth0", "netns", &name]);
+        ip(&["-n", &switch, "link", "set", &port, "master", "br0", "up"]);
+        ip(&["-n", &name, "addr", "add", &format!("{}/24", address_of(nr)), "dev", "eth0"]);
+        ip(&["-n", &name, "link", "set", "eth0", "up"]);
+    }
+
+    /// Takes a host's interface out: it is gone.
+    pub fn unplug(&self, host: &str) {
+        ip(&["-n", &self.namespace(host), "link", "del", "eth0"]);
+    }
+
+    /// Sets a host's interface down, from within.
+    pub fn interface_down(&self, host: &str) {
+        ip(&["-n", &self.namespace(host), "link", "set", "eth0", "down"]);
+    }
+
+    pub fn interface_up(&self, host: &str) {
+        ip(&["-n", &self.namespace(host), "link", "set", "eth0", "up"]);
     }
 
     fn namespace(&self, host: &str) -> String {

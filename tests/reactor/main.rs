@@ -3,6 +3,9 @@
 //! Every test runs in a process of its own: a reactor reaps all children of its process and sets its limits, which
 //! tests in one process would do to each other.
 
+#[path = "../common/mod.rs"]
+mod common;
+mod datagrams;
 mod deadlines;
 mod files;
 mod network;
