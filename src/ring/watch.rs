@@ -113,12 +113,13 @@ impl Watch {
 
 /// The table, and a title above it.
 fn lines(sight: &Sight, now: Time, listening: &str) -> Vec<String> {
-    let nodes = sight.nodes().count();
-    let title = match (nodes, sight.token()) {
+    let count = sight.nodes().count();
+    let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
+    let title = match (count, sight.token()) {
         (0, _) => format!("{listening}: nobody speaks"),
-        (_, None) => format!("{listening}: {nodes} nodes, no token"),
+        (_, None) => format!("{listening}: {nodes}, no token"),
         (_, Some((fence, progress, id))) => {
-            format!("{listening}: {nodes} nodes, token {fence} at {id}, progress {progress}")
+            format!("{listening}: {nodes}, token {fence} at {id}, progress {progress}")
         }
     };
     let cells = |cells: [&str; 6]| cells.map(str::to_owned).to_vec();
@@ -131,7 +132,7 @@ fn lines(sight: &Sight, now: Time, listening: &str) -> Vec<String> {
         rows.push(cells([id, &address, state, &token, &heard, &hops]));
     }
     let mut lines = vec![title];
-    if nodes > 0 {
+    if count > 0 {
         lines.extend(table(&rows));
     }
     lines
@@ -225,7 +226,7 @@ mod tests {
         watch.handle(at(200), Input::Deadline, &mut out);
         let text = shown(&mut out);
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "\x1b[1A\r\x1b[Jlo: 1 nodes, token 2.3 at a, progress 3");
+        assert_eq!(lines[0], "\x1b[1A\r\x1b[Jlo: 1 node, token 2.3 at a, progress 3");
         assert_eq!(lines[1], "node  address   state  token   heard      hops a minute");
         assert_eq!(lines[2], "a     10.0.0.7  owner  2.3, 3  0.1 s ago  1");
     }
