@@ -12,18 +12,22 @@
 //! Here stand the node's parts and its turns. [`states`] is the table of states and messages, `owner` is what an owner
 //! does, `election` how a token is made, `speech` how anything is said.
 
+pub mod demo;
 mod election;
 pub mod memory;
 pub mod message;
 mod messenger;
 mod nodes;
 mod owner;
+mod picture;
 pub mod seal;
+mod sight;
 mod speech;
 mod states;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod watch;
 pub mod work;
 
 use std::collections::BTreeSet;
@@ -35,6 +39,7 @@ use self::election::Candidate;
 use self::memory::{DATA_FILE, FILE_MAX, Memory, STATE_FILE, Store};
 use self::message::Body;
 use self::messenger::{Messenger, Sent};
+pub use self::nodes::NODES_MAX;
 use self::nodes::{Nodes, Why};
 use self::owner::Owner;
 use self::seal::Key;
@@ -500,9 +505,7 @@ impl Ring {
 
     /// A line of the node's log.
     fn tell(&self, now: Time, text: &str, out: &mut Outbox) {
-        let micros = (now.as_micros() as i64).saturating_add(self.config.wall_offset);
-        let wall = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-        out.print(Stream::Out, format!("{wall:.3} {text}\n"));
+        out.print(Stream::Out, format!("{} {text}\n", wall_time(now, self.config.wall_offset)));
     }
 
     /// Complains of something once.
@@ -562,6 +565,12 @@ impl Ring {
             _ => {}
         }
     }
+}
+
+/// The time in UTC, for people; `wall_offset` is what to add to get microseconds since 1970.
+fn wall_time(now: Time, wall_offset: i64) -> String {
+    let micros = (now.as_micros() as i64).saturating_add(wall_offset);
+    format!("{:.3}", jiff::Timestamp::from_microsecond(micros).unwrap_or_default())
 }
 
 /// What the state directory holds.
