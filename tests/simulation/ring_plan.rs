@@ -52,8 +52,8 @@ impl Plan {
         let mut rng = Rng::with_seed(seed);
         let mode = mode_of(seed);
         let nodes = rng.usize(2..=5);
-        let mut periods = Periods::default();
-        periods.hold = Duration::from_millis(if rng.bool() { 0 } else { rng.u64(0..2_500) });
+        let hold = Duration::from_millis(if rng.bool() { 0 } else { rng.u64(0..2_500) });
+        let periods = Periods { hold, ..Periods::default() };
         let mut plan = Plan {
             mode,
             nodes,
