@@ -21,7 +21,7 @@ mod nodes;
 mod owner;
 mod picture;
 pub mod seal;
-mod sight;
+pub mod sight;
 mod speech;
 mod states;
 #[cfg(test)]
