@@ -69,10 +69,15 @@ impl Plan {
             key: mode == Mode::Sealed || mode == Mode::Plain && rng.u8(0..4) == 0,
             state: mode.has_majority() || rng.bool(),
             periods,
-            step: if rng.bool() { rng.u64(100..300) } else { rng.u64(200..4_000) },
+            // Long ones run on while others elect.
+            step: match rng.u8(0..4) {
+                0 | 1 => rng.u64(100..300),
+                2 => rng.u64(200..4_000),
+                _ => rng.u64(4_000..15_000),
+            },
             faults: Vec::new(),
         };
-        for _ in 0..rng.usize(0..=14) {
+        for _ in 0..rng.usize(0..=20) {
             plan.break_something(&mut rng);
         }
         plan
@@ -94,10 +99,13 @@ impl Plan {
             }
             3..=5 => self.faults.extend([(from, Fault::Pause(node)), (until, Fault::Resume(node))]),
             6..=8 => {
-                let side: Vec<bool> = (0..self.nodes).map(|_| rng.bool()).collect();
+                // Two sides, or cuts here and there: then some hear both of two that do not hear each other.
+                let (sides, side) = (rng.bool(), (0..self.nodes).map(|_| rng.bool()).collect::<Vec<_>>());
                 for a in 0..self.nodes {
-                    for b in (a + 1..self.nodes).filter(|b| side[a] != side[*b]) {
-                        self.faults.extend([(from, Fault::Partition(a, b)), (until, Fault::Heal(a, b))]);
+                    for b in a + 1..self.nodes {
+                        if if sides { side[a] != side[b] } else { rng.bool() } {
+                            self.faults.extend([(from, Fault::Partition(a, b)), (until, Fault::Heal(a, b))]);
+                        }
                     }
                 }
             }
