@@ -58,6 +58,7 @@ impl Ring {
     ) {
         let Some(node) = self.nodes.get(id) else { return };
         let (address, boot) = (node.address, node.boot);
+        self.nodes.tell(now, id);
         let hands_over = matches!(body, Body::TakeToken { .. });
         let addressed = |extra: &mut Extra| {
             (extra.to, extra.to_boot) = (Some(id.to_owned()), boot);
