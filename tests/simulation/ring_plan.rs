@@ -95,9 +95,11 @@ impl Plan {
         match rng.u8(0..13) {
             12 => {
                 // A power cut: only what was written down is left.
-                for node in (0..self.nodes).filter(|_| rng.u8(0..4) > 0) {
-                    let back = from + rng.u64(0..2 * SECOND);
-                    self.faults.extend([(from, Fault::Crash(node)), (back, Fault::Start(node))]);
+                for node in 0..self.nodes {
+                    let (spared, back) = (rng.u8(0..4) == 0, from + rng.u64(0..2 * SECOND));
+                    if !spared {
+                        self.faults.extend([(from, Fault::Crash(node)), (back, Fault::Start(node))]);
+                    }
                 }
             }
             0..=2 => {
