@@ -259,10 +259,9 @@ fn a_power_cut_at_all_nodes_loses_nothing_that_a_step_was_started_on() {
         for node in 0..3 {
             ring.world.happen(Fault::Crash(node));
         }
-        ring.run(SECOND);
         let dark = ring.world.now;
         for node in 0..3 {
-            ring.world.happen(Fault::Start(node));
+            ring.world.fault_at(dark + SECOND, Fault::Start(node));
         }
         // That the data does not go back is looked at with every step.
         ring.run(FIRST_OWNER + 4 * SECOND);
