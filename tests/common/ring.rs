@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::Signal;
 
 use super::{Place, Running, wait_for};
@@ -31,6 +32,14 @@ pub fn free_ports() -> (u16, u16) {
             return (port, port + 1);
         }
     }
+}
+
+/// A connection that comes from this address, to which whoever hears something on it answers.
+pub fn connect_from(source: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("there are sockets");
+    rustix::net::bind(&socket, &SocketAddr::from((source, 0))).expect("the address is ours");
+    rustix::net::connect(&socket, &to).expect("somebody listens");
+    TcpStream::from(socket)
 }
 
 /// A work step that was started. They are in the order in which they were.
