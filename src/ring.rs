@@ -21,7 +21,7 @@ mod nodes;
 mod owner;
 mod picture;
 pub mod seal;
-mod sight;
+pub mod sight;
 mod speech;
 mod states;
 #[cfg(test)]
@@ -240,7 +240,7 @@ impl Ring {
             store: config.state.as_deref().map(Store::new),
             recall: None,
             memory: Memory::default(),
-            nodes: Nodes::new(most, config.key.is_some()),
+            nodes: Nodes::new(most, config.key.is_some(), config.members.is_none().then(|| config.periods.again())),
             messenger: Messenger::new(config.tcp_port, config.periods.connect()),
             state: State::Seeker,
             first_pings: FIRST_PINGS,

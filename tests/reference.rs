@@ -287,6 +287,22 @@ fn the_ring_page_has_what_the_work_step_is_given_and_the_files() {
 }
 
 #[test]
+fn the_ring_page_quotes_the_log_as_the_sources_write_it() {
+    let page = read("man/arete-ring.8");
+    let sources = ["src/ring.rs", "src/ring/owner.rs", "src/ring/states.rs", "src/ring/speech.rs"].map(read).concat();
+    let is_macro = |word: &&str| ["Ar", "Ns", ",", ":", ";"].contains(word);
+    let mut quoted = 0;
+    for line in between(&page, ".Sh THE LOG", ".Sh").filter(|line| line.starts_with(".It ")) {
+        for part in line.split(" Li ").skip(1) {
+            let words: Vec<&str> = part.split(' ').take_while(|word| !is_macro(word)).collect();
+            assert!(sources.contains(&words.join(" ")), "no source writes {words:?}");
+            quoted += 1;
+        }
+    }
+    assert!(quoted > 8, "{quoted}");
+}
+
+#[test]
 fn the_ring_page_states_the_bounds_and_defaults_of_the_sources() {
     use arete::ring::{self, message};
     let page = read("man/arete-ring.8");

@@ -203,6 +203,23 @@ fn a_watcher_prints_a_line_of_json_for_all_that_changes() {
 }
 
 #[test]
+fn a_demo_and_a_watcher_end_when_nobody_reads_them_any_more() {
+    let place = Place::new("ring-unread");
+    let arete = env!("CARGO_BIN_EXE_arete");
+    let head = |command: &str| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("'{arete}' ring {command} | head -n 3")]);
+        let shown = place.program(shell).deadline(Duration::from_secs(30)).run().exits_with(0).stdout;
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+    };
+    head("demo -n 3 --hold 50ms");
+    let nodes = Nodes::start(&place, 2, ADD_ONE, &["--hold", "50ms"]);
+    head(&format!("watch --udp-port {} --state-port {}", nodes.ports.0, nodes.ports.1));
+    drop(nodes);
+    place.assert_nothing_left();
+}
+
+#[test]
 fn the_demo_shows_digits_that_grow_and_a_recovery_and_leaves_nothing() {
     let place = Place::new("ring-demo");
     let mut demo = place.arete(["ring", "demo", "--hold", "50ms"]).start();
@@ -338,6 +355,13 @@ fn an_interface_that_no_ring_can_be_on_is_refused() {
     refused("--interface eth0 has no IPv4 address: \"ip address add ADDRESS/LENGTH dev eth0\" gives it one");
     ip(&["address", "add", "10.77.0.1/32", "dev", "eth0"]);
     refused("--interface eth0 has no broadcast address for 10.77.0.1");
+    ip(&["address", "add", "10.78.0.1/24", "dev", "eth0"]);
+    let mut node = lab.arete("a");
+    node.args(["ring", "--interface", "eth0", "--work", "cat"]);
+    let mut node = place.program(node).start();
+    node.wait_for_output(" at 10.78.0.1, ");
+    node.signal(Signal::TERM);
+    node.wait().exits_with(0);
     lab.interface_down("a");
     refused("--interface eth0 is down: \"ip link set eth0 up\" brings it up");
 }

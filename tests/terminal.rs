@@ -169,14 +169,17 @@ fn a_watcher_of_a_ring_shows_a_table() {
         return;
     }
     let place = Place::new("watch-table");
-    let ports = ["--udp-port", "9731", "--state-port", "9732"];
-    let node = ["ring", "--interface", "lo", "--work", "cat", "--tcp-port", "9731", "--hold", "100ms"];
+    let port = 9_000 + std::process::id() % 450 * 2;
+    let (udp, state) = (port.to_string(), (port + 1).to_string());
+    let ports = ["--udp-port", &udp, "--state-port", &state];
+    let node = ["ring", "--interface", "lo", "--work", "cat", "--tcp-port", &udp, "--hold", "100ms"];
     let node = place.arete(node.iter().chain(&ports)).start();
     let mut args = vec!["watch", "--interface", "lo"];
     args.extend(ports);
     let ended = arete_on_a_terminal(&place, "100x30", "interrupt:127.0.0.1  owner", "ring", &args).run();
     let screen = screen(&ended.exits_with(130).stdout);
-    assert!(screen[0].starts_with("lo, UDP ports 9731 and 9732: 1 node, token "), "{screen:#?}");
+    let title = format!("lo, UDP ports {udp} and {state}: 1 node, token ");
+    assert!(screen[0].starts_with(&title), "{screen:#?}");
     assert!(screen[1].starts_with("node       address    state  token"), "{screen:#?}");
     assert!(screen[2].starts_with("127.0.0.1  127.0.0.1  owner"), "{screen:#?}");
     drop(node);

@@ -83,10 +83,10 @@ impl Store {
         out.persist(self.state.clone(), to_json(memory));
     }
 
-    /// Writes the data too.
+    /// Writes the data too; last, because who dies in between may know of more than it has, but not the reverse.
     pub fn keep_data(&self, memory: &Memory, out: &mut Outbox) {
-        out.persist(self.data.clone(), to_json(&memory.copy));
         self.keep_state(memory, out);
+        out.persist(self.data.clone(), to_json(&memory.copy));
     }
 }
 

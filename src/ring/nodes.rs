@@ -99,12 +99,29 @@ pub struct Nodes {
     most: usize,
     /// Whether authors have to prove themselves.
     sealed: bool,
+    /// Who was not heard for so long makes room for another. `None`: nobody does, so that no majority can be doubled.
+    stale: Option<Duration>,
 }
 
 impl Nodes {
     /// At most so many; `sealed`: there is a key.
-    pub fn new(most: usize, sealed: bool) -> Nodes {
-        Nodes { by_id: BTreeMap::new(), most: most.min(NODES_MAX), sealed }
+    pub fn new(most: usize, sealed: bool, stale: Option<Duration>) -> Nodes {
+        Nodes { by_id: BTreeMap::new(), most: most.min(NODES_MAX), sealed, stale }
+    }
+
+    /// Whether there is room for one more.
+    fn make_room(&mut self, now: Time) -> bool {
+        if self.by_id.len() < self.most {
+            return true;
+        }
+        let oldest = self.by_id.iter().min_by_key(|(_, node)| node.heard).map(|(id, node)| (id.clone(), node.heard));
+        match (oldest, self.stale) {
+            (Some((id, heard)), Some(stale)) if heard.is_none_or(|at| now.since(at) > stale) => {
+                self.by_id.remove(&id);
+                true
+            }
+            _ => false,
+        }
     }
 
     pub fn get(&self, id: &str) -> Option<&Node> {
@@ -129,7 +146,7 @@ impl Nodes {
         every: Duration,
     ) -> Origin {
         let new = !self.by_id.contains_key(id);
-        if new && self.by_id.len() >= self.most {
+        if new && !self.make_room(now) {
             return Origin::Refused("there are as many nodes as there may be");
         }
         let node = self.by_id.entry(id.to_owned()).or_insert_with(|| Node::at(address));
@@ -245,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_next_is_the_next_id_as_a_string_and_behind_the_last_comes_the_first() {
-        let mut nodes = Nodes::new(9, false);
+        let mut nodes = Nodes::new(9, false, None);
         for id in ["9", "10", "30"] {
             nodes.hear(at(0), (id, HERE), None, 7, EVERY);
         }
@@ -262,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_node_that_could_not_be_reached_may_get_the_token_when_it_can() {
-        let mut nodes = Nodes::new(9, false);
+        let mut nodes = Nodes::new(9, false, None);
         nodes.hear(at(0), ("9", HERE), None, 7, EVERY);
         assert!(nodes.lose(at(0), "9", Why::Unreachable) && !nodes.lose(at(0), "9", Why::Unreachable));
         assert_eq!((nodes.due_probes(at(499), EVERY).len(), nodes.due_probes(at(500), EVERY).len()), (0, 1));
@@ -273,15 +290,27 @@ mod tests {
 
     #[test]
     fn without_a_key_every_start_is_believed() {
-        let mut nodes = Nodes::new(1, false);
+        let mut nodes = Nodes::new(1, false, None);
         assert_eq!(nodes.hear(at(0), ("a", HERE), Some(&extra(1, 1)), 7, EVERY), Origin::New);
         assert_eq!(nodes.hear(at(0), ("a", HERE), Some(&extra(2, 1)), 7, EVERY), Origin::Known);
         assert!(matches!(nodes.hear(at(0), ("b", HERE), Some(&extra(2, 1)), 7, EVERY), Origin::Refused(_)));
     }
 
     #[test]
+    fn a_node_that_was_not_heard_for_long_makes_room_unless_there_is_a_majority_to_keep() {
+        for (stale, origin) in [(Some(EVERY), true), (None, false)] {
+            let mut nodes = Nodes::new(2, false, stale);
+            nodes.hear(at(0), ("a", HERE), None, 7, EVERY);
+            nodes.hear(at(100), ("b", HERE), None, 7, EVERY);
+            assert!(matches!(nodes.hear(at(400), ("c", HERE), None, 7, EVERY), Origin::Refused(_)));
+            assert_eq!(nodes.hear(at(501), ("c", HERE), None, 7, EVERY) == Origin::New, origin);
+            assert_eq!(nodes.get("a").is_none(), origin);
+        }
+    }
+
+    #[test]
     fn with_a_key_a_start_is_believed_once_it_has_answered_and_each_message_once() {
-        let mut nodes = Nodes::new(9, true);
+        let mut nodes = Nodes::new(9, true, None);
         let mut hear = |now, extra: Extra| nodes.hear(now, ("a", HERE), Some(&extra), 7, EVERY);
         assert_eq!(hear(at(0), extra(1, 5)), Origin::Unproven(true));
         nodes.asked(at(0), "a", 40);

@@ -10,13 +10,12 @@
 //! | owner | `generating token` | `token is here` to its sender and to all |
 //! | waiter | `token is here` | restarts the waiter time |
 //! | waiter | `where is token`, `generating token` | `token was here recently` |
-//! | seeker | `token is here` | waiter |
+//! | seeker, generating | `token is here` | waiter; among originals `ping` to its sender, who may not know us |
 //! | seeker | `token was here recently` | restarts the ask and answer times |
 //! | seeker | weaker `generating token` | answers it and all with its own, generating |
 //! | seeker | stronger `generating token` | stays, restarts the ask and answer times |
 //! | generating | weaker `generating token` | answers its sender and all with its own |
 //! | generating | stronger `generating token` | seeker |
-//! | generating | `token is here` | waiter |
 //! | generating | `token was here recently` | seeker |
 //! | not owner | `take token`, not older than what was seen | owner, with its data |
 //! | owner, or older | `take token` | refuses, and says where the token is |
@@ -99,9 +98,14 @@ impl Ring {
             // Its owner does not know that the token is elsewhere.
             return self.say_recently(now, &heard.author, out);
         }
+        let news = !matches!(self.state, State::Waiter);
         self.memory.token = Some(token.clone());
         self.holder = Some(heard.author.clone());
         self.wait(now, &format!("the token is at {}", heard.author), out);
+        if self.config.compat && news {
+            // Waiters are silent: an owner that has started anew would never learn of us.
+            self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
+        }
         self.answer_beat(now, heard, out);
     }
 

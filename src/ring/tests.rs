@@ -198,6 +198,7 @@ impl Bench {
         let mut bench = Bench::seeker();
         bench.hear("9", &here("9", &token(4, "9", 1)));
         assert_eq!(bench.ring.state(), "waiter");
+        assert_eq!(bench.said_to_one(), [("10.0.0.9:8239".to_owned(), PING.to_owned())]);
         bench
     }
 

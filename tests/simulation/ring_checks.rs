@@ -48,7 +48,7 @@ impl Checks {
             match fact {
                 Fact::Work { at, pid, life, token, input } => {
                     let step = Step { at, node: life.node, fence: fence(&token), input };
-                    if plan.mode == Mode::Members {
+                    if plan.mode.has_majority() {
                         self.may_start(world, &step)?;
                     }
                     self.running.insert(pid);

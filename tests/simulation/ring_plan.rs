@@ -13,13 +13,15 @@ use crate::world::network::address_of;
 use crate::world::{Fault, SECOND, World};
 
 /// For so long things break, in microseconds.
-pub const BREAKING: u64 = 90 * SECOND;
+pub const BREAKING: u64 = 60 * SECOND;
 
 /// What is promised to a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
     /// One owner, whatever happens.
     Members,
+    /// The same, with a key.
+    Sealed,
     /// In the end one token.
     Plain,
     /// The same, as the original speaks.
@@ -29,7 +31,8 @@ pub enum Mode {
 /// The mode of a seed.
 pub fn mode_of(seed: u64) -> Mode {
     match seed % 4 {
-        0 | 1 => Mode::Members,
+        0 => Mode::Members,
+        1 => Mode::Sealed,
         2 => Mode::Plain,
         _ => Mode::Compat,
     }
@@ -47,6 +50,12 @@ pub struct Plan {
     pub faults: Vec<(u64, Fault)>,
 }
 
+impl Mode {
+    pub fn has_majority(self) -> bool {
+        matches!(self, Mode::Members | Mode::Sealed)
+    }
+}
+
 impl Plan {
     pub fn new(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed);
@@ -57,13 +66,18 @@ impl Plan {
         let mut plan = Plan {
             mode,
             nodes,
-            key: mode != Mode::Compat && rng.bool(),
-            state: mode == Mode::Members || rng.bool(),
+            key: mode == Mode::Sealed || mode == Mode::Plain && rng.u8(0..4) == 0,
+            state: mode.has_majority() || rng.bool(),
             periods,
-            step: if rng.bool() { rng.u64(50..200) } else { rng.u64(200..4_000) },
+            // Long ones run on while others elect.
+            step: match rng.u8(0..4) {
+                0 | 1 => rng.u64(100..300),
+                2 => rng.u64(200..4_000),
+                _ => rng.u64(4_000..15_000),
+            },
             faults: Vec::new(),
         };
-        for _ in 0..rng.usize(0..=14) {
+        for _ in 0..rng.usize(0..=20) {
             plan.break_something(&mut rng);
         }
         plan
@@ -85,10 +99,13 @@ impl Plan {
             }
             3..=5 => self.faults.extend([(from, Fault::Pause(node)), (until, Fault::Resume(node))]),
             6..=8 => {
-                let side: Vec<bool> = (0..self.nodes).map(|_| rng.bool()).collect();
+                // Two sides, or cuts here and there: then some hear both of two that do not hear each other.
+                let (sides, side) = (rng.bool(), (0..self.nodes).map(|_| rng.bool()).collect::<Vec<_>>());
                 for a in 0..self.nodes {
-                    for b in (a + 1..self.nodes).filter(|b| side[a] != side[*b]) {
-                        self.faults.extend([(from, Fault::Partition(a, b)), (until, Fault::Heal(a, b))]);
+                    for b in a + 1..self.nodes {
+                        if if sides { side[a] != side[b] } else { rng.bool() } {
+                            self.faults.extend([(from, Fault::Partition(a, b)), (until, Fault::Heal(a, b))]);
+                        }
                     }
                 }
             }
@@ -140,7 +157,7 @@ impl Plan {
             state_port: None,
             periods: self.periods,
             compat: self.mode == Mode::Compat,
-            members: (self.mode == Mode::Members).then_some(self.nodes as u32),
+            members: self.mode.has_majority().then_some(self.nodes as u32),
             key: self.key.then(|| Key::new(b"a shared secret".to_vec())),
             boot: 0,
             work: work::Config {

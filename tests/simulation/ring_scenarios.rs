@@ -14,7 +14,7 @@ use crate::world::network::address_of;
 use crate::world::{Fault, MILLISECOND, SECOND, World};
 
 /// All modes.
-const MODES: [Mode; 3] = [Mode::Members, Mode::Plain, Mode::Compat];
+const MODES: [Mode; 4] = [Mode::Members, Mode::Sealed, Mode::Plain, Mode::Compat];
 
 /// How long a first owner may take, in microseconds: three pings, answer and generating times.
 const FIRST_OWNER: u64 = 6 * SECOND;

@@ -129,6 +129,13 @@ fn with_members_never_two_owners_act_and_the_data_never_goes_back() {
 }
 
 #[test]
+fn with_members_and_a_key_it_is_the_same() {
+    if let Some(seen) = sweep(Mode::Sealed) {
+        assert!(seen.steps > seen.rings * 10 && seen.epochs > seen.rings, "too little has happened: {seen:?}");
+    }
+}
+
+#[test]
 fn without_members_there_is_one_token_in_the_end() {
     if let Some(seen) = sweep(Mode::Plain) {
         assert!(seen.steps > seen.rings * 10 && seen.generated > seen.rings, "too little has happened: {seen:?}");

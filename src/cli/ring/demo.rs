@@ -9,8 +9,8 @@ use arete::ring::demo::{Config, Demo, Node};
 use clap::Args;
 
 use super::super::run::WorkDir;
-use super::super::{ENDING, Error, random, time};
-use super::hear;
+use super::super::{Error, random, time};
+use super::{hear, shows_until};
 
 /// The work: it must be at hand wherever arete is installed.
 const PI: &str = include_str!("../../../examples/pi.sh");
@@ -51,7 +51,7 @@ pub fn run(options: &DemoOptions) -> Result<u8, Error> {
     let ports = (0..TRIES).find_map(|_| free_ports(&addresses));
     let ports = ports.ok_or_else(|| Error::failed("cannot find free ports on the loopback interface: is it up?"))?;
     let mut reactor =
-        Reactor::new(Options { signals: ENDING.to_vec(), subreaper: true, ..Options::default() }).map_err(cannot)?;
+        Reactor::new(Options { signals: shows_until(), subreaper: true, ..Options::default() }).map_err(cannot)?;
     let lo = "lo".to_owned();
     for port in [ports.ring, ports.state] {
         hear(&mut reactor, "the demo's port", Some(&lo), Ipv4Addr::LOCALHOST, port)?;

@@ -17,7 +17,8 @@ pub struct Place {
 /// Finds the place of a node; an error says what the interface lacks.
 pub fn find(name: &str, asked: Option<Ipv4Addr>) -> Result<Place, Error> {
     let interface = interface(name)?;
-    let Some(&(first, _)) = interface.addresses.first() else {
+    let with_broadcast = interface.addresses.iter().find(|(_, broadcast)| broadcast.is_some());
+    let Some(&(first, _)) = with_broadcast.or(interface.addresses.first()) else {
         let advice = format!("\"ip address add ADDRESS/LENGTH dev {name}\" gives it one");
         return Err(Error::failed(format!("--interface {name} has no IPv4 address: {advice}")));
     };
