@@ -9,10 +9,10 @@ use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use common::program::{Ended, Running};
+use common::ring::free_ports;
 use common::{Lab, Place, SOON, must, repository, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -23,19 +23,6 @@ const PI: &str = "3.141592653589793238462643383279502884197169399375105820974944
 
 /// Adds a letter to the data.
 const ADD_ONE: &str = "cat; printf x";
-
-/// Ports that nobody has: broadcasts on loopback reach all nodes of this machine.
-fn free_ports() -> (u16, u16) {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let free = |port: u16| UdpSocket::bind(SocketAddr::from(([0, 0, 0, 0], port))).is_ok();
-    loop {
-        let serial = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + (std::process::id() as u16 % 450) * 20 + serial % 10 * 2;
-        if free(port) && free(port + 1) {
-            return (port, port + 1);
-        }
-    }
-}
 
 /// Nodes on the loopback interface with short periods.
 struct Nodes<'a> {

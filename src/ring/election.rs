@@ -117,7 +117,9 @@ impl Ring {
                 self.announce_to(now, &heard.author, out);
             }
             // The owner itself makes its token anew, because somebody has been granted a newer epoch.
-            (State::Waiter, true) if self.holder.as_ref() == Some(&heard.author) => self.grant(now, heard, out),
+            (State::Waiter, true) if !self.config.compat && self.holder.as_ref() == Some(&heard.author) => {
+                self.grant(now, heard, out);
+            }
             _ => self.say_to(now, &heard.author, Body::TokenWasHereRecently, |_| {}, out),
         }
     }
