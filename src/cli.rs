@@ -8,6 +8,7 @@ mod load;
 mod meet;
 mod place;
 mod results;
+mod ring;
 mod room;
 mod run;
 mod slave;
@@ -50,7 +51,7 @@ impl Error {
 #[derive(Parser)]
 #[command(name = "arete", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "exit status: 0 passed; 1 failed; 2 wrong usage or a wrong test file; 3 a time limit passed; \
-                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: man arete, man 5 arete-test, man 7 arete-protocol")]
+                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: man arete, man 5 arete-test, man 7 arete-protocol, man 8 arete-ring")]
 pub struct Arguments {
     #[command(subcommand)]
     subcommand: Sub,
@@ -90,6 +91,8 @@ enum Sub {
         #[command(flatten)]
         at: At,
     },
+    /// Be a node of a token ring: nodes of one network that pass a token round
+    Ring(ring::RingOptions),
     #[command(hide = true)]
     Lookup { host: String },
 }
@@ -264,6 +267,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
             let place = Place { controller: at.controller, room: at.room };
             command::trigger(sub, &place, Patience { begun, timeout: at.timeout })
         }
+        Sub::Ring(options) => ring::run(options),
         Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
     }
 }

@@ -10,6 +10,7 @@ pub mod link;
 pub mod machine;
 pub mod member;
 pub mod reactor;
+pub mod ring;
 pub mod serve;
 pub mod session;
 pub mod slave;

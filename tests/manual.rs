@@ -63,16 +63,37 @@ fn options_of_page(page: &str) -> BTreeSet<String> {
 fn every_option_stands_in_the_manual_and_every_option_of_the_manual_exists() {
     let place = Place::new("manual");
     let mut of_help = options_of_help(&help(&place, &["--help"]));
-    for subcommand in subcommands(&place) {
+    for subcommand in subcommands(&place).into_iter().filter(|name| name != "ring") {
         of_help.extend(options_of_help(&help(&place, &[&subcommand, "--help"])));
     }
-    let page = fs::read_to_string(repository().join("man/arete.1")).expect("man/arete.1 is there");
+    assert_the_same_options("man/arete.1", &of_help);
+    assert!(of_help.contains("listen") && of_help.contains("help"));
+}
+
+#[test]
+fn the_ring_has_a_page_of_its_own_with_all_its_options() {
+    let place = Place::new("ring-manual");
+    let mut of_help = BTreeSet::new();
+    for args in [&["ring", "--help"][..], &["ring", "demo", "--help"], &["ring", "watch", "--help"]] {
+        of_help.extend(options_of_help(&help(&place, args)));
+    }
+    assert_the_same_options("man/arete-ring.8", &of_help);
+    assert!(of_help.contains("members") && of_help.contains("nodes"));
+    let page = fs::read_to_string(repository().join("man/arete-ring.8")).expect("man/arete-ring.8 is there");
+    for subcommand in listed_below(&help(&place, &["ring", "--help"]), "Commands:") {
+        assert!(page.lines().any(|line| line == format!(".Ss arete ring {subcommand}")), "{subcommand}");
+    }
+}
+
+/// Fails the test when a page lacks an option, or names one that there is not.
+#[track_caller]
+fn assert_the_same_options(path: &str, of_help: &BTreeSet<String>) {
+    let page = fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     let of_page = options_of_page(&page);
     let missing: Vec<_> = of_help.difference(&of_page).collect();
-    assert!(missing.is_empty(), "man/arete.1 lacks the options {missing:?}");
-    let invented: Vec<_> = of_page.difference(&of_help).collect();
-    assert!(invented.is_empty(), "arete has no options {invented:?}, which man/arete.1 names");
-    assert!(of_help.contains("listen") && of_help.contains("help"));
+    assert!(missing.is_empty(), "{path} lacks the options {missing:?}");
+    let invented: Vec<_> = of_page.difference(of_help).collect();
+    assert!(invented.is_empty(), "arete has no options {invented:?}, which {path} names");
 }
 
 #[test]
@@ -93,7 +114,7 @@ fn every_page_of_the_manual_is_free_of_warnings() {
     }
     let pages = pages();
     let names: Vec<_> = pages.iter().filter_map(|page| page.file_name()?.to_str()).collect();
-    for name in ["arete.1", "arete-test.5", "arete-protocol.7"] {
+    for name in ["arete.1", "arete-test.5", "arete-protocol.7", "arete-ring.8"] {
         assert!(names.contains(&name), "man/{name} is missing");
     }
     let output =

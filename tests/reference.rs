@@ -209,6 +209,141 @@ fn the_manual_has_every_variable_that_a_command_is_given_and_no_other() {
     assert_eq!(described.collect::<BTreeSet<_>>(), given);
 }
 
+/// The rows of the lists in columns of a section.
+fn rows(page: &str, section: &str) -> Vec<Vec<String>> {
+    let items = between(page, section, ".Sh").filter_map(|line| line.strip_prefix(".It ")?.split_once(" Ta "));
+    let cells = items.map(|(first, rest)| std::iter::once(first).chain(rest.split(" Ta ")).map(str::to_owned));
+    cells.map(Iterator::collect).collect()
+}
+
+#[test]
+fn the_ring_page_has_the_table_of_states_row_for_row() {
+    let (source, page) = (read("src/ring/states.rs"), read("man/arete-ring.8"));
+    let row = |line: &str| {
+        let line = line.strip_prefix("//! | ")?.strip_suffix(" |")?.replace('`', "");
+        Some(line.split(" | ").map(str::to_owned).collect::<Vec<_>>())
+    };
+    let declared: Vec<_> = source.lines().filter_map(row).filter(|row| row[0] != "---").collect();
+    let mut described = rows(&page, ".Sh STATES");
+    described[0].iter_mut().for_each(|cell| *cell = cell.trim_start_matches("Sy ").to_owned());
+    assert_eq!(described, declared);
+    assert!(declared.len() > 10);
+}
+
+#[test]
+fn the_ring_page_has_every_message_with_its_serial_code_and_every_key() {
+    let (source, page) = (read("src/ring/message.rs"), read("man/arete-ring.8"));
+    let code = |name: &str| {
+        let number = source.lines().find_map(|line| line.strip_prefix(&format!("const {name}: u64 = ")));
+        number.unwrap_or_else(|| panic!("{name} is declared")).trim_end_matches(';').replace('_', "")
+    };
+    let kinds = between(&source, "    fn kind(&self) -> (&'static str, u64) {", "    }");
+    let declared: BTreeMap<String, String> = kinds
+        .filter_map(|line| line.split_once("=> (\"")?.1.trim_end_matches("),").split_once("\", "))
+        .map(|(kind, name)| (kind.to_owned(), code(name)))
+        .collect();
+    let described = rows(&page, ".Sh ON THE WIRE").into_iter().skip(1).map(|row| (row[0].clone(), row[1].clone()));
+    assert_eq!(described.collect::<BTreeMap<_, _>>(), declared);
+    assert!(declared.len() == 7 && page.contains(&arete::ring::token::TOKEN_CODE.to_string()));
+
+    let mut keys = fields(between(&source, "pub struct Extra {", "}"));
+    keys.remove("fence");
+    keys.extend(["epoch", "hop"].map(|name| (name.to_owned(), false)));
+    let wire = between(&source, "struct Wire {", "}").filter(|line| !line.contains("rename"));
+    keys.extend(fields(wire).into_iter().map(|(name, optional)| match name.as_str() {
+        "kind" => ("type".to_owned(), optional),
+        _ => (name, optional),
+    }));
+    assert_eq!(listed(between(&page, ".Sh ON THE WIRE", ".Sh")), keys);
+}
+
+/// The items `.It Cm NAME`, and whether `Op` says that each may be absent.
+fn listed<'a>(lines: impl Iterator<Item = &'a str>) -> Fields {
+    let item = |line: &'a str| {
+        let item = line.strip_prefix(".It ")?;
+        let name = item.trim_start_matches("Op ").strip_prefix("Cm ")?;
+        Some((name.to_owned(), item.starts_with("Op ")))
+    };
+    lines.filter_map(item).collect()
+}
+
+#[test]
+fn the_ring_page_has_every_key_of_the_lines_of_json() {
+    let (source, page) = (read("src/ring/watch.rs"), read("man/arete-ring.8"));
+    let declared = fields(between(&source, "struct Line<'a> {", "}"));
+    assert_eq!(listed(between(&page, ".Sh LINES OF JSON", ".Sh")), declared);
+    let news = read("src/ring/sight.rs");
+    for event in news.lines().filter_map(|line| line.trim().strip_prefix("News::")?.split_once(" => \"")) {
+        let name = event.1.trim_end_matches("\",");
+        assert!(page.lines().any(|line| line == format!(".Li {name} :")), "the page does not name the event {name}");
+    }
+}
+
+#[test]
+fn the_ring_page_has_what_the_work_step_is_given_and_the_files() {
+    let (work, page) = (read("src/ring/work.rs"), read("man/arete-ring.8"));
+    let given: BTreeSet<&str> = work.split('"').filter(|word| word.starts_with("ARETE_")).collect();
+    let described = page.lines().filter_map(|line| line.strip_prefix(".It Ev "));
+    assert_eq!(described.collect::<BTreeSet<_>>(), given);
+    let files = between(&page, ".Sh FILES", ".Sh").collect::<String>();
+    let written = work.split('"').filter(|word| word.ends_with(".out") || word.ends_with(".err"));
+    for file in written.chain([arete::ring::memory::STATE_FILE, arete::ring::memory::DATA_FILE]) {
+        assert!(files.contains(file), "the page does not name the file {file}");
+    }
+}
+
+#[test]
+fn the_ring_page_quotes_the_log_as_the_sources_write_it() {
+    let page = read("man/arete-ring.8");
+    let sources = ["src/ring.rs", "src/ring/owner.rs", "src/ring/states.rs", "src/ring/speech.rs"].map(read).concat();
+    let is_macro = |word: &&str| ["Ar", "Ns", ",", ":", ";"].contains(word);
+    let mut quoted = 0;
+    for line in between(&page, ".Sh THE LOG", ".Sh").filter(|line| line.starts_with(".It ")) {
+        for part in line.split(" Li ").skip(1) {
+            let words: Vec<&str> = part.split(' ').take_while(|word| !is_macro(word)).collect();
+            assert!(sources.contains(&words.join(" ")), "no source writes {words:?}");
+            quoted += 1;
+        }
+    }
+    assert!(quoted > 8, "{quoted}");
+}
+
+#[test]
+fn the_ring_page_states_the_bounds_and_defaults_of_the_sources() {
+    use arete::ring::{self, message};
+    let page = read("man/arete-ring.8");
+    let bounds = [
+        message::DATA_MAX,
+        message::MESSAGE_MAX,
+        message::DATAGRAM_MAX,
+        message::ID_MAX,
+        ring::NODES_MAX,
+        ring::UDP_PORT.into(),
+        ring::TCP_PORT.into(),
+        ring::STATE_PORT.into(),
+    ];
+    for bound in bounds {
+        assert!(page.contains(&bound.to_string()), "the page does not say {bound}");
+    }
+    let default = ring::Periods::default();
+    let options = [
+        ("hold", default.hold),
+        ("heartbeat", default.heartbeat),
+        ("waiter", default.waiter),
+        ("ask", default.ask),
+        ("answer", default.answer),
+        ("generating", default.generating),
+    ];
+    for (option, time) in options {
+        let said = match time.as_millis() {
+            millis if millis % 1_000 == 0 => format!("Default: {} seconds.", millis / 1_000),
+            millis => format!("Default: {millis}ms."),
+        };
+        let item = format!(".It Fl -{option} Ar TIME");
+        assert!(between(&page, &item, ".It").any(|line| line == said), "the default of --{option}");
+    }
+}
+
 #[test]
 fn these_tests_can_fail() {
     let source = "pub enum E {\n    /// a: doc\n    One,\n    TwoWords {\n        #[serde(default)]\n        a: u8,\n        b: u8,\n    },\n    C,\n    D,\n}\n";

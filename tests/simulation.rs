@@ -22,6 +22,14 @@ mod meeting_seen;
 mod meeting_sweep;
 #[path = "simulation/meetings.rs"]
 mod meetings;
+#[path = "simulation/ring_checks.rs"]
+mod ring_checks;
+#[path = "simulation/ring_plan.rs"]
+mod ring_plan;
+#[path = "simulation/ring_scenarios.rs"]
+mod ring_scenarios;
+#[path = "simulation/rings.rs"]
+mod rings;
 #[path = "simulation/sweep.rs"]
 mod sweep;
 #[path = "simulation/toys.rs"]

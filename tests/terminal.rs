@@ -1,4 +1,4 @@
-//! What a person at a terminal sees of a run, and does to it.
+//! What a person at a terminal sees of a run or a ring, and does to it.
 
 mod common;
 
@@ -6,8 +6,12 @@ use common::{Needed, Place, Program, SOON, missing, python, repository, skip};
 
 /// Runs `arete run` on a terminal; `mood` says what the person there does, see `common/pty.py`.
 fn on_a_terminal<'a>(place: &'a Place, size: &str, mood: &str, args: &[&str]) -> Program<'a> {
+    arete_on_a_terminal(place, size, mood, "run", args)
+}
+
+fn arete_on_a_terminal<'a>(place: &'a Place, size: &str, mood: &str, subcommand: &str, args: &[&str]) -> Program<'a> {
     let mut command = python();
-    command.arg(repository().join("tests/common/pty.py")).args([size, mood, env!("CARGO_BIN_EXE_arete"), "run"]);
+    command.arg(repository().join("tests/common/pty.py")).args([size, mood, env!("CARGO_BIN_EXE_arete"), subcommand]);
     command.args(args).env_remove("NO_COLOR");
     place.program(command)
 }
@@ -137,6 +141,48 @@ fn a_terminal_that_nobody_reads_does_not_stop_the_run() {
     assert!(ended.took < SOON, "{:?}", ended.took);
     assert_eq!(place.read("results/a/long.out").len(), 3_000_000);
     place.assert_nothing_left();
+}
+
+#[test]
+fn the_demo_of_the_ring_is_a_table_until_ctrl_c_is_typed() {
+    if !is_possible("the_demo_of_the_ring_is_a_table_until_ctrl_c_is_typed") {
+        return;
+    }
+    let place = Place::new("ring-table");
+    let args = ["demo", "-n", "3", "--hold", "50ms"];
+    let ended =
+        arete_on_a_terminal(&place, "100x30", "interrupt:: 3.14159", "ring", &args).run().exits_with(130).stdout;
+    let screen = screen(&ended);
+    let title: Vec<_> = screen.iter().filter(|line| line.starts_with("token ")).collect();
+    assert!(title.len() == 1 && title[0].contains(": 3.14159"), "the table stands there once: {screen:#?}");
+    for node in 1..=3 {
+        let row = screen.iter().filter(|line| line.contains("  127.0.") && line.starts_with(&format!("node{node}")));
+        assert_eq!(row.count(), 1, "{screen:#?}");
+    }
+    place.assert_nothing_left();
+    place.assert_no_temporary_files();
+}
+
+#[test]
+fn a_watcher_of_a_ring_shows_a_table() {
+    if !is_possible("a_watcher_of_a_ring_shows_a_table") {
+        return;
+    }
+    let place = Place::new("watch-table");
+    let port = 9_000 + std::process::id() % 450 * 2;
+    let (udp, state) = (port.to_string(), (port + 1).to_string());
+    let ports = ["--udp-port", &udp, "--state-port", &state];
+    let node = ["ring", "--interface", "lo", "--work", "cat", "--tcp-port", &udp, "--hold", "100ms"];
+    let node = place.arete(node.iter().chain(&ports)).start();
+    let mut args = vec!["watch", "--interface", "lo"];
+    args.extend(ports);
+    let ended = arete_on_a_terminal(&place, "100x30", "interrupt:127.0.0.1  owner", "ring", &args).run();
+    let screen = screen(&ended.exits_with(130).stdout);
+    let title = format!("lo, UDP ports {udp} and {state}: 1 node, token ");
+    assert!(screen[0].starts_with(&title), "{screen:#?}");
+    assert!(screen[1].starts_with("node       address    state  token"), "{screen:#?}");
+    assert!(screen[2].starts_with("127.0.0.1  127.0.0.1  owner"), "{screen:#?}");
+    drop(node);
 }
 
 /// A test of one slave with one command.

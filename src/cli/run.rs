@@ -113,14 +113,14 @@ fn local(work: &WorkDir, address: SocketAddr) -> Result<Local, Error> {
     Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep })
 }
 
-/// Where the slaves of an embedded run work; gone with this value unless it is to be kept.
-struct WorkDir {
-    path: PathBuf,
+/// A temporary directory, where the slaves of an embedded run work; gone with this value unless it is to be kept.
+pub struct WorkDir {
+    pub path: PathBuf,
     keep: bool,
 }
 
 impl WorkDir {
-    fn make(keep: bool) -> Result<WorkDir, Error> {
+    pub fn make(keep: bool) -> Result<WorkDir, Error> {
         let path = std::env::temp_dir().join(format!("arete-{:016x}", random()));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|error| {

@@ -9,6 +9,7 @@
 pub mod lab;
 pub mod place;
 pub mod program;
+pub mod ring;
 pub mod strays;
 pub mod torrent;
 

@@ -2,8 +2,8 @@
 
     pty.py WIDTHxHEIGHT MOOD COMMAND...
 
-MOOD says what the person at the terminal does: `watch`; `interrupt`, type Ctrl-C when a first command has started;
-`resize`, make the window smaller and larger all the time; `ignore`, never read.
+MOOD says what the person at the terminal does: `watch`; `interrupt`, type Ctrl-C when a first command has started, and
+`interrupt:TEXT`, when that text was shown; `resize`, make the window smaller and larger all the time; `ignore`, never read.
 """
 
 import fcntl
@@ -16,7 +16,8 @@ import sys
 import termios
 
 width, height = map(int, sys.argv[1].split("x"))
-mood, command = sys.argv[2], sys.argv[3:]
+(mood, _, cue), command = sys.argv[2].partition(":"), sys.argv[3:]
+cue = (cue or "started (pid").encode()
 
 
 def size(fd, columns, rows):
@@ -54,7 +55,7 @@ while True:
         break
     shown += data
     os.write(1, data)
-    if mood == "interrupt" and b"started (pid" in shown:
+    if mood == "interrupt" and cue in shown:
         mood = "watch"
         os.write(ours, b"\x03")
 _, status = os.waitpid(child, 0)

@@ -315,6 +315,13 @@ impl World {
         }
     }
 
+    /// A stranger closes its connection in good order.
+    pub fn stranger_leaves(&mut self, stranger: usize) {
+        if let Some(link) = self.network.strangers[stranger].link.take() {
+            self.close_side(link, 0);
+        }
+    }
+
     pub fn send(&mut self, id: LinkId, side: usize, bytes: &[u8]) {
         let Some(link) = self.network.links.get(&id) else { return };
         let remote = link.is_remote();

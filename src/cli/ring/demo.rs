@@ -1,0 +1,99 @@
+//! `arete ring demo`: makes a directory, finds addresses and ports that nobody uses, and drives a demo.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use arete::reactor::{Options, Reactor, plain, terminal_size};
+use arete::ring::demo::{Config, Demo, Node};
+use clap::Args;
+
+use super::super::run::WorkDir;
+use super::super::{Error, random, time};
+use super::{hear, shows_until};
+
+/// The work: it must be at hand wherever arete is installed.
+const PI: &str = include_str!("../../../examples/pi.sh");
+
+/// From where ports are taken: below those that the system gives out by itself.
+const FIRST_PORT: u16 = 20_000;
+
+/// How many ports there are to choose from.
+const PORTS: u64 = 12_000;
+
+/// How often ports are looked for that are free.
+const TRIES: usize = 100;
+
+#[derive(Args)]
+pub struct DemoOptions {
+    /// How many nodes
+    #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    nodes: u8,
+    /// For how long each has the token
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "500ms")]
+    hold: Duration,
+}
+
+/// Ports that are free on all addresses of the demo: for what is said to all and to one, and for states.
+struct Ports {
+    ring: u16,
+    state: u16,
+}
+
+pub fn run(options: &DemoOptions) -> Result<u8, Error> {
+    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
+    let work = WorkDir::make(false)?;
+    let script = work.path.join("pi.sh");
+    std::fs::write(&script, PI)
+        .map_err(|error| Error::failed(format!("cannot write {}: {}", script.display(), plain(&error))))?;
+    let network = random().to_ne_bytes()[0].max(1);
+    let addresses: Vec<Ipv4Addr> = (1..=options.nodes).map(|number| Ipv4Addr::new(127, 0, network, number)).collect();
+    let ports = (0..TRIES).find_map(|_| free_ports(&addresses));
+    let ports = ports.ok_or_else(|| Error::failed("cannot find free ports on the loopback interface: is it up?"))?;
+    let mut reactor =
+        Reactor::new(Options { signals: shows_until(), subreaper: true, ..Options::default() }).map_err(cannot)?;
+    let lo = "lo".to_owned();
+    for port in [ports.ring, ports.state] {
+        hear(&mut reactor, "the demo's port", Some(&lo), Ipv4Addr::LOCALHOST, port)?;
+    }
+    let arete = std::env::current_exe().map_err(cannot)?;
+    let node = |(number, address): (usize, &Ipv4Addr)| {
+        let id = format!("node{number:0width$}", width = options.nodes.to_string().len());
+        let state_dir = work.path.join(&id);
+        let argv = argv(&arete, &work.path, &id, *address, &ports, options);
+        Node { argv, address: *address, log: work.path.join(format!("{id}.log")), state_dir, id }
+    };
+    let nodes = (1..).zip(&addresses).map(node).collect();
+    let mut demo = Demo::new(Config { nodes, terminal: terminal_size() });
+    Ok(reactor.run(&mut demo))
+}
+
+/// The command line of a node.
+fn argv(arete: &Path, dir: &Path, id: &str, address: Ipv4Addr, ports: &Ports, options: &DemoOptions) -> Vec<String> {
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let quoted = path(&dir.join("pi.sh")).replace('\'', r"'\''");
+    let port = ports.ring.to_string();
+    let words = [
+        ("--id", id.to_owned()),
+        ("--address", address.to_string()),
+        ("--work", format!("sh '{quoted}'")),
+        ("--members", options.nodes.to_string()),
+        ("--state-dir", path(&dir.join(id))),
+        ("--hold", options.hold.as_secs_f64().to_string()),
+        ("--udp-port", port.clone()),
+        ("--tcp-port", port),
+        ("--state-port", ports.state.to_string()),
+    ];
+    let fixed = [path(arete), "ring".to_owned(), "--interface".to_owned(), "lo".to_owned()];
+    fixed.into_iter().chain(words.into_iter().flat_map(|(option, value)| [option.to_owned(), value])).collect()
+}
+
+/// Some ports, if nobody has them. Another demo that hears on them is noticed: these sockets do not share.
+fn free_ports(addresses: &[Ipv4Addr]) -> Option<Ports> {
+    let ring = FIRST_PORT + (random() % PORTS) as u16;
+    let ports = Ports { ring, state: ring + 1 };
+    let anywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let _sockets = (UdpSocket::bind(anywhere(ports.ring)).ok()?, UdpSocket::bind(anywhere(ports.state)).ok()?);
+    let listens = |address: &Ipv4Addr| TcpListener::bind(SocketAddr::from((*address, ports.ring))).is_ok();
+    addresses.iter().all(listens).then_some(ports)
+}

@@ -1,0 +1,46 @@
+//! `arete ring watch`: finds where to listen, and drives a watcher.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use arete::reactor::{Options, Reactor, plain, terminal_size};
+use arete::ring::watch::{Config, Watch};
+use arete::ring::{STATE_PORT, UDP_PORT};
+use clap::Args;
+
+use super::super::Error;
+use super::{files, hear, place, shows_until, wall_offset};
+
+#[derive(Args)]
+pub struct WatchOptions {
+    /// Listen on this interface only [default: all]
+    #[arg(long, value_name = "IF")]
+    interface: Option<String>,
+    /// The port where nodes speak to all
+    #[arg(long, value_name = "PORT", default_value_t = UDP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    udp_port: u16,
+    /// The port where nodes say their states
+    #[arg(long, value_name = "PORT", default_value_t = STATE_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    state_port: u16,
+    /// A file with the secret of the ring: what is not sealed with it is not shown
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+pub fn run(options: WatchOptions) -> Result<u8, Error> {
+    let key = options.key_file.as_deref().map(files::key).transpose()?;
+    let interface = options.interface.as_deref().map(place::interface).transpose()?.map(|interface| interface.name);
+    let mut reactor = Reactor::new(Options { signals: shows_until(), ..Options::default() })
+        .map_err(|error| Error::failed(format!("cannot start: {error}", error = plain(&error))))?;
+    for (option, port) in [("--udp-port", options.udp_port), ("--state-port", options.state_port)] {
+        hear(&mut reactor, option, interface.as_ref(), Ipv4Addr::UNSPECIFIED, port)?;
+    }
+    let ports = format!("UDP ports {} and {}", options.udp_port, options.state_port);
+    let mut watch = Watch::new(Config {
+        key,
+        terminal: terminal_size(),
+        listening: interface.map_or_else(|| ports.clone(), |name| format!("{name}, {ports}")),
+        wall_offset: wall_offset(),
+    });
+    Ok(reactor.run(&mut watch))
+}

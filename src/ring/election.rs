@@ -1,0 +1,214 @@
+//! How a token is made: a seeker that got no answer says so to all, and becomes the owner if nobody objects.
+//!
+//! In the normal mode those who do not object *grant* it an epoch, each epoch to one node alone; so the candidate knows
+//! when nobody is left who could object, and with `--members` a majority must have granted. A node grants only to a
+//! candidate that is stronger, whose copy of the data is thus not older than its own, and only when it has promised to
+//! nobody else that the present token stands.
+
+use std::collections::BTreeSet;
+
+use super::memory::{Copy, Grant};
+use super::message::Body;
+use super::speech::Heard;
+use super::token::{Fence, Token, strength};
+use super::{Ring, State, Timer};
+use crate::machine::{Outbox, Time};
+use crate::spoken;
+
+/// What a candidate wants.
+#[derive(Debug)]
+pub struct Candidate {
+    pub token: Token,
+    /// 0 in a ring with originals.
+    pub epoch: u64,
+    /// Who has granted it.
+    pub grants: BTreeSet<String>,
+}
+
+impl Ring {
+    /// The token that this node would make, and the data that it would go on from.
+    fn candidate_token(&self) -> (Fence, Token) {
+        let copy = &self.memory.copy;
+        (copy.fence, Token::new(copy.progress, &self.config.id, self.memory.revision + 1))
+    }
+
+    /// Nobody has answered a seeker: it makes a token itself, unless it has promised not to.
+    pub(super) fn no_answer(&mut self, now: Time, out: &mut Outbox) {
+        match self.promised_until(now, &self.config.id) {
+            Some(until) => self.timers.set(Timer::Answer, until),
+            None => self.generate(now, "nobody knows where the token is", out),
+        }
+    }
+
+    /// Until when no other than the one that was promised to may be granted an epoch.
+    fn promised_until(&self, now: Time, candidate: &str) -> Option<Time> {
+        let promise = self.promise.as_ref().filter(|(to, _)| to != candidate).map(|(_, until)| *until);
+        promise.max(self.config.members.map(|_| self.grants_from)).filter(|until| *until > now)
+    }
+
+    pub(super) fn generate(&mut self, now: Time, why: &str, out: &mut Outbox) {
+        let (_, token) = self.candidate_token();
+        let candidate = Candidate { token, epoch: 0, grants: BTreeSet::new() };
+        self.become_state(now, State::Generating(candidate), why, out);
+        self.timers.set(Timer::Generating, now + self.config.periods.generating);
+        self.want_epoch(out);
+        self.announce(now, out);
+    }
+
+    /// Takes the next epoch that nobody has been granted, and grants it to itself.
+    fn want_epoch(&mut self, out: &mut Outbox) {
+        if self.config.compat {
+            return;
+        }
+        let next = self.memory.epoch().max(self.granted).saturating_add(1);
+        let State::Generating(candidate) = &mut self.state else { return };
+        (candidate.epoch, candidate.grants) = (next, BTreeSet::new());
+        self.memory.grant = Grant { epoch: next, to: self.config.id.clone() };
+        self.keep_state(out);
+    }
+
+    /// Says to all what token it makes.
+    fn announce(&mut self, now: Time, out: &mut Outbox) {
+        let State::Generating(candidate) = &self.state else { return };
+        let (token, have) = (candidate.token.clone(), self.memory.copy.fence);
+        self.say(Body::GeneratingToken(token), |extra| extra.fence = have, out);
+        self.timers.set(Timer::Ask, now + self.config.periods.ask);
+    }
+
+    /// Says it to one who has said something weaker, too.
+    fn announce_to(&mut self, now: Time, id: &str, out: &mut Outbox) {
+        let State::Generating(candidate) = &self.state else { return };
+        let (token, have) = (candidate.token.clone(), self.memory.copy.fence);
+        self.say_to(now, id, Body::GeneratingToken(token), |extra| extra.fence = have, out);
+    }
+
+    /// Says it again; with another epoch if somebody else has been granted this one.
+    pub(super) fn generate_again(&mut self, now: Time, out: &mut Outbox) {
+        let taken = matches!(&self.state, State::Generating(candidate) if self.granted >= candidate.epoch);
+        if taken && !self.config.compat {
+            self.want_epoch(out);
+        }
+        self.announce(now, out);
+    }
+
+    /// Another node makes a token. The rows of the table about that, for those who have none.
+    pub(super) fn another_generates(&mut self, now: Time, heard: &Heard, token: &Token, out: &mut Outbox) {
+        let (have, ours) = self.candidate_token();
+        let stronger = strength(heard.extra.fence, token) > strength(have, &ours);
+        match (&self.state, stronger) {
+            (State::Generating(_), true) => {
+                self.yield_until = Some(now + self.config.periods.answer);
+                self.become_seeker(now, &format!("{} makes a stronger token", heard.author), out);
+                self.grant(now, heard, out);
+            }
+            (State::Generating(_), false) => {
+                self.announce_to(now, &heard.author, out);
+                self.announce(now, out);
+            }
+            (State::Seeker, true) => {
+                self.yield_until = Some(now + self.config.periods.answer);
+                self.seek_later(now);
+                self.grant(now, heard, out);
+            }
+            // The stronger one that it has heard of will answer.
+            (State::Seeker, false) if self.yield_until.is_some_and(|until| until > now) => {}
+            (State::Seeker, false) if self.promised_until(now, &self.config.id).is_none() => {
+                self.generate(now, &format!("{} makes a weaker token", heard.author), out);
+                self.announce_to(now, &heard.author, out);
+            }
+            // The owner itself makes its token anew, because somebody has been granted a newer epoch.
+            (State::Waiter, true) if !self.config.compat && self.holder.as_ref() == Some(&heard.author) => {
+                self.grant(now, heard, out);
+            }
+            _ => self.say_to(now, &heard.author, Body::TokenWasHereRecently, |_| {}, out),
+        }
+    }
+
+    /// Restarts the times of a seeker.
+    pub(super) fn seek_later(&mut self, now: Time) {
+        if self.first_pings == 0 {
+            self.timers.set(Timer::Ask, now + self.config.periods.ask);
+            self.timers.set(Timer::Answer, now + self.config.periods.answer);
+        }
+    }
+
+    /// Whether a candidate may have the epoch that it wants from us.
+    fn may_grant(&self, now: Time, heard: &Heard) -> bool {
+        let (epoch, grant) = (heard.extra.granted, &self.memory.grant);
+        let free = epoch > grant.epoch || epoch == grant.epoch && grant.to == heard.author;
+        let new = epoch > self.memory.seen.epoch;
+        !self.config.compat && free && new && self.promised_until(now, &heard.author).is_none()
+    }
+
+    /// Grants a candidate its epoch, or says which was granted to whom.
+    fn grant(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+        if self.config.compat {
+            return;
+        }
+        if self.may_grant(now, heard) {
+            let epoch = heard.extra.granted;
+            self.granted = self.granted.max(epoch);
+            self.memory.grant = Grant { epoch, to: heard.author.clone() };
+            self.keep_state(out);
+        } else if self.promised_until(now, &heard.author).is_some() {
+            return self.say_to(now, &heard.author, Body::TokenWasHereRecently, |_| {}, out);
+        }
+        self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
+    }
+
+    /// Somebody has said to whom it has granted what.
+    pub(super) fn hear_grant(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+        // An epoch that has had a token is taken, too, whether we have heard of that token or not.
+        if !matches!(heard.body, Body::GeneratingToken(_)) {
+            self.granted = self.granted.max(heard.extra.fence.epoch);
+        }
+        let State::Generating(candidate) = &mut self.state else {
+            self.granted = self.granted.max(heard.extra.granted);
+            return;
+        };
+        let ours = heard.extra.granted_to.as_deref() == Some(&self.config.id);
+        if ours && heard.extra.granted == candidate.epoch {
+            candidate.grants.insert(heard.author.clone());
+            if self.is_elected(now) {
+                self.win(now, out);
+            }
+        } else if !ours {
+            self.granted = self.granted.max(heard.extra.granted);
+        }
+    }
+
+    /// Whether nobody is left who could object: all that were heard lately have granted, and they are enough.
+    fn is_elected(&self, now: Time) -> bool {
+        let State::Generating(candidate) = &self.state else { return false };
+        let lately = self.config.periods.answer;
+        let all = self.nodes.live(now, lately).all(|id| candidate.grants.contains(id));
+        let enough = self.majority().is_none_or(|majority| candidate.grants.len() + 1 >= majority);
+        all && enough && !candidate.grants.is_empty()
+    }
+
+    /// The time for objections is over.
+    pub(super) fn nobody_objects(&mut self, now: Time, out: &mut Outbox) {
+        let State::Generating(candidate) = &self.state else { return };
+        let (have, majority) = (candidate.grants.len() + 1, self.majority().unwrap_or(1));
+        if have >= majority {
+            return self.win(now, out);
+        }
+        let members = self.config.members.unwrap_or_default();
+        let why = format!("no token without a majority: {have} of {members} members are for it, {majority} are needed");
+        self.become_seeker(now, &why, out);
+    }
+
+    fn win(&mut self, now: Time, out: &mut Outbox) {
+        let State::Generating(Candidate { token, epoch, grants }) = &self.state else { return };
+        let (token, fence) = (token.clone(), Fence::of_epoch(*epoch));
+        let granted = grants.iter().map(String::as_str).collect::<Vec<_>>();
+        let why = match granted.is_empty() {
+            true => "nobody objects".to_owned(),
+            false => format!("granted by {}", spoken::list(&granted)),
+        };
+        self.memory.revision = token.author_token_revision;
+        let Copy { data, progress, .. } = std::mem::take(&mut self.memory.copy);
+        self.memory.take(Copy { fence, progress, data });
+        self.own(now, token, &why, out);
+    }
+}

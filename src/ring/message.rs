@@ -1,0 +1,304 @@
+//! The messages of the ring and their framing: one a datagram, one a connection, JSON as the original program speaks it.
+//!
+//! What the normal mode adds stands in one key more, `arete`, which originals ignore. With a key everything is
+//! [sealed](super::seal).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::seal::{Key, open, seal};
+use super::token::{Fence, TOKEN_CODE, Token};
+use crate::machine::Bytes;
+
+/// How long the data of a token may be, in bytes.
+pub const DATA_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest message, in bytes: data of nothing but control characters, the nodes, and the rest.
+pub const MESSAGE_MAX: usize = 6 * DATA_MAX + 1024 * 1024;
+
+/// The longest datagram that is looked at, in bytes.
+pub const DATAGRAM_MAX: usize = 16 * 1024;
+
+/// The longest id of a node, in bytes.
+pub const ID_MAX: usize = 64;
+
+/// The serial code of what says where the token is not, or asks.
+const ASK_CODE: u64 = 581_831;
+/// The serial code of what says where it is.
+const HERE_CODE: u64 = 328_067;
+/// The serial code of a hand-over.
+const TAKE_CODE: u64 = 137_344;
+/// The serial code of a state for those who watch.
+const STATE_CODE: u64 = 318_467;
+
+/// What is said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    Ping,
+    WhereIsToken,
+    TokenWasHereRecently,
+    TokenIsHere(Token),
+    GeneratingToken(Token),
+    TakeToken { token: Token, nodes: BTreeMap<String, String>, data: String },
+    MyState { old: String, new: String },
+}
+
+impl Body {
+    /// The type and the serial code.
+    fn kind(&self) -> (&'static str, u64) {
+        match self {
+            Body::Ping => ("ping", ASK_CODE),
+            Body::WhereIsToken => ("where is token", ASK_CODE),
+            Body::TokenWasHereRecently => ("token was here recently", ASK_CODE),
+            Body::TokenIsHere(_) => ("token is here", HERE_CODE),
+            Body::GeneratingToken(_) => ("generating token", HERE_CODE),
+            Body::TakeToken { .. } => ("take token", TAKE_CODE),
+            Body::MyState { .. } => ("my state", STATE_CODE),
+        }
+    }
+}
+
+/// What the normal mode says beside it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Extra {
+    /// Which start of its author it comes from, drawn at random.
+    pub boot: u64,
+    /// Which message of that start it is: 1, 2, 3, ...
+    pub nr: u64,
+    /// Whom it is for, and which start of that one; absent: for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_boot: Option<u64>,
+    /// How many nodes its author believes that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<u32>,
+    /// Where the token stands that it is about: of a hand-over, the next hop; of a token that is being generated, the
+    /// copy that its author has; else the newest that its author knows of.
+    #[serde(flatten)]
+    pub fence: Fence,
+    /// The epoch that its author wants (`generating token`), or the newest that it has granted to somebody.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub granted: u64,
+    /// Whom it has granted that epoch to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_to: Option<String>,
+    /// Of a `token is here`: its number among those of its author; of its answer: the number that is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beat: Option<u64>,
+    /// The data, in a `token is here` for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// Its author has stored the data of the beat that it answers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stored: bool,
+    /// Its author does not know us yet and wants to hear that we live.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hello: bool,
+    /// The hello that this answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<u64>,
+    /// The nodes that do not answer its author, in a hand-over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub author: String,
+    pub body: Body,
+    /// `None`: from an original, or in a ring that may have some.
+    pub extra: Option<Extra>,
+}
+
+/// A message as it stands in JSON.
+#[derive(Default, Serialize, Deserialize)]
+struct Wire {
+    serial_code: u64,
+    #[serde(rename = "type")]
+    kind: String,
+    author_node_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<Token>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nodes: Option<BTreeMap<String, serde_json::Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    old_state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    new_state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arete: Option<Extra>,
+}
+
+impl Message {
+    /// The bytes of this message, sealed if there is a key.
+    pub fn encode(&self, key: Option<&Key>) -> Bytes {
+        let (kind, serial_code) = self.body.kind();
+        let mut wire = Wire {
+            serial_code,
+            kind: kind.to_owned(),
+            author_node_id: self.author.clone(),
+            arete: self.extra.clone(),
+            ..Wire::default()
+        };
+        match self.body.clone() {
+            Body::Ping | Body::WhereIsToken | Body::TokenWasHereRecently => {}
+            Body::TokenIsHere(token) | Body::GeneratingToken(token) => wire.token = Some(token),
+            Body::TakeToken { token, nodes, data } => {
+                wire.token = Some(token);
+                wire.nodes = Some(nodes.into_iter().map(|(id, address)| (id, address.into())).collect());
+                wire.data = Some(data);
+            }
+            Body::MyState { old, new } => (wire.old_state, wire.new_state) = (Some(old), Some(new)),
+        }
+        let plain = serde_json::to_vec(&wire).expect("names, numbers and texts always encode");
+        match key {
+            Some(key) => seal(key, plain).into(),
+            None => plain.into(),
+        }
+    }
+
+    /// Reads a message. With a key, one that is not sealed with it is none.
+    pub fn decode(bytes: &[u8], key: Option<&Key>) -> Result<Message, String> {
+        if let Some(key) = key {
+            open(key, bytes)?;
+        }
+        let wire: Wire = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if wire.author_node_id.is_empty() || wire.author_node_id.len() > ID_MAX {
+            return Err(format!("an id has 1 to {ID_MAX} bytes"));
+        }
+        if wire.author_node_id.chars().any(char::is_control) {
+            return Err("an id has no control characters".to_owned());
+        }
+        let (author, extra, code, kind) =
+            (wire.author_node_id.clone(), wire.arete.clone(), wire.serial_code, wire.kind.clone());
+        let body = body(wire)?;
+        let known = body.kind().1;
+        if code != known {
+            return Err(format!("the serial code of {kind:?} is {known}, not {code}"));
+        }
+        Ok(Message { author, body, extra })
+    }
+}
+
+fn body(wire: Wire) -> Result<Body, String> {
+    let lacks = |what: &str| format!("a {:?} without {what}", wire.kind);
+    let token = || -> Result<Token, String> {
+        let token = wire.token.clone().ok_or_else(|| lacks("its token"))?;
+        if token.serial_code != TOKEN_CODE {
+            return Err(format!("the serial code of a token is {TOKEN_CODE}, not {}", token.serial_code));
+        }
+        if token.author_node_id.is_empty() || token.author_node_id.len() > ID_MAX {
+            return Err(format!("the id of a token's author has 1 to {ID_MAX} bytes"));
+        }
+        Ok(token)
+    };
+    Ok(match wire.kind.as_str() {
+        "ping" => Body::Ping,
+        "where is token" => Body::WhereIsToken,
+        "token was here recently" => Body::TokenWasHereRecently,
+        "token is here" => Body::TokenIsHere(token()?),
+        "generating token" => Body::GeneratingToken(token()?),
+        "take token" => {
+            let token = token()?;
+            let nodes = wire.nodes.as_ref().ok_or_else(|| lacks("its nodes"))?;
+            let text = |(id, address): (&String, &serde_json::Value)| Some((id.clone(), address.as_str()?.to_owned()));
+            let nodes = nodes.iter().filter_map(text).collect();
+            let data = wire.data.clone().ok_or_else(|| lacks("its data"))?;
+            if data.len() > DATA_MAX {
+                return Err(format!("data of {} bytes; it may have {DATA_MAX}", data.len()));
+            }
+            Body::TakeToken { token, nodes, data }
+        }
+        "my state" => {
+            let old = wire.old_state.clone().ok_or_else(|| lacks("its old_state"))?;
+            let new = wire.new_state.clone().ok_or_else(|| lacks("its new_state"))?;
+            Body::MyState { old, new }
+        }
+        other => {
+            let shown: String = other.chars().take(40).collect();
+            return Err(format!("there is no message of type {shown:?}"));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plain(body: Body) -> String {
+        let message = Message { author: "17".into(), body, extra: None };
+        String::from_utf8(message.encode(None).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn without_the_extra_key_messages_are_those_of_the_original() {
+        let token = || Token::new(3, "9", 1);
+        assert_eq!(plain(Body::Ping), r#"{"serial_code":581831,"type":"ping","author_node_id":"17"}"#);
+        assert_eq!(
+            plain(Body::TokenIsHere(token())),
+            r#"{"serial_code":328067,"type":"token is here","author_node_id":"17","token":{"serial_code":407246,"progress":3,"author_node_id":"9","author_token_revision":1}}"#
+        );
+        let nodes = BTreeMap::from([("9".to_owned(), "10.0.0.9".to_owned())]);
+        assert_eq!(
+            plain(Body::TakeToken { token: token(), nodes, data: "3.1".into() }),
+            r#"{"serial_code":137344,"type":"take token","author_node_id":"17","token":{"serial_code":407246,"progress":3,"author_node_id":"9","author_token_revision":1},"nodes":{"9":"10.0.0.9"},"data":"3.1"}"#
+        );
+        assert_eq!(
+            plain(Body::MyState { old: "OWNER".into(), new: "WAITER".into() }),
+            r#"{"serial_code":318467,"type":"my state","author_node_id":"17","old_state":"OWNER","new_state":"WAITER"}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_message_is_told_so() {
+        let wrong = |text: &str| Message::decode(text.as_bytes(), None).unwrap_err();
+        assert!(wrong("garbage").contains("expected"));
+        assert!(wrong(r#"{"serial_code":1,"type":"ping","author_node_id":"1"}"#).contains("581831"));
+        assert!(wrong(r#"{"serial_code":581831,"type":"pong","author_node_id":"1"}"#).contains("no message of type"));
+        assert!(wrong(r#"{"serial_code":581831,"type":"ping","author_node_id":""}"#).contains("an id has"));
+        assert!(wrong(r#"{"serial_code":581831,"type":"ping","author_node_id":"a\nb"}"#).contains("control"));
+        assert!(wrong(r#"{"serial_code":328067,"type":"token is here","author_node_id":"1"}"#).contains("its token"));
+        let token = r#"{"serial_code":7,"progress":3,"author_node_id":"9","author_token_revision":1}"#;
+        let here = format!(r#"{{"serial_code":328067,"type":"token is here","author_node_id":"1","token":{token}}}"#);
+        assert!(wrong(&here).contains("407246"));
+    }
+
+    #[test]
+    fn keys_that_nobody_knows_are_ignored() {
+        let text = r#"{"serial_code":581831,"type":"ping","author_node_id":"1","more":[1,{"a":null}]}"#;
+        assert_eq!(Message::decode(text.as_bytes(), None).unwrap().body, Body::Ping);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Message::decode(&bytes, None);
+            let _ = Message::decode(&bytes, Some(&Key::new(b"secret".to_vec())));
+        }
+
+        #[test]
+        fn what_is_said_is_heard(
+            author in "[a-z0-9:]{1,64}", progress: u64, revision: u64, data in ".{0,100}", epoch: u64, hop: u64,
+            sealed: bool,
+        ) {
+            let key = Key::new(b"secret".to_vec());
+            let key = sealed.then_some(&key);
+            let token = Token::new(progress, &author, revision);
+            let nodes = BTreeMap::from([(author.clone(), "10.0.0.1".to_owned())]);
+            let extra = Extra { fence: Fence { epoch, hop }, silent: vec![author.clone()], ..Extra::default() };
+            let said = Message { author, body: Body::TakeToken { token, nodes, data }, extra: Some(extra) };
+            prop_assert_eq!(Message::decode(&said.encode(key), key), Ok(said));
+        }
+    }
+}

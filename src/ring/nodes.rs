@@ -1,0 +1,345 @@
+//! The other nodes: where they are, when they were heard, and whether what comes under their name is new.
+//!
+//! With a key a node is *known* once it has answered a hello of ours, which binds its present start to ours; what any
+//! other start says, and what was said before, is a replay. So nothing that was recorded can be played to us again,
+//! whatever we have forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::message::Extra;
+use crate::machine::Time;
+
+/// How many other nodes there may be.
+pub const NODES_MAX: usize = 1_024;
+
+/// How many messages of one node may overtake each other, and more than that are refused as replays.
+const WINDOW: u64 = 512;
+
+/// Another node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub address: Ipv4Addr,
+    /// When something new came from it.
+    pub heard: Option<Time>,
+    /// When we have said something to it.
+    told: Option<Time>,
+    /// It gets no token until it is heard again, or for a while.
+    pub lost: Option<Lost>,
+    /// Which of its starts it says that this is; with a key, which one it has proven.
+    pub boot: Option<u64>,
+    said: Said,
+    /// The hello that it has not answered, and when that was sent.
+    hello: Option<(u64, Time)>,
+}
+
+impl Node {
+    fn at(address: Ipv4Addr) -> Node {
+        Node { address, heard: None, told: None, lost: None, boot: None, said: Said::default(), hello: None }
+    }
+}
+
+/// Why a node gets no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// No connection to it could be made, or it does not answer.
+    Unreachable,
+    /// It was given the token, and nothing was heard of that.
+    Swallows,
+}
+
+/// A node that gets no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    pub since: Time,
+    why: Why,
+    /// How often it has swallowed the token in a row.
+    times: u32,
+    /// When it was asked last whether it can be reached.
+    probed: Time,
+}
+
+/// Which messages of a start were heard.
+#[derive(Debug, Clone, Default)]
+struct Said {
+    last: u64,
+    /// Those of the last [`WINDOW`].
+    recent: BTreeSet<u64>,
+}
+
+impl Said {
+    /// Whether this message was not heard before.
+    fn is_new(&mut self, nr: u64) -> bool {
+        let oldest = self.last.saturating_sub(WINDOW);
+        if nr <= oldest && self.last > 0 || !self.recent.insert(nr) {
+            return false;
+        }
+        self.last = self.last.max(nr);
+        self.recent = self.recent.split_off(&self.last.saturating_sub(WINDOW));
+        true
+    }
+}
+
+/// What came under a node's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From a node that we know.
+    Known,
+    /// From one that we did not know until now.
+    New,
+    /// Its author has to show that it lives before it is believed: `true`, ask it.
+    Unproven(bool),
+    /// A replay, or one node too many.
+    Refused(&'static str),
+}
+
+/// All other nodes.
+#[derive(Debug)]
+pub struct Nodes {
+    by_id: BTreeMap<String, Node>,
+    most: usize,
+    /// Whether authors have to prove themselves.
+    sealed: bool,
+    /// Who was not heard for so long makes room for another. `None`: nobody does, so that no majority can be doubled.
+    stale: Option<Duration>,
+}
+
+impl Nodes {
+    /// At most so many; `sealed`: there is a key.
+    pub fn new(most: usize, sealed: bool, stale: Option<Duration>) -> Nodes {
+        Nodes { by_id: BTreeMap::new(), most: most.min(NODES_MAX), sealed, stale }
+    }
+
+    /// Whether there is room for one more.
+    fn make_room(&mut self, now: Time) -> bool {
+        if self.by_id.len() < self.most {
+            return true;
+        }
+        let oldest = self.by_id.iter().min_by_key(|(_, node)| node.heard).map(|(id, node)| (id.clone(), node.heard));
+        match (oldest, self.stale) {
+            (Some((id, heard)), Some(stale)) if heard.is_none_or(|at| now.since(at) > stale) => {
+                self.by_id.remove(&id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Node> {
+        self.by_id.get(id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.by_id.iter().map(|(id, node)| (&**id, node))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Something came under a name: who is it? `ours` is our own start, `every` how often one is asked for a proof.
+    pub fn hear(
+        &mut self,
+        now: Time,
+        (id, address): (&str, Ipv4Addr),
+        extra: Option<&Extra>,
+        ours: u64,
+        every: Duration,
+    ) -> Origin {
+        let new = !self.by_id.contains_key(id);
+        if new && !self.make_room(now) {
+            return Origin::Refused("there are as many nodes as there may be");
+        }
+        let node = self.by_id.entry(id.to_owned()).or_insert_with(|| Node::at(address));
+        if self.sealed
+            && let Some(extra) = extra
+        {
+            if node.boot != Some(extra.boot) {
+                let answers = node.hello.is_some_and(|(nr, _)| extra.answers == Some(nr));
+                if !(answers && extra.to_boot == Some(ours)) {
+                    let ask = node.hello.is_none_or(|(_, at)| now.since(at) >= every);
+                    if node.boot.is_none() {
+                        node.address = address;
+                    }
+                    return Origin::Unproven(ask);
+                }
+                (node.boot, node.said, node.hello) = (Some(extra.boot), Said::default(), None);
+            }
+            if !node.said.is_new(extra.nr) {
+                return Origin::Refused("it was heard before");
+            }
+        } else {
+            node.boot = extra.map(|extra| extra.boot);
+        }
+        (node.address, node.heard, node.lost) = (address, Some(now), None);
+        if new { Origin::New } else { Origin::Known }
+    }
+
+    /// A node that we were told of.
+    pub fn add(&mut self, id: &str, address: Ipv4Addr) {
+        if self.by_id.len() < self.most && !self.by_id.contains_key(id) {
+            self.by_id.insert(id.to_owned(), Node::at(address));
+        }
+    }
+
+    /// A hello was sent.
+    pub fn asked(&mut self, now: Time, id: &str, nr: u64) {
+        if let Some(node) = self.by_id.get_mut(id) {
+            node.hello = Some((nr, now));
+        }
+    }
+
+    /// Something is said to a node.
+    pub fn tell(&mut self, now: Time, id: &str) {
+        if let Some(node) = self.by_id.get_mut(id) {
+            node.told = Some(now);
+        }
+    }
+
+    /// Whether nothing was said to a node for so long.
+    pub fn is_due(&self, now: Time, id: &str, every: Duration) -> bool {
+        self.get(id).is_some_and(|node| node.told.is_none_or(|at| now.since(at) >= every))
+    }
+
+    /// A node gets no token from now on. Whether that is news.
+    pub fn lose(&mut self, now: Time, id: &str, why: Why) -> bool {
+        let Some(node) = self.by_id.get_mut(id) else { return false };
+        let news = node.lost.is_none();
+        let times = node.lost.map_or(0, |lost| lost.times) + u32::from(why == Why::Swallows);
+        let why = if times > 0 { Why::Swallows } else { why };
+        node.lost = Some(Lost { since: now, why, times, probed: now });
+        news
+    }
+
+    /// A connection to a node could be made: if that was all that was wrong with it, it may get the token again.
+    pub fn reach(&mut self, id: &str) {
+        if let Some(node) = self.by_id.get_mut(id)
+            && node.lost.is_some_and(|lost| lost.why == Why::Unreachable)
+        {
+            node.lost = None;
+        }
+    }
+
+    /// Those that are to be asked whether they can be reached again.
+    pub fn due_probes(&mut self, now: Time, every: Duration) -> Vec<String> {
+        let mut ids = Vec::new();
+        for (id, node) in &mut self.by_id {
+            let due = |lost: &&mut Lost| lost.why == Why::Unreachable && now.since(lost.probed) >= every;
+            if let Some(lost) = node.lost.as_mut().filter(due) {
+                lost.probed = now;
+                ids.push(id.clone());
+            }
+        }
+        ids
+    }
+
+    /// Those of whom something new was heard lately.
+    pub fn live(&self, now: Time, lately: Duration) -> impl Iterator<Item = &str> {
+        let is_live = move |node: &Node| node.lost.is_none() && node.heard.is_some_and(|at| now.since(at) <= lately);
+        self.iter().filter(move |(_, node)| is_live(node)).map(|(id, _)| id)
+    }
+
+    /// Whether a node may get the token: it is not lost, or has been for long enough to try again. `again` is how long
+    /// that is the first time.
+    pub fn may_take(&self, now: Time, id: &str, again: Duration) -> bool {
+        /// How many times the time until the next try doubles.
+        const DOUBLINGS: u32 = 3;
+        self.get(id).is_some_and(|node| match node.lost {
+            None => node.boot.is_some() || !self.sealed,
+            Some(lost) => now.since(lost.since) >= again * (1 << lost.times.min(DOUBLINGS)),
+        })
+    }
+
+    /// The next in order behind `from`, among those that may get the token and are not in `except`.
+    pub fn next_behind(&self, now: Time, from: &str, again: Duration, except: &BTreeSet<String>) -> Option<String> {
+        let may = |id: &&String| self.may_take(now, id, again) && !except.contains(*id);
+        let behind = self.by_id.keys().filter(|id| id.as_str() > from).find(may);
+        behind.or_else(|| self.by_id.keys().filter(|id| id.as_str() < from).find(may)).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const EVERY: Duration = Duration::from_millis(500);
+
+    fn extra(boot: u64, nr: u64) -> Extra {
+        Extra { boot, nr, ..Extra::default() }
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_micros(millis * 1_000)
+    }
+
+    #[test]
+    fn the_next_is_the_next_id_as_a_string_and_behind_the_last_comes_the_first() {
+        let mut nodes = Nodes::new(9, false, None);
+        for id in ["9", "10", "30"] {
+            nodes.hear(at(0), (id, HERE), None, 7, EVERY);
+        }
+        let next = |nodes: &Nodes, from: &str, now| nodes.next_behind(now, from, EVERY, &BTreeSet::new());
+        assert_eq!(next(&nodes, "2", at(0)).as_deref(), Some("30"));
+        assert_eq!(next(&nodes, "9", at(0)).as_deref(), Some("10"));
+        nodes.lose(at(0), "10", Why::Unreachable);
+        assert_eq!(next(&nodes, "9", at(0)).as_deref(), Some("30"));
+        assert_eq!(next(&nodes, "9", at(500)).as_deref(), Some("10"), "it is tried again");
+        nodes.lose(at(500), "10", Why::Swallows);
+        assert_eq!(next(&nodes, "9", at(1_000)).as_deref(), Some("30"), "but later each time");
+        assert!(nodes.due_probes(at(1_000), EVERY).is_empty(), "that it can be reached says nothing");
+    }
+
+    #[test]
+    fn a_node_that_could_not_be_reached_may_get_the_token_when_it_can() {
+        let mut nodes = Nodes::new(9, false, None);
+        nodes.hear(at(0), ("9", HERE), None, 7, EVERY);
+        assert!(nodes.lose(at(0), "9", Why::Unreachable) && !nodes.lose(at(0), "9", Why::Unreachable));
+        assert_eq!((nodes.due_probes(at(499), EVERY).len(), nodes.due_probes(at(500), EVERY).len()), (0, 1));
+        assert!(!nodes.may_take(at(500), "9", 100 * EVERY));
+        nodes.reach("9");
+        assert!(nodes.may_take(at(500), "9", 100 * EVERY));
+    }
+
+    #[test]
+    fn without_a_key_every_start_is_believed() {
+        let mut nodes = Nodes::new(1, false, None);
+        assert_eq!(nodes.hear(at(0), ("a", HERE), Some(&extra(1, 1)), 7, EVERY), Origin::New);
+        assert_eq!(nodes.hear(at(0), ("a", HERE), Some(&extra(2, 1)), 7, EVERY), Origin::Known);
+        assert!(matches!(nodes.hear(at(0), ("b", HERE), Some(&extra(2, 1)), 7, EVERY), Origin::Refused(_)));
+    }
+
+    #[test]
+    fn a_node_that_was_not_heard_for_long_makes_room_unless_there_is_a_majority_to_keep() {
+        for (stale, origin) in [(Some(EVERY), true), (None, false)] {
+            let mut nodes = Nodes::new(2, false, stale);
+            nodes.hear(at(0), ("a", HERE), None, 7, EVERY);
+            nodes.hear(at(100), ("b", HERE), None, 7, EVERY);
+            assert!(matches!(nodes.hear(at(400), ("c", HERE), None, 7, EVERY), Origin::Refused(_)));
+            assert_eq!(nodes.hear(at(501), ("c", HERE), None, 7, EVERY) == Origin::New, origin);
+            assert_eq!(nodes.get("a").is_none(), origin);
+        }
+    }
+
+    #[test]
+    fn with_a_key_a_start_is_believed_once_it_has_answered_and_each_message_once() {
+        let mut nodes = Nodes::new(9, true, None);
+        let mut hear = |now, extra: Extra| nodes.hear(now, ("a", HERE), Some(&extra), 7, EVERY);
+        assert_eq!(hear(at(0), extra(1, 5)), Origin::Unproven(true));
+        nodes.asked(at(0), "a", 40);
+        let mut hear = |now, extra: Extra| nodes.hear(now, ("a", HERE), Some(&extra), 7, EVERY);
+        assert_eq!(hear(at(1), extra(1, 6)), Origin::Unproven(false), "it was asked a moment ago");
+        let to_another_start = Extra { answers: Some(40), to_boot: Some(6), ..extra(1, 7) };
+        assert_eq!(hear(at(2), to_another_start), Origin::Unproven(false));
+        let answer = Extra { answers: Some(40), to_boot: Some(7), ..extra(1, 7) };
+        assert_eq!(hear(at(3), answer.clone()), Origin::Known);
+        assert!(matches!(hear(at(4), answer), Origin::Refused(_)));
+        assert_eq!(hear(at(4), extra(1, 9)), Origin::Known);
+        assert_eq!(hear(at(4), extra(1, 8)), Origin::Known, "one may overtake another");
+        assert!(matches!(hear(at(4), extra(1, 8)), Origin::Refused(_)));
+        assert_eq!(hear(at(5), extra(1, 9_000)), Origin::Known);
+        assert!(matches!(hear(at(5), extra(1, 10)), Origin::Refused(_)), "nobody remembers so far back");
+        assert_eq!(hear(at(600), extra(2, 1)), Origin::Unproven(true), "another start has to prove itself too");
+    }
+}

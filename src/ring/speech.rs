@@ -1,0 +1,186 @@
+//! How a node says something to one or to all, and what it makes of what it hears before the table of states has it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::message::{Body, DATAGRAM_MAX, Extra, Message};
+use super::nodes::Origin;
+use super::seal::is_sealed;
+use super::{Ring, SOCKET};
+use crate::machine::{Bytes, Outbox, Time};
+
+/// A message that a node listens to.
+pub struct Heard {
+    pub author: String,
+    pub body: Body,
+    /// Empty when it comes from an original.
+    pub extra: Extra,
+}
+
+impl Ring {
+    /// What the normal mode adds to a message.
+    fn extra(&mut self, adjust: impl FnOnce(&mut Extra)) -> Option<Extra> {
+        if self.config.compat {
+            return None;
+        }
+        self.nr += 1;
+        let grant = &self.memory.grant;
+        let mut extra = Extra {
+            boot: self.config.boot,
+            nr: self.nr,
+            members: self.config.members,
+            fence: self.memory.seen,
+            granted: grant.epoch,
+            granted_to: (grant.epoch > 0).then(|| grant.to.clone()),
+            ..Extra::default()
+        };
+        adjust(&mut extra);
+        Some(extra)
+    }
+
+    fn encode(&mut self, body: Body, adjust: impl FnOnce(&mut Extra)) -> Bytes {
+        let extra = self.extra(adjust);
+        Message { author: self.config.id.clone(), body, extra }.encode(self.config.key.as_ref())
+    }
+
+    /// Says something to all.
+    pub(super) fn say(&mut self, body: Body, adjust: impl FnOnce(&mut Extra), out: &mut Outbox) {
+        let bytes = self.encode(body, adjust);
+        out.datagram(SOCKET, SocketAddr::from((self.config.broadcast, self.config.udp_port)), bytes);
+    }
+
+    /// Says something to one node, on a connection of its own.
+    pub(super) fn say_to(
+        &mut self,
+        now: Time,
+        id: &str,
+        body: Body,
+        adjust: impl FnOnce(&mut Extra),
+        out: &mut Outbox,
+    ) {
+        let Some(node) = self.nodes.get(id) else { return };
+        let (address, boot) = (node.address, node.boot);
+        self.nodes.tell(now, id);
+        let hands_over = matches!(body, Body::TakeToken { .. });
+        let addressed = |extra: &mut Extra| {
+            (extra.to, extra.to_boot) = (Some(id.to_owned()), boot);
+            adjust(extra);
+        };
+        let bytes = self.encode(body, addressed);
+        self.messenger.send(now, (id, address), bytes, hands_over, out);
+    }
+
+    /// Lets those who watch know what state this node is in.
+    pub(super) fn show(&mut self, old_original: &str, old: &str, out: &mut Outbox) {
+        let Some(port) = self.config.state_port else { return };
+        let (old, new) = match self.config.compat {
+            true => (old_original, self.state.original_name()),
+            false => (old, self.state.name()),
+        };
+        let body = Body::MyState { old: old.to_owned(), new: new.to_owned() };
+        let bytes = self.encode(body, |_| {});
+        out.datagram(SOCKET, SocketAddr::from((self.config.broadcast, port)), bytes);
+    }
+
+    /// Bytes that may be a message. Whatever else they are means nothing to us.
+    pub(super) fn heard(&mut self, now: Time, from: Ipv4Addr, bytes: &[u8], to_all: bool, out: &mut Outbox) {
+        if self.recall.is_some() || to_all && bytes.len() > DATAGRAM_MAX {
+            return;
+        }
+        match Message::decode(bytes, self.config.key.as_ref()) {
+            Ok(message) if message.author == self.config.id => self.heard_own(now, from, &message),
+            Ok(message) => {
+                if self.config.key.is_none() && is_sealed(bytes) {
+                    self.complain(now, format!("{from} is in a ring with a key; this node needs --key-file too"), out);
+                }
+                self.heard_message(now, from, message, to_all, out);
+            }
+            Err(why) if self.config.key.is_some() && from != self.config.address => {
+                log::debug!("{from}: {why}");
+                self.complain(
+                    now,
+                    format!("{from} says what is not sealed with our key; give all nodes the same"),
+                    out,
+                );
+            }
+            Err(why) => log::debug!("{from} says what is no message: {why}"),
+        }
+    }
+
+    /// Broadcasts come back to who says them. What another says under our name is a mistake of somebody's.
+    fn heard_own(&mut self, _now: Time, from: Ipv4Addr, message: &Message) {
+        let ours = message.extra.as_ref().is_none_or(|extra| extra.boot == self.config.boot);
+        if from != self.config.address && !ours {
+            log::warn!("{from} says that it is {}, as we are: give each node an id of its own", message.author);
+        }
+    }
+
+    fn heard_message(&mut self, now: Time, from: Ipv4Addr, message: Message, to_all: bool, out: &mut Outbox) {
+        let Message { author, body, extra } = message;
+        let extra = if self.config.compat { None } else { extra };
+        if let Err(why) = self.fits(&author, extra.as_ref(), to_all) {
+            return self.complain(now, why, out);
+        }
+        let every = self.config.periods.ask;
+        let origin = self.nodes.hear(now, (&author, from), extra.as_ref(), self.config.boot, every);
+        let extra = extra.unwrap_or_default();
+        if extra.hello && matches!(origin, Origin::Known | Origin::New | Origin::Unproven(_)) {
+            self.answer_hello(now, (&author, from), &extra, out);
+        }
+        match origin {
+            Origin::Known => {}
+            Origin::New => {
+                self.tell(now, &format!("node {author} is at {from}"), out);
+                if to_all {
+                    self.say_to(now, &author, Body::Ping, |_| {}, out);
+                }
+            }
+            Origin::Unproven(true) => return self.say_hello(now, (&author, from), out),
+            Origin::Unproven(false) => return,
+            Origin::Refused(why) => return log::debug!("{from} as {author}: {why}"),
+        }
+        if !self.config.compat && !extra.fence.is_credible(self.memory.epoch())
+            || extra.granted > self.memory.epoch().saturating_add(1 << 32)
+        {
+            return log::debug!("{from} as {author}: token {} is too far ahead", extra.fence);
+        }
+        self.react(now, Heard { author, body, extra }, out);
+    }
+
+    /// Whether a message can be meant for this node at all.
+    fn fits(&self, author: &str, extra: Option<&Extra>, to_all: bool) -> Result<(), String> {
+        if self.config.compat {
+            return Ok(());
+        }
+        let Some(extra) = extra else {
+            return Err(format!("{author} speaks as the original program does; --compat makes a ring with such nodes"));
+        };
+        if extra.members != self.config.members {
+            let said = |members: Option<u32>| members.map_or("none".to_owned(), |members| members.to_string());
+            let (theirs, ours) = (said(extra.members), said(self.config.members));
+            return Err(format!("{author} has --members {theirs}, this node {ours}: say the same on all"));
+        }
+        let to_us = extra.to.as_ref().is_none_or(|to| *to == self.config.id);
+        let to_this_start = extra.to_boot.is_none_or(|boot| boot == self.config.boot);
+        let bound = to_all || extra.hello || extra.to_boot.is_some() || self.config.key.is_none();
+        if to_us && to_this_start && bound {
+            return Ok(());
+        }
+        Err(format!("{author} says something to another node, or to an earlier start of this one"))
+    }
+
+    /// Asks a node to show that it lives.
+    fn say_hello(&mut self, now: Time, (id, address): (&str, Ipv4Addr), out: &mut Outbox) {
+        let to = id.to_owned();
+        let bytes = self.encode(Body::Ping, |extra| (extra.to, extra.hello) = (Some(to), true));
+        self.nodes.asked(now, id, self.nr);
+        self.messenger.send(now, (id, address), bytes, false, out);
+    }
+
+    fn answer_hello(&mut self, now: Time, (id, address): (&str, Ipv4Addr), hello: &Extra, out: &mut Outbox) {
+        let (to, boot, nr) = (id.to_owned(), hello.boot, hello.nr);
+        let bytes = self.encode(Body::Ping, |extra| {
+            (extra.to, extra.to_boot, extra.answers) = (Some(to), Some(boot), Some(nr));
+        });
+        self.messenger.send(now, (id, address), bytes, false, out);
+    }
+}
