@@ -30,6 +30,8 @@ mod ring_plan;
 mod ring_scenarios;
 #[path = "simulation/rings.rs"]
 mod rings;
+#[path = "simulation/seeds.rs"]
+mod seeds;
 #[path = "simulation/sweep.rs"]
 mod sweep;
 #[path = "simulation/toys.rs"]
@@ -37,76 +39,42 @@ mod toys;
 #[path = "simulation/world.rs"]
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use seeds::{Trial, seeds_or};
 use sweep::{Kind, Seen, Sweep};
+use world::World;
 
 /// How many seeds a plain `cargo test` runs.
 const SEEDS: u64 = 1_000;
-/// How many failing seeds are told.
-const TOLD: usize = 3;
 
-fn number_from_env(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
+impl Trial for Sweep {
+    const REPLAY: &'static str = "ARETE_SEED";
+    const FILTER: &'static str = "";
+    type Seen = Seen;
 
-/// Runs a seed; a panic of a machine is an error like another.
-fn run(sweep: &mut Sweep) -> Result<Seen, String> {
-    catch_unwind(AssertUnwindSafe(|| sweep.run())).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default())
-    })
-}
+    fn new(seed: u64) -> Sweep {
+        Sweep::new(seed)
+    }
 
-/// Runs a failing seed again with its trace, and tells all that is known.
-fn tell(seed: u64, why: &str) -> String {
-    let mut again = Sweep::new(seed);
-    again.world.trace.on = true;
-    let same = run(&mut again).err().is_some_and(|error| error == why);
-    let replays = if same { "" } else { " (the replay went another way!)" };
-    let lines: Vec<&str> = again.world.trace.last_lines().collect();
-    format!(
-        "seed {seed}, step {}: {why}{replays}\n{}\nreplay it: \
-         ARETE_SEED={seed} cargo test --test simulation -- --nocapture\n",
-        again.world.step,
-        lines.join("\n")
-    )
-}
+    fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
 
-fn replay(seed: u64) {
-    let mut sweep = Sweep::new(seed);
-    sweep.world.trace.on = true;
-    sweep.world.trace.print = true;
-    println!("{:#?}", sweep.plan.test);
-    match run(&mut sweep) {
-        Ok(seen) => println!("seed {seed} holds: {seen:?}"),
-        Err(why) => panic!("seed {seed}, step {}: {why}", sweep.world.step),
+    fn plan(&self) -> String {
+        format!("{:#?}", self.plan.test)
+    }
+
+    fn run(&mut self) -> Result<Seen, String> {
+        Sweep::run(self)
+    }
+
+    fn add(seen: &mut Seen, more: Seen) {
+        seen.add(more);
     }
 }
 
 /// Runs all seeds of a kind.
-fn sweep(kind: Kind) -> Seen {
-    if let Some(seed) = number_from_env("ARETE_SEED") {
-        if sweep::kind_of(seed) == kind {
-            replay(seed);
-        }
-        return Seen::default();
-    }
-    let (mut seen, mut failed, mut told) = (Seen::default(), Vec::new(), String::new());
-    for seed in (0..number_from_env("ARETE_SEEDS").unwrap_or(SEEDS)).filter(|seed| sweep::kind_of(*seed) == kind) {
-        match run(&mut Sweep::new(seed)) {
-            Ok(more) => seen.add(more),
-            Err(why) => {
-                if failed.len() < TOLD {
-                    told += &tell(seed, &why);
-                }
-                failed.push(format!("{seed}: {why}"));
-            }
-        }
-    }
-    assert!(failed.is_empty(), "{told}\n{} seeds failed:\n{}", failed.len(), failed.join("\n"));
-    println!("{kind:?}: {seen:?}");
-    seen
+fn sweep(kind: Kind) {
+    seeds::sweep::<Sweep>(0..seeds_or(SEEDS), &format!("{kind:?}"), |seed| sweep::kind_of(seed) == kind);
 }
 
 #[test]

@@ -1,71 +1,45 @@
 //! The seeds of meetings. `ARETE_SEEDS=N` runs so many, `ARETE_MEETING_SEED=S` replays one and prints its trace.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crate::meeting_seen::MeetingsSeen;
 use crate::meeting_sweep::{MeetingSweep, Place, SERVED, kind_of};
+use crate::seeds::{self, Trial, seeds_or};
 use crate::sweep::Kind;
-use crate::{TOLD, number_from_env};
+use crate::world::World;
 
 /// How many seeds a plain `cargo test` runs.
 const SEEDS: u64 = 2_000;
 
-fn run(sweep: &mut MeetingSweep) -> Result<MeetingsSeen, String> {
-    catch_unwind(AssertUnwindSafe(|| sweep.run())).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default())
-    })
-}
+impl Trial for MeetingSweep {
+    const REPLAY: &'static str = "ARETE_MEETING_SEED";
+    const FILTER: &'static str = "meetings";
+    type Seen = MeetingsSeen;
 
-fn tell(seed: u64, why: &str) -> String {
-    let mut again = MeetingSweep::new(seed);
-    again.world.trace.on = true;
-    let same = run(&mut again).err().is_some_and(|error| error == why);
-    let replays = if same { "" } else { " (the replay went another way!)" };
-    let lines: Vec<&str> = again.world.trace.last_lines().collect();
-    format!(
-        "seed {seed}, step {}: {why}{replays}\n{}\nreplay it: \
-         ARETE_MEETING_SEED={seed} cargo test --test simulation meetings -- --nocapture\n",
-        again.world.step,
-        lines.join("\n")
-    )
-}
+    fn new(seed: u64) -> MeetingSweep {
+        MeetingSweep::new(seed)
+    }
 
-fn replay(seed: u64) {
-    let mut sweep = MeetingSweep::new(seed);
-    sweep.world.trace.on = true;
-    sweep.world.trace.print = true;
-    println!("{:?}: {:#?}", kind_of(seed), sweep.plan.scripts);
-    match run(&mut sweep) {
-        Ok(seen) => println!("seed {seed} holds: {seen:?}"),
-        Err(why) => panic!("seed {seed}, step {}: {why}", sweep.world.step),
+    fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    fn plan(&self) -> String {
+        format!("{:#?}", self.plan.scripts)
+    }
+
+    fn run(&mut self) -> Result<MeetingsSeen, String> {
+        MeetingSweep::run(self)
+    }
+
+    fn add(seen: &mut MeetingsSeen, more: MeetingsSeen) {
+        seen.add(more);
     }
 }
 
 /// Runs all seeds of a kind at a place.
 fn sweep(place: Place, kind: Kind) -> Option<MeetingsSeen> {
-    if let Some(seed) = number_from_env("ARETE_MEETING_SEED") {
-        if kind_of(seed) == (place, kind) {
-            replay(seed);
-        }
-        return None;
-    }
-    let (mut seen, mut failed, mut told) = (MeetingsSeen::default(), Vec::new(), String::new());
-    let seeds = number_from_env("ARETE_SEEDS").unwrap_or(SEEDS);
-    let from = if place == Place::Served { SERVED } else { 0 };
-    for seed in (from..from + seeds).filter(|seed| kind_of(*seed) == (place, kind)) {
-        match run(&mut MeetingSweep::new(seed)) {
-            Ok(more) => seen.add(more),
-            Err(why) => {
-                if failed.len() < TOLD {
-                    told += &tell(seed, &why);
-                }
-                failed.push(format!("{seed}: {why}"));
-            }
-        }
-    }
-    assert!(failed.is_empty(), "{told}\n{} seeds failed:\n{}", failed.len(), failed.join("\n"));
-    println!("{place:?}, {kind:?}: {seen:?}");
+    let (seeds, from) = (seeds_or(SEEDS), if place == Place::Served { SERVED } else { 0 });
+    let ours = |seed| kind_of(seed) == (place, kind);
+    let seen = seeds::sweep::<MeetingSweep>(from..from + seeds, &format!("{place:?}, {kind:?}"), ours)?;
     (seeds >= SEEDS).then_some(seen)
 }
 

@@ -1,11 +1,9 @@
 //! The seeds of rings. `ARETE_SEEDS=N` runs so many, `ARETE_RING_SEED=S` replays one and prints its trace.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crate::ring_checks::{Checks, RingSeen};
 use crate::ring_plan::{BREAKING, Mode, Plan, mode_of};
+use crate::seeds::{self, Trial, seeds_or};
 use crate::world::{Fault, SECOND, World};
-use crate::{TOLD, number_from_env};
 
 /// How many seeds a plain `cargo test` runs.
 const SEEDS: u64 = 2_000;
@@ -19,11 +17,27 @@ struct RingSweep {
     checks: Checks,
 }
 
-impl RingSweep {
+impl Trial for RingSweep {
+    const REPLAY: &'static str = "ARETE_RING_SEED";
+    const FILTER: &'static str = "rings";
+    type Seen = RingSeen;
+
     fn new(seed: u64) -> RingSweep {
         let plan = Plan::new(seed);
         let world = plan.world(seed);
         RingSweep { plan, world, checks: Checks::default() }
+    }
+
+    fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    fn plan(&self) -> String {
+        format!("{:#?}", self.plan)
+    }
+
+    fn add(seen: &mut RingSeen, more: RingSeen) {
+        seen.add(more);
     }
 
     fn run(&mut self) -> Result<RingSeen, String> {
@@ -36,7 +50,9 @@ impl RingSweep {
         self.checks.one_token(from, &self.plan)?;
         Ok(self.checks.seen())
     }
+}
 
+impl RingSweep {
     fn until(&mut self, end: u64) -> Result<(), String> {
         while self.world.now < end {
             if !self.world.step() {
@@ -64,61 +80,9 @@ impl RingSweep {
     }
 }
 
-fn run(sweep: &mut RingSweep) -> Result<RingSeen, String> {
-    catch_unwind(AssertUnwindSafe(|| sweep.run())).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default())
-    })
-}
-
-fn tell(seed: u64, why: &str) -> String {
-    let mut again = RingSweep::new(seed);
-    again.world.trace.on = true;
-    let same = run(&mut again).err().is_some_and(|error| error == why);
-    let replays = if same { "" } else { " (the replay went another way!)" };
-    let lines: Vec<&str> = again.world.trace.last_lines().collect();
-    format!(
-        "seed {seed}, step {}: {why}{replays}\n{}\nreplay it: \
-         ARETE_RING_SEED={seed} cargo test --test simulation rings -- --nocapture\n",
-        again.world.step,
-        lines.join("\n")
-    )
-}
-
-fn replay(seed: u64) {
-    let mut sweep = RingSweep::new(seed);
-    sweep.world.trace.on = true;
-    sweep.world.trace.print = true;
-    println!("{:#?}", sweep.plan);
-    match run(&mut sweep) {
-        Ok(seen) => println!("seed {seed} holds: {seen:?}"),
-        Err(why) => panic!("seed {seed}, step {}: {why}", sweep.world.step),
-    }
-}
-
+/// Runs all seeds of a mode.
 fn sweep(mode: Mode) -> Option<RingSeen> {
-    if let Some(seed) = number_from_env("ARETE_RING_SEED") {
-        if mode_of(seed) == mode {
-            replay(seed);
-        }
-        return None;
-    }
-    let (mut seen, mut failed, mut told) = (RingSeen::default(), Vec::new(), String::new());
-    let seeds = number_from_env("ARETE_SEEDS").unwrap_or(SEEDS);
-    for seed in (0..seeds).filter(|seed| mode_of(*seed) == mode) {
-        match run(&mut RingSweep::new(seed)) {
-            Ok(more) => seen.add(more),
-            Err(why) => {
-                if failed.len() < TOLD {
-                    told += &tell(seed, &why);
-                }
-                failed.push(format!("{seed}: {why}"));
-            }
-        }
-    }
-    assert!(failed.is_empty(), "{told}\n{} seeds failed:\n{}", failed.len(), failed.join("\n"));
-    println!("{mode:?}: {seen:?}");
-    Some(seen)
+    seeds::sweep::<RingSweep>(0..seeds_or(SEEDS), &format!("{mode:?}"), |seed| mode_of(seed) == mode)
 }
 
 #[test]
