@@ -8,15 +8,18 @@
 //! and HGETALL. Rounds go from server to server in turn, so that noise hits all alike, and ratios are of the rounds of
 //! one turn. The client counts what it hears; a release that is missing, early or doubled ends the measurement.
 //!
+//! The ring has no other server beside it: its figures stand beside those that the original program was measured to have.
+//!
 //! `cargo bench` prints figures, and fails only when it cannot measure. `cargo bench -- --quick` takes fewer rounds,
 //! `--only NAME,...` leaves out the other servers (limit, arete, redis) and the other rows (decode, fan, flood,
-//! barrier, sync).
+//! barrier, sync, ring).
 
 mod client;
 mod decode;
 mod limit;
 mod plan;
 mod report;
+mod ring;
 mod server;
 mod speech;
 

@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::report::{self, Rounds};
 use crate::server::{self, Pair, Work};
 use crate::speech::{self, Kind};
-use crate::{client, decode};
+use crate::{client, decode, ring};
 
 /// How many slaves, and how many rounds: enough for a median, few enough for a short bench.
 const FANS: [(usize, u64); 3] = [(100, 300), (1_000, 80), (10_000, 25)];
@@ -43,7 +43,7 @@ const QUICK_FLOOD_TIME: Duration = Duration::from_millis(300);
 const OTHER_FILES: u64 = 64;
 
 /// What can be asked for alone.
-const ROWS: [&str; 5] = ["decode", "fan", "flood", "barrier", "sync"];
+const ROWS: [&str; 6] = ["decode", "fan", "flood", "barrier", "sync", "ring"];
 
 struct Plan {
     quick: bool,
@@ -75,7 +75,7 @@ pub fn main(words: &[&str]) -> io::Result<()> {
 fn choose(names: &[&str]) -> io::Result<(Vec<&'static str>, Vec<Kind>)> {
     let is_row = |name: &&&str| ROWS.contains(*name);
     if let Some(name) = names.iter().find(|name| !is_row(name) && Kind::from_name(name).is_none()) {
-        let known = "decode, fan, flood, barrier, sync, limit, arete, redis";
+        let known = "decode, fan, flood, barrier, sync, ring, limit, arete, redis";
         return Err(io::Error::other(format!("--only {name}: there is no such row or server; there are {known}")));
     }
     let all_rows = !names.iter().any(|name| is_row(&name));
@@ -95,6 +95,7 @@ impl Plan {
                 "fan" => self.fans(),
                 "flood" => self.flood(),
                 "barrier" => self.barriers(),
+                "ring" => self.rings(),
                 _ => self.sync(),
             }
         }
@@ -177,6 +178,11 @@ impl Plan {
         let peaks: Vec<(Kind, Option<u64>)> = pairs.iter().map(|pair| (pair.kind, pair.peak())).collect();
         report::rounds(&SYNC_MEMBERS.to_string(), &figures);
         report::sync(SYNC_MEMBERS * SYNC_MEMBERS * speech::VALUE_BYTES, &figures, &peaks);
+    }
+
+    fn rings(&self) {
+        report::rings(&ring::measure(&self.scratch, self.quick));
+        report::full_speed(&ring::full_speed(&self.scratch));
     }
 
     fn flood(&self) {

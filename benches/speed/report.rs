@@ -1,7 +1,9 @@
 //! The figures as tables.
 
+use std::io;
 use std::time::Duration;
 
+use crate::ring::{self, Figures};
 use crate::speech::Kind;
 
 /// The rounds of one server.
@@ -99,6 +101,43 @@ pub fn decode(rows: &[(&str, f64)]) {
     println!("\none line in memory, in ns");
     for (what, nanos) in rows {
         println!("{what:<44} {nanos:>7.0}");
+    }
+}
+
+/// What a ring takes, beside what the original was measured to take.
+pub fn rings(rows: &[(ring::Kind, io::Result<Figures>)]) {
+    println!("\nring: seconds to the first owner, of a hop, and from the kill of an owner to the next");
+    println!(
+        "{:<10} {:>5} {:>9} {:>7} {:>7} {:>9} {:>9} {:>7}",
+        "periods", "nodes", "--members", "first", "hop", "recovery", "(worst)", "rounds"
+    );
+    println!("{:<10} {:>5} {:>9} {:>7} {:>7} {:>9} {:>9} {:>7}", "(original)", "", "", "4.1", "2.0", "5.6", "6.0", "");
+    for (kind, figures) in rows {
+        let periods = if kind.divided == 1 { "default".to_owned() } else { format!("1/{}", kind.divided) };
+        let row = format!("{periods:<10} {:>5} {:>9}", kind.nodes, if kind.members { "yes" } else { "no" });
+        match figures {
+            Ok(Figures { first, hops, recoveries }) => println!(
+                "{row} {:>7.3} {:>7.3} {:>9.3} {:>9.3} {:>7}",
+                middle(first.clone()),
+                middle(hops.clone()),
+                middle(recoveries.clone()),
+                recoveries.iter().copied().fold(f64::NAN, f64::max),
+                first.len(),
+            ),
+            Err(error) => println!("{row} {error}"),
+        }
+    }
+}
+
+pub fn full_speed(rows: &[(ring::Kind, io::Result<f64>)]) {
+    println!("\nring: hops a second with --hold 0 and the work step \"true\"");
+    println!("{:>5} {:>9} {:>9}", "nodes", "--members", "hops");
+    for (kind, hops) in rows {
+        let row = format!("{:>5} {:>9}", kind.nodes, if kind.members { "yes" } else { "no" });
+        match hops {
+            Ok(hops) => println!("{row} {hops:>9.0}"),
+            Err(error) => println!("{row} {error}"),
+        }
     }
 }
 
