@@ -291,15 +291,3 @@ fn head(room: &str, ruling: &Ruling) -> Vec<u8> {
     line.truncate(line.len() - "[]}\n".len());
     line
 }
-
-/// How a round ended, for people.
-pub fn in_words(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Released => "released",
-        Kind::TimedOut => "timed out",
-        Kind::Aborted => "aborted",
-        Kind::Lost => "lost",
-        Kind::Disagreed => "disagreed",
-        Kind::Refused => "refused",
-    }
-}

@@ -206,7 +206,7 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::MemberLost { meeting, member } => format!("{member} is lost to {meeting}"),
         Event::Met { meeting, verdict: Kind::Released, members, .. } => format!("{meeting}: {members} have met"),
         Event::Met { meeting, verdict, reason, .. } => {
-            let verdict = super::meet::in_words(*verdict);
+            let verdict = verdict_in_words(*verdict);
             let reason = reason.strip_prefix(verdict).unwrap_or(reason).trim_start_matches([';', ' ', ',']);
             format!("{meeting} {verdict}: {reason}")
         }
@@ -241,6 +241,18 @@ fn color(event: &Event<'_>) -> Option<&'static str> {
         Event::Triggered { .. } => Some("36"),
         Event::Ending { verdict: Verdict::Failed, .. } => Some("31"),
         _ => None,
+    }
+}
+
+/// How a round ended, for people.
+fn verdict_in_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Released => "released",
+        Kind::TimedOut => "timed out",
+        Kind::Aborted => "aborted",
+        Kind::Lost => "lost",
+        Kind::Disagreed => "disagreed",
+        Kind::Refused => "refused",
     }
 }
 
