@@ -226,6 +226,8 @@ pub struct Ring {
     granted: u64,
     /// How many messages were said.
     nr: u64,
+    /// Since when it has heard of no token.
+    missing_since: Option<Time>,
     /// What was complained of, once each.
     complaints: BTreeSet<String>,
     /// Somebody wants us to go.
@@ -250,6 +252,7 @@ impl Ring {
             grants_from: Time::default(),
             granted: 0,
             nr: 0,
+            missing_since: None,
             complaints: BTreeSet::new(),
             leaving: false,
             timers: Timers::default(),
@@ -334,6 +337,7 @@ impl Ring {
         if let (Some(_), false) = (self.config.state_port, *compat) {
             self.timers.set(Timer::Show, now + SHOW_EVERY);
         }
+        self.missing_since = Some(now);
         self.timers.set(Timer::Start, now);
     }
 
@@ -350,6 +354,19 @@ impl Ring {
         self.timers.set(Timer::Start, now + self.config.periods.ask);
     }
 
+    /// A node that hears too few to have a token says so, once until it hears of a token again.
+    fn miss_majority(&mut self, now: Time, out: &mut Outbox) {
+        let (Some(members), Some(majority)) = (self.config.members, self.majority()) else { return };
+        let answer = self.config.periods.answer;
+        let heard = self.nodes.live(now, answer).count() + 1;
+        if heard < majority && self.missing_since.is_some_and(|since| now.since(since) >= answer) {
+            self.missing_since = None;
+            let text =
+                format!("no token without a majority: hears {heard} of {members} members, {majority} are needed");
+            self.tell(now, &text, out);
+        }
+    }
+
     /// Changes the state, and lets everybody know who watches.
     fn become_state(&mut self, now: Time, state: State, why: &str, out: &mut Outbox) {
         for timer in [Timer::Heartbeat, Timer::Waiter, Timer::Ask, Timer::Answer, Timer::Generating] {
@@ -358,11 +375,14 @@ impl Ring {
         for timer in [Timer::Hold, Timer::Lease] {
             self.timers.cancel(&timer);
         }
-        let (old, old_name) = (self.state.original_name(), self.state.name());
+        let (old, old_name, had) = (self.state.original_name(), self.state.name(), self.has_heard());
         let former = std::mem::replace(&mut self.state, state);
         if let State::Owner(owner) = former {
             owner.stop(out);
             self.messenger.take_back(out);
+        }
+        if had != self.has_heard() {
+            self.missing_since = had.then_some(now);
         }
         let name = self.state.name();
         if old_name != name {
@@ -372,6 +392,11 @@ impl Ring {
         if self.leaving && !matches!(self.state, State::Owner(_)) {
             out.exit(exit_code::PASSED);
         }
+    }
+
+    /// Whether it knows of a token.
+    fn has_heard(&self) -> bool {
+        matches!(self.state, State::Owner(_) | State::Waiter)
     }
 
     /// The token is somewhere else.
@@ -456,7 +481,10 @@ impl Ring {
         match self.state {
             State::Owner(_) => self.hand_over_again(now, out),
             State::Waiter => {}
-            State::Seeker => self.ask(now, out),
+            State::Seeker => {
+                self.miss_majority(now, out);
+                self.ask(now, out);
+            }
             State::Generating(_) => self.generate_again(now, out),
         }
     }

@@ -23,6 +23,8 @@ pub struct Node {
     pub address: Ipv4Addr,
     /// When something new came from it.
     pub heard: Option<Time>,
+    /// When we have said something to it.
+    told: Option<Time>,
     /// It gets no token until it is heard again, or for a while.
     pub lost: Option<Lost>,
     /// Which of its starts it says that this is; with a key, which one it has proven.
@@ -34,7 +36,7 @@ pub struct Node {
 
 impl Node {
     fn at(address: Ipv4Addr) -> Node {
-        Node { address, heard: None, lost: None, boot: None, said: Said::default(), hello: None }
+        Node { address, heard: None, told: None, lost: None, boot: None, said: Said::default(), hello: None }
     }
 }
 
@@ -193,6 +195,18 @@ impl Nodes {
         if let Some(node) = self.by_id.get_mut(id) {
             node.hello = Some((nr, now));
         }
+    }
+
+    /// Something is said to a node.
+    pub fn tell(&mut self, now: Time, id: &str) {
+        if let Some(node) = self.by_id.get_mut(id) {
+            node.told = Some(now);
+        }
+    }
+
+    /// Whether nothing was said to a node for so long.
+    pub fn is_due(&self, now: Time, id: &str, every: Duration) -> bool {
+        self.get(id).is_some_and(|node| node.told.is_none_or(|at| now.since(at) >= every))
     }
 
     /// A node gets no token from now on. Whether that is news.

@@ -54,6 +54,12 @@ pub fn seal(key: &Key, mut object: Vec<u8>) -> Vec<u8> {
     object
 }
 
+/// Whether an object looks sealed, with whatever key.
+pub fn is_sealed(object: &[u8]) -> bool {
+    let before = object.len().checked_sub(BEFORE.len() + DIGITS + BEHIND.len()).map(|at| &object[at..]);
+    before.is_some_and(|rest| rest.starts_with(BEFORE) && rest.ends_with(BEHIND))
+}
+
 /// Whether an object is sealed with this key.
 pub fn open(key: &Key, object: &[u8]) -> Result<(), String> {
     let covered = object.len().checked_sub(BEFORE.len() + DIGITS + BEHIND.len());
@@ -82,6 +88,7 @@ mod tests {
         }
         assert!(open(&Key::new(b"another".to_vec()), &sealed).is_err());
         assert!(open(&key, br#"{"a":1}"#).is_err() && open(&key, b"").is_err());
+        assert!(is_sealed(&sealed) && !is_sealed(br#"{"a":1}"#) && !is_sealed(b""));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::message::{Body, DATAGRAM_MAX, Extra, Message};
 use super::nodes::Origin;
+use super::seal::is_sealed;
 use super::{Ring, SOCKET};
 use crate::machine::{Bytes, Outbox, Time};
 
@@ -58,6 +59,7 @@ impl Ring {
     ) {
         let Some(node) = self.nodes.get(id) else { return };
         let (address, boot) = (node.address, node.boot);
+        self.nodes.tell(now, id);
         let hands_over = matches!(body, Body::TakeToken { .. });
         let addressed = |extra: &mut Extra| {
             (extra.to, extra.to_boot) = (Some(id.to_owned()), boot);
@@ -86,7 +88,20 @@ impl Ring {
         }
         match Message::decode(bytes, self.config.key.as_ref()) {
             Ok(message) if message.author == self.config.id => self.heard_own(now, from, &message),
-            Ok(message) => self.heard_message(now, from, message, to_all, out),
+            Ok(message) => {
+                if self.config.key.is_none() && is_sealed(bytes) {
+                    self.complain(now, format!("{from} is in a ring with a key; this node needs --key-file too"), out);
+                }
+                self.heard_message(now, from, message, to_all, out);
+            }
+            Err(why) if self.config.key.is_some() && from != self.config.address => {
+                log::debug!("{from}: {why}");
+                self.complain(
+                    now,
+                    format!("{from} says what is not sealed with our key; give all nodes the same"),
+                    out,
+                );
+            }
             Err(why) => log::debug!("{from} says what is no message: {why}"),
         }
     }

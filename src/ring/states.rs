@@ -10,7 +10,7 @@
 //! | owner | `generating token` | `token is here` to its sender and to all |
 //! | waiter | `token is here` | restarts the waiter time |
 //! | waiter | `where is token`, `generating token` | `token was here recently` |
-//! | seeker, generating | `token is here` | waiter; among originals `ping` to its sender, who may not know us |
+//! | seeker, generating | `token is here` | waiter |
 //! | seeker | `token was here recently` | restarts the ask and answer times |
 //! | seeker | weaker `generating token` | answers it and all with its own, generating |
 //! | seeker | stronger `generating token` | stays, restarts the ask and answer times |
@@ -19,6 +19,9 @@
 //! | generating | `token was here recently` | seeker |
 //! | not owner | `take token`, not older than what was seen | owner, with its data |
 //! | owner, or older | `take token` | refuses, and says where the token is |
+//!
+//! Among originals a node that becomes a waiter upon `token is here`, or has said nothing to its sender for five waiter
+//! times, says `ping` to it, who may not know us.
 //!
 //! An owner that has sent `take token` and waits for the acknowledgement acts no more; it is none in this table.
 
@@ -102,8 +105,8 @@ impl Ring {
         self.memory.token = Some(token.clone());
         self.holder = Some(heard.author.clone());
         self.wait(now, &format!("the token is at {}", heard.author), out);
-        if self.config.compat && news {
-            // Waiters are silent: an owner that has started anew would never learn of us.
+        if self.config.compat && (news || self.nodes.is_due(now, &heard.author, self.config.periods.again())) {
+            // Waiters are silent: an owner that has started anew, or has lost us, would never learn of us.
             self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
         }
         self.answer_beat(now, heard, out);

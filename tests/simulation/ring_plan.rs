@@ -92,7 +92,16 @@ impl Plan {
         let from = rng.u64(0..BREAKING);
         let until = from + if rng.bool() { rng.u64(0..3 * SECOND) } else { rng.u64(0..20 * SECOND) };
         let node = rng.usize(0..self.nodes);
-        match rng.u8(0..12) {
+        match rng.u8(0..13) {
+            12 => {
+                // A power cut: only what was written down is left.
+                for node in 0..self.nodes {
+                    let (spared, back) = (rng.u8(0..4) == 0, from + rng.u64(0..2 * SECOND));
+                    if !spared {
+                        self.faults.extend([(from, Fault::Crash(node)), (back, Fault::Start(node))]);
+                    }
+                }
+            }
             0..=2 => {
                 let crash = if rng.bool() { Fault::Crash(node) } else { Fault::CrashInTurn(node, rng.usize(0..4)) };
                 self.faults.extend([(from, crash), (until, Fault::Start(node))]);
