@@ -63,16 +63,23 @@ pub struct Lost {
 /// Which messages of a start were heard.
 #[derive(Debug, Clone, Default)]
 struct Said {
+    /// What was said up to here was said before its author has proven itself, and may have been recorded then.
+    before: u64,
     last: u64,
     /// Those of the last [`WINDOW`].
     recent: BTreeSet<u64>,
 }
 
 impl Said {
+    /// Nothing before this one is heard any more.
+    fn since(nr: u64) -> Said {
+        Said { before: nr.saturating_sub(1), ..Said::default() }
+    }
+
     /// Whether this message was not heard before.
     fn is_new(&mut self, nr: u64) -> bool {
-        let oldest = self.last.saturating_sub(WINDOW);
-        if nr <= oldest && self.last > 0 || !self.recent.insert(nr) {
+        let oldest = self.last.saturating_sub(WINDOW).max(self.before);
+        if nr <= oldest || !self.recent.insert(nr) {
             return false;
         }
         self.last = self.last.max(nr);
@@ -164,7 +171,7 @@ impl Nodes {
                     }
                     return Origin::Unproven(ask);
                 }
-                (node.boot, node.said, node.hello) = (Some(extra.boot), Said::default(), None);
+                (node.boot, node.said, node.hello) = (Some(extra.boot), Said::since(extra.nr), None);
             }
             if !node.said.is_new(extra.nr) {
                 return Origin::Refused("it was heard before");
@@ -335,6 +342,7 @@ mod tests {
         let answer = Extra { answers: Some(40), to_boot: Some(7), ..extra(1, 7) };
         assert_eq!(hear(at(3), answer.clone()), Origin::Known);
         assert!(matches!(hear(at(4), answer), Origin::Refused(_)));
+        assert!(matches!(hear(at(4), extra(1, 6)), Origin::Refused(_)), "it may have been recorded before the proof");
         assert_eq!(hear(at(4), extra(1, 9)), Origin::Known);
         assert_eq!(hear(at(4), extra(1, 8)), Origin::Known, "one may overtake another");
         assert!(matches!(hear(at(4), extra(1, 8)), Origin::Refused(_)));

@@ -173,7 +173,7 @@ impl Ring {
         let to = id.to_owned();
         let bytes = self.encode(Body::Ping, |extra| (extra.to, extra.hello) = (Some(to), true));
         self.nodes.asked(now, id, self.nr);
-        self.messenger.send(now, (id, address), bytes, false, out);
+        self.say_to_whoever(now, (id, address), bytes, out);
     }
 
     fn answer_hello(&mut self, now: Time, (id, address): (&str, Ipv4Addr), hello: &Extra, out: &mut Outbox) {
@@ -181,6 +181,15 @@ impl Ring {
         let bytes = self.encode(Body::Ping, |extra| {
             (extra.to, extra.to_boot, extra.answers) = (Some(to), Some(boot), Some(nr));
         });
-        self.messenger.send(now, (id, address), bytes, false, out);
+        self.say_to_whoever(now, (id, address), bytes, out);
+    }
+
+    /// Says something to whoever speaks under a node's name. If that comes from elsewhere it must not wait with what is
+    /// for the node: that it cannot be said says nothing about the node.
+    fn say_to_whoever(&mut self, now: Time, (id, address): (&str, Ipv4Addr), bytes: Bytes, out: &mut Outbox) {
+        let is_there = self.nodes.get(id).is_none_or(|node| node.address == address);
+        // No node is called so.
+        let name = if is_there { id.to_owned() } else { format!("\n{id}") };
+        self.messenger.send(now, (&name, address), bytes, false, out);
     }
 }

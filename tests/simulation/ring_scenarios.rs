@@ -384,11 +384,19 @@ fn with_a_key_what_was_recorded_cannot_be_played_again() {
     ring.world.happen(Fault::Start(0));
     ring.run(10 * SECOND);
     let from = ring.world.now;
+    let unreachable = |ring: &Ring| {
+        let told = ring.world.nodes.iter().map(|node| String::from_utf8_lossy(&node.printed).into_owned());
+        told.map(|log| log.matches("cannot be reached").count()).sum::<usize>()
+    };
+    let before = unreachable(&ring);
     for bytes in recorded.iter().filter(|bytes| !bytes.is_empty()) {
         ring.cast(1, 1, bytes);
+        // From where nobody listens.
+        ring.cast(1, 7, bytes);
         ring.post(1, 0, bytes);
         ring.run(20 * MILLISECOND);
     }
+    assert_eq!(unreachable(&ring), before, "a node is given up because of a replay");
     ring.run(6 * SECOND);
     let steps: Vec<&Step> = ring.steps_since(from).collect();
     assert!(steps.len() > 3, "the ring goes on");
