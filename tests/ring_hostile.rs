@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use arete::ring::message::{Body, Extra, MESSAGE_MAX, Message};
 use arete::ring::seal::Key;
 use arete::ring::token::{Fence, Token};
-use common::ring::{Ring, SHORT, assert_in_order, connect_from, free_ports};
+use common::ring::{ORIGINAL, Ring, assert_in_order, connect_from, free_ports};
 use common::{Lab, Needed, Place, SOON, missing, python, repository, skip, wait_for};
 
 /// How many nodes each ring has.
@@ -54,7 +54,7 @@ impl<'a> Target<'a> {
         let ring = Ring::new(place, name, move |node| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_arete"));
             let fixed = format!(
-                "ring --interface lo --address {} --udp-port {port} --tcp-port {port} --state-port {state_port} {SHORT} \
+                "ring --interface lo --address {} --udp-port {port} --tcp-port {port} --state-port {state_port} {ORIGINAL} \
                  --hold 100ms --id {node}",
                 address(node)
             );
@@ -315,7 +315,8 @@ fn what_was_recorded_can_be_played_again_and_means_nothing() {
     let key = key_file(&place);
     for (name, options) in [("sealed", format!("--key-file {key}")), ("members", "--members 3".to_owned())] {
         // All on the loopback interface of one host, so that all that is said can be heard.
-        let options: Vec<String> = format!("{SHORT} --hold 100ms {options}").split(' ').map(str::to_owned).collect();
+        let options: Vec<String> =
+            format!("{ORIGINAL} --hold 100ms {options}").split_whitespace().map(str::to_owned).collect();
         let ring = Ring::new(&place, name, |node| {
             let mut command = lab.arete("a");
             command.args([
