@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use self::election::Candidate;
 use self::memory::{DATA_FILE, FILE_MAX, Memory, STATE_FILE, Store};
-use self::message::Body;
+use self::message::{Body, Message};
 use self::messenger::{Messenger, Sent};
 pub use self::nodes::NODES_MAX;
 use self::nodes::{Nodes, Why};
@@ -243,7 +243,13 @@ impl Ring {
             recall: None,
             memory: Memory::default(),
             nodes: Nodes::new(most, config.key.is_some(), config.members.is_none().then(|| config.periods.again())),
-            messenger: Messenger::new(config.tcp_port, config.periods.connect()),
+            messenger: Messenger::new(
+                config.tcp_port,
+                config.periods.connect(),
+                config
+                    .compat
+                    .then(|| Message { author: config.id.clone(), body: Body::Ping, extra: None }.encode(None)),
+            ),
             state: State::Seeker,
             first_pings: FIRST_PINGS,
             yield_until: None,

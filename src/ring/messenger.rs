@@ -66,6 +66,8 @@ pub enum Sent {
 pub struct Messenger {
     port: u16,
     within: Duration,
+    /// What is said on a connection that is given up: an original would become deaf of one on which nothing is said.
+    instead: Option<Bytes>,
     outgoing: BTreeMap<String, Outgoing>,
     to: BTreeMap<ConnId, String>,
     incoming: BTreeMap<ConnId, Incoming>,
@@ -74,11 +76,12 @@ pub struct Messenger {
 }
 
 impl Messenger {
-    /// Others listen at this port; a connection has so long to be made.
-    pub fn new(port: u16, within: Duration) -> Messenger {
+    /// Others listen at this port; a connection has so long to be made. `instead`: what may always be said.
+    pub fn new(port: u16, within: Duration, instead: Option<Bytes>) -> Messenger {
         Messenger {
             port,
             within,
+            instead,
             outgoing: BTreeMap::new(),
             to: BTreeMap::new(),
             incoming: BTreeMap::new(),
@@ -126,7 +129,7 @@ impl Messenger {
             if outgoing.now.as_ref().is_some_and(|letter| letter.hands_over) {
                 outgoing.now = None;
                 if let Some(conn) = outgoing.conn.take() {
-                    out.close(conn, "the hand-over was taken back");
+                    give_up(conn, self.instead.as_ref(), "the hand-over was taken back", out);
                     self.to.remove(&conn);
                     self.timers.cancel(&Timer::Out(conn));
                 }
@@ -227,11 +230,19 @@ impl Messenger {
             match timer {
                 Timer::In(conn) => self.drop_incoming(conn, "its time is over", out),
                 Timer::Out(conn) => {
-                    out.close(conn, "no answer in time");
+                    give_up(conn, self.instead.as_ref(), "no answer in time", out);
                     sent.extend(self.failed(conn));
                 }
             }
         }
         sent
     }
+}
+
+/// Gives up a connection that may stand at this moment.
+fn give_up(conn: ConnId, instead: Option<&Bytes>, why: &str, out: &mut Outbox) {
+    if let Some(bytes) = instead {
+        out.send(conn, bytes.clone());
+    }
+    out.close(conn, why);
 }

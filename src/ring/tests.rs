@@ -335,6 +335,26 @@ fn a_node_that_cannot_be_reached_is_passed_over() {
 }
 
 #[test]
+fn a_connection_that_is_given_up_says_ping_because_an_original_would_become_deaf_of_silence() {
+    let mut bench = Bench::owner(&token(4, "3", 7));
+    bench.said_to_one();
+    bench.work("3.141");
+    bench.pass(2_100);
+    bench.hear("9", &here("9", &token(9, "9", 9)));
+    let conn = bench.effects.iter().find_map(|effect| match effect {
+        Effect::Connect { conn, .. } => Some(*conn),
+        _ => None,
+    });
+    let conn = conn.expect("it hands over");
+    let said = bench.effects.iter().filter_map(|effect| match effect {
+        Effect::Send { conn: on, bytes } if *on == conn => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    });
+    assert_eq!(said.collect::<Vec<_>>(), [PING]);
+    assert!(bench.effects.iter().any(|effect| matches!(effect, Effect::Close { conn: on, .. } if *on == conn)));
+}
+
+#[test]
 fn an_owner_answers_whoever_does_not_know_where_the_token_is() {
     let ours = || here("5", &token(4, "3", 7));
     let mut bench = Bench::owner(&token(4, "3", 7));
