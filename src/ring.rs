@@ -314,7 +314,9 @@ impl Ring {
     /// Reads a file of the memory.
     fn remember(&mut self, step: Recall, bytes: &[u8]) -> Result<(), String> {
         let wrong = |file: &str, error: serde_json::Error| {
-            format!("{file}: {error}; remove the directory to start without what it knew")
+            format!(
+                "{file}: {error}; removing the directory starts without what it knew, which with --members breaks its promise"
+            )
         };
         if let Recall::State(..) = step {
             self.memory = serde_json::from_slice(bytes).map_err(|error| wrong(STATE_FILE, error))?;

@@ -93,6 +93,10 @@ impl Ring {
 
     /// Another node makes a token. The rows of the table about that, for those who have none.
     pub(super) fn another_generates(&mut self, now: Time, heard: &Heard, token: &Token, out: &mut Outbox) {
+        if self.nodes.get(&heard.author).is_some_and(|node| node.is_unreachable()) {
+            // It does not hear us: whoever gives way to it gives way for ever.
+            return;
+        }
         let (have, ours) = self.candidate_token();
         let stronger = strength(heard.extra.fence, token) > strength(have, &ours);
         match (&self.state, stronger) {

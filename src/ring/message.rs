@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::nodes::NODES_MAX;
 use super::seal::{Key, open, seal};
 use super::token::{Fence, TOKEN_CODE, Token};
 use crate::machine::Bytes;
 
 /// How long the data of a token may be, in bytes.
-pub const DATA_MAX: usize = 4 * 1024 * 1024;
+pub const DATA_MAX: usize = 1024 * 1024;
 
 /// The longest message, in bytes: data of nothing but control characters, the nodes, and the rest.
 pub const MESSAGE_MAX: usize = 6 * DATA_MAX + 1024 * 1024;
@@ -22,6 +23,11 @@ pub const DATAGRAM_MAX: usize = 16 * 1024;
 
 /// The longest id of a node, in bytes.
 pub const ID_MAX: usize = 64;
+
+/// Whether this can name a node.
+pub fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= ID_MAX && !id.chars().any(char::is_control)
+}
 
 /// The serial code of what says where the token is not, or asks.
 const ASK_CODE: u64 = 581_831;
@@ -172,11 +178,11 @@ impl Message {
             open(key, bytes)?;
         }
         let wire: Wire = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if wire.author_node_id.is_empty() || wire.author_node_id.len() > ID_MAX {
-            return Err(format!("an id has 1 to {ID_MAX} bytes"));
-        }
-        if wire.author_node_id.chars().any(char::is_control) {
-            return Err("an id has no control characters".to_owned());
+        let extra = wire.arete.iter();
+        let named = extra.flat_map(|extra| extra.to.iter().chain(&extra.granted_to).chain(&extra.silent));
+        let token = wire.token.iter().map(|token| &token.author_node_id);
+        if !named.chain(token).chain([&wire.author_node_id]).all(|id| is_id(id)) {
+            return Err(format!("an id has 1 to {ID_MAX} bytes and no control characters"));
         }
         let (author, extra, code, kind) =
             (wire.author_node_id.clone(), wire.arete.clone(), wire.serial_code, wire.kind.clone());
@@ -196,9 +202,6 @@ fn body(wire: Wire) -> Result<Body, String> {
         if token.serial_code != TOKEN_CODE {
             return Err(format!("the serial code of a token is {TOKEN_CODE}, not {}", token.serial_code));
         }
-        if token.author_node_id.is_empty() || token.author_node_id.len() > ID_MAX {
-            return Err(format!("the id of a token's author has 1 to {ID_MAX} bytes"));
-        }
         Ok(token)
     };
     Ok(match wire.kind.as_str() {
@@ -211,7 +214,7 @@ fn body(wire: Wire) -> Result<Body, String> {
             let token = token()?;
             let nodes = wire.nodes.as_ref().ok_or_else(|| lacks("its nodes"))?;
             let text = |(id, address): (&String, &serde_json::Value)| Some((id.clone(), address.as_str()?.to_owned()));
-            let nodes = nodes.iter().filter_map(text).collect();
+            let nodes = nodes.iter().filter(|(id, _)| is_id(id)).filter_map(text).take(NODES_MAX).collect();
             let data = wire.data.clone().ok_or_else(|| lacks("its data"))?;
             if data.len() > DATA_MAX {
                 return Err(format!("data of {} bytes; it may have {DATA_MAX}", data.len()));
@@ -272,6 +275,22 @@ mod tests {
         let token = r#"{"serial_code":7,"progress":3,"author_node_id":"9","author_token_revision":1}"#;
         let here = format!(r#"{{"serial_code":328067,"type":"token is here","author_node_id":"1","token":{token}}}"#);
         assert!(wrong(&here).contains("407246"));
+    }
+
+    #[test]
+    fn no_name_is_taken_over_that_is_none() {
+        let token = r#"{"serial_code":407246,"progress":3,"author_node_id":"9","author_token_revision":1}"#;
+        let nodes =
+            format!(r#"{{"":"10.0.0.1","\u001b[31m":"10.0.0.2","{}":"10.0.0.3","8":"10.0.0.4"}}"#, "z".repeat(65));
+        let text = format!(
+            r#"{{"serial_code":137344,"type":"take token","author_node_id":"1","token":{token},"nodes":{nodes},"data":""}}"#
+        );
+        let Ok(Message { body: Body::TakeToken { nodes, .. }, .. }) = Message::decode(text.as_bytes(), None) else {
+            panic!("it is a message")
+        };
+        assert_eq!(nodes.into_keys().collect::<Vec<_>>(), ["8"]);
+        let text = text.replace(r#""author_node_id":"9""#, r#""author_node_id":"\n""#);
+        assert!(Message::decode(text.as_bytes(), None).is_err());
     }
 
     #[test]

@@ -100,9 +100,16 @@ impl Messenger {
         out: &mut Outbox,
     ) {
         let outgoing = self.outgoing.entry(id.to_owned()).or_default();
-        outgoing.waiting.push_back(Letter { bytes, hands_over });
-        if outgoing.waiting.len() > WAITING_MAX {
-            outgoing.waiting.pop_front();
+        if hands_over {
+            // Nothing that anybody made us say keeps the token waiting.
+            outgoing.waiting.push_front(Letter { bytes, hands_over });
+        } else {
+            outgoing.waiting.push_back(Letter { bytes, hands_over });
+        }
+        if outgoing.waiting.len() > WAITING_MAX
+            && let Some(oldest) = outgoing.waiting.iter().position(|letter| !letter.hands_over)
+        {
+            outgoing.waiting.remove(oldest);
         }
         if outgoing.conn.is_none() {
             self.connect(now, id, address, out);

@@ -30,21 +30,28 @@ pub struct Node {
     /// Which of its starts it says that this is; with a key, which one it has proven.
     pub boot: Option<u64>,
     said: Said,
-    /// The hello that it has not answered, and when that was sent.
-    hello: Option<(u64, Time)>,
 }
 
 impl Node {
     fn at(address: Ipv4Addr) -> Node {
-        Node { address, heard: None, told: None, lost: None, boot: None, said: Said::default(), hello: None }
+        Node { address, heard: None, told: None, lost: None, boot: None, said: Said::default() }
+    }
+}
+
+impl Node {
+    /// Whether no connection to it could be made the last time.
+    pub fn is_unreachable(&self) -> bool {
+        self.lost.is_some_and(|lost| lost.why == Why::Unreachable)
     }
 }
 
 /// Why a node gets no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// No connection to it could be made, or it does not answer.
+    /// No connection to it could be made. That it can be heard does not change that.
     Unreachable,
+    /// It does not answer.
+    Silent,
     /// It was given the token, and nothing was heard of that.
     Swallows,
 }
@@ -105,6 +112,9 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Nodes {
     by_id: BTreeMap<String, Node>,
+    /// The hellos that were not answered, by whom and where to, and when they were sent. Who has not answered takes no
+    /// place among the nodes.
+    hellos: BTreeMap<(String, Ipv4Addr), (u64, Time)>,
     most: usize,
     /// Whether authors have to prove themselves.
     sealed: bool,
@@ -115,7 +125,7 @@ pub struct Nodes {
 impl Nodes {
     /// At most so many; `sealed`: there is a key.
     pub fn new(most: usize, sealed: bool, stale: Option<Duration>) -> Nodes {
-        Nodes { by_id: BTreeMap::new(), most: most.min(NODES_MAX), sealed, stale }
+        Nodes { by_id: BTreeMap::new(), hellos: BTreeMap::new(), most: most.min(NODES_MAX), sealed, stale }
     }
 
     /// Whether there is room for one more.
@@ -154,32 +164,36 @@ impl Nodes {
         ours: u64,
         every: Duration,
     ) -> Origin {
+        let proof = match extra.filter(|_| self.sealed) {
+            Some(extra) if self.get(id).is_none_or(|node| node.boot != Some(extra.boot)) => {
+                let hello = self.hellos.get(&(id.to_owned(), address));
+                let answers = hello.is_some_and(|(nr, _)| extra.answers == Some(*nr));
+                if !(answers && extra.to_boot == Some(ours)) {
+                    return Origin::Unproven(hello.is_none_or(|(_, at)| now.since(*at) >= every));
+                }
+                true
+            }
+            _ => false,
+        };
         let new = !self.by_id.contains_key(id);
         if new && !self.make_room(now) {
             return Origin::Refused("there are as many nodes as there may be");
         }
         let node = self.by_id.entry(id.to_owned()).or_insert_with(|| Node::at(address));
-        if self.sealed
-            && let Some(extra) = extra
-        {
-            if node.boot != Some(extra.boot) {
-                let answers = node.hello.is_some_and(|(nr, _)| extra.answers == Some(nr));
-                if !(answers && extra.to_boot == Some(ours)) {
-                    let ask = node.hello.is_none_or(|(_, at)| now.since(at) >= every);
-                    if node.boot.is_none() {
-                        node.address = address;
-                    }
-                    return Origin::Unproven(ask);
-                }
-                (node.boot, node.said, node.hello) = (Some(extra.boot), Said::since(extra.nr), None);
+        if let Some(extra) = extra {
+            if proof {
+                self.hellos.remove(&(id.to_owned(), address));
+                (node.boot, node.said) = (Some(extra.boot), Said::since(extra.nr));
             }
-            if !node.said.is_new(extra.nr) {
+            if self.sealed && !node.said.is_new(extra.nr) {
                 return Origin::Refused("it was heard before");
             }
-        } else {
-            node.boot = extra.map(|extra| extra.boot);
+            node.boot = Some(extra.boot);
         }
-        (node.address, node.heard, node.lost) = (address, Some(now), None);
+        (node.address, node.heard) = (address, Some(now));
+        if !node.is_unreachable() {
+            node.lost = None;
+        }
         if new { Origin::New } else { Origin::Known }
     }
 
@@ -191,10 +205,12 @@ impl Nodes {
     }
 
     /// A hello was sent.
-    pub fn asked(&mut self, now: Time, id: &str, nr: u64) {
-        if let Some(node) = self.by_id.get_mut(id) {
-            node.hello = Some((nr, now));
+    pub fn asked(&mut self, now: Time, (id, address): (&str, Ipv4Addr), nr: u64) {
+        if self.hellos.len() >= NODES_MAX {
+            let oldest = self.hellos.iter().min_by_key(|(_, (_, at))| *at).map(|(whom, _)| whom.clone());
+            oldest.map(|whom| self.hellos.remove(&whom));
         }
+        self.hellos.insert((id.to_owned(), address), (nr, now));
     }
 
     /// Something is said to a node.
@@ -214,7 +230,7 @@ impl Nodes {
         let Some(node) = self.by_id.get_mut(id) else { return false };
         let news = node.lost.is_none();
         let times = node.lost.map_or(0, |lost| lost.times) + u32::from(why == Why::Swallows);
-        let why = if times > 0 { Why::Swallows } else { why };
+        let why = if times > 0 && why == Why::Silent { Why::Swallows } else { why };
         node.lost = Some(Lost { since: now, why, times, probed: now });
         news
     }
@@ -222,7 +238,7 @@ impl Nodes {
     /// A connection to a node could be made: if that was all that was wrong with it, it may get the token again.
     pub fn reach(&mut self, id: &str) {
         if let Some(node) = self.by_id.get_mut(id)
-            && node.lost.is_some_and(|lost| lost.why == Why::Unreachable)
+            && node.lost.is_some_and(|lost| lost.why != Why::Swallows)
         {
             node.lost = None;
         }
@@ -232,7 +248,7 @@ impl Nodes {
     pub fn due_probes(&mut self, now: Time, every: Duration) -> Vec<String> {
         let mut ids = Vec::new();
         for (id, node) in &mut self.by_id {
-            let due = |lost: &&mut Lost| lost.why == Why::Unreachable && now.since(lost.probed) >= every;
+            let due = |lost: &&mut Lost| lost.why != Why::Swallows && now.since(lost.probed) >= every;
             if let Some(lost) = node.lost.as_mut().filter(due) {
                 lost.probed = now;
                 ids.push(id.clone());
@@ -318,6 +334,34 @@ mod tests {
     }
 
     #[test]
+    fn who_has_proven_nothing_takes_no_place_and_no_answer_from_another() {
+        let mut nodes = Nodes::new(1, true, None);
+        let elsewhere = Ipv4Addr::new(10, 0, 0, 99);
+        assert_eq!(nodes.hear(at(0), ("old", elsewhere), Some(&extra(9, 1)), 7, EVERY), Origin::Unproven(true));
+        nodes.asked(at(0), ("old", elsewhere), 39);
+        assert_eq!(nodes.hear(at(0), ("a", elsewhere), Some(&extra(8, 1)), 7, EVERY), Origin::Unproven(true));
+        nodes.asked(at(0), ("a", elsewhere), 40);
+        assert_eq!(nodes.hear(at(1), ("a", HERE), Some(&extra(1, 1)), 7, EVERY), Origin::Unproven(true));
+        nodes.asked(at(1), ("a", HERE), 41);
+        let answer = Extra { answers: Some(41), to_boot: Some(7), ..extra(1, 2) };
+        assert_eq!(nodes.hear(at(2), ("a", HERE), Some(&answer), 7, EVERY), Origin::New);
+    }
+
+    #[test]
+    fn a_node_that_is_heard_but_cannot_be_reached_stays_lost_until_it_can() {
+        let mut nodes = Nodes::new(9, false, None);
+        nodes.hear(at(0), ("a", HERE), None, 7, EVERY);
+        for (why, lost) in [(Why::Silent, false), (Why::Unreachable, true)] {
+            nodes.lose(at(0), "a", why);
+            nodes.hear(at(1), ("a", HERE), None, 7, EVERY);
+            assert_eq!(nodes.get("a").is_some_and(|node| node.lost.is_some()), lost, "{why:?}");
+        }
+        assert_eq!(nodes.live(at(1), EVERY).count(), 0);
+        nodes.reach("a");
+        assert_eq!(nodes.live(at(1), EVERY).count(), 1);
+    }
+
+    #[test]
     fn a_node_that_was_not_heard_for_long_makes_room_unless_there_is_a_majority_to_keep() {
         for (stale, origin) in [(Some(EVERY), true), (None, false)] {
             let mut nodes = Nodes::new(2, false, stale);
@@ -334,13 +378,13 @@ mod tests {
         let mut nodes = Nodes::new(9, true, None);
         let mut hear = |now, extra: Extra| nodes.hear(now, ("a", HERE), Some(&extra), 7, EVERY);
         assert_eq!(hear(at(0), extra(1, 5)), Origin::Unproven(true));
-        nodes.asked(at(0), "a", 40);
+        nodes.asked(at(0), ("a", HERE), 40);
         let mut hear = |now, extra: Extra| nodes.hear(now, ("a", HERE), Some(&extra), 7, EVERY);
         assert_eq!(hear(at(1), extra(1, 6)), Origin::Unproven(false), "it was asked a moment ago");
         let to_another_start = Extra { answers: Some(40), to_boot: Some(6), ..extra(1, 7) };
         assert_eq!(hear(at(2), to_another_start), Origin::Unproven(false));
         let answer = Extra { answers: Some(40), to_boot: Some(7), ..extra(1, 7) };
-        assert_eq!(hear(at(3), answer.clone()), Origin::Known);
+        assert_eq!(hear(at(3), answer.clone()), Origin::New);
         assert!(matches!(hear(at(4), answer), Origin::Refused(_)));
         assert!(matches!(hear(at(4), extra(1, 6)), Origin::Refused(_)), "it may have been recorded before the proof");
         assert_eq!(hear(at(4), extra(1, 9)), Origin::Known);

@@ -50,6 +50,7 @@ enum Phase {
 struct HandOver {
     to: String,
     fence: Fence,
+    begun: Time,
     /// Since when it may have arrived; from then on nobody else may get it.
     sent: Option<Time>,
     /// Who could not be reached.
@@ -191,7 +192,7 @@ impl Ring {
             .map(|(id, _)| id.to_owned())
             .collect();
         for id in silent {
-            self.nodes.lose(now, &id, Why::Unreachable);
+            self.nodes.lose(now, &id, Why::Silent);
             self.tell(now, &format!("{id} does not answer"), out);
         }
     }
@@ -353,7 +354,7 @@ impl Ring {
         if first {
             self.keep_data(out);
         }
-        let hand_over = HandOver { to: to.clone(), fence, sent: None, unreachable };
+        let hand_over = HandOver { to: to.clone(), fence, begun: now, sent: None, unreachable };
         if let Some(owner) = self.owner() {
             owner.phase = Phase::HandingOver(hand_over);
         }
@@ -430,6 +431,12 @@ impl Ring {
                 self.generate(now, &format!("{to} does not say that it has the token"), out);
             }
             Some(_) => self.say_take_token(now, out),
+            None if now.since(hand_over.begun) >= periods.connect() + periods.ask => {
+                let to = hand_over.to.clone();
+                self.messenger.take_back(out);
+                self.nodes.lose(now, &to, Why::Unreachable);
+                self.not_handed_over(now, &to, out);
+            }
             // The messenger says when it cannot be reached.
             None => self.timers.set(Timer::Ask, now + periods.ask),
         }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::message::{Body, DATAGRAM_MAX, Extra, Message};
 use super::nodes::Origin;
 use super::seal::is_sealed;
+use super::token::Fence;
 use super::{Ring, SOCKET};
 use crate::machine::{Bytes, Outbox, Time};
 
@@ -87,7 +88,7 @@ impl Ring {
             return;
         }
         match Message::decode(bytes, self.config.key.as_ref()) {
-            Ok(message) if message.author == self.config.id => self.heard_own(now, from, &message),
+            Ok(message) if message.author == self.config.id => self.heard_own(now, from, &message, out),
             Ok(message) => {
                 if self.config.key.is_none() && is_sealed(bytes) {
                     self.complain(now, format!("{from} is in a ring with a key; this node needs --key-file too"), out);
@@ -107,10 +108,11 @@ impl Ring {
     }
 
     /// Broadcasts come back to who says them. What another says under our name is a mistake of somebody's.
-    fn heard_own(&mut self, _now: Time, from: Ipv4Addr, message: &Message) {
+    fn heard_own(&mut self, now: Time, from: Ipv4Addr, message: &Message, out: &mut Outbox) {
         let ours = message.extra.as_ref().is_none_or(|extra| extra.boot == self.config.boot);
         if from != self.config.address && !ours {
-            log::warn!("{from} says that it is {}, as we are: give each node an id of its own", message.author);
+            let why = format!("{from} says that it is {}, as we are; give each node an id of its own", message.author);
+            self.complain(now, why, out);
         }
     }
 
@@ -127,7 +129,7 @@ impl Ring {
             self.answer_hello(now, (&author, from), &extra, out);
         }
         match origin {
-            Origin::Known => {}
+            Origin::Known => self.reach_again(now, &author, out),
             Origin::New => {
                 self.tell(now, &format!("node {author} is at {from}"), out);
                 if to_all {
@@ -138,8 +140,11 @@ impl Ring {
             Origin::Unproven(false) => return,
             Origin::Refused(why) => return log::debug!("{from} as {author}: {why}"),
         }
+        if to_all && matches!(body, Body::TakeToken { .. }) {
+            return log::debug!("{from} as {author}: a hand-over to all is none");
+        }
         if !self.config.compat && !extra.fence.is_credible(self.memory.epoch())
-            || extra.granted > self.memory.epoch().saturating_add(1 << 32)
+            || !Fence::of_epoch(extra.granted).is_credible(self.memory.epoch())
         {
             return log::debug!("{from} as {author}: token {} is too far ahead", extra.fence);
         }
@@ -168,11 +173,19 @@ impl Ring {
         Err(format!("{author} says something to another node, or to an earlier start of this one"))
     }
 
+    /// A node that is heard, but could not be reached, is tried again at once.
+    fn reach_again(&mut self, now: Time, id: &str, out: &mut Outbox) {
+        let is_unreachable = self.nodes.get(id).is_some_and(|node| node.is_unreachable());
+        if is_unreachable && self.nodes.is_due(now, id, self.config.periods.ask) {
+            self.say_to(now, id, Body::Ping, |_| {}, out);
+        }
+    }
+
     /// Asks a node to show that it lives.
     fn say_hello(&mut self, now: Time, (id, address): (&str, Ipv4Addr), out: &mut Outbox) {
         let to = id.to_owned();
         let bytes = self.encode(Body::Ping, |extra| (extra.to, extra.hello) = (Some(to), true));
-        self.nodes.asked(now, id, self.nr);
+        self.nodes.asked(now, (id, address), self.nr);
         self.say_to_whoever(now, (id, address), bytes, out);
     }
 

@@ -183,7 +183,7 @@ impl Ring {
             };
         }
         if let Err(why) = self.may_take(heard, token) {
-            self.tell(now, &format!("refuses token {fence} from {}: {why}", heard.author), out);
+            self.complain(now, format!("refuses token {fence} from {}: {why}", heard.author), out);
             return match self.is_owner() {
                 true => self.say_where(now, &heard.author, false, out),
                 false => self.say_recently(now, &heard.author, out),
@@ -198,7 +198,7 @@ impl Ring {
         }
         for id in &heard.extra.silent {
             if self.nodes.live(now, self.config.periods.waiter).all(|live| live != id) {
-                self.nodes.lose(now, id, Why::Unreachable);
+                self.nodes.lose(now, id, Why::Silent);
             }
         }
         self.memory.take(Copy { fence, progress: token.progress, data: data.to_owned() });

@@ -8,6 +8,12 @@ pub const TOKEN_CODE: u64 = 407_246;
 /// How far one message may take the epoch: a forged one cannot use them all up.
 const EPOCH_LEAP_MAX: u64 = 1 << 32;
 
+/// The greatest epoch that a node believes in that knows of none.
+const FIRST_EPOCH_MAX: u64 = 1 << 48;
+
+/// The greatest hop that is believed.
+const HOP_MAX: u64 = 1 << 62;
+
 /// A token, as it stands in messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -50,9 +56,10 @@ impl Fence {
         Fence { hop: self.hop.saturating_add(1), ..self }
     }
 
-    /// Whether somebody who knows of `known` believes in this one.
+    /// Whether somebody who knows of the epoch `known` believes in this one.
     pub fn is_credible(self, known: u64) -> bool {
-        self.epoch <= known.saturating_add(EPOCH_LEAP_MAX)
+        let leap = if known == 0 { FIRST_EPOCH_MAX } else { EPOCH_LEAP_MAX };
+        self.epoch <= known.saturating_add(leap) && self.hop <= HOP_MAX
     }
 }
 
@@ -86,7 +93,9 @@ mod tests {
 
     #[test]
     fn nobody_believes_in_an_epoch_that_uses_up_all_others() {
-        assert!(Fence::of_epoch(1 << 32).is_credible(0));
+        assert!(Fence::of_epoch(5 + (1 << 32)).is_credible(5) && !Fence::of_epoch(6 + (1 << 32)).is_credible(5));
+        assert!(Fence::of_epoch(1 << 40).is_credible(0), "who knows nothing comes to a ring that is old");
+        assert!(!Fence { epoch: 1, hop: u64::MAX }.is_credible(1));
         assert!(!Fence::of_epoch(u64::MAX).is_credible(u64::MAX >> 1));
     }
 }

@@ -7,6 +7,7 @@
 import collections
 import json
 import re
+import signal
 import socket
 import struct
 import sys
@@ -64,4 +65,6 @@ def play(file, udp_port, tcp_port):
                 connection.sendall(bytes.fromhex(data))
 
 
+# Who starts us in the background may have us ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 {"record": record, "play": play}[sys.argv[1]](sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
