@@ -331,6 +331,54 @@ fn garbage_makes_no_node_deaf() {
     }
 }
 
+#[test]
+fn a_node_that_is_heard_but_hears_nothing_stops_nobody() {
+    for mode in [Mode::Members, Mode::Sealed, Mode::Plain] {
+        for seed in 0..5 {
+            let mut ring = Ring::new(seed, Plan::steady(mode, 3));
+            if seed % 2 == 0 {
+                ring.run(FIRST_OWNER + 3 * SECOND);
+            }
+            // Its neighbours know it, or have heard its first pings.
+            ring.run(MILLISECOND);
+            ring.world.nodes[2].sockets = vec![UDP_PORT + 1];
+            ring.world.nodes[2].listeners.clear();
+            ring.run(20 * SECOND);
+            let from = ring.world.now;
+            ring.run(15 * SECOND);
+            for node in 0..2 {
+                let works = ring.steps_since(from).any(|step| step.node == node);
+                assert!(works, "{mode:?} seed {seed}: node {node} stands still in state {}", ring.state(node));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_questions_from_nowhere_does_not_hold_the_token_up() {
+    for mode in [Mode::Members, Mode::Plain, Mode::Compat] {
+        let mut ring = Ring::new(12, Plan::steady(mode, 3));
+        ring.run(FIRST_OWNER);
+        let members = (mode == Mode::Members).then_some(3);
+        let extra = Extra { boot: 1, members, ..Extra::default() };
+        for _ in 0..1_000 {
+            // Each may be the next behind somebody.
+            for author in ["a1", "b1", "c1"] {
+                let extra = (mode != Mode::Compat).then(|| extra.clone());
+                let message = Message { author: author.into(), body: Body::WhereIsToken, extra };
+                ring.cast(0, 77, &message.encode(None));
+            }
+            ring.run(10 * MILLISECOND);
+        }
+        ring.run(15 * SECOND);
+        let from = ring.world.now;
+        ring.run(15 * SECOND);
+        for node in 0..3 {
+            assert!(ring.steps_since(from).any(|step| step.node == node), "{mode:?}: node {node} stands still");
+        }
+    }
+}
+
 /// A token that nobody has, as strong as can be.
 fn forged(kind: &str, to: Option<&str>) -> Message {
     let token = Token::new(1_000_000, "zzz", 1_000_000);
