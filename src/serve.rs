@@ -1,6 +1,6 @@
 //! A member that serves its room itself (`--serve`): a controller and a client of it in one process, which meet over the
-//! loopback like any two. It ends with the client's exit code, once the others have heard what became of them. An abort
-//! is for everybody, so that who comes a moment later hears it too.
+//! loopback like any two. It ends with the client's exit code, once the others have heard what became of them. A round
+//! that failed is for everybody, so that who comes a moment later hears it too.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ impl<R: Room> Serve<R> {
     fn finish_turn(&mut self, now: Time, out: &mut Outbox) {
         let Some(code) = self.member.over() else { return };
         let until = *self.until.get_or_insert(now + OTHERS_HAVE);
-        let may_close = self.room.is_quiet() && !(code == exit_code::ABORTED && self.room.stands());
+        let may_close = self.room.is_quiet() && (code == exit_code::PASSED || !self.room.stands());
         if may_close || now >= until {
             self.closed = true;
             out.exit(code);
