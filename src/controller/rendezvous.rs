@@ -582,6 +582,15 @@ impl<V: PartialEq> Rendezvous<V> {
         self.waiting
     }
 
+    /// Whether anybody waits beside this member, in a round or for the next one.
+    pub fn others_wait(&self, member: &str) -> bool {
+        let mut rounds = self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
+        rounds.any(|round| {
+            let mut others = round.there.iter().filter(|(name, there)| ***name != *member && !there.taken_back);
+            others.next().is_some() || !round.surplus.is_empty()
+        })
+    }
+
     /// Whether nothing is left of any meeting: nobody waits, no ruling is unheard, no failed round stands.
     pub fn is_idle(&self) -> bool {
         self.meetings.is_empty() && self.places.is_empty()
