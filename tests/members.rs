@@ -328,6 +328,8 @@ fn a_careless_word_is_answered_with_what_to_write() {
         let says = ["--controller \"", "write HOST or HOST:PORT"];
         wrong(&["barrier", "up", "--as", "a", "--count", "1", "--controller", nowhere], 2, &says);
     }
+    let served = ["barrier", "up", "--as", "a", "--count", "1", "--serve", "127.0.0.1:0"];
+    wrong(&served, 2, &["--serve \"127.0.0.1:0\"", "write HOST or HOST:PORT"]);
     let much = ["trigger", "create", "go", "1000000001", "--controller", &address];
     wrong(&much, 2, &["1000000001", "from 1 to 1000000000"]);
     wrong(
@@ -342,6 +344,7 @@ fn a_careless_word_is_answered_with_what_to_write() {
         1,
         &["--data @gone: no such file"],
     );
+    wrong(&["notify", "go", "--controller", &address, "--data", "@-"], 2, &["--data @-: standard input is - alone"]);
     wrong(
         &["barrier", "up", "--count", "1", "--as", "a", "--serve", "192.0.2.1:7"],
         1,

@@ -126,6 +126,7 @@ impl Who {
             let place = Place { controller: self.controller, room: self.room };
             return place::act(&place, member, doing);
         };
+        place::address(&serve, "--serve")?;
         let mut reactor = drive::reactor()?;
         let address = room::listen_to_serve(&mut reactor, &serve)?;
         let mut config = place::config(&serve, self.room.as_deref(), member, doing)?;

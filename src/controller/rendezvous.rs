@@ -263,7 +263,10 @@ impl<V: PartialEq> Rendezvous<V> {
             return round.belongs(&comer.member).map(|()| name.clone());
         }
         let party = declared.or(comer.party.as_ref()).ok_or_else(|| {
-            format!("{name:?} is not declared, and nobody has said who shall meet: name the members or the count")
+            format!(
+                "{name:?} is not declared, and nobody has said who shall meet: name the members or the count, or let \
+                 a member come first that does"
+            )
         })?;
         let said_by = if declared.is_some() { None } else { Some(comer.member.clone()) };
         let round = Round::new(party, said_by, &self.budget)?;
