@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use arete::controller::Limits;
 use arete::machine::{Signal, Time};
+use arete::testfile::TRIGGER_MAX;
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
@@ -128,7 +129,7 @@ enum TriggerSub {
     /// Make a trigger that fires when it was notified so often
     Create {
         trigger: String,
-        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(value_parser = |text: &str| count(text, TRIGGER_MAX))]
         count: u64,
     },
     /// Show the triggers of the room, with what is left of their counts
@@ -328,6 +329,12 @@ fn size(text: &str, max: usize) -> Result<usize, String> {
     let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(factor));
     let bytes = bytes.filter(|bytes| (1..=max).contains(bytes));
     bytes.ok_or_else(|| format!("a size is a number from 1 to {max} bytes"))
+}
+
+/// A number from 1 on.
+fn count(text: &str, max: u64) -> Result<u64, String> {
+    let number = text.parse::<u64>().ok().filter(|number| (1..=max).contains(number));
+    number.ok_or_else(|| format!("it is a number from 1 to {max}"))
 }
 
 /// `HOST` or `HOST:PORT` as `HOST:PORT`.

@@ -133,6 +133,16 @@ impl Member {
         self.over
     }
 
+    /// Whom it speaks for.
+    pub fn name(&self) -> &str {
+        self.config.member.as_deref().unwrap_or_default()
+    }
+
+    /// `barrier server-up`, for a message.
+    pub fn subject(&self) -> String {
+        self.config.task.subject()
+    }
+
     /// What goes to standard output once the client has exited. It may be long, and nothing of it may be left out.
     pub fn output(&self) -> &[u8] {
         &self.output

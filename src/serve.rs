@@ -1,21 +1,32 @@
 //! A member that serves its room itself (`--serve`): a controller and a client of it in one process, which meet over the
-//! loopback like any two. It ends with the client's exit code, once the others have heard what became of them. An abort
-//! is for everybody, so that who comes a moment later hears it too.
+//! loopback like any two. It ends with the client's exit code, once the others have heard what became of them. A round
+//! that failed is for everybody, so that who comes a moment later hears it too.
 
 use std::time::Duration;
 
 use crate::controller::Controller;
 use crate::exit_code;
-use crate::machine::{Input, Machine, Outbox, Time};
+use crate::machine::{Input, Machine, Outbox, Stream, Time};
 use crate::member::Member;
+use crate::spoken;
 
 /// How long the room stays open for those that have not heard their verdict when our own is there.
 const OTHERS_HAVE: Duration = Duration::from_secs(5);
+
+/// How much longer it stays open when our own member was interrupted, which is lost only when it might have come back:
+/// for the others to hear that.
+const LOSS_SLACK: Duration = Duration::from_millis(250);
 
 /// A controller that serves rooms and no run.
 pub trait Room: Machine {
     /// Whether nobody waits for anything that has been decided: every verdict was heard.
     fn is_quiet(&self) -> bool;
+
+    /// Whether every verdict was heard.
+    fn all_have_heard(&self) -> bool;
+
+    /// Whether anybody waits beside this member.
+    fn others_wait(&self, member: &str) -> bool;
 
     /// Whether somebody may still come who is told what has been decided.
     fn stands(&self) -> bool;
@@ -24,6 +35,14 @@ pub trait Room: Machine {
 impl Room for Controller {
     fn is_quiet(&self) -> bool {
         Controller::is_quiet(self)
+    }
+
+    fn all_have_heard(&self) -> bool {
+        Controller::all_have_heard(self)
+    }
+
+    fn others_wait(&self, member: &str) -> bool {
+        Controller::others_wait(self, member)
     }
 
     fn stands(&self) -> bool {
@@ -52,12 +71,35 @@ impl<R: Room> Serve<R> {
 
     fn finish_turn(&mut self, now: Time, out: &mut Outbox) {
         let Some(code) = self.member.over() else { return };
-        let until = *self.until.get_or_insert(now + OTHERS_HAVE);
-        let may_close = self.room.is_quiet() && !(code == exit_code::ABORTED && self.room.stands());
-        if may_close || now >= until {
+        if self.until.is_none() && code == exit_code::INTERRUPTED && self.room.others_wait(self.member.name()) {
+            self.say_why_it_stays(out);
+        }
+        let slack = if code == exit_code::INTERRUPTED { LOSS_SLACK } else { Duration::ZERO };
+        let until = *self.until.get_or_insert(now + OTHERS_HAVE + slack);
+        if self.may_close(code) || now >= until {
             self.closed = true;
             out.exit(code);
         }
+    }
+
+    /// Whether nobody is left who is to hear something. A member that was interrupted does not wait for itself.
+    fn may_close(&self, code: u8) -> bool {
+        match code {
+            exit_code::PASSED => self.room.is_quiet(),
+            exit_code::INTERRUPTED => !self.room.others_wait(self.member.name()) && self.room.all_have_heard(),
+            _ => self.room.is_quiet() && !self.room.stands(),
+        }
+    }
+
+    fn say_why_it_stays(&self, out: &mut Outbox) {
+        let (subject, most) = (self.member.subject(), spoken::duration(OTHERS_HAVE));
+        out.print(
+            Stream::Err,
+            format!(
+                "arete: {subject}: interrupted, but others wait in the room that is served here: it stays up to {most}, \
+                 until they know that this member is lost; interrupt it again to end it at once\n"
+            ),
+        );
     }
 }
 

@@ -22,7 +22,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("slave", &["verdict", "link", "variables", "exit_code", "spoken", "session", "wire", "machine"]),
     ("client", &["verdict", "link", "exit_code", "spoken", "session", "wire", "machine"]),
     ("member", &["verdict", "link", "exit_code", "spoken", "session", "wire", "machine"]),
-    ("serve", &["controller", "member", "exit_code", "machine"]),
+    ("serve", &["controller", "member", "exit_code", "spoken", "machine"]),
     ("ring", &["exit_code", "spoken", "session", "wire", "machine"]),
     ("reactor", &["machine"]),
     (

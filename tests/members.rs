@@ -319,6 +319,7 @@ fn a_careless_word_is_answered_with_what_to_write() {
         (&["--members", "@a b"], &["no group", "a name has"]),
         (&["--count", "2", "--room", "a b"], &["--room \"a b\": a name has"]),
         (&["--count", "2", "--abort", " "], &["--abort: say why"]),
+        (&["--count", "100001"], &["--count", "from 1 to 100000"]),
     ] {
         wrong(&[&barrier, more].concat(), 2, says);
     }
@@ -327,6 +328,10 @@ fn a_careless_word_is_answered_with_what_to_write() {
         let says = ["--controller \"", "write HOST or HOST:PORT"];
         wrong(&["barrier", "up", "--as", "a", "--count", "1", "--controller", nowhere], 2, &says);
     }
+    let served = ["barrier", "up", "--as", "a", "--count", "1", "--serve", "127.0.0.1:0"];
+    wrong(&served, 2, &["--serve \"127.0.0.1:0\"", "write HOST or HOST:PORT"]);
+    let much = ["trigger", "create", "go", "1000000001", "--controller", &address];
+    wrong(&much, 2, &["1000000001", "from 1 to 1000000000"]);
     wrong(
         &["wait", "go", "--controller", &address],
         1,
@@ -339,6 +344,7 @@ fn a_careless_word_is_answered_with_what_to_write() {
         1,
         &["--data @gone: no such file"],
     );
+    wrong(&["notify", "go", "--controller", &address, "--data", "@-"], 2, &["--data @-: standard input is - alone"]);
     wrong(
         &["barrier", "up", "--count", "1", "--as", "a", "--serve", "192.0.2.1:7"],
         1,

@@ -38,6 +38,11 @@ pub fn value(data: &OsStr, max: usize, patience: Patience, late: &Late<'_>) -> R
     let Some(data) = data.to_str() else { return Err(Error::usage(format!("--data: the value {NO_TEXT}"))) };
     let text = match data.strip_prefix('@') {
         Some("") => return Err(Error::usage("--data @: name the file behind the @, as in --data @value.json")),
+        Some("-") => {
+            return Err(Error::usage(
+                "--data @-: standard input is - alone, as in --data -; a file of that name is @./-",
+            ));
+        }
         // A named pipe whose other end nobody has opened yet must not hold us up.
         Some(file) => {
             let subject = format!("--data {data}");

@@ -8,17 +8,14 @@ use arete::exit_code;
 use arete::machine::{Address, Bytes, Time};
 use arete::member::{Member, Task};
 use arete::session;
-use arete::testfile::range;
+use arete::testfile::{MEMBERS_MAX, range};
 use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, VALUE_MOST};
 use arete::wire::{Message, Note};
 use clap::Args;
 
 use super::data::{self, Late};
 use super::place::{self, Doing, Patience, Place};
-use super::{Error, drive, room, time, time_limit};
-
-/// How many members a list may stand for.
-const MEMBERS_MAX: usize = 100_000;
+use super::{Error, count as number, drive, room, time, time_limit};
 
 #[derive(Args)]
 pub struct BarrierOptions {
@@ -64,8 +61,8 @@ struct Who {
     #[arg(long, value_name = "A,B", conflicts_with = "count")]
     members: Option<String>,
     /// So many shall meet, whoever they are
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    count: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = |text: &str| number(text, MEMBERS_MAX as u64))]
+    count: Option<u64>,
     /// The member: '#TAG' for one of several on this slave; HOST or HOST#TAG at a controller
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
@@ -87,7 +84,7 @@ impl Who {
                 .map(Party::Members)
                 .map(Some)
                 .map_err(|why| Error::usage(format!("--members {}: {why}", place::shown(members)))),
-            (None, count) => Ok(count.map(Party::Count)),
+            (None, count) => Ok(count.and_then(|count| u32::try_from(count).ok()).map(Party::Count)),
         }
     }
 
@@ -129,6 +126,7 @@ impl Who {
             let place = Place { controller: self.controller, room: self.room };
             return place::act(&place, member, doing);
         };
+        place::address(&serve, "--serve")?;
         let mut reactor = drive::reactor()?;
         let address = room::listen_to_serve(&mut reactor, &serve)?;
         let mut config = place::config(&serve, self.room.as_deref(), member, doing)?;

@@ -100,7 +100,7 @@ pub fn config(
         return Err(Error::usage(format!("--room {}: a {}", shown(room), name_rule())));
     }
     Ok(Config {
-        controller: address(controller)?,
+        controller: address(controller, "--controller")?,
         room: room.to_owned(),
         member,
         incarnation: format!("{:016x}", random()),
@@ -146,14 +146,14 @@ pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
     }
 }
 
-/// An address that somebody may listen at, now or later.
-fn address(controller: &str) -> Result<Address, Error> {
-    let address = with_port(controller);
+/// An address that somebody may listen at, now or later, and that the others can name.
+pub fn address(named: &str, option: &str) -> Result<Address, Error> {
+    let address = with_port(named);
     match address.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
             Ok(Address::Inet(address))
         }
-        _ => Err(Error::usage(format!("--controller {}: write HOST or HOST:PORT", shown(controller)))),
+        _ => Err(Error::usage(format!("{option} {}: write HOST or HOST:PORT", shown(named)))),
     }
 }
 

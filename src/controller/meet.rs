@@ -202,9 +202,22 @@ impl Controller {
 
     /// Whether no arrival waits, and every ruling was heard by all that can still hear it.
     pub fn is_quiet(&self) -> bool {
-        let rooms = self.run.iter().map(|run| &run.room).chain(self.rooms.values());
-        let mut unheard = rooms.clone().flat_map(|room| room.unheard());
-        rooms.clone().all(Room::is_still) && unheard.all(|process| self.processes.is_lost(self.now, process))
+        self.every_room().all(Room::is_still) && self.all_have_heard()
+    }
+
+    /// Whether every ruling was heard by all that can still hear it.
+    pub fn all_have_heard(&self) -> bool {
+        let mut unheard = self.every_room().flat_map(Room::unheard);
+        unheard.all(|process| self.processes.is_lost(self.now, process))
+    }
+
+    /// Whether anybody waits beside this member.
+    pub fn others_wait(&self, member: &str) -> bool {
+        self.every_room().any(|room| room.others_wait(member))
+    }
+
+    fn every_room(&self) -> impl Iterator<Item = &Room> {
+        self.run.iter().map(|run| &run.room).chain(self.rooms.values())
     }
 }
 

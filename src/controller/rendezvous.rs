@@ -263,7 +263,10 @@ impl<V: PartialEq> Rendezvous<V> {
             return round.belongs(&comer.member).map(|()| name.clone());
         }
         let party = declared.or(comer.party.as_ref()).ok_or_else(|| {
-            format!("{name:?} is not declared, and nobody has said who shall meet: name the members or the count")
+            format!(
+                "{name:?} is not declared, and nobody has said who shall meet: name the members or the count, or let \
+                 a member come first that does"
+            )
         })?;
         let said_by = if declared.is_some() { None } else { Some(comer.member.clone()) };
         let round = Round::new(party, said_by, &self.budget)?;
@@ -580,6 +583,15 @@ impl<V: PartialEq> Rendezvous<V> {
     /// How many arrivals wait.
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Whether anybody waits beside this member, in a round or for the next one.
+    pub fn others_wait(&self, member: &str) -> bool {
+        let mut rounds = self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
+        rounds.any(|round| {
+            let mut others = round.there.iter().filter(|(name, there)| ***name != *member && !there.taken_back);
+            others.next().is_some() || !round.surplus.is_empty()
+        })
     }
 
     /// Whether nothing is left of any meeting: nobody waits, no ruling is unheard, no failed round stands.

@@ -211,6 +211,11 @@ impl Room {
         self.barriers.meetings.waiting() == 0 && self.syncs.meetings.waiting() == 0
     }
 
+    /// Whether anybody waits beside this member.
+    pub fn others_wait(&self, member: &str) -> bool {
+        self.barriers.meetings.others_wait(member) || self.syncs.meetings.others_wait(member)
+    }
+
     /// Whether a round still forms, or one that failed stands for those who have not come.
     pub fn stands(&self) -> bool {
         self.barriers.meetings.stand() || self.syncs.meetings.stand()

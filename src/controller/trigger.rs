@@ -16,6 +16,9 @@ use crate::wire::rendezvous::NOTE_MAX;
 /// How many triggers a room has at most.
 pub const TRIGGERS_MAX: usize = 5_000;
 
+/// The highest count of a trigger that clients make, as in a test file.
+const COUNT_MAX: u64 = 1_000_000_000;
+
 /// How long the data of all notifies of one trigger may be together, in bytes as those who wait are told it: it fits a
 /// line with the names around it.
 const NOTES_MAX: usize = LINE_MAX - 64 * 1024;
@@ -192,8 +195,8 @@ impl Triggers {
             }
             None => {}
         }
-        if initial == 0 {
-            return Err("the count of a trigger is at least 1".to_owned());
+        if !(1..=COUNT_MAX).contains(&initial) {
+            return Err(format!("the count of a trigger is 1 to {COUNT_MAX}, not {initial}"));
         }
         if self.by_name.len() >= TRIGGERS_MAX {
             return Err(format!("this room is full: it has at most {TRIGGERS_MAX} triggers"));
@@ -314,7 +317,9 @@ mod tests {
         assert_eq!(triggers.create("t", 2), Ok(()));
         assert_eq!(triggers.create("t", 2), Ok(()));
         assert!(triggers.create("t", 3).unwrap_err().contains("count of 2"));
-        assert!(triggers.create("u", 0).is_err());
+        for wrong in [0, COUNT_MAX + 1] {
+            assert!(triggers.create("u", wrong).unwrap_err().contains("1 to 1000000000"), "{wrong}");
+        }
         triggers.state(NOW, 1, "t", 2);
         assert!(triggers.delete("t") && !triggers.delete("t"));
         assert_eq!((triggers.fired().len(), triggers.is_empty()), (0, true));

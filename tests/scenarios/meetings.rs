@@ -604,6 +604,47 @@ fn who_serves_a_room_and_aborts_stays_until_all_have_heard_it_but_not_for_ever()
 }
 
 #[test]
+fn who_serves_a_room_and_gives_up_stays_for_late_comers_while_the_round_stands() {
+    let mut room = Room::served("barrier up members=c0,c1 timeout=3000");
+    room.world.run_for(4 * SECOND);
+    assert_eq!(room.exit(CONTROLLER), None, "c1 has not come");
+    let late = room.client("c1", "barrier up members=c0,c1");
+    let begun = room.world.now;
+    assert_eq!(room.ends(&[late, CONTROLLER]), [3, 3]);
+    assert!(room.says(late).contains("an earlier round"), "{}", room.says(late));
+    assert!(room.world.now < begun + SECOND, "all have heard it");
+    let mut lonely = Room::served("sync data members=c0,c1 value=1 timeout=1000");
+    assert_eq!(lonely.ends(&[CONTROLLER]), [3]);
+    assert!((1900 * MILLISECOND..3 * SECOND).contains(&lonely.world.now), "{}", lonely.world.now);
+}
+
+#[test]
+fn who_serves_a_room_and_is_interrupted_leaves_at_once_unless_others_wait() {
+    let mut alone = Room::served("barrier up members=c0,c1");
+    alone.wait(SECOND);
+    alone.world.signal(CONTROLLER, Signal::INT);
+    assert_eq!((alone.ends(&[CONTROLLER]), alone.says(CONTROLLER)), (vec![130], String::new()));
+    assert!(alone.world.now < 2 * SECOND, "{}", alone.world.now);
+    for patient in [true, false] {
+        let mut room = Room::served("barrier up members=c0,c1,c2");
+        let waits = room.client("c1", "barrier up members=c0,c1,c2");
+        room.wait(SECOND);
+        room.world.signal(CONTROLLER, Signal::TERM);
+        room.wait(SECOND);
+        assert_eq!(room.exit(CONTROLLER), None, "c1 is to hear of it");
+        assert_eq!(room.says(CONTROLLER).matches("interrupt it again").count(), 1, "{}", room.says(CONTROLLER));
+        if patient {
+            assert_eq!(room.ends(&[waits, CONTROLLER]), [5, 130]);
+            assert!(room.says(waits).contains("c0") && room.world.now < 8 * SECOND, "{}", room.says(waits));
+        } else {
+            room.world.signal(CONTROLLER, Signal::TERM);
+            assert_eq!(room.ends(&[CONTROLLER]), [130]);
+            assert!(room.world.now < 3 * SECOND, "{}", room.world.now);
+        }
+    }
+}
+
+#[test]
 fn who_serves_a_room_leaves_a_member_that_collects_nothing() {
     let mut room = Room::served("sync data members=c0,c1 value={\"nr\":1}");
     let mute = room.client("c1", "sync data members=c0,c1 value={\"nr\":2}");
