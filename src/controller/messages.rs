@@ -61,7 +61,9 @@ impl Run {
                 out.send(conn, pong.encode());
                 Ok(())
             }
-            FromSlave::Report(report) if report.run == self.id => self.report(now, ix, &report, heard, out),
+            FromSlave::Report(report) if report.run == self.id && !self.is_over() => {
+                self.report(now, ix, &report, heard, out)
+            }
             FromSlave::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
             FromSlave::Fetch(fetch) if fetch.run == self.id => {
                 self.resources.fetch(conn, &fetch.resource, fetch.offset, out)
@@ -90,7 +92,7 @@ impl Run {
                 Err(shorten(&bye.reason))
             }
             FromSlave::Hello(_) => Err("a second hello on one connection".to_owned()),
-            // Of a run that is over.
+            // Of a run that is over, or of another.
             _ => Ok(()),
         };
         done.map_err(|reason| Bye { reason: Cow::from(reason), fatal: false })

@@ -14,11 +14,11 @@ use super::launch::Launch;
 use super::resources::Resources;
 use super::results::{self, Ending};
 use super::room::Room;
-use super::roster::{Roster, Stage};
+use super::roster::{Member, Roster, Stage};
 use super::view::View;
 use super::{Config, Local};
 use crate::machine::{ChildId, Exit, Outbox, Signal, Time, Timers};
-use crate::testfile::{End, OnFail, Test};
+use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::wire::{Bye, Dismissed, Message, Start, Stop, Verdict};
 use crate::{exit_code, spoken};
 
@@ -42,6 +42,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(20);
 
 /// How many failures are told one by one.
 const FAILURES_MAX: usize = 100;
+
+/// What became of a run, in its results directory.
+const SUMMARY: &str = "summary.json";
 
 /// How many different refusals of strangers are recorded.
 const REFUSALS_MAX: usize = 1_000;
@@ -70,6 +73,8 @@ pub enum Phase {
     Running,
     /// The slaves stop.
     Ending(Cause),
+    /// What became of the run is being written, before anybody hears it.
+    Writing(Cause),
     /// Everything is written; the slaves of an embedded run exit.
     Over { code: u8, verdict: Verdict },
 }
@@ -149,6 +154,11 @@ impl Run {
         }
     }
 
+    /// Whether its verdict stands, or is about to.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Writing(_) | Phase::Over { .. })
+    }
+
     /// The instant of the start, once it has been named.
     pub fn started(&self) -> Option<Time> {
         self.start.as_ref().map(|(at, _)| *at)
@@ -175,7 +185,7 @@ impl Run {
             self.roster.get_mut(ix).stage = Stage::Ready;
             self.record(now, ix, &Event::Ready, out);
         }
-        let ready = |member: &super::roster::Member| member.stage == Stage::Ready && member.conn.is_some();
+        let ready = |member: &Member| member.stage == Stage::Ready && member.conn.is_some();
         if self.roster.iter().all(ready) {
             self.name_the_start(now, out);
         }
@@ -213,7 +223,7 @@ impl Run {
                 out.send(conn, Stop { run, reason: Cow::from(&cause.why), now: self.interrupts > 1 }.encode());
             }
             Phase::Over { verdict, .. } => out.send(conn, Dismissed { run, verdict: *verdict }.encode()),
-            Phase::Gathering | Phase::Running => {}
+            Phase::Gathering | Phase::Running | Phase::Writing(_) => {}
         }
     }
 
@@ -236,7 +246,9 @@ impl Run {
     pub fn takes_members(&self) -> Result<(), String> {
         match self.phase {
             Phase::Gathering | Phase::Running => Ok(()),
-            Phase::Ending(_) | Phase::Over { .. } => Err(format!("run {:?} is not going on", self.id)),
+            Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
+                Err(format!("run {:?} is not going on", self.id))
+            }
         }
     }
 
@@ -312,9 +324,22 @@ impl Run {
         }
         self.roster.get_mut(ix).stage = Stage::Lost;
         self.record(now, ix, &Event::Lost { reason }, out);
-        let why = format!("slave {} was lost: {reason}", self.roster.get(ix).name);
-        self.abort(now, why, out);
+        if self.goes_on_without_the_lost() {
+            self.end_if_done(now, out);
+        } else {
+            let why = format!("slave {} was lost: {reason}", self.roster.get(ix).name);
+            self.abort(now, why, out);
+        }
         self.finish_if_stopped(now, out);
+    }
+
+    fn goes_on_without_the_lost(&self) -> bool {
+        self.test.on_lost == OnLost::Continue && self.started().is_some() && self.slaves_left().next().is_some()
+    }
+
+    /// The slaves that are not lost.
+    fn slaves_left(&self) -> impl Iterator<Item = &Member> {
+        self.roster.iter().filter(|member| member.stage != Stage::Lost)
     }
 
     /// Whether what the slaves have said ends the run.
@@ -327,13 +352,13 @@ impl Run {
             End::Duration(_) => return,
             End::Trigger { trigger, .. } => {
                 let fired = self.room.triggers.get(trigger).is_some_and(|trigger| trigger.fired.is_some());
-                if !fired || !self.roster.iter().all(|member| member.settled) {
+                if !fired || !self.slaves_left().all(|member| member.settled) {
                     return;
                 }
                 format!("{trigger} fired, and what it set off has exited")
             }
             End::Idle { .. } => {
-                if !self.roster.iter().all(|member| member.idle == Some(fired)) {
+                if !self.slaves_left().all(|member| member.idle == Some(fired)) {
                     return;
                 }
                 "nothing runs and nothing can start any more".to_owned()
@@ -397,7 +422,7 @@ impl Run {
                 self.abort(now, why, out);
             }
             End::Idle { limit } => {
-                let busy = self.roster.names(|member| member.idle.is_none());
+                let busy = self.roster.names(|member| member.stage != Stage::Lost && member.idle.is_none());
                 let why = format!(
                     "its limit of {} passed and it is not idle: {}",
                     spoken::duration(*limit),
@@ -413,6 +438,7 @@ impl Run {
         self.interrupts += 1;
         let why = format!("interrupted by {}", signal.name());
         match (self.interrupts, &mut self.phase) {
+            (_, Phase::Writing(_)) => {}
             (_, Phase::Over { .. }) => self.deadline(now, Timer::Exit, out),
             (1, Phase::Ending(cause)) => {
                 *cause = Cause { verdict: Verdict::Interrupted, why, code: None };
@@ -433,7 +459,7 @@ impl Run {
     fn finish_if_stopped(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Ending(cause) = &self.phase else { return };
         let started = self.start.is_some();
-        let over = |member: &super::roster::Member| match member.stage {
+        let over = |member: &Member| match member.stage {
             Stage::Stopped | Stage::Lost => true,
             Stage::Absent | Stage::Joined | Stage::Ready => !started && member.conn.is_none(),
         };
@@ -443,7 +469,7 @@ impl Run {
         }
     }
 
-    /// Nothing of the run is left anywhere: write what became of it, and let the slaves go.
+    /// Nothing of the run is left anywhere: writes what became of it. The verdict stands when that has been written.
     fn finish(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
         let (verdict, why) = self.judge(&cause);
         if !self.journal.has_begun() {
@@ -451,15 +477,44 @@ impl Run {
         }
         self.journal.view.end_output(out);
         self.journal.record(now, None, &Event::Ended { verdict, why: &why }, out);
-        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
-        let ending = Ending { run: &self.id, verdict, why: &why, failures: &self.failures, start, now };
-        let path = self.results.join("summary.json");
-        results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
+        self.write_summary(now, verdict, &why, out);
         self.journal.close(out);
-        super::report::print(&self.test, &self.roster, &self.results, &ending, out);
+        self.phase = Phase::Writing(cause);
+        self.timers.clear();
+        out.confirm();
+    }
+
+    fn write_summary(&self, now: Time, verdict: Verdict, why: &str, out: &mut Outbox) {
+        let path = self.results.join(SUMMARY);
+        let ending = self.ending(now, verdict, why);
+        results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
+    }
+
+    fn ending<'a>(&'a self, now: Time, verdict: Verdict, why: &'a str) -> Ending<'a> {
+        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
+        Ending { run: &self.id, verdict, why, failures: &self.failures, start, now }
+    }
+
+    /// What became of the run is written, as far as it can be: tells it, and lets the slaves go.
+    pub fn written(&mut self, now: Time, out: &mut Outbox) {
+        let Phase::Writing(cause) = &self.phase else { return };
+        let (verdict, why) = self.judge(cause);
+        super::report::print(&self.test, &self.roster, &self.results, &self.ending(now, verdict, &why), out);
+        self.dismiss(verdict, &why, out);
+        let code = cause.code.unwrap_or(match verdict {
+            Verdict::Passed => exit_code::PASSED,
+            Verdict::Failed => exit_code::FAILED,
+            Verdict::Interrupted => exit_code::INTERRUPTED,
+        });
+        self.phase = Phase::Over { code, verdict };
+        self.timers.set(Timer::Exit, now + EXIT_WITHIN);
+        self.exit_if_alone(out);
+    }
+
+    fn dismiss(&self, verdict: Verdict, why: &str, out: &mut Outbox) {
         let dismissed = Dismissed { run: Cow::from(&self.id), verdict }.encode();
         let bye = Bye { reason: Cow::from("the run is over"), fatal: false }.encode();
-        let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(&why), now: true }.encode();
+        let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(why), now: true }.encode();
         for member in self.roster.iter() {
             let Some(conn) = member.conn else { continue };
             if member.stage == Stage::Lost {
@@ -470,15 +525,6 @@ impl Run {
                 out.send(conn, bye.clone());
             }
         }
-        let code = cause.code.unwrap_or(match verdict {
-            Verdict::Passed => exit_code::PASSED,
-            Verdict::Failed => exit_code::FAILED,
-            Verdict::Interrupted => exit_code::INTERRUPTED,
-        });
-        self.phase = Phase::Over { code, verdict };
-        self.timers.clear();
-        self.timers.set(Timer::Exit, now + EXIT_WITHIN);
-        self.exit_if_alone(out);
     }
 
     fn judge(&self, cause: &Cause) -> (Verdict, String) {
@@ -494,8 +540,10 @@ impl Run {
     /// A child of an embedded run is gone.
     pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
         let Some(ix) = self.launch.ended(child) else { return };
-        if let Phase::Over { .. } = self.phase {
-            return self.exit_if_alone(out);
+        match self.phase {
+            Phase::Writing(_) => return,
+            Phase::Over { .. } => return self.exit_if_alone(out),
+            Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
         let log = self.results.join(&self.roster.get(ix).name).join("arete.log");
         let reason = match how {
@@ -530,6 +578,13 @@ impl Run {
         }
         let why = format!("cannot write {}: {error}", path.display());
         match &mut self.phase {
+            Phase::Writing(_) => {
+                self.fail(why.clone());
+                // The summary may still have room where the events have none.
+                if path != self.results.join(SUMMARY) {
+                    self.write_summary(now, Verdict::Failed, &why, out);
+                }
+            }
             Phase::Over { code, .. } => {
                 if *code == exit_code::PASSED {
                     *code = exit_code::FAILED;
