@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use arete::controller::Limits;
 use arete::machine::{Signal, Time};
+use arete::spoken::harmless;
 use arete::testfile::TRIGGER_MAX;
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use arete::{exit_code, reactor, session, testfile};
@@ -280,9 +281,10 @@ pub fn start_logger(arguments: &Arguments) {
     env_logger::Builder::from_env(environment)
         .format(|line, record| match record.level() {
             log::Level::Debug | log::Level::Trace => {
-                writeln!(line, "{} arete: {}", line.timestamp_millis(), record.args())
+                writeln!(line, "{} arete: {}", line.timestamp_millis(), harmless(&record.args().to_string()))
             }
-            _ => writeln!(line, "arete: {}", record.args()),
+            // What a peer has said may stand in it.
+            _ => writeln!(line, "arete: {}", harmless(&record.args().to_string())),
         })
         .target(env_logger::Target::Pipe(Box::new(reactor::LogPipe::new())))
         .init();
@@ -296,7 +298,7 @@ pub fn flush() {
 /// Says what went wrong, a line each, if anybody listens.
 pub fn complain(message: &str) {
     for line in message.lines() {
-        let _ = writeln!(std::io::stderr(), "arete: {line}");
+        let _ = writeln!(std::io::stderr(), "arete: {}", harmless(line));
     }
 }
 

@@ -26,6 +26,7 @@ use crate::machine::{
     Address, ChildId, Command, ConnId, Input, ListenerId, Machine, Outbox, Signal, Stream, Time, Timers,
 };
 use crate::session::VERSION;
+use crate::spoken;
 use crate::wire::rendezvous::Alive;
 use crate::wire::{Bye, FromController, Hello, Malformed, Message, PROTOCOL, PokedBy, Stopped, Welcome};
 use control::Control;
@@ -243,7 +244,7 @@ impl Slave {
     /// The controller said that the connection ends.
     fn refused(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
         if bye.fatal && self.config.once {
-            let text = format!("arete: controller {}: {}\n", self.config.controller, bye.reason);
+            let text = format!("arete: controller {}: {}\n", self.config.controller, spoken::harmless(&bye.reason));
             out.print(Stream::Err, text);
             self.link.leave("refused", out);
             self.quit.get_or_insert(FAILED);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::roster::{EntryRun, Member, Roster, Stage};
 use super::trigger::Triggers;
 use crate::machine::{Exit, Outbox, Time};
+use crate::spoken;
 use crate::testfile::Test;
 use crate::wire::{Action, Entry, Outcome, Verdict};
 
@@ -86,7 +87,7 @@ fn is_results_file(file: &str, entries: &[Entry]) -> bool {
 }
 
 fn is_path_component(part: &str) -> bool {
-    !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains('\0')
+    !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains(char::is_control)
 }
 
 /// What `summary.json` holds. Times are seconds since the start.
@@ -191,7 +192,8 @@ pub fn write_summary(
             })
             .collect(),
     };
-    let mut bytes = serde_json::to_vec_pretty(&summary).expect("a summary of plain fields always encodes");
+    let bytes = serde_json::to_vec_pretty(&summary).expect("a summary of plain fields always encodes");
+    let mut bytes = spoken::harmless_json(bytes);
     bytes.push(b'\n');
     out.persist(path, bytes);
 }
@@ -278,9 +280,15 @@ mod tests {
             "make.files/",
             "make.log",
         ];
-        for bad in
-            bad.into_iter().chain(["/etc/passwd", "make.files//x", "make.files/a\0", "../make.out", "summary.json"])
-        {
+        for bad in bad.into_iter().chain([
+            "/etc/passwd",
+            "make.files//x",
+            "make.files/a\0",
+            "make.files/a\n",
+            "make.files/\u{9b}2J",
+            "../make.out",
+            "summary.json",
+        ]) {
             assert!(!is_results_file(bad, &entries()), "{bad}");
         }
     }

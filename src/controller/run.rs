@@ -534,7 +534,7 @@ impl Run {
                 if *code == exit_code::PASSED {
                     *code = exit_code::FAILED;
                 }
-                out.print(crate::machine::Stream::Err, format!("arete: {why}\n"));
+                out.print(crate::machine::Stream::Err, format!("arete: {}\n", spoken::harmless(&why)));
                 self.exit_if_alone(out);
             }
             _ => self.abort(now, why, out),
