@@ -30,6 +30,12 @@ use place::{Patience, Place};
 /// The port of a controller, where an address names none.
 const PORT: u16 = 7373;
 
+/// The most events that a run may be told to record.
+const EVENTS_MOST: u64 = 1 << 40;
+
+/// The most connections that a controller may be told to keep.
+const CONNECTIONS_MOST: u64 = 1 << 20;
+
 /// How long the last words wait for a reader that does not read, in milliseconds.
 const FLUSH_MILLIS: u64 = 10_000;
 
@@ -151,11 +157,18 @@ struct LimitOptions {
     /// How much to hold of all members together; a session takes its values twice [default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
     memory_max: Option<usize>,
+    /// How many connections there may be [default: what the limit of open files allows]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, CONNECTIONS_MOST))]
+    connections_max: Option<u64>,
 }
 
 impl LimitOptions {
     fn limits(&self) -> Limits {
         Limits::new(self.value_max, self.session_max, self.memory_max)
+    }
+
+    fn connections(&self) -> Option<usize> {
+        self.connections_max.and_then(|most| usize::try_from(most).ok())
     }
 }
 
@@ -212,6 +225,12 @@ struct RunOptions {
     fsync: bool,
     #[command(flatten)]
     limits: LimitOptions,
+    /// How much the slaves may ship to the results together [default: 64GiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
+    output_max: Option<usize>,
+    /// How many events to record before the run fails [default: 10000000]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
+    events_max: Option<u64>,
 }
 
 #[derive(Args)]
@@ -260,7 +279,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Wait(options) => command::wait(options, begun),
         Sub::Barrier(options) => meet::barrier(options, begun),
         Sub::Sync(options) => meet::sync(options, begun),
-        Sub::Controller(options) => room::run(&options.listen, options.rejoin, options.limits.limits()),
+        Sub::Controller(options) => room::run(&options),
         Sub::Trigger { sub, at: At { controller: None, .. } } => {
             drop(sub);
             Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))

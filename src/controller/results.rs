@@ -23,14 +23,14 @@ const FILES_MAX: usize = 20_000;
 const PATH_MAX: usize = 1_000;
 
 /// Keeps a piece of a file that a slave ships; answers with the file's length now. A piece that was kept before changes
-/// nothing. Fails when the slave may not ship this.
+/// nothing. Fails when the slave may not ship this, or when it is more than the `room` that is left in the run.
 pub fn keep(
     results: &std::path::Path,
     member: &mut Member,
     entries: &[Entry],
     file: &str,
-    offset: u64,
-    data: &[u8],
+    (offset, data): (u64, &[u8]),
+    room: u64,
     out: &mut Outbox,
 ) -> Result<(u64, usize), String> {
     if !is_results_file(file, entries) {
@@ -50,6 +50,11 @@ pub fn keep(
     let new = data.get((length - offset).min(data.len() as u64) as usize..).unwrap_or_default();
     if length + new.len() as u64 > FILE_MAX {
         return Err(format!("{file:?} is longer than {FILE_MAX} bytes"));
+    }
+    if new.len() as u64 > room {
+        return Err(
+            "the slaves of this run have shipped as much as they may (--output-max of the controller)".to_owned()
+        );
     }
     if known.is_none() || !new.is_empty() {
         out.write_at(results.join(&member.name).join(file), length, new.to_vec(), false);
