@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use arete::controller::Limits;
 use arete::machine::{Signal, Time};
+use arete::spoken::harmless;
 use arete::testfile::TRIGGER_MAX;
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use arete::{exit_code, reactor, session, testfile};
@@ -28,6 +29,12 @@ use place::{Patience, Place};
 
 /// The port of a controller, where an address names none.
 const PORT: u16 = 7373;
+
+/// The most events that a run may be told to record.
+const EVENTS_MOST: u64 = 1 << 40;
+
+/// The most connections that a controller may be told to keep.
+const CONNECTIONS_MOST: u64 = 1 << 20;
 
 /// How long the last words wait for a reader that does not read, in milliseconds.
 const FLUSH_MILLIS: u64 = 10_000;
@@ -150,11 +157,18 @@ struct LimitOptions {
     /// How much to hold of all members together; a session takes its values twice [default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
     memory_max: Option<usize>,
+    /// How many connections there may be [default: what the limit of open files allows]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, CONNECTIONS_MOST))]
+    connections_max: Option<u64>,
 }
 
 impl LimitOptions {
     fn limits(&self) -> Limits {
         Limits::new(self.value_max, self.session_max, self.memory_max)
+    }
+
+    fn connections(&self) -> Option<usize> {
+        self.connections_max.and_then(|most| usize::try_from(most).ok())
     }
 }
 
@@ -211,6 +225,12 @@ struct RunOptions {
     fsync: bool,
     #[command(flatten)]
     limits: LimitOptions,
+    /// How much the slaves may ship to the results together [default: 64GiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
+    output_max: Option<usize>,
+    /// How many events to record before the run fails [default: 10000000]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
+    events_max: Option<u64>,
 }
 
 #[derive(Args)]
@@ -262,7 +282,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Wait(options) => command::wait(options, begun),
         Sub::Barrier(options) => meet::barrier(options, begun),
         Sub::Sync(options) => meet::sync(options, begun),
-        Sub::Controller(options) => room::run(&options.listen, options.rejoin, options.limits.limits()),
+        Sub::Controller(options) => room::run(&options),
         Sub::Trigger { sub, at: At { controller: None, .. } } => {
             drop(sub);
             Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))
@@ -283,9 +303,10 @@ pub fn start_logger(arguments: &Arguments) {
     env_logger::Builder::from_env(environment)
         .format(|line, record| match record.level() {
             log::Level::Debug | log::Level::Trace => {
-                writeln!(line, "{} arete: {}", line.timestamp_millis(), record.args())
+                writeln!(line, "{} arete: {}", line.timestamp_millis(), harmless(&record.args().to_string()))
             }
-            _ => writeln!(line, "arete: {}", record.args()),
+            // What a peer has said may stand in it.
+            _ => writeln!(line, "arete: {}", harmless(&record.args().to_string())),
         })
         .target(env_logger::Target::Pipe(Box::new(reactor::LogPipe::new())))
         .init();
@@ -299,7 +320,7 @@ pub fn flush() {
 /// Says what went wrong, a line each, if anybody listens.
 pub fn complain(message: &str) {
     for line in message.lines() {
-        let _ = writeln!(std::io::stderr(), "arete: {line}");
+        let _ = writeln!(std::io::stderr(), "arete: {}", harmless(line));
     }
 }
 

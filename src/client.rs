@@ -101,7 +101,7 @@ impl Client {
         if !std::mem::replace(&mut self.over, true) {
             self.deadline = None;
             if let Some(message) = message {
-                out.print(Stream::Err, format!("arete: {message}\n"));
+                out.print(Stream::Err, format!("arete: {}\n", spoken::harmless(message)));
             }
             out.exit(code);
         }

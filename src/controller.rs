@@ -43,7 +43,7 @@ use self::rendezvous::Process;
 use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
-pub use self::sync::Limits;
+pub use self::sync::{EVENTS_MAX, Limits, OUTPUT_MAX};
 use self::view::Picture;
 use crate::exit_code;
 use crate::machine::{ConnId, Input, Machine, Outbox, Peer, Signal, Time, Timers};
@@ -202,7 +202,7 @@ impl Controller {
         self.limits = limits;
         self.budget.set_max(limits.memory);
         if let Some(run) = &mut self.run {
-            run.room.set_limits(limits);
+            run.limit(limits);
         }
         self
     }
@@ -254,6 +254,7 @@ impl Controller {
         });
         if let Some(run) = &mut self.run {
             run.answer(now, conn, heard, out);
+            run.check_events(now, out);
         }
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         let (who, held) = (session.who, frames.held());
@@ -279,6 +280,12 @@ impl Controller {
         let message = FromSlave::decode(line).map_err(|error| refusal(error.to_string()))?;
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         match (session.who, message) {
+            (Who::Slave(ix, _), FromSlave::Alive(_)) if self.run.as_ref().is_some_and(|run| run.owes(ix)) => {
+                if let Some(run) = &mut self.run {
+                    run.tell_more(ix, out);
+                }
+                Ok(())
+            }
             (Who::Slave(_, process) | Who::Client(process), message) if meet::is_members(&message) => {
                 self.member_says(now, process, message);
                 Ok(())
@@ -291,6 +298,7 @@ impl Controller {
                 }
                 Ok(())
             }
+            (Who::Client(_), FromSlave::List(_)) if std::mem::replace(&mut heard.listed, true) => Ok(()),
             (Who::Client(process), message) => self.client_says(now, conn, process, message, out),
             (Who::Stranger, FromSlave::Hello(hello)) => self.hello(now, conn, &hello, out),
             (Who::Stranger, FromSlave::Join(join)) => self.join(now, conn, &join, out),
@@ -304,12 +312,16 @@ impl Controller {
         let Some(run) = &mut self.run else {
             return Err(refusal("this controller has no run; it serves rooms alone".to_owned()));
         };
+        let earlier = run.roster.find(&hello.name).and_then(|ix| run.roster.get(ix).process);
         let former = run.admit(now, conn, session.peer, hello, out)?;
         let Some(ix) = run.roster.find(&hello.name) else { return Ok(()) };
         let speaker = Speaker::Slave(ix, Rc::from(&*hello.name));
         let room = run.room.name.clone();
         let (process, _) = self.processes.connected(now, conn, &room, speaker, &hello.incarnation, self.lost_after);
         run.roster.get_mut(ix).process = Some(process);
+        if let Some(earlier) = earlier.filter(|earlier| *earlier != process) {
+            self.processes.superseded(earlier);
+        }
         (session.who, session.heard) = (Who::Slave(ix, process), now);
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);

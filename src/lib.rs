@@ -3,6 +3,9 @@
 //! Who may know whom, from the top down: the program's `cli` > [`controller`], [`slave`] > [`session`] > [`wire`],
 //! [`machine`]. The reactor knows [`machine`] only: it never sees a message. `tests/layers.rs` keeps these rules.
 
+// Allowed in one place: what only a new process itself can do, between fork and exec (`reactor::children`).
+#![deny(unsafe_code)]
+
 pub mod client;
 pub mod controller;
 pub mod exit_code;

@@ -1,5 +1,7 @@
 //! The program: parse the arguments, start the logger, run one subcommand, map the error to an exit code.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 mod cli;

@@ -359,7 +359,7 @@ impl Member {
     fn listed(&mut self, listing: &Listing<'_>, out: &mut Outbox) {
         let line = |it: &crate::wire::room::TriggerState| {
             let fired = if it.fired { " fired" } else { "" };
-            format!("{} {} of {}{fired}\n", it.trigger, it.left, it.initial)
+            format!("{} {} of {}{fired}\n", spoken::harmless(&it.trigger), it.left, it.initial)
         };
         self.output = listing.triggers.iter().map(line).collect::<String>().into_bytes();
         self.done(out);
@@ -433,7 +433,7 @@ impl Member {
         self.timers.clear();
         self.link.leave("done", out);
         if let Some(message) = message {
-            out.print(Stream::Err, format!("arete: {message}\n"));
+            out.print(Stream::Err, format!("arete: {}\n", spoken::harmless(message)));
         }
     }
 

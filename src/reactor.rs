@@ -47,6 +47,9 @@ const EVENTS: usize = 4096;
 const READ_BUFFER: usize = 64 * 1024;
 /// How many times the machine may answer what its own effects brought, in one turn.
 const PASSES_A_TURN: usize = 8;
+/// After so long in a turn no further source is read from: deadlines, and what is queued, do not wait for those that have
+/// much to say. They go on, in order, in the next turn.
+const READS_OF_A_TURN: Duration = Duration::from_millis(20);
 /// How long a process that ends waits for its peers and the terminal to take what is queued.
 const EXIT_LINGER: Duration = Duration::from_secs(1);
 /// How long it waits for the peers to see that it has nothing more to say.
@@ -162,6 +165,9 @@ pub struct Reactor {
     /// Given up for a moment when descriptors run out, so that a connection can be accepted and shed.
     reserve: Option<File>,
     told_of_shedding: bool,
+    /// When this turn began, and how long the longest one has taken.
+    woken: Time,
+    longest: Duration,
     exit: Option<u8>,
     /// As `exit`, but at once.
     halt: Option<u8>,
@@ -197,6 +203,8 @@ impl Reactor {
             stalled_after: options.stalled_after,
             reserve: File::open("/dev/null").ok(),
             told_of_shedding: false,
+            woken: now(),
+            longest: Duration::ZERO,
             exit: None,
             halt: None,
             poll,
@@ -220,6 +228,7 @@ impl Reactor {
 
     /// Runs the machine until it exits; returns its exit code.
     pub fn run(mut self, machine: &mut impl Machine) -> u8 {
+        self.woken = now();
         self.tell(machine, Input::Begin);
         if let Some((columns, rows)) = signals::terminal_size() {
             self.tell(machine, Input::Resized { columns, rows });
@@ -231,6 +240,7 @@ impl Reactor {
                 return code;
             }
             if let Some(code) = self.exit {
+                log::debug!("the longest turn of the loop took {} us", self.longest.as_micros());
                 self.say_farewell();
                 return code;
             }
@@ -243,6 +253,7 @@ impl Reactor {
 
     /// Waits for something to happen: not at all while something is left over, else at most until a deadline.
     fn wait(&mut self, deadline: Option<Time>) {
+        self.longest = self.longest.max(now().since(self.woken));
         let deadline = [deadline, self.timers.next()].into_iter().flatten().min();
         let timeout = if self.is_busy() {
             Some(Duration::ZERO)
@@ -261,6 +272,7 @@ impl Reactor {
         {
             log::error!("poll: {error}");
         }
+        self.woken = now();
     }
 
     /// Whether some source has more to give, or the machine has not heard everything.

@@ -246,7 +246,7 @@ impl Slave {
     /// The controller said that the connection ends.
     fn refused(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
         if bye.fatal && self.config.once {
-            let text = format!("arete: controller {}: {}\n", self.config.controller, bye.reason);
+            let text = format!("arete: controller {}: {}\n", self.config.controller, spoken::harmless(&bye.reason));
             out.print(Stream::Err, text);
             self.link.leave("refused", out);
             self.quit.get_or_insert(FAILED);

@@ -1,5 +1,6 @@
 //! How arete says durations and lists to people.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// How many names of a list are said one by one.
@@ -27,9 +28,48 @@ pub fn list(names: &[&str]) -> String {
     format!("{} and {} more", names[..NAMES_SHOWN].join(", "), names.len() - NAMES_SHOWN)
 }
 
+/// A text of others as a terminal or a log may show it: without what would end the line, move the cursor or worse.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) { text.replace(char::is_control, "?").into() } else { text.into() }
+}
+
+/// The same JSON, as bytes, without what a terminal would obey. JSON itself escapes only what ASCII calls a control character; DEL
+/// and those of ISO 6429 (U+0080 to U+009F), of which one alone begins a sequence, it lets through in strings.
+pub fn harmless_json(json: Vec<u8>) -> Vec<u8> {
+    let mut from = 0;
+    let mut escaped = Vec::new();
+    for at in memchr::memchr3_iter(b'\r', 0x7F, 0xC2, &json) {
+        let (instead, length) = match json[at..] {
+            [b'\r', ..] => (" ".to_owned(), 1),
+            [0x7F, ..] => ("\\u007f".to_owned(), 1),
+            [0xC2, second @ 0x80..=0x9F, ..] => (format!("\\u00{second:02x}"), 2),
+            _ => continue,
+        };
+        escaped.extend_from_slice(&json[from..at]);
+        escaped.extend_from_slice(instead.as_bytes());
+        from = at + length;
+    }
+    if from == 0 {
+        return json;
+    }
+    escaped.extend_from_slice(&json[from..]);
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_shown() {
+        assert_eq!(harmless("\x1b[2J\u{9b}2J\r\n\u{7f} é ü"), "?[2J?2J??? é ü");
+        let json = |text: &str| String::from_utf8(harmless_json(text.into())).unwrap();
+        let value = "{\"é\u{9b}\":\"\u{7f}\u{80}x\u{9f}\u{a0}\"}";
+        assert_eq!(json(value), "{\"é\\u009b\":\"\\u007f\\u0080x\\u009f\u{a0}\"}");
+        let same: [serde_json::Value; 2] = [value, &json(value)].map(|text| serde_json::from_str(text).unwrap());
+        assert_eq!(same[0], same[1]);
+        assert_eq!(json("[1,\r\"é\"]"), "[1, \"é\"]");
+    }
 
     #[test]
     fn durations_read_as_people_write_them() {

@@ -110,9 +110,11 @@ pub fn notes_in_lines(notes: &Note<'_>) -> Result<String, String> {
     let notes: Vec<Notified<'_>> = serde_json::from_str(notes.json.get()).map_err(|error| error.to_string())?;
     let line = |note: &Notified<'_>| {
         let from = if note.from.is_empty() { NOBODY } else { &note.from };
-        format!("{from} {}\n", note.data.get())
+        format!("{} {}\n", spoken::harmless(from), note.data.get())
     };
-    Ok(notes.iter().map(line).collect())
+    let lines: String = notes.iter().map(line).collect();
+    // It stays text: what is escaped is ASCII.
+    Ok(String::from_utf8(spoken::harmless_json(lines.into_bytes())).unwrap_or_default())
 }
 
 /// A sync's map as a shell gets it: one line.
@@ -120,6 +122,7 @@ pub fn map_as_line(map: &Note<'_>) -> Vec<u8> {
     let json = map.json.get();
     let mut line = Vec::with_capacity(json.len() + 1);
     line.extend_from_slice(json.as_bytes());
+    let mut line = spoken::harmless_json(line);
     line.push(b'\n');
     line
 }
@@ -133,6 +136,9 @@ mod tests {
         let json = r#"[{"from":"b","data":{"x": 1}},{"from":"","data":"- 1"},{"from":"a#1","data":"s\nt"}]"#;
         let json = RawValue::from_string(json.to_owned()).unwrap();
         let lines = "b {\"x\": 1}\n- \"- 1\"\na#1 \"s\\nt\"\n";
+        let rude = RawValue::from_string("[{\"from\":\"b\\u001b\",\"data\":\"\u{9b}2J\"}]".to_owned()).unwrap();
+        assert_eq!(notes_in_lines(&Note { json: &rude }).unwrap(), "b? \"\\u009b2J\"\n");
+        assert_eq!(map_as_line(&Note { json: &rude }).iter().filter(|byte| byte.is_ascii_control()).count(), 1);
         assert_eq!(notes_in_lines(&Note { json: &json }).unwrap(), lines);
     }
 

@@ -99,6 +99,13 @@ macro_rules! heard_by {
                     other => Err(Malformed(format!("unknown message type {:?}", frame::excerpt(other)))),
                 }
             }
+
+            /// The message as its author would say it.
+            pub fn encode(&self) -> Bytes {
+                match self {
+                    $($name::$message(message) => message.encode(),)*
+                }
+            }
         }
     };
 }

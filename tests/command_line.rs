@@ -1,5 +1,7 @@
 //! What the program says, and how it exits, when it is given something wrong.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::fs;

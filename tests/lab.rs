@@ -1,5 +1,7 @@
 //! The lab itself: the other tests rely on it.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! The sources keep the design's rules: who may know whom, and machines do not touch the world.
 
+#![forbid(unsafe_code)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

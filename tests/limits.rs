@@ -1,6 +1,8 @@
 //! What members give has limits: who passes one is told which, what they all may give can be raised, and the controller
 //! keeps to the memory it was given, whoever does not read.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::io::{BufRead, BufReader, Write};

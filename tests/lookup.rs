@@ -1,5 +1,7 @@
 //! A controller that a slave knows by a host name.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::{Place, Running, SOON, wait_for};

@@ -1,5 +1,7 @@
 //! The manual and the program say the same.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,8 @@
 //! Members on several hosts meet: the original's example of a server and a client, with the server cut off while it
 //! waits, and how far apart the members are released.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Members meet: by hand at a controller without a run, at one of themselves, and inside a run.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::net::TcpListener;

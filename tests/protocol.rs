@@ -1,6 +1,8 @@
 //! What `arete-protocol(7)` says is so: a slave in another language, written from that page, takes part in a run, and
 //! the literal bytes of a dialogue are what the page says.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};

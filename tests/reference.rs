@@ -1,6 +1,8 @@
 //! The manual names what the sources declare, and nothing else: messages and their fields, reports, events, exit codes
 //! and the variables of the environment.
 
+#![forbid(unsafe_code)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -163,6 +165,8 @@ fn the_protocol_page_states_the_bounds_of_the_sources() {
         arete::wire::rendezvous::SYNC_TIMEOUT as usize,
         arete::wire::rendezvous::FRESH as usize,
         arete::testfile::MEMBERS_MAX,
+        arete::controller::EVENTS_MAX as usize,
+        arete::controller::OUTPUT_MAX as usize,
     ];
     for bound in bounds {
         assert!(page.contains(&bound.to_string()), "the page does not say {bound}");

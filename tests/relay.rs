@@ -1,5 +1,7 @@
 //! One machine, one command: what a person sees of a run that starts its slaves itself.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::fs;

@@ -1,6 +1,8 @@
 //! The token ring with the real program: nodes on the loopback interface, what they refuse to start with, the demo and
 //! the watcher.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::cell::RefCell;

@@ -1,6 +1,8 @@
 //! `arete ring --compat` in a ring with nodes of the original program, which `tests/ring/original.py` stands for, and
 //! what it says, byte for byte.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::io::{Read, Write};

@@ -1,5 +1,7 @@
 //! Garbage, floods, replays and forgeries against the nodes of a ring: the ring goes on, and no node goes deaf.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::fs;

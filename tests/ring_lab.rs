@@ -3,6 +3,8 @@
 //!
 //! Where a promise names a figure the periods are those of the original, else they are shorter.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::thread;

@@ -1,5 +1,7 @@
 //! What happens in the cases that people ask about, by name, in the world of the simulation.
 
+#![forbid(unsafe_code)]
+
 #[path = "simulation/lab.rs"]
 mod lab;
 #[path = "scenarios/meetings.rs"]

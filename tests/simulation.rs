@@ -2,6 +2,8 @@
 //!
 //! `ARETE_SEEDS=N` runs so many seeds, `ARETE_SEED=S` replays one and prints its trace.
 
+#![forbid(unsafe_code)]
+
 #[path = "simulation/checks.rs"]
 mod checks;
 #[path = "simulation/faults.rs"]

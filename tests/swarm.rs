@@ -1,6 +1,8 @@
 //! The original example, word for word: eight BitTorrent clients download a file, tell when they have it, and are
 //! stopped when all have it. Tracker, seeder and clients are real programs.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use std::fs;

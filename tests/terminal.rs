@@ -1,5 +1,7 @@
 //! What a person at a terminal sees of a run or a ring, and does to it.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::{Needed, Place, Program, SOON, missing, python, repository, skip};

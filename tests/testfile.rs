@@ -1,6 +1,8 @@
 //! The test file, from outside: the examples are read, everything wrong is found at its place, and the JSON Schema
 //! says the same as the parser.
 
+#![forbid(unsafe_code)]
+
 #[path = "testfile/bad.rs"]
 mod bad;
 #[path = "testfile/pattern.rs"]

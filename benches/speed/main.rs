@@ -14,6 +14,8 @@
 //! `--only NAME,...` leaves out the other servers (limit, arete, redis) and the other rows (decode, fan, flood,
 //! barrier, sync, ring).
 
+#![forbid(unsafe_code)]
+
 mod client;
 mod decode;
 mod limit;

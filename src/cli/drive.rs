@@ -11,7 +11,12 @@ use super::{ENDING, Error};
 
 /// A reactor for one client.
 pub fn reactor() -> Result<Reactor, Error> {
-    let options = Options { signals: ENDING.to_vec(), ..Options::default() };
+    reactor_of(None)
+}
+
+/// A reactor with so many connections at most.
+pub fn reactor_of(max_connections: Option<usize>) -> Result<Reactor, Error> {
+    let options = Options { signals: ENDING.to_vec(), max_connections, ..Options::default() };
     Reactor::new(options).map_err(|error| Error::failed(format!("cannot start: {error}", error = plain(&error))))
 }
 

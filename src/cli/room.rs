@@ -1,15 +1,14 @@
 //! `arete controller`, a controller that serves rooms and no run, and the one behind `--serve`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
-use arete::controller::{Controller, Limits};
+use arete::controller::Controller;
 use arete::member::Member;
 use arete::reactor::Reactor;
 use arete::serve::Serve;
 
 use super::run::{Listen, listen_on};
-use super::{Error, drive, with_port};
+use super::{ControllerOptions, Error, drive, with_port};
 
 /// Listens for the members of a room that this process serves.
 pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
@@ -37,11 +36,11 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
 }
 
 /// A controller of rooms alone, until it is told to stop.
-pub fn run(listen: &str, rejoin: Duration, limits: Limits) -> Result<u8, Error> {
-    let mut reactor = drive::reactor()?;
-    let address = super::run::listen(&mut reactor, Some(listen))?;
-    let mut controller = Controller::bare(Some(address.to_string())).rejoining(rejoin).limited(limits);
-    Ok(reactor.run(&mut controller))
+pub fn run(options: &ControllerOptions) -> Result<u8, Error> {
+    let mut reactor = drive::reactor_of(options.limits.connections())?;
+    let address = super::run::listen(&mut reactor, Some(&options.listen))?;
+    let controller = Controller::bare(Some(address.to_string())).rejoining(options.rejoin);
+    Ok(reactor.run(&mut controller.limited(options.limits.limits())))
 }
 
 /// This process serves the room for its own member.

@@ -22,6 +22,7 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
         signals: ENDING.to_vec(),
         subreaper: embedded,
         fsync: options.fsync,
+        max_connections: options.limits.connections(),
         ..Options::default()
     })
     .map_err(cannot)?;
@@ -45,7 +46,7 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
         wall_offset: now.as_microsecond() - reactor::now().as_micros() as i64,
         test: Rc::<Test>::from(test),
     })
-    .limited(options.limits.limits());
+    .limited(options.limits.limits().of_a_run(options.output_max.map(|most| most as u64), options.events_max));
     Ok(reactor.run(&mut controller))
 }
 

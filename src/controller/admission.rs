@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Event;
+use super::messages::shorten;
 use super::roster::Stage;
 use super::run::{Phase, Run};
 use crate::machine::{ConnId, Outbox, Peer, Time};
@@ -59,7 +60,7 @@ impl Run {
                 if refusal.forget {
                     out.send(conn, welcome(None, 0).encode());
                 }
-                let bye = Bye { reason: Cow::from(refusal.reason), fatal: refusal.fatal };
+                let bye = Bye { reason: Cow::from(shorten(&refusal.reason)), fatal: refusal.fatal };
                 let name: String = hello.name.chars().take(NAME_MAX).collect();
                 self.record_refusal(now, &name, &address, &bye.reason, out);
                 return Err(bye);

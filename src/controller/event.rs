@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::machine::{Exit, Time};
+use crate::spoken::harmless_json;
 use crate::wire::rendezvous::Kind;
 use crate::wire::{Outcome, PokedBy, Verdict};
 
@@ -179,7 +180,8 @@ struct Line<'a> {
 
 /// The event as a JSON object, without its time.
 pub fn encode(slave: Option<&str>, event: &Event<'_>) -> Vec<u8> {
-    serde_json::to_vec(&Line { slave, event }).expect("an event of plain fields always encodes")
+    let line = serde_json::to_vec(&Line { slave, event }).expect("an event of plain fields always encodes");
+    harmless_json(line)
 }
 
 /// Appends an encoded event as a line, with its time in seconds since `start`; negative before it.
@@ -195,6 +197,13 @@ pub fn write_line(log: &mut Vec<u8>, start: Time, at: Time, encoded: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_holds_nothing_that_a_terminal_would_obey() {
+        let line = encode(None, &Event::Warning { text: "\x1b[2J\u{9b}2J\n\u{7f}" });
+        let text = r#"{"event":"warning","text":"\u001b[2J\u009b2J\n\u007f"}"#;
+        assert_eq!(String::from_utf8(line).unwrap(), text);
+    }
 
     #[test]
     fn a_line_holds_the_time_the_slave_and_what_happened() {

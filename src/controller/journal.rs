@@ -6,8 +6,15 @@ use super::event::{self, Event};
 use super::view::View;
 use crate::machine::{Outbox, Time};
 
-/// How many events before the start are kept; more than this only slaves that come and go without end can make.
-const HELD_MAX: usize = 200_000;
+/// How many bytes of events before the start are kept; more than this only slaves that come and go without end, or say
+/// what they should not, can make.
+const HELD_MAX: usize = 32 * 1024 * 1024;
+
+/// What an event before the start takes beside its bytes.
+const HELD_COST: usize = 64;
+
+/// How many events are recorded of the end of a run that has too many: a part of so many of the bound.
+const FOR_THE_END: u64 = 8;
 
 /// Records events.
 pub struct Journal {
@@ -16,6 +23,11 @@ pub struct Journal {
     start: Option<Time>,
     /// Events before the start, which cannot say yet how long before it they were.
     held: Vec<(Time, Vec<u8>)>,
+    /// How many bytes those take.
+    held_bytes: usize,
+    /// How many events were recorded, and how many may be before the run must end.
+    events: u64,
+    events_max: u64,
     log: Vec<u8>,
     /// The log could not be written; nothing more is.
     broken: bool,
@@ -25,12 +37,34 @@ pub struct Journal {
 
 impl Journal {
     pub fn new(path: PathBuf, view: View) -> Journal {
-        Journal { path, view, start: None, held: Vec::new(), log: Vec::new(), broken: false, closed: false }
+        Journal {
+            path,
+            view,
+            start: None,
+            held: Vec::new(),
+            held_bytes: 0,
+            events: 0,
+            events_max: super::EVENTS_MAX,
+            log: Vec::new(),
+            broken: false,
+            closed: false,
+        }
+    }
+
+    pub fn set_events_max(&mut self, events_max: u64) {
+        self.events_max = events_max;
+    }
+
+    /// How many events there may be, once there are more.
+    pub fn passed(&self) -> Option<u64> {
+        (self.events > self.events_max).then_some(self.events_max)
     }
 
     /// Something happened at `at`.
     pub fn record(&mut self, at: Time, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
-        if self.closed {
+        self.events += 1;
+        let last = matches!(event, Event::Ending { .. } | Event::Ended { .. });
+        if self.closed || (self.events > self.events_max + self.events_max / FOR_THE_END && !last) {
             return;
         }
         self.view.event(self.start.map(|start| at.diff(start)), slave, event, out);
@@ -40,7 +74,10 @@ impl Journal {
                 event::write_line(&mut self.log, start, at, &encoded);
                 self.flush(out);
             }
-            None if self.held.len() < HELD_MAX => self.held.push((at, encoded)),
+            None if self.held_bytes + encoded.len() + HELD_COST <= HELD_MAX => {
+                self.held_bytes += encoded.len() + HELD_COST;
+                self.held.push((at, encoded));
+            }
             None => {}
         }
     }
@@ -77,5 +114,24 @@ impl Journal {
         if !self.broken && !log.is_empty() {
             out.append(self.path.clone(), log);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_before_the_start_are_held_within_their_bound() {
+        let mut journal = Journal::new("/r/events.jsonl".into(), View::new(false, None, false, 1));
+        let (mut out, text) = (Outbox::new(), "x".repeat(2_000));
+        for _ in 0..3 * HELD_MAX / 2_000 {
+            journal.record(Time::default(), Some("a"), &Event::Warning { text: &text }, &mut out);
+            out.drain();
+        }
+        let held: usize = journal.held.iter().map(|(_, event)| event.len() + HELD_COST).sum();
+        assert!(held <= HELD_MAX && held > HELD_MAX - 3_000, "{held}");
+        journal.begin(Time::default(), &mut out);
+        assert_eq!(journal.held.len(), 0);
     }
 }

@@ -12,7 +12,6 @@ use super::view::run_name;
 use serde_json::value::RawValue;
 
 use crate::machine::{ConnId, Outbox, Time};
-use crate::session::is_entry_name;
 use crate::wire::{
     Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Pong, Recorded, Refused,
     Report, State, Verdict,
@@ -27,6 +26,8 @@ const TEXT_MAX: usize = 2_000;
 /// What one input's messages have in common: answers and events that cover several of them.
 #[derive(Default)]
 pub struct Heard {
+    /// A client has been given the list of triggers: who asks again before it can have read it needs no other.
+    pub listed: bool,
     slave: Option<usize>,
     recorded: bool,
     counts: Vec<Count>,
@@ -220,11 +221,13 @@ impl Run {
         }
         let entries = self.test.slaves[ix].entries.clone();
         let (file, member) = (&*output.file, self.roster.get_mut(ix));
-        let kept = results::keep(&self.results, member, &entries, file, output.offset, &output.data, out);
+        let room = self.output_max - self.shipped;
+        let kept = results::keep(&self.results, member, &entries, file, (output.offset, &output.data), room, out);
         let length = member.files.get(file).copied().unwrap_or(0);
         let refused = kept.as_ref().err().map(Cow::from);
         out.send(conn, Kept { run: Cow::from(&self.id), file: Cow::from(file), length, refused }.encode());
         let Ok((_, new)) = kept else { return Ok(()) };
+        self.shipped += new as u64;
         self.stopping(now);
         let new = &output.data[output.data.len() - new..];
         self.journal.view.output(&self.roster.get(ix).name, file, new, out);
@@ -236,7 +239,9 @@ impl Run {
         let entries = self.test.slaves[ix].entries.clone();
         for kind in ["out", "err"] {
             let file = format!("{run}.{kind}");
-            if let Err(reason) = results::keep(&self.results, self.roster.get_mut(ix), &entries, &file, 0, b"", out) {
+            if let Err(reason) =
+                results::keep(&self.results, self.roster.get_mut(ix), &entries, &file, (0, b""), 0, out)
+            {
                 log::debug!("{file} is not kept: {reason}");
             }
         }
@@ -276,11 +281,31 @@ impl Run {
             Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
             _ => {}
         }
-        if let Some(bad) = bad_entry(&report.what) {
-            return Err(format!("{bad:?} is not the name of an entry"));
-        }
+        self.check_names(ix, &report.what)?;
         self.happened(now, at, ix, &report.what, out);
         Ok(())
+    }
+
+    /// Fails when a report is of an entry that the slave does not have, or of a trigger that the test does not have:
+    /// what is counted by such a name has no other bound.
+    fn check_names(&self, ix: usize, what: &Happened<'_>) -> Result<(), String> {
+        let is_entry = |name: &str| self.test.slaves[ix].entries.iter().any(|entry| entry.name == name);
+        match what {
+            Happened::Spawned { entry, .. } | Happened::Exited { entry, .. } | Happened::End { entry, .. }
+                if !is_entry(entry) =>
+            {
+                Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
+            }
+            Happened::Poked { entry: Some(entry), .. } if !is_entry(entry) => {
+                Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
+            }
+            Happened::Heard { trigger } | Happened::Settled { trigger }
+                if self.room.triggers.get(trigger).is_none() =>
+            {
+                Err(format!("{:?} is not the name of a trigger of the test", shorten(trigger)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn happened(&mut self, now: Time, at: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
@@ -344,16 +369,7 @@ impl Run {
     }
 }
 
-/// A name in a report that cannot be an entry's.
-fn bad_entry<'a>(what: &'a Happened<'_>) -> Option<&'a str> {
-    let entry = match what {
-        Happened::Spawned { entry, .. } | Happened::Exited { entry, .. } | Happened::End { entry, .. } => entry,
-        Happened::Poked { entry, .. } => entry.as_ref()?,
-        _ => return None,
-    };
-    (!is_entry_name(entry)).then_some(entry)
-}
-
-fn shorten(text: &str) -> String {
+/// The beginning of a text that a slave may have made long.
+pub fn shorten(text: &str) -> String {
     text.chars().take(TEXT_MAX).collect()
 }

@@ -125,6 +125,18 @@ impl Processes {
         true
     }
 
+    /// Another process speaks for this slave now, so this one is remembered no longer than a client.
+    pub fn superseded(&mut self, process: Process) {
+        if let Some(known) = self.known.get(&process).filter(|known| known.conn.is_none()) {
+            self.away.insert((known.gone, process));
+        }
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
     pub fn get(&self, process: Process) -> Option<&Known> {
         self.known.get(&process)
     }

@@ -34,7 +34,7 @@ pub fn print(test: &Test, roster: &Roster, results: &Path, ending: &Ending, out:
     let took = ending
         .start
         .map_or_else(String::new, |(start, _)| format!(" after {:.3} s", ending.now.since(start).as_secs_f64()));
-    text += &format!("{} {verdict}{took}: {}\n", test.name, ending.why);
+    text += &format!("{} {verdict}{took}: {}\n", test.name, spoken::harmless(ending.why));
     text += &format!("results are in {}\n", results.display());
     out.print_surely(Stream::Out, text);
 }
@@ -77,7 +77,7 @@ fn failed(roster: &Roster, results: &Path) -> String {
         }
         let name = run_name(&run.entry, run.nr);
         let why = run.end.as_ref().and_then(|end| end.why.as_deref()).unwrap_or("failed");
-        text += &format!("  {} {name}: {why}", member.name);
+        text += &format!("  {} {name}: {}", member.name, spoken::harmless(why));
         let errors = format!("{name}.err");
         if member.files.get(&errors).is_some_and(|&length| length > 0) {
             text += &format!("; see {}", results.join(&member.name).join(errors).display());

@@ -10,6 +10,7 @@ use super::roster::{EntryRun, Member, Roster, Stage};
 use super::trigger::Triggers;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Exit, Outbox, Time};
+use crate::spoken;
 use crate::testfile::Test;
 use crate::wire::{Action, Entry, Outcome, Verdict};
 
@@ -23,14 +24,14 @@ const FILES_MAX: usize = 20_000;
 const PATH_MAX: usize = 1_000;
 
 /// Keeps a piece of a file that a slave ships; answers with the file's length now. A piece that was kept before changes
-/// nothing. Fails when the slave may not ship this.
+/// nothing. Fails when the slave may not ship this, or when it is more than the `room` that is left in the run.
 pub fn keep(
     results: &std::path::Path,
     member: &mut Member,
     entries: &[Entry],
     file: &str,
-    offset: u64,
-    data: &[u8],
+    (offset, data): (u64, &[u8]),
+    room: u64,
     out: &mut Outbox,
 ) -> Result<(u64, usize), String> {
     if !is_results_file(file, entries) {
@@ -51,6 +52,11 @@ pub fn keep(
     let new = data.get((length - offset).min(data.len() as u64) as usize..).unwrap_or_default();
     if length + new.len() as u64 > FILE_MAX {
         return Err(format!("{file:?} is longer than {FILE_MAX} bytes"));
+    }
+    if new.len() as u64 > room {
+        return Err(
+            "the slaves of this run have shipped as much as they may (--output-max of the controller)".to_owned()
+        );
     }
     if known.is_none() || !new.is_empty() {
         out.write_at(results.join(&member.name).join(file), length, new.to_vec(), false);
@@ -88,7 +94,7 @@ fn is_results_file(file: &str, entries: &[Entry]) -> bool {
 }
 
 fn is_path_component(part: &str) -> bool {
-    !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains('\0')
+    !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains(char::is_control)
 }
 
 /// What `summary.json` holds. Times are seconds since the start.
@@ -193,7 +199,8 @@ pub fn write_summary(
             })
             .collect(),
     };
-    let mut bytes = serde_json::to_vec_pretty(&summary).expect("a summary of plain fields always encodes");
+    let bytes = serde_json::to_vec_pretty(&summary).expect("a summary of plain fields always encodes");
+    let mut bytes = spoken::harmless_json(bytes);
     bytes.push(b'\n');
     out.persist(path, bytes);
 }
@@ -280,9 +287,15 @@ mod tests {
             "make.files/",
             "make.log",
         ];
-        for bad in
-            bad.into_iter().chain(["/etc/passwd", "make.files//x", "make.files/a\0", "../make.out", "summary.json"])
-        {
+        for bad in bad.into_iter().chain([
+            "/etc/passwd",
+            "make.files//x",
+            "make.files/a\0",
+            "make.files/a\n",
+            "make.files/\u{9b}2J",
+            "../make.out",
+            "summary.json",
+        ]) {
             assert!(!is_results_file(bad, &entries()), "{bad}");
         }
     }

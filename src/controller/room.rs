@@ -33,6 +33,8 @@ pub struct Room {
     declared: Option<Rc<Test>>,
     /// Who is told when a trigger fires, beside the slaves.
     watchers: BTreeMap<String, BTreeMap<Process, Held>>,
+    /// What each of them waits for, so that one who goes costs what it held.
+    watched: BTreeMap<Process, BTreeSet<String>>,
     budget: Budget,
     /// The clients that are connected.
     pub clients: BTreeSet<Process>,
@@ -84,6 +86,7 @@ impl Room {
             budget: budget.clone(),
             declared: None,
             watchers: BTreeMap::new(),
+            watched: BTreeMap::new(),
             clients: BTreeSet::new(),
         }
     }
@@ -166,10 +169,14 @@ impl Room {
 
     pub fn process_gone(&mut self, process: Process, visit: &mut Visit<'_>) {
         self.clients.remove(&process);
-        self.watchers.retain(|_, watchers| {
-            watchers.remove(&process);
-            !watchers.is_empty()
-        });
+        for trigger in self.watched.remove(&process).unwrap_or_default() {
+            if let Some(watchers) = self.watchers.get_mut(&trigger) {
+                watchers.remove(&process);
+                if watchers.is_empty() {
+                    self.watchers.remove(&trigger);
+                }
+            }
+        }
         both!(self, visit, |meetings, turn| meetings.process_gone(process, turn));
     }
 
@@ -271,6 +278,7 @@ impl Room {
             Some(_) => {
                 let held = self.budget.admit(WATCH_COST + trigger.len())?;
                 self.watchers.entry(trigger.to_owned()).or_default().insert(process, held);
+                self.watched.entry(process).or_default().insert(trigger.to_owned());
                 Ok(false)
             }
         }
@@ -287,14 +295,23 @@ impl Room {
 
     /// Those who wait for a trigger; they are told, and wait no longer.
     pub fn take_watchers(&mut self, trigger: &str) -> Vec<Process> {
-        self.watchers.remove(trigger).unwrap_or_default().into_keys().collect()
+        let watchers: Vec<Process> = self.watchers.remove(trigger).unwrap_or_default().into_keys().collect();
+        for process in &watchers {
+            if let Some(watched) = self.watched.get_mut(process) {
+                watched.remove(trigger);
+            }
+        }
+        watchers
     }
 
     /// The line that says that a trigger has fired.
-    pub fn triggered(&self, trigger: &str) -> Bytes {
-        let notes = self.triggers.get(trigger).and_then(|trigger| trigger.notes());
-        let notes = notes.as_deref().map(|json| Note { json });
-        Triggered { room: (&*self.name).into(), trigger: trigger.into(), notes }.encode()
+    pub fn triggered(&mut self, trigger: &str) -> Bytes {
+        let room = &*self.name;
+        let encode = |notes: Option<&RawValue>| {
+            let notes = notes.map(|json| Note { json });
+            Triggered { room: room.into(), trigger: trigger.into(), notes }.encode()
+        };
+        self.triggers.told(trigger, encode)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The slaves of a run: who is connected, how far each has come, and what each has said that its entries did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::rendezvous::Process;
@@ -48,8 +48,12 @@ pub struct Member {
     pub settled: bool,
     /// How late it started and how wrong that can be, in microseconds.
     pub begun: Option<(u64, u64)>,
+    /// The triggers that it is still to be told again, since it has come back.
+    pub owed: VecDeque<String>,
     /// The first runs of its entries.
     pub runs: Vec<EntryRun>,
+    /// Where in `runs` those stand that have not ended.
+    open: BTreeMap<(String, u32), usize>,
     /// How many runs of each entry have begun, passed, were stopped and have failed, all counted.
     pub counts: BTreeMap<String, Counts>,
     /// By name in the results: how many bytes have been kept.
@@ -99,7 +103,9 @@ impl Member {
             idle: None,
             settled: false,
             begun: None,
+            owed: VecDeque::new(),
             runs: Vec::new(),
+            open: BTreeMap::new(),
             counts: BTreeMap::new(),
             files: BTreeMap::new(),
         }
@@ -117,6 +123,7 @@ impl Member {
     pub fn spawned(&mut self, at: Time, entry: &str, nr: u32, pid: Option<u32>) {
         self.counts.entry(entry.to_owned()).or_default().runs += 1;
         if self.runs.len() < RUNS_KEPT {
+            self.open.insert((entry.to_owned(), nr), self.runs.len());
             self.runs.push(EntryRun { entry: entry.to_owned(), nr, pid, spawned: Some(at), end: None });
         }
     }
@@ -131,9 +138,8 @@ impl Member {
         // A run that could not begin was not said to have.
         counts.runs = counts.runs.max(counts.passed + counts.stopped + counts.failed);
         let full = self.runs.len() >= RUNS_KEPT;
-        let known = self.runs.iter_mut().rev().find(|run| run.nr == nr && run.entry == entry && run.end.is_none());
-        match known {
-            Some(run) => run.end = Some(end),
+        match self.open.remove(&(entry.to_owned(), nr)) {
+            Some(known) => self.runs[known].end = Some(end),
             None if !full => {
                 self.runs.push(EntryRun { entry: entry.to_owned(), nr, pid: None, spawned: None, end: Some(end) });
             }

@@ -16,9 +16,10 @@ use super::results::{self, Ending};
 use super::room::Room;
 use super::roster::{Member, Roster, Stage};
 use super::view::View;
-use super::{Config, Local};
+use super::{Config, Limits, Local, OUTPUT_MAX};
 use crate::machine::{ChildId, Exit, Outbox, Signal, Time, Timers};
 use crate::testfile::{End, OnFail, OnLost, Test};
+use crate::wire::rendezvous::Check;
 use crate::wire::{Bye, Dismissed, Message, Start, Stop, Verdict};
 use crate::{exit_code, spoken};
 
@@ -39,6 +40,9 @@ const EXIT_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether what was killed is gone.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
+
+/// How much a slave that has come back is told of triggers before it must have read that, in bytes.
+const TOLD_AT_ONCE: usize = 2 * 1024 * 1024;
 
 /// How many failures are told one by one.
 const FAILURES_MAX: usize = 100;
@@ -112,6 +116,9 @@ pub struct Run {
     interrupts: u32,
     /// What was said to strangers, so that one who tries again and again is recorded once.
     refusals: BTreeSet<String>,
+    /// How many bytes its slaves have shipped, and how many they may.
+    pub shipped: u64,
+    pub output_max: u64,
 }
 
 impl Run {
@@ -136,9 +143,25 @@ impl Run {
             failed: 0,
             interrupts: 0,
             refusals: BTreeSet::new(),
+            shipped: 0,
+            output_max: OUTPUT_MAX,
             id: config.run,
             test: config.test,
             results: config.results,
+        }
+    }
+
+    /// Bounds for what its slaves and clients may make grow.
+    pub fn limit(&mut self, limits: Limits) {
+        self.room.set_limits(limits);
+        self.journal.set_events_max(limits.events);
+        self.output_max = limits.output;
+    }
+
+    /// A run with too many events ends.
+    pub fn check_events(&mut self, now: Time, out: &mut Outbox) {
+        if let Some(most) = self.journal.passed() {
+            self.abort(now, format!("more than {most} events: --events-max of the controller allows more"), out);
         }
     }
 
@@ -209,21 +232,42 @@ impl Run {
     }
 
     /// Tells a slave that has come back what it may have missed.
-    pub fn tell_again(&self, ix: usize, out: &mut Outbox) {
+    pub fn tell_again(&mut self, ix: usize, out: &mut Outbox) {
         let Some(conn) = self.roster.get(ix).conn else { return };
-        let run = Cow::from(&self.id);
+        let id = self.id.clone();
+        let run = Cow::from(&id);
         if let Some(at) = self.started() {
             out.send(conn, Start { run: run.clone(), at }.encode());
         }
-        for trigger in self.room.triggers.fired() {
-            out.send(conn, self.room.triggered(trigger));
-        }
+        self.roster.get_mut(ix).owed = self.room.triggers.fired().to_vec().into();
+        self.tell_more(ix, out);
         match &self.phase {
             Phase::Ending(cause) => {
                 out.send(conn, Stop { run, reason: Cow::from(&cause.why), now: self.interrupts > 1 }.encode());
             }
             Phase::Over { verdict, .. } => out.send(conn, Dismissed { run, verdict: *verdict }.encode()),
             Phase::Gathering | Phase::Running | Phase::Writing(_) => {}
+        }
+    }
+
+    /// Whether a slave is still to be told of triggers.
+    pub fn owes(&self, ix: usize) -> bool {
+        !self.roster.get(ix).owed.is_empty()
+    }
+
+    /// Tells a slave that has come back of more triggers that it may have missed: no more at a time than its queue takes
+    /// besides other things, and more when it has read that, which it shows by answering a check.
+    pub fn tell_more(&mut self, ix: usize, out: &mut Outbox) {
+        let Some(conn) = self.roster.get(ix).conn else { return };
+        let mut told = 0;
+        while told < TOLD_AT_ONCE {
+            let Some(trigger) = self.roster.get_mut(ix).owed.pop_front() else { return };
+            let line = self.room.triggered(&trigger);
+            told += line.len();
+            out.send(conn, line);
+        }
+        if !self.roster.get(ix).owed.is_empty() {
+            out.send(conn, Check { lifetime: Default::default() }.encode());
         }
     }
 
@@ -589,7 +633,7 @@ impl Run {
                 if *code == exit_code::PASSED {
                     *code = exit_code::FAILED;
                 }
-                out.print(crate::machine::Stream::Err, format!("arete: {why}\n"));
+                out.print(crate::machine::Stream::Err, format!("arete: {}\n", spoken::harmless(&why)));
                 self.exit_if_alone(out);
             }
             _ => self.abort(now, why, out),

@@ -17,14 +17,25 @@ use crate::wire::{Message, Note};
 /// How many sessions with the longest values there is memory for: each takes its values, and its map.
 const FULL_SESSIONS: usize = 2;
 
-/// How much the values are in bytes of JSON at most.
+/// How much the files that the slaves of a run ship have together by default, in bytes.
+pub const OUTPUT_MAX: u64 = 64 << 30;
+
+/// How many events a run records by default.
+pub const EVENTS_MAX: u64 = 10_000_000;
+
+/// What peers may make grow, where a lab may need another bound than the usual one.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// A value in a sync, in bytes of JSON.
     pub value: usize,
     /// All values of a session together.
     pub session: usize,
     /// What the controller holds of all its members together.
     pub memory: usize,
+    /// The files that the slaves of a run ship, in bytes.
+    pub output: u64,
+    /// The events of a run.
+    pub events: u64,
 }
 
 impl Limits {
@@ -33,7 +44,12 @@ impl Limits {
         let value = value.unwrap_or(VALUE_MAX);
         let session = session.unwrap_or(SESSION_MAX.max(value));
         let full = session.max(SESSION_MAX).saturating_mul(2 * FULL_SESSIONS);
-        Limits { value, session, memory: memory.unwrap_or(full) }
+        Limits { value, session, memory: memory.unwrap_or(full), output: OUTPUT_MAX, events: EVENTS_MAX }
+    }
+
+    /// The same with other bounds for a run.
+    pub fn of_a_run(self, output: Option<u64>, events: Option<u64>) -> Limits {
+        Limits { output: output.unwrap_or(self.output), events: events.unwrap_or(self.events), ..self }
     }
 }
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::controller::budget::{Budget, Held};
-use crate::machine::Time;
 use crate::machine::faults::{Fault, injected};
+use crate::machine::{Bytes, Time};
 use crate::wire::LINE_MAX;
 use crate::wire::rendezvous::NOTE_MAX;
 
@@ -62,6 +62,8 @@ pub struct Trigger {
     /// How long that is, in bytes as it is told.
     noted: usize,
     held: Held,
+    /// What those are told who wait for it, encoded once: whoever comes back, or asks, is told again.
+    told: Option<Bytes>,
 }
 
 /// What one has stated.
@@ -74,7 +76,16 @@ struct Total {
 
 impl Trigger {
     fn new(initial: u64, held: Held) -> Trigger {
-        Trigger { initial, notified: 0, fired: None, totals: BTreeMap::new(), notes: Vec::new(), noted: 0, held }
+        Trigger {
+            initial,
+            notified: 0,
+            fired: None,
+            totals: BTreeMap::new(),
+            notes: Vec::new(),
+            noted: 0,
+            held,
+            told: None,
+        }
     }
 
     /// Who notified with what, in order, as a JSON list; `None` when nobody gave data.
@@ -185,6 +196,21 @@ impl Triggers {
             trigger.held.grow(NOTE_COST + cost(from, data));
             trigger.notes.push(Note { from: from.to_owned(), data: data.to_owned() });
         }
+    }
+
+    /// What those are told who wait for a trigger. Once it has fired no note joins it, so that is encoded once, however
+    /// often it is asked for.
+    pub fn told(&mut self, name: &str, encode: impl FnOnce(Option<&RawValue>) -> Bytes) -> Bytes {
+        let Some(trigger) = self.by_name.get_mut(name) else { return encode(None) };
+        if let Some(told) = &trigger.told {
+            return told.clone();
+        }
+        let line = encode(trigger.notes().as_deref());
+        if trigger.fired.is_some() && !trigger.notes.is_empty() {
+            trigger.held.grow(line.len());
+            trigger.told = Some(line.clone());
+        }
+        line
     }
 
     /// Makes a trigger. Said again with the same count it changes nothing.

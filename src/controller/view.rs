@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::event::Event;
 use crate::machine::{Outbox, Stream};
+use crate::spoken::harmless;
 use crate::wire::rendezvous::Kind;
 use crate::wire::{Outcome, PokedBy, Verdict};
 
@@ -51,7 +52,8 @@ impl View {
 
     /// Shows an event that happened so many microseconds after the start.
     pub fn event(&mut self, since_start: Option<i64>, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
-        let Some(text) = describe(event).map(|text| harmless(&text)) else { return };
+        let Some(text) = describe(event) else { return };
+        let text = harmless(&text);
         let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
         let line = format!("{time:>9}  {:<width$}  {text}", slave.unwrap_or("*"), width = self.name_width);
         let line = match color(event).filter(|_| self.is_live() && self.colors) {
@@ -91,6 +93,9 @@ impl View {
             text.push(b'\n');
         }
         held.drain(..whole);
+        if held.is_empty() {
+            self.partial.remove(&(slave.to_owned(), file.to_owned()));
+        }
         self.print(&text, out);
     }
 
@@ -161,14 +166,10 @@ fn lay_out(picture: &Picture, columns: usize, rows: usize) -> Vec<String> {
     lines.iter().map(|line| line.chars().take(columns.saturating_sub(1).max(1)).collect()).collect()
 }
 
-/// A text of others, without what would move the cursor or end the line.
-fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 /// A line of output as a terminal may show it: without control characters but tabs.
 fn tame(line: &[u8]) -> Vec<u8> {
-    line.iter().map(|&byte| if byte.is_ascii_control() && byte != b'\t' { b'?' } else { byte }).collect()
+    let text = String::from_utf8_lossy(line);
+    text.replace(|c: char| c.is_control() && c != '\t', "?").into_bytes()
 }
 
 /// The event in words; `None` for what only a program wants to know.
@@ -277,6 +278,14 @@ mod tests {
         view.output("a", "x.out", b"o\nend", &mut out);
         view.end_output(&mut out);
         assert_eq!(printed(&mut out), "a    x | one\na    x | two\na    x | end\n");
+    }
+
+    #[test]
+    fn a_terminal_is_shown_no_control_characters_of_a_command() {
+        let mut out = Outbox::new();
+        let mut view = View::new(true, Some((80, 24)), true, 1);
+        view.output("a", "x.out", b"\x1b[2J\tred\r\xc2\x9b2J\x9b\x7f\n", &mut out);
+        assert_eq!(printed(&mut out), "a x | ?[2J\tred??2J\u{fffd}?\n");
     }
 
     #[test]

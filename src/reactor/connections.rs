@@ -330,6 +330,11 @@ impl Connections {
         Some(slot)
     }
 
+    /// Whether more is queued for a slot than may be: the end of the turn closes it, unless it takes it.
+    pub fn is_over(&self, slot: u32) -> bool {
+        self.slab.get(slot as usize).is_some_and(|conn| conn.queued > self.max_queue)
+    }
+
     /// Remembers that a slot can be written to again.
     pub fn mark_writable(&mut self, slot: u32) {
         if let Some(conn) = self.slab.get(slot as usize)

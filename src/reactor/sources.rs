@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::connections::{Confirmed, Outcome};
 use super::stream::plain;
-use super::{Due, Kind, Pending, Reactor, now, signals, source};
-use crate::machine::{ConnId, Input, ListenerId, Machine, SocketId};
+use super::{Due, Kind, Pending, READS_OF_A_TURN, Reactor, now, signals, source};
+use crate::machine::{ConnId, Input, ListenerId, Machine, SocketId, Time};
 
 /// How many reads, datagrams or accepts one source gets in a turn.
 const SHARE_OF_A_TURN: usize = 16;
@@ -108,10 +108,14 @@ impl Reactor {
     /// Gives each source that is ready its share of the turn.
     pub(super) fn serve(&mut self, machine: &mut impl Machine) {
         let mut buffer = std::mem::take(&mut self.buffer);
+        let until = self.woken + READS_OF_A_TURN;
         for _ in 0..self.conns.ready.len() {
             match self.conns.next_ready() {
-                Some(slot) => self.serve_one(machine, slot, &mut buffer),
+                Some(slot) => self.serve_one(machine, slot, &mut buffer, until),
                 None => break,
+            }
+            if now() >= until {
+                break;
             }
         }
         for index in 0..self.datagrams.ready.len() {
@@ -128,7 +132,7 @@ impl Reactor {
         self.take_in(machine);
     }
 
-    fn serve_one(&mut self, machine: &mut impl Machine, slot: u32, buffer: &mut [u8]) {
+    fn serve_one(&mut self, machine: &mut impl Machine, slot: u32, buffer: &mut [u8], until: Time) {
         for _ in 0..SHARE_OF_A_TURN {
             match self.conns.read(slot, buffer) {
                 Ok(Some((conn, length, more))) => {
@@ -137,6 +141,10 @@ impl Reactor {
                     }
                     if !more {
                         return;
+                    }
+                    // Who asks for more than it takes is heard again when it has taken it, or never.
+                    if self.conns.is_over(slot) || now() >= until {
+                        break;
                     }
                 }
                 Ok(None) => return,

@@ -12,7 +12,7 @@ use crate::link::Link;
 use crate::machine::{Bytes, ConnId, Exit, Outbox, Time};
 use crate::session::is_name;
 use crate::verdict::{Heard as Verdict, map_as_line};
-use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, SYNC_TIMEOUT};
+use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, SYNC_TIMEOUT, VALUE_MOST};
 use crate::wire::{FromController, Message, Note, Outcome};
 
 use super::Turn;
@@ -22,6 +22,9 @@ use super::run::{Run, Timer};
 
 /// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
 const VERDICT_SLACK: Duration = Duration::from_millis(250);
+
+/// How long the values may be together that wait here for their sessions, in bytes: two of the longest.
+const VALUES_MAX: usize = 2 * VALUE_MOST;
 
 /// What a member asks for: an arrival at a barrier, or a gift to a sync.
 #[derive(Debug, Clone)]
@@ -144,6 +147,15 @@ impl Members {
         }
     }
 
+    /// How many bytes of values wait here for their sessions.
+    fn values(&self) -> usize {
+        let value = |member: &Member| match &member.asked.what {
+            What::Sync { value, .. } => value.get().len(),
+            What::Barrier { .. } => 0,
+        };
+        self.waiting.values().map(value).sum()
+    }
+
     fn of(&self, waiter: impl Fn(&Waiter) -> bool) -> Vec<u64> {
         self.waiting.iter().filter(|(_, member)| waiter(&member.waiter)).map(|(id, _)| *id).collect()
     }
@@ -155,6 +167,11 @@ impl Run {
         if !is_name(&asked.name) {
             let why = "a name has 1 to 64 letters, digits, \".\", \"_\" and \"-\"";
             return Err(format!("{:?} can name no barrier and no sync: {why}", super::control::clip(&asked.name)));
+        }
+        if let What::Sync { value, .. } = &asked.what
+            && self.members.values() + value.get().len() > VALUES_MAX
+        {
+            return Err(format!("the values that wait on this slave have at most {VALUES_MAX} bytes together"));
         }
         let member = match &asked.tag {
             Some(tag) if !is_name(tag) => {

@@ -9,6 +9,12 @@ use crate::machine::ConnId;
 
 use super::process::RunKey;
 
+/// So many notifies that the controller has not counted are kept before commands are refused more.
+const UNCOUNTED_MAX: u64 = 4096;
+
+/// The same for the data that they carry, in bytes: all of it is said at once after a reconnect.
+const DATA_MAX: usize = 4 * 1024 * 1024;
+
 /// Who wants to know that a notify was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiter {
@@ -34,6 +40,13 @@ pub(super) struct Notifies {
 }
 
 impl Notifies {
+    /// Whether no more may be added for commands: the controller has counted too few.
+    pub(super) fn full(&self) -> bool {
+        let uncounted: u64 = self.by_trigger.values().map(|total| total.said - total.noted).sum();
+        let data = self.by_trigger.values().flat_map(|total| &total.data).map(|(_, data)| data.get().len());
+        uncounted >= UNCOUNTED_MAX || data.sum::<usize>() >= DATA_MAX
+    }
+
     /// Counts one more notify; gives the total.
     pub(super) fn add(&mut self, trigger: &str, data: Option<&RawValue>, waiter: Waiter) -> u64 {
         let total = self.by_trigger.entry(trigger.to_owned()).or_default();
@@ -98,6 +111,25 @@ mod tests {
         assert_eq!(notifies.noted("go", 3), [(3, command(3))]);
         assert_eq!(notifies.unanswered().count(), 0);
         assert_eq!(notifies.totals()["go"], 3);
+    }
+
+    #[test]
+    fn what_nobody_counts_has_a_bound() {
+        let mut notifies = Notifies::default();
+        let most = (1..).find(|&nr| {
+            notifies.add(if nr % 2 == 0 { "go" } else { "stop" }, None, command(nr));
+            notifies.full()
+        });
+        assert_eq!(most, Some(UNCOUNTED_MAX));
+        notifies.noted("go", 1);
+        assert!(!notifies.full());
+        let mut notifies = Notifies::default();
+        let data = RawValue::from_string(format!("{:?}", "x".repeat(60_000))).unwrap();
+        let most = (1..).find(|&nr| {
+            notifies.add("go", Some(&data), command(nr));
+            notifies.full()
+        });
+        assert_eq!(most, Some(DATA_MAX as u64 / 60_000 + 1));
     }
 
     #[test]

@@ -32,6 +32,11 @@ pub(super) fn answer(
             if notify.data.is_some_and(|data| data.json.get().len() > NOTE_MAX) {
                 return Err(format!("the data of a notify is at most {NOTE_MAX} bytes long"));
             }
+            if run.notifies.full() {
+                return Err(
+                    "the controller has been away for too long to count more notifies; try again later".to_owned()
+                );
+            }
             turn.control.counts(conn);
             run.notify(&notify.trigger, notify.data, Waiter::Command(conn), turn);
         }

@@ -37,7 +37,8 @@ impl<'a> Problems<'a> {
     }
 
     pub fn add(&mut self, at: usize, message: impl Into<String>) {
-        self.found.insert((at, message.into()));
+        // It may repeat what the file says, which a terminal must not obey.
+        self.found.insert((at, message.into().replace(char::is_control, "?")));
     }
 
     /// Adds a problem of a whole list of slaves, unless there is one at this place: the next slave with the same

@@ -5,7 +5,8 @@ use crate::session::NAME_MAX;
 /// How many digits a number of a range has at most.
 const DIGITS_MAX: usize = 9;
 
-/// How long what stands outside of brackets is at most, in bytes: the name of a member has two parts.
+/// How long what stands outside of brackets is at most, in bytes, a pair of brackets counted as one: the name of a member
+/// has two parts.
 const PLAIN_MAX: usize = 2 * NAME_MAX + 1;
 
 /// A piece of a pattern.
@@ -26,7 +27,7 @@ pub fn expand(pattern: &str, max: usize) -> Result<Vec<String>, String> {
     if count > max as u64 {
         return Err(format!("{pattern:?} stands for {count} names: at most {max} are allowed"));
     }
-    let plain: usize = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 0 }).sum();
+    let plain: usize = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 1 }).sum();
     if plain > PLAIN_MAX {
         return Err(format!("a name is at most {NAME_MAX} bytes long, this one is longer"));
     }
@@ -111,6 +112,7 @@ mod tests {
             ("n[1[2]]", "\"n[1[2]]\" has a \"[\" without a \"]\" after it"),
             ("n1-3]", "\"n1-3]\" has a \"]\" without a \"[\" before it"),
             ("n[1-999]m[1-999]", "\"n[1-999]m[1-999]\" stands for 998001 names: at most 1000 are allowed"),
+            (&"[1]".repeat(130), "a name is at most 64 bytes long, this one is longer"),
             (&"[1-999999999]".repeat(9), "stands for 18446744073709551615 names"),
         ] {
             let error = expand(pattern, 1000).unwrap_err();

@@ -3,6 +3,8 @@
 //! Every test runs in a process of its own: a reactor reaps all children of its process and sets its limits, which
 //! tests in one process would do to each other.
 
+#![forbid(unsafe_code)]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod datagrams;

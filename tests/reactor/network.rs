@@ -422,4 +422,38 @@ alone! {
         let turns = TURNS.load(Ordering::Relaxed);
         assert!(turns < 200, "{turns} turns in a second in which nothing happens");
     }
+
+    fn without_even_a_reserve_accepting_pauses_and_goes_on_when_there_are_descriptors() {
+        let few = rustix::process::Rlimit { current: Some(200), maximum: Some(200) };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, few).expect("a low limit");
+        let take_all = || std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect::<Vec<_>>();
+        let mut all = take_all();
+        // It is made with the fewest descriptors that will do, of which none is in reserve.
+        let mut reactor = std::iter::repeat_with(|| {
+            all.pop();
+            crate::Reactor::new(Options::default())
+        })
+        .find_map(Result::ok)
+        .expect("a reactor");
+        drop(all);
+        let (_, address) = reactor.listen_tcp("127.0.0.1:0".parse().expect("an address")).expect("it listens");
+        let clients: Vec<_> = (0..10).map(|_| connect(address)).collect();
+        let (mut all, mut accepted, mut turns) = (Some(take_all()), 0, 0);
+        run(reactor, |now, input, out, wake| match input {
+            Input::Begin => *wake = Some(now + Duration::from_secs(1)),
+            Input::Accepted { .. } => {
+                assert!(all.is_none(), "there was no descriptor for it");
+                accepted += 1;
+                if accepted == clients.len() {
+                    out.exit(0);
+                }
+            }
+            Input::Deadline if wake.is_some_and(|at| at <= now) => {
+                turns = TURNS.load(Ordering::Relaxed);
+                (all, *wake) = (None, None);
+            }
+            _ => {}
+        });
+        assert!((5..200).contains(&turns), "{turns} turns in a second in which nothing can happen");
+    }
 }

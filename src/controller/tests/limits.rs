@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Controller, World};
+use super::{Controller, PEER, World};
 use crate::controller::{Limits, Room};
-use crate::machine::{ConnId, Input};
+use crate::machine::{ConnId, Effect, Input, ListenerId, Machine};
 use crate::wire::LINE_AROUND_VALUES;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -265,4 +265,130 @@ fn what_is_held_is_what_is_there_whatever_happens() {
         assert_eq!((world.held(), world.controller.rooms.len()), (0, 0), "seed {seed}");
     }
     assert!(rare.iter().all(|count| *count > 0), "{rare:?}");
+}
+
+/// A slave of a run, played by hand, since the start.
+fn running(limits: Limits) -> (World, ConnId) {
+    let mut world = World::new();
+    let controller = std::mem::replace(&mut world.controller, Controller::bare(None));
+    world.controller = controller.limited(limits);
+    let conn = world.says_hello(1, "i");
+    world.say(conn, r#"{"type":"ready","run":"r1"}"#);
+    world.pass(SECOND / 5);
+    assert!(world.take(conn).contains("\"start\""));
+    (world, conn)
+}
+
+impl World {
+    fn says_hello(&mut self, number: u64, incarnation: &str) -> ConnId {
+        let conn = self.accept(number);
+        let who = format!(r#""name":"a","incarnation":"{incarnation}""#);
+        self.say(conn, &format!(r#"{{"type":"hello","protocol":1,"version":"x",{who}}}"#));
+        conn
+    }
+
+    fn reports(&mut self, conn: ConnId, seq: u64, what: &str) {
+        self.say(conn, &format!(r#"{{"type":"report","run":"r1","seq":{seq},"time":1,{what}}}"#));
+    }
+
+    fn ships(&mut self, conn: ConnId, file: &str, offset: u64, data: &str) -> String {
+        let what = format!(r#""file":"{file}","offset":{offset},"data":"{data}""#);
+        self.say(conn, &format!(r#"{{"type":"output","run":"r1",{what}}}"#));
+        self.take(conn)
+    }
+}
+
+#[test]
+fn a_report_names_what_the_test_has_or_ends_its_connection() {
+    for what in [
+        r#""what":"spawned","entry":"other","nr":1"#,
+        r#""what":"exited","entry":"other","nr":1,"outcome":"passed""#,
+        r#""what":"end","entry":"","verdict":"passed""#,
+        r#""what":"poked","entry":"../x","by":"command""#,
+        r#""what":"heard","trigger":"other""#,
+        r#""what":"settled","trigger":"other""#,
+    ] {
+        let (mut world, conn) = running(Limits::default());
+        world.reports(conn, 1, what);
+        assert!(world.closed.contains(&conn) && world.take(conn).contains("is not the name of"), "{what}");
+    }
+    let (mut world, conn) = running(Limits::default());
+    world.reports(conn, 1, r#""what":"spawned","entry":"x","nr":1"#);
+    assert!(world.closed.is_empty());
+}
+
+#[test]
+fn a_run_with_too_many_events_fails_and_its_end_is_recorded() {
+    let (mut world, conn) = running(Limits::default().of_a_run(None, Some(80)));
+    for seq in 1..=1_000 {
+        world.reports(conn, seq, r#""what":"warning","text":"again""#);
+    }
+    assert!(world.take(conn).contains("more than 80 events: --events-max of the controller allows more"));
+    let lines = world.recorded.lines().count();
+    assert!((80..=92).contains(&lines), "{lines}");
+    world.say(conn, r#"{"type":"stopped","run":"r1"}"#);
+    assert!(world.recorded.contains("\"ending\"") && world.recorded.lines().last().unwrap().contains("\"ended\""));
+}
+
+#[test]
+fn what_the_slaves_ship_together_is_bounded_and_the_rest_is_refused() {
+    let test = r#"{ "name": "t", "end": { "duration": 9 }, "slaves": { "a": ["s"] },
+        "schedules": { "s": [{ "name": "x", "poke": true, "shell": "true", "collect": ["*"] }] } }"#;
+    let mut world = World::running(test);
+    let controller = std::mem::replace(&mut world.controller, Controller::bare(None));
+    world.controller = controller.limited(Limits::default().of_a_run(Some(5), None));
+    let conn = world.says_hello(1, "i");
+    world.take(conn);
+    assert!(world.ships(conn, "x.out", 0, "YWJj").ends_with("\"length\":3}\n"));
+    let refused = world.ships(conn, "x.files/f", 0, "YWJj");
+    assert!(refused.contains("\"length\":0,\"refused\":") && refused.contains("--output-max"), "{refused}");
+    // What was kept before counts once.
+    assert!(world.ships(conn, "x.out", 1, "YmNkZQ==").ends_with("\"length\":5}\n"));
+    assert!(world.ships(conn, "x.out", 5, "YQ==").contains("--output-max"));
+    assert!(world.closed.is_empty());
+}
+
+#[test]
+fn who_asks_for_the_list_again_and_again_at_once_gets_it_once() {
+    let mut world = world(100_000, 1_000_000);
+    let conn = world.joins(1, "r", "a", "a");
+    world.take(conn);
+    let list = r#"{"type":"list","room":"r"}"#;
+    world.say(conn, &[list; 1_000].join("\n"));
+    world.say(conn, list);
+    assert_eq!(world.take(conn).lines().count(), 2);
+}
+
+#[test]
+fn what_a_trigger_tells_is_encoded_once_for_all_who_ask() {
+    let mut world = world(100_000, 1_000_000);
+    let conn = world.joins(1, "r", "a", "a");
+    world.say(conn, r#"{"type":"create","room":"r","trigger":"t","count":1}"#);
+    world.say(conn, r#"{"type":"notify","room":"r","trigger":"t","count":1,"data":"long"}"#);
+    let held = world.held();
+    let watch = b"{\"type\":\"watch\",\"room\":\"r\",\"trigger\":\"t\"}\n".repeat(100);
+    world.controller.handle(world.now, Input::Received { conn, bytes: &watch }, &mut world.out);
+    let sent = world.out.drain().filter_map(|effect| match effect {
+        Effect::Send { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    let told: Vec<_> = sent.collect();
+    assert!(told.len() == 100 && told.iter().all(|line| std::rc::Rc::ptr_eq(line, &told[0])));
+    assert_eq!((world.held() - held, world.held()), (told[0].len(), world.recount()));
+}
+
+#[test]
+fn a_slave_that_comes_as_ever_new_processes_is_remembered_as_the_last_of_them() {
+    let mut world = World::new();
+    for number in 1..=50 {
+        let conn = world.says_hello(number, &format!("i{number}"));
+        world.input(Input::Closed { conn, reason: "gone".to_owned() });
+    }
+    assert_eq!(world.controller.processes.len(), 50);
+    world.pass(FORGOTTEN);
+    assert_eq!(world.controller.processes.len(), 1);
+    let conn = ConnId(100);
+    world.input(Input::Accepted { conn, listener: ListenerId(0), peer: PEER });
+    world.say(conn, r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i50"}"#);
+    assert!(world.take(conn).contains("\"welcome\""));
 }

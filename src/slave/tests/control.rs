@@ -105,3 +105,18 @@ fn garbage_and_crowds_are_answered_and_closed() {
     world.input(Input::Received { conn, bytes: &[b'x'; 200_000] });
     assert!(reason(&world, conn).contains("longer than"));
 }
+
+#[test]
+fn notifies_that_the_controller_does_not_count_have_a_bound_also_when_nobody_waits_for_them() {
+    let mut world = world();
+    for _ in 0..4096 {
+        let conn = world.request(r#"{"type":"notify","trigger":"go","data":1}"#);
+        assert!(world.answer(conn).is_none());
+        world.input(Input::Closed { conn, reason: "gone".to_owned() });
+    }
+    let conn = world.request(r#"{"type":"notify","trigger":"go"}"#);
+    assert!(reason(&world, conn).contains("away for too long to count more notifies"));
+    world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 1, "left": 9}));
+    let conn = world.request(r#"{"type":"notify","trigger":"go"}"#);
+    assert!(world.answer(conn).is_none());
+}

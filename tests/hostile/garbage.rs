@@ -1,13 +1,11 @@
-//! Garbage on the controller's port hurts nobody but who sends it.
+//! Garbage on the port of a run's controller.
 
-mod common;
-
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::{Place, SOON, wait_for};
+use crate::common::{Place, SOON, wait_for};
+use crate::{is_open, listening, memory};
 
 /// What the controller may hold at its worst, in KiB: a few MiB for itself, 64 KiB for each of the strangers' lines.
 const MEMORY_MAX_KIB: u64 = 64 * 1024;
@@ -44,21 +42,13 @@ fn stranger(address: &str, words: &[u8], hears_the_end: bool) {
     }
 }
 
-fn memory(pid: u32, what: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the controller runs");
-    let line = status.lines().find(|line| line.starts_with(what)).expect("the kernel counts memory");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB")
-}
-
 #[test]
 fn garbage_on_the_port_disturbs_no_run() {
     let place = Place::new("hostile");
     place.write("t.json", TEST);
     let args = ["run", "t.json", "--listen", "127.0.0.1:0", "--results", "results"];
     let mut controller = place.arete(args).deadline(Duration::from_secs(120)).start();
-    controller.wait_for_output("listening on ");
-    let said = controller.stdout();
-    let address = said.split("listening on ").nth(1).and_then(|rest| rest.split([',', '\n']).next()).unwrap();
+    let address = &listening(&mut controller);
     let slave = place.arete(["slave", "--controller", address, "--name", "a", "--once", "--dir", "work/a"]);
     let slave = slave.env("ENOUGH", place.path("enough")).start();
     wait_for(SOON, "the slave to tick", || place.count("results", "notified") > 3);
@@ -100,18 +90,6 @@ fn garbage_on_the_port_disturbs_no_run() {
     assert_eq!(place.summary("results")["verdict"], "passed");
     assert_eq!(place.count("results", "disconnected"), 0);
     place.assert_nothing_left();
-}
-
-fn is_open(stream: &TcpStream) -> bool {
-    stream.set_nonblocking(true).expect("a socket can be told not to wait");
-    let mut bytes = [0; 1024];
-    loop {
-        match (&mut &*stream).read(&mut bytes) {
-            Ok(0) => return false,
-            Ok(_) => {}
-            Err(error) => return error.kind() == ErrorKind::WouldBlock,
-        }
-    }
 }
 
 fn assert_ticks_were_steady(place: &Place) {

@@ -1,0 +1,12 @@
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../../tests/properties/machines.rs"]
+mod machines;
+
+// The first byte says which controller.
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| match bytes {
+    [which, script @ ..] if which % 3 == 0 => machines::check_rooms(script),
+    [which, script @ ..] => machines::check_run(script, which % 3 == 1),
+    [] => {}
+});

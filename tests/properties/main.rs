@@ -1,0 +1,148 @@
+//! What holds whatever a peer or a file says: the same checks that the fuzz targets make (`fuzz/README.md`), with seeds
+//! that are kept, damaged ones, and random bytes.
+
+#![forbid(unsafe_code)]
+
+mod machines;
+mod names;
+mod ring;
+mod testfile;
+mod wire;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// What may be done to a seed.
+#[derive(Debug, Clone)]
+enum Damage {
+    Cut(Index, usize),
+    Put(Index, Vec<u8>),
+    Flip(Index, u8),
+    /// A piece comes again elsewhere.
+    Again(Index, Index, usize),
+}
+
+/// All seeds of a target, by name.
+fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/properties/seeds").join(target);
+    let mut files: Vec<_> = fs::read_dir(&directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+fn damage() -> impl Strategy<Value = Vec<Damage>> {
+    let bytes = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 1..8),
+        "[\\[\\]{}:,\"0-9a-z@#/\\\\\n\u{1b}\u{7f}\u{9b}-]{1,8}".prop_map(String::into_bytes),
+        (0xF0u8..=0xFF).prop_map(|op| vec![op]),
+        Just(b"18446744073709551616".to_vec()),
+        Just(b"\\u001b".to_vec()),
+        Just(b"\x00".to_vec()),
+    ];
+    let one = prop_oneof![
+        (any::<Index>(), 1usize..40).prop_map(|(at, length)| Damage::Cut(at, length)),
+        (any::<Index>(), bytes).prop_map(|(at, bytes)| Damage::Put(at, bytes)),
+        (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Flip(at, byte)),
+        (any::<Index>(), any::<Index>(), 1usize..200).prop_map(|(from, to, length)| Damage::Again(from, to, length)),
+    ];
+    proptest::collection::vec(one, 0..6)
+}
+
+fn damaged(seed: &[u8], damage: &[Damage]) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    for damage in damage {
+        let piece = |at: &Index, length: &usize| {
+            let at = at.index(bytes.len() + 1);
+            at..(at + length).min(bytes.len())
+        };
+        match damage {
+            Damage::Cut(at, length) => drop(bytes.drain(piece(at, length))),
+            Damage::Put(at, more) => {
+                let at = at.index(bytes.len() + 1);
+                bytes.splice(at..at, more.iter().copied());
+            }
+            Damage::Flip(at, mask) => {
+                if !bytes.is_empty() {
+                    let at = at.index(bytes.len());
+                    bytes[at] ^= mask;
+                }
+            }
+            Damage::Again(from, to, length) => {
+                let piece = bytes[piece(from, length)].to_vec();
+                let at = to.index(bytes.len() + 1);
+                bytes.splice(at..at, piece);
+            }
+        }
+    }
+    bytes
+}
+
+/// The seeds themselves, `cases` damaged ones, and as many of random bytes.
+fn holds(target: &str, cases: u32, check: impl Fn(&[u8])) {
+    let seeds = seeds(target);
+    for (path, seed) in &seeds {
+        eprintln!("{}", path.display());
+        check(seed);
+    }
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    });
+    let picked = (any::<Index>(), damage());
+    let tried = runner.run(&picked, |(index, damage)| {
+        check(&damaged(&seeds[index.index(seeds.len())].1, &damage));
+        Ok(())
+    });
+    tried.unwrap_or_else(|error| panic!("{target}: {error}"));
+    let random = proptest::collection::vec(any::<u8>(), 0..300);
+    let tried = runner.run(&random, |bytes| {
+        check(&bytes);
+        Ok(())
+    });
+    tried.unwrap_or_else(|error| panic!("{target}: {error}"));
+}
+
+#[test]
+fn lines_are_the_same_however_they_come_and_read_back_as_they_were_meant() {
+    holds("wire", 20_000, wire::check);
+}
+
+#[test]
+fn variables_ranges_and_names_are_what_they_say_or_an_error() {
+    holds("names", 20_000, names::check);
+}
+
+#[test]
+fn a_file_is_a_test_or_has_problems_at_places_of_it() {
+    holds("testfile", 5_000, testfile::check);
+}
+
+#[test]
+fn a_ring_node_hears_anything() {
+    holds("ring", 5_000, ring::check);
+}
+
+#[test]
+fn a_controller_of_rooms_bears_whatever_peers_say() {
+    holds("controller", 5_000, |script| machines::check_rooms(script.get(1..).unwrap_or_default()));
+}
+
+#[test]
+fn a_controller_of_a_run_bears_whatever_peers_say() {
+    holds("controller", 5_000, |script| {
+        let (which, script) = script.split_first().map_or((1, script), |(which, script)| (*which, script));
+        machines::check_run(script, which % 3 == 1);
+    });
+}
+
+#[test]
+fn a_slave_bears_whatever_its_controller_and_commands_say() {
+    holds("slave", 5_000, machines::check_slave);
+}

@@ -1,0 +1,74 @@
+//! What holds of variables, ranges and names whatever the text.
+
+use arete::session::{NAME_MAX, is_entry_name, is_incarnation, is_member, is_name};
+use arete::testfile::{range, time};
+use arete::variables::{Part, expand, parse};
+
+/// More names than a text of some KiB should stand for.
+const NAMES_MAX: usize = 1_000;
+
+pub fn check(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    check_variables(text);
+    check_ranges(text);
+    check_names(text);
+    if let Ok(duration) = time::from_text(text) {
+        assert!(duration <= arete::testfile::TIME_MAX);
+    }
+    if let Ok(duration) =
+        text.parse::<f64>().map_err(|_| ()).and_then(|number| time::from_seconds(number).map_err(|_| ()))
+    {
+        assert!(duration <= arete::testfile::TIME_MAX);
+    }
+}
+
+fn check_variables(text: &str) {
+    let parts = match parse(text) {
+        Ok(parts) => parts,
+        Err(error) => {
+            assert!(text[error.at..].starts_with("@{"), "{error:?}");
+            assert!(expand(text, &mut |_| Ok(String::new())).is_err());
+            return;
+        }
+    };
+    let written: String = parts
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => text.replace("@{", "@@{"),
+            Part::Variable { variable, .. } => variable.to_string(),
+        })
+        .collect();
+    assert_eq!(written, text, "the parts are the whole");
+    // What a variable stands for is never read as a variable itself.
+    let expanded = expand(text, &mut |_| Ok("@{x.pid}".to_owned())).expect("every variable is resolved");
+    let texts = parts.iter().map(|part| match part {
+        Part::Text(text) => text.as_str(),
+        Part::Variable { .. } => "@{x.pid}",
+    });
+    assert_eq!(expanded, texts.collect::<String>());
+}
+
+fn check_ranges(text: &str) {
+    let Ok(names) = range::expand(text, NAMES_MAX) else { return };
+    assert!(!names.is_empty() && names.len() <= NAMES_MAX);
+    if !text.contains(['[', ']']) {
+        assert_eq!(names, [text]);
+    }
+    for name in names {
+        assert!(!name.contains(['[', ']']));
+        let again = range::expand(&name, 1);
+        assert!(again == Ok(vec![name.clone()]) || name.len() > 2 * NAME_MAX, "a name stands for itself: {name}");
+    }
+}
+
+fn check_names(text: &str) {
+    if is_entry_name(text) {
+        assert!(is_name(text));
+    }
+    if is_name(text) {
+        assert!(!text.contains(['/', '\0', ' ']) && !["", ".", ".."].contains(&text) && text.len() <= NAME_MAX);
+    }
+    if is_name(text) || is_member(text) || is_incarnation(text) {
+        assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
+    }
+}

@@ -1,0 +1,38 @@
+//! What holds of a test file whatever its text: it is a test, or it has problems, each at a place of it.
+
+use arete::session::{is_entry_name, is_name};
+use arete::testfile::{self, Shipped};
+
+pub fn check(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut ship = |file: &str| {
+        if file.len().is_multiple_of(2) {
+            return Err("it is not there".to_owned());
+        }
+        Ok(Shipped { path: file.into(), size: file.len() as u64, sha256: "0".repeat(64), executable: false })
+    };
+    match testfile::parse("t.json", text, &mut ship) {
+        Ok(test) => {
+            assert!(is_name(&test.name) && !test.slaves.is_empty());
+            for slave in &test.slaves {
+                assert!(is_name(&slave.name));
+                for entry in slave.entries.iter() {
+                    assert!(is_entry_name(&entry.name));
+                    assert!(testfile::resources_of(entry).all(|name| test.resources.contains_key(name)));
+                    let known = |address: &String| test.slaves.iter().any(|other| other.name == *address);
+                    assert!(testfile::addresses_of(entry).iter().all(known));
+                }
+            }
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            let places: Vec<_> = problems.iter().map(|problem| (problem.line, problem.column)).collect();
+            assert!(places.is_sorted(), "{places:?}");
+            let lines = text.split('\n').count();
+            assert!(places.iter().all(|(line, column)| (1..=lines).contains(line) && *column >= 1), "{places:?}");
+            for problem in &problems {
+                assert!(!problem.to_string().contains(char::is_control), "{problem}");
+            }
+        }
+    }
+}
