@@ -21,11 +21,28 @@ pub struct Journal {
     broken: bool,
     /// The last event has been recorded.
     closed: bool,
+    /// What happened in a former life is gone through again: it was shown, and is written as a whole at the end.
+    replaying: bool,
 }
 
 impl Journal {
     pub fn new(path: PathBuf, view: View) -> Journal {
-        Journal { path, view, start: None, held: Vec::new(), log: Vec::new(), broken: false, closed: false }
+        let (held, log) = (Vec::new(), Vec::new());
+        Journal { path, view, start: None, held, log, broken: false, closed: false, replaying: false }
+    }
+
+    /// Keeps what follows to itself.
+    pub fn replay(&mut self) {
+        self.replaying = true;
+    }
+
+    /// All of a former life is there: the file holds just that, whatever a crash has left out of it or torn.
+    pub fn replayed(&mut self, out: &mut Outbox) {
+        self.replaying = false;
+        let log = std::mem::take(&mut self.log);
+        if self.start.is_some() {
+            out.persist(self.path.clone(), log);
+        }
     }
 
     /// Something happened at `at`.
@@ -33,8 +50,14 @@ impl Journal {
         if self.closed {
             return;
         }
-        self.view.event(self.start.map(|start| at.diff(start)), slave, event, out);
-        let encoded = event::encode(slave, event);
+        if !self.replaying {
+            self.view.event(self.start.map(|start| at.diff(start)), slave, event, out);
+        }
+        self.put(at, event::encode(slave, event), out);
+    }
+
+    /// The same of an event that is encoded already, and that was shown.
+    pub fn put(&mut self, at: Time, encoded: Vec<u8>, out: &mut Outbox) {
         match self.start {
             Some(start) => {
                 event::write_line(&mut self.log, start, at, &encoded);
@@ -60,6 +83,10 @@ impl Journal {
         self.view.close(out);
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     pub fn has_begun(&self) -> bool {
         self.start.is_some()
     }
@@ -73,6 +100,9 @@ impl Journal {
     }
 
     fn flush(&mut self, out: &mut Outbox) {
+        if self.replaying {
+            return;
+        }
         let log = std::mem::take(&mut self.log);
         if !self.broken && !log.is_empty() {
             out.append(self.path.clone(), log);

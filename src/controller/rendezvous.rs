@@ -10,6 +10,7 @@
 
 mod ending;
 mod held;
+mod restore;
 mod round;
 mod standing;
 mod surplus;
@@ -21,6 +22,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::ending::Ending;
+pub use self::restore::{Former, Stands};
 pub use self::round::There;
 use self::round::{Round, in_words};
 use self::standing::Standing;
@@ -108,8 +110,12 @@ pub enum Act {
     Away { meeting: Rc<str>, member: Rc<str> },
     /// For the record: it has not come back in time.
     Lost { meeting: Rc<str>, member: Rc<str> },
-    /// For the record: a round is over.
-    Over { meeting: Rc<str>, ruling: Rc<Ruling>, members: usize },
+    /// For the record: a round is over, for these arrivals and, if it failed, for those who come late.
+    Over { meeting: Rc<str>, ruling: Rc<Ruling>, members: usize, arrivals: Vec<Arrival>, stands: Option<Stands> },
+    /// For the record: one that was not there gets the last ruling; `ends`: because it was the reason.
+    Late { meeting: Rc<str>, member: Rc<str>, arrival: Arrival, ends: bool },
+    /// For the record: one that has got it comes again, so it stands no longer.
+    StoodDown { meeting: Rc<str> },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -196,7 +202,7 @@ impl<V: PartialEq> Rendezvous<V> {
         if let Err(reason) = self.admissible(name, &comer) {
             return self.refuse(arrival, reason, turn);
         }
-        if let Some(ruling) = self.standing_for(name, &comer, turn.now) {
+        if let Some(ruling) = self.standing_for(name, &comer, turn) {
             return self.rule(arrival, ruling, turn);
         }
         match self.form(name, &comer, declared) {
@@ -237,22 +243,23 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
-    fn standing_for(&mut self, name: &str, comer: &Comer<V>, now: Time) -> Option<Rc<Ruling>> {
-        let standing = self.meetings.get_mut(name)?.standing.as_mut()?;
+    fn standing_for(&mut self, name: &str, comer: &Comer<V>, turn: &mut Turn<'_, V>) -> Option<Rc<Ruling>> {
+        let (name, meeting) = self.meetings.get_key_value(name)?;
+        let (name, standing) = (name.clone(), meeting.standing.as_ref()?);
         // A controller that was paused hears of those who have come meanwhile before it sees to what is due.
-        if standing.until <= now {
-            self.stand_down(name);
+        let over = standing.until <= turn.now;
+        if over || standing.has_told(&comer.member) {
+            self.stand_down(&name);
+            turn.acts.push(Act::StoodDown { meeting: name });
             return None;
         }
-        let again = standing.has_told(&comer.member);
-        if !again && !standing.concerns(comer.party.as_ref()) {
+        if !standing.concerns(comer.party.as_ref()) {
             return None;
         }
-        let ruling = standing.tell(&comer.member);
-        if again || standing.is_told() {
-            self.stand_down(name);
-        }
-        ruling
+        let ruling = self.tell_standing(&name, &comer.member)?;
+        let (member, arrival) = (comer.member.clone(), (comer.process, comer.id));
+        turn.acts.push(Act::Late { meeting: name, member, arrival, ends: false });
+        Some(ruling)
     }
 
     /// Makes a round if none forms, and looks whether this member belongs to it.

@@ -11,6 +11,7 @@ use super::budget::Budget;
 use super::event::Event;
 use super::journal::Journal;
 use super::launch::Launch;
+use super::ledger::{Fact, Ledger};
 use super::resources::Resources;
 use super::results::{self, Ending};
 use super::room::Room;
@@ -32,19 +33,13 @@ const START_LEAD_PER_SLAVE: Duration = Duration::from_micros(20);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long slaves have to end at once when the controller gives up.
-const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long the slaves of an embedded run have to exit after their dismissal.
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether what was killed is gone.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
-
-/// How many failures are told one by one.
-const FAILURES_MAX: usize = 100;
-
-/// How many different refusals of strangers are recorded.
-const REFUSALS_MAX: usize = 1_000;
 
 /// What a run waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +77,14 @@ pub struct Cause {
     pub code: Option<u8>,
 }
 
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub verdict: Verdict,
+    pub why: String,
+    pub at: Time,
+}
+
 /// One run.
 pub struct Run {
     pub id: String,
@@ -98,15 +101,23 @@ pub struct Run {
     pub timers: Timers<Timer>,
     pub results: PathBuf,
     pub(super) launch: Launch,
+    pub(super) ledger: Ledger,
     local: Option<Local>,
-    wait: Option<Duration>,
-    wall_offset: i64,
-    start: Option<(Time, String)>,
-    failures: Vec<String>,
-    failed: usize,
-    interrupts: u32,
+    pub(super) wait: Option<Duration>,
+    pub(super) wall_offset: i64,
+    pub(super) start: Option<(Time, String)>,
+    pub(super) failures: Vec<String>,
+    pub(super) failed: usize,
+    pub(super) interrupts: u32,
     /// What was said to strangers, so that one who tries again and again is recorded once.
-    refusals: BTreeSet<String>,
+    pub(super) refusals: BTreeSet<String>,
+    /// How it ended, once it has.
+    pub(super) outcome: Option<Outcome>,
+    /// When a former life began, and whether its slaves were its own.
+    pub(super) begun: Option<Time>,
+    pub(super) embedded: bool,
+    /// For each slave the files of it that lie in the results of a former life, with their lengths.
+    pub(super) kept: Vec<BTreeMap<String, u64>>,
 }
 
 impl Run {
@@ -123,6 +134,7 @@ impl Run {
             phase: Phase::Gathering,
             timers: Timers::default(),
             launch: Launch::default(),
+            ledger: Ledger::default(),
             local: config.local,
             wait: config.wait,
             wall_offset: config.wall_offset,
@@ -131,6 +143,10 @@ impl Run {
             failed: 0,
             interrupts: 0,
             refusals: BTreeSet::new(),
+            outcome: None,
+            begun: None,
+            embedded: false,
+            kept: Vec::new(),
             id: config.run,
             test: config.test,
             results: config.results,
@@ -159,21 +175,13 @@ impl Run {
         self.journal.record(at, Some(&self.roster.get(ix).name), event, out);
     }
 
-    /// A stranger was turned away.
-    pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
-        if self.refusals.len() < REFUSALS_MAX && self.refusals.insert(format!("{name} {reason}")) {
-            self.journal.record(now, None, &Event::Refused { name, address, reason }, out);
-        }
-    }
-
     /// A slave is ready; when all are, the start is named.
     pub fn ready(&mut self, now: Time, ix: usize, out: &mut Outbox) {
         if self.phase != Phase::Gathering {
             return;
         }
         if self.roster.get(ix).stage == Stage::Joined {
-            self.roster.get_mut(ix).stage = Stage::Ready;
-            self.record(now, ix, &Event::Ready, out);
+            self.enter(now, Fact::Ready { slave: ix }, out);
         }
         let ready = |member: &super::roster::Member| member.stage == Stage::Ready && member.conn.is_some();
         if self.roster.iter().all(ready) {
@@ -185,13 +193,7 @@ impl Run {
         let slaves = self.roster.len();
         let at = now + START_LEAD + START_LEAD_PER_SLAVE * slaves as u32;
         let wall_clock = super::utc(at, self.wall_offset);
-        self.timers.cancel(&Timer::Wait);
-        let (End::Duration(limit) | End::Trigger { limit, .. } | End::Idle { limit }) = self.test.end;
-        self.timers.set(Timer::End, at + limit);
-        self.journal.begin(at, out);
-        self.start = Some((at, wall_clock.clone()));
-        self.journal.record(at, None, &Event::Started { slaves, wall_clock }, out);
-        self.phase = Phase::Running;
+        self.enter(now, Fact::Start { at, wall_clock: wall_clock.into() }, out);
         let line = Start { run: Cow::from(&self.id), at }.encode();
         for conn in self.roster.connected() {
             out.send(conn, line.clone());
@@ -240,17 +242,8 @@ impl Run {
         }
     }
 
-    /// Something made the test fail.
-    pub fn fail(&mut self, why: String) {
-        self.failed += 1;
-        if self.failures.len() < FAILURES_MAX {
-            self.failures.push(why);
-        }
-    }
-
-    /// An entry failed.
+    /// An entry failed, which is recorded.
     pub fn entry_failed(&mut self, now: Time, why: String, out: &mut Outbox) {
-        self.fail(why.clone());
         if self.test.on_fail == OnFail::End {
             self.end(now, Verdict::Failed, why, out);
         }
@@ -258,7 +251,10 @@ impl Run {
 
     /// Something made the test fail and there is no going on.
     pub fn abort(&mut self, now: Time, why: String, out: &mut Outbox) {
-        self.fail(why.clone());
+        if matches!(self.phase, Phase::Over { .. }) {
+            return;
+        }
+        self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
         self.end(now, Verdict::Failed, why, out);
     }
 
@@ -271,9 +267,7 @@ impl Run {
         if !matches!(self.phase, Phase::Gathering | Phase::Running) {
             return;
         }
-        self.timers.clear();
-        self.journal.record(now, None, &Event::Ending { verdict: cause.verdict, why: &cause.why }, out);
-        self.phase = Phase::Ending(cause);
+        self.enter(now, Fact::Ending { verdict: cause.verdict, why: cause.why.into(), code: cause.code }, out);
         self.tell_stop(out);
         self.stopping(now);
         self.finish_if_stopped(now, out);
@@ -300,8 +294,7 @@ impl Run {
         if !matches!(self.phase, Phase::Ending(_)) || self.roster.get(ix).stage == Stage::Stopped {
             return;
         }
-        self.roster.get_mut(ix).stage = Stage::Stopped;
-        self.record(now, ix, &Event::Stopped, out);
+        self.enter(now, Fact::Stopped { slave: ix }, out);
         self.finish_if_stopped(now, out);
     }
 
@@ -310,11 +303,14 @@ impl Run {
         if self.roster.get(ix).stage >= Stage::Stopped {
             return;
         }
-        self.roster.get_mut(ix).stage = Stage::Lost;
-        self.record(now, ix, &Event::Lost { reason }, out);
-        let why = format!("slave {} was lost: {reason}", self.roster.get(ix).name);
-        self.abort(now, why, out);
+        self.enter(now, Fact::Lost { slave: ix, reason: Cow::from(reason) }, out);
+        let why = self.lost_in_words(ix, reason);
+        self.end(now, Verdict::Failed, why, out);
         self.finish_if_stopped(now, out);
+    }
+
+    pub(super) fn lost_in_words(&self, ix: usize, reason: &str) -> String {
+        format!("slave {} was lost: {reason}", self.roster.get(ix).name)
     }
 
     /// Whether what the slaves have said ends the run.
@@ -374,7 +370,7 @@ impl Run {
         if !unready.is_empty() {
             why += &format!("; connected but not ready: {}", spoken::list(&unready));
         }
-        self.fail(why.clone());
+        self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
         self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT) }, out);
     }
 
@@ -410,12 +406,13 @@ impl Run {
 
     /// Somebody pressed Ctrl-C, or the system ends us.
     pub fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
-        self.interrupts += 1;
+        if let Phase::Over { .. } = self.phase {
+            return self.deadline(now, Timer::Exit, out);
+        }
         let why = format!("interrupted by {}", signal.name());
-        match (self.interrupts, &mut self.phase) {
-            (_, Phase::Over { .. }) => self.deadline(now, Timer::Exit, out),
-            (1, Phase::Ending(cause)) => {
-                *cause = Cause { verdict: Verdict::Interrupted, why, code: None };
+        self.enter(now, Fact::Interrupted { why: Cow::from(&why) }, out);
+        match (self.interrupts, &self.phase) {
+            (1, Phase::Ending(_)) => {
                 self.journal.view.line("interrupted; again to give up at once", out);
             }
             (1, _) => {
@@ -430,7 +427,7 @@ impl Run {
         }
     }
 
-    fn finish_if_stopped(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn finish_if_stopped(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Ending(cause) = &self.phase else { return };
         let started = self.start.is_some();
         let over = |member: &super::roster::Member| match member.stage {
@@ -446,17 +443,14 @@ impl Run {
     /// Nothing of the run is left anywhere: write what became of it, and let the slaves go.
     fn finish(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
         let (verdict, why) = self.judge(&cause);
-        if !self.journal.has_begun() {
-            self.journal.begin(now, out);
-        }
+        let code = cause.code.unwrap_or(match verdict {
+            Verdict::Passed => exit_code::PASSED,
+            Verdict::Failed => exit_code::FAILED,
+            Verdict::Interrupted => exit_code::INTERRUPTED,
+        });
         self.journal.view.end_output(out);
-        self.journal.record(now, None, &Event::Ended { verdict, why: &why }, out);
-        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
-        let ending = Ending { run: &self.id, verdict, why: &why, failures: &self.failures, start, now };
-        let path = self.results.join("summary.json");
-        results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
-        self.journal.close(out);
-        super::report::print(&self.test, &self.roster, &self.results, &ending, out);
+        self.enter(now, Fact::Ended { verdict, why: Cow::from(&why), code }, out);
+        self.tell_outcome(out);
         let dismissed = Dismissed { run: Cow::from(&self.id), verdict }.encode();
         let bye = Bye { reason: Cow::from("the run is over"), fatal: false }.encode();
         let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(&why), now: true }.encode();
@@ -470,15 +464,18 @@ impl Run {
                 out.send(conn, bye.clone());
             }
         }
-        let code = cause.code.unwrap_or(match verdict {
-            Verdict::Passed => exit_code::PASSED,
-            Verdict::Failed => exit_code::FAILED,
-            Verdict::Interrupted => exit_code::INTERRUPTED,
-        });
-        self.phase = Phase::Over { code, verdict };
-        self.timers.clear();
         self.timers.set(Timer::Exit, now + EXIT_WITHIN);
         self.exit_if_alone(out);
+    }
+
+    /// Writes the summary, and says how the run ended.
+    pub(super) fn tell_outcome(&self, out: &mut Outbox) {
+        let Some(Outcome { verdict, why, at }) = &self.outcome else { return };
+        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
+        let ending = Ending { run: &self.id, verdict: *verdict, why, failures: &self.failures, start, now: *at };
+        let path = self.results.join("summary.json");
+        results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
+        super::report::print(&self.test, &self.roster, &self.results, &ending, out);
     }
 
     fn judge(&self, cause: &Cause) -> (Verdict, String) {
@@ -505,7 +502,7 @@ impl Run {
         self.lose(now, ix, &reason, out);
     }
 
-    fn exit_if_alone(&mut self, out: &mut Outbox) {
+    pub(super) fn exit_if_alone(&mut self, out: &mut Outbox) {
         let Phase::Over { code, .. } = self.phase else { return };
         match self.local {
             None => out.exit(code),
@@ -527,6 +524,9 @@ impl Run {
     pub fn write_failed(&mut self, now: Time, path: PathBuf, error: String, out: &mut Outbox) {
         if self.journal.writes(&path) {
             self.journal.give_up();
+        }
+        if self.ledger.is_at(&path) {
+            self.ledger.give_up();
         }
         let why = format!("cannot write {}: {error}", path.display());
         match &mut self.phase {

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::controller::budget::Held;
 use crate::controller::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
 use crate::machine::{Bytes, Time};
@@ -17,7 +19,7 @@ use crate::wire::{Message, Note};
 const FULL_SESSIONS: usize = 2;
 
 /// How much the values are in bytes of JSON at most.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Limits {
     pub value: usize,
     /// All values of a session together.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Ruling;
 use super::held::NAME_COST;
-use super::round::{Agreed, Round, Wanted};
+use super::round::{Agreed, Wanted};
 use crate::controller::budget::Held;
 use crate::machine::Time;
 use crate::wire::rendezvous::{Kind, Party};
@@ -29,13 +29,18 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// For a round that ends so; `other`: the party that one wanted who did not agree.
-    pub fn new<V>(round: &Round<V>, ruling: &Ruling, other: Option<&Party>, until: Time) -> Standing {
-        let mut held = round.held.clone();
-        let told: BTreeSet<Rc<str>> = round.there.keys().cloned().collect();
+    /// For a round that ends so, of those who are `told`; `other`: the party that one wanted who did not agree.
+    pub fn new(
+        agreed: Rc<Agreed>,
+        told: BTreeSet<Rc<str>>,
+        ruling: &Ruling,
+        other: Option<&Party>,
+        until: Time,
+        mut held: Held,
+    ) -> Standing {
         let (mut missing, mut places) = (BTreeSet::new(), 0);
         let other = other.map(Wanted::from);
-        for wanted in [Some(&round.agreed.wanted), other.as_ref()].into_iter().flatten() {
+        for wanted in [Some(&agreed.wanted), other.as_ref()].into_iter().flatten() {
             match wanted {
                 Wanted::Members(members) => missing.extend(members.difference(&told).cloned()),
                 Wanted::Count(count) => places = places.max(count.saturating_sub(told.len())),
@@ -43,7 +48,7 @@ impl Standing {
         }
         held.grow(told.iter().chain(&missing).map(|member| NAME_COST + member.len()).sum());
         let ruling = Rc::new(Ruling { reason: of_earlier(ruling), ..ruling.clone() });
-        Standing { ruling, agreed: round.agreed.clone(), told, missing, places, until, held }
+        Standing { ruling, agreed, told, missing, places, until, held }
     }
 
     /// Whether it says anything to one who wants this party. Of a disagreement everybody is told who said what.
