@@ -11,7 +11,12 @@ use super::{ENDING, Error};
 
 /// A reactor for one client.
 pub fn reactor() -> Result<Reactor, Error> {
-    let options = Options { signals: ENDING.to_vec(), ..Options::default() };
+    reactor_with(false)
+}
+
+/// One that brings what it writes to the disk itself, or leaves that to the system.
+pub fn reactor_with(fsync: bool) -> Result<Reactor, Error> {
+    let options = Options { signals: ENDING.to_vec(), fsync, ..Options::default() };
     Reactor::new(options).map_err(|error| Error::failed(format!("cannot start: {error}", error = plain(&error))))
 }
 

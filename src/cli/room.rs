@@ -1,15 +1,17 @@
 //! `arete controller`, a controller that serves rooms and no run, and the one behind `--serve`.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::path::Path;
 
-use arete::controller::{Controller, Limits};
+use arete::controller::Controller;
+use arete::controller::ledger::{Keep, Past};
 use arete::member::Member;
 use arete::reactor::Reactor;
 use arete::serve::Serve;
 
 use super::run::{Listen, listen_on};
-use super::{Error, drive, with_port};
+use super::{ControllerOptions, Error, drive, state, with_port};
 
 /// Listens for the members of a room that this process serves.
 pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
@@ -37,11 +39,37 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
 }
 
 /// A controller of rooms alone, until it is told to stop.
-pub fn run(listen: &str, rejoin: Duration, limits: Limits) -> Result<u8, Error> {
-    let mut reactor = drive::reactor()?;
-    let address = super::run::listen(&mut reactor, Some(listen))?;
-    let mut controller = Controller::bare(Some(address.to_string())).rejoining(rejoin).limited(limits);
+pub fn run(options: &ControllerOptions) -> Result<u8, Error> {
+    let kept = options.state_dir.as_deref().map(open).transpose()?;
+    let mut reactor = drive::reactor_with(options.fsync)?;
+    let address = super::run::listen(&mut reactor, Some(&options.listen))?;
+    let controller = Controller::bare(Some(address.to_string()));
+    let controller = controller.rejoining(options.rejoin).limited(options.limits.limits());
+    let mut controller = match &kept {
+        None => controller,
+        Some((_lock, keep, past)) => {
+            let controller = controller.keeping(keep.clone());
+            match past {
+                Some(past) => controller.resumed(past).map_err(Error::failed)?,
+                None => controller,
+            }
+        }
+    };
     Ok(reactor.run(&mut controller))
+}
+
+/// The directory of a controller's state: locked, with what a former one has left there.
+fn open(directory: &Path) -> Result<(File, Keep, Option<Past>), Error> {
+    let subject = format!("--state-dir {}", directory.display());
+    state::make(directory)?;
+    let lock = state::lock(directory)?.ok_or_else(|| {
+        Error::failed(format!("{subject}: another controller works there: stop it, or name another directory"))
+    })?;
+    let past = state::past(directory)?;
+    if past.as_ref().is_some_and(|past| past.header.run.is_some()) {
+        return Err(Error::usage(format!("{subject}: this is a run's directory: go on with arete run --resume")));
+    }
+    Ok((lock, state::keep(directory, state::wall_offset(), None), past))
 }
 
 /// This process serves the room for its own member.
