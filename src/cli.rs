@@ -237,6 +237,9 @@ struct SlaveOptions {
     /// Where it works, with one subdirectory a run [default: one of its own, by its name]
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Stop what a run has started here when the controller is gone for so long [default: 5min]
+    #[arg(long, value_name = "TIME", default_value = "5min", hide_default_value = true, value_parser = time)]
+    orphan_after: Duration,
     /// Exit after one run
     #[arg(long)]
     once: bool,

@@ -452,6 +452,7 @@ impl Controller {
                     run.abort(now, why, out);
                 }
             }
+            Input::Written => run.written(now, out),
             Input::WriteFailed { path, error } => run.write_failed(now, path, error, out),
             Input::Swept { left } => run.swept(now, left, out),
             _ => {}

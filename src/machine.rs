@@ -229,6 +229,8 @@ pub enum Input<'a> {
     /// The answer to [`Effect::List`]: the regular files that match, relative to the directory, sorted, with their
     /// sizes in bytes.
     Listed { read: ReadId, result: Result<Vec<(String, u64)>, String> },
+    /// The answer to [`Effect::Confirm`].
+    Written,
     /// Something could not be written. Comes before anything that the same turn sends goes out, and once for each file.
     WriteFailed { path: PathBuf, error: String },
 }
@@ -298,6 +300,9 @@ pub enum Effect {
         path: PathBuf,
         bytes: Vec<u8>,
     },
+    /// Asks for [`Input::Written`] when all that was to be written before this has been, or an [`Input::WriteFailed`] has
+    /// said that it could not be.
+    Confirm,
     /// Creates a directory and those above it, for this user alone.
     MakeDir {
         path: PathBuf,
@@ -391,6 +396,10 @@ impl Outbox {
     pub fn kill_group(&mut self, child: ChildId, signal: Signal) {
         log::debug!("sending {} to the group of child {}", signal.name(), child.0);
         self.effects.push(Effect::KillGroup { child, signal });
+    }
+
+    pub fn confirm(&mut self) {
+        self.effects.push(Effect::Confirm);
     }
 
     pub fn sweep(&mut self, signal: Signal) {

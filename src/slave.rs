@@ -26,13 +26,14 @@ use crate::machine::{
     Address, ChildId, Command, ConnId, Input, ListenerId, Machine, Outbox, Signal, Stream, Time, Timers,
 };
 use crate::session::VERSION;
+use crate::spoken;
 use crate::wire::rendezvous::Alive;
 use crate::wire::{Bye, FromController, Hello, Malformed, Message, PROTOCOL, PokedBy, Stopped, Welcome};
 use control::Control;
 pub use run::MARK;
 use run::{Part, Run};
 
-/// A slave whose controller is gone for so long stops what it runs and forgets the run.
+/// A slave whose controller is gone for so long stops what it runs and forgets the run, unless it was told another time.
 pub const ORPHAN_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// How long a slave that was told to quit goes on shipping what its commands wrote.
@@ -61,6 +62,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// The listener of that socket.
     pub control: ListenerId,
+    /// How long its controller may be gone until the slave stops what it runs and forgets the run.
+    pub orphan_after: Duration,
     /// Exit after one run, or when the controller says a fatal `bye`.
     pub once: bool,
     /// Leave each run's directory where it is.
@@ -261,7 +264,7 @@ impl Slave {
     /// The connection to the controller is gone.
     fn lost(&mut self, now: Time, out: &mut Outbox) {
         if self.run.is_some() && self.timers.get(&Timer::Orphan).is_none() {
-            self.timers.set(Timer::Orphan, now + ORPHAN_AFTER);
+            self.timers.set(Timer::Orphan, now + self.config.orphan_after);
         }
         self.with_run(now, out, |run, _| {
             run.output.disconnected();
@@ -287,8 +290,7 @@ impl Slave {
                 self.with_run(now, out, |run, turn| run.stop(at_once, turn));
             }
             Some(run) if run.is(id) && !run.begun() => {
-                self.link.say(out, &Stopped { run: id.into() });
-                self.forget(out);
+                self.with_run(now, out, |run, turn| run.never_begin(turn));
             }
             _ => self.link.say(out, &Stopped { run: id.into() }),
         }
@@ -369,8 +371,9 @@ impl Slave {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Orphan => {
-                    log::warn!("the controller has been gone for {} s: the run ends here", ORPHAN_AFTER.as_secs());
-                    self.abandon(now, out);
+                    let gone = spoken::duration(self.config.orphan_after);
+                    log::warn!("the controller has been gone for {gone}: the run ends here");
+                    self.with_run(now, out, |run, turn| run.give_up(turn));
                 }
                 Timer::Quit => self.with_run(now, out, |run, turn| run.give_up_shipping(turn)),
             }
@@ -449,7 +452,8 @@ impl Machine for Slave {
             Input::WriteFailed { path, error } => {
                 self.with_run(now, out, |run, turn| run.write_failed(&path, &error, turn));
             }
-            Input::Connected { .. } | Input::Datagram { .. } | Input::Deadline | Input::Resized { .. } => {}
+            Input::Connected { .. } | Input::Datagram { .. } | Input::Deadline => {}
+            Input::Written | Input::Resized { .. } => {}
         }
         self.finish_turn(now, out);
     }

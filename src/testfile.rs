@@ -81,13 +81,17 @@ const ADDRESS_MAX: usize = 64;
 /// The words for what a failed entry means for the run.
 const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", OnFail::End)];
 
+/// The words for [`OnLost`].
+const ON_LOST: [(&str, OnLost); 2] = [("fail", OnLost::Fail), ("continue", OnLost::Continue)];
+
 /// The keys of a test file.
-const TEST_KEYS: [&str; 12] = [
+const TEST_KEYS: [&str; 13] = [
     "$schema",
     "name",
     "end",
     "grace",
     "on_fail",
+    "on_lost",
     "triggers",
     "groups",
     "barriers",
@@ -105,6 +109,7 @@ pub struct Test {
     /// How long what still runs at the end has between SIGTERM and SIGKILL, and the `finally` entries after that.
     pub grace: Duration,
     pub on_fail: OnFail,
+    pub on_lost: OnLost,
     /// Initial values, at least 1.
     pub triggers: BTreeMap<String, u64>,
     /// By name: where the file is, and what is shipped.
@@ -142,6 +147,16 @@ pub enum End {
     Trigger { trigger: String, limit: Duration },
     /// When nothing runs and nothing can start any more; fails when the limit passes first.
     Idle { limit: Duration },
+}
+
+/// What a slave that is lost after the start means for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLost {
+    /// It ends at once, and fails.
+    #[default]
+    Fail,
+    /// It goes on without that slave, as long as one is left.
+    Continue,
 }
 
 /// What a failed entry means for the run, beyond its verdict.
@@ -217,6 +232,9 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     let on_fail = test.get("on_fail");
     let on_fail =
         on_fail.map_or(Some(OnFail::default()), |value| entry::word(value, "\"on_fail\"", &ON_FAIL, problems));
+    let on_lost = test.get("on_lost");
+    let on_lost =
+        on_lost.map_or(Some(OnLost::default()), |value| entry::word(value, "\"on_lost\"", &ON_LOST, problems));
     let schedules = test.require("schedules", problems).map(|value| read_schedules(value, &names, problems));
     let slaves = test.require("slaves", problems).and_then(|value| {
         let members = fields::members(value, "\"slaves\"", problems)?;
@@ -226,10 +244,11 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
         let schedules = schedules.as_deref()?;
         Some(slaves::read(members, value.span.start, schedules, &extra, problems))
     });
-    let (name, end, grace, on_fail, slaves) = (name?.to_owned(), end?, grace?, on_fail?, slaves?);
+    let (name, end, grace, slaves) = (name?.to_owned(), end?, grace?, slaves?);
+    let (on_fail, on_lost) = (on_fail?, on_lost?);
     let groups = meet.groups.into_resolved();
     let (barriers, syncs) = (meet.barriers.into_declared(), meet.syncs.into_declared());
-    Some(Test { name, end, grace, on_fail, triggers, resources, barriers, syncs, groups, slaves })
+    Some(Test { name, end, grace, on_fail, on_lost, triggers, resources, barriers, syncs, groups, slaves })
 }
 
 fn keys_of(members: &[Member]) -> Vec<&str> {
@@ -335,6 +354,7 @@ pub fn words() -> Vec<(&'static str, Vec<String>)> {
         .filter(|name| !name[3..].starts_with(|c: char| c.is_ascii_digit()));
     vec![
         ("on_fail", ON_FAIL.map(|(word, _)| word.to_owned()).to_vec()),
+        ("on_lost", ON_LOST.map(|(word, _)| word.to_owned()).to_vec()),
         ("end", entry::VERDICTS.map(|(word, _)| word.to_owned()).to_vec()),
         ("signal", signals.collect()),
     ]

@@ -333,6 +333,38 @@ fn slaves_whose_controller_died_stop_everything_after_a_while() {
 }
 
 #[test]
+fn a_run_that_goes_on_without_the_lost_passes_and_names_them() {
+    let goes_on = BUSY.replace("\"grace\": 2", "\"grace\": 2, \"on_lost\": \"continue\"");
+    assert_ne!(goes_on, BUSY);
+    for (text, code) in [(goes_on.as_str(), 0), (BUSY, 1)] {
+        let mut lab = Lab::started(text);
+        lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
+        lab.world.crash(2);
+        lab.world.start(2);
+        let (exit, summary) = lab.end();
+        assert_eq!(exit, code, "{summary:#}");
+        assert_eq!(
+            (&summary["slaves"]["s0"]["state"], &summary["slaves"]["s1"]["state"]),
+            (&"stopped".into(), &"lost".into())
+        );
+        assert_eq!(lab.running(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_without_the_lost_fails_when_nobody_is_left() {
+    let mut lab = Lab::started(&BUSY.replace("\"grace\": 2", "\"grace\": 2, \"on_lost\": \"continue\""));
+    lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
+    for node in 1..lab.world.nodes.len() {
+        lab.world.crash(node);
+        lab.world.start(node);
+    }
+    let (code, summary) = lab.end();
+    assert_eq!(code, 1, "{summary:#}");
+    assert!(summary["why"].as_str().unwrap().contains(" was lost: "), "{summary:#}");
+}
+
+#[test]
 fn an_interrupt_stops_everything_everywhere_and_writes_the_results() {
     let mut lab = Lab::started(BUSY);
     lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use arete::machine::{Exit, Signal};
-use arete::testfile::{self, Declared, End, OnFail, Problem, Shipped, Test};
+use arete::testfile::{self, Declared, End, OnFail, OnLost, Problem, Shipped, Test};
 use arete::wire::rendezvous::Party;
 use arete::wire::{Action, After, Entry, Expect, Policy, Verdict};
 use bad::{BAD, Bad};
@@ -187,14 +187,14 @@ fn what_a_slave_must_be_told_has_a_bound() {
 #[test]
 fn defaults_are_those_of_the_manual() {
     let test = good(r#"{"name": "t", "end": {"duration": 1}, "schedules": {"s": []}, "slaves": {"a": ["s"]}}"#);
-    assert_eq!((test.grace, test.on_fail), (Duration::from_secs(10), OnFail::Continue));
+    assert_eq!((test.grace, test.on_fail, test.on_lost), (Duration::from_secs(10), OnFail::Continue, OnLost::Fail));
     assert!(test.triggers.is_empty() && test.resources.is_empty() && test.slaves[0].entries.is_empty());
 }
 
 #[test]
 fn every_key_of_an_entry_reaches_the_entry() {
     let test = good(
-        r#"{ "name": "t", "end": {"idle": true, "limit": "1min"}, "grace": 0, "on_fail": "end", "resources": {"r": {"file": "a/b.sh"}},
+        r#"{ "name": "t", "end": {"idle": true, "limit": "1min"}, "grace": 0, "on_fail": "end", "on_lost": "continue", "resources": {"r": {"file": "a/b.sh"}},
              "schedules": { "s": [
                {"name": "e", "at": "1.5s", "shell": "@{r.path} @{a.b.address} @@{", "expect": [0, "TERM"], "timeout": 2,
                 "env": {"A": "@{e.pid}"}, "cwd": "d", "use_resources": ["r"], "collect": ["**/*.log"]},
@@ -203,7 +203,7 @@ fn every_key_of_an_entry_reaches_the_entry() {
                {"name": "f", "finally": true, "shell": "true", "expect": "any"}] },
              "slaves": {"a.b": ["s"]} }"#,
     );
-    assert_eq!((test.grace, test.on_fail), (Duration::ZERO, OnFail::End));
+    assert_eq!((test.grace, test.on_fail, test.on_lost), (Duration::ZERO, OnFail::End, OnLost::Continue));
     assert_eq!(test.end, End::Idle { limit: Duration::from_secs(60) });
     let shell = |command: &str, expect| Action::Shell {
         command: command.to_owned(),
@@ -387,6 +387,7 @@ fn the_schema_has_the_keys_and_words_of_the_parser() {
     for (key, words) in testfile::words() {
         let pointer = match key {
             "on_fail" => "/properties/on_fail/enum",
+            "on_lost" => "/properties/on_lost/enum",
             "end" => "/$defs/entry/properties/end/enum",
             "signal" => "/$defs/signal/anyOf/0/enum",
             other => panic!("where does the schema have the words of {other}?"),

@@ -46,6 +46,7 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
         dir,
         socket,
         control,
+        orphan_after: options.orphan_after,
         once: options.once,
         keep: options.keep,
     });

@@ -112,7 +112,7 @@ impl Run {
         let member = self.roster.get(ix);
         let known = member.is_incarnation(&hello.incarnation);
         let resumes = known && hello.run.as_deref() == Some(&self.id);
-        if matches!(self.phase, Phase::Over { .. }) && !resumes {
+        if self.is_over() && !resumes {
             return Err(Refusal::no_run("the run is over".to_owned()));
         }
         if member.stage == Stage::Lost {
@@ -143,7 +143,7 @@ impl Run {
 
     /// A slave's connection is gone; it may come back.
     pub fn disconnected(&mut self, now: Time, conn: ConnId, ix: usize, reason: &str, out: &mut Outbox) {
-        let over = matches!(self.phase, Phase::Over { .. });
+        let over = self.is_over();
         let member = self.roster.get_mut(ix);
         if member.conn != Some(conn) {
             return;

@@ -3,7 +3,7 @@
 use super::event::Event;
 use super::ledger::Fact;
 use super::roster::{RunEnd, Stage};
-use super::run::{Cause, Outcome, Phase, Run, Timer};
+use super::run::{Cause, Phase, Run, Timer};
 use crate::machine::{Outbox, Time};
 use crate::testfile::End;
 use crate::wire::{self, Happened};
@@ -62,8 +62,10 @@ impl Run {
             Fact::Lost { slave, reason } => {
                 self.roster.get_mut(*slave).stage = Stage::Lost;
                 self.record(now, *slave, &Event::Lost { reason }, out);
-                let why = self.lost_in_words(*slave, reason);
-                self.count_failure(why);
+                if !self.goes_on_without_the_lost() {
+                    let why = self.lost_in_words(*slave, reason);
+                    self.count_failure(why);
+                }
             }
             Fact::Refused { name, address, reason } => {
                 self.refusals.insert(format!("{name} {reason}"));
@@ -85,14 +87,16 @@ impl Run {
                 self.roster.get_mut(*slave).stage = Stage::Stopped;
                 self.record(now, *slave, &Event::Stopped, out);
             }
-            Fact::Ended { verdict, why, code } => {
+            Fact::Ended { verdict, why } => {
                 if !self.journal.has_begun() {
                     self.journal.begin(now, out);
                 }
                 self.journal.record(now, None, &Event::Ended { verdict: *verdict, why }, out);
                 self.journal.close(out);
-                self.phase = Phase::Over { code: *code, verdict: *verdict };
-                self.outcome = Some(Outcome { verdict: *verdict, why: why.to_string(), at: now });
+                self.ended = Some(now);
+                if let Phase::Ending(cause) = &self.phase {
+                    self.phase = Phase::Writing(cause.clone());
+                }
                 self.timers.clear();
             }
             Fact::Resumed { .. } => self.journal.record(now, None, &Event::Resumed, out),

@@ -163,7 +163,6 @@ pub enum Fact<'a> {
         verdict: Verdict,
         #[serde(borrow)]
         why: Cow<'a, str>,
-        code: u8,
     },
     /// The controller was killed and has gone on, on a clock that is so much ahead of the system's.
     Resumed {

@@ -63,7 +63,9 @@ impl Run {
                 out.send(conn, pong.encode());
                 Ok(())
             }
-            FromSlave::Report(report) if report.run == self.id => self.report(now, ix, &report, heard, out),
+            FromSlave::Report(report) if report.run == self.id && !self.is_over() => {
+                self.report(now, ix, &report, heard, out)
+            }
             FromSlave::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
             FromSlave::Fetch(fetch) if fetch.run == self.id => {
                 self.resources.fetch(conn, &fetch.resource, fetch.offset, out)
@@ -92,7 +94,7 @@ impl Run {
                 Err(shorten(&bye.reason))
             }
             FromSlave::Hello(_) => Err("a second hello on one connection".to_owned()),
-            // Of a run that is over.
+            // Of a run that is over, or of another.
             _ => Ok(()),
         };
         done.map_err(|reason| Bye { reason: Cow::from(reason), fatal: false })
@@ -265,7 +267,12 @@ impl Run {
             return Ok(());
         }
         if report.seq != member.recorded + 1 {
-            return Err(format!("report {} came after report {}", report.seq, member.recorded));
+            let reason = format!("report {} came after report {}", report.seq, member.recorded);
+            if self.begun.is_some() {
+                // It was answered before the disk had it, and then the controller was killed.
+                self.lose(now, ix, &reason, out);
+            }
+            return Err(reason);
         }
         if report.seq > REPORTS_MAX {
             let reason = format!("it made more than {REPORTS_MAX} reports");

@@ -290,9 +290,10 @@ impl Run {
     pub(super) fn resume(&mut self, now: Time, (boot, shift): (&str, i64), out: &mut Outbox) {
         self.journal.replayed(out);
         self.know_files();
-        if let Phase::Over { code, .. } = self.phase {
-            self.tell_outcome(out);
-            return out.exit(code);
+        if let Phase::Writing(cause) = &self.phase {
+            let (verdict, why) = self.judge(cause);
+            self.write_summary(verdict, &why, out);
+            return out.confirm();
         }
         self.enter(now, Fact::Resumed { boot: Cow::from(boot), shift }, out);
         for ix in 0..self.roster.len() {
@@ -308,7 +309,7 @@ impl Run {
             }
             Phase::Running => self.hear_slaves_first(now),
             Phase::Ending(_) if self.interrupts > 1 => self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN),
-            Phase::Ending(_) | Phase::Over { .. } => self.stopping(now),
+            Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => self.stopping(now),
         }
         if self.embedded {
             for ix in 0..self.roster.len() {

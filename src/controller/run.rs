@@ -15,11 +15,11 @@ use super::ledger::{Fact, Ledger};
 use super::resources::Resources;
 use super::results::{self, Ending};
 use super::room::Room;
-use super::roster::{Roster, Stage};
+use super::roster::{Member, Roster, Stage};
 use super::view::View;
 use super::{Config, Local};
 use crate::machine::{ChildId, Exit, Outbox, Signal, Time, Timers};
-use crate::testfile::{End, OnFail, Test};
+use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::wire::{Bye, Dismissed, Message, Start, Stop, Verdict};
 use crate::{exit_code, spoken};
 
@@ -40,6 +40,9 @@ const EXIT_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether what was killed is gone.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
+
+/// What became of a run, in its results directory.
+const SUMMARY: &str = "summary.json";
 
 /// What a run waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +68,8 @@ pub enum Phase {
     Running,
     /// The slaves stop.
     Ending(Cause),
+    /// What became of the run is being written, before anybody hears it.
+    Writing(Cause),
     /// Everything is written; the slaves of an embedded run exit.
     Over { code: u8, verdict: Verdict },
 }
@@ -75,14 +80,6 @@ pub struct Cause {
     pub verdict: Verdict,
     pub why: String,
     pub code: Option<u8>,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    pub verdict: Verdict,
-    pub why: String,
-    pub at: Time,
 }
 
 /// One run.
@@ -111,8 +108,8 @@ pub struct Run {
     pub(super) interrupts: u32,
     /// What was said to strangers, so that one who tries again and again is recorded once.
     pub(super) refusals: BTreeSet<String>,
-    /// How it ended, once it has.
-    pub(super) outcome: Option<Outcome>,
+    /// When it ended.
+    pub(super) ended: Option<Time>,
     /// When a former life began, and whether its slaves were its own.
     pub(super) begun: Option<Time>,
     pub(super) embedded: bool,
@@ -143,7 +140,7 @@ impl Run {
             failed: 0,
             interrupts: 0,
             refusals: BTreeSet::new(),
-            outcome: None,
+            ended: None,
             begun: None,
             embedded: false,
             kept: Vec::new(),
@@ -165,6 +162,11 @@ impl Run {
         }
     }
 
+    /// Whether its verdict stands, or is about to.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Writing(_) | Phase::Over { .. })
+    }
+
     /// The instant of the start, once it has been named.
     pub fn started(&self) -> Option<Time> {
         self.start.as_ref().map(|(at, _)| *at)
@@ -183,7 +185,7 @@ impl Run {
         if self.roster.get(ix).stage == Stage::Joined {
             self.enter(now, Fact::Ready { slave: ix }, out);
         }
-        let ready = |member: &super::roster::Member| member.stage == Stage::Ready && member.conn.is_some();
+        let ready = |member: &Member| member.stage == Stage::Ready && member.conn.is_some();
         if self.roster.iter().all(ready) {
             self.name_the_start(now, out);
         }
@@ -215,7 +217,7 @@ impl Run {
                 out.send(conn, Stop { run, reason: Cow::from(&cause.why), now: self.interrupts > 1 }.encode());
             }
             Phase::Over { verdict, .. } => out.send(conn, Dismissed { run, verdict: *verdict }.encode()),
-            Phase::Gathering | Phase::Running => {}
+            Phase::Gathering | Phase::Running | Phase::Writing(_) => {}
         }
     }
 
@@ -238,7 +240,9 @@ impl Run {
     pub fn takes_members(&self) -> Result<(), String> {
         match self.phase {
             Phase::Gathering | Phase::Running => Ok(()),
-            Phase::Ending(_) | Phase::Over { .. } => Err(format!("run {:?} is not going on", self.id)),
+            Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
+                Err(format!("run {:?} is not going on", self.id))
+            }
         }
     }
 
@@ -291,6 +295,9 @@ impl Run {
 
     /// A slave has stopped.
     pub fn stopped(&mut self, now: Time, ix: usize, out: &mut Outbox) {
+        if self.phase == Phase::Running {
+            return self.lose(now, ix, "it has stopped what nobody told it to stop", out);
+        }
         if !matches!(self.phase, Phase::Ending(_)) || self.roster.get(ix).stage == Stage::Stopped {
             return;
         }
@@ -304,13 +311,26 @@ impl Run {
             return;
         }
         self.enter(now, Fact::Lost { slave: ix, reason: Cow::from(reason) }, out);
-        let why = self.lost_in_words(ix, reason);
-        self.end(now, Verdict::Failed, why, out);
+        if self.goes_on_without_the_lost() {
+            self.end_if_done(now, out);
+        } else {
+            let why = self.lost_in_words(ix, reason);
+            self.end(now, Verdict::Failed, why, out);
+        }
         self.finish_if_stopped(now, out);
     }
 
     pub(super) fn lost_in_words(&self, ix: usize, reason: &str) -> String {
         format!("slave {} was lost: {reason}", self.roster.get(ix).name)
+    }
+
+    pub(super) fn goes_on_without_the_lost(&self) -> bool {
+        self.test.on_lost == OnLost::Continue && self.started().is_some() && self.slaves_left().next().is_some()
+    }
+
+    /// The slaves that are not lost.
+    fn slaves_left(&self) -> impl Iterator<Item = &Member> {
+        self.roster.iter().filter(|member| member.stage != Stage::Lost)
     }
 
     /// Whether what the slaves have said ends the run.
@@ -323,13 +343,13 @@ impl Run {
             End::Duration(_) => return,
             End::Trigger { trigger, .. } => {
                 let fired = self.room.triggers.get(trigger).is_some_and(|trigger| trigger.fired.is_some());
-                if !fired || !self.roster.iter().all(|member| member.settled) {
+                if !fired || !self.slaves_left().all(|member| member.settled) {
                     return;
                 }
                 format!("{trigger} fired, and what it set off has exited")
             }
             End::Idle { .. } => {
-                if !self.roster.iter().all(|member| member.idle == Some(fired)) {
+                if !self.slaves_left().all(|member| member.idle == Some(fired)) {
                     return;
                 }
                 "nothing runs and nothing can start any more".to_owned()
@@ -393,7 +413,7 @@ impl Run {
                 self.abort(now, why, out);
             }
             End::Idle { limit } => {
-                let busy = self.roster.names(|member| member.idle.is_none());
+                let busy = self.roster.names(|member| member.stage != Stage::Lost && member.idle.is_none());
                 let why = format!(
                     "its limit of {} passed and it is not idle: {}",
                     spoken::duration(*limit),
@@ -406,8 +426,10 @@ impl Run {
 
     /// Somebody pressed Ctrl-C, or the system ends us.
     pub fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
-        if let Phase::Over { .. } = self.phase {
-            return self.deadline(now, Timer::Exit, out);
+        match self.phase {
+            Phase::Writing(_) => return,
+            Phase::Over { .. } => return self.deadline(now, Timer::Exit, out),
+            Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
         let why = format!("interrupted by {}", signal.name());
         self.enter(now, Fact::Interrupted { why: Cow::from(&why) }, out);
@@ -430,7 +452,7 @@ impl Run {
     pub(super) fn finish_if_stopped(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Ending(cause) = &self.phase else { return };
         let started = self.start.is_some();
-        let over = |member: &super::roster::Member| match member.stage {
+        let over = |member: &Member| match member.stage {
             Stage::Stopped | Stage::Lost => true,
             Stage::Absent | Stage::Joined | Stage::Ready => !started && member.conn.is_none(),
         };
@@ -440,20 +462,46 @@ impl Run {
         }
     }
 
-    /// Nothing of the run is left anywhere: write what became of it, and let the slaves go.
+    /// Nothing of the run is left anywhere: writes what became of it. The verdict stands when that has been written.
     fn finish(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
         let (verdict, why) = self.judge(&cause);
+        self.journal.view.end_output(out);
+        self.enter(now, Fact::Ended { verdict, why: Cow::from(&why) }, out);
+        self.write_summary(verdict, &why, out);
+        out.confirm();
+    }
+
+    pub(super) fn write_summary(&self, verdict: Verdict, why: &str, out: &mut Outbox) {
+        let (path, ending) = (self.results.join(SUMMARY), self.ending(verdict, why));
+        results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
+    }
+
+    fn ending<'a>(&'a self, verdict: Verdict, why: &'a str) -> Ending<'a> {
+        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
+        let now = self.ended.unwrap_or_default();
+        Ending { run: &self.id, verdict, why, failures: &self.failures, start, now }
+    }
+
+    /// What became of the run is written, as far as it can be: tells it, and lets the slaves go.
+    pub fn written(&mut self, now: Time, out: &mut Outbox) {
+        let Phase::Writing(cause) = &self.phase else { return };
+        let (verdict, why) = self.judge(cause);
+        super::report::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out);
+        self.dismiss(verdict, &why, out);
         let code = cause.code.unwrap_or(match verdict {
             Verdict::Passed => exit_code::PASSED,
             Verdict::Failed => exit_code::FAILED,
             Verdict::Interrupted => exit_code::INTERRUPTED,
         });
-        self.journal.view.end_output(out);
-        self.enter(now, Fact::Ended { verdict, why: Cow::from(&why), code }, out);
-        self.tell_outcome(out);
+        self.phase = Phase::Over { code, verdict };
+        self.timers.set(Timer::Exit, now + EXIT_WITHIN);
+        self.exit_if_alone(out);
+    }
+
+    fn dismiss(&self, verdict: Verdict, why: &str, out: &mut Outbox) {
         let dismissed = Dismissed { run: Cow::from(&self.id), verdict }.encode();
         let bye = Bye { reason: Cow::from("the run is over"), fatal: false }.encode();
-        let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(&why), now: true }.encode();
+        let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(why), now: true }.encode();
         for member in self.roster.iter() {
             let Some(conn) = member.conn else { continue };
             if member.stage == Stage::Lost {
@@ -464,21 +512,9 @@ impl Run {
                 out.send(conn, bye.clone());
             }
         }
-        self.timers.set(Timer::Exit, now + EXIT_WITHIN);
-        self.exit_if_alone(out);
     }
 
-    /// Writes the summary, and says how the run ended.
-    pub(super) fn tell_outcome(&self, out: &mut Outbox) {
-        let Some(Outcome { verdict, why, at }) = &self.outcome else { return };
-        let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
-        let ending = Ending { run: &self.id, verdict: *verdict, why, failures: &self.failures, start, now: *at };
-        let path = self.results.join("summary.json");
-        results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
-        super::report::print(&self.test, &self.roster, &self.results, &ending, out);
-    }
-
-    fn judge(&self, cause: &Cause) -> (Verdict, String) {
+    pub(super) fn judge(&self, cause: &Cause) -> (Verdict, String) {
         match (cause.verdict, self.failures.first()) {
             (Verdict::Passed, Some(first)) if self.failed > 1 => {
                 (Verdict::Failed, format!("{first} (and {} more failures)", self.failed - 1))
@@ -491,8 +527,10 @@ impl Run {
     /// A child of an embedded run is gone.
     pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
         let Some(ix) = self.launch.ended(child) else { return };
-        if let Phase::Over { .. } = self.phase {
-            return self.exit_if_alone(out);
+        match self.phase {
+            Phase::Writing(_) => return,
+            Phase::Over { .. } => return self.exit_if_alone(out),
+            Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
         let log = self.results.join(&self.roster.get(ix).name).join("arete.log");
         let reason = match how {
@@ -527,9 +565,18 @@ impl Run {
         }
         if self.ledger.is_at(&path) {
             self.ledger.give_up();
+            // What the time line said beyond the ledger, nobody could make true again.
+            self.journal.give_up();
         }
         let why = format!("cannot write {}: {error}", path.display());
         match &mut self.phase {
+            Phase::Writing(_) => {
+                self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
+                // The summary may still have room where the events have none.
+                if path != self.results.join(SUMMARY) {
+                    self.write_summary(Verdict::Failed, &why, out);
+                }
+            }
             Phase::Over { code, .. } => {
                 if *code == exit_code::PASSED {
                     *code = exit_code::FAILED;

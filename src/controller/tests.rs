@@ -67,8 +67,10 @@ impl World {
 
     fn input(&mut self, input: Input<'_>) {
         self.controller.handle(self.now, input, &mut self.out);
+        let mut confirm = false;
         for effect in self.out.drain() {
             match effect {
+                Effect::Confirm => confirm = true,
                 Effect::Send { conn, bytes } => {
                     self.heard.entry(conn).or_default().push_str(&String::from_utf8_lossy(&bytes));
                 }
@@ -77,6 +79,9 @@ impl World {
                 Effect::Exit { code } => self.exit = Some(code),
                 _ => {}
             }
+        }
+        if confirm {
+            self.input(Input::Written);
         }
     }
 

@@ -34,6 +34,27 @@ impl Run {
         }
     }
 
+    /// The run ends before its start: nothing of it is here but a directory. The controller must hear that.
+    pub(super) fn never_begin(&mut self, turn: &mut Turn<'_>) {
+        self.ending = Some(Ending { now: true, forget: false });
+        self.nothing_left(turn);
+    }
+
+    /// The controller has been gone too long: ends in order what runs here, for nobody to hear.
+    pub(super) fn give_up(&mut self, turn: &mut Turn<'_>) {
+        let nobody = Ending { now: false, forget: true };
+        match self.ending {
+            None if self.begun() => self.begin_end(nobody, turn),
+            Some(ending) if self.begun() => {
+                self.ending = Some(Ending { forget: true, ..ending });
+                if self.shipping() {
+                    self.nothing_left(turn);
+                }
+            }
+            _ => self.abandon(turn),
+        }
+    }
+
     /// The run is over elsewhere: kills what is left of it here, without a word to the controller.
     pub(super) fn abandon(&mut self, turn: &mut Turn<'_>) {
         match self.ending {
@@ -209,6 +230,9 @@ impl Run {
 
     /// Ships what has not been shipped, and what `collect` brings back.
     fn ship(&mut self, turn: &mut Turn<'_>) {
+        if self.named().is_none() {
+            return self.nothing_left(turn);
+        }
         self.phase = Phase::Shipping;
         self.all_gone(turn);
         turn.control.end(turn.out);

@@ -437,7 +437,7 @@ impl Run {
             }
             return;
         }
-        if !self.heard.insert(trigger.to_owned()) {
+        if self.stopped() || !self.heard.insert(trigger.to_owned()) {
             return;
         }
         self.idle = false;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use arete::testfile::Test;
+use arete::testfile::{OnLost, Test};
 use arete::wire::{Action, FromController, Policy};
 use serde_json::Value;
 
@@ -233,7 +233,8 @@ impl Checks {
                     );
                 }
                 Fact::Answered { ask: Ask::Wait(trigger), answer: Ok(_), .. } => {
-                    hold!(self.fired.contains(trigger), "a command was told that {trigger} had fired");
+                    let fired = self.fired.contains(trigger) || self.disk_failed;
+                    hold!(fired, "a command was told that {trigger} had fired");
                 }
                 _ => {}
             }
@@ -293,7 +294,7 @@ impl Checks {
         let disk = &world.hosts[CONTROLLER].disk;
         let bytes = disk.get(self.results.join("summary.json")).ok_or("there is no summary.json")?;
         let summary: Value = serde_json::from_slice(bytes).map_err(|error| format!("summary.json: {error}"))?;
-        self.verdict_is_true(&summary, code)?;
+        self.verdict_is_true(test, &summary, code)?;
         self.triggers_are_true(&summary)?;
         for slave in &test.slaves {
             if text(&summary["slaves"][&slave.name], "state") == "stopped" {
@@ -323,7 +324,7 @@ impl Checks {
         Ok(())
     }
 
-    fn verdict_is_true(&self, summary: &Value, code: Option<u8>) -> Result<(), String> {
+    fn verdict_is_true(&self, test: &Test, summary: &Value, code: Option<u8>) -> Result<(), String> {
         let verdict = text(summary, "verdict");
         let last = self.events.last().map(|event| text(event, "verdict")).unwrap_or("");
         hold!(verdict == last, "the summary says {verdict}, the log {last}");
@@ -333,7 +334,10 @@ impl Checks {
             _ => &[130],
         };
         hold!(code.is_some_and(|code| expected.contains(&code)), "{verdict}, and the exit code is {code:?}");
-        let bad = self.events.iter().find(|event| is_failure(event));
+        self.losses_mean_what_the_test_says(test)?;
+        let lost = self.events.iter().filter(|event| text(event, "event") == "lost").count();
+        let forgives = test.on_lost == OnLost::Continue && lost < test.slaves.len();
+        let bad = self.events.iter().find(|event| is_failure(event) && !(forgives && text(event, "event") == "lost"));
         if verdict == "passed" {
             hold!(bad.is_none(), "passed in spite of {}", bad.expect("there is one"));
         }
@@ -342,6 +346,18 @@ impl Checks {
             let known = why.contains("limit") || why.starts_with("waited ");
             hold!(known, "failed, and the log does not say why: {why}");
         }
+        Ok(())
+    }
+
+    /// Where a run goes on without those that are lost, only the loss of the last one ends it.
+    fn losses_mean_what_the_test_says(&self, test: &Test) -> Result<(), String> {
+        let of = |what: &str| self.events.iter().filter(|event| text(event, "event") == what).count();
+        let by_loss = self.events.iter().any(|event| {
+            let why = text(event, "why");
+            text(event, "event") == "ending" && why.starts_with("slave ") && why.contains(" was lost: ")
+        });
+        let goes_on = test.on_lost == OnLost::Continue && of("started") > 0;
+        hold!(!(goes_on && by_loss) || of("lost") == test.slaves.len(), "a loss ended the run that goes on");
         Ok(())
     }
 

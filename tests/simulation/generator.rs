@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::machine::{Exit, Signal};
-use arete::testfile::{End, OnFail, Slave, Test};
+use arete::testfile::{End, OnFail, OnLost, Slave, Test};
 use arete::wire::{Action, After, CHUNK_MAX, Entry, Expect, Policy, Resource, Verdict};
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
@@ -76,6 +76,7 @@ pub fn plan(rng: &mut Rng) -> Plan {
         end: draft.end_of_test(),
         grace: Duration::from_millis(draft.rng.u64(500..5_000)),
         on_fail: if draft.rng.u8(0..4) == 0 { OnFail::End } else { OnFail::Continue },
+        on_lost: if draft.rng.u8(0..4) == 0 { OnLost::Continue } else { OnLost::Fail },
         triggers: initial,
         resources: resources
             .iter()

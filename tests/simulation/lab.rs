@@ -11,7 +11,7 @@ use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
 use arete::member::{Config as MemberConfig, Member, Task};
 use arete::serve::Serve;
 use arete::session::LOST_AFTER;
-use arete::slave::{Config as SlaveConfig, Slave};
+use arete::slave::{Config as SlaveConfig, ORPHAN_AFTER, Slave};
 use arete::testfile::Test;
 use serde_json::value::RawValue;
 
@@ -116,6 +116,7 @@ pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usiz
             dir: PathBuf::from(format!("/var/{name}")),
             socket: socket.clone(),
             control: ListenerId(0),
+            orphan_after: ORPHAN_AFTER,
             once,
             keep: false,
         }))

@@ -109,6 +109,8 @@ pub struct MeetingChecks {
     pub slowest: u64,
     /// The controller is one of the members.
     pub served: bool,
+    /// A controller that is started again goes on.
+    pub lasting: bool,
     /// Before that who has come early may not have found the controller yet.
     pub up_from: u64,
     /// From then on nothing breaks any more.
@@ -172,12 +174,22 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// A controller that started again knows nothing.
+    /// A controller that started again knows nothing, or only what it has told.
     fn is_of_life(&mut self, life: Life) {
         if self.controller == Some(life) {
             return;
         }
+        self.seen.restarts += u64::from(self.controller.is_some());
         self.controller = Some(life);
+        if self.lasting {
+            for arrival in self.arrivals.values_mut() {
+                // What concerns one arrival alone is judged anew; it has not been heard if it is asked for again.
+                arrival.told = arrival.told.take().filter(|told| told.round > 0);
+                arrival.received_at = arrival.received_at.filter(|_| arrival.told.is_some());
+                arrival.taken_back = arrival.taken_back.filter(|_| arrival.told.is_some());
+            }
+            return;
+        }
         self.rounds.clear();
         self.heard.clear();
         for arrival in self.arrivals.values_mut() {

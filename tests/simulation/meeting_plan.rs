@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::machine::Signal;
-use arete::testfile::{Declared, End, OnFail, Slave, Test};
+use arete::testfile::{Declared, End, OnFail, OnLost, Slave, Test};
 use arete::wire::rendezvous::Party;
 use arete::wire::{Action, Entry, Expect};
 use fastrand::Rng;
@@ -505,6 +505,7 @@ impl Plan {
             end: End::Idle { limit: Duration::from_secs(200) },
             grace: Duration::from_millis(rng.u64(500..3_000)),
             on_fail: OnFail::Continue,
+            on_lost: OnLost::Fail,
             triggers: BTreeMap::new(),
             resources: BTreeMap::new(),
             barriers: declared(false),

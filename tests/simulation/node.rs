@@ -84,6 +84,7 @@ pub enum Queued {
     SpawnFailed { child: ChildId, error: String },
     Exited { child: ChildId, exit: Exit },
     Swept { left: usize },
+    Written,
     Read { read: ReadId, result: Result<Vec<u8>, String> },
     Listed { read: ReadId, result: Result<Vec<(String, u64)>, String> },
 }
@@ -112,6 +113,7 @@ impl Queued {
             Queued::SpawnFailed { child, error } => Input::SpawnFailed { child: *child, error: error.clone() },
             Queued::Exited { child, exit } => Input::Exited { child: *child, exit: *exit },
             Queued::Swept { left } => Input::Swept { left: *left },
+            Queued::Written => Input::Written,
             Queued::Read { read, result } => {
                 Input::Read { read: *read, result: result.as_deref().map_err(Clone::clone) }
             }
@@ -536,6 +538,7 @@ impl World {
             Effect::Spawn { child, command } => self.spawn(life, child, *command),
             Effect::KillGroup { child, signal } => self.kill_group(life, child, signal),
             Effect::Sweep { signal } => self.sweep(life, signal),
+            Effect::Confirm => self.deliver_input(life, Queued::Written),
             Effect::Read { read, path, offset, max } => {
                 let result = self.hosts[self.nodes[id].host].disk.read(&path, offset, max);
                 self.deliver_input(life, Queued::Read { read, result });
@@ -598,6 +601,7 @@ impl World {
             Queued::Spawned { child, pid } => trace_line!(self, "{name} < child {} has pid {pid}", child.0),
             Queued::SpawnFailed { child, error } => trace_line!(self, "{name} < child {} failed: {error}", child.0),
             Queued::Exited { child, exit } => trace_line!(self, "{name} < child {} ended: {exit}", child.0),
+            Queued::Written => trace_line!(self, "{name} < written"),
             Queued::Swept { left } => trace_line!(self, "{name} < swept, {left} were left"),
             Queued::Read { read, result } => {
                 let what = result.as_ref().map(|bytes| super::show(bytes));

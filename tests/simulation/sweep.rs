@@ -311,7 +311,7 @@ pub fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rn
 }
 
 /// The controller is killed, between two turns or within one, and is there again soon after.
-fn kill_controller(at: u64, world: &mut World, rng: &mut Rng) {
+pub fn kill_controller(at: u64, world: &mut World, rng: &mut Rng) {
     let down = rng.u64(0..4 * SECOND);
     if rng.bool() {
         world.fault_at(at, Fault::CrashInTurn(CONTROLLER, rng.usize(0..4)));

@@ -189,13 +189,16 @@ fn a_stop_at_once_kills_all_and_ships_nothing() {
 }
 
 #[test]
-fn a_run_that_was_not_started_is_forgotten() {
+fn a_run_that_was_not_started_has_stopped_at_once() {
     let mut world = World::new();
     world.connect(None, 0);
     world.prepare(json!({}));
     stop(&mut world, false);
     assert_eq!(world.take("stopped").len(), 1);
     assert_eq!(world.sweeps, []);
+    stop(&mut world, false);
+    assert_eq!(world.take("stopped").len(), 1, "as often as it is asked");
+    world.say(json!({"type": "dismissed", "run": "r1", "verdict": "failed"}));
     assert_eq!(world.spawned[0].1.argv, ["rm", "-rf", "--", "/d/r1"]);
     stop(&mut world, false);
     assert_eq!(world.take("stopped").len(), 1, "also when it is unknown");

@@ -155,8 +155,26 @@ fn a_slave_without_controller_for_too_long_ends_the_run() {
             world.input(Input::Closed { conn, reason: "refused".to_owned() });
         }
     }
-    assert_eq!(world.kills.len(), 1);
-    assert_eq!(world.exit, None);
+    assert_eq!(world.sweeps.last(), Some(&crate::machine::Signal::TERM), "in order, not with SIGKILL");
+    world.exits("a", Exit::Signal(crate::machine::Signal::TERM));
+    assert_eq!(world.spawned.last().unwrap().1.argv[0], "rm");
+    assert_eq!((world.exit, world.take("stopped").len()), (None, 0));
+}
+
+#[test]
+fn a_slave_that_must_stop_before_the_start_says_so_until_it_is_dismissed() {
+    let mut world = World::with(|config| config.once = true);
+    world.connect(None, 0);
+    world.prepare(json!({"entries": [shell("a", json!({"at": 0}), json!({}))]}));
+    world.say(json!({"type": "stop", "run": "r1", "reason": "interrupted"}));
+    assert_eq!(world.take("stopped").len(), 1);
+    world.reconnect(Some("r1"), 0);
+    assert_eq!((world.take("stopped").len(), world.exit), (1, None), "nobody has said that it was heard");
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "t"}));
+    assert_eq!(world.take("report").len(), 0, "it has stopped");
+    world.say(json!({"type": "dismissed", "run": "r1", "verdict": "failed"}));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.spawned.last().unwrap().1.argv[0], "rm");
 }
 
 #[test]

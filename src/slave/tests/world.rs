@@ -55,6 +55,7 @@ impl World {
             dir: PathBuf::from("/d"),
             socket: PathBuf::from("/s/sock"),
             control: ListenerId(0),
+            orphan_after: crate::slave::ORPHAN_AFTER,
             once: false,
             keep: false,
         };
@@ -225,7 +226,7 @@ impl World {
                 self.exit.get_or_insert(code);
             }
             Effect::MakeDir { .. } | Effect::Persist { .. } => {}
-            Effect::Datagram { .. } | Effect::Halt { .. } => panic!("a slave does not {effect:?}"),
+            Effect::Datagram { .. } | Effect::Halt { .. } | Effect::Confirm => panic!("a slave does not {effect:?}"),
         }
     }
 
