@@ -5,6 +5,9 @@
 //! run starts and ends, `resources` ships files to slaves, `results` keeps what they ship back, and `journal` records
 //! and shows all of it. A `room` holds triggers, barriers and syncs; `presence` knows which processes live, `clients`
 //! admits clients, and `meet` carries what members and rooms say to each other.
+//!
+//! What must outlive the process is a fact in the `ledger` before anybody can see it; `facts` makes it true, live and,
+//! with `resume`, when another process goes on.
 
 mod admission;
 mod barrier;
@@ -40,7 +43,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::budget::{Budget, Held};
-use self::ledger::{Fact, Keep, Ledger};
+use self::ledger::{Fact, Header, Keep, Ledger};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
 use self::rendezvous::Process;
@@ -162,6 +165,7 @@ pub struct Controller {
     keep: Option<Keep>,
     /// A former life goes on.
     resumes: bool,
+    header: Option<Header>,
     /// The last instant of it.
     resumed_after: Time,
     /// How far our clock is ahead of the system's: after a reboot it goes on from where it was.
@@ -201,6 +205,7 @@ impl Controller {
             ledger: Ledger::default(),
             keep: None,
             resumes: false,
+            header: None,
             resumed_after: Time::default(),
             shift: 0,
             now: Time::default(),
@@ -536,6 +541,7 @@ impl Machine for Controller {
         }
         self.settle(now, out);
         self.ledger.flush(mark, out);
+        self.rewrite_if_long(now, out);
     }
 
     fn next_deadline(&self) -> Option<Time> {

@@ -45,17 +45,21 @@ pub fn run(options: &ControllerOptions) -> Result<u8, Error> {
     let address = super::run::listen(&mut reactor, Some(&options.listen))?;
     let controller = Controller::bare(Some(address.to_string()));
     let controller = controller.rejoining(options.rejoin).limited(options.limits.limits());
-    let mut controller = match &kept {
+    let mut lock = None;
+    let mut controller = match kept {
         None => controller,
-        Some((_lock, keep, past)) => {
-            let controller = controller.keeping(keep.clone());
+        Some((locked, keep, past)) => {
+            lock = Some(locked);
+            let controller = controller.keeping(keep);
             match past {
-                Some(past) => controller.resumed(past).map_err(Error::failed)?,
+                Some(past) => controller.resumed(&past).map_err(Error::failed)?,
                 None => controller,
             }
         }
     };
-    Ok(reactor.run(&mut controller))
+    let code = reactor.run(&mut controller);
+    drop(lock);
+    Ok(code)
 }
 
 /// The directory of a controller's state: locked, with what a former one has left there.

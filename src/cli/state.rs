@@ -44,7 +44,7 @@ pub fn wall_offset() -> i64 {
 /// A ledger in this directory.
 pub fn keep(directory: &Path, wall_offset: i64, terms: Option<Terms>) -> Keep {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    Keep { path: directory.join(ledger::FILE), boot, wall_offset, terms }
+    Keep { path: directory.join(ledger::FILE), boot, wall_offset, terms, rewrite_from: None }
 }
 
 /// The ledger that a former controller has left in this directory, if there is one, and what lies beside it. What a

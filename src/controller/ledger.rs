@@ -187,6 +187,22 @@ pub enum Fact<'a> {
     },
     /// The map of the round that comes next, as its members get it.
     Map(#[serde(borrow)] &'a RawValue),
+    /// A trigger that clients have made, as it is.
+    Trigger {
+        #[serde(borrow)]
+        room: Cow<'a, str>,
+        #[serde(borrow)]
+        trigger: Cow<'a, str>,
+        initial: u64,
+        notified: u64,
+        fired: Option<Time>,
+        /// What each process has stated: all, and what of it came in time.
+        totals: Vec<(u64, u64, u64)>,
+        #[serde(borrow)]
+        notes: Vec<(Cow<'a, str>, &'a RawValue)>,
+    },
+    /// The highest number of a round that there has been.
+    LastRound(u64),
     /// A round is over for these arrivals.
     Round {
         #[serde(borrow)]
@@ -368,6 +384,8 @@ pub struct Keep {
     /// As in [`Config`](super::Config).
     pub wall_offset: i64,
     pub terms: Option<Terms>,
+    /// How long a ledger of rooms becomes before it is written anew; `None`: as is usual.
+    pub rewrite_from: Option<u64>,
 }
 
 /// Writes the ledger. All who write share it; without a file nothing is written.
@@ -382,15 +400,37 @@ struct Book {
     line: Vec<u8>,
     /// It could not be written: nothing more is, for a gap would be worse than an end.
     broken: bool,
-    /// How long the file is.
+    /// How long the file is, and how long it may become before it is written anew.
     length: u64,
+    bound: u64,
+    bound_min: u64,
 }
 
 impl Ledger {
-    /// Writes to this file from now on, which has so many bytes.
-    pub fn open(&self, path: PathBuf, length: u64) {
+    /// Writes to this file from now on, which has so many bytes, and which is worth being written anew when it has so many.
+    pub fn open(&self, path: PathBuf, length: u64, bound: u64) {
         let mut book = self.0.borrow_mut();
-        (book.path, book.length) = (Some(path), length);
+        (book.path, book.length, book.bound_min) = (Some(path), length, bound);
+        book.bound = bound.max(2 * length);
+    }
+
+    /// Whether it has become so long that most of it may be dead.
+    pub fn is_long(&self) -> bool {
+        let book = self.0.borrow();
+        book.path.is_some() && !book.broken && book.length > book.bound
+    }
+
+    /// Writes it anew: what was written since the last flush is all that there is to know.
+    pub fn replace(&self, header: &Header, out: &mut Outbox) {
+        let mut book = self.0.borrow_mut();
+        let Some(path) = book.path.clone() else { return };
+        let mut bytes = serde_json::to_vec(header).expect("a header of plain fields always encodes");
+        bytes.push(b'\n');
+        bytes.append(&mut book.line);
+        bytes.extend_from_slice(b"]]\n");
+        book.length = bytes.len() as u64;
+        book.bound = book.bound_min.max(2 * book.length);
+        out.persist(path, bytes);
     }
 
     pub fn is_open(&self) -> bool {
@@ -465,9 +505,70 @@ impl Ledger {
             out.append_at(mark, path, line);
         }
     }
+}
 
-    /// How long the file is.
-    pub fn length(&self) -> u64 {
-        self.0.borrow().length
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Effect;
+
+    fn ledger() -> Vec<u8> {
+        let (ledger, mut out) = (Ledger::default(), Outbox::new());
+        ledger.open(FILE.into(), 0, 0);
+        let (by, boot) = ("arete".to_owned(), "boot".to_owned());
+        ledger.head(&Header { format: FORMAT, by, wall_offset: 7, begun: Time::from_micros(1), boot, run: None });
+        ledger.flush(0, &mut out);
+        for now in [10, 20] {
+            let mark = out.mark();
+            out.exit(0);
+            ledger.turn(Time::from_micros(now));
+            ledger.write(&Fact::Ready { slave: 1 });
+            ledger.write_raw("map", br#"{"type":"map","map":{"a": [ ]}}"#);
+            ledger.flush(mark, &mut out);
+        }
+        let effects: Vec<Effect> = out.drain().collect();
+        assert!(matches!(effects[1], Effect::Append { .. }), "what is kept comes before what is done");
+        let text = |effect: &Effect| match effect {
+            Effect::Append { bytes, .. } => bytes.clone(),
+            _ => Vec::new(),
+        };
+        effects.iter().flat_map(text).collect()
+    }
+
+    fn facts(past: &Past) -> Vec<(u64, String)> {
+        let shown = |facts: Vec<Fact<'_>>| serde_json::to_string(&facts).expect("it was read");
+        past.lines().map(|(_, (at, facts))| (at.as_micros(), shown(facts))).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_what_a_crash_has_torn_is_cut_off() {
+        let bytes = ledger();
+        let ends: Vec<usize> = memchr::memchr_iter(b'\n', &bytes).map(|at| at + 1).collect();
+        let all = facts(&Past::read(Path::new(FILE), bytes.clone()).expect("it is whole"));
+        let line = r#"[{"ready":{"slave":1}},{"map":{"type":"map","map":{"a": [ ]}}}]"#.to_owned();
+        assert_eq!(all, [(10, line.clone()), (20, line)]);
+        for end in 0..bytes.len() {
+            let whole = ends.iter().filter(|at| **at <= end).count();
+            match Past::read(Path::new(FILE), bytes[..end].to_vec()) {
+                Err(why) => assert!(whole == 0 && why.contains("before it had begun"), "{end}: {why}"),
+                Ok(past) => {
+                    assert_eq!((past.whole() as usize, facts(&past)), (ends[whole - 1], all[..whole - 1].to_vec()));
+                }
+            }
+        }
+        let mut blank = bytes.clone();
+        blank.extend_from_slice(b"\0\0\0\n");
+        assert_eq!(Past::read(Path::new(FILE), blank).expect("the last line is cut off").whole(), bytes.len() as u64);
+    }
+
+    #[test]
+    fn a_damaged_line_is_named_and_so_is_another_format() {
+        let text = String::from_utf8(ledger()).expect("JSON is text");
+        let read = |text: String| Past::read(Path::new(FILE), text.into_bytes()).unwrap_err();
+        let why = read(text.replace("[10,[{\"ready\"", "[10,[{\"reedy\""));
+        assert!(why.starts_with("state.jsonl:2: this line is damaged"), "{why}");
+        let why = read(text.replace("\"format\":1", "\"format\":2"));
+        assert!(why.starts_with("state.jsonl:1: it has format 2") && why.contains("reads format 1"), "{why}");
+        assert!(read("{}\n".to_owned()).starts_with("state.jsonl:1: this is not the ledger"));
     }
 }

@@ -62,7 +62,7 @@ pub struct Known {
     pub room: Rc<str>,
     pub speaker: Speaker,
     pub conn: Option<ConnId>,
-    incarnation: Box<str>,
+    pub incarnation: Box<str>,
     heard: Time,
     /// When its connection went.
     gone: Time,
@@ -91,6 +91,11 @@ impl Processes {
         self.by_key.insert((room.clone(), speaker.clone(), Box::clone(&incarnation)), process);
         let known = Known { room, speaker, conn: None, incarnation, heard: never, gone: never, rejoin, checked: None };
         self.known.insert(process, known);
+    }
+
+    /// All, as [`restore`](Processes::restore) takes them.
+    pub fn all(&self) -> impl Iterator<Item = (Process, &Known)> {
+        self.known.iter().map(|(process, known)| (*process, known))
     }
 
     /// Nobody is connected, from now on: they have as long to come back as if their connections had just gone.

@@ -21,6 +21,9 @@ use crate::machine::{Bytes, Outbox, Stream, Time};
 use crate::session::VERSION;
 use crate::testfile::End;
 
+/// From this length on, in bytes, a ledger of rooms is written anew when it has doubled: most of it is dead by then.
+const REWRITE_FROM: u64 = 1024 * 1024;
+
 /// How long after it goes on a run whose limit has passed meanwhile waits for what its slaves have to say.
 const HEAR_SLAVES: Duration = Duration::from_secs(5);
 
@@ -39,7 +42,7 @@ struct Replay {
 impl Controller {
     /// The same with a ledger, so that it can be killed and go on.
     pub fn keeping(mut self, keep: Keep) -> Controller {
-        self.ledger.open(keep.path.clone(), 0);
+        self.ledger.open(keep.path.clone(), 0, keep.rewrite_from.unwrap_or(REWRITE_FROM));
         if let Some(run) = &mut self.run {
             run.ledger = self.ledger.clone();
         }
@@ -51,7 +54,8 @@ impl Controller {
     pub fn resumed(mut self, past: &Past) -> Result<Controller, String> {
         let keep = self.keep.take().unwrap_or_default();
         self.shift = past.shift(&keep.boot, keep.wall_offset);
-        self.ledger.open(keep.path.clone(), past.whole());
+        self.ledger.open(keep.path.clone(), past.whole(), keep.rewrite_from.unwrap_or(REWRITE_FROM));
+        self.header = Some(past.header.clone());
         if let Some(run) = &mut self.run {
             run.wall_offset = past.header.wall_offset;
             run.journal.replay();
@@ -66,6 +70,7 @@ impl Controller {
             out.drain();
         }
         self.last_round = self.last_round.max(self.rooms.values().map(Room::last_round).max().unwrap_or(0));
+        self.rooms.values_mut().for_each(|room| room.number_after(self.last_round));
         self.resumes = true;
         self.resumed_after = past.last();
         self.keep = Some(keep);
@@ -77,17 +82,22 @@ impl Controller {
         let Some(keep) = &self.keep else { return };
         if self.resumes {
             // Whatever the wall clock says, nothing happens before what has happened.
-            self.shift += self.resumed_after.since(now.offset(self.shift)).as_micros() as i64;
+            let behind = self.resumed_after.as_micros() as i64 - (now.as_micros() as i64 + self.shift);
+            self.shift += behind.max(0);
             return;
         }
         let (by, boot, run) = (VERSION.to_owned(), keep.boot.clone(), keep.terms.clone());
         let header = Header { format: FORMAT, by, wall_offset: keep.wall_offset, begun: now, boot, run };
         self.ledger.head(&header);
         self.ledger.flush(out.mark(), out);
+        self.header = Some(header);
     }
 
     /// A former life goes on from now: everybody has as long to come back as if the connections had just gone.
     pub(super) fn go_on(&mut self, now: Time) {
+        if let (Some(keep), None) = (&self.keep, &self.run) {
+            self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
+        }
         self.processes.restored(now);
         for room in self.run.iter().map(|run| &run.room).chain(self.rooms.values()) {
             self.pending.entry(room.name.clone()).or_default();
@@ -132,6 +142,12 @@ impl Controller {
             Fact::Deleted { room, trigger } => {
                 self.room_named(room).triggers.delete(trigger);
             }
+            Fact::Trigger { room, trigger, initial, notified, fired, totals, notes } => {
+                let triggers = &mut self.room_named(room).triggers;
+                triggers.restore(trigger, (*initial, *notified), *fired, totals);
+                notes.iter().for_each(|(from, note)| triggers.note(trigger, from, note));
+            }
+            Fact::LastRound(round) => self.last_round = self.last_round.max(*round),
             Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
             Fact::Round { room, sync, meeting, .. } => {
                 let former = former(fact, replay.map.take());
@@ -158,6 +174,43 @@ impl Controller {
         Ok(())
     }
 
+    /// Writes a ledger of rooms anew, without what is over and forgotten.
+    pub(super) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
+        let (Some(keep), Some(header), None) = (&self.keep, &self.header, &self.run) else { return };
+        if !self.ledger.is_long() {
+            return;
+        }
+        self.ledger.turn(now);
+        self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
+        let last = self.rooms.values().map(Room::last_round).max().unwrap_or(0);
+        self.ledger.write(&Fact::LastRound(self.last_round.max(last)));
+        for (process, known) in self.processes.all() {
+            let (room, incarnation) = (Cow::from(&*known.room), Cow::from(&*known.incarnation));
+            let member = known.speaker.name().map(Cow::from);
+            self.ledger.write(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
+        }
+        for room in self.rooms.values() {
+            let fired = room.triggers.fired().iter().map(String::as_str);
+            let open = room.triggers.iter().filter(|(_, trigger)| trigger.fired.is_none()).map(|(name, _)| name);
+            for name in fired.chain(open) {
+                let Some(trigger) = room.triggers.get(name) else { continue };
+                self.ledger.write(&Fact::Trigger {
+                    room: Cow::from(&*room.name),
+                    trigger: Cow::from(name),
+                    initial: trigger.initial,
+                    notified: trigger.notified,
+                    fired: trigger.fired,
+                    totals: trigger.totals().collect(),
+                    notes: trigger.noted().map(|(from, note)| (Cow::from(from), note)).collect(),
+                });
+            }
+            for (sync, meeting, former) in room.formers() {
+                self.enter_round(&room.name, sync, &meeting, &former);
+            }
+        }
+        self.ledger.replace(header, out);
+    }
+
     fn slave_name(&self, ix: usize) -> Result<Rc<str>, String> {
         let member = self.run.as_ref().filter(|run| ix < run.roster.len()).map(|run| run.roster.get(ix));
         member.map(|member| Rc::from(&*member.name)).ok_or_else(|| format!("the test has no slave number {ix}"))
@@ -181,29 +234,8 @@ impl Controller {
         let room = Cow::from(room);
         match act {
             Act::Over { meeting, ruling, arrivals, stands, .. } => {
-                if let Some(line) = &ruling.line {
-                    let line = line.share();
-                    self.ledger.write_raw("map", line.strip_suffix(b"\n").unwrap_or(&line));
-                }
-                let by_process = arrivals.chunk_by(|one, other| one.0 == other.0);
-                let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
-                self.ledger.write(&Fact::Round {
-                    room,
-                    sync,
-                    meeting: Cow::from(&**meeting),
-                    round: ruling.round,
-                    verdict: ruling.kind,
-                    who: ruling.who.clone(),
-                    reason: Cow::from(&ruling.reason),
-                    at: ruling.at,
-                    arrivals: by_process.map(ids).collect(),
-                    stands: stands.as_ref().map(|stands| Stands {
-                        party: stands.party.clone(),
-                        told: stands.told.iter().map(|member| member.to_string()).collect(),
-                        other: stands.other.clone(),
-                        until: stands.until,
-                    }),
-                });
+                let former = Former::new(ruling, arrivals.clone(), stands.clone());
+                self.enter_round(&room, sync, meeting, &former);
             }
             Act::Late { meeting, member, arrival, ends } => self.ledger.write(&Fact::Late {
                 room,
@@ -219,6 +251,31 @@ impl Controller {
             }
             _ => {}
         }
+    }
+
+    fn enter_round(&self, room: &str, sync: bool, meeting: &str, former: &Former) {
+        if let Some(line) = &former.line {
+            self.ledger.write_raw("map", line.strip_suffix(b"\n").unwrap_or(line));
+        }
+        let by_process = former.arrivals.chunk_by(|one, other| one.0 == other.0);
+        let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
+        self.ledger.write(&Fact::Round {
+            room: Cow::from(room),
+            sync,
+            meeting: Cow::from(meeting),
+            round: former.round,
+            verdict: former.kind,
+            who: former.who.clone(),
+            reason: Cow::from(&former.reason),
+            at: former.at,
+            arrivals: by_process.map(ids).collect(),
+            stands: former.stands.as_ref().map(|stands| Stands {
+                party: stands.party.clone(),
+                told: stands.told.iter().map(|member| member.to_string()).collect(),
+                other: stands.other.clone(),
+                until: stands.until,
+            }),
+        });
     }
 }
 

@@ -277,6 +277,13 @@ impl Room {
         Some(counted)
     }
 
+    /// The rounds that are over and must be known again: of syncs or of barriers, with the meetings of those that stand.
+    pub fn formers(&self) -> impl Iterator<Item = (bool, Rc<str>, Former)> {
+        let barriers = self.barriers.meetings.formers().into_iter().map(|(name, former)| (false, name, former));
+        let syncs = self.syncs.meetings.formers().into_iter().map(|(name, former)| (true, name, former));
+        barriers.chain(syncs)
+    }
+
     /// A round of a former life.
     pub fn restore(&mut self, sync: bool, meeting: &str, former: Former, since: Time) -> Rc<Ruling> {
         match sync {

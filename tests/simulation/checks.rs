@@ -142,7 +142,8 @@ impl Checks {
         if REPORTED.contains(&text(event, "event")) {
             let (at, last) =
                 (event["t"].as_f64().unwrap_or(f64::MIN), self.reported.entry(slave.clone()).or_insert(f64::MIN));
-            hold!(at >= *last, "the time line goes back from {last}");
+            let goes_back = at < *last;
+            hold!(!goes_back, "the time line goes back from {last}");
             *last = at;
             let ends = text(event, "event") == "spawned" && text(event, "entry") == "end-it";
             *self.reports.entry(slave.clone()).or_default() += 1 + u64::from(ends);

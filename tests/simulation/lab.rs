@@ -1,5 +1,8 @@
 //! A controller, its slaves and clients as nodes of a world: the controller on host 0, each slave on a host of its own.
 
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -89,7 +92,9 @@ pub fn add_lasting_rooms(world: &mut World) -> usize {
 /// What the command line does: looks for a ledger, and cuts off what a crash has torn.
 fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth: &mut Birth<'_>) -> Controller {
     let path = directory.join(ledger::FILE);
-    let keep = Keep { path: path.clone(), boot: birth.boot.clone(), wall_offset: birth.wall_offset, terms };
+    let rewrite_from = Some(2_000);
+    let keep =
+        Keep { path: path.clone(), boot: birth.boot.clone(), wall_offset: birth.wall_offset, terms, rewrite_from };
     let controller = controller.keeping(keep);
     let bytes = birth.disk.get(&path).unwrap_or_default().to_vec();
     if !bytes.contains(&b'\n') {

@@ -203,6 +203,13 @@ impl MeetingSweep {
                 world.fault_at(at, Fault::Partition(CONTROLLER, host));
                 world.fault_at(at + rng.u64(SECOND..60 * SECOND), Fault::Heal(CONTROLLER, host));
             }
+            (_, 9) if self.meetings.lasting && rng.bool() => {
+                // It ends at once when it cannot write, and whoever watches over it starts it again and again.
+                let lasts = rng.u64(0..8 * SECOND);
+                world.fault_at(at, Fault::DiskFull(CONTROLLER, true));
+                world.fault_at(at + lasts, Fault::DiskFull(CONTROLLER, false));
+                (0..12).for_each(|nr| world.fault_at(at + nr * SECOND, Fault::Start(CONTROLLER)));
+            }
             (_, 6 | 7) => {
                 let how = if rng.bool() { Fault::Crash(client) } else { Fault::CrashInTurn(client, rng.usize(0..4)) };
                 world.fault_at(at, how);

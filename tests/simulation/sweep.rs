@@ -91,6 +91,10 @@ impl Sweep {
             let at = if rng.bool() { rng.u64(0..FAULTS_UNTIL) } else { rng.u64(0..FAULTS_UNTIL / 3) };
             fault(kind, at, slaves, &mut world, &mut rng);
         }
+        if kind != Kind::Calm && rng.u8(0..6) == 0 {
+            // Again and again, also while it goes on from the last time.
+            (0..rng.usize(2..8)).for_each(|_| kill_controller(rng.u64(0..FAULTS_UNTIL / 3), &mut world, &mut rng));
+        }
         if kind == Kind::Calm && plan.may_be_poked && rng.bool() {
             for _ in 0..rng.usize(1..4) {
                 let at = rng.u64(2 * SECOND..8 * SECOND);

@@ -1,6 +1,7 @@
 //! Rounds that were over when the controller was killed: their rulings wait for those who have not heard them, and those
 //! that failed stand for those who have not come. Rounds that formed begin anew with those who say that they wait.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::held::{PLACE_COST, ROUND_COST, RULING_COST, cost};
@@ -46,7 +47,37 @@ pub struct Former {
     pub stands: Option<Stands>,
 }
 
+impl Former {
+    pub fn new(ruling: &Ruling, arrivals: Vec<Arrival>, stands: Option<Stands>) -> Former {
+        let Ruling { round, kind, at, .. } = *ruling;
+        let (who, reason) = (ruling.who.clone(), ruling.reason.clone());
+        let line = ruling.line.as_ref().map(SharedLine::share);
+        Former { round, kind, who, reason, at, line, arrivals, stands }
+    }
+}
+
 impl<V: PartialEq> Rendezvous<V> {
+    /// All that must be known again of rounds that are over, with the meeting of each that stands.
+    pub fn formers(&self) -> Vec<(Rc<str>, Former)> {
+        let mut unheard: BTreeMap<(u64, &str), (&Ruling, Vec<Arrival>)> = BTreeMap::new();
+        for (arrival, place) in &self.places {
+            if let Place::Ruled(ruling, _) = place
+                && ruling.round > 0
+            {
+                let (_, arrivals) = unheard.entry((ruling.round, &ruling.reason)).or_insert((ruling, Vec::new()));
+                arrivals.push(*arrival);
+            }
+        }
+        let told = unheard.into_values().map(|(ruling, arrivals)| (Rc::from(""), Former::new(ruling, arrivals, None)));
+        let standing = self.meetings.iter().filter_map(|(name, meeting)| {
+            let standing = meeting.standing.as_ref()?;
+            let mut former = Former::new(&standing.ruling, Vec::new(), Some(standing.stands()));
+            former.reason = standing.reason().to_owned();
+            Some((name.clone(), former))
+        });
+        told.chain(standing).collect()
+    }
+
     /// A round was over then. Gives its ruling, for one that was told it late.
     pub fn restore(&mut self, name: &str, former: Former, since: Time) -> Rc<Ruling> {
         let Former { round, kind, who, reason, at, line, arrivals, stands } = former;

@@ -5,10 +5,15 @@ use std::rc::Rc;
 
 use super::Ruling;
 use super::held::NAME_COST;
+use super::restore::Stands;
 use super::round::{Agreed, Wanted};
 use crate::controller::budget::Held;
 use crate::machine::Time;
 use crate::wire::rendezvous::{Kind, Party};
+
+/// What comes before the reason, for those who were not there.
+const EARLIER: &str = "an earlier round ";
+const EARLIER_FAILED: &str = "an earlier round failed: ";
 
 /// A failed round that stands.
 #[derive(Debug)]
@@ -51,6 +56,23 @@ impl Standing {
         Standing { ruling, agreed, told, missing, places, until, held }
     }
 
+    /// For whom it stands now, such that [`new`](Standing::new) makes the same of it.
+    pub fn stands(&self) -> Stands {
+        let counted = matches!(self.agreed.wanted, Wanted::Count(_));
+        let other = match self.places {
+            places if places > 0 && !counted => Party::Count((places + self.told.len()) as u32),
+            _ => Party::Members(self.missing.iter().map(|member| member.to_string()).collect()),
+        };
+        Stands::new(&self.agreed.said, self.told.iter(), Some(&other), self.until)
+    }
+
+    /// Why the round failed, for those who were there.
+    pub fn reason(&self) -> &str {
+        let reason = &self.ruling.reason;
+        let rest = reason.strip_prefix(EARLIER_FAILED).or_else(|| reason.strip_prefix(EARLIER));
+        rest.unwrap_or(reason)
+    }
+
     /// Whether it says anything to one who wants this party. Of a disagreement everybody is told who said what.
     pub fn concerns(&self, party: Option<&Party>) -> bool {
         self.ruling.kind == Kind::Disagreed || party.is_none_or(|party| self.agreed.is(party))
@@ -82,7 +104,7 @@ impl Standing {
 /// Why a round failed, for those who were not there.
 fn of_earlier(ruling: &Ruling) -> String {
     match ruling.kind {
-        Kind::TimedOut => format!("an earlier round {}", ruling.reason),
-        _ => format!("an earlier round failed: {}", ruling.reason),
+        Kind::TimedOut => format!("{EARLIER}{}", ruling.reason),
+        _ => format!("{EARLIER_FAILED}{}", ruling.reason),
     }
 }
