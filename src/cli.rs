@@ -8,10 +8,12 @@ mod load;
 mod meet;
 mod place;
 mod results;
+mod resume;
 mod ring;
 mod room;
 mod run;
 mod slave;
+mod state;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -180,6 +182,12 @@ struct ControllerOptions {
     /// A client whose connection is gone for so long is lost [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s", hide_default_value = true)]
     rejoin: Duration,
+    /// Keep the rooms in this directory, so that they live through a restart
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Have what is kept on the disk itself before anybody can see its effect
+    #[arg(long, requires = "state_dir")]
+    fsync: bool,
     #[command(flatten)]
     limits: LimitOptions,
 }
@@ -201,7 +209,12 @@ struct At {
 #[derive(Args)]
 struct RunOptions {
     /// The test file
-    file: PathBuf,
+    #[arg(required_unless_present = "resume")]
+    file: Option<PathBuf>,
+    /// Go on with the run of this results directory, whose controller was killed; if it has ended, say how
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "wait", "results", "lost_after", "keep"])]
+    #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max"])]
+    resume: Option<PathBuf>,
     /// Wait for the slaves to connect to this address instead of starting them here
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,

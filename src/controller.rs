@@ -5,14 +5,19 @@
 //! run starts and ends, `resources` ships files to slaves, `results` keeps what they ship back, and `journal` records
 //! and shows all of it. A `room` holds triggers, barriers and syncs; `presence` knows which processes live, `clients`
 //! admits clients, and `meet` carries what members and rooms say to each other.
+//!
+//! What must outlive the process is a fact in the `ledger` before anybody can see it; `facts` makes it true, live and,
+//! with `resume`, when another process goes on.
 
 mod admission;
 mod barrier;
 mod budget;
 mod clients;
 mod event;
+mod facts;
 mod journal;
 mod launch;
+pub mod ledger;
 mod long;
 mod meet;
 mod messages;
@@ -21,6 +26,7 @@ mod rendezvous;
 mod report;
 mod resources;
 mod results;
+mod resume;
 mod room;
 mod roster;
 mod run;
@@ -37,6 +43,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::budget::{Budget, Held};
+use self::ledger::{Fact, Header, Keep, Ledger};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
 use self::rendezvous::Process;
@@ -153,6 +160,16 @@ pub struct Controller {
     strangers_hold: usize,
     listening: Option<String>,
     lost_after: Duration,
+    ledger: Ledger,
+    /// Where the ledger is and what was said of the world for it, if one is kept.
+    keep: Option<Keep>,
+    /// A former life goes on.
+    resumes: bool,
+    header: Option<Header>,
+    /// The last instant of it.
+    resumed_after: Time,
+    /// How far our clock is ahead of the system's: after a reboot it goes on from where it was.
+    shift: i64,
     now: Time,
     look: Option<Time>,
     draw: Option<Time>,
@@ -185,6 +202,12 @@ impl Controller {
             strangers_hold: 0,
             listening,
             lost_after: Duration::MAX,
+            ledger: Ledger::default(),
+            keep: None,
+            resumes: false,
+            header: None,
+            resumed_after: Time::default(),
+            shift: 0,
             now: Time::default(),
             look: None,
             draw: None,
@@ -209,6 +232,9 @@ impl Controller {
 
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.look = Some(now + LOOK_EVERY);
+        if self.resumes {
+            self.go_on(now);
+        }
         let Some(run) = &mut self.run else {
             if let Some(address) = &self.listening {
                 out.print(crate::machine::Stream::Out, format!("listening on {address}\n"));
@@ -217,11 +243,15 @@ impl Controller {
         };
         self.draw = run.journal.view.is_live().then_some(now);
         if let Some(address) = &self.listening {
-            let slaves = run.roster.names(|_| true);
-            let text = format!("listening on {address}, waiting for {}", spoken::list(&slaves));
+            let slaves = spoken::list(&run.roster.names(|_| true));
+            let again = if self.resumes { format!("run {} goes on, ", run.id) } else { String::new() };
+            let text = format!("{again}listening on {address}, waiting for {slaves}");
             run.journal.view.line(&text, out);
         }
-        run.begin(now, out);
+        match &self.keep {
+            Some(keep) if self.resumes => run.resume(now, (&keep.boot, self.shift), out),
+            _ => run.begin(now, out),
+        }
     }
 
     /// Bytes of a peer: each line that they complete is a message.
@@ -318,7 +348,12 @@ impl Controller {
         let speaker = Speaker::Slave(ix, Rc::from(&*hello.name));
         let room = run.room.name.clone();
         let (process, _) = self.processes.connected(now, conn, &room, speaker, &hello.incarnation, self.lost_after);
-        run.roster.get_mut(ix).process = Some(process);
+        let member = run.roster.get_mut(ix);
+        if member.process.replace(process) != Some(process) {
+            let (room, incarnation) = (Cow::from(&*room), hello.incarnation.clone());
+            let fact = Fact::Process { room, process: process.0, slave: Some(ix), member: None, incarnation };
+            self.ledger.write(&fact);
+        }
         if let Some(earlier) = earlier.filter(|earlier| *earlier != process) {
             self.processes.superseded(earlier);
         }
@@ -493,7 +528,12 @@ fn utc(at: Time, wall_offset: i64) -> String {
 
 impl Machine for Controller {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        if matches!(input, Input::Begin) {
+            self.open_ledger(now, out);
+        }
+        let (now, mark) = (now.offset(self.shift), out.mark());
         self.now = now;
+        self.ledger.turn(now);
         match input {
             Input::Begin => self.begin(now, out),
             Input::Accepted { conn, peer, .. } => {
@@ -504,6 +544,7 @@ impl Machine for Controller {
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Deadline => self.deadline(now, out),
             Input::Signal(signal) => self.interrupt(now, signal, out),
+            Input::WriteFailed { path, error } if self.run.is_none() => self.cannot_keep(&path, &error, out),
             input => {
                 if let Some(run) = &mut self.run {
                     Controller::run_input(run, now, input, out);
@@ -511,11 +552,14 @@ impl Machine for Controller {
             }
         }
         self.settle(now, out);
+        self.ledger.flush(mark, out);
+        self.rewrite_if_long(now, out);
     }
 
     fn next_deadline(&self) -> Option<Time> {
         let run = self.run.as_ref().and_then(|run| run.timers.next());
         let rooms = [self.deadlines.next(), self.processes.next_deadline()];
-        rooms.into_iter().chain([run, self.look, self.draw]).flatten().min()
+        let next = rooms.into_iter().chain([run, self.look, self.draw]).flatten().min();
+        next.map(|at| at.offset(-self.shift))
     }
 }

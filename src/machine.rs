@@ -412,6 +412,16 @@ impl Outbox {
         self.effects.push(Effect::Append { path, bytes });
     }
 
+    /// How many effects were asked for since the last [`drain`](Outbox::drain): a place for [`append_at`](Outbox::append_at).
+    pub fn mark(&self) -> usize {
+        self.effects.len()
+    }
+
+    /// Appends before whatever else was asked for since the mark.
+    pub fn append_at(&mut self, mark: usize, path: PathBuf, bytes: Vec<u8>) {
+        self.effects.insert(mark, Effect::Append { path, bytes });
+    }
+
     pub fn write_at(&mut self, path: PathBuf, offset: u64, bytes: Vec<u8>, executable: bool) {
         self.effects.push(Effect::WriteAt { path, offset, bytes, executable });
     }

@@ -19,6 +19,9 @@ pub const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How many round trips a slave measures, one after another, before it says that it is ready.
 pub const FIRST_PINGS: u32 = 8;
 
+/// Two round trips that contradict each other by more, in microseconds, are of different clocks: no drift explains it.
+const JUMP_MIN: u64 = 100_000;
+
 /// How many of the latest round trips are kept: an old one says little about a clock that drifts.
 const ROUND_TRIPS: usize = 16;
 
@@ -71,10 +74,16 @@ impl ClockOffset {
     pub fn sample(&mut self, sent: Time, theirs: Time, received: Time) {
         let round_trip = received.since(sent).as_micros() as u64;
         let middle = sent.offset((round_trip / 2) as i64);
+        let offset = theirs.diff(middle);
+        let jumped = |(trip, known): (u64, i64)| offset.abs_diff(known) > (round_trip + trip) / 2 + JUMP_MIN;
+        if self.best().is_some_and(jumped) {
+            // The other clock was set, or is another: what was measured before says nothing.
+            self.samples.clear();
+        }
         if self.samples.len() == ROUND_TRIPS {
             self.samples.remove(0);
         }
-        self.samples.push((round_trip, theirs.diff(middle)));
+        self.samples.push((round_trip, offset));
     }
 
     fn best(&self) -> Option<(u64, i64)> {
@@ -152,6 +161,14 @@ mod tests {
         assert_eq!(clock.to_theirs(at(3_050)), at(503_050));
         assert_eq!(clock.to_ours(at(503_050)), at(3_050));
         assert_eq!(clock.uncertainty(), Some(Duration::from_micros(50)));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_is_measured_anew() {
+        let (mut clock, at) = (ClockOffset::default(), Time::from_micros);
+        clock.sample(at(1_000), at(501_050), at(1_100));
+        clock.sample(at(2_000), at(1_502_500), at(3_000));
+        assert_eq!(clock.to_theirs(at(5_000)), at(1_505_000), "though the round trip before it was shorter");
     }
 
     #[test]

@@ -21,6 +21,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::machine::Signal;
 use crate::variables::{self, Part, Variable};
 use crate::wire::rendezvous::Party;
@@ -166,7 +168,7 @@ pub enum OnFail {
 }
 
 /// What is known about a resource's file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shipped {
     /// Where it is.
     pub path: PathBuf,

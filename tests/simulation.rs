@@ -48,7 +48,7 @@ use sweep::{Kind, Seen, Sweep};
 use world::World;
 
 /// How many seeds a plain `cargo test` runs.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 5_000;
 
 impl Trial for Sweep {
     const REPLAY: &'static str = "ARETE_SEED";

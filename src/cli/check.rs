@@ -12,7 +12,7 @@ pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
     let mut code = exit_code::PASSED;
     for file in files {
         match load::load(file) {
-            Ok((test, _)) => {
+            Ok(load::Loaded { test, .. }) => {
                 let entries: usize = test.slaves.iter().map(|slave| slave.entries.len()).sum();
                 let (slaves, entries) = (count(test.slaves.len(), "slave"), count(entries, "entry"));
                 let text = format!("{}: ok, {slaves}, {entries}\n", file.display());

@@ -11,12 +11,12 @@ use super::{ENDING, Error};
 
 /// A reactor for one client.
 pub fn reactor() -> Result<Reactor, Error> {
-    reactor_of(None)
+    reactor_with(None, false)
 }
 
-/// A reactor with so many connections at most.
-pub fn reactor_of(max_connections: Option<usize>) -> Result<Reactor, Error> {
-    let options = Options { signals: ENDING.to_vec(), max_connections, ..Options::default() };
+/// One with so many connections at most, that brings what it writes to the disk itself or leaves that to the system.
+pub fn reactor_with(max_connections: Option<usize>, fsync: bool) -> Result<Reactor, Error> {
+    let options = Options { signals: ENDING.to_vec(), max_connections, fsync, ..Options::default() };
     Reactor::new(options).map_err(|error| Error::failed(format!("cannot start: {error}", error = plain(&error))))
 }
 

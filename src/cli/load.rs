@@ -1,5 +1,6 @@
 //! Reads a test file and looks at the files that it ships.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -14,8 +15,15 @@ use arete::reactor::plain;
 /// How much of a resource is read at once, in bytes.
 const PIECE: usize = 1 << 20;
 
-/// The test in `path` and its text, or all that is wrong with it, a line each.
-pub fn load(path: &Path) -> Result<(Test, String), Error> {
+/// A test that was read, its text, and what is known of the files that it ships, by their names in it.
+pub struct Loaded {
+    pub test: Test,
+    pub text: String,
+    pub shipped: BTreeMap<String, Shipped>,
+}
+
+/// The test in `path`, or all that is wrong with it, a line each.
+pub fn load(path: &Path) -> Result<Loaded, Error> {
     let subject = path.display();
     let bytes =
         std::fs::read(path).map_err(|error| Error::usage(format!("{subject}: {error}", error = plain(&error))))?;
@@ -23,8 +31,13 @@ pub fn load(path: &Path) -> Result<(Test, String), Error> {
         Error::usage(format!("{subject}: byte {} is not UTF-8, as JSON must be", error.utf8_error().valid_up_to()))
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
-    let test = testfile::parse(&subject.to_string(), &text, &mut |file| ship(&base.join(file)));
-    test.map(|test| (test, text)).map_err(|problems| {
+    let mut shipped = BTreeMap::new();
+    let test = testfile::parse(&subject.to_string(), &text, &mut |file| {
+        let found = ship(&base.join(file))?;
+        shipped.insert(file.to_owned(), found.clone());
+        Ok(found)
+    });
+    test.map(|test| Loaded { test, text, shipped }).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Error::usage(lines.join("\n"))
     })

@@ -1,14 +1,17 @@
 //! `arete controller`, a controller that serves rooms and no run, and the one behind `--serve`.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use arete::controller::Controller;
+use arete::controller::ledger::{Keep, Past};
 use arete::member::Member;
 use arete::reactor::Reactor;
 use arete::serve::Serve;
 
 use super::run::{Listen, listen_on};
-use super::{ControllerOptions, Error, drive, with_port};
+use super::{ControllerOptions, Error, drive, state, with_port};
 
 /// Listens for the members of a room that this process serves.
 pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
@@ -37,10 +40,40 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
 
 /// A controller of rooms alone, until it is told to stop.
 pub fn run(options: &ControllerOptions) -> Result<u8, Error> {
-    let mut reactor = drive::reactor_of(options.limits.connections())?;
+    let kept = options.state_dir.as_deref().map(open).transpose()?;
+    let mut reactor = drive::reactor_with(options.limits.connections(), options.fsync)?;
     let address = super::run::listen(&mut reactor, Some(&options.listen))?;
-    let controller = Controller::bare(Some(address.to_string())).rejoining(options.rejoin);
-    Ok(reactor.run(&mut controller.limited(options.limits.limits())))
+    let controller = Controller::bare(Some(address.to_string()));
+    let controller = controller.rejoining(options.rejoin).limited(options.limits.limits());
+    let mut lock = None;
+    let mut controller = match kept {
+        None => controller,
+        Some((locked, keep, past)) => {
+            lock = Some(locked);
+            let controller = controller.keeping(keep);
+            match past {
+                Some(past) => controller.resumed(&past).map_err(Error::failed)?,
+                None => controller,
+            }
+        }
+    };
+    let code = reactor.run(&mut controller);
+    drop(lock);
+    Ok(code)
+}
+
+/// The directory of a controller's state: locked, with what a former one has left there.
+fn open(directory: &Path) -> Result<(File, Keep, Option<Past>), Error> {
+    let subject = format!("--state-dir {}", directory.display());
+    state::make(directory)?;
+    let lock = state::lock(directory)?.ok_or_else(|| {
+        Error::failed(format!("{subject}: another controller works there: stop it, or name another directory"))
+    })?;
+    let past = state::past(directory)?;
+    if past.as_ref().is_some_and(|past| past.header.run.is_some()) {
+        return Err(Error::usage(format!("{subject}: this is a run's directory: go on with arete run --resume")));
+    }
+    Ok((lock, state::keep(directory, state::wall_offset(), None), past))
 }
 
 /// This process serves the room for its own member.

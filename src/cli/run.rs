@@ -5,15 +5,21 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use arete::controller::ledger::Terms;
 use arete::controller::{Config, Controller, Local};
 use arete::reactor::{self, Options, Reactor, plain};
 use arete::session;
 use arete::testfile::Test;
 
-use super::{ENDING, Error, RunOptions, load, random, results, with_port};
+use super::load::Loaded;
+use super::{ENDING, Error, RunOptions, load, random, results, resume, state, with_port};
 
-pub fn run(options: RunOptions) -> Result<u8, Error> {
-    let (test, text) = load::load(&options.file)?;
+pub fn run(mut options: RunOptions) -> Result<u8, Error> {
+    if let Some(directory) = options.resume.take() {
+        return resume::run(directory, &options);
+    }
+    let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
+    let Loaded { test, text, shipped } = load::load(file)?;
     let now = jiff::Timestamp::now();
     let stem = format!("{}-{}", test.name, now.strftime("%Y%m%dT%H%M%SZ"));
     let embedded = options.listen.is_none();
@@ -28,13 +34,32 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
     .map_err(cannot)?;
     let address = listen(&mut reactor, options.listen.as_deref())?;
     let results = results::make(options.results, &stem)?;
+    let _lock = state::lock(&results)?.ok_or_else(|| {
+        Error::failed(format!("another controller works in {}: --results names another directory", results.display()))
+    })?;
     let copy = results.join("test.json");
-    std::fs::write(&copy, text)
+    std::fs::write(&copy, &text)
         .map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display(), error = plain(&error))))?;
     let work = if embedded { Some(WorkDir::make(options.keep)?) } else { None };
     let local = work.as_ref().map(|work| local(work, address)).transpose()?;
+    let run = run_id(&stem);
+    let limits = options.limits.limits();
+    let limits = limits.of_a_run(options.output_max.map(|most| most as u64), options.events_max);
+    let wall_offset = now.as_microsecond() - reactor::now().as_micros() as i64;
+    let terms = Terms {
+        id: run.clone(),
+        test: text,
+        shipped,
+        listen: options.listen.as_ref().map(|_| address.to_string()),
+        work: work.as_ref().filter(|work| !work.keep).map(|work| work.path.clone()),
+        wait: options.wait.map(|wait| wait.as_micros() as u64),
+        lost_after: options.lost_after.as_micros() as u64,
+        limits,
+        fsync: options.fsync,
+    };
+    let keep = state::keep(&results, wall_offset, Some(terms));
     let mut controller = Controller::new(Config {
-        run: run_id(&stem),
+        run,
         results,
         wait: options.wait,
         lost_after: options.lost_after,
@@ -43,10 +68,11 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
         follow: options.follow,
         terminal: reactor::terminal_size(),
         colors: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        wall_offset: now.as_microsecond() - reactor::now().as_micros() as i64,
+        wall_offset,
         test: Rc::<Test>::from(test),
     })
-    .limited(options.limits.limits().of_a_run(options.output_max.map(|most| most as u64), options.events_max));
+    .limited(limits)
+    .keeping(keep);
     Ok(reactor.run(&mut controller))
 }
 

@@ -83,7 +83,7 @@ fn state_home() -> Result<PathBuf, Error> {
 }
 
 /// Holds the directory for this process alone.
-fn lock(dir: &Path) -> Result<File, Error> {
+pub fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let cannot = |error: std::io::Error| {
         Error::failed(format!("cannot lock {}: {error}", path.display(), error = plain(&error)))
@@ -121,7 +121,7 @@ fn runtime_dir() -> Result<PathBuf, Error> {
 
 /// Ends the processes that a former slave of this directory left when it was killed. Nobody else's carry the
 /// directory in their environment, and while it is locked no other slave has any.
-fn end_leftovers(dir: &Path) {
+pub fn end_leftovers(dir: &Path) {
     let mark = format!("ARETE_DIR={}", dir.display());
     let mut ended = 0;
     loop {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Event;
+use super::ledger::Fact;
 use super::messages::shorten;
 use super::roster::Stage;
 use super::run::{Phase, Run};
@@ -66,19 +67,20 @@ impl Run {
                 return Err(bye);
             }
         };
+        let ip = match peer {
+            Peer::Inet(address) => Some(address.ip()),
+            Peer::Local { .. } => None,
+        };
+        let moved = ip.is_some() && self.roster.get(ix).address != ip;
+        let (incarnation, address) = (Cow::from(&*hello.incarnation), Cow::from(&address));
+        self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again: resumes }, out);
         let member = self.roster.get_mut(ix);
-        if !resumes {
-            member.begin_incarnation(&hello.incarnation);
-        }
         let former = member.conn.replace(conn);
         member.gone = None;
-        if member.stage == Stage::Absent {
-            member.stage = Stage::Joined;
-        }
         out.send(conn, welcome(Some(&self.id), member.recorded).encode());
-        let event = if resumes { Event::Rejoined { address: &address } } else { Event::Joined { address: &address } };
-        self.record(now, ix, &event, out);
-        self.came_from(ix, peer, out);
+        if moved {
+            self.prepare_those_who_name(ix, out);
+        }
         let resumes = hello.run.as_deref() == Some(&self.id);
         if resumes {
             self.tell_again(ix, out);
@@ -153,23 +155,16 @@ impl Run {
         if over || member.stage >= Stage::Stopped {
             return;
         }
-        self.record(now, ix, &Event::Disconnected { reason }, out);
+        self.enter(now, Fact::Disconnected { slave: ix, reason: Cow::from(reason) }, out);
         if self.started().is_none() && self.phase != Phase::Gathering {
             self.lose(now, ix, reason, out);
         }
     }
 
-    /// Notes where a slave connects from, and prepares those again that were told another address of it.
-    fn came_from(&mut self, ix: usize, peer: Peer, out: &mut Outbox) {
-        let Peer::Inet(address) = peer else { return };
-        let member = self.roster.get_mut(ix);
-        if member.address.replace(address.ip()) == Some(address.ip()) || self.phase != Phase::Gathering {
-            return;
-        }
-        let name = member.name.clone();
-        for other in self.named_by.get(&name).cloned().unwrap_or_default() {
-            if other != ix && self.roster.get(other).conn.is_some() {
-                self.roster.get_mut(other).stage = Stage::Joined;
+    /// Prepares those again that were told another address of a slave.
+    fn prepare_those_who_name(&self, ix: usize, out: &mut Outbox) {
+        for &other in self.named_by.get(&self.roster.get(ix).name).into_iter().flatten() {
+            if other != ix {
                 self.prepare(other, out);
             }
         }

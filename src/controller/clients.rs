@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::ledger::Fact;
 use super::meet::room_of;
+use super::messages::notified;
 use super::presence::Speaker;
 use super::rendezvous::Process;
 use super::room::Room;
@@ -32,7 +34,12 @@ impl Controller {
         check(join)?;
         let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
         let room = self.enter_room(&join.room)?;
+        let known = self.processes.find(&room, &speaker, &join.incarnation).is_some();
         let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
+        if !known {
+            let (room, member, incarnation) = (Cow::from(&*room), join.member.clone(), join.incarnation.clone());
+            self.ledger.write(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
+        }
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
         }
@@ -125,7 +132,12 @@ impl Controller {
             Some(run) if *run.room.name == *name => run.client_notifies(now, process, &from, counts, data, out)?,
             _ => {
                 let room = self.rooms.get_mut(&name).ok_or("the room is gone")?;
-                room.notify(now, process, &from, counts, data)?
+                let counted = room.notify(now, process, &from, counts, data)?;
+                if counted.new > 0 {
+                    let notes = data.filter(|_| !counted.late).into_iter().collect();
+                    self.ledger.write(&notified(&name, process, &from, counts, notes));
+                }
+                counted
             }
         };
         if counted.fires {
@@ -174,6 +186,10 @@ impl Controller {
                 _ => room.triggers.create(&create.trigger, create.count),
             };
         });
+        if done.is_ok() {
+            let (room, trigger) = (Cow::from(&**name), Cow::from(&*create.trigger));
+            self.ledger.write(&Fact::Created { room, trigger, count: create.count });
+        }
         answer(conn, name, &create.trigger, done, out);
     }
 
@@ -189,6 +205,10 @@ impl Controller {
                 done = Err(format!("there is no trigger {trigger:?} in room {:?}", room.name));
             }
         });
+        if done.is_ok() {
+            let (room, trigger) = (Cow::from(&**name), Cow::from(trigger));
+            self.ledger.write(&Fact::Deleted { room, trigger });
+        }
         for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {
             refuse(conn, name, trigger, format!("the trigger {trigger:?} was removed"), out);
         }

@@ -36,6 +36,8 @@ pub enum Event<'a> {
         slaves: usize,
         wall_clock: String,
     },
+    /// The controller was killed, and goes on.
+    Resumed,
     /// A slave has started its `at` entries, so many seconds after the instant.
     Begun {
         late: f64,

@@ -33,6 +33,8 @@ pub struct Journal {
     broken: bool,
     /// The last event has been recorded.
     closed: bool,
+    /// What happened in a former life is gone through again: it was shown, and is written as a whole at the end.
+    replaying: bool,
 }
 
 impl Journal {
@@ -48,6 +50,7 @@ impl Journal {
             log: Vec::new(),
             broken: false,
             closed: false,
+            replaying: false,
         }
     }
 
@@ -60,15 +63,35 @@ impl Journal {
         (self.events > self.events_max).then_some(self.events_max)
     }
 
+    /// Keeps what follows to itself.
+    pub fn replay(&mut self) {
+        self.replaying = true;
+    }
+
+    /// All of a former life is there: the file holds just that, whatever a crash has left out of it or torn.
+    pub fn replayed(&mut self, out: &mut Outbox) {
+        self.replaying = false;
+        let log = std::mem::take(&mut self.log);
+        if self.start.is_some() {
+            out.persist(self.path.clone(), log);
+        }
+    }
+
     /// Something happened at `at`.
     pub fn record(&mut self, at: Time, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
-        self.events += 1;
         let last = matches!(event, Event::Ending { .. } | Event::Ended { .. });
-        if self.closed || (self.events > self.events_max + self.events_max / FOR_THE_END && !last) {
+        if self.closed || (self.events >= self.events_max + self.events_max / FOR_THE_END && !last) {
             return;
         }
-        self.view.event(self.start.map(|start| at.diff(start)), slave, event, out);
-        let encoded = event::encode(slave, event);
+        if !self.replaying {
+            self.view.event(self.start.map(|start| at.diff(start)), slave, event, out);
+        }
+        self.put(at, event::encode(slave, event), out);
+    }
+
+    /// The same of an event that is encoded already, and that was shown.
+    pub fn put(&mut self, at: Time, encoded: Vec<u8>, out: &mut Outbox) {
+        self.events += 1;
         match self.start {
             Some(start) => {
                 event::write_line(&mut self.log, start, at, &encoded);
@@ -97,6 +120,10 @@ impl Journal {
         self.view.close(out);
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     pub fn has_begun(&self) -> bool {
         self.start.is_some()
     }
@@ -110,6 +137,9 @@ impl Journal {
     }
 
     fn flush(&mut self, out: &mut Outbox) {
+        if self.replaying {
+            return;
+        }
         let log = std::mem::take(&mut self.log);
         if !self.broken && !log.is_empty() {
             out.append(self.path.clone(), log);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::event::{Event, Meeting};
+use super::ledger::Fact;
 use super::presence::{CHECK_WITHIN, FORGET_AFTER, Processes};
 use super::rendezvous::{Act, Process, Ruling};
 use super::room::{Acts, Room, Visit};
@@ -50,12 +51,21 @@ impl Controller {
             FromSlave::Arrive(arrive) => self.arrives(now, process, &room, &arrive),
             FromSlave::Give(give) => self.gives(now, process, &room, &give),
             FromSlave::Gone(gone) if about(&gone.room) => {
+                self.has_heard(now, process, &room, &gone.ids);
                 self.visit(now, &room, |room, visit| room.gone(process, &gone.ids, visit));
             }
-            FromSlave::Heard(heard) if about(&heard.room) => {
-                self.visit(now, &room, |room, _| room.told(process, &heard.ids));
-            }
+            FromSlave::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &heard.ids),
             _ => {}
+        }
+    }
+
+    /// These arrivals have their rulings, or ask for none any more.
+    fn has_heard(&mut self, now: Time, process: Process, room: &Rc<str>, ids: &[u64]) {
+        let mut news = false;
+        self.visit(now, room, |room, _| news = room.told(process, ids));
+        if news && self.ledger.is_open() {
+            let room = Cow::from(&**room);
+            self.ledger.write(&Fact::Heard { room, process: process.0, ids: ids.to_vec() });
         }
     }
 
@@ -113,8 +123,8 @@ impl Controller {
         while let Some((name, acts)) = self.pending.pop_first() {
             if !acts.is_empty() {
                 let Acts { barriers, syncs } = acts;
-                self.act(now, &name, |name| Meeting::barrier(name), barriers, out);
-                self.act(now, &name, |name| Meeting::session(name), syncs, out);
+                self.act(now, &name, false, barriers, out);
+                self.act(now, &name, true, syncs, out);
             }
             let Some(room) = room_of(&mut self.run, &mut self.rooms, &name) else { continue };
             match room.next_deadline() {
@@ -131,9 +141,10 @@ impl Controller {
         }
     }
 
-    fn act(&mut self, now: Time, room: &Rc<str>, meeting: fn(&str) -> Meeting<'_>, acts: Vec<Act>, out: &mut Outbox) {
+    fn act(&mut self, now: Time, room: &Rc<str>, sync: bool, acts: Vec<Act>, out: &mut Outbox) {
         let mut teller = Teller::new(room);
         for act in acts {
+            self.enter_act(room, sync, &act);
             match act {
                 Act::Tell { process, ids, ruling } => teller.tell(process, ids, ruling, &self.processes, out),
                 Act::Check(process) => {
@@ -142,20 +153,26 @@ impl Controller {
                     }
                 }
                 Act::Arrived { meeting: name, member } => {
-                    self.record(now, room, &Event::Arrived { meeting: meeting(&name), member: &member }, out);
+                    self.record(now, room, &Event::Arrived { meeting: meeting_of(sync, &name), member: &member }, out);
                 }
                 Act::Away { meeting: name, member } => {
-                    self.record(now, room, &Event::Away { meeting: meeting(&name), member: &member }, out);
+                    self.record(now, room, &Event::Away { meeting: meeting_of(sync, &name), member: &member }, out);
                 }
                 Act::Lost { meeting: name, member } => {
-                    self.record(now, room, &Event::MemberLost { meeting: meeting(&name), member: &member }, out);
+                    self.record(
+                        now,
+                        room,
+                        &Event::MemberLost { meeting: meeting_of(sync, &name), member: &member },
+                        out,
+                    );
                 }
-                Act::Over { meeting: name, ruling, members } => {
+                Act::Over { meeting: name, ruling, members, .. } => {
                     let Ruling { round, kind, who, reason, .. } = &*ruling;
-                    let (verdict, meeting) = (*kind, meeting(&name));
+                    let (verdict, meeting) = (*kind, meeting_of(sync, &name));
                     let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
                     self.record(now, room, &event, out);
                 }
+                Act::Late { .. } | Act::StoodDown { .. } => {}
             }
         }
         teller.flush(&self.processes, out);
@@ -164,7 +181,7 @@ impl Controller {
     /// For the record of the run, or for the log.
     fn record(&mut self, now: Time, room: &str, event: &Event<'_>, out: &mut Outbox) {
         match &mut self.run {
-            Some(run) if *run.room.name == *room => run.journal.record(now, None, event, out),
+            Some(run) if *run.room.name == *room => run.note(now, event, out),
             _ => {
                 let text = super::view::describe(event).unwrap_or_default();
                 log::log!(log_level(event), "room {room}: {text}");
@@ -219,6 +236,10 @@ impl Controller {
     fn every_room(&self) -> impl Iterator<Item = &Room> {
         self.run.iter().map(|run| &run.room).chain(self.rooms.values())
     }
+}
+
+fn meeting_of(sync: bool, name: &str) -> Meeting<'_> {
+    if sync { Meeting::session(name) } else { Meeting::barrier(name) }
 }
 
 /// What a person shall see without having asked for it: that a member is gone, and that a round has failed.

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::event::Event;
+use super::ledger::Fact;
 use super::rendezvous::Process;
 use super::results;
-use super::roster::RunEnd;
 use super::run::Run;
 use super::trigger::Counted;
 use super::view::run_name;
@@ -38,6 +38,8 @@ struct Count {
     trigger: String,
     total: u64,
     counted: Counted,
+    /// What the new ones carried that counted.
+    notes: Vec<Box<RawValue>>,
 }
 
 impl Run {
@@ -129,6 +131,8 @@ impl Run {
         let counted = self.room.notify(now, process, from, (trigger, total), data)?;
         let Counted { new, left, late, fires, .. } = counted;
         if new > 0 {
+            let notes = data.filter(|_| !late).into_iter().collect();
+            self.ledger.write(&notified(&self.id, process, from, (trigger, total), notes));
             let from = (!from.is_empty()).then_some(from);
             self.journal.record(now, from, &Event::Notified { trigger, count: new, left, late }, out);
         }
@@ -153,13 +157,15 @@ impl Run {
         let process = member.process.ok_or("say hello first")?;
         let data = notify.data.map(|Note { json }| json);
         let counted = self.room.notify(now, process, &member.name, (name, total), data)?;
+        let noted = data.filter(|_| counted.new > 0 && !counted.late).map(ToOwned::to_owned).into_iter();
         match heard.counts.iter_mut().find(|count| count.trigger == name && count.counted.late == counted.late) {
             Some(count) => {
                 count.total = count.total.max(total);
                 count.counted.new += counted.new;
                 (count.counted.left, count.counted.in_time) = (counted.left, counted.in_time);
+                count.notes.extend(noted);
             }
-            None => heard.counts.push(Count { trigger: name.to_owned(), total, counted }),
+            None => heard.counts.push(Count { trigger: name.to_owned(), total, counted, notes: noted.collect() }),
         }
         if counted.fires {
             self.record_counts(now, ix, heard, out);
@@ -172,11 +178,15 @@ impl Run {
     fn record_counts(&mut self, now: Time, ix: usize, heard: &mut Heard, out: &mut Outbox) {
         for count in &mut heard.counts {
             let Counted { new, left, late, .. } = count.counted;
-            if new > 0 {
+            let member = self.roster.get(ix);
+            if let Some(process) = member.process.filter(|_| new > 0) {
+                let notes = count.notes.iter().map(|note| &**note).collect();
+                self.ledger.write(&notified(&self.id, process, &member.name, (&count.trigger, count.total), notes));
                 let event = Event::Notified { trigger: &count.trigger, count: new, left, late };
-                self.journal.record(now, Some(&self.roster.get(ix).name), &event, out);
+                self.journal.record(now, Some(&member.name), &event, out);
             }
             count.counted.new = 0;
+            count.notes.clear();
         }
     }
 
@@ -184,7 +194,7 @@ impl Run {
     pub fn answer(&mut self, now: Time, conn: ConnId, mut heard: Heard, out: &mut Outbox) {
         let Some(ix) = heard.slave else { return };
         self.record_counts(now, ix, &mut heard, out);
-        for Count { trigger, total, counted } in &heard.counts {
+        for Count { trigger, total, counted, .. } in &heard.counts {
             let noted = Noted {
                 room: Cow::from(&self.id),
                 trigger: Cow::from(trigger),
@@ -221,7 +231,7 @@ impl Run {
         }
         let entries = self.test.slaves[ix].entries.clone();
         let (file, member) = (&*output.file, self.roster.get_mut(ix));
-        let room = self.output_max - self.shipped;
+        let room = self.output_max.saturating_sub(self.shipped);
         let kept = results::keep(&self.results, member, &entries, file, (output.offset, &output.data), room, out);
         let length = member.files.get(file).copied().unwrap_or(0);
         let refused = kept.as_ref().err().map(Cow::from);
@@ -235,7 +245,7 @@ impl Run {
     }
 
     /// A command has started: its files are there from now on, also when it writes nothing.
-    fn begin_output(&mut self, ix: usize, run: &str, out: &mut Outbox) {
+    pub(super) fn begin_output(&mut self, ix: usize, run: &str, out: &mut Outbox) {
         let entries = self.test.slaves[ix].entries.clone();
         for kind in ["out", "err"] {
             let file = format!("{run}.{kind}");
@@ -262,27 +272,26 @@ impl Run {
             return Ok(());
         }
         if report.seq != member.recorded + 1 {
-            return Err(format!("report {} came after report {}", report.seq, member.recorded));
+            let reason = format!("report {} came after report {}", report.seq, member.recorded);
+            if self.begun.is_some() {
+                // It was answered before the disk had it, and then the controller was killed.
+                self.lose(now, ix, &reason, out);
+            }
+            return Err(reason);
         }
         if report.seq > REPORTS_MAX {
             let reason = format!("it made more than {REPORTS_MAX} reports");
             self.lose(now, ix, &reason, out);
             return Err(reason);
         }
-        member.recorded = report.seq;
+        self.check_names(ix, &report.what)?;
         // A slave may be wrong about the time, but not about the order, and nothing happens before the start or later
         // than now.
         let at = report.time.max(member.reported.max(start)).min(now);
-        member.reported = at;
         self.stopping(now);
-        let member = self.roster.get_mut(ix);
-        match &report.what {
-            Happened::Idle { heard } => member.idle = Some(*heard),
-            Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
-            _ => {}
-        }
-        self.check_names(ix, &report.what)?;
-        self.happened(now, at, ix, &report.what, out);
+        let what = shortened(&report.what);
+        self.enter(now, Fact::Report { slave: ix, seq: report.seq, at, what: what.clone() }, out);
+        self.follow_up(now, ix, &what, out);
         Ok(())
     }
 
@@ -308,55 +317,29 @@ impl Run {
         }
     }
 
-    fn happened(&mut self, now: Time, at: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
-        let member = self.roster.get_mut(ix);
+    /// What is to be done about something that a slave has reported.
+    fn follow_up(&mut self, now: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
         match what {
-            Happened::Begun { late, uncertain } => {
-                member.begun = Some((*late, *uncertain));
-                let seconds = |micros: u64| micros as f64 / 1e6;
-                self.record(at, ix, &Event::Begun { late: seconds(*late), uncertain: seconds(*uncertain) }, out);
-            }
-            Happened::Spawned { entry, nr, pid } => {
-                member.spawned(at, entry, *nr, *pid);
-                if pid.is_some() {
-                    self.begin_output(ix, &run_name(entry, *nr), out);
-                }
-                self.record(at, ix, &Event::Spawned { entry, nr: *nr, pid: *pid }, out);
-            }
-            Happened::Exited { entry, nr, exit, outcome, why } => {
-                let why = why.as_deref().map(shorten);
-                let end = RunEnd { at, exit: *exit, outcome: *outcome, why: why.clone() };
-                member.exited(entry, *nr, end);
-                let why = why.as_deref();
-                self.record(at, ix, &Event::Exited { entry, nr: *nr, exit: *exit, outcome: *outcome, why }, out);
-                if *outcome == Outcome::Failed {
-                    let name = run_name(entry, *nr);
-                    let text = format!("{} {name}: {}", self.roster.get(ix).name, why.unwrap_or("failed"));
-                    self.entry_failed(now, text, out);
+            Happened::Spawned { entry, nr, pid: Some(_) } => self.begin_output(ix, &run_name(entry, *nr), out),
+            Happened::End { entry, verdict } => self.asked_to_end(now, ix, entry, *verdict, out),
+            _ => {
+                if let Some(why) = self.failure_in(ix, what) {
+                    self.entry_failed(now, why, out);
                 }
             }
-            Happened::Poked { entry, by } => {
-                self.record(at, ix, &Event::Poked { entry: entry.as_deref(), by: *by }, out);
+        }
+    }
+
+    /// Why the test fails of something that a slave has reported, if it does.
+    pub(super) fn failure_in(&self, ix: usize, what: &Happened<'_>) -> Option<String> {
+        let slave = &self.roster.get(ix).name;
+        match what {
+            Happened::Exited { entry, nr, outcome: Outcome::Failed, why, .. } => {
+                let name = run_name(entry, *nr);
+                Some(format!("{slave} {name}: {}", why.as_deref().unwrap_or("failed")))
             }
-            Happened::Heard { trigger } => self.record(at, ix, &Event::Heard { trigger }, out),
-            Happened::Settled { trigger } => {
-                let ends =
-                    matches!(&self.test.end, crate::testfile::End::Trigger { trigger: end, .. } if end == trigger);
-                member.settled |= ends;
-                self.record(at, ix, &Event::Settled { trigger }, out);
-            }
-            Happened::Idle { .. } => self.record(at, ix, &Event::Idle, out),
-            Happened::End { entry, verdict } => {
-                self.record(at, ix, &Event::End { entry, verdict: *verdict }, out);
-                self.asked_to_end(now, ix, entry, *verdict, out);
-            }
-            Happened::Warning { text } => self.record(at, ix, &Event::Warning { text: &shorten(text) }, out),
-            Happened::Trouble { text } => {
-                let text = shorten(text);
-                self.record(at, ix, &Event::Trouble { text: &text }, out);
-                let why = format!("slave {}: {text}", self.roster.get(ix).name);
-                self.entry_failed(now, why, out);
-            }
+            Happened::Trouble { text } => Some(format!("slave {slave}: {text}")),
+            _ => None,
         }
     }
 
@@ -367,6 +350,32 @@ impl Run {
             Verdict::Failed | Verdict::Interrupted => self.abort(now, why, out),
         }
     }
+}
+
+/// The same with texts that are not too long.
+fn shortened<'a>(what: &Happened<'a>) -> Happened<'a> {
+    let mut what = what.clone();
+    match &mut what {
+        Happened::Exited { why: Some(text), .. } | Happened::Warning { text } | Happened::Trouble { text } => {
+            if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
+                text.to_mut().truncate(end);
+            }
+        }
+        _ => {}
+    }
+    what
+}
+
+/// That a process has notified a trigger of a room so often, all in all.
+pub fn notified<'a>(
+    room: &'a str,
+    process: Process,
+    from: &'a str,
+    (trigger, total): (&'a str, u64),
+    notes: Vec<&'a RawValue>,
+) -> Fact<'a> {
+    let (room, from, trigger) = (Cow::from(room), Cow::from(from), Cow::from(trigger));
+    Fact::Notified { room, process: process.0, from, trigger, total, notes }
 }
 
 /// The beginning of a text that a slave may have made long.

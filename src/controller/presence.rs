@@ -62,7 +62,7 @@ pub struct Known {
     pub room: Rc<str>,
     pub speaker: Speaker,
     pub conn: Option<ConnId>,
-    incarnation: Box<str>,
+    pub incarnation: Box<str>,
     heard: Time,
     /// When its connection went.
     gone: Time,
@@ -84,6 +84,30 @@ pub struct Processes {
 }
 
 impl Processes {
+    /// A process of a former life of the controller, by its number.
+    pub fn restore(&mut self, process: Process, room: &Rc<str>, speaker: Speaker, incarnation: &str, rejoin: Duration) {
+        let (room, incarnation, never) = (room.clone(), Box::from(incarnation), Time::default());
+        self.last = self.last.max(process.0);
+        self.by_key.insert((room.clone(), speaker.clone(), Box::clone(&incarnation)), process);
+        let known = Known { room, speaker, conn: None, incarnation, heard: never, gone: never, rejoin, checked: None };
+        self.known.insert(process, known);
+    }
+
+    /// All, as [`restore`](Processes::restore) takes them.
+    pub fn all(&self) -> impl Iterator<Item = (Process, &Known)> {
+        self.known.iter().map(|(process, known)| (*process, known))
+    }
+
+    /// Nobody is connected, from now on: they have as long to come back as if their connections had just gone.
+    pub fn restored(&mut self, now: Time) {
+        for (&process, known) in &mut self.known {
+            (known.heard, known.gone) = (now, now);
+            if let Speaker::Client(_) = known.speaker {
+                self.away.insert((now, process));
+            }
+        }
+    }
+
     /// A process has a connection now. Answers with its number and with the connection that this one replaces.
     pub fn connected(
         &mut self,
@@ -135,6 +159,11 @@ impl Processes {
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// The number of a process that is known.
+    pub fn find(&self, room: &Rc<str>, speaker: &Speaker, incarnation: &str) -> Option<Process> {
+        self.by_key.get(&(room.clone(), speaker.clone(), Box::from(incarnation))).copied()
     }
 
     pub fn get(&self, process: Process) -> Option<&Known> {

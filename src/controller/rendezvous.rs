@@ -8,8 +8,10 @@
 //!
 //! This is the rendezvous of autotest's `Barrier` and `SyncData`, with identities that survive reconnects.
 
+mod acts;
 mod ending;
 mod held;
+mod restore;
 mod round;
 mod standing;
 mod surplus;
@@ -20,7 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use self::acts::{Act, Ruling};
 use self::ending::Ending;
+pub use self::restore::{Former, Stands};
 pub use self::round::There;
 use self::round::{Round, in_words};
 use self::standing::Standing;
@@ -79,38 +83,6 @@ pub struct Comer<V> {
     pub weight: usize,
     /// What its party costs while it contends, if that is another than the round's.
     pub held: Option<Held>,
-}
-
-/// What became of a round.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ruling {
-    /// 0 when the arrival was in none.
-    pub round: u64,
-    pub kind: Kind,
-    pub who: Vec<String>,
-    pub reason: String,
-    /// The instant of a harmonized release.
-    pub at: Option<Time>,
-    /// What every member gets before the ruling, as a line: a sync's map.
-    pub line: Option<SharedLine>,
-    pub held: Held,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Act {
-    /// Ask a process for a sign of life.
-    Check(Process),
-    /// Tell these arrivals of a process what became of their round.
-    Tell { process: Process, ids: Vec<u64>, ruling: Rc<Ruling> },
-    /// For the record: a member has arrived.
-    Arrived { meeting: Rc<str>, member: Rc<str> },
-    /// For the record: a member's process or connection is gone while its round forms.
-    Away { meeting: Rc<str>, member: Rc<str> },
-    /// For the record: it has not come back in time.
-    Lost { meeting: Rc<str>, member: Rc<str> },
-    /// For the record: a round is over.
-    Over { meeting: Rc<str>, ruling: Rc<Ruling>, members: usize },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -197,7 +169,7 @@ impl<V: PartialEq> Rendezvous<V> {
         if let Err(reason) = self.admissible(name, &comer) {
             return self.refuse(arrival, reason, turn);
         }
-        if let Some(ruling) = self.standing_for(name, &comer, turn.now) {
+        if let Some(ruling) = self.standing_for(name, &comer, turn) {
             return self.rule(arrival, ruling, turn);
         }
         match self.form(name, &comer, declared) {
@@ -238,22 +210,23 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
-    fn standing_for(&mut self, name: &str, comer: &Comer<V>, now: Time) -> Option<Rc<Ruling>> {
-        let standing = self.meetings.get_mut(name)?.standing.as_mut()?;
+    fn standing_for(&mut self, name: &str, comer: &Comer<V>, turn: &mut Turn<'_, V>) -> Option<Rc<Ruling>> {
+        let (name, meeting) = self.meetings.get_key_value(name)?;
+        let (name, standing) = (name.clone(), meeting.standing.as_ref()?);
         // A controller that was paused hears of those who have come meanwhile before it sees to what is due.
-        if standing.until <= now {
-            self.stand_down(name);
+        let over = standing.until <= turn.now;
+        if over || standing.has_told(&comer.member) {
+            self.stand_down(&name);
+            turn.acts.push(Act::StoodDown { meeting: name });
             return None;
         }
-        let again = standing.has_told(&comer.member);
-        if !again && !standing.concerns(comer.party.as_ref()) {
+        if !standing.concerns(comer.party.as_ref()) {
             return None;
         }
-        let ruling = standing.tell(&comer.member);
-        if again || standing.is_told() {
-            self.stand_down(name);
-        }
-        ruling
+        let ruling = self.tell_standing(&name, &comer.member)?;
+        let (member, arrival) = (comer.member.clone(), (comer.process, comer.id));
+        turn.acts.push(Act::Late { meeting: name, member, arrival, ends: false });
+        Some(ruling)
     }
 
     /// Makes a round if none forms, and looks whether this member belongs to it.

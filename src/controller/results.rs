@@ -74,7 +74,7 @@ fn stands_in_the_way(member: &Member, file: &str) -> bool {
 
 /// Whether a file of that name can come from a slave with these entries: `ENTRY.out`, `ENTRY.2.err`,
 /// `ENTRY.files/PATH`.
-fn is_results_file(file: &str, entries: &[Entry]) -> bool {
+pub fn is_results_file(file: &str, entries: &[Entry]) -> bool {
     let Some((entry, rest)) = file.split_once('.') else { return false };
     if file.len() > PATH_MAX {
         return false;

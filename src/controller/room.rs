@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::barrier::{self, Barriers};
 use super::budget::{Budget, Held};
 use super::presence::REJOIN;
-use super::rendezvous::{Act, Presence, Process, Rendezvous};
+use super::rendezvous::{Act, Arrival, Former, Presence, Process, Rendezvous, Ruling};
 use super::sync::{self, Limits, Syncs};
 use super::trigger::{Counted, Triggers};
 use crate::machine::{Bytes, Time};
@@ -185,10 +185,10 @@ impl Room {
         both!(self, visit, |meetings, turn| meetings.gone(process, ids, REJOIN, turn));
     }
 
-    /// Arrivals have heard their rulings.
-    pub fn told(&mut self, process: Process, ids: &[u64]) {
-        self.barriers.meetings.told(process, ids);
-        self.syncs.meetings.told(process, ids);
+    /// Arrivals have heard their rulings, or ask for none any more. Whether that is news.
+    pub fn told(&mut self, process: Process, ids: &[u64]) -> bool {
+        let barriers = self.barriers.meetings.told(process, ids);
+        self.syncs.meetings.told(process, ids) || barriers
     }
 
     /// A process will never be heard again.
@@ -268,6 +268,58 @@ impl Room {
             self.triggers.note(trigger, from, data);
         }
         Ok(counted)
+    }
+
+    /// What [`notify`](Room::notify) has counted in a former life, with the notes that were kept.
+    pub fn notified(
+        &mut self,
+        at: Time,
+        process: Process,
+        from: &str,
+        (trigger, total): (&str, u64),
+        notes: &[&RawValue],
+    ) -> Option<Counted> {
+        let counted = self.triggers.state(at, process.0, trigger, total)?;
+        notes.iter().for_each(|note| self.triggers.note(trigger, from, note));
+        Some(counted)
+    }
+
+    /// The rounds that are over and must be known again: of syncs or of barriers, with the meetings of those that stand.
+    pub fn formers(&self) -> impl Iterator<Item = (bool, Rc<str>, Former)> {
+        let barriers = self.barriers.meetings.formers().into_iter().map(|(name, former)| (false, name, former));
+        let syncs = self.syncs.meetings.formers().into_iter().map(|(name, former)| (true, name, former));
+        barriers.chain(syncs)
+    }
+
+    /// A round of a former life.
+    pub fn restore(&mut self, sync: bool, meeting: &str, former: Former, since: Time) -> Rc<Ruling> {
+        match sync {
+            true => self.syncs.meetings.restore(meeting, former, since),
+            false => self.barriers.meetings.restore(meeting, former, since),
+        }
+    }
+
+    /// One that was told late.
+    pub fn restore_late(
+        &mut self,
+        (sync, meeting): (bool, &str),
+        member: &Rc<str>,
+        arrival: Arrival,
+        last: Option<Rc<Ruling>>,
+        since: Time,
+    ) {
+        match sync {
+            true => self.syncs.meetings.restore_late(meeting, member, arrival, last, since),
+            false => self.barriers.meetings.restore_late(meeting, member, arrival, last, since),
+        }
+    }
+
+    /// A failed round of a former life stood no longer.
+    pub fn restore_stood_down(&mut self, sync: bool, meeting: &str) {
+        match sync {
+            true => self.syncs.meetings.restore_stood_down(meeting),
+            false => self.barriers.meetings.restore_stood_down(meeting),
+        }
     }
 
     /// A process wants to know when a trigger has fired. Whether it has.

@@ -11,6 +11,7 @@ use super::budget::Budget;
 use super::event::Event;
 use super::journal::Journal;
 use super::launch::Launch;
+use super::ledger::{Fact, Ledger};
 use super::resources::Resources;
 use super::results::{self, Ending};
 use super::room::Room;
@@ -33,7 +34,7 @@ const START_LEAD_PER_SLAVE: Duration = Duration::from_micros(20);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long slaves have to end at once when the controller gives up.
-const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long the slaves of an embedded run have to exit after their dismissal.
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
@@ -44,14 +45,8 @@ const SWEEP_EVERY: Duration = Duration::from_millis(20);
 /// How much a slave that has come back is told of triggers before it must have read that, in bytes.
 const TOLD_AT_ONCE: usize = 2 * 1024 * 1024;
 
-/// How many failures are told one by one.
-const FAILURES_MAX: usize = 100;
-
 /// What became of a run, in its results directory.
 const SUMMARY: &str = "summary.json";
-
-/// How many different refusals of strangers are recorded.
-const REFUSALS_MAX: usize = 1_000;
 
 /// What a run waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,18 +102,27 @@ pub struct Run {
     pub timers: Timers<Timer>,
     pub results: PathBuf,
     pub(super) launch: Launch,
+    pub(super) ledger: Ledger,
     local: Option<Local>,
-    wait: Option<Duration>,
-    wall_offset: i64,
-    start: Option<(Time, String)>,
-    failures: Vec<String>,
-    failed: usize,
-    interrupts: u32,
+    pub(super) wait: Option<Duration>,
+    pub(super) wall_offset: i64,
+    pub(super) start: Option<(Time, String)>,
+    pub(super) failures: Vec<String>,
+    pub(super) failed: usize,
+    pub(super) interrupts: u32,
     /// What was said to strangers, so that one who tries again and again is recorded once.
     refusals: BTreeSet<String>,
     /// How many bytes its slaves have shipped, and how many they may.
     pub shipped: u64,
     pub output_max: u64,
+    pub(super) refusals: BTreeSet<String>,
+    /// When it ended.
+    pub(super) ended: Option<Time>,
+    /// When a former life began, and whether its slaves were its own.
+    pub(super) begun: Option<Time>,
+    pub(super) embedded: bool,
+    /// For each slave the files of it that lie in the results of a former life, with their lengths.
+    pub(super) kept: Vec<BTreeMap<String, u64>>,
 }
 
 impl Run {
@@ -135,6 +139,7 @@ impl Run {
             phase: Phase::Gathering,
             timers: Timers::default(),
             launch: Launch::default(),
+            ledger: Ledger::default(),
             local: config.local,
             wait: config.wait,
             wall_offset: config.wall_offset,
@@ -145,6 +150,10 @@ impl Run {
             refusals: BTreeSet::new(),
             shipped: 0,
             output_max: OUTPUT_MAX,
+            ended: None,
+            begun: None,
+            embedded: false,
+            kept: Vec::new(),
             id: config.run,
             test: config.test,
             results: config.results,
@@ -192,21 +201,13 @@ impl Run {
         self.journal.record(at, Some(&self.roster.get(ix).name), event, out);
     }
 
-    /// A stranger was turned away.
-    pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
-        if self.refusals.len() < REFUSALS_MAX && self.refusals.insert(format!("{name} {reason}")) {
-            self.journal.record(now, None, &Event::Refused { name, address, reason }, out);
-        }
-    }
-
     /// A slave is ready; when all are, the start is named.
     pub fn ready(&mut self, now: Time, ix: usize, out: &mut Outbox) {
         if self.phase != Phase::Gathering {
             return;
         }
         if self.roster.get(ix).stage == Stage::Joined {
-            self.roster.get_mut(ix).stage = Stage::Ready;
-            self.record(now, ix, &Event::Ready, out);
+            self.enter(now, Fact::Ready { slave: ix }, out);
         }
         let ready = |member: &Member| member.stage == Stage::Ready && member.conn.is_some();
         if self.roster.iter().all(ready) {
@@ -218,13 +219,7 @@ impl Run {
         let slaves = self.roster.len();
         let at = now + START_LEAD + START_LEAD_PER_SLAVE * slaves as u32;
         let wall_clock = super::utc(at, self.wall_offset);
-        self.timers.cancel(&Timer::Wait);
-        let (End::Duration(limit) | End::Trigger { limit, .. } | End::Idle { limit }) = self.test.end;
-        self.timers.set(Timer::End, at + limit);
-        self.journal.begin(at, out);
-        self.start = Some((at, wall_clock.clone()));
-        self.journal.record(at, None, &Event::Started { slaves, wall_clock }, out);
-        self.phase = Phase::Running;
+        self.enter(now, Fact::Start { at, wall_clock: wall_clock.into() }, out);
         let line = Start { run: Cow::from(&self.id), at }.encode();
         for conn in self.roster.connected() {
             out.send(conn, line.clone());
@@ -296,17 +291,8 @@ impl Run {
         }
     }
 
-    /// Something made the test fail.
-    pub fn fail(&mut self, why: String) {
-        self.failed += 1;
-        if self.failures.len() < FAILURES_MAX {
-            self.failures.push(why);
-        }
-    }
-
-    /// An entry failed.
+    /// An entry failed, which is recorded.
     pub fn entry_failed(&mut self, now: Time, why: String, out: &mut Outbox) {
-        self.fail(why.clone());
         if self.test.on_fail == OnFail::End {
             self.end(now, Verdict::Failed, why, out);
         }
@@ -314,7 +300,10 @@ impl Run {
 
     /// Something made the test fail and there is no going on.
     pub fn abort(&mut self, now: Time, why: String, out: &mut Outbox) {
-        self.fail(why.clone());
+        if matches!(self.phase, Phase::Over { .. }) {
+            return;
+        }
+        self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
         self.end(now, Verdict::Failed, why, out);
     }
 
@@ -327,9 +316,7 @@ impl Run {
         if !matches!(self.phase, Phase::Gathering | Phase::Running) {
             return;
         }
-        self.timers.clear();
-        self.journal.record(now, None, &Event::Ending { verdict: cause.verdict, why: &cause.why }, out);
-        self.phase = Phase::Ending(cause);
+        self.enter(now, Fact::Ending { verdict: cause.verdict, why: cause.why.into(), code: cause.code }, out);
         self.tell_stop(out);
         self.stopping(now);
         self.finish_if_stopped(now, out);
@@ -353,11 +340,13 @@ impl Run {
 
     /// A slave has stopped.
     pub fn stopped(&mut self, now: Time, ix: usize, out: &mut Outbox) {
+        if self.phase == Phase::Running {
+            return self.lose(now, ix, "it has stopped what nobody told it to stop", out);
+        }
         if !matches!(self.phase, Phase::Ending(_)) || self.roster.get(ix).stage == Stage::Stopped {
             return;
         }
-        self.roster.get_mut(ix).stage = Stage::Stopped;
-        self.record(now, ix, &Event::Stopped, out);
+        self.enter(now, Fact::Stopped { slave: ix }, out);
         self.finish_if_stopped(now, out);
     }
 
@@ -366,18 +355,21 @@ impl Run {
         if self.roster.get(ix).stage >= Stage::Stopped {
             return;
         }
-        self.roster.get_mut(ix).stage = Stage::Lost;
-        self.record(now, ix, &Event::Lost { reason }, out);
+        self.enter(now, Fact::Lost { slave: ix, reason: Cow::from(reason) }, out);
         if self.goes_on_without_the_lost() {
             self.end_if_done(now, out);
         } else {
-            let why = format!("slave {} was lost: {reason}", self.roster.get(ix).name);
-            self.abort(now, why, out);
+            let why = self.lost_in_words(ix, reason);
+            self.end(now, Verdict::Failed, why, out);
         }
         self.finish_if_stopped(now, out);
     }
 
-    fn goes_on_without_the_lost(&self) -> bool {
+    pub(super) fn lost_in_words(&self, ix: usize, reason: &str) -> String {
+        format!("slave {} was lost: {reason}", self.roster.get(ix).name)
+    }
+
+    pub(super) fn goes_on_without_the_lost(&self) -> bool {
         self.test.on_lost == OnLost::Continue && self.started().is_some() && self.slaves_left().next().is_some()
     }
 
@@ -443,7 +435,7 @@ impl Run {
         if !unready.is_empty() {
             why += &format!("; connected but not ready: {}", spoken::list(&unready));
         }
-        self.fail(why.clone());
+        self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
         self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT) }, out);
     }
 
@@ -479,13 +471,15 @@ impl Run {
 
     /// Somebody pressed Ctrl-C, or the system ends us.
     pub fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
-        self.interrupts += 1;
+        match self.phase {
+            Phase::Writing(_) => return,
+            Phase::Over { .. } => return self.deadline(now, Timer::Exit, out),
+            Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
+        }
         let why = format!("interrupted by {}", signal.name());
-        match (self.interrupts, &mut self.phase) {
-            (_, Phase::Writing(_)) => {}
-            (_, Phase::Over { .. }) => self.deadline(now, Timer::Exit, out),
-            (1, Phase::Ending(cause)) => {
-                *cause = Cause { verdict: Verdict::Interrupted, why, code: None };
+        self.enter(now, Fact::Interrupted { why: Cow::from(&why) }, out);
+        match (self.interrupts, &self.phase) {
+            (1, Phase::Ending(_)) => {
                 self.journal.view.line("interrupted; again to give up at once", out);
             }
             (1, _) => {
@@ -500,7 +494,7 @@ impl Run {
         }
     }
 
-    fn finish_if_stopped(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn finish_if_stopped(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Ending(cause) = &self.phase else { return };
         let started = self.start.is_some();
         let over = |member: &Member| match member.stage {
@@ -516,26 +510,20 @@ impl Run {
     /// Nothing of the run is left anywhere: writes what became of it. The verdict stands when that has been written.
     fn finish(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
         let (verdict, why) = self.judge(&cause);
-        if !self.journal.has_begun() {
-            self.journal.begin(now, out);
-        }
         self.journal.view.end_output(out);
-        self.journal.record(now, None, &Event::Ended { verdict, why: &why }, out);
-        self.write_summary(now, verdict, &why, out);
-        self.journal.close(out);
-        self.phase = Phase::Writing(cause);
-        self.timers.clear();
+        self.enter(now, Fact::Ended { verdict, why: Cow::from(&why) }, out);
+        self.write_summary(verdict, &why, out);
         out.confirm();
     }
 
-    fn write_summary(&self, now: Time, verdict: Verdict, why: &str, out: &mut Outbox) {
-        let path = self.results.join(SUMMARY);
-        let ending = self.ending(now, verdict, why);
+    pub(super) fn write_summary(&self, verdict: Verdict, why: &str, out: &mut Outbox) {
+        let (path, ending) = (self.results.join(SUMMARY), self.ending(verdict, why));
         results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
     }
 
-    fn ending<'a>(&'a self, now: Time, verdict: Verdict, why: &'a str) -> Ending<'a> {
+    fn ending<'a>(&'a self, verdict: Verdict, why: &'a str) -> Ending<'a> {
         let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
+        let now = self.ended.unwrap_or_default();
         Ending { run: &self.id, verdict, why, failures: &self.failures, start, now }
     }
 
@@ -543,7 +531,7 @@ impl Run {
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Writing(cause) = &self.phase else { return };
         let (verdict, why) = self.judge(cause);
-        super::report::print(&self.test, &self.roster, &self.results, &self.ending(now, verdict, &why), out);
+        super::report::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out);
         self.dismiss(verdict, &why, out);
         let code = cause.code.unwrap_or(match verdict {
             Verdict::Passed => exit_code::PASSED,
@@ -571,7 +559,7 @@ impl Run {
         }
     }
 
-    fn judge(&self, cause: &Cause) -> (Verdict, String) {
+    pub(super) fn judge(&self, cause: &Cause) -> (Verdict, String) {
         match (cause.verdict, self.failures.first()) {
             (Verdict::Passed, Some(first)) if self.failed > 1 => {
                 (Verdict::Failed, format!("{first} (and {} more failures)", self.failed - 1))
@@ -597,7 +585,7 @@ impl Run {
         self.lose(now, ix, &reason, out);
     }
 
-    fn exit_if_alone(&mut self, out: &mut Outbox) {
+    pub(super) fn exit_if_alone(&mut self, out: &mut Outbox) {
         let Phase::Over { code, .. } = self.phase else { return };
         match self.local {
             None => out.exit(code),
@@ -620,13 +608,18 @@ impl Run {
         if self.journal.writes(&path) {
             self.journal.give_up();
         }
+        if self.ledger.is_at(&path) {
+            self.ledger.give_up();
+            // What the time line said beyond the ledger, nobody could make true again.
+            self.journal.give_up();
+        }
         let why = format!("cannot write {}: {error}", path.display());
         match &mut self.phase {
             Phase::Writing(_) => {
-                self.fail(why.clone());
+                self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
                 // The summary may still have room where the events have none.
                 if path != self.results.join(SUMMARY) {
-                    self.write_summary(now, Verdict::Failed, &why, out);
+                    self.write_summary(Verdict::Failed, &why, out);
                 }
             }
             Phase::Over { code, .. } => {

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::controller::budget::Held;
 use crate::controller::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
 use crate::machine::faults::{Fault, injected};
@@ -24,7 +26,7 @@ pub const OUTPUT_MAX: u64 = 64 << 30;
 pub const EVENTS_MAX: u64 = 10_000_000;
 
 /// What peers may make grow, where a lab may need another bound than the usual one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Limits {
     /// A value in a sync, in bytes of JSON.
     pub value: usize,

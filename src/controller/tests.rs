@@ -2,12 +2,13 @@
 
 mod limits;
 mod meet;
+mod resume;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Config, Controller};
+use super::{Config, Controller, ledger};
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time};
 use crate::testfile;
 
@@ -23,6 +24,7 @@ struct World {
     heard: BTreeMap<ConnId, String>,
     closed: Vec<ConnId>,
     exit: Option<u8>,
+    halted: Option<u8>,
     /// What was appended to any file.
     recorded: String,
 }
@@ -59,6 +61,7 @@ impl World {
             heard: BTreeMap::new(),
             closed: Vec::new(),
             exit: None,
+            halted: None,
             recorded: String::new(),
         };
         world.input(Input::Begin);
@@ -76,7 +79,11 @@ impl World {
                 }
                 Effect::Close { conn, .. } => self.closed.push(conn),
                 Effect::Append { bytes, .. } => self.recorded.push_str(&String::from_utf8_lossy(&bytes)),
+                Effect::Persist { path, bytes } if path.ends_with(ledger::FILE) => {
+                    self.recorded = String::from_utf8_lossy(&bytes).into_owned();
+                }
                 Effect::Exit { code } => self.exit = Some(code),
+                Effect::Halt { code } => self.halted = Some(code),
                 _ => {}
             }
         }

@@ -99,6 +99,16 @@ impl Trigger {
         self.held.bytes()
     }
 
+    /// What each has stated: all, and what of it came in time.
+    pub fn totals(&self) -> impl Iterator<Item = (Stater, u64, u64)> {
+        self.totals.iter().map(|(who, total)| (*who, total.all, total.in_time))
+    }
+
+    /// Who notified with what, in order.
+    pub fn noted(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.notes.iter().map(|note| (note.from.as_str(), &*note.data))
+    }
+
     /// What is left until it fires.
     pub fn left(&self) -> u64 {
         self.initial.saturating_sub(self.notified)
@@ -231,6 +241,23 @@ impl Triggers {
         let held = self.budget.admit(TRIGGER_COST + 2 * name.len())?;
         self.by_name.insert(name.to_owned(), Trigger::new(initial, held));
         Ok(())
+    }
+
+    /// A trigger as it was, without its notes.
+    pub fn restore(
+        &mut self,
+        name: &str,
+        (initial, notified): (u64, u64),
+        fired: Option<Time>,
+        totals: &[(Stater, u64, u64)],
+    ) {
+        let held = self.budget.hold(TRIGGER_COST + 2 * name.len() + TOTAL_COST * totals.len());
+        let totals = totals.iter().map(|&(who, all, in_time)| (who, Total { all, in_time })).collect();
+        let trigger = Trigger { notified, fired, totals, ..Trigger::new(initial, held) };
+        self.by_name.insert(name.to_owned(), trigger);
+        if fired.is_some() {
+            self.fired.push(name.to_owned());
+        }
     }
 
     /// Removes a trigger. `false` when there is none of that name.

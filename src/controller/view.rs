@@ -216,6 +216,7 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Warning { text } => format!("warning: {text}"),
         Event::Trouble { text } => format!("trouble: {text}"),
         Event::Ending { why, .. } => format!("ending: {why}"),
+        Event::Resumed => "the run goes on".to_owned(),
         Event::Ready
         | Event::Begun { .. }
         | Event::Spawned { .. }

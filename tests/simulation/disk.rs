@@ -23,6 +23,13 @@ impl Disk {
         self.files.insert(path.into(), bytes);
     }
 
+    /// Cuts a file off.
+    pub fn truncate(&mut self, path: &Path, length: usize) {
+        if let Some(file) = self.files.get_mut(path) {
+            file.truncate(length);
+        }
+    }
+
     pub fn is_executable(&self, path: &Path) -> bool {
         self.executable.contains(path)
     }

@@ -1,10 +1,14 @@
 //! A controller, its slaves and clients as nodes of a world: the controller on host 0, each slave on a host of its own.
 
-use std::cell::RefCell;
-use std::path::PathBuf;
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use arete::controller::ledger::{self, Keep, Past, Terms};
 use arete::controller::{Config as ControllerConfig, Controller};
 use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
 use arete::member::{Config as MemberConfig, Member, Task};
@@ -16,6 +20,7 @@ use serde_json::value::RawValue;
 
 use crate::world::World;
 use crate::world::meet::Meet;
+use crate::world::node::Birth;
 
 /// The controller's node and host.
 pub const CONTROLLER: usize = 0;
@@ -54,6 +59,52 @@ pub fn add_controller(world: &mut World, config: ControllerConfig) -> usize {
         }
         Box::new(Controller::new(config))
     })
+}
+
+/// A controller that is killed and started again, and goes on with its run from what it finds on its disk. `run` is the
+/// number of the run that it is to begin or to go on with.
+pub fn add_lasting_controller(world: &mut World, config: ControllerConfig, run: Rc<Cell<u32>>) -> usize {
+    let node = world.add_node("controller", CONTROLLER, vec![controller_address()], move |birth| {
+        let mut config = config.clone();
+        config.wall_offset = birth.wall_offset;
+        if run.get() > 1 {
+            config.run = format!("run{}", run.get());
+            config.results = PathBuf::from(SECOND_RESULTS);
+        }
+        let results = config.results.clone();
+        let listen = Some("controller:7000".to_owned());
+        let terms = Terms { id: config.run.clone(), listen, ..Terms::default() };
+        Box::new(lasting(Controller::new(config), &results, Some(terms), birth))
+    });
+    world.nodes[node].reboots_one_in = 4;
+    node
+}
+
+/// A controller of rooms alone that keeps them.
+pub fn add_lasting_rooms(world: &mut World) -> usize {
+    let node = world.add_node("controller", CONTROLLER, vec![controller_address()], |birth| {
+        Box::new(lasting(Controller::bare(None), Path::new(RESULTS), None, birth))
+    });
+    world.nodes[node].reboots_one_in = 4;
+    node
+}
+
+/// What the command line does: looks for a ledger, and cuts off what a crash has torn.
+fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth: &mut Birth<'_>) -> Controller {
+    let path = directory.join(ledger::FILE);
+    let rewrite_from = Some(2_000);
+    let keep =
+        Keep { path: path.clone(), boot: birth.boot.clone(), wall_offset: birth.wall_offset, terms, rewrite_from };
+    let controller = controller.keeping(keep);
+    let bytes = birth.disk.get(&path).unwrap_or_default().to_vec();
+    if !bytes.contains(&b'\n') {
+        birth.disk.truncate(&path, 0);
+        return controller;
+    }
+    let past = Past::read(&path, bytes).unwrap_or_else(|why| panic!("{why}"));
+    birth.disk.truncate(&path, past.whole() as usize);
+    let files = birth.disk.list(directory, &["**".to_owned()]).expect("a disk can be listed");
+    controller.resumed(&past.beside(files)).unwrap_or_else(|why| panic!("{why}"))
 }
 
 pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usize {

@@ -11,6 +11,7 @@ use arete::wire::rendezvous::{Kind, Party, RoundVerdict};
 use arete::wire::{FromController, FromSlave};
 use serde_json::Value;
 
+use crate::lab::{CONTROLLER, RESULTS};
 use crate::meeting_lines::{Told, Wait, arrival_of, holds_serial, is_of, wanted};
 use crate::meeting_log::MeetingLog;
 use crate::meeting_plan::{Plan, Planned};
@@ -43,6 +44,14 @@ macro_rules! hold {
     };
 }
 
+/// The rounds that are over by what the controller has written: of syncs or of barriers, by their numbers.
+fn decided(world: &World) -> BTreeSet<(bool, u64)> {
+    let ledger = world.hosts[CONTROLLER].disk.get(format!("{RESULTS}/state.jsonl")).unwrap_or_default();
+    let facts = lines(ledger).filter_map(|line| serde_json::from_slice::<(u64, Vec<Value>)>(line).ok());
+    let rounds = facts.flat_map(|(_, facts)| facts).filter_map(|mut fact| Some(fact.get_mut("round")?.take()));
+    rounds.map(|round| (round["sync"] == true, round["round"].as_u64().unwrap_or(0))).collect()
+}
+
 #[path = "meeting_rulings.rs"]
 mod rulings;
 
@@ -57,8 +66,9 @@ struct Arrival {
     said_at: u64,
     /// When its time is up, as its slave or client said first. An entry may have waited for a connection before that.
     over_at: Option<u64>,
-    /// By the controller.
+    /// By the controller, in its life of now, and in the first.
     received_at: Option<u64>,
+    first_at: Option<u64>,
     taken_back: Option<u64>,
     /// Its slave or client has said that nobody waits any longer.
     withdrawn: bool,
@@ -109,6 +119,10 @@ pub struct MeetingChecks {
     pub slowest: u64,
     /// The controller is one of the members.
     pub served: bool,
+    /// A controller that is started again goes on.
+    pub lasting: bool,
+    /// The rounds that were over when it was killed last: some of their members may not have been told.
+    decided: BTreeSet<(bool, u64)>,
     /// Before that who has come early may not have found the controller yet.
     pub up_from: u64,
     /// From then on nothing breaks any more.
@@ -149,7 +163,7 @@ impl MeetingChecks {
         self.log.read(events, self.calm)?;
         self.seen.lost_members = self.log.lost.len() as u64;
         for it in received {
-            self.is_of_life(it.life);
+            self.is_of_life(it.life, world);
             if let Some(caller) = world.callers.get(&(it.life, it.conn)) {
                 self.controller_hears(*caller, it)?;
             }
@@ -157,7 +171,7 @@ impl MeetingChecks {
         for it in said {
             let called = world.callers.contains_key(&(it.life, it.conn));
             if it.life.node == controller && (called || !self.served) {
-                self.is_of_life(it.life);
+                self.is_of_life(it.life, world);
                 let peer = world.callers.get(&(it.life, it.conn)).copied();
                 self.controller_says(peer, it, world)?;
             } else {
@@ -172,12 +186,23 @@ impl MeetingChecks {
         Ok(())
     }
 
-    /// A controller that started again knows nothing.
-    fn is_of_life(&mut self, life: Life) {
+    /// A controller that started again knows nothing, or only what it has told.
+    fn is_of_life(&mut self, life: Life, world: &World) {
         if self.controller == Some(life) {
             return;
         }
+        self.seen.restarts += u64::from(self.controller.is_some());
         self.controller = Some(life);
+        if self.lasting {
+            self.decided = decided(world);
+            for arrival in self.arrivals.values_mut() {
+                // What concerns one arrival alone is judged anew; it has not been heard if it is asked for again.
+                arrival.told = arrival.told.take().filter(|told| told.round > 0);
+                arrival.received_at = arrival.received_at.filter(|_| arrival.told.is_some());
+                arrival.taken_back = arrival.taken_back.filter(|_| arrival.told.is_some());
+            }
+            return;
+        }
         self.rounds.clear();
         self.heard.clear();
         for arrival in self.arrivals.values_mut() {
@@ -348,6 +373,7 @@ impl MeetingChecks {
                 && let Some(arrival) = self.arrivals.get_mut(&(from, id))
             {
                 arrival.received_at.get_or_insert(received.at);
+                arrival.first_at.get_or_insert(received.at);
             }
         }
         held.drain(..end);
@@ -397,7 +423,7 @@ impl MeetingChecks {
                 .get(&name)
                 .into_iter()
                 .flatten()
-                .any(|key| self.arrivals[key].serial == serial && self.arrivals[key].received_at.is_some());
+                .any(|key| self.arrivals[key].serial == serial && self.came(key, &name, round).is_some());
             hold!(received, "{value} is in a map before it was received");
             let elsewhere = self.rounds.iter().filter(|((of, nr), other)| {
                 *of == name && *nr != round && other.map.as_deref().is_some_and(|map| holds_serial(map, serial))
@@ -467,7 +493,8 @@ impl MeetingChecks {
             self.stands_for(&name, key, told)?;
         } else if let Some(over_at) = over_at {
             let arrival = &self.arrivals[&key];
-            hold!(arrival.received_at <= Some(over_at), "{place:?} does not say that it is over: {arrival:?}");
+            let came = self.came(&key, &name, told.round);
+            hold!(came <= Some(over_at), "{place:?} does not say that it is over: {arrival:?}");
         }
         let round = self.rounds.entry(place.clone()).or_default();
         round.told.insert(key);
@@ -495,8 +522,11 @@ impl MeetingChecks {
         let round = &self.rounds[&(name.clone(), told.round)];
         let arrival = &self.arrivals[&key];
         let came = arrival.received_at.unwrap_or(0);
-        let over_at = round.over_at.unwrap_or(came);
-        hold!(came >= over_at, "{name:?}: {arrival:?} was there before, and is told {told:?}");
+        let decided = self.decided.contains(&(name.0, told.round));
+        let over_at = round.over_at.filter(|_| !decided).unwrap_or(came);
+        // Who waited for the next round of so many, and was away meanwhile, was not there.
+        let counted = matches!(self.party_of(&key), Some(Party::Count(_)) | None);
+        hold!(came >= over_at || counted, "{name:?}: {arrival:?} was there before, and is told {told:?}");
         let timeout_of = |key: &Key| self.planned[&self.arrivals[key].serial].timeout;
         let longest = self.by_name[name].iter().filter_map(timeout_of).max().unwrap_or(0) * MILLISECOND;
         let named = longest > 0 && round.told.iter().all(|key| timeout_of(key).is_some());
@@ -508,6 +538,12 @@ impl MeetingChecks {
         hold!(!other || told.kind == Kind::Disagreed, "{name:?}: {arrival:?} wants another party than {told:?}");
         self.seen.late += 1;
         Ok(())
+    }
+
+    /// When an arrival has come to this round: in this life of the controller, unless the round was over before.
+    fn came(&self, key: &Key, name: &Name, round: u64) -> Option<u64> {
+        let arrival = &self.arrivals[key];
+        if self.decided.contains(&(name.0, round)) { arrival.first_at } else { arrival.received_at }
     }
 
     fn party_of(&self, key: &Key) -> Option<Party> {

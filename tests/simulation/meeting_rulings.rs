@@ -10,19 +10,20 @@ use crate::world::{MILLISECOND, SECOND, World};
 
 impl MeetingChecks {
     /// Whether this arrival can be in this round, which is released now.
-    fn may_be_in(&self, key: &Key, round: u64, alive: bool) -> bool {
+    fn may_be_in(&self, key: &Key, name: &Name, round: u64, alive: bool) -> bool {
         let arrival = &self.arrivals[key];
         let elsewhere = arrival.told.as_ref().is_some_and(|told| told.round != round);
         // What was taken back in the same turn may have been released just before.
         let gone = alive && arrival.told.is_none() && arrival.taken_back.is_some_and(|at| at < self.now);
-        arrival.received_at.is_some() && !elsewhere && !gone
+        self.came(key, name, round).is_some() && !elsewhere && !gone
     }
 
     /// All members had arrived, and each has been heard no earlier than the stated time before the last.
     pub(super) fn may_be_released(&mut self, name: &Name, round: u64, key: Key) -> Result<(), String> {
         let serial = self.arrivals[&key].serial;
         let alive = !name.0 || self.planned[&serial].all_alive;
-        let candidates: Vec<&Key> = self.by_name[name].iter().filter(|key| self.may_be_in(key, round, alive)).collect();
+        let may_be_in = |key: &&Key| self.may_be_in(key, name, round, alive);
+        let candidates: Vec<&Key> = self.by_name[name].iter().filter(may_be_in).collect();
         let mut by_member: BTreeMap<String, Vec<&Key>> = BTreeMap::new();
         for key in candidates {
             by_member.entry(self.member(key)).or_default().push(key);
@@ -36,7 +37,7 @@ impl MeetingChecks {
             None => (0, Vec::new()),
         };
         let first_of = |member: &String| {
-            by_member.get(member).and_then(|keys| keys.iter().filter_map(|key| self.arrivals[*key].received_at).min())
+            by_member.get(member).and_then(|keys| keys.iter().filter_map(|key| self.came(key, name, round)).min())
         };
         let came: Vec<u64> = all.iter().filter_map(first_of).collect();
         hold!(came.len() >= wanted, "{name:?} {round} is released, and of {all:?} these have come: {by_member:?}");
@@ -90,7 +91,7 @@ impl MeetingChecks {
                 None => arrival.over_at,
             };
             let over = over_at.is_some_and(|over_at| over_at <= world.now + CLOCKS);
-            here && over && arrival.received_at.is_some()
+            here && over && self.came(key, name, told.round).is_some()
         });
         hold!(due, "{name:?} times out, and nobody's time is up: {told:?}");
         let members = matches!(
@@ -102,7 +103,7 @@ impl MeetingChecks {
     }
 
     pub(super) fn may_be_aborted(&self, name: &Name, told: &Told) -> Result<(), String> {
-        let aborts = |it: &&Arrival| it.received_at.is_some() && self.planned[&it.serial].abort.is_some();
+        let aborts = |it: &&Arrival| it.first_at.is_some() && self.planned[&it.serial].abort.is_some();
         let Some(it) = self.unruled_or_of(name, told.round).find(aborts) else {
             return Err(format!("{name:?} is aborted by nobody: {told:?}"));
         };

@@ -25,6 +25,8 @@ pub struct MeetingsSeen {
     /// Rounds of a count while more were there.
     pub surplus: u64,
     pub lost_members: u64,
+    /// Of the controller.
+    pub restarts: u64,
     pub steps: u64,
     pub drops: u64,
 }
@@ -50,6 +52,7 @@ impl MeetingsSeen {
             (&mut self.late, other.late),
             (&mut self.surplus, other.surplus),
             (&mut self.lost_members, other.lost_members),
+            (&mut self.restarts, other.restarts),
             (&mut self.steps, other.steps),
             (&mut self.drops, other.drops),
         ];

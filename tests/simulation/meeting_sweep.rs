@@ -1,6 +1,7 @@
 //! One seed of meetings: members on slaves of a run, or clients in a room of a controller without a run, and what goes
 //! wrong meanwhile.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -126,7 +127,8 @@ impl MeetingSweep {
             lost_after: Duration::from_secs(rng.u64(40..70)),
             ..lab::controller_config(test.clone())
         };
-        let controller = lab::add_controller(&mut self.world, config);
+        let controller = lab::add_lasting_controller(&mut self.world, config, Rc::new(Cell::new(1)));
+        self.meetings.lasting = true;
         self.world.fault_at(rng.u64(0..SECOND), Fault::Start(controller));
         for (index, slave) in test.slaves.iter().enumerate() {
             let node = lab::add_slave(&mut self.world, index + 1, &slave.name, false);
@@ -145,7 +147,9 @@ impl MeetingSweep {
             self.clients.push(Client { planned, node, life: 0, over: false, output, next: None });
             self.meetings.served = true;
         } else {
-            let controller = lab::add_bare_controller(&mut self.world);
+            self.meetings.lasting = rng.u8(0..3) > 0;
+            let add = if self.meetings.lasting { lab::add_lasting_rooms } else { lab::add_bare_controller };
+            let controller = add(&mut self.world);
             let up = rng.u64(0..2 * SECOND);
             self.world.fault_at(up, Fault::Start(controller));
             self.meetings.up_from = up + RECONNECT_MAX;
@@ -187,8 +191,9 @@ impl MeetingSweep {
         // A host is never cut off from itself.
         let host = self.world.nodes[client].host.max(CONTROLLER + 1);
         let world = &mut self.world;
-        match (kind, rng.u8(0..10)) {
-            (_, 0..3) => world.fault_at(at, Fault::Drop),
+        match (kind, rng.u8(0..13)) {
+            (_, 10..) if self.meetings.lasting => sweep::kill_controller(at, world, rng),
+            (_, 0..3 | 10..) => world.fault_at(at, Fault::Drop),
             (_, 3..5) | (Kind::Breaking, _) => {
                 let lasts = rng.u64(100 * MILLISECOND..6 * SECOND);
                 world.fault_at(at, Fault::Partition(CONTROLLER, host));
@@ -197,6 +202,13 @@ impl MeetingSweep {
             (_, 5) => {
                 world.fault_at(at, Fault::Partition(CONTROLLER, host));
                 world.fault_at(at + rng.u64(SECOND..60 * SECOND), Fault::Heal(CONTROLLER, host));
+            }
+            (_, 9) if self.meetings.lasting && rng.bool() => {
+                // It ends at once when it cannot write, and whoever watches over it starts it again and again.
+                let lasts = rng.u64(0..8 * SECOND);
+                world.fault_at(at, Fault::DiskFull(CONTROLLER, true));
+                world.fault_at(at + lasts, Fault::DiskFull(CONTROLLER, false));
+                (0..12).for_each(|nr| world.fault_at(at + nr * SECOND, Fault::Start(CONTROLLER)));
             }
             (_, 6 | 7) => {
                 let how = if rng.bool() { Fault::Crash(client) } else { Fault::CrashInTurn(client, rng.usize(0..4)) };

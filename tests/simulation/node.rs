@@ -10,6 +10,7 @@ use arete::machine::{
     SocketId, Time,
 };
 
+use super::disk::Disk;
 use super::network::LinkId;
 use super::{Event, World, trace_line};
 
@@ -17,6 +18,8 @@ use super::{Event, World, trace_line};
 const SPIN: u32 = 1_000;
 /// How much a clock may be wrong, in parts per million.
 const DRIFT_MAX: i64 = 50;
+/// What the wall clock says when a world begins, in microseconds.
+const EPOCH: u64 = 1_700_000_000_000_000;
 /// How long a connection that its machine has closed is still tried, in microseconds.
 const LINGER: u64 = 2_000_000;
 
@@ -28,14 +31,20 @@ pub struct Life {
 }
 
 /// What a machine is told of its birth.
-pub struct Birth {
+pub struct Birth<'a> {
     /// 1 for the first life.
     pub nr: u32,
     pub pid: u32,
     pub seed: u64,
+    /// The boot of its system that its clock counts from.
+    pub boot: String,
+    /// What its clock lacks to the wall clock.
+    pub wall_offset: i64,
+    /// The files of its host.
+    pub disk: &'a mut Disk,
 }
 
-type Maker = Rc<dyn Fn(&Birth) -> Box<dyn Machine>>;
+type Maker = Rc<dyn Fn(&mut Birth<'_>) -> Box<dyn Machine>>;
 
 /// A clock that never goes back, with an origin and a rate of its own.
 #[derive(Default)]
@@ -132,6 +141,9 @@ pub struct Node {
     pub pid: u32,
     pub outbox: Outbox,
     pub clock: Clock,
+    /// One start in so many is after a reboot of its host, with another clock; the others go on with the same. 0: all are.
+    pub reboots_one_in: u32,
+    boots: u32,
     inbox: VecDeque<Queued>,
     turn_scheduled: bool,
     wake_at: Option<u64>,
@@ -197,7 +209,7 @@ impl World {
         name: &str,
         host: usize,
         listeners: Vec<Address>,
-        maker: impl Fn(&Birth) -> Box<dyn Machine> + 'static,
+        maker: impl Fn(&mut Birth<'_>) -> Box<dyn Machine> + 'static,
     ) -> usize {
         self.nodes.push(Node {
             name: name.to_owned(),
@@ -208,6 +220,8 @@ impl World {
             pid: 0,
             outbox: Outbox::new(),
             clock: Clock::default(),
+            reboots_one_in: 0,
+            boots: 0,
             inbox: VecDeque::new(),
             turn_scheduled: false,
             wake_at: None,
@@ -244,11 +258,19 @@ impl World {
         let seed = self.rng.u64(..);
         let clock =
             Clock { origin: self.rng.u64(0..1 << 40), begun: self.now, drift: self.rng.i64(-DRIFT_MAX..=DRIFT_MAX) };
+        let one_in = self.nodes[id].reboots_one_in;
+        let reboots = self.nodes[id].boots == 0 || one_in == 0 || self.rng.u32(0..one_in) == 0;
         let node = &mut self.nodes[id];
         node.life += 1;
         node.pid = pid;
-        node.machine = Some((node.maker)(&Birth { nr: node.life, pid, seed }));
-        node.clock = clock;
+        if reboots {
+            node.boots += 1;
+            node.clock = clock;
+        }
+        let wall = (EPOCH + self.now) as i64 + self.wall_jump;
+        let wall_offset = wall - node.clock.local(self.now).as_micros() as i64;
+        let (boot, disk) = (format!("boot{}", node.boots), &mut self.hosts[node.host].disk);
+        node.machine = Some((node.maker)(&mut Birth { nr: node.life, pid, seed, boot, wall_offset, disk }));
         node.outbox = Outbox::new();
         node.exit = None;
         node.doomed = None;
@@ -425,10 +447,16 @@ impl World {
     /// What a turn writes to disk is written before anything else of it is done.
     fn perform(&mut self, life: Life, effects: Vec<Effect>) {
         let (writes, mut others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_write);
+        let writes = one_write_a_file(writes);
         let doomed = self.nodes[life.node].doomed;
-        if doomed.is_some() && self.rng.u8(0..4) == 0 && !writes.is_empty() {
+        if doomed.is_some() && self.rng.u8(0..3) == 0 && !writes.is_empty() {
             let until = self.rng.usize(0..writes.len());
+            let torn = writes.get(until).cloned().filter(|_| self.rng.bool());
             self.write_all(life, writes.into_iter().take(until).collect());
+            if let Some(Effect::Append { path, mut bytes }) = torn {
+                bytes.truncate(self.rng.usize(0..=bytes.len()));
+                self.write_all(life, vec![Effect::Append { path, bytes }]);
+            }
             return self.crash(life.node);
         }
         others.extend(self.write_all(life, writes));
@@ -598,6 +626,25 @@ impl World {
             other => trace_line!(self, "{name} > {other:?}"),
         }
     }
+}
+
+/// What a turn appends to a file is one write, where the first of it stands.
+fn one_write_a_file(writes: Vec<Effect>) -> Vec<Effect> {
+    let mut merged: Vec<Effect> = Vec::with_capacity(writes.len());
+    for write in writes {
+        if let Effect::Append { path, bytes } = &write {
+            let same = |effect: &&mut Effect| match effect {
+                Effect::Append { path: other, .. } | Effect::Persist { path: other, .. } => other == path,
+                _ => false,
+            };
+            if let Some(Effect::Append { bytes: earlier, .. }) = merged.iter_mut().rev().find(same) {
+                earlier.extend_from_slice(bytes);
+                continue;
+            }
+        }
+        merged.push(write);
+    }
+    merged
 }
 
 /// Where a turn halts, and with which exit code.

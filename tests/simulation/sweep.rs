@@ -1,5 +1,7 @@
 //! One seed: a random test, a controller and its slaves, and what goes wrong meanwhile.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::Config;
@@ -46,6 +48,7 @@ pub struct Seen {
     pub passed: u64,
     pub lost: u64,
     pub rejoined: u64,
+    pub resumed: u64,
 }
 
 impl Seen {
@@ -57,6 +60,7 @@ impl Seen {
         self.passed += other.passed;
         self.lost += other.lost;
         self.rejoined += other.rejoined;
+        self.resumed += other.resumed;
     }
 }
 
@@ -69,6 +73,8 @@ pub struct Sweep {
     at_the_end: Option<(u64, Fault)>,
     /// The same slaves serve a second run, in which nothing breaks any more.
     again: bool,
+    /// The number of the run.
+    nr: Rc<Cell<u32>>,
 }
 
 impl Sweep {
@@ -77,12 +83,17 @@ impl Sweep {
         let mut rng = Rng::with_seed(seed);
         let plan = generator::plan(&mut rng);
         let again = (seed / 4).is_multiple_of(4);
-        let mut world = build(seed, &plan, again, &mut rng);
+        let nr = Rc::new(Cell::new(1));
+        let mut world = build(seed, &plan, again, nr.clone(), &mut rng);
         weather(kind, &mut world, &mut rng);
         let slaves = plan.test.slaves.len();
         for _ in 0..faults(kind, &mut rng) {
             let at = if rng.bool() { rng.u64(0..FAULTS_UNTIL) } else { rng.u64(0..FAULTS_UNTIL / 3) };
             fault(kind, at, slaves, &mut world, &mut rng);
+        }
+        if kind != Kind::Calm && rng.u8(0..6) == 0 {
+            // Again and again, also while it goes on from the last time.
+            (0..rng.usize(2..8)).for_each(|_| kill_controller(rng.u64(0..FAULTS_UNTIL / 3), &mut world, &mut rng));
         }
         if kind == Kind::Calm && plan.may_be_poked && rng.bool() {
             for _ in 0..rng.usize(1..4) {
@@ -94,7 +105,7 @@ impl Sweep {
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
         world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
         let checks = Checks::new(&plan.test, "run1", RESULTS);
-        Sweep { world, plan, checks, kind, at_the_end, again }
+        Sweep { world, plan, checks, kind, at_the_end, again, nr }
     }
 
     /// Runs the test to its end, and perhaps once more; an error says what did not hold.
@@ -104,6 +115,7 @@ impl Sweep {
             self.mend()?;
             self.kind = Kind::Calm;
             self.checks = Checks::new(&self.plan.test, "run2", SECOND_RESULTS);
+            self.nr.set(2);
             self.world.start(CONTROLLER);
             self.run_once().map_err(|why| format!("in the second run: {why}"))?;
         }
@@ -158,6 +170,7 @@ impl Sweep {
     fn harm_the_end(&mut self, after: u64, fault: Fault) {
         let at = self.world.now + after;
         match fault {
+            Fault::Crash(CONTROLLER) => self.world.fault_at(at + self.world.now % SECOND, Fault::Start(CONTROLLER)),
             Fault::Crash(node) | Fault::CrashInTurn(node, _) => {
                 self.world.fault_at(at + self.plan.test.grace.as_micros() as u64, Fault::Start(node));
             }
@@ -210,12 +223,13 @@ impl Sweep {
             passed: u64::from(self.world.nodes[CONTROLLER].exit == Some(0)),
             lost: count("lost"),
             rejoined: count("rejoined"),
+            resumed: count("resumed"),
         }
     }
 }
 
 /// A controller on host 0, and each slave on a host of its own.
-fn build(seed: u64, plan: &Plan, again: bool, rng: &mut Rng) -> World {
+fn build(seed: u64, plan: &Plan, again: bool, run: Rc<Cell<u32>>, rng: &mut Rng) -> World {
     let slaves = plan.test.slaves.len();
     let mut world = World::new(seed ^ 0x5eed, slaves + 1);
     for (path, bytes) in plan.resources.values() {
@@ -228,7 +242,7 @@ fn build(seed: u64, plan: &Plan, again: bool, rng: &mut Rng) -> World {
         terminal: rng.bool().then_some((80, 24)),
         ..lab::controller_config(plan.test.clone())
     };
-    let controller = lab::add_controller(&mut world, config);
+    let controller = lab::add_lasting_controller(&mut world, config, run);
     world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
     for (index, slave) in plan.test.slaves.iter().enumerate() {
         let node = lab::add_slave(&mut world, index + 1, &slave.name, !again && rng.u8(0..4) == 0);
@@ -261,7 +275,8 @@ pub fn faults(kind: Kind, rng: &mut Rng) -> usize {
 
 pub fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rng) {
     let slave = rng.usize(1..=slaves);
-    match (kind, rng.u8(0..10)) {
+    match (kind, rng.u8(0..13)) {
+        (_, 10..) => kill_controller(at, world, rng),
         (_, 0..3) => world.fault_at(at, Fault::Drop),
         (_, 3..5) | (Kind::Breaking, _) => {
             let lasts = rng.u64(100 * MILLISECOND..6 * SECOND);
@@ -299,13 +314,28 @@ pub fn fault(kind: Kind, at: u64, slaves: usize, world: &mut World, rng: &mut Rn
     }
 }
 
+/// The controller is killed, between two turns or within one, and is there again soon after.
+pub fn kill_controller(at: u64, world: &mut World, rng: &mut Rng) {
+    let down = rng.u64(0..4 * SECOND);
+    if rng.bool() {
+        world.fault_at(at, Fault::CrashInTurn(CONTROLLER, rng.usize(0..4)));
+    }
+    let killed = at + rng.u64(0..SECOND);
+    if rng.u8(0..8) == 0 {
+        world.fault_at(killed, Fault::WallClock(rng.i64(-500_000..500_000)));
+    }
+    world.fault_at(killed, Fault::Crash(CONTROLLER));
+    world.fault_at(killed + down, Fault::Start(CONTROLLER));
+}
+
 /// A fault for the moment at which slaves stop, ship what is left and are dismissed, and how long after it begins.
 fn at_the_end(kind: Kind, slaves: usize, rng: &mut Rng) -> Option<(u64, Fault)> {
     let after = if rng.bool() { rng.u64(0..20 * MILLISECOND) } else { rng.u64(0..3 * SECOND) };
     let slave = rng.usize(1..=slaves);
     let fault = match (kind, rng.u8(0..8)) {
-        (Kind::Calm, _) | (_, 0..3) => return None,
+        (Kind::Calm, _) | (_, 0..2) => return None,
         (_, 3) => Fault::Drop,
+        (_, 2) => Fault::Crash(CONTROLLER),
         (Kind::Breaking, _) => Fault::Partition(CONTROLLER, slave),
         (Kind::Harsh, 4) => Fault::Crash(slave),
         (Kind::Harsh, 5) => Fault::CrashInTurn(slave, rng.usize(0..4)),

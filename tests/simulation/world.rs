@@ -79,6 +79,8 @@ pub enum Fault {
     DiskFull(usize, bool),
     /// One send in so many breaks its connection; 0: none.
     Drops(u32),
+    /// Somebody sets the wall clock.
+    WallClock(i64),
 }
 
 pub struct World {
@@ -92,6 +94,8 @@ pub struct World {
     pub network: Network,
     pub processes: BTreeMap<u32, Process>,
     last_pid: u32,
+    /// How wrong the wall clock is, in microseconds.
+    pub wall_jump: i64,
     /// One start of a process in so many fails. 0: none.
     pub spawn_fails_one_in: u32,
     /// All that processes wrote, also what has been removed since.
@@ -124,6 +128,7 @@ impl World {
             network: Network::default(),
             processes: BTreeMap::new(),
             last_pid: 1000,
+            wall_jump: 0,
             spawn_fails_one_in: 0,
             written: BTreeMap::new(),
             ledger: Vec::new(),
@@ -201,6 +206,7 @@ impl World {
             Fault::Partition(a, b) => self.partition(a, b),
             Fault::Heal(a, b) => self.heal(a, b),
             Fault::DiskFull(host, full) => self.hosts[host].disk.full = full,
+            Fault::WallClock(jump) => self.wall_jump += jump,
             Fault::Drops(one_in) => self.network.weather.drop_one_in = one_in,
         }
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::held::{PLACE_COST, RULING_COST, cost};
+use super::restore::Stands;
 use super::round::{Round, WHO_MAX};
 use super::standing::Standing;
 use super::{ARRIVALS_MAX, Act, Arrival, Comer, Place, Rendezvous, Ruling, SharedLine, Timer, Turn, forget, tell};
@@ -57,19 +58,15 @@ impl<V: PartialEq> Rendezvous<V> {
         let other = other.filter(|party| comer.held.is_some() || self.budget.admit(cost(party)).is_ok());
         let ending = Ending { kind, who, reason, other, timeout: comer.timeout };
         let Some(ruling) = self.end(name, ending, turn) else { return };
-        if let Some(standing) = self.meetings.get_mut(name).and_then(|meeting| meeting.standing.as_mut()) {
-            standing.tell(&comer.member);
-            if standing.is_told() {
-                self.stand_down(name);
-            }
-        }
-        self.rule((comer.process, comer.id), ruling, turn);
+        let (arrival, member) = ((comer.process, comer.id), comer.member);
+        turn.acts.push(Act::Late { meeting: name.clone(), member: member.clone(), arrival, ends: true });
+        self.tell_standing(name, &member);
+        self.rule(arrival, ruling, turn);
     }
 
     /// Ends the round that forms, with one ruling for everybody who is there.
     pub(super) fn end(&mut self, name: &Rc<str>, ending: Ending<'_>, turn: &mut Turn<'_, V>) -> Option<Rc<Ruling>> {
-        let meeting = self.meetings.get_mut(name)?;
-        let mut round = meeting.forming.take()?;
+        let mut round = self.meetings.get_mut(name)?.forming.take()?;
         self.last_round += u64::from(!injected(Fault::RoundsShareANumber));
         let Ending { kind, mut who, reason, other, timeout } = ending;
         who.truncate(WHO_MAX);
@@ -80,22 +77,20 @@ impl<V: PartialEq> Rendezvous<V> {
         let line = line.map(|line| SharedLine::new(line, &self.budget));
         let held = self.budget.hold(RULING_COST + reason.len() + PLACE_COST * round.there.len());
         let ruling = Rc::new(Ruling { round: self.last_round, kind, who, reason, at, line, held });
+        let mut stands = None;
         if !released {
             let timeout = round.patience.map(|(_, timeout)| timeout).or(timeout);
             let until = turn.now + timeout.unwrap_or(STANDS_FOR);
-            let standing = Standing::new(&round, &ruling, other, until);
-            let stands = !standing.is_told();
-            meeting.standing = stands.then_some(standing);
-            match stands {
-                true => self.timers.set(Timer::Standing(name.clone()), until),
-                false => self.timers.cancel(&Timer::Standing(name.clone())),
-            }
+            let told = round.there.keys().cloned().collect();
+            stands = Some(Stands::new(&round.agreed.said, round.there.keys(), other, until));
+            let standing = Standing::new(round.agreed.clone(), told, &ruling, other, until, round.held.clone());
+            self.let_stand(name, standing);
         }
         for timer in [Timer::Deadline(name.clone()), Timer::Look(name.clone()), Timer::Surplus(name.clone())] {
             self.timers.cancel(&timer);
         }
         let next = round.take_next();
-        self.dissolve(name, round, &ruling, turn);
+        self.dissolve(name, round, &ruling, stands, turn);
         match next {
             Some(next) => self.begin(name, next, turn),
             None => self.tidy(name),
@@ -117,8 +112,15 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Gives everybody of a round its ruling, one act a process.
-    fn dissolve(&mut self, name: &Rc<str>, mut round: Round<V>, ruling: &Rc<Ruling>, turn: &mut Turn<'_, V>) {
-        turn.acts.push(Act::Over { meeting: name.clone(), ruling: ruling.clone(), members: round.there.len() });
+    fn dissolve(
+        &mut self,
+        name: &Rc<str>,
+        mut round: Round<V>,
+        ruling: &Rc<Ruling>,
+        stands: Option<Stands>,
+        turn: &mut Turn<'_, V>,
+    ) {
+        let members = round.there.len();
         let mut arrivals: Vec<Arrival> = Vec::with_capacity(round.there.len());
         self.waiting -= round.there.len();
         for (member, there) in &round.there {
@@ -132,16 +134,20 @@ impl<V: PartialEq> Rendezvous<V> {
                 arrivals.push(arrival);
             }
         }
-        for (member, contender) in std::mem::take(&mut round.contenders) {
-            self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
-            let arrival = (contender.process, contender.id);
-            if ruling.kind == Kind::Released {
-                self.refuse(arrival, format!("another process has met at {name:?} as {member}"), turn);
-            } else {
-                arrivals.push(arrival);
-            }
+        let contenders = std::mem::take(&mut round.contenders);
+        if ruling.kind != Kind::Released {
+            arrivals.extend(contenders.values().map(|contender| (contender.process, contender.id)));
         }
         arrivals.sort_unstable();
+        let (meeting, of) = (name.clone(), arrivals.clone());
+        turn.acts.push(Act::Over { meeting, ruling: ruling.clone(), members, arrivals: of, stands });
+        for (member, contender) in contenders {
+            self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
+            if ruling.kind == Kind::Released {
+                let reason = format!("another process has met at {name:?} as {member}");
+                self.refuse((contender.process, contender.id), reason, turn);
+            }
+        }
         for group in arrivals.chunk_by(|one, other| one.0 == other.0) {
             let process = group[0].0;
             if !self.asked.is_empty() {
@@ -159,6 +165,28 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
+    /// A failed round stands for those who were not there, unless there are none.
+    pub(super) fn let_stand(&mut self, name: &Rc<str>, standing: Standing) {
+        let (stands, until) = (!standing.is_told(), standing.until);
+        if let Some(meeting) = self.meetings.get_mut(name) {
+            meeting.standing = stands.then_some(standing);
+        }
+        match stands {
+            true => self.timers.set(Timer::Standing(name.clone()), until),
+            false => self.timers.cancel(&Timer::Standing(name.clone())),
+        }
+    }
+
+    /// The ruling of a failed round for a member that has not got it. When all have it, it stands no longer.
+    pub(super) fn tell_standing(&mut self, name: &str, member: &Rc<str>) -> Option<Rc<Ruling>> {
+        let standing = self.meetings.get_mut(name)?.standing.as_mut()?;
+        let ruling = standing.tell(member);
+        if standing.is_told() {
+            self.stand_down(name);
+        }
+        ruling
+    }
+
     /// A failed round stands no longer.
     pub(super) fn stand_down(&mut self, name: &str) {
         if let Some(meeting) = self.meetings.get_mut(name) {
@@ -169,7 +197,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Forgets a meeting of which nothing is left.
-    fn tidy(&mut self, name: &str) {
+    pub(super) fn tidy(&mut self, name: &str) {
         if self.meetings.get(name).is_some_and(|meeting| meeting.forming.is_none() && meeting.standing.is_none()) {
             self.meetings.remove(name);
         }

@@ -53,13 +53,16 @@ impl<V> Rendezvous<V> {
         &self.budget
     }
 
-    /// These arrivals have heard their rulings.
-    pub fn told(&mut self, process: Process, ids: &[u64]) {
+    /// These arrivals have heard their rulings. Whether that is news.
+    pub fn told(&mut self, process: Process, ids: &[u64]) -> bool {
+        let mut news = false;
         for &id in ids {
             if let Some(Place::Ruled(..)) = self.places.get(&(process, id)) {
                 self.places.remove(&(process, id));
+                news = true;
             }
         }
+        news
     }
 
     /// This process will never be heard again.

@@ -67,11 +67,15 @@ pub struct Round<V> {
 /// Who shall be there, as it was said first: most say it in the same words.
 #[derive(Debug)]
 pub struct Agreed {
-    said: Party,
+    pub said: Party,
     pub wanted: Wanted,
 }
 
 impl Agreed {
+    pub fn on(party: &Party) -> Rc<Agreed> {
+        Rc::new(Agreed { said: party.clone(), wanted: Wanted::from(party) })
+    }
+
     /// Whether somebody wants the same party.
     pub fn is(&self, party: &Party) -> bool {
         self.said == *party || self.wanted == Wanted::from(party)
@@ -97,15 +101,15 @@ impl From<&Party> for Wanted {
 impl<V> Round<V> {
     pub fn new(party: &Party, said_by: Option<Rc<str>>, budget: &Budget) -> Result<Round<V>, String> {
         let held = budget.admit(ROUND_COST + cost(party))?;
-        let wanted = Wanted::from(party);
-        let size = match &wanted {
+        let agreed = Agreed::on(party);
+        let size = match &agreed.wanted {
             Wanted::Members(members) => members.len(),
             Wanted::Count(count) => *count,
         };
         if size == 0 || size > MEMBERS_MAX {
             return Err(format!("1 to {MEMBERS_MAX} members can meet, not {size}"));
         }
-        Ok(Round::of(Rc::new(Agreed { said: party.clone(), wanted }), said_by, held))
+        Ok(Round::of(agreed, said_by, held))
     }
 
     fn of(agreed: Rc<Agreed>, said_by: Option<Rc<str>>, held: Held) -> Round<V> {

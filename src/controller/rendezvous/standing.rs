@@ -5,10 +5,15 @@ use std::rc::Rc;
 
 use super::Ruling;
 use super::held::NAME_COST;
-use super::round::{Agreed, Round, Wanted};
+use super::restore::Stands;
+use super::round::{Agreed, Wanted};
 use crate::controller::budget::Held;
 use crate::machine::Time;
 use crate::wire::rendezvous::{Kind, Party};
+
+/// What comes before the reason, for those who were not there.
+const EARLIER: &str = "an earlier round ";
+const EARLIER_FAILED: &str = "an earlier round failed: ";
 
 /// A failed round that stands.
 #[derive(Debug)]
@@ -29,13 +34,18 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// For a round that ends so; `other`: the party that one wanted who did not agree.
-    pub fn new<V>(round: &Round<V>, ruling: &Ruling, other: Option<&Party>, until: Time) -> Standing {
-        let mut held = round.held.clone();
-        let told: BTreeSet<Rc<str>> = round.there.keys().cloned().collect();
+    /// For a round that ends so, of those who are `told`; `other`: the party that one wanted who did not agree.
+    pub fn new(
+        agreed: Rc<Agreed>,
+        told: BTreeSet<Rc<str>>,
+        ruling: &Ruling,
+        other: Option<&Party>,
+        until: Time,
+        mut held: Held,
+    ) -> Standing {
         let (mut missing, mut places) = (BTreeSet::new(), 0);
         let other = other.map(Wanted::from);
-        for wanted in [Some(&round.agreed.wanted), other.as_ref()].into_iter().flatten() {
+        for wanted in [Some(&agreed.wanted), other.as_ref()].into_iter().flatten() {
             match wanted {
                 Wanted::Members(members) => missing.extend(members.difference(&told).cloned()),
                 Wanted::Count(count) => places = places.max(count.saturating_sub(told.len())),
@@ -43,7 +53,24 @@ impl Standing {
         }
         held.grow(told.iter().chain(&missing).map(|member| NAME_COST + member.len()).sum());
         let ruling = Rc::new(Ruling { reason: of_earlier(ruling), ..ruling.clone() });
-        Standing { ruling, agreed: round.agreed.clone(), told, missing, places, until, held }
+        Standing { ruling, agreed, told, missing, places, until, held }
+    }
+
+    /// For whom it stands now, such that [`new`](Standing::new) makes the same of it.
+    pub fn stands(&self) -> Stands {
+        let counted = matches!(self.agreed.wanted, Wanted::Count(_));
+        let other = match self.places {
+            places if places > 0 && !counted => Party::Count((places + self.told.len()) as u32),
+            _ => Party::Members(self.missing.iter().map(|member| member.to_string()).collect()),
+        };
+        Stands::new(&self.agreed.said, self.told.iter(), Some(&other), self.until)
+    }
+
+    /// Why the round failed, for those who were there.
+    pub fn reason(&self) -> &str {
+        let reason = &self.ruling.reason;
+        let rest = reason.strip_prefix(EARLIER_FAILED).or_else(|| reason.strip_prefix(EARLIER));
+        rest.unwrap_or(reason)
     }
 
     /// Whether it says anything to one who wants this party. Of a disagreement everybody is told who said what.
@@ -77,7 +104,7 @@ impl Standing {
 /// Why a round failed, for those who were not there.
 fn of_earlier(ruling: &Ruling) -> String {
     match ruling.kind {
-        Kind::TimedOut => format!("an earlier round {}", ruling.reason),
-        _ => format!("an earlier round failed: {}", ruling.reason),
+        Kind::TimedOut => format!("{EARLIER}{}", ruling.reason),
+        _ => format!("{EARLIER_FAILED}{}", ruling.reason),
     }
 }

@@ -1,0 +1,99 @@
+//! `arete run --resume`: goes on with a run whose controller was killed, from its results directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use arete::controller::ledger::{FILE, Terms};
+use arete::controller::{Config, Controller};
+use arete::reactor::{self, Options, Reactor, plain};
+use arete::testfile;
+
+use super::{ENDING, Error, RunOptions, slave, state};
+
+/// How long slaves that lost their controller are waited for: they stop what they run, and have a grace for it.
+const SLAVES_END_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether they have.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
+    let subject = format!("--resume {}", directory.display());
+    if !directory.join(FILE).is_file() {
+        return Err(Error::usage(format!("{subject}: no run was begun there: name the results directory of a run")));
+    }
+    let _lock = state::lock(&directory)?.ok_or_else(|| {
+        Error::failed(format!("{subject}: the controller of this run still works: there is nothing to go on with"))
+    })?;
+    let Some(past) = state::past(&directory)? else {
+        return Err(Error::failed(format!("{subject}: the run was killed before it had begun: start it anew")));
+    };
+    let Some(terms) = past.header.run.clone() else {
+        return Err(Error::usage(format!(
+            "{subject}: this is the state of a controller of rooms: go on with arete controller --state-dir"
+        )));
+    };
+    let known = &mut |file: &str| terms.shipped.get(file).cloned().ok_or_else(|| "is not known any more".to_owned());
+    let test =
+        testfile::parse(&directory.join(FILE).display().to_string(), &terms.test, known).map_err(|problems| {
+            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Error::failed(lines.join("\n"))
+        })?;
+    if let Some(work) = terms.work.as_deref().filter(|work| work.is_dir()) {
+        clear_away(work);
+    }
+    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
+    let fsync = options.fsync || terms.fsync;
+    let mut reactor =
+        Reactor::new(Options { signals: ENDING.to_vec(), fsync, ..Options::default() }).map_err(cannot)?;
+    let listening = if past.has_ended() { None } else { listen(&mut reactor, &terms, options)? };
+    let wall_offset = state::wall_offset();
+    let controller = Controller::new(Config {
+        run: terms.id.clone(),
+        results: directory.clone(),
+        wait: terms.wait.map(Duration::from_micros),
+        lost_after: Duration::from_micros(terms.lost_after),
+        local: None,
+        listening,
+        follow: options.follow,
+        terminal: reactor::terminal_size(),
+        colors: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        wall_offset,
+        test: Rc::new(test),
+    });
+    let limits = terms.limits;
+    let controller = controller.limited(limits).keeping(state::keep(&directory, wall_offset, Some(terms)));
+    let mut controller = controller.resumed(&past).map_err(Error::failed)?;
+    drop(past);
+    Ok(reactor.run(&mut controller))
+}
+
+/// Listens where the run did, or where the option says. A run that had started its slaves itself has none any more.
+fn listen(reactor: &mut Reactor, terms: &Terms, options: &RunOptions) -> Result<Option<String>, Error> {
+    let Some(recorded) = &terms.listen else { return Ok(None) };
+    let asked = options.listen.as_ref().unwrap_or(recorded);
+    super::run::listen(reactor, Some(asked)).map(|address| Some(address.to_string()))
+}
+
+/// Ends what the slaves of a killed controller have left on this machine, and removes where they worked.
+fn clear_away(work: &Path) {
+    let begun = reactor::now();
+    for entry in fs::read_dir(work).into_iter().flatten().flatten() {
+        let Ok(directory) = fs::canonicalize(entry.path()) else { continue };
+        let ended = loop {
+            match slave::lock(&directory) {
+                Ok(lock) => break Some(lock),
+                Err(_) if reactor::now().since(begun) > SLAVES_END_WITHIN => break None,
+                Err(_) => std::thread::sleep(LOOK_EVERY),
+            }
+        };
+        match ended {
+            Some(_lock) => slave::end_leftovers(&directory),
+            None => log::warn!("a slave still works in {}", directory.display()),
+        }
+    }
+    if let Err(error) = fs::remove_dir_all(work) {
+        super::complain(&format!("cannot remove {}: {error}", work.display(), error = plain(&error)));
+    }
+}

@@ -1,0 +1,192 @@
+//! What a run's facts change, live and when a ledger is gone through again: nothing is decided here, and nothing said.
+
+use super::event::Event;
+use super::ledger::Fact;
+use super::roster::{RunEnd, Stage};
+use super::run::{Cause, Phase, Run, Timer};
+use crate::machine::{Outbox, Time};
+use crate::testfile::End;
+use crate::wire::{self, Happened};
+
+/// How many failures are told one by one.
+const FAILURES_MAX: usize = 100;
+
+/// How many different refusals of strangers are recorded.
+const REFUSALS_MAX: usize = 1_000;
+
+impl Run {
+    /// Something is so from now on: the ledger has it before anybody can see it.
+    pub fn enter(&mut self, now: Time, fact: Fact<'_>, out: &mut Outbox) {
+        self.ledger.write(&fact);
+        self.apply(now, &fact, out);
+    }
+
+    /// Makes a fact true here. Those of rooms are no business of the run.
+    pub fn apply(&mut self, now: Time, fact: &Fact<'_>, out: &mut Outbox) {
+        match fact {
+            Fact::Joined { slave, incarnation, address, ip, again } => {
+                if !again {
+                    self.roster.get_mut(*slave).begin_incarnation(incarnation);
+                }
+                let member = self.roster.get_mut(*slave);
+                if member.stage == Stage::Absent {
+                    member.stage = Stage::Joined;
+                }
+                let moved = ip.is_some() && member.address != *ip;
+                member.address = ip.or(member.address);
+                let event = if *again { Event::Rejoined { address } } else { Event::Joined { address } };
+                self.record(now, *slave, &event, out);
+                if moved {
+                    self.unready_those_who_name(*slave);
+                }
+            }
+            Fact::Ready { slave } => {
+                self.roster.get_mut(*slave).stage = Stage::Ready;
+                self.record(now, *slave, &Event::Ready, out);
+            }
+            Fact::Start { at, wall_clock } => self.starts(*at, wall_clock, out),
+            Fact::Report { slave, seq, at, what } => {
+                let member = self.roster.get_mut(*slave);
+                (member.recorded, member.reported) = (*seq, *at);
+                match what {
+                    Happened::Idle { heard } => member.idle = Some(*heard),
+                    Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
+                    _ => {}
+                }
+                if let Some(why) = self.failure_in(*slave, what) {
+                    self.count_failure(why);
+                }
+                self.happened(*at, *slave, what, out);
+            }
+            Fact::Disconnected { slave, reason } => self.record(now, *slave, &Event::Disconnected { reason }, out),
+            Fact::Lost { slave, reason } => {
+                self.roster.get_mut(*slave).stage = Stage::Lost;
+                self.record(now, *slave, &Event::Lost { reason }, out);
+                if !self.goes_on_without_the_lost() {
+                    let why = self.lost_in_words(*slave, reason);
+                    self.count_failure(why);
+                }
+            }
+            Fact::Refused { name, address, reason } => {
+                self.refusals.insert(format!("{name} {reason}"));
+                self.journal.record(now, None, &Event::Refused { name, address, reason }, out);
+            }
+            Fact::Failed { why } => self.count_failure(why.to_string()),
+            Fact::Ending { verdict, why, code } => {
+                self.timers.clear();
+                self.journal.record(now, None, &Event::Ending { verdict: *verdict, why }, out);
+                self.phase = Phase::Ending(Cause { verdict: *verdict, why: why.to_string(), code: *code });
+            }
+            Fact::Interrupted { why } => {
+                self.interrupts += 1;
+                if let (1, Phase::Ending(cause)) = (self.interrupts, &mut self.phase) {
+                    *cause = Cause { verdict: wire::Verdict::Interrupted, why: why.to_string(), code: None };
+                }
+            }
+            Fact::Stopped { slave } => {
+                self.roster.get_mut(*slave).stage = Stage::Stopped;
+                self.record(now, *slave, &Event::Stopped, out);
+            }
+            Fact::Ended { verdict, why } => {
+                if !self.journal.has_begun() {
+                    self.journal.begin(now, out);
+                }
+                self.journal.record(now, None, &Event::Ended { verdict: *verdict, why }, out);
+                self.journal.close(out);
+                self.ended = Some(now);
+                if let Phase::Ending(cause) = &self.phase {
+                    self.phase = Phase::Writing(cause.clone());
+                }
+                self.timers.clear();
+            }
+            Fact::Resumed { .. } => self.journal.record(now, None, &Event::Resumed, out),
+            Fact::Event(event) => self.journal.put(now, event.get().as_bytes().to_vec(), out),
+            _ => {}
+        }
+    }
+
+    /// Before the start: those who were told another address of a slave must be prepared again.
+    fn unready_those_who_name(&mut self, ix: usize) {
+        if self.phase != Phase::Gathering {
+            return;
+        }
+        let name = self.roster.get(ix).name.clone();
+        for other in self.named_by.get(&name).cloned().unwrap_or_default() {
+            let member = self.roster.get_mut(other);
+            if other != ix && member.stage == Stage::Ready {
+                member.stage = Stage::Joined;
+            }
+        }
+    }
+
+    fn starts(&mut self, at: Time, wall_clock: &str, out: &mut Outbox) {
+        self.timers.cancel(&Timer::Wait);
+        let (End::Duration(limit) | End::Trigger { limit, .. } | End::Idle { limit }) = self.test.end;
+        self.timers.set(Timer::End, at + limit);
+        self.journal.begin(at, out);
+        self.start = Some((at, wall_clock.to_owned()));
+        let (slaves, wall_clock) = (self.roster.len(), wall_clock.to_owned());
+        self.journal.record(at, None, &Event::Started { slaves, wall_clock }, out);
+        self.phase = Phase::Running;
+    }
+
+    fn happened(&mut self, at: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
+        let member = self.roster.get_mut(ix);
+        match what {
+            Happened::Begun { late, uncertain } => {
+                member.begun = Some((*late, *uncertain));
+                let seconds = |micros: u64| micros as f64 / 1e6;
+                self.record(at, ix, &Event::Begun { late: seconds(*late), uncertain: seconds(*uncertain) }, out);
+            }
+            Happened::Spawned { entry, nr, pid } => {
+                member.spawned(at, entry, *nr, *pid);
+                self.record(at, ix, &Event::Spawned { entry, nr: *nr, pid: *pid }, out);
+            }
+            Happened::Exited { entry, nr, exit, outcome, why } => {
+                let end = RunEnd { at, exit: *exit, outcome: *outcome, why: why.as_deref().map(str::to_owned) };
+                member.exited(entry, *nr, end);
+                let why = why.as_deref();
+                self.record(at, ix, &Event::Exited { entry, nr: *nr, exit: *exit, outcome: *outcome, why }, out);
+            }
+            Happened::Poked { entry, by } => {
+                self.record(at, ix, &Event::Poked { entry: entry.as_deref(), by: *by }, out);
+            }
+            Happened::Heard { trigger } => self.record(at, ix, &Event::Heard { trigger }, out),
+            Happened::Settled { trigger } => {
+                let ends = matches!(&self.test.end, End::Trigger { trigger: end, .. } if end == trigger);
+                member.settled |= ends;
+                self.record(at, ix, &Event::Settled { trigger }, out);
+            }
+            Happened::Idle { .. } => self.record(at, ix, &Event::Idle, out),
+            Happened::End { entry, verdict } => {
+                self.record(at, ix, &Event::End { entry, verdict: *verdict }, out);
+            }
+            Happened::Warning { text } => self.record(at, ix, &Event::Warning { text }, out),
+            Happened::Trouble { text } => self.record(at, ix, &Event::Trouble { text }, out),
+        }
+    }
+
+    /// A stranger was turned away. One that tries again and again is recorded once.
+    pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
+        let known = self.refusals.contains(&format!("{name} {reason}"));
+        if !known && self.refusals.len() < REFUSALS_MAX && !self.journal.is_closed() {
+            let (name, address, reason) = (name.into(), address.into(), reason.into());
+            self.enter(now, Fact::Refused { name, address, reason }, out);
+        }
+    }
+
+    /// For the record: something happened that changes nothing here.
+    pub fn note(&mut self, now: Time, event: &Event<'_>, out: &mut Outbox) {
+        if !self.journal.is_closed() {
+            self.ledger.write_raw("event", &super::event::encode(None, event));
+            self.journal.record(now, None, event, out);
+        }
+    }
+
+    fn count_failure(&mut self, why: String) {
+        self.failed += 1;
+        if self.failures.len() < FAILURES_MAX {
+            self.failures.push(why);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Rounds that were over when the controller was killed: their rulings wait for those who have not heard them, and those
+//! that failed stand for those who have not come. Rounds that formed begin anew with those who say that they wait.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::held::{PLACE_COST, ROUND_COST, RULING_COST, cost};
+use super::round::Agreed;
+use super::standing::Standing;
+use super::{Arrival, Meeting, Place, Rendezvous, Ruling, SharedLine};
+use crate::machine::{Bytes, Time};
+use crate::wire::rendezvous::{Kind, Party};
+
+/// For whom a failed round stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stands {
+    /// Who should have met.
+    pub party: Party,
+    /// Who was there.
+    pub told: Vec<Rc<str>>,
+    /// The party that one wanted who did not agree.
+    pub other: Option<Party>,
+    pub until: Time,
+}
+
+impl Stands {
+    pub fn new<'a>(
+        party: &Party,
+        told: impl Iterator<Item = &'a Rc<str>>,
+        other: Option<&Party>,
+        until: Time,
+    ) -> Stands {
+        Stands { party: party.clone(), told: told.cloned().collect(), other: other.cloned(), until }
+    }
+}
+
+/// A round that is over.
+#[derive(Debug)]
+pub struct Former {
+    pub round: u64,
+    pub kind: Kind,
+    pub who: Vec<String>,
+    pub reason: String,
+    pub at: Option<Time>,
+    pub line: Option<Bytes>,
+    pub arrivals: Vec<Arrival>,
+    pub stands: Option<Stands>,
+}
+
+impl Former {
+    pub fn new(ruling: &Ruling, arrivals: Vec<Arrival>, stands: Option<Stands>) -> Former {
+        let Ruling { round, kind, at, .. } = *ruling;
+        let (who, reason) = (ruling.who.clone(), ruling.reason.clone());
+        let line = ruling.line.as_ref().map(SharedLine::share);
+        Former { round, kind, who, reason, at, line, arrivals, stands }
+    }
+}
+
+impl<V: PartialEq> Rendezvous<V> {
+    /// All that must be known again of rounds that are over, with the meeting of each that stands.
+    pub fn formers(&self) -> Vec<(Rc<str>, Former)> {
+        let mut unheard: BTreeMap<(u64, &str), (&Ruling, Vec<Arrival>)> = BTreeMap::new();
+        for (arrival, place) in &self.places {
+            if let Place::Ruled(ruling, _) = place
+                && ruling.round > 0
+            {
+                let (_, arrivals) = unheard.entry((ruling.round, &ruling.reason)).or_insert((ruling, Vec::new()));
+                arrivals.push(*arrival);
+            }
+        }
+        let told = unheard.into_values().map(|(ruling, arrivals)| (Rc::from(""), Former::new(ruling, arrivals, None)));
+        let standing = self.meetings.iter().filter_map(|(name, meeting)| {
+            let standing = meeting.standing.as_ref()?;
+            let mut former = Former::new(&standing.ruling, Vec::new(), Some(standing.stands()));
+            former.reason = standing.reason().to_owned();
+            Some((name.clone(), former))
+        });
+        told.chain(standing).collect()
+    }
+
+    /// A round was over then. Gives its ruling, for one that was told it late.
+    pub fn restore(&mut self, name: &str, former: Former, since: Time) -> Rc<Ruling> {
+        let Former { round, kind, who, reason, at, line, arrivals, stands } = former;
+        self.last_round = self.last_round.max(round);
+        let line = line.map(|line| SharedLine::new(line, &self.budget));
+        let held = self.budget.hold(RULING_COST + reason.len() + PLACE_COST * arrivals.len());
+        let ruling = Rc::new(Ruling { round, kind, who, reason, at, line, held });
+        for arrival in arrivals {
+            self.places.insert(arrival, Place::Ruled(ruling.clone(), since));
+        }
+        if let Some(stands) = stands {
+            let name: Rc<str> = Rc::from(name);
+            self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, standing: None });
+            let held = self.budget.hold(ROUND_COST + cost(&stands.party));
+            let (agreed, told) = (Agreed::on(&stands.party), stands.told.into_iter().collect());
+            self.let_stand(&name, Standing::new(agreed, told, &ruling, stands.other.as_ref(), stands.until, held));
+            self.tidy(&name);
+        }
+        ruling
+    }
+
+    /// A member got the ruling of a round that failed before it came, or, as it was `last`, because of it.
+    pub fn restore_late(
+        &mut self,
+        name: &str,
+        member: &Rc<str>,
+        arrival: Arrival,
+        last: Option<Rc<Ruling>>,
+        since: Time,
+    ) {
+        let standing = self.tell_standing(name, member);
+        if let Some(ruling) = last.or(standing) {
+            self.places.insert(arrival, Place::Ruled(ruling, since));
+        }
+    }
+
+    /// A failed round stood no longer.
+    pub fn restore_stood_down(&mut self, name: &str) {
+        self.stand_down(name);
+    }
+}

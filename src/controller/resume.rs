@@ -1,0 +1,408 @@
+//! Keeping a ledger, and going on from that of a former life.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Controller;
+use super::event::Event;
+use super::ledger::{FORMAT, Fact, Header, Keep, Past, Stands};
+use super::meet::room_of;
+use super::presence::Speaker;
+use super::rendezvous::{self, Act, Arrival, Former, Process, Ruling};
+use super::room::Room;
+use super::roster::Stage;
+use super::run::{GIVE_UP_WITHIN, Phase, Run, Timer};
+use super::view::run_name;
+use crate::exit_code;
+use crate::machine::{Bytes, Outbox, Stream, Time};
+use crate::session::VERSION;
+use crate::testfile::End;
+
+/// From this length on, in bytes, a ledger of rooms is written anew when it has doubled: most of it is dead by then.
+const REWRITE_FROM: u64 = 1024 * 1024;
+
+/// How long after it goes on a run whose limit has passed meanwhile waits for what its slaves have to say.
+const HEAR_SLAVES: Duration = Duration::from_secs(5);
+
+/// Why an embedded run ends when its controller goes on.
+const DIED_WITH_US: &str = "it ended with the controller that had started it, which was killed";
+
+/// What is known while a ledger is gone through.
+#[derive(Default)]
+struct Replay {
+    /// The map of the round that comes.
+    map: Option<Bytes>,
+    /// The last ruling of barriers and of syncs.
+    last: Option<Rc<Ruling>>,
+}
+
+impl Controller {
+    /// The same with a ledger, so that it can be killed and go on.
+    pub fn keeping(mut self, keep: Keep) -> Controller {
+        self.ledger.open(keep.path.clone(), 0, keep.rewrite_from.unwrap_or(REWRITE_FROM));
+        if let Some(run) = &mut self.run {
+            run.ledger = self.ledger.clone();
+        }
+        self.keep = Some(keep);
+        self
+    }
+
+    /// The same with what a former life has left. An error says what is wrong with its ledger, and where.
+    pub fn resumed(mut self, past: &Past) -> Result<Controller, String> {
+        let keep = self.keep.take().unwrap_or_default();
+        self.shift = past.shift(&keep.boot, keep.wall_offset);
+        self.ledger.open(keep.path.clone(), past.whole(), keep.rewrite_from.unwrap_or(REWRITE_FROM));
+        self.header = Some(past.header.clone());
+        if let Some(run) = &mut self.run {
+            run.wall_offset = past.header.wall_offset;
+            run.journal.replay();
+            run.takes_up(past);
+        }
+        let (mut replay, mut out) = (Replay::default(), Outbox::new());
+        for (number, (at, facts)) in past.lines() {
+            for fact in facts {
+                let done = self.replay(at, &fact, &mut replay, &mut out);
+                done.map_err(|why| format!("{}:{number}: {why}", keep.path.display()))?;
+            }
+            out.drain();
+        }
+        self.last_round = self.last_round.max(self.rooms.values().map(Room::last_round).max().unwrap_or(0));
+        self.rooms.values_mut().for_each(|room| room.number_after(self.last_round));
+        self.resumes = true;
+        self.resumed_after = past.last();
+        self.keep = Some(keep);
+        Ok(self)
+    }
+
+    /// The first thing of all: a ledger begins, or its clock goes on.
+    pub(super) fn open_ledger(&mut self, now: Time, out: &mut Outbox) {
+        let Some(keep) = &self.keep else { return };
+        if self.resumes {
+            // Whatever the wall clock says, nothing happens before what has happened.
+            let behind = self.resumed_after.as_micros() as i64 - (now.as_micros() as i64 + self.shift);
+            self.shift += behind.max(0);
+            return;
+        }
+        let (by, boot, run) = (VERSION.to_owned(), keep.boot.clone(), keep.terms.clone());
+        let header = Header { format: FORMAT, by, wall_offset: keep.wall_offset, begun: now, boot, run };
+        self.ledger.head(&header);
+        self.ledger.flush(out.mark(), out);
+        self.header = Some(header);
+    }
+
+    /// A former life goes on from now: everybody has as long to come back as if the connections had just gone.
+    pub(super) fn go_on(&mut self, now: Time) {
+        if let (Some(keep), None) = (&self.keep, &self.run) {
+            self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
+        }
+        self.processes.restored(now);
+        for room in self.run.iter().map(|run| &run.room).chain(self.rooms.values()) {
+            self.pending.entry(room.name.clone()).or_default();
+        }
+    }
+
+    /// A controller of rooms alone cannot write its ledger: what it would say now nobody could rely on. It ends before
+    /// anything of this turn is said, so that whoever watches over it starts it again when there is room.
+    pub(super) fn cannot_keep(&mut self, path: &Path, error: &str, out: &mut Outbox) {
+        if self.ledger.is_at(path) {
+            self.ledger.give_up();
+            let why = format!("arete: cannot write {}: {error}; nothing is said that is not kept", path.display());
+            out.print(Stream::Err, format!("{why}\n"));
+            out.halt(exit_code::FAILED);
+        }
+    }
+
+    fn replay(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay, out: &mut Outbox) -> Result<(), String> {
+        match fact {
+            Fact::Process { room, process, slave, member, incarnation } => {
+                let (speaker, rejoin) = match slave {
+                    Some(ix) => (Speaker::Slave(*ix, self.slave_name(*ix)?), self.lost_after),
+                    None => (Speaker::Client(member.as_deref().map(Rc::from)), self.rejoin),
+                };
+                let (process, room) = (Process(*process), self.room_named(room).name.clone());
+                self.processes.restore(process, &room, speaker, incarnation, rejoin);
+                if let (Some(ix), Some(run)) = (slave, &mut self.run) {
+                    run.roster.get_mut(*ix).process = Some(process);
+                }
+            }
+            Fact::Notified { room, process, from, trigger, total, notes } => {
+                let (counts, process) = ((&**trigger, *total), Process(*process));
+                let counted = self.room_named(room).notified(at, process, from, counts, notes);
+                let counted = counted.ok_or_else(|| format!("there is no trigger {trigger:?} in room {room:?}"))?;
+                if let Some(run) = self.run.as_mut().filter(|run| *run.room.name == **room) {
+                    run.counted_again(at, from, trigger, counted, out);
+                }
+            }
+            Fact::Created { room, trigger, count } => {
+                self.room_named(room).triggers.create(trigger, *count)?;
+            }
+            Fact::Deleted { room, trigger } => {
+                self.room_named(room).triggers.delete(trigger);
+            }
+            Fact::Trigger { room, trigger, initial, notified, fired, totals, notes } => {
+                let triggers = &mut self.room_named(room).triggers;
+                triggers.restore(trigger, (*initial, *notified), *fired, totals);
+                notes.iter().for_each(|(from, note)| triggers.note(trigger, from, note));
+            }
+            Fact::LastRound(round) => self.last_round = self.last_round.max(*round),
+            Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
+            Fact::Round { room, sync, meeting, .. } => {
+                let former = former(fact, replay.map.take());
+                replay.last = Some(self.room_named(room).restore(*sync, meeting, former, at));
+            }
+            Fact::Late { room, sync, meeting, member, process, id, ends } => {
+                let (member, arrival) = (Rc::from(&**member), (Process(*process), *id));
+                let last = replay.last.clone().filter(|_| *ends);
+                self.room_named(room).restore_late((*sync, meeting), &member, arrival, last, at);
+            }
+            Fact::StoodDown { room, sync, meeting } => self.room_named(room).restore_stood_down(*sync, meeting),
+            Fact::Heard { room, process, ids } => {
+                self.room_named(room).told(Process(*process), ids);
+            }
+            of_the_run => {
+                if let Some(ix) = slave_of(of_the_run) {
+                    self.slave_name(ix)?;
+                }
+                if let Some(run) = &mut self.run {
+                    run.apply(at, of_the_run, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a ledger of rooms anew, without what is over and forgotten.
+    pub(super) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
+        let (Some(keep), Some(header), None) = (&self.keep, &self.header, &self.run) else { return };
+        if !self.ledger.is_long() {
+            return;
+        }
+        self.ledger.turn(now);
+        self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
+        let last = self.rooms.values().map(Room::last_round).max().unwrap_or(0);
+        self.ledger.write(&Fact::LastRound(self.last_round.max(last)));
+        for (process, known) in self.processes.all() {
+            let (room, incarnation) = (Cow::from(&*known.room), Cow::from(&*known.incarnation));
+            let member = known.speaker.name().map(Cow::from);
+            self.ledger.write(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
+        }
+        for room in self.rooms.values() {
+            let fired = room.triggers.fired().iter().map(String::as_str);
+            let open = room.triggers.iter().filter(|(_, trigger)| trigger.fired.is_none()).map(|(name, _)| name);
+            for name in fired.chain(open) {
+                let Some(trigger) = room.triggers.get(name) else { continue };
+                self.ledger.write(&Fact::Trigger {
+                    room: Cow::from(&*room.name),
+                    trigger: Cow::from(name),
+                    initial: trigger.initial,
+                    notified: trigger.notified,
+                    fired: trigger.fired,
+                    totals: trigger.totals().collect(),
+                    notes: trigger.noted().map(|(from, note)| (Cow::from(from), note)).collect(),
+                });
+            }
+            for (sync, meeting, former) in room.formers() {
+                self.enter_round(&room.name, sync, &meeting, &former);
+            }
+        }
+        self.ledger.replace(header, out);
+    }
+
+    fn slave_name(&self, ix: usize) -> Result<Rc<str>, String> {
+        let member = self.run.as_ref().filter(|run| ix < run.roster.len()).map(|run| run.roster.get(ix));
+        member.map(|member| Rc::from(&*member.name)).ok_or_else(|| format!("the test has no slave number {ix}"))
+    }
+
+    /// A room of a former life: it was there when something happened in it.
+    fn room_named(&mut self, name: &str) -> &mut Room {
+        let run = self.run.as_ref().is_some_and(|run| *run.room.name == *name);
+        if !run && !self.rooms.contains_key(name) {
+            let room = Room::new(name, self.limits, &self.budget);
+            self.rooms.insert(room.name.clone(), room);
+        }
+        room_of(&mut self.run, &mut self.rooms, name).expect("it was just made if it was not there")
+    }
+
+    /// Writes what an act of a room decides.
+    pub(super) fn enter_act(&self, room: &str, sync: bool, act: &Act) {
+        if !self.ledger.is_open() {
+            return;
+        }
+        let room = Cow::from(room);
+        match act {
+            Act::Over { meeting, ruling, arrivals, stands, .. } => {
+                let former = Former::new(ruling, arrivals.clone(), stands.clone());
+                self.enter_round(&room, sync, meeting, &former);
+            }
+            Act::Late { meeting, member, arrival, ends } => self.ledger.write(&Fact::Late {
+                room,
+                sync,
+                meeting: Cow::from(&**meeting),
+                member: Cow::from(&**member),
+                process: arrival.0.0,
+                id: arrival.1,
+                ends: *ends,
+            }),
+            Act::StoodDown { meeting } => {
+                self.ledger.write(&Fact::StoodDown { room, sync, meeting: Cow::from(&**meeting) });
+            }
+            _ => {}
+        }
+    }
+
+    fn enter_round(&self, room: &str, sync: bool, meeting: &str, former: &Former) {
+        if let Some(line) = &former.line {
+            self.ledger.write_raw("map", line.strip_suffix(b"\n").unwrap_or(line));
+        }
+        let by_process = former.arrivals.chunk_by(|one, other| one.0 == other.0);
+        let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
+        self.ledger.write(&Fact::Round {
+            room: Cow::from(room),
+            sync,
+            meeting: Cow::from(meeting),
+            round: former.round,
+            verdict: former.kind,
+            who: former.who.clone(),
+            reason: Cow::from(&former.reason),
+            at: former.at,
+            arrivals: by_process.map(ids).collect(),
+            stands: former.stands.as_ref().map(|stands| Stands {
+                party: stands.party.clone(),
+                told: stands.told.iter().map(|member| member.to_string()).collect(),
+                other: stands.other.clone(),
+                until: stands.until,
+            }),
+        });
+    }
+}
+
+/// Which slave a fact is about.
+fn slave_of(fact: &Fact<'_>) -> Option<usize> {
+    match fact {
+        Fact::Joined { slave, .. } | Fact::Ready { slave } | Fact::Report { slave, .. } => Some(*slave),
+        Fact::Disconnected { slave, .. } | Fact::Lost { slave, .. } | Fact::Stopped { slave } => Some(*slave),
+        _ => None,
+    }
+}
+
+/// A round as its meeting takes it up.
+fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
+    let Fact::Round { round, verdict, who, reason, at, arrivals, stands, .. } = fact else {
+        unreachable!("only rounds are asked for");
+    };
+    let all = arrivals.iter().flat_map(|(process, ids)| ids.iter().map(|id| (Process(*process), *id)));
+    let stands = stands.as_ref().map(|stands| rendezvous::Stands {
+        party: stands.party.clone(),
+        told: stands.told.iter().map(|member| Rc::from(&**member)).collect(),
+        other: stands.other.clone(),
+        until: stands.until,
+    });
+    Former {
+        round: *round,
+        kind: *verdict,
+        who: who.clone(),
+        reason: reason.to_string(),
+        at: *at,
+        line,
+        arrivals: all.collect(),
+        stands,
+    }
+}
+
+impl Run {
+    /// What a former life has left beside its ledger.
+    fn takes_up(&mut self, past: &Past) {
+        self.begun = Some(past.header.begun);
+        self.embedded = past.header.run.as_ref().is_some_and(|terms| terms.listen.is_none());
+        let mut kept: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
+        for (path, length) in past.files() {
+            if let Some((slave, file)) = path.split_once('/') {
+                kept.entry(slave).or_default().insert(file.to_owned(), *length);
+            }
+        }
+        self.kept = self.roster.iter().map(|member| kept.remove(&*member.name).unwrap_or_default()).collect();
+    }
+
+    /// Notifies of a former life are in the time line, too.
+    fn counted_again(
+        &mut self,
+        at: Time,
+        from: &str,
+        trigger: &str,
+        counted: super::trigger::Counted,
+        out: &mut Outbox,
+    ) {
+        let from = (!from.is_empty()).then_some(from);
+        let event = Event::Notified { trigger, count: counted.new, left: counted.left, late: counted.late };
+        self.journal.record(at, from, &event, out);
+        if counted.fires {
+            self.journal.record(at, None, &Event::Triggered { trigger }, out);
+        }
+    }
+
+    /// The run goes on, or it is over and says so again.
+    pub(super) fn resume(&mut self, now: Time, (boot, shift): (&str, i64), out: &mut Outbox) {
+        self.journal.replayed(out);
+        self.know_files();
+        if let Phase::Writing(cause) = &self.phase {
+            let (verdict, why) = self.judge(cause);
+            self.write_summary(verdict, &why, out);
+            return out.confirm();
+        }
+        self.enter(now, Fact::Resumed { boot: Cow::from(boot), shift }, out);
+        for ix in 0..self.roster.len() {
+            let member = self.roster.get_mut(ix);
+            member.gone = (member.stage > Stage::Absent).then_some(now);
+        }
+        self.begin_outputs(out);
+        match self.phase {
+            Phase::Gathering => {
+                if let (Some(wait), Some(begun)) = (self.wait, self.begun) {
+                    self.timers.set(Timer::Wait, begun + wait);
+                }
+            }
+            Phase::Running => self.hear_slaves_first(now),
+            Phase::Ending(_) if self.interrupts > 1 => self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN),
+            Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => self.stopping(now),
+        }
+        if self.embedded {
+            for ix in 0..self.roster.len() {
+                self.lose(now, ix, DIED_WITH_US, out);
+            }
+        }
+        self.finish_if_stopped(now, out);
+    }
+
+    /// A limit that has passed while nobody was there to hear is no failure before the slaves could say what they did.
+    fn hear_slaves_first(&mut self, now: Time) {
+        let at = self.timers.get(&Timer::End).unwrap_or(now);
+        if !matches!(self.test.end, End::Duration(_)) {
+            self.timers.set(Timer::End, at.max(now + HEAR_SLAVES));
+        }
+    }
+
+    /// What was kept of the files of slaves is what lies there.
+    fn know_files(&mut self) {
+        for (ix, files) in std::mem::take(&mut self.kept).into_iter().enumerate() {
+            let entries = self.test.slaves[ix].entries.clone();
+            let ours = files.into_iter().filter(|(file, _)| super::results::is_results_file(file, &entries));
+            let member = self.roster.get_mut(ix);
+            member.files = ours.collect();
+            self.shipped += member.files.values().sum::<u64>();
+        }
+    }
+
+    /// A command's files are there from its start on: also when the controller was killed before it had made them.
+    fn begin_outputs(&mut self, out: &mut Outbox) {
+        for ix in 0..self.roster.len() {
+            let started = self.roster.get(ix).runs.iter().filter(|run| run.pid.is_some());
+            let names: Vec<String> = started.map(|run| run_name(&run.entry, run.nr)).collect();
+            for name in names {
+                self.begin_output(ix, &name, out);
+            }
+        }
+    }
+}

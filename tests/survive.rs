@@ -1,0 +1,240 @@
+//! Controllers are killed at random instants and started again, and nothing that was done is lost or done twice.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::{Place, Running, SOON, wait_for};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// How often the controller of the run is killed.
+const KILLS: usize = 100;
+
+/// How often the controller of rooms is.
+const KILLS_OF_ROOMS: usize = 40;
+
+/// How long it lives at most, in milliseconds: sometimes too short for anything.
+const LIVES: u64 = 600;
+
+/// For all that a test does.
+const DEADLINE: Duration = Duration::from_secs(170);
+
+/// Numbers that differ from run to run: what is tested must hold whenever the blow falls.
+struct Chance(u64);
+
+impl Chance {
+    fn new() -> Chance {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as u64;
+        println!("chance begins with {now}");
+        Chance(now | 1)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// A port that the system gives to nobody who does not ask for it.
+fn port(chance: &mut Chance) -> u16 {
+    loop {
+        let port = 15_000 + chance.below(10_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Kills what `start` starts, again and again; the last life goes on.
+fn killed_again_and_again<'a>(
+    first: Running<'a>,
+    times: usize,
+    chance: &mut Chance,
+    start: impl Fn() -> Running<'a>,
+) -> Running<'a> {
+    let mut controller = first;
+    for nr in 0..times {
+        std::thread::sleep(Duration::from_millis(chance.below(LIVES)));
+        assert!(controller.is_running(), "life {nr} ended by itself: {}{}", controller.stdout(), controller.stderr());
+        // Dropping it kills it.
+        drop(controller);
+        controller = start();
+    }
+    controller
+}
+
+/// What each of three does, `place` being a file that says that it is enough: `i` counts what it did. `options` say where.
+fn script(stop: &str, options: &str) -> String {
+    format!(
+        "i=0; while :; do i=$((i+1)); \
+         arete notify tick {options} || exit 9; \
+         arete barrier b$i --count 3 --timeout 100s {options} || exit 8; \
+         stop=0; if [ -e {stop} ]; then stop=1; fi; \
+         map=$(arete sync s$i --count 3 --timeout 100s --data $stop {options}) || exit 7; \
+         echo \"$i $map\"; \
+         case $map in *:1*) break;; esac; \
+         done"
+    )
+}
+
+/// The rounds that one has seen: all of them, once, and how many.
+fn rounds(text: &str) -> usize {
+    let numbers: Vec<usize> =
+        text.lines().map(|line| line.split(' ').next().and_then(|nr| nr.parse().ok()).expect("a number")).collect();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+    numbers.len()
+}
+
+#[test]
+fn a_run_whose_controller_is_killed_a_hundred_times_comes_to_the_end_it_would_have_had() {
+    let place = Place::new("killed");
+    let mut chance = Chance::new();
+    let (stop, listen) = (place.path("stop"), format!("127.0.0.1:{}", port(&mut chance)));
+    let work = format!("{}; arete notify go; sleep 0.2; arete notify fin", script(&stop.display().to_string(), ""));
+    let test = json!({
+        "name": "killed",
+        "end": { "trigger": "fin", "limit": "160s" },
+        "triggers": { "tick": 1_000_000, "go": 3, "fin": 3 },
+        "schedules": { "all": [
+            { "name": "work", "at": 0, "shell": work },
+            { "name": "went", "trigger": "go", "shell": "echo went" },
+            { "name": "after", "trigger": "fin", "shell": "echo after" }
+        ] },
+        "slaves": { "s[1-3]": ["all"] }
+    });
+    place.write("t.json", test.to_string());
+    let first = place.arete(["run", "t.json", "--listen", &listen, "--results", "r"]).deadline(DEADLINE).start();
+    wait_for(SOON, "a ledger", || fs::metadata(place.path("r/state.jsonl")).is_ok_and(|it| it.len() > 0));
+    let slave = |name: &str| {
+        let dir = place.path(name).display().to_string();
+        let args = ["slave", "--controller", &listen, "--name", name, "--dir", &dir, "--once"];
+        place.arete(args).deadline(DEADLINE).start()
+    };
+    let slaves = ["s1", "s2", "s3"].map(slave);
+    let resume = || place.arete(["run", "--resume", "r"]).deadline(DEADLINE).start();
+    let last = killed_again_and_again(first, KILLS, &mut chance, resume);
+    place.write("stop", "");
+    last.wait().exits_with(0);
+    slaves.into_iter().for_each(|slave| drop(slave.wait().exits_with(0)));
+
+    let summary = place.summary("r");
+    assert_eq!(summary["verdict"], "passed", "{summary}");
+    let outputs = ["s1", "s2", "s3"].map(|slave| place.read(format!("r/{slave}/work.out")));
+    assert!(outputs.iter().all(|output| *output == outputs[0]), "all see the same: {outputs:?}");
+    let rounds = rounds(&outputs[0]);
+    println!("{rounds} rounds");
+    assert_eq!(summary["triggers"]["tick"]["notified"], 3 * rounds);
+    for slave in ["s1", "s2", "s3"] {
+        assert_eq!(place.read(format!("r/{slave}/went.out")), "went\n", "a trigger is told once");
+        assert_eq!(place.read(format!("r/{slave}/after.out")), "after\n");
+    }
+    let events = place.events("r");
+    let of = |what: &str| events.iter().filter(|event| event["event"] == what).collect::<Vec<&Value>>();
+    let ticks = of("notified").into_iter().filter(|event| event["trigger"] == "tick");
+    assert_eq!(ticks.filter_map(|event| event["count"].as_u64()).sum::<u64>(), 3 * rounds as u64);
+    assert_eq!(of("triggered").len(), 2);
+    assert_eq!(of("heard").len(), 6);
+    assert_eq!((of("spawned").len(), of("exited").len(), of("met").len()), (9, 9, 2 * rounds));
+    assert_eq!((of("started").len(), of("ended").len(), of("lost").len()), (1, 1, 0));
+    assert!(of("resumed").len() > KILLS / 2, "{}", of("resumed").len());
+    place.arete(["run", "--resume", "r"]).run().exits_with(0);
+    assert_eq!(place.summary("r"), summary, "a run that is over stays as it is");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn rooms_live_through_the_deaths_of_their_controller() {
+    let place = Place::new("rooms");
+    let mut chance = Chance::new();
+    let (stop, listen) = (place.path("stop"), format!("127.0.0.1:{}", port(&mut chance)));
+    let start = || place.arete(["controller", "--listen", &listen, "--state-dir", "state"]).deadline(DEADLINE).start();
+    let first = start();
+    let at = ["--controller", &listen, "--room", "lab"];
+    place.arete(["trigger", "create", "tick", "1000000"].iter().chain(&at)).run().exits_with(0);
+    let path = PathBuf::from(env!("CARGO_BIN_EXE_arete"));
+    let path = format!("{}:{}", path.parent().expect("it lies somewhere").display(), env!("PATH"));
+    let member = |name: &str| {
+        let mut shell = Command::new("sh");
+        let options = format!("--controller {listen} --room lab --as {name}");
+        shell.args(["-c", &script(&stop.display().to_string(), &options)]).env("PATH", &path);
+        place.program(shell).deadline(DEADLINE).start()
+    };
+    let members = ["m1", "m2", "m3"].map(member);
+    let last = killed_again_and_again(first, KILLS_OF_ROOMS, &mut chance, start);
+    place.write("stop", "");
+    let outputs = members.map(|member| member.wait().exits_with(0).stdout);
+    assert!(outputs.iter().all(|output| *output == outputs[0]), "all see the same: {outputs:?}");
+    let rounds = rounds(&outputs[0]);
+    println!("{rounds} rounds");
+    let listed = place.arete(["trigger", "list"].iter().chain(&at)).run().exits_with(0).stdout;
+    let left = (1_000_000 - 3 * rounds).to_string();
+    assert!(listed.contains(&left), "{left} should be left: {listed}");
+    last.signal(Signal::TERM);
+    last.wait().exits_with(0);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_run_that_had_started_its_slaves_itself_ends_with_its_controller_and_leaves_nothing() {
+    let place = Place::new("embedded");
+    let test = json!({
+        "name": "alone", "end": { "duration": 60 },
+        "schedules": { "s": [{ "name": "x", "at": 0, "shell": "echo here; sleep 1000" }] }, "slaves": { "a": ["s"] }
+    });
+    place.write("t.json", test.to_string());
+    let mut run = place.arete(["run", "t.json", "--results", "r", "--follow"]).start();
+    run.wait_for_output("here");
+    run.signal(Signal::KILL);
+    let _ = run.wait();
+    let ended = place.arete(["run", "--resume", "r"]).run().exits_with(1);
+    assert!(ended.stdout.contains("alone failed") && ended.stdout.contains("was killed"), "{}", ended.stdout);
+    assert_eq!(place.summary("r")["verdict"], "failed");
+    place.assert_nothing_left();
+    place.assert_no_temporary_files();
+    let again = place.arete(["run", "--resume", "r"]).run().exits_with(1);
+    assert_eq!(again.stdout.lines().last(), ended.stdout.lines().last(), "it says so again");
+}
+
+#[test]
+fn what_cannot_be_gone_on_with_is_said_and_where() {
+    let place = Place::new("wrong");
+    let resume = |dir: &str| place.arete(["run", "--resume", dir]).run();
+    fs::create_dir(place.path("empty")).expect("a directory can be made");
+    resume("empty").exits_with(2).complains(&["--resume empty", "name the results directory of a run"]);
+    let test = json!({
+        "name": "short", "end": { "duration": 1 },
+        "schedules": { "s": [{ "name": "x", "at": 0, "shell": "true" }] }, "slaves": { "a": ["s"] }
+    });
+    place.write("t.json", test.to_string());
+    let waiting = place.arete(["run", "t.json", "--listen", "127.0.0.1:0", "--results", "r"]).start();
+    wait_for(SOON, "a ledger", || fs::metadata(place.path("r/state.jsonl")).is_ok_and(|it| it.len() > 0));
+    resume("r").exits_with(1).complains(&["--resume r", "still works"]);
+    drop(waiting);
+    let ledger = place.read("r/state.jsonl");
+    place.write("torn/state.jsonl", &ledger[..10]);
+    resume("torn").exits_with(1).complains(&["--resume torn", "before it had begun"]);
+    place.write("new/state.jsonl", ledger.replace("\"format\":1", "\"format\":7"));
+    resume("new").exits_with(1).complains(&["new/state.jsonl:1", "format 7"]);
+    place.write("bad/state.jsonl", format!("{ledger}[1,[\"what\"]]\n[2,[]]\n"));
+    resume("bad").exits_with(1).complains(&["bad/state.jsonl:2", "damaged"]);
+    let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
+    controller.wait_for_output("listening on");
+    let second = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).run();
+    second.exits_with(1).complains(&["--state-dir state", "another controller"]);
+    drop(controller);
+    resume("state").exits_with(2).complains(&["--resume state", "arete controller --state-dir"]);
+    // A controller that died while it wrote is not kept from starting.
+    let mut file = fs::File::options().append(true).open(place.path("state/state.jsonl")).expect("it is there");
+    file.write_all(b"[17,[{\"cre").expect("it can be written");
+    drop(file);
+    let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
+    controller.wait_for_output("listening on");
+}
