@@ -62,6 +62,11 @@ use crate::wire::{Bye, Cut, Frames, FromSlave, Hello, Message};
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How many silent peers are parted from in one turn, and after how long from the next of them: a crowd that goes does
+/// not hold up those that stay.
+const PART_AT_ONCE: usize = 500;
+const PART_AGAIN: Duration = Duration::from_millis(20);
+
 /// How often the live picture is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
@@ -414,8 +419,11 @@ impl Controller {
             (now.since(session.heard) >= bound)
                 .then(|| format!("it has not said {what} for {}", spoken::duration(bound)))
         };
-        let silent: Vec<_> =
-            self.sessions.iter().filter_map(|(&conn, session)| silent(session).map(|why| (conn, why))).collect();
+        let silent = self.sessions.iter().filter_map(|(&conn, session)| silent(session).map(|why| (conn, why)));
+        let silent: Vec<_> = silent.take(PART_AT_ONCE).collect();
+        if silent.len() == PART_AT_ONCE {
+            self.look = Some(now + PART_AGAIN);
+        }
         for (conn, why) in silent {
             self.part(now, conn, refusal(why), out);
         }

@@ -21,7 +21,7 @@ mod resets;
 mod socket;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use common::{Place, Running, SOON};
@@ -102,16 +102,6 @@ fn is_answered(address: &str, words: &[u8]) -> String {
     let waited = end.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
     assert!(!waited, "a connection is kept that says {:?}", String::from_utf8_lossy(&words[..words.len().min(60)]));
     String::from_utf8_lossy(&answer).into_owned()
-}
-
-/// Connects from one of the many addresses of the loopback.
-fn connect_from(source: [u8; 4], address: &str) -> std::io::Result<TcpStream> {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-    let to: SocketAddr = address.parse().expect("an address");
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
-    bind(&socket, &SocketAddr::from((source, 0)))?;
-    connect(&socket, &to)?;
-    Ok(TcpStream::from(socket))
 }
 
 /// Has nothing more to say, but listens.

@@ -392,3 +392,19 @@ fn a_slave_that_comes_as_ever_new_processes_is_remembered_as_the_last_of_them() 
     world.say(conn, r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i50"}"#);
     assert!(world.take(conn).contains("\"welcome\""));
 }
+
+#[test]
+fn a_crowd_that_says_nothing_is_parted_from_a_part_at_a_time() {
+    let mut world = world(100_000, 1_000_000);
+    for number in 1..=1_600 {
+        world.accept(number);
+    }
+    let mut most = 0;
+    while world.closed.len() < 1_600 {
+        let before = world.closed.len();
+        world.now = world.controller.next_deadline().expect("it looks again");
+        world.input(Input::Deadline);
+        most = most.max(world.closed.len() - before);
+    }
+    assert!(most == 500 && world.now.as_micros() < 13_000_000, "{most} at once, the last at {:?}", world.now);
+}
