@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::Event;
 use super::ledger::Fact;
 use super::messages::shorten;
 use super::roster::Stage;

@@ -267,27 +267,27 @@ impl Run {
     ) -> Result<(), String> {
         heard.recorded = true;
         let start = self.started().unwrap_or(now);
-        let member = self.roster.get_mut(ix);
-        if report.seq <= member.recorded {
+        let recorded = self.roster.get(ix).recorded;
+        if report.seq <= recorded {
             return Ok(());
         }
-        if report.seq != member.recorded + 1 {
-            let reason = format!("report {} came after report {}", report.seq, member.recorded);
+        if report.seq != recorded + 1 {
+            let reason = format!("report {} came after report {recorded}", report.seq);
             if self.begun.is_some() {
                 // It was answered before the disk had it, and then the controller was killed.
                 self.lose(now, ix, &reason, out);
             }
             return Err(reason);
         }
+        self.check_names(ix, &report.what)?;
         if report.seq > REPORTS_MAX {
             let reason = format!("it made more than {REPORTS_MAX} reports");
             self.lose(now, ix, &reason, out);
             return Err(reason);
         }
-        self.check_names(ix, &report.what)?;
         // A slave may be wrong about the time, but not about the order, and nothing happens before the start or later
         // than now.
-        let at = report.time.max(member.reported.max(start)).min(now);
+        let at = report.time.max(self.roster.get(ix).reported.max(start)).min(now);
         self.stopping(now);
         let what = shortened(&report.what);
         self.enter(now, Fact::Report { slave: ix, seq: report.seq, at, what: what.clone() }, out);

@@ -110,11 +110,10 @@ pub struct Run {
     pub(super) failures: Vec<String>,
     pub(super) failed: usize,
     pub(super) interrupts: u32,
-    /// What was said to strangers, so that one who tries again and again is recorded once.
-    refusals: BTreeSet<String>,
     /// How many bytes its slaves have shipped, and how many they may.
     pub shipped: u64,
     pub output_max: u64,
+    /// What was said to strangers, so that one who tries again and again is recorded once.
     pub(super) refusals: BTreeSet<String>,
     /// When it ended.
     pub(super) ended: Option<Time>,

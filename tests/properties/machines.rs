@@ -58,6 +58,7 @@ enum Answer {
     Read(ReadId, usize),
     Listed(ReadId),
     Swept,
+    Written,
 }
 
 struct World<M> {
@@ -116,6 +117,7 @@ pub fn check_slave(script: &[u8]) {
         dir: "/d".into(),
         socket: "/s/sock".into(),
         control: ListenerId(0),
+        orphan_after: slave::ORPHAN_AFTER,
         once: false,
         keep: false,
     });
@@ -234,6 +236,7 @@ impl<M: Machine> World<M> {
                 Answer::Read(read, max) => Input::Read { read, result: Ok(&b"hello"[..max.min(5)]) },
                 Answer::Listed(read) => Input::Listed { read, result: Ok(vec![("f".to_owned(), 5)]) },
                 Answer::Swept => Input::Swept { left: self.children.len() },
+                Answer::Written => Input::Written,
             };
             self.machine.handle(self.now, input, &mut self.out);
             self.perform();
@@ -289,6 +292,7 @@ impl<M: Machine> World<M> {
                     self.answers.push_back(Answer::Spawned(child));
                 }
                 Effect::Sweep { .. } => self.answers.push_back(Answer::Swept),
+                Effect::Confirm => self.answers.push_back(Answer::Written),
                 Effect::Append { path, bytes } => {
                     let lines = path.extension().is_some_and(|extension| extension == "jsonl");
                     self.write(path);
