@@ -1,15 +1,15 @@
 //! `arete controller`, a controller that serves rooms and no run, and the one behind `--serve`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
-use arete::controller::{Controller, Limits};
+use arete::controller::Controller;
 use arete::member::Member;
 use arete::reactor::Reactor;
 use arete::serve::Serve;
 
+use super::identity::Use;
 use super::run::{Listen, listen_on};
-use super::{Error, drive, with_port};
+use super::{ControllerOptions, Error, drive, with_port};
 
 /// Listens for the members of a room that this process serves.
 pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
@@ -37,10 +37,11 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
 }
 
 /// A controller of rooms alone, until it is told to stop.
-pub fn run(listen: &str, rejoin: Duration, limits: Limits) -> Result<u8, Error> {
-    let mut reactor = drive::reactor()?;
+pub fn run(options: &ControllerOptions) -> Result<u8, Error> {
+    let ControllerOptions { listen, rejoin, limits, security } = options;
+    let mut reactor = drive::reactor(security.at("--listen", listen, Use::Listen)?)?;
     let address = super::run::listen(&mut reactor, Some(listen))?;
-    let mut controller = Controller::bare(Some(address.to_string())).rejoining(rejoin).limited(limits);
+    let mut controller = Controller::bare(Some(address.to_string())).rejoining(*rejoin).limited(limits.limits());
     Ok(reactor.run(&mut controller))
 }
 

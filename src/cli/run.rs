@@ -10,9 +10,14 @@ use arete::reactor::{self, Options, Reactor, plain};
 use arete::session;
 use arete::testfile::Test;
 
+use super::identity::Use;
 use super::{ENDING, Error, RunOptions, load, random, results, with_port};
 
 pub fn run(options: RunOptions) -> Result<u8, Error> {
+    let tls = match &options.listen {
+        Some(listen) => options.security.at("--listen", listen, Use::Listen)?,
+        None => options.security.without_address("--listen").map(|()| None)?,
+    };
     let (test, text) = load::load(&options.file)?;
     let now = jiff::Timestamp::now();
     let stem = format!("{}-{}", test.name, now.strftime("%Y%m%dT%H%M%SZ"));
@@ -22,6 +27,7 @@ pub fn run(options: RunOptions) -> Result<u8, Error> {
         signals: ENDING.to_vec(),
         subreaper: embedded,
         fsync: options.fsync,
+        tls,
         ..Options::default()
     })
     .map_err(cannot)?;
@@ -110,7 +116,8 @@ pub fn listen_on(reactor: &mut Reactor, asked: &str) -> Result<SocketAddr, Liste
 fn local(work: &WorkDir, address: SocketAddr) -> Result<Local, Error> {
     let arete = std::env::current_exe()
         .map_err(|error| Error::failed(format!("cannot find arete itself: {error}", error = plain(&error))))?;
-    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep })
+    let secret = format!("{:016x}{:016x}", random(), random());
+    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep, secret })
 }
 
 /// A temporary directory, where the slaves of an embedded run work; gone with this value unless it is to be kept.

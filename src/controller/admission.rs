@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::event::Event;
 use super::roster::Stage;
 use super::run::{Phase, Run};
+use super::strangers;
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::{NAME_MAX, VERSION, is_incarnation};
 use crate::spoken;
@@ -39,20 +40,22 @@ impl Refusal {
 }
 
 impl Run {
+    /// What the slaves say that this run has started itself.
+    pub fn secret(&self) -> Option<&str> {
+        self.local.as_ref().map(|local| &*local.secret)
+    }
+
     /// A slave says hello. Answers with the connection that this one replaces, or with why it is turned away.
     pub fn admit(
         &mut self,
         now: Time,
         conn: ConnId,
-        peer: Peer,
+        peer: &Peer,
         hello: &Hello<'_>,
         out: &mut Outbox,
     ) -> Result<Option<ConnId>, Bye<'static>> {
-        let address = match peer {
-            Peer::Inet(address) => address.to_string(),
-            Peer::Local { uid, .. } => format!("user {uid}"),
-        };
-        let admitted = self.admissible(now, hello, out);
+        let address = peer.to_string();
+        let admitted = self.admissible(now, peer, hello, out);
         let (ix, resumes) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
@@ -89,8 +92,18 @@ impl Run {
     }
 
     /// Which slave this is, and whether its process is known already.
-    fn admissible(&mut self, now: Time, hello: &Hello<'_>, out: &mut Outbox) -> Result<(usize, bool), Refusal> {
+    fn admissible(
+        &mut self,
+        now: Time,
+        peer: &Peer,
+        hello: &Hello<'_>,
+        out: &mut Outbox,
+    ) -> Result<(usize, bool), Refusal> {
         let name = &hello.name;
+        let proven = strangers::knows(self.secret(), hello.secret.as_deref());
+        if let Err(reason) = proven.and_then(|()| strangers::may_act_for(peer, name)) {
+            return Err(Refusal::fatal(reason));
+        }
         if hello.protocol != PROTOCOL {
             return Err(Refusal::fatal(format!(
                 "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
@@ -159,8 +172,8 @@ impl Run {
     }
 
     /// Notes where a slave connects from, and prepares those again that were told another address of it.
-    fn came_from(&mut self, ix: usize, peer: Peer, out: &mut Outbox) {
-        let Peer::Inet(address) = peer else { return };
+    fn came_from(&mut self, ix: usize, peer: &Peer, out: &mut Outbox) {
+        let Some(address) = peer.address() else { return };
         let member = self.roster.get_mut(ix);
         if member.address.replace(address.ip()) == Some(address.ip()) || self.phase != Phase::Gathering {
             return;

@@ -98,7 +98,7 @@ pub struct Run {
     pub timers: Timers<Timer>,
     pub results: PathBuf,
     pub(super) launch: Launch,
-    local: Option<Local>,
+    pub(super) local: Option<Local>,
     wait: Option<Duration>,
     wall_offset: i64,
     start: Option<(Time, String)>,

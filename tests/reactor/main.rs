@@ -11,6 +11,7 @@ mod files;
 mod network;
 mod processes;
 mod terminal;
+mod tls;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;

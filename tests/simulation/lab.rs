@@ -72,6 +72,8 @@ pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usiz
             control: ListenerId(0),
             once,
             keep: false,
+            secret: None,
+            uid: 1000,
         }))
     })
 }

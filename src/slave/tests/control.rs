@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{World, shell};
-use crate::machine::{ConnId, Input, ListenerId};
+use crate::machine::{ConnId, Input, ListenerId, Peer};
 
 fn world() -> World {
     World::running(json!([shell("p", json!("poke"), json!({})), shell("a", json!({"at": 0}), json!({}))]))
@@ -104,4 +104,17 @@ fn garbage_and_crowds_are_answered_and_closed() {
     world.input(Input::Accepted { conn, listener: ListenerId(0), peer: super::world::PEER });
     world.input(Input::Received { conn, bytes: &[b'x'; 200_000] });
     assert!(reason(&world, conn).contains("longer than"));
+}
+
+#[test]
+fn processes_of_other_users_are_told_so_and_not_heard() {
+    let mut world = world();
+    for (serial, (uid, may)) in [(1000, true), (0, true), (1001, false), (u32::MAX, false)].into_iter().enumerate() {
+        let conn = ConnId(500 + serial as u64);
+        let peer = Peer::Local { uid, pid: Some(7) };
+        world.input(Input::Accepted { conn, listener: ListenerId(0), peer });
+        world.input(Input::Received { conn, bytes: b"{\"type\":\"wait\",\"trigger\":\"gone\"}\n" });
+        assert_eq!(reason(&world, conn).contains("only that user and root"), !may, "{uid}");
+        assert_eq!(world.answers[&conn].len(), 1, "{uid}");
+    }
 }

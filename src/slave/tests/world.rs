@@ -57,6 +57,8 @@ impl World {
             control: ListenerId(0),
             once: false,
             keep: false,
+            secret: None,
+            uid: 1000,
         };
         change(&mut config);
         let mut world = World {
