@@ -15,8 +15,8 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerCon
 use super::stream::plain;
 use crate::machine::{Bytes, ListenerId, Peer};
 
-/// How many bytes of a handshake are taken in at most; one takes two or three thousand.
-pub const HANDSHAKE_MAX: usize = 64 * 1024;
+/// How many bytes of a handshake are taken in at most; one takes two or three thousand, more with a long chain.
+pub const HANDSHAKE_MAX: usize = 32 * 1024;
 
 /// How much is read from a socket at once. What is plain of it and of a record that had begun fits a read buffer.
 pub const SEALED_AT_ONCE: usize = 32 * 1024;

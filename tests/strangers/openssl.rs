@@ -6,7 +6,8 @@ use std::process::Command;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 
 use crate::common::{Needed, Place, have, must, skip};
-use crate::{barrier, controller};
+use crate::peer::{Identity, serve};
+use crate::{barrier, controller, slave_says};
 
 /// Replaces the certificate in a directory for `--tls` by one from so many hours from now to so many.
 pub fn sign_for_hours(place: &Place, name: &str, dir: &Path, from: i64, until: i64) {
@@ -65,6 +66,8 @@ fn certificates_of_an_authority_that_openssl_has_made_work() {
     for name in ["sec1", "pkcs8", "roleless"] {
         barrier(&place, &address, name).arg("--tls").arg(place.path(name)).run().exits_with(0);
     }
+    let roleless = serve(&Identity::read(&place.path("roleless")));
+    slave_says(&place, &roleless, "sec1", &place.path("sec1"), &["its certificate is not for this role"]);
     // A wildcard is no name here, and a certificate without a role is no controller's.
     let wildcard = barrier(&place, &address, "a.example").arg("--tls").arg(place.path("pkcs8")).run();
     wildcard.exits_with(1).complains(&["it is for pkcs8 and not for a.example"]);
