@@ -1,11 +1,14 @@
 //! The subcommands and their options. What touches the world before and after the loop is below, a file a subcommand.
 
+mod certificate;
 mod check;
 mod command;
 mod data;
 mod drive;
+mod identity;
 mod load;
 mod meet;
+mod pki;
 mod place;
 mod results;
 mod resume;
@@ -14,6 +17,7 @@ mod room;
 mod run;
 mod slave;
 mod state;
+mod tls_words;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -27,6 +31,7 @@ use arete::testfile::TRIGGER_MAX;
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
+use identity::Security;
 use place::{Patience, Place};
 
 /// The port of a controller, where an address names none.
@@ -61,7 +66,7 @@ impl Error {
 #[derive(Parser)]
 #[command(name = "arete", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "exit status: 0 passed; 1 failed; 2 wrong usage or a wrong test file; 3 a time limit passed; \
-                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: man arete, man 5 arete-test, man 7 arete-protocol, man 8 arete-ring")]
+                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: man arete, man 5 arete-test, man 7 arete-protocol, man 7 arete-security, man 8 arete-ring")]
 pub struct Arguments {
     #[command(subcommand)]
     subcommand: Sub,
@@ -100,6 +105,11 @@ enum Sub {
         sub: TriggerSub,
         #[command(flatten)]
         at: At,
+    },
+    /// Make the certificates of a lab
+    Pki {
+        #[command(subcommand)]
+        sub: pki::PkiSub,
     },
     /// Be a node of a token ring: nodes of one network that pass a token round
     Ring(ring::RingOptions),
@@ -190,6 +200,8 @@ struct ControllerOptions {
     fsync: bool,
     #[command(flatten)]
     limits: LimitOptions,
+    #[command(flatten)]
+    security: Security,
 }
 
 /// Where the triggers are.
@@ -204,6 +216,8 @@ struct At {
     /// Give up after so long [default: never]
     #[arg(long, value_name = "TIME", value_parser = time_limit, global = true)]
     timeout: Option<Duration>,
+    #[command(flatten)]
+    security: Security,
 }
 
 #[derive(Args)]
@@ -244,6 +258,8 @@ struct RunOptions {
     /// How many events to record before the run fails [default: 10000000]
     #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
     events_max: Option<u64>,
+    #[command(flatten)]
+    security: Security,
 }
 
 #[derive(Args)]
@@ -266,6 +282,11 @@ struct SlaveOptions {
     /// Leave the directories of the runs
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    security: Security,
+    /// Read from standard input what the controller that starts this slave wants to hear from it
+    #[arg(long, hide = true)]
+    secret: bool,
 }
 
 /// The instant from which every time limit of the command line counts: now.
@@ -301,9 +322,10 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
             Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))
         }
         Sub::Trigger { sub, at } => {
-            let place = Place { controller: at.controller, room: at.room };
+            let place = Place { controller: at.controller, room: at.room, security: at.security };
             command::trigger(sub, &place, Patience { begun, timeout: at.timeout })
         }
+        Sub::Pki { sub } => pki::run(sub),
         Sub::Ring(options) => ring::run(options),
         Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
     }

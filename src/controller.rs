@@ -30,6 +30,7 @@ mod resume;
 mod room;
 mod roster;
 mod run;
+mod strangers;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -73,6 +74,9 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// How much all peers together may have sent of lines that have not ended, before their hello, in bytes.
 const STRANGERS_HOLD_MAX: usize = 16 * 1024 * 1024;
 
+/// How a stranger begins who speaks TLS, and no line does.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// What a controller is told when it starts. Nothing else of the world reaches it but its inputs.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -110,6 +114,8 @@ pub struct Local {
     pub dir: PathBuf,
     /// Leave the slaves' directories where they are.
     pub keep: bool,
+    /// What they say to be let in, so that nobody else on this machine is.
+    pub secret: String,
 }
 
 /// A connection.
@@ -265,6 +271,10 @@ impl Controller {
         let who = session.who;
         if who != Who::Stranger {
             session.heard = now;
+        } else if session.frames.held() == 0 && bytes.first() == Some(&TLS_HANDSHAKE) {
+            let peer = session.peer.address().map_or_else(String::new, |address| address.ip().to_string());
+            log::debug!("{peer} speaks TLS, and this controller does not");
+            return self.part(now, conn, refusal("this controller does not speak TLS".to_owned()), out);
         }
         let mut frames = std::mem::take(&mut session.frames);
         if let Some(process) = who.process() {
@@ -348,7 +358,7 @@ impl Controller {
             return Err(refusal("this controller has no run; it serves rooms alone".to_owned()));
         };
         let earlier = run.roster.find(&hello.name).and_then(|ix| run.roster.get(ix).process);
-        let former = run.admit(now, conn, session.peer, hello, out)?;
+        let former = run.admit(now, conn, &session.peer, hello, out)?;
         let Some(ix) = run.roster.find(&hello.name) else { return Ok(()) };
         let speaker = Speaker::Slave(ix, Rc::from(&*hello.name));
         let room = run.room.name.clone();

@@ -86,14 +86,46 @@ pub struct ChildId(pub u64);
 pub struct ReadId(pub u64);
 
 /// Who is at the other end of a connection, as the system says it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Peer {
     Inet(SocketAddr),
+    /// The same, and it has proven with a certificate that these are its names and addresses.
+    Proven {
+        address: SocketAddr,
+        names: Rc<[Box<str>]>,
+    },
     /// A Unix socket's peer, by its credentials.
     Local {
         uid: u32,
         pid: Option<i32>,
     },
+}
+
+impl Peer {
+    /// Where it is, unless it is a process of this system.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::Inet(address) | Peer::Proven { address, .. } => Some(*address),
+            Peer::Local { .. } => None,
+        }
+    }
+
+    /// The names that it has proven; `None`: nobody has asked it for a proof.
+    pub fn names(&self) -> Option<&[Box<str>]> {
+        match self {
+            Peer::Proven { names, .. } => Some(names),
+            Peer::Inet(_) | Peer::Local { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Inet(address) | Peer::Proven { address, .. } => address.fmt(f),
+            Peer::Local { uid, .. } => write!(f, "user {uid}"),
+        }
+    }
 }
 
 /// Where to connect to.

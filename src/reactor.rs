@@ -13,6 +13,7 @@ mod datagrams;
 mod dial;
 mod effects;
 mod files;
+mod handshakes;
 mod interfaces;
 mod listeners;
 mod lookup;
@@ -20,22 +21,26 @@ mod signals;
 mod sources;
 mod stream;
 mod sweep;
+mod tls;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
 pub use console::{LogPipe, flush as flush_console};
 pub use datagrams::DatagramOptions;
+pub use handshakes::{HANDSHAKE_WITHIN, HANDSHAKES_MAX};
 pub use interfaces::{Interface, interface, interfaces};
 pub use lookup::lookup_main;
 pub use signals::terminal_size;
 pub use stream::plain;
+pub use tls::{HANDSHAKE_MAX, Tls};
 
 use crate::machine::{
     ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, SocketId, Time, Timers,
@@ -78,6 +83,8 @@ pub struct Options {
     pub lookup_program: PathBuf,
     /// The address that TCP connections come from. `None`: what the system chooses.
     pub source: Option<IpAddr>,
+    /// How TLS is spoken on TCP connections. `None`: they are plain.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
@@ -91,6 +98,7 @@ impl Default for Options {
             fsync: false,
             lookup_program: PathBuf::from("/proc/self/exe"),
             source: None,
+            tls: None,
         }
     }
 }
@@ -125,6 +133,8 @@ enum Due {
     Linger(ConnId),
     /// An address has had its time to answer.
     Dial(ConnId),
+    /// A handshake has had its time.
+    Handshake(ConnId),
     /// Descriptors may be free again.
     Accept,
     /// Somebody of a group without a leader may have gone unheard.
@@ -159,6 +169,8 @@ pub struct Reactor {
     later: VecDeque<Effect>,
     pending: VecDeque<Pending>,
     accepted: Vec<(stream::Stream, Peer, ListenerId)>,
+    tls: Option<Rc<Tls>>,
+    handshakes: handshakes::Handshakes,
     buffer: Vec<u8>,
     max_connections: usize,
     stalled_after: Duration,
@@ -177,6 +189,7 @@ impl Reactor {
     pub fn new(options: Options) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let registry = || poll.registry().try_clone();
+        let tls = options.tls.map(Rc::new);
         let limit = children::raise_limit().saturating_sub(OTHER_DESCRIPTORS).clamp(16, MOST_CONNECTIONS);
         if options.subreaper {
             rustix::process::set_child_subreaper(rustix::process::getpid().into())?;
@@ -184,7 +197,7 @@ impl Reactor {
         Ok(Reactor {
             events: Events::with_capacity(EVENTS),
             conns: connections::Connections::new(registry()?, options.max_queue),
-            dials: dial::Dials::new(options.source),
+            dials: dial::Dials::new(options.source, tls.clone()),
             lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
             listeners: listeners::Listeners::new(registry()?),
             datagrams: datagrams::Datagrams::new(registry()?),
@@ -198,6 +211,8 @@ impl Reactor {
             later: VecDeque::new(),
             pending: VecDeque::new(),
             accepted: Vec::new(),
+            tls,
+            handshakes: handshakes::Handshakes::default(),
             buffer: vec![0; READ_BUFFER],
             max_connections: options.max_connections.unwrap_or(limit as usize),
             stalled_after: options.stalled_after,
@@ -301,6 +316,7 @@ impl Reactor {
                     self.conns.drop_lingering(conn);
                 }
                 Due::Dial(conn) => self.dial_next(conn, "no answer"),
+                Due::Handshake(conn) => self.give_up_handshake(conn, "it has not proven in time who it is"),
                 Due::Accept => self.listeners.ready.fill(true),
                 Due::Groups => self.children.look_again(),
                 Due::Stalled => self.look_for_stalled(),

@@ -68,6 +68,10 @@ pub struct Config {
     pub once: bool,
     /// Leave each run's directory where it is.
     pub keep: bool,
+    /// What the controller that has started this slave wants to hear from it.
+    pub secret: Option<String>,
+    /// The user that it runs as, whose processes may ask something of it.
+    pub uid: u32,
 }
 
 /// A slave.
@@ -418,8 +422,8 @@ impl Machine for Slave {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
             Input::Begin => self.link.connect(now, out),
-            Input::Accepted { conn, listener, .. } if listener == self.config.control => {
-                self.control.accepted(conn, out);
+            Input::Accepted { conn, listener, peer } if listener == self.config.control => {
+                self.control.accepted(conn, &peer, self.config.uid, out);
             }
             Input::Accepted { conn, .. } => out.close(conn, "nothing listens here"),
             Input::Connected { conn, .. } if self.link.is(conn) => {
@@ -430,6 +434,7 @@ impl Machine for Slave {
                     name: self.config.name.as_str().into(),
                     incarnation: self.config.incarnation.as_str().into(),
                     run: named.map(Into::into),
+                    secret: self.config.secret.as_deref().map(Into::into),
                 };
                 self.link.connected(now, &hello, out);
             }

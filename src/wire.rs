@@ -256,6 +256,9 @@ pub struct Hello<'a> {
     /// The run that this process is in, if any.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
+    /// What a controller that has started the slave itself has told it, and nobody else.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Cow<'a, str>>,
 }
 
 /// The answer to [`Hello`]: the slave is accepted.

@@ -68,6 +68,9 @@ fn every_option_stands_in_the_manual_and_every_option_of_the_manual_exists() {
     for subcommand in subcommands(&place).into_iter().filter(|name| name != "ring") {
         of_help.extend(options_of_help(&help(&place, &[&subcommand, "--help"])));
     }
+    for args in [["pki", "issue", "--help"], ["pki", "list", "--help"]] {
+        of_help.extend(options_of_help(&help(&place, &args)));
+    }
     assert_the_same_options("man/arete.1", &of_help);
     assert!(of_help.contains("listen") && of_help.contains("help"));
 }
@@ -116,7 +119,7 @@ fn every_page_of_the_manual_is_free_of_warnings() {
     }
     let pages = pages();
     let names: Vec<_> = pages.iter().filter_map(|page| page.file_name()?.to_str()).collect();
-    for name in ["arete.1", "arete-test.5", "arete-protocol.7", "arete-ring.8"] {
+    for name in ["arete.1", "arete-test.5", "arete-protocol.7", "arete-security.7", "arete-ring.8"] {
         assert!(names.contains(&name), "man/{name} is missing");
     }
     let output =

@@ -7,7 +7,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Lab, Needed, Place, Running, SOON, holds_within, missing, python, repository, skip, wait_for};
+use common::{Lab, Needed, Pki, Place, Running, SOON, holds_within, missing, python, repository, skip, wait_for};
 use serde_json::json;
 
 /// Where the controller listens.
@@ -30,17 +30,19 @@ struct Meeting<'a> {
 }
 
 impl<'a> Meeting<'a> {
-    /// Starts the run of `test_file`, with a slave on each of `hosts` by the host's name.
+    /// Starts the run of `test_file`, with a slave on each of `hosts` by the host's name. All have certificates.
     fn start(place: &'a Place, lab: &Lab, test_file: impl AsRef<[u8]>, hosts: &[&str]) -> Meeting<'a> {
         place.write("t.json", test_file);
         let listen = format!("{}:{PORT}", lab.address("controller"));
+        let pki = Pki::new(place);
         let mut command = lab.arete("controller");
-        command.args(["run", "t.json", "--listen", &listen, "--results", "results", "--wait", "30s"]);
+        command.args(["run", "t.json", "--listen", &listen, "--results", "results", "--wait", "30s", "--tls"]);
+        command.arg(pki.controller(&[&lab.address("controller").to_string()]));
         let controller = place.program(command).deadline(DEADLINE).start();
         let slave = |&host: &&str| {
             let mut command = lab.arete(host);
             command.args(["slave", "--controller", &listen, "--name", host, "--once", "--dir"]);
-            command.arg(place.path("work").join(host));
+            command.arg(place.path("work").join(host)).arg("--tls").arg(pki.machine(host));
             place.program(command).deadline(DEADLINE).start()
         };
         Meeting { place, controller, slaves: hosts.iter().map(slave).collect() }

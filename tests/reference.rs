@@ -180,6 +180,21 @@ fn the_protocol_page_states_the_bounds_of_the_sources() {
 }
 
 #[test]
+fn the_manual_states_the_bounds_of_handshakes() {
+    use arete::reactor::{HANDSHAKE_MAX, HANDSHAKE_WITHIN, HANDSHAKES_MAX};
+    let (page, security) = (read("man/arete.1"), read("SECURITY.md"));
+    let said = format!("A TLS handshake may take {} seconds and {HANDSHAKE_MAX} bytes.", HANDSHAKE_WITHIN.as_secs());
+    assert!(page.contains(&said), "man/arete.1 does not say {said:?}");
+    assert!(page.contains(&format!("{HANDSHAKES_MAX} may go on at once")));
+    let said = format!(
+        "({} s), a byte limit ({} KiB), and at most {HANDSHAKES_MAX}",
+        HANDSHAKE_WITHIN.as_secs(),
+        HANDSHAKE_MAX >> 10
+    );
+    assert!(security.contains(&said), "SECURITY.md does not say {said:?}");
+}
+
+#[test]
 fn the_manual_has_every_event_with_its_fields_and_no_other() {
     let (source, page) = (read("src/controller/event.rs"), read("man/arete.1"));
     let events = variants(&source, "pub enum Event<'a> {");

@@ -73,10 +73,11 @@ fn eight_clients_in_eight_namespaces_download_a_file_and_are_stopped_together() 
     let listen = format!("{}:{PORT}", lab.address("controller"));
     let mut command = lab.arete("controller");
     command.args(["run", "torrent.json", "--listen", &listen, "--results", "results", "--wait", "30s"]);
+    command.arg("--insecure");
     let controller = place.program(command).deadline(DEADLINE).start();
     let slave = |name: &String| {
         let mut command = lab.arete(name);
-        command.args(["slave", "--controller", &listen, "--name", name, "--once", "--keep", "--dir"]);
+        command.args(["slave", "--insecure", "--controller", &listen, "--name", name, "--once", "--keep", "--dir"]);
         command.arg(place.path("work").join(name));
         place.program(command).deadline(DEADLINE).start()
     };

@@ -134,6 +134,7 @@ impl Speech {
                 name: slave_name(index).into(),
                 incarnation: format!("bench-{index}").into(),
                 run: None,
+                secret: None,
             }),
         }
     }

@@ -4,31 +4,31 @@ use std::io::Write;
 
 use arete::client::{self, Client};
 use arete::member::{self, Member};
-use arete::reactor::{Options, Reactor, plain};
+use arete::reactor::{Options, Reactor, Tls, plain};
 use arete::{exit_code, reactor};
 
 use super::{ENDING, Error};
 
 /// A reactor for one client.
-pub fn reactor() -> Result<Reactor, Error> {
-    reactor_with(None, false)
+pub fn reactor(tls: Option<Tls>) -> Result<Reactor, Error> {
+    reactor_with(Options { tls, ..Options::default() })
 }
 
-/// One with so many connections at most, that brings what it writes to the disk itself or leaves that to the system.
-pub fn reactor_with(max_connections: Option<usize>, fsync: bool) -> Result<Reactor, Error> {
-    let options = Options { signals: ENDING.to_vec(), max_connections, fsync, ..Options::default() };
+/// One with these options, that hears the signals which end it.
+pub fn reactor_with(options: Options) -> Result<Reactor, Error> {
+    let options = Options { signals: ENDING.to_vec(), ..options };
     Reactor::new(options).map_err(|error| Error::failed(format!("cannot start: {error}", error = plain(&error))))
 }
 
 pub fn client(config: client::Config) -> Result<u8, Error> {
     let mut client = Client::new(config);
-    let code = reactor()?.run(&mut client);
+    let code = reactor(None)?.run(&mut client);
     show(code, client.output())
 }
 
-pub fn member(config: member::Config) -> Result<u8, Error> {
+pub fn member(config: member::Config, tls: Option<Tls>) -> Result<u8, Error> {
     let mut member = Member::new(config);
-    let code = reactor()?.run(&mut member);
+    let code = reactor(tls)?.run(&mut member);
     show(code, member.output())
 }
 

@@ -14,6 +14,7 @@ use arete::wire::{Message, Note};
 use clap::Args;
 
 use super::data::{self, Late};
+use super::identity::{Security, Use};
 use super::place::{self, Doing, Patience, Place};
 use super::{Error, count as number, drive, room, time, time_limit};
 
@@ -75,6 +76,8 @@ struct Who {
     /// The room at the controller: a name, or the id of a run [default: default]
     #[arg(long, value_name = "NAME")]
     room: Option<String>,
+    #[command(flatten)]
+    security: Security,
 }
 
 impl Who {
@@ -96,6 +99,7 @@ impl Who {
     /// Fails when the options do not belong together.
     fn check(&self) -> Result<(), Error> {
         if self.by_slave() {
+            self.security.without_address("--controller or --serve")?;
             place::socket()?;
             if self.room.is_some() {
                 return Err(Error::usage(
@@ -123,11 +127,12 @@ impl Who {
             _ => None,
         };
         let Some(serve) = self.serve else {
-            let place = Place { controller: self.controller, room: self.room };
+            let place = Place { controller: self.controller, room: self.room, security: self.security };
             return place::act(&place, member, doing);
         };
         place::address(&serve, "--serve")?;
-        let mut reactor = drive::reactor()?;
+        let tls = self.security.at("--serve", &serve, Use::Serve(member.as_deref()))?;
+        let mut reactor = drive::reactor(tls)?;
         let address = room::listen_to_serve(&mut reactor, &serve)?;
         let mut config = place::config(&serve, self.room.as_deref(), member, doing)?;
         config.controller = Address::Inet(room::reached_at(address).to_string());

@@ -11,6 +11,7 @@ use arete::session::{self, is_name};
 use arete::wire::room::DEFAULT_ROOM;
 use arete::{client, exit_code, member};
 
+use super::identity::{Security, Use};
 use super::{Error, drive, random, with_port};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Place {
     /// The room at that controller: a name, or the id of a run [default: default]
     #[arg(long, value_name = "NAME", requires = "controller")]
     pub room: Option<String>,
+    #[command(flatten)]
+    pub security: Security,
 }
 
 /// When a command was started, and how long it may take.
@@ -68,8 +71,14 @@ pub fn socket() -> Result<PathBuf, Error> {
 /// Does it at a controller if one is named, else by the slave.
 pub fn act(place: &Place, member: Option<String>, doing: Doing) -> Result<u8, Error> {
     match &place.controller {
-        Some(controller) => drive::member(config(controller, place.room.as_deref(), member, doing)?),
+        Some(controller) => {
+            let to_controller = Use::Client(member.as_deref());
+            address(controller, "--controller")?;
+            let tls = place.security.at("--controller", controller, to_controller)?;
+            drive::member(config(controller, place.room.as_deref(), member, doing)?, tls)
+        }
         None => {
+            place.security.without_address("--controller")?;
             let request = doing.request.ok_or_else(|| Error::failed("name a controller with --controller ADDRESS"))?;
             let carries_to = match &doing.task {
                 Task::Notify { trigger, data: Some(_) } => Some(trigger.clone()),

@@ -10,6 +10,7 @@ use arete::controller::{Config, Controller};
 use arete::reactor::{self, Options, Reactor, plain};
 use arete::testfile;
 
+use super::identity::Use;
 use super::{ENDING, Error, RunOptions, slave, state};
 
 /// How long slaves that lost their controller are waited for: they stop what they run, and have a grace for it.
@@ -45,8 +46,13 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
     }
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let fsync = options.fsync || terms.fsync;
+    let security = options.security.clone().or(terms.tls.clone(), terms.insecure);
+    let tls = match terms.listen.as_ref().filter(|_| !past.has_ended()) {
+        Some(recorded) => security.at("--listen", options.listen.as_ref().unwrap_or(recorded), Use::Listen)?,
+        None => None,
+    };
     let mut reactor =
-        Reactor::new(Options { signals: ENDING.to_vec(), fsync, ..Options::default() }).map_err(cannot)?;
+        Reactor::new(Options { signals: ENDING.to_vec(), fsync, tls, ..Options::default() }).map_err(cannot)?;
     let listening = if past.has_ended() { None } else { listen(&mut reactor, &terms, options)? };
     let wall_offset = state::wall_offset();
     let controller = Controller::new(Config {

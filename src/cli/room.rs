@@ -7,9 +7,10 @@ use std::path::Path;
 use arete::controller::Controller;
 use arete::controller::ledger::{Keep, Past};
 use arete::member::Member;
-use arete::reactor::Reactor;
+use arete::reactor::{Options, Reactor};
 use arete::serve::Serve;
 
+use super::identity::Use;
 use super::run::{Listen, listen_on};
 use super::{ControllerOptions, Error, drive, state, with_port};
 
@@ -41,7 +42,12 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
 /// A controller of rooms alone, until it is told to stop.
 pub fn run(options: &ControllerOptions) -> Result<u8, Error> {
     let kept = options.state_dir.as_deref().map(open).transpose()?;
-    let mut reactor = drive::reactor_with(options.limits.connections(), options.fsync)?;
+    let mut reactor = drive::reactor_with(Options {
+        max_connections: options.limits.connections(),
+        fsync: options.fsync,
+        tls: options.security.at("--listen", &options.listen, Use::Listen)?,
+        ..Options::default()
+    })?;
     let address = super::run::listen(&mut reactor, Some(&options.listen))?;
     let controller = Controller::bare(Some(address.to_string()));
     let controller = controller.rejoining(options.rejoin).limited(options.limits.limits());

@@ -11,6 +11,7 @@ use arete::reactor::{self, Options, Reactor, plain};
 use arete::session;
 use arete::testfile::Test;
 
+use super::identity::Use;
 use super::load::Loaded;
 use super::{ENDING, Error, RunOptions, load, random, results, resume, state, with_port};
 
@@ -18,6 +19,10 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
     if let Some(directory) = options.resume.take() {
         return resume::run(directory, &options);
     }
+    let tls = match &options.listen {
+        Some(listen) => options.security.at("--listen", listen, Use::Listen)?,
+        None => options.security.without_address("--listen").map(|()| None)?,
+    };
     let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
     let Loaded { test, text, shipped } = load::load(file)?;
     let now = jiff::Timestamp::now();
@@ -29,6 +34,7 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
         subreaper: embedded,
         fsync: options.fsync,
         max_connections: options.limits.connections(),
+        tls,
         ..Options::default()
     })
     .map_err(cannot)?;
@@ -56,6 +62,8 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
         lost_after: options.lost_after.as_micros() as u64,
         limits,
         fsync: options.fsync,
+        tls: options.security.directory(),
+        insecure: options.security.is_insecure(),
     };
     let keep = state::keep(&results, wall_offset, Some(terms));
     let mut controller = Controller::new(Config {
@@ -137,7 +145,8 @@ pub fn listen_on(reactor: &mut Reactor, asked: &str) -> Result<SocketAddr, Liste
 fn local(work: &WorkDir, address: SocketAddr) -> Result<Local, Error> {
     let arete = std::env::current_exe()
         .map_err(|error| Error::failed(format!("cannot find arete itself: {error}", error = plain(&error))))?;
-    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep })
+    let secret = format!("{:016x}{:016x}", random(), random());
+    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep, secret })
 }
 
 /// A temporary directory, where the slaves of an embedded run work; gone with this value unless it is to be kept.

@@ -1,6 +1,7 @@
 //! `arete slave`: finds its name and its directory, ends what a former slave left there, and drives a slave.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,11 @@ use arete::session;
 use arete::slave::{Config, MARK, Slave};
 use rustix::fs::FlockOperation;
 
+use super::identity::Use;
 use super::{ENDING, Error, SlaveOptions, host_name, random, with_port};
+
+/// How long the secret of an embedded run is at most, in bytes.
+const SECRET_MAX: u64 = 256;
 
 pub fn run(options: SlaveOptions) -> Result<u8, Error> {
     let name = match options.name {
@@ -25,6 +30,8 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
             host_name().ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name"))?
         }
     };
+    let tls = options.security.at("--controller", &options.controller, Use::Slave(&name))?;
+    let secret = if options.secret { Some(read_secret()?) } else { None };
     let dir = work_dir(options.dir, &name)?;
     let _lock = lock(&dir)?;
     end_leftovers(&dir);
@@ -32,7 +39,7 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let mut signals = ENDING.to_vec();
     signals.push(Signal::USR1);
-    let mut reactor = Reactor::new(Options { signals, subreaper: true, ..Options::default() }).map_err(cannot)?;
+    let mut reactor = Reactor::new(Options { signals, subreaper: true, tls, ..Options::default() }).map_err(cannot)?;
     let socket = runtime_dir()?.join(format!("{}.sock", std::process::id()));
     let control = reactor.listen_unix(&socket).map_err(|error| {
         Error::failed(format!("cannot listen on {}: {error}", socket.display(), error = plain(&error)))
@@ -49,8 +56,18 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
         orphan_after: options.orphan_after,
         once: options.once,
         keep: options.keep,
+        secret,
+        uid: rustix::process::geteuid().as_raw(),
     });
     Ok(reactor.run(&mut slave))
+}
+
+/// What the controller that has started this slave wants to hear from it.
+fn read_secret() -> Result<String, Error> {
+    let mut secret = String::new();
+    let read = std::io::stdin().lock().take(SECRET_MAX).read_to_string(&mut secret);
+    read.map_err(|error| Error::failed(format!("cannot read standard input: {}", plain(&error))))?;
+    Ok(secret.trim_end().to_owned())
 }
 
 /// The directory that was asked for, or one of the slave's own among the user's state.

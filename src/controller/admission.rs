@@ -7,6 +7,7 @@ use super::ledger::Fact;
 use super::messages::shorten;
 use super::roster::Stage;
 use super::run::{Phase, Run};
+use super::strangers;
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::{NAME_MAX, VERSION, is_incarnation};
 use crate::spoken;
@@ -40,20 +41,22 @@ impl Refusal {
 }
 
 impl Run {
+    /// What the slaves say that this run has started itself.
+    pub fn secret(&self) -> Option<&str> {
+        self.local.as_ref().map(|local| &*local.secret)
+    }
+
     /// A slave says hello. Answers with the connection that this one replaces, or with why it is turned away.
     pub fn admit(
         &mut self,
         now: Time,
         conn: ConnId,
-        peer: Peer,
+        peer: &Peer,
         hello: &Hello<'_>,
         out: &mut Outbox,
     ) -> Result<Option<ConnId>, Bye<'static>> {
-        let address = match peer {
-            Peer::Inet(address) => address.to_string(),
-            Peer::Local { uid, .. } => format!("user {uid}"),
-        };
-        let admitted = self.admissible(now, hello, out);
+        let address = peer.to_string();
+        let admitted = self.admissible(now, peer, hello, out);
         let (ix, resumes) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
@@ -66,10 +69,7 @@ impl Run {
                 return Err(bye);
             }
         };
-        let ip = match peer {
-            Peer::Inet(address) => Some(address.ip()),
-            Peer::Local { .. } => None,
-        };
+        let ip = peer.address().map(|address| address.ip());
         let moved = ip.is_some() && self.roster.get(ix).address != ip;
         let (incarnation, address) = (Cow::from(&*hello.incarnation), Cow::from(&address));
         self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again: resumes }, out);
@@ -91,8 +91,18 @@ impl Run {
     }
 
     /// Which slave this is, and whether its process is known already.
-    fn admissible(&mut self, now: Time, hello: &Hello<'_>, out: &mut Outbox) -> Result<(usize, bool), Refusal> {
+    fn admissible(
+        &mut self,
+        now: Time,
+        peer: &Peer,
+        hello: &Hello<'_>,
+        out: &mut Outbox,
+    ) -> Result<(usize, bool), Refusal> {
         let name = &hello.name;
+        let proven = strangers::knows(self.secret(), hello.secret.as_deref());
+        if let Err(reason) = proven.and_then(|()| strangers::may_act_for(peer, name)) {
+            return Err(Refusal::fatal(reason));
+        }
         if hello.protocol != PROTOCOL {
             return Err(Refusal::fatal(format!(
                 "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \

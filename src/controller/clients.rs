@@ -9,7 +9,8 @@ use super::messages::notified;
 use super::presence::Speaker;
 use super::rendezvous::Process;
 use super::room::Room;
-use super::{Controller, Who, refusal};
+use super::run::Run;
+use super::{Controller, Who, refusal, strangers};
 use crate::machine::{ConnId, Outbox, Time};
 use crate::session::{VERSION, is_incarnation, is_member, is_name};
 use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
@@ -32,6 +33,10 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         check(join)?;
+        if let Some(session) = self.sessions.get(&conn) {
+            let secret = self.run.as_ref().and_then(Run::secret);
+            strangers::may_join(&session.peer, secret, join).map_err(fatal)?;
+        }
         let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
         let room = self.enter_room(&join.room)?;
         let known = self.processes.find(&room, &speaker, &join.incarnation).is_some();

@@ -21,8 +21,11 @@ impl Launch {
         if local.keep {
             argv.push("--keep".to_owned());
         }
+        // Not as an argument nor in the environment: others can read the one, and commands inherit the other.
+        argv.push("--secret".to_owned());
         let child = out.spawn(Command {
             argv,
+            stdin: Some(local.secret.clone().into_bytes()),
             stderr: Some(results.join(name).join("arete.log")),
             dies_with_us: true,
             ..Command::default()

@@ -64,6 +64,9 @@ pub struct Terms {
     pub lost_after: u64,
     pub limits: Limits,
     pub fsync: bool,
+    /// The directory of its certificates, or that it has none and needs none.
+    pub tls: Option<PathBuf>,
+    pub insecure: bool,
 }
 
 /// Something that happened and that is known from then on. `slave` is a place in the test, `process` a number of

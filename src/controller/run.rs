@@ -103,7 +103,7 @@ pub struct Run {
     pub results: PathBuf,
     pub(super) launch: Launch,
     pub(super) ledger: Ledger,
-    local: Option<Local>,
+    pub(super) local: Option<Local>,
     pub(super) wait: Option<Duration>,
     pub(super) wall_offset: i64,
     pub(super) start: Option<(Time, String)>,

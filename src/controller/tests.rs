@@ -3,6 +3,7 @@
 mod limits;
 mod meet;
 mod resume;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,12 +11,28 @@ use std::time::Duration;
 
 use super::{Config, Controller, ledger};
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time};
-use crate::testfile;
+use crate::testfile::{self, Test};
 
 const TEST: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a": ["s"] },
     "schedules": { "s": [{ "name": "x", "poke": true, "end": "passed" }] } }"#;
 
 const PEER: Peer = Peer::Local { uid: 0, pid: None };
+
+fn config(test: Test) -> Config {
+    Config {
+        test: Rc::new(test),
+        run: "r1".to_owned(),
+        results: "/results".into(),
+        wait: None,
+        lost_after: Duration::from_secs(60),
+        local: None,
+        listening: None,
+        follow: false,
+        terminal: None,
+        colors: false,
+        wall_offset: 0,
+    }
+}
 
 struct World {
     controller: Controller,
@@ -36,20 +53,7 @@ impl World {
 
     fn running(test: &str) -> World {
         let test = testfile::parse("t.json", test, &mut |file| Err(format!("there is no {file}"))).expect("a test");
-        let controller = Controller::new(Config {
-            test: Rc::new(test),
-            run: "r1".to_owned(),
-            results: "/results".into(),
-            wait: None,
-            lost_after: Duration::from_secs(60),
-            local: None,
-            listening: None,
-            follow: false,
-            terminal: None,
-            colors: false,
-            wall_offset: 0,
-        });
-        World::of(controller)
+        World::of(Controller::new(config(test)))
     }
 
     fn of(controller: Controller) -> World {

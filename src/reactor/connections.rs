@@ -13,8 +13,9 @@ use mio::{Interest, Registry};
 use slab::Slab;
 
 use super::stream::{Stream, plain};
+use super::tls::{Opened, SEALED_AT_ONCE};
 use super::{Kind, token};
-use crate::machine::{Bytes, ConnId, LARGE, Peer};
+use crate::machine::{Bytes, ConnId, LARGE, ListenerId, Peer};
 
 /// How many queued messages one write takes.
 const SLICES_A_WRITE: usize = 64;
@@ -29,6 +30,8 @@ const COST_OF_A_LARGE_MESSAGE: usize = 64 * 1024;
 enum State {
     /// Being dialled; what is sent waits. Also when the machine has closed it with something queued.
     Dialling,
+    /// It stands, and both ends are proving who they are; what is sent waits.
+    Handshaking,
     Open,
     /// The machine closed it; what is queued still goes out, what comes in is dropped.
     Closing,
@@ -51,7 +54,7 @@ struct Conn {
     /// The cost of what waits.
     queued: usize,
     state: State,
-    /// The machine closed it while it was being dialled.
+    /// The machine closed it while it was being dialled, or in its handshake.
     closed: bool,
     /// In the list of what to flush at the end of the turn.
     dirty: bool,
@@ -74,7 +77,24 @@ pub enum Outcome {
     Lost(ConnId, String),
     /// The connection is over, and the machine knows.
     Done,
+    /// A peer that connected to us has not proven who it is; the machine has never heard of it.
+    TurnedAway(ConnId, String),
 }
+
+/// What a read has brought.
+#[derive(Debug)]
+pub struct Got {
+    pub conn: ConnId,
+    /// So many bytes for the machine, none when it has closed the connection.
+    pub length: usize,
+    /// There may be more.
+    pub more: bool,
+    /// The handshake is through, and the machine has not been told.
+    pub proven: bool,
+}
+
+/// Who has proven who it is: where it was accepted, or else from which address it was dialled.
+pub type Introduced = (Option<ListenerId>, Peer, Option<SocketAddr>);
 
 /// What an event says about a dialled connection.
 pub enum Confirmed {
@@ -82,6 +102,8 @@ pub enum Confirmed {
     Not,
     Pending,
     Up(ConnId, Peer, Option<SocketAddr>),
+    /// It stands, and its handshake begins.
+    Handshaking(ConnId),
     /// It stands, and the machine has closed it: what is queued goes out.
     Closing(ConnId),
     Failed(ConnId, String),
@@ -116,13 +138,16 @@ pub struct Connections {
     pub some_wait: bool,
     registry: Registry,
     max_queue: usize,
+    /// What all read into that speak TLS.
+    sealed: Vec<u8>,
 }
 
 impl Connections {
     pub fn new(registry: Registry, max_queue: usize) -> Connections {
         let (slab, slots) = (Slab::new(), HashMap::default());
         let (dirty, ready) = (Vec::new(), VecDeque::new());
-        Connections { slab, slots, dirty, ready, some_wait: false, registry, max_queue }
+        let sealed = Vec::new();
+        Connections { slab, slots, dirty, ready, some_wait: false, registry, max_queue, sealed }
     }
 
     pub fn len(&self) -> usize {
@@ -153,12 +178,13 @@ impl Connections {
 
     /// Takes in an accepted connection.
     pub fn accept(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
-        if let Stream::Tcp(stream) = &stream {
+        if let Some(stream) = stream.tcp() {
             stream.set_nodelay(true)?;
         }
         let entry = token(Kind::Conn, self.slab.vacant_key());
         self.registry.register(stream.source(), entry, Interest::READABLE)?;
-        self.insert(id, Some(stream), State::Open);
+        let state = if stream.tls().is_some() { State::Handshaking } else { State::Open };
+        self.insert(id, Some(stream), state);
         Ok(())
     }
 
@@ -199,6 +225,12 @@ impl Connections {
         let Some(stream) = &conn.stream else { return Confirmed::Pending };
         match stream.confirm() {
             Ok(None) => Confirmed::Pending,
+            Ok(Some(_)) if matches!(stream, Stream::Tls(_)) => {
+                conn.state = State::Handshaking;
+                let id = conn.id;
+                self.touch(slot);
+                Confirmed::Handshaking(id)
+            }
             Ok(Some(_)) if conn.closed => {
                 conn.state = State::Closing;
                 let id = conn.id;
@@ -218,7 +250,8 @@ impl Connections {
     pub fn send(&mut self, id: ConnId, bytes: Bytes) {
         let Some(&slot) = self.slots.get(&id) else { return };
         let conn = &mut self.slab[slot as usize];
-        if bytes.is_empty() || conn.closed || !matches!(conn.state, State::Open | State::Dialling) {
+        let takes = matches!(conn.state, State::Open | State::Dialling | State::Handshaking);
+        if bytes.is_empty() || conn.closed || !takes {
             return;
         }
         conn.queued += cost(&bytes);
@@ -248,11 +281,11 @@ impl Connections {
                 self.touch(slot);
                 true
             }
-            State::Dialling if conn.first.is_some() => {
+            State::Dialling | State::Handshaking if conn.first.is_some() => {
                 conn.closed = true;
                 true
             }
-            State::Dialling | State::Gone => {
+            State::Dialling | State::Handshaking | State::Gone => {
                 self.remove(slot);
                 false
             }
@@ -307,7 +340,7 @@ impl Connections {
 
     /// Whether anything is queued for any peer.
     pub fn has_queued(&self) -> bool {
-        self.slab.iter().any(|(_, conn)| conn.first.is_some() && (conn.closed || conn.state == State::Closing))
+        self.slab.iter().any(|(_, conn)| conn.has_unwritten() && (conn.closed || conn.state == State::Closing))
     }
 
     /// Remembers that a slot may have something to read.
@@ -345,23 +378,28 @@ impl Connections {
         }
     }
 
-    /// Reads once. `Ok(None)`: nothing there. `Ok(Some((id, n, more)))`: `n` bytes for the machine, none when it has
-    /// closed the connection; `more` may follow.
-    pub fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<(ConnId, usize, bool)>, Outcome> {
+    /// Reads once. `Ok(None)`: nothing there.
+    pub fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<Got>, Outcome> {
         let Some(conn) = self.slab.get_mut(slot as usize) else { return Ok(None) };
         let deaf = match conn.state {
-            State::Open => false,
+            State::Open | State::Handshaking => false,
             State::Closing | State::HalfClosed => true,
             State::Dialling | State::Gone => return Ok(None),
         };
         let Some(stream) = &mut conn.stream else { return Ok(None) };
+        if !deaf && matches!(stream, Stream::Tls(_)) {
+            return self.read_sealed(slot, buffer);
+        }
         let why = loop {
             match stream.read(buffer) {
                 Ok(0) => break "the peer closed the connection".to_owned(),
+                Ok(_) if deaf => return Ok(Some(Got { conn: conn.id, length: 0, more: true, proven: false })),
                 // A read that does not fill the buffer has emptied the socket: what comes later is a new event. But an
                 // end of file that is there already must be read, for it comes with no other.
-                Ok(_) if deaf => return Ok(Some((conn.id, 0, true))),
-                Ok(n) => return Ok(Some((conn.id, n, n == buffer.len() || conn.ends))),
+                Ok(length) => {
+                    let more = length == buffer.len() || conn.ends;
+                    return Ok(Some(Got { conn: conn.id, length, more, proven: false }));
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => break plain(&error),
@@ -370,12 +408,77 @@ impl Connections {
         Err(self.over(slot, why))
     }
 
+    /// The same where TLS is spoken: also goes on with the handshake.
+    fn read_sealed(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<Got>, Outcome> {
+        self.sealed.resize(SEALED_AT_ONCE, 0);
+        let conn = &mut self.slab[slot as usize];
+        let Some(stream) = conn.stream.as_mut().and_then(Stream::tls) else { return Ok(None) };
+        let opened = loop {
+            match stream.read(buffer, &mut self.sealed) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => break Err(plain(&error)),
+                Ok(Opened { length: 0, ends: true, .. }) => break Err("the peer closed the connection".to_owned()),
+                Ok(opened) => break Ok(opened),
+            }
+        };
+        let answers = stream.has_sealed();
+        let proven = conn.state == State::Handshaking && !stream.is_handshaking();
+        let Opened { length, more, ends } = match opened {
+            Ok(opened) => opened,
+            Err(why) => return Err(self.over(slot, why)),
+        };
+        // Who has ended with something to say is heard first, and read again.
+        conn.ends |= ends;
+        let more = more || conn.ends;
+        let (id, closed) = (conn.id, conn.closed);
+        if proven {
+            conn.state = if closed { State::Closing } else { State::Open };
+        }
+        if answers || proven {
+            self.touch(slot);
+        }
+        let length = if closed { 0 } else { length };
+        Ok(Some(Got { conn: id, length, more, proven: proven && !closed }))
+    }
+
+    /// Who is at the other end of a connection whose handshake is through.
+    pub fn introduce(&mut self, id: ConnId) -> io::Result<Introduced> {
+        let conn = self.slots.get(&id).and_then(|slot| self.slab.get_mut(*slot as usize));
+        let stream = conn.and_then(|conn| conn.stream.as_mut()).and_then(Stream::tls);
+        stream.ok_or_else(|| ErrorKind::NotConnected.into()).and_then(|stream| stream.introduce())
+    }
+
+    /// Whether the machine may still hear something on this connection.
+    pub fn is_open(&self, id: ConnId) -> bool {
+        self.slots.get(&id).is_some_and(|slot| self.slab[*slot as usize].state == State::Open)
+    }
+
+    /// Whether the peer at this slot is still proving who it is.
+    pub fn is_handshaking(&self, slot: u32) -> bool {
+        self.slab.get(slot as usize).is_some_and(|conn| conn.state == State::Handshaking)
+    }
+
+    /// Ends a handshake that has taken too long, or that others cannot wait for.
+    pub fn give_up(&mut self, id: ConnId, why: &str) -> Outcome {
+        match self.slots.get(&id) {
+            Some(&slot) if self.is_handshaking(slot) => self.over(slot, why.to_owned()),
+            _ => Outcome::Fine,
+        }
+    }
+
     fn over(&mut self, slot: u32, why: String) -> Outcome {
         let conn = &self.slab[slot as usize];
-        let id = conn.id;
-        if conn.state == State::Closing || conn.state == State::HalfClosed {
+        let (id, state) = (conn.id, conn.state);
+        if state == State::Closing || state == State::HalfClosed {
             self.remove(slot);
             return Outcome::Done;
+        }
+        if state == State::Handshaking && self.is_accepted(slot) {
+            // It gets to read why, if it still reads.
+            self.slab[slot as usize].state = State::Closing;
+            self.touch(slot);
+            return Outcome::TurnedAway(id, why);
         }
         self.fail(id);
         Outcome::Lost(id, why)
@@ -402,7 +505,7 @@ impl Connections {
         self.some_wait = false;
         let mut stuck = Vec::new();
         for (slot, conn) in &mut self.slab {
-            let waits = conn.state == State::Open && conn.first.is_some();
+            let waits = conn.state == State::Open && conn.has_unwritten();
             if waits && std::mem::replace(&mut conn.stuck, true) {
                 stuck.push(slot as u32);
             }
@@ -423,17 +526,27 @@ impl Connections {
         {
             return self.over(slot, plain(&error));
         }
-        if conn.queued > self.max_queue && matches!(conn.state, State::Open | State::Dialling) {
+        if conn.state == State::Handshaking
+            && let Err(error) = conn.write_sealed()
+        {
+            return self.broken(slot, &error);
+        }
+        if conn.queued > self.max_queue && matches!(conn.state, State::Open | State::Dialling | State::Handshaking) {
             let why = format!("it does not read: {} bytes are queued", conn.waiting());
             return self.over(slot, why);
         }
         if conn.state == State::Closing && conn.first.is_none() {
-            conn.state = State::HalfClosed;
-            if conn.stream.as_ref().is_none_or(|stream| stream.half_close().is_err()) {
-                self.remove(slot);
-                return Outcome::Done;
+            match conn.stream.as_mut().map(Stream::half_close) {
+                Some(Ok(true)) => {
+                    conn.state = State::HalfClosed;
+                    self.mark_ready(slot, false);
+                }
+                Some(Ok(false)) => {}
+                Some(Err(_)) | None => {
+                    self.remove(slot);
+                    return Outcome::Done;
+                }
             }
-            self.mark_ready(slot, false);
         }
         self.ask_for_room(slot)
     }
@@ -441,10 +554,11 @@ impl Connections {
     /// Asks to be told of room while something is queued, and only then.
     fn ask_for_room(&mut self, slot: u32) -> Outcome {
         let conn = &mut self.slab[slot as usize];
-        let wanted = conn.first.is_some();
-        if conn.state == State::Dialling {
-            return Outcome::Fine;
-        }
+        let wanted = match conn.state {
+            State::Dialling => return Outcome::Fine,
+            State::Handshaking => conn.stream.as_ref().is_some_and(Stream::has_sealed),
+            _ => conn.has_unwritten(),
+        };
         self.some_wait |= wanted;
         if conn.awaits_room == wanted {
             return Outcome::Fine;
@@ -454,14 +568,47 @@ impl Connections {
         let interest = if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         match self.registry.reregister(stream.source(), token(Kind::Conn, slot as usize), interest) {
             Ok(()) => Outcome::Fine,
-            Err(error) => self.over(slot, plain(&error)),
+            Err(error) => self.broken(slot, &error),
         }
+    }
+
+    /// A socket has failed while it was written to. Nobody has to hear of one whose peer was a stranger.
+    fn broken(&mut self, slot: u32, error: &io::Error) -> Outcome {
+        if self.is_handshaking(slot) && self.is_accepted(slot) {
+            self.remove(slot);
+            return Outcome::Done;
+        }
+        self.over(slot, plain(error))
+    }
+
+    /// Whether TLS is spoken at this slot with somebody who connected to us.
+    fn is_accepted(&mut self, slot: u32) -> bool {
+        let stream = self.slab.get_mut(slot as usize).and_then(|conn| conn.stream.as_mut());
+        stream.and_then(Stream::tls).is_some_and(|stream| stream.is_accepted())
     }
 }
 
 impl Conn {
+    /// Whether the socket has yet to take something.
+    fn has_unwritten(&self) -> bool {
+        self.first.is_some() || self.stream.as_ref().is_some_and(Stream::has_sealed)
+    }
+
+    /// Writes what TLS has sealed, or says itself.
+    fn write_sealed(&mut self) -> io::Result<()> {
+        if let Some(stream) = self.stream.as_mut().and_then(Stream::tls) {
+            stream.flush()?;
+            self.stuck &= !stream.has_moved();
+        }
+        Ok(())
+    }
+
     /// Writes until all is written or the socket is full.
     fn write(&mut self) -> io::Result<()> {
+        let seals = matches!(self.stream, Some(Stream::Tls(_)));
+        if seals {
+            self.write_sealed()?;
+        }
         while let (Some(first), Some(stream)) = (&self.first, &mut self.stream) {
             let rest = &first[self.written..];
             let (offered, result) = match self.more.as_ref().filter(|more| !more.is_empty()) {
@@ -478,7 +625,8 @@ impl Conn {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.advance(n);
-                    if n < offered {
+                    // TLS takes a piece at a time, and says itself when the socket is full.
+                    if n < offered && !seals {
                         return Ok(());
                     }
                 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use mio::net::{TcpStream, UnixStream};
 use rustix::io::Errno;
@@ -11,6 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use super::connections::Connections;
 use super::lookup::Lookups;
 use super::stream::{Stream, plain};
+use super::tls::{Tls, TlsStream, host_of};
 use crate::machine::{Address, ConnId};
 
 /// How many addresses of one host name are tried.
@@ -25,12 +27,13 @@ struct Dial {
 pub struct Dials {
     dials: BTreeMap<ConnId, Dial>,
     source: Option<IpAddr>,
+    tls: Option<Rc<Tls>>,
 }
 
 impl Dials {
-    /// Dials from this address.
-    pub fn new(source: Option<IpAddr>) -> Dials {
-        Dials { dials: BTreeMap::new(), source }
+    /// Dials from this address, and speaks TLS.
+    pub fn new(source: Option<IpAddr>, tls: Option<Rc<Tls>>) -> Dials {
+        Dials { dials: BTreeMap::new(), source, tls }
     }
 
     /// Begins; `Err` says why the connection cannot be made.
@@ -86,8 +89,9 @@ impl Dials {
         conns.detach(conn);
         let mut why = why.to_owned();
         while let Some(address) = dial.rest.pop_front() {
-            let attempt: io::Result<()> =
-                connect(self.source, address).and_then(|stream| conns.attach(conn, Stream::Tcp(stream)));
+            let attempt: io::Result<()> = connect(self.source, address)
+                .and_then(|stream| secure(self.tls.as_ref(), &dial.to, stream))
+                .and_then(|stream| conns.attach(conn, stream));
             match attempt {
                 Ok(()) => return Ok(()),
                 Err(error) => why = plain(&error),
@@ -100,6 +104,16 @@ impl Dials {
     /// The connection stands, or the machine has closed it.
     pub fn finish(&mut self, conn: ConnId) {
         self.dials.remove(&conn);
+    }
+}
+
+/// Puts TLS on a connection to this address, if it is spoken.
+fn secure(tls: Option<&Rc<Tls>>, to: &Address, stream: TcpStream) -> io::Result<Stream> {
+    match (tls.and_then(|tls| Some((tls, tls.dials.as_ref()?))), to) {
+        (Some((tls, config)), Address::Inet(name)) => {
+            TlsStream::dialled(tls, config, stream, host_of(name)).map(|stream| Stream::Tls(Box::new(stream)))
+        }
+        _ => Ok(Stream::Tcp(stream)),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, now, sweep};
 use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine};
 
 /// How long a closed connection may take to get rid of what is queued.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// How long one address may take to answer.
 const DIAL_TIME: Duration = Duration::from_secs(10);
 /// How often groups without a leader are looked at, beside every time that a child ends.
@@ -29,6 +29,7 @@ impl Reactor {
                         self.dials.finish(conn);
                         self.lookups.cancel(conn);
                         self.timers.cancel(&Due::Dial(conn));
+                        self.timers.cancel(&Due::Handshake(conn));
                     }
                 }
                 Effect::Datagram { socket, to, bytes } => self.datagrams.send(socket, to, bytes),

@@ -110,6 +110,10 @@ impl Listeners {
         }
     }
 
+    pub fn is_tcp(&self, index: usize) -> bool {
+        matches!(self.sockets.get(index), Some(Socket::Tcp(_)))
+    }
+
     /// Accepts one connection.
     pub fn accept(&mut self, index: usize) -> io::Result<(Stream, Peer)> {
         match &self.sockets[index] {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use super::connections::{Confirmed, Outcome};
+use super::connections::{Confirmed, Got};
 use super::stream::plain;
 use super::{Due, Kind, Pending, READS_OF_A_TURN, Reactor, now, signals, source};
 use crate::machine::{ConnId, Input, ListenerId, Machine, SocketId, Time};
@@ -64,7 +64,7 @@ impl Reactor {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..self.conns.ready.len() {
             let Some(slot) = self.conns.next_ready() else { break };
-            if let Ok(Some((_, _, true))) = self.conns.read(slot, &mut buffer) {
+            if let Ok(Some(Got { more: true, .. })) = self.conns.read(slot, &mut buffer) {
                 self.conns.mark_ready(slot, false);
             }
         }
@@ -78,6 +78,11 @@ impl Reactor {
                 self.dials.finish(conn);
                 self.timers.cancel(&Due::Dial(conn));
                 self.tell(machine, Input::Connected { conn, peer, local });
+            }
+            Confirmed::Handshaking(conn) => {
+                self.dials.finish(conn);
+                self.timers.cancel(&Due::Dial(conn));
+                self.begin_handshake(conn);
             }
             Confirmed::Closing(conn) => self.forget_dial(conn),
             Confirmed::Failed(conn, why) => self.dial_next(conn, &why),
@@ -109,8 +114,12 @@ impl Reactor {
     pub(super) fn serve(&mut self, machine: &mut impl Machine) {
         let mut buffer = std::mem::take(&mut self.buffer);
         let until = self.woken + READS_OF_A_TURN;
+        self.handshakes.begin_turn();
         for _ in 0..self.conns.ready.len() {
             match self.conns.next_ready() {
+                Some(slot) if self.conns.is_handshaking(slot) && !self.handshakes.may_go_on() => {
+                    self.conns.mark_ready(slot, false);
+                }
                 Some(slot) => self.serve_one(machine, slot, &mut buffer, until),
                 None => break,
             }
@@ -135,8 +144,11 @@ impl Reactor {
     fn serve_one(&mut self, machine: &mut impl Machine, slot: u32, buffer: &mut [u8], until: Time) {
         for _ in 0..SHARE_OF_A_TURN {
             match self.conns.read(slot, buffer) {
-                Ok(Some((conn, length, more))) => {
-                    if length > 0 {
+                Ok(Some(Got { conn, length, more, proven })) => {
+                    if proven {
+                        self.proven(machine, conn);
+                    }
+                    if length > 0 && self.conns.is_open(conn) {
                         self.tell(machine, Input::Received { conn, bytes: &buffer[..length] });
                     }
                     if !more {
@@ -148,8 +160,7 @@ impl Reactor {
                     }
                 }
                 Ok(None) => return,
-                Err(Outcome::Lost(conn, reason)) => return self.lost(conn, reason),
-                Err(Outcome::Fine | Outcome::Done) => return,
+                Err(outcome) => return self.over(outcome),
             }
         }
         self.conns.mark_ready(slot, false);
@@ -175,6 +186,9 @@ impl Reactor {
 
     fn accept(&mut self, index: usize) {
         for _ in 0..SHARE_OF_A_TURN {
+            if !self.may_begin_handshake(index) {
+                return;
+            }
             match self.listeners.accept(index) {
                 Ok((stream, peer)) if self.conns.len() + self.accepted.len() < self.max_connections => {
                     self.accepted.push((stream, peer, ListenerId(index)));
@@ -227,8 +241,13 @@ impl Reactor {
     fn take_in(&mut self, machine: &mut impl Machine) {
         for (stream, peer, listener) in std::mem::take(&mut self.accepted) {
             let conn = ConnId(self.out.next_serial());
-            match self.conns.accept(conn, stream) {
-                Ok(()) => self.tell(machine, Input::Accepted { conn, listener, peer }),
+            let accepted = self.secure(stream, listener).and_then(|stream| {
+                let proves = stream.is_tls();
+                self.conns.accept(conn, stream).map(|()| proves)
+            });
+            match accepted {
+                Ok(true) => self.begin_accepted_handshake(conn, &peer),
+                Ok(false) => self.tell(machine, Input::Accepted { conn, listener, peer }),
                 Err(error) => log::debug!("an accepted connection: {error}"),
             }
         }

@@ -5,19 +5,23 @@ use std::net::{Shutdown, SocketAddr};
 
 use mio::net::{TcpStream, UnixStream};
 
+use super::tls::TlsStream;
 use crate::machine::Peer;
 
-/// A socket of either kind.
+/// A socket of either kind, or TLS on one. What TLS needs lies elsewhere, so that the others do not pay for it.
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
+    /// Reads what comes from the socket itself.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.discard(buffer),
         }
     }
 
@@ -25,6 +29,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(&[IoSlice::new(bytes)]),
         }
     }
 
@@ -32,13 +37,42 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.write_vectored(slices),
             Stream::Unix(stream) => stream.write_vectored(slices),
+            Stream::Tls(stream) => stream.write(slices),
         }
     }
 
-    pub fn half_close(&self) -> io::Result<()> {
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    /// The TLS on it, if there is any.
+    pub fn tls(&mut self) -> Option<&mut TlsStream> {
         match self {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(stream) => Some(stream),
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+        }
+    }
+
+    /// Whether bytes that were written have not reached the socket yet.
+    pub fn has_sealed(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.has_sealed())
+    }
+
+    /// Says that nothing more comes. `false`: not yet, the socket takes no more for now.
+    pub fn half_close(&mut self) -> io::Result<bool> {
+        match self {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write).map(|()| true),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write).map(|()| true),
+            Stream::Tls(stream) => stream.finish(),
+        }
+    }
+
+    /// The TCP socket below.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Tls(stream) => Some(stream.tcp()),
+            Stream::Unix(_) => None,
         }
     }
 
@@ -46,25 +80,15 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream,
             Stream::Unix(stream) => stream,
+            Stream::Tls(stream) => stream.source(),
         }
     }
 
     /// Who is there, once a connect is through: `Ok(None)` while it is under way.
     pub fn confirm(&self) -> io::Result<Option<(Peer, Option<SocketAddr>)>> {
         match self {
-            Stream::Tcp(stream) => {
-                if let Some(error) = stream.take_error()? {
-                    return Err(error);
-                }
-                match stream.peer_addr() {
-                    Ok(peer) => {
-                        stream.set_nodelay(true)?;
-                        Ok(Some((Peer::Inet(peer), Some(stream.local_addr()?))))
-                    }
-                    Err(error) if error.kind() == ErrorKind::NotConnected => Ok(None),
-                    Err(error) => Err(error),
-                }
-            }
+            Stream::Tcp(stream) => confirm_tcp(stream),
+            Stream::Tls(stream) => confirm_tcp(stream.tcp()),
             Stream::Unix(stream) => {
                 if let Some(error) = stream.take_error()? {
                     return Err(error);
@@ -76,6 +100,20 @@ impl Stream {
                 }
             }
         }
+    }
+}
+
+fn confirm_tcp(stream: &TcpStream) -> io::Result<Option<(Peer, Option<SocketAddr>)>> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(peer) => {
+            stream.set_nodelay(true)?;
+            Ok(Some((Peer::Inet(peer), Some(stream.local_addr()?))))
+        }
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

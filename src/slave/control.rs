@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::machine::{Bytes, ConnId, Outbox, Time};
+use crate::machine::{Bytes, ConnId, Outbox, Peer, Time};
 use crate::verdict::Heard;
 use crate::wire::rendezvous::{Met, NOTE_MAX};
 use crate::wire::{
@@ -19,6 +19,9 @@ const REQUESTS_MAX: usize = 4096;
 
 /// So many connections may be there that have not said what they want; the oldest of more goes.
 const SILENT_MAX: usize = 64;
+
+/// The user who may do everything.
+const ROOT: u32 = 0;
 
 /// The longest reason that is given, in bytes.
 const REASON_MAX: usize = 4096;
@@ -71,7 +74,14 @@ pub(super) fn clip(text: &str) -> &str {
 }
 
 impl Control {
-    pub(super) fn accepted(&mut self, conn: ConnId, out: &mut Outbox) {
+    /// A process of this system connects. Those of other users are strangers, but for root's.
+    pub(super) fn accepted(&mut self, conn: ConnId, peer: &Peer, uid: u32, out: &mut Outbox) {
+        if !matches!(peer, Peer::Local { uid: theirs, .. } if *theirs == uid || *theirs == ROOT) {
+            log::warn!("{peer} was turned away from the control socket");
+            let reason = format!("the slave runs as user {uid}: only that user and root may ask something of it");
+            out.send(conn, Failure { reason: reason.into() }.encode());
+            return out.close(conn, "it is another user's");
+        }
         self.conns.insert(conn, Asking::Line(Frames::default(), Head::default()));
         if self.conns.len() > REQUESTS_MAX {
             return self.fail(conn, &format!("{REQUESTS_MAX} requests wait already; try again later"), out);

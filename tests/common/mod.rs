@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod lab;
+pub mod pki;
 pub mod place;
 pub mod program;
 pub mod ring;
@@ -17,6 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use lab::Lab;
+pub use pki::Pki;
 pub use place::Place;
 pub use program::{Ended, Program, Running};
 

@@ -117,6 +117,8 @@ pub fn check_slave(script: &[u8]) {
         dir: "/d".into(),
         socket: "/s/sock".into(),
         control: ListenerId(0),
+        uid: 0,
+        secret: None,
         orphan_after: slave::ORPHAN_AFTER,
         once: false,
         keep: false,

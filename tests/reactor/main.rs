@@ -13,6 +13,7 @@ mod files;
 mod network;
 mod processes;
 mod terminal;
+mod tls;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;

@@ -124,6 +124,8 @@ pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usiz
             orphan_after: ORPHAN_AFTER,
             once,
             keep: false,
+            secret: None,
+            uid: 1000,
         }))
     })
 }

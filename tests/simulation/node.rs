@@ -102,9 +102,11 @@ impl Queued {
         let input = match self {
             Queued::Begin => Input::Begin,
             Queued::Accepted { conn, listener, peer } => {
-                Input::Accepted { conn: *conn, listener: *listener, peer: *peer }
+                Input::Accepted { conn: *conn, listener: *listener, peer: peer.clone() }
             }
-            Queued::Connected { conn, peer, local } => Input::Connected { conn: *conn, peer: *peer, local: *local },
+            Queued::Connected { conn, peer, local } => {
+                Input::Connected { conn: *conn, peer: peer.clone(), local: *local }
+            }
             Queued::Received { conn, bytes } => Input::Received { conn: *conn, bytes },
             Queued::Closed { conn, reason } => Input::Closed { conn: *conn, reason: reason.clone() },
             Queued::Datagram { socket, from, bytes } => Input::Datagram { socket: *socket, from: *from, bytes },

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{World, shell};
-use crate::machine::{ConnId, Input, ListenerId};
+use crate::machine::{ConnId, Input, ListenerId, Peer};
 
 fn world() -> World {
     World::running(json!([shell("p", json!("poke"), json!({})), shell("a", json!({"at": 0}), json!({}))]))
@@ -119,4 +119,17 @@ fn notifies_that_the_controller_does_not_count_have_a_bound_also_when_nobody_wai
     world.say(json!({"type": "noted", "room": "r1", "trigger": "go", "count": 1, "left": 9}));
     let conn = world.request(r#"{"type":"notify","trigger":"go"}"#);
     assert!(world.answer(conn).is_none());
+}
+
+#[test]
+fn processes_of_other_users_are_told_so_and_not_heard() {
+    let mut world = world();
+    for (serial, (uid, may)) in [(1000, true), (0, true), (1001, false), (u32::MAX, false)].into_iter().enumerate() {
+        let conn = ConnId(500 + serial as u64);
+        let peer = Peer::Local { uid, pid: Some(7) };
+        world.input(Input::Accepted { conn, listener: ListenerId(0), peer });
+        world.input(Input::Received { conn, bytes: b"{\"type\":\"wait\",\"trigger\":\"gone\"}\n" });
+        assert_eq!(reason(&world, conn).contains("only that user and root"), !may, "{uid}");
+        assert_eq!(world.answers[&conn].len(), 1, "{uid}");
+    }
 }

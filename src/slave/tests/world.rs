@@ -58,6 +58,8 @@ impl World {
             orphan_after: crate::slave::ORPHAN_AFTER,
             once: false,
             keep: false,
+            secret: None,
+            uid: 1000,
         };
         change(&mut config);
         let mut world = World {

@@ -1,0 +1,471 @@
+//! Who this process is to others, and whom it lets speak to it: the options `--tls` and `--insecure`, and what comes of
+//! them before anything is dialled or listened on.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arete::reactor::{Tls, plain};
+use arete::wire::{Bye, Message};
+use clap::Args;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::version::TLS13;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+
+use super::certificate::{self, Certificate};
+use super::tls_words::in_words;
+use super::{Error, with_port};
+
+/// The files of a directory for `--tls`.
+pub const AUTHORITY_FILE: &str = "ca.pem";
+pub const CERTIFICATE_FILE: &str = "cert.pem";
+pub const KEY_FILE: &str = "key.pem";
+pub const REVOKED_FILE: &str = "crl.pem";
+
+/// The longest of these files, in bytes.
+const FILE_MAX: u64 = 16 * 1024 * 1024;
+
+/// The bits of a file's mode by which others than its owner may do anything.
+const OTHERS: u32 = 0o077;
+
+/// The names that mean this machine wherever they are looked up.
+const LOCAL_NAMES: [&str; 2] = ["localhost", "ip6-localhost"];
+
+/// How this process and those at other addresses know each other.
+#[derive(Args, Clone, Default)]
+pub struct Security {
+    /// Prove who this is and have the others prove it, with the ca.pem, cert.pem, key.pem and crl.pem in this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "insecure", global = true)]
+    pub tls: Option<PathBuf>,
+    /// Speak plainly to other machines, and trust whoever is there
+    #[arg(long, global = true)]
+    pub insecure: bool,
+}
+
+/// What is to be done at an address.
+#[derive(Clone, Copy)]
+pub enum Use<'a> {
+    /// Others come to it, to a controller.
+    Listen,
+    /// The same, and this member too, of the same process.
+    Serve(Option<&'a str>),
+    /// A slave of this name goes to it.
+    Slave(&'a str),
+    /// A client goes to it, perhaps for this member.
+    Client(Option<&'a str>),
+}
+
+impl<'a> Use<'a> {
+    fn listens(self) -> bool {
+        matches!(self, Use::Listen | Use::Serve(_))
+    }
+
+    /// The name under which somebody acts there.
+    fn name(self) -> Option<&'a str> {
+        match self {
+            Use::Listen => None,
+            Use::Slave(name) => Some(name),
+            Use::Serve(member) | Use::Client(member) => member.and_then(|member| member.split('#').next()),
+        }
+    }
+}
+
+impl Security {
+    /// Whether anything was said.
+    pub fn is_given(&self) -> bool {
+        self.tls.is_some() || self.insecure
+    }
+
+    /// The same, or what was said before if nothing is said now.
+    pub fn or(self, tls: Option<PathBuf>, insecure: bool) -> Security {
+        if self.is_given() { self } else { Security { tls, insecure } }
+    }
+
+    /// The directory of the certificates, wherever this program is started the next time.
+    pub fn directory(&self) -> Option<PathBuf> {
+        self.tls.as_ref().map(|directory| std::path::absolute(directory).unwrap_or_else(|_| directory.clone()))
+    }
+
+    pub fn is_insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// Refuses what goes with an address where there is none.
+    pub fn without_address(&self, option: &str) -> Result<(), Error> {
+        let given = if self.insecure { "--insecure" } else { "--tls" };
+        match self.is_given() {
+            true => Err(Error::usage(format!("{given} goes with {option}"))),
+            false => Ok(()),
+        }
+    }
+
+    /// How TLS is spoken at `address`, which `option` names; `None`: it is not. Refuses plain speech with other machines.
+    pub fn at(&self, option: &str, address: &str, what: Use<'_>) -> Result<Option<Tls>, Error> {
+        if let Some(dir) = &self.tls {
+            return Identity::load(dir)?.tls(what).map(Some);
+        }
+        if is_here(address, what) {
+            return Ok(None);
+        }
+        let danger = match what {
+            Use::Listen => "whoever reaches this address can run commands on every slave, or act as anybody",
+            Use::Serve(_) => "whoever reaches this address can act as anybody there",
+            Use::Slave(_) => "whoever answers there, or stands in between, can run commands on this machine",
+            Use::Client(_) => "nobody knows who answers there, and the controller does not know who asks",
+        };
+        if self.insecure {
+            log::warn!("--insecure: {option} {address} is spoken to plainly: {danger}");
+            return Ok(None);
+        }
+        Err(Error::usage(format!("{option} {address}: without TLS {danger}\n{}", how_to_fix(address, what))))
+    }
+}
+
+/// The commands that make what is missing.
+fn how_to_fix(address: &str, what: Use<'_>) -> String {
+    let host = host_of(address);
+    let unspecified = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+    let host = if unspecified { "ADDRESS".to_owned() } else { host };
+    let whose = what.name().unwrap_or(if what.listens() { "controller" } else { "NAME" });
+    let issue = if what.listens() { format!("{whose} --controller --address {host}") } else { whose.to_owned() };
+    format!(
+        "make certificates once, on a machine that you trust:\n\
+         \x20   arete pki init lab\n\
+         \x20   arete pki issue lab {issue}\n\
+         copy the directory lab/{whose} here, and add --tls lab/{whose}; man arete-security tells the rest\n\
+         or add --insecure, if every machine on the network may do that"
+    )
+}
+
+/// Whether an address is this machine's alone.
+fn is_here(address: &str, what: Use<'_>) -> bool {
+    let host = host_of(address);
+    if let Ok(ip) = host.split('%').next().unwrap_or(&host).parse::<IpAddr>() {
+        return ip.to_canonical().is_loopback();
+    }
+    let named = LOCAL_NAMES.contains(&&*host) || host.ends_with(".localhost");
+    if !what.listens() {
+        return named;
+    }
+    // Where it is listened is known for certain.
+    let addresses = with_port(address).to_socket_addrs();
+    addresses.is_ok_and(|mut addresses| addresses.all(|address| address.ip().to_canonical().is_loopback()))
+}
+
+fn host_of(address: &str) -> String {
+    let address = with_port(address);
+    let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
+}
+
+/// A certificate with its key, and what it is judged by.
+struct Identity {
+    dir: PathBuf,
+    chain: Vec<CertificateDer<'static>>,
+    own: Certificate,
+    key: PrivateKeyDer<'static>,
+    authorities: Arc<RootCertStore>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Identity {
+    fn load(dir: &Path) -> Result<Identity, Error> {
+        let wrong = |file: &str, what: &str| Error::failed(format!("--tls: {}: {what}", dir.join(file).display()));
+        let mut authorities = RootCertStore::empty();
+        for authority in certificates(dir, AUTHORITY_FILE)? {
+            let added = authorities.add(authority);
+            added.map_err(|error| wrong(AUTHORITY_FILE, &format!("it is no authority's certificate: {error}")))?;
+        }
+        let chain = certificates(dir, CERTIFICATE_FILE)?;
+        let own = Certificate::read(&chain[0]).map_err(|error| wrong(CERTIFICATE_FILE, &error))?;
+        let key = PrivateKeyDer::from_pem_slice(&read(dir, KEY_FILE)?);
+        let key = key.map_err(|_| wrong(KEY_FILE, "there is no private key in it, in PEM and without a password"))?;
+        let revoked = match dir.join(REVOKED_FILE).exists() {
+            true => revocations(dir)?,
+            false => Vec::new(),
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let authorities = Arc::new(authorities);
+        let identity = Identity { dir: dir.to_owned(), chain, own, key, authorities, revoked, provider };
+        identity.check()?;
+        Ok(identity)
+    }
+
+    /// Refuses what nobody would accept.
+    fn check(&self) -> Result<(), Error> {
+        let (now, Certificate { from, until, names, .. }) = (certificate::wall_clock(), &self.own);
+        let clock = certificate::date(now);
+        if *until < now {
+            let until = certificate::date(*until);
+            return Err(self.wrong(&format!(
+                "it expired at {until}, and this machine's clock says {clock}: issue it anew with \"arete pki issue\""
+            )));
+        }
+        if *from > now {
+            let from = certificate::date(*from);
+            return Err(self.wrong(&format!(
+                "it is valid from {from} on, and this machine's clock says {clock}: set the clock right"
+            )));
+        }
+        if names.is_empty() {
+            return Err(self.wrong("it names no host in its subject alternative name, and so nobody"));
+        }
+        let verified = self.client_verifier()?.verify_client_cert(&self.chain[0], &self.chain[1..], UnixTime::now());
+        match verified {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => Err(self.wrong(&format!(
+                "no authority of {} has signed it: both must come from one \"arete pki\" directory",
+                self.dir.join(AUTHORITY_FILE).display()
+            ))),
+            Err(rustls::Error::InvalidCertificate(CertificateError::Revoked)) => {
+                Err(self.wrong("it was revoked: issue it anew with \"arete pki issue\""))
+            }
+            // Its role is looked at where it is known.
+            _ => Ok(()),
+        }
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        Error::failed(format!("--tls: {}: {what}", self.dir.join(CERTIFICATE_FILE).display()))
+    }
+
+    fn tls(&self, what: Use<'_>) -> Result<Tls, Error> {
+        let listens = what.listens();
+        if listens && !self.own.is_controllers {
+            return Err(self.wrong(
+                "it is no controller's: \"arete pki issue DIR NAME --controller --address ADDRESS\" makes one",
+            ));
+        }
+        let dials = !matches!(what, Use::Listen);
+        if dials && !self.own.is_machines {
+            return Err(self.wrong("it is for servers alone: its extended key usage must allow clients too"));
+        }
+        if let Some(name) = what.name().filter(|name| !self.own.names.iter().any(|own| **own == **name)) {
+            let names = self.own.names.join(", ");
+            return Err(self.wrong(&format!(
+                "it is for {names} and not for {name}: \"arete pki issue DIR {name}\" makes one that is"
+            )));
+        }
+        Ok(Tls {
+            accepts: listens.then(|| self.accepts()).transpose()?,
+            dials: dials.then(|| self.dials()).transpose()?,
+            // Who serves a room meets itself there, by whatever address.
+            dialled_name: listens.then(|| ServerName::try_from(self.own.names[0].to_string()).ok()).flatten(),
+            to_the_plain: speaks_tls(),
+            names: certificate::proven_names,
+            in_words,
+        })
+    }
+
+    fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+        WebPkiClientVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
+            .with_crls(self.revoked.iter().cloned())
+            .only_check_end_entity_revocation()
+            .build()
+            .map_err(|error| self.no_use(&error.to_string()))
+    }
+
+    fn accepts(&self) -> Result<Arc<ServerConfig>, Error> {
+        let config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| self.no_use(&error.to_string()))?
+            .with_client_cert_verifier(self.client_verifier()?)
+            .with_single_cert(self.chain.clone(), self.key.clone_key());
+        let mut config = config.map_err(|error| self.no_use(&in_words(&error)))?;
+        // Everybody proves anew who he is: what was revoked meanwhile is found, and nothing is held for who is away.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Arc::new(config))
+    }
+
+    fn dials(&self) -> Result<Arc<ClientConfig>, Error> {
+        let verifier = WebPkiServerVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
+            .with_crls(self.revoked.iter().cloned())
+            .only_check_end_entity_revocation()
+            .build()
+            .map_err(|error| self.no_use(&error.to_string()))?;
+        let config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| self.no_use(&error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(ControllersAlone(verifier)))
+            .with_client_auth_cert(self.chain.clone(), self.key.clone_key());
+        let mut config = config.map_err(|error| self.no_use(&in_words(&error)))?;
+        config.resumption = Resumption::disabled();
+        Ok(Arc::new(config))
+    }
+
+    fn no_use(&self, why: &str) -> Error {
+        Error::failed(format!("--tls {}: {why}", self.dir.display()))
+    }
+}
+
+/// What is said to a peer that speaks plainly where TLS is spoken.
+fn speaks_tls() -> arete::machine::Bytes {
+    let reason = "this controller speaks TLS: connect with --tls DIR, with a certificate of its authority";
+    Bye { reason: reason.into(), fatal: true }.encode()
+}
+
+/// Takes no certificate for a controller's that does not say that it is one: a stolen slave's is not enough.
+#[derive(Debug)]
+struct ControllersAlone(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for ControllersAlone {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        match Certificate::read(end_entity) {
+            Ok(certificate) if certificate.is_controllers => Ok(verified),
+            _ => Err(rustls::Error::InvalidCertificate(CertificateError::InvalidPurpose)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// The certificates in a file, at least one.
+fn certificates(dir: &Path, file: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let bytes = read(dir, file)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let wrong = |what: &str| Error::failed(format!("--tls: {}: {what}", dir.join(file).display()));
+    let certificates = certificates.map_err(|_| wrong("a certificate in it is damaged"))?;
+    match certificates.is_empty() {
+        true => Err(wrong("there is no certificate in it, in PEM")),
+        false => Ok(certificates),
+    }
+}
+
+/// The revocation lists in a file: one of each authority that signs certificates.
+fn revocations(dir: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    let bytes = read(dir, REVOKED_FILE)?;
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
+    let path = dir.join(REVOKED_FILE);
+    match lists {
+        Ok(lists) if !lists.is_empty() => Ok(lists),
+        _ => Err(Error::failed(format!("--tls: {}: there is no revocation list in it, in PEM", path.display()))),
+    }
+}
+
+/// A file of the directory. A key that others can read is none.
+fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
+    let path = dir.join(file);
+    let unreadable = |error: std::io::Error| {
+        let what = match error.kind() {
+            std::io::ErrorKind::NotFound => format!(
+                "it is not there: a directory for --tls holds {AUTHORITY_FILE}, {CERTIFICATE_FILE}, {KEY_FILE} and, if \
+                 certificates were revoked, {REVOKED_FILE}, as \"arete pki issue\" makes it"
+            ),
+            _ => format!("cannot read it: {}", plain(&error)),
+        };
+        Error::failed(format!("--tls: {}: {what}", path.display()))
+    };
+    let mut opened = File::open(&path).map_err(unreadable)?;
+    let mode = opened.metadata().map_err(unreadable)?.mode();
+    if file == KEY_FILE && mode & OTHERS != 0 && !is_credential(dir) {
+        return Err(Error::failed(format!(
+            "--tls: {path}: others than its owner may read it: \"chmod 600 {path}\" forbids that; if somebody may have, \
+             issue it anew",
+            path = path.display()
+        )));
+    }
+    let mut bytes = Vec::new();
+    opened.by_ref().take(FILE_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// Whether a directory holds the credentials of a service, which the service manager keeps from others by means of its
+/// own.
+fn is_credential(dir: &Path) -> bool {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    credentials.is_some_and(|credentials| credentials.is_absolute() && dir.starts_with(credentials))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stays_on_this_machine_may_be_plain() {
+        let client = Use::Client(None);
+        for here in [
+            "127.0.0.1",
+            "127.9.8.7:5",
+            "[::1]:5",
+            "::1",
+            "localhost",
+            "LOCALHOST:7373",
+            "a.localhost",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(is_here(here, client) && Security::default().at("--controller", here, client).is_ok(), "{here}");
+        }
+        for there in
+            ["10.0.0.1", "0.0.0.0", "::", "[::]:1", "lab", "localhost.example", "fe80::1%lo", "127.0.0.1.example"]
+        {
+            assert!(!is_here(there, client), "{there}");
+        }
+        for (listens, at) in
+            [(true, "127.0.0.1:0"), (true, "localhost"), (false, "0.0.0.0"), (false, "no.such.host.invalid")]
+        {
+            assert_eq!(is_here(at, Use::Listen), listens, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_the_commands_that_help() {
+        let refused = |address, what| match Security::default().at("--controller", address, what) {
+            Err(error) => error.message,
+            Ok(_) => panic!("{address} is refused"),
+        };
+        let slave = refused("10.0.0.1", Use::Slave("node1"));
+        for part in [
+            "--controller 10.0.0.1: ",
+            "arete pki init lab",
+            "arete pki issue lab node1\n",
+            "--tls lab/node1",
+            "--insecure",
+        ] {
+            assert!(slave.contains(part), "{part}: {slave}");
+        }
+        assert!(refused("10.0.0.1:99", Use::Listen).contains("issue lab controller --controller --address 10.0.0.1\n"));
+        assert!(refused("0.0.0.0", Use::Listen).contains("--address ADDRESS\n"));
+        assert!(refused("lab", Use::Client(Some("ann#1"))).contains("issue lab ann\n"));
+    }
+}

@@ -1,0 +1,271 @@
+//! TLS 1.3 on a TCP stream. Both ends prove who they are; the machine sees plain bytes, and names in [`Peer`].
+//!
+//! rustls does the protocol and holds little: what arrives is taken apart at once and handed on, what goes out is sealed in
+//! bounded pieces, and nothing more is sealed before the socket has taken the last piece.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use rustls::pki_types::{CertificateDer, DnsName, ServerName};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+
+use super::stream::plain;
+use crate::machine::{Bytes, ListenerId, Peer};
+
+/// How many bytes of a handshake are taken in at most; one takes two or three thousand, more with a long chain.
+pub const HANDSHAKE_MAX: usize = 32 * 1024;
+
+/// How much is read from a socket at once. What is plain of it and of a record that had begun fits a read buffer.
+pub const SEALED_AT_ONCE: usize = 32 * 1024;
+
+/// How much is sealed ahead of what a socket takes, in bytes.
+const SEALED_AHEAD: usize = 64 * 1024;
+
+/// The first byte of everything that begins a handshake.
+const HANDSHAKE_BYTE: u8 = 0x16;
+
+/// How a reactor speaks TLS on its TCP connections.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// To those who connect to us. `None`: they speak plainly.
+    pub accepts: Option<Arc<ServerConfig>>,
+    /// To those we connect to.
+    pub dials: Option<Arc<ClientConfig>>,
+    /// For whom their certificate must be; `None`: for the host that is dialled.
+    pub dialled_name: Option<ServerName<'static>>,
+    /// What a peer gets that does not speak TLS, as it is.
+    pub to_the_plain: Bytes,
+    /// The names that a certificate proves.
+    pub names: fn(&CertificateDer<'_>) -> Vec<Box<str>>,
+    /// What went wrong, and what to do about it.
+    pub in_words: fn(&rustls::Error) -> String,
+}
+
+/// Why a handshake came to nothing.
+const CLOSED_IN_HANDSHAKE: &str =
+    "the other end closed the connection in the middle of the TLS handshake: does it speak TLS?";
+
+/// A TCP stream with TLS on it.
+pub struct TlsStream {
+    tcp: TcpStream,
+    session: Connection,
+    tls: Rc<Tls>,
+    /// Where it was accepted.
+    listener: Option<ListenerId>,
+    /// How many bytes the handshake has taken in.
+    taken: usize,
+    /// The socket has taken something since this was asked last.
+    moved: bool,
+    /// Nothing more is sealed.
+    finished: bool,
+}
+
+/// What a read has brought.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// So many plain bytes.
+    pub length: usize,
+    /// The socket may have more.
+    pub more: bool,
+    /// The peer says no more.
+    pub ends: bool,
+}
+
+impl TlsStream {
+    /// Our end of an accepted connection.
+    pub fn accepted(tls: &Rc<Tls>, config: &Arc<ServerConfig>, tcp: TcpStream, at: ListenerId) -> io::Result<Self> {
+        let session =
+            ServerConnection::new(config.clone()).map_err(|error| io::Error::other((tls.in_words)(&error)))?;
+        Ok(TlsStream::new(tls, Connection::Server(session), tcp, Some(at)))
+    }
+
+    /// Our end of a connection to `host`.
+    pub fn dialled(tls: &Rc<Tls>, config: &Arc<ClientConfig>, tcp: TcpStream, host: &str) -> io::Result<Self> {
+        let name = match &tls.dialled_name {
+            Some(name) => name.clone(),
+            None => server_name(host)?,
+        };
+        let session =
+            ClientConnection::new(config.clone(), name).map_err(|error| io::Error::other((tls.in_words)(&error)))?;
+        Ok(TlsStream::new(tls, Connection::Client(session), tcp, None))
+    }
+
+    fn new(tls: &Rc<Tls>, mut session: Connection, tcp: TcpStream, listener: Option<ListenerId>) -> TlsStream {
+        session.set_buffer_limit(Some(SEALED_AHEAD));
+        TlsStream { tcp, session, tls: tls.clone(), listener, taken: 0, moved: false, finished: false }
+    }
+
+    pub fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    pub fn source(&mut self) -> &mut TcpStream {
+        &mut self.tcp
+    }
+
+    pub fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    /// Whether it was accepted, and not dialled.
+    pub fn is_accepted(&self) -> bool {
+        self.listener.is_some()
+    }
+
+    /// Whether the socket has yet to take something.
+    pub fn has_sealed(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    /// Whether the socket has taken something since the last time.
+    pub fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Who is there, when the handshake is through.
+    pub fn introduce(&mut self) -> io::Result<(Option<ListenerId>, Peer, Option<SocketAddr>)> {
+        let certificate = self.session.peer_certificates().and_then(|chain| chain.first());
+        let names = certificate.map(|certificate| (self.tls.names)(certificate)).unwrap_or_default();
+        let peer = Peer::Proven { address: self.tcp.peer_addr()?, names: names.into() };
+        Ok((self.listener, peer, self.tcp.local_addr().ok()))
+    }
+
+    /// Reads once from the socket, and opens all of it into `buffer`, which has room for that.
+    pub fn read(&mut self, buffer: &mut [u8], sealed: &mut [u8]) -> io::Result<Opened> {
+        let count = match self.tcp.read(sealed) {
+            Ok(0) if self.is_handshaking() => return Err(io::Error::other(CLOSED_IN_HANDSHAKE)),
+            // Without a word of farewell: the end is the end, and half a message is none.
+            Ok(0) => return Ok(Opened { length: 0, more: false, ends: true }),
+            Ok(count) => count,
+            Err(error) => return Err(error),
+        };
+        self.admit(&sealed[..count])?;
+        let more = count == sealed.len();
+        let (mut rest, mut length) = (&sealed[..count], 0);
+        loop {
+            let taken = if rest.is_empty() { 0 } else { self.session.read_tls(&mut rest)? };
+            let state = self.session.process_new_packets().map_err(|error| self.wrong(&error))?;
+            match self.session.reader().read(&mut buffer[length..]) {
+                Ok(0) if state.peer_has_closed() => return Ok(Opened { length, more: false, ends: true }),
+                Ok(count) => length += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if taken == 0 {
+                debug_assert_eq!(state.plaintext_bytes_to_read().saturating_sub(length), 0, "all is handed on");
+                return Ok(Opened { length, more, ends: state.peer_has_closed() });
+            }
+        }
+    }
+
+    /// Looks at bytes before rustls does: a handshake has a bound, and who speaks plainly is answered so.
+    fn admit(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.is_handshaking() {
+            return Ok(());
+        }
+        if self.taken == 0 && self.is_accepted() && bytes[0] != HANDSHAKE_BYTE {
+            self.finished = true;
+            let answer = self.tls.to_the_plain.clone();
+            // It fits any socket that nothing was written to yet.
+            let _ = self.tcp.write(&answer);
+            return Err(io::Error::other("it does not speak TLS"));
+        }
+        self.taken += bytes.len();
+        if self.taken > HANDSHAKE_MAX {
+            return Err(io::Error::other(format!("its handshake is longer than {HANDSHAKE_MAX} bytes")));
+        }
+        Ok(())
+    }
+
+    fn wrong(&mut self, error: &rustls::Error) -> io::Error {
+        // The peer is told, if its socket takes it.
+        let _ = self.flush();
+        io::Error::other((self.tls.in_words)(error))
+    }
+
+    /// Seals some of `slices`, once the socket has taken all that was sealed before.
+    pub fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if !self.flush()? {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = self.session.writer().write_vectored(slices)?;
+        self.flush()?;
+        Ok(count)
+    }
+
+    /// Writes what is sealed. `false`: the socket takes no more for now.
+    pub fn flush(&mut self) -> io::Result<bool> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut self.tcp) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(_) => self.moved = true,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Says that nothing more comes. `false`: not yet, the socket takes no more for now.
+    pub fn finish(&mut self) -> io::Result<bool> {
+        if !std::mem::replace(&mut self.finished, true) {
+            self.session.send_close_notify();
+        }
+        let flushed = self.flush()?;
+        if flushed {
+            self.tcp.shutdown(Shutdown::Write)?;
+        }
+        Ok(flushed)
+    }
+
+    /// Reads and drops what still comes: `Ok(0)` at its end.
+    pub fn discard(&mut self, sealed: &mut [u8]) -> io::Result<usize> {
+        self.tcp.read(sealed)
+    }
+}
+
+/// The name that the certificate of a dialled host must have.
+fn server_name(host: &str) -> io::Result<ServerName<'static>> {
+    // The zone of a link-local address says which of our networks it is in, not who it is.
+    let bare = host.split('%').next().unwrap_or(host);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(ServerName::IpAddress(ip.into()));
+    }
+    match DnsName::try_from(host.to_owned()) {
+        Ok(name) => Ok(ServerName::DnsName(name)),
+        Err(error) => Err(io::Error::other(format!(
+            "no certificate can be for the host name {host:?} ({error}): dial it by another name",
+            error = plain(&io::Error::other(error))
+        ))),
+    }
+}
+
+/// The host of `HOST:PORT`, without brackets.
+pub fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_dialled_by_its_name_or_its_address() {
+        for (address, host) in [
+            ("a.lab:1", "a.lab"),
+            ("10.0.0.1:7373", "10.0.0.1"),
+            ("[::1]:5", "::1"),
+            ("[fe80::1%eth0]:5", "fe80::1%eth0"),
+        ] {
+            assert_eq!(host_of(address), host);
+            assert!(server_name(host).is_ok(), "{host}");
+        }
+        assert!(matches!(server_name("fe80::1%eth0"), Ok(ServerName::IpAddress(_))));
+        assert!(server_name("no name").is_err());
+    }
+}
