@@ -7,6 +7,8 @@
 //!
 //! Bytes, not messages, cross this line, so the simulator exercises the framing too.
 
+pub mod faults;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;

@@ -4,6 +4,8 @@
 
 #[path = "simulation/checks.rs"]
 mod checks;
+#[path = "simulation/faults.rs"]
+mod faults;
 #[path = "simulation/generator.rs"]
 mod generator;
 #[path = "simulation/lab.rs"]

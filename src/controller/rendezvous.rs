@@ -29,6 +29,7 @@ pub use self::round::There;
 use self::round::{Round, in_words};
 use self::standing::Standing;
 use super::budget::{Budget, Held, Line as SharedLine};
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time, Timers};
 use crate::wire::rendezvous::{Kind, Party};
 
@@ -432,7 +433,11 @@ impl<V: PartialEq> Rendezvous<V> {
             return;
         }
         round.full_since.get_or_insert(turn.now);
-        let unproven = if round.alive { round.unproven(turn.presence) } else { BTreeSet::new() };
+        let unproven = if round.alive && !injected(Fault::ReleasesUnproven) {
+            round.unproven(turn.presence)
+        } else {
+            BTreeSet::new()
+        };
         if unproven.is_empty() && !(round.alive && round.away > 0) {
             self.end(name, Ending::released(), turn);
             return;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::roster::{EntryRun, Member, Roster, Stage};
 use super::trigger::Triggers;
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{Exit, Outbox, Time};
 use crate::testfile::Test;
 use crate::wire::{Action, Entry, Outcome, Verdict};
@@ -46,6 +47,7 @@ pub fn keep(
     if known.is_none() && stands_in_the_way(member, file) {
         return Err(format!("{file:?} is a file and a directory"));
     }
+    let offset = if injected(Fault::OutputKeptAgain) { length } else { offset };
     let new = data.get((length - offset).min(data.len() as u64) as usize..).unwrap_or_default();
     if length + new.len() as u64 > FILE_MAX {
         return Err(format!("{file:?} is longer than {FILE_MAX} bytes"));

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::controller::budget::Held;
 use crate::controller::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
 use crate::wire::rendezvous::{FRESH, Give, Map, Party, SESSION_MAX, SYNC_TIMEOUT, VALUE_MAX};
 use crate::wire::{Message, Note};
@@ -145,7 +146,8 @@ fn map(room: &str, session: &str, round: u64, there: &Assembly<Value>) -> Bytes 
     head.truncate(head.len() - "null}\n".len());
     // Before each value a comma or a brace, its member's name, and a colon.
     let mut names = Vec::with_capacity(there.len());
-    for (nr, member) in there.keys().enumerate() {
+    let left_out = usize::from(injected(Fault::MapLacksAValue));
+    for (nr, member) in there.keys().take(there.len() - left_out).enumerate() {
         let mut name = vec![if nr == 0 { b'{' } else { b',' }];
         serde_json::to_writer(&mut name, &**member).expect("a string always encodes");
         name.push(b':');

@@ -13,6 +13,7 @@ use super::speech::Heard;
 use super::token::{Fence, Token};
 use super::work::{Outcome, Work};
 use super::{Ring, State, Timer};
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, Exit, Outbox, ReadId, Time};
 
 /// How many heartbeats an answer may be late for.
@@ -94,7 +95,9 @@ impl Ring {
     pub(super) fn own(&mut self, now: Time, token: Token, why: &str, out: &mut Outbox) {
         let fence = self.memory.copy.fence;
         self.memory.token = Some(token.clone());
-        self.keep_data(out);
+        if !injected(Fault::TokenTakenUnwritten) {
+            self.keep_data(out);
+        }
         self.holder = None;
         let data = self.memory.copy.data.clone();
         let progress = token.progress;
@@ -225,7 +228,7 @@ impl Ring {
         let alone = self.nodes.is_empty();
         let Some(owner) = self.owner() else { return };
         let confirms = |(said, who): &(Time, BTreeSet<String>)| match majority {
-            Some(majority) => who.len() + 1 >= majority,
+            Some(majority) => who.len() + 1 >= majority || injected(Fault::ActsWithoutMajority),
             // All that live have answered, or who could object has had the time to.
             None => {
                 let all = everybody.iter().all(|id| who.contains(id)) && (alone || !everybody.is_empty());
@@ -246,6 +249,7 @@ impl Ring {
     /// Whether this owner may act now.
     fn may_act(&self, now: Time) -> bool {
         match &self.state {
+            State::Owner(_) if injected(Fault::LeaseNeverEnds) => true,
             State::Owner(owner) => self.config.compat || owner.beats.until.is_some_and(|until| until > now),
             _ => false,
         }
@@ -255,7 +259,7 @@ impl Ring {
     pub(super) fn lease_ends(&mut self, now: Time, out: &mut Outbox) {
         let (members, majority) = (self.config.members, self.majority());
         let Some(owner) = self.owner() else { return };
-        if owner.has_handed_over() {
+        if owner.has_handed_over() || injected(Fault::LeaseNeverEnds) {
             return;
         }
         let Some((members, majority)) = members.zip(majority) else {

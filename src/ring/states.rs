@@ -34,6 +34,7 @@ use super::nodes::Why;
 use super::speech::Heard;
 use super::token::{Token, strength};
 use super::{Ring, State};
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 
 impl Ring {
@@ -215,6 +216,9 @@ impl Ring {
             }
             let older = self.memory.token.as_ref().is_some_and(|seen| token.strength() < seen.strength());
             return if older { Err("it is older than the one that was heard of".to_owned()) } else { Ok(()) };
+        }
+        if injected(Fault::TakesOldToken) {
+            return Ok(());
         }
         if fence <= self.memory.seen {
             return Err(format!("token {} was here already", self.memory.seen));

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::machine::Signal;
+use crate::machine::faults::{Fault, injected};
 use crate::wire::{Happened, Outcome, Stopped};
 
 use super::Turn;
@@ -186,7 +187,7 @@ impl Run {
         if self.sweeps > 0 {
             return;
         }
-        if left > 0 && self.kills < KILLS_MAX {
+        if left > 0 && self.kills < KILLS_MAX && !injected(Fault::StopsTooEarly) {
             let doubled = if self.kills > 0 { 0 } else { self.sweep_tries.min(SWEEP_DOUBLES) };
             self.timers.set(Timer::Sweep, turn.now + SWEEP_EVERY * (1 << doubled));
             return;

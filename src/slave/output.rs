@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::machine::ReadId;
+use crate::machine::faults::{Fault, injected};
 use crate::wire::{Kept, Output};
 
 use super::Turn;
@@ -232,7 +233,7 @@ impl Shipping {
             self.files.iter().filter(|(_, file)| behind(file)).map(|(name, _)| name.clone()).collect();
         for name in names {
             if let Some(file) = self.files.get_mut(&name) {
-                file.sent = file.kept;
+                file.sent = if injected(Fault::OutputGoesOn) { file.sent } else { file.kept };
                 file.cut = file.refused;
             }
             self.enqueue(&name);

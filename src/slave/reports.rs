@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
 use crate::wire::{Happened, Message, Report};
 
@@ -42,7 +43,7 @@ impl Reports {
 
     /// Says again what the controller does not have.
     pub(super) fn resend(&self, turn: &mut Turn<'_>) {
-        for (_, line) in &self.unrecorded {
+        for (_, line) in self.unrecorded.iter().filter(|_| !injected(Fault::ReportsSaidOnce)) {
             turn.link.say_line(turn.out, line);
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, ReadId, Time, Timers};
 use crate::session::{is_entry_name, is_name};
 use crate::wire::{
@@ -437,7 +438,7 @@ impl Run {
             }
             return;
         }
-        if self.stopped() || !self.heard.insert(trigger.to_owned()) {
+        if self.stopped() || !self.heard.insert(trigger.to_owned()) && !injected(Fault::TriggeredActsAgain) {
             return;
         }
         self.idle = false;
@@ -453,6 +454,7 @@ impl Run {
     /// Counts one notify, and says so.
     pub(super) fn notify(&mut self, trigger: &str, data: Option<Note<'_>>, waiter: Waiter, turn: &mut Turn<'_>) {
         let count = self.notifies.add(trigger, data.map(|note| note.json), waiter);
+        let count = if injected(Fault::NotifyIsADelta) { 1 } else { count };
         turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count, data });
     }
 

@@ -11,7 +11,7 @@ const SEEDS: u64 = 2_000;
 /// How long a ring is watched when everything is well again, in rounds.
 const ROUNDS: u64 = 2;
 
-struct RingSweep {
+pub struct RingSweep {
     plan: Plan,
     world: World,
     checks: Checks,

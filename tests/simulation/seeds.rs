@@ -98,3 +98,8 @@ pub fn sweep<T: Trial>(seeds: Range<u64>, what: &str, ours: impl Fn(u64) -> bool
     println!("{what}: {seen:?}");
     Some(seen)
 }
+
+/// The first of the seeds that fails: which one in order, and why.
+pub fn first_failure<T: Trial>(seeds: impl Iterator<Item = u64>) -> Option<(usize, u64, String)> {
+    seeds.enumerate().find_map(|(nr, seed)| run(&mut T::new(seed)).err().map(|why| (nr + 1, seed, why)))
+}

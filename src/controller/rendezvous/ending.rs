@@ -9,6 +9,7 @@ use super::restore::Stands;
 use super::round::{Round, WHO_MAX};
 use super::standing::Standing;
 use super::{ARRIVALS_MAX, Act, Arrival, Comer, Place, Rendezvous, Ruling, SharedLine, Timer, Turn, forget, tell};
+use crate::machine::faults::{Fault, injected};
 use crate::wire::rendezvous::{Kind, Party};
 
 /// How long a failed round stands for its missing members when nobody named a timeout.
@@ -66,7 +67,7 @@ impl<V: PartialEq> Rendezvous<V> {
     /// Ends the round that forms, with one ruling for everybody who is there.
     pub(super) fn end(&mut self, name: &Rc<str>, ending: Ending<'_>, turn: &mut Turn<'_, V>) -> Option<Rc<Ruling>> {
         let mut round = self.meetings.get_mut(name)?.forming.take()?;
-        self.last_round += 1;
+        self.last_round += u64::from(!injected(Fault::RoundsShareANumber));
         let Ending { kind, mut who, reason, other, timeout } = ending;
         who.truncate(WHO_MAX);
         let released = kind == Kind::Released;
@@ -154,6 +155,7 @@ impl<V: PartialEq> Rendezvous<V> {
             }
             for arrival in group {
                 match self.places.get_mut(arrival) {
+                    Some(_) if injected(Fault::VerdictToldOnce) => drop(self.places.remove(arrival)),
                     Some(place) => *place = Place::Ruled(ruling.clone(), turn.now),
                     None => debug_assert!(false, "who is there has a place"),
                 }

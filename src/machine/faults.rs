@@ -1,0 +1,71 @@
+//! Faults that the tests put into the machines on purpose, one at a time, to show that the simulator finds them.
+//!
+//! Each is a single condition where a rule is kept. A program that is built for release has none of them: the condition is
+//! false there before it is compiled.
+
+use std::cell::Cell;
+
+/// A rule that can be broken, by the words that tell it.
+macro_rules! faults {
+    ($($(#[$doc:meta])* $fault:ident,)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Fault {
+            $($(#[$doc])* $fault,)*
+        }
+
+        /// All of them.
+        pub const ALL: &[Fault] = &[$(Fault::$fault,)*];
+    };
+}
+
+faults! {
+    /// A controller counts every statement of a notify as a new one.
+    StatementsAdd,
+    /// A slave says each notify as one more, not as a total.
+    NotifyIsADelta,
+    /// A slave acts on a trigger as often as it is told that it has fired.
+    TriggeredActsAgain,
+    /// A slave does not say its reports again after a reconnect.
+    ReportsSaidOnce,
+    /// A slave says that it has stopped while processes of the run live.
+    StopsTooEarly,
+    /// After a reconnect a slave ships on from what it had sent, not from what was kept.
+    OutputGoesOn,
+    /// A controller keeps a piece of output again that it has.
+    OutputKeptAgain,
+    /// A barrier releases members that have not shown that they are alive.
+    ReleasesUnproven,
+    /// A barrier releases when one is still missing.
+    ReleasesOneShort,
+    /// The verdict of a round is forgotten as soon as it was told once.
+    VerdictToldOnce,
+    /// Two rounds have one number.
+    RoundsShareANumber,
+    /// The map of a sync lacks its last value.
+    MapLacksAValue,
+    /// The owner of a token acts without the answers of a majority.
+    ActsWithoutMajority,
+    /// The owner of a token acts when its lease is over.
+    LeaseNeverEnds,
+    /// A node says that it has the token before that is written down.
+    TokenTakenUnwritten,
+    /// A node promises its epoch to two candidates.
+    GrantsTwice,
+    /// A node takes a token that is older than one that it has seen.
+    TakesOldToken,
+}
+
+thread_local! {
+    static INJECTED: Cell<Option<Fault>> = const { Cell::new(None) };
+}
+
+/// Puts a fault into the machines of this thread, or none.
+pub fn inject(fault: Option<Fault>) {
+    INJECTED.set(fault);
+}
+
+/// Whether this rule is broken now.
+#[inline]
+pub fn injected(fault: Fault) -> bool {
+    cfg!(debug_assertions) && INJECTED.get() == Some(fault)
+}

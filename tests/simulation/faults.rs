@@ -1,0 +1,90 @@
+//! The simulator finds what is wrong: each rule that can be broken on purpose is broken, and the sweeps go red.
+//!
+//! `ARETE_SEEDS=N` looks at so many seeds for each; the table that the test prints says how many it took.
+
+use std::cell::Cell;
+use std::sync::Once;
+
+use arete::machine::faults::{ALL, Fault, inject};
+
+use crate::meeting_sweep::MeetingSweep;
+use crate::rings::RingSweep;
+use crate::seeds::{Trial, first_failure, seeds_or};
+use crate::sweep::Sweep;
+
+/// In how many seeds a fault must be found.
+const SEEDS: u64 = 2_000;
+
+/// Which sweep looks for it.
+#[derive(Debug, PartialEq)]
+enum By {
+    Runs,
+    Meetings,
+    Rings,
+}
+
+fn by(fault: Fault) -> By {
+    match fault {
+        Fault::StatementsAdd | Fault::NotifyIsADelta | Fault::TriggeredActsAgain | Fault::ReportsSaidOnce => By::Runs,
+        Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
+        Fault::ReleasesUnproven | Fault::ReleasesOneShort | Fault::VerdictToldOnce => By::Meetings,
+        Fault::RoundsShareANumber | Fault::MapLacksAValue => By::Meetings,
+        Fault::ActsWithoutMajority | Fault::LeaseNeverEnds | Fault::TokenTakenUnwritten => By::Rings,
+        Fault::GrantsTwice | Fault::TakesOldToken => By::Rings,
+    }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Silences the panics that a broken machine is expected to have, in this thread.
+fn quietly<T>(act: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                tell(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let done = act();
+    QUIET.set(false);
+    done
+}
+
+/// Breaks each rule that a sweep looks after, and runs it until it notices.
+fn find<T: Trial>(sweep: By) {
+    let (mut table, mut unseen) = (String::new(), Vec::new());
+    for &fault in ALL.iter().filter(|fault| by(**fault) == sweep) {
+        inject(Some(fault));
+        let found = quietly(|| first_failure::<T>(0..seeds_or(SEEDS)));
+        inject(None);
+        match found {
+            Some((nr, seed, why)) => {
+                let why: String = why.lines().next().unwrap_or_default().chars().take(100).collect();
+                table += &format!("{nr:5} seeds  {:20} seed {seed}: {why}\n", format!("{fault:?}"));
+            }
+            None => unseen.push(fault),
+        }
+    }
+    println!("{table}");
+    assert!(unseen.is_empty(), "nobody has noticed {unseen:?}\n{table}");
+}
+
+#[test]
+fn every_rule_of_a_run_that_is_broken_on_purpose_is_found() {
+    find::<Sweep>(By::Runs);
+}
+
+#[test]
+fn every_rule_of_a_meeting_that_is_broken_on_purpose_is_found() {
+    find::<MeetingSweep>(By::Meetings);
+}
+
+#[test]
+fn every_rule_of_a_ring_that_is_broken_on_purpose_is_found() {
+    find::<RingSweep>(By::Rings);
+}
