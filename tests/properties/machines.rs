@@ -212,7 +212,10 @@ impl<M: Machine> World<M> {
         }
         let conn = ConnId(self.out.next_serial());
         self.open.insert(conn, self.accepts);
-        let peer = Peer::Inet(([10, 0, 0, self.current], 5000).into());
+        let peer = match self.accepts {
+            Hears::Command => Peer::Local { uid: 0, pid: None },
+            _ => Peer::Inet(([10, 0, 0, self.current], 5000).into()),
+        };
         self.input(Input::Accepted { conn, listener: ListenerId(0), peer });
         Some(conn)
     }
