@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use common::{Lab, Place, Running, holds_within, wait_for};
+use common::{Lab, Pki, Place, Running, holds_within, wait_for};
 use serde_json::{Value, json};
 
 /// The slaves, each on a host of its own.
@@ -74,13 +74,15 @@ fn break_one(lab: &Lab, random: &mut fastrand::Rng) {
 fn start<'a>(place: &'a Place, lab: &Lab) -> (Running<'a>, Vec<Running<'a>>) {
     place.write("t.json", test_file().to_string());
     let listen = format!("{}:{PORT}", lab.address("controller"));
+    let pki = Pki::new(place);
     let mut command = lab.arete("controller");
-    command.args(["run", "t.json", "--listen", &listen, "--results", "results", "--wait", "30s"]);
+    command.args(["run", "t.json", "--listen", &listen, "--results", "results", "--wait", "30s", "--tls"]);
+    command.arg(pki.controller(&[&lab.address("controller").to_string()]));
     let controller = place.program(command).deadline(DEADLINE).start();
     let slave = |name: &&str| {
         let mut command = lab.arete(name);
         command.args(["slave", "--controller", &listen, "--name", name, "--once", "--dir"]);
-        command.arg(place.path("work").join(name));
+        command.arg(place.path("work").join(name)).arg("--tls").arg(pki.machine(name));
         place.program(command).deadline(DEADLINE).start()
     };
     (controller, SLAVES.iter().map(slave).collect())

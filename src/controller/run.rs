@@ -613,6 +613,7 @@ impl Run {
             self.journal.give_up();
         }
         let why = format!("cannot write {}: {error}", path.display());
+        out.print(crate::machine::Stream::Err, format!("arete: {}\n", spoken::harmless(&why)));
         match &mut self.phase {
             Phase::Writing(_) => {
                 self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
@@ -625,7 +626,6 @@ impl Run {
                 if *code == exit_code::PASSED {
                     *code = exit_code::FAILED;
                 }
-                out.print(crate::machine::Stream::Err, format!("arete: {}\n", spoken::harmless(&why)));
                 self.exit_if_alone(out);
             }
             _ => self.abort(now, why, out),
