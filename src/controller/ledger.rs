@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Limits;
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 use crate::testfile::Shipped;
 use crate::wire::rendezvous::{Kind, Party};
@@ -455,6 +456,9 @@ impl Ledger {
     }
 
     pub fn write(&self, fact: &Fact<'_>) {
+        if is_left_out(fact) {
+            return;
+        }
         self.item(|line| {
             serde_json::to_writer(line, fact).expect("a fact of plain fields always encodes");
         });
@@ -507,6 +511,17 @@ impl Ledger {
         if let Some(path) = book.path.clone().filter(|_| !book.broken) {
             out.append_at(mark, path, line);
         }
+    }
+}
+
+/// Whether a fault keeps this fact from being written.
+fn is_left_out(fact: &Fact<'_>) -> bool {
+    match fact {
+        Fact::Notified { .. } => injected(Fault::NotifyUnwritten),
+        Fact::Report { .. } => injected(Fault::ReportUnwritten),
+        Fact::Round { .. } => injected(Fault::RoundUnwritten),
+        Fact::Ending { .. } => injected(Fault::EndingUnwritten),
+        _ => false,
     }
 }
 

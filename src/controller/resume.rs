@@ -17,6 +17,7 @@ use super::roster::Stage;
 use super::run::{GIVE_UP_WITHIN, Phase, Run, Timer};
 use super::view::run_name;
 use crate::exit_code;
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Outbox, Stream, Time};
 use crate::session::VERSION;
 use crate::testfile::End;
@@ -386,7 +387,8 @@ impl Run {
 
     /// What was kept of the files of slaves is what lies there.
     fn know_files(&mut self) {
-        for (ix, files) in std::mem::take(&mut self.kept).into_iter().enumerate() {
+        let kept = std::mem::take(&mut self.kept);
+        for (ix, files) in kept.into_iter().enumerate().filter(|_| !injected(Fault::OutputsForgotten)) {
             let entries = self.test.slaves[ix].entries.clone();
             let ours = files.into_iter().filter(|(file, _)| super::results::is_results_file(file, &entries));
             let member = self.roster.get_mut(ix);

@@ -43,6 +43,16 @@ faults! {
     RoundsShareANumber,
     /// The map of a sync lacks its last value.
     MapLacksAValue,
+    /// A controller does not write down what it has counted.
+    NotifyUnwritten,
+    /// A controller does not write down what a slave has reported.
+    ReportUnwritten,
+    /// A controller does not write down how a round ended.
+    RoundUnwritten,
+    /// A controller does not write down that the end of a run has begun.
+    EndingUnwritten,
+    /// A controller that goes on knows nothing of the outputs that it has.
+    OutputsForgotten,
     /// The owner of a token acts without the answers of a majority.
     ActsWithoutMajority,
     /// The owner of a token acts when its lease is over.

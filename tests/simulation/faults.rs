@@ -26,9 +26,11 @@ enum By {
 fn by(fault: Fault) -> By {
     match fault {
         Fault::StatementsAdd | Fault::NotifyIsADelta | Fault::TriggeredActsAgain | Fault::ReportsSaidOnce => By::Runs,
+        Fault::NotifyUnwritten | Fault::ReportUnwritten | Fault::EndingUnwritten => By::Runs,
+        Fault::OutputsForgotten => By::Runs,
         Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
         Fault::ReleasesUnproven | Fault::ReleasesOneShort | Fault::VerdictToldOnce => By::Meetings,
-        Fault::RoundsShareANumber | Fault::MapLacksAValue => By::Meetings,
+        Fault::RoundsShareANumber | Fault::MapLacksAValue | Fault::RoundUnwritten => By::Meetings,
         Fault::ActsWithoutMajority | Fault::LeaseNeverEnds | Fault::TokenTakenUnwritten => By::Rings,
         Fault::GrantsTwice | Fault::TakesOldToken => By::Rings,
     }
