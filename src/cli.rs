@@ -227,7 +227,7 @@ struct RunOptions {
     file: Option<PathBuf>,
     /// Go on with the run of this results directory, whose controller was killed; if it has ended, say how
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "wait", "results", "lost_after", "keep"])]
-    #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max"])]
+    #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max", "connections_max", "output_max", "events_max"])]
     resume: Option<PathBuf>,
     /// Wait for the slaves to connect to this address instead of starting them here
     #[arg(long, value_name = "ADDRESS")]

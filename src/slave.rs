@@ -242,6 +242,9 @@ impl Slave {
         if same {
             self.with_run(now, out, |run, turn| run.resume(welcome.recorded, turn));
         } else {
+            if let Some(run) = self.run.as_ref().and_then(Run::named) {
+                log::warn!("the controller does not go on with run {run}: what it has started here is killed");
+            }
             self.next = None;
             self.abandon(now, out);
         }

@@ -28,9 +28,17 @@ pub fn list(names: &[&str]) -> String {
     format!("{} and {} more", names[..NAMES_SHOWN].join(", "), names.len() - NAMES_SHOWN)
 }
 
+/// Whether a terminal would obey this letter instead of showing it: control characters, and those that turn the direction
+/// in which what follows is read (Unicode's bidirectional controls).
+pub fn is_obeyed(letter: char) -> bool {
+    let turns =
+        matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    letter.is_control() || turns
+}
+
 /// A text of others as a terminal or a log may show it: without what would end the line, move the cursor or worse.
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) { text.replace(char::is_control, "?").into() } else { text.into() }
+    if text.contains(is_obeyed) { text.replace(is_obeyed, "?").into() } else { text.into() }
 }
 
 /// The same JSON, as bytes, without what a terminal would obey. JSON itself escapes only what ASCII calls a control character; DEL
@@ -63,6 +71,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_not_shown() {
         assert_eq!(harmless("\x1b[2J\u{9b}2J\r\n\u{7f} é ü"), "?[2J?2J??? é ü");
+        assert_eq!(harmless("exe\u{202e}txt\u{2066}"), "exe?txt?");
         let json = |text: &str| String::from_utf8(harmless_json(text.into())).unwrap();
         let value = "{\"é\u{9b}\":\"\u{7f}\u{80}x\u{9f}\u{a0}\"}";
         assert_eq!(json(value), "{\"é\\u009b\":\"\\u007f\\u0080x\\u009f\u{a0}\"}");

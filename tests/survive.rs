@@ -204,6 +204,37 @@ fn a_run_that_had_started_its_slaves_itself_ends_with_its_controller_and_leaves_
 }
 
 #[test]
+fn a_run_that_is_over_says_so_again_and_touches_nothing_that_its_ledger_names() {
+    let place = Place::new("over");
+    let test = json!({
+        "name": "short", "end": { "idle": true, "limit": 20 },
+        "schedules": { "s": [{ "name": "x", "at": 0, "shell": "exit 3" }] }, "slaves": { "a": ["s"] }
+    });
+    place.write("t.json", test.to_string());
+    place.arete(["run", "t.json", "--results", "r"]).run().exits_with(1);
+    place.arete(["run", "--resume", "r"]).run().exits_with(1);
+    place.write("victim/kept", "precious");
+    let ledger = place.read("r/state.jsonl");
+    let at = ledger.find("\"work\":").expect("a run that started its slaves says where they worked") + 7;
+    let end = at + 1 + ledger[at + 1..].find('"').expect("it is a path") + 1;
+    for name in ["victim", "arete-0123456789abcdef"] {
+        place.write(&format!("{name}/kept"), "precious");
+        let named = format!("{}{:?}{}", &ledger[..at], place.path(name), &ledger[end..]);
+        place.write("r/state.jsonl", &named);
+        place.arete(["run", "--resume", "r"]).run().exits_with(1);
+        // The end is missing, and the name or the mode is not that of a directory that arete makes.
+        let cut = named.trim_end().rfind('\n').expect("it has lines") + 1;
+        fs::remove_file(place.path("r/summary.json")).expect("it is there");
+        place.write("r/state.jsonl", &named[..cut]);
+        place.arete(["run", "--resume", "r"]).run().exits_with(1);
+        assert_eq!(place.read(format!("{name}/kept")), "precious");
+    }
+    // What has ended by its summary, but not by its ledger, is damaged.
+    place.write("r/state.jsonl", &ledger[..ledger.trim_end().rfind('\n').expect("it has lines") + 1]);
+    place.arete(["run", "--resume", "r"]).run().exits_with(1).complains(&["--resume r", "summary.json"]);
+}
+
+#[test]
 fn what_cannot_be_gone_on_with_is_said_and_where() {
     let place = Place::new("wrong");
     let resume = |dir: &str| place.arete(["run", "--resume", dir]).run();

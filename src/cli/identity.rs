@@ -35,7 +35,7 @@ pub const REVOKED_FILE: &str = "crl.pem";
 const FILE_MAX: u64 = 16 * 1024 * 1024;
 
 /// The bits of a file's mode by which others than its owner may do anything.
-const OTHERS: u32 = 0o077;
+pub const OTHERS: u32 = 0o077;
 
 /// The names that mean this machine wherever they are looked up.
 const LOCAL_NAMES: [&str; 2] = ["localhost", "ip6-localhost"];
@@ -114,6 +114,11 @@ impl Security {
             return Identity::load(dir)?.tls(what).map(Some);
         }
         if is_here(address, what) {
+            if self.insecure {
+                log::warn!(
+                    "--insecure: {option} {address} is spoken to plainly: every user of this machine may do that"
+                );
+            }
             return Ok(None);
         }
         let danger = match what {
@@ -152,7 +157,7 @@ fn is_here(address: &str, what: Use<'_>) -> bool {
     if let Ok(ip) = host.split('%').next().unwrap_or(&host).parse::<IpAddr>() {
         return ip.to_canonical().is_loopback();
     }
-    let named = LOCAL_NAMES.contains(&&*host) || host.ends_with(".localhost");
+    let named = LOCAL_NAMES.contains(&&*host);
     if !what.listens() {
         return named;
     }
@@ -190,9 +195,11 @@ impl Identity {
         let own = Certificate::read(&chain[0]).map_err(|error| wrong(CERTIFICATE_FILE, &error))?;
         let key = PrivateKeyDer::from_pem_slice(&read(dir, KEY_FILE)?);
         let key = key.map_err(|_| wrong(KEY_FILE, "there is no private key in it, in PEM and without a password"))?;
-        let revoked = match dir.join(REVOKED_FILE).exists() {
-            true => revocations(dir)?,
-            false => Vec::new(),
+        // A link to nowhere is no absence.
+        let absent = |error: std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        let revoked = match dir.join(REVOKED_FILE).symlink_metadata().is_err_and(absent) {
+            false => revocations(dir)?,
+            true => Vec::new(),
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let authorities = Arc::new(authorities);
@@ -424,21 +431,20 @@ mod tests {
     #[test]
     fn only_what_stays_on_this_machine_may_be_plain() {
         let client = Use::Client(None);
-        for here in [
-            "127.0.0.1",
-            "127.9.8.7:5",
-            "[::1]:5",
-            "::1",
-            "localhost",
-            "LOCALHOST:7373",
-            "a.localhost",
-            "::ffff:127.0.0.1",
-        ] {
+        for here in ["127.0.0.1", "127.9.8.7:5", "[::1]:5", "::1", "localhost", "LOCALHOST:7373", "::ffff:127.0.0.1"] {
             assert!(is_here(here, client) && Security::default().at("--controller", here, client).is_ok(), "{here}");
         }
-        for there in
-            ["10.0.0.1", "0.0.0.0", "::", "[::]:1", "lab", "localhost.example", "fe80::1%lo", "127.0.0.1.example"]
-        {
+        for there in [
+            "10.0.0.1",
+            "0.0.0.0",
+            "a.localhost",
+            "::",
+            "[::]:1",
+            "lab",
+            "localhost.example",
+            "fe80::1%lo",
+            "127.0.0.1.example",
+        ] {
             assert!(!is_here(there, client), "{there}");
         }
         for (listens, at) in

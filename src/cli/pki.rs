@@ -6,7 +6,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::certificate::{Certificate, date, hex, wall_clock};
-use super::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, REVOKED_FILE};
+use super::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
 use super::place::{name_rule, shown};
 use super::{Error, random};
 
@@ -95,6 +95,11 @@ pub fn run(sub: PkiSub) -> Result<u8, Error> {
         PkiSub::Init { dir } => init(&dir)?,
         PkiSub::Issue { dir, name, controller, addresses, days } => {
             Authority::open(&dir)?.issue(&name, controller, &addresses, days.unwrap_or(DAYS))?;
+            if controller && addresses.is_empty() {
+                log::warn!(
+                    "it is for {name} alone: who dials that controller by an address needs --address ADDRESS here"
+                );
+            }
         }
         PkiSub::List { dir, json } => Authority::open(&dir)?.list(json)?,
         PkiSub::Revoke { dir, name } => Authority::open(&dir)?.revoke(&name)?,
@@ -209,6 +214,14 @@ impl Authority {
             ))
         };
         let lock = File::open(&key_path).map_err(no_authority)?;
+        let mode = lock.metadata().map_err(no_authority)?.mode();
+        if mode & OTHERS != 0 {
+            return Err(Error::failed(format!(
+                "{path}: others than its owner may read the key of the authority: \"chmod 600 {path}\" forbids that; if \
+                 somebody may have, make another authority",
+                path = key_path.display()
+            )));
+        }
         rustix::fs::flock(&lock, FlockOperation::LockExclusive)
             .map_err(|error| cannot("lock", &key_path, &error.into()))?;
         let read = |path: &Path| fs::read_to_string(path).map_err(|error| cannot("read", path, &error));

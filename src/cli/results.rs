@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -9,6 +10,9 @@ use arete::reactor::plain;
 
 /// Where results go when nobody says where.
 const DEFAULT: &str = "results";
+
+/// What members tell each other, and what commands write, is not for the other users of the machine.
+const MODE: u32 = 0o700;
 
 /// Makes the directory of a run: the one that was asked for, or `results/NAME-UTCTIME`, to which `results/latest` then
 /// points.
@@ -29,7 +33,8 @@ pub fn make(asked: Option<PathBuf>, stem: &str) -> Result<PathBuf, Error> {
 }
 
 fn make_empty(directory: &Path) -> Result<(), Error> {
-    fs::create_dir_all(directory).map_err(|error| cannot_make(directory, &error))?;
+    let made = fs::DirBuilder::new().recursive(true).mode(MODE).create(directory);
+    made.map_err(|error| cannot_make(directory, &error))?;
     let mut inside = fs::read_dir(directory).map_err(|error| cannot_make(directory, &error))?;
     match inside.next() {
         None => Ok(()),
@@ -45,7 +50,7 @@ fn make_new(parent: &Path, stem: &str) -> Result<PathBuf, Error> {
     for nr in 1.. {
         let name = if nr == 1 { stem.to_owned() } else { format!("{stem}-{nr}") };
         let directory = parent.join(name);
-        match fs::create_dir(&directory) {
+        match fs::DirBuilder::new().mode(MODE).create(&directory) {
             Ok(()) => return Ok(directory),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(cannot_make(&directory, &error)),

@@ -1,6 +1,7 @@
 //! `arete run --resume`: goes on with a run whose controller was killed, from its results directory.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use super::{ENDING, Error, RunOptions, slave, state};
 /// How long slaves that lost their controller are waited for: they stop what they run, and have a grace for it.
 const SLAVES_END_WITHIN: Duration = Duration::from_secs(60);
 
+/// What is written when a run has ended, behind the end of its ledger.
+const SUMMARY: &str = "summary.json";
+
 /// How often it is looked whether they have.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -30,6 +34,11 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
     let Some(past) = state::past(&directory)? else {
         return Err(Error::failed(format!("{subject}: the run was killed before it had begun: start it anew")));
     };
+    if !past.has_ended() && directory.join(SUMMARY).exists() {
+        return Err(Error::failed(format!(
+            "{subject}: the end of {FILE} is missing, for {SUMMARY} is there: what became of the run is said in that"
+        )));
+    }
     let Some(terms) = past.header.run.clone() else {
         return Err(Error::usage(format!(
             "{subject}: this is the state of a controller of rooms: go on with arete controller --state-dir"
@@ -41,7 +50,7 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
             let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
             Error::failed(lines.join("\n"))
         })?;
-    if let Some(work) = terms.work.as_deref().filter(|work| work.is_dir()) {
+    if let Some(work) = terms.work.as_deref().filter(|work| !past.has_ended() && is_work_of_ours(work)) {
         clear_away(work);
     }
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
@@ -51,8 +60,9 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
         Some(recorded) => security.at("--listen", options.listen.as_ref().unwrap_or(recorded), Use::Listen)?,
         None => None,
     };
+    let (signals, max_connections) = (ENDING.to_vec(), terms.connections);
     let mut reactor =
-        Reactor::new(Options { signals: ENDING.to_vec(), fsync, tls, ..Options::default() }).map_err(cannot)?;
+        Reactor::new(Options { signals, fsync, tls, max_connections, ..Options::default() }).map_err(cannot)?;
     let listening = if past.has_ended() { None } else { listen(&mut reactor, &terms, options)? };
     let wall_offset = state::wall_offset();
     let controller = Controller::new(Config {
@@ -80,6 +90,18 @@ fn listen(reactor: &mut Reactor, terms: &Terms, options: &RunOptions) -> Result<
     let Some(recorded) = &terms.listen else { return Ok(None) };
     let asked = options.listen.as_ref().unwrap_or(recorded);
     super::run::listen(reactor, Some(asked)).map(|address| Some(address.to_string()))
+}
+
+/// Whether this is a directory that a controller of this user has made for its slaves. What stands in a ledger may come
+/// from anybody.
+fn is_work_of_ours(work: &Path) -> bool {
+    let named = work.file_name().and_then(|name| name.to_str()).is_some_and(super::run::is_work_dir_name);
+    let made = fs::symlink_metadata(work).is_ok_and(|metadata| {
+        metadata.is_dir()
+            && metadata.uid() == rustix::process::geteuid().as_raw()
+            && metadata.mode() & 0o777 == super::run::WORK_DIR_MODE
+    });
+    named && made
 }
 
 /// Ends what the slaves of a killed controller have left on this machine, and removes where they worked.

@@ -64,6 +64,7 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
         fsync: options.fsync,
         tls: options.security.directory(),
         insecure: options.security.is_insecure(),
+        connections: options.limits.connections(),
     };
     let keep = state::keep(&results, wall_offset, Some(terms));
     let mut controller = Controller::new(Config {
@@ -149,6 +150,18 @@ fn local(work: &WorkDir, address: SocketAddr) -> Result<Local, Error> {
     Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep, secret })
 }
 
+/// What the name of a temporary directory begins with; 16 hexadecimal digits follow.
+const WORK_DIR_PREFIX: &str = "arete-";
+
+/// For this user alone.
+pub const WORK_DIR_MODE: u32 = 0o700;
+
+/// Whether a directory of this name may be one that [`WorkDir::make`] has made.
+pub fn is_work_dir_name(name: &str) -> bool {
+    let digits = name.strip_prefix(WORK_DIR_PREFIX);
+    digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
+
 /// A temporary directory, where the slaves of an embedded run work; gone with this value unless it is to be kept.
 pub struct WorkDir {
     pub path: PathBuf,
@@ -157,8 +170,8 @@ pub struct WorkDir {
 
 impl WorkDir {
     pub fn make(keep: bool) -> Result<WorkDir, Error> {
-        let path = std::env::temp_dir().join(format!("arete-{:016x}", random()));
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        let path = std::env::temp_dir().join(format!("{WORK_DIR_PREFIX}{:016x}", random()));
+        let made = std::fs::DirBuilder::new().mode(WORK_DIR_MODE).create(&path);
         made.map_err(|error| {
             Error::failed(format!(
                 "cannot make {}: {error}; TMPDIR names another place",

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use arete::machine::{Address, Signal};
@@ -133,7 +134,20 @@ fn runtime_dir() -> Result<PathBuf, Error> {
     if !metadata.is_dir() || metadata.uid() != uid.as_raw() || metadata.mode() & 0o022 != 0 {
         return Err(cannot("it must be a directory of this user that nobody else can write".to_owned()));
     }
+    remove_dead_sockets(&dir);
     Ok(dir)
+}
+
+/// Removes the sockets of slaves that were killed: nobody listens there.
+fn remove_dead_sockets(dir: &Path) {
+    for path in fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+        if path.extension().is_some_and(|extension| extension == "sock")
+            && UnixStream::connect(&path).is_err_and(refused)
+        {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 /// Ends the processes that a former slave of this directory left when it was killed. Nobody else's carry the

@@ -68,6 +68,8 @@ pub struct Terms {
     /// The directory of its certificates, or that it has none and needs none.
     pub tls: Option<PathBuf>,
     pub insecure: bool,
+    /// How many connections it may have.
+    pub connections: Option<usize>,
 }
 
 /// Something that happened and that is known from then on. `slave` is a place in the test, `process` a number of

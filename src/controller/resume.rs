@@ -350,6 +350,7 @@ impl Run {
         self.know_files();
         if let Phase::Writing(cause) = &self.phase {
             let (verdict, why) = self.judge(cause);
+            self.over_before = true;
             self.write_summary(verdict, &why, out);
             return out.confirm();
         }
@@ -362,7 +363,7 @@ impl Run {
         match self.phase {
             Phase::Gathering => {
                 if let (Some(wait), Some(begun)) = (self.wait, self.begun) {
-                    self.timers.set(Timer::Wait, begun + wait);
+                    self.timers.set(Timer::Wait, (begun + wait).max(now + HEAR_SLAVES));
                 }
             }
             Phase::Running => self.hear_slaves_first(now),

@@ -115,6 +115,8 @@ pub struct Run {
     pub output_max: u64,
     /// What was said to strangers, so that one who tries again and again is recorded once.
     pub(super) refusals: BTreeSet<String>,
+    /// It had ended in a former life: its verdict stands, whatever can be written now.
+    pub(super) over_before: bool,
     /// When it ended.
     pub(super) ended: Option<Time>,
     /// When a former life began, and whether its slaves were its own.
@@ -149,6 +151,7 @@ impl Run {
             refusals: BTreeSet::new(),
             shipped: 0,
             output_max: OUTPUT_MAX,
+            over_before: false,
             ended: None,
             begun: None,
             embedded: false,
@@ -615,6 +618,7 @@ impl Run {
         let why = format!("cannot write {}: {error}", path.display());
         out.print(crate::machine::Stream::Err, format!("arete: {}\n", spoken::harmless(&why)));
         match &mut self.phase {
+            Phase::Writing(_) if self.over_before => {}
             Phase::Writing(_) => {
                 self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
                 // The summary may still have room where the events have none.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::event::Event;
 use crate::machine::{Outbox, Stream};
-use crate::spoken::harmless;
+use crate::spoken::{harmless, is_obeyed};
 use crate::wire::rendezvous::Kind;
 use crate::wire::{Outcome, PokedBy, Verdict};
 
@@ -169,7 +169,7 @@ fn lay_out(picture: &Picture, columns: usize, rows: usize) -> Vec<String> {
 /// A line of output as a terminal may show it: without control characters but tabs.
 fn tame(line: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(line);
-    text.replace(|c: char| c.is_control() && c != '\t', "?").into_bytes()
+    text.replace(|letter: char| is_obeyed(letter) && letter != '\t', "?").into_bytes()
 }
 
 /// The event in words; `None` for what only a program wants to know.

@@ -3,7 +3,7 @@
 //! The machine hears of a connection only when its peer has proven who it is. Until then it costs us a slot, some memory
 //! and some arithmetic, so all three have a bound: a flood of strangers slows other newcomers down, and nobody else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ const SPARED_FOR: Duration = Duration::from_secs(1);
 /// How many handshakes go on in one turn of the loop: each may cost the arithmetic of some signatures.
 const STEPS_A_TURN: usize = 16;
 
+/// How many of those who were turned away may still be reading why; beyond, the oldest is cut off.
+const TURNED_AWAY_MAX: usize = 128;
+
 /// How many failed handshakes are told within [`TOLD_EVERY`].
 const TOLD_MAX: u32 = 10;
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -35,6 +38,8 @@ pub struct Handshakes {
     /// Ids are given out in order: the oldest is first.
     under_way: BTreeMap<ConnId, (Time, Peer)>,
     steps: usize,
+    /// Those who were turned away last, and may be gone.
+    turned_away: VecDeque<ConnId>,
     /// Since when failures are counted, and how many there were.
     told: Option<(Time, u32)>,
     /// What was told last: who tries again and again is told once.
@@ -154,6 +159,13 @@ impl Reactor {
                     self.handshakes.tell(now(), &peer, &why);
                 }
                 self.timers.set(Due::Linger(conn), now() + super::effects::LINGER);
+                self.handshakes.turned_away.push_back(conn);
+                if self.handshakes.turned_away.len() > TURNED_AWAY_MAX
+                    && let Some(oldest) = self.handshakes.turned_away.pop_front()
+                {
+                    self.timers.cancel(&Due::Linger(oldest));
+                    self.conns.drop_lingering(oldest);
+                }
             }
         }
     }

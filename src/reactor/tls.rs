@@ -142,12 +142,13 @@ impl TlsStream {
             Ok(count) => count,
             Err(error) => return Err(error),
         };
-        self.admit(&sealed[..count])?;
+        self.recognize(&sealed[..count])?;
         let more = count == sealed.len();
         let (mut rest, mut length) = (&sealed[..count], 0);
         loop {
             let taken = if rest.is_empty() { 0 } else { self.session.read_tls(&mut rest)? };
             let state = self.session.process_new_packets().map_err(|error| self.wrong(&error))?;
+            self.count(taken)?;
             match self.session.reader().read(&mut buffer[length..]) {
                 Ok(0) if state.peer_has_closed() => return Ok(Opened { length, more: false, ends: true }),
                 Ok(count) => length += count,
@@ -161,19 +162,24 @@ impl TlsStream {
         }
     }
 
-    /// Looks at bytes before rustls does: a handshake has a bound, and who speaks plainly is answered so.
-    fn admit(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !self.is_handshaking() {
-            return Ok(());
-        }
-        if self.taken == 0 && self.is_accepted() && bytes[0] != HANDSHAKE_BYTE {
+    /// Looks at the first bytes before rustls does: who speaks plainly is answered so.
+    fn recognize(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.is_handshaking() && self.taken == 0 && self.is_accepted() && bytes[0] != HANDSHAKE_BYTE {
             self.finished = true;
             let answer = self.tls.to_the_plain.clone();
             // It fits any socket that nothing was written to yet.
             let _ = self.tcp.write(&answer);
             return Err(io::Error::other("it does not speak TLS"));
         }
-        self.taken += bytes.len();
+        Ok(())
+    }
+
+    /// Counts what the handshake has taken in. What the peer says behind its end is none of it.
+    fn count(&mut self, taken: usize) -> io::Result<()> {
+        if !self.is_handshaking() {
+            return Ok(());
+        }
+        self.taken += taken;
         if self.taken > HANDSHAKE_MAX {
             return Err(io::Error::other(format!("its handshake is longer than {HANDSHAKE_MAX} bytes")));
         }

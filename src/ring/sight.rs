@@ -231,7 +231,7 @@ fn in_our_words(state: &str) -> Option<&'static str> {
 pub fn harmless(text: &str) -> String {
     let tame = |letter: char| match letter {
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '?',
-        letter if letter.is_control() => '?',
+        letter if crate::spoken::is_obeyed(letter) => '?',
         letter => letter,
     };
     text.chars().map(tame).collect()

@@ -407,6 +407,43 @@ alone! {
         client.join().expect("the client is content");
     }
 
+    fn what_is_said_in_one_piece_with_the_end_of_a_handshake_is_none_of_it() {
+        let lab = Lab::new();
+        let (reactor, address) = lab.listening(Options::default());
+        let name = ServerName::try_from("server").expect("a name");
+        let mut session = ClientConnection::new(lab.client("client"), name).expect("a session");
+        let client = std::thread::spawn(move || {
+            let mut socket = TcpStream::connect(address).expect("it connects");
+            while session.is_handshaking() {
+                while session.wants_write() {
+                    session.write_tls(&mut socket).expect("it is taken");
+                }
+                session.read_tls(&mut socket).expect("it answers");
+                session.process_new_packets().expect("as it should");
+            }
+            session.set_buffer_limit(None);
+            session.writer().write_all(&[b'x'; 48 * 1024]).expect("it is taken");
+            let mut all = Vec::new();
+            while session.wants_write() {
+                session.write_tls(&mut all).expect("it is taken");
+            }
+            socket.write_all(&all).expect("it is taken");
+            until_closed(&mut socket);
+        });
+        let mut received = 0;
+        run(reactor, |_, input, out, _| match input {
+            Input::Received { bytes, .. } => {
+                received += bytes.len();
+                if received == 48 * 1024 {
+                    out.exit(0);
+                }
+            }
+            Input::Closed { reason, .. } => panic!("{reason}"),
+            _ => {}
+        });
+        client.join().expect("it ends");
+    }
+
     fn a_stream_that_is_cut_off_is_a_closed_connection() {
         let lab = Lab::new();
         let (reactor, address) = lab.listening(Options::default());
