@@ -260,6 +260,12 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
     controller.wait_for_output("listening on");
     let second = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).run();
     second.exits_with(1).complains(&["--state-dir state", "another controller"]);
+    fs::remove_file(place.path("state/state.jsonl")).expect("it is there");
+    let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
+    place.arete(["trigger", "create", "t", "5", "--controller", &address, "--timeout", "2s"]).run();
+    controller.wait().exits_with(1).complains(&["state/state.jsonl", "somebody has removed it"]);
+    let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
+    controller.wait_for_output("listening on");
     drop(controller);
     resume("state").exits_with(2).complains(&["--resume state", "arete controller --state-dir"]);
     // A controller that died while it wrote is not kept from starting.

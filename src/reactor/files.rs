@@ -37,6 +37,17 @@ struct Open {
     used: u64,
 }
 
+impl Open {
+    /// Whether the path still leads to it: a file that somebody removed, or put another in place of, is not written to
+    /// any more.
+    fn stands(&self, path: &Path) -> bool {
+        match (self.file.metadata(), fs::metadata(path)) {
+            (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
+            _ => false,
+        }
+    }
+}
+
 /// What is to be written, and the files that are open for it.
 pub struct Files {
     jobs: Vec<Job>,
@@ -129,6 +140,10 @@ impl Files {
     /// One write at the end. A half-written one is taken back, so that a log never holds half a line.
     fn do_append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let fsync = self.fsync;
+        if self.open.get(path).is_some_and(|open| !open.stands(path)) {
+            // What follows would be the end of a file without its beginning.
+            return Err(io::Error::other("somebody has removed it, or put another in its place"));
+        }
         let file = self.file(path)?;
         let end = file.metadata()?.len();
         if let Err(error) = file.write_all_at(bytes, end) {
@@ -160,12 +175,7 @@ impl Files {
     /// The open file of a path, created with the directories above.
     fn file(&mut self, path: &Path) -> io::Result<&File> {
         self.uses += 1;
-        // A file that somebody removed, or put another in place of, is not written to any more.
-        let stands = |open: &Open| match (open.file.metadata(), fs::metadata(path)) {
-            (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
-            _ => false,
-        };
-        if self.open.get(path).is_some_and(|open| !stands(open)) {
+        if self.open.get(path).is_some_and(|open| !open.stands(path)) {
             self.open.remove(path);
         }
         if !self.open.contains_key(path) {
