@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::ledger::Fact;
+use super::ledger::{FOR_CLIENTS_MAX, Fact};
 use super::meet::room_of;
 use super::messages::notified;
 use super::presence::Speaker;
@@ -40,6 +40,11 @@ impl Controller {
         let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
         let room = self.enter_room(&join.room)?;
         let known = self.processes.find(&room, &speaker, &join.incarnation).is_some();
+        if !known && self.run.is_some() && self.ledger.is_full() {
+            return Err(refusal(format!(
+                "the ledger of run {room} is full: {FOR_CLIENTS_MAX} bytes; no more clients may join"
+            )));
+        }
         let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
         if !known {
             let (room, member, incarnation) = (Cow::from(&*room), join.member.clone(), join.incarnation.clone());

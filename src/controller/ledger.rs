@@ -394,6 +394,10 @@ pub struct Keep {
     pub rewrite_from: Option<u64>,
 }
 
+/// How long the ledger of a run may be for more clients to join its room, in bytes: it is never written anew, and what slaves
+/// add to it has bounds of its own.
+pub const FOR_CLIENTS_MAX: u64 = 1 << 30;
+
 /// Writes the ledger. All who write share it; without a file nothing is written.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger(Rc<RefCell<Book>>);
@@ -424,6 +428,11 @@ impl Ledger {
     pub fn is_long(&self) -> bool {
         let book = self.0.borrow();
         book.path.is_some() && !book.broken && book.length > book.bound
+    }
+
+    /// Whether it has no room for more clients of a run.
+    pub fn is_full(&self) -> bool {
+        self.0.borrow().length >= FOR_CLIENTS_MAX
     }
 
     /// Writes it anew: what was written since the last flush is all that there is to know.
