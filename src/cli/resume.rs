@@ -1,12 +1,12 @@
 //! `arete run --resume`: goes on with a run whose controller was killed, from its results directory.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use arete::controller::ledger::{FILE, Terms};
+use arete::controller::ledger::{FILE, Past, Terms};
 use arete::controller::{Config, Controller};
 use arete::reactor::{self, Options, Reactor, plain};
 use arete::testfile;
@@ -23,15 +23,16 @@ const SUMMARY: &str = "summary.json";
 /// How often it is looked whether they have.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
+/// What is left of a run in its results directory, which nobody else works in from now on.
+fn take_up(directory: &Path) -> Result<(File, Past, Terms), Error> {
     let subject = format!("--resume {}", directory.display());
     if !directory.join(FILE).is_file() {
         return Err(Error::usage(format!("{subject}: no run was begun there: name the results directory of a run")));
     }
-    let _lock = state::lock(&directory)?.ok_or_else(|| {
+    let lock = state::lock(directory)?.ok_or_else(|| {
         Error::failed(format!("{subject}: the controller of this run still works: there is nothing to go on with"))
     })?;
-    let Some(past) = state::past(&directory)? else {
+    let Some(past) = state::past(directory)? else {
         return Err(Error::failed(format!("{subject}: the run was killed before it had begun: start it anew")));
     };
     if !past.has_ended() && directory.join(SUMMARY).exists() {
@@ -44,6 +45,11 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
             "{subject}: this is the state of a controller of rooms: go on with arete controller --state-dir"
         )));
     };
+    Ok((lock, past, terms))
+}
+
+pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
+    let (_lock, past, terms) = take_up(&directory)?;
     let known = &mut |file: &str| terms.shipped.get(file).cloned().ok_or_else(|| "is not known any more".to_owned());
     let test =
         testfile::parse(&directory.join(FILE).display().to_string(), &terms.test, known).map_err(|problems| {

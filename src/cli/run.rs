@@ -13,7 +13,7 @@ use arete::testfile::Test;
 
 use super::identity::Use;
 use super::load::Loaded;
-use super::{ENDING, Error, RunOptions, load, random, results, resume, state, with_port};
+use super::{Error, RunOptions, drive, load, random, results, resume, state, with_port};
 
 pub fn run(mut options: RunOptions) -> Result<u8, Error> {
     if let Some(directory) = options.resume.take() {
@@ -27,30 +27,26 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
     let Loaded { test, text, shipped } = load::load(file)?;
     let now = jiff::Timestamp::now();
     let stem = format!("{}-{}", test.name, now.strftime("%Y%m%dT%H%M%SZ"));
-    let embedded = options.listen.is_none();
-    let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
-    let mut reactor = Reactor::new(Options {
-        signals: ENDING.to_vec(),
-        subreaper: embedded,
+    let mut reactor = drive::reactor_with(Options {
+        subreaper: options.listen.is_none(),
         fsync: options.fsync,
         max_connections: options.limits.connections(),
         tls,
         ..Options::default()
-    })
-    .map_err(cannot)?;
+    })?;
     let address = listen(&mut reactor, options.listen.as_deref())?;
-    let results = results::make(options.results, &stem)?;
+    let results = results::make(options.results.clone(), &stem)?;
     let _lock = state::lock(&results)?.ok_or_else(|| {
         Error::failed(format!("another controller works in {}: --results names another directory", results.display()))
     })?;
     let copy = results.join("test.json");
     std::fs::write(&copy, &text)
         .map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display(), error = plain(&error))))?;
-    let work = if embedded { Some(WorkDir::make(options.keep)?) } else { None };
+    let work = if options.listen.is_none() { Some(WorkDir::make(options.keep)?) } else { None };
     let local = work.as_ref().map(|work| local(work, address)).transpose()?;
     let run = run_id(&stem);
-    let limits = options.limits.limits();
-    let limits = limits.of_a_run(options.output_max.map(|most| most as u64), options.events_max);
+    let output_max = options.output_max.map(|most| most as u64);
+    let limits = options.limits.limits().of_a_run(output_max, options.events_max);
     let wall_offset = now.as_microsecond() - reactor::now().as_micros() as i64;
     let terms = Terms {
         id: run.clone(),
@@ -58,13 +54,8 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
         shipped,
         listen: options.listen.as_ref().map(|_| address.to_string()),
         work: work.as_ref().filter(|work| !work.keep).map(|work| work.path.clone()),
-        wait: options.wait.map(|wait| wait.as_micros() as u64),
-        lost_after: options.lost_after.as_micros() as u64,
         limits,
-        fsync: options.fsync,
-        tls: options.security.directory(),
-        insecure: options.security.is_insecure(),
-        connections: options.limits.connections(),
+        ..terms_of(&options)
     };
     let keep = state::keep(&results, wall_offset, Some(terms));
     let mut controller = Controller::new(Config {
@@ -83,6 +74,19 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
     .limited(limits)
     .keeping(keep);
     Ok(reactor.run(&mut controller))
+}
+
+/// What of the options a run needs to go on when its controller was killed.
+fn terms_of(options: &RunOptions) -> Terms {
+    Terms {
+        wait: options.wait.map(|wait| wait.as_micros() as u64),
+        lost_after: options.lost_after.as_micros() as u64,
+        fsync: options.fsync,
+        tls: options.security.directory(),
+        insecure: options.security.is_insecure(),
+        connections: options.limits.connections(),
+        ..Terms::default()
+    }
 }
 
 /// The id of a run: a name, so the name of the test in it may have to be shortened.

@@ -25,16 +25,8 @@ impl Run {
     pub fn apply(&mut self, now: Time, fact: &Fact<'_>, out: &mut Outbox) {
         match fact {
             Fact::Joined { slave, incarnation, address, ip, again } => {
-                if !again {
-                    self.roster.get_mut(*slave).begin_incarnation(incarnation);
-                }
-                let member = self.roster.get_mut(*slave);
-                if member.stage == Stage::Absent {
-                    member.stage = Stage::Joined;
-                }
-                let moved = ip.is_some() && member.address != *ip;
-                member.address = ip.or(member.address);
                 let event = if *again { Event::Rejoined { address } } else { Event::Joined { address } };
+                let moved = self.joined(*slave, (!again).then_some(&**incarnation), *ip);
                 self.record(now, *slave, &event, out);
                 if moved {
                     self.unready_those_who_name(*slave);
@@ -45,19 +37,7 @@ impl Run {
                 self.record(now, *slave, &Event::Ready, out);
             }
             Fact::Start { at, wall_clock } => self.starts(*at, wall_clock, out),
-            Fact::Report { slave, seq, at, what } => {
-                let member = self.roster.get_mut(*slave);
-                (member.recorded, member.reported) = (*seq, *at);
-                match what {
-                    Happened::Idle { heard } => member.idle = Some(*heard),
-                    Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
-                    _ => {}
-                }
-                if let Some(why) = self.failure_in(*slave, what) {
-                    self.count_failure(why);
-                }
-                self.happened(*at, *slave, what, out);
-            }
+            Fact::Report { slave, seq, at, what } => self.reported(*slave, (*seq, *at), what, out),
             Fact::Disconnected { slave, reason } => self.record(now, *slave, &Event::Disconnected { reason }, out),
             Fact::Lost { slave, reason } => {
                 self.roster.get_mut(*slave).stage = Stage::Lost;
@@ -87,22 +67,52 @@ impl Run {
                 self.roster.get_mut(*slave).stage = Stage::Stopped;
                 self.record(now, *slave, &Event::Stopped, out);
             }
-            Fact::Ended { verdict, why } => {
-                if !self.journal.has_begun() {
-                    self.journal.begin(now, out);
-                }
-                self.journal.record(now, None, &Event::Ended { verdict: *verdict, why }, out);
-                self.journal.close(out);
-                self.ended = Some(now);
-                if let Phase::Ending(cause) = &self.phase {
-                    self.phase = Phase::Writing(cause.clone());
-                }
-                self.timers.clear();
-            }
+            Fact::Ended { verdict, why } => self.is_over_with(now, *verdict, why, out),
             Fact::Resumed { .. } => self.journal.record(now, None, &Event::Resumed, out),
             Fact::Event(event) => self.journal.put(now, event.get().as_bytes().to_vec(), out),
             _ => {}
         }
+    }
+
+    /// A slave has connected, perhaps as a new incarnation. Whether it comes from another address than before.
+    fn joined(&mut self, ix: usize, incarnation: Option<&str>, ip: Option<std::net::IpAddr>) -> bool {
+        let member = self.roster.get_mut(ix);
+        if let Some(incarnation) = incarnation {
+            member.begin_incarnation(incarnation);
+        }
+        if member.stage == Stage::Absent {
+            member.stage = Stage::Joined;
+        }
+        let moved = ip.is_some() && member.address != ip;
+        member.address = ip.or(member.address);
+        moved
+    }
+
+    fn reported(&mut self, ix: usize, (seq, at): (u64, Time), what: &Happened<'_>, out: &mut Outbox) {
+        let member = self.roster.get_mut(ix);
+        (member.recorded, member.reported) = (seq, at);
+        match what {
+            Happened::Idle { heard } => member.idle = Some(*heard),
+            Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
+            _ => {}
+        }
+        if let Some(why) = self.failure_in(ix, what) {
+            self.count_failure(why);
+        }
+        self.happened(at, ix, what, out);
+    }
+
+    fn is_over_with(&mut self, now: Time, verdict: wire::Verdict, why: &str, out: &mut Outbox) {
+        if !self.journal.has_begun() {
+            self.journal.begin(now, out);
+        }
+        self.journal.record(now, None, &Event::Ended { verdict, why }, out);
+        self.journal.close(out);
+        self.ended = Some(now);
+        if let Phase::Ending(cause) = &self.phase {
+            self.phase = Phase::Writing(cause.clone());
+        }
+        self.timers.clear();
     }
 
     /// Before the start: those who were told another address of a slave must be prepared again.
