@@ -149,6 +149,17 @@ fn who_has_no_good_certificate_is_told_why_at_both_ends() {
     let known = place.arete(["slave", "--controller", &address, "--name", "gone", "--dir", "w", "--tls"]);
     known.arg(place.path("lab/gone")).run().exits_with(1).complains(&["it was revoked", "issue it anew"]);
 
+    // A list that is said to be elsewhere, and is not: who is revoked must not be let in for that.
+    let astray = place.path("astray");
+    copy(&good, &astray);
+    fs::remove_file(astray.join("crl.pem")).expect("it has a list");
+    std::os::unix::fs::symlink("/nowhere/crl.pem", astray.join("crl.pem")).expect("a link can be made");
+    let listens = place.arete(["controller", "--listen", "127.0.0.1:0", "--tls"]).arg(&astray);
+    listens.run().exits_with(1).complains(&["astray/crl.pem"]);
+    // The key of the authority is nobody else's.
+    fs::set_permissions(place.path("lab/ca.key"), fs::Permissions::from_mode(0o644)).expect("it is ours");
+    place.arete(["pki", "issue", "lab", "x"]).run().exits_with(1).complains(&["lab/ca.key", "chmod 600"]);
+
     // Another authority: the one that the slave trusts is not the controller's.
     place.arete(["pki", "init", "other"]).run().exits_with(0);
     place.arete(["pki", "issue", "other", "good"]).run().exits_with(0);
