@@ -159,7 +159,8 @@ impl Link {
 
     fn send_ping(&mut self, now: Time, out: &mut Outbox) {
         self.ping = Some(now);
-        self.say(out, &Ping { time: now, lifetime: std::marker::PhantomData });
+        let ping = Ping { time: now, measured: self.clock.measured(), lifetime: std::marker::PhantomData };
+        self.say(out, &ping);
         self.timers.set(Timer::Ping, now + PING_EVERY);
     }
 

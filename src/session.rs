@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::machine::Time;
+use crate::wire::operate::Measured;
 
 /// A slave pings this often.
 pub const PING_EVERY: Duration = Duration::from_secs(5);
@@ -93,6 +94,11 @@ impl ClockOffset {
     /// How wrong the estimate can be: half the smallest round trip. `None` before the first sample.
     pub fn uncertainty(&self) -> Option<Duration> {
         self.best().map(|(round_trip, _)| Duration::from_micros(round_trip / 2))
+    }
+
+    /// What is known, for the other end.
+    pub fn measured(&self) -> Option<Measured> {
+        self.best().map(|(round_trip, offset)| Measured { ahead: -offset, round_trip })
     }
 
     /// Our instant `ours` on the other clock; the same number before the first sample.

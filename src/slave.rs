@@ -16,7 +16,7 @@ mod start;
 mod tests;
 mod variables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -68,6 +68,10 @@ pub struct Config {
     pub once: bool,
     /// Leave each run's directory where it is.
     pub keep: bool,
+    /// What the machine is, for tests that ask for slaves by that.
+    pub labels: BTreeMap<String, String>,
+    /// What to add to a [`Time`] to get microseconds since 1970 in UTC, for people.
+    pub utc: Option<i64>,
     /// What the controller that has started this slave wants to hear from it.
     pub secret: Option<String>,
     /// The user that it runs as, whose processes may ask something of it.
@@ -437,6 +441,8 @@ impl Machine for Slave {
                     name: self.config.name.as_str().into(),
                     incarnation: self.config.incarnation.as_str().into(),
                     run: named.map(Into::into),
+                    labels: self.config.labels.clone(),
+                    utc: self.config.utc,
                     secret: self.config.secret.as_deref().map(Into::into),
                 };
                 self.link.connected(now, &hello, out);

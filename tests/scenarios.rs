@@ -143,9 +143,8 @@ fn parse(json: &str) -> Test {
 
 fn hello(name: &str, protocol: u32) -> Vec<u8> {
     let incarnation = format!("stranger-{name}").into();
-    Hello { protocol, version: VERSION.into(), name: name.into(), incarnation, run: None, secret: None }
-        .encode()
-        .to_vec()
+    let hello = Hello { protocol, version: VERSION.into(), name: name.into(), incarnation, ..Hello::default() };
+    hello.encode().to_vec()
 }
 
 /// Two slaves; `go` fires two seconds after the start and sets off an entry on both; the run ends when that is done.
@@ -262,7 +261,7 @@ fn garbage_is_closed_and_the_others_go_on() {
         b"GET / HTTP/1.1\r\nHost: controller\r\n\r\n",
         &[0, 255, 128, 10, 7, 10],
         &[b'x'; 1 << 20],
-        &Ping { time: Time::from_micros(1), lifetime: std::marker::PhantomData }.encode(),
+        &Ping { time: Time::from_micros(1), measured: None, lifetime: std::marker::PhantomData }.encode(),
         b"{\"type\":\"hello\",\"protocol\":1}\n",
     ];
     for bytes in garbage {

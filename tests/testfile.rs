@@ -175,13 +175,10 @@ fn what_a_slave_must_be_told_has_a_bound() {
     let prepare = arete::wire::Prepare {
         run: "r".repeat(64).into(),
         test: "t".into(),
+        serve_as: Some("s".repeat(64).into()),
         entries: good(&test(10)).slaves[0].entries.to_vec(),
-        resources: vec![],
-        triggers: vec![],
-        timeouts: Default::default(),
-        addresses: Default::default(),
-        end_trigger: None,
         grace: 10_000_000,
+        ..Default::default()
     };
     assert!(arete::wire::Message::encode(&prepare).len() <= arete::wire::LINE_MAX);
 }

@@ -1,5 +1,6 @@
 //! `arete slave`: finds its name and its directory, ends what a former slave left there, and drives a slave.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -13,7 +14,7 @@ use arete::slave::{Config, MARK, Slave};
 use rustix::fs::FlockOperation;
 
 use super::identity::Use;
-use super::{ENDING, Error, SlaveOptions, host_name, random, with_port};
+use super::{ENDING, Error, SlaveOptions, host_name, random, state, with_port};
 
 /// How long the secret of an embedded run is at most, in bytes.
 const SECRET_MAX: u64 = 256;
@@ -57,10 +58,18 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
         orphan_after: options.orphan_after,
         once: options.once,
         keep: options.keep,
+        labels: labels(),
+        utc: Some(state::wall_offset()),
         secret,
         uid: rustix::process::geteuid().as_raw(),
     });
     Ok(reactor.run(&mut slave))
+}
+
+/// What every machine says of itself.
+fn labels() -> BTreeMap<String, String> {
+    let own = [("arch", std::env::consts::ARCH), ("os", std::env::consts::OS)];
+    own.map(|(label, value)| (label.to_owned(), value.to_owned())).into()
 }
 
 /// What the controller that has started this slave wants to hear from it.

@@ -197,6 +197,7 @@ impl Run {
         let prepare = Prepare {
             run: Cow::from(&self.id),
             test: Cow::from(&self.test.name),
+            serve_as: None,
             entries: entries.to_vec(),
             resources: self.used_by(entries),
             triggers: self.test.triggers.keys().cloned().collect(),

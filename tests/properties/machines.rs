@@ -120,6 +120,8 @@ pub fn check_slave(script: &[u8]) {
         uid: 0,
         secret: None,
         orphan_after: slave::ORPHAN_AFTER,
+        labels: Default::default(),
+        utc: None,
         once: false,
         keep: false,
     });

@@ -122,6 +122,8 @@ pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usiz
             socket: socket.clone(),
             control: ListenerId(0),
             orphan_after: ORPHAN_AFTER,
+            labels: Default::default(),
+            utc: None,
             once,
             keep: false,
             secret: None,

@@ -56,6 +56,8 @@ impl World {
             socket: PathBuf::from("/s/sock"),
             control: ListenerId(0),
             orphan_after: crate::slave::ORPHAN_AFTER,
+            labels: Default::default(),
+            utc: None,
             once: false,
             keep: false,
             secret: None,
