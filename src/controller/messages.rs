@@ -7,6 +7,7 @@ use super::ledger::Fact;
 use super::rendezvous::Process;
 use super::results;
 use super::run::Run;
+use super::runs::RunNr;
 use super::trigger::Counted;
 use super::view::run_name;
 use serde_json::value::RawValue;
@@ -28,6 +29,8 @@ const TEXT_MAX: usize = 2_000;
 pub struct Heard {
     /// A client has been given the list of triggers: who asks again before it can have read it needs no other.
     pub listed: bool,
+    /// The run that it was about.
+    pub run: Option<RunNr>,
     slave: Option<usize>,
     recorded: bool,
     counts: Vec<Count>,
