@@ -13,7 +13,6 @@ mod admission;
 mod barrier;
 mod budget;
 mod clients;
-mod event;
 mod facts;
 mod journal;
 mod launch;
@@ -36,7 +35,6 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod trigger;
-mod view;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -60,6 +58,7 @@ use crate::machine::{ConnId, Input, Machine, Outbox, Peer, Signal, Time, Timers}
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::spoken;
 use crate::testfile::Test;
+use crate::timeline::{event, view};
 use crate::wire::{Bye, Cut, Frames, FromSlave, Hello, Message};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.

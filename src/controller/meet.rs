@@ -148,22 +148,33 @@ impl Controller {
                     }
                 }
                 Act::Arrived { meeting: name, member } => {
-                    self.record(now, room, &Event::Arrived { meeting: meeting_of(sync, &name), member: &member }, out);
+                    self.record(
+                        now,
+                        room,
+                        &Event::Arrived { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        out,
+                    );
                 }
                 Act::Away { meeting: name, member } => {
-                    self.record(now, room, &Event::Away { meeting: meeting_of(sync, &name), member: &member }, out);
+                    self.record(
+                        now,
+                        room,
+                        &Event::Away { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        out,
+                    );
                 }
                 Act::Lost { meeting: name, member } => {
                     self.record(
                         now,
                         room,
-                        &Event::MemberLost { meeting: meeting_of(sync, &name), member: &member },
+                        &Event::MemberLost { meeting: meeting_of(sync, &name), member: (&*member).into() },
                         out,
                     );
                 }
                 Act::Over { meeting: name, ruling, members, .. } => {
                     let Ruling { round, kind, who, reason, .. } = &*ruling;
                     let (verdict, meeting) = (*kind, meeting_of(sync, &name));
+                    let (who, reason) = (who.into(), (&**reason).into());
                     let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
                     self.record(now, room, &event, out);
                 }

@@ -137,7 +137,7 @@ impl Run {
             let notes = data.filter(|_| !late).into_iter().collect();
             self.ledger.write(&notified(&self.id, process, from, (trigger, total), notes));
             let from = (!from.is_empty()).then_some(from);
-            self.journal.record(now, from, &Event::Notified { trigger, count: new, left, late }, out);
+            self.journal.record(now, from, &Event::Notified { trigger: trigger.into(), count: new, left, late }, out);
         }
         if fires {
             self.tell_triggered(now, trigger, out);
@@ -185,7 +185,7 @@ impl Run {
             if let Some(process) = member.process.filter(|_| new > 0) {
                 let notes = count.notes.iter().map(|note| &**note).collect();
                 self.ledger.write(&notified(&self.id, process, &member.name, (&count.trigger, count.total), notes));
-                let event = Event::Notified { trigger: &count.trigger, count: new, left, late };
+                let event = Event::Notified { trigger: (&*count.trigger).into(), count: new, left, late };
                 self.journal.record(now, Some(&member.name), &event, out);
             }
             count.counted.new = 0;

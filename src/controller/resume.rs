@@ -357,10 +357,11 @@ impl Run {
         out: &mut Outbox,
     ) {
         let from = (!from.is_empty()).then_some(from);
-        let event = Event::Notified { trigger, count: counted.new, left: counted.left, late: counted.late };
+        let event =
+            Event::Notified { trigger: trigger.into(), count: counted.new, left: counted.left, late: counted.late };
         self.journal.record(at, from, &event, out);
         if counted.fires {
-            self.journal.record(at, None, &Event::Triggered { trigger }, out);
+            self.journal.record(at, None, &Event::Triggered { trigger: trigger.into() }, out);
         }
     }
 

@@ -273,7 +273,7 @@ impl Run {
 
     /// A trigger has fired: every connected slave is told, the others when they come back.
     pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
-        self.journal.record(now, None, &Event::Triggered { trigger }, out);
+        self.journal.record(now, None, &Event::Triggered { trigger: trigger.into() }, out);
         self.fired.push(trigger.to_owned());
         let line = self.room.triggered(trigger);
         for conn in self.roster.connected() {
