@@ -1,5 +1,7 @@
 //! What a run's facts change, live and when a ledger is gone through again: nothing is decided here, and nothing said.
 
+use std::rc::Rc;
+
 use super::event::Event;
 use super::ledger::Fact;
 use super::roster::{RunEnd, Stage};
@@ -35,6 +37,13 @@ impl Run {
                 if moved {
                     self.unready_those_who_name(*slave);
                 }
+            }
+            Fact::Assigned { machines } => {
+                for (ix, machine) in machines.iter().enumerate().take(self.roster.len()) {
+                    let member = self.roster.get_mut(ix);
+                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
+                }
+                self.phase = Phase::Gathering;
             }
             Fact::Ready { slave } => {
                 self.roster.get_mut(*slave).stage = Stage::Ready;

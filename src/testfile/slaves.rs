@@ -11,7 +11,7 @@ use super::{ENTRIES_MAX, PREPARE_MAX, SLAVES_MAX, Slave, fields, range, suggest}
 use crate::wire::{Entry, Policy};
 
 /// Names of files in the results directory, beside the directories of the slaves.
-pub const RESERVED: [&str; 4] = ["test.json", "events.jsonl", "state.jsonl", "summary.json"];
+pub const RESERVED: [&str; 6] = ["test.json", "events.jsonl", "state.jsonl", "summary.json", "report.txt", "resources"];
 
 /// A schedule of the test.
 pub struct Schedule<'a> {
