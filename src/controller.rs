@@ -14,7 +14,6 @@ mod barrier;
 mod budget;
 pub mod choose;
 mod clients;
-mod event;
 mod facts;
 mod journal;
 mod launch;
@@ -31,12 +30,12 @@ mod resume;
 mod room;
 mod roster;
 mod run;
+mod runs;
 mod strangers;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod trigger;
-mod view;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -52,6 +51,7 @@ use self::rendezvous::Process;
 use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
+use self::runs::{RunNr, Runs};
 pub use self::sync::{EVENTS_MAX, Limits, OUTPUT_MAX};
 use self::view::Picture;
 use crate::exit_code;
@@ -59,6 +59,7 @@ use crate::machine::{ConnId, Input, Machine, Outbox, Peer, Signal, Time, Timers}
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::spoken;
 use crate::testfile::Test;
+use crate::timeline::{event, view};
 use crate::wire::{Bye, Cut, Frames, FromSlave, Hello, Message};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
@@ -134,8 +135,8 @@ struct Session {
 enum Who {
     /// Before its hello or join.
     Stranger,
-    /// A slave of the run, by its place in the test.
-    Slave(usize, Process),
+    /// A slave of a run, by its place in the test.
+    Slave(RunNr, usize, Process),
     Client(Process),
 }
 
@@ -143,7 +144,7 @@ impl Who {
     fn process(self) -> Option<Process> {
         match self {
             Who::Stranger => None,
-            Who::Slave(_, process) | Who::Client(process) => Some(process),
+            Who::Slave(_, _, process) | Who::Client(process) => Some(process),
         }
     }
 }
@@ -152,7 +153,7 @@ impl Who {
 pub struct Controller {
     sessions: BTreeMap<ConnId, Session>,
     processes: Processes,
-    run: Option<Run>,
+    runs: Runs,
     /// The rooms that are not runs.
     rooms: BTreeMap<Rc<str>, Room>,
     /// What rooms want done when this input has been handled.
@@ -171,7 +172,6 @@ pub struct Controller {
     /// The same of strangers, in bytes.
     strangers_hold: usize,
     listening: Option<String>,
-    lost_after: Duration,
     ledger: Ledger,
     /// Where the ledger is and what was said of the world for it, if one is kept.
     keep: Option<Keep>,
@@ -190,9 +190,9 @@ pub struct Controller {
 impl Controller {
     /// A controller of a run.
     pub fn new(config: Config) -> Controller {
-        let lost_after = config.lost_after;
-        let bare = Controller::bare(config.listening.clone());
-        Controller { run: Some(Run::new(config, &bare.budget)), lost_after, ..bare }
+        let mut controller = Controller::bare(config.listening.clone());
+        controller.runs.insert(Run::new(config, &controller.budget));
+        controller
     }
 
     /// A controller of rooms alone, which serves until it is told to stop. `listening`: where, to be told to people.
@@ -204,7 +204,7 @@ impl Controller {
             budget,
             sessions: BTreeMap::new(),
             processes: Processes::default(),
-            run: None,
+            runs: Runs::default(),
             rooms: BTreeMap::new(),
             pending: BTreeMap::new(),
             deadlines: Timers::default(),
@@ -213,7 +213,6 @@ impl Controller {
             rejoin: REJOIN,
             strangers_hold: 0,
             listening,
-            lost_after: Duration::MAX,
             ledger: Ledger::default(),
             keep: None,
             resumes: false,
@@ -236,9 +235,7 @@ impl Controller {
     pub fn limited(mut self, limits: Limits) -> Controller {
         self.limits = limits;
         self.budget.set_max(limits.memory);
-        if let Some(run) = &mut self.run {
-            run.limit(limits);
-        }
+        self.runs.values_mut().for_each(|run| run.limit(limits));
         self
     }
 
@@ -247,7 +244,7 @@ impl Controller {
         if self.resumes {
             self.go_on(now);
         }
-        let Some(run) = &mut self.run else {
+        let Some(run) = self.runs.values_mut().next() else {
             if let Some(address) = &self.listening {
                 out.print(crate::machine::Stream::Out, format!("listening on {address}\n"));
             }
@@ -298,7 +295,7 @@ impl Controller {
                 }
             }
         });
-        if let Some(run) = &mut self.run {
+        if let Some(run) = heard.run.and_then(|nr| self.runs.get_mut(nr)) {
             run.answer(now, conn, heard, out);
             run.check_events(now, out);
         }
@@ -326,26 +323,28 @@ impl Controller {
         let message = FromSlave::decode(line).map_err(|error| refusal(error.to_string()))?;
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         match (session.who, message) {
-            (Who::Slave(ix, _), FromSlave::Alive(_)) if self.run.as_ref().is_some_and(|run| run.owes(ix)) => {
-                if let Some(run) = &mut self.run {
+            (Who::Slave(nr, ix, _), FromSlave::Alive(_)) if self.runs.get(nr).is_some_and(|run| run.owes(ix)) => {
+                if let Some(run) = self.runs.get_mut(nr) {
                     run.tell_more(ix, out);
                 }
                 Ok(())
             }
-            (Who::Slave(_, process) | Who::Client(process), message) if meet::is_members(&message) => {
+            (Who::Slave(_, _, process) | Who::Client(process), message) if meet::is_members(&message) => {
                 self.member_says(now, process, message);
                 Ok(())
             }
-            (Who::Slave(ix, _), message) => {
-                let Some(run) = &mut self.run else { return Ok(()) };
+            (Who::Slave(nr, ix, _), message) => {
+                let Some(run) = self.runs.get_mut(nr) else { return Ok(()) };
+                heard.run = Some(nr);
                 run.message(now, conn, ix, message, heard, out)?;
+                let room = run.room.name.clone();
                 for trigger in run.take_fired() {
-                    self.tell_watchers_of_run(&trigger, out);
+                    self.tell_watchers(&room, &trigger, out);
                 }
                 Ok(())
             }
             (Who::Client(_), FromSlave::List(_)) if std::mem::replace(&mut heard.listed, true) => Ok(()),
-            (Who::Client(process), message) => self.client_says(now, conn, process, message, out),
+            (Who::Client(process), message) => self.client_says(now, conn, process, message, heard, out),
             (Who::Stranger, FromSlave::Hello(hello)) => self.hello(now, conn, &hello, out),
             (Who::Stranger, FromSlave::Join(join)) => self.join(now, conn, &join, out),
             (Who::Stranger, _) => Err(refusal("the first message must be a hello or a join".to_owned())),
@@ -354,36 +353,38 @@ impl Controller {
 
     /// A slave says hello.
     fn hello(&mut self, now: Time, conn: ConnId, hello: &Hello<'_>, out: &mut Outbox) -> Result<(), Bye<'static>> {
-        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
-        let Some(run) = &mut self.run else {
+        let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
+        let Some((nr, run)) = self.runs.first_mut() else {
             return Err(refusal("this controller has no run; it serves rooms alone".to_owned()));
         };
         let earlier = run.roster.find(&hello.name).and_then(|ix| run.roster.get(ix).process);
         let former = run.admit(now, conn, &session.peer, hello, out)?;
         let Some(ix) = run.roster.find(&hello.name) else { return Ok(()) };
-        let speaker = Speaker::Slave(ix, Rc::from(&*hello.name));
-        let room = run.room.name.clone();
-        let (process, _) = self.processes.connected(now, conn, &room, speaker, &hello.incarnation, self.lost_after);
-        let member = run.roster.get_mut(ix);
-        if member.process.replace(process) != Some(process) {
-            let (room, incarnation) = (Cow::from(&*room), hello.incarnation.clone());
-            let fact = Fact::Process { room, process: process.0, slave: Some(ix), member: None, incarnation };
-            self.ledger.write(&fact);
-        }
-        if let Some(earlier) = earlier.filter(|earlier| *earlier != process) {
+        self.serves(now, conn, (nr, ix), &hello.incarnation);
+        if let Some(earlier) = earlier {
             self.processes.superseded(earlier);
         }
-        (session.who, session.heard) = (Who::Slave(ix, process), now);
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
         }
-        self.alive(now, process);
         Ok(())
     }
 
-    fn tell_watchers_of_run(&mut self, trigger: &str, out: &mut Outbox) {
-        let Some(room) = self.run.as_ref().map(|run| run.room.name.clone()) else { return };
-        self.tell_watchers(&room, trigger, out);
+    /// A connection is that of a slave of a run from now on, which this process is.
+    fn serves(&mut self, now: Time, conn: ConnId, (nr, ix): (RunNr, usize), incarnation: &str) {
+        let Some(run) = self.runs.get_mut(nr) else { return };
+        let member = run.roster.get_mut(ix);
+        let (room, speaker) = (run.room.name.clone(), Speaker::Slave(ix, Rc::from(&*member.name)));
+        let (process, _) = self.processes.connected(now, conn, &room, speaker, incarnation, run.lost_after);
+        if member.process.replace(process) != Some(process) {
+            let (room, incarnation) = (Cow::from(&*room), Cow::from(incarnation));
+            let fact = Fact::Process { room, process: process.0, slave: Some(ix), member: None, incarnation };
+            run.ledger.write(&fact);
+        }
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            (session.who, session.heard) = (Who::Slave(nr, ix, process), now);
+        }
+        self.alive(now, process);
     }
 
     /// Closes a connection, and says why.
@@ -410,7 +411,9 @@ impl Controller {
 
     /// A connection is gone, and with it the presence of who was there.
     fn gone(&mut self, now: Time, conn: ConnId, who: Who, reason: &str, out: &mut Outbox) {
-        if let (Who::Slave(ix, _), Some(run)) = (who, &mut self.run) {
+        if let Who::Slave(nr, ix, _) = who
+            && let Some(run) = self.runs.get_mut(nr)
+        {
             run.disconnected(now, conn, ix, reason, out);
         }
         if let Some(process) = who.process()
@@ -438,21 +441,12 @@ impl Controller {
         for (conn, why) in silent {
             self.part(now, conn, refusal(why), out);
         }
-        if let Some(run) = self.run.as_mut().filter(|run| run.started().is_some()) {
-            let away = |ix: &usize| {
-                let member = run.roster.get(*ix);
-                member.stage < Stage::Stopped && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
-            };
-            for ix in (0..run.roster.len()).filter(away).collect::<Vec<_>>() {
-                let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
-                run.lose(now, ix, &reason, out);
-            }
-        }
+        self.runs.values_mut().for_each(|run| run.lose_those_who_stay_away(now, out));
     }
 
     fn deadline(&mut self, now: Time, out: &mut Outbox) {
         self.rooms_deadline(now, out);
-        if let Some(run) = &mut self.run {
+        for run in self.runs.values_mut() {
             while let Some(timer) = run.timers.pop_due(now) {
                 run.deadline(now, timer, out);
             }
@@ -462,7 +456,7 @@ impl Controller {
             self.look(now, out);
         }
         if self.draw.is_some_and(|at| at <= now)
-            && let Some(run) = &mut self.run
+            && let Some(run) = self.runs.values_mut().next()
         {
             self.draw = run.journal.view.is_live().then_some(now + DRAW_EVERY);
             let picture = picture(run, now);
@@ -471,7 +465,7 @@ impl Controller {
     }
 
     fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
-        match &mut self.run {
+        match self.runs.values_mut().next() {
             Some(run) => run.interrupt(now, signal, out),
             None => out.exit(if signal == Signal::TERM { exit_code::PASSED } else { exit_code::INTERRUPTED }),
         }
@@ -563,9 +557,9 @@ impl Machine for Controller {
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Deadline => self.deadline(now, out),
             Input::Signal(signal) => self.interrupt(now, signal, out),
-            Input::WriteFailed { path, error } if self.run.is_none() => self.cannot_keep(&path, &error, out),
+            Input::WriteFailed { path, error } if self.runs.is_empty() => self.cannot_keep(&path, &error, out),
             input => {
-                if let Some(run) = &mut self.run {
+                if let Some(run) = self.runs.values_mut().next() {
                     Controller::run_input(run, now, input, out);
                 }
             }
@@ -576,9 +570,9 @@ impl Machine for Controller {
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        let run = self.run.as_ref().and_then(|run| run.timers.next());
+        let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
         let rooms = [self.deadlines.next(), self.processes.next_deadline()];
-        let next = rooms.into_iter().chain([run, self.look, self.draw]).flatten().min();
+        let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))
     }
 }

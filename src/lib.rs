@@ -19,6 +19,7 @@ pub mod session;
 pub mod slave;
 pub mod spoken;
 pub mod testfile;
+pub mod timeline;
 pub mod variables;
 pub mod verdict;
 pub mod wire;

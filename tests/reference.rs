@@ -197,7 +197,7 @@ fn the_manual_states_the_bounds_of_handshakes() {
 
 #[test]
 fn the_manual_has_every_event_with_its_fields_and_no_other() {
-    let (source, page) = (read("src/controller/event.rs"), read("man/arete.1"));
+    let (source, page) = (read("src/timeline/event.rs"), read("man/arete.1"));
     let events = variants(&source, "pub enum Event<'a> {");
     let described: BTreeSet<_> = items(&page, ".Ss Events").into_keys().collect();
     assert_eq!(described, events.keys().cloned().collect());

@@ -156,7 +156,7 @@ mod tests {
         let mut journal = Journal::new("/r/events.jsonl".into(), View::new(false, None, false, 1));
         let (mut out, text) = (Outbox::new(), "x".repeat(2_000));
         for _ in 0..3 * HELD_MAX / 2_000 {
-            journal.record(Time::default(), Some("a"), &Event::Warning { text: &text }, &mut out);
+            journal.record(Time::default(), Some("a"), &Event::Warning { text: (&*text).into() }, &mut out);
             out.drain();
         }
         let held: usize = journal.held.iter().map(|(_, event)| event.len() + HELD_COST).sum();

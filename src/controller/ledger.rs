@@ -453,6 +453,11 @@ impl Ledger {
         book.path.is_some() && !book.broken
     }
 
+    /// Whether it is the same.
+    pub fn is(&self, other: &Ledger) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     pub fn is_at(&self, path: &Path) -> bool {
         self.0.borrow().path.as_deref() == Some(path)
     }

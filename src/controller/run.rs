@@ -105,6 +105,8 @@ pub struct Run {
     pub(super) ledger: Ledger,
     pub(super) local: Option<Local>,
     pub(super) wait: Option<Duration>,
+    /// How long a slave's connection may be gone before the slave is lost.
+    pub lost_after: Duration,
     pub(super) wall_offset: i64,
     pub(super) start: Option<(Time, String)>,
     pub(super) failures: Vec<String>,
@@ -143,6 +145,7 @@ impl Run {
             ledger: Ledger::default(),
             local: config.local,
             wait: config.wait,
+            lost_after: config.lost_after,
             wall_offset: config.wall_offset,
             start: None,
             failures: Vec::new(),
@@ -270,7 +273,7 @@ impl Run {
 
     /// A trigger has fired: every connected slave is told, the others when they come back.
     pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
-        self.journal.record(now, None, &Event::Triggered { trigger }, out);
+        self.journal.record(now, None, &Event::Triggered { trigger: trigger.into() }, out);
         self.fired.push(trigger.to_owned());
         let line = self.room.triggered(trigger);
         for conn in self.roster.connected() {
@@ -365,6 +368,21 @@ impl Run {
             self.end(now, Verdict::Failed, why, out);
         }
         self.finish_if_stopped(now, out);
+    }
+
+    /// Loses the slaves whose connections have been gone for too long.
+    pub fn lose_those_who_stay_away(&mut self, now: Time, out: &mut Outbox) {
+        if self.started().is_none() {
+            return;
+        }
+        let away = |ix: &usize| {
+            let member = self.roster.get(*ix);
+            member.stage < Stage::Stopped && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
+        };
+        for ix in (0..self.roster.len()).filter(away).collect::<Vec<_>>() {
+            let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
+            self.lose(now, ix, &reason, out);
+        }
     }
 
     pub(super) fn lost_in_words(&self, ix: usize, reason: &str) -> String {

@@ -188,13 +188,13 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
                 Outcome::Failed => "failed",
                 Outcome::Stopped => "stopped",
             };
-            let detail = why.map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
+            let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
             let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
             format!("{} {outcome}{detail}", run_name(entry, *nr))
         }
         Event::Poked { entry, by } => {
             let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
-            entry.map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
+            entry.as_ref().map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
         }
         Event::Notified { trigger, count, left, late } => {
             let times = if *count == 1 { String::new() } else { format!(" {count} times") };
@@ -310,7 +310,7 @@ mod tests {
         let mut out = Outbox::new();
         let mut view = View::new(false, Some((80, 24)), true, 1);
         view.draw(&Picture { title: "title".to_owned(), rows: Vec::new() }, &mut out);
-        view.event(Some(1_500_000), Some("a"), &Event::Warning { text: "hot" }, &mut out);
+        view.event(Some(1_500_000), Some("a"), &Event::Warning { text: "hot".into() }, &mut out);
         let text = printed(&mut out);
         assert!(text.ends_with("\x1b[1A\r\x1b[J\x1b[33m    1.500  a  warning: hot\x1b[0m\ntitle\n"), "{text:?}");
     }
