@@ -12,6 +12,7 @@
 mod admission;
 mod barrier;
 mod budget;
+pub mod choose;
 mod clients;
 mod facts;
 mod journal;

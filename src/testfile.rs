@@ -135,6 +135,8 @@ pub struct Declared {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slave {
     pub name: String,
+    /// What a machine must be to serve as this slave; `None`: it must be the machine of this name.
+    pub with: Option<Rc<BTreeMap<String, String>>>,
     pub entries: Rc<[Entry]>,
 }
 
@@ -341,6 +343,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("test", TEST_KEYS.to_vec()),
         ("end", head::END_KEYS.to_vec()),
         ("resource", head::RESOURCE_KEYS.to_vec()),
+        ("slave", slaves::SLAVE_KEYS.to_vec()),
         ("meeting", meet::MEETING_KEYS.to_vec()),
         ("entry", entry::keys()),
         ("after", entry::AFTER_KEYS.to_vec()),

@@ -45,6 +45,23 @@ fn a_good_test_file_is_called_so() {
 }
 
 #[test]
+fn a_run_on_this_machine_starts_its_slaves_whatever_they_are_asked_to_be() {
+    let place = Place::new("labels");
+    let asks = r#""b": ["s"], "any[1-2]": { "schedules": ["s"], "with": { "arch": "no such" } }"#;
+    place.write(
+        "t.json",
+        GOOD.replace(r#""a": ["s"]"#, asks).replace("\"true\"", r#""echo $ARETE_SLAVE @{slave.name}""#),
+    );
+    let ended = place.arete(["check", "t.json"]).run().exits_with(0);
+    assert_eq!(ended.stdout, "t.json: ok, 3 slaves (2 by their labels), 3 entries\n");
+    place.arete(["run", "t.json", "--results", "results"]).run().exits_with(0);
+    for slave in ["any1", "any2", "b"] {
+        let said = fs::read_to_string(place.path(format!("results/{slave}/one.out"))).expect("the entry has run");
+        assert_eq!(said, format!("{slave} {slave}\n"));
+    }
+}
+
+#[test]
 fn broken_json_is_shown_where_it_breaks() {
     wrong("\"end\":", "\"end\"", "3:9", &["\":\""]);
     wrong("[\"s\"] }\n}", "[\"s\"] }\n", "10:1", &["the file ends here"]);

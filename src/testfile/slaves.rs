@@ -4,14 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::entry::{Draft, Mention, Role};
-use super::json::{Member, Value};
+use super::fields::Object;
+use super::json::{Kind, Member, Value};
 use super::meet::Membership;
 use super::problem::Problems;
 use super::{ENTRIES_MAX, PREPARE_MAX, SLAVES_MAX, Slave, fields, range, suggest};
+use crate::session::{LABELS_MAX, check_label};
 use crate::wire::{Entry, Policy};
 
 /// Names of files in the results directory, beside the directories of the slaves.
 pub const RESERVED: [&str; 6] = ["test.json", "events.jsonl", "state.jsonl", "summary.json", "report.txt", "resources"];
+
+/// The keys of what a slave is given, if that is more than a list of schedules.
+pub const SLAVE_KEYS: [&str; 2] = ["schedules", "with"];
+
+/// What a machine must be to serve as a slave.
+type With = Rc<BTreeMap<String, String>>;
 
 /// A schedule of the test.
 pub struct Schedule<'a> {
@@ -27,6 +35,7 @@ struct Part<'a> {
     name: String,
     /// Which schedules, and where the slave was given each.
     schedules: Vec<(usize, &'a Value)>,
+    with: Option<With>,
 }
 
 /// What slaves with the same schedules share: their entries, and what these want them to be members of.
@@ -55,7 +64,7 @@ pub fn read(
         for membership in memberships.iter() {
             membership.check(&part.name, problems);
         }
-        slaves.push(Slave { name: part.name.clone(), entries: entries.clone() });
+        slaves.push(Slave { name: part.name.clone(), with: part.with.clone(), entries: entries.clone() });
     }
     slaves
 }
@@ -65,7 +74,9 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for member in members {
-        let given = given(member, schedules, problems);
+        let (list, asked) = object(&member.value, problems);
+        let given = list.map_or_else(Vec::new, |list| given(&member.key, list, schedules, problems));
+        let with = asked.and_then(|value| with(value, problems));
         let names = match range::expand(&member.key, SLAVES_MAX) {
             Ok(names) => names,
             Err(why) => {
@@ -79,9 +90,12 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
             }
             let place = *places.entry(name.clone()).or_insert(parts.len());
             if place == parts.len() {
-                parts.push(Part { name, schedules: Vec::new() });
+                parts.push(Part { name, schedules: Vec::new(), with: None });
             }
             give(&mut parts[place], &given, schedules, problems);
+            if let (Some(with), Some(value)) = (&with, asked) {
+                ask(&mut parts[place], with, value, problems);
+            }
         }
         if parts.len() > SLAVES_MAX {
             problems.add(member.at, format!("a test has at most {SLAVES_MAX} slaves"));
@@ -91,11 +105,29 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
     parts
 }
 
+/// What one key gives to its slaves: the list of schedules, which may stand in an object with what is asked of a machine
+/// beside it.
+fn object<'a>(value: &'a Value, problems: &mut Problems<'_>) -> (Option<&'a Value>, Option<&'a Value>) {
+    match &value.kind {
+        Kind::List(_) => (Some(value), None),
+        Kind::Object(_) => match Object::read(value, "what a slave is given", &SLAVE_KEYS, problems) {
+            Some(object) => (object.require("schedules", problems), object.get("with")),
+            None => (None, None),
+        },
+        _ => (fields::wrong(value, "what a slave is given is a list or an object", problems), None),
+    }
+}
+
 /// The schedules that one key gives to its slaves.
-fn given<'a>(member: &'a Member, schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Vec<(usize, &'a Value)> {
-    let Some(items) = fields::list(&member.value, "what a slave is given", problems) else { return Vec::new() };
+fn given<'a>(
+    key: &str,
+    list: &'a Value,
+    schedules: &[Schedule<'_>],
+    problems: &mut Problems<'_>,
+) -> Vec<(usize, &'a Value)> {
+    let Some(items) = fields::list(list, "\"schedules\"", problems) else { return Vec::new() };
     if items.is_empty() {
-        problems.add(member.value.span.start, format!("{:?} is given no schedule", member.key));
+        problems.add(list.span.start, format!("{key:?} is given no schedule"));
     }
     let names = schedules.iter().map(|schedule| schedule.name);
     let mut given = Vec::new();
@@ -105,6 +137,34 @@ fn given<'a>(member: &'a Member, schedules: &[Schedule<'_>], problems: &mut Prob
         given.extend(place.map(|place| (place, item)));
     }
     given
+}
+
+/// The labels that a machine must have. None at all: any machine will do.
+fn with(value: &Value, problems: &mut Problems<'_>) -> Option<With> {
+    let members = fields::members(value, "\"with\"", problems)?;
+    if let Some(first) = members.get(LABELS_MAX) {
+        problems.add(first.at, format!("a slave has at most {LABELS_MAX} labels"));
+        return None;
+    }
+    let label = |member: &Member| {
+        let value = fields::string(&member.value, "the value of a label", problems)?;
+        let wrong = check_label(&member.key, value);
+        wrong.map_err(|why| problems.add(member.at, why)).ok()?;
+        Some((member.key.clone(), value.to_owned()))
+    };
+    let labels: Vec<_> = members.iter().map(label).collect();
+    labels.into_iter().collect::<Option<_>>().map(Rc::new)
+}
+
+/// A place is one machine: whatever keys cover it, they ask for the same.
+fn ask(part: &mut Part<'_>, with: &With, value: &Value, problems: &mut Problems<'_>) {
+    match &part.with {
+        Some(other) if other != with => {
+            let message = format!("the slave {:?} is asked for with other labels before", part.name);
+            problems.add_once(value.span.start, message);
+        }
+        _ => part.with = Some(with.clone()),
+    }
 }
 
 fn check_slave_name(name: &str, member: &Member, problems: &mut Problems<'_>) -> bool {
