@@ -16,11 +16,13 @@ pub mod choose;
 mod clients;
 mod facts;
 mod journal;
+mod lab;
 mod launch;
 pub mod ledger;
 mod long;
 mod meet;
 mod messages;
+mod operators;
 mod presence;
 mod rendezvous;
 mod report;
@@ -31,19 +33,24 @@ mod room;
 mod roster;
 mod run;
 mod runs;
+mod shelf;
 mod strangers;
+mod submissions;
 mod sync;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod trigger;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use self::budget::{Budget, Held};
+use self::lab::Lab;
+pub use self::lab::LabConfig;
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
@@ -52,10 +59,11 @@ use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
 use self::runs::{RunNr, Runs};
+pub use self::shelf::{Keeping, Shelved};
 pub use self::sync::{EVENTS_MAX, Limits, OUTPUT_MAX};
 use self::view::Picture;
 use crate::exit_code;
-use crate::machine::{ConnId, Input, Machine, Outbox, Peer, Signal, Time, Timers};
+use crate::machine::{ConnId, Input, ListenerId, Machine, Outbox, Peer, Signal, Time, Timers};
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::spoken;
 use crate::testfile::Test;
@@ -124,6 +132,7 @@ pub struct Local {
 #[derive(Debug)]
 struct Session {
     peer: Peer,
+    listener: ListenerId,
     who: Who,
     frames: Frames,
     /// When it last said something; before its hello: when it connected.
@@ -138,12 +147,15 @@ enum Who {
     /// A slave of a run, by its place in the test.
     Slave(RunNr, usize, Process),
     Client(Process),
+    /// A slave that serves no run, of a controller that stays.
+    Idle,
+    Operator,
 }
 
 impl Who {
     fn process(self) -> Option<Process> {
         match self {
-            Who::Stranger => None,
+            Who::Stranger | Who::Idle | Who::Operator => None,
             Who::Slave(_, _, process) | Who::Client(process) => Some(process),
         }
     }
@@ -154,6 +166,8 @@ pub struct Controller {
     sessions: BTreeMap<ConnId, Session>,
     processes: Processes,
     runs: Runs,
+    /// What a controller has that stays when a run is over.
+    lab: Option<Lab>,
     /// The rooms that are not runs.
     rooms: BTreeMap<Rc<str>, Room>,
     /// What rooms want done when this input has been handled.
@@ -207,6 +221,7 @@ impl Controller {
             sessions: BTreeMap::new(),
             processes: Processes::default(),
             runs: Runs::default(),
+            lab: None,
             rooms: BTreeMap::new(),
             pending: BTreeMap::new(),
             deadlines: Timers::default(),
@@ -225,6 +240,12 @@ impl Controller {
             look: None,
             draw: None,
         }
+    }
+
+    /// The same that takes tests, and stays when a run is over.
+    pub fn hosting(mut self, config: LabConfig) -> Controller {
+        self.lab = Some(Lab::new(config));
+        self
     }
 
     /// The same with another time for clients to come back.
@@ -246,11 +267,11 @@ impl Controller {
         if self.resumes {
             self.go_on(now);
         }
-        let Some(run) = self.runs.values_mut().next() else {
+        let Some(run) = self.runs.values_mut().next().filter(|_| self.lab.is_none()) else {
             if let Some(address) = &self.listening {
                 out.print(crate::machine::Stream::Out, format!("listening on {address}\n"));
             }
-            return;
+            return self.take_up_runs(now, out);
         };
         self.draw = run.journal.view.is_live().then_some(now);
         if let Some(address) = &self.listening {
@@ -325,6 +346,10 @@ impl Controller {
         let message = FromSlave::decode(line).map_err(|error| refusal(error.to_string()))?;
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         match (session.who, message) {
+            (Who::Slave(..) | Who::Idle, FromSlave::Ping(ping)) => {
+                self.pinged(now, conn, &ping, out);
+                Ok(())
+            }
             (Who::Slave(nr, ix, _), FromSlave::Alive(_)) if self.runs.get(nr).is_some_and(|run| run.owes(ix)) => {
                 if let Some(run) = self.runs.get_mut(nr) {
                     run.tell_more(ix, out);
@@ -345,23 +370,43 @@ impl Controller {
                 }
                 Ok(())
             }
+            (Who::Idle, FromSlave::Bye(bye)) => Err(refusal(bye.reason.chars().take(200).collect())),
+            (Who::Idle, FromSlave::Hello(_)) => Err(refusal("a second hello on one connection".to_owned())),
+            // Of a run that is over.
+            (Who::Idle, _) => Ok(()),
+            (Who::Operator, message) => self.operator_says(now, conn, message, out),
             (Who::Client(_), FromSlave::List(_)) if std::mem::replace(&mut heard.listed, true) => Ok(()),
             (Who::Client(process), message) => self.client_says(now, conn, process, message, heard, out),
             (Who::Stranger, FromSlave::Hello(hello)) => self.hello(now, conn, &hello, out),
             (Who::Stranger, FromSlave::Join(join)) => self.join(now, conn, &join, out),
-            (Who::Stranger, _) => Err(refusal("the first message must be a hello or a join".to_owned())),
+            (Who::Stranger, FromSlave::Operate(operate)) => self.operates(now, conn, &operate, out),
+            (Who::Stranger, _) => Err(refusal("the first message must be a hello, a join or an operate".to_owned())),
         }
     }
 
     /// A slave says hello.
     fn hello(&mut self, now: Time, conn: ConnId, hello: &Hello<'_>, out: &mut Outbox) -> Result<(), Bye<'static>> {
-        let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
-        let Some((nr, run)) = self.runs.first_mut() else {
+        if self.lab.is_some() {
+            return self.comes(now, conn, hello, out);
+        }
+        let Some((nr, _)) = self.runs.first_mut() else {
             return Err(refusal("this controller has no run; it serves rooms alone".to_owned()));
         };
-        let earlier = run.roster.find(&hello.name).and_then(|ix| run.roster.get(ix).process);
-        let former = run.admit(now, conn, &session.peer, hello, out)?;
-        let Some(ix) = run.roster.find(&hello.name) else { return Ok(()) };
+        self.admitted(now, conn, nr, hello, out)
+    }
+
+    /// A slave says hello that serves a run, or shall.
+    fn admitted(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        nr: RunNr,
+        hello: &Hello<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        let (Some(session), Some(run)) = (self.sessions.get(&conn), self.runs.get_mut(nr)) else { return Ok(()) };
+        let earlier = run.roster.served_by(&hello.name).and_then(|ix| run.roster.get(ix).process);
+        let (ix, former) = run.admit(now, conn, &session.peer, hello, out)?;
         self.serves(now, conn, (nr, ix), &hello.incarnation);
         if let Some(earlier) = earlier {
             self.processes.superseded(earlier);
@@ -413,6 +458,12 @@ impl Controller {
 
     /// A connection is gone, and with it the presence of who was there.
     fn gone(&mut self, now: Time, conn: ConnId, who: Who, reason: &str, out: &mut Outbox) {
+        if self.lab.is_some() {
+            self.forget_submission(conn, out);
+        }
+        if let Some(lab) = &mut self.lab {
+            lab.closed(conn);
+        }
         if let Who::Slave(nr, ix, _) = who
             && let Some(run) = self.runs.get_mut(nr)
         {
@@ -444,6 +495,7 @@ impl Controller {
             self.part(now, conn, refusal(why), out);
         }
         self.runs.values_mut().for_each(|run| run.lose_those_who_stay_away(now, out));
+        self.clear_shelf(now, out);
     }
 
     fn deadline(&mut self, now: Time, out: &mut Outbox) {
@@ -467,14 +519,31 @@ impl Controller {
     }
 
     fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
-        match self.runs.values_mut().next() {
+        match self.runs.values_mut().next().filter(|_| self.lab.is_none()) {
             Some(run) => run.interrupt(now, signal, out),
             None => out.exit(if signal == Signal::TERM { exit_code::PASSED } else { exit_code::INTERRUPTED }),
         }
     }
 
-    /// What concerns the run alone.
-    fn run_input(run: &mut Run, now: Time, input: Input<'_>, out: &mut Outbox) {
+    /// The run in whose results a file is, or the only one that there is.
+    fn run_concerned(&mut self, path: &Path) -> Option<&mut Run> {
+        let hosts = self.lab.is_some();
+        self.runs.values_mut().find(|run| !hosts || path.starts_with(&run.results))
+    }
+
+    /// What concerns a run alone.
+    fn of_a_run(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        let run = match &input {
+            Input::WriteFailed { path, .. } => self.run_concerned(path),
+            Input::Read { read, .. } => self.runs.values_mut().find(|run| run.resources.reads(*read)),
+            Input::Written => {
+                let writing = self.runs.values_mut().filter(|run| matches!(run.phase, Phase::Writing(_)));
+                writing.min_by_key(|run| run.confirmed_after)
+            }
+            // Only a run that ends with its controller starts processes and has a terminal.
+            _ => self.runs.values_mut().next().filter(|run| run.hosted.is_none()),
+        };
+        let Some(run) = run else { return };
         match input {
             Input::Resized { columns, rows } => run.journal.view.resize(columns, rows),
             Input::SpawnFailed { child, error } => run.child_ended(now, child, Err(error), out),
@@ -550,31 +619,38 @@ impl Machine for Controller {
         let (now, mark) = (now.offset(self.shift), out.mark());
         self.now = now;
         self.ledger.turn(now);
+        self.runs.values().for_each(|run| run.ledger.turn(now));
         match input {
             Input::Begin => self.begin(now, out),
-            Input::Accepted { conn, peer, .. } => {
-                let session = Session { peer, who: Who::Stranger, frames: Frames::default(), heard: now };
+            Input::Accepted { conn, peer, listener } => {
+                let (who, frames) = (Who::Stranger, Frames::default());
+                let session = Session { peer, listener, who, frames, heard: now };
                 self.sessions.insert(conn, session);
             }
             Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Deadline => self.deadline(now, out),
             Input::Signal(signal) => self.interrupt(now, signal, out),
-            Input::WriteFailed { path, error } if self.runs.is_empty() => self.cannot_keep(&path, &error, out),
-            input => {
-                if let Some(run) = self.runs.values_mut().next() {
-                    Controller::run_input(run, now, input, out);
-                }
+            Input::Listed { read, result } => self.listed(read, result, out),
+            Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
+            Input::WriteFailed { path, error } if self.run_concerned(&path).is_none() => {
+                self.cannot_keep(&path, &error, out);
             }
+            input => self.of_a_run(now, input, out),
         }
+        self.put_away(now, out);
+        self.begin_runs(now, out);
         self.settle(now, out);
+        self.answer_grown(out);
+        self.runs.values().for_each(|run| run.ledger.flush(mark, out));
         self.ledger.flush(mark, out);
         self.rewrite_if_long(now, out);
     }
 
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
-        let rooms = [self.deadlines.next(), self.processes.next_deadline()];
+        let due = self.lab.as_ref().and_then(|lab| lab.due);
+        let rooms = [self.deadlines.next(), self.processes.next_deadline(), due];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))
     }

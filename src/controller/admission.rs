@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::ledger::Fact;
 use super::messages::shorten;
@@ -40,6 +41,34 @@ impl Refusal {
     }
 }
 
+/// A slave that joins a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Comes<'a> {
+    pub incarnation: &'a str,
+    pub address: &'a str,
+    pub ip: Option<IpAddr>,
+    /// The same process as before.
+    pub again: bool,
+}
+
+/// Whether a slave may speak here at all, and as who it says it is.
+pub fn check(peer: &Peer, secret: Option<&str>, hello: &Hello<'_>) -> Result<(), String> {
+    let name = &hello.name;
+    strangers::knows(secret, hello.secret.as_deref())?;
+    strangers::may_act_for(peer, name)?;
+    if hello.protocol != PROTOCOL {
+        return Err(format!(
+            "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
+             {PROTOCOL}: install the same version on both",
+            hello.version, hello.protocol
+        ));
+    }
+    match is_incarnation(&hello.incarnation) {
+        true => Ok(()),
+        false => Err("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()),
+    }
+}
+
 impl Run {
     /// What the slaves say that this run has started itself.
     pub fn secret(&self) -> Option<&str> {
@@ -54,7 +83,7 @@ impl Run {
         peer: &Peer,
         hello: &Hello<'_>,
         out: &mut Outbox,
-    ) -> Result<Option<ConnId>, Bye<'static>> {
+    ) -> Result<(usize, Option<ConnId>), Bye<'static>> {
         let address = peer.to_string();
         let admitted = self.admissible(now, peer, hello, out);
         let (ix, resumes) = match admitted {
@@ -70,16 +99,11 @@ impl Run {
             }
         };
         let ip = peer.address().map(|address| address.ip());
-        let moved = ip.is_some() && self.roster.get(ix).address != ip;
-        let (incarnation, address) = (Cow::from(&*hello.incarnation), Cow::from(&address));
-        self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again: resumes }, out);
-        let member = self.roster.get_mut(ix);
-        let former = member.conn.replace(conn);
-        member.gone = None;
-        out.send(conn, welcome(Some(&self.id), member.recorded).encode());
-        if moved {
-            self.prepare_those_who_name(ix, out);
-        }
+        // What it already has of the run, before anything else is said of it.
+        let recorded = if resumes { self.roster.get(ix).recorded } else { 0 };
+        out.send(conn, welcome(Some(&self.id), recorded).encode());
+        let comes = Comes { incarnation: &hello.incarnation, address: &address, ip, again: resumes };
+        let former = self.joins(now, conn, ix, comes, out);
         let resumes = hello.run.as_deref() == Some(&self.id);
         if resumes {
             self.tell_again(ix, out);
@@ -87,7 +111,27 @@ impl Run {
         if !resumes || !named_in(&self.test.slaves[ix].entries).is_empty() {
             self.prepare(ix, out);
         }
-        Ok(former)
+        Ok((ix, former))
+    }
+
+    /// A slave is here, on this connection. Answers with the one that it replaces.
+    pub fn joins(&mut self, now: Time, conn: ConnId, ix: usize, comes: Comes<'_>, out: &mut Outbox) -> Option<ConnId> {
+        let Comes { incarnation, address, ip, again } = comes;
+        let moved = ip.is_some() && self.roster.get(ix).address != ip;
+        let (incarnation, address) = (Cow::from(incarnation), Cow::from(address));
+        self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again }, out);
+        let member = self.roster.get_mut(ix);
+        let former = member.conn.replace(conn);
+        member.gone = None;
+        if moved {
+            self.prepare_those_who_name(ix, out);
+        }
+        former
+    }
+
+    /// Whether the machine that serves as this slave is not free for another run.
+    pub fn needs(&self, ix: usize) -> bool {
+        self.roster.get(ix).stage != Stage::Lost && !matches!(self.phase, Phase::Over { .. })
     }
 
     /// Which slave this is, and whether its process is known already.
@@ -99,21 +143,8 @@ impl Run {
         out: &mut Outbox,
     ) -> Result<(usize, bool), Refusal> {
         let name = &hello.name;
-        let proven = strangers::knows(self.secret(), hello.secret.as_deref());
-        if let Err(reason) = proven.and_then(|()| strangers::may_act_for(peer, name)) {
-            return Err(Refusal::fatal(reason));
-        }
-        if hello.protocol != PROTOCOL {
-            return Err(Refusal::fatal(format!(
-                "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
-                 {PROTOCOL}: install the same version on both",
-                hello.version, hello.protocol
-            )));
-        }
-        if !is_incarnation(&hello.incarnation) {
-            return Err(Refusal::fatal("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()));
-        }
-        let Some(ix) = self.roster.find(name) else {
+        check(peer, self.secret(), hello).map_err(Refusal::fatal)?;
+        let Some(ix) = self.roster.served_by(name) else {
             let names = spoken::list(&self.roster.names(|_| true));
             return Err(Refusal::fatal(format!(
                 "slave {name:?} is not in the test {:?}; its slaves are {names}",
@@ -180,7 +211,7 @@ impl Run {
     }
 
     /// Gives a slave its part of the run, once the addresses that its commands name are known.
-    fn prepare(&self, ix: usize, out: &mut Outbox) {
+    pub fn prepare(&self, ix: usize, out: &mut Outbox) {
         let member = self.roster.get(ix);
         let Some(conn) = member.conn.filter(|_| self.phase == Phase::Gathering) else { return };
         let entries = &self.test.slaves[ix].entries;
@@ -197,7 +228,7 @@ impl Run {
         let prepare = Prepare {
             run: Cow::from(&self.id),
             test: Cow::from(&self.test.name),
-            serve_as: None,
+            serve_as: member.machine.as_ref().map(|_| Cow::from(&member.name)),
             entries: entries.to_vec(),
             resources: self.used_by(entries),
             triggers: self.test.triggers.keys().cloned().collect(),
@@ -222,7 +253,7 @@ impl Run {
     }
 }
 
-fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
+pub fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
     Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded }
 }
 

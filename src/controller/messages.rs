@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::machine::{ConnId, Outbox, Time};
 use crate::wire::{
-    Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Pong, Recorded, Refused,
+    Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Recorded, Refused,
     Report, State, Verdict,
 };
 
@@ -60,11 +60,6 @@ impl Run {
         let done = match message {
             FromSlave::Notify(notify) => {
                 self.notify(now, conn, ix, &notify, heard, out);
-                Ok(())
-            }
-            FromSlave::Ping(ping) => {
-                let pong = Pong { time: ping.time, now, lifetime: Default::default() };
-                out.send(conn, pong.encode());
                 Ok(())
             }
             FromSlave::Report(report) if report.run == self.id && !self.is_over() => {

@@ -58,25 +58,28 @@ impl Controller {
         self.ledger.open(keep.path.clone(), past.whole(), keep.rewrite_from.unwrap_or(REWRITE_FROM));
         self.header = Some(past.header.clone());
         let nr = self.runs.first_mut().map(|(nr, run)| {
-            run.wall_offset = past.header.wall_offset;
-            run.journal.replay();
             run.takes_up(past);
             nr
         });
-        let (mut replay, mut out) = (Replay { run: nr, ..Replay::default() }, Outbox::new());
-        for (number, (at, facts)) in past.lines() {
-            for fact in facts {
-                let done = self.replay(at, &fact, &mut replay, &mut out);
-                done.map_err(|why| format!("{}:{number}: {why}", keep.path.display()))?;
-            }
-            out.drain();
-        }
+        self.replay_all(past, &keep.path, nr)?;
         self.last_round = self.last_round.max(self.rooms.values().map(Room::last_round).max().unwrap_or(0));
         self.rooms.values_mut().for_each(|room| room.number_after(self.last_round));
         self.resumes = true;
-        self.resumed_after = past.last();
         self.keep = Some(keep);
         Ok(self)
+    }
+
+    pub(super) fn replay_all(&mut self, past: &Past, path: &Path, run: Option<RunNr>) -> Result<(), String> {
+        let (mut replay, mut out) = (Replay { run, ..Replay::default() }, Outbox::new());
+        for (number, (at, facts)) in past.lines() {
+            for fact in facts {
+                let done = self.replay(at, &fact, &mut replay, &mut out);
+                done.map_err(|why| format!("{}:{number}: {why}", path.display()))?;
+            }
+            out.drain();
+        }
+        self.resumed_after = self.resumed_after.max(past.last());
+        Ok(())
     }
 
     /// The first thing of all: a ledger begins, or its clock goes on.
@@ -97,7 +100,7 @@ impl Controller {
 
     /// A former life goes on from now: everybody has as long to come back as if the connections had just gone.
     pub(super) fn go_on(&mut self, now: Time) {
-        if let Some(keep) = self.keep.as_ref().filter(|_| self.runs.is_empty()) {
+        if let Some(keep) = self.keep.as_ref().filter(|_| self.is_rewritten(&self.ledger)) {
             self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
         }
         self.processes.restored(now);
@@ -332,9 +335,11 @@ fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
 
 impl Run {
     /// What a former life has left beside its ledger.
-    fn takes_up(&mut self, past: &Past) {
+    pub(super) fn takes_up(&mut self, past: &Past) {
+        self.wall_offset = past.header.wall_offset;
+        self.journal.replay();
         self.begun = Some(past.header.begun);
-        self.embedded = past.header.run.as_ref().is_some_and(|terms| terms.listen.is_none());
+        self.embedded = self.hosted.is_none() && past.header.run.as_ref().is_some_and(|terms| terms.listen.is_none());
         let mut kept: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
         for (path, length) in past.files() {
             if let Some((slave, file)) = path.split_once('/') {

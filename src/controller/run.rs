@@ -48,7 +48,10 @@ const TOLD_AT_ONCE: usize = 2 * 1024 * 1024;
 /// What became of a run, in its results directory.
 const SUMMARY: &str = "summary.json";
 
-/// The same in words.
+/// The time line of a run, there.
+const EVENTS: &str = "events.jsonl";
+
+/// What became of it in words.
 const REPORT: &str = "report.txt";
 
 /// What is known of a run that was handed in.
@@ -60,6 +63,10 @@ pub struct Hosted {
     pub submitted: String,
     /// It is over, and what became of it is written.
     pub done: bool,
+    /// Why it has ended so.
+    pub why: String,
+    /// How much of its files was there when somebody looked last.
+    pub seen: u64,
 }
 
 /// What a run waits for.
@@ -158,7 +165,7 @@ impl Run {
             room: Room::of_run(&config.run, config.test.clone(), budget),
             fired: Vec::new(),
             resources: Resources::new(config.test.clone(), config.run.clone()),
-            journal: Journal::new(config.results.join("events.jsonl"), view),
+            journal: Journal::new(config.results.join(EVENTS), view),
             phase: Phase::Gathering,
             timers: Timers::default(),
             launch: Launch::default(),
@@ -218,6 +225,32 @@ impl Run {
             for (ix, member) in self.roster.iter().enumerate() {
                 self.launch.start(local, ix, &member.name, &self.results, out);
             }
+        }
+    }
+
+    /// How much there is of a file of its results that grows.
+    pub fn length_of(&self, file: &str) -> u64 {
+        if file == EVENTS {
+            return self.journal.length();
+        }
+        let member = file.split_once('/').and_then(|(slave, file)| Some((self.roster.find(slave)?, file)));
+        member.and_then(|(ix, file)| self.roster.get(ix).files.get(file)).copied().unwrap_or(0)
+    }
+
+    /// Whether there is more of its files than the last time.
+    pub fn has_grown(&mut self) -> bool {
+        let there = self.journal.length() + self.shipped;
+        self.hosted.as_mut().is_some_and(|hosted| std::mem::replace(&mut hosted.seen, there) != there)
+    }
+
+    /// An operator ends it.
+    pub fn cancelled(&mut self, now: Time, at_once: bool, out: &mut Outbox) {
+        if matches!(self.phase, Phase::Writing(_) | Phase::Over { .. }) {
+            return;
+        }
+        let wanted = if at_once { 2 } else { 1 };
+        while self.interrupts < wanted {
+            self.interrupt_because(now, "stopped by an operator".to_owned(), out);
         }
     }
 
@@ -402,7 +435,8 @@ impl Run {
 
     /// Loses the slaves whose connections have been gone for too long.
     pub fn lose_those_who_stay_away(&mut self, now: Time, out: &mut Outbox) {
-        if self.started().is_none() {
+        // Whoever waits for the start of a run that ends with its controller is there to see it, and decides.
+        if self.started().is_none() && self.hosted.is_none() {
             return;
         }
         let away = |ix: &usize| {
@@ -534,7 +568,10 @@ impl Run {
             Phase::Over { .. } => return self.deadline(now, Timer::Exit, out),
             Phase::Queued | Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
-        let why = format!("interrupted by {}", signal.name());
+        self.interrupt_because(now, format!("interrupted by {}", signal.name()), out);
+    }
+
+    fn interrupt_because(&mut self, now: Time, why: String, out: &mut Outbox) {
         self.enter(now, Fact::Interrupted { why: Cow::from(&why) }, out);
         match (self.interrupts, &self.phase) {
             (1, Phase::Ending(_)) => {
@@ -597,8 +634,9 @@ impl Run {
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Writing(cause) = &self.phase else { return };
         let (verdict, why) = self.judge(cause);
-        if self.hosted.is_none() {
-            super::report::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out);
+        match &mut self.hosted {
+            Some(hosted) => hosted.why = why.clone(),
+            None => super::report::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out),
         }
         self.dismiss(verdict, &why, out);
         let code = cause.code.unwrap_or(match verdict {

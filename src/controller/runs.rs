@@ -70,9 +70,6 @@ impl Runs {
         self.by_nr.values_mut()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_nr.is_empty()
-    }
 
     pub fn len(&self) -> usize {
         self.by_nr.len()

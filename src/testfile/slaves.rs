@@ -13,7 +13,8 @@ use crate::session::{LABELS_MAX, check_label};
 use crate::wire::{Entry, Policy};
 
 /// Names of files in the results directory, beside the directories of the slaves.
-pub const RESERVED: [&str; 6] = ["test.json", "events.jsonl", "state.jsonl", "summary.json", "report.txt", "resources"];
+pub const RESERVED: [&str; 7] =
+    ["test.json", "events.jsonl", "state.jsonl", "summary.json", "report.txt", "over.json", "resources"];
 
 /// The keys of what a slave is given, if that is more than a list of schedules.
 pub const SLAVE_KEYS: [&str; 2] = ["schedules", "with"];
