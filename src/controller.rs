@@ -21,6 +21,7 @@ pub mod ledger;
 mod long;
 mod meet;
 mod messages;
+mod places;
 mod presence;
 mod rendezvous;
 mod report;
@@ -43,6 +44,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use self::admission::Admitted;
 use self::budget::{Budget, Held};
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::messages::Heard;
@@ -357,10 +359,8 @@ impl Controller {
         let Some((nr, run)) = self.runs.first_mut() else {
             return Err(refusal("this controller has no run; it serves rooms alone".to_owned()));
         };
-        let earlier = run.roster.find(&hello.name).and_then(|ix| run.roster.get(ix).process);
-        let former = run.admit(now, conn, &session.peer, hello, out)?;
-        let Some(ix) = run.roster.find(&hello.name) else { return Ok(()) };
-        self.serves(now, conn, (nr, ix), &hello.incarnation);
+        let Admitted { slave, earlier, former } = run.admit(now, conn, &session.peer, hello, out)?;
+        self.serves(now, conn, (nr, slave), &hello.incarnation);
         if let Some(earlier) = earlier {
             self.processes.superseded(earlier);
         }

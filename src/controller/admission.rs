@@ -5,14 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::Fact;
 use super::messages::shorten;
+use super::rendezvous::Process;
 use super::roster::Stage;
 use super::run::{Phase, Run};
 use super::strangers;
 use crate::machine::{ConnId, Outbox, Peer, Time};
-use crate::session::{NAME_MAX, VERSION, is_incarnation};
+use crate::session::{NAME_MAX, VERSION, is_incarnation, is_name};
 use crate::spoken;
 use crate::testfile::{End, Test, addresses_of, resources_of};
 use crate::wire::{Bye, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
+
+/// A slave that takes part.
+pub struct Admitted {
+    /// Its place in the test.
+    pub slave: usize,
+    /// The process that spoke for it before.
+    pub earlier: Option<Process>,
+    /// The connection that this one replaces.
+    pub former: Option<ConnId>,
+}
 
 /// Why a slave is turned away.
 struct Refusal {
@@ -46,7 +57,7 @@ impl Run {
         self.local.as_ref().map(|local| &*local.secret)
     }
 
-    /// A slave says hello. Answers with the connection that this one replaces, or with why it is turned away.
+    /// A slave says hello. Answers with its place, or with why it is turned away.
     pub fn admit(
         &mut self,
         now: Time,
@@ -54,7 +65,7 @@ impl Run {
         peer: &Peer,
         hello: &Hello<'_>,
         out: &mut Outbox,
-    ) -> Result<Option<ConnId>, Bye<'static>> {
+    ) -> Result<Admitted, Bye<'static>> {
         let address = peer.to_string();
         let admitted = self.admissible(now, peer, hello, out);
         let (ix, resumes) = match admitted {
@@ -71,8 +82,10 @@ impl Run {
         };
         let ip = peer.address().map(|address| address.ip());
         let moved = ip.is_some() && self.roster.get(ix).address != ip;
+        let earlier = self.roster.get(ix).process;
         let (incarnation, address) = (Cow::from(&*hello.incarnation), Cow::from(&address));
-        self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again: resumes }, out);
+        let machine = (self.local.is_none() && self.places.asks(ix)).then(|| Cow::from(&*hello.name));
+        self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again: resumes, machine }, out);
         let member = self.roster.get_mut(ix);
         let former = member.conn.replace(conn);
         member.gone = None;
@@ -87,7 +100,29 @@ impl Run {
         if !resumes || !named_in(&self.test.slaves[ix].entries).is_empty() {
             self.prepare(ix, out);
         }
-        Ok(former)
+        Ok(Admitted { slave: ix, earlier, former })
+    }
+
+    /// The place in the test of a machine that says hello. Whoever has one keeps it; the slaves of an embedded run have
+    /// those of their names, whatever is asked of them.
+    fn place_of(&self, hello: &Hello<'_>) -> Result<usize, Refusal> {
+        let name = &*hello.name;
+        let own = self.roster.find(name);
+        if let Some(ix) = own.filter(|ix| self.local.is_some() || !self.places.asks(*ix)) {
+            return Ok(ix);
+        }
+        if let Some(ix) = self.places.of(name).or_else(|| self.places.free(own, &hello.labels)) {
+            let wrong = || Refusal::fatal(format!("{name:?} cannot name a slave"));
+            return is_name(name).then_some(ix).ok_or_else(wrong);
+        }
+        if !self.places.any() {
+            let names = spoken::list(&self.roster.names(|_| true));
+            let reason = format!("slave {name:?} is not in the test {:?}; its slaves are {names}", self.test.name);
+            return Err(Refusal::fatal(reason));
+        }
+        let named = self.test.slaves.iter().filter(|slave| slave.with.is_none()).map(|slave| slave.name.as_str());
+        let named = spoken::list(&named.collect::<Vec<_>>());
+        Err(Refusal::fatal(self.places.refusal(&self.test.name, name, &hello.labels, &named)))
     }
 
     /// Which slave this is, and whether its process is known already.
@@ -113,13 +148,7 @@ impl Run {
         if !is_incarnation(&hello.incarnation) {
             return Err(Refusal::fatal("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()));
         }
-        let Some(ix) = self.roster.find(name) else {
-            let names = spoken::list(&self.roster.names(|_| true));
-            return Err(Refusal::fatal(format!(
-                "slave {name:?} is not in the test {:?}; its slaves are {names}",
-                self.test.name
-            )));
-        };
+        let ix = self.place_of(hello)?;
         let member = self.roster.get(ix);
         let known = member.is_incarnation(&hello.incarnation);
         let resumes = known && hello.run.as_deref() == Some(&self.id);
@@ -197,7 +226,7 @@ impl Run {
         let prepare = Prepare {
             run: Cow::from(&self.id),
             test: Cow::from(&self.test.name),
-            serve_as: None,
+            serve_as: member.machine.is_some().then(|| Cow::from(&member.name)),
             entries: entries.to_vec(),
             resources: self.used_by(entries),
             triggers: self.test.triggers.keys().cloned().collect(),
