@@ -193,7 +193,9 @@ impl Controller {
     /// A controller of a run.
     pub fn new(config: Config) -> Controller {
         let mut controller = Controller::bare(config.listening.clone());
-        controller.runs.insert(Run::new(config, &controller.budget));
+        let mut run = Run::new(config, &controller.budget);
+        run.ledger = controller.ledger.clone();
+        controller.runs.insert(run);
         controller
     }
 
@@ -495,6 +497,7 @@ fn picture(run: &Run, now: Time) -> Picture {
     let connected = run.roster.connected().count();
     let running: usize = run.roster.iter().map(|member| member.running().count()).sum();
     let state = match (&run.phase, run.started()) {
+        (Phase::Queued, _) => "waiting in the queue".to_owned(),
         (Phase::Gathering, _) => "gathering".to_owned(),
         (_, Some(at)) if at > now => "starting".to_owned(),
         (phase, at) => {

@@ -44,6 +44,13 @@ impl Run {
                     self.unready_those_who_name(*slave);
                 }
             }
+            Fact::Assigned { machines } => {
+                for (ix, machine) in machines.iter().enumerate().take(self.roster.len()) {
+                    let member = self.roster.get_mut(ix);
+                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
+                }
+                self.phase = Phase::Gathering;
+            }
             Fact::Ready { slave } => {
                 self.roster.get_mut(*slave).stage = Stage::Ready;
                 self.record(now, *slave, &Event::Ready, out);

@@ -43,6 +43,9 @@ pub struct Header {
     pub begun: Time,
     /// The boot of the system that the clock counts from.
     pub boot: String,
+    /// How far our clock was ahead of the system's.
+    #[serde(default)]
+    pub shift: i64,
     /// The run; none of a controller of rooms alone.
     pub run: Option<Terms>,
 }
@@ -70,6 +73,11 @@ pub struct Terms {
     pub insecure: bool,
     /// How many connections it may have.
     pub connections: Option<usize>,
+    /// What it was handed in as, and when, to a controller that stays.
+    #[serde(default)]
+    pub submission: Option<String>,
+    #[serde(default)]
+    pub submitted: String,
 }
 
 /// Something that happened and that is known from then on. `slave` is a place in the test, `process` a number of
@@ -100,6 +108,10 @@ pub enum Fact<'a> {
         /// The machine that serves as the slave, if the test asks for one by its labels.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         machine: Option<Cow<'a, str>>,
+    },
+    /// The machines that serve as the slaves, in their order, are there and free.
+    Assigned {
+        machines: Vec<Cow<'a, str>>,
     },
     Ready {
         slave: usize,
@@ -298,7 +310,7 @@ impl Past {
         };
         let header = read_header(&bytes[..first]).map_err(|why| format!("{subject}:{why}"))?;
         let (mut last, mut ended) = (header.begun, false);
-        let mut clocks = BTreeMap::from([(header.boot.clone(), 0)]);
+        let mut clocks = BTreeMap::from([(header.boot.clone(), header.shift)]);
         let mut begin = first + 1;
         for (index, line) in bytes[begin..whole].split(|&byte| byte == b'\n').enumerate() {
             let end = begin + line.len() + 1;
@@ -553,7 +565,15 @@ mod tests {
         let (ledger, mut out) = (Ledger::default(), Outbox::new());
         ledger.open(FILE.into(), 0, 0);
         let (by, boot) = ("arete".to_owned(), "boot".to_owned());
-        ledger.head(&Header { format: FORMAT, by, wall_offset: 7, begun: Time::from_micros(1), boot, run: None });
+        ledger.head(&Header {
+            format: FORMAT,
+            by,
+            wall_offset: 7,
+            begun: Time::from_micros(1),
+            boot,
+            shift: 0,
+            run: None,
+        });
         ledger.flush(0, &mut out);
         for now in [10, 20] {
             let mark = out.mark();

@@ -47,9 +47,6 @@ impl Controller {
     /// The same with a ledger, so that it can be killed and go on.
     pub fn keeping(mut self, keep: Keep) -> Controller {
         self.ledger.open(keep.path.clone(), 0, keep.rewrite_from.unwrap_or(REWRITE_FROM));
-        for run in self.runs.values_mut() {
-            run.ledger = self.ledger.clone();
-        }
         self.keep = Some(keep);
         self
     }
@@ -92,7 +89,7 @@ impl Controller {
             return;
         }
         let (by, boot, run) = (VERSION.to_owned(), keep.boot.clone(), keep.terms.clone());
-        let header = Header { format: FORMAT, by, wall_offset: keep.wall_offset, begun: now, boot, run };
+        let header = Header { format: FORMAT, by, wall_offset: keep.wall_offset, begun: now, boot, shift: 0, run };
         self.ledger.head(&header);
         self.ledger.flush(out.mark(), out);
         self.header = Some(header);
@@ -373,7 +370,7 @@ impl Run {
             let (verdict, why) = self.judge(cause);
             self.over_before = true;
             self.write_summary(verdict, &why, out);
-            return out.confirm();
+            return self.confirm(out);
         }
         self.enter(now, Fact::Resumed { boot: Cow::from(boot), shift }, out);
         for ix in 0..self.roster.len() {
@@ -382,7 +379,7 @@ impl Run {
         }
         self.begin_outputs(out);
         match self.phase {
-            Phase::Gathering => {
+            Phase::Queued | Phase::Gathering => {
                 if let (Some(wait), Some(begun)) = (self.wait, self.begun) {
                     self.timers.set(Timer::Wait, (begun + wait).max(now + HEAR_SLAVES));
                 }

@@ -115,6 +115,11 @@ impl Member {
         }
     }
 
+    /// The name under which the machine that serves says hello.
+    pub fn machine(&self) -> &str {
+        self.machine.as_deref().unwrap_or(&self.name)
+    }
+
     pub fn is_incarnation(&self, incarnation: &str) -> bool {
         self.incarnation.as_deref() == Some(incarnation)
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -49,6 +49,20 @@ const TOLD_AT_ONCE: usize = 2 * 1024 * 1024;
 /// What became of a run, in its results directory.
 const SUMMARY: &str = "summary.json";
 
+/// The same in words.
+const REPORT: &str = "report.txt";
+
+/// What is known of a run that was handed in.
+#[derive(Debug, Clone, Default)]
+pub struct Hosted {
+    /// What it was handed in as, once.
+    pub submission: String,
+    /// When, as wall-clock time.
+    pub submitted: String,
+    /// It is over, and what became of it is written.
+    pub done: bool,
+}
+
 /// What a run waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -67,6 +81,8 @@ pub enum Timer {
 /// How far a run has come.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Phase {
+    /// Its slaves are not all there, or serve another run.
+    Queued,
     /// Slaves connect and get ready.
     Gathering,
     /// The start has been named.
@@ -120,8 +136,12 @@ pub struct Run {
     pub output_max: u64,
     /// What was said to strangers, so that one who tries again and again is recorded once.
     pub(super) refusals: BTreeSet<String>,
+    /// Its controller stays when it is over, and who has handed it in is told of it.
+    pub hosted: Option<Hosted>,
     /// It had ended in a former life: its verdict stands, whatever can be written now.
     pub(super) over_before: bool,
+    /// While its end is being written: since which of the effects, so that the answers find their runs.
+    pub(super) confirmed_after: u64,
     /// When it ended.
     pub(super) ended: Option<Time>,
     /// When a former life began, and whether its slaves were its own.
@@ -158,7 +178,9 @@ impl Run {
             refusals: BTreeSet::new(),
             shipped: 0,
             output_max: OUTPUT_MAX,
+            hosted: None,
             over_before: false,
+            confirmed_after: 0,
             ended: None,
             begun: None,
             embedded: false,
@@ -167,6 +189,14 @@ impl Run {
             test: config.test,
             results: config.results,
         }
+    }
+
+    /// The same of a controller that stays: it waits for its slaves in the queue, and is shown to those who ask.
+    pub fn hosted(mut self, hosted: Hosted) -> Run {
+        self.phase = Phase::Queued;
+        self.journal.view = View::silent();
+        self.hosted = Some(hosted);
+        self
     }
 
     /// Bounds for what its slaves and clients may make grow.
@@ -250,7 +280,7 @@ impl Run {
                 out.send(conn, Stop { run, reason: Cow::from(&cause.why), now: self.interrupts > 1 }.encode());
             }
             Phase::Over { verdict, .. } => out.send(conn, Dismissed { run, verdict: *verdict }.encode()),
-            Phase::Gathering | Phase::Running | Phase::Writing(_) => {}
+            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Writing(_) => {}
         }
     }
 
@@ -294,7 +324,7 @@ impl Run {
     pub fn takes_members(&self) -> Result<(), String> {
         match self.phase {
             Phase::Gathering | Phase::Running => Ok(()),
-            Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
+            Phase::Queued | Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
                 Err(format!("run {:?} is not going on", self.id))
             }
         }
@@ -322,7 +352,7 @@ impl Run {
     }
 
     fn end_with(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
-        if !matches!(self.phase, Phase::Gathering | Phase::Running) {
+        if !matches!(self.phase, Phase::Queued | Phase::Gathering | Phase::Running) {
             return;
         }
         self.enter(now, Fact::Ending { verdict: cause.verdict, why: cause.why.into(), code: cause.code }, out);
@@ -450,6 +480,10 @@ impl Run {
     }
 
     fn waited_long_enough(&mut self, now: Time, out: &mut Outbox) {
+        if self.phase == Phase::Queued {
+            let why = format!("waited {} in the queue", spoken::duration(self.wait.unwrap_or_default()));
+            return self.gives_up_waiting(now, why, out);
+        }
         let missing = self.roster.names(|member| member.conn.is_none());
         let unready = self.roster.names(|member| member.conn.is_some() && member.stage < Stage::Ready);
         let mut why = format!("waited {} for the slaves", spoken::duration(self.wait.unwrap_or_default()));
@@ -459,6 +493,10 @@ impl Run {
         if !unready.is_empty() {
             why += &format!("; connected but not ready: {}", spoken::list(&unready));
         }
+        self.gives_up_waiting(now, why, out);
+    }
+
+    fn gives_up_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
         self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
         self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT) }, out);
     }
@@ -498,7 +536,7 @@ impl Run {
         match self.phase {
             Phase::Writing(_) => return,
             Phase::Over { .. } => return self.deadline(now, Timer::Exit, out),
-            Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
+            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
         let why = format!("interrupted by {}", signal.name());
         self.enter(now, Fact::Interrupted { why: Cow::from(&why) }, out);
@@ -537,12 +575,20 @@ impl Run {
         self.journal.view.end_output(out);
         self.enter(now, Fact::Ended { verdict, why: Cow::from(&why) }, out);
         self.write_summary(verdict, &why, out);
+        self.confirm(out);
+    }
+
+    /// Asks for word that all of it is written.
+    pub(super) fn confirm(&mut self, out: &mut Outbox) {
+        self.confirmed_after = out.next_serial();
         out.confirm();
     }
 
     pub(super) fn write_summary(&self, verdict: Verdict, why: &str, out: &mut Outbox) {
         let (path, ending) = (self.results.join(SUMMARY), self.ending(verdict, why));
         results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
+        let report = super::report::text(&self.test, &self.roster, Path::new(""), &ending);
+        out.persist(self.results.join(REPORT), report.into_bytes());
     }
 
     fn ending<'a>(&'a self, verdict: Verdict, why: &'a str) -> Ending<'a> {
@@ -555,7 +601,9 @@ impl Run {
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Writing(cause) = &self.phase else { return };
         let (verdict, why) = self.judge(cause);
-        super::report::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out);
+        if self.hosted.is_none() {
+            super::report::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out);
+        }
         self.dismiss(verdict, &why, out);
         let code = cause.code.unwrap_or(match verdict {
             Verdict::Passed => exit_code::PASSED,
@@ -563,7 +611,9 @@ impl Run {
             Verdict::Interrupted => exit_code::INTERRUPTED,
         });
         self.phase = Phase::Over { code, verdict };
-        self.timers.set(Timer::Exit, now + EXIT_WITHIN);
+        if self.hosted.is_none() {
+            self.timers.set(Timer::Exit, now + EXIT_WITHIN);
+        }
         self.exit_if_alone(out);
     }
 
@@ -577,7 +627,7 @@ impl Run {
                 out.send(conn, stop.clone());
             }
             out.send(conn, dismissed.clone());
-            if self.local.is_none() {
+            if self.local.is_none() && self.hosted.is_none() {
                 out.send(conn, bye.clone());
             }
         }
@@ -599,7 +649,7 @@ impl Run {
         match self.phase {
             Phase::Writing(_) => return,
             Phase::Over { .. } => return self.exit_if_alone(out),
-            Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
+            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
         let log = self.results.join(&self.roster.get(ix).name).join("arete.log");
         let reason = match how {
@@ -611,6 +661,10 @@ impl Run {
 
     pub(super) fn exit_if_alone(&mut self, out: &mut Outbox) {
         let Phase::Over { code, .. } = self.phase else { return };
+        if let Some(hosted) = &mut self.hosted {
+            hosted.done = true;
+            return;
+        }
         match self.local {
             None => out.exit(code),
             Some(_) if self.launch.is_empty() => out.sweep(Signal::KILL),

@@ -13,7 +13,7 @@ use crate::session::{LABELS_MAX, check_label};
 use crate::wire::{Entry, Policy};
 
 /// Names of files in the results directory, beside the directories of the slaves.
-pub const RESERVED: [&str; 4] = ["test.json", "events.jsonl", "state.jsonl", "summary.json"];
+pub const RESERVED: [&str; 6] = ["test.json", "events.jsonl", "state.jsonl", "summary.json", "report.txt", "resources"];
 
 /// The keys of what a slave is given, if that is more than a list of schedules.
 pub const SLAVE_KEYS: [&str; 2] = ["schedules", "with"];

@@ -26,6 +26,8 @@ pub struct Picture {
 /// Shows a run.
 pub struct View {
     follow: bool,
+    /// Nobody looks.
+    silent: bool,
     terminal: Option<(u16, u16)>,
     colors: bool,
     /// How wide the column of the slaves is.
@@ -37,7 +39,12 @@ pub struct View {
 
 impl View {
     pub fn new(follow: bool, terminal: Option<(u16, u16)>, colors: bool, name_width: usize) -> View {
-        View { follow, terminal, colors, name_width, drawn: Vec::new(), partial: BTreeMap::new() }
+        View { follow, silent: false, terminal, colors, name_width, drawn: Vec::new(), partial: BTreeMap::new() }
+    }
+
+    /// One that shows nothing.
+    pub fn silent() -> View {
+        View { silent: true, ..View::new(false, None, false, 0) }
     }
 
     pub fn is_live(&self) -> bool {
@@ -52,7 +59,7 @@ impl View {
 
     /// Shows an event that happened so many microseconds after the start.
     pub fn event(&mut self, since_start: Option<i64>, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
-        let Some(text) = describe(event) else { return };
+        let Some(text) = describe(event).filter(|_| !self.silent) else { return };
         let text = harmless(&text);
         let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
         let line = format!("{time:>9}  {:<width$}  {text}", slave.unwrap_or("*"), width = self.name_width);
@@ -110,6 +117,9 @@ impl View {
 
     /// Prints above the live picture.
     fn print(&mut self, text: &[u8], out: &mut Outbox) {
+        if self.silent {
+            return;
+        }
         let erased = self.erase();
         self.put(erased, text, out);
     }
