@@ -46,6 +46,7 @@ impl Run {
             }
             Fact::Assigned { machines } => {
                 for (ix, machine) in machines.iter().enumerate().take(self.roster.len()) {
+                    self.places.give(ix, machine);
                     let member = self.roster.get_mut(ix);
                     member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
                 }
