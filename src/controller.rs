@@ -23,6 +23,7 @@ mod long;
 mod meet;
 mod messages;
 mod operators;
+mod places;
 mod presence;
 mod rendezvous;
 mod report;
@@ -48,6 +49,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use self::admission::Admitted;
 use self::budget::{Budget, Held};
 use self::lab::Lab;
 pub use self::lab::LabConfig;
@@ -405,9 +407,8 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         let (Some(session), Some(run)) = (self.sessions.get(&conn), self.runs.get_mut(nr)) else { return Ok(()) };
-        let earlier = run.roster.served_by(&hello.name).and_then(|ix| run.roster.get(ix).process);
-        let (ix, former) = run.admit(now, conn, &session.peer, hello, out)?;
-        self.serves(now, conn, (nr, ix), &hello.incarnation);
+        let Admitted { slave, earlier, former } = run.admit(now, conn, &session.peer, hello, out)?;
+        self.serves(now, conn, (nr, slave), &hello.incarnation);
         if let Some(earlier) = earlier {
             self.processes.superseded(earlier);
         }

@@ -179,6 +179,27 @@ fn a_slave_that_is_not_in_the_test_is_told_so_and_the_run_goes_on() {
 }
 
 #[test]
+fn slaves_of_any_name_serve_where_a_test_asks_for_what_they_are() {
+    let place = Place::new("any");
+    let arch = std::env::consts::ARCH;
+    let asks = format!(r#""a": ["s"], "any[1-2]": {{ "schedules": ["s"], "with": {{ "arch": "{arch}" }} }}"#);
+    let command = r#""arete barrier there --members any1#x,any2#x,a#x --as $ARETE_SLAVE#x && echo @{slave.name}""#;
+    let text = GOOD.replace(r#""a": ["s"]"#, &asks).replace("\"true\"", command);
+    let (mut controller, address) = listening(&place, &text, &[]);
+    let mut slaves = vec![slave(&place, &address, "here"), slave(&place, &address, "there")];
+    ["machine here", "machine there"].iter().for_each(|joined| controller.wait_for_output(joined));
+    slave(&place, &address, "more").wait().exits_with(1).complains(&["\"good\"", "\"more\"", "no place left"]);
+    slaves.push(slave(&place, &address, "a"));
+    slaves.into_iter().for_each(|slave| drop(slave.wait().exits_with(0)));
+    controller.wait().exits_with(0);
+    for slave in ["a", "any1", "any2"] {
+        let said = fs::read_to_string(place.path(format!("results/{slave}/one.out"))).expect("the entry has run");
+        assert_eq!(said.lines().last(), Some(slave));
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
 fn one_of_two_slaves_with_one_name_is_told_so_and_the_run_goes_on() {
     let place = Place::new("twins");
     let text = GOOD.replace("\"a\": [\"s\"]", "\"a\": [\"s\"], \"b\": [\"s\"]");

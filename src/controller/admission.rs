@@ -6,14 +6,25 @@ use std::net::IpAddr;
 
 use super::ledger::Fact;
 use super::messages::shorten;
+use super::rendezvous::Process;
 use super::roster::Stage;
 use super::run::{Phase, Run};
 use super::strangers;
 use crate::machine::{ConnId, Outbox, Peer, Time};
-use crate::session::{NAME_MAX, VERSION, is_incarnation};
+use crate::session::{NAME_MAX, VERSION, is_incarnation, is_name};
 use crate::spoken;
 use crate::testfile::{End, Test, addresses_of, resources_of};
 use crate::wire::{Bye, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
+
+/// A slave that takes part.
+pub struct Admitted {
+    /// Its place in the test.
+    pub slave: usize,
+    /// The process that spoke for it before.
+    pub earlier: Option<Process>,
+    /// The connection that this one replaces.
+    pub former: Option<ConnId>,
+}
 
 /// Why a slave is turned away.
 struct Refusal {
@@ -49,6 +60,8 @@ pub struct Comes<'a> {
     pub ip: Option<IpAddr>,
     /// The same process as before.
     pub again: bool,
+    /// Its own name, if the place asks for labels and the machine is not known to have it.
+    pub machine: Option<&'a str>,
 }
 
 /// Whether a slave may speak here at all, and as who it says it is.
@@ -75,7 +88,7 @@ impl Run {
         self.local.as_ref().map(|local| &*local.secret)
     }
 
-    /// A slave says hello. Answers with the connection that this one replaces, or with why it is turned away.
+    /// A slave says hello. Answers with its place, or with why it is turned away.
     pub fn admit(
         &mut self,
         now: Time,
@@ -83,7 +96,7 @@ impl Run {
         peer: &Peer,
         hello: &Hello<'_>,
         out: &mut Outbox,
-    ) -> Result<(usize, Option<ConnId>), Bye<'static>> {
+    ) -> Result<Admitted, Bye<'static>> {
         let address = peer.to_string();
         let admitted = self.admissible(now, peer, hello, out);
         let (ix, resumes) = match admitted {
@@ -99,10 +112,12 @@ impl Run {
             }
         };
         let ip = peer.address().map(|address| address.ip());
+        let earlier = self.roster.get(ix).process;
         // What it already has of the run, before anything else is said of it.
         let recorded = if resumes { self.roster.get(ix).recorded } else { 0 };
         out.send(conn, welcome(Some(&self.id), recorded).encode());
-        let comes = Comes { incarnation: &hello.incarnation, address: &address, ip, again: resumes };
+        let machine = (self.local.is_none() && self.places.asks(ix)).then_some(&*hello.name);
+        let comes = Comes { incarnation: &hello.incarnation, address: &address, ip, again: resumes, machine };
         let former = self.joins(now, conn, ix, comes, out);
         let resumes = hello.run.as_deref() == Some(&self.id);
         if resumes {
@@ -111,15 +126,15 @@ impl Run {
         if !resumes || !named_in(&self.test.slaves[ix].entries).is_empty() {
             self.prepare(ix, out);
         }
-        Ok((ix, former))
+        Ok(Admitted { slave: ix, earlier, former })
     }
 
     /// A slave is here, on this connection. Answers with the one that it replaces.
     pub fn joins(&mut self, now: Time, conn: ConnId, ix: usize, comes: Comes<'_>, out: &mut Outbox) -> Option<ConnId> {
-        let Comes { incarnation, address, ip, again } = comes;
+        let Comes { incarnation, address, ip, again, machine } = comes;
         let moved = ip.is_some() && self.roster.get(ix).address != ip;
-        let (incarnation, address) = (Cow::from(incarnation), Cow::from(address));
-        self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again }, out);
+        let (incarnation, address, machine) = (Cow::from(incarnation), Cow::from(address), machine.map(Cow::from));
+        self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again, machine }, out);
         let member = self.roster.get_mut(ix);
         let former = member.conn.replace(conn);
         member.gone = None;
@@ -134,6 +149,28 @@ impl Run {
         self.roster.get(ix).stage != Stage::Lost && !matches!(self.phase, Phase::Over { .. })
     }
 
+    /// The place in the test of a machine that says hello. Whoever has one keeps it; the slaves of an embedded run have
+    /// those of their names, whatever is asked of them.
+    fn place_of(&self, hello: &Hello<'_>) -> Result<usize, Refusal> {
+        let name = &*hello.name;
+        let own = self.roster.find(name);
+        if let Some(ix) = own.filter(|ix| self.local.is_some() || !self.places.asks(*ix)) {
+            return Ok(ix);
+        }
+        if let Some(ix) = self.places.of(name).or_else(|| self.places.free(own, &hello.labels)) {
+            let wrong = || Refusal::fatal(format!("{name:?} cannot name a slave"));
+            return is_name(name).then_some(ix).ok_or_else(wrong);
+        }
+        if !self.places.any() {
+            let names = spoken::list(&self.roster.names(|_| true));
+            let reason = format!("slave {name:?} is not in the test {:?}; its slaves are {names}", self.test.name);
+            return Err(Refusal::fatal(reason));
+        }
+        let named = self.test.slaves.iter().filter(|slave| slave.with.is_none()).map(|slave| slave.name.as_str());
+        let named = spoken::list(&named.collect::<Vec<_>>());
+        Err(Refusal::fatal(self.places.refusal(&self.test.name, name, &hello.labels, &named)))
+    }
+
     /// Which slave this is, and whether its process is known already.
     fn admissible(
         &mut self,
@@ -144,13 +181,7 @@ impl Run {
     ) -> Result<(usize, bool), Refusal> {
         let name = &hello.name;
         check(peer, self.secret(), hello).map_err(Refusal::fatal)?;
-        let Some(ix) = self.roster.served_by(name) else {
-            let names = spoken::list(&self.roster.names(|_| true));
-            return Err(Refusal::fatal(format!(
-                "slave {name:?} is not in the test {:?}; its slaves are {names}",
-                self.test.name
-            )));
-        };
+        let ix = self.place_of(hello)?;
         let member = self.roster.get(ix);
         let known = member.is_incarnation(&hello.incarnation);
         let resumes = known && hello.run.as_deref() == Some(&self.id);
@@ -228,7 +259,7 @@ impl Run {
         let prepare = Prepare {
             run: Cow::from(&self.id),
             test: Cow::from(&self.test.name),
-            serve_as: member.machine.as_ref().map(|_| Cow::from(&member.name)),
+            serve_as: member.machine.is_some().then(|| Cow::from(&member.name)),
             entries: entries.to_vec(),
             resources: self.used_by(entries),
             triggers: self.test.triggers.keys().cloned().collect(),

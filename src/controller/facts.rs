@@ -26,11 +26,17 @@ impl Run {
     /// Makes a fact true here. Those of rooms are no business of the run.
     pub fn apply(&mut self, now: Time, fact: &Fact<'_>, out: &mut Outbox) {
         match fact {
-            Fact::Joined { slave, incarnation, address, ip, again } => {
+            Fact::Joined { slave, incarnation, address, ip, again, machine } => {
+                if let Some(machine) = machine {
+                    self.places.give(*slave, machine);
+                    let member = self.roster.get_mut(*slave);
+                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
+                }
+                let other = self.roster.get(*slave).machine.clone();
                 let event = if *again {
                     Event::Rejoined { address: (&**address).into() }
                 } else {
-                    Event::Joined { address: (&**address).into() }
+                    Event::Joined { address: (&**address).into(), machine: other.as_deref().map(Into::into) }
                 };
                 let moved = self.joined(*slave, (!again).then_some(&**incarnation), *ip);
                 self.record(now, *slave, &event, out);
@@ -40,6 +46,7 @@ impl Run {
             }
             Fact::Assigned { machines } => {
                 for (ix, machine) in machines.iter().enumerate().take(self.roster.len()) {
+                    self.places.give(ix, machine);
                     let member = self.roster.get_mut(ix);
                     member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
                 }

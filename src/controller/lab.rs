@@ -289,7 +289,8 @@ impl Controller {
             {
                 former.roster.get_mut(former_ix).conn = None;
             }
-            let comes = Comes { incarnation: &slave.incarnation, address: &slave.address, ip: slave.ip, again: false };
+            let (incarnation, address, ip) = (&*slave.incarnation, &*slave.address, slave.ip);
+            let comes = Comes { incarnation, address, ip, again: false, machine: None };
             let Some(run) = self.runs.get_mut(nr) else { continue };
             run.joins(now, conn, ix, comes, out);
             run.prepare(ix, out);

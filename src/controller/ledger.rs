@@ -105,6 +105,9 @@ pub enum Fact<'a> {
         address: Cow<'a, str>,
         ip: Option<IpAddr>,
         again: bool,
+        /// The machine that serves as the slave, if the test asks for one by its labels.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        machine: Option<Cow<'a, str>>,
     },
     /// The machines that serve as the slaves, in their order, are there and free.
     Assigned {

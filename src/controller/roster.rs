@@ -183,12 +183,6 @@ impl Roster {
         self.by_name.get(name).copied()
     }
 
-    /// The place that the machine of this name serves.
-    pub fn served_by(&self, machine: &str) -> Option<usize> {
-        let own = self.find(machine).filter(|ix| self.members[*ix].machine() == machine);
-        own.or_else(|| self.members.iter().position(|member| member.machine.as_deref() == Some(machine)))
-    }
-
     pub fn get(&self, ix: usize) -> &Member {
         &self.members[ix]
     }

@@ -12,6 +12,7 @@ use super::event::Event;
 use super::journal::Journal;
 use super::launch::Launch;
 use super::ledger::{Fact, Ledger};
+use super::places::Places;
 use super::resources::Resources;
 use super::results::{self, Ending};
 use super::room::Room;
@@ -114,6 +115,8 @@ pub struct Run {
     pub id: String,
     pub test: Rc<Test>,
     pub roster: Roster,
+    /// Those of its slaves that may be any machine with the right labels.
+    pub(super) places: Places,
     /// For each slave whose address is used: those whose entries use it.
     pub named_by: BTreeMap<String, Vec<usize>>,
     pub room: Room,
@@ -161,6 +164,7 @@ impl Run {
         let view = View::new(config.follow, config.terminal, config.colors, name_width);
         Run {
             roster: Roster::new(&config.test),
+            places: Places::new(&config.test),
             named_by: admission::named_by(&config.test),
             room: Room::of_run(&config.run, config.test.clone(), budget),
             fired: Vec::new(),

@@ -70,7 +70,6 @@ impl Runs {
         self.by_nr.values_mut()
     }
 
-
     pub fn len(&self) -> usize {
         self.by_nr.len()
     }

@@ -2,6 +2,7 @@
 
 mod limits;
 mod meet;
+mod places;
 mod resume;
 mod strangers;
 

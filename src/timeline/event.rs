@@ -17,6 +17,9 @@ pub enum Event<'a> {
     Joined {
         #[serde(borrow)]
         address: Cow<'a, str>,
+        /// The name of the machine, if it serves as another.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        machine: Option<Cow<'a, str>>,
     },
     /// A slave has connected again, and its part of the run goes on.
     Rejoined {

@@ -185,7 +185,8 @@ fn tame(line: &[u8]) -> Vec<u8> {
 /// The event in words; `None` for what only a program wants to know.
 pub fn describe(event: &Event<'_>) -> Option<String> {
     Some(match event {
-        Event::Joined { address } => format!("joined from {address}"),
+        Event::Joined { address, machine: None } => format!("joined from {address}"),
+        Event::Joined { address, machine: Some(machine) } => format!("joined from {address}: machine {machine}"),
         Event::Rejoined { address } => format!("is back from {address}"),
         Event::Disconnected { reason } => format!("connection gone: {reason}"),
         Event::Refused { name, address, reason } => format!("refused {name:?} from {address}: {reason}"),

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -108,6 +109,13 @@ fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth
 }
 
 pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usize {
+    add_labelled_slave(world, host, name, &[], once)
+}
+
+/// A slave that says what its machine is.
+pub fn add_labelled_slave(world: &mut World, host: usize, name: &str, labels: &[(&str, &str)], once: bool) -> usize {
+    let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let labels: BTreeMap<String, String> = labels.collect();
     let name = name.to_owned();
     let socket = PathBuf::from(format!("/run/{name}.sock"));
     let listener = Address::Unix(socket.clone());
@@ -122,7 +130,7 @@ pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usiz
             socket: socket.clone(),
             control: ListenerId(0),
             orphan_after: ORPHAN_AFTER,
-            labels: Default::default(),
+            labels: labels.clone(),
             utc: None,
             once,
             keep: false,
