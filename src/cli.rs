@@ -3,13 +3,18 @@
 mod certificate;
 mod check;
 mod command;
+mod config;
 mod data;
 mod drive;
+mod host;
 mod identity;
+mod inspect;
+mod labels;
 mod load;
 mod meet;
 mod pki;
 mod place;
+mod reach;
 mod results;
 mod resume;
 mod ring;
@@ -31,7 +36,9 @@ use arete::testfile::TRIGGER_MAX;
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
+use config::Origin;
 use identity::Security;
+use labels::Labels;
 use place::{Patience, Place};
 
 /// The port of a controller, where an address names none.
@@ -47,6 +54,7 @@ const CONNECTIONS_MOST: u64 = 1 << 20;
 const FLUSH_MILLIS: u64 = 10_000;
 
 /// Why a subcommand ends without having done its work.
+#[derive(Debug, Clone)]
 pub struct Error {
     pub code: u8,
     pub message: String,
@@ -97,7 +105,7 @@ enum Sub {
     Barrier(meet::BarrierOptions),
     /// Give a value, and get the values of all members as one JSON object
     Sync(meet::SyncOptions),
-    /// Serve rooms in which members meet outside of any run
+    /// Stay: run the tests that are handed in, and serve rooms in which members meet outside of any run
     Controller(ControllerOptions),
     /// Make, list or remove the triggers of a room
     Trigger {
@@ -188,13 +196,28 @@ impl LimitOptions {
 struct ControllerOptions {
     /// Serve at this address
     #[arg(long, value_name = "ADDRESS")]
-    listen: String,
+    listen: Option<String>,
     /// A client whose connection is gone for so long is lost [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s", hide_default_value = true)]
     rejoin: Duration,
-    /// Keep the rooms in this directory, so that they live through a restart
+    /// Take tests, and keep them, their results and the rooms in this directory, so that they live through a restart
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Those with a certificate for one of these names may hand in tests, and look after them
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "state_dir")]
+    operators: Vec<String>,
+    /// A slave whose connection is gone for so long is lost to its run [default: 1min]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1min", hide_default_value = true)]
+    lost_after: Duration,
+    /// Keep the results of so many runs, or of those that have been over for no longer than a time [default: all]
+    #[arg(long, value_name = "N|TIME", value_parser = host::keeping, requires = "state_dir")]
+    keep: Option<arete::controller::Keeping>,
+    /// How much the slaves of a run may ship to its results together [default: 64GiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
+    output_max: Option<usize>,
+    /// How many events to record before a run fails [default: 10000000]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
+    events_max: Option<u64>,
     /// Have what is kept on the disk itself before anybody can see its effect
     #[arg(long, requires = "state_dir")]
     fsync: bool,
@@ -202,6 +225,21 @@ struct ControllerOptions {
     limits: LimitOptions,
     #[command(flatten)]
     security: Security,
+    #[command(flatten)]
+    configuration: Configuration,
+    #[arg(skip)]
+    origin: Origin,
+}
+
+/// What is said of a configuration itself.
+#[derive(Args)]
+struct Configuration {
+    /// Read the options that are not given here from this file [default: /etc/arete/controller.json or slave.json]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Say everything that is wrong with the configuration, and what is right, and exit
+    #[arg(long)]
+    check: bool,
 }
 
 /// Where the triggers are.
@@ -266,7 +304,7 @@ struct RunOptions {
 struct SlaveOptions {
     /// The controller's address, HOST or HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
-    controller: String,
+    controller: Option<String>,
     /// This slave's name in the tests [default: the host name]
     #[arg(long)]
     name: Option<String>,
@@ -276,6 +314,9 @@ struct SlaveOptions {
     /// Stop what a run has started here when the controller is gone for so long [default: 5min]
     #[arg(long, value_name = "TIME", default_value = "5min", hide_default_value = true, value_parser = time)]
     orphan_after: Duration,
+    /// What this slave is, for tests that ask for slaves by that; arch and os are said too
+    #[arg(long, value_name = "KEY=VALUE[,...]")]
+    labels: Vec<Labels>,
     /// Exit after one run
     #[arg(long)]
     once: bool,
@@ -287,6 +328,10 @@ struct SlaveOptions {
     /// Read from standard input what the controller that starts this slave wants to hear from it
     #[arg(long, hide = true)]
     secret: bool,
+    #[command(flatten)]
+    configuration: Configuration,
+    #[arg(skip)]
+    origin: Origin,
 }
 
 /// The instant from which every time limit of the command line counts: now.
@@ -297,11 +342,18 @@ pub fn begin() -> Time {
 /// Reads the command line. What is wrong with it is said as arete says everything, and exits with 2; help and version
 /// are shown and exit with 0.
 pub fn parse() -> Arguments {
-    Arguments::try_parse().unwrap_or_else(|error| {
-        let text = error.render().to_string();
-        let Some(wrong) = text.strip_prefix("error: ") else { error.exit() };
-        let _ = write!(std::io::stderr(), "arete: {wrong}");
-        std::process::exit(i32::from(exit_code::USAGE))
+    let given: Vec<OsString> = std::env::args_os().collect();
+    config::parse(&given).unwrap_or_else(|wrong| match wrong {
+        config::Wrong::CommandLine(error) => {
+            let text = error.render().to_string();
+            let Some(wrong) = text.strip_prefix("error: ") else { error.exit() };
+            let _ = write!(std::io::stderr(), "arete: {wrong}");
+            std::process::exit(i32::from(exit_code::USAGE))
+        }
+        config::Wrong::File(problems) => {
+            problems.iter().for_each(|problem| complain(&problem.message));
+            std::process::exit(i32::from(problems.iter().map(|problem| problem.code).max().unwrap_or(exit_code::USAGE)))
+        }
     })
 }
 
@@ -309,6 +361,7 @@ pub fn parse() -> Arguments {
 pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     match arguments.subcommand {
         Sub::Run(options) => run::run(options),
+        Sub::Slave(options) if options.configuration.check => inspect::slave(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),
         Sub::Poke { entry } => command::poke(entry),
@@ -316,7 +369,8 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Wait(options) => command::wait(options, begun),
         Sub::Barrier(options) => meet::barrier(options, begun),
         Sub::Sync(options) => meet::sync(options, begun),
-        Sub::Controller(options) => room::run(&options),
+        Sub::Controller(options) if options.configuration.check => inspect::controller(&options),
+        Sub::Controller(options) => room::run(options),
         Sub::Trigger { sub, at: At { controller: None, .. } } => {
             drop(sub);
             Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))

@@ -295,7 +295,7 @@ pub struct Hello<'a> {
     /// The run that this process is in, if any.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
-    /// What the machine is: for tests that ask for slaves by that.
+    /// What the slave is: `arch`, `os`, and what its configuration says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What to add to its clock to get microseconds since 1970 in UTC, when it began; for people.

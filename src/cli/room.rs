@@ -1,4 +1,4 @@
-//! `arete controller`, a controller that serves rooms and no run, and the one behind `--serve`.
+//! `arete controller`, a controller that serves rooms and takes tests, and the one behind `--serve`.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,9 +10,10 @@ use arete::member::Member;
 use arete::reactor::{Options, Reactor};
 use arete::serve::Serve;
 
+use super::config::Origin;
 use super::identity::Use;
 use super::run::{Listen, listen_on};
-use super::{ControllerOptions, Error, drive, state, with_port};
+use super::{ControllerOptions, Error, drive, host, state, with_port};
 
 /// Listens for the members of a room that this process serves.
 pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
@@ -39,29 +40,37 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// A controller of rooms alone, until it is told to stop.
-pub fn run(options: &ControllerOptions) -> Result<u8, Error> {
+/// Nobody has said where to listen.
+pub fn no_address(origin: &Origin) -> Error {
+    origin.required("arete controller: say where to listen", "listen", "0.0.0.0")
+}
+
+/// A controller that stays until it is told to stop: of rooms, and of the runs that are handed in.
+pub fn run(options: ControllerOptions) -> Result<u8, Error> {
+    let listen = options.listen.as_deref().ok_or_else(|| no_address(&options.origin))?;
     let kept = options.state_dir.as_deref().map(open).transpose()?;
     let mut reactor = drive::reactor_with(Options {
         max_connections: options.limits.connections(),
         fsync: options.fsync,
-        tls: options.security.at("--listen", &options.listen, Use::Listen)?,
+        tls: options.security.at(&options.origin.subject("listen"), listen, Use::Listen)?,
         ..Options::default()
     })?;
-    let address = super::run::listen(&mut reactor, Some(&options.listen))?;
+    let address = super::run::listen(&mut reactor, Some(listen))?;
     let controller = Controller::bare(Some(address.to_string()));
-    let controller = controller.rejoining(options.rejoin).limited(options.limits.limits());
+    let limits = options.limits.limits().of_a_run(options.output_max.map(|most| most as u64), options.events_max);
+    let controller = controller.rejoining(options.rejoin).limited(limits);
     let mut lock = None;
-    let mut controller = match kept {
-        None => controller,
-        Some((locked, keep, past)) => {
+    let mut controller = match (kept, options.state_dir.as_deref()) {
+        (Some((locked, keep, past)), Some(directory)) => {
             lock = Some(locked);
-            let controller = controller.keeping(keep);
-            match past {
+            let controller = controller.keeping(keep.clone());
+            let controller = match past {
                 Some(past) => controller.resumed(&past).map_err(Error::failed)?,
                 None => controller,
-            }
+            };
+            host::hosting(controller, directory, &options, &keep)?
         }
+        _ => controller,
     };
     let code = reactor.run(&mut controller);
     drop(lock);
