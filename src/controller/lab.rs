@@ -18,6 +18,7 @@ use super::operators::Operator;
 use super::run::{Phase, Run};
 use super::runs::{RunNr, Runs};
 use super::shelf::{Keeping, OVER, Shelf, Shelved};
+use super::submissions::{RESOURCES, remove};
 use super::{Controller, Who, refusal};
 use crate::machine::{ConnId, ListenerId, Outbox, Time};
 use crate::session::{LABELS_MAX, check_label, is_name};
@@ -323,6 +324,7 @@ impl Controller {
             let shelved = Shelved { state, submission: run.hosted.unwrap_or_default().submission, since };
             let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
             out.persist(run.results.join(OVER), json);
+            remove(&run.results.join(RESOURCES), out);
             if let Some(lab) = &mut self.lab {
                 lab.shelf.put(shelved);
             }

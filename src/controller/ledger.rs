@@ -511,7 +511,8 @@ impl Ledger {
         if book.path.is_none() || book.broken {
             return;
         }
-        if book.line.is_empty() {
+        // Behind the first line of a new ledger too.
+        if book.line.is_empty() || book.line.ends_with(b"\n") {
             let begin = format!("[{},[", book.now.as_micros());
             book.line.extend_from_slice(begin.as_bytes());
         } else {
