@@ -12,6 +12,7 @@ mod inspect;
 mod labels;
 mod load;
 mod meet;
+mod operator;
 mod pki;
 mod place;
 mod reach;
@@ -82,8 +83,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Sub {
-    /// Run a test, on this machine alone or with the slaves that connect
-    Run(RunOptions),
+    /// Run a test, on this machine alone, with the slaves that connect, or at a controller
+    Run(Box<RunOptions>),
     /// Take part in the runs of a controller
     Slave(SlaveOptions),
     /// Say everything that is wrong with a test file
@@ -107,6 +108,16 @@ enum Sub {
     Sync(meet::SyncOptions),
     /// Stay: run the tests that are handed in, and serve rooms in which members meet outside of any run
     Controller(ControllerOptions),
+    /// Follow a run of a controller, from its beginning
+    Attach(operator::AttachOptions),
+    /// End a run of a controller, and wait until it is over
+    Stop(operator::StopOptions),
+    /// Fetch what there is of the results of a controller's run
+    Results(operator::ResultsOptions),
+    /// List the runs of a controller: those that go on or wait, then the others, the last one first
+    Runs(operator::RunsOptions),
+    /// Show the slaves of a controller, what they run, and which runs wait
+    Status(operator::StatusOptions),
     /// Make, list or remove the triggers of a room
     Trigger {
         #[command(subcommand)]
@@ -267,6 +278,13 @@ struct RunOptions {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "wait", "results", "lost_after", "keep"])]
     #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max", "connections_max", "output_max", "events_max"])]
     resume: Option<PathBuf>,
+    /// Hand the test to this controller, HOST, HOST:PORT or the path of its socket, and follow the run there
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["listen", "keep", "fsync", "value_max", "session_max"])]
+    #[arg(conflicts_with_all = ["memory_max", "connections_max", "output_max", "events_max", "resume"])]
+    controller: Option<String>,
+    /// Print the id of the run as soon as the controller has it, and leave it alone
+    #[arg(long, requires = "controller", conflicts_with_all = ["results", "follow"])]
+    detach: bool,
     /// Wait for the slaves to connect to this address instead of starting them here
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -277,8 +295,8 @@ struct RunOptions {
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
     /// A slave whose connection is gone for so long is lost [default: 1min]
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1min", hide_default_value = true)]
-    lost_after: Duration,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    lost_after: Option<Duration>,
     /// Show what the commands write, behind the slave's name
     #[arg(long)]
     follow: bool,
@@ -360,7 +378,7 @@ pub fn parse() -> Arguments {
 /// Runs the subcommand, which was started at that instant.
 pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     match arguments.subcommand {
-        Sub::Run(options) => run::run(options),
+        Sub::Run(options) => run::run(*options, begun),
         Sub::Slave(options) if options.configuration.check => inspect::slave(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),
@@ -379,6 +397,11 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
             let place = Place { controller: at.controller, room: at.room, security: at.security };
             command::trigger(sub, &place, Patience { begun, timeout: at.timeout })
         }
+        Sub::Attach(options) => operator::attach(options, begun),
+        Sub::Stop(options) => operator::stop(options, begun),
+        Sub::Results(options) => operator::results(options, begun),
+        Sub::Runs(options) => operator::runs(&options, begun),
+        Sub::Status(options) => operator::status(&options, begun),
         Sub::Pki { sub } => pki::run(sub),
         Sub::Ring(options) => ring::run(options),
         Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),

@@ -25,6 +25,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("slave", &["verdict", "link", "variables", "exit_code", "spoken", "session", "wire", "machine"]),
     ("client", &["verdict", "link", "exit_code", "spoken", "session", "wire", "machine"]),
     ("member", &["verdict", "link", "exit_code", "spoken", "session", "wire", "machine"]),
+    ("operator", &["timeline", "testfile", "link", "exit_code", "spoken", "session", "wire", "machine"]),
     ("serve", &["controller", "member", "exit_code", "spoken", "machine"]),
     ("ring", &["exit_code", "spoken", "session", "wire", "machine"]),
     ("reactor", &["machine"]),
@@ -33,6 +34,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "controller",
             "slave",
+            "operator",
             "client",
             "member",
             "serve",
@@ -62,6 +64,7 @@ const MACHINES: &[&str] = &[
     "timeline",
     "controller",
     "slave",
+    "operator",
     "client",
     "ring",
     "member",

@@ -65,7 +65,8 @@ fn options_of_page(page: &str) -> BTreeSet<String> {
 fn every_option_stands_in_the_manual_and_every_option_of_the_manual_exists() {
     let place = Place::new("manual");
     let mut of_help = options_of_help(&help(&place, &["--help"]));
-    for subcommand in subcommands(&place).into_iter().filter(|name| name != "ring") {
+    let elsewhere = |name: &String| name == "ring" || OF_STATUS.contains(&name.as_str());
+    for subcommand in subcommands(&place).into_iter().filter(|name| !elsewhere(name)) {
         of_help.extend(options_of_help(&help(&place, &[&subcommand, "--help"])));
     }
     for args in [["pki", "issue", "--help"], ["pki", "list", "--help"]] {
@@ -73,6 +74,22 @@ fn every_option_stands_in_the_manual_and_every_option_of_the_manual_exists() {
     }
     assert_the_same_options("man/arete.1", &of_help);
     assert!(of_help.contains("listen") && of_help.contains("help"));
+}
+
+/// The subcommands of which `arete-status.1` tells.
+const OF_STATUS: [&str; 5] = ["status", "runs", "attach", "stop", "results"];
+
+#[test]
+fn what_looks_after_runs_has_a_page_of_its_own_with_all_its_options() {
+    let place = Place::new("status-manual");
+    let mut of_help = BTreeSet::new();
+    let page = fs::read_to_string(repository().join("man/arete-status.1")).expect("man/arete-status.1 is there");
+    for subcommand in OF_STATUS {
+        of_help.extend(options_of_help(&help(&place, &[subcommand, "--help"])));
+        assert!(page.lines().any(|line| line == format!(".Ss arete {subcommand}")), "{subcommand}");
+    }
+    assert_the_same_options("man/arete-status.1", &of_help);
+    assert!(of_help.contains("watch") && of_help.contains("output"));
 }
 
 #[test]
@@ -119,7 +136,7 @@ fn every_page_of_the_manual_is_free_of_warnings() {
     }
     let pages = pages();
     let names: Vec<_> = pages.iter().filter_map(|page| page.file_name()?.to_str()).collect();
-    for name in ["arete.1", "arete-test.5", "arete-protocol.7", "arete-security.7", "arete-ring.8"] {
+    for name in ["arete.1", "arete-status.1", "arete-test.5", "arete-protocol.7", "arete-security.7", "arete-ring.8"] {
         assert!(names.contains(&name), "man/{name} is missing");
     }
     let output =

@@ -7,15 +7,19 @@ use std::rc::Rc;
 
 use arete::controller::ledger::Terms;
 use arete::controller::{Config, Controller, Local};
+use arete::machine::Time;
 use arete::reactor::{self, Options, Reactor, plain};
 use arete::session;
 use arete::testfile::Test;
 
 use super::identity::Use;
 use super::load::Loaded;
-use super::{Error, RunOptions, drive, load, random, results, resume, state, with_port};
+use super::{Error, RunOptions, drive, load, operator, random, results, resume, state, with_port};
 
-pub fn run(mut options: RunOptions) -> Result<u8, Error> {
+pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
+    if let Some(controller) = &options.controller {
+        return operator::run(controller, &options, begun);
+    }
     if let Some(directory) = options.resume.take() {
         return resume::run(directory, &options);
     }
@@ -62,7 +66,7 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
         run,
         results,
         wait: options.wait,
-        lost_after: options.lost_after,
+        lost_after: options.lost_after.unwrap_or(session::LOST_AFTER),
         local,
         listening: options.listen.map(|_| address.to_string()),
         follow: options.follow,
@@ -80,7 +84,7 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
 fn terms_of(options: &RunOptions) -> Terms {
     Terms {
         wait: options.wait.map(|wait| wait.as_micros() as u64),
-        lost_after: options.lost_after.as_micros() as u64,
+        lost_after: options.lost_after.unwrap_or(session::LOST_AFTER).as_micros() as u64,
         fsync: options.fsync,
         tls: options.security.directory(),
         insecure: options.security.is_insecure(),

@@ -146,14 +146,19 @@ impl View {
         }
     }
 
-    /// Takes the live picture away for good.
-    pub fn close(&mut self, out: &mut Outbox) {
+    /// Takes the live picture away, until it is drawn again.
+    pub fn hide(&mut self, out: &mut Outbox) {
         let bytes = self.erase();
         self.drawn.clear();
-        self.terminal = None;
         if !bytes.is_empty() {
             out.print(Stream::Out, bytes);
         }
+    }
+
+    /// Takes the live picture away for good.
+    pub fn close(&mut self, out: &mut Outbox) {
+        self.hide(out);
+        self.terminal = None;
     }
 
     fn erase(&self) -> Vec<u8> {
