@@ -34,6 +34,7 @@ mod room;
 mod roster;
 mod run;
 mod runs;
+mod service;
 mod shelf;
 mod strangers;
 mod submissions;
@@ -61,6 +62,7 @@ use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
 use self::runs::{RunNr, Runs};
+pub use self::service::Settings;
 pub use self::shelf::{Keeping, OVER, Shelved};
 pub use self::submissions::RESOURCES;
 pub use self::sync::{EVENTS_MAX, Limits, OUTPUT_MAX};
@@ -202,6 +204,8 @@ pub struct Controller {
     now: Time,
     look: Option<Time>,
     draw: Option<Time>,
+    /// How things stand, as it was said last.
+    status: String,
 }
 
 impl Controller {
@@ -242,6 +246,7 @@ impl Controller {
             now: Time::default(),
             look: None,
             draw: None,
+            status: String::new(),
         }
     }
 
@@ -267,6 +272,7 @@ impl Controller {
 
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.look = Some(now + LOOK_EVERY);
+        self.tell_status(out);
         if self.resumes {
             self.go_on(now);
         }
@@ -510,6 +516,7 @@ impl Controller {
         if self.look.is_some_and(|at| at <= now) {
             self.look = Some(now + LOOK_EVERY);
             self.look(now, out);
+            self.tell_status(out);
         }
         if self.draw.is_some_and(|at| at <= now)
             && let Some(run) = self.runs.values_mut().next()
@@ -633,6 +640,7 @@ impl Machine for Controller {
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Deadline => self.deadline(now, out),
             Input::Signal(signal) => self.interrupt(now, signal, out),
+            Input::Reloaded { settings } => self.reloaded(settings),
             Input::Listed { read, result } => self.listed(read, result, out),
             Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
             Input::WriteFailed { path, error } if self.run_concerned(&path).is_none() => {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arete::controller::ledger::{FILE, Keep, Past};
 use arete::controller::{Controller, Keeping, LabConfig, OVER, RESOURCES, Shelved};
+use arete::machine::ListenerId;
 use arete::reactor::plain;
 
 use super::{ControllerOptions, Error, state, testfile};
@@ -25,12 +26,13 @@ pub fn hosting(
     directory: &Path,
     options: &ControllerOptions,
     keep: &Keep,
+    sockets: Vec<ListenerId>,
 ) -> Result<Controller, Error> {
     let runs = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()).join(RUNS);
     state::make(&runs)?;
     let config = LabConfig {
         runs: runs.clone(),
-        socket: None,
+        sockets,
         operators: options.operators.iter().cloned().collect(),
         lost_after: options.lost_after,
         keeping: options.keep.unwrap_or_default(),

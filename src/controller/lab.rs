@@ -32,8 +32,8 @@ type Labels = BTreeMap<String, String>;
 pub struct LabConfig {
     /// Where it keeps the directories of the runs.
     pub runs: PathBuf,
-    /// The listener whose peers may operate it, for the system has looked at who they are.
-    pub socket: Option<ListenerId>,
+    /// The listeners whose peers may operate it, for the system has looked at who they are.
+    pub sockets: Vec<ListenerId>,
     /// Who else may, by the names in their certificates.
     pub operators: BTreeSet<String>,
     /// How long a slave's connection may be gone before the slave is lost to its run, unless the run says another time.

@@ -230,7 +230,7 @@ impl Controller {
 /// Whether a peer may operate a controller. Where nobody is asked for a proof everybody may.
 fn may_operate(lab: &Lab, peer: &Peer, listener: crate::machine::ListenerId) -> Result<(), String> {
     match peer {
-        Peer::Local { .. } if lab.config.socket == Some(listener) => Ok(()),
+        Peer::Local { .. } if lab.config.sockets.contains(&listener) => Ok(()),
         Peer::Local { uid, .. } => Err(format!("user {uid} may not operate this controller here")),
         Peer::Inet(_) => Ok(()),
         Peer::Proven { names, .. } if names.iter().any(|name| lab.config.operators.contains(&**name)) => Ok(()),
