@@ -13,7 +13,7 @@ mod members;
 mod problem;
 pub mod range;
 mod slaves;
-mod suggest;
+pub mod suggest;
 pub mod time;
 
 use std::collections::BTreeMap;
@@ -135,6 +135,8 @@ pub struct Declared {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slave {
     pub name: String,
+    /// Where a launcher starts it, if that is not its name.
+    pub address: Option<String>,
     pub entries: Rc<[Entry]>,
 }
 
@@ -341,6 +343,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("test", TEST_KEYS.to_vec()),
         ("end", head::END_KEYS.to_vec()),
         ("resource", head::RESOURCE_KEYS.to_vec()),
+        ("slave", slaves::SLAVE_KEYS.to_vec()),
         ("meeting", meet::MEETING_KEYS.to_vec()),
         ("entry", entry::keys()),
         ("after", entry::AFTER_KEYS.to_vec()),

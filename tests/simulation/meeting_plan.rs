@@ -512,7 +512,7 @@ impl Plan {
             syncs: declared(true),
             groups: self.groups.clone(),
             slaves: slaves
-                .map(|(index, entries)| Slave { name: format!("s{index}"), entries: entries.into() })
+                .map(|(index, entries)| Slave { name: format!("s{index}"), address: None, entries: entries.into() })
                 .collect(),
         })
     }
