@@ -6,6 +6,7 @@ mod command;
 mod data;
 mod drive;
 mod identity;
+mod launch;
 mod load;
 mod meet;
 mod pki;
@@ -232,6 +233,9 @@ struct RunOptions {
     /// Wait for the slaves to connect to this address instead of starting them here
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Start the slaves with this: local, ssh, srun or a command with {name}, {address} and {controller}
+    #[arg(long, value_name = "COMMAND", conflicts_with = "resume")]
+    launch: Option<String>,
     /// Give up when not all slaves are ready after so long [default: never]
     #[arg(long, value_name = "TIME", value_parser = time)]
     wait: Option<Duration>,
@@ -267,7 +271,7 @@ struct SlaveOptions {
     /// The controller's address, HOST or HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
     controller: String,
-    /// This slave's name in the tests [default: the host name]
+    /// This slave's name in the tests [default: that of the Slurm node, or the host name]
     #[arg(long)]
     name: Option<String>,
     /// Where it works, with one subdirectory a run [default: one of its own, by its name]
@@ -279,6 +283,12 @@ struct SlaveOptions {
     /// Exit after one run
     #[arg(long)]
     once: bool,
+    /// Was started for one run: exit after it, and when the controller cannot be reached for the time of --orphan-after
+    #[arg(long, conflicts_with_all = ["once", "stay"])]
+    launched: bool,
+    /// Stay for further runs, also when a controller that launches its slaves says that this one shall leave
+    #[arg(long, conflicts_with = "once")]
+    stay: bool,
     /// Leave the directories of the runs
     #[arg(long)]
     keep: bool,

@@ -44,6 +44,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::budget::{Budget, Held};
+use self::launch::Launch;
+pub use self::launch::Launcher;
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
@@ -114,8 +116,22 @@ pub struct Local {
     pub dir: PathBuf,
     /// Leave the slaves' directories where they are.
     pub keep: bool,
-    /// What they say to be let in, so that nobody else on this machine is.
-    pub secret: String,
+    /// What they say to be let in, so that nobody else on this machine is; none if others shall be.
+    pub secret: Option<String>,
+    /// How they prove who they are, where the controller asks for it.
+    pub security: LocalSecurity,
+}
+
+/// How slaves of this machine come to the controller that starts them.
+#[derive(Debug, Clone, Default)]
+pub enum LocalSecurity {
+    /// Plainly, over the loopback interface.
+    #[default]
+    Loopback,
+    /// Plainly, over any address.
+    Insecure,
+    /// Each with the certificate in the subdirectory of its name.
+    Tls(PathBuf),
 }
 
 /// A connection.
@@ -237,6 +253,14 @@ impl Controller {
         self.budget.set_max(limits.memory);
         if let Some(run) = &mut self.run {
             run.limit(limits);
+        }
+        self
+    }
+
+    /// The same with commands that start its slaves.
+    pub fn launching(mut self, launcher: Option<Launcher>) -> Controller {
+        if let (Some(run), Some(launcher)) = (&mut self.run, launcher) {
+            run.launch = Launch::by(launcher);
         }
         self
     }
@@ -437,10 +461,14 @@ impl Controller {
         for (conn, why) in silent {
             self.part(now, conn, refusal(why), out);
         }
-        if let Some(run) = self.run.as_mut().filter(|run| run.started().is_some()) {
+        if let Some(run) = self.run.as_mut() {
+            let started = run.started().is_some();
             let away = |ix: &usize| {
                 let member = run.roster.get(*ix);
-                member.stage < Stage::Stopped && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
+                let awaited = started || run.launch.has_left(*ix);
+                awaited
+                    && member.stage < Stage::Stopped
+                    && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
             };
             for ix in (0..run.roster.len()).filter(away).collect::<Vec<_>>() {
                 let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
@@ -482,6 +510,7 @@ impl Controller {
             Input::Resized { columns, rows } => run.journal.view.resize(columns, rows),
             Input::SpawnFailed { child, error } => run.child_ended(now, child, Err(error), out),
             Input::Exited { child, exit } => run.child_ended(now, child, Ok(exit), out),
+            Input::Read { read, result } if run.launch.reads(read) => run.launcher_said(now, read, result, out),
             Input::Read { read, result } => {
                 if let Err(why) = run.resources.read(read, result, out) {
                     run.abort(now, why, out);

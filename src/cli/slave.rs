@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use arete::machine::{Address, Signal};
 use arete::reactor::{Options, Reactor, plain};
 use arete::session;
-use arete::slave::{Config, MARK, Slave};
+use arete::slave::{Config, Leave, MARK, Slave};
 use rustix::fs::FlockOperation;
 
 use super::identity::Use;
@@ -27,9 +27,9 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
                 session::NAME_MAX
             )));
         }
-        None => {
-            host_name().ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name"))?
-        }
+        None => node_name()
+            .or_else(host_name)
+            .ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name"))?,
     };
     let tls = options.security.at("--controller", &options.controller, Use::Slave(&name))?;
     let secret = if options.secret { Some(read_secret()?) } else { None };
@@ -56,11 +56,23 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
         control,
         orphan_after: options.orphan_after,
         once: options.once,
+        leave: match (options.launched, options.stay) {
+            (true, _) => Leave::Launched,
+            (false, true) => Leave::Never,
+            (false, false) => Leave::WhenTold,
+        },
         keep: options.keep,
         secret,
         uid: rustix::process::geteuid().as_raw(),
     });
     Ok(reactor.run(&mut slave))
+}
+
+/// The name of the node on which Slurm runs a step of which this process is a task, if it can name a slave.
+fn node_name() -> Option<String> {
+    std::env::var_os("SLURM_STEP_ID")?;
+    let name = std::env::var("SLURMD_NODENAME").ok()?;
+    session::is_name(&name).then_some(name)
 }
 
 /// What the controller that has started this slave wants to hear from it.

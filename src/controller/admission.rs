@@ -43,7 +43,7 @@ impl Refusal {
 impl Run {
     /// What the slaves say that this run has started itself.
     pub fn secret(&self) -> Option<&str> {
-        self.local.as_ref().map(|local| &*local.secret)
+        self.local.as_ref().and_then(|local| local.secret.as_deref())
     }
 
     /// A slave says hello. Answers with the connection that this one replaces, or with why it is turned away.
@@ -60,8 +60,9 @@ impl Run {
         let (ix, resumes) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                if refusal.forget {
-                    out.send(conn, welcome(None, 0).encode());
+                let leave = self.launch.is_by_command();
+                if refusal.forget || leave {
+                    out.send(conn, Welcome { leave, ..welcome(None, 0) }.encode());
                 }
                 let bye = Bye { reason: Cow::from(shorten(&refusal.reason)), fatal: refusal.fatal };
                 let name: String = hello.name.chars().take(NAME_MAX).collect();
@@ -76,7 +77,9 @@ impl Run {
         let member = self.roster.get_mut(ix);
         let former = member.conn.replace(conn);
         member.gone = None;
-        out.send(conn, welcome(Some(&self.id), member.recorded).encode());
+        let recorded = member.recorded;
+        let leave = self.launch.is_by_command();
+        out.send(conn, Welcome { leave, ..welcome(Some(&self.id), recorded) }.encode());
         if moved {
             self.prepare_those_who_name(ix, out);
         }
@@ -222,7 +225,7 @@ impl Run {
 }
 
 fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
-    Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded }
+    Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded, leave: false }
 }
 
 /// For each slave whose address is used, who uses it. Known once, because it is asked for at every hello.

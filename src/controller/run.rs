@@ -185,6 +185,8 @@ impl Run {
             for (ix, member) in self.roster.iter().enumerate() {
                 self.launch.start(local, ix, &member.name, &self.results, out);
             }
+        } else {
+            self.launch.start_the_absent(&self.roster, &self.results, out);
         }
     }
 
@@ -416,6 +418,7 @@ impl Run {
                     self.lose(now, ix, "it did not stop in time", out);
                 }
             }
+            Timer::Exit if self.launch.hurry(out) => self.timers.set(Timer::Exit, now + GIVE_UP_WITHIN),
             Timer::Exit => {
                 self.launch.kill(Signal::KILL, out);
                 out.sweep(Signal::KILL);
@@ -541,7 +544,8 @@ impl Run {
             Verdict::Interrupted => exit_code::INTERRUPTED,
         });
         self.phase = Phase::Over { code, verdict };
-        self.timers.set(Timer::Exit, now + EXIT_WITHIN);
+        self.timers.set(Timer::Exit, now + if self.interrupts > 1 { GIVE_UP_WITHIN } else { EXIT_WITHIN });
+        self.launch.end_the_useless(&self.roster, out);
         self.exit_if_alone(out);
     }
 
@@ -571,14 +575,18 @@ impl Run {
         }
     }
 
-    /// A child of an embedded run is gone.
+    /// A child of an embedded run is gone, or a launcher.
     pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
-        let Some(ix) = self.launch.ended(child) else { return };
+        let Some(slaves) = self.launch.ended(child) else { return };
         match self.phase {
             Phase::Writing(_) => return,
             Phase::Over { .. } => return self.exit_if_alone(out),
             Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
+        if self.launch.is_by_command() {
+            return self.launcher_ended(now, slaves, how, out);
+        }
+        let Some(&ix) = slaves.first() else { return };
         let log = self.results.join(&self.roster.get(ix).name).join("arete.log");
         let reason = match how {
             Ok(exit) => format!("its process ended: {exit}; its log is {}", log.display()),
@@ -590,7 +598,11 @@ impl Run {
     pub(super) fn exit_if_alone(&mut self, out: &mut Outbox) {
         let Phase::Over { code, .. } = self.phase else { return };
         match self.local {
-            None => out.exit(code),
+            None if self.launch.is_empty() => {
+                self.launch.kill(Signal::KILL, out);
+                out.exit(code);
+            }
+            None => {}
             Some(_) if self.launch.is_empty() => out.sweep(Signal::KILL),
             Some(_) => {}
         }

@@ -120,6 +120,7 @@ pub fn check_slave(script: &[u8]) {
         uid: 0,
         secret: None,
         orphan_after: slave::ORPHAN_AFTER,
+        leave: Default::default(),
         once: false,
         keep: false,
     });

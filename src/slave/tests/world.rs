@@ -57,6 +57,7 @@ impl World {
             control: ListenerId(0),
             orphan_after: crate::slave::ORPHAN_AFTER,
             once: false,
+            leave: Default::default(),
             keep: false,
             secret: None,
             uid: 1000,
