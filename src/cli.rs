@@ -10,6 +10,7 @@ mod host;
 mod identity;
 mod inspect;
 mod labels;
+mod launch;
 mod load;
 mod meet;
 mod operator;
@@ -292,6 +293,9 @@ struct RunOptions {
     /// Wait for the slaves to connect to this address instead of starting them here
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Start the slaves with this: local, ssh, srun or a command with {name}, {address} and {controller}
+    #[arg(long, value_name = "COMMAND", conflicts_with = "resume")]
+    launch: Option<String>,
     /// Give up when not all slaves are ready after so long [default: never]
     #[arg(long, value_name = "TIME", value_parser = time)]
     wait: Option<Duration>,
@@ -327,7 +331,7 @@ struct SlaveOptions {
     /// The controller's address, HOST or HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
     controller: Option<String>,
-    /// This slave's name in the tests [default: the host name]
+    /// This slave's name in the tests [default: that of the Slurm node, or the host name]
     #[arg(long)]
     name: Option<String>,
     /// Where it works, with one subdirectory a run [default: one of its own, by its name]
@@ -342,6 +346,12 @@ struct SlaveOptions {
     /// Exit after one run
     #[arg(long)]
     once: bool,
+    /// Was started for one run: exit after it, and when the controller cannot be reached for the time of --orphan-after
+    #[arg(long, conflicts_with_all = ["once", "stay"])]
+    launched: bool,
+    /// Stay for further runs, also when a controller that launches its slaves says that this one shall leave
+    #[arg(long, conflicts_with = "once")]
+    stay: bool,
     /// Leave the directories of the runs
     #[arg(long)]
     keep: bool,

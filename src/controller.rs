@@ -54,6 +54,8 @@ use self::admission::Admitted;
 use self::budget::{Budget, Held};
 use self::lab::Lab;
 pub use self::lab::LabConfig;
+use self::launch::Launch;
+pub use self::launch::Launcher;
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
@@ -129,8 +131,22 @@ pub struct Local {
     pub dir: PathBuf,
     /// Leave the slaves' directories where they are.
     pub keep: bool,
-    /// What they say to be let in, so that nobody else on this machine is.
-    pub secret: String,
+    /// What they say to be let in, so that nobody else on this machine is; none if others shall be.
+    pub secret: Option<String>,
+    /// How they prove who they are, where the controller asks for it.
+    pub security: LocalSecurity,
+}
+
+/// How slaves of this machine come to the controller that starts them.
+#[derive(Debug, Clone, Default)]
+pub enum LocalSecurity {
+    /// Plainly, over the loopback interface.
+    #[default]
+    Loopback,
+    /// Plainly, over any address.
+    Insecure,
+    /// Each with the certificate in the subdirectory of its name.
+    Tls(PathBuf),
 }
 
 /// A connection.
@@ -267,6 +283,14 @@ impl Controller {
         self.limits = limits;
         self.budget.set_max(limits.memory);
         self.runs.values_mut().for_each(|run| run.limit(limits));
+        self
+    }
+
+    /// The same with commands that start its slaves.
+    pub fn launching(mut self, launcher: Option<Launcher>) -> Controller {
+        if let (Some((_, run)), Some(launcher)) = (self.runs.first_mut(), launcher) {
+            run.launch = Launch::by(launcher);
+        }
         self
     }
 
@@ -544,7 +568,9 @@ impl Controller {
     fn of_a_run(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         let run = match &input {
             Input::WriteFailed { path, .. } => self.run_concerned(path),
-            Input::Read { read, .. } => self.runs.values_mut().find(|run| run.resources.reads(*read)),
+            Input::Read { read, .. } if self.lab.is_some() => {
+                self.runs.values_mut().find(|run| run.resources.reads(*read))
+            }
             Input::Written => {
                 let writing = self.runs.values_mut().filter(|run| matches!(run.phase, Phase::Writing(_)));
                 writing.min_by_key(|run| run.confirmed_after)
@@ -557,6 +583,7 @@ impl Controller {
             Input::Resized { columns, rows } => run.journal.view.resize(columns, rows),
             Input::SpawnFailed { child, error } => run.child_ended(now, child, Err(error), out),
             Input::Exited { child, exit } => run.child_ended(now, child, Ok(exit), out),
+            Input::Read { read, result } if run.launch.reads(read) => run.launcher_said(now, read, result, out),
             Input::Read { read, result } => {
                 if let Err(why) = run.resources.read(read, result, out) {
                     run.abort(now, why, out);

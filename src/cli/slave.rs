@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use arete::machine::{Address, Signal};
 use arete::reactor::{Options, Reactor, Reload, Reloaded, plain};
 use arete::session;
-use arete::slave::{Config, MARK, Settings, Slave};
+use arete::slave::{Config, Leave, MARK, Settings, Slave};
 use rustix::fs::FlockOperation;
 
 use super::identity::Use;
@@ -52,6 +52,11 @@ pub fn run(given: SlaveOptions) -> Result<u8, Error> {
         control,
         orphan_after: given.orphan_after,
         once: given.once,
+        leave: match (given.launched, given.stay) {
+            (true, _) => Leave::Launched,
+            (false, true) => Leave::Never,
+            (false, false) => Leave::WhenTold,
+        },
         keep: given.keep,
         utc: Some(state::wall_offset()),
         secret,
@@ -78,6 +83,13 @@ fn reload(options: &SlaveOptions, name: &str) -> Reload {
     })
 }
 
+/// The name of the node on which Slurm runs a step of which this process is a task, if it can name a slave.
+fn node_name() -> Option<String> {
+    std::env::var_os("SLURM_STEP_ID")?;
+    let name = std::env::var("SLURMD_NODENAME").ok()?;
+    session::is_name(&name).then_some(name)
+}
+
 /// What the controller that has started this slave wants to hear from it.
 fn read_secret() -> Result<String, Error> {
     let mut secret = String::new();
@@ -95,7 +107,9 @@ pub fn name(options: &SlaveOptions) -> Result<String, Error> {
             options.origin.subject("name"),
             session::NAME_MAX
         ))),
-        None => host_name().ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name")),
+        None => node_name()
+            .or_else(host_name)
+            .ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name")),
     }
 }
 

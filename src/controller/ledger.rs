@@ -63,6 +63,9 @@ pub struct Terms {
     pub listen: Option<String>,
     /// The directory in which such slaves work, unless it is to be kept.
     pub work: Option<PathBuf>,
+    /// What starts the slaves, as `--launch` has it.
+    #[serde(default)]
+    pub launch: Option<String>,
     /// In microseconds.
     pub wait: Option<u64>,
     pub lost_after: u64,

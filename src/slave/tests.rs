@@ -2,6 +2,7 @@
 
 mod control;
 mod end;
+mod leave;
 mod members;
 mod reconnect;
 mod running;

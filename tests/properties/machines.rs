@@ -122,6 +122,7 @@ pub fn check_slave(script: &[u8]) {
         labels: Default::default(),
         orphan_after: slave::ORPHAN_AFTER,
         utc: None,
+        leave: Default::default(),
         once: false,
         keep: false,
     });

@@ -61,6 +61,7 @@ impl World {
             labels: Default::default(),
             utc: None,
             once: false,
+            leave: Default::default(),
             keep: false,
             secret: None,
             uid: 1000,
