@@ -4,13 +4,17 @@ mod certificate;
 mod check;
 mod command;
 mod completions;
+mod config;
 mod data;
 mod drive;
 mod identity;
+mod inspect;
+mod labels;
 mod load;
 mod meet;
 mod pki;
 mod place;
+mod reach;
 mod results;
 mod resume;
 mod ring;
@@ -32,7 +36,9 @@ use arete::testfile::TRIGGER_MAX;
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
+use config::Origin;
 use identity::Security;
+use labels::Labels;
 use place::{Patience, Place};
 
 /// The port of a controller, where an address names none.
@@ -48,6 +54,7 @@ const CONNECTIONS_MOST: u64 = 1 << 20;
 const FLUSH_MILLIS: u64 = 10_000;
 
 /// Why a subcommand ends without having done its work.
+#[derive(Debug, Clone)]
 pub struct Error {
     pub code: u8,
     pub message: String,
@@ -192,7 +199,7 @@ impl LimitOptions {
 struct ControllerOptions {
     /// Serve at this address
     #[arg(long, value_name = "ADDRESS")]
-    listen: String,
+    listen: Option<String>,
     /// A client whose connection is gone for so long is lost [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s", hide_default_value = true)]
     rejoin: Duration,
@@ -206,6 +213,21 @@ struct ControllerOptions {
     limits: LimitOptions,
     #[command(flatten)]
     security: Security,
+    #[command(flatten)]
+    configuration: Configuration,
+    #[arg(skip)]
+    origin: Origin,
+}
+
+/// What is said of a configuration itself.
+#[derive(Args)]
+struct Configuration {
+    /// Read the options that are not given here from this file [default: /etc/arete/controller.json or slave.json]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Say everything that is wrong with the configuration, and what is right, and exit
+    #[arg(long)]
+    check: bool,
 }
 
 /// Where the triggers are.
@@ -270,7 +292,7 @@ struct RunOptions {
 struct SlaveOptions {
     /// The controller's address, HOST or HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
-    controller: String,
+    controller: Option<String>,
     /// This slave's name in the tests [default: the host name]
     #[arg(long)]
     name: Option<String>,
@@ -280,6 +302,9 @@ struct SlaveOptions {
     /// Stop what a run has started here when the controller is gone for so long [default: 5min]
     #[arg(long, value_name = "TIME", default_value = "5min", hide_default_value = true, value_parser = time)]
     orphan_after: Duration,
+    /// What this slave is, for tests that ask for slaves by that; arch and os are said too
+    #[arg(long, value_name = "KEY=VALUE[,...]")]
+    labels: Vec<Labels>,
     /// Exit after one run
     #[arg(long)]
     once: bool,
@@ -291,6 +316,10 @@ struct SlaveOptions {
     /// Read from standard input what the controller that starts this slave wants to hear from it
     #[arg(long, hide = true)]
     secret: bool,
+    #[command(flatten)]
+    configuration: Configuration,
+    #[arg(skip)]
+    origin: Origin,
 }
 
 /// The instant from which every time limit of the command line counts: now.
@@ -301,11 +330,18 @@ pub fn begin() -> Time {
 /// Reads the command line. What is wrong with it is said as arete says everything, and exits with 2; help and version
 /// are shown and exit with 0.
 pub fn parse() -> Arguments {
-    Arguments::try_parse().unwrap_or_else(|error| {
-        let text = error.render().to_string();
-        let Some(wrong) = text.strip_prefix("error: ") else { error.exit() };
-        let _ = write!(std::io::stderr(), "arete: {wrong}");
-        std::process::exit(i32::from(exit_code::USAGE))
+    let given: Vec<OsString> = std::env::args_os().collect();
+    config::parse(&given).unwrap_or_else(|wrong| match wrong {
+        config::Wrong::CommandLine(error) => {
+            let text = error.render().to_string();
+            let Some(wrong) = text.strip_prefix("error: ") else { error.exit() };
+            let _ = write!(std::io::stderr(), "arete: {wrong}");
+            std::process::exit(i32::from(exit_code::USAGE))
+        }
+        config::Wrong::File(problems) => {
+            problems.iter().for_each(|problem| complain(&problem.message));
+            std::process::exit(i32::from(problems.iter().map(|problem| problem.code).max().unwrap_or(exit_code::USAGE)))
+        }
     })
 }
 
@@ -313,6 +349,7 @@ pub fn parse() -> Arguments {
 pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     match arguments.subcommand {
         Sub::Run(options) => run::run(options),
+        Sub::Slave(options) if options.configuration.check => inspect::slave(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),
         Sub::Poke { entry } => command::poke(entry),
@@ -320,7 +357,8 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Wait(options) => command::wait(options, begun),
         Sub::Barrier(options) => meet::barrier(options, begun),
         Sub::Sync(options) => meet::sync(options, begun),
-        Sub::Controller(options) => room::run(&options),
+        Sub::Controller(options) if options.configuration.check => inspect::controller(&options),
+        Sub::Controller(options) => room::run(options),
         Sub::Trigger { sub, at: At { controller: None, .. } } => {
             drop(sub);
             Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))

@@ -40,7 +40,7 @@ pub use interfaces::{Interface, interface, interfaces};
 pub use lookup::lookup_main;
 pub use signals::terminal_size;
 pub use stream::plain;
-pub use tls::{HANDSHAKE_MAX, Tls};
+pub use tls::{HANDSHAKE_MAX, Tls, host_of, server_name};
 
 use crate::machine::{
     ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, SocketId, Time, Timers,

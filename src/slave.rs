@@ -16,7 +16,7 @@ mod start;
 mod tests;
 mod variables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -70,6 +70,8 @@ pub struct Config {
     pub keep: bool,
     /// What the controller that has started this slave wants to hear from it.
     pub secret: Option<String>,
+    /// What it is, for tests that ask for slaves by that.
+    pub labels: BTreeMap<String, String>,
     /// The user that it runs as, whose processes may ask something of it.
     pub uid: u32,
 }
@@ -438,6 +440,7 @@ impl Machine for Slave {
                     incarnation: self.config.incarnation.as_str().into(),
                     run: named.map(Into::into),
                     secret: self.config.secret.as_deref().map(Into::into),
+                    labels: self.config.labels.clone(),
                 };
                 self.link.connected(now, &hello, out);
             }

@@ -7,13 +7,13 @@
 mod entry;
 mod fields;
 mod head;
-mod json;
+pub mod json;
 mod meet;
 mod members;
 mod problem;
 pub mod range;
 mod slaves;
-mod suggest;
+pub mod suggest;
 pub mod time;
 
 use std::collections::BTreeMap;
@@ -30,8 +30,8 @@ use crate::wire::{Action, Entry, LINE_MAX, Resource};
 use entry::Names;
 use fields::Object;
 use json::{Member, Value};
-pub use problem::Problem;
-use problem::Problems;
+pub use problem::{Problem, Problems};
+
 use slaves::Schedule;
 pub use time::TIME_MAX;
 

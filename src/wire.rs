@@ -259,6 +259,9 @@ pub struct Hello<'a> {
     /// What a controller that has started the slave itself has told it, and nobody else.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Cow<'a, str>>,
+    /// What the slave is: `arch`, `os`, and what its configuration says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The answer to [`Hello`]: the slave is accepted.

@@ -143,9 +143,17 @@ fn parse(json: &str) -> Test {
 
 fn hello(name: &str, protocol: u32) -> Vec<u8> {
     let incarnation = format!("stranger-{name}").into();
-    Hello { protocol, version: VERSION.into(), name: name.into(), incarnation, run: None, secret: None }
-        .encode()
-        .to_vec()
+    Hello {
+        protocol,
+        version: VERSION.into(),
+        name: name.into(),
+        incarnation,
+        run: None,
+        secret: None,
+        labels: Default::default(),
+    }
+    .encode()
+    .to_vec()
 }
 
 /// Two slaves; `go` fires two seconds after the start and sets off an entry on both; the run ends when that is done.

@@ -135,6 +135,7 @@ impl Speech {
                 incarnation: format!("bench-{index}").into(),
                 run: None,
                 secret: None,
+                labels: Default::default(),
             }),
         }
     }

@@ -95,6 +95,13 @@ impl Security {
         self.tls.as_ref().map(|directory| std::path::absolute(directory).unwrap_or_else(|_| directory.clone()))
     }
 
+    /// What there is to say about a certificate that nothing is wrong with.
+    pub fn describe(&self) -> Option<String> {
+        let identity = Identity::load(self.tls.as_ref()?).ok()?;
+        let (file, until) = (identity.dir.join(CERTIFICATE_FILE), certificate::date(identity.own.until));
+        Some(format!("{}: for {}, until {until}", file.display(), identity.own.names.join(", ")))
+    }
+
     pub fn is_insecure(&self) -> bool {
         self.insecure
     }

@@ -10,6 +10,7 @@ use arete::member::Member;
 use arete::reactor::{Options, Reactor};
 use arete::serve::Serve;
 
+use super::config::Origin;
 use super::identity::Use;
 use super::run::{Listen, listen_on};
 use super::{ControllerOptions, Error, drive, state, with_port};
@@ -39,16 +40,22 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Nobody has said where to listen.
+pub fn no_address(origin: &Origin) -> Error {
+    origin.required("arete controller: say where to listen", "listen", "0.0.0.0")
+}
+
 /// A controller of rooms alone, until it is told to stop.
-pub fn run(options: &ControllerOptions) -> Result<u8, Error> {
+pub fn run(options: ControllerOptions) -> Result<u8, Error> {
+    let listen = options.listen.as_deref().ok_or_else(|| no_address(&options.origin))?;
     let kept = options.state_dir.as_deref().map(open).transpose()?;
     let mut reactor = drive::reactor_with(Options {
         max_connections: options.limits.connections(),
         fsync: options.fsync,
-        tls: options.security.at("--listen", &options.listen, Use::Listen)?,
+        tls: options.security.at(&options.origin.subject("listen"), listen, Use::Listen)?,
         ..Options::default()
     })?;
-    let address = super::run::listen(&mut reactor, Some(&options.listen))?;
+    let address = super::run::listen(&mut reactor, Some(listen))?;
     let controller = Controller::bare(Some(address.to_string()));
     let controller = controller.rejoining(options.rejoin).limited(options.limits.limits());
     let mut lock = None;

@@ -1,5 +1,6 @@
 //! `arete slave`: finds its name and its directory, ends what a former slave left there, and drives a slave.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -13,27 +14,19 @@ use arete::slave::{Config, MARK, Slave};
 use rustix::fs::FlockOperation;
 
 use super::identity::Use;
-use super::{ENDING, Error, SlaveOptions, host_name, random, with_port};
+use super::{ENDING, Error, SlaveOptions, host_name, labels, random, with_port};
 
 /// How long the secret of an embedded run is at most, in bytes.
 const SECRET_MAX: u64 = 256;
 
 pub fn run(options: SlaveOptions) -> Result<u8, Error> {
-    let name = match options.name {
-        Some(name) if session::is_name(&name) => name,
-        Some(name) => {
-            return Err(Error::usage(format!(
-                "--name {name:?}: a name has 1 to {} letters, digits, \".\", \"_\" and \"-\", and begins with none of \".-\"",
-                session::NAME_MAX
-            )));
-        }
-        None => {
-            host_name().ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name"))?
-        }
-    };
-    let tls = options.security.at("--controller", &options.controller, Use::Slave(&name))?;
+    let name = name(&options)?;
+    let controller = controller(&options)?.to_owned();
+    let labels = labels(&options)?;
+    let subject = options.origin.subject("controller");
+    let tls = options.security.at(&subject, &controller, Use::Slave(&name))?;
     let secret = if options.secret { Some(read_secret()?) } else { None };
-    let dir = work_dir(options.dir, &name)?;
+    let dir = make_work_dir(&work_dir_of(options.dir.as_deref(), &name)?)?;
     let _lock = lock(&dir)?;
     end_leftovers(&dir);
     remove_leftovers(&dir);
@@ -47,7 +40,7 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
     })?;
     let mut slave = Slave::new(Config {
         name,
-        controller: Address::Inet(with_port(&options.controller)),
+        controller: Address::Inet(with_port(&controller)),
         incarnation: format!("{:016x}", random()),
         seed: random(),
         pid: std::process::id(),
@@ -58,6 +51,7 @@ pub fn run(options: SlaveOptions) -> Result<u8, Error> {
         once: options.once,
         keep: options.keep,
         secret,
+        labels,
         uid: rustix::process::geteuid().as_raw(),
     });
     Ok(reactor.run(&mut slave))
@@ -71,14 +65,41 @@ fn read_secret() -> Result<String, Error> {
     Ok(secret.trim_end().to_owned())
 }
 
+/// The name that was asked for, or the host's.
+pub fn name(options: &SlaveOptions) -> Result<String, Error> {
+    match &options.name {
+        Some(name) if session::is_name(name) => Ok(name.clone()),
+        Some(name) => Err(Error::usage(format!(
+            "{} {name:?}: a name has 1 to {} letters, digits, \".\", \"_\" and \"-\", and begins with none of \".-\"",
+            options.origin.subject("name"),
+            session::NAME_MAX
+        ))),
+        None => host_name().ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name")),
+    }
+}
+
+/// Where the controller is.
+pub fn controller(options: &SlaveOptions) -> Result<&str, Error> {
+    let missing = || options.origin.required("arete slave: say where the controller is", "controller", "192.0.2.1");
+    options.controller.as_deref().ok_or_else(missing)
+}
+
+/// What this slave is.
+pub fn labels(options: &SlaveOptions) -> Result<BTreeMap<String, String>, Error> {
+    labels::all(&options.labels).map_err(|why| Error::usage(format!("{}: {why}", options.origin.subject("labels"))))
+}
+
 /// The directory that was asked for, or one of the slave's own among the user's state.
-fn work_dir(asked: Option<PathBuf>, name: &str) -> Result<PathBuf, Error> {
-    let dir = match asked {
-        Some(dir) => dir,
-        None => state_home()?.join("arete").join(name),
-    };
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-    let whole = made.and_then(|()| fs::canonicalize(&dir));
+pub fn work_dir_of(asked: Option<&Path>, name: &str) -> Result<PathBuf, Error> {
+    match asked {
+        Some(dir) => Ok(dir.to_owned()),
+        None => Ok(state_home()?.join("arete").join(name)),
+    }
+}
+
+fn make_work_dir(dir: &Path) -> Result<PathBuf, Error> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let whole = made.and_then(|()| fs::canonicalize(dir));
     whole.map_err(|error| {
         Error::failed(format!(
             "cannot make the directory {}: {error}; --dir names another",

@@ -119,6 +119,7 @@ pub fn check_slave(script: &[u8]) {
         control: ListenerId(0),
         uid: 0,
         secret: None,
+        labels: Default::default(),
         orphan_after: slave::ORPHAN_AFTER,
         once: false,
         keep: false,

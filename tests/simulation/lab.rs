@@ -121,6 +121,7 @@ pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usiz
             dir: PathBuf::from(format!("/var/{name}")),
             socket: socket.clone(),
             control: ListenerId(0),
+            labels: [("host".to_owned(), host.to_string())].into(),
             orphan_after: ORPHAN_AFTER,
             once,
             keep: false,

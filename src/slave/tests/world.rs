@@ -59,6 +59,7 @@ impl World {
             once: false,
             keep: false,
             secret: None,
+            labels: BTreeMap::new(),
             uid: 1000,
         };
         change(&mut config);
