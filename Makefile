@@ -57,7 +57,7 @@ install: $(BIN)
 	$(BIN) completions fish >$(DESTDIR)$(fishdir)/arete.fish
 	$(BIN) completions zsh >$(DESTDIR)$(zshdir)/_arete
 	for file in $(configuration); do test -e $(DESTDIR)$(SYSCONFDIR)/arete/$$file || install -D -m 644 packaging/etc/$$file $(DESTDIR)$(SYSCONFDIR)/arete/$$file || exit 1; done
-	test -d $(DESTDIR)$(SYSCONFDIR)/arete/tls || install -d -m 700 $(DESTDIR)$(SYSCONFDIR)/arete/tls
+	install -d $(DESTDIR)$(SYSCONFDIR)/arete/tls $(DESTDIR)/var/lib/arete
 	@test -n "$(DESTDIR)" || echo 'installed. For the units: systemd-sysusers && systemctl daemon-reload'
 
 uninstall:

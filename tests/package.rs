@@ -8,27 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::package::{PROGRAMS, make, make_package};
 use common::place::files_below;
 use common::{Needed, Place, have, missing, must, repository, skip};
-
-/// What making a package needs.
-const PROGRAMS: [&str; 5] = ["make", "dpkg-deb", "objdump", "strip", "gzip"];
-
-/// `make` in the repository, with the program that the tests run. It says what it does to nobody.
-fn make(place: &Place, words: &[&str]) -> Command {
-    let mut command = Command::new("make");
-    command.arg("-s").args(words).arg(format!("BIN={}", env!("CARGO_BIN_EXE_arete"))).current_dir(repository());
-    command.arg(format!("DEBDIR={}", place.path("deb").display()));
-    command.env("DEB_COMPRESSION", "-Zgzip -z1").env_remove("MAKEFLAGS");
-    command
-}
-
-/// Makes the package and says where it is.
-fn make_package(place: &Place) -> PathBuf {
-    must(&mut make(place, &["deb"]));
-    let built = fs::read_dir(place.path("deb")).expect("it was made there").flatten().map(|entry| entry.path());
-    built.into_iter().find(|path| path.extension().is_some_and(|end| end == "deb")).expect("there is a package")
-}
 
 #[test]
 fn the_same_program_makes_the_same_package_to_the_byte() {
@@ -72,7 +54,7 @@ fn the_package_has_all_that_it_should_and_says_what_it_needs() {
     }
     let missing: Vec<_> = wanted.iter().filter(|path| !has(path)).collect();
     assert!(missing.is_empty(), "the package lacks {missing:?}:\n{listed}");
-    assert!(listed.contains("drwx------ root/root"), "the directory of keys is open:\n{listed}");
+    assert!(has("/etc/arete/tls/"), "there is no directory for certificates:\n{listed}");
     let depends = must(Command::new("dpkg-deb").arg("--field").arg(&package).arg("Depends"));
     assert!(depends.contains("libc6 (>= 2."), "{depends}");
 }
