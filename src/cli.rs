@@ -20,6 +20,7 @@ mod resume;
 mod ring;
 mod room;
 mod run;
+mod service;
 mod slave;
 mod state;
 mod tls_words;
@@ -200,6 +201,9 @@ struct ControllerOptions {
     /// Serve at this address
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Listen here too, for the operators of this machine: the controller's user and group
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// A client whose connection is gone for so long is lost [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s", hide_default_value = true)]
     rejoin: Duration,
@@ -376,10 +380,17 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
 
 /// Starts the logger. What it writes goes out without ever making the loop wait; `RUST_LOG` chooses what it writes.
 pub fn start_logger(arguments: &Arguments) {
-    let level = if matches!(arguments.subcommand, Sub::Slave(_)) { "info" } else { "warn" };
+    let to_journal = service::logs_to_journal();
+    let of_service = matches!(arguments.subcommand, Sub::Controller(_)) && to_journal;
+    let level = if matches!(arguments.subcommand, Sub::Slave(_)) || of_service { "info" } else { "warn" };
     let environment = env_logger::Env::default().default_filter_or(level);
     env_logger::Builder::from_env(environment)
-        .format(|line, record| match record.level() {
+        .format(move |line, record| match record.level() {
+            // The journal knows the time and who speaks.
+            level if to_journal => {
+                let priority = service::priority(level);
+                writeln!(line, "<{priority}>{}", harmless(&record.args().to_string()))
+            }
             log::Level::Debug | log::Level::Trace => {
                 writeln!(line, "{} arete: {}", line.timestamp_millis(), harmless(&record.args().to_string()))
             }
@@ -397,8 +408,9 @@ pub fn flush() {
 
 /// Says what went wrong, a line each, if anybody listens.
 pub fn complain(message: &str) {
+    let before = if service::logs_to_journal() { "<3>" } else { "arete: " };
     for line in message.lines() {
-        let _ = writeln!(std::io::stderr(), "arete: {}", harmless(line));
+        let _ = writeln!(std::io::stderr(), "{before}{}", harmless(line));
     }
 }
 

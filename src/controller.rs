@@ -30,6 +30,7 @@ mod resume;
 mod room;
 mod roster;
 mod run;
+mod service;
 mod strangers;
 mod sync;
 #[cfg(test)]
@@ -51,6 +52,7 @@ use self::rendezvous::Process;
 use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
+pub use self::service::Settings;
 pub use self::sync::{EVENTS_MAX, Limits, OUTPUT_MAX};
 use self::view::Picture;
 use crate::exit_code;
@@ -184,6 +186,8 @@ pub struct Controller {
     now: Time,
     look: Option<Time>,
     draw: Option<Time>,
+    /// How things stand, as it was said last.
+    status: String,
 }
 
 impl Controller {
@@ -222,6 +226,7 @@ impl Controller {
             now: Time::default(),
             look: None,
             draw: None,
+            status: String::new(),
         }
     }
 
@@ -243,6 +248,7 @@ impl Controller {
 
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.look = Some(now + LOOK_EVERY);
+        self.tell_status(out);
         if self.resumes {
             self.go_on(now);
         }
@@ -459,6 +465,7 @@ impl Controller {
         if self.look.is_some_and(|at| at <= now) {
             self.look = Some(now + LOOK_EVERY);
             self.look(now, out);
+            self.tell_status(out);
         }
         if self.draw.is_some_and(|at| at <= now)
             && let Some(run) = &mut self.run
@@ -562,6 +569,7 @@ impl Machine for Controller {
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Deadline => self.deadline(now, out),
             Input::Signal(signal) => self.interrupt(now, signal, out),
+            Input::Reloaded { settings } => self.reloaded(settings),
             Input::WriteFailed { path, error } if self.run.is_none() => self.cannot_keep(&path, &error, out),
             input => {
                 if let Some(run) = &mut self.run {

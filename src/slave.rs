@@ -11,6 +11,7 @@ mod requests;
 mod resources;
 mod run;
 mod schedule;
+mod service;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::wire::{Bye, FromController, Hello, Malformed, Message, PROTOCOL, Poke
 use control::Control;
 pub use run::MARK;
 use run::{Part, Run};
+pub use service::Settings;
 
 /// A slave whose controller is gone for so long stops what it runs and forgets the run, unless it was told another time.
 pub const ORPHAN_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -92,6 +94,7 @@ pub struct Slave {
     served: Option<String>,
     /// The exit code with which this slave ends as soon as nothing is left to do.
     quit: Option<u8>,
+    told: service::Told,
     timers: Timers<Timer>,
 }
 
@@ -131,6 +134,7 @@ impl Slave {
             removing: BTreeSet::new(),
             served: None,
             quit: None,
+            told: service::Told::default(),
             timers: Timers::default(),
             config: Rc::new(config),
         }
@@ -464,9 +468,11 @@ impl Machine for Slave {
                 self.with_run(now, out, |run, turn| run.write_failed(&path, &error, turn));
             }
             Input::Connected { .. } | Input::Datagram { .. } | Input::Deadline => {}
+            Input::Reloaded { settings } => self.reloaded(settings),
             Input::Written | Input::Resized { .. } => {}
         }
         self.finish_turn(now, out);
+        self.tell_status(out);
     }
 
     fn next_deadline(&self) -> Option<Time> {

@@ -99,6 +99,11 @@ impl Security {
         self.tls.as_ref().map(|directory| std::path::absolute(directory).unwrap_or_else(|_| directory.clone()))
     }
 
+    /// How TLS is spoken with the certificates as they are now.
+    pub fn renewed(&self, what: Use<'_>) -> Result<Option<Tls>, Error> {
+        self.tls.as_deref().map(|dir| Identity::load(dir)?.tls(what)).transpose()
+    }
+
     /// What there is to say about a certificate that nothing is wrong with.
     pub fn describe(&self) -> Option<String> {
         let identity = Identity::load(self.tls.as_ref()?).ok()?;

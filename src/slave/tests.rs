@@ -5,4 +5,5 @@ mod end;
 mod members;
 mod reconnect;
 mod running;
+mod service;
 mod world;

@@ -322,7 +322,7 @@ impl<M: Machine> World<M> {
                 Effect::List { read, .. } => self.answers.push_back(Answer::Listed(read)),
                 Effect::Print { bytes, .. } => assert_harmless(&without_picture(&bytes)),
                 Effect::Exit { .. } | Effect::Halt { .. } => self.over = true,
-                Effect::KillGroup { .. } | Effect::Datagram { .. } => {}
+                Effect::KillGroup { .. } | Effect::Datagram { .. } | Effect::Status(_) => {}
             }
         }
     }

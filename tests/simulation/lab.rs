@@ -29,6 +29,9 @@ pub const RESULTS: &str = "/results";
 /// Those of the second run, if there is one.
 pub const SECOND_RESULTS: &str = "/results.2";
 
+/// What a slave is told that reads its configuration anew.
+pub const RELOADED: &[u8] = br#"{"labels":{"reloaded":"yes"},"orphan_after":300000000}"#;
+
 pub fn controller_config(test: Rc<Test>) -> ControllerConfig {
     ControllerConfig {
         test,

@@ -101,6 +101,7 @@ impl Sweep {
                 world.fault_at(at, Fault::Signal(rng.usize(1..=slaves), Signal::USR1));
             }
         }
+        reload(seed, slaves, &mut world);
         let at_the_end = at_the_end(kind, slaves, &mut rng);
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
         world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
@@ -249,6 +250,15 @@ fn build(seed: u64, plan: &Plan, again: bool, run: Rc<Cell<u32>>, rng: &mut Rng)
         world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(node));
     }
     world
+}
+
+/// Some slaves read their configuration anew, which nobody shall notice. Drawn apart, so that the rest of a seed is what
+/// it would be without.
+fn reload(seed: u64, slaves: usize, world: &mut World) {
+    let mut rng = Rng::with_seed(!seed);
+    for _ in 0..rng.usize(0..4) {
+        world.fault_at(rng.u64(0..FAULTS_UNTIL), Fault::Signal(rng.usize(1..=slaves), Signal::HUP));
+    }
 }
 
 pub fn weather(kind: Kind, world: &mut World, rng: &mut Rng) {
