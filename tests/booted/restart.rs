@@ -73,12 +73,13 @@ fn members_who_wait_at_a_barrier_do_not_notice_that_the_controller_is_restarted(
         configured.slaves[0].program(&words).deadline(DEADLINE).start()
     };
     let ann = arrive("ann");
-    configured.controller.wait_for_property(CONTROLLER_UNIT, "ActiveState", "active");
-    let connected = || !configured.controller.shell("ss -Htn state established '( sport = 7373 )'").is_empty();
-    wait_for(SOON, "ann to be connected", connected);
+    configured.controller.wait_for_property(CONTROLLER_UNIT, "StatusText", "1 client");
+    let status = configured.controller.systemctl(&["status", CONTROLLER_UNIT]);
+    assert!(status.contains("Status: \"0 slaves, 0 runs, 1 client\""), "{status}");
     let before = configured.controller.main_pid(CONTROLLER_UNIT);
     configured.controller.systemctl(&["restart", CONTROLLER_UNIT]);
     assert_ne!(configured.controller.main_pid(CONTROLLER_UNIT), before);
+    configured.controller.wait_for_property(CONTROLLER_UNIT, "StatusText", "1 client");
     let other = arrive("slave1");
     ann.wait().exits_with(0);
     other.wait().exits_with(0);
