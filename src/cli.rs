@@ -3,6 +3,7 @@
 mod certificate;
 mod check;
 mod command;
+mod completions;
 mod config;
 mod data;
 mod drive;
@@ -134,6 +135,9 @@ enum Sub {
     },
     /// Be a node of a token ring: nodes of one network that pass a token round
     Ring(ring::RingOptions),
+    /// Print what a shell needs to complete the command line; for packages
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
     #[command(hide = true)]
     Lookup { host: String },
 }
@@ -418,6 +422,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Status(options) => operator::status(&options, begun),
         Sub::Pki { sub } => pki::run(sub),
         Sub::Ring(options) => ring::run(options),
+        Sub::Completions { shell } => completions::run(shell),
         Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
     }
 }

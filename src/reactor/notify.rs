@@ -43,6 +43,8 @@ pub struct Notify {
     said: Option<(String, Time)>,
     /// What is to be said when that is long enough ago.
     status: Option<String>,
+    /// How things stand, whatever complaint was said since.
+    standing: String,
 }
 
 impl Notify {
@@ -84,13 +86,29 @@ impl Notify {
         }
     }
 
-    /// Notes the status, to be said soon. What peers have said may stand in it: it stays one line.
+    /// Notes how things stand, to be said soon. What peers have said may stand in it: it stays one line.
     pub fn set_status(&mut self, status: &str) {
-        if self.socket.is_none() {
-            return;
+        if self.socket.is_some() {
+            self.standing = one_line(status);
+            self.note(self.standing.clone());
         }
-        let line: String =
-            status.chars().take(STATUS_MAX).map(|letter| if letter.is_control() { '?' } else { letter }).collect();
+    }
+
+    /// Says something else instead, until things stand otherwise or the complaint is settled.
+    pub fn complain(&mut self, complaint: &str) {
+        if self.socket.is_some() {
+            self.note(one_line(complaint));
+        }
+    }
+
+    /// How things stand is the status again.
+    pub fn settle(&mut self) {
+        if self.socket.is_some() && !self.standing.is_empty() {
+            self.note(self.standing.clone());
+        }
+    }
+
+    fn note(&mut self, line: String) {
         let is_said = self.said.as_ref().is_some_and(|(said, _)| *said == line);
         self.status = (!is_said).then_some(line);
     }
@@ -130,6 +148,10 @@ impl Notify {
         let Some((socket, to)) = &self.socket else { return Ok(()) };
         socket.send_to_addr(message.as_bytes(), to).map(drop)
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().take(STATUS_MAX).map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
 fn open(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
@@ -218,5 +240,18 @@ mod tests {
             notify.say("READY=1");
             assert_eq!((notify.flush(at(0)), notify.feed_every()), (None, None));
         }
+    }
+
+    #[test]
+    fn a_complaint_that_is_settled_gives_way_to_how_things_stand() {
+        let (_manager, mut notify) = pair("complaint");
+        notify.set_status("connected");
+        notify.ready(at(0));
+        notify.complain("not reloaded");
+        notify.ready(at(1));
+        assert_eq!(notify.said.as_ref().map(|(said, _)| said.as_str()), Some("not reloaded"));
+        notify.settle();
+        notify.ready(at(2));
+        assert_eq!(notify.said.as_ref().map(|(said, _)| said.as_str()), Some("connected"));
     }
 }

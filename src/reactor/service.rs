@@ -79,6 +79,7 @@ impl Reactor {
                 if let Some(most) = reloaded.max_connections {
                     self.max_connections = most;
                 }
+                self.notify.settle();
                 self.tell(machine, Input::Reloaded { settings: &reloaded.settings });
                 log::info!("the configuration was read anew");
             }
@@ -86,7 +87,7 @@ impl Reactor {
                 why.lines().for_each(|line| log::error!("{line}"));
                 log::error!("the configuration stays as it was: mend it, and reload again");
                 let first = why.lines().next().unwrap_or_default();
-                self.notify.set_status(&format!("not reloaded, the old configuration stays: {first}"));
+                self.notify.complain(&format!("not reloaded, the old configuration stays: {first}"));
             }
         }
         self.notify.ready(now());
