@@ -3,6 +3,7 @@
 mod certificate;
 mod check;
 mod command;
+mod completions;
 mod config;
 mod data;
 mod drive;
@@ -10,6 +11,7 @@ mod host;
 mod identity;
 mod inspect;
 mod labels;
+mod launch;
 mod load;
 mod meet;
 mod operator;
@@ -21,6 +23,7 @@ mod resume;
 mod ring;
 mod room;
 mod run;
+mod service;
 mod slave;
 mod state;
 mod tls_words;
@@ -132,6 +135,9 @@ enum Sub {
     },
     /// Be a node of a token ring: nodes of one network that pass a token round
     Ring(ring::RingOptions),
+    /// Print what a shell needs to complete the command line; for packages
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
     #[command(hide = true)]
     Lookup { host: String },
 }
@@ -208,6 +214,9 @@ struct ControllerOptions {
     /// Serve at this address
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Listen here too, for the operators of this machine: the controller's user and group
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// A client whose connection is gone for so long is lost [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s", hide_default_value = true)]
     rejoin: Duration,
@@ -288,6 +297,9 @@ struct RunOptions {
     /// Wait for the slaves to connect to this address instead of starting them here
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Start the slaves with this: local, ssh, srun or a command with {name}, {address} and {controller}
+    #[arg(long, value_name = "COMMAND", conflicts_with = "resume")]
+    launch: Option<String>,
     /// Give up when not all slaves are ready after so long [default: never]
     #[arg(long, value_name = "TIME", value_parser = time)]
     wait: Option<Duration>,
@@ -323,7 +335,7 @@ struct SlaveOptions {
     /// The controller's address, HOST or HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
     controller: Option<String>,
-    /// This slave's name in the tests [default: the host name]
+    /// This slave's name in the tests [default: that of the Slurm node, or the host name]
     #[arg(long)]
     name: Option<String>,
     /// Where it works, with one subdirectory a run [default: one of its own, by its name]
@@ -338,6 +350,12 @@ struct SlaveOptions {
     /// Exit after one run
     #[arg(long)]
     once: bool,
+    /// Was started for one run: exit after it, and when the controller cannot be reached for the time of --orphan-after
+    #[arg(long, conflicts_with_all = ["once", "stay"])]
+    launched: bool,
+    /// Stay for further runs, also when a controller that launches its slaves says that this one shall leave
+    #[arg(long, conflicts_with = "once")]
+    stay: bool,
     /// Leave the directories of the runs
     #[arg(long)]
     keep: bool,
@@ -404,16 +422,24 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Status(options) => operator::status(&options, begun),
         Sub::Pki { sub } => pki::run(sub),
         Sub::Ring(options) => ring::run(options),
+        Sub::Completions { shell } => completions::run(shell),
         Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
     }
 }
 
 /// Starts the logger. What it writes goes out without ever making the loop wait; `RUST_LOG` chooses what it writes.
 pub fn start_logger(arguments: &Arguments) {
-    let level = if matches!(arguments.subcommand, Sub::Slave(_)) { "info" } else { "warn" };
+    let to_journal = service::logs_to_journal();
+    let of_service = matches!(arguments.subcommand, Sub::Controller(_)) && to_journal;
+    let level = if matches!(arguments.subcommand, Sub::Slave(_)) || of_service { "info" } else { "warn" };
     let environment = env_logger::Env::default().default_filter_or(level);
     env_logger::Builder::from_env(environment)
-        .format(|line, record| match record.level() {
+        .format(move |line, record| match record.level() {
+            // The journal knows the time and who speaks.
+            level if to_journal => {
+                let priority = service::priority(level);
+                writeln!(line, "<{priority}>{}", harmless(&record.args().to_string()))
+            }
             log::Level::Debug | log::Level::Trace => {
                 writeln!(line, "{} arete: {}", line.timestamp_millis(), harmless(&record.args().to_string()))
             }
@@ -431,8 +457,9 @@ pub fn flush() {
 
 /// Says what went wrong, a line each, if anybody listens.
 pub fn complain(message: &str) {
+    let before = if service::logs_to_journal() { "<3>" } else { "arete: " };
     for line in message.lines() {
-        let _ = writeln!(std::io::stderr(), "arete: {}", harmless(line));
+        let _ = writeln!(std::io::stderr(), "{before}{}", harmless(line));
     }
 }
 

@@ -34,6 +34,7 @@ mod room;
 mod roster;
 mod run;
 mod runs;
+mod service;
 mod shelf;
 mod strangers;
 mod submissions;
@@ -53,6 +54,8 @@ use self::admission::Admitted;
 use self::budget::{Budget, Held};
 use self::lab::Lab;
 pub use self::lab::LabConfig;
+use self::launch::Launch;
+pub use self::launch::Launcher;
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
@@ -61,6 +64,7 @@ use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
 use self::runs::{RunNr, Runs};
+pub use self::service::Settings;
 pub use self::shelf::{Keeping, OVER, Shelved};
 pub use self::submissions::RESOURCES;
 pub use self::sync::{EVENTS_MAX, Limits, OUTPUT_MAX};
@@ -127,8 +131,22 @@ pub struct Local {
     pub dir: PathBuf,
     /// Leave the slaves' directories where they are.
     pub keep: bool,
-    /// What they say to be let in, so that nobody else on this machine is.
-    pub secret: String,
+    /// What they say to be let in, so that nobody else on this machine is; none if others shall be.
+    pub secret: Option<String>,
+    /// How they prove who they are, where the controller asks for it.
+    pub security: LocalSecurity,
+}
+
+/// How slaves of this machine come to the controller that starts them.
+#[derive(Debug, Clone, Default)]
+pub enum LocalSecurity {
+    /// Plainly, over the loopback interface.
+    #[default]
+    Loopback,
+    /// Plainly, over any address.
+    Insecure,
+    /// Each with the certificate in the subdirectory of its name.
+    Tls(PathBuf),
 }
 
 /// A connection.
@@ -202,6 +220,8 @@ pub struct Controller {
     now: Time,
     look: Option<Time>,
     draw: Option<Time>,
+    /// How things stand, as it was said last.
+    status: String,
 }
 
 impl Controller {
@@ -242,6 +262,7 @@ impl Controller {
             now: Time::default(),
             look: None,
             draw: None,
+            status: String::new(),
         }
     }
 
@@ -265,8 +286,17 @@ impl Controller {
         self
     }
 
+    /// The same with commands that start its slaves.
+    pub fn launching(mut self, launcher: Option<Launcher>) -> Controller {
+        if let (Some((_, run)), Some(launcher)) = (self.runs.first_mut(), launcher) {
+            run.launch = Launch::by(launcher);
+        }
+        self
+    }
+
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.look = Some(now + LOOK_EVERY);
+        self.tell_status(out);
         if self.resumes {
             self.go_on(now);
         }
@@ -510,6 +540,7 @@ impl Controller {
         if self.look.is_some_and(|at| at <= now) {
             self.look = Some(now + LOOK_EVERY);
             self.look(now, out);
+            self.tell_status(out);
         }
         if self.draw.is_some_and(|at| at <= now)
             && let Some(run) = self.runs.values_mut().next()
@@ -537,7 +568,9 @@ impl Controller {
     fn of_a_run(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         let run = match &input {
             Input::WriteFailed { path, .. } => self.run_concerned(path),
-            Input::Read { read, .. } => self.runs.values_mut().find(|run| run.resources.reads(*read)),
+            Input::Read { read, .. } if self.lab.is_some() => {
+                self.runs.values_mut().find(|run| run.resources.reads(*read))
+            }
             Input::Written => {
                 let writing = self.runs.values_mut().filter(|run| matches!(run.phase, Phase::Writing(_)));
                 writing.min_by_key(|run| run.confirmed_after)
@@ -550,6 +583,7 @@ impl Controller {
             Input::Resized { columns, rows } => run.journal.view.resize(columns, rows),
             Input::SpawnFailed { child, error } => run.child_ended(now, child, Err(error), out),
             Input::Exited { child, exit } => run.child_ended(now, child, Ok(exit), out),
+            Input::Read { read, result } if run.launch.reads(read) => run.launcher_said(now, read, result, out),
             Input::Read { read, result } => {
                 if let Err(why) = run.resources.read(read, result, out) {
                     run.abort(now, why, out);
@@ -633,6 +667,7 @@ impl Machine for Controller {
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Deadline => self.deadline(now, out),
             Input::Signal(signal) => self.interrupt(now, signal, out),
+            Input::Reloaded { settings } => self.reloaded(settings),
             Input::Listed { read, result } => self.listed(read, result, out),
             Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
             Input::WriteFailed { path, error } if self.run_concerned(&path).is_none() => {

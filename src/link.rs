@@ -36,6 +36,8 @@ pub struct Link {
     absent: bool,
     /// Why the controller refused us last.
     refusal: Option<String>,
+    /// Why there is no connection.
+    trouble: Option<String>,
     timers: Timers<Timer>,
 }
 
@@ -70,6 +72,7 @@ impl Link {
             round_trips: 0,
             absent: false,
             refusal: None,
+            trouble: None,
             timers: Timers::default(),
         }
     }
@@ -90,6 +93,16 @@ impl Link {
     /// Whether the controller has welcomed us.
     pub fn up(&self) -> bool {
         matches!(self.state, State::Up(_))
+    }
+
+    /// Why there is no connection, once one could not be made or has ended.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Whether that is what the controller has said.
+    pub fn is_refused(&self) -> bool {
+        self.refusal.is_some() && self.refusal == self.trouble
     }
 
     /// Whether enough round trips were measured to start a run by the controller's clock.
@@ -144,6 +157,7 @@ impl Link {
         let State::Greeting(conn) = self.state else { return };
         self.state = State::Up(conn);
         self.since = Some(now);
+        self.trouble = None;
         if !same {
             self.clock.clear();
             self.round_trips = 0;
@@ -186,8 +200,11 @@ impl Link {
 
     /// The connection is gone or could not be made.
     pub fn closed(&mut self, now: Time, reason: &str) {
+        let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
+        if self.trouble.as_deref() != Some(reason) {
+            self.trouble = Some(reason.to_owned());
+        }
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
-            let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
             log::warn!("controller {}: {reason}; trying again", self.to);
         }
         if self.since.take().is_some_and(|since| now.since(since) >= STOOD_FOR) {

@@ -137,6 +137,8 @@ pub struct Slave {
     pub name: String,
     /// What a machine must be to serve as this slave; `None`: it must be the machine of this name.
     pub with: Option<Rc<BTreeMap<String, String>>>,
+    /// Where a launcher starts it, if that is not its name.
+    pub address: Option<String>,
     pub entries: Rc<[Entry]>,
 }
 

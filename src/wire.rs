@@ -320,6 +320,9 @@ pub struct Welcome<'a> {
     /// after it again.
     #[serde(default)]
     pub recorded: u64,
+    /// The controller has its slaves launched: this one ends with the run, and at once if there is none for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leave: bool,
 }
 
 /// Asks for a [`Pong`]; sent by the slave, at least every [`PING_EVERY`](crate::session::PING_EVERY).

@@ -6,3 +6,5 @@
 mod common;
 #[path = "service/configuration.rs"]
 mod configuration;
+#[path = "service/manager.rs"]
+mod manager;

@@ -58,6 +58,29 @@ fn the_torrent_example_gives_eight_clients_the_same_entries() {
 }
 
 #[test]
+fn slaves_have_addresses_one_for_all_or_one_each() {
+    let test = good(
+        r#"{"name": "t", "end": {"duration": 1}, "schedules": {"s": [], "t": []}, "slaves": {
+            "a[1-2]": {"schedules": ["s"], "address": "10.0.0.[11-12]"},
+            "b[1-2]": {"schedules": ["s"], "address": "root@lab"},
+            "c": ["s"], "b1": {"schedules": ["t"], "address": "root@lab"}, "d": {"schedules": ["s"], "address": "::1"}}}"#,
+    );
+    let addresses: Vec<_> = test.slaves.iter().map(|slave| (&*slave.name, slave.address.as_deref())).collect();
+    let named = |name, address| (name, Some(address));
+    assert_eq!(
+        addresses,
+        [
+            named("a1", "10.0.0.11"),
+            named("a2", "10.0.0.12"),
+            named("b1", "root@lab"),
+            named("b2", "root@lab"),
+            ("c", None),
+            named("d", "::1")
+        ]
+    );
+}
+
+#[test]
 fn the_relay_example_shows_every_run_policy_and_most_actions() {
     let test = good(&example("relay.json"));
     assert_eq!(test.slaves.iter().map(|slave| slave.entries.len()).collect::<Vec<_>>(), [4, 4, 4, 5]);

@@ -44,6 +44,8 @@ pub struct Origin {
     pub problems: Vec<Error>,
     /// The line of each key that counts.
     lines: BTreeMap<String, usize>,
+    /// What each option was given, on the command line or in the file.
+    values: BTreeMap<String, Vec<OsString>>,
 }
 
 /// Why there are no arguments.
@@ -72,6 +74,15 @@ impl Origin {
         let file = self.file.display();
         Error::usage(format!("{what}, with --{option} ADDRESS, or with {{\"{option}\": \"{example}\"}} in {file}"))
     }
+
+    /// The options that are given otherwise than there.
+    pub fn differences<'a>(&'a self, other: &'a Origin) -> Vec<&'a str> {
+        let mut options: Vec<&str> = self.values.keys().chain(other.values.keys()).map(String::as_str).collect();
+        options.sort_unstable();
+        options.dedup();
+        options.retain(|option| self.values.get(*option) != other.values.get(*option));
+        options
+    }
 }
 
 /// Reads the command line, and the configuration file of its subcommand. What is wrong with the file is an error, unless
@@ -93,6 +104,9 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
         Err(error) => origin.problems.push(error),
     }
     let matches = again(&command, given, more, &mut origin)?;
+    if let Some((_, own)) = matches.subcommand() {
+        origin.values = values(options, own);
+    }
     let mut arguments = Arguments::from_arg_matches(&matches)?;
     let (slot, check) = match &mut arguments.subcommand {
         Sub::Slave(options) => (&mut options.origin, options.configuration.check),
@@ -104,6 +118,15 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
     }
     *slot = origin;
     Ok(arguments)
+}
+
+/// Reads the command line of this process anew, with what its configuration file says now.
+pub fn parse_again() -> Result<Arguments, String> {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    parse(&given).map_err(|wrong| match wrong {
+        Wrong::CommandLine(error) => first_line(&error),
+        Wrong::File(problems) => problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("\n"),
+    })
 }
 
 /// The text of the configuration file: the one that was named, or the usual one if it is there. A slave that its controller
@@ -183,6 +206,17 @@ fn first_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// What each option was given.
+fn values(options: &Command, own: &ArgMatches) -> BTreeMap<String, Vec<OsString>> {
+    let given = |arg: &Arg| {
+        let option = arg.get_long()?;
+        let by_somebody = own.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let raw = own.get_raw(arg.get_id().as_str()).filter(|_| by_somebody)?;
+        Some((option.to_owned(), raw.map(OsString::from).collect()))
+    };
+    options.get_arguments().filter_map(given).collect()
 }
 
 /// Makes arguments of what stands in a file.

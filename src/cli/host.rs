@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arete::controller::ledger::{FILE, Keep, Past};
 use arete::controller::{Controller, Keeping, LabConfig, OVER, RESOURCES, Shelved};
+use arete::machine::ListenerId;
 use arete::reactor::plain;
 
 use super::{ControllerOptions, Error, state, testfile};
@@ -25,12 +26,13 @@ pub fn hosting(
     directory: &Path,
     options: &ControllerOptions,
     keep: &Keep,
+    sockets: Vec<ListenerId>,
 ) -> Result<Controller, Error> {
     let runs = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()).join(RUNS);
     state::make(&runs)?;
     let config = LabConfig {
         runs: runs.clone(),
-        socket: None,
+        sockets,
         operators: options.operators.iter().cloned().collect(),
         lost_after: options.lost_after,
         keeping: options.keep.unwrap_or_default(),
@@ -40,7 +42,9 @@ pub fn hosting(
     let mut controller = controller.hosting(config);
     let Found { going, over } = find(&runs)?;
     for (directory, past) in going {
-        controller = controller.taking_up(&directory, &past).map_err(Error::failed)?;
+        if let Err(why) = controller.take_up(&directory, &past) {
+            left_aside(&directory, &why);
+        }
     }
     Ok(controller.remembering(over))
 }
@@ -55,8 +59,10 @@ fn find(runs: &Path) -> Result<Found, Error> {
         if let Some(shelved) = fs::read(directory.join(OVER)).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
             found.over.push(shelved);
         } else if directory.join(FILE).is_file() {
-            if let Some(past) = state::past(&directory)? {
-                found.going.push((directory, past));
+            match state::past(&directory) {
+                Ok(Some(past)) => found.going.push((directory, past)),
+                Ok(None) => left_aside(&directory, "it was killed before it had begun"),
+                Err(error) => left_aside(&directory, &error.message),
             }
         } else if directory.join(RESOURCES).is_dir()
             && let Err(error) = fs::remove_dir_all(&directory)
@@ -68,6 +74,11 @@ fn find(runs: &Path) -> Result<Found, Error> {
     found.going.sort_by_key(|(_, past)| past.header.begun);
     found.over.sort_by_key(|shelved: &Shelved| shelved.since);
     Ok(found)
+}
+
+/// A run that cannot go on disturbs no other.
+fn left_aside(directory: &Path, why: &str) {
+    log::error!("the run in {} is left aside: {why}; remove the directory if nobody needs it", directory.display());
 }
 
 /// `--keep`: so many runs, or those that have been over for so long.

@@ -125,6 +125,9 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
     if let Some(directory) = &options.state_dir {
         report.directory("state directory", directory, "--state-dir");
     }
+    if let Some(directory) = options.socket.as_deref().and_then(Path::parent) {
+        report.directory("directory of the socket", directory, "--socket");
+    }
     Ok(report.end())
 }
 

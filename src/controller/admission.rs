@@ -85,7 +85,7 @@ pub fn check(peer: &Peer, secret: Option<&str>, hello: &Hello<'_>) -> Result<(),
 impl Run {
     /// What the slaves say that this run has started itself.
     pub fn secret(&self) -> Option<&str> {
-        self.local.as_ref().map(|local| &*local.secret)
+        self.local.as_ref().and_then(|local| local.secret.as_deref())
     }
 
     /// A slave says hello. Answers with its place, or with why it is turned away.
@@ -102,8 +102,9 @@ impl Run {
         let (ix, resumes) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                if refusal.forget {
-                    out.send(conn, welcome(None, 0).encode());
+                let leave = self.launch.is_by_command();
+                if refusal.forget || leave {
+                    out.send(conn, Welcome { leave, ..welcome(None, 0) }.encode());
                 }
                 let bye = Bye { reason: Cow::from(shorten(&refusal.reason)), fatal: refusal.fatal };
                 let name: String = hello.name.chars().take(NAME_MAX).collect();
@@ -115,7 +116,8 @@ impl Run {
         let earlier = self.roster.get(ix).process;
         // What it already has of the run, before anything else is said of it.
         let recorded = if resumes { self.roster.get(ix).recorded } else { 0 };
-        out.send(conn, welcome(Some(&self.id), recorded).encode());
+        let leave = self.launch.is_by_command();
+        out.send(conn, Welcome { leave, ..welcome(Some(&self.id), recorded) }.encode());
         let machine = (self.local.is_none() && self.places.asks(ix)).then_some(&*hello.name);
         let comes = Comes { incarnation: &hello.incarnation, address: &address, ip, again: resumes, machine };
         let former = self.joins(now, conn, ix, comes, out);
@@ -285,7 +287,7 @@ impl Run {
 }
 
 pub fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
-    Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded }
+    Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded, leave: false }
 }
 
 /// For each slave whose address is used, who uses it. Known once, because it is asked for at every hello.

@@ -58,7 +58,7 @@ impl Controller {
         if let Some(session) = self.sessions.get_mut(&conn) {
             (session.who, session.heard) = (Who::Client(process), now);
         }
-        let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0 };
+        let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0, leave: false };
         out.send(conn, welcome.encode());
         log::info!("room {room}: {} joined", join.member.as_deref().unwrap_or("somebody"));
         self.visit(now, &room, |room, _| {

@@ -18,6 +18,7 @@ use super::operators::Operator;
 use super::run::{Phase, Run};
 use super::runs::{RunNr, Runs};
 use super::shelf::{Keeping, OVER, Shelf, Shelved};
+use super::submissions::{RESOURCES, remove};
 use super::{Controller, Who, refusal};
 use crate::machine::{ConnId, ListenerId, Outbox, Time};
 use crate::session::{LABELS_MAX, check_label, is_name};
@@ -31,8 +32,8 @@ type Labels = BTreeMap<String, String>;
 pub struct LabConfig {
     /// Where it keeps the directories of the runs.
     pub runs: PathBuf,
-    /// The listener whose peers may operate it, for the system has looked at who they are.
-    pub socket: Option<ListenerId>,
+    /// The listeners whose peers may operate it, for the system has looked at who they are.
+    pub sockets: Vec<ListenerId>,
     /// Who else may, by the names in their certificates.
     pub operators: BTreeSet<String>,
     /// How long a slave's connection may be gone before the slave is lost to its run, unless the run says another time.
@@ -323,6 +324,7 @@ impl Controller {
             let shelved = Shelved { state, submission: run.hosted.unwrap_or_default().submission, since };
             let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
             out.persist(run.results.join(OVER), json);
+            remove(&run.results.join(RESOURCES), out);
             if let Some(lab) = &mut self.lab {
                 lab.shelf.put(shelved);
             }

@@ -63,6 +63,9 @@ pub struct Terms {
     pub listen: Option<String>,
     /// The directory in which such slaves work, unless it is to be kept.
     pub work: Option<PathBuf>,
+    /// What starts the slaves, as `--launch` has it.
+    #[serde(default)]
+    pub launch: Option<String>,
     /// In microseconds.
     pub wait: Option<u64>,
     pub lost_after: u64,
@@ -511,7 +514,8 @@ impl Ledger {
         if book.path.is_none() || book.broken {
             return;
         }
-        if book.line.is_empty() {
+        // Behind the first line of a new ledger too.
+        if book.line.is_empty() || book.line.ends_with(b"\n") {
             let begin = format!("[{},[", book.now.as_micros());
             book.line.extend_from_slice(begin.as_bytes());
         } else {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::admission::welcome;
 use super::lab::{Lab, Slave};
 use super::run::{Phase, Run};
 use super::runs::RunNr;
@@ -14,7 +15,7 @@ use crate::spoken;
 use crate::wire::operate::{
     AskRuns, AskSlaves, Cancel, Denied, Look, Operate, PAGE_MAX, RunState, Runs, Seen, SlaveState, Slaves, Standing,
 };
-use crate::wire::{Bye, FromSlave, Message, PROTOCOL, Pong, Welcome};
+use crate::wire::{Bye, FromSlave, Message, PROTOCOL, Pong};
 
 /// What is known of an operator.
 #[derive(Default)]
@@ -58,8 +59,7 @@ impl Controller {
         may_operate(lab, &session.peer, session.listener).map_err(fatal)?;
         (session.who, session.heard) = (Who::Operator, now);
         lab.operators.insert(conn, Operator::default());
-        let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0 };
-        out.send(conn, welcome.encode());
+        out.send(conn, welcome(None, 0).encode());
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Controller {
 /// Whether a peer may operate a controller. Where nobody is asked for a proof everybody may.
 fn may_operate(lab: &Lab, peer: &Peer, listener: crate::machine::ListenerId) -> Result<(), String> {
     match peer {
-        Peer::Local { .. } if lab.config.socket == Some(listener) => Ok(()),
+        Peer::Local { .. } if lab.config.sockets.contains(&listener) => Ok(()),
         Peer::Local { uid, .. } => Err(format!("user {uid} may not operate this controller here")),
         Peer::Inet(_) => Ok(()),
         Peer::Proven { names, .. } if names.iter().any(|name| lab.config.operators.contains(&**name)) => Ok(()),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::Controller;
 use super::event::Event;
-use super::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, Stands};
+use super::launch;
+use super::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, Stands, Terms};
 use super::meet::room_of;
 use super::presence::Speaker;
 use super::rendezvous::{self, Act, Arrival, Former, Process, Ruling};
@@ -339,7 +340,8 @@ impl Run {
         self.wall_offset = past.header.wall_offset;
         self.journal.replay();
         self.begun = Some(past.header.begun);
-        self.embedded = self.hosted.is_none() && past.header.run.as_ref().is_some_and(|terms| terms.listen.is_none());
+        let local = |terms: &Terms| terms.listen.is_none() || terms.launch.as_deref() == Some(launch::LOCAL);
+        self.embedded = self.hosted.is_none() && past.header.run.as_ref().is_some_and(local);
         let mut kept: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
         for (path, length) in past.files() {
             if let Some((slave, file)) = path.split_once('/') {
@@ -388,6 +390,7 @@ impl Run {
                 if let (Some(wait), Some(begun)) = (self.wait, self.begun) {
                     self.timers.set(Timer::Wait, (begun + wait).max(now + HEAR_SLAVES));
                 }
+                self.launch.start_the_absent(&self.roster, &self.results, out);
             }
             Phase::Running => self.hear_slaves_first(now),
             Phase::Ending(_) if self.interrupts > 1 => self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN),

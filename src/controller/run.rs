@@ -229,6 +229,8 @@ impl Run {
             for (ix, member) in self.roster.iter().enumerate() {
                 self.launch.start(local, ix, &member.name, &self.results, out);
             }
+        } else {
+            self.launch.start_the_absent(&self.roster, &self.results, out);
         }
     }
 
@@ -440,12 +442,12 @@ impl Run {
     /// Loses the slaves whose connections have been gone for too long.
     pub fn lose_those_who_stay_away(&mut self, now: Time, out: &mut Outbox) {
         // Whoever waits for the start of a run that ends with its controller is there to see it, and decides.
-        if self.started().is_none() && self.hosted.is_none() {
-            return;
-        }
+        let counts = self.started().is_some() || self.hosted.is_some();
         let away = |ix: &usize| {
             let member = self.roster.get(*ix);
-            member.stage < Stage::Stopped && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
+            (counts || self.launch.has_left(*ix))
+                && member.stage < Stage::Stopped
+                && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
         };
         for ix in (0..self.roster.len()).filter(away).collect::<Vec<_>>() {
             let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
@@ -502,6 +504,7 @@ impl Run {
                     self.lose(now, ix, "it did not stop in time", out);
                 }
             }
+            Timer::Exit if self.launch.hurry(out) => self.timers.set(Timer::Exit, now + GIVE_UP_WITHIN),
             Timer::Exit => {
                 self.launch.kill(Signal::KILL, out);
                 out.sweep(Signal::KILL);
@@ -650,8 +653,9 @@ impl Run {
         });
         self.phase = Phase::Over { code, verdict };
         if self.hosted.is_none() {
-            self.timers.set(Timer::Exit, now + EXIT_WITHIN);
+            self.timers.set(Timer::Exit, now + if self.interrupts > 1 { GIVE_UP_WITHIN } else { EXIT_WITHIN });
         }
+        self.launch.end_the_useless(&self.roster, out);
         self.exit_if_alone(out);
     }
 
@@ -681,14 +685,18 @@ impl Run {
         }
     }
 
-    /// A child of an embedded run is gone.
+    /// A child of an embedded run is gone, or a launcher.
     pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
-        let Some(ix) = self.launch.ended(child) else { return };
+        let Some(slaves) = self.launch.ended(child) else { return };
         match self.phase {
             Phase::Writing(_) => return,
             Phase::Over { .. } => return self.exit_if_alone(out),
             Phase::Queued | Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
+        if self.launch.is_by_command() {
+            return self.launcher_ended(now, slaves, how, out);
+        }
+        let Some(&ix) = slaves.first() else { return };
         let log = self.results.join(&self.roster.get(ix).name).join("arete.log");
         let reason = match how {
             Ok(exit) => format!("its process ended: {exit}; its log is {}", log.display()),
@@ -704,7 +712,11 @@ impl Run {
             return;
         }
         match self.local {
-            None => out.exit(code),
+            None if self.launch.is_empty() => {
+                self.launch.kill(Signal::KILL, out);
+                out.exit(code);
+            }
+            None => {}
             Some(_) if self.launch.is_empty() => out.sweep(Signal::KILL),
             Some(_) => {}
         }

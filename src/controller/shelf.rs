@@ -24,7 +24,7 @@ const REMOVED_AT_ONCE: usize = 10;
 pub const OVER: &str = "over.json";
 
 /// Which runs that are over are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keeping {
     /// As many as can be remembered.
     #[default]
@@ -77,6 +77,10 @@ pub struct Waiting {
 impl Shelf {
     pub fn new(keeping: Keeping) -> Shelf {
         Shelf { keeping, over: VecDeque::new(), reads: BTreeMap::new() }
+    }
+
+    pub fn keep(&mut self, keeping: Keeping) {
+        self.keeping = keeping;
     }
 
     pub fn put(&mut self, shelved: Shelved) {

@@ -12,9 +12,9 @@ use crate::machine::{Outbox, Time};
 use crate::testfile;
 
 impl Controller {
-    /// The same with a run of a former life, which was handed in, from its directory. An error says what is wrong with
-    /// its ledger, and where.
-    pub fn taking_up(mut self, directory: &Path, past: &Past) -> Result<Controller, String> {
+    /// Takes up a run of a former life, which was handed in, from its directory. An error says what is wrong with its
+    /// ledger, and where; then there is no such run.
+    pub fn take_up(&mut self, directory: &Path, past: &Past) -> Result<(), String> {
         let path = directory.join(ledger::FILE);
         let subject = path.display().to_string();
         let Some(terms) = &past.header.run else { return Err(format!("{subject}:1: it is no run's")) };
@@ -41,14 +41,17 @@ impl Controller {
         run.ledger.open(path.clone(), past.whole(), u64::MAX);
         run.takes_up(past);
         let nr = self.runs.insert(run);
-        self.replay_all(past, &path, Some(nr))?;
+        if let Err(why) = self.replay_all(past, &path, Some(nr)) {
+            self.runs.remove(nr);
+            return Err(why);
+        }
         let run = self.runs.get(nr).filter(|run| run.phase != Phase::Queued);
         if let (Some(run), Some(lab)) = (run, &mut self.lab) {
             for (ix, member) in run.roster.iter().enumerate().filter(|(ix, _)| run.needs(*ix)) {
                 lab.expect(member.machine(), (nr, ix));
             }
         }
-        Ok(self)
+        Ok(())
     }
 
     /// The same with runs that are over, the latest last.

@@ -122,6 +122,7 @@ pub fn check_slave(script: &[u8]) {
         labels: Default::default(),
         orphan_after: slave::ORPHAN_AFTER,
         utc: None,
+        leave: Default::default(),
         once: false,
         keep: false,
     });
@@ -323,7 +324,7 @@ impl<M: Machine> World<M> {
                 Effect::List { read, .. } => self.answers.push_back(Answer::Listed(read)),
                 Effect::Print { bytes, .. } => assert_harmless(&without_picture(&bytes)),
                 Effect::Exit { .. } | Effect::Halt { .. } => self.over = true,
-                Effect::KillGroup { .. } | Effect::Datagram { .. } => {}
+                Effect::KillGroup { .. } | Effect::Datagram { .. } | Effect::Status(_) => {}
             }
         }
     }

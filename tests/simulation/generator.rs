@@ -70,6 +70,7 @@ pub fn plan(rng: &mut Rng) -> Plan {
     let slaves = entries.into_iter().enumerate().map(|(index, entries)| Slave {
         name: format!("s{index}"),
         with: None,
+        address: None,
         entries: entries.into(),
     });
     let test = Test {

@@ -366,6 +366,26 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": "s"} }"# },
+    Bad { by_schema: Some(true), said: &[r#"4:21: what a slave is given needs the key "schedules""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": {"address": "b"}} }"# },
+    Bad { by_schema: Some(true), said: &[r#"4:42: unknown key "adress", did you mean "address"?"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": {"schedules": ["s"], "adress": "b"}} }"# },
+    Bad { by_schema: Some(true), said: &[r#"4:53: "-oProxyCommand=x" is no address: that is a host name or an IP address, or USER@HOST, of at most 255 bytes"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": {"schedules": ["s"], "address": "-oProxyCommand=x"}} }"# },
+    Bad { by_schema: Some(false), said: &[r#"4:58: "b[1-2]" stands for 2 addresses, and there are 3 slaves here"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a[1-3]": {"schedules": ["s"], "address": "b[1-2]"}} }"# },
+    Bad { by_schema: Some(false), said: &[r#"4:85: the slave "a1" is given the schedule "s" twice"#, r#"4:102: the slave "a1" has the address "b" and here another"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a[1-2]": {"schedules": ["s"], "address": "b"}, "a1": {"schedules": ["s"], "address": "c"}} }"# },
     Bad { by_schema: Some(true), said: &[r#"4:16: "a b" cannot name a slave: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
