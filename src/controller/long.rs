@@ -25,6 +25,10 @@ impl Controller {
         if who == Who::Stranger {
             return LineBound { max: LINE_MAX_BEFORE_HELLO, crowded: false };
         }
+        // Neither a slave that serves no run nor an operator has a value to give.
+        if matches!(who, Who::Idle | Who::Operator) {
+            return LineBound { max: LINE_MAX, crowded: false };
+        }
         let max = self.budget.max();
         let crowded = self.partial.bytes() + length > max / PARTIAL_PART || self.budget.held() + length > max;
         LineBound { max: if crowded { LINE_MAX } else { self.limits.value + LINE_AROUND_VALUES }, crowded }
