@@ -71,7 +71,7 @@ fn find(runs: &Path) -> Result<Found, Error> {
             log::warn!("{} stays: {}", directory.display(), plain(&error));
         }
     }
-    found.going.sort_by_key(|(_, past)| past.header.begun);
+    found.going.sort_by_key(|(_, past)| past.place_in_queue());
     found.over.sort_by_key(|shelved: &Shelved| shelved.since);
     Ok(found)
 }

@@ -196,6 +196,7 @@ impl Controller {
             limits: self.limits,
             submission: Some(submission.name.clone()),
             submitted: submitted.clone(),
+            place: self.runs.next_place(),
             ..Terms::default()
         };
         let run = Run::new(
