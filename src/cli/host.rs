@@ -58,6 +58,8 @@ fn find(runs: &Path) -> Result<Found, Error> {
         let directory = entry.path();
         if let Some(shelved) = fs::read(directory.join(OVER)).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
             found.over.push(shelved);
+            // Nobody needs them: it was killed before they were gone.
+            let _ = fs::remove_dir_all(directory.join(RESOURCES));
         } else if directory.join(FILE).is_file() {
             match state::past(&directory) {
                 Ok(Some(past)) => found.going.push((directory, past)),
