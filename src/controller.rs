@@ -529,6 +529,7 @@ impl Controller {
         }
         self.runs.values_mut().for_each(|run| run.lose_those_who_stay_away(now, out));
         self.clear_shelf(now, out);
+        self.look_at_queue(now);
     }
 
     fn deadline(&mut self, now: Time, out: &mut Outbox) {
@@ -669,6 +670,8 @@ impl Machine for Controller {
             Input::Deadline => self.deadline(now, out),
             Input::Signal(signal) => self.interrupt(now, signal, out),
             Input::Reloaded { settings } => self.reloaded(settings),
+            Input::Exited { child, .. } | Input::SpawnFailed { child, .. }
+                if self.lab.as_mut().is_some_and(|lab| lab.removed(child)) => {}
             Input::Listed { read, result } => self.listed(read, result, out),
             Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
             Input::WriteFailed { path, error } if self.run_concerned(&path).is_none() => {

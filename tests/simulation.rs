@@ -12,6 +12,10 @@ mod faults;
 mod generator;
 #[path = "simulation/lab.rs"]
 mod lab;
+#[path = "simulation/lab_operator.rs"]
+mod lab_operator;
+#[path = "simulation/labs.rs"]
+mod labs;
 #[path = "simulation/meeting_checks.rs"]
 mod meeting_checks;
 #[path = "simulation/meeting_lines.rs"]

@@ -58,6 +58,8 @@ fn find(runs: &Path) -> Result<Found, Error> {
         let directory = entry.path();
         if let Some(shelved) = fs::read(directory.join(OVER)).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
             found.over.push(shelved);
+            // Nobody needs them: it was killed before they were gone.
+            let _ = fs::remove_dir_all(directory.join(RESOURCES));
         } else if directory.join(FILE).is_file() {
             match state::past(&directory) {
                 Ok(Some(past)) => found.going.push((directory, past)),
@@ -71,7 +73,7 @@ fn find(runs: &Path) -> Result<Found, Error> {
             log::warn!("{} stays: {}", directory.display(), plain(&error));
         }
     }
-    found.going.sort_by_key(|(_, past)| past.header.begun);
+    found.going.sort_by_key(|(_, past)| past.place_in_queue());
     found.over.sort_by_key(|shelved: &Shelved| shelved.since);
     Ok(found)
 }

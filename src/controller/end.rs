@@ -59,7 +59,7 @@ impl Run {
             return;
         }
         let wanted = if at_once { 2 } else { 1 };
-        while self.interrupts < wanted {
+        while self.interrupts < wanted && !self.is_over() {
             self.interrupt_because(now, "stopped by an operator".to_owned(), out);
         }
     }

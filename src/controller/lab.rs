@@ -13,14 +13,15 @@ use std::time::Duration;
 
 use super::admission::{self, Comes};
 use super::choose::{Candidate, Place, choose};
-use super::ledger::Fact;
+use super::ledger::{self, Fact};
 use super::operators::Operator;
 use super::run::{Phase, Run};
 use super::runs::{RunNr, Runs};
 use super::shelf::{Keeping, OVER, Shelf, Shelved};
-use super::submissions::{RESOURCES, remove};
+use super::submissions::RESOURCES;
 use super::{Controller, Who, refusal};
-use crate::machine::{ConnId, ListenerId, Outbox, Time};
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{ChildId, Command, ConnId, ListenerId, Outbox, Time};
 use crate::session::{LABELS_MAX, check_label, is_name};
 use crate::wire::operate::Measured;
 use crate::wire::{Bye, Hello, Message, Ping, Pong};
@@ -54,6 +55,8 @@ pub struct Lab {
     by_conn: BTreeMap<ConnId, Rc<str>>,
     pub operators: BTreeMap<ConnId, Operator>,
     pub shelf: Shelf,
+    /// The runs and submissions whose directories are being removed: what comes to stand in one now would go with it.
+    removing: BTreeMap<ChildId, String>,
     /// When it is looked which runs can begin.
     pub due: Option<Time>,
 }
@@ -83,8 +86,28 @@ impl Lab {
             slaves: BTreeMap::new(),
             by_conn: BTreeMap::new(),
             operators: BTreeMap::new(),
+            removing: BTreeMap::new(),
             due: None,
         }
+    }
+
+    /// Removes the directory of a run or of a submission in the background: what says that a run goes on goes first.
+    pub fn remove(&mut self, id: &str, out: &mut Outbox) {
+        let directory = self.config.runs.join(id);
+        let (ledger, directory) = (directory.join(ledger::FILE), directory.to_string_lossy().into_owned());
+        let argv = ["rm", "-rf", "--", &ledger.to_string_lossy(), &directory].map(str::to_owned).to_vec();
+        let child = out.spawn(Command { argv, ..Command::default() });
+        self.removing.insert(child, id.to_owned());
+    }
+
+    /// Whether a directory of this name is being removed.
+    pub fn removes(&self, id: &str) -> bool {
+        self.removing.values().any(|removed| removed == id)
+    }
+
+    /// A child is gone: whether it was one that removes a directory.
+    pub fn removed(&mut self, child: ChildId) -> bool {
+        self.removing.remove(&child).is_some()
     }
 
     /// A slave of a former life may come back to its run.
@@ -130,7 +153,10 @@ impl Lab {
 
     /// The slaves that could serve a run now.
     fn free<'a>(&'a self, runs: &Runs) -> Vec<Candidate<'a>> {
-        let free = |(_, slave): &(&Rc<str>, &Slave)| slave.conn.is_some() && Lab::needed_by(slave, runs).is_none();
+        let free = |(_, slave): &(&Rc<str>, &Slave)| {
+            let serves = Lab::needed_by(slave, runs).is_some() && !injected(Fault::SlaveServesTwo);
+            slave.conn.is_some() && !serves
+        };
         let candidate = |(name, slave): (&'a Rc<str>, &'a Slave)| Candidate { name, labels: &slave.labels };
         self.slaves.iter().filter(free).map(candidate).collect()
     }
@@ -145,7 +171,8 @@ impl Lab {
                 begin.push((nr, names));
             }
             // What it has now, or holds back until it has all.
-            let taken: BTreeSet<usize> = chosen.into_iter().flatten().collect();
+            let holds_back = chosen.iter().all(Option::is_some) || !injected(Fault::QueueOvertakes);
+            let taken: BTreeSet<usize> = chosen.into_iter().flatten().filter(|_| holds_back).collect();
             let mut ix = 0;
             free.retain(|_| {
                 ix += 1;
@@ -239,18 +266,24 @@ impl Controller {
         };
         lab.slaves.insert(name.clone(), slave);
         lab.by_conn.insert(conn, name);
+        let replaced = "replaced by a newer connection";
         if let Some(former) = former {
             lab.by_conn.remove(&former);
-            self.drop_session(former, "replaced by a newer connection", out);
         }
-        match serves {
+        let former = former.and_then(|former| Some((former, self.drop_session(former, replaced, out)?)));
+        let done = match serves {
             Some((nr, _)) => self.admitted(now, conn, nr, hello, out),
             None => {
                 out.send(conn, admission::welcome(None, 0).encode());
                 self.waits(now, conn);
                 Ok(())
             }
+        };
+        // What it was in is over for it: nothing of that may stay with a connection that is gone.
+        if let Some((former, session)) = former.filter(|_| serves.is_none() || done.is_err()) {
+            self.gone(now, former, session.who, replaced, out);
         }
+        done
     }
 
     /// A slave has no run, and waits for one.
@@ -310,6 +343,13 @@ impl Controller {
 
     /// Puts the runs that are over on the shelf, and frees their slaves.
     pub(super) fn put_away(&mut self, now: Time, out: &mut Outbox) {
+        let lost: Vec<(ConnId, String)> =
+            self.runs.values_mut().flat_map(|run| std::mem::take(&mut run.parting)).collect();
+        for (conn, why) in lost {
+            if self.sessions.contains_key(&conn) {
+                self.part(now, conn, refusal(why), out);
+            }
+        }
         let done = |run: &Run| run.hosted.as_ref().is_some_and(|hosted| hosted.done);
         let over: Vec<RunNr> = self.runs.iter().filter(|(_, run)| done(run)).map(|(nr, _)| nr).collect();
         for nr in over {
@@ -324,12 +364,14 @@ impl Controller {
             let shelved = Shelved { state, submission: run.hosted.unwrap_or_default().submission, since };
             let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
             out.persist(run.results.join(OVER), json);
-            remove(&run.results.join(RESOURCES), out);
             if let Some(lab) = &mut self.lab {
+                lab.remove(&format!("{}/{RESOURCES}", run.id), out);
                 lab.shelf.put(shelved);
             }
             self.answer_those_who_wait(&run.id, out);
             self.clear_shelf(now, out);
+            // Also one that had no slaves yet held some back.
+            self.look_at_queue(now);
         }
     }
 
@@ -338,6 +380,9 @@ impl Controller {
         let Some(lab) = &mut self.lab else { return };
         let Some(slave) = lab.slaves.get_mut(name).filter(|slave| slave.serves == Some(serves)) else { return };
         slave.serves = None;
+        if injected(Fault::SlaveNotFreed) {
+            slave.conn = None;
+        }
         match slave.conn {
             None => drop(lab.slaves.remove(name)),
             Some(conn) => {

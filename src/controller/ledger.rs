@@ -81,6 +81,9 @@ pub struct Terms {
     pub submission: Option<String>,
     #[serde(default)]
     pub submitted: String,
+    /// Its place among those that were handed in at one instant.
+    #[serde(default)]
+    pub place: u64,
 }
 
 /// Something that happened and that is known from then on. `slave` is a place in the test, `process` a number of
@@ -304,6 +307,11 @@ pub struct Past {
 }
 
 impl Past {
+    /// By what the runs of a controller that stays are put in the order in which they were handed in.
+    pub fn place_in_queue(&self) -> (Time, u64) {
+        (self.header.begun, self.header.run.as_ref().map_or(0, |terms| terms.place))
+    }
+
     /// Reads a ledger. `path` is what an error calls it.
     pub fn read(path: &Path, bytes: Vec<u8>) -> Result<Past, String> {
         let subject = path.display();

@@ -171,7 +171,7 @@ impl Controller {
         let mut all = going.chain(over).peekable();
         if !ask.after.is_empty() {
             // One that is not there any more was over: the answer begins anew, and nothing is left out.
-            let known = self.runs.find(&ask.after).is_some() || lab.shelf.get(&ask.after).is_some();
+            let known = self.runs.find(&ask.after).is_some() || (ask.over && lab.shelf.get(&ask.after).is_some());
             while known && all.next().is_some_and(|(id, _)| *id != *ask.after) {}
         }
         let page: Vec<_> = all.by_ref().take(PAGE_MAX).collect();

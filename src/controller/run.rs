@@ -18,7 +18,7 @@ use super::room::Room;
 use super::roster::{Member, Roster, Stage};
 use super::view::View;
 use super::{Config, Limits, Local, OUTPUT_MAX};
-use crate::machine::{Outbox, Signal, Time, Timers};
+use crate::machine::{ConnId, Outbox, Signal, Time, Timers};
 use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::wire::rendezvous::Check;
 use crate::wire::{Dismissed, Message, Start, Stop, Verdict};
@@ -132,6 +132,8 @@ pub struct Run {
     pub(super) refusals: BTreeSet<String>,
     /// Its controller stays when it is over, and who has handed it in is told of it.
     pub hosted: Option<Hosted>,
+    /// Of a controller that stays: the connections of slaves that are lost to it, and why. They come anew, free.
+    pub(super) parting: Vec<(ConnId, String)>,
     /// It had ended in a former life: its verdict stands, whatever can be written now.
     pub(super) over_before: bool,
     /// While its end is being written: since which of the effects, so that the answers find their runs.
@@ -173,6 +175,7 @@ impl Run {
             shipped: 0,
             output_max: OUTPUT_MAX,
             hosted: None,
+            parting: Vec::new(),
             over_before: false,
             confirmed_after: 0,
             ended: None,
@@ -406,6 +409,10 @@ impl Run {
             return;
         }
         self.enter(now, Fact::Lost { slave: ix, reason: Cow::from(reason) }, out);
+        if let Some(conn) = self.roster.get(ix).conn.filter(|_| self.hosted.is_some()) {
+            self.parting
+                .push((conn, format!("slave {} is lost to run {}: {reason}", self.roster.get(ix).name, self.id)));
+        }
         if self.goes_on_without_the_lost() {
             self.end_if_done(now, out);
         } else {

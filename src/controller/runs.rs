@@ -26,6 +26,11 @@ impl Runs {
         nr
     }
 
+    /// The place of the run that comes next, behind all that are here.
+    pub fn next_place(&self) -> u64 {
+        self.last + 1
+    }
+
     pub fn remove(&mut self, nr: RunNr) -> Option<Run> {
         let run = self.by_nr.remove(&nr)?;
         self.by_id.remove(&run.room.name);

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::operators::deny;
-use super::submissions::{RESOURCES, remove};
+use super::submissions::RESOURCES;
 use super::{Controller, ledger};
 use serde::{Deserialize, Serialize};
 
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{ConnId, Outbox, ReadId, Time};
 use crate::wire::operate::{AskFiles, Files, GETS_MAX, Get, PAGE_MAX, Piece, RunState};
 use crate::wire::{CHUNK_MAX, Message};
@@ -126,7 +127,7 @@ impl Controller {
         for _ in 0..REMOVED_AT_ONCE {
             let Some(shelved) = lab.shelf.take_oldest(wall_clock) else { return };
             log::info!("the results of run {} are removed: --keep does not keep them longer", shelved.state.run);
-            remove(&lab.config.runs.join(&shelved.state.run), out);
+            lab.remove(&shelved.state.run, out);
         }
     }
 
@@ -212,7 +213,8 @@ impl Controller {
             }
             return;
         }
-        let read = out.read(directory.join(file), offset, CHUNK_MAX);
+        let skipped = u64::from(injected(Fault::GetSkipsBytes) && offset > 0);
+        let read = out.read(directory.join(file), offset + skipped, CHUNK_MAX);
         let what = What::Piece { file: file.to_owned(), offset };
         lab.shelf.reads.insert(read, Asked { conn, run: run.to_owned(), what });
     }

@@ -10,10 +10,11 @@ use sha2::{Digest, Sha256};
 
 use super::lab::Lab;
 use super::ledger::{self, FORMAT, Header, Ledger, Terms};
-use super::operators::deny;
+use super::operators::{Operator, deny};
 use super::run::{Hosted, Run};
 use super::{Config, Controller, utc};
-use crate::machine::{Command, ConnId, Outbox, Time};
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{ConnId, Outbox, Time};
 use crate::session::{NAME_MAX, VERSION, is_incarnation};
 use crate::testfile::{self, Shipped, Test};
 use crate::wire::Message;
@@ -58,21 +59,37 @@ impl Controller {
         if let Some(run) = self.known_submission(now, &submit.submission) {
             return out.send(conn, Seen { submission: Some(submit.submission.clone()), run }.encode());
         }
+        self.forget_elsewhere(conn, &submit.submission, out);
         match self.judge(now, submit) {
             Err(problems) => self.unfit(conn, &submit.submission, problems, out),
             Ok(submission) => {
                 out.make_dir(submission.directory.join(RESOURCES));
-                let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
+                let Some(lab) = &mut self.lab else { return };
+                let operator = lab.operators.get_mut(&conn);
                 if let Some(former) = operator.and_then(|operator| operator.submission.replace(submission)) {
-                    remove(&former.directory, out);
+                    lab.remove(&former.id, out);
                 }
                 self.go_on_with(now, conn, out);
             }
         }
     }
 
+    /// An operator that has come back hands in the same on another connection: what the former one still brings is not
+    /// wanted, for one submission is one run.
+    fn forget_elsewhere(&mut self, conn: ConnId, submission: &str, out: &mut Outbox) {
+        let same = |operator: &Operator| operator.submission.as_ref().is_some_and(|same| same.name == submission);
+        let operators = self.lab.iter().flat_map(|lab| &lab.operators);
+        let others = operators.filter(|(other, operator)| **other != conn && same(operator)).map(|(other, _)| *other);
+        for other in others.collect::<Vec<_>>() {
+            self.forget_submission(other, out);
+        }
+    }
+
     /// The run of a submission that was accepted before.
     fn known_submission(&self, now: Time, submission: &str) -> Option<RunState> {
+        if injected(Fault::SubmissionRunsTwice) {
+            return None;
+        }
         let hosted = |run: &Run| run.hosted.as_ref().is_some_and(|hosted| hosted.submission == submission);
         let going = self.runs.iter().find(|(_, run)| hosted(run)).and_then(|(nr, _)| self.state_of(now, nr));
         going.or_else(|| self.lab.as_ref()?.shelf.of_submission(submission).cloned())
@@ -136,7 +153,8 @@ impl Controller {
         let at: String = digits(utc(now, wall_clock - self.shift)).chars().take("20260131T120000".len()).collect();
         let taken = |id: &str| {
             let lab = self.lab.as_ref();
-            self.runs.find(id).is_some() || lab.is_some_and(|lab| lab.shelf.get(id).is_some() || lab.is_coming(id))
+            self.runs.find(id).is_some()
+                || lab.is_some_and(|lab| lab.shelf.get(id).is_some() || lab.is_coming(id) || lab.removes(id))
         };
         for nr in 0_u32.. {
             let suffix: String = submission.chars().take(8).collect();
@@ -195,6 +213,7 @@ impl Controller {
             limits: self.limits,
             submission: Some(submission.name.clone()),
             submitted: submitted.clone(),
+            place: self.runs.next_place(),
             ..Terms::default()
         };
         let run = Run::new(
@@ -245,9 +264,10 @@ impl Controller {
 
     /// An operator is gone, or what it handed in is no good.
     pub(super) fn forget_submission(&mut self, conn: ConnId, out: &mut Outbox) {
-        let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
+        let Some(lab) = &mut self.lab else { return };
+        let operator = lab.operators.get_mut(&conn);
         if let Some(submission) = operator.and_then(|operator| operator.submission.take()) {
-            remove(&submission.directory, out);
+            lab.remove(&submission.id, out);
         }
     }
 }
@@ -285,12 +305,6 @@ impl Submission {
         }
         Ok(())
     }
-}
-
-/// Removes the directory of a submission or of a run, in the background.
-pub fn remove(directory: &std::path::Path, out: &mut Outbox) {
-    let argv = ["rm", "-rf", "--", &directory.to_string_lossy()].map(str::to_owned).to_vec();
-    out.spawn(Command { argv, ..Command::default() });
 }
 
 fn shipped_as(offer: &Offer, path: PathBuf) -> Shipped {

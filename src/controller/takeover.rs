@@ -8,6 +8,7 @@ use super::ledger::{self, Ledger, Past};
 use super::run::{Hosted, Phase, Run};
 use super::shelf::Shelved;
 use super::{Config, Controller};
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 use crate::testfile;
 
@@ -15,6 +16,9 @@ impl Controller {
     /// Takes up a run of a former life, which was handed in, from its directory. An error says what is wrong with its
     /// ledger, and where; then there is no such run.
     pub fn take_up(&mut self, directory: &Path, past: &Past) -> Result<(), String> {
+        if injected(Fault::RunForgottenOnRestart) {
+            return Ok(());
+        }
         let path = directory.join(ledger::FILE);
         let subject = path.display().to_string();
         let Some(terms) = &past.header.run else { return Err(format!("{subject}:1: it is no run's")) };

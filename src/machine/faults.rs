@@ -67,6 +67,18 @@ faults! {
     GrantsTwice,
     /// A node takes a token that is older than one that it has seen.
     TakesOldToken,
+    /// A controller gives a slave that serves a run to another run.
+    SlaveServesTwo,
+    /// A run that waits for its slaves does not hold them back from the runs behind it.
+    QueueOvertakes,
+    /// A controller that goes on knows nothing of the runs that it was handed.
+    RunForgottenOnRestart,
+    /// A slave whose run is over is not found again.
+    SlaveNotFreed,
+    /// A piece of a file begins behind the byte that was asked for.
+    GetSkipsBytes,
+    /// A submission that is said again is another run.
+    SubmissionRunsTwice,
 }
 
 thread_local! {

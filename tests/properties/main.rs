@@ -143,6 +143,11 @@ fn a_controller_of_a_run_bears_whatever_peers_say() {
 }
 
 #[test]
+fn a_controller_that_stays_bears_whatever_peers_say() {
+    holds("controller", 5_000, |script| machines::check_host(script.get(1..).unwrap_or_default()));
+}
+
+#[test]
 fn a_slave_bears_whatever_its_controller_and_commands_say() {
     holds("slave", 5_000, machines::check_slave);
 }

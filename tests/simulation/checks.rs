@@ -11,8 +11,9 @@ use arete::wire::{Action, FromController, Policy};
 use serde_json::Value;
 
 use crate::lab::CONTROLLER;
+use crate::world::node::{Life, Said};
 use crate::world::process::{Ask, Fact};
-use crate::world::{World, lines, node::Life};
+use crate::world::{World, lines};
 
 /// The events that slaves report.
 const REPORTED: [&str; 9] = ["begun", "spawned", "exited", "poked", "heard", "settled", "idle", "warning", "trouble"];
@@ -30,6 +31,15 @@ macro_rules! hold {
 }
 
 type Key = (String, String);
+
+/// Who has exited has left nothing behind.
+pub fn exits_are_clean(world: &mut World) -> Result<(), String> {
+    while let Some(life) = world.exited.pop() {
+        let left = living(world, life);
+        hold!(left.is_empty(), "{} has exited, and {left:?} still run", world.nodes[life.node].name);
+    }
+    Ok(())
+}
 
 #[derive(Default)]
 pub struct Checks {
@@ -63,6 +73,12 @@ pub struct Checks {
     /// Something could not be written: the log is not complete.
     pub disk_failed: bool,
     stopped: BTreeSet<String>,
+    lost: BTreeSet<String>,
+    /// It may be ended at once: what its slaves had not shipped by then is lost.
+    pub given_up: bool,
+    started: bool,
+    /// The machines that serve as slaves of other names.
+    machines: BTreeMap<String, String>,
 }
 
 pub fn slave_name(node: usize) -> String {
@@ -88,18 +104,45 @@ impl Checks {
         Checks { run, results, initial: test.triggers.clone(), ..Checks::default() }
     }
 
+    /// Whether the run has begun on this slave and is neither over there nor done without it.
+    pub fn has_on(&self, node: usize, test: &Test) -> bool {
+        let place = self.place(node);
+        let over = self.ended || self.stopped.contains(&place) || self.lost.contains(&place);
+        self.started && !over && test.slaves.iter().any(|slave| slave.name == place)
+    }
+
+    pub fn has_started(&self) -> bool {
+        self.started
+    }
+
+    /// As whom a slave takes part.
+    fn place(&self, node: usize) -> String {
+        let name = slave_name(node);
+        let place = self.machines.iter().find(|(_, machine)| **machine == name).map(|(place, _)| place.clone());
+        place.unwrap_or(name)
+    }
+
+    fn node_of(&self, place: &str) -> usize {
+        slave_node(self.machines.get(place).map_or(place, String::as_str))
+    }
+
     /// After every step.
     pub fn after_step(&mut self, world: &mut World) -> Result<(), String> {
+        exits_are_clean(world)?;
+        let said = std::mem::take(&mut world.said);
+        self.observe(world, &said)
+    }
+
+    /// After every step, with what was said in it.
+    pub fn observe(&mut self, world: &World, said: &[Said]) -> Result<(), String> {
         self.disk_failed |= world.hosts[CONTROLLER].disk.failures > 0;
         self.read_log(world)?;
         self.read_facts(world)?;
-        while let Some(life) = world.exited.pop() {
-            let left = living(world, life);
-            hold!(left.is_empty(), "{} has exited, and {left:?} still run", world.nodes[life.node].name);
-        }
-        for said in std::mem::take(&mut world.said) {
+        for said in said {
             if said.life.node == CONTROLLER && !self.disk_failed {
-                let slave = world.peer_of(said.life, said.conn).map(|peer| slave_name(peer.node));
+                let peer = world.peer_of(said.life, said.conn);
+                let slave = peer.filter(|peer| world.nodes[peer.node].name.starts_with('s'));
+                let slave = slave.map(|peer| self.place(peer.node));
                 self.controller_says(slave, &said.bytes, world)?;
             }
         }
@@ -147,6 +190,20 @@ impl Checks {
             *self.reports.entry(slave.clone()).or_default() += 1 + u64::from(ends);
         }
         match text(event, "event") {
+            "joined" => {
+                if let Some(machine) = event["machine"].as_str() {
+                    self.machines.insert(slave, machine.to_owned());
+                }
+                Ok(())
+            }
+            "started" => {
+                self.started = true;
+                Ok(())
+            }
+            "lost" => {
+                self.lost.insert(slave);
+                Ok(())
+            }
             "notified" => self.notified(event, slave),
             "triggered" => {
                 hold!(self.fired.insert(text(event, "trigger").to_owned()), "a trigger fires twice");
@@ -203,7 +260,7 @@ impl Checks {
     }
 
     fn slave_stopped(&mut self, slave: String, world: &World) -> Result<(), String> {
-        let life = world.life_of(slave_node(&slave));
+        let life = world.life_of(self.node_of(&slave));
         let left = living(world, life);
         hold!(left.is_empty(), "{slave} has stopped, and {left:?} still run");
         hold!(self.stopped.insert(slave), "a slave stops twice");
@@ -219,10 +276,10 @@ impl Checks {
                 }
                 Fact::Asked { pid, .. } | Fact::Answered { pid, .. } if !self.pids.contains(pid) => {}
                 Fact::Asked { life, ask: Ask::Notify(trigger), .. } => {
-                    *self.asked.entry((slave_name(life.node), trigger.clone())).or_default() += 1;
+                    *self.asked.entry((self.place(life.node), trigger.clone())).or_default() += 1;
                 }
                 Fact::Answered { life, ask: Ask::Notify(trigger), answer: Ok(_), .. } => {
-                    let key = (slave_name(life.node), trigger.clone());
+                    let key = (self.place(life.node), trigger.clone());
                     let done = self.done.entry(key.clone()).or_default();
                     *done += 1;
                     let (done, counted) = (*done, self.counted.get(&key).copied().unwrap_or(0));
@@ -250,10 +307,10 @@ impl Checks {
     fn controller_says(&self, slave: Option<String>, bytes: &[u8], world: &World) -> Result<(), String> {
         for line in lines(bytes) {
             match FromController::decode(line) {
-                Ok(FromController::Triggered(it)) => {
+                Ok(FromController::Triggered(it)) if it.room == *self.run => {
                     hold!(self.fired.contains(&*it.trigger), "{} is told before it is recorded", it.trigger);
                 }
-                Ok(FromController::Noted(it)) => {
+                Ok(FromController::Noted(it)) if it.room == *self.run => {
                     let total = self.total.get(&*it.trigger).copied().unwrap_or(0);
                     let left = self.initial[&*it.trigger].saturating_sub(total);
                     hold!(it.left >= left, "{} has {left} left by the log, a slave is told {}", it.trigger, it.left);
@@ -262,12 +319,12 @@ impl Checks {
                     let counted = self.counted.get(&key).copied().unwrap_or(0);
                     hold!(it.count <= counted, "{key:?}: {} are answered, {counted} are in the log", it.count);
                 }
-                Ok(FromController::Recorded(it)) => {
+                Ok(FromController::Recorded(it)) if it.run == *self.run => {
                     let Some(slave) = &slave else { continue };
                     let logged = self.reports.get(slave).copied().unwrap_or(0);
                     hold!(it.seq <= logged, "{slave}: {} reports are answered, {logged} are in the log", it.seq);
                 }
-                Ok(FromController::Kept(it)) => {
+                Ok(FromController::Kept(it)) if it.run == *self.run => {
                     let Some(slave) = &slave else { continue };
                     let path = self.results.join(slave).join(&*it.file);
                     let length = world.hosts[CONTROLLER].disk.get(&path).map_or(0, <[u8]>::len) as u64;
@@ -282,7 +339,11 @@ impl Checks {
 
     /// When the controller has exited.
     pub fn after_run(&self, test: &Test, world: &World) -> Result<(), String> {
-        let code = world.nodes[CONTROLLER].exit;
+        self.over_with(test, world.nodes[CONTROLLER].exit, world)
+    }
+
+    /// When the run is over, with this exit code.
+    pub fn over_with(&self, test: &Test, code: Option<u8>, world: &World) -> Result<(), String> {
         if self.disk_failed {
             // One that was killed before anybody saw that the disk was full goes on as if nothing had been.
             let again = world.nodes[CONTROLLER].life > 1;
@@ -296,7 +357,7 @@ impl Checks {
         self.verdict_is_true(test, &summary, code)?;
         self.triggers_are_true(&summary)?;
         for slave in &test.slaves {
-            if text(&summary["slaves"][&slave.name], "state") == "stopped" {
+            if text(&summary["slaves"][&slave.name], "state") == "stopped" && !self.given_up {
                 self.slave_is_whole(&slave.name, &slave.entries, world)?;
             }
         }
@@ -421,7 +482,7 @@ impl Checks {
 
     /// What its processes wrote and how they ended is in the results.
     fn processes_of(&self, name: &str, world: &World) -> Result<(), String> {
-        let node = slave_node(name);
+        let node = self.node_of(name);
         let disk = &world.hosts[CONTROLLER].disk;
         let mut pids = BTreeMap::new();
         for fact in &world.ledger {

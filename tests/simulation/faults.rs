@@ -7,6 +7,7 @@ use std::sync::Once;
 
 use arete::machine::faults::{ALL, Fault, inject};
 
+use crate::labs::LabSweep;
 use crate::meeting_sweep::MeetingSweep;
 use crate::rings::RingSweep;
 use crate::seeds::{Trial, first_failure, seeds_or};
@@ -21,6 +22,7 @@ enum By {
     Runs,
     Meetings,
     Rings,
+    Labs,
 }
 
 fn by(fault: Fault) -> By {
@@ -33,6 +35,8 @@ fn by(fault: Fault) -> By {
         Fault::RoundsShareANumber | Fault::MapLacksAValue | Fault::RoundUnwritten => By::Meetings,
         Fault::ActsWithoutMajority | Fault::LeaseNeverEnds | Fault::TokenTakenUnwritten => By::Rings,
         Fault::GrantsTwice | Fault::TakesOldToken => By::Rings,
+        Fault::SlaveServesTwo | Fault::QueueOvertakes | Fault::RunForgottenOnRestart => By::Labs,
+        Fault::SlaveNotFreed | Fault::GetSkipsBytes | Fault::SubmissionRunsTwice => By::Labs,
     }
 }
 
@@ -89,4 +93,9 @@ fn every_rule_of_a_meeting_that_is_broken_on_purpose_is_found() {
 #[test]
 fn every_rule_of_a_ring_that_is_broken_on_purpose_is_found() {
     find::<RingSweep>(By::Rings);
+}
+
+#[test]
+fn every_rule_of_a_controller_that_stays_that_is_broken_on_purpose_is_found() {
+    find::<LabSweep>(By::Labs);
 }

@@ -4,13 +4,13 @@
 #![allow(dead_code)]
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::ledger::{self, Keep, Past, Terms};
-use arete::controller::{Config as ControllerConfig, Controller, Launcher};
+use arete::controller::{Config as ControllerConfig, Controller, LabConfig, Launcher, OVER, RESOURCES, Shelved};
 use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
 use arete::member::{Config as MemberConfig, Member, Task};
 use arete::serve::Serve;
@@ -97,6 +97,58 @@ pub fn add_lasting_rooms(world: &mut World) -> usize {
     });
     world.nodes[node].reboots_one_in = 4;
     node
+}
+
+/// Where a controller that stays keeps what it must know, and below that its runs.
+pub const STATE: &str = "/state";
+pub const RUNS: &str = "/state/runs";
+
+/// A controller that stays, and takes tests. Started again, it goes on with all that it was handed.
+pub fn add_hosting_controller(world: &mut World, lost_after: Duration) -> usize {
+    let node = world.add_node("controller", CONTROLLER, vec![controller_address()], move |birth| {
+        let config = LabConfig {
+            runs: PathBuf::from(RUNS),
+            lost_after,
+            boot: birth.boot.clone(),
+            wall_offset: birth.wall_offset,
+            ..LabConfig::default()
+        };
+        let controller = lasting(Controller::bare(None), Path::new(STATE), None, birth);
+        Box::new(with_runs(controller.hosting(config), birth))
+    });
+    world.nodes[node].reboots_one_in = 4;
+    node
+}
+
+/// What the command line does: takes up the runs that go on, and remembers those that are over.
+fn with_runs(mut controller: Controller, birth: &mut Birth<'_>) -> Controller {
+    let below = birth.disk.paths_below(Path::new(RUNS));
+    let runs = below.filter_map(|path| Some(Path::new(RUNS).join(path.strip_prefix(RUNS).ok()?.components().next()?)));
+    let (mut going, mut over) = (Vec::new(), Vec::<Shelved>::new());
+    for directory in runs.collect::<BTreeSet<PathBuf>>() {
+        let path = directory.join(ledger::FILE);
+        if let Some(json) = birth.disk.get(directory.join(OVER)) {
+            over.push(serde_json::from_slice(json).expect("it is replaced as a whole"));
+            birth.disk.remove_all(&directory.join(RESOURCES));
+        } else if let Some(bytes) = birth.disk.get(&path).map(<[u8]>::to_vec) {
+            if !bytes.contains(&b'\n') {
+                birth.disk.truncate(&path, 0);
+                continue;
+            }
+            let past = Past::read(&path, bytes).unwrap_or_else(|why| panic!("{why}"));
+            birth.disk.truncate(&path, past.whole() as usize);
+            let files = birth.disk.list(&directory, &["**".to_owned()]).expect("a disk can be listed");
+            going.push((directory, past.beside(files)));
+        } else if birth.disk.paths_below(&directory.join(RESOURCES)).next().is_some() {
+            birth.disk.remove_all(&directory);
+        }
+    }
+    going.sort_by_key(|(_, past)| past.place_in_queue());
+    over.sort_by_key(|shelved| shelved.since);
+    for (directory, past) in going {
+        controller.take_up(&directory, &past).unwrap_or_else(|why| panic!("{why}"));
+    }
+    controller.remembering(over)
 }
 
 /// What the command line does: looks for a ledger, and cuts off what a crash has torn.

@@ -1,0 +1,713 @@
+//! A controller that stays, its slaves and its operators, played by hand.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::controller::ledger::{self, Keep, Past};
+use crate::controller::{Controller, Keeping, LabConfig, OVER, Shelved, Who};
+use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time};
+use crate::wire::operate::{AskFiles, AskRuns, AskSlaves, Cancel, Get, Look, Offer, Operate, PAGE_MAX, Submit, Upload};
+use crate::wire::{Message, PROTOCOL};
+
+const SECOND: Duration = Duration::from_secs(1);
+const RUNS: &str = "/state/runs";
+const TCP: ListenerId = ListenerId(0);
+const SOCKET: ListenerId = ListenerId(1);
+
+/// A test of one second for these slaves, which are written as in a test file.
+fn test_for(slaves: &str) -> String {
+    let names = slaves.split(' ').map(|slave| match slave.split_once(':') {
+        Some((name, role)) => format!(r#""{name}": {{ "schedules": ["s"], "with": {{ "role": "{role}" }} }}"#),
+        None => format!(r#""{slave}": ["s"]"#),
+    });
+    let names = names.collect::<Vec<_>>().join(", ");
+    format!(
+        r#"{{ "name": "t", "end": {{ "duration": 1 }}, "slaves": {{ {names} }},
+            "schedules": {{ "s": [{{ "name": "x", "poke": true, "shell": "true" }}] }} }}"#
+    )
+}
+
+const SHIPS: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a": ["s"] },
+    "resources": { "one": { "file": "one.bin" }, "none": { "file": "none.bin" } },
+    "schedules": { "s": [{ "name": "x", "at": 0, "shell": "cat @{one.path} @{none.path}",
+        "use_resources": ["one", "none"] }] } }"#;
+
+/// A controller that stays, with its disk and all who are connected.
+struct Lab {
+    controller: Controller,
+    out: Outbox,
+    now: Time,
+    disk: BTreeMap<PathBuf, Vec<u8>>,
+    heard: BTreeMap<ConnId, VecDeque<Value>>,
+    open: BTreeSet<ConnId>,
+    config: LabConfig,
+    conns: u64,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        Lab::keeping(Keeping::All)
+    }
+
+    fn keeping(keeping: Keeping) -> Lab {
+        let config = LabConfig {
+            runs: RUNS.into(),
+            sockets: vec![SOCKET],
+            operators: BTreeSet::from(["ada".to_owned()]),
+            lost_after: SECOND * 60,
+            keeping,
+            boot: "boot".to_owned(),
+            wall_offset: 1_700_000_000_000_000,
+        };
+        let mut lab = Lab {
+            controller: Controller::bare(None).keeping(keep()).hosting(config.clone()),
+            out: Outbox::new(),
+            now: Time::from_micros(1_000_000),
+            disk: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            open: BTreeSet::new(),
+            config,
+            conns: 0,
+        };
+        lab.input(Input::Begin);
+        lab
+    }
+
+    /// The controller is killed, and another goes on half a second later.
+    fn restarted(mut self) -> Lab {
+        let past = |lab: &Lab, path: &Path| Past::read(path, lab.disk[path].clone()).expect("it was just written");
+        let controller = Controller::bare(None).keeping(keep()).resumed(&past(&self, Path::new("/state/state.jsonl")));
+        let mut controller = controller.expect("it was just written").hosting(self.config.clone());
+        let ledgers = self.disk.keys().filter(|path| path.ends_with(ledger::FILE) && path.starts_with(RUNS));
+        let (mut going, mut over) = (Vec::new(), Vec::<Shelved>::new());
+        for path in ledgers {
+            let directory = path.parent().expect("it is in a directory");
+            match self.disk.get(&directory.join(OVER)) {
+                Some(json) => over.push(serde_json::from_slice(json).expect("it was just written")),
+                None => going.push((directory.to_owned(), past(&self, path).beside(self.files(directory)))),
+            }
+        }
+        going.sort_by_key(|(_, past)| past.place_in_queue());
+        over.sort_by_key(|shelved| shelved.since);
+        going.iter().for_each(|(directory, past)| controller.take_up(directory, past).expect("it was just written"));
+        self.controller = controller.remembering(over);
+        (self.out, self.now) = (Outbox::new(), self.now + Duration::from_millis(500));
+        self.heard.clear();
+        self.open.clear();
+        self.input(Input::Begin);
+        self
+    }
+
+    fn files(&self, directory: &Path) -> Vec<(String, u64)> {
+        let below = self.disk.iter().filter_map(|(path, bytes)| {
+            Some((path.strip_prefix(directory).ok()?.to_str()?.to_owned(), bytes.len() as u64))
+        });
+        below.collect()
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.controller.handle(self.now, input, &mut self.out);
+        let effects: Vec<Effect> = self.out.drain().collect();
+        let (writes, others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(|effect| {
+            matches!(effect, Effect::Append { .. } | Effect::Persist { .. } | Effect::WriteAt { .. })
+        });
+        for effect in writes {
+            match effect {
+                Effect::Append { path, bytes } => self.disk.entry(path).or_default().extend(bytes),
+                Effect::Persist { path, bytes } => drop(self.disk.insert(path, bytes)),
+                Effect::WriteAt { path, offset, bytes, .. } => {
+                    let file = self.disk.entry(path).or_default();
+                    assert_eq!(file.len() as u64, offset);
+                    file.extend(bytes);
+                }
+                _ => unreachable!("it is no write"),
+            }
+        }
+        for effect in others {
+            match effect {
+                Effect::Confirm => self.input(Input::Written),
+                Effect::Send { conn, bytes } if self.open.contains(&conn) => {
+                    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                    let lines = lines.map(|line| serde_json::from_slice::<Value>(line).expect("it says JSON"));
+                    self.heard.entry(conn).or_default().extend(lines);
+                }
+                Effect::Close { conn, .. } => drop(self.open.remove(&conn)),
+                Effect::Read { read, path, offset, max } => {
+                    let file = self.disk.get(&path).cloned();
+                    let piece =
+                        |file: &Vec<u8>| file[file.len().min(offset as usize)..].iter().take(max).copied().collect();
+                    let piece: Option<Vec<u8>> = file.as_ref().map(piece);
+                    let result = piece.as_deref().ok_or("no such file".to_owned());
+                    self.input(Input::Read { read, result });
+                }
+                Effect::List { read, directory, .. } => {
+                    let files = self.files(&directory);
+                    self.input(Input::Listed { read, result: Ok(files) });
+                }
+                Effect::Spawn { child, command } => {
+                    assert_eq!(command.argv[..3], ["rm", "-rf", "--"]);
+                    for path in &command.argv[3..] {
+                        self.disk.retain(|file, _| !file.starts_with(path));
+                    }
+                    self.input(Input::Exited { child, exit: crate::machine::Exit::Code(0) });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(at) = self.controller.next_deadline().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            self.input(Input::Deadline);
+        }
+        self.now = end;
+    }
+
+    fn accept(&mut self, listener: ListenerId, peer: Peer) -> ConnId {
+        self.conns += 1;
+        let conn = ConnId(self.conns);
+        self.open.insert(conn);
+        self.input(Input::Accepted { conn, listener, peer });
+        conn
+    }
+
+    fn connect(&mut self) -> ConnId {
+        self.accept(TCP, Peer::Inet(([10, 0, 0, 1], 5_000).into()))
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        self.open.remove(&conn);
+        self.input(Input::Closed { conn, reason: "reset".to_owned() });
+    }
+
+    fn say(&mut self, conn: ConnId, message: &impl Message) {
+        self.input(Input::Received { conn, bytes: &message.encode() });
+    }
+
+    fn says(&mut self, conn: ConnId, text: &str) {
+        self.input(Input::Received { conn, bytes: format!("{text}\n").as_bytes() });
+    }
+
+    /// The types of what a peer has heard since the last look.
+    fn words(&mut self, conn: ConnId) -> String {
+        let heard = self.heard.remove(&conn).unwrap_or_default();
+        let words: Vec<String> = heard.iter().map(|said| said["type"].as_str().unwrap_or("?").to_owned()).collect();
+        words.join(" ")
+    }
+
+    /// What a peer hears to a question: the last of it.
+    fn ask(&mut self, conn: ConnId, question: &impl Message) -> Value {
+        self.heard.remove(&conn);
+        self.say(conn, question);
+        self.heard.remove(&conn).and_then(|mut heard| heard.pop_back()).unwrap_or_default()
+    }
+
+    fn operator(&mut self) -> ConnId {
+        let conn = self.connect();
+        let answer = self.ask(conn, &Operate { protocol: PROTOCOL, version: "x".into() });
+        assert_eq!(answer["type"], "welcome");
+        conn
+    }
+
+    /// A slave says hello, as a role too: `c1:client`.
+    fn slave(&mut self, who: &str, incarnation: &str, run: Option<&str>) -> ConnId {
+        let conn = self.connect();
+        let (name, role) = who.split_once(':').unwrap_or((who, "none"));
+        let run = run.map_or("null".to_owned(), |run| format!("{run:?}"));
+        let labels = format!(r#""labels":{{"role":"{role}"}}"#);
+        let hello = format!(r#""name":"{name}","incarnation":"{incarnation}","run":{run},{labels}"#);
+        self.says(conn, &format!(r#"{{"type":"hello","protocol":{PROTOCOL},"version":"x",{hello}}}"#));
+        conn
+    }
+
+    fn of_run(&mut self, conn: ConnId, what: &str, run: &str) {
+        self.says(conn, &format!(r#"{{"type":"{what}","run":"{run}"}}"#));
+    }
+
+    /// Hands in a test without files: its run.
+    fn submit(&mut self, conn: ConnId, submission: &str, test: &str) -> String {
+        let answer = self.ask(conn, &submit(submission, test, BTreeMap::new()));
+        assert_eq!(answer["submission"], submission, "{answer}");
+        answer["run"]["run"].as_str().expect("a run has an id").to_owned()
+    }
+
+    fn look(&mut self, conn: ConnId, run: &str) -> Value {
+        self.ask(conn, &Look { run: run.into() })["run"].clone()
+    }
+
+    fn standing(&mut self, conn: ConnId, run: &str) -> String {
+        self.look(conn, run)["state"].as_str().unwrap_or("none").to_owned()
+    }
+
+    /// These slaves take part in the run until it is over.
+    fn serve(&mut self, run: &str, slaves: &[ConnId]) {
+        slaves.iter().for_each(|slave| self.of_run(*slave, "ready", run));
+        self.pass(SECOND * 3 / 2);
+        slaves.iter().for_each(|slave| self.of_run(*slave, "stopped", run));
+    }
+
+    /// Nothing of any run is left in the controller's tables.
+    fn is_bare(&self) {
+        let Lab { controller, .. } = self;
+        assert_eq!(controller.runs.len(), 0);
+        assert_eq!((controller.processes.len(), controller.pending.len(), controller.rooms.len()), (0, 0, 0));
+        assert_eq!((controller.deadlines.next(), controller.budget.held()), (None, 0));
+        assert!(controller.sessions.values().all(|session| matches!(session.who, Who::Idle | Who::Operator)));
+        let lab = controller.lab.as_ref().expect("it stays");
+        assert!(lab.slaves.values().all(|slave| slave.conn.is_some() && slave.serves.is_none()));
+        assert!(lab.operators.values().all(|one| one.asked == 0 && one.waits.is_empty() && one.submission.is_none()));
+    }
+}
+
+fn keep() -> Keep {
+    let (path, boot) = ("/state/state.jsonl".into(), "boot".to_owned());
+    Keep { path, boot, wall_offset: 1_700_000_000_000_000, ..Keep::default() }
+}
+
+fn submit<'a>(submission: &'a str, test: &'a str, files: BTreeMap<String, Offer>) -> Submit<'a> {
+    let (submission, file, test) = (submission.into(), "t.json".into(), test.into());
+    Submit { submission, file, test, files, wait: None, lost_after: None }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn offers(files: &[(&str, &[u8])]) -> BTreeMap<String, Offer> {
+    let offer = |bytes: &[u8]| Offer { size: bytes.len() as u64, sha256: sha256(bytes), executable: false };
+    files.iter().map(|(name, bytes)| ((*name).to_owned(), offer(bytes))).collect()
+}
+
+fn upload<'a>(submission: &'a str, of: &[u8], offset: u64, data: &[u8]) -> Upload<'a> {
+    Upload { submission: submission.into(), sha256: sha256(of).into(), offset, data: data.to_vec() }
+}
+
+#[test]
+fn runs_begin_in_order_when_their_slaves_are_there_and_are_served_on_the_same_connections() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let first = lab.submit(operator, "one", &test_for("a b"));
+    let second = lab.submit(operator, "two", &test_for("a"));
+    assert_eq!(lab.look(operator, &first)["why"], "waits for a (not connected), b (not connected)");
+    let a = lab.slave("a", "i", None);
+    assert_eq!(lab.words(a), "welcome", "it waits: the first run holds it back from the second");
+    let b = lab.slave("b", "i", None);
+    assert_eq!((lab.words(a), lab.words(b)), ("prepare".to_owned(), "welcome prepare".to_owned()));
+    assert_eq!(lab.standing(operator, &first), "gathering");
+    assert_eq!(lab.look(operator, &second)["why"], format!("waits for a (serves {first})"));
+    lab.serve(&first, &[a, b]);
+    assert_eq!(lab.words(b), "start stop dismissed");
+    assert_eq!(lab.words(a), "start stop dismissed prepare");
+    let state = lab.look(operator, &first);
+    assert_eq!((&state["state"], &state["verdict"], &state["code"]), (&"over".into(), &"passed".into(), &0.into()));
+    lab.serve(&second, &[a]);
+    assert_eq!(lab.standing(operator, &second), "over");
+    assert!(lab.open.contains(&a) && lab.open.contains(&b));
+    lab.is_bare();
+    for file in ["test.json", "events.jsonl", "summary.json", "report.txt", OVER] {
+        assert!(lab.disk.contains_key(&Path::new(RUNS).join(&first).join(file)), "{file}");
+    }
+}
+
+#[test]
+fn runs_with_other_slaves_go_on_at_once_and_machines_serve_by_their_labels() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let (a, b) = (lab.slave("a:client", "i", None), lab.slave("b:server", "i", None));
+    let one = lab.submit(operator, "one", &test_for("a"));
+    let two = lab.submit(operator, "two", &test_for("x:server"));
+    let three = lab.submit(operator, "three", &test_for("y:client"));
+    assert_eq!(lab.words(a), "welcome prepare");
+    let heard = lab.heard.remove(&b).unwrap_or_default();
+    assert_eq!((&heard[1]["type"], &heard[1]["serve_as"]), (&"prepare".into(), &"x".into()));
+    assert_eq!(lab.look(operator, &three)["why"], "waits for 1 more with role=client");
+    lab.of_run(a, "ready", &one);
+    lab.of_run(b, "ready", &two);
+    assert_eq!([&one, &two].map(|run| lab.standing(operator, run)), ["running", "running"]);
+    let slaves = lab.ask(operator, &AskSlaves { after: "".into() });
+    assert_eq!((&slaves["slaves"][1]["run"], &slaves["slaves"][1]["serves_as"]), (&two.clone().into(), &"x".into()));
+    lab.pass(SECOND * 3 / 2);
+    lab.of_run(b, "stopped", &two);
+    assert_eq!([&one, &two].map(|run| lab.standing(operator, run)), ["ending", "over"]);
+    lab.of_run(a, "stopped", &one);
+    lab.serve(&three, &[a]);
+    assert_eq!(lab.standing(operator, &three), "over");
+    lab.is_bare();
+}
+
+#[test]
+fn what_cannot_be_run_is_unfit_and_leaves_nothing() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let files = [("one.bin", &b"abc"[..]), ("none.bin", &b""[..])];
+    let unfit = |lab: &mut Lab, answer: Value, what: &str| {
+        assert_eq!(answer["type"], "unfit", "{answer}");
+        assert!(answer["problems"].to_string().contains(what), "{answer}");
+        let left: Vec<_> = lab.disk.keys().filter(|path| path.starts_with(RUNS)).collect();
+        assert!(left.is_empty(), "{left:?}");
+    };
+    let answer = lab.ask(operator, &submit("s", "{}", BTreeMap::new()));
+    unfit(&mut lab, answer, "t.json:1:1");
+    let answer = lab.ask(operator, &submit("s", SHIPS, BTreeMap::new()));
+    unfit(&mut lab, answer, "the operator has not said what it is");
+    let huge = Offer { size: u64::MAX, ..offers(&files)["one.bin"].clone() };
+    let answer = lab.ask(operator, &submit("s", SHIPS, BTreeMap::from([("one.bin".to_owned(), huge)])));
+    unfit(&mut lab, answer, "--output-max");
+    let answer = lab.ask(operator, &submit("no name", SHIPS, BTreeMap::new()));
+    unfit(&mut lab, answer, "1 to 64 letters");
+    for (data, what) in [(&b"abd"[..], "has changed"), (b"abcd", "not as long"), (b"", "empty piece")] {
+        assert_eq!(lab.ask(operator, &submit("s", SHIPS, offers(&files)))["type"], "wanted");
+        let answer = lab.ask(operator, &upload("s", b"abc", 0, data));
+        unfit(&mut lab, answer, what);
+    }
+    assert_eq!(lab.ask(operator, &upload("s", b"abc", 0, b"abc"))["type"], "denied");
+    lab.is_bare();
+}
+
+#[test]
+fn files_come_piece_by_piece_and_one_submission_is_one_run() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let files = [("one.bin", &b"abc"[..]), ("none.bin", &b""[..])];
+    let wanted = lab.ask(operator, &submit("s", SHIPS, offers(&files)));
+    assert_eq!((&wanted["files"][sha256(b"abc")], &wanted["files"][sha256(b"")]), (&0.into(), &0.into()));
+    let wanted = lab.ask(operator, &upload("s", b"abc", 0, b"ab"));
+    assert_eq!(wanted["files"][sha256(b"abc")], 2);
+    // It is gone, and comes back before that is known.
+    let again = lab.operator();
+    assert_eq!(lab.ask(again, &submit("s", SHIPS, offers(&files)))["type"], "wanted");
+    assert_eq!(lab.ask(operator, &upload("s", b"abc", 2, b"c"))["type"], "denied", "the former one is forgotten");
+    assert_eq!(lab.ask(again, &upload("s", b"abc", 0, b"abc"))["files"][sha256(b"")], 0);
+    let seen = lab.ask(again, &upload("s", b"", 0, b""));
+    let run = seen["run"]["run"].as_str().expect("it is a run").to_owned();
+    for other in [operator, again] {
+        assert_eq!(lab.ask(other, &submit("s", SHIPS, offers(&files)))["run"]["run"], run);
+    }
+    let directories = lab.disk.keys().filter(|path| path.ends_with(ledger::FILE) && path.starts_with(RUNS));
+    assert_eq!(directories.count(), 1);
+    let mut lab = lab.restarted();
+    let operator = lab.operator();
+    assert_eq!(lab.ask(operator, &submit("s", SHIPS, offers(&files)))["run"]["run"], run);
+    let a = lab.slave("a", "i", None);
+    let fetch = format!(r#"{{"type":"fetch","run":"{run}","resource":"one","offset":0}}"#);
+    lab.says(a, &fetch);
+    assert_eq!(lab.words(a), "welcome prepare chunk");
+    lab.serve(&run, &[a]);
+    assert_eq!(lab.ask(operator, &submit("s", SHIPS, offers(&files)))["run"]["state"], "over");
+    let left = lab.disk.keys().find(|path| path.components().any(|part| part.as_os_str() == "resources"));
+    assert_eq!(left, None);
+    lab.is_bare();
+}
+
+#[test]
+fn what_an_operator_was_bringing_goes_with_it() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let files = [("one.bin", &b"abc"[..]), ("none.bin", &b""[..])];
+    lab.ask(operator, &submit("s", SHIPS, offers(&files)));
+    lab.ask(operator, &upload("s", b"abc", 0, b"ab"));
+    assert!(lab.disk.keys().any(|path| path.starts_with(RUNS)));
+    lab.close(operator);
+    assert!(!lab.disk.keys().any(|path| path.starts_with(RUNS)));
+    lab.is_bare();
+}
+
+#[test]
+fn a_run_is_ended_in_the_queue_and_while_it_goes_on() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let stop = |run: &str, now| Cancel { run: run.to_owned().into(), now };
+    let queued = lab.submit(operator, "one", &test_for("a b"));
+    let behind = lab.submit(operator, "two", &test_for("a"));
+    let a = lab.slave("a", "i", None);
+    assert_eq!(lab.words(a), "welcome");
+    lab.ask(operator, &stop(&queued[..queued.len() - 1], false));
+    let state = lab.look(operator, &queued);
+    assert_eq!((&state["state"], &state["code"]), (&"over".into(), &130.into()));
+    assert_eq!(lab.words(a), "prepare", "it is not held back any longer");
+    lab.of_run(a, "ready", &behind);
+    assert_eq!(lab.ask(operator, &stop(&behind, false))["run"]["state"], "ending");
+    assert_eq!(lab.ask(operator, &stop(&behind, true))["run"]["state"], "ending");
+    assert_eq!(lab.words(a), "start stop stop");
+    lab.of_run(a, "stopped", &behind);
+    assert_eq!(lab.ask(operator, &stop(&behind, true))["run"]["verdict"], "interrupted");
+    assert_eq!(lab.ask(operator, &stop("t-", true))["type"], "denied", "two begin so");
+    assert_eq!(lab.ask(operator, &stop("u", true))["type"], "denied");
+    let at_once = lab.submit(operator, "three", &test_for("b"));
+    lab.ask(operator, &stop(&at_once, true));
+    assert_eq!(lab.standing(operator, &at_once), "over");
+    lab.pass(SECOND * 60);
+    lab.is_bare();
+}
+
+#[test]
+fn a_run_that_has_waited_long_enough_in_the_queue_holds_no_slave_back_any_longer() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let test = test_for("a b");
+    lab.say(operator, &Submit { wait: Some(5_000_000), ..submit("one", &test, BTreeMap::new()) });
+    let behind = lab.submit(operator, "two", &test_for("a"));
+    let a = lab.slave("a", "i", None);
+    assert_eq!(lab.words(a), "welcome");
+    lab.pass(SECOND * 4);
+    lab.says(operator, r#"{"type":"ping","time":1}"#);
+    lab.pass(Duration::from_millis(1_100));
+    assert_eq!(lab.words(a), "prepare");
+    lab.serve(&behind, &[a]);
+    lab.is_bare();
+}
+
+#[test]
+fn runs_and_slaves_come_in_pages() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    for nr in 0..PAGE_MAX + 2 {
+        lab.slave(&format!("s{nr:04}"), "i", None);
+    }
+    let page = lab.ask(operator, &AskSlaves { after: "".into() });
+    assert_eq!((page["slaves"].as_array().map(Vec::len), &page["more"]), (Some(PAGE_MAX), &true.into()));
+    let last = page["slaves"][PAGE_MAX - 1]["slave"].as_str().unwrap_or_default().to_owned();
+    let page = lab.ask(operator, &AskSlaves { after: last.into() });
+    assert_eq!((page["slaves"].as_array().map(Vec::len), &page["more"]), (Some(2), &false.into()));
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    (0..PAGE_MAX + 2).for_each(|nr| drop(lab.submit(operator, &format!("n{nr}"), &test_for("a"))));
+    let page = lab.ask(operator, &AskRuns { after: "".into(), over: false });
+    assert_eq!((page["runs"].as_array().map(Vec::len), &page["more"]), (Some(PAGE_MAX), &true.into()));
+    let last = page["runs"][PAGE_MAX - 1]["run"].as_str().unwrap_or_default().to_owned();
+    let page = lab.ask(operator, &AskRuns { after: last.as_str().into(), over: false });
+    assert_eq!((page["runs"].as_array().map(Vec::len), &page["more"]), (Some(2), &false.into()));
+    // The run behind which it asks is over meanwhile: nothing is left out.
+    lab.ask(operator, &Cancel { run: last.as_str().into(), now: false });
+    let page = lab.ask(operator, &AskRuns { after: last.into(), over: false });
+    assert_eq!(page["runs"].as_array().map(Vec::len), Some(PAGE_MAX));
+}
+
+#[test]
+fn files_are_read_while_they_grow_and_only_those_of_the_results() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let run = lab.submit(operator, "one", &test_for("a"));
+    let get = |file: &str, offset, wait| Get { run: run.clone().into(), file: file.to_owned().into(), offset, wait };
+    let mut text = Vec::new();
+    assert_eq!(lab.ask(operator, &get("events.jsonl", 0, true)), Value::Null, "nothing is there before the start");
+    assert_eq!(lab.ask(operator, &get("a/x.out", 0, true)), Value::Null);
+    lab.of_run(a, "ready", &run);
+    let add = |text: &mut Vec<u8>, piece: &Value| {
+        use base64::Engine;
+        let data = piece["data"].as_str().unwrap_or_else(|| panic!("no piece: {piece}"));
+        let data = base64::engine::general_purpose::STANDARD.decode(data).expect("it is base64");
+        text.extend_from_slice(&data);
+        data.len()
+    };
+    let piece = lab.heard.get_mut(&operator).and_then(VecDeque::pop_back).unwrap_or_default();
+    assert!(add(&mut text, &piece) > 0);
+    lab.pass(SECOND / 5);
+    let spawned = r#""what":"spawned","entry":"x","nr":1,"pid":7"#;
+    lab.says(a, &format!(r#"{{"type":"report","run":"{run}","seq":1,"time":2000000,{spawned}}}"#));
+    let output = format!(r#"{{"type":"output","run":"{run}","file":"x.out","offset":0,"data":"aGVsbG8K"}}"#);
+    lab.says(a, &output);
+    let piece = lab.heard.get_mut(&operator).and_then(VecDeque::pop_back).unwrap_or_default();
+    assert_eq!((&piece["file"], &piece["data"]), (&"a/x.out".into(), &"aGVsbG8K".into()), "{piece}");
+    for forbidden in ["state.jsonl", "resources/x", "over.json", "../x", "/etc/passwd", "a/../b", ""] {
+        assert_eq!(lab.ask(operator, &get(forbidden, 0, false))["type"], "denied", "{forbidden}");
+    }
+    let other = Get { run: "none".into(), ..get("events.jsonl", 0, false) };
+    assert_eq!(lab.ask(operator, &other)["type"], "denied");
+    lab.serve(&run, &[a]);
+    loop {
+        let piece = lab.ask(operator, &get("events.jsonl", text.len() as u64, true));
+        if add(&mut text, &piece) == 0 {
+            break;
+        }
+    }
+    assert_eq!(lab.disk[&Path::new(RUNS).join(&run).join("events.jsonl")], text);
+    let files = lab.ask(operator, &AskFiles { run: run.clone().into(), after: "".into() });
+    let names: Vec<&str> =
+        files["files"].as_array().into_iter().flatten().filter_map(|file| file[0].as_str()).collect();
+    let expected = ["a/x.out", "events.jsonl", "report.txt", "summary.json", "test.json"];
+    assert!(expected.iter().all(|name| names.contains(name)), "{names:?}");
+    assert!(!names.iter().any(|name| ["state.jsonl", "over.json"].contains(name)), "{names:?}");
+    lab.is_bare();
+}
+
+#[test]
+fn not_everybody_may_operate() {
+    let mut lab = Lab::new();
+    let proven = |name: &str| Peer::Proven { address: ([10, 0, 0, 1], 5).into(), names: [Box::from(name)].into() };
+    let local = Peer::Local { uid: 1000, pid: None };
+    let operate = Operate { protocol: PROTOCOL, version: "x".into() };
+    let may = [(TCP, proven("ada"), "welcome"), (SOCKET, local.clone(), "welcome")];
+    let not = [(TCP, proven("bob"), "bye"), (TCP, local, "bye")];
+    for (listener, peer, answer) in may.into_iter().chain(not) {
+        let conn = lab.accept(listener, peer);
+        assert_eq!(lab.ask(conn, &operate)["type"], answer);
+        assert_eq!(lab.open.contains(&conn), answer == "welcome");
+    }
+    let mut lab = Lab { controller: Controller::bare(None), ..Lab::new() };
+    let conn = lab.connect();
+    let answer = lab.ask(conn, &operate);
+    assert!(answer["reason"].to_string().contains("--state-dir DIR"), "{answer}");
+}
+
+#[test]
+fn results_are_kept_as_long_as_is_said() {
+    let mut lab = Lab::keeping(Keeping::Count(2));
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let runs = ["one", "two", "three"].map(|submission| {
+        let run = lab.submit(operator, submission, &test_for("a"));
+        lab.serve(&run, &[a]);
+        run
+    });
+    assert_eq!(runs.each_ref().map(|run| lab.standing(operator, run)), ["none", "over", "over"]);
+    assert!(!lab.disk.keys().any(|path| path.starts_with(Path::new(RUNS).join(&runs[0]))));
+    let mut lab = Lab::keeping(Keeping::Age(SECOND * 10));
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let run = lab.submit(operator, "one", &test_for("a"));
+    lab.serve(&run, &[a]);
+    lab.pass(SECOND * 8);
+    assert_eq!(lab.standing(operator, &run), "over");
+    lab.pass(SECOND * 4);
+    assert_eq!(lab.standing(operator, &run), "none");
+}
+
+#[test]
+fn clients_part_with_the_room_of_a_run_that_is_over_and_nothing_of_it_stays() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let run = lab.submit(operator, "one", &test_for("a"));
+    lab.of_run(a, "ready", &run);
+    let [stays, gone] = ["c", "d"].map(|member| {
+        let conn = lab.connect();
+        let who = format!(r#""room":"{run}","member":"{member}","incarnation":"{member}""#);
+        lab.says(conn, &format!(r#"{{"type":"join","protocol":{PROTOCOL},"version":"x",{who}}}"#));
+        assert_eq!(lab.words(conn), "welcome");
+        let party = r#""party":{"members":["c","d","e"]},"timeout":100000000"#;
+        let what = format!(r#""room":"{run}","barrier":"m","id":1,"member":"{member}",{party}"#);
+        lab.says(conn, &format!(r#"{{"type":"arrive",{what}}}"#));
+        conn
+    });
+    lab.close(gone);
+    lab.pass(SECOND * 3 / 2);
+    lab.of_run(a, "stopped", &run);
+    assert_eq!(lab.standing(operator, &run), "over");
+    assert!(!lab.open.contains(&stays) && lab.words(stays).ends_with("bye"));
+    lab.is_bare();
+}
+
+#[test]
+fn a_slave_that_is_lost_to_its_run_is_free_when_it_has_come_anew() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let run = lab.submit(operator, "one", &test_for("a"));
+    let next = lab.submit(operator, "two", &test_for("a"));
+    lab.of_run(a, "ready", &run);
+    lab.of_run(a, "stopped", &run);
+    assert!(!lab.open.contains(&a), "it must come anew, so that it ends what it has of the run");
+    assert_eq!(lab.look(operator, &run)["verdict"], "failed");
+    let a = lab.slave("a", "i", Some(&run));
+    assert_eq!(lab.words(a), "welcome prepare");
+    lab.serve(&next, &[a]);
+    assert_eq!(lab.standing(operator, &next), "over");
+    lab.is_bare();
+}
+
+#[test]
+fn a_slave_that_comes_back_on_another_connection_leaves_nothing_of_the_former_one() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    lab.slave("a", "i", None);
+    let a = lab.slave("a", "i", None);
+    let other = lab.slave("a", "j", None);
+    assert_eq!(lab.words(other), "bye");
+    let run = lab.submit(operator, "one", &test_for("a"));
+    lab.of_run(a, "ready", &run);
+    let b = lab.slave("a", "i", Some(&run));
+    assert_eq!(lab.words(b), "welcome start");
+    assert!(!lab.open.contains(&a));
+    // It has given up the run, and says so on another connection.
+    let c = lab.slave("a", "i", None);
+    assert_eq!(lab.words(c), "welcome bye");
+    assert_eq!(lab.look(operator, &run)["verdict"], "failed");
+    let c = lab.slave("a", "i", None);
+    let next = lab.submit(operator, "two", &test_for("a"));
+    lab.serve(&next, &[c]);
+    lab.is_bare();
+}
+
+#[test]
+fn a_controller_that_was_killed_goes_on_with_all_that_it_was_handed() {
+    // In the queue, gathering, running, ending, and over.
+    for phase in 0..5 {
+        let mut lab = Lab::new();
+        let operator = lab.operator();
+        let run = lab.submit(operator, "one", &test_for("a x:client"));
+        let behind = lab.submit(operator, "two", &test_for("a"));
+        let mut slaves = Vec::new();
+        if phase > 0 {
+            slaves = vec![lab.slave("a", "i", None), lab.slave("c:client", "i", None)];
+        }
+        if phase > 1 {
+            slaves.iter().for_each(|slave| lab.of_run(*slave, "ready", &run));
+        }
+        if phase > 2 {
+            lab.pass(SECOND * 3 / 2);
+            lab.of_run(slaves[0], "stopped", &run);
+        }
+        if phase > 3 {
+            lab.of_run(slaves[1], "stopped", &run);
+        }
+        let expected = ["queued", "gathering", "running", "ending", "over"][phase];
+        assert_eq!(lab.standing(operator, &run), expected);
+        let mut lab = lab.restarted();
+        let operator = lab.operator();
+        assert_eq!(lab.standing(operator, &run), expected);
+        let of = [None, Some(&*run), Some(&*run), Some(&*run), None][phase];
+        let a = lab.slave("a", "i", of);
+        let c = lab.slave("c:client", "i", of);
+        let heard = [lab.words(a), lab.words(c)];
+        match phase {
+            0 => assert_eq!(heard, ["welcome prepare", "welcome prepare"]),
+            1 => assert!(heard.iter().all(|words| words.starts_with("welcome")), "{heard:?}"),
+            2 => assert_eq!(heard, ["welcome start", "welcome start"]),
+            3 => assert_eq!(heard, ["welcome start stop", "welcome start stop"]),
+            _ => assert_eq!(heard, ["welcome prepare", "welcome"]),
+        }
+        if phase < 4 {
+            lab.serve(&run, &[a, c]);
+        }
+        assert_eq!(lab.look(operator, &run)["verdict"], "passed", "phase {phase}");
+        lab.serve(&behind, &[a]);
+        let mut lab = lab.restarted();
+        let operator = lab.operator();
+        let answer = lab.ask(operator, &AskRuns { after: "".into(), over: true });
+        let runs: Vec<&str> =
+            answer["runs"].as_array().into_iter().flatten().filter_map(|run| run["run"].as_str()).collect();
+        assert_eq!(runs, [&*behind, &*run]);
+        lab.is_bare();
+    }
+}
+
+#[test]
+fn runs_that_were_handed_in_at_one_instant_keep_their_order() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let runs: Vec<String> = (0..12).map(|nr| lab.submit(operator, &format!("{}", 90 - nr), &test_for("a"))).collect();
+    let mut lab = lab.restarted();
+    let operator = lab.operator();
+    let answer = lab.ask(operator, &AskRuns { after: "".into(), over: false });
+    let known: Vec<&str> =
+        answer["runs"].as_array().into_iter().flatten().filter_map(|run| run["run"].as_str()).collect();
+    assert_eq!(known, runs);
+}
