@@ -66,7 +66,7 @@ impl Error {
 #[derive(Parser)]
 #[command(name = "arete", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "exit status: 0 passed; 1 failed; 2 wrong usage or a wrong test file; 3 a time limit passed; \
-                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: man arete, man 5 arete-test, man 7 arete-protocol, man 7 arete-security, man 8 arete-ring")]
+                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: man arete, and man arete-COMMAND for each of these; man 5 arete-test tells of the test file")]
 pub struct Arguments {
     #[command(subcommand)]
     subcommand: Sub,

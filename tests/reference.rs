@@ -197,9 +197,9 @@ fn the_manual_states_the_bounds_of_handshakes() {
 
 #[test]
 fn the_manual_has_every_event_with_its_fields_and_no_other() {
-    let (source, page) = (read("src/controller/event.rs"), read("man/arete.1"));
+    let (source, page) = (read("src/controller/event.rs"), read("man/arete-results.5"));
     let events = variants(&source, "pub enum Event<'a> {");
-    let described: BTreeSet<_> = items(&page, ".Ss Events").into_keys().collect();
+    let described: BTreeSet<_> = items(&page, ".Sh EVENTS").into_keys().collect();
     assert_eq!(described, events.keys().cloned().collect());
     for (event, mut declared) in events {
         if declared.remove("meeting").is_some() {
