@@ -13,7 +13,7 @@ mod members;
 mod problem;
 pub mod range;
 mod slaves;
-mod suggest;
+pub mod suggest;
 pub mod time;
 
 use std::collections::BTreeMap;

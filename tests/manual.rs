@@ -6,10 +6,11 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Needed, Place, have, repository, skip};
+use common::{Ended, Needed, Place, have, repository, skip};
 
 /// All pages, without the links to them.
 fn pages() -> Vec<PathBuf> {
@@ -139,14 +140,19 @@ fn every_option_is_told_on_the_page_of_its_subcommand_and_every_option_there_exi
     }
     let page = repository().join("man/arete.1");
     let told = without(&options_of_page(&items_of_page(&read(&page))), &CERTIFICATES);
-    assert_the_same_options(&page, "an item for", &told, &options_of_help(&help(&place, &["--help"])));
+    assert_the_same_options(
+        &page,
+        "an item for",
+        &told,
+        &options_of_help(&(help(&place, &["--help"]) + &help(&place, &["help", "--help"]))),
+    );
 }
 
 /// What a page says of options that are none of its own subcommands' must be true as well.
 #[test]
 fn every_option_that_any_page_names_exists() {
     let place = Place::new("named-options");
-    let of_help = options_of_help(&whole_help(&place, &[]));
+    let of_help = options_of_help(&(whole_help(&place, &[]) + &help(&place, &["help", "--help"])));
     assert!(["listen", "members", "json", "help"].iter().all(|option| of_help.contains(*option)), "{of_help:?}");
     for page in pages() {
         let invented: Vec<_> = options_of_page(&read(&page)).difference(&of_help).cloned().collect();
@@ -177,6 +183,7 @@ fn the_page_of_the_ring_tells_of_each_of_its_subcommands() {
 fn every_subcommand_is_listed_in_the_first_page_with_its_own() {
     let place = Place::new("subcommands");
     let listed = section(&read(&repository().join("man/arete.1")), "DESCRIPTION");
+    assert!(listed.contains(".It Cm help\n"));
     for subcommand in subcommands(&place) {
         let item = format!(".It Cm {subcommand}");
         assert!(listed.lines().any(|line| line == item), "man/arete.1 has no item {item}");
@@ -245,6 +252,95 @@ fn every_name_of_a_page_opens_it() {
             assert_eq!(link.canonicalize().ok(), path.canonicalize().ok(), "{}", link.display());
         }
     }
+}
+
+/// The names of all pages and of the links to them.
+fn files() -> Vec<String> {
+    let directory = fs::read_dir(repository().join("man")).expect("the manual lies in man/").flatten();
+    directory.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+#[test]
+fn help_lists_every_page_and_the_program_carries_each_as_it_is() {
+    let place = Place::new("help");
+    let listed = help(&place, &["help"]);
+    for file in files() {
+        let (name, _) = file.rsplit_once('.').expect("a page has a section");
+        let topic = name.trim_start_matches("arete-");
+        let stands = listed.lines().any(|line| line.split([' ', ',']).any(|word| word == topic));
+        assert!(stands, "arete help does not list {topic}:\n{listed}");
+        let text = read(&repository().join("man").join(&file));
+        for called in [name, topic, file.trim_start_matches("arete-")] {
+            // A link is none of the files that the program carries: its page has another name.
+            if called != name && called != topic && repository().join("man").join(&file).is_symlink() {
+                continue;
+            }
+            let ended = place.arete(["help", "--source", called]).run().exits_with(0);
+            assert!(ended.stdout == text, "arete help --source {called} is not man/{file}: is it in src/cli/help.rs?");
+        }
+    }
+}
+
+/// What is said on a machine that has these programs alone, each a script or a link to the one that is here.
+fn helped(place: &Place, programs: &[(&str, Option<&str>)], args: &[&str]) -> Ended {
+    let bin = place.path(format!("bin-{}", place.serial()));
+    fs::create_dir(&bin).expect("a new directory has room for another");
+    for (name, script) in programs {
+        let file = bin.join(name);
+        match script {
+            Some(script) => {
+                fs::write(&file, script).expect("a script can be written");
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("it can be made to run");
+            }
+            None => symlink(common::find(name).expect("it was looked for"), file).expect("a link can be made"),
+        }
+    }
+    place.arete(args).env("PATH", bin).run()
+}
+
+#[test]
+fn help_has_man_show_the_page_or_mandoc_or_says_what_to_install() {
+    let place = Place::new("viewers");
+    let cat = "#!/bin/sh\necho \"shown by ${0##*/}\"\nwhile read -r line; do echo \"$line\"; done <\"$2\"\n";
+    let ended = helped(&place, &[("man", Some(cat)), ("mandoc", Some(cat))], &["help", "sync"]).exits_with(0);
+    assert!(ended.stdout.starts_with("shown by man\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(".Dt ARETE-BARRIER 1"), "{}", ended.stdout);
+    let fails = "#!/bin/sh\necho this man cannot >&2\nexit 1\n";
+    let ended = helped(&place, &[("man", Some(fails)), ("mandoc", Some(cat))], &["help", "test"]).exits_with(0);
+    assert!(ended.stdout.starts_with("shown by mandoc\n") && ended.stderr.is_empty(), "{}", ended.stdout);
+    let ended = helped(&place, &[], &["help", "run"]).exits_with(1);
+    assert!(ended.stdout.contains("Usage: arete run"), "{}", ended.stdout);
+    ended.complains(&["arete: help run: ", "arete-run(1)", "install man-db", "arete help --source run"]);
+    let ended = helped(&place, &[], &["help", "security"]).exits_with(1);
+    assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+    place.assert_no_temporary_files();
+}
+
+#[test]
+fn help_shows_the_page_with_the_programs_that_there_are() {
+    let test = "help_shows_the_page_with_the_programs_that_there_are";
+    let place = Place::new("real-viewers");
+    for (viewer, needed) in [("man", Needed::Nowhere), ("mandoc", Needed::InCi)] {
+        if !have(viewer) {
+            skip(test, &format!("{viewer} is not installed"), needed);
+            continue;
+        }
+        // man calls others by their names.
+        let ended = match viewer {
+            "man" => place.arete(["help", "pki"]).run().exits_with(0),
+            _ => helped(&place, &[(viewer, None)], &["help", "pki"]).exits_with(0),
+        };
+        let shown = ended.stdout;
+        assert!(shown.contains("ARETE-PKI(1)") && shown.contains("$ arete pki init lab"), "{viewer}: {shown}");
+    }
+}
+
+#[test]
+fn help_suggests_a_topic() {
+    let place = Place::new("topics");
+    place.arete(["help", "barier"]).run().exits_with(2).complains(&["arete: help: ", "did you mean \"barrier\"?"]);
+    place.arete(["help", "weather"]).run().exits_with(2).complains(&["\"weather\"", "arete help lists the topics"]);
+    place.arete(["help", "--source"]).run().exits_with(2).complains(&["TOPIC"]);
 }
 
 #[test]
