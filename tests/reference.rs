@@ -229,6 +229,34 @@ fn the_manual_has_every_variable_that_a_command_is_given_and_no_other() {
     assert_eq!(described.collect::<BTreeSet<_>>(), given);
 }
 
+/// What a page quotes of messages is what a source writes.
+#[test]
+fn the_diagnostics_quote_messages_as_the_sources_write_them() {
+    let sources = all_sources(Path::new("src"));
+    let mut quoted = 0;
+    for page in ["arete-run.1", "arete-barrier.1", "arete-slave.8", "arete-controller.8"] {
+        let page = read(&format!("man/{page}"));
+        for words in between(&page, ".Sh DIAGNOSTICS", ".Sh").filter_map(|line| line.strip_prefix(".It Li ")) {
+            assert!(sources.contains(words), "no source writes {words:?}");
+            quoted += 1;
+        }
+    }
+    assert!(quoted > 20, "{quoted}");
+}
+
+/// The sources below a directory, in one text.
+fn all_sources(directory: &Path) -> String {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).expect("sources can be listed");
+    let mut text = String::new();
+    for path in entries.map(|entry| entry.expect("a source can be listed").path()) {
+        match path.is_dir() {
+            true => text += &all_sources(&path),
+            false => text += &read(path.to_str().expect("sources have plain names")),
+        }
+    }
+    text
+}
+
 /// The rows of the lists in columns of a section.
 fn rows(page: &str, section: &str) -> Vec<Vec<String>> {
     let items = between(page, section, ".Sh").filter_map(|line| line.strip_prefix(".It ")?.split_once(" Ta "));

@@ -116,7 +116,8 @@ impl Run {
         let Some(ix) = self.roster.find(name) else {
             let names = spoken::list(&self.roster.names(|_| true));
             return Err(Refusal::fatal(format!(
-                "slave {name:?} is not in the test {:?}; its slaves are {names}",
+                "slave {name:?} is not in the test {:?}; its slaves are {names}: name it as one of them with --name, or \
+                 add it to the test",
                 self.test.name
             )));
         };
