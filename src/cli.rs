@@ -3,19 +3,28 @@
 mod certificate;
 mod check;
 mod command;
+mod completions;
+mod config;
 mod data;
 mod drive;
 mod help;
+mod host;
 mod identity;
+mod inspect;
+mod labels;
+mod launch;
 mod load;
 mod meet;
+mod operator;
 mod pki;
 mod place;
+mod reach;
 mod results;
 mod resume;
 mod ring;
 mod room;
 mod run;
+mod service;
 mod slave;
 mod state;
 mod tls_words;
@@ -32,7 +41,9 @@ use arete::testfile::TRIGGER_MAX;
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
+use config::Origin;
 use identity::Security;
+use labels::Labels;
 use place::{Patience, Place};
 
 /// The port of a controller, where an address names none.
@@ -48,6 +59,7 @@ const CONNECTIONS_MOST: u64 = 1 << 20;
 const FLUSH_MILLIS: u64 = 10_000;
 
 /// Why a subcommand ends without having done its work.
+#[derive(Debug, Clone)]
 pub struct Error {
     pub code: u8,
     pub message: String,
@@ -75,8 +87,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Sub {
-    /// Run a test, on this machine alone or with the slaves that connect
-    Run(RunOptions),
+    /// Run a test, on this machine alone, with the slaves that connect, or at a controller
+    Run(Box<RunOptions>),
     /// Take part in the runs of a controller
     Slave(SlaveOptions),
     /// Say everything that is wrong with a test file
@@ -98,8 +110,18 @@ enum Sub {
     Barrier(meet::BarrierOptions),
     /// Give a value, and get the values of all members as one JSON object
     Sync(meet::SyncOptions),
-    /// Serve rooms in which members meet outside of any run
+    /// Stay: run the tests that are handed in, and serve rooms in which members meet outside of any run
     Controller(ControllerOptions),
+    /// Follow a run of a controller, from its beginning
+    Attach(operator::AttachOptions),
+    /// End a run of a controller, and wait until it is over
+    Stop(operator::StopOptions),
+    /// Fetch what there is of the results of a controller's run
+    Results(operator::ResultsOptions),
+    /// List the runs of a controller: those that go on or wait, then the others, the last one first
+    Runs(operator::RunsOptions),
+    /// Show the slaves of a controller, what they run, and which runs wait
+    Status(operator::StatusOptions),
     /// Make, list or remove the triggers of a room
     Trigger {
         #[command(subcommand)]
@@ -116,6 +138,9 @@ enum Sub {
     Ring(ring::RingOptions),
     /// Open a page of the manual
     Help(HelpOptions),
+    /// Print what a shell needs to complete the command line; for packages
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
     #[command(hide = true)]
     Lookup { host: String },
 }
@@ -191,13 +216,31 @@ impl LimitOptions {
 struct ControllerOptions {
     /// Serve at this address
     #[arg(long, value_name = "ADDRESS")]
-    listen: String,
+    listen: Option<String>,
+    /// Listen here too, for the operators of this machine: the controller's user and group
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// A client whose connection is gone for so long is lost [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s", hide_default_value = true)]
     rejoin: Duration,
-    /// Keep the rooms in this directory, so that they live through a restart
+    /// Take tests, and keep them, their results and the rooms in this directory, so that they live through a restart
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Those with a certificate for one of these names may hand in tests, and look after them
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "state_dir")]
+    operators: Vec<String>,
+    /// A slave whose connection is gone for so long is lost to its run [default: 1min]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1min", hide_default_value = true)]
+    lost_after: Duration,
+    /// Keep the results of so many runs, or of those that have been over for no longer than a time [default: all]
+    #[arg(long, value_name = "N|TIME", value_parser = host::keeping, requires = "state_dir")]
+    keep: Option<arete::controller::Keeping>,
+    /// How much the slaves of a run may ship to its results together [default: 64GiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
+    output_max: Option<usize>,
+    /// How many events to record before a run fails [default: 10000000]
+    #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
+    events_max: Option<u64>,
     /// Have what is kept on the disk itself before anybody can see its effect
     #[arg(long, requires = "state_dir")]
     fsync: bool,
@@ -205,6 +248,21 @@ struct ControllerOptions {
     limits: LimitOptions,
     #[command(flatten)]
     security: Security,
+    #[command(flatten)]
+    configuration: Configuration,
+    #[arg(skip)]
+    origin: Origin,
+}
+
+/// What is said of a configuration itself.
+#[derive(Args)]
+struct Configuration {
+    /// Read the options that are not given here from this file [default: /etc/arete/controller.json or slave.json]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Say everything that is wrong with the configuration, and what is right, and exit
+    #[arg(long)]
+    check: bool,
 }
 
 /// Where the triggers are.
@@ -232,9 +290,19 @@ struct RunOptions {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "wait", "results", "lost_after", "keep"])]
     #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max", "connections_max", "output_max", "events_max"])]
     resume: Option<PathBuf>,
+    /// Hand the test to this controller, HOST, HOST:PORT or the path of its socket, and follow the run there
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["listen", "keep", "fsync", "value_max", "session_max"])]
+    #[arg(conflicts_with_all = ["memory_max", "connections_max", "output_max", "events_max", "resume"])]
+    controller: Option<String>,
+    /// Print the id of the run as soon as the controller has it, and leave it alone
+    #[arg(long, requires = "controller", conflicts_with_all = ["results", "follow"])]
+    detach: bool,
     /// Wait for the slaves to connect to this address instead of starting them here
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Start the slaves with this: local, ssh, srun or a command with {name}, {address} and {controller}
+    #[arg(long, value_name = "COMMAND", conflicts_with = "resume")]
+    launch: Option<String>,
     /// Give up when not all slaves are ready after so long [default: never]
     #[arg(long, value_name = "TIME", value_parser = time)]
     wait: Option<Duration>,
@@ -242,8 +310,8 @@ struct RunOptions {
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
     /// A slave whose connection is gone for so long is lost [default: 1min]
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1min", hide_default_value = true)]
-    lost_after: Duration,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    lost_after: Option<Duration>,
     /// Show what the commands write, behind the slave's name
     #[arg(long)]
     follow: bool,
@@ -269,8 +337,8 @@ struct RunOptions {
 struct SlaveOptions {
     /// The controller's address, HOST or HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
-    controller: String,
-    /// This slave's name in the tests [default: the host name]
+    controller: Option<String>,
+    /// This slave's name in the tests [default: that of the Slurm node, or the host name]
     #[arg(long)]
     name: Option<String>,
     /// Where it works, with one subdirectory a run [default: one of its own, by its name]
@@ -279,9 +347,18 @@ struct SlaveOptions {
     /// Stop what a run has started here when the controller is gone for so long [default: 5min]
     #[arg(long, value_name = "TIME", default_value = "5min", hide_default_value = true, value_parser = time)]
     orphan_after: Duration,
+    /// What this slave is, for tests that ask for slaves by that; arch and os are said too
+    #[arg(long, value_name = "KEY=VALUE[,...]")]
+    labels: Vec<Labels>,
     /// Exit after one run
     #[arg(long)]
     once: bool,
+    /// Was started for one run: exit after it, and when the controller cannot be reached for the time of --orphan-after
+    #[arg(long, conflicts_with_all = ["once", "stay"])]
+    launched: bool,
+    /// Stay for further runs, also when a controller that launches its slaves says that this one shall leave
+    #[arg(long, conflicts_with = "once")]
+    stay: bool,
     /// Leave the directories of the runs
     #[arg(long)]
     keep: bool,
@@ -290,6 +367,10 @@ struct SlaveOptions {
     /// Read from standard input what the controller that starts this slave wants to hear from it
     #[arg(long, hide = true)]
     secret: bool,
+    #[command(flatten)]
+    configuration: Configuration,
+    #[arg(skip)]
+    origin: Origin,
 }
 
 #[derive(Args)]
@@ -309,18 +390,26 @@ pub fn begin() -> Time {
 /// Reads the command line. What is wrong with it is said as arete says everything, and exits with 2; help and version
 /// are shown and exit with 0.
 pub fn parse() -> Arguments {
-    Arguments::try_parse().unwrap_or_else(|error| {
-        let text = error.render().to_string();
-        let Some(wrong) = text.strip_prefix("error: ") else { error.exit() };
-        let _ = write!(std::io::stderr(), "arete: {wrong}");
-        std::process::exit(i32::from(exit_code::USAGE))
+    let given: Vec<OsString> = std::env::args_os().collect();
+    config::parse(&given).unwrap_or_else(|wrong| match wrong {
+        config::Wrong::CommandLine(error) => {
+            let text = error.render().to_string();
+            let Some(wrong) = text.strip_prefix("error: ") else { error.exit() };
+            let _ = write!(std::io::stderr(), "arete: {wrong}");
+            std::process::exit(i32::from(exit_code::USAGE))
+        }
+        config::Wrong::File(problems) => {
+            problems.iter().for_each(|problem| complain(&problem.message));
+            std::process::exit(i32::from(problems.iter().map(|problem| problem.code).max().unwrap_or(exit_code::USAGE)))
+        }
     })
 }
 
 /// Runs the subcommand, which was started at that instant.
 pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     match arguments.subcommand {
-        Sub::Run(options) => run::run(options),
+        Sub::Run(options) => run::run(*options, begun),
+        Sub::Slave(options) if options.configuration.check => inspect::slave(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),
         Sub::Poke { entry } => command::poke(entry),
@@ -328,7 +417,8 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Wait(options) => command::wait(options, begun),
         Sub::Barrier(options) => meet::barrier(options, begun),
         Sub::Sync(options) => meet::sync(options, begun),
-        Sub::Controller(options) => room::run(&options),
+        Sub::Controller(options) if options.configuration.check => inspect::controller(&options),
+        Sub::Controller(options) => room::run(options),
         Sub::Trigger { sub, at: At { controller: None, .. } } => {
             drop(sub);
             Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))
@@ -337,19 +427,32 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
             let place = Place { controller: at.controller, room: at.room, security: at.security };
             command::trigger(sub, &place, Patience { begun, timeout: at.timeout })
         }
+        Sub::Attach(options) => operator::attach(options, begun),
+        Sub::Stop(options) => operator::stop(options, begun),
+        Sub::Results(options) => operator::results(options, begun),
+        Sub::Runs(options) => operator::runs(&options, begun),
+        Sub::Status(options) => operator::status(&options, begun),
         Sub::Pki { sub } => pki::run(sub),
         Sub::Ring(options) => ring::run(options),
         Sub::Help(options) => help::run(options),
+        Sub::Completions { shell } => completions::run(shell),
         Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
     }
 }
 
 /// Starts the logger. What it writes goes out without ever making the loop wait; `RUST_LOG` chooses what it writes.
 pub fn start_logger(arguments: &Arguments) {
-    let level = if matches!(arguments.subcommand, Sub::Slave(_)) { "info" } else { "warn" };
+    let to_journal = service::logs_to_journal();
+    let of_service = matches!(arguments.subcommand, Sub::Controller(_)) && to_journal;
+    let level = if matches!(arguments.subcommand, Sub::Slave(_)) || of_service { "info" } else { "warn" };
     let environment = env_logger::Env::default().default_filter_or(level);
     env_logger::Builder::from_env(environment)
-        .format(|line, record| match record.level() {
+        .format(move |line, record| match record.level() {
+            // The journal knows the time and who speaks.
+            level if to_journal => {
+                let priority = service::priority(level);
+                writeln!(line, "<{priority}>{}", harmless(&record.args().to_string()))
+            }
             log::Level::Debug | log::Level::Trace => {
                 writeln!(line, "{} arete: {}", line.timestamp_millis(), harmless(&record.args().to_string()))
             }
@@ -367,8 +470,9 @@ pub fn flush() {
 
 /// Says what went wrong, a line each, if anybody listens.
 pub fn complain(message: &str) {
+    let before = if service::logs_to_journal() { "<3>" } else { "arete: " };
     for line in message.lines() {
-        let _ = writeln!(std::io::stderr(), "arete: {}", harmless(line));
+        let _ = writeln!(std::io::stderr(), "{before}{}", harmless(line));
     }
 }
 

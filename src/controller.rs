@@ -12,15 +12,18 @@
 mod admission;
 mod barrier;
 mod budget;
+pub mod choose;
 mod clients;
-mod event;
 mod facts;
 mod journal;
+mod lab;
 mod launch;
 pub mod ledger;
 mod long;
 mod meet;
 mod messages;
+mod operators;
+mod places;
 mod presence;
 mod rendezvous;
 mod report;
@@ -30,20 +33,29 @@ mod resume;
 mod room;
 mod roster;
 mod run;
+mod runs;
+mod service;
+mod shelf;
 mod strangers;
+mod submissions;
 mod sync;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod trigger;
-mod view;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use self::admission::Admitted;
 use self::budget::{Budget, Held};
+use self::lab::Lab;
+pub use self::lab::LabConfig;
+use self::launch::Launch;
+pub use self::launch::Launcher;
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
@@ -51,13 +63,18 @@ use self::rendezvous::Process;
 use self::room::{Acts, Room};
 use self::roster::Stage;
 use self::run::{Phase, Run};
+use self::runs::{RunNr, Runs};
+pub use self::service::Settings;
+pub use self::shelf::{Keeping, OVER, Shelved};
+pub use self::submissions::RESOURCES;
 pub use self::sync::{EVENTS_MAX, Limits, OUTPUT_MAX};
 use self::view::Picture;
 use crate::exit_code;
-use crate::machine::{ConnId, Input, Machine, Outbox, Peer, Signal, Time, Timers};
+use crate::machine::{ConnId, Input, ListenerId, Machine, Outbox, Peer, Signal, Time, Timers};
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::spoken;
 use crate::testfile::Test;
+use crate::timeline::{event, view};
 use crate::wire::{Bye, Cut, Frames, FromSlave, Hello, Message};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
@@ -114,14 +131,29 @@ pub struct Local {
     pub dir: PathBuf,
     /// Leave the slaves' directories where they are.
     pub keep: bool,
-    /// What they say to be let in, so that nobody else on this machine is.
-    pub secret: String,
+    /// What they say to be let in, so that nobody else on this machine is; none if others shall be.
+    pub secret: Option<String>,
+    /// How they prove who they are, where the controller asks for it.
+    pub security: LocalSecurity,
+}
+
+/// How slaves of this machine come to the controller that starts them.
+#[derive(Debug, Clone, Default)]
+pub enum LocalSecurity {
+    /// Plainly, over the loopback interface.
+    #[default]
+    Loopback,
+    /// Plainly, over any address.
+    Insecure,
+    /// Each with the certificate in the subdirectory of its name.
+    Tls(PathBuf),
 }
 
 /// A connection.
 #[derive(Debug)]
 struct Session {
     peer: Peer,
+    listener: ListenerId,
     who: Who,
     frames: Frames,
     /// When it last said something; before its hello: when it connected.
@@ -133,16 +165,19 @@ struct Session {
 enum Who {
     /// Before its hello or join.
     Stranger,
-    /// A slave of the run, by its place in the test.
-    Slave(usize, Process),
+    /// A slave of a run, by its place in the test.
+    Slave(RunNr, usize, Process),
     Client(Process),
+    /// A slave that serves no run, of a controller that stays.
+    Idle,
+    Operator,
 }
 
 impl Who {
     fn process(self) -> Option<Process> {
         match self {
-            Who::Stranger => None,
-            Who::Slave(_, process) | Who::Client(process) => Some(process),
+            Who::Stranger | Who::Idle | Who::Operator => None,
+            Who::Slave(_, _, process) | Who::Client(process) => Some(process),
         }
     }
 }
@@ -151,7 +186,9 @@ impl Who {
 pub struct Controller {
     sessions: BTreeMap<ConnId, Session>,
     processes: Processes,
-    run: Option<Run>,
+    runs: Runs,
+    /// What a controller has that stays when a run is over.
+    lab: Option<Lab>,
     /// The rooms that are not runs.
     rooms: BTreeMap<Rc<str>, Room>,
     /// What rooms want done when this input has been handled.
@@ -170,7 +207,6 @@ pub struct Controller {
     /// The same of strangers, in bytes.
     strangers_hold: usize,
     listening: Option<String>,
-    lost_after: Duration,
     ledger: Ledger,
     /// Where the ledger is and what was said of the world for it, if one is kept.
     keep: Option<Keep>,
@@ -184,14 +220,18 @@ pub struct Controller {
     now: Time,
     look: Option<Time>,
     draw: Option<Time>,
+    /// How things stand, as it was said last.
+    status: String,
 }
 
 impl Controller {
     /// A controller of a run.
     pub fn new(config: Config) -> Controller {
-        let lost_after = config.lost_after;
-        let bare = Controller::bare(config.listening.clone());
-        Controller { run: Some(Run::new(config, &bare.budget)), lost_after, ..bare }
+        let mut controller = Controller::bare(config.listening.clone());
+        let mut run = Run::new(config, &controller.budget);
+        run.ledger = controller.ledger.clone();
+        controller.runs.insert(run);
+        controller
     }
 
     /// A controller of rooms alone, which serves until it is told to stop. `listening`: where, to be told to people.
@@ -203,7 +243,8 @@ impl Controller {
             budget,
             sessions: BTreeMap::new(),
             processes: Processes::default(),
-            run: None,
+            runs: Runs::default(),
+            lab: None,
             rooms: BTreeMap::new(),
             pending: BTreeMap::new(),
             deadlines: Timers::default(),
@@ -212,7 +253,6 @@ impl Controller {
             rejoin: REJOIN,
             strangers_hold: 0,
             listening,
-            lost_after: Duration::MAX,
             ledger: Ledger::default(),
             keep: None,
             resumes: false,
@@ -222,7 +262,14 @@ impl Controller {
             now: Time::default(),
             look: None,
             draw: None,
+            status: String::new(),
         }
+    }
+
+    /// The same that takes tests, and stays when a run is over.
+    pub fn hosting(mut self, config: LabConfig) -> Controller {
+        self.lab = Some(Lab::new(config));
+        self
     }
 
     /// The same with another time for clients to come back.
@@ -235,22 +282,29 @@ impl Controller {
     pub fn limited(mut self, limits: Limits) -> Controller {
         self.limits = limits;
         self.budget.set_max(limits.memory);
-        if let Some(run) = &mut self.run {
-            run.limit(limits);
+        self.runs.values_mut().for_each(|run| run.limit(limits));
+        self
+    }
+
+    /// The same with commands that start its slaves.
+    pub fn launching(mut self, launcher: Option<Launcher>) -> Controller {
+        if let (Some((_, run)), Some(launcher)) = (self.runs.first_mut(), launcher) {
+            run.launch = Launch::by(launcher);
         }
         self
     }
 
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.look = Some(now + LOOK_EVERY);
+        self.tell_status(out);
         if self.resumes {
             self.go_on(now);
         }
-        let Some(run) = &mut self.run else {
+        let Some(run) = self.runs.values_mut().next().filter(|_| self.lab.is_none()) else {
             if let Some(address) = &self.listening {
                 out.print(crate::machine::Stream::Out, format!("listening on {address}\n"));
             }
-            return;
+            return self.take_up_runs(now, out);
         };
         self.draw = run.journal.view.is_live().then_some(now);
         if let Some(address) = &self.listening {
@@ -297,7 +351,7 @@ impl Controller {
                 }
             }
         });
-        if let Some(run) = &mut self.run {
+        if let Some(run) = heard.run.and_then(|nr| self.runs.get_mut(nr)) {
             run.answer(now, conn, heard, out);
             run.check_events(now, out);
         }
@@ -325,64 +379,91 @@ impl Controller {
         let message = FromSlave::decode(line).map_err(|error| refusal(error.to_string()))?;
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         match (session.who, message) {
-            (Who::Slave(ix, _), FromSlave::Alive(_)) if self.run.as_ref().is_some_and(|run| run.owes(ix)) => {
-                if let Some(run) = &mut self.run {
+            (Who::Slave(..) | Who::Idle, FromSlave::Ping(ping)) => {
+                self.pinged(now, conn, &ping, out);
+                Ok(())
+            }
+            (Who::Slave(nr, ix, _), FromSlave::Alive(_)) if self.runs.get(nr).is_some_and(|run| run.owes(ix)) => {
+                if let Some(run) = self.runs.get_mut(nr) {
                     run.tell_more(ix, out);
                 }
                 Ok(())
             }
-            (Who::Slave(_, process) | Who::Client(process), message) if meet::is_members(&message) => {
+            (Who::Slave(_, _, process) | Who::Client(process), message) if meet::is_members(&message) => {
                 self.member_says(now, process, message);
                 Ok(())
             }
-            (Who::Slave(ix, _), message) => {
-                let Some(run) = &mut self.run else { return Ok(()) };
+            (Who::Slave(nr, ix, _), message) => {
+                let Some(run) = self.runs.get_mut(nr) else { return Ok(()) };
+                heard.run = Some(nr);
                 run.message(now, conn, ix, message, heard, out)?;
+                let room = run.room.name.clone();
                 for trigger in run.take_fired() {
-                    self.tell_watchers_of_run(&trigger, out);
+                    self.tell_watchers(&room, &trigger, out);
                 }
                 Ok(())
             }
+            (Who::Idle, FromSlave::Bye(bye)) => Err(refusal(bye.reason.chars().take(200).collect())),
+            (Who::Idle, FromSlave::Hello(_)) => Err(refusal("a second hello on one connection".to_owned())),
+            // Of a run that is over.
+            (Who::Idle, _) => Ok(()),
+            (Who::Operator, message) => self.operator_says(now, conn, message, out),
             (Who::Client(_), FromSlave::List(_)) if std::mem::replace(&mut heard.listed, true) => Ok(()),
-            (Who::Client(process), message) => self.client_says(now, conn, process, message, out),
+            (Who::Client(process), message) => self.client_says(now, conn, process, message, heard, out),
             (Who::Stranger, FromSlave::Hello(hello)) => self.hello(now, conn, &hello, out),
             (Who::Stranger, FromSlave::Join(join)) => self.join(now, conn, &join, out),
-            (Who::Stranger, _) => Err(refusal("the first message must be a hello or a join".to_owned())),
+            (Who::Stranger, FromSlave::Operate(operate)) => self.operates(now, conn, &operate, out),
+            (Who::Stranger, _) => Err(refusal("the first message must be a hello, a join or an operate".to_owned())),
         }
     }
 
     /// A slave says hello.
     fn hello(&mut self, now: Time, conn: ConnId, hello: &Hello<'_>, out: &mut Outbox) -> Result<(), Bye<'static>> {
-        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
-        let Some(run) = &mut self.run else {
+        if self.lab.is_some() {
+            return self.comes(now, conn, hello, out);
+        }
+        let Some((nr, _)) = self.runs.first_mut() else {
             return Err(refusal("this controller has no run; it serves rooms alone".to_owned()));
         };
-        let earlier = run.roster.find(&hello.name).and_then(|ix| run.roster.get(ix).process);
-        let former = run.admit(now, conn, &session.peer, hello, out)?;
-        let Some(ix) = run.roster.find(&hello.name) else { return Ok(()) };
-        let speaker = Speaker::Slave(ix, Rc::from(&*hello.name));
-        let room = run.room.name.clone();
-        let (process, _) = self.processes.connected(now, conn, &room, speaker, &hello.incarnation, self.lost_after);
-        let member = run.roster.get_mut(ix);
-        if member.process.replace(process) != Some(process) {
-            let (room, incarnation) = (Cow::from(&*room), hello.incarnation.clone());
-            let fact = Fact::Process { room, process: process.0, slave: Some(ix), member: None, incarnation };
-            self.ledger.write(&fact);
-        }
-        if let Some(earlier) = earlier.filter(|earlier| *earlier != process) {
+        self.admitted(now, conn, nr, hello, out)
+    }
+
+    /// A slave says hello that serves a run, or shall.
+    fn admitted(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        nr: RunNr,
+        hello: &Hello<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        let (Some(session), Some(run)) = (self.sessions.get(&conn), self.runs.get_mut(nr)) else { return Ok(()) };
+        let Admitted { slave, earlier, former } = run.admit(now, conn, &session.peer, hello, out)?;
+        self.serves(now, conn, (nr, slave), &hello.incarnation);
+        if let Some(earlier) = earlier {
             self.processes.superseded(earlier);
         }
-        (session.who, session.heard) = (Who::Slave(ix, process), now);
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
         }
-        self.alive(now, process);
         Ok(())
     }
 
-    fn tell_watchers_of_run(&mut self, trigger: &str, out: &mut Outbox) {
-        let Some(room) = self.run.as_ref().map(|run| run.room.name.clone()) else { return };
-        self.tell_watchers(&room, trigger, out);
+    /// A connection is that of a slave of a run from now on, which this process is.
+    fn serves(&mut self, now: Time, conn: ConnId, (nr, ix): (RunNr, usize), incarnation: &str) {
+        let Some(run) = self.runs.get_mut(nr) else { return };
+        let member = run.roster.get_mut(ix);
+        let (room, speaker) = (run.room.name.clone(), Speaker::Slave(ix, Rc::from(&*member.name)));
+        let (process, _) = self.processes.connected(now, conn, &room, speaker, incarnation, run.lost_after);
+        if member.process.replace(process) != Some(process) {
+            let (room, incarnation) = (Cow::from(&*room), Cow::from(incarnation));
+            let fact = Fact::Process { room, process: process.0, slave: Some(ix), member: None, incarnation };
+            run.ledger.write(&fact);
+        }
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            (session.who, session.heard) = (Who::Slave(nr, ix, process), now);
+        }
+        self.alive(now, process);
     }
 
     /// Closes a connection, and says why.
@@ -409,7 +490,15 @@ impl Controller {
 
     /// A connection is gone, and with it the presence of who was there.
     fn gone(&mut self, now: Time, conn: ConnId, who: Who, reason: &str, out: &mut Outbox) {
-        if let (Who::Slave(ix, _), Some(run)) = (who, &mut self.run) {
+        if self.lab.is_some() {
+            self.forget_submission(conn, out);
+        }
+        if let Some(lab) = &mut self.lab {
+            lab.closed(conn);
+        }
+        if let Who::Slave(nr, ix, _) = who
+            && let Some(run) = self.runs.get_mut(nr)
+        {
             run.disconnected(now, conn, ix, reason, out);
         }
         if let Some(process) = who.process()
@@ -437,21 +526,13 @@ impl Controller {
         for (conn, why) in silent {
             self.part(now, conn, refusal(why), out);
         }
-        if let Some(run) = self.run.as_mut().filter(|run| run.started().is_some()) {
-            let away = |ix: &usize| {
-                let member = run.roster.get(*ix);
-                member.stage < Stage::Stopped && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
-            };
-            for ix in (0..run.roster.len()).filter(away).collect::<Vec<_>>() {
-                let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
-                run.lose(now, ix, &reason, out);
-            }
-        }
+        self.runs.values_mut().for_each(|run| run.lose_those_who_stay_away(now, out));
+        self.clear_shelf(now, out);
     }
 
     fn deadline(&mut self, now: Time, out: &mut Outbox) {
         self.rooms_deadline(now, out);
-        if let Some(run) = &mut self.run {
+        for run in self.runs.values_mut() {
             while let Some(timer) = run.timers.pop_due(now) {
                 run.deadline(now, timer, out);
             }
@@ -459,9 +540,10 @@ impl Controller {
         if self.look.is_some_and(|at| at <= now) {
             self.look = Some(now + LOOK_EVERY);
             self.look(now, out);
+            self.tell_status(out);
         }
         if self.draw.is_some_and(|at| at <= now)
-            && let Some(run) = &mut self.run
+            && let Some(run) = self.runs.values_mut().next()
         {
             self.draw = run.journal.view.is_live().then_some(now + DRAW_EVERY);
             let picture = picture(run, now);
@@ -470,18 +552,38 @@ impl Controller {
     }
 
     fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
-        match &mut self.run {
+        match self.runs.values_mut().next().filter(|_| self.lab.is_none()) {
             Some(run) => run.interrupt(now, signal, out),
             None => out.exit(if signal == Signal::TERM { exit_code::PASSED } else { exit_code::INTERRUPTED }),
         }
     }
 
-    /// What concerns the run alone.
-    fn run_input(run: &mut Run, now: Time, input: Input<'_>, out: &mut Outbox) {
+    /// The run in whose results a file is, or the only one that there is.
+    fn run_concerned(&mut self, path: &Path) -> Option<&mut Run> {
+        let hosts = self.lab.is_some();
+        self.runs.values_mut().find(|run| !hosts || path.starts_with(&run.results))
+    }
+
+    /// What concerns a run alone.
+    fn of_a_run(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        let run = match &input {
+            Input::WriteFailed { path, .. } => self.run_concerned(path),
+            Input::Read { read, .. } if self.lab.is_some() => {
+                self.runs.values_mut().find(|run| run.resources.reads(*read))
+            }
+            Input::Written => {
+                let writing = self.runs.values_mut().filter(|run| matches!(run.phase, Phase::Writing(_)));
+                writing.min_by_key(|run| run.confirmed_after)
+            }
+            // Only a run that ends with its controller starts processes and has a terminal.
+            _ => self.runs.values_mut().next().filter(|run| run.hosted.is_none()),
+        };
+        let Some(run) = run else { return };
         match input {
             Input::Resized { columns, rows } => run.journal.view.resize(columns, rows),
             Input::SpawnFailed { child, error } => run.child_ended(now, child, Err(error), out),
             Input::Exited { child, exit } => run.child_ended(now, child, Ok(exit), out),
+            Input::Read { read, result } if run.launch.reads(read) => run.launcher_said(now, read, result, out),
             Input::Read { read, result } => {
                 if let Err(why) = run.resources.read(read, result, out) {
                     run.abort(now, why, out);
@@ -500,6 +602,7 @@ fn picture(run: &Run, now: Time) -> Picture {
     let connected = run.roster.connected().count();
     let running: usize = run.roster.iter().map(|member| member.running().count()).sum();
     let state = match (&run.phase, run.started()) {
+        (Phase::Queued, _) => "waiting in the queue".to_owned(),
         (Phase::Gathering, _) => "gathering".to_owned(),
         (_, Some(at)) if at > now => "starting".to_owned(),
         (phase, at) => {
@@ -552,32 +655,40 @@ impl Machine for Controller {
         let (now, mark) = (now.offset(self.shift), out.mark());
         self.now = now;
         self.ledger.turn(now);
+        self.runs.values().for_each(|run| run.ledger.turn(now));
         match input {
             Input::Begin => self.begin(now, out),
-            Input::Accepted { conn, peer, .. } => {
-                let session = Session { peer, who: Who::Stranger, frames: Frames::default(), heard: now };
+            Input::Accepted { conn, peer, listener } => {
+                let (who, frames) = (Who::Stranger, Frames::default());
+                let session = Session { peer, listener, who, frames, heard: now };
                 self.sessions.insert(conn, session);
             }
             Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Deadline => self.deadline(now, out),
             Input::Signal(signal) => self.interrupt(now, signal, out),
-            Input::WriteFailed { path, error } if self.run.is_none() => self.cannot_keep(&path, &error, out),
-            input => {
-                if let Some(run) = &mut self.run {
-                    Controller::run_input(run, now, input, out);
-                }
+            Input::Reloaded { settings } => self.reloaded(settings),
+            Input::Listed { read, result } => self.listed(read, result, out),
+            Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
+            Input::WriteFailed { path, error } if self.run_concerned(&path).is_none() => {
+                self.cannot_keep(&path, &error, out);
             }
+            input => self.of_a_run(now, input, out),
         }
+        self.put_away(now, out);
+        self.begin_runs(now, out);
         self.settle(now, out);
+        self.answer_grown(out);
+        self.runs.values().for_each(|run| run.ledger.flush(mark, out));
         self.ledger.flush(mark, out);
         self.rewrite_if_long(now, out);
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        let run = self.run.as_ref().and_then(|run| run.timers.next());
-        let rooms = [self.deadlines.next(), self.processes.next_deadline()];
-        let next = rooms.into_iter().chain([run, self.look, self.draw]).flatten().min();
+        let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
+        let due = self.lab.as_ref().and_then(|lab| lab.due);
+        let rooms = [self.deadlines.next(), self.processes.next_deadline(), due];
+        let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))
     }
 }

@@ -39,8 +39,8 @@ pub struct Link {
     absent: bool,
     /// Why the controller refused us last.
     refusal: Option<String>,
-    /// Why the last connection ended or could not be made; empty before the first has.
-    ended: String,
+    /// Why there is no connection.
+    trouble: Option<String>,
     timers: Timers<Timer>,
 }
 
@@ -75,14 +75,14 @@ impl Link {
             round_trips: 0,
             absent: false,
             refusal: None,
-            ended: String::new(),
+            trouble: None,
             timers: Timers::default(),
         }
     }
 
     /// Why there is no connection, without what to do about it; empty: nobody knows.
     pub fn why_away(&self) -> &str {
-        self.ended.split(": ").next().unwrap_or_default()
+        self.trouble().and_then(|trouble| trouble.split(": ").next()).unwrap_or_default()
     }
 
     /// How it is said that what was heard is no message of a controller: one that has not welcomed us may be none.
@@ -109,6 +109,16 @@ impl Link {
     /// Whether the controller has welcomed us.
     pub fn up(&self) -> bool {
         matches!(self.state, State::Up(_))
+    }
+
+    /// Why there is no connection, once one could not be made or has ended.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Whether that is what the controller has said.
+    pub fn is_refused(&self) -> bool {
+        self.refusal.is_some() && self.refusal == self.trouble
     }
 
     /// Whether enough round trips were measured to start a run by the controller's clock.
@@ -163,6 +173,7 @@ impl Link {
         let State::Greeting(conn) = self.state else { return };
         self.state = State::Up(conn);
         self.since = Some(now);
+        self.trouble = None;
         if !same {
             self.clock.clear();
             self.round_trips = 0;
@@ -178,7 +189,8 @@ impl Link {
 
     fn send_ping(&mut self, now: Time, out: &mut Outbox) {
         self.ping = Some(now);
-        self.say(out, &Ping { time: now, lifetime: std::marker::PhantomData });
+        let ping = Ping { time: now, measured: self.clock.measured(), lifetime: std::marker::PhantomData };
+        self.say(out, &ping);
         self.timers.set(Timer::Ping, now + PING_EVERY);
     }
 
@@ -205,11 +217,13 @@ impl Link {
     /// The connection is gone or could not be made.
     pub fn closed(&mut self, now: Time, reason: &str) {
         let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
+        if self.trouble.as_deref() != Some(reason) {
+            self.trouble = Some(reason.to_owned());
+        }
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
             let step = next_step(reason, self.since.is_some()).map(|step| format!(": {step}")).unwrap_or_default();
             log::warn!("controller {}: {reason}{step}; trying again", self.to);
         }
-        self.ended = reason.to_owned();
         if self.since.take().is_some_and(|since| now.since(since) >= STOOD_FOR) {
             self.backoff.reset();
         }

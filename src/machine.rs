@@ -246,6 +246,8 @@ pub enum Input<'a> {
     Deadline,
     /// A signal was sent to this process. Several may have become one.
     Signal(Signal),
+    /// The configuration was read anew: what of it can change while the machine runs, as JSON that is the machine's own.
+    Reloaded { settings: &'a [u8] },
     /// The terminal has this size now.
     Resized { columns: u16, rows: u16 },
     /// A child runs, as the leader of process group `pid`.
@@ -361,6 +363,8 @@ pub enum Effect {
         /// Beyond that bound too: the last words of a run.
         surely: bool,
     },
+    /// How things stand, in a few words, for whoever watches over this process. Said when it changes.
+    Status(String),
     /// Ends the loop with this exit code, after what is queued has been written, or after a short while.
     Exit {
         code: u8,
@@ -485,6 +489,10 @@ impl Outbox {
     /// Prints what must not be left out, however much waits for a reader.
     pub fn print_surely(&mut self, stream: Stream, bytes: impl Into<Vec<u8>>) {
         self.effects.push(Effect::Print { stream, bytes: bytes.into(), surely: true });
+    }
+
+    pub fn status(&mut self, status: impl Into<String>) {
+        self.effects.push(Effect::Status(status.into()));
     }
 
     pub fn exit(&mut self, code: u8) {

@@ -17,6 +17,8 @@ mod handshakes;
 mod interfaces;
 mod listeners;
 mod lookup;
+mod notify;
+mod service;
 mod signals;
 mod sources;
 mod stream;
@@ -38,9 +40,11 @@ pub use datagrams::DatagramOptions;
 pub use handshakes::{HANDSHAKE_WITHIN, HANDSHAKES_MAX};
 pub use interfaces::{Interface, interface, interfaces};
 pub use lookup::lookup_main;
+pub use notify::Manager;
+pub use service::{Reload, Reloaded};
 pub use signals::terminal_size;
 pub use stream::plain;
-pub use tls::{HANDSHAKE_MAX, Tls};
+pub use tls::{HANDSHAKE_MAX, Tls, host_of, server_name};
 
 use crate::machine::{
     ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, SocketId, Time, Timers,
@@ -85,6 +89,8 @@ pub struct Options {
     pub source: Option<IpAddr>,
     /// How TLS is spoken on TCP connections. `None`: they are plain.
     pub tls: Option<Tls>,
+    /// Who is told how things stand.
+    pub manager: Option<Manager>,
 }
 
 impl Default for Options {
@@ -99,6 +105,7 @@ impl Default for Options {
             lookup_program: PathBuf::from("/proc/self/exe"),
             source: None,
             tls: None,
+            manager: None,
         }
     }
 }
@@ -141,6 +148,10 @@ enum Due {
     Groups,
     /// Peers may have stopped to read.
     Stalled,
+    /// The service manager may take more, or hear a new status.
+    Notify,
+    /// The service manager wants a sign of life.
+    Watchdog,
 }
 
 /// What happened, on its way to the machine.
@@ -171,6 +182,8 @@ pub struct Reactor {
     accepted: Vec<(stream::Stream, Peer, ListenerId)>,
     tls: Option<Rc<Tls>>,
     handshakes: handshakes::Handshakes,
+    notify: notify::Notify,
+    reload: Option<Reload>,
     buffer: Vec<u8>,
     max_connections: usize,
     stalled_after: Duration,
@@ -213,6 +226,8 @@ impl Reactor {
             accepted: Vec::new(),
             tls,
             handshakes: handshakes::Handshakes::default(),
+            notify: notify::Notify::new(options.manager),
+            reload: None,
             buffer: vec![0; READ_BUFFER],
             max_connections: options.max_connections.unwrap_or(limit as usize),
             stalled_after: options.stalled_after,
@@ -233,7 +248,12 @@ impl Reactor {
 
     /// Listens on a path, for this user alone. The file is removed when the loop ends.
     pub fn listen_unix(&mut self, path: &Path) -> io::Result<ListenerId> {
-        self.listeners.listen_unix(path)
+        self.listeners.listen_unix(path, listeners::OF_THE_USER)
+    }
+
+    /// The same for this user and this group.
+    pub fn listen_unix_for_group(&mut self, path: &Path) -> io::Result<ListenerId> {
+        self.listeners.listen_unix(path, listeners::OF_THE_GROUP)
     }
 
     /// Hears datagrams, and sends them from our address. An error says what could not be done.
@@ -247,6 +267,10 @@ impl Reactor {
         self.tell(machine, Input::Begin);
         if let Some((columns, rows)) = signals::terminal_size() {
             self.tell(machine, Input::Resized { columns, rows });
+        }
+        self.perform(machine);
+        if self.exit.is_none() && self.halt.is_none() {
+            self.say_ready();
         }
         loop {
             self.perform(machine);
@@ -320,6 +344,9 @@ impl Reactor {
                 Due::Accept => self.listeners.ready.fill(true),
                 Due::Groups => self.children.look_again(),
                 Due::Stalled => self.look_for_stalled(),
+                // The end of the turn does it.
+                Due::Notify => {}
+                Due::Watchdog => self.feed_watchdog(),
             }
         }
         if machine.next_deadline().is_some_and(|at| at <= now()) {
@@ -329,6 +356,8 @@ impl Reactor {
 
     /// Stops accepting, and gives peers and the terminal a moment to take what is queued.
     fn say_farewell(&mut self) {
+        self.notify.say("STOPPING=1");
+        self.flush_notify();
         self.listeners.clear();
         self.conns.close_all();
         let start = now();

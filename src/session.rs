@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::machine::Time;
+use crate::wire::operate::Measured;
 
 /// A slave pings this often.
 pub const PING_EVERY: Duration = Duration::from_secs(5);
@@ -28,6 +29,12 @@ const ROUND_TRIPS: usize = 16;
 /// The longest name of a slave, entry, trigger or resource, in bytes.
 pub const NAME_MAX: usize = 64;
 
+/// How many labels a slave has at most.
+pub const LABELS_MAX: usize = 64;
+
+/// The longest value of a label, in bytes.
+pub const LABEL_MAX: usize = 256;
+
 /// What arete calls itself on the wire and in the log.
 pub const VERSION: &str = concat!("arete ", env!("CARGO_PKG_VERSION"));
 
@@ -41,6 +48,25 @@ pub fn is_name(name: &str) -> bool {
 /// Whether `name` can name an entry: a name without dots, because `ENTRY.2.out` is its second run's output.
 pub fn is_entry_name(name: &str) -> bool {
     is_name(name) && !name.contains('.')
+}
+
+/// What is wrong with a label, if anything: its key is a [name](is_name), and its value short and without control
+/// characters.
+pub fn check_label(key: &str, value: &str) -> Result<(), String> {
+    let shown: String = key.chars().take(NAME_MAX).collect();
+    if !is_name(key) {
+        return Err(format!(
+            "{shown:?} cannot name a label: a name has 1 to {NAME_MAX} letters, digits, \".\", \"_\" and \"-\", and \
+             begins with none of \".-\""
+        ));
+    }
+    if value.len() > LABEL_MAX {
+        return Err(format!("the label {shown:?} is longer than {LABEL_MAX} bytes"));
+    }
+    if value.contains(char::is_control) {
+        return Err(format!("the label {shown:?} has a control character in it"));
+    }
+    Ok(())
 }
 
 /// Whether `text` can name a member: a host name or an address, or one of several members on a host with `#` and a tag
@@ -93,6 +119,11 @@ impl ClockOffset {
     /// How wrong the estimate can be: half the smallest round trip. `None` before the first sample.
     pub fn uncertainty(&self) -> Option<Duration> {
         self.best().map(|(round_trip, _)| Duration::from_micros(round_trip / 2))
+    }
+
+    /// What is known, for the other end.
+    pub fn measured(&self) -> Option<Measured> {
+        self.best().map(|(round_trip, offset)| Measured { ahead: -offset, round_trip })
     }
 
     /// Our instant `ours` on the other clock; the same number before the first sample.

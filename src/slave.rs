@@ -11,17 +11,19 @@ mod requests;
 mod resources;
 mod run;
 mod schedule;
+mod service;
 mod start;
 #[cfg(test)]
 mod tests;
 mod variables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::link::Link;
+use crate::machine::faults::{Fault, injected};
 use crate::machine::{
     Address, ChildId, Command, ConnId, Input, ListenerId, Machine, Outbox, Signal, Stream, Time, Timers,
 };
@@ -32,6 +34,7 @@ use crate::wire::{Bye, FromController, Hello, Malformed, Message, PROTOCOL, Poke
 use control::Control;
 pub use run::MARK;
 use run::{Part, Run};
+pub use service::Settings;
 
 /// A slave whose controller is gone for so long stops what it runs and forgets the run, unless it was told another time.
 pub const ORPHAN_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -66,12 +69,30 @@ pub struct Config {
     pub orphan_after: Duration,
     /// Exit after one run, or when the controller says a fatal `bye`.
     pub once: bool,
+    /// Whether it ends when it is told to leave.
+    pub leave: Leave,
     /// Leave each run's directory where it is.
     pub keep: bool,
+    /// What the machine is, for tests that ask for slaves by that.
+    pub labels: BTreeMap<String, String>,
+    /// What to add to a [`Time`] to get microseconds since 1970 in UTC, for people.
+    pub utc: Option<i64>,
     /// What the controller that has started this slave wants to hear from it.
     pub secret: Option<String>,
     /// The user that it runs as, whose processes may ask something of it.
     pub uid: u32,
+}
+
+/// Whether a slave ends with a run whose controller has its slaves launched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Leave {
+    /// If the controller says that it has.
+    #[default]
+    WhenTold,
+    /// It was launched itself, and says so: it also ends when it finds no controller.
+    Launched,
+    /// It is there for any run, whatever a controller says.
+    Never,
 }
 
 /// A slave.
@@ -88,8 +109,13 @@ pub struct Slave {
     removing: BTreeSet<ChildId>,
     /// The run that this slave forgot last: with `once`, its dismissal is the end.
     served: Option<String>,
+    /// It was launched: it ends with the run, or when its controller is gone for good.
+    leaving: bool,
+    /// The controller that has it launched has no run for it.
+    turned_away: bool,
     /// The exit code with which this slave ends as soon as nothing is left to do.
     quit: Option<u8>,
+    told: service::Told,
     timers: Timers<Timer>,
 }
 
@@ -128,9 +154,25 @@ impl Slave {
             next: None,
             removing: BTreeSet::new(),
             served: None,
+            leaving: config.leave == Leave::Launched,
+            turned_away: false,
             quit: None,
+            told: service::Told::default(),
             timers: Timers::default(),
             config: Rc::new(config),
+        }
+    }
+
+    /// Whether it ends after one run.
+    fn once(&self) -> bool {
+        self.config.once || self.leaving
+    }
+
+    /// Its controller is gone: how long is it waited for?
+    fn await_controller(&mut self, now: Time) {
+        let waits = self.leaving && !injected(Fault::WaitsForEver);
+        if (self.run.is_some() || waits) && self.timers.get(&Timer::Orphan).is_none() {
+            self.timers.set(Timer::Orphan, now + self.config.orphan_after);
         }
     }
 
@@ -237,6 +279,9 @@ impl Slave {
             return self.refused(now, &Bye { reason: reason.into(), fatal: true }, out);
         }
         self.timers.cancel(&Timer::Orphan);
+        let told = welcome.leave && !injected(Fault::LeaveUnheard);
+        self.leaving |= told && self.config.leave != Leave::Never;
+        self.turned_away = welcome.leave && self.leaving && welcome.run.is_none();
         let same = self.run.as_ref().is_some_and(|run| welcome.run.as_deref().is_some_and(|id| run.is(id)));
         self.link.welcomed(now, same, out);
         if same {
@@ -252,15 +297,17 @@ impl Slave {
 
     /// The controller said that the connection ends.
     fn refused(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
-        if bye.fatal && self.config.once {
+        if (bye.fatal || self.turned_away) && self.once() {
             let text = format!("arete: controller {}: {}\n", self.config.controller, spoken::harmless(&bye.reason));
             out.print(Stream::Err, text);
             self.link.leave("refused", out);
             self.quit.get_or_insert(FAILED);
             return self.abandon(now, out);
         }
-        self.link.refused(&bye.reason);
-        self.hang_up(now, &bye.reason, out);
+        if self.quit.is_none() {
+            self.link.refused(&bye.reason);
+            self.hang_up(now, &bye.reason, out);
+        }
     }
 
     fn hang_up(&mut self, now: Time, reason: &str, out: &mut Outbox) {
@@ -270,15 +317,15 @@ impl Slave {
 
     /// The connection to the controller is gone.
     fn lost(&mut self, now: Time, out: &mut Outbox) {
-        if self.run.is_some() && self.timers.get(&Timer::Orphan).is_none() {
-            self.timers.set(Timer::Orphan, now + self.config.orphan_after);
-        }
+        self.await_controller(now);
         self.with_run(now, out, |run, _| {
             run.output.disconnected();
             run.members.disconnected();
         });
-        if self.config.once && self.run.is_none() && self.served.is_some() {
+        if self.once() && self.run.is_none() && self.served.is_some() {
             self.quit.get_or_insert(0);
+        } else if self.turned_away {
+            self.quit.get_or_insert(FAILED);
         }
     }
 
@@ -307,7 +354,7 @@ impl Slave {
         if self.run.as_ref().is_some_and(|run| run.is(id) && run.stopped()) {
             self.forget(out);
         }
-        if self.config.once && self.served.as_deref() == Some(id) {
+        if self.once() && self.served.as_deref() == Some(id) {
             self.quit.get_or_insert(0);
         }
     }
@@ -317,13 +364,15 @@ impl Slave {
         let Some(run) = self.run.take() else { return };
         log::debug!("forgetting run {}", run.id());
         self.control.end(out);
-        self.timers.cancel(&Timer::Orphan);
+        if !self.leaving {
+            self.timers.cancel(&Timer::Orphan);
+        }
         if !self.config.keep && run.has_dir() {
             let dir = run.dir().to_string_lossy().into_owned();
             let argv = ["rm", "-rf", "--", &dir].map(str::to_owned).to_vec();
             self.removing.insert(out.spawn(Command { argv, ..Command::default() }));
         }
-        if self.config.once && run.orphaned() {
+        if self.once() && run.orphaned() {
             self.quit.get_or_insert(FAILED);
         }
         self.served = Some(run.id().to_owned());
@@ -379,8 +428,12 @@ impl Slave {
             match timer {
                 Timer::Orphan => {
                     let gone = spoken::duration(self.config.orphan_after);
-                    log::warn!("the controller has been gone for {gone}: the run ends here");
+                    let what = if self.run.is_some() { "the run ends here" } else { "leaving" };
+                    log::warn!("the controller has been gone for {gone}: {what}");
                     self.with_run(now, out, |run, turn| run.give_up(turn));
+                    if self.leaving {
+                        self.quit.get_or_insert(FAILED);
+                    }
                 }
                 Timer::Quit => self.with_run(now, out, |run, turn| run.give_up_shipping(turn)),
             }
@@ -424,7 +477,10 @@ impl Slave {
 impl Machine for Slave {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
-            Input::Begin => self.link.connect(now, out),
+            Input::Begin => {
+                self.link.connect(now, out);
+                self.await_controller(now);
+            }
             Input::Accepted { conn, listener, peer } if listener == self.config.control => {
                 self.control.accepted(conn, &peer, self.config.uid, out);
             }
@@ -437,6 +493,8 @@ impl Machine for Slave {
                     name: self.config.name.as_str().into(),
                     incarnation: self.config.incarnation.as_str().into(),
                     run: named.map(Into::into),
+                    labels: self.config.labels.clone(),
+                    utc: self.config.utc,
                     secret: self.config.secret.as_deref().map(Into::into),
                 };
                 self.link.connected(now, &hello, out);
@@ -461,9 +519,11 @@ impl Machine for Slave {
                 self.with_run(now, out, |run, turn| run.write_failed(&path, &error, turn));
             }
             Input::Connected { .. } | Input::Datagram { .. } | Input::Deadline => {}
+            Input::Reloaded { settings } => self.reloaded(settings),
             Input::Written | Input::Resized { .. } => {}
         }
         self.finish_turn(now, out);
+        self.tell_status(out);
     }
 
     fn next_deadline(&self) -> Option<Time> {

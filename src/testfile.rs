@@ -7,7 +7,7 @@
 mod entry;
 mod fields;
 mod head;
-mod json;
+pub mod json;
 mod meet;
 mod members;
 mod problem;
@@ -30,8 +30,8 @@ use crate::wire::{Action, Entry, LINE_MAX, Resource};
 use entry::Names;
 use fields::Object;
 use json::{Member, Value};
-pub use problem::Problem;
-use problem::Problems;
+pub use problem::{Problem, Problems};
+
 use slaves::Schedule;
 pub use time::TIME_MAX;
 
@@ -135,6 +135,10 @@ pub struct Declared {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slave {
     pub name: String,
+    /// What a machine must be to serve as this slave; `None`: it must be the machine of this name.
+    pub with: Option<Rc<BTreeMap<String, String>>>,
+    /// Where a launcher starts it, if that is not its name.
+    pub address: Option<String>,
     pub entries: Rc<[Entry]>,
 }
 
@@ -341,6 +345,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("test", TEST_KEYS.to_vec()),
         ("end", head::END_KEYS.to_vec()),
         ("resource", head::RESOURCE_KEYS.to_vec()),
+        ("slave", slaves::SLAVE_KEYS.to_vec()),
         ("meeting", meet::MEETING_KEYS.to_vec()),
         ("entry", entry::keys()),
         ("after", entry::AFTER_KEYS.to_vec()),

@@ -9,6 +9,7 @@
 
 mod frame;
 mod note;
+pub mod operate;
 pub mod rendezvous;
 pub mod room;
 mod schedule;
@@ -24,6 +25,10 @@ pub use frame::{
 };
 pub use schedule::{Action, After, Entry, Expect, Policy, Resource};
 
+use self::operate::{
+    AskFiles, AskRuns, AskSlaves, Cancel, Denied, Files, Get, Look, Measured, Operate, Piece, Runs, Seen, Slaves,
+    Submit, Unfit, Upload, Wanted,
+};
 use self::rendezvous::{Alive, Arrive, BarrierRequest, Check, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest};
 use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::{Bytes, Exit, Time};
@@ -119,7 +124,7 @@ macro_rules! messages {
 }
 
 heard_by! {
-    /// What a slave, or a client that has joined a room, says to its controller.
+    /// What a slave, a client that has joined a room, or an operator says to its controller.
     FromSlave {
         "hello" => Hello,
         "ping" => Ping,
@@ -142,11 +147,20 @@ heard_by! {
         "create" => Create,
         "delete" => Delete,
         "list" => List,
+        "operate" => Operate,
+        "submit" => Submit,
+        "upload" => Upload,
+        "look" => Look,
+        "cancel" => Cancel,
+        "slaves" => AskSlaves,
+        "runs" => AskRuns,
+        "files" => AskFiles,
+        "get" => Get,
     }
 }
 
 heard_by! {
-    /// What a controller says to a slave or a client.
+    /// What a controller says to a slave, a client or an operator.
     FromController {
         "welcome" => Welcome,
         "pong" => Pong,
@@ -165,6 +179,14 @@ heard_by! {
         "check" => Check,
         "created" => Created,
         "listing" => Listing,
+        "wanted" => Wanted,
+        "unfit" => Unfit,
+        "seen" => Seen,
+        "denied" => Denied,
+        "slaves" => Slaves,
+        "runs" => Runs,
+        "files" => Files,
+        "piece" => Piece,
         "bye" => Bye,
     }
 }
@@ -229,6 +251,23 @@ messages! {
     "list" => List,
     "created" => Created,
     "listing" => Listing,
+    "operate" => Operate,
+    "submit" => Submit,
+    "wanted" => Wanted,
+    "upload" => Upload,
+    "unfit" => Unfit,
+    "look" => Look,
+    "seen" => Seen,
+    "denied" => Denied,
+    "cancel" => Cancel,
+    "slaves" => AskSlaves,
+    "slaves" => Slaves,
+    "runs" => AskRuns,
+    "runs" => Runs,
+    "files" => AskFiles,
+    "files" => Files,
+    "get" => Get,
+    "piece" => Piece,
     "barrier" => BarrierRequest,
     "sync" => SyncRequest,
     "met" => Met,
@@ -240,7 +279,7 @@ messages! {
 }
 
 /// The first message on a connection, from the slave. Answered by [`Welcome`] or [`Bye`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hello<'a> {
     /// [`PROTOCOL`].
     pub protocol: u32,
@@ -256,6 +295,12 @@ pub struct Hello<'a> {
     /// The run that this process is in, if any.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
+    /// What the slave is: `arch`, `os`, and what its configuration says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What to add to its clock to get microseconds since 1970 in UTC, when it began; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utc: Option<i64>,
     /// What a controller that has started the slave itself has told it, and nobody else.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Cow<'a, str>>,
@@ -275,6 +320,9 @@ pub struct Welcome<'a> {
     /// after it again.
     #[serde(default)]
     pub recorded: u64,
+    /// The controller has its slaves launched: this one ends with the run, and at once if there is none for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leave: bool,
 }
 
 /// Asks for a [`Pong`]; sent by the slave, at least every [`PING_EVERY`](crate::session::PING_EVERY).
@@ -282,6 +330,9 @@ pub struct Welcome<'a> {
 pub struct Ping<'a> {
     /// The slave's clock; comes back unchanged.
     pub time: Time,
+    /// What the slave knows of its clock, once it has measured it; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     #[serde(skip)]
     pub lifetime: std::marker::PhantomData<&'a ()>,
 }
@@ -299,13 +350,16 @@ pub struct Pong<'a> {
 
 /// Hands a slave its part of a run. Said again after a reconnect if the slave's hello did not name the run.
 /// Answered, when the resources are there, by [`Ready`] or [`Unready`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Prepare<'a> {
     #[serde(borrow)]
     pub run: Cow<'a, str>,
     /// The test's name.
     #[serde(borrow)]
     pub test: Cow<'a, str>,
+    /// The slave's name in the test, if it is not its own: the test has asked for any that is as this one.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub serve_as: Option<Cow<'a, str>>,
     pub entries: Vec<Entry>,
     /// What this slave's entries use.
     #[serde(default)]

@@ -45,6 +45,23 @@ fn a_good_test_file_is_called_so() {
 }
 
 #[test]
+fn a_run_on_this_machine_starts_its_slaves_whatever_they_are_asked_to_be() {
+    let place = Place::new("labels");
+    let asks = r#""b": ["s"], "any[1-2]": { "schedules": ["s"], "with": { "arch": "no such" } }"#;
+    place.write(
+        "t.json",
+        GOOD.replace(r#""a": ["s"]"#, asks).replace("\"true\"", r#""echo $ARETE_SLAVE @{slave.name}""#),
+    );
+    let ended = place.arete(["check", "t.json"]).run().exits_with(0);
+    assert_eq!(ended.stdout, "t.json: ok, 3 slaves (2 by their labels), 3 entries\n");
+    place.arete(["run", "t.json", "--results", "results"]).run().exits_with(0);
+    for slave in ["any1", "any2", "b"] {
+        let said = fs::read_to_string(place.path(format!("results/{slave}/one.out"))).expect("the entry has run");
+        assert_eq!(said, format!("{slave} {slave}\n"));
+    }
+}
+
+#[test]
 fn broken_json_is_shown_where_it_breaks() {
     wrong("\"end\":", "\"end\"", "3:9", &["\":\""]);
     wrong("[\"s\"] }\n}", "[\"s\"] }\n", "10:1", &["the file ends here"]);
@@ -208,6 +225,27 @@ fn a_slave_that_is_not_in_the_test_is_told_so_and_the_run_goes_on() {
     slave(&place, &address, "a").wait().exits_with(0);
     controller.wait().exits_with(0);
     assert_eq!(place.count("results", "refused"), 1);
+    place.assert_nothing_left();
+}
+
+#[test]
+fn slaves_of_any_name_serve_where_a_test_asks_for_what_they_are() {
+    let place = Place::new("any");
+    let arch = std::env::consts::ARCH;
+    let asks = format!(r#""a": ["s"], "any[1-2]": {{ "schedules": ["s"], "with": {{ "arch": "{arch}" }} }}"#);
+    let command = r#""arete barrier there --members any1#x,any2#x,a#x --as $ARETE_SLAVE#x && echo @{slave.name}""#;
+    let text = GOOD.replace(r#""a": ["s"]"#, &asks).replace("\"true\"", command);
+    let (mut controller, address) = listening(&place, &text, &[]);
+    let mut slaves = vec![slave(&place, &address, "here"), slave(&place, &address, "there")];
+    ["machine here", "machine there"].iter().for_each(|joined| controller.wait_for_output(joined));
+    slave(&place, &address, "more").wait().exits_with(1).complains(&["\"good\"", "\"more\"", "no place left"]);
+    slaves.push(slave(&place, &address, "a"));
+    slaves.into_iter().for_each(|slave| drop(slave.wait().exits_with(0)));
+    controller.wait().exits_with(0);
+    for slave in ["a", "any1", "any2"] {
+        let said = fs::read_to_string(place.path(format!("results/{slave}/one.out"))).expect("the entry has run");
+        assert_eq!(said.lines().last(), Some(slave));
+    }
     place.assert_nothing_left();
 }
 

@@ -17,7 +17,7 @@ use arete::session::{HELLO_WITHIN, VERSION};
 use arete::slave::ORPHAN_AFTER;
 use arete::testfile::{Shipped, Test};
 use arete::wire::{Bye, FromController, Hello, Message, PROTOCOL, Ping};
-use lab::{CONTROLLER, add_controller, add_slave, controller_address, controller_config};
+use lab::{CONTROLLER, add_controller, add_labelled_slave, add_slave, controller_address, controller_config};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use world::process::{Ask, Fact};
@@ -143,9 +143,8 @@ fn parse(json: &str) -> Test {
 
 fn hello(name: &str, protocol: u32) -> Vec<u8> {
     let incarnation = format!("stranger-{name}").into();
-    Hello { protocol, version: VERSION.into(), name: name.into(), incarnation, run: None, secret: None }
-        .encode()
-        .to_vec()
+    let hello = Hello { protocol, version: VERSION.into(), name: name.into(), incarnation, ..Hello::default() };
+    hello.encode().to_vec()
 }
 
 /// Two slaves; `go` fires two seconds after the start and sets off an entry on both; the run ends when that is done.
@@ -196,6 +195,43 @@ fn a_slave_whose_connection_was_down_when_the_trigger_fired_hears_it_once() {
     assert_eq!(code, 0, "{summary:#}");
     assert_eq!(lab.count(&[("event", "heard"), ("slave", "s1")]), 1);
     assert_eq!(lab.count(&[("event", "spawned"), ("slave", "s1"), ("entry", "on-go")]), 1);
+}
+
+/// Any two clients, which meet ten seconds after the start.
+const ANY: &str = r#"{
+    "name": "any", "grace": 1,
+    "end": { "idle": true, "limit": "5min" },
+    "schedules": {
+        "meet": [
+            { "name": "meet", "at": 10, "barrier": "there", "members": ["any1", "any2"] },
+            { "name": "met", "after": { "entry": "meet", "exit": 0 }, "shell": "out we have met" }
+        ]
+    },
+    "slaves": { "any[1-2]": { "schedules": ["meet"], "with": { "role": "client" } } }
+}"#;
+
+#[test]
+fn machines_that_are_what_the_test_asks_for_serve_under_its_names_also_after_a_lost_connection() {
+    let mut world = World::new(1, 5);
+    world.trace.on = true;
+    add_controller(&mut world, controller_config(Rc::new(parse(ANY))));
+    for (host, name, role) in [(1, "m1", "client"), (2, "m2", "server"), (3, "m3", "client")] {
+        add_labelled_slave(&mut world, host, name, &[("role", role)], false);
+    }
+    let mut lab = Lab { world };
+    (0..4).for_each(|node| lab.world.start(node));
+    lab.wait_for(&[("event", "begun"), ("slave", "any1")]);
+    let is_first = |machine: &str| lab.count(&[("event", "joined"), ("slave", "any1"), ("machine", machine)]) == 1;
+    let host = if is_first("m1") { 1 } else { 3 };
+    lab.world.partition(CONTROLLER, host);
+    lab.wait_for(&[("event", "disconnected"), ("slave", "any1")]);
+    lab.world.heal(CONTROLLER, host);
+    let (code, summary) = lab.end();
+    assert_eq!((code, &summary["verdict"]), (0, &Value::from("passed")), "{summary:#}");
+    for slave in ["any1", "any2"] {
+        assert_eq!(lab.result(&format!("{slave}/met.out")), Some("we have met\n"));
+    }
+    assert_eq!(lab.count(&[("event", "refused"), ("name", "m2")]), 1);
 }
 
 #[test]
@@ -262,7 +298,7 @@ fn garbage_is_closed_and_the_others_go_on() {
         b"GET / HTTP/1.1\r\nHost: controller\r\n\r\n",
         &[0, 255, 128, 10, 7, 10],
         &[b'x'; 1 << 20],
-        &Ping { time: Time::from_micros(1), lifetime: std::marker::PhantomData }.encode(),
+        &Ping { time: Time::from_micros(1), measured: None, lifetime: std::marker::PhantomData }.encode(),
         b"{\"type\":\"hello\",\"protocol\":1}\n",
     ];
     for bytes in garbage {

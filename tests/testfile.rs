@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use arete::machine::{Exit, Signal};
+use arete::session;
 use arete::testfile::{self, Declared, End, OnFail, OnLost, Problem, Shipped, Test};
 use arete::wire::rendezvous::Party;
 use arete::wire::{Action, After, Entry, Expect, Policy, Verdict};
@@ -54,6 +55,29 @@ fn the_torrent_example_gives_eight_clients_the_same_entries() {
     let first = &test.slaves[0].entries;
     assert!(test.slaves.iter().all(|slave| std::rc::Rc::ptr_eq(&slave.entries, first)));
     assert_eq!(first.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["ctorrent", "poke", "stop"]);
+}
+
+#[test]
+fn slaves_have_addresses_one_for_all_or_one_each() {
+    let test = good(
+        r#"{"name": "t", "end": {"duration": 1}, "schedules": {"s": [], "t": []}, "slaves": {
+            "a[1-2]": {"schedules": ["s"], "address": "10.0.0.[11-12]"},
+            "b[1-2]": {"schedules": ["s"], "address": "root@lab"},
+            "c": ["s"], "b1": {"schedules": ["t"], "address": "root@lab"}, "d": {"schedules": ["s"], "address": "::1"}}}"#,
+    );
+    let addresses: Vec<_> = test.slaves.iter().map(|slave| (&*slave.name, slave.address.as_deref())).collect();
+    let named = |name, address| (name, Some(address));
+    assert_eq!(
+        addresses,
+        [
+            named("a1", "10.0.0.11"),
+            named("a2", "10.0.0.12"),
+            named("b1", "root@lab"),
+            named("b2", "root@lab"),
+            ("c", None),
+            named("d", "::1")
+        ]
+    );
 }
 
 #[test]
@@ -175,13 +199,10 @@ fn what_a_slave_must_be_told_has_a_bound() {
     let prepare = arete::wire::Prepare {
         run: "r".repeat(64).into(),
         test: "t".into(),
+        serve_as: Some("s".repeat(64).into()),
         entries: good(&test(10)).slaves[0].entries.to_vec(),
-        resources: vec![],
-        triggers: vec![],
-        timeouts: Default::default(),
-        addresses: Default::default(),
-        end_trigger: None,
         grace: 10_000_000,
+        ..Default::default()
     };
     assert!(arete::wire::Message::encode(&prepare).len() <= arete::wire::LINE_MAX);
 }
@@ -240,6 +261,29 @@ fn every_key_of_an_entry_reaches_the_entry() {
 }
 
 #[test]
+fn a_test_may_ask_for_slaves_by_what_they_are() {
+    let test = good(
+        r#"{"name": "t", "end": {"duration": 1}, "schedules": {"s": [], "u": [], "w": []},
+            "slaves": {"any[1-2]": {"schedules": ["s"], "with": {"arch": "x86_64", "rack": "a 7/é"}},
+                       "any2": ["u"], "spare": {"with": {}, "schedules": ["s"]}, "server": {"schedules": ["s"]},
+                       "any[2-3]": {"schedules": ["w"], "with": {"rack": "a 7/é", "arch": "x86_64"}}}}"#,
+    );
+    let asked = |slave: &testfile::Slave| match &slave.with {
+        Some(with) => format!("{} {with:?}", slave.name),
+        None => slave.name.clone(),
+    };
+    let labels = r#"{"arch": "x86_64", "rack": "a 7/é"}"#;
+    let expected = [
+        format!("any1 {labels}"),
+        format!("any2 {labels}"),
+        "spare {}".to_owned(),
+        "server".to_owned(),
+        format!("any3 {labels}"),
+    ];
+    assert_eq!(test.slaves.iter().map(asked).collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn a_hundred_thousand_slaves_share_what_is_the_same() {
     let test = good(
         r#"{"name": "t", "end": {"duration": 1}, "schedules": {"s": [], "u": []},
@@ -284,6 +328,17 @@ fn the_schema_allows_the_examples_and_refuses_what_the_parser_refuses() {
     let schema = json_schema();
     for name in EXAMPLES {
         assert!(schema_allows(&schema, &example(name)), "{name}");
+    }
+    let asks = |labels: String| {
+        format!(
+            r#"{{"name": "t", "end": {{"duration": 1}}, "schedules": {{"s": []}},
+                "slaves": {{"a": {{"schedules": ["s"], "with": {{{labels}}}}}}}}}"#
+        )
+    };
+    let labels = |count: usize| (0..count).map(|nr| format!("\"k{nr}\": \"\"")).collect::<Vec<_>>().join(", ");
+    for (labels, allowed) in [(String::new(), true), (labels(64), true), (labels(65), false)] {
+        let text = asks(labels);
+        assert_eq!((schema_allows(&schema, &text), parse(&text).is_ok()), (allowed, allowed), "{text}");
     }
     let judged = BAD.iter().filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused)));
     for (text, refused) in judged {
@@ -442,6 +497,8 @@ fn the_manual_has_every_key_and_every_bound() {
         ("the initial value", testfile::TRIGGER_MAX as usize),
         ("slaves", testfile::SLAVES_MAX),
         ("entries", testfile::ENTRIES_MAX),
+        ("labels", session::LABELS_MAX),
+        ("bytes of a label", session::LABEL_MAX),
         ("bytes of a command", testfile::COMMAND_MAX),
         ("MiB", testfile::FILE_MAX / 1024 / 1024),
         ("seconds of grace", testfile::GRACE.as_secs() as usize),
@@ -458,7 +515,7 @@ fn the_tests_in_the_manual_are_right() {
     let manual = manual();
     let tests = manual.split(".Bd -literal\n").skip(1).map(|from| from.split(".Ed").next().unwrap());
     let names: Vec<String> = tests.map(|text| good(text).name).collect();
-    assert_eq!(names, ["torrent", "upload", "two-hosts", "ping"]);
+    assert_eq!(names, ["torrent", "upload", "two-hosts", "ping", "download"]);
 }
 
 #[test]
@@ -471,6 +528,8 @@ fn the_schema_has_the_bounds_of_the_parser() {
         ("/properties/groups/maxProperties", testfile::GROUPS_MAX as u64),
         ("/properties/barriers/maxProperties", testfile::MEETINGS_MAX as u64),
         ("/properties/syncs/maxProperties", testfile::MEETINGS_MAX as u64),
+        ("/$defs/slave/properties/with/maxProperties", session::LABELS_MAX as u64),
+        ("/$defs/slave/properties/with/additionalProperties/maxLength", session::LABEL_MAX as u64),
         ("/$defs/count/maximum", testfile::MEMBERS_MAX as u64),
         ("/$defs/template/maxLength", testfile::COMMAND_MAX as u64),
         ("/$defs/time/maximum", testfile::TIME_MAX.as_secs()),

@@ -133,8 +133,7 @@ impl Speech {
                 version: session::VERSION.into(),
                 name: slave_name(index).into(),
                 incarnation: format!("bench-{index}").into(),
-                run: None,
-                secret: None,
+                ..Hello::default()
             }),
         }
     }
@@ -263,7 +262,7 @@ pub fn slave_name(index: usize) -> String {
 }
 
 pub fn ping(micros: u64) -> Vec<u8> {
-    line(&Ping { time: Time::from_micros(micros), lifetime: std::marker::PhantomData })
+    line(&Ping { time: Time::from_micros(micros), measured: None, lifetime: std::marker::PhantomData })
 }
 
 /// The limit's answer to notifies, with room for [`put_count`].

@@ -15,7 +15,11 @@ pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
             Ok(load::Loaded { test, .. }) => {
                 let entries: usize = test.slaves.iter().map(|slave| slave.entries.len()).sum();
                 let (slaves, entries) = (count(test.slaves.len(), "slave"), count(entries, "entry"));
-                let text = format!("{}: ok, {slaves}, {entries}\n", file.display());
+                let asked = match test.slaves.iter().filter(|slave| slave.with.is_some()).count() {
+                    0 => String::new(),
+                    asked => format!(" ({asked} by their labels)"),
+                };
+                let text = format!("{}: ok, {slaves}{asked}, {entries}\n", file.display());
                 let _ = std::io::stdout().write_all(text.as_bytes());
             }
             Err(error) => {

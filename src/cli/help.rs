@@ -17,10 +17,10 @@ macro_rules! pages {
     ($($file:literal)*) => { &[$(($file, include_str!(concat!("../../man/", $file)))),*] };
 }
 
-/// Every page of the manual, those that are read first before the others.
+/// Every page of the manual, those that are read first before the others. Of two with one name the first is opened.
 const PAGES: &[(&str, &str)] = pages! {
-    "arete.1" "arete-run.1" "arete-barrier.1" "arete-slave.8" "arete-controller.8" "arete-pki.1" "arete-ring.8"
-    "arete-test.5" "arete-results.5" "arete-security.7" "arete-protocol.7"
+    "arete.1" "arete-run.1" "arete-status.1" "arete-barrier.1" "arete-slave.8" "arete-controller.8" "arete-pki.1"
+    "arete-ring.8" "arete-test.5" "arete-results.5" "arete-config.5" "arete-lab.7" "arete-security.7" "arete-protocol.7"
 };
 
 /// Where a page that is given on standard input is read: man asks for a file.
@@ -46,7 +46,8 @@ impl Page {
     /// The page that tells of something: `run`, `arete-run`, or with its section `results.5`.
     fn about(topic: &str) -> Option<Page> {
         let topic = topic.strip_prefix("arete-").unwrap_or(topic);
-        Page::all().find(|page| page.topics().any(|name| name == topic) || short(page.file) == topic)
+        let is = |page: &Page, name: &str| name == topic || format!("{name}.{}", page.section()) == topic;
+        Page::all().find(|page| page.topics().any(|name| is(page, name)))
     }
 
     /// What it tells of, by its NAME section.
@@ -57,6 +58,20 @@ impl Page {
 
     fn description(&self) -> &'static str {
         self.text.lines().find_map(|line| line.strip_prefix(".Nd ")).unwrap_or_default()
+    }
+
+    fn section(&self) -> &'static str {
+        self.file.rsplit_once('.').map_or("", |(_, section)| section)
+    }
+
+    /// What opens it: its topics, with its section where another page comes first.
+    fn opened_by(&self) -> Vec<String> {
+        let opens = |name: &&str| Page::about(name).is_some_and(|page| page.file == self.file);
+        let names = self.topics().map(|name| match opens(&name) {
+            true => name.to_owned(),
+            false => format!("{name}.{}", self.section()),
+        });
+        names.collect()
     }
 
     /// `arete-run(1)`.
@@ -100,7 +115,7 @@ pub fn run(options: HelpOptions) -> Result<u8, Error> {
 fn list() -> String {
     let mut text = "Topics of the manual; arete help TOPIC opens the page.\n\n".to_owned();
     for page in Page::all() {
-        let (names, about) = (page.topics().collect::<Vec<_>>().join(", "), page.description());
+        let (names, about) = (page.opened_by().join(", "), page.description());
         if names.len() > NAMES_WIDTH {
             text += &format!("  {names}\n  {:NAMES_WIDTH$}  {about}\n", "");
         } else {

@@ -37,6 +37,10 @@ const FILE_MAX: u64 = 16 * 1024 * 1024;
 /// The bits of a file's mode by which others than its owner may do anything.
 pub const OTHERS: u32 = 0o077;
 
+/// The credential of a service that is its key, where the service's user may not read the file itself: what
+/// `LoadCredential=tls:DIR` makes of the file.
+const KEY_CREDENTIAL: &str = "tls_key.pem";
+
 /// The names that mean this machine wherever they are looked up.
 const LOCAL_NAMES: [&str; 2] = ["localhost", "ip6-localhost"];
 
@@ -93,6 +97,18 @@ impl Security {
     /// The directory of the certificates, wherever this program is started the next time.
     pub fn directory(&self) -> Option<PathBuf> {
         self.tls.as_ref().map(|directory| std::path::absolute(directory).unwrap_or_else(|_| directory.clone()))
+    }
+
+    /// How TLS is spoken with the certificates as they are now.
+    pub fn renewed(&self, what: Use<'_>) -> Result<Option<Tls>, Error> {
+        self.tls.as_deref().map(|dir| Identity::load(dir)?.tls(what)).transpose()
+    }
+
+    /// What there is to say about a certificate that nothing is wrong with.
+    pub fn describe(&self) -> Option<String> {
+        let identity = Identity::load(self.tls.as_ref()?).ok()?;
+        let (file, until) = (identity.dir.join(CERTIFICATE_FILE), certificate::date(identity.own.until));
+        Some(format!("{}: for {}, until {until}", file.display(), identity.own.names.join(", ")))
     }
 
     pub fn is_insecure(&self) -> bool {
@@ -392,7 +408,9 @@ fn revocations(dir: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>,
 
 /// A file of the directory. A key that others can read is none.
 fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
-    let path = dir.join(file);
+    let handed_over = if file == KEY_FILE { handed_over_key(&dir.join(file)) } else { None };
+    let is_credential = handed_over.is_some() || is_credential(dir);
+    let path = handed_over.unwrap_or_else(|| dir.join(file));
     let unreadable = |error: std::io::Error| {
         let what = match error.kind() {
             std::io::ErrorKind::NotFound => format!(
@@ -405,7 +423,7 @@ fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
     };
     let mut opened = File::open(&path).map_err(unreadable)?;
     let mode = opened.metadata().map_err(unreadable)?.mode();
-    if file == KEY_FILE && mode & OTHERS != 0 && !is_credential(dir) {
+    if file == KEY_FILE && mode & OTHERS != 0 && !is_credential {
         return Err(Error::failed(format!(
             "--tls: {path}: others than its owner may read it: \"chmod 600 {path}\" forbids that; if somebody may have, \
              issue it anew",
@@ -415,6 +433,13 @@ fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     opened.by_ref().take(FILE_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
+}
+
+/// The credential that stands for a key which only root may read.
+fn handed_over_key(key: &Path) -> Option<PathBuf> {
+    let refused = File::open(key).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute());
+    credentials.filter(|_| refused).map(|dir| dir.join(KEY_CREDENTIAL)).filter(|path| path.is_file())
 }
 
 /// Whether a directory holds the credentials of a service, which the service manager keeps from others by means of its

@@ -32,6 +32,52 @@ pub fn make(asked: Option<PathBuf>, stem: &str) -> Result<PathBuf, Error> {
     }
 }
 
+/// Says in a directory for `arete results` of which run it holds results.
+const MARK: &str = ".run";
+
+/// Makes a directory for results of this run: the one that was asked for, or `results/RUN`. One that holds something must
+/// say that it holds results of this run.
+pub fn make_for(asked: Option<PathBuf>, run: &str) -> Result<PathBuf, Error> {
+    let directory = asked.unwrap_or_else(|| Path::new(DEFAULT).join(run));
+    let cannot = |error: std::io::Error| {
+        Error::failed(format!(
+            "cannot make {}: {error}; --output names another directory",
+            directory.display(),
+            error = plain(&error)
+        ))
+    };
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent).map_err(cannot)?;
+    }
+    match fs::DirBuilder::new().mode(MODE).create(&directory) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
+        made => made.map_err(cannot)?,
+    }
+    let mark = directory.join(MARK);
+    let marked = fs::read_to_string(&mark).is_ok_and(|marked| marked.trim_end() == run);
+    if !marked {
+        if fs::read_dir(&directory).map_err(cannot)?.next().is_some() {
+            return Err(Error::usage(format!(
+                "--output {}: the directory holds something else than results of {run}; name a new one",
+                directory.display()
+            )));
+        }
+        fs::write(&mark, format!("{run}\n")).map_err(cannot)?;
+    }
+    Ok(directory)
+}
+
+/// Takes away the directory of a run that never was, and `latest` if it points to it.
+pub fn drop_if_empty(directory: &Path) {
+    if fs::remove_dir(directory).is_err() {
+        return;
+    }
+    let latest = directory.with_file_name("latest");
+    if fs::read_link(&latest).is_ok_and(|target| Some(target.as_os_str()) == directory.file_name()) {
+        let _ = fs::remove_file(latest);
+    }
+}
+
 fn make_empty(directory: &Path) -> Result<(), Error> {
     let made = fs::DirBuilder::new().recursive(true).mode(MODE).create(directory);
     made.map_err(|error| cannot_make(directory, &error))?;

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::ledger::{FILE, Past, Terms};
-use arete::controller::{Config, Controller};
+use arete::controller::{Config, Controller, Launcher};
 use arete::reactor::{self, Options, Reactor, plain};
-use arete::testfile;
+use arete::testfile::{self, Test};
 
-use super::identity::Use;
+use super::identity::{Security, Use};
+use super::launch::Launch;
 use super::{ENDING, Error, RunOptions, slave, state};
 
 /// How long slaves that lost their controller are waited for: they stop what they run, and have a grace for it.
@@ -70,6 +71,7 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
     let mut reactor =
         Reactor::new(Options { signals, fsync, tls, max_connections, ..Options::default() }).map_err(cannot)?;
     let listening = if past.has_ended() { None } else { listen(&mut reactor, &terms, options)? };
+    let launcher = launcher(&terms, &security, &test, listening.as_deref())?;
     let wall_offset = state::wall_offset();
     let controller = Controller::new(Config {
         run: terms.id.clone(),
@@ -85,10 +87,26 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
         test: Rc::new(test),
     });
     let limits = terms.limits;
-    let controller = controller.limited(limits).keeping(state::keep(&directory, wall_offset, Some(terms)));
+    let controller =
+        controller.limited(limits).launching(launcher).keeping(state::keep(&directory, wall_offset, Some(terms)));
     let mut controller = controller.resumed(&past).map_err(Error::failed)?;
     drop(past);
     Ok(reactor.run(&mut controller))
+}
+
+/// What starts those slaves that have never come.
+fn launcher(
+    terms: &Terms,
+    security: &Security,
+    test: &Test,
+    listening: Option<&str>,
+) -> Result<Option<Launcher>, Error> {
+    let (Some(asked), Some(listening)) = (&terms.launch, listening) else { return Ok(None) };
+    let address = listening.parse().map_err(|_| Error::failed(format!("{listening} is no address")))?;
+    match Launch::read(asked, Some(listening), security)? {
+        Launch::By(template) => template.launcher(test, Some(listening), address).map(Some),
+        Launch::Local => Ok(None),
+    }
 }
 
 /// Listens where the run did, or where the option says. A run that had started its slaves itself has none any more.

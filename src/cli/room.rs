@@ -1,18 +1,25 @@
-//! `arete controller`, a controller that serves rooms and no run, and the one behind `--serve`.
+//! `arete controller`, a controller that serves rooms and takes tests, and the one behind `--serve`.
 
-use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::fs::{DirBuilder, File, Permissions};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use arete::controller::Controller;
 use arete::controller::ledger::{Keep, Past};
+use arete::controller::{Controller, Limits, Settings};
+use arete::machine::ListenerId;
 use arete::member::Member;
-use arete::reactor::{Options, Reactor};
+use arete::reactor::{Options, Reactor, Reload, Reloaded, Tls, plain};
 use arete::serve::Serve;
 
+use super::config::Origin;
 use super::identity::Use;
 use super::run::{Listen, listen_on};
-use super::{ControllerOptions, Error, drive, state, with_port};
+use super::service::{self, Inherited, Started};
+use super::{ControllerOptions, Error, Sub, config, drive, host, state, with_port};
+
+/// The mode of a directory that is made for the operators' socket.
+const SOCKET_DIRECTORY_MODE: u32 = 0o750;
 
 /// Listens for the members of a room that this process serves.
 pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
@@ -39,33 +46,148 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// A controller of rooms alone, until it is told to stop.
-pub fn run(options: &ControllerOptions) -> Result<u8, Error> {
+/// Nobody has said where to listen.
+pub fn no_address(origin: &Origin) -> Error {
+    origin.required("arete controller: say where to listen", "listen", "0.0.0.0")
+}
+
+/// A controller that stays until it is told to stop: of rooms, and of the runs that are handed in.
+pub fn run(options: ControllerOptions) -> Result<u8, Error> {
+    let inherited = service::inherited()?;
+    let tls = security(&options, &inherited.tcp)?;
     let kept = options.state_dir.as_deref().map(open).transpose()?;
     let mut reactor = drive::reactor_with(Options {
         max_connections: options.limits.connections(),
         fsync: options.fsync,
-        tls: options.security.at("--listen", &options.listen, Use::Listen)?,
+        tls,
+        manager: service::manager(),
         ..Options::default()
     })?;
-    let address = super::run::listen(&mut reactor, Some(&options.listen))?;
-    let controller = Controller::bare(Some(address.to_string()));
-    let controller = controller.rejoining(options.rejoin).limited(options.limits.limits());
+    let (addresses, sockets) = listen_everywhere(&mut reactor, &options, inherited)?;
+    reactor.on_reload(reload(&options));
+    let controller = Controller::bare(Some(addresses.join(", ")));
+    let controller = controller.rejoining(options.rejoin).limited(limits(&options));
     let mut lock = None;
-    let mut controller = match kept {
-        None => controller,
-        Some((locked, keep, past)) => {
+    let mut controller = match (kept, options.state_dir.as_deref()) {
+        (Some((locked, keep, past)), Some(directory)) => {
             lock = Some(locked);
-            let controller = controller.keeping(keep);
-            match past {
+            let controller = controller.keeping(keep.clone());
+            let controller = match past {
                 Some(past) => controller.resumed(&past).map_err(Error::failed)?,
                 None => controller,
-            }
+            };
+            host::hosting(controller, directory, &options, &keep, sockets)?
         }
+        _ => controller,
     };
     let code = reactor.run(&mut controller);
     drop(lock);
     Ok(code)
+}
+
+fn limits(options: &ControllerOptions) -> Limits {
+    options.limits.limits().of_a_run(options.output_max.map(|most| most as u64), options.events_max)
+}
+
+/// How TLS is spoken where this controller listens: at the sockets that were passed to it, else where its options say.
+fn security(options: &ControllerOptions, passed: &[TcpListener]) -> Result<Option<Tls>, Error> {
+    if passed.is_empty() {
+        let listen = options.listen.as_deref().ok_or_else(|| no_address(&options.origin))?;
+        return options.security.at(&options.origin.subject("listen"), listen, Use::Listen);
+    }
+    let mut tls = None;
+    for listener in passed {
+        let address = listener.local_addr().map_err(|error| cannot_use(&error))?;
+        tls = options.security.at("the service manager's socket", &address.to_string(), Use::Listen)?;
+    }
+    Ok(tls)
+}
+
+fn cannot_use(error: &std::io::Error) -> Error {
+    Error::failed(format!("cannot use the service manager's socket: {}", plain(error)))
+}
+
+/// Listens on the sockets that were passed, or else where the options say. Returns the addresses, and the listeners that
+/// are for operators.
+fn listen_everywhere(
+    reactor: &mut Reactor,
+    options: &ControllerOptions,
+    passed: Inherited,
+) -> Result<(Vec<String>, Vec<ListenerId>), Error> {
+    let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
+    for listener in passed.tcp {
+        let (_, address) = reactor.adopt_tcp(listener).map_err(|error| cannot_use(&error))?;
+        addresses.push(address.to_string());
+    }
+    if addresses.is_empty() {
+        addresses.push(super::run::listen(reactor, options.listen.as_deref())?.to_string());
+    } else if let Some(listen) = &options.listen {
+        log::info!(
+            "the service manager passes where to listen: {} {listen} is not used",
+            options.origin.subject("listen")
+        );
+    }
+    let has_local = !passed.unix.is_empty();
+    for listener in passed.unix {
+        sockets.push(reactor.adopt_unix(listener).map_err(|error| cannot_use(&error))?);
+    }
+    if let Some(path) = options.socket.as_deref().filter(|_| !has_local) {
+        let listener = listen_to_operators(reactor, path).map_err(|error| {
+            let subject = options.origin.subject("socket");
+            Error::failed(format!(
+                "{subject} {}: {}; name another path, or stop what listens there",
+                path.display(),
+                plain(&error)
+            ))
+        })?;
+        sockets.push(listener);
+    }
+    Ok((addresses, sockets))
+}
+
+/// Listens at a path for the user and the group of this process; its directory is made if it is not there.
+fn listen_to_operators(reactor: &mut Reactor, path: &Path) -> std::io::Result<ListenerId> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty() && !directory.exists())
+    {
+        DirBuilder::new().recursive(true).mode(SOCKET_DIRECTORY_MODE).create(directory)?;
+        // Of the group's rights the system may have taken something away (umask).
+        std::fs::set_permissions(directory, Permissions::from_mode(SOCKET_DIRECTORY_MODE))?;
+    }
+    reactor.listen_unix_for_group(path)
+}
+
+/// Reads the configuration and the certificates anew.
+fn reload(options: &ControllerOptions) -> Reload {
+    let started = Started::new(&options.origin, &options.security);
+    Box::new(move || {
+        let Sub::Controller(options) = config::parse_again()?.subcommand else {
+            return Err("the command line is no controller's".to_owned());
+        };
+        let renewed = |error: Error| error.message;
+        let tls = if started.speaks_tls { options.security.renewed(Use::Listen).map_err(renewed)? } else { None };
+        let can = [
+            "rejoin",
+            "value-max",
+            "session-max",
+            "memory-max",
+            "connections-max",
+            "output-max",
+            "events-max",
+            "operators",
+            "lost-after",
+            "keep",
+        ];
+        started.warn_of_restart(&options.origin, &options.security, &can);
+        let settings = Settings {
+            rejoin: options.rejoin.as_micros() as u64,
+            limits: limits(&options),
+            operators: options.operators.iter().cloned().collect(),
+            lost_after: options.lost_after.as_micros() as u64,
+            keeping: options.keep.unwrap_or_default(),
+        };
+        let settings = serde_json::to_vec(&settings).map_err(|error| error.to_string())?;
+        Ok(Reloaded { tls, max_connections: options.limits.connections(), settings })
+    })
 }
 
 /// The directory of a controller's state: locked, with what a former one has left there.

@@ -6,16 +6,21 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use arete::controller::ledger::Terms;
-use arete::controller::{Config, Controller, Local};
+use arete::controller::{Config, Controller, Local, LocalSecurity};
+use arete::machine::Time;
 use arete::reactor::{self, Options, Reactor, plain};
 use arete::session;
 use arete::testfile::Test;
 
-use super::identity::Use;
+use super::identity::{Security, Use};
+use super::launch::Launch;
 use super::load::Loaded;
-use super::{Error, RunOptions, drive, load, random, results, resume, state, with_port};
+use super::{Error, RunOptions, drive, load, operator, random, results, resume, state, with_port};
 
-pub fn run(mut options: RunOptions) -> Result<u8, Error> {
+pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
+    if let Some(controller) = &options.controller {
+        return operator::run(controller, &options, begun);
+    }
     if let Some(directory) = options.resume.take() {
         return resume::run(directory, &options);
     }
@@ -27,14 +32,26 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
     let Loaded { test, text, shipped } = load::load(file)?;
     let now = jiff::Timestamp::now();
     let stem = format!("{}-{}", test.name, now.strftime("%Y%m%dT%H%M%SZ"));
+    let launch = launch(&options)?;
+    let here = launch.as_ref().map_or(options.listen.is_none(), |launch| *launch == Launch::Local);
+    let security = match &options.listen {
+        Some(_) if here => local_security(&options.security, &test)?,
+        _ => LocalSecurity::default(),
+    };
     let mut reactor = drive::reactor_with(Options {
-        subreaper: options.listen.is_none(),
+        subreaper: here,
         fsync: options.fsync,
         max_connections: options.limits.connections(),
         tls,
         ..Options::default()
     })?;
     let address = listen(&mut reactor, options.listen.as_deref())?;
+    let launcher = match &launch {
+        Some(Launch::By(template)) => Some(template.launcher(&test, options.listen.as_deref(), address)?),
+        Some(Launch::Local) | None => None,
+    };
+    // Who starts slaves by commands must be found again by them, whoever else may listen.
+    let listening = (options.listen.is_some() || launcher.is_some()).then(|| address.to_string());
     let results = results::make(options.results.clone(), &stem)?;
     let _lock = state::lock(&results)?.ok_or_else(|| {
         Error::failed(format!("another controller works in {}: --results names another directory", results.display()))
@@ -42,8 +59,8 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
     let copy = results.join("test.json");
     std::fs::write(&copy, &text)
         .map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display(), error = plain(&error))))?;
-    let work = if options.listen.is_none() { Some(WorkDir::make(options.keep)?) } else { None };
-    let local = work.as_ref().map(|work| local(work, address)).transpose()?;
+    let work = if here { Some(WorkDir::make(options.keep)?) } else { None };
+    let local = work.as_ref().map(|work| local(work, address, options.listen.is_none(), security)).transpose()?;
     let run = run_id(&stem);
     let output_max = options.output_max.map(|most| most as u64);
     let limits = options.limits.limits().of_a_run(output_max, options.events_max);
@@ -52,7 +69,8 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
         id: run.clone(),
         test: text,
         shipped,
-        listen: options.listen.as_ref().map(|_| address.to_string()),
+        listen: listening.clone(),
+        launch: options.launch.clone(),
         work: work.as_ref().filter(|work| !work.keep).map(|work| work.path.clone()),
         limits,
         ..terms_of(&options)
@@ -62,9 +80,9 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
         run,
         results,
         wait: options.wait,
-        lost_after: options.lost_after,
+        lost_after: options.lost_after.unwrap_or(session::LOST_AFTER),
         local,
-        listening: options.listen.map(|_| address.to_string()),
+        listening,
         follow: options.follow,
         terminal: reactor::terminal_size(),
         colors: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
@@ -72,6 +90,7 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
         test: Rc::<Test>::from(test),
     })
     .limited(limits)
+    .launching(launcher)
     .keeping(keep);
     Ok(reactor.run(&mut controller))
 }
@@ -80,7 +99,7 @@ pub fn run(mut options: RunOptions) -> Result<u8, Error> {
 fn terms_of(options: &RunOptions) -> Terms {
     Terms {
         wait: options.wait.map(|wait| wait.as_micros() as u64),
-        lost_after: options.lost_after.as_micros() as u64,
+        lost_after: options.lost_after.unwrap_or(session::LOST_AFTER).as_micros() as u64,
         fsync: options.fsync,
         tls: options.security.directory(),
         insecure: options.security.is_insecure(),
@@ -147,11 +166,35 @@ pub fn listen_on(reactor: &mut Reactor, asked: &str) -> Result<SocketAddr, Liste
     Err(last)
 }
 
-fn local(work: &WorkDir, address: SocketAddr) -> Result<Local, Error> {
+/// What starts the slaves, if anything was said about that.
+fn launch(options: &RunOptions) -> Result<Option<Launch>, Error> {
+    let read = |asked: &String| Launch::read(asked, options.listen.as_deref(), &options.security);
+    options.launch.as_ref().map(read).transpose()
+}
+
+/// How slaves of this machine come to a controller that listens for others too. Their certificates are where `arete pki
+/// issue` has made them: beside the controller's, each in a directory of its name.
+fn local_security(security: &Security, test: &Test) -> Result<LocalSecurity, Error> {
+    let Some(own) = security.directory() else {
+        return Ok(if security.is_insecure() { LocalSecurity::Insecure } else { LocalSecurity::Loopback });
+    };
+    let lab = own.parent().unwrap_or(&own).to_owned();
+    match test.slaves.iter().find(|slave| !lab.join(&slave.name).is_dir()) {
+        Some(slave) => Err(Error::usage(format!(
+            "--launch local: there is no certificate for the slave {name} in {lab}: \"arete pki issue {lab} {name}\" \
+             makes one, if that is the directory of the lab",
+            name = slave.name,
+            lab = lab.display()
+        ))),
+        None => Ok(LocalSecurity::Tls(lab)),
+    }
+}
+
+fn local(work: &WorkDir, address: SocketAddr, closed: bool, security: LocalSecurity) -> Result<Local, Error> {
     let arete = std::env::current_exe()
         .map_err(|error| Error::failed(format!("cannot find arete itself: {error}", error = plain(&error))))?;
-    let secret = format!("{:016x}{:016x}", random(), random());
-    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep, secret })
+    let secret = closed.then(|| format!("{:016x}{:016x}", random(), random()));
+    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep, secret, security })
 }
 
 /// What the name of a temporary directory begins with; 16 hexadecimal digits follow.

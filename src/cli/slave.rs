@@ -7,60 +7,87 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use arete::machine::{Address, Signal};
-use arete::reactor::{Options, Reactor, plain};
+use arete::reactor::{Options, Reactor, Reload, Reloaded, plain};
 use arete::session;
-use arete::slave::{Config, MARK, Slave};
+use arete::slave::{Config, Leave, MARK, Settings, Slave};
 use rustix::fs::FlockOperation;
 
 use super::identity::Use;
-use super::{ENDING, Error, SlaveOptions, host_name, random, with_port};
+use super::service::{self, Started};
+use super::{ENDING, Error, SlaveOptions, Sub, config, host_name, labels, random, state, with_port};
 
 /// How long the secret of an embedded run is at most, in bytes.
 const SECRET_MAX: u64 = 256;
 
-pub fn run(options: SlaveOptions) -> Result<u8, Error> {
-    let name = match options.name {
-        Some(name) if session::is_name(&name) => name,
-        Some(name) => {
-            return Err(Error::usage(format!(
-                "--name {name:?}: a name has 1 to {} letters, digits, \".\", \"_\" and \"-\", and begins with none of \".-\"",
-                session::NAME_MAX
-            )));
-        }
-        None => {
-            host_name().ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name"))?
-        }
-    };
-    let tls = options.security.at("--controller", &options.controller, Use::Slave(&name))?;
-    let secret = if options.secret { Some(read_secret()?) } else { None };
-    let dir = work_dir(options.dir, &name)?;
+pub fn run(given: SlaveOptions) -> Result<u8, Error> {
+    let name = name(&given)?;
+    let controller = controller(&given)?.to_owned();
+    let labels = labels(&given)?;
+    let subject = given.origin.subject("controller");
+    let tls = given.security.at(&subject, &controller, Use::Slave(&name))?;
+    let secret = if given.secret { Some(read_secret()?) } else { None };
+    let dir = make_work_dir(&work_dir_of(given.dir.as_deref(), &name)?)?;
     let _lock = lock(&dir)?;
     end_leftovers(&dir);
     remove_leftovers(&dir);
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let mut signals = ENDING.to_vec();
     signals.push(Signal::USR1);
-    let mut reactor = Reactor::new(Options { signals, subreaper: true, tls, ..Options::default() }).map_err(cannot)?;
+    let manager = service::manager();
+    let options = Options { signals, subreaper: true, tls, manager, ..Options::default() };
+    let mut reactor = Reactor::new(options).map_err(cannot)?;
     let socket = runtime_dir()?.join(format!("{}.sock", std::process::id()));
     let control = reactor.listen_unix(&socket).map_err(|error| {
         Error::failed(format!("cannot listen on {}: {error}", socket.display(), error = plain(&error)))
     })?;
+    reactor.on_reload(reload(&given, &name));
     let mut slave = Slave::new(Config {
         name,
-        controller: Address::Inet(with_port(&options.controller)),
+        controller: Address::Inet(with_port(&controller)),
         incarnation: format!("{:016x}", random()),
         seed: random(),
         pid: std::process::id(),
         dir,
         socket,
         control,
-        orphan_after: options.orphan_after,
-        once: options.once,
-        keep: options.keep,
+        orphan_after: given.orphan_after,
+        once: given.once,
+        leave: match (given.launched, given.stay) {
+            (true, _) => Leave::Launched,
+            (false, true) => Leave::Never,
+            (false, false) => Leave::WhenTold,
+        },
+        keep: given.keep,
+        utc: Some(state::wall_offset()),
         secret,
+        labels,
         uid: rustix::process::geteuid().as_raw(),
     });
     Ok(reactor.run(&mut slave))
+}
+
+/// Reads the configuration and the certificate anew.
+fn reload(options: &SlaveOptions, name: &str) -> Reload {
+    let (started, name) = (Started::new(&options.origin, &options.security), name.to_owned());
+    Box::new(move || {
+        let Sub::Slave(options) = config::parse_again()?.subcommand else {
+            return Err("the command line is no slave's".to_owned());
+        };
+        let said = |error: Error| error.message;
+        let labels = labels(&options).map_err(said)?;
+        let tls = if started.speaks_tls { options.security.renewed(Use::Slave(&name)).map_err(said)? } else { None };
+        let orphan_after = options.orphan_after.as_micros() as u64;
+        started.warn_of_restart(&options.origin, &options.security, &["labels", "orphan-after"]);
+        let settings = serde_json::to_vec(&Settings { labels, orphan_after }).map_err(|error| error.to_string())?;
+        Ok(Reloaded { tls, settings, ..Reloaded::default() })
+    })
+}
+
+/// The name of the node on which Slurm runs a step of which this process is a task, if it can name a slave.
+fn node_name() -> Option<String> {
+    std::env::var_os("SLURM_STEP_ID")?;
+    let name = std::env::var("SLURMD_NODENAME").ok()?;
+    session::is_name(&name).then_some(name)
 }
 
 /// What the controller that has started this slave wants to hear from it.
@@ -71,14 +98,43 @@ fn read_secret() -> Result<String, Error> {
     Ok(secret.trim_end().to_owned())
 }
 
+/// The name that was asked for, or the host's.
+pub fn name(options: &SlaveOptions) -> Result<String, Error> {
+    match &options.name {
+        Some(name) if session::is_name(name) => Ok(name.clone()),
+        Some(name) => Err(Error::usage(format!(
+            "{} {name:?}: a name has 1 to {} letters, digits, \".\", \"_\" and \"-\", and begins with none of \".-\"",
+            options.origin.subject("name"),
+            session::NAME_MAX
+        ))),
+        None => node_name()
+            .or_else(host_name)
+            .ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name")),
+    }
+}
+
+/// Where the controller is.
+pub fn controller(options: &SlaveOptions) -> Result<&str, Error> {
+    let missing = || options.origin.required("arete slave: say where the controller is", "controller", "192.0.2.1");
+    options.controller.as_deref().ok_or_else(missing)
+}
+
+/// What this slave is.
+pub fn labels(options: &SlaveOptions) -> Result<std::collections::BTreeMap<String, String>, Error> {
+    labels::all(&options.labels).map_err(|why| Error::usage(format!("{}: {why}", options.origin.subject("labels"))))
+}
+
 /// The directory that was asked for, or one of the slave's own among the user's state.
-fn work_dir(asked: Option<PathBuf>, name: &str) -> Result<PathBuf, Error> {
-    let dir = match asked {
-        Some(dir) => dir,
-        None => state_home()?.join("arete").join(name),
-    };
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-    let whole = made.and_then(|()| fs::canonicalize(&dir));
+pub fn work_dir_of(asked: Option<&Path>, name: &str) -> Result<PathBuf, Error> {
+    match asked {
+        Some(dir) => Ok(dir.to_owned()),
+        None => Ok(state_home()?.join("arete").join(name)),
+    }
+}
+
+fn make_work_dir(dir: &Path) -> Result<PathBuf, Error> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let whole = made.and_then(|()| fs::canonicalize(dir));
     whole.map_err(|error| {
         Error::failed(format!(
             "cannot make the directory {}: {error}; --dir names another",

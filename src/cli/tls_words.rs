@@ -28,7 +28,9 @@ pub fn in_words(error: &Error) -> String {
             )
         }
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            "key.pem is not the key of cert.pem: both come from one \"arete pki issue\"".to_owned()
+            "key.pem is not the key of cert.pem: both come from one \"arete pki issue\"; a service that was handed its key as \
+             a credential gets another when it is restarted"
+                .to_owned()
         }
         Error::InconsistentKeys(_) => "key.pem is of a kind that is not known here".to_owned(),
         other => format!("TLS: {}", printable(&other.to_string())),

@@ -2,17 +2,29 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::ledger::Fact;
 use super::messages::shorten;
+use super::rendezvous::Process;
 use super::roster::Stage;
 use super::run::{Phase, Run};
 use super::strangers;
 use crate::machine::{ConnId, Outbox, Peer, Time};
-use crate::session::{NAME_MAX, VERSION, is_incarnation};
+use crate::session::{NAME_MAX, VERSION, is_incarnation, is_name};
 use crate::spoken;
 use crate::testfile::{End, Test, addresses_of, resources_of};
 use crate::wire::{Bye, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
+
+/// A slave that takes part.
+pub struct Admitted {
+    /// Its place in the test.
+    pub slave: usize,
+    /// The process that spoke for it before.
+    pub earlier: Option<Process>,
+    /// The connection that this one replaces.
+    pub former: Option<ConnId>,
+}
 
 /// Why a slave is turned away.
 struct Refusal {
@@ -40,13 +52,43 @@ impl Refusal {
     }
 }
 
+/// A slave that joins a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Comes<'a> {
+    pub incarnation: &'a str,
+    pub address: &'a str,
+    pub ip: Option<IpAddr>,
+    /// The same process as before.
+    pub again: bool,
+    /// Its own name, if the place asks for labels and the machine is not known to have it.
+    pub machine: Option<&'a str>,
+}
+
+/// Whether a slave may speak here at all, and as who it says it is.
+pub fn check(peer: &Peer, secret: Option<&str>, hello: &Hello<'_>) -> Result<(), String> {
+    let name = &hello.name;
+    strangers::knows(secret, hello.secret.as_deref())?;
+    strangers::may_act_for(peer, name)?;
+    if hello.protocol != PROTOCOL {
+        return Err(format!(
+            "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
+             {PROTOCOL}: install the same version on both",
+            hello.version, hello.protocol
+        ));
+    }
+    match is_incarnation(&hello.incarnation) {
+        true => Ok(()),
+        false => Err("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()),
+    }
+}
+
 impl Run {
     /// What the slaves say that this run has started itself.
     pub fn secret(&self) -> Option<&str> {
-        self.local.as_ref().map(|local| &*local.secret)
+        self.local.as_ref().and_then(|local| local.secret.as_deref())
     }
 
-    /// A slave says hello. Answers with the connection that this one replaces, or with why it is turned away.
+    /// A slave says hello. Answers with its place, or with why it is turned away.
     pub fn admit(
         &mut self,
         now: Time,
@@ -54,14 +96,15 @@ impl Run {
         peer: &Peer,
         hello: &Hello<'_>,
         out: &mut Outbox,
-    ) -> Result<Option<ConnId>, Bye<'static>> {
+    ) -> Result<Admitted, Bye<'static>> {
         let address = peer.to_string();
         let admitted = self.admissible(now, peer, hello, out);
         let (ix, resumes) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                if refusal.forget {
-                    out.send(conn, welcome(None, 0).encode());
+                let leave = self.launch.is_by_command();
+                if refusal.forget || leave {
+                    out.send(conn, Welcome { leave, ..welcome(None, 0) }.encode());
                 }
                 let bye = Bye { reason: Cow::from(shorten(&refusal.reason)), fatal: refusal.fatal };
                 let name: String = hello.name.chars().take(NAME_MAX).collect();
@@ -70,16 +113,14 @@ impl Run {
             }
         };
         let ip = peer.address().map(|address| address.ip());
-        let moved = ip.is_some() && self.roster.get(ix).address != ip;
-        let (incarnation, address) = (Cow::from(&*hello.incarnation), Cow::from(&address));
-        self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again: resumes }, out);
-        let member = self.roster.get_mut(ix);
-        let former = member.conn.replace(conn);
-        member.gone = None;
-        out.send(conn, welcome(Some(&self.id), member.recorded).encode());
-        if moved {
-            self.prepare_those_who_name(ix, out);
-        }
+        let earlier = self.roster.get(ix).process;
+        // What it already has of the run, before anything else is said of it.
+        let recorded = if resumes { self.roster.get(ix).recorded } else { 0 };
+        let leave = self.launch.is_by_command();
+        out.send(conn, Welcome { leave, ..welcome(Some(&self.id), recorded) }.encode());
+        let machine = (self.local.is_none() && self.places.asks(ix)).then_some(&*hello.name);
+        let comes = Comes { incarnation: &hello.incarnation, address: &address, ip, again: resumes, machine };
+        let former = self.joins(now, conn, ix, comes, out);
         let resumes = hello.run.as_deref() == Some(&self.id);
         if resumes {
             self.tell_again(ix, out);
@@ -87,7 +128,52 @@ impl Run {
         if !resumes || !named_in(&self.test.slaves[ix].entries).is_empty() {
             self.prepare(ix, out);
         }
-        Ok(former)
+        Ok(Admitted { slave: ix, earlier, former })
+    }
+
+    /// A slave is here, on this connection. Answers with the one that it replaces.
+    pub fn joins(&mut self, now: Time, conn: ConnId, ix: usize, comes: Comes<'_>, out: &mut Outbox) -> Option<ConnId> {
+        let Comes { incarnation, address, ip, again, machine } = comes;
+        let moved = ip.is_some() && self.roster.get(ix).address != ip;
+        let (incarnation, address, machine) = (Cow::from(incarnation), Cow::from(address), machine.map(Cow::from));
+        self.enter(now, Fact::Joined { slave: ix, incarnation, address, ip, again, machine }, out);
+        let member = self.roster.get_mut(ix);
+        let former = member.conn.replace(conn);
+        member.gone = None;
+        if moved {
+            self.prepare_those_who_name(ix, out);
+        }
+        former
+    }
+
+    /// Whether the machine that serves as this slave is not free for another run.
+    pub fn needs(&self, ix: usize) -> bool {
+        self.roster.get(ix).stage != Stage::Lost && !matches!(self.phase, Phase::Over { .. })
+    }
+
+    /// The place in the test of a machine that says hello. Whoever has one keeps it; the slaves of an embedded run have
+    /// those of their names, whatever is asked of them.
+    fn place_of(&self, hello: &Hello<'_>) -> Result<usize, Refusal> {
+        let name = &*hello.name;
+        let own = self.roster.find(name);
+        if let Some(ix) = own.filter(|ix| self.local.is_some() || !self.places.asks(*ix)) {
+            return Ok(ix);
+        }
+        if let Some(ix) = self.places.of(name).or_else(|| self.places.free(own, &hello.labels)) {
+            let wrong = || Refusal::fatal(format!("{name:?} cannot name a slave"));
+            return is_name(name).then_some(ix).ok_or_else(wrong);
+        }
+        if !self.places.any() {
+            let names = spoken::list(&self.roster.names(|_| true));
+            return Err(Refusal::fatal(format!(
+                "slave {name:?} is not in the test {:?}; its slaves are {names}: name it as one of them with --name, or \
+                 add it to the test",
+                self.test.name
+            )));
+        }
+        let named = self.test.slaves.iter().filter(|slave| slave.with.is_none()).map(|slave| slave.name.as_str());
+        let named = spoken::list(&named.collect::<Vec<_>>());
+        Err(Refusal::fatal(self.places.refusal(&self.test.name, name, &hello.labels, &named)))
     }
 
     /// Which slave this is, and whether its process is known already.
@@ -99,28 +185,8 @@ impl Run {
         out: &mut Outbox,
     ) -> Result<(usize, bool), Refusal> {
         let name = &hello.name;
-        let proven = strangers::knows(self.secret(), hello.secret.as_deref());
-        if let Err(reason) = proven.and_then(|()| strangers::may_act_for(peer, name)) {
-            return Err(Refusal::fatal(reason));
-        }
-        if hello.protocol != PROTOCOL {
-            return Err(Refusal::fatal(format!(
-                "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
-                 {PROTOCOL}: install the same version on both",
-                hello.version, hello.protocol
-            )));
-        }
-        if !is_incarnation(&hello.incarnation) {
-            return Err(Refusal::fatal("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()));
-        }
-        let Some(ix) = self.roster.find(name) else {
-            let names = spoken::list(&self.roster.names(|_| true));
-            return Err(Refusal::fatal(format!(
-                "slave {name:?} is not in the test {:?}; its slaves are {names}: name it as one of them with --name, or \
-                 add it to the test",
-                self.test.name
-            )));
-        };
+        check(peer, self.secret(), hello).map_err(Refusal::fatal)?;
+        let ix = self.place_of(hello)?;
         let member = self.roster.get(ix);
         let known = member.is_incarnation(&hello.incarnation);
         let resumes = known && hello.run.as_deref() == Some(&self.id);
@@ -181,7 +247,7 @@ impl Run {
     }
 
     /// Gives a slave its part of the run, once the addresses that its commands name are known.
-    fn prepare(&self, ix: usize, out: &mut Outbox) {
+    pub fn prepare(&self, ix: usize, out: &mut Outbox) {
         let member = self.roster.get(ix);
         let Some(conn) = member.conn.filter(|_| self.phase == Phase::Gathering) else { return };
         let entries = &self.test.slaves[ix].entries;
@@ -198,6 +264,7 @@ impl Run {
         let prepare = Prepare {
             run: Cow::from(&self.id),
             test: Cow::from(&self.test.name),
+            serve_as: member.machine.is_some().then(|| Cow::from(&member.name)),
             entries: entries.to_vec(),
             resources: self.used_by(entries),
             triggers: self.test.triggers.keys().cloned().collect(),
@@ -222,8 +289,8 @@ impl Run {
     }
 }
 
-fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
-    Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded }
+pub fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
+    Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded, leave: false }
 }
 
 /// For each slave whose address is used, who uses it. Known once, because it is asked for at every hello.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::ledger::{FOR_CLIENTS_MAX, Fact};
 use super::meet::room_of;
-use super::messages::notified;
+use super::messages::{Heard, notified};
 use super::presence::Speaker;
 use super::rendezvous::Process;
 use super::room::Room;
@@ -34,13 +34,15 @@ impl Controller {
     ) -> Result<(), Bye<'static>> {
         check(join)?;
         if let Some(session) = self.sessions.get(&conn) {
-            let secret = self.run.as_ref().and_then(Run::secret);
+            let secret = self.runs.values().find_map(Run::secret);
             strangers::may_join(&session.peer, secret, join).map_err(fatal)?;
         }
         let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
         let room = self.enter_room(&join.room)?;
         let known = self.processes.find(&room, &speaker, &join.incarnation).is_some();
-        if !known && self.run.is_some() && self.ledger.is_full() {
+        let ledger = self.ledger_of(&room);
+        // A ledger of rooms alone is written anew when it is long.
+        if !known && ledger.is_full() && !self.is_rewritten(&ledger) {
             return Err(refusal(format!(
                 "the ledger of run {room} is full: {FOR_CLIENTS_MAX} bytes; no more clients may join"
             )));
@@ -48,7 +50,7 @@ impl Controller {
         let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
         if !known {
             let (room, member, incarnation) = (Cow::from(&*room), join.member.clone(), join.incarnation.clone());
-            self.ledger.write(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
+            ledger.write(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
         }
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
@@ -56,7 +58,7 @@ impl Controller {
         if let Some(session) = self.sessions.get_mut(&conn) {
             (session.who, session.heard) = (Who::Client(process), now);
         }
-        let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0 };
+        let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0, leave: false };
         out.send(conn, welcome.encode());
         log::info!("room {room}: {} joined", join.member.as_deref().unwrap_or("somebody"));
         self.visit(now, &room, |room, _| {
@@ -67,7 +69,7 @@ impl Controller {
     }
 
     fn enter_room(&mut self, name: &str) -> Result<Rc<str>, Bye<'static>> {
-        if let Some(room) = room_of(&mut self.run, &mut self.rooms, name) {
+        if let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) {
             return Ok(room.name.clone());
         }
         if self.rooms.len() >= ROOMS_MAX {
@@ -87,9 +89,11 @@ impl Controller {
         conn: ConnId,
         process: Process,
         message: FromSlave<'_>,
+        heard: &mut Heard,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return Ok(()) };
+        heard.run = self.runs.find(&name);
         match message {
             FromSlave::Ping(ping) => {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
@@ -135,12 +139,12 @@ impl Controller {
         let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|Note { json }| json);
-        if let Some(room) = room_of(&mut self.run, &mut self.rooms, &name) {
+        if let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) {
             room.triggers.admits(process.0, &notify.trigger)?;
         }
-        let counted = match &mut self.run {
-            Some(run) if *run.room.name == *name => run.client_notifies(now, process, &from, counts, data, out)?,
-            _ => {
+        let counted = match self.runs.by_id_mut(&name) {
+            Some(run) => run.client_notifies(now, process, &from, counts, data, out)?,
+            None => {
                 let room = self.rooms.get_mut(&name).ok_or("the room is gone")?;
                 let counted = room.notify(now, process, &from, counts, data)?;
                 if counted.new > 0 {
@@ -167,7 +171,7 @@ impl Controller {
 
     /// A trigger has fired: the clients that wait for it are told.
     pub(super) fn tell_watchers(&mut self, room: &str, trigger: &str, out: &mut Outbox) {
-        let Some(room) = room_of(&mut self.run, &mut self.rooms, room) else { return };
+        let Some(room) = room_of(&mut self.runs, &mut self.rooms, room) else { return };
         let watchers = room.take_watchers(trigger);
         if watchers.is_empty() {
             return;
@@ -179,7 +183,7 @@ impl Controller {
     }
 
     fn watch(&mut self, conn: ConnId, process: Process, name: &str, trigger: &str, out: &mut Outbox) {
-        let Some(room) = room_of(&mut self.run, &mut self.rooms, name) else { return };
+        let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) else { return };
         match room.watch(process, trigger) {
             Ok(true) => out.send(conn, room.triggered(trigger)),
             Ok(false) => {}
@@ -226,7 +230,7 @@ impl Controller {
     }
 
     fn list(&mut self, conn: ConnId, name: &str, out: &mut Outbox) {
-        let Some(room) = room_of(&mut self.run, &mut self.rooms, name) else { return };
+        let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) else { return };
         let state = |(name, trigger): (&str, &super::trigger::Trigger)| TriggerState {
             trigger: name.to_owned(),
             initial: trigger.initial,

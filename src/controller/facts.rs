@@ -1,5 +1,7 @@
 //! What a run's facts change, live and when a ledger is gone through again: nothing is decided here, and nothing said.
 
+use std::rc::Rc;
+
 use super::event::Event;
 use super::ledger::Fact;
 use super::roster::{RunEnd, Stage};
@@ -24,13 +26,31 @@ impl Run {
     /// Makes a fact true here. Those of rooms are no business of the run.
     pub fn apply(&mut self, now: Time, fact: &Fact<'_>, out: &mut Outbox) {
         match fact {
-            Fact::Joined { slave, incarnation, address, ip, again } => {
-                let event = if *again { Event::Rejoined { address } } else { Event::Joined { address } };
+            Fact::Joined { slave, incarnation, address, ip, again, machine } => {
+                if let Some(machine) = machine {
+                    self.places.give(*slave, machine);
+                    let member = self.roster.get_mut(*slave);
+                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
+                }
+                let other = self.roster.get(*slave).machine.clone();
+                let event = if *again {
+                    Event::Rejoined { address: (&**address).into() }
+                } else {
+                    Event::Joined { address: (&**address).into(), machine: other.as_deref().map(Into::into) }
+                };
                 let moved = self.joined(*slave, (!again).then_some(&**incarnation), *ip);
                 self.record(now, *slave, &event, out);
                 if moved {
                     self.unready_those_who_name(*slave);
                 }
+            }
+            Fact::Assigned { machines } => {
+                for (ix, machine) in machines.iter().enumerate().take(self.roster.len()) {
+                    self.places.give(ix, machine);
+                    let member = self.roster.get_mut(ix);
+                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
+                }
+                self.phase = Phase::Gathering;
             }
             Fact::Ready { slave } => {
                 self.roster.get_mut(*slave).stage = Stage::Ready;
@@ -38,10 +58,12 @@ impl Run {
             }
             Fact::Start { at, wall_clock } => self.starts(*at, wall_clock, out),
             Fact::Report { slave, seq, at, what } => self.reported(*slave, (*seq, *at), what, out),
-            Fact::Disconnected { slave, reason } => self.record(now, *slave, &Event::Disconnected { reason }, out),
+            Fact::Disconnected { slave, reason } => {
+                self.record(now, *slave, &Event::Disconnected { reason: (&**reason).into() }, out)
+            }
             Fact::Lost { slave, reason } => {
                 self.roster.get_mut(*slave).stage = Stage::Lost;
-                self.record(now, *slave, &Event::Lost { reason }, out);
+                self.record(now, *slave, &Event::Lost { reason: (&**reason).into() }, out);
                 if !self.goes_on_without_the_lost() {
                     let why = self.lost_in_words(*slave, reason);
                     self.count_failure(why);
@@ -49,12 +71,14 @@ impl Run {
             }
             Fact::Refused { name, address, reason } => {
                 self.refusals.insert(format!("{name} {reason}"));
-                self.journal.record(now, None, &Event::Refused { name, address, reason }, out);
+                let event =
+                    Event::Refused { name: (&**name).into(), address: (&**address).into(), reason: (&**reason).into() };
+                self.journal.record(now, None, &event, out);
             }
             Fact::Failed { why } => self.count_failure(why.to_string()),
             Fact::Ending { verdict, why, code } => {
                 self.timers.clear();
-                self.journal.record(now, None, &Event::Ending { verdict: *verdict, why }, out);
+                self.journal.record(now, None, &Event::Ending { verdict: *verdict, why: (&**why).into() }, out);
                 self.phase = Phase::Ending(Cause { verdict: *verdict, why: why.to_string(), code: *code });
             }
             Fact::Interrupted { why } => {
@@ -106,7 +130,7 @@ impl Run {
         if !self.journal.has_begun() {
             self.journal.begin(now, out);
         }
-        self.journal.record(now, None, &Event::Ended { verdict, why }, out);
+        self.journal.record(now, None, &Event::Ended { verdict, why: why.into() }, out);
         self.journal.close(out);
         self.ended = Some(now);
         if let Phase::Ending(cause) = &self.phase {
@@ -150,29 +174,29 @@ impl Run {
             }
             Happened::Spawned { entry, nr, pid } => {
                 member.spawned(at, entry, *nr, *pid);
-                self.record(at, ix, &Event::Spawned { entry, nr: *nr, pid: *pid }, out);
+                self.record(at, ix, &Event::Spawned { entry: (&**entry).into(), nr: *nr, pid: *pid }, out);
             }
             Happened::Exited { entry, nr, exit, outcome, why } => {
                 let end = RunEnd { at, exit: *exit, outcome: *outcome, why: why.as_deref().map(str::to_owned) };
                 member.exited(entry, *nr, end);
-                let why = why.as_deref();
+                let (entry, why) = ((&**entry).into(), why.as_deref().map(Into::into));
                 self.record(at, ix, &Event::Exited { entry, nr: *nr, exit: *exit, outcome: *outcome, why }, out);
             }
             Happened::Poked { entry, by } => {
-                self.record(at, ix, &Event::Poked { entry: entry.as_deref(), by: *by }, out);
+                self.record(at, ix, &Event::Poked { entry: entry.as_deref().map(Into::into), by: *by }, out);
             }
-            Happened::Heard { trigger } => self.record(at, ix, &Event::Heard { trigger }, out),
+            Happened::Heard { trigger } => self.record(at, ix, &Event::Heard { trigger: (&**trigger).into() }, out),
             Happened::Settled { trigger } => {
                 let ends = matches!(&self.test.end, End::Trigger { trigger: end, .. } if end == trigger);
                 member.settled |= ends;
-                self.record(at, ix, &Event::Settled { trigger }, out);
+                self.record(at, ix, &Event::Settled { trigger: (&**trigger).into() }, out);
             }
             Happened::Idle { .. } => self.record(at, ix, &Event::Idle, out),
             Happened::End { entry, verdict } => {
-                self.record(at, ix, &Event::End { entry, verdict: *verdict }, out);
+                self.record(at, ix, &Event::End { entry: (&**entry).into(), verdict: *verdict }, out);
             }
-            Happened::Warning { text } => self.record(at, ix, &Event::Warning { text }, out),
-            Happened::Trouble { text } => self.record(at, ix, &Event::Trouble { text }, out),
+            Happened::Warning { text } => self.record(at, ix, &Event::Warning { text: (&**text).into() }, out),
+            Happened::Trouble { text } => self.record(at, ix, &Event::Trouble { text: (&**text).into() }, out),
         }
     }
 

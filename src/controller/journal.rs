@@ -25,6 +25,8 @@ pub struct Journal {
     held: Vec<(Time, Vec<u8>)>,
     /// How many bytes those take.
     held_bytes: usize,
+    /// How long the file is, in bytes.
+    length: u64,
     /// How many events were recorded, and how many may be before the run must end.
     events: u64,
     events_max: u64,
@@ -45,6 +47,7 @@ impl Journal {
             start: None,
             held: Vec::new(),
             held_bytes: 0,
+            length: 0,
             events: 0,
             events_max: super::EVENTS_MAX,
             log: Vec::new(),
@@ -52,6 +55,11 @@ impl Journal {
             closed: false,
             replaying: false,
         }
+    }
+
+    /// How much has been recorded in the file.
+    pub fn length(&self) -> u64 {
+        self.length
     }
 
     pub fn set_events_max(&mut self, events_max: u64) {
@@ -72,6 +80,7 @@ impl Journal {
     pub fn replayed(&mut self, out: &mut Outbox) {
         self.replaying = false;
         let log = std::mem::take(&mut self.log);
+        self.length = log.len() as u64;
         if self.start.is_some() {
             out.persist(self.path.clone(), log);
         }
@@ -142,6 +151,7 @@ impl Journal {
         }
         let log = std::mem::take(&mut self.log);
         if !self.broken && !log.is_empty() {
+            self.length += log.len() as u64;
             out.append(self.path.clone(), log);
         }
     }
@@ -156,7 +166,7 @@ mod tests {
         let mut journal = Journal::new("/r/events.jsonl".into(), View::new(false, None, false, 1));
         let (mut out, text) = (Outbox::new(), "x".repeat(2_000));
         for _ in 0..3 * HELD_MAX / 2_000 {
-            journal.record(Time::default(), Some("a"), &Event::Warning { text: &text }, &mut out);
+            journal.record(Time::default(), Some("a"), &Event::Warning { text: (&*text).into() }, &mut out);
             out.drain();
         }
         let held: usize = journal.held.iter().map(|(_, event)| event.len() + HELD_COST).sum();

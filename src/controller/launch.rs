@@ -1,19 +1,76 @@
-//! The slaves of an embedded run: processes on this machine that the controller starts, and that end with it.
+//! The slaves that the controller has started, which end with the run: those of an embedded run are processes on this
+//! machine, the others are started, wherever they run, by commands, the launchers.
+//!
+//! A launcher that ends before its slaves have joined has failed. One that ends later matters no more than a connection
+//! to its slave would: the slave lives on, and is lost when it stays away.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use super::Local;
-use crate::machine::{ChildId, Command, Outbox, Signal};
+use super::LocalSecurity;
+use super::roster::{Roster, Stage};
+use super::run::Run;
+use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal, Time};
+use crate::spoken;
+
+/// What `--launch` calls the slaves of an embedded run.
+pub const LOCAL: &str = "local";
+
+/// What a launcher writes: in the directory of its slave in the results, or beside those when it starts several.
+const LOG: &str = "launch.log";
+
+/// How much of that is read at once, and kept to find its last line in, in bytes.
+const PIECE: usize = 64 * 1024;
+const LAST_LINE_MAX: usize = 512;
+
+/// How many pieces are looked through for the last line.
+const PIECES_MAX: u64 = 256;
+
+/// How to start the slaves of a run wherever they run.
+#[derive(Debug, Clone, Default)]
+pub struct Launcher {
+    /// Commands for the shell, and for each the slaves that it starts, by their places in the test. Each slave is started
+    /// by one of them.
+    pub commands: Vec<(Vec<usize>, String)>,
+}
+
+/// A launcher that has ended too early, and whose last words are being read.
+struct Failed {
+    slaves: Vec<usize>,
+    exit: Exit,
+    log: PathBuf,
+    offset: u64,
+    tail: Vec<u8>,
+}
 
 /// The slaves that the controller has started.
 #[derive(Default)]
 pub struct Launch {
-    children: BTreeMap<ChildId, usize>,
+    launcher: Option<Launcher>,
+    children: BTreeMap<ChildId, Vec<usize>>,
+    /// The launchers that have ended: others of their groups may live.
+    over: Vec<ChildId>,
+    /// The slaves whose launchers have ended.
+    left: BTreeSet<usize>,
+    failed: BTreeMap<ReadId, Failed>,
+    /// The launchers were told to end.
+    hurried: bool,
 }
 
 impl Launch {
-    /// Starts a slave.
+    /// Starts slaves by commands.
+    pub fn by(launcher: Launcher) -> Launch {
+        Launch { launcher: Some(launcher), ..Launch::default() }
+    }
+
+    /// Whether commands start the slaves: then they are told to leave with the run.
+    pub fn is_by_command(&self) -> bool {
+        self.launcher.is_some()
+    }
+
+    /// Starts a slave on this machine.
     pub fn start(&mut self, local: &Local, ix: usize, name: &str, results: &Path, out: &mut Outbox) {
         let mut argv = vec![local.arete.display().to_string(), "slave".to_owned(), "--once".to_owned()];
         argv.extend(["--controller".to_owned(), local.address.clone(), "--name".to_owned(), name.to_owned()]);
@@ -21,31 +78,169 @@ impl Launch {
         if local.keep {
             argv.push("--keep".to_owned());
         }
+        match &local.security {
+            LocalSecurity::Loopback => {}
+            LocalSecurity::Insecure => argv.push("--insecure".to_owned()),
+            LocalSecurity::Tls(lab) => argv.extend(["--tls".to_owned(), lab.join(name).display().to_string()]),
+        }
         // Not as an argument nor in the environment: others can read the one, and commands inherit the other.
-        argv.push("--secret".to_owned());
+        argv.extend(local.secret.as_ref().map(|_| "--secret".to_owned()));
         let child = out.spawn(Command {
             argv,
-            stdin: Some(local.secret.clone().into_bytes()),
+            stdin: local.secret.clone().map(String::into_bytes),
             stderr: Some(results.join(name).join("arete.log")),
             dies_with_us: true,
             ..Command::default()
         });
-        self.children.insert(child, ix);
+        self.children.insert(child, vec![ix]);
     }
 
-    /// A child has ended or could not start: which slave it was.
-    pub fn ended(&mut self, child: ChildId) -> Option<usize> {
-        self.children.remove(&child)
+    /// Starts the launchers of which no slave has come yet: all of them, unless a former life has.
+    pub fn start_the_absent(&mut self, roster: &Roster, results: &Path, out: &mut Outbox) {
+        for (slaves, command) in self.launcher.iter().flat_map(|launcher| &launcher.commands) {
+            if !slaves.iter().all(|&ix| roster.get(ix).stage == Stage::Absent) {
+                continue;
+            }
+            let log = Some(log_of(slaves, roster, results));
+            let child = out.spawn(Command {
+                argv: ["/bin/sh", "-c", command].map(str::to_owned).to_vec(),
+                arete_on_path: true,
+                stdout: log.clone(),
+                stderr: log,
+                dies_with_us: true,
+                ..Command::default()
+            });
+            self.children.insert(child, slaves.clone());
+        }
+    }
+
+    /// A child has ended or could not start: which slaves it was, or has started.
+    pub fn ended(&mut self, child: ChildId) -> Option<Vec<usize>> {
+        let slaves = self.children.remove(&child)?;
+        self.over.push(child);
+        self.left.extend(&slaves);
+        Some(slaves)
+    }
+
+    /// Whether the launcher of a slave has ended.
+    pub fn has_left(&self, ix: usize) -> bool {
+        self.is_by_command() && self.left.contains(&ix)
     }
 
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
     }
 
-    /// Signals every slave that still runs.
+    /// Signals every slave that still runs, or every launcher with all that it has started here.
     pub fn kill(&self, signal: Signal, out: &mut Outbox) {
-        for &child in self.children.keys() {
+        let over = self.over.iter().filter(|_| self.is_by_command());
+        for &child in self.children.keys().chain(over) {
             out.kill_group(child, signal);
         }
+    }
+
+    /// Tells launchers that do not end to do so, once: they may have to end something elsewhere, which they cannot when
+    /// they are killed.
+    pub fn hurry(&mut self, out: &mut Outbox) -> bool {
+        let first = self.is_by_command() && !self.is_empty() && !std::mem::replace(&mut self.hurried, true);
+        if first {
+            self.kill(Signal::TERM, out);
+        }
+        first
+    }
+
+    /// The run is over: launchers none of whose slaves is connected have nobody to wait for.
+    pub fn end_the_useless(&self, roster: &Roster, out: &mut Outbox) {
+        for (&child, slaves) in self.children.iter().filter(|_| self.is_by_command()) {
+            if slaves.iter().all(|&ix| roster.get(ix).conn.is_none()) {
+                out.kill_group(child, Signal::TERM);
+            }
+        }
+    }
+
+    /// Whether this is the answer to a question about the last words of a launcher.
+    pub fn reads(&self, read: ReadId) -> bool {
+        self.failed.contains_key(&read)
+    }
+
+    fn read_on(&mut self, failed: Failed, out: &mut Outbox) {
+        let read = out.read(failed.log.clone(), failed.offset, PIECE);
+        self.failed.insert(read, failed);
+    }
+}
+
+/// Where the launcher of these slaves writes.
+fn log_of(slaves: &[usize], roster: &Roster, results: &Path) -> PathBuf {
+    match slaves {
+        [ix] => results.join(&roster.get(*ix).name).join(LOG),
+        _ => results.join(LOG),
+    }
+}
+
+/// The last line that says anything.
+fn last_line(text: &[u8]) -> Cow<'_, str> {
+    let said = text.trim_ascii();
+    let begin = said.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |end| end + 1);
+    let line = &said[begin..];
+    String::from_utf8_lossy(&line[..line.len().min(LAST_LINE_MAX)])
+}
+
+impl Run {
+    /// A launcher has ended: too early, if one of its slaves is not there.
+    pub(super) fn launcher_ended(
+        &mut self,
+        now: Time,
+        mut slaves: Vec<usize>,
+        how: Result<Exit, String>,
+        out: &mut Outbox,
+    ) {
+        let log = log_of(&slaves, &self.roster, &self.results);
+        slaves.retain(|&ix| self.roster.get(ix).stage == Stage::Absent);
+        match how {
+            _ if slaves.is_empty() => log::debug!("a launcher has ended after its slaves had joined"),
+            Ok(exit) => self.launch.read_on(Failed { slaves, exit, log, offset: 0, tail: Vec::new() }, out),
+            Err(error) => {
+                self.lose_unlaunched(now, &slaves, &format!("its launcher could not be started: {error}"), out)
+            }
+        }
+    }
+
+    /// More of what a launcher said that has ended too early.
+    pub(super) fn launcher_said(&mut self, now: Time, read: ReadId, said: Result<&[u8], String>, out: &mut Outbox) {
+        let Some(mut failed) = self.launch.failed.remove(&read) else { return };
+        let said = said.unwrap_or_default();
+        failed.tail.extend_from_slice(said);
+        failed.tail.drain(..failed.tail.len().saturating_sub(PIECE));
+        failed.offset += said.len() as u64;
+        if said.len() == PIECE && failed.offset < PIECE as u64 * PIECES_MAX {
+            return self.launch.read_on(failed, out);
+        }
+        let mut reason = format!("its launcher ended before it had joined: {}", failed.exit);
+        match &*last_line(&failed.tail) {
+            "" => reason += ", without a word",
+            line => reason += &format!(": {}; all that it said is in {}", spoken::harmless(line), failed.log.display()),
+        }
+        self.lose_unlaunched(now, &failed.slaves, &reason, out);
+    }
+
+    fn lose_unlaunched(&mut self, now: Time, slaves: &[usize], reason: &str, out: &mut Outbox) {
+        for &ix in slaves {
+            if self.roster.get(ix).stage == Stage::Absent {
+                self.lose(now, ix, reason, out);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_the_last_that_says_anything() {
+        assert_eq!(last_line(b"a\nb\r\n\n"), "b");
+        assert_eq!(last_line(b"only"), "only");
+        assert_eq!(last_line(b"\n \n"), "");
+        assert_eq!(last_line(&[b'x'; 600]).len(), LAST_LINE_MAX);
     }
 }

@@ -43,6 +43,9 @@ pub struct Header {
     pub begun: Time,
     /// The boot of the system that the clock counts from.
     pub boot: String,
+    /// How far our clock was ahead of the system's.
+    #[serde(default)]
+    pub shift: i64,
     /// The run; none of a controller of rooms alone.
     pub run: Option<Terms>,
 }
@@ -60,6 +63,9 @@ pub struct Terms {
     pub listen: Option<String>,
     /// The directory in which such slaves work, unless it is to be kept.
     pub work: Option<PathBuf>,
+    /// What starts the slaves, as `--launch` has it.
+    #[serde(default)]
+    pub launch: Option<String>,
     /// In microseconds.
     pub wait: Option<u64>,
     pub lost_after: u64,
@@ -70,6 +76,11 @@ pub struct Terms {
     pub insecure: bool,
     /// How many connections it may have.
     pub connections: Option<usize>,
+    /// What it was handed in as, and when, to a controller that stays.
+    #[serde(default)]
+    pub submission: Option<String>,
+    #[serde(default)]
+    pub submitted: String,
 }
 
 /// Something that happened and that is known from then on. `slave` is a place in the test, `process` a number of
@@ -97,6 +108,13 @@ pub enum Fact<'a> {
         address: Cow<'a, str>,
         ip: Option<IpAddr>,
         again: bool,
+        /// The machine that serves as the slave, if the test asks for one by its labels.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        machine: Option<Cow<'a, str>>,
+    },
+    /// The machines that serve as the slaves, in their order, are there and free.
+    Assigned {
+        machines: Vec<Cow<'a, str>>,
     },
     Ready {
         slave: usize,
@@ -295,7 +313,7 @@ impl Past {
         };
         let header = read_header(&bytes[..first]).map_err(|why| format!("{subject}:{why}"))?;
         let (mut last, mut ended) = (header.begun, false);
-        let mut clocks = BTreeMap::from([(header.boot.clone(), 0)]);
+        let mut clocks = BTreeMap::from([(header.boot.clone(), header.shift)]);
         let mut begin = first + 1;
         for (index, line) in bytes[begin..whole].split(|&byte| byte == b'\n').enumerate() {
             let end = begin + line.len() + 1;
@@ -453,6 +471,11 @@ impl Ledger {
         book.path.is_some() && !book.broken
     }
 
+    /// Whether it is the same.
+    pub fn is(&self, other: &Ledger) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     pub fn is_at(&self, path: &Path) -> bool {
         self.0.borrow().path.as_deref() == Some(path)
     }
@@ -491,7 +514,8 @@ impl Ledger {
         if book.path.is_none() || book.broken {
             return;
         }
-        if book.line.is_empty() {
+        // Behind the first line of a new ledger too.
+        if book.line.is_empty() || book.line.ends_with(b"\n") {
             let begin = format!("[{},[", book.now.as_micros());
             book.line.extend_from_slice(begin.as_bytes());
         } else {
@@ -545,7 +569,15 @@ mod tests {
         let (ledger, mut out) = (Ledger::default(), Outbox::new());
         ledger.open(FILE.into(), 0, 0);
         let (by, boot) = ("arete".to_owned(), "boot".to_owned());
-        ledger.head(&Header { format: FORMAT, by, wall_offset: 7, begun: Time::from_micros(1), boot, run: None });
+        ledger.head(&Header {
+            format: FORMAT,
+            by,
+            wall_offset: 7,
+            begun: Time::from_micros(1),
+            boot,
+            shift: 0,
+            run: None,
+        });
         ledger.flush(0, &mut out);
         for now in [10, 20] {
             let mark = out.mark();

@@ -62,7 +62,7 @@ impl Controller {
 
     fn refuse_gift(&mut self, now: Time, process: Process, giver: &Giver, reason: String) {
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
-        if room_of(&mut self.run, &mut self.rooms, &name).is_some() {
+        if room_of(&mut self.runs, &mut self.rooms, &name).is_some() {
             let reason = self.may(process, &name, &giver.room, &giver.member).err().unwrap_or(reason);
             self.visit(now, &name, |room, visit| room.refuse(process, giver.id, reason, visit));
         }

@@ -10,6 +10,7 @@ use super::presence::{CHECK_WITHIN, FORGET_AFTER, Processes};
 use super::rendezvous::{Act, Process, Ruling};
 use super::room::{Acts, Room, Visit};
 use super::run::Run;
+use super::runs::Runs;
 use super::{Controller, refusal};
 use crate::machine::{Bytes, Outbox, Time};
 use crate::session::is_member;
@@ -17,15 +18,11 @@ use crate::spoken;
 use crate::wire::rendezvous::{Arrive, Check, Give, Kind, RoundVerdict};
 use crate::wire::{FromSlave, Message};
 
-/// A room by its name: the run's, or one of the clients'.
-pub fn room_of<'a>(
-    run: &'a mut Option<Run>,
-    rooms: &'a mut BTreeMap<Rc<str>, Room>,
-    name: &str,
-) -> Option<&'a mut Room> {
-    match run {
-        Some(run) if *run.room.name == *name => Some(&mut run.room),
-        _ => rooms.get_mut(name),
+/// A room by its name: a run's, or one of the clients'.
+pub fn room_of<'a>(runs: &'a mut Runs, rooms: &'a mut BTreeMap<Rc<str>, Room>, name: &str) -> Option<&'a mut Room> {
+    match runs.by_id_mut(name) {
+        Some(run) => Some(&mut run.room),
+        None => rooms.get_mut(name),
     }
 }
 
@@ -38,7 +35,7 @@ pub fn is_members(message: &FromSlave<'_>) -> bool {
 impl Controller {
     /// Visits a room; what it wants done is done when this input has been handled.
     pub(super) fn visit(&mut self, now: Time, name: &Rc<str>, what: impl FnOnce(&mut Room, &mut Visit<'_>)) {
-        let Some(room) = room_of(&mut self.run, &mut self.rooms, name) else { return };
+        let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) else { return };
         let acts = self.pending.entry(name.clone()).or_default();
         what(room, &mut Visit { now, presence: &self.processes, acts });
     }
@@ -63,9 +60,10 @@ impl Controller {
     fn has_heard(&mut self, now: Time, process: Process, room: &Rc<str>, ids: &[u64]) {
         let mut news = false;
         self.visit(now, room, |room, _| news = room.told(process, ids));
-        if news && self.ledger.is_open() {
+        let ledger = self.ledger_of(room);
+        if news && ledger.is_open() {
             let room = Cow::from(&**room);
-            self.ledger.write(&Fact::Heard { room, process: process.0, ids: ids.to_vec() });
+            ledger.write(&Fact::Heard { room, process: process.0, ids: ids.to_vec() });
         }
     }
 
@@ -97,17 +95,14 @@ impl Controller {
                 None => "you have joined as nobody: say which member you are".to_owned(),
             });
         }
-        match &self.run {
-            Some(run) if *run.room.name == *room => run.takes_members(),
-            _ => Ok(()),
-        }
+        self.runs.by_id(room).map_or(Ok(()), Run::takes_members)
     }
 
     /// A process is alive: whoever waits to know that hears it.
     pub(super) fn alive(&mut self, now: Time, process: Process) {
         self.processes.hear(now, process);
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
-        if room_of(&mut self.run, &mut self.rooms, &name).is_some_and(|room| room.waits_for(process)) {
+        if room_of(&mut self.runs, &mut self.rooms, &name).is_some_and(|room| room.waits_for(process)) {
             self.visit(now, &name, |room, visit| room.heard_from(process, visit));
         }
     }
@@ -126,7 +121,7 @@ impl Controller {
                 self.act(now, &name, false, barriers, out);
                 self.act(now, &name, true, syncs, out);
             }
-            let Some(room) = room_of(&mut self.run, &mut self.rooms, &name) else { continue };
+            let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) else { continue };
             match room.next_deadline() {
                 Some(at) if self.deadlines.get(&name) == Some(at) => {}
                 Some(at) => self.deadlines.set(name.clone(), at),
@@ -153,22 +148,33 @@ impl Controller {
                     }
                 }
                 Act::Arrived { meeting: name, member } => {
-                    self.record(now, room, &Event::Arrived { meeting: meeting_of(sync, &name), member: &member }, out);
+                    self.record(
+                        now,
+                        room,
+                        &Event::Arrived { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        out,
+                    );
                 }
                 Act::Away { meeting: name, member } => {
-                    self.record(now, room, &Event::Away { meeting: meeting_of(sync, &name), member: &member }, out);
+                    self.record(
+                        now,
+                        room,
+                        &Event::Away { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        out,
+                    );
                 }
                 Act::Lost { meeting: name, member } => {
                     self.record(
                         now,
                         room,
-                        &Event::MemberLost { meeting: meeting_of(sync, &name), member: &member },
+                        &Event::MemberLost { meeting: meeting_of(sync, &name), member: (&*member).into() },
                         out,
                     );
                 }
                 Act::Over { meeting: name, ruling, members, .. } => {
                     let Ruling { round, kind, who, reason, .. } = &*ruling;
                     let (verdict, meeting) = (*kind, meeting_of(sync, &name));
+                    let (who, reason) = (who.into(), (&**reason).into());
                     let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
                     self.record(now, room, &event, out);
                 }
@@ -180,9 +186,9 @@ impl Controller {
 
     /// For the record of the run, or for the log.
     fn record(&mut self, now: Time, room: &str, event: &Event<'_>, out: &mut Outbox) {
-        match &mut self.run {
-            Some(run) if *run.room.name == *room => run.note(now, event, out),
-            _ => {
+        match self.runs.by_id_mut(room) {
+            Some(run) => run.note(now, event, out),
+            None => {
                 let text = super::view::describe(event).unwrap_or_default();
                 log::log!(log_level(event), "room {room}: {text}");
             }
@@ -210,7 +216,7 @@ impl Controller {
 
     /// Forgets the rulings that somebody who is there has not heard for too long.
     pub(super) fn forget_unheard(&mut self, now: Time) {
-        let rooms = self.run.iter().map(|run| &run.room).chain(self.rooms.values());
+        let rooms = self.every_room();
         let some_wait = rooms.filter(|room| room.unheard().next().is_some());
         for room in some_wait.map(|room| room.name.clone()).collect::<Vec<_>>() {
             self.visit(now, &room, |room, visit| room.forget_unheard(visit.now, FORGET_AFTER));
@@ -234,7 +240,7 @@ impl Controller {
     }
 
     fn every_room(&self) -> impl Iterator<Item = &Room> {
-        self.run.iter().map(|run| &run.room).chain(self.rooms.values())
+        self.runs.values().map(|run| &run.room).chain(self.rooms.values())
     }
 }
 

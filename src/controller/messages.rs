@@ -7,13 +7,14 @@ use super::ledger::Fact;
 use super::rendezvous::Process;
 use super::results;
 use super::run::Run;
+use super::runs::RunNr;
 use super::trigger::Counted;
 use super::view::run_name;
 use serde_json::value::RawValue;
 
 use crate::machine::{ConnId, Outbox, Time};
 use crate::wire::{
-    Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Pong, Recorded, Refused,
+    Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Recorded, Refused,
     Report, State, Verdict,
 };
 
@@ -28,6 +29,8 @@ const TEXT_MAX: usize = 2_000;
 pub struct Heard {
     /// A client has been given the list of triggers: who asks again before it can have read it needs no other.
     pub listed: bool,
+    /// The run that it was about.
+    pub run: Option<RunNr>,
     slave: Option<usize>,
     recorded: bool,
     counts: Vec<Count>,
@@ -57,11 +60,6 @@ impl Run {
         let done = match message {
             FromSlave::Notify(notify) => {
                 self.notify(now, conn, ix, &notify, heard, out);
-                Ok(())
-            }
-            FromSlave::Ping(ping) => {
-                let pong = Pong { time: ping.time, now, lifetime: Default::default() };
-                out.send(conn, pong.encode());
                 Ok(())
             }
             FromSlave::Report(report) if report.run == self.id && !self.is_over() => {
@@ -134,7 +132,7 @@ impl Run {
             let notes = data.filter(|_| !late).into_iter().collect();
             self.ledger.write(&notified(&self.id, process, from, (trigger, total), notes));
             let from = (!from.is_empty()).then_some(from);
-            self.journal.record(now, from, &Event::Notified { trigger, count: new, left, late }, out);
+            self.journal.record(now, from, &Event::Notified { trigger: trigger.into(), count: new, left, late }, out);
         }
         if fires {
             self.tell_triggered(now, trigger, out);
@@ -182,7 +180,7 @@ impl Run {
             if let Some(process) = member.process.filter(|_| new > 0) {
                 let notes = count.notes.iter().map(|note| &**note).collect();
                 self.ledger.write(&notified(&self.id, process, &member.name, (&count.trigger, count.total), notes));
-                let event = Event::Notified { trigger: &count.trigger, count: new, left, late };
+                let event = Event::Notified { trigger: (&*count.trigger).into(), count: new, left, late };
                 self.journal.record(now, Some(&member.name), &event, out);
             }
             count.counted.new = 0;

@@ -16,6 +16,12 @@ const FAILED_SHOWN: usize = 20;
 
 /// Prints the summary of a run.
 pub fn print(test: &Test, roster: &Roster, results: &Path, ending: &Ending, out: &mut Outbox) {
+    let results_are_in = format!("results are in {}\n", results.display());
+    out.print_surely(Stream::Out, text(test, roster, results, ending) + &results_are_in);
+}
+
+/// The summary of a run, which names its files in the directory `results`.
+pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> String {
     let mut text = String::from("\n");
     text += &entries(roster);
     let lost = roster.names(|member| member.stage == Stage::Lost);
@@ -35,8 +41,7 @@ pub fn print(test: &Test, roster: &Roster, results: &Path, ending: &Ending, out:
         .start
         .map_or_else(String::new, |(start, _)| format!(" after {:.3} s", ending.now.since(start).as_secs_f64()));
     text += &format!("{} {verdict}{took}: {}\n", test.name, spoken::harmless(ending.why));
-    text += &format!("results are in {}\n", results.display());
-    out.print_surely(Stream::Out, text);
+    text
 }
 
 /// A line an entry: how often it ran, and what became of it.

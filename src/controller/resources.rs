@@ -55,6 +55,11 @@ impl Resources {
         Ok(())
     }
 
+    /// Whether this read is of a resource.
+    pub fn reads(&self, read: ReadId) -> bool {
+        self.reads.contains_key(&read)
+    }
+
     /// A piece was read. Fails when the file is not what it was when the test was loaded.
     pub fn read(&mut self, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) -> Result<(), String> {
         let Some(piece) = self.reads.remove(&read) else { return Ok(()) };

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use super::Controller;
 use super::event::Event;
-use super::ledger::{FORMAT, Fact, Header, Keep, Past, Stands};
+use super::launch;
+use super::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, Stands, Terms};
 use super::meet::room_of;
 use super::presence::Speaker;
 use super::rendezvous::{self, Act, Arrival, Former, Process, Ruling};
 use super::room::Room;
 use super::roster::Stage;
 use super::run::{GIVE_UP_WITHIN, Phase, Run, Timer};
+use super::runs::RunNr;
 use super::view::run_name;
 use crate::exit_code;
 use crate::machine::faults::{Fault, injected};
@@ -34,6 +36,8 @@ const DIED_WITH_US: &str = "it ended with the controller that had started it, wh
 /// What is known while a ledger is gone through.
 #[derive(Default)]
 struct Replay {
+    /// The run whose ledger it is.
+    run: Option<RunNr>,
     /// The map of the round that comes.
     map: Option<Bytes>,
     /// The last ruling of barriers and of syncs.
@@ -44,9 +48,6 @@ impl Controller {
     /// The same with a ledger, so that it can be killed and go on.
     pub fn keeping(mut self, keep: Keep) -> Controller {
         self.ledger.open(keep.path.clone(), 0, keep.rewrite_from.unwrap_or(REWRITE_FROM));
-        if let Some(run) = &mut self.run {
-            run.ledger = self.ledger.clone();
-        }
         self.keep = Some(keep);
         self
     }
@@ -57,25 +58,29 @@ impl Controller {
         self.shift = past.shift(&keep.boot, keep.wall_offset);
         self.ledger.open(keep.path.clone(), past.whole(), keep.rewrite_from.unwrap_or(REWRITE_FROM));
         self.header = Some(past.header.clone());
-        if let Some(run) = &mut self.run {
-            run.wall_offset = past.header.wall_offset;
-            run.journal.replay();
+        let nr = self.runs.first_mut().map(|(nr, run)| {
             run.takes_up(past);
-        }
-        let (mut replay, mut out) = (Replay::default(), Outbox::new());
-        for (number, (at, facts)) in past.lines() {
-            for fact in facts {
-                let done = self.replay(at, &fact, &mut replay, &mut out);
-                done.map_err(|why| format!("{}:{number}: {why}", keep.path.display()))?;
-            }
-            out.drain();
-        }
+            nr
+        });
+        self.replay_all(past, &keep.path, nr)?;
         self.last_round = self.last_round.max(self.rooms.values().map(Room::last_round).max().unwrap_or(0));
         self.rooms.values_mut().for_each(|room| room.number_after(self.last_round));
         self.resumes = true;
-        self.resumed_after = past.last();
         self.keep = Some(keep);
         Ok(self)
+    }
+
+    pub(super) fn replay_all(&mut self, past: &Past, path: &Path, run: Option<RunNr>) -> Result<(), String> {
+        let (mut replay, mut out) = (Replay { run, ..Replay::default() }, Outbox::new());
+        for (number, (at, facts)) in past.lines() {
+            for fact in facts {
+                let done = self.replay(at, &fact, &mut replay, &mut out);
+                done.map_err(|why| format!("{}:{number}: {why}", path.display()))?;
+            }
+            out.drain();
+        }
+        self.resumed_after = self.resumed_after.max(past.last());
+        Ok(())
     }
 
     /// The first thing of all: a ledger begins, or its clock goes on.
@@ -88,7 +93,7 @@ impl Controller {
             return;
         }
         let (by, boot, run) = (VERSION.to_owned(), keep.boot.clone(), keep.terms.clone());
-        let header = Header { format: FORMAT, by, wall_offset: keep.wall_offset, begun: now, boot, run };
+        let header = Header { format: FORMAT, by, wall_offset: keep.wall_offset, begun: now, boot, shift: 0, run };
         self.ledger.head(&header);
         self.ledger.flush(out.mark(), out);
         self.header = Some(header);
@@ -96,11 +101,11 @@ impl Controller {
 
     /// A former life goes on from now: everybody has as long to come back as if the connections had just gone.
     pub(super) fn go_on(&mut self, now: Time) {
-        if let (Some(keep), None) = (&self.keep, &self.run) {
+        if let Some(keep) = self.keep.as_ref().filter(|_| self.is_rewritten(&self.ledger)) {
             self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
         }
         self.processes.restored(now);
-        for room in self.run.iter().map(|run| &run.room).chain(self.rooms.values()) {
+        for room in self.runs.values().map(|run| &run.room).chain(self.rooms.values()) {
             self.pending.entry(room.name.clone()).or_default();
         }
     }
@@ -120,20 +125,23 @@ impl Controller {
         match fact {
             Fact::Process { room, process, slave, member, incarnation } => {
                 let (speaker, rejoin) = match slave {
-                    Some(ix) => (Speaker::Slave(*ix, self.slave_name(*ix)?), self.lost_after),
+                    Some(ix) => {
+                        let run = self.runs_member(replay.run, *ix)?;
+                        (Speaker::Slave(*ix, Rc::from(&*run.roster.get(*ix).name)), run.lost_after)
+                    }
                     None => (Speaker::Client(member.as_deref().map(Rc::from)), self.rejoin),
                 };
                 let (process, room) = (Process(*process), self.room_named(room).name.clone());
                 self.processes.restore(process, &room, speaker, incarnation, rejoin);
-                if let (Some(ix), Some(run)) = (slave, &mut self.run) {
-                    run.roster.get_mut(*ix).process = Some(process);
+                if let Some(ix) = slave {
+                    self.runs_member(replay.run, *ix)?.roster.get_mut(*ix).process = Some(process);
                 }
             }
             Fact::Notified { room, process, from, trigger, total, notes } => {
                 let (counts, process) = ((&**trigger, *total), Process(*process));
                 let counted = self.room_named(room).notified(at, process, from, counts, notes);
                 let counted = counted.ok_or_else(|| format!("there is no trigger {trigger:?} in room {room:?}"))?;
-                if let Some(run) = self.run.as_mut().filter(|run| *run.room.name == **room) {
+                if let Some(run) = self.runs.by_id_mut(room) {
                     run.counted_again(at, from, trigger, counted, out);
                 }
             }
@@ -165,9 +173,9 @@ impl Controller {
             }
             of_the_run => {
                 if let Some(ix) = slave_of(of_the_run) {
-                    self.slave_name(ix)?;
+                    self.runs_member(replay.run, ix)?;
                 }
-                if let Some(run) = &mut self.run {
+                if let Some(run) = replay.run.and_then(|nr| self.runs.get_mut(nr)) {
                     run.apply(at, of_the_run, out);
                 }
             }
@@ -177,8 +185,8 @@ impl Controller {
 
     /// Writes a ledger of rooms anew, without what is over and forgotten.
     pub(super) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
-        let (Some(keep), Some(header), None) = (&self.keep, &self.header, &self.run) else { return };
-        if !self.ledger.is_long() {
+        let (Some(keep), Some(header)) = (&self.keep, &self.header) else { return };
+        if !self.ledger.is_long() || !self.is_rewritten(&self.ledger) {
             return;
         }
         self.ledger.turn(now);
@@ -206,39 +214,51 @@ impl Controller {
                 });
             }
             for (sync, meeting, former) in room.formers() {
-                self.enter_round(&room.name, sync, &meeting, &former);
+                enter_round(&self.ledger, &room.name, sync, &meeting, &former);
             }
         }
         self.ledger.replace(header, out);
     }
 
-    fn slave_name(&self, ix: usize) -> Result<Rc<str>, String> {
-        let member = self.run.as_ref().filter(|run| ix < run.roster.len()).map(|run| run.roster.get(ix));
-        member.map(|member| Rc::from(&*member.name)).ok_or_else(|| format!("the test has no slave number {ix}"))
+    /// Whether this ledger is of rooms alone, and so written anew when it is long.
+    pub(super) fn is_rewritten(&self, ledger: &Ledger) -> bool {
+        self.runs.values().all(|run| !run.ledger.is(ledger))
+    }
+
+    /// The ledger of what happens in a room.
+    pub(super) fn ledger_of(&self, room: &str) -> Ledger {
+        self.runs.by_id(room).map_or(&self.ledger, |run| &run.ledger).clone()
+    }
+
+    /// The run that a ledger is of, which has a slave at this place.
+    fn runs_member(&mut self, run: Option<RunNr>, ix: usize) -> Result<&mut Run, String> {
+        let run = run.and_then(|nr| self.runs.get_mut(nr)).filter(|run| ix < run.roster.len());
+        run.ok_or_else(|| format!("the test has no slave number {ix}"))
     }
 
     /// A room of a former life: it was there when something happened in it.
     fn room_named(&mut self, name: &str) -> &mut Room {
-        let run = self.run.as_ref().is_some_and(|run| *run.room.name == *name);
+        let run = self.runs.find(name).is_some();
         if !run && !self.rooms.contains_key(name) {
             let room = Room::new(name, self.limits, &self.budget);
             self.rooms.insert(room.name.clone(), room);
         }
-        room_of(&mut self.run, &mut self.rooms, name).expect("it was just made if it was not there")
+        room_of(&mut self.runs, &mut self.rooms, name).expect("it was just made if it was not there")
     }
 
     /// Writes what an act of a room decides.
     pub(super) fn enter_act(&self, room: &str, sync: bool, act: &Act) {
-        if !self.ledger.is_open() {
+        let ledger = self.ledger_of(room);
+        if !ledger.is_open() {
             return;
         }
         let room = Cow::from(room);
         match act {
             Act::Over { meeting, ruling, arrivals, stands, .. } => {
                 let former = Former::new(ruling, arrivals.clone(), stands.clone());
-                self.enter_round(&room, sync, meeting, &former);
+                enter_round(&ledger, &room, sync, meeting, &former);
             }
-            Act::Late { meeting, member, arrival, ends } => self.ledger.write(&Fact::Late {
+            Act::Late { meeting, member, arrival, ends } => ledger.write(&Fact::Late {
                 room,
                 sync,
                 meeting: Cow::from(&**meeting),
@@ -248,36 +268,37 @@ impl Controller {
                 ends: *ends,
             }),
             Act::StoodDown { meeting } => {
-                self.ledger.write(&Fact::StoodDown { room, sync, meeting: Cow::from(&**meeting) });
+                ledger.write(&Fact::StoodDown { room, sync, meeting: Cow::from(&**meeting) });
             }
             _ => {}
         }
     }
+}
 
-    fn enter_round(&self, room: &str, sync: bool, meeting: &str, former: &Former) {
-        if let Some(line) = &former.line {
-            self.ledger.write_raw("map", line.strip_suffix(b"\n").unwrap_or(line));
-        }
-        let by_process = former.arrivals.chunk_by(|one, other| one.0 == other.0);
-        let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
-        self.ledger.write(&Fact::Round {
-            room: Cow::from(room),
-            sync,
-            meeting: Cow::from(meeting),
-            round: former.round,
-            verdict: former.kind,
-            who: former.who.clone(),
-            reason: Cow::from(&former.reason),
-            at: former.at,
-            arrivals: by_process.map(ids).collect(),
-            stands: former.stands.as_ref().map(|stands| Stands {
-                party: stands.party.clone(),
-                told: stands.told.iter().map(|member| member.to_string()).collect(),
-                other: stands.other.clone(),
-                until: stands.until,
-            }),
-        });
+/// Writes what a round has decided.
+fn enter_round(ledger: &Ledger, room: &str, sync: bool, meeting: &str, former: &Former) {
+    if let Some(line) = &former.line {
+        ledger.write_raw("map", line.strip_suffix(b"\n").unwrap_or(line));
     }
+    let by_process = former.arrivals.chunk_by(|one, other| one.0 == other.0);
+    let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
+    ledger.write(&Fact::Round {
+        room: Cow::from(room),
+        sync,
+        meeting: Cow::from(meeting),
+        round: former.round,
+        verdict: former.kind,
+        who: former.who.clone(),
+        reason: Cow::from(&former.reason),
+        at: former.at,
+        arrivals: by_process.map(ids).collect(),
+        stands: former.stands.as_ref().map(|stands| Stands {
+            party: stands.party.clone(),
+            told: stands.told.iter().map(|member| member.to_string()).collect(),
+            other: stands.other.clone(),
+            until: stands.until,
+        }),
+    });
 }
 
 /// Which slave a fact is about.
@@ -315,9 +336,12 @@ fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
 
 impl Run {
     /// What a former life has left beside its ledger.
-    fn takes_up(&mut self, past: &Past) {
+    pub(super) fn takes_up(&mut self, past: &Past) {
+        self.wall_offset = past.header.wall_offset;
+        self.journal.replay();
         self.begun = Some(past.header.begun);
-        self.embedded = past.header.run.as_ref().is_some_and(|terms| terms.listen.is_none());
+        let local = |terms: &Terms| terms.listen.is_none() || terms.launch.as_deref() == Some(launch::LOCAL);
+        self.embedded = self.hosted.is_none() && past.header.run.as_ref().is_some_and(local);
         let mut kept: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
         for (path, length) in past.files() {
             if let Some((slave, file)) = path.split_once('/') {
@@ -337,10 +361,11 @@ impl Run {
         out: &mut Outbox,
     ) {
         let from = (!from.is_empty()).then_some(from);
-        let event = Event::Notified { trigger, count: counted.new, left: counted.left, late: counted.late };
+        let event =
+            Event::Notified { trigger: trigger.into(), count: counted.new, left: counted.left, late: counted.late };
         self.journal.record(at, from, &event, out);
         if counted.fires {
-            self.journal.record(at, None, &Event::Triggered { trigger }, out);
+            self.journal.record(at, None, &Event::Triggered { trigger: trigger.into() }, out);
         }
     }
 
@@ -352,7 +377,7 @@ impl Run {
             let (verdict, why) = self.judge(cause);
             self.over_before = true;
             self.write_summary(verdict, &why, out);
-            return out.confirm();
+            return self.confirm(out);
         }
         self.enter(now, Fact::Resumed { boot: Cow::from(boot), shift }, out);
         for ix in 0..self.roster.len() {
@@ -361,10 +386,11 @@ impl Run {
         }
         self.begin_outputs(out);
         match self.phase {
-            Phase::Gathering => {
+            Phase::Queued | Phase::Gathering => {
                 if let (Some(wait), Some(begun)) = (self.wait, self.begun) {
                     self.timers.set(Timer::Wait, (begun + wait).max(now + HEAR_SLAVES));
                 }
+                self.launch.start_the_absent(&self.roster, &self.results, out);
             }
             Phase::Running => self.hear_slaves_first(now),
             Phase::Ending(_) if self.interrupts > 1 => self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::rendezvous::Process;
 use crate::machine::{ConnId, Exit, Time};
@@ -30,6 +31,8 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Member {
     pub name: String,
+    /// The machine that serves as this slave, if its name is another.
+    pub machine: Option<Rc<str>>,
     pub stage: Stage,
     pub conn: Option<ConnId>,
     /// When its connection went; `None` while it stands and before the first.
@@ -92,6 +95,7 @@ impl Member {
     fn new(name: &str) -> Member {
         Member {
             name: name.to_owned(),
+            machine: None,
             stage: Stage::Absent,
             conn: None,
             gone: None,
@@ -111,13 +115,20 @@ impl Member {
         }
     }
 
+    /// The name under which the machine that serves says hello.
+    pub fn machine(&self) -> &str {
+        self.machine.as_deref().unwrap_or(&self.name)
+    }
+
     pub fn is_incarnation(&self, incarnation: &str) -> bool {
         self.incarnation.as_deref() == Some(incarnation)
     }
 
     /// Another process speaks for this slave now; what the former one said of its part is void.
     pub fn begin_incarnation(&mut self, incarnation: &str) {
-        *self = Member { incarnation: Some(incarnation.into()), address: self.address, ..Member::new(&self.name) };
+        let machine = self.machine.take();
+        *self =
+            Member { incarnation: Some(incarnation.into()), machine, address: self.address, ..Member::new(&self.name) };
     }
 
     pub fn spawned(&mut self, at: Time, entry: &str, nr: u32, pid: Option<u32>) {

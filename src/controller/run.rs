@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::event::Event;
 use super::journal::Journal;
 use super::launch::Launch;
 use super::ledger::{Fact, Ledger};
+use super::places::Places;
 use super::resources::Resources;
 use super::results::{self, Ending};
 use super::room::Room;
@@ -48,6 +49,27 @@ const TOLD_AT_ONCE: usize = 2 * 1024 * 1024;
 /// What became of a run, in its results directory.
 const SUMMARY: &str = "summary.json";
 
+/// The time line of a run, there.
+const EVENTS: &str = "events.jsonl";
+
+/// What became of it in words.
+const REPORT: &str = "report.txt";
+
+/// What is known of a run that was handed in.
+#[derive(Debug, Clone, Default)]
+pub struct Hosted {
+    /// What it was handed in as, once.
+    pub submission: String,
+    /// When, as wall-clock time.
+    pub submitted: String,
+    /// It is over, and what became of it is written.
+    pub done: bool,
+    /// Why it has ended so.
+    pub why: String,
+    /// How much of its files was there when somebody looked last.
+    pub seen: u64,
+}
+
 /// What a run waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -66,6 +88,8 @@ pub enum Timer {
 /// How far a run has come.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Phase {
+    /// Its slaves are not all there, or serve another run.
+    Queued,
     /// Slaves connect and get ready.
     Gathering,
     /// The start has been named.
@@ -91,6 +115,8 @@ pub struct Run {
     pub id: String,
     pub test: Rc<Test>,
     pub roster: Roster,
+    /// Those of its slaves that may be any machine with the right labels.
+    pub(super) places: Places,
     /// For each slave whose address is used: those whose entries use it.
     pub named_by: BTreeMap<String, Vec<usize>>,
     pub room: Room,
@@ -105,6 +131,8 @@ pub struct Run {
     pub(super) ledger: Ledger,
     pub(super) local: Option<Local>,
     pub(super) wait: Option<Duration>,
+    /// How long a slave's connection may be gone before the slave is lost.
+    pub lost_after: Duration,
     pub(super) wall_offset: i64,
     pub(super) start: Option<(Time, String)>,
     pub(super) failures: Vec<String>,
@@ -115,8 +143,12 @@ pub struct Run {
     pub output_max: u64,
     /// What was said to strangers, so that one who tries again and again is recorded once.
     pub(super) refusals: BTreeSet<String>,
+    /// Its controller stays when it is over, and who has handed it in is told of it.
+    pub hosted: Option<Hosted>,
     /// It had ended in a former life: its verdict stands, whatever can be written now.
     pub(super) over_before: bool,
+    /// While its end is being written: since which of the effects, so that the answers find their runs.
+    pub(super) confirmed_after: u64,
     /// When it ended.
     pub(super) ended: Option<Time>,
     /// When a former life began, and whether its slaves were its own.
@@ -132,17 +164,19 @@ impl Run {
         let view = View::new(config.follow, config.terminal, config.colors, name_width);
         Run {
             roster: Roster::new(&config.test),
+            places: Places::new(&config.test),
             named_by: admission::named_by(&config.test),
             room: Room::of_run(&config.run, config.test.clone(), budget),
             fired: Vec::new(),
             resources: Resources::new(config.test.clone(), config.run.clone()),
-            journal: Journal::new(config.results.join("events.jsonl"), view),
+            journal: Journal::new(config.results.join(EVENTS), view),
             phase: Phase::Gathering,
             timers: Timers::default(),
             launch: Launch::default(),
             ledger: Ledger::default(),
             local: config.local,
             wait: config.wait,
+            lost_after: config.lost_after,
             wall_offset: config.wall_offset,
             start: None,
             failures: Vec::new(),
@@ -151,7 +185,9 @@ impl Run {
             refusals: BTreeSet::new(),
             shipped: 0,
             output_max: OUTPUT_MAX,
+            hosted: None,
             over_before: false,
+            confirmed_after: 0,
             ended: None,
             begun: None,
             embedded: false,
@@ -160,6 +196,14 @@ impl Run {
             test: config.test,
             results: config.results,
         }
+    }
+
+    /// The same of a controller that stays: it waits for its slaves in the queue, and is shown to those who ask.
+    pub fn hosted(mut self, hosted: Hosted) -> Run {
+        self.phase = Phase::Queued;
+        self.journal.view = View::silent();
+        self.hosted = Some(hosted);
+        self
     }
 
     /// Bounds for what its slaves and clients may make grow.
@@ -185,6 +229,34 @@ impl Run {
             for (ix, member) in self.roster.iter().enumerate() {
                 self.launch.start(local, ix, &member.name, &self.results, out);
             }
+        } else {
+            self.launch.start_the_absent(&self.roster, &self.results, out);
+        }
+    }
+
+    /// How much there is of a file of its results that grows.
+    pub fn length_of(&self, file: &str) -> u64 {
+        if file == EVENTS {
+            return self.journal.length();
+        }
+        let member = file.split_once('/').and_then(|(slave, file)| Some((self.roster.find(slave)?, file)));
+        member.and_then(|(ix, file)| self.roster.get(ix).files.get(file)).copied().unwrap_or(0)
+    }
+
+    /// Whether there is more of its files than the last time.
+    pub fn has_grown(&mut self) -> bool {
+        let there = self.journal.length() + self.shipped;
+        self.hosted.as_mut().is_some_and(|hosted| std::mem::replace(&mut hosted.seen, there) != there)
+    }
+
+    /// An operator ends it.
+    pub fn cancelled(&mut self, now: Time, at_once: bool, out: &mut Outbox) {
+        if matches!(self.phase, Phase::Writing(_) | Phase::Over { .. }) {
+            return;
+        }
+        let wanted = if at_once { 2 } else { 1 };
+        while self.interrupts < wanted {
+            self.interrupt_because(now, "stopped by an operator".to_owned(), out);
         }
     }
 
@@ -243,7 +315,7 @@ impl Run {
                 out.send(conn, Stop { run, reason: Cow::from(&cause.why), now: self.interrupts > 1 }.encode());
             }
             Phase::Over { verdict, .. } => out.send(conn, Dismissed { run, verdict: *verdict }.encode()),
-            Phase::Gathering | Phase::Running | Phase::Writing(_) => {}
+            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Writing(_) => {}
         }
     }
 
@@ -270,7 +342,7 @@ impl Run {
 
     /// A trigger has fired: every connected slave is told, the others when they come back.
     pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
-        self.journal.record(now, None, &Event::Triggered { trigger }, out);
+        self.journal.record(now, None, &Event::Triggered { trigger: trigger.into() }, out);
         self.fired.push(trigger.to_owned());
         let line = self.room.triggered(trigger);
         for conn in self.roster.connected() {
@@ -287,7 +359,7 @@ impl Run {
     pub fn takes_members(&self) -> Result<(), String> {
         match self.phase {
             Phase::Gathering | Phase::Running => Ok(()),
-            Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
+            Phase::Queued | Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
                 Err(format!("run {:?} is not going on", self.id))
             }
         }
@@ -315,7 +387,7 @@ impl Run {
     }
 
     fn end_with(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
-        if !matches!(self.phase, Phase::Gathering | Phase::Running) {
+        if !matches!(self.phase, Phase::Queued | Phase::Gathering | Phase::Running) {
             return;
         }
         self.enter(now, Fact::Ending { verdict: cause.verdict, why: cause.why.into(), code: cause.code }, out);
@@ -367,6 +439,22 @@ impl Run {
         self.finish_if_stopped(now, out);
     }
 
+    /// Loses the slaves whose connections have been gone for too long.
+    pub fn lose_those_who_stay_away(&mut self, now: Time, out: &mut Outbox) {
+        // Whoever waits for the start of a run that ends with its controller is there to see it, and decides.
+        let counts = self.started().is_some() || self.hosted.is_some();
+        let away = |ix: &usize| {
+            let member = self.roster.get(*ix);
+            (counts || self.launch.has_left(*ix))
+                && member.stage < Stage::Stopped
+                && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
+        };
+        for ix in (0..self.roster.len()).filter(away).collect::<Vec<_>>() {
+            let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
+            self.lose(now, ix, &reason, out);
+        }
+    }
+
     pub(super) fn lost_in_words(&self, ix: usize, reason: &str) -> String {
         format!("slave {} was lost: {reason}", self.roster.get(ix).name)
     }
@@ -416,6 +504,7 @@ impl Run {
                     self.lose(now, ix, "it did not stop in time", out);
                 }
             }
+            Timer::Exit if self.launch.hurry(out) => self.timers.set(Timer::Exit, now + GIVE_UP_WITHIN),
             Timer::Exit => {
                 self.launch.kill(Signal::KILL, out);
                 out.sweep(Signal::KILL);
@@ -428,6 +517,10 @@ impl Run {
     }
 
     fn waited_long_enough(&mut self, now: Time, out: &mut Outbox) {
+        if self.phase == Phase::Queued {
+            let why = format!("waited {} in the queue", spoken::duration(self.wait.unwrap_or_default()));
+            return self.gives_up_waiting(now, why, out);
+        }
         let missing = self.roster.names(|member| member.conn.is_none());
         let unready = self.roster.names(|member| member.conn.is_some() && member.stage < Stage::Ready);
         let mut why = format!("waited {} for the slaves", spoken::duration(self.wait.unwrap_or_default()));
@@ -437,6 +530,10 @@ impl Run {
         if !unready.is_empty() {
             why += &format!("; connected but not ready: {}", spoken::list(&unready));
         }
+        self.gives_up_waiting(now, why, out);
+    }
+
+    fn gives_up_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
         self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
         self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT) }, out);
     }
@@ -476,9 +573,12 @@ impl Run {
         match self.phase {
             Phase::Writing(_) => return,
             Phase::Over { .. } => return self.deadline(now, Timer::Exit, out),
-            Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
+            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
-        let why = format!("interrupted by {}", signal.name());
+        self.interrupt_because(now, format!("interrupted by {}", signal.name()), out);
+    }
+
+    fn interrupt_because(&mut self, now: Time, why: String, out: &mut Outbox) {
         self.enter(now, Fact::Interrupted { why: Cow::from(&why) }, out);
         match (self.interrupts, &self.phase) {
             (1, Phase::Ending(_)) => {
@@ -515,12 +615,20 @@ impl Run {
         self.journal.view.end_output(out);
         self.enter(now, Fact::Ended { verdict, why: Cow::from(&why) }, out);
         self.write_summary(verdict, &why, out);
+        self.confirm(out);
+    }
+
+    /// Asks for word that all of it is written.
+    pub(super) fn confirm(&mut self, out: &mut Outbox) {
+        self.confirmed_after = out.next_serial();
         out.confirm();
     }
 
     pub(super) fn write_summary(&self, verdict: Verdict, why: &str, out: &mut Outbox) {
         let (path, ending) = (self.results.join(SUMMARY), self.ending(verdict, why));
         results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
+        let report = super::report::text(&self.test, &self.roster, Path::new(""), &ending);
+        out.persist(self.results.join(REPORT), report.into_bytes());
     }
 
     fn ending<'a>(&'a self, verdict: Verdict, why: &'a str) -> Ending<'a> {
@@ -533,7 +641,10 @@ impl Run {
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Writing(cause) = &self.phase else { return };
         let (verdict, why) = self.judge(cause);
-        super::report::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out);
+        match &mut self.hosted {
+            Some(hosted) => hosted.why = why.clone(),
+            None => super::report::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out),
+        }
         self.dismiss(verdict, &why, out);
         let code = cause.code.unwrap_or(match verdict {
             Verdict::Passed => exit_code::PASSED,
@@ -541,7 +652,10 @@ impl Run {
             Verdict::Interrupted => exit_code::INTERRUPTED,
         });
         self.phase = Phase::Over { code, verdict };
-        self.timers.set(Timer::Exit, now + EXIT_WITHIN);
+        if self.hosted.is_none() {
+            self.timers.set(Timer::Exit, now + if self.interrupts > 1 { GIVE_UP_WITHIN } else { EXIT_WITHIN });
+        }
+        self.launch.end_the_useless(&self.roster, out);
         self.exit_if_alone(out);
     }
 
@@ -555,7 +669,7 @@ impl Run {
                 out.send(conn, stop.clone());
             }
             out.send(conn, dismissed.clone());
-            if self.local.is_none() {
+            if self.local.is_none() && self.hosted.is_none() {
                 out.send(conn, bye.clone());
             }
         }
@@ -571,14 +685,18 @@ impl Run {
         }
     }
 
-    /// A child of an embedded run is gone.
+    /// A child of an embedded run is gone, or a launcher.
     pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
-        let Some(ix) = self.launch.ended(child) else { return };
+        let Some(slaves) = self.launch.ended(child) else { return };
         match self.phase {
             Phase::Writing(_) => return,
             Phase::Over { .. } => return self.exit_if_alone(out),
-            Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
+            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
         }
+        if self.launch.is_by_command() {
+            return self.launcher_ended(now, slaves, how, out);
+        }
+        let Some(&ix) = slaves.first() else { return };
         let log = self.results.join(&self.roster.get(ix).name).join("arete.log");
         let reason = match how {
             Ok(exit) => format!("its process ended: {exit}; its log is {}", log.display()),
@@ -589,8 +707,16 @@ impl Run {
 
     pub(super) fn exit_if_alone(&mut self, out: &mut Outbox) {
         let Phase::Over { code, .. } = self.phase else { return };
+        if let Some(hosted) = &mut self.hosted {
+            hosted.done = true;
+            return;
+        }
         match self.local {
-            None => out.exit(code),
+            None if self.launch.is_empty() => {
+                self.launch.kill(Signal::KILL, out);
+                out.exit(code);
+            }
+            None => {}
             Some(_) if self.launch.is_empty() => out.sweep(Signal::KILL),
             Some(_) => {}
         }

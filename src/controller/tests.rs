@@ -1,7 +1,9 @@
 //! The controller as its peers see it: they are played by hand.
 
+mod launch;
 mod limits;
 mod meet;
+mod places;
 mod resume;
 mod strangers;
 
@@ -44,6 +46,8 @@ struct World {
     halted: Option<u8>,
     /// What was appended to any file.
     recorded: String,
+    /// All that it has asked for besides.
+    asked: Vec<Effect>,
 }
 
 impl World {
@@ -67,6 +71,7 @@ impl World {
             exit: None,
             halted: None,
             recorded: String::new(),
+            asked: Vec::new(),
         };
         world.input(Input::Begin);
         world
@@ -88,7 +93,7 @@ impl World {
                 }
                 Effect::Exit { code } => self.exit = Some(code),
                 Effect::Halt { code } => self.halted = Some(code),
-                _ => {}
+                other => self.asked.push(other),
             }
         }
         if confirm {

@@ -29,6 +29,10 @@ faults! {
     ReportsSaidOnce,
     /// A slave says that it has stopped while processes of the run live.
     StopsTooEarly,
+    /// A slave that was launched does not hear that it shall leave with the run.
+    LeaveUnheard,
+    /// A slave that was launched waits for its controller for ever.
+    WaitsForEver,
     /// After a reconnect a slave ships on from what it had sent, not from what was kept.
     OutputGoesOn,
     /// A controller keeps a piece of output again that it has.

@@ -38,6 +38,11 @@ pub fn raise_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
+/// What a service manager has told us and not our children: with it they could speak for us, or take our sockets for
+/// theirs.
+pub const OF_THE_MANAGER: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
 struct Leader {
     child: ChildId,
     /// It has ended; its zombie is kept while its group lives.
@@ -163,6 +168,9 @@ fn prepare(command: &Command) -> Result<Process, String> {
         let there = if command.make_cwd { make_dir(cwd) } else { std::fs::metadata(cwd).map(drop) };
         there.map_err(|error| format!("{}: {}", cwd.display(), plain(&error)))?;
         process.current_dir(cwd);
+    }
+    for variable in OF_THE_MANAGER {
+        process.env_remove(variable);
     }
     process.envs(command.env.iter().map(|(key, value)| (key, value)));
     if command.arete_on_path

@@ -36,6 +36,11 @@ impl Dials {
         Dials { dials: BTreeMap::new(), source, tls }
     }
 
+    /// Speaks TLS otherwise from now on.
+    pub fn set_tls(&mut self, tls: &Rc<Tls>) {
+        self.tls = Some(tls.clone());
+    }
+
     /// Begins; `Err` says why the connection cannot be made.
     pub fn start(
         &mut self,

@@ -43,6 +43,7 @@ impl Reactor {
                     self.conns.reserve(conn);
                     self.later.push_back(Effect::Connect { conn, to });
                 }
+                Effect::Status(status) => self.notify.set_status(&status),
                 Effect::Exit { code } => self.exit = Some(code),
                 other => self.later.push_back(other),
             }
@@ -72,6 +73,7 @@ impl Reactor {
         }
         self.datagrams.flush();
         self.console.flush();
+        self.flush_notify();
         if !self.pending.iter().any(|pending| matches!(pending, Pending::Input(Input::Exited { .. }))) {
             self.children.release(&self.lookups.pids());
         }
@@ -156,7 +158,7 @@ impl Reactor {
             Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),
             // These were done when they were absorbed.
             Effect::Send { .. } | Effect::Close { .. } | Effect::Datagram { .. } => {}
-            Effect::Exit { .. } | Effect::Halt { .. } => {}
+            Effect::Exit { .. } | Effect::Halt { .. } | Effect::Status(_) => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
         }
     }

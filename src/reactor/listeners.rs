@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -20,9 +21,18 @@ const BACKLOG: i32 = 4096;
 /// The longest path of a Unix socket, in bytes.
 const MAX_SOCKET_PATH: usize = 107;
 
+/// Who may connect to a Unix socket: this user.
+pub const OF_THE_USER: Mode = Mode::RUSR.union(Mode::WUSR);
+/// This user and this group.
+pub const OF_THE_GROUP: Mode = OF_THE_USER.union(Mode::RGRP).union(Mode::WGRP);
+
 enum Socket {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
+    /// The file, unless it is somebody else's.
+    Unix {
+        listener: UnixListener,
+        _file: Option<SocketFile>,
+    },
 }
 
 /// A socket in the file system; removed when dropped, unless somebody else has put another in its place.
@@ -79,8 +89,23 @@ impl Listeners {
         Ok((self.add(Socket::Tcp(listener))?, local))
     }
 
-    /// Listens on a path that only this user can connect to. The socket of a process that is gone is replaced.
-    pub fn listen_unix(&mut self, path: &Path) -> io::Result<ListenerId> {
+    /// Takes over a listening socket.
+    pub fn adopt_tcp(&mut self, listener: std::net::TcpListener) -> io::Result<(ListenerId, SocketAddr)> {
+        is_listening(&listener)?;
+        listener.set_nonblocking(true)?;
+        let local = listener.local_addr()?;
+        Ok((self.add(Socket::Tcp(TcpListener::from_std(listener)))?, local))
+    }
+
+    /// The same with a Unix socket.
+    pub fn adopt_unix(&mut self, listener: std::os::unix::net::UnixListener) -> io::Result<ListenerId> {
+        is_listening(&listener)?;
+        listener.set_nonblocking(true)?;
+        self.add(Socket::Unix { listener: UnixListener::from_std(listener), _file: None })
+    }
+
+    /// Listens on a path that only those of this mode can connect to. The socket of a process that is gone is replaced.
+    pub fn listen_unix(&mut self, path: &Path, mode: Mode) -> io::Result<ListenerId> {
         let length = path.as_os_str().len();
         if length > MAX_SOCKET_PATH {
             let text = format!("a socket's path has at most {MAX_SOCKET_PATH} bytes, this one {length}");
@@ -89,7 +114,7 @@ impl Listeners {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         // The mode of the socket becomes that of its file, so it is private from the first instant.
-        rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+        rustix::fs::fchmod(&socket, mode)?;
         let address = SocketAddrUnix::new(path)?;
         if let Err(error) = rustix::net::bind(&socket, &address) {
             if error != rustix::io::Errno::ADDRINUSE {
@@ -98,10 +123,14 @@ impl Listeners {
             remove_stale(path)?;
             rustix::net::bind(&socket, &address)?;
         }
+        if mode != OF_THE_USER {
+            // Of others the system may have taken something away (umask).
+            rustix::fs::chmod(path, mode)?;
+        }
         let meta = fs::symlink_metadata(path)?;
         let file = SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() };
         rustix::net::listen(&socket, BACKLOG)?;
-        self.add(Socket::Unix { listener: UnixListener::from_std(socket.into()), _file: file })
+        self.add(Socket::Unix { listener: UnixListener::from_std(socket.into()), _file: Some(file) })
     }
 
     pub fn mark_ready(&mut self, index: usize) {
@@ -130,6 +159,14 @@ impl Listeners {
     pub fn clear(&mut self) {
         self.sockets.clear();
         self.ready.clear();
+    }
+}
+
+/// Refuses a socket that nobody can connect to.
+fn is_listening(socket: impl AsFd) -> io::Result<()> {
+    match sockopt::socket_acceptconn(socket)? {
+        true => Ok(()),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "it is no listening socket")),
     }
 }
 

@@ -12,6 +12,7 @@ use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
 use slab::Slab;
 
+use super::children::OF_THE_MANAGER;
 use super::stream::plain;
 use super::{Kind, token};
 use crate::machine::ConnId;
@@ -59,6 +60,9 @@ impl Lookups {
         }
         let mut helper = Command::new(&self.program);
         helper.args(["lookup", host_port]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        for variable in OF_THE_MANAGER {
+            helper.env_remove(variable);
+        }
         let mut helper = helper.spawn().map_err(|error| format!("cannot look up the host name: {}", plain(&error)))?;
         let Some(stdout) = helper.stdout.take() else { return Err("cannot look up the host name".to_owned()) };
         let mut pipe = Receiver::from(stdout);

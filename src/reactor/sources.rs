@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::connections::{Confirmed, Got};
 use super::stream::plain;
 use super::{Due, Kind, Pending, READS_OF_A_TURN, Reactor, now, signals, source};
-use crate::machine::{ConnId, Input, ListenerId, Machine, SocketId, Time};
+use crate::machine::{ConnId, Input, ListenerId, Machine, Signal, SocketId, Time};
 
 /// How many reads, datagrams or accepts one source gets in a turn.
 const SHARE_OF_A_TURN: usize = 16;
@@ -95,7 +95,10 @@ impl Reactor {
     fn take_signals(&mut self, machine: &mut impl Machine) {
         let arrived = self.signals.arrived();
         for signal in arrived.signals {
-            self.tell(machine, Input::Signal(signal));
+            match signal {
+                Signal::HUP if self.reload.is_some() => self.reload(machine),
+                signal => self.tell(machine, Input::Signal(signal)),
+            }
         }
         if arrived.child {
             for (child, exit) in self.children.reap() {

@@ -235,7 +235,7 @@ impl TlsStream {
 }
 
 /// The name that the certificate of a dialled host must have.
-fn server_name(host: &str) -> io::Result<ServerName<'static>> {
+pub fn server_name(host: &str) -> io::Result<ServerName<'static>> {
     // The zone of a link-local address says which of our networks it is in, not who it is.
     let bare = host.split('%').next().unwrap_or(host);
     if let Ok(ip) = bare.parse::<IpAddr>() {

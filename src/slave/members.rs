@@ -177,8 +177,8 @@ impl Run {
             Some(tag) if !is_name(tag) => {
                 return Err(format!("{tag:?} is no tag: use letters, digits, \"_\" and \"-\""));
             }
-            Some(tag) => format!("{}#{tag}", self.config.name),
-            None => self.config.name.clone(),
+            Some(tag) => format!("{}#{tag}", self.slave_name()),
+            None => self.slave_name().to_owned(),
         };
         let default = matches!(asked.what, What::Sync { .. }).then_some(SYNC_TIMEOUT);
         let timeout = asked.timeout.or_else(|| self.part.timeouts.get(&asked.name).copied()).or(default);

@@ -1,5 +1,6 @@
 //! This slave's part of a run: from the moment it is handed out until nothing is left of it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -29,6 +30,8 @@ use super::{Config, Turn};
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) run: String,
+    /// The name that this slave has in the run, if that is not its own.
+    serve_as: Option<String>,
     pub(super) entries: Rc<[Entry]>,
     resources: Vec<Resource>,
     pub(super) triggers: Vec<String>,
@@ -43,6 +46,7 @@ impl Part {
     pub(super) fn new(prepare: &Prepare<'_>) -> Part {
         Part {
             run: prepare.run.clone().into_owned(),
+            serve_as: prepare.serve_as.clone().map(Cow::into_owned),
             entries: prepare.entries.clone().into(),
             resources: prepare.resources.clone(),
             triggers: prepare.triggers.clone(),
@@ -64,6 +68,9 @@ impl Part {
         };
         if !is_name(&self.run) {
             return Err(format!("{:?} is no name for a run", clip(&self.run)));
+        }
+        if let Some(name) = self.serve_as.as_deref().filter(|name| !is_name(name)) {
+            return Err(format!("{:?} is no name for a slave", clip(name)));
         }
         if let Some(entry) = self.entries.iter().find(|entry| !is_entry_name(&entry.name)) {
             return Err(format!("{:?} is no name for an entry", clip(&entry.name)));
@@ -224,6 +231,11 @@ impl Run {
 
     pub(super) fn id(&self) -> &str {
         &self.part.run
+    }
+
+    /// The name under which this slave acts in the run: that of the place in the test which it serves.
+    pub(super) fn slave_name(&self) -> &str {
+        self.part.serve_as.as_deref().unwrap_or(&self.config.name)
     }
 
     /// Whether `id` means this run. A run that is being forgotten is nobody's any more.

@@ -84,7 +84,7 @@ impl Run {
         let Action::Shell { command, env, cwd, .. } = &entry.action else { return Ok(Command::default()) };
         let mut variables = vec![
             ("ARETE_SOCKET".to_owned(), self.config.socket.display().to_string()),
-            ("ARETE_SLAVE".to_owned(), self.config.name.clone()),
+            ("ARETE_SLAVE".to_owned(), self.slave_name().to_owned()),
             ("ARETE_DIR".to_owned(), self.config.dir.display().to_string()),
             ("ARETE_RUN".to_owned(), self.id().to_owned()),
             ("ARETE_ENTRY".to_owned(), entry.name.clone()),

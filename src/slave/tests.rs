@@ -2,7 +2,9 @@
 
 mod control;
 mod end;
+mod leave;
 mod members;
 mod reconnect;
 mod running;
+mod service;
 mod world;

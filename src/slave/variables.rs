@@ -74,7 +74,7 @@ impl Run {
         match variable {
             Variable::SlavePoke => Ok(format!("kill -USR1 {}", self.config.pid)),
             Variable::SlavePid => Ok(self.config.pid.to_string()),
-            Variable::SlaveName => Ok(self.config.name.clone()),
+            Variable::SlaveName => Ok(self.slave_name().to_owned()),
             Variable::SlaveWorkdir => Ok(self.work_dir().display().to_string()),
             Variable::Pid(entry) => self.pid(entry, not_yet),
             Variable::Path(resource) => {

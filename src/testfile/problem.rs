@@ -25,7 +25,7 @@ impl fmt::Display for Problem {
 }
 
 /// Collects the problems of one file.
-pub(super) struct Problems<'a> {
+pub struct Problems<'a> {
     text: &'a str,
     /// By the byte where each stands; the same one twice counts once.
     found: BTreeSet<(usize, String)>,

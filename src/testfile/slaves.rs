@@ -4,14 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::entry::{Draft, Mention, Role};
-use super::json::{Member, Value};
+use super::fields::Object;
+use super::json::{Kind, Member, Value};
 use super::meet::Membership;
 use super::problem::Problems;
 use super::{ENTRIES_MAX, PREPARE_MAX, SLAVES_MAX, Slave, fields, range, suggest};
+use crate::session::{LABELS_MAX, check_label};
 use crate::wire::{Entry, Policy};
 
 /// Names of files in the results directory, beside the directories of the slaves.
-pub const RESERVED: [&str; 4] = ["test.json", "events.jsonl", "state.jsonl", "summary.json"];
+pub const RESERVED: [&str; 8] =
+    ["test.json", "events.jsonl", "state.jsonl", "summary.json", "report.txt", "launch.log", "over.json", "resources"];
+
+/// The keys of what a slave is given, if that is more than a list of schedules.
+pub const SLAVE_KEYS: [&str; 3] = ["schedules", "with", "address"];
+
+/// How long the address of a slave is at most, in bytes.
+const ADDRESS_MAX: usize = 255;
+
+/// What a machine must be to serve as a slave.
+type With = Rc<BTreeMap<String, String>>;
 
 /// A schedule of the test.
 pub struct Schedule<'a> {
@@ -27,6 +39,8 @@ struct Part<'a> {
     name: String,
     /// Which schedules, and where the slave was given each.
     schedules: Vec<(usize, &'a Value)>,
+    with: Option<With>,
+    address: Option<String>,
 }
 
 /// What slaves with the same schedules share: their entries, and what these want them to be members of.
@@ -55,7 +69,8 @@ pub fn read(
         for membership in memberships.iter() {
             membership.check(&part.name, problems);
         }
-        slaves.push(Slave { name: part.name.clone(), entries: entries.clone() });
+        let (with, address) = (part.with.clone(), part.address.clone());
+        slaves.push(Slave { name: part.name.clone(), with, address, entries: entries.clone() });
     }
     slaves
 }
@@ -65,7 +80,9 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
     let mut parts: Vec<Part<'a>> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for member in members {
-        let given = given(member, schedules, problems);
+        let Given { list, with: asked, address } = object(&member.value, problems);
+        let given = list.map_or_else(Vec::new, |list| given(&member.key, list, schedules, problems));
+        let with = asked.and_then(|value| with(value, problems));
         let names = match range::expand(&member.key, SLAVES_MAX) {
             Ok(names) => names,
             Err(why) => {
@@ -73,15 +90,23 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
                 continue;
             }
         };
-        for name in names {
+        let addresses = address.map_or_else(Vec::new, |value| addresses(value, names.len(), problems));
+        for (nr, name) in names.into_iter().enumerate() {
             if !check_slave_name(&name, member, problems) {
                 break;
             }
             let place = *places.entry(name.clone()).or_insert(parts.len());
             if place == parts.len() {
-                parts.push(Part { name, schedules: Vec::new() });
+                parts.push(Part { name, schedules: Vec::new(), with: None, address: None });
             }
             give(&mut parts[place], &given, schedules, problems);
+            if let (Some(with), Some(value)) = (&with, asked) {
+                ask(&mut parts[place], with, value, problems);
+            }
+            let own = addresses.get(nr).or(addresses.first());
+            if let (Some(own), Some(value)) = (own, address) {
+                settle(&mut parts[place], own, value, problems);
+            }
         }
         if parts.len() > SLAVES_MAX {
             problems.add(member.at, format!("a test has at most {SLAVES_MAX} slaves"));
@@ -91,11 +116,45 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
     parts
 }
 
+/// What one key gives to its slaves.
+#[derive(Default)]
+struct Given<'a> {
+    /// The list of schedules.
+    list: Option<&'a Value>,
+    /// What is asked of a machine.
+    with: Option<&'a Value>,
+    address: Option<&'a Value>,
+}
+
+/// What one key gives: a list of schedules, or an object with that and more in it.
+fn object<'a>(value: &'a Value, problems: &mut Problems<'_>) -> Given<'a> {
+    match &value.kind {
+        Kind::List(_) => Given { list: Some(value), ..Given::default() },
+        Kind::Object(_) => match Object::read(value, "what a slave is given", &SLAVE_KEYS, problems) {
+            Some(object) => Given {
+                list: object.require("schedules", problems),
+                with: object.get("with"),
+                address: object.get("address"),
+            },
+            None => Given::default(),
+        },
+        _ => {
+            fields::wrong::<()>(value, "what a slave is given is a list or an object", problems);
+            Given::default()
+        }
+    }
+}
+
 /// The schedules that one key gives to its slaves.
-fn given<'a>(member: &'a Member, schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Vec<(usize, &'a Value)> {
-    let Some(items) = fields::list(&member.value, "what a slave is given", problems) else { return Vec::new() };
+fn given<'a>(
+    key: &str,
+    list: &'a Value,
+    schedules: &[Schedule<'_>],
+    problems: &mut Problems<'_>,
+) -> Vec<(usize, &'a Value)> {
+    let Some(items) = fields::list(list, "\"schedules\"", problems) else { return Vec::new() };
     if items.is_empty() {
-        problems.add(member.value.span.start, format!("{:?} is given no schedule", member.key));
+        problems.add(list.span.start, format!("{key:?} is given no schedule"));
     }
     let names = schedules.iter().map(|schedule| schedule.name);
     let mut given = Vec::new();
@@ -105,6 +164,73 @@ fn given<'a>(member: &'a Member, schedules: &[Schedule<'_>], problems: &mut Prob
         given.extend(place.map(|place| (place, item)));
     }
     given
+}
+
+/// The labels that a machine must have. None at all: any machine will do.
+fn with(value: &Value, problems: &mut Problems<'_>) -> Option<With> {
+    let members = fields::members(value, "\"with\"", problems)?;
+    if let Some(first) = members.get(LABELS_MAX) {
+        problems.add(first.at, format!("a slave has at most {LABELS_MAX} labels"));
+        return None;
+    }
+    let label = |member: &Member| {
+        let value = fields::string(&member.value, "the value of a label", problems)?;
+        let wrong = check_label(&member.key, value);
+        wrong.map_err(|why| problems.add(member.at, why)).ok()?;
+        Some((member.key.clone(), value.to_owned()))
+    };
+    let labels: Vec<_> = members.iter().map(label).collect();
+    labels.into_iter().collect::<Option<_>>().map(Rc::new)
+}
+
+/// A place is one machine: whatever keys cover it, they ask for the same.
+fn ask(part: &mut Part<'_>, with: &With, value: &Value, problems: &mut Problems<'_>) {
+    match &part.with {
+        Some(other) if other != with => {
+            let message = format!("the slave {:?} is asked for with other labels before", part.name);
+            problems.add_once(value.span.start, message);
+        }
+        _ => part.with = Some(with.clone()),
+    }
+}
+
+/// The addresses of the slaves of one key: one for all, or as many as there are slaves.
+fn addresses(value: &Value, slaves: usize, problems: &mut Problems<'_>) -> Vec<String> {
+    let Some(pattern) = fields::string(value, "\"address\"", problems) else { return Vec::new() };
+    let expanded = match pattern.contains(['[', ']']) {
+        true => range::expand(pattern, SLAVES_MAX),
+        false => Ok(vec![pattern.to_owned()]),
+    };
+    let checked = expanded.and_then(|addresses| match addresses.iter().find(|address| !is_address(address)) {
+        Some(wrong) => Err(format!(
+            "{wrong:?} is no address: that is a host name or an IP address, or USER@HOST, of at most {ADDRESS_MAX} bytes"
+        )),
+        None if addresses.len() > 1 && addresses.len() != slaves => {
+            Err(format!("{pattern:?} stands for {} addresses, and there are {slaves} slaves here", addresses.len()))
+        }
+        None => Ok(addresses),
+    });
+    checked.unwrap_or_else(|why| {
+        problems.add(value.span.start, why);
+        Vec::new()
+    })
+}
+
+/// Whether a launcher may be given this as an address: nothing in it means anything to a shell, and it is no option.
+fn is_address(address: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:%@".contains(&byte);
+    (1..=ADDRESS_MAX).contains(&address.len()) && address.bytes().all(plain) && !address.starts_with(['-', '%', '@'])
+}
+
+/// A slave has one address, whatever keys cover it.
+fn settle(part: &mut Part<'_>, address: &str, value: &Value, problems: &mut Problems<'_>) {
+    match part.address.as_deref() {
+        Some(other) if other != address => {
+            let message = format!("the slave {:?} has the address {other:?} and here another", part.name);
+            problems.add_once(value.span.start, message);
+        }
+        _ => part.address = Some(address.to_owned()),
+    }
 }
 
 fn check_slave_name(name: &str, member: &Member, problems: &mut Problems<'_>) -> bool {

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -86,6 +86,12 @@ impl Lab {
 
     fn namespace(&self, host: &str) -> String {
         format!("{}{host}", self.prefix)
+    }
+
+    /// The file by which a host's network is entered.
+    pub fn network(&self, host: &str) -> PathBuf {
+        self.index(host);
+        Path::new("/run/netns").join(self.namespace(host))
     }
 
     fn index(&self, host: &str) -> usize {

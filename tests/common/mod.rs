@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod lab;
+pub mod package;
 pub mod pki;
 pub mod place;
 pub mod program;

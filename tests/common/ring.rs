@@ -80,14 +80,16 @@ impl<'a> Ring<'a> {
         self.run(node, command);
     }
 
-    /// Starts another program as a node.
+    /// Starts another program as a node. The one before it was told to end, and has what is the node's until it has.
     pub fn run(&self, node: usize, command: Command) {
-        let started = self.place.program(command).deadline(DEADLINE).start();
         let mut running = self.running.borrow_mut();
         while running.len() <= node {
             running.push(None);
         }
-        running[node] = Some(started);
+        if let Some(former) = running[node].take() {
+            former.wait();
+        }
+        running[node] = Some(self.place.program(command).deadline(DEADLINE).start());
     }
 
     /// A step that says at once that it starts, with which token and which data.

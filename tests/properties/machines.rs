@@ -119,7 +119,10 @@ pub fn check_slave(script: &[u8]) {
         control: ListenerId(0),
         uid: 0,
         secret: None,
+        labels: Default::default(),
         orphan_after: slave::ORPHAN_AFTER,
+        utc: None,
+        leave: Default::default(),
         once: false,
         keep: false,
     });
@@ -321,7 +324,7 @@ impl<M: Machine> World<M> {
                 Effect::List { read, .. } => self.answers.push_back(Answer::Listed(read)),
                 Effect::Print { bytes, .. } => assert_harmless(&without_picture(&bytes)),
                 Effect::Exit { .. } | Effect::Halt { .. } => self.over = true,
-                Effect::KillGroup { .. } | Effect::Datagram { .. } => {}
+                Effect::KillGroup { .. } | Effect::Datagram { .. } | Effect::Status(_) => {}
             }
         }
     }

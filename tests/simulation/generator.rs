@@ -67,10 +67,12 @@ pub fn plan(rng: &mut Rng) -> Plan {
     let initial = (0..triggers).map(|index| (trigger_name(index), draft.initial(index))).collect();
     let verdict = draft.verdict();
     let may_be_poked = draft.fires[0];
-    let slaves = entries
-        .into_iter()
-        .enumerate()
-        .map(|(index, entries)| Slave { name: format!("s{index}"), entries: entries.into() });
+    let slaves = entries.into_iter().enumerate().map(|(index, entries)| Slave {
+        name: format!("s{index}"),
+        with: None,
+        address: None,
+        entries: entries.into(),
+    });
     let test = Test {
         name: "generated".to_owned(),
         end: draft.end_of_test(),

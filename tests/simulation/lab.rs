@@ -4,17 +4,18 @@
 #![allow(dead_code)]
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::ledger::{self, Keep, Past, Terms};
-use arete::controller::{Config as ControllerConfig, Controller};
+use arete::controller::{Config as ControllerConfig, Controller, Launcher};
 use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
 use arete::member::{Config as MemberConfig, Member, Task};
 use arete::serve::Serve;
 use arete::session::LOST_AFTER;
-use arete::slave::{Config as SlaveConfig, ORPHAN_AFTER, Slave};
+use arete::slave::{Config as SlaveConfig, Leave, ORPHAN_AFTER, Slave};
 use arete::testfile::Test;
 use serde_json::value::RawValue;
 
@@ -28,6 +29,9 @@ pub const CONTROLLER: usize = 0;
 pub const RESULTS: &str = "/results";
 /// Those of the second run, if there is one.
 pub const SECOND_RESULTS: &str = "/results.2";
+
+/// What a slave is told that reads its configuration anew.
+pub const RELOADED: &[u8] = br#"{"labels":{"reloaded":"yes"},"orphan_after":300000000}"#;
 
 pub fn controller_config(test: Rc<Test>) -> ControllerConfig {
     ControllerConfig {
@@ -63,7 +67,12 @@ pub fn add_controller(world: &mut World, config: ControllerConfig) -> usize {
 
 /// A controller that is killed and started again, and goes on with its run from what it finds on its disk. `run` is the
 /// number of the run that it is to begin or to go on with.
-pub fn add_lasting_controller(world: &mut World, config: ControllerConfig, run: Rc<Cell<u32>>) -> usize {
+pub fn add_lasting_controller(
+    world: &mut World,
+    config: ControllerConfig,
+    launcher: Option<Launcher>,
+    run: Rc<Cell<u32>>,
+) -> usize {
     let node = world.add_node("controller", CONTROLLER, vec![controller_address()], move |birth| {
         let mut config = config.clone();
         config.wall_offset = birth.wall_offset;
@@ -74,7 +83,8 @@ pub fn add_lasting_controller(world: &mut World, config: ControllerConfig, run: 
         let results = config.results.clone();
         let listen = Some("controller:7000".to_owned());
         let terms = Terms { id: config.run.clone(), listen, ..Terms::default() };
-        Box::new(lasting(Controller::new(config), &results, Some(terms), birth))
+        let controller = Controller::new(config).launching(launcher.clone());
+        Box::new(lasting(controller, &results, Some(terms), birth))
     });
     world.nodes[node].reboots_one_in = 4;
     node
@@ -108,6 +118,29 @@ fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth
 }
 
 pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usize {
+    add_labelled_slave(world, host, name, &[], once)
+}
+
+/// A slave that says what its machine is.
+pub fn add_labelled_slave(world: &mut World, host: usize, name: &str, labels: &[(&str, &str)], once: bool) -> usize {
+    add_any_slave(world, host, name, labels, once, Leave::WhenTold)
+}
+
+/// A slave that leaves as it was told to when it was started.
+pub fn add_launched_slave(world: &mut World, host: usize, name: &str, once: bool, leave: Leave) -> usize {
+    add_any_slave(world, host, name, &[], once, leave)
+}
+
+fn add_any_slave(
+    world: &mut World,
+    host: usize,
+    name: &str,
+    labels: &[(&str, &str)],
+    once: bool,
+    leave: Leave,
+) -> usize {
+    let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let labels: BTreeMap<String, String> = labels.collect();
     let name = name.to_owned();
     let socket = PathBuf::from(format!("/run/{name}.sock"));
     let listener = Address::Unix(socket.clone());
@@ -122,7 +155,10 @@ pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usiz
             socket: socket.clone(),
             control: ListenerId(0),
             orphan_after: ORPHAN_AFTER,
+            labels: labels.clone(),
+            utc: None,
             once,
+            leave,
             keep: false,
             secret: None,
             uid: 1000,

@@ -512,7 +512,12 @@ impl Plan {
             syncs: declared(true),
             groups: self.groups.clone(),
             slaves: slaves
-                .map(|(index, entries)| Slave { name: format!("s{index}"), entries: entries.into() })
+                .map(|(index, entries)| Slave {
+                    name: format!("s{index}"),
+                    with: None,
+                    address: None,
+                    entries: entries.into(),
+                })
                 .collect(),
         })
     }

@@ -110,6 +110,7 @@ impl Queued {
             Queued::Received { conn, bytes } => Input::Received { conn: *conn, bytes },
             Queued::Closed { conn, reason } => Input::Closed { conn: *conn, reason: reason.clone() },
             Queued::Datagram { socket, from, bytes } => Input::Datagram { socket: *socket, from: *from, bytes },
+            Queued::Signal(Signal::HUP) => Input::Reloaded { settings: crate::lab::RELOADED },
             Queued::Signal(signal) => Input::Signal(*signal),
             Queued::Spawned { child, pid } => Input::Spawned { child: *child, pid: *pid },
             Queued::SpawnFailed { child, error } => Input::SpawnFailed { child: *child, error: error.clone() },
@@ -553,7 +554,7 @@ impl World {
             Effect::Exit { code } => self.exit(life, code),
             Effect::Datagram { socket, to, bytes } => self.send_datagram(life, socket, to, bytes),
             // It was done before anything else of its turn.
-            Effect::Halt { .. } => {}
+            Effect::Halt { .. } | Effect::Status(_) => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
         }
     }

@@ -1,11 +1,13 @@
 //! One seed: a random test, a controller and its slaves, and what goes wrong meanwhile.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use arete::controller::Config;
+use arete::controller::{Config, Launcher};
 use arete::machine::Signal;
+use arete::slave::Leave;
 use arete::testfile::End;
 use arete::wire::Verdict;
 use fastrand::Rng;
@@ -73,6 +75,8 @@ pub struct Sweep {
     at_the_end: Option<(u64, Fault)>,
     /// The same slaves serve a second run, in which nothing breaks any more.
     again: bool,
+    /// The slaves end with the run, and every second of them if there is none.
+    launched: bool,
     /// The number of the run.
     nr: Rc<Cell<u32>>,
 }
@@ -84,7 +88,8 @@ impl Sweep {
         let plan = generator::plan(&mut rng);
         let again = (seed / 4).is_multiple_of(4);
         let nr = Rc::new(Cell::new(1));
-        let mut world = build(seed, &plan, again, nr.clone(), &mut rng);
+        let launched = !again && (seed / 16).is_multiple_of(3);
+        let mut world = build(seed, &plan, (again, launched), nr.clone(), &mut rng);
         weather(kind, &mut world, &mut rng);
         let slaves = plan.test.slaves.len();
         for _ in 0..faults(kind, &mut rng) {
@@ -101,11 +106,12 @@ impl Sweep {
                 world.fault_at(at, Fault::Signal(rng.usize(1..=slaves), Signal::USR1));
             }
         }
+        reload(seed, slaves, &mut world);
         let at_the_end = at_the_end(kind, slaves, &mut rng);
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
         world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
         let checks = Checks::new(&plan.test, "run1", RESULTS);
-        Sweep { world, plan, checks, kind, at_the_end, again, nr }
+        Sweep { world, plan, checks, kind, at_the_end, again, launched, nr }
     }
 
     /// Runs the test to its end, and perhaps once more; an error says what did not hold.
@@ -204,6 +210,7 @@ impl Sweep {
         let busy = |world: &World| slaves.clone().any(|node| !living(world, world.life_of(node)).is_empty());
         self.until(5 * SECOND, |world| !busy(world))?;
         self.until(ORPHANS_END_WITHIN, |world| !busy(world))?;
+        self.the_launched_have_left()?;
         for node in slaves {
             let left = living(&self.world, self.world.life_of(node));
             if self.world.nodes[node].machine.is_some() && !left.is_empty() {
@@ -211,6 +218,29 @@ impl Sweep {
             }
         }
         Ok(())
+    }
+
+    /// Slaves that were launched are gone: those that know it from the start, and those that the controller has told.
+    fn the_launched_have_left(&mut self) -> Result<(), String> {
+        if !self.launched {
+            return Ok(());
+        }
+        let named = |event: &serde_json::Value| event["slave"].as_str().map(str::to_owned);
+        let stopped = self.checks.events.iter().filter(|event| event["event"] == "stopped").filter_map(named);
+        let stopped: BTreeSet<String> = stopped.collect();
+        // One that was started again since knows nothing, unless it was launched.
+        let here = move |world: &World| {
+            let leaves = |node: usize| {
+                let knows = world.nodes[node].life == 1 && stopped.contains(&world.nodes[node].name);
+                (node % 2 == 1 || knows) && world.nodes[node].machine.is_some()
+            };
+            (1..world.nodes.len()).find(|node| leaves(*node))
+        };
+        self.until(ORPHANS_END_WITHIN, |world| here(world).is_none())?;
+        match here(&self.world) {
+            Some(node) => Err(format!("{} was launched, and is still there", self.world.nodes[node].name)),
+            None => Ok(()),
+        }
     }
 
     fn seen(&self) -> Seen {
@@ -229,7 +259,7 @@ impl Sweep {
 }
 
 /// A controller on host 0, and each slave on a host of its own.
-fn build(seed: u64, plan: &Plan, again: bool, run: Rc<Cell<u32>>, rng: &mut Rng) -> World {
+fn build(seed: u64, plan: &Plan, (again, launched): (bool, bool), run: Rc<Cell<u32>>, rng: &mut Rng) -> World {
     let slaves = plan.test.slaves.len();
     let mut world = World::new(seed ^ 0x5eed, slaves + 1);
     for (path, bytes) in plan.resources.values() {
@@ -242,13 +272,24 @@ fn build(seed: u64, plan: &Plan, again: bool, run: Rc<Cell<u32>>, rng: &mut Rng)
         terminal: rng.bool().then_some((80, 24)),
         ..lab::controller_config(plan.test.clone())
     };
-    let controller = lab::add_lasting_controller(&mut world, config, run);
+    let controller = lab::add_lasting_controller(&mut world, config, launched.then(Launcher::default), run);
     world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
     for (index, slave) in plan.test.slaves.iter().enumerate() {
-        let node = lab::add_slave(&mut world, index + 1, &slave.name, !again && rng.u8(0..4) == 0);
+        let once = !again && rng.u8(0..4) == 0;
+        let leave = if launched && index % 2 == 0 { Leave::Launched } else { Leave::WhenTold };
+        let node = lab::add_launched_slave(&mut world, index + 1, &slave.name, once, leave);
         world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(node));
     }
     world
+}
+
+/// Some slaves read their configuration anew, which nobody shall notice. Drawn apart, so that the rest of a seed is what
+/// it would be without.
+fn reload(seed: u64, slaves: usize, world: &mut World) {
+    let mut rng = Rng::with_seed(!seed);
+    for _ in 0..rng.usize(0..4) {
+        world.fault_at(rng.u64(0..FAULTS_UNTIL), Fault::Signal(rng.usize(1..=slaves), Signal::HUP));
+    }
 }
 
 pub fn weather(kind: Kind, world: &mut World, rng: &mut Rng) {

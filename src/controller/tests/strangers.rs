@@ -81,7 +81,8 @@ fn a_run_that_starts_its_slaves_itself_takes_those_who_know_its_secret() {
             address: "127.0.0.1:7".to_owned(),
             dir: "/tmp/x".into(),
             keep: false,
-            secret: "s3cret".to_owned(),
+            secret: Some("s3cret".to_owned()),
+            security: Default::default(),
         }),
         ..super::config(testfile::parse("t.json", TEST, &mut |file| Err(file.to_owned())).expect("a test"))
     }));

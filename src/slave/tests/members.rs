@@ -54,6 +54,22 @@ fn a_command_arrives_as_its_slave_and_gets_the_verdict() {
 }
 
 #[test]
+fn the_members_of_a_slave_that_serves_as_another_have_that_ones_name() {
+    let mut world = World::new();
+    world.run(json!({"serve_as": "any1", "entries": [
+        entry("meets", json!({"at": 0}), json!({"barrier": {"barrier": "here", "tag": "x"}}))]}));
+    barrier(&mut world, "");
+    barrier(&mut world, r#","tag":"t""#);
+    world.request(r#"{"type":"sync","session":"s","value":1}"#);
+    let members = |said: Vec<Value>| said.iter().map(|it| it["member"].clone()).collect::<Vec<_>>();
+    assert_eq!(members(world.take("arrive")), ["any1#x", "any1", "any1#t"]);
+    assert_eq!(members(world.take("give")), ["any1"]);
+    // It remains itself to the controller, and is called so again after a reconnect.
+    assert_eq!(world.reconnect(Some("r1"), 0)["name"], "node1");
+    assert_eq!(members(world.take("arrive")), ["any1#x", "any1", "any1#t"]);
+}
+
+#[test]
 fn one_verdict_releases_several_members_and_is_heard_once() {
     let mut world = world();
     let conns = ["a", "b", "c"].map(|tag| barrier(&mut world, &format!(",\"tag\":\"{tag}\"")));

@@ -6,7 +6,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::world::{AHEAD, World, entry, shell};
-use crate::machine::{Exit, Input, Signal};
+use crate::machine::{Command, Exit, Input, Signal};
 
 #[test]
 fn hello_comes_first_and_names_no_run() {
@@ -123,6 +123,34 @@ fn a_command_gets_its_environment_directory_and_variables() {
     assert!(command.arete_on_path);
     world.exits("a", Exit::Code(0));
     assert_eq!(world.reports(), ["begun", "spawned a#1", "exited a#1 passed", "idle 0"]);
+}
+
+#[test]
+fn a_slave_that_serves_as_another_acts_under_that_name_in_this_run_alone() {
+    let entries =
+        json!([shell("a", json!({"at": 0}), json!({"command": "x @{slave.name} @{any1.address} @{any2.address}"}))]);
+    let mut world = World::new();
+    world.run(json!({"serve_as": "any2", "entries": entries, "addresses": {"any1": "192.0.2.1", "any2": "192.0.2.9"}}));
+    let slave = |command: &Command| command.env.iter().find(|(name, _)| name == "ARETE_SLAVE").unwrap().1.clone();
+    let command = &world.spawned[0].1;
+    assert_eq!(command.argv[2], "x any2 192.0.2.1 192.0.2.9");
+    assert_eq!(slave(command), "any2");
+    world.prepare(json!({"run": "r2", "entries": [shell("b", json!({"at": 0}), json!({}))]}));
+    world.exits("a", Exit::Signal(Signal::KILL));
+    world.exits("rm", Exit::Code(0));
+    assert_eq!(world.take("ready")[0]["run"], "r2");
+    world.say(json!({"type": "start", "run": "r2", "at": world.now.as_micros() + AHEAD}));
+    assert_eq!(slave(&world.spawned.last().unwrap().1), "node1");
+}
+
+#[test]
+fn a_slave_cannot_serve_as_what_is_no_name() {
+    let mut world = World::new();
+    world.connect(None, 0);
+    world.prepare(json!({"serve_as": "../a"}));
+    let unready = world.take("unready");
+    assert_eq!(unready[0]["reason"], "\"../a\" is no name for a slave");
+    assert!(world.spawned.is_empty());
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub struct World {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     pub exit: Option<u8>,
     pub printed: String,
+    /// How things stand, as it was said last.
+    pub status: String,
     /// Whether pings are answered.
     pub pongs: bool,
     serial: u64,
@@ -56,7 +58,10 @@ impl World {
             socket: PathBuf::from("/s/sock"),
             control: ListenerId(0),
             orphan_after: crate::slave::ORPHAN_AFTER,
+            labels: Default::default(),
+            utc: None,
             once: false,
+            leave: Default::default(),
             keep: false,
             secret: None,
             uid: 1000,
@@ -79,6 +84,7 @@ impl World {
             files: BTreeMap::new(),
             exit: None,
             printed: String::new(),
+            status: String::new(),
             pongs: true,
             serial: 0,
         };
@@ -228,6 +234,7 @@ impl World {
                 self.exit.get_or_insert(code);
             }
             Effect::MakeDir { .. } | Effect::Persist { .. } => {}
+            Effect::Status(status) => self.status = status,
             Effect::Datagram { .. } | Effect::Halt { .. } | Effect::Confirm => panic!("a slave does not {effect:?}"),
         }
     }

@@ -26,6 +26,8 @@ pub struct Picture {
 /// Shows a run.
 pub struct View {
     follow: bool,
+    /// Nobody looks.
+    silent: bool,
     terminal: Option<(u16, u16)>,
     colors: bool,
     /// How wide the column of the slaves is.
@@ -37,7 +39,12 @@ pub struct View {
 
 impl View {
     pub fn new(follow: bool, terminal: Option<(u16, u16)>, colors: bool, name_width: usize) -> View {
-        View { follow, terminal, colors, name_width, drawn: Vec::new(), partial: BTreeMap::new() }
+        View { follow, silent: false, terminal, colors, name_width, drawn: Vec::new(), partial: BTreeMap::new() }
+    }
+
+    /// One that shows nothing.
+    pub fn silent() -> View {
+        View { silent: true, ..View::new(false, None, false, 0) }
     }
 
     pub fn is_live(&self) -> bool {
@@ -52,7 +59,7 @@ impl View {
 
     /// Shows an event that happened so many microseconds after the start.
     pub fn event(&mut self, since_start: Option<i64>, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
-        let Some(text) = describe(event) else { return };
+        let Some(text) = describe(event).filter(|_| !self.silent) else { return };
         let text = harmless(&text);
         let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
         let line = format!("{time:>9}  {:<width$}  {text}", slave.unwrap_or("*"), width = self.name_width);
@@ -110,6 +117,9 @@ impl View {
 
     /// Prints above the live picture.
     fn print(&mut self, text: &[u8], out: &mut Outbox) {
+        if self.silent {
+            return;
+        }
         let erased = self.erase();
         self.put(erased, text, out);
     }
@@ -136,14 +146,19 @@ impl View {
         }
     }
 
-    /// Takes the live picture away for good.
-    pub fn close(&mut self, out: &mut Outbox) {
+    /// Takes the live picture away, until it is drawn again.
+    pub fn hide(&mut self, out: &mut Outbox) {
         let bytes = self.erase();
         self.drawn.clear();
-        self.terminal = None;
         if !bytes.is_empty() {
             out.print(Stream::Out, bytes);
         }
+    }
+
+    /// Takes the live picture away for good.
+    pub fn close(&mut self, out: &mut Outbox) {
+        self.hide(out);
+        self.terminal = None;
     }
 
     fn erase(&self) -> Vec<u8> {
@@ -175,7 +190,8 @@ fn tame(line: &[u8]) -> Vec<u8> {
 /// The event in words; `None` for what only a program wants to know.
 pub fn describe(event: &Event<'_>) -> Option<String> {
     Some(match event {
-        Event::Joined { address } => format!("joined from {address}"),
+        Event::Joined { address, machine: None } => format!("joined from {address}"),
+        Event::Joined { address, machine: Some(machine) } => format!("joined from {address}: machine {machine}"),
         Event::Rejoined { address } => format!("is back from {address}"),
         Event::Disconnected { reason } => format!("connection gone: {reason}"),
         Event::Refused { name, address, reason } => format!("refused {name:?} from {address}: {reason}"),
@@ -188,13 +204,13 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
                 Outcome::Failed => "failed",
                 Outcome::Stopped => "stopped",
             };
-            let detail = why.map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
+            let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
             let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
             format!("{} {outcome}{detail}", run_name(entry, *nr))
         }
         Event::Poked { entry, by } => {
             let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
-            entry.map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
+            entry.as_ref().map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
         }
         Event::Notified { trigger, count, left, late } => {
             let times = if *count == 1 { String::new() } else { format!(" {count} times") };
@@ -310,7 +326,7 @@ mod tests {
         let mut out = Outbox::new();
         let mut view = View::new(false, Some((80, 24)), true, 1);
         view.draw(&Picture { title: "title".to_owned(), rows: Vec::new() }, &mut out);
-        view.event(Some(1_500_000), Some("a"), &Event::Warning { text: "hot" }, &mut out);
+        view.event(Some(1_500_000), Some("a"), &Event::Warning { text: "hot".into() }, &mut out);
         let text = printed(&mut out);
         assert!(text.ends_with("\x1b[1A\r\x1b[J\x1b[33m    1.500  a  warning: hot\x1b[0m\ntitle\n"), "{text:?}");
     }

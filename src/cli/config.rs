@@ -1,0 +1,339 @@
+//! The configuration files of `arete controller` and `arete slave`: what the command line leaves unsaid stands there, under
+//! the names of the options.
+//!
+//! A key of the file becomes an argument, and the command line is read again with it, so that the parsers of the options
+//! judge the file too. What they refuse is said with its file, line and key.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use arete::reactor::plain;
+use arete::testfile::json::{self, Kind, Member};
+use arete::testfile::{Problems, suggest};
+use clap::builder::ArgAction;
+use clap::error::{ContextKind, ErrorKind as Complaint};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+
+use super::{Arguments, Error, Sub};
+
+/// The subcommands that have a configuration file, and where it is.
+const FILES: [(&str, &str); 2] = [("controller", "/etc/arete/controller.json"), ("slave", "/etc/arete/slave.json")];
+
+/// The longest of these files, in bytes.
+const FILE_MAX: u64 = 1024 * 1024;
+
+/// The options that make no sense in a file.
+const COMMAND_LINE_ALONE: [&str; 4] = ["config", "check", "help", "version"];
+
+/// Options of which one replaces the others: whoever says one on the command line does not mean the file's.
+const INSTEAD: [[&str; 2]; 1] = [["tls", "insecure"]];
+
+/// Where the options of a subcommand come from.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// Where the file is, or would be.
+    pub file: PathBuf,
+    /// It was there.
+    pub found: bool,
+    /// What is wrong with it, a message each.
+    pub problems: Vec<Error>,
+    /// The line of each key that counts.
+    lines: BTreeMap<String, usize>,
+    /// What each option was given, on the command line or in the file.
+    values: BTreeMap<String, Vec<OsString>>,
+}
+
+/// Why there are no arguments.
+pub enum Wrong {
+    CommandLine(clap::Error),
+    File(Vec<Error>),
+}
+
+impl From<clap::Error> for Wrong {
+    fn from(error: clap::Error) -> Wrong {
+        Wrong::CommandLine(error)
+    }
+}
+
+impl Origin {
+    /// What gives an option, for the beginning of a message: itself, or its key in the file.
+    pub fn subject(&self, option: &str) -> String {
+        match self.lines.get(option) {
+            Some(line) => format!("{}:{line}: {option:?}", self.file.display()),
+            None => format!("--{option}"),
+        }
+    }
+
+    /// How to say what must be said.
+    pub fn required(&self, what: &str, option: &str, example: &str) -> Error {
+        let file = self.file.display();
+        Error::usage(format!("{what}, with --{option} ADDRESS, or with {{\"{option}\": \"{example}\"}} in {file}"))
+    }
+
+    /// The options that are given otherwise than there.
+    pub fn differences<'a>(&'a self, other: &'a Origin) -> Vec<&'a str> {
+        let mut options: Vec<&str> = self.values.keys().chain(other.values.keys()).map(String::as_str).collect();
+        options.sort_unstable();
+        options.dedup();
+        options.retain(|option| self.values.get(*option) != other.values.get(*option));
+        options
+    }
+}
+
+/// Reads the command line, and the configuration file of its subcommand. What is wrong with the file is an error, unless
+/// the subcommand only looks for what is wrong.
+pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
+    let mut command = Arguments::command();
+    command.build();
+    let matches = command.clone().try_get_matches_from(given)?;
+    let Some((name, own)) = matches.subcommand() else { return Ok(Arguments::from_arg_matches(&matches)?) };
+    let Some(options) = FILES.iter().find(|(sub, _)| *sub == name).and_then(|_| command.find_subcommand(name)) else {
+        return Ok(Arguments::from_arg_matches(&matches)?);
+    };
+    let (file, text) = read(name, own);
+    let mut origin = Origin { found: matches!(text, Ok(Some(_))), file, ..Origin::default() };
+    let mut more = Vec::new();
+    match text {
+        Ok(Some(text)) => more = Reader { command: &command, name, options, own }.arguments(&text, &mut origin),
+        Ok(None) => {}
+        Err(error) => origin.problems.push(error),
+    }
+    let matches = again(&command, given, more, &mut origin)?;
+    if let Some((_, own)) = matches.subcommand() {
+        origin.values = values(options, own);
+    }
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    let (slot, check) = match &mut arguments.subcommand {
+        Sub::Slave(options) => (&mut options.origin, options.configuration.check),
+        Sub::Controller(options) => (&mut options.origin, options.configuration.check),
+        _ => return Ok(arguments),
+    };
+    if !check && !origin.problems.is_empty() {
+        return Err(Wrong::File(origin.problems));
+    }
+    *slot = origin;
+    Ok(arguments)
+}
+
+/// Reads the command line of this process anew, with what its configuration file says now.
+pub fn parse_again() -> Result<Arguments, String> {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    parse(&given).map_err(|wrong| match wrong {
+        Wrong::CommandLine(error) => first_line(&error),
+        Wrong::File(problems) => problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("\n"),
+    })
+}
+
+/// The text of the configuration file: the one that was named, or the usual one if it is there. A slave that its controller
+/// has started is told everything.
+fn read(subcommand: &str, own: &ArgMatches) -> (PathBuf, Result<Option<String>, Error>) {
+    let named = own.get_one::<PathBuf>("config").cloned();
+    let usual = FILES.iter().find(|(name, _)| *name == subcommand).map_or("", |(_, file)| file);
+    let must = named.is_some();
+    let path = named.unwrap_or_else(|| PathBuf::from(usual));
+    let is_started = own.try_get_one::<bool>("secret").is_ok_and(|secret| secret == Some(&true));
+    if is_started && !must {
+        return (path, Ok(None));
+    }
+    let text = read_text(&path, must);
+    (path, text)
+}
+
+fn read_text(path: &Path, must: bool) -> Result<Option<String>, Error> {
+    let cannot = |why: &str, then: &str| Error::failed(format!("{}: {why}; {then}", path.display()));
+    match fs::metadata(path).and_then(|metadata| match metadata.len() > FILE_MAX {
+        true => Ok(None),
+        false => fs::read(path).map(Some),
+    }) {
+        Ok(Some(bytes)) => String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| Error::usage(format!("{}: it is not UTF-8, as JSON is", path.display()))),
+        Ok(None) => Err(Error::usage(format!("{}: it is longer than {FILE_MAX} bytes", path.display()))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => match must {
+            true => Err(cannot("it is not there", "make it, or leave --config out")),
+            false => Ok(None),
+        },
+        Err(error) => Err(cannot(
+            &format!("cannot read it: {}", plain(&error)),
+            "let this user read it, or name another with --config",
+        )),
+    }
+}
+
+/// Reads the command line again with what the file says, key by key, before its own arguments.
+fn again(
+    command: &Command,
+    given: &[OsString],
+    mut more: Vec<(String, Vec<OsString>)>,
+    origin: &mut Origin,
+) -> Result<ArgMatches, Wrong> {
+    // The program and its subcommand come first: this command has no options before that.
+    let (head, tail) = given.split_at(given.len().min(2));
+    loop {
+        let of_file = more.iter().flat_map(|(_, arguments)| arguments);
+        let error = match command.clone().try_get_matches_from(head.iter().chain(of_file).chain(tail)) {
+            Ok(matches) => return Ok(matches),
+            Err(error) => error,
+        };
+        // Without what does not go with the rest, the rest can still be looked at.
+        let Some(key) = key_of(&error, origin) else { return Err(Wrong::CommandLine(error)) };
+        more.retain(|(other, _)| *other != key);
+        let line = origin.lines.remove(&key).unwrap_or_default();
+        let text = format!("{}:{line}: {key:?}: {}", origin.file.display(), first_line(&error));
+        origin.problems.push(Error::usage(text));
+    }
+}
+
+/// The key of the file that an error is about.
+fn key_of(error: &clap::Error, origin: &Origin) -> Option<String> {
+    let about: Vec<String> = [ContextKind::InvalidArg, ContextKind::PriorArg]
+        .into_iter()
+        .filter_map(|kind| error.get(kind))
+        .map(|value| value.to_string())
+        .collect();
+    let is_meant = |key: &&String| {
+        about.iter().flat_map(|text| text.split([' ', ',', '='])).any(|word| word.strip_prefix("--") == Some(key))
+    };
+    origin.lines.keys().find(is_meant).cloned()
+}
+
+fn first_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// What each option was given.
+fn values(options: &Command, own: &ArgMatches) -> BTreeMap<String, Vec<OsString>> {
+    let given = |arg: &Arg| {
+        let option = arg.get_long()?;
+        let by_somebody = own.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let raw = own.get_raw(arg.get_id().as_str()).filter(|_| by_somebody)?;
+        Some((option.to_owned(), raw.map(OsString::from).collect()))
+    };
+    options.get_arguments().filter_map(given).collect()
+}
+
+/// Makes arguments of what stands in a file.
+struct Reader<'a> {
+    command: &'a Command,
+    name: &'a str,
+    options: &'a Command,
+    /// What the command line says.
+    own: &'a ArgMatches,
+}
+
+impl Reader<'_> {
+    fn arguments(&self, text: &str, origin: &mut Origin) -> Vec<(String, Vec<OsString>)> {
+        let mut problems = Problems::new(text);
+        let mut arguments = Vec::new();
+        match json::parse(text) {
+            Err(error) => problems.add(error.at, error.message),
+            Ok(value) => match &value.kind {
+                Kind::Object(members) => {
+                    for (index, member) in members.iter().enumerate() {
+                        if members[..index].iter().any(|before| before.key == member.key) {
+                            problems.add(member.at, format!("the key {:?} stands here twice", member.key));
+                            continue;
+                        }
+                        match self.argument(member) {
+                            Ok(None) => {}
+                            Ok(Some(more)) => {
+                                let line = text[..member.at].matches('\n').count() + 1;
+                                origin.lines.insert(member.key.clone(), line);
+                                arguments.push((member.key.clone(), more));
+                            }
+                            Err(why) => problems.add(member.at, why),
+                        }
+                    }
+                }
+                other => {
+                    let noun = other.noun();
+                    problems.add(value.span.start, format!("a configuration is an object, found {noun}"));
+                }
+            },
+        }
+        let found = problems.finish(&origin.file.display().to_string());
+        let message = |file: &str, line, message: &str| Error::usage(format!("{file}:{line}: {message}"));
+        origin.problems.extend(found.iter().map(|it| message(&it.file, it.line, &it.message)));
+        arguments
+    }
+
+    /// A key and its value as arguments; `None`: the command line says something else.
+    fn argument(&self, member: &Member) -> Result<Option<Vec<OsString>>, String> {
+        let key = &member.key;
+        let Some(arg) = self.known().find(|arg| arg.get_long() == Some(key)) else {
+            let hint = suggest::hint(key, self.known().filter_map(Arg::get_long));
+            return Err(format!("unknown key {key:?}{hint}"));
+        };
+        let arguments = arguments_of(arg, key, member).map_err(|why| format!("{key:?}: {why}"))?;
+        self.judge(&arguments).map_err(|why| format!("{key:?}: {why}"))?;
+        let is_said = self.said(key)
+            || INSTEAD.iter().any(|pair| pair.contains(&&**key) && pair.iter().any(|one| self.said(one)));
+        Ok((!is_said).then_some(arguments))
+    }
+
+    /// The options that may stand in a file.
+    fn known(&self) -> impl Iterator<Item = &Arg> {
+        let alone = |arg: &&Arg| arg.get_long().is_some_and(|long| COMMAND_LINE_ALONE.contains(&long));
+        self.options.get_arguments().filter(move |arg| !arg.is_hide_set() && !alone(arg) && arg.get_long().is_some())
+    }
+
+    /// Whether the command line gives an option.
+    fn said(&self, option: &str) -> bool {
+        let arg = self.options.get_arguments().find(|arg| arg.get_long() == Some(option));
+        arg.is_some_and(|arg| self.own.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
+    }
+
+    /// What the option's own parser says. What needs another option is seen when all are there.
+    fn judge(&self, arguments: &[OsString]) -> Result<(), String> {
+        let head = ["arete", self.name].map(OsString::from);
+        let parsed = self.command.clone().try_get_matches_from(head.iter().chain(arguments));
+        match parsed {
+            Err(error) if error.kind() != Complaint::MissingRequiredArgument => {
+                Err(error.source().map_or_else(|| first_line(&error), ToString::to_string))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the command line would say for this value.
+fn arguments_of(arg: &Arg, key: &str, member: &Member) -> Result<Vec<OsString>, String> {
+    let value = &member.value.kind;
+    let one = |text: &str| OsString::from(format!("--{key}={text}"));
+    let takes_several = matches!(arg.get_action(), ArgAction::Append);
+    match (arg.get_action(), value) {
+        (ArgAction::SetTrue, Kind::Bool(true)) => Ok(vec![OsString::from(format!("--{key}"))]),
+        (ArgAction::SetTrue, Kind::Bool(false)) => Ok(Vec::new()),
+        (ArgAction::SetTrue, other) => Err(format!("it is true or false, found {}", other.noun())),
+        (_, Kind::String(text)) => Ok(vec![one(text)]),
+        (_, Kind::Number(number)) => Ok(vec![one(&number.to_string())]),
+        (_, Kind::List(items)) if takes_several => {
+            let text = |item: &json::Value| match &item.kind {
+                Kind::String(text) => Ok(one(text)),
+                other => Err(format!("it is a list of strings, found {}", other.noun())),
+            };
+            items.iter().map(text).collect()
+        }
+        (_, Kind::Object(members)) if takes_several => {
+            let mut seen = Vec::new();
+            let pair = |pair: &Member| match &pair.value.kind {
+                _ if seen.contains(&pair.key) => Err(format!("the key {:?} stands in it twice", pair.key)),
+                Kind::String(text) => {
+                    seen.push(pair.key.clone());
+                    Ok(one(&super::labels::written(&pair.key, text)))
+                }
+                other => Err(format!("{:?} is a string, found {}", pair.key, other.noun())),
+            };
+            members.iter().map(pair).collect()
+        }
+        (_, other) if takes_several => Err(format!("it is an object or a string, found {}", other.noun())),
+        (_, other) => Err(format!("it is a string or a number, found {}", other.noun())),
+    }
+}

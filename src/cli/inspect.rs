@@ -1,0 +1,162 @@
+//! `--check` of `arete slave` and `arete controller`: everything that is wrong with a configuration, and what is right,
+//! without starting anything.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{TcpListener, ToSocketAddrs};
+use std::path::Path;
+
+use arete::exit_code;
+use arete::reactor::{Tls, plain};
+use arete::spoken::harmless;
+
+use super::config::Origin;
+use super::identity::{Security, Use};
+use super::{ControllerOptions, Error, SlaveOptions, complain, reach, slave, with_port};
+
+/// What was found, said as it is found.
+#[derive(Default)]
+struct Report {
+    /// The highest exit code of what is wrong.
+    code: u8,
+}
+
+impl Report {
+    fn right(&self, text: &str) {
+        let _ = writeln!(std::io::stdout(), "{}", harmless(text));
+    }
+
+    fn wrong(&mut self, error: &Error) {
+        let _ = std::io::stdout().flush();
+        complain(&error.message);
+        self.code = self.code.max(error.code);
+    }
+
+    /// What is there, unless it is wrong.
+    fn take<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+        result.map_err(|error| self.wrong(&error)).ok()
+    }
+
+    fn configuration(&mut self, origin: &Origin) {
+        origin.problems.iter().for_each(|problem| self.wrong(problem));
+        let file = origin.file.display();
+        match (origin.found, origin.problems.is_empty()) {
+            (true, true) => self.right(&format!("configuration: {file}")),
+            (false, true) => self.right(&format!("configuration: the command line alone, {file} is not there")),
+            _ => {}
+        }
+    }
+
+    /// The certificate, and how TLS is spoken at this address.
+    fn security(&mut self, security: &Security, subject: &str, address: &str, what: Use<'_>) -> Option<Tls> {
+        let tls = self.take(security.at(subject, address, what))?;
+        match security.describe() {
+            Some(text) => self.right(&format!("certificate: {text}")),
+            None => self.right(&format!("certificate: none, {address} is spoken to plainly")),
+        }
+        tls
+    }
+
+    fn directory(&mut self, what: &str, directory: &Path, option: &str) {
+        match writable(directory) {
+            Ok(text) => self.right(&format!("{what}: {} {text}", directory.display())),
+            Err(why) => self.wrong(&Error::failed(format!(
+                "{what}: {}: {why}; let this user write there, or name another with {option}",
+                directory.display()
+            ))),
+        }
+    }
+
+    fn end(self) -> u8 {
+        if self.code == exit_code::PASSED {
+            self.right("nothing is wrong");
+        }
+        self.code
+    }
+}
+
+/// `arete slave --check`.
+pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
+    let mut report = Report::default();
+    report.configuration(&options.origin);
+    let name = report.take(slave::name(options));
+    if let Some(name) = &name {
+        report.right(&format!("name: {name}"));
+    }
+    if let Some(labels) = report.take(slave::labels(options)) {
+        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        report.right(&format!("labels: {}", labels.join(", ")));
+    }
+    if let Some(name) = &name
+        && let Some(directory) = report.take(slave::work_dir_of(options.dir.as_deref(), name))
+    {
+        report.directory("work directory", &directory, "--dir");
+    }
+    if let Some(controller) = report.take(slave::controller(options)) {
+        let (subject, what) = (options.origin.subject("controller"), Use::Slave(name.as_deref().unwrap_or("NAME")));
+        let before = report.code;
+        let tls = report.security(&options.security, &subject, controller, what);
+        let address = with_port(controller);
+        match reach::reach(&address, tls.as_ref()) {
+            // Whether it proves itself is not known without a certificate to ask with.
+            Ok(text) if report.code == before => report.right(&format!("controller {address}: {text}")),
+            Ok(_) => report.right(&format!("controller {address}: something listens there")),
+            Err(why) => report.wrong(&Error::failed(format!("controller {address}: {why}"))),
+        }
+    }
+    Ok(report.end())
+}
+
+/// `arete controller --check`.
+pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
+    let mut report = Report::default();
+    report.configuration(&options.origin);
+    let missing = || super::room::no_address(&options.origin);
+    if let Some(listen) = report.take(options.listen.as_ref().ok_or_else(missing)) {
+        report.security(&options.security, &options.origin.subject("listen"), listen, Use::Listen);
+        match may_listen(listen) {
+            Ok(text) => report.right(&format!("listen {}: {text}", with_port(listen))),
+            Err(why) => {
+                let subject = options.origin.subject("listen");
+                report.wrong(&Error::failed(format!("{subject} {listen}: {why}; choose an address of this machine")));
+            }
+        }
+    }
+    if let Some(directory) = &options.state_dir {
+        report.directory("state directory", directory, "--state-dir");
+    }
+    if let Some(directory) = options.socket.as_deref().and_then(Path::parent) {
+        report.directory("directory of the socket", directory, "--socket");
+    }
+    Ok(report.end())
+}
+
+/// Whether an address can be listened on. It is tried, and let go of at once.
+fn may_listen(address: &str) -> Result<&'static str, String> {
+    let addresses = with_port(address).to_socket_addrs().map_err(|error| plain(&error))?;
+    let mut why = "the name has no address".to_owned();
+    for address in addresses {
+        match TcpListener::bind(address) {
+            Ok(_) => return Ok("free"),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                return Ok("in use, which is right if it is this controller that runs already");
+            }
+            Err(error) => why = plain(&error),
+        }
+    }
+    Err(why)
+}
+
+/// Whether a directory can be written, or made: it is tried, and nothing of it stays.
+fn writable(directory: &Path) -> Result<&'static str, String> {
+    let absolute = std::path::absolute(directory).map_err(|error| plain(&error))?;
+    let there = absolute.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
+    let trial = there.join(format!(".arete-check-{}", std::process::id()));
+    let tried = match there == absolute {
+        true => File::create_new(&trial).and_then(|mut file| file.write_all(b"a trial\n")),
+        false => fs::create_dir(&trial),
+    };
+    let removed = if there == absolute { fs::remove_file(&trial) } else { fs::remove_dir(&trial) };
+    tried.and(removed).map_err(|error| format!("{}: {}", there.display(), plain(&error)))?;
+    Ok(if there == absolute { "can be written" } else { "can be made" })
+}

@@ -1,0 +1,217 @@
+//! `arete run --controller`, `arete attach`, `stop`, `results`, `runs` and `status`: what is asked of a controller that
+//! runs tests for others.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use arete::machine::{Address, Time};
+use arete::operator::{Config, Operator, Show, Submission, Task, Wanted};
+use arete::reactor::{self, Tls};
+use arete::wire::operate::RunState;
+use clap::Args;
+
+use super::identity::{Security, Use};
+use super::load::{self, Loaded};
+use super::{Error, RunOptions, drive, place, random, results, state, time_limit};
+
+/// Names the controller, where nobody else does.
+const VARIABLE: &str = "ARETE_CONTROLLER";
+
+/// Where a controller of this machine is, if it is there.
+const SOCKET: &str = "/run/arete/controller.sock";
+
+/// Where the controller is, and how long it may take.
+#[derive(Args)]
+pub struct There {
+    /// The controller: HOST, HOST:PORT or the path of its socket [default: $ARETE_CONTROLLER, else /run/arete/controller.sock]
+    #[arg(long, value_name = "ADDRESS")]
+    controller: Option<String>,
+    /// Give up after so long [default: never]
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    security: Security,
+}
+
+#[derive(Args)]
+pub struct AttachOptions {
+    /// The run: its id, the beginning of it, or latest
+    run: String,
+    /// Show what the commands write, behind the slave's name
+    #[arg(long)]
+    follow: bool,
+    #[command(flatten)]
+    there: There,
+}
+
+#[derive(Args)]
+pub struct StopOptions {
+    /// The run: its id, the beginning of it, or latest
+    run: String,
+    /// Kill at once what still runs, and run no finally entry
+    #[arg(long)]
+    now: bool,
+    /// Do not wait until it is over
+    #[arg(long)]
+    detach: bool,
+    #[command(flatten)]
+    there: There,
+}
+
+#[derive(Args)]
+pub struct ResultsOptions {
+    /// The run: its id, the beginning of it, or latest
+    run: String,
+    /// The directory for them: new, empty, or one that holds results of this run [default: results/RUN]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    there: There,
+}
+
+#[derive(Args)]
+pub struct RunsOptions {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    there: There,
+}
+
+#[derive(Args)]
+pub struct StatusOptions {
+    /// Print it again every second
+    #[arg(long)]
+    watch: bool,
+    /// Print one JSON object, or one a second on a line of its own
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    there: There,
+}
+
+/// Who is asked, in what way.
+struct Controller {
+    address: Address,
+    tls: Option<Tls>,
+    begun: Time,
+    timeout: Option<Duration>,
+}
+
+impl There {
+    fn find(&self, begun: Time) -> Result<Controller, Error> {
+        let named = self.controller.clone().or_else(|| std::env::var(VARIABLE).ok().filter(|named| !named.is_empty()));
+        let named = named.or_else(|| Path::new(SOCKET).exists().then(|| SOCKET.to_owned())).ok_or_else(|| {
+            Error::usage(format!(
+                "no controller is named, and {SOCKET} is not there: name one with --controller ADDRESS or {VARIABLE}"
+            ))
+        })?;
+        let (address, tls) = reached(&named, &self.security)?;
+        Ok(Controller { address, tls, begun, timeout: self.timeout })
+    }
+}
+
+/// A controller at an address or at a socket, and how it is spoken to.
+fn reached(named: &str, security: &Security) -> Result<(Address, Option<Tls>), Error> {
+    if named.contains('/') {
+        security.without_address("a controller at HOST:PORT")?;
+        return Ok((Address::Unix(PathBuf::from(named)), None));
+    }
+    let address = place::address(named, "--controller")?;
+    Ok((address, security.at("--controller", named, Use::Client(None))?))
+}
+
+impl Controller {
+    /// Asks it, and gives what came of it.
+    fn ask(&self, task: Task, show: Show) -> Result<(u8, Operator), Error> {
+        let mut operator = Operator::new(Config {
+            controller: self.address.clone(),
+            seed: random(),
+            task,
+            show,
+            begun: Some(self.begun),
+            timeout: self.timeout,
+        });
+        let code = drive::reactor(self.tls.clone())?.run(&mut operator);
+        Ok((code, operator))
+    }
+}
+
+fn show(follow: bool) -> Show {
+    let colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    Show { follow, terminal: reactor::terminal_size(), colors }
+}
+
+/// Hands a controller a test, and follows its run unless that is not wanted.
+pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> {
+    let (address, tls) = reached(named, &options.security)?;
+    let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
+    let Loaded { test, text, shipped } = load::load(file)?;
+    let stem = format!("{}-{}", test.name, jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+    let submission = Submission {
+        id: format!("{:016x}{:016x}", random(), random()),
+        file: file.display().to_string(),
+        text,
+        test: Rc::new(test),
+        shipped,
+        wait: options.wait,
+        lost_after: options.lost_after,
+    };
+    submission.fits().map_err(|(length, most)| {
+        let file = file.display();
+        Error::usage(format!("{file}: with its names of files it takes {length} bytes to hand in, and {most} may be"))
+    })?;
+    let controller = Controller { address, tls, begun, timeout: options.wait };
+    if options.detach {
+        let task = Task::Run { submission: Box::new(submission), results: None };
+        return controller.ask(task, Show::default()).map(|(code, _)| code);
+    }
+    let directory = results::make(options.results.clone(), &stem)?;
+    let _lock = state::lock(&directory)?.ok_or_else(|| {
+        Error::failed(format!("another arete works in {}: --results names another directory", directory.display()))
+    })?;
+    let task = Task::Run { submission: Box::new(submission), results: Some(directory.clone()) };
+    let (code, _) = controller.ask(task, show(options.follow))?;
+    results::drop_if_empty(&directory);
+    Ok(code)
+}
+
+pub fn attach(options: AttachOptions, begun: Time) -> Result<u8, Error> {
+    let task = Task::Attach { run: options.run };
+    options.there.find(begun)?.ask(task, show(options.follow)).map(|(code, _)| code)
+}
+
+pub fn stop(options: StopOptions, begun: Time) -> Result<u8, Error> {
+    let task = Task::Stop { run: options.run, now: options.now, waits: !options.detach };
+    options.there.find(begun)?.ask(task, Show::default()).map(|(code, _)| code)
+}
+
+/// Brings the results of a run: first it must be known which run that is, and so which directory.
+pub fn results(options: ResultsOptions, begun: Time) -> Result<u8, Error> {
+    let controller = options.there.find(begun)?;
+    let (code, found) = controller.ask(Task::Find { run: options.run }, Show::default())?;
+    let Some(run) = found.into_found() else { return Ok(code) };
+    let into = directory_of(&run, options.output)?;
+    let _lock = state::lock(&into)?.ok_or_else(|| {
+        Error::failed(format!("another arete works in {}: --output names another directory", into.display()))
+    })?;
+    controller.ask(Task::Results { run: Box::new(run), into }, Show::default()).map(|(code, _)| code)
+}
+
+fn directory_of(run: &RunState, asked: Option<PathBuf>) -> Result<PathBuf, Error> {
+    if !arete::session::is_name(&run.run) {
+        return Err(Error::failed("the controller calls the run what cannot be the name of a directory"));
+    }
+    results::make_for(asked, &run.run)
+}
+
+pub fn runs(options: &RunsOptions, begun: Time) -> Result<u8, Error> {
+    let wanted = Wanted { slaves: false, json: options.json, watch: false };
+    options.there.find(begun)?.ask(Task::Overview(wanted), show(false)).map(|(code, _)| code)
+}
+
+pub fn status(options: &StatusOptions, begun: Time) -> Result<u8, Error> {
+    let wanted = Wanted { slaves: true, json: options.json, watch: options.watch };
+    options.there.find(begun)?.ask(Task::Overview(wanted), show(false)).map(|(code, _)| code)
+}

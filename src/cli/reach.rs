@@ -1,0 +1,112 @@
+//! Whether a controller can be reached: its name is looked up, it is connected to, and with TLS it proves who it is. Nothing
+//! is said to it beyond that.
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use arete::reactor::{Tls, host_of, plain, server_name};
+use rustls::{ClientConfig, ClientConnection};
+
+use super::certificate;
+
+/// How long each step may take: the look-up, the connection, the handshake.
+const STEP: Duration = Duration::from_secs(5);
+
+/// How long the other end has to refuse our certificate, which it does after the handshake.
+const REFUSES_WITHIN: Duration = Duration::from_millis(500);
+
+/// What there is at an address, or why it cannot be reached and what to do about it.
+pub fn reach(address: &str, tls: Option<&Tls>) -> Result<String, String> {
+    let stream = connect(&look_up(address)?)?;
+    match tls.and_then(|tls| Some((tls, tls.dials.clone()?))) {
+        Some((tls, config)) => handshake(stream, address, tls, config),
+        None => Ok("reached; it is not asked who it is".to_owned()),
+    }
+}
+
+/// The addresses of `HOST:PORT`. The system's resolver waits for as long as it likes; we do not.
+fn look_up(address: &str) -> Result<Vec<SocketAddr>, String> {
+    let (answer, answered) = mpsc::channel();
+    let asked = address.to_owned();
+    std::thread::spawn(move || answer.send(asked.to_socket_addrs().map(Iterator::collect::<Vec<_>>)));
+    let host = host_of(address);
+    let then = "give its address, or mend the name service of this machine";
+    match answered.recv_timeout(STEP) {
+        Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
+        Ok(Ok(_)) => Err(format!("the name {host} has no address; {then}")),
+        Ok(Err(error)) => {
+            let why = plain(&error);
+            let why = why.strip_prefix("failed to lookup address information: ").unwrap_or(&why);
+            Err(format!("the name {host} cannot be looked up: {}; {then}", why.to_lowercase()))
+        }
+        Err(_) => Err(format!("nobody has told the address of {host} in {} s; {then}", STEP.as_secs())),
+    }
+}
+
+fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
+    let mut why = String::new();
+    for address in addresses {
+        match TcpStream::connect_timeout(address, STEP) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                why = match error.kind() {
+                    ErrorKind::ConnectionRefused => format!(
+                        "nothing listens at {address}: start \"arete controller\" or \"arete run --listen\" there, or give its \
+                         port as HOST:PORT"
+                    ),
+                    ErrorKind::TimedOut | ErrorKind::WouldBlock => format!(
+                        "{address} does not answer within {} s: is the machine up, and does a firewall let this port through?",
+                        STEP.as_secs()
+                    ),
+                    _ => format!("{address}: {}: is the address right, and the network up?", plain(&error)),
+                }
+            }
+        }
+    }
+    Err(why)
+}
+
+/// Lets both ends prove who they are, and waits a moment for the other end's no.
+fn handshake(mut stream: TcpStream, address: &str, tls: &Tls, config: Arc<ClientConfig>) -> Result<String, String> {
+    let name = server_name(host_of(address)).map_err(|error| plain(&error))?;
+    let mut session = ClientConnection::new(config, name).map_err(|error| (tls.in_words)(&error))?;
+    let until = Instant::now() + STEP;
+    while session.is_handshaking() || session.wants_write() {
+        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let _ = stream.set_read_timeout(Some(left)).and_then(|()| stream.set_write_timeout(Some(left)));
+        session.complete_io(&mut stream).map_err(|error| handshake_error(&error, tls))?;
+    }
+    let names = session
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .map(|certificate| certificate::proven_names(certificate).join(", "))
+        .unwrap_or_default();
+    let _ = stream.set_read_timeout(Some(REFUSES_WITHIN));
+    match session.complete_io(&mut stream).err() {
+        Some(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Err(handshake_error(&error, tls))
+        }
+        _ if session.reader().read(&mut [0]).is_ok_and(|count| count == 0) => {
+            Err("it closed the connection after the TLS handshake: its log says why".to_owned())
+        }
+        _ => Ok(format!("reached, it proves to be {names}")),
+    }
+}
+
+fn handshake_error(error: &std::io::Error, tls: &Tls) -> String {
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return (tls.in_words)(error);
+    }
+    match error.kind() {
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            "it closed the connection in the TLS handshake: is it a controller, and has it --tls DIR?".to_owned()
+        }
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            "it does not go on with the TLS handshake: is it a controller, and has it --tls DIR?".to_owned()
+        }
+        _ => format!("the TLS handshake: {}", plain(error)),
+    }
+}

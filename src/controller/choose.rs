@@ -1,0 +1,337 @@
+//! Which machine serves which place of a test: a place wants the machine of its name, or any whose labels hold what the
+//! test asks for.
+//!
+//! Pure: who calls it knows which machines are free. As many places are served as can be (a maximum matching by
+//! augmenting paths), so that a test whose places can all be served is never told otherwise because a machine that two
+//! places could have had went to the wrong one. Machines that differ in nothing that is asked for are one class: a lab of
+//! thousands has few.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A place of a test.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub name: &'a str,
+    /// What the machine must be; `None`: the machine of that name.
+    pub with: Option<&'a BTreeMap<String, String>>,
+}
+
+/// A machine that could serve a place.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    pub name: &'a str,
+    pub labels: &'a BTreeMap<String, String>,
+}
+
+/// Whether a machine with these labels is what is asked for: nothing asked for is any machine.
+pub fn fits(with: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
+    with.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// For each place the candidate that serves it, as far as possible. The whole test can be served when there is no `None`;
+/// else what is there is what a test that waits can hold back for itself.
+///
+/// A place that asks for labels gets the machine of its own name where that fits; else the smallest names go first. In
+/// whatever order the machines are named, the same are chosen.
+pub fn choose(places: &[Place<'_>], free: &[Candidate<'_>]) -> Vec<Option<usize>> {
+    let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
+    for (ix, candidate) in free.iter().enumerate() {
+        by_name.entry(candidate.name).or_insert(ix);
+    }
+    let mut chosen = vec![None; places.len()];
+    // No other machine can serve these, so this never costs a place.
+    for (place, chosen) in places.iter().zip(&mut chosen).filter(|(place, _)| place.with.is_none()) {
+        *chosen = by_name.remove(place.name);
+    }
+    let mut matching = Matching::new(places, free, &by_name);
+    matching.hold_own(places, &by_name);
+    for place in 0..places.len() {
+        matching.serve(place);
+    }
+    matching.hand_out(places, &by_name, &mut chosen);
+    chosen
+}
+
+/// Machines that are the same for all places.
+struct Class {
+    machines: usize,
+    /// The places that its machines serve, never more than there are machines.
+    serves: Vec<usize>,
+}
+
+/// The places that ask for labels, and the classes of machines that serve them.
+struct Matching {
+    classes: Vec<Class>,
+    class_of: BTreeMap<usize, usize>,
+    /// What the places ask for, each once: the classes that have it.
+    wishes: Vec<Vec<usize>>,
+    /// For each place what it asks for.
+    wish_of: Vec<Option<usize>>,
+    served: Vec<bool>,
+    /// What a search that has failed has seen: no later one comes further from there.
+    dead: Vec<bool>,
+}
+
+impl Matching {
+    fn new(places: &[Place<'_>], free: &[Candidate<'_>], by_name: &BTreeMap<&str, usize>) -> Matching {
+        let asked: BTreeSet<(&String, &String)> = places.iter().filter_map(|place| place.with).flatten().collect();
+        // By the part of its labels that anybody asks for.
+        let mut known: BTreeMap<Vec<(&String, &String)>, usize> = BTreeMap::new();
+        let mut classes: Vec<Class> = Vec::new();
+        let mut class_of = BTreeMap::new();
+        // What has a label, for each that is asked for.
+        let mut with_label: BTreeMap<(&String, &String), Vec<usize>> = BTreeMap::new();
+        for &ix in by_name.values() {
+            let labels: Vec<_> = free[ix].labels.iter().filter(|label| asked.contains(label)).collect();
+            let class = *known.entry(labels).or_insert_with_key(|labels| {
+                classes.push(Class { machines: 0, serves: Vec::new() });
+                for label in labels {
+                    with_label.entry(*label).or_default().push(classes.len() - 1);
+                }
+                classes.len() - 1
+            });
+            classes[class].machines += 1;
+            class_of.insert(ix, class);
+        }
+        let mut wishes: Vec<Vec<usize>> = Vec::new();
+        let mut known: BTreeMap<&BTreeMap<String, String>, usize> = BTreeMap::new();
+        let mut wish_of = Vec::with_capacity(places.len());
+        for place in places {
+            wish_of.push(place.with.map(|with| {
+                *known.entry(with).or_insert_with(|| {
+                    wishes.push(having(with, classes.len(), &with_label));
+                    wishes.len() - 1
+                })
+            }));
+        }
+        let dead = vec![false; classes.len()];
+        Matching { classes, class_of, wishes, wish_of, served: vec![false; places.len()], dead }
+    }
+
+    /// Gives places the machines of their own names, where these fit. Any matching is a good beginning.
+    fn hold_own(&mut self, places: &[Place<'_>], by_name: &BTreeMap<&str, usize>) {
+        let mut taken = BTreeSet::new();
+        for (place, wish) in self.wish_of.iter().enumerate() {
+            let (Some(wish), Some(own)) = (wish, by_name.get(places[place].name)) else { continue };
+            let class = self.class_of[own];
+            if self.wishes[*wish].binary_search(&class).is_ok() && taken.insert(own) {
+                self.classes[class].serves.push(place);
+                self.served[place] = true;
+            }
+        }
+    }
+
+    /// Serves one more place, if any way to do so is left: others may move to other machines for it.
+    fn serve(&mut self, place: usize) {
+        let Some(wish) = self.wish_of[place].filter(|_| !self.served[place]) else { return };
+        // For each class that was reached: the one whose places could move on to it.
+        let mut from: BTreeMap<usize, Option<usize>> = BTreeMap::new();
+        // What is asked for, and the class that a place which asks for it is to leave.
+        let mut wishing = VecDeque::from([(wish, None)]);
+        let mut seen = BTreeSet::from([wish]);
+        while let Some((wish, before)) = wishing.pop_front() {
+            for &class in &self.wishes[wish] {
+                if self.dead[class] || from.contains_key(&class) {
+                    continue;
+                }
+                from.insert(class, before);
+                if self.classes[class].serves.len() < self.classes[class].machines {
+                    return self.augment(place, class, &from);
+                }
+                let serves = self.classes[class].serves.iter().filter_map(|other| self.wish_of[*other]);
+                wishing.extend(serves.filter(|wish| seen.insert(*wish)).map(|wish| (wish, Some(class))));
+            }
+        }
+        from.keys().for_each(|class| self.dead[*class] = true);
+    }
+
+    /// Moves places along the path that ends in a class with room, until there is room for this one.
+    fn augment(&mut self, place: usize, room: usize, from: &BTreeMap<usize, Option<usize>>) {
+        let mut room = room;
+        while let Some(before) = from[&room] {
+            let fits =
+                |other: &usize| self.wish_of[*other].is_some_and(|wish| self.wishes[wish].binary_search(&room).is_ok());
+            let moves = self.classes[before].serves.iter().rposition(fits);
+            let moves = moves.expect("the search came here by a place of the class before");
+            let other = self.classes[before].serves.remove(moves);
+            self.classes[room].serves.push(other);
+            room = before;
+        }
+        self.classes[room].serves.push(place);
+        self.served[place] = true;
+    }
+
+    /// Gives the places of each class its machines: their own names first, then by name.
+    fn hand_out(self, places: &[Place<'_>], by_name: &BTreeMap<&str, usize>, chosen: &mut [Option<usize>]) {
+        let mut of_place = vec![None; places.len()];
+        for (ix, class) in self.classes.iter().enumerate() {
+            class.serves.iter().for_each(|place| of_place[*place] = Some(ix));
+        }
+        let mut taken = BTreeSet::new();
+        for (place, class) in of_place.iter().enumerate() {
+            let own =
+                by_name.get(places[place].name).filter(|own| class.is_some_and(|class| self.class_of[own] == class));
+            if let Some(&own) = own.filter(|own| taken.insert(**own)) {
+                chosen[place] = Some(own);
+            }
+        }
+        let mut left: Vec<VecDeque<usize>> = vec![VecDeque::new(); self.classes.len()];
+        for ix in by_name.values().filter(|ix| !taken.contains(ix)) {
+            left[self.class_of[ix]].push_back(*ix);
+        }
+        for (chosen, class) in chosen.iter_mut().zip(of_place).filter(|(chosen, _)| chosen.is_none()) {
+            *chosen = class.and_then(|class| left[class].pop_front());
+        }
+    }
+}
+
+/// The classes that have all of these labels.
+fn having(
+    with: &BTreeMap<String, String>,
+    classes: usize,
+    with_label: &BTreeMap<(&String, &String), Vec<usize>>,
+) -> Vec<usize> {
+    let mut lists: Vec<&[usize]> =
+        with.iter().map(|label| with_label.get(&label).map_or(&[][..], Vec::as_slice)).collect();
+    lists.sort_by_key(|list| list.len());
+    let Some((shortest, others)) = lists.split_first() else { return (0..classes).collect() };
+    let everywhere = |class: &usize| others.iter().all(|list| list.binary_search(class).is_ok());
+    shortest.iter().copied().filter(everywhere).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Labels = BTreeMap<String, String>;
+
+    fn labels(text: &str) -> Labels {
+        let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+        pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    /// A place or a machine in one word: `NAME`, or `NAME:KEY=VALUE,...`.
+    fn parts(text: &str) -> (String, Option<Labels>) {
+        match text.split_once(':') {
+            Some((name, with)) => (name.to_owned(), Some(labels(with))),
+            None => (text.to_owned(), None),
+        }
+    }
+
+    /// Which machine serves each place, `-` for none.
+    fn chosen(places: &str, free: &str) -> String {
+        let places: Vec<_> = places.split_whitespace().map(parts).collect();
+        let free: Vec<_> = free.split_whitespace().map(parts).collect();
+        let none = Labels::new();
+        let places: Vec<_> = places.iter().map(|(name, with)| Place { name, with: with.as_ref() }).collect();
+        let candidate =
+            |(name, labels): &'_ (String, Option<Labels>)| (name.clone(), labels.clone().unwrap_or_default());
+        let free: Vec<_> = free.iter().map(candidate).collect();
+        let free: Vec<_> = free.iter().map(|(name, labels)| Candidate { name, labels }).collect();
+        assert!(fits(&none, &none));
+        let names = choose(&places, &free).into_iter().map(|chosen| chosen.map_or("-", |ix| free[ix].name));
+        names.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_name_is_that_machine_and_labels_are_any_that_has_them() {
+        assert_eq!(chosen("b a", "a b c"), "b a");
+        assert_eq!(chosen("d a", "a b c"), "- a");
+        assert_eq!(chosen("x:role=client", "a b:role=server c:arch=arm,role=client"), "c");
+        assert_eq!(chosen("x:role=client,arch=arm", "a:role=client b:arch=arm"), "-");
+        assert_eq!(chosen("x: y:", "b a"), "a b");
+    }
+
+    #[test]
+    fn a_machine_that_is_named_is_left_to_its_name() {
+        assert_eq!(chosen("x:role=client a", "a:role=client b:role=client"), "b a");
+        assert_eq!(chosen("x:role=client a", "a:role=client"), "- a");
+    }
+
+    #[test]
+    fn a_machine_serves_under_its_own_name_where_it_fits() {
+        assert_eq!(chosen("c: b: x:", "a b c"), "c b a");
+        assert_eq!(chosen("a:role=client b:", "a c:role=client"), "c a");
+        assert_eq!(chosen("b: x:role=client", "a:role=client b c:role=client"), "b a");
+    }
+
+    #[test]
+    fn a_place_gives_way_to_one_that_can_have_no_other_machine() {
+        assert_eq!(chosen("x: y:role=client", "a:role=client b"), "b a");
+        // It is served under its own name, until the other comes.
+        assert_eq!(chosen("a: y:role=client", "a:role=client b"), "b a");
+        // Of two places, the one moves that can.
+        assert_eq!(chosen("x:l=1 y:k=1 z:k=1", "a:k=1,l=1 b:k=1,l=1 c:l=1"), "c a b");
+        // Over three classes.
+        assert_eq!(chosen("x:k=1 y:l=1 z:m=1", "a:k=1,l=1 b:l=1,m=1 c:m=1"), "a b c");
+        assert_eq!(chosen("x:l=1 y:m=1 z:k=1", "a:k=1,l=1 b:l=1,m=1 c:m=1"), "b c a");
+    }
+
+    #[test]
+    fn a_crowd_is_served_in_no_time() {
+        // Each machine has a label of its own, and half the places ask for what few have.
+        let free: Vec<(String, Labels)> = (0..10_000)
+            .map(|ix| (format!("m{ix:05}"), labels(&format!("serial={ix},rack={},role={}", ix / 16, ix % 7))))
+            .collect();
+        let wanted: Vec<(String, Labels)> = (0..1_000)
+            .map(|ix| match ix % 2 {
+                0 => (format!("any{ix}"), labels(&format!("role={}", ix % 7))),
+                _ => (format!("any{ix}"), labels(&format!("rack={}", ix % 100))),
+            })
+            .collect();
+        let places: Vec<_> = wanted.iter().map(|(name, with)| Place { name, with: Some(with) }).collect();
+        let free: Vec<_> = free.iter().map(|(name, labels)| Candidate { name, labels }).collect();
+        let chosen = choose(&places, &free);
+        check(&places, &free, &chosen);
+        assert!(chosen.iter().all(Option::is_some));
+    }
+
+    /// Every choice fits, and no machine serves twice.
+    fn check(places: &[Place<'_>], free: &[Candidate<'_>], chosen: &[Option<usize>]) {
+        assert_eq!(places.len(), chosen.len());
+        let mut taken = BTreeSet::new();
+        for (place, ix) in places.iter().zip(chosen).filter_map(|(place, ix)| Some((place, (*ix)?))) {
+            assert!(serves(place, &free[ix]), "{place:?} {:?}", free[ix]);
+            assert!(taken.insert(ix), "{:?} serves twice", free[ix]);
+        }
+    }
+
+    fn serves(place: &Place<'_>, machine: &Candidate<'_>) -> bool {
+        place.with.map_or(place.name == machine.name, |with| fits(with, machine.labels))
+    }
+
+    /// How many places can be served at most, by trying all ways.
+    fn most(places: &[Place<'_>], free: &[Candidate<'_>], taken: u32) -> usize {
+        let Some((place, others)) = places.split_first() else { return 0 };
+        let ways = (0..free.len()).filter(|ix| taken & (1 << ix) == 0 && serves(place, &free[*ix]));
+        let with = ways.map(|ix| 1 + most(others, free, taken | 1 << ix)).max();
+        with.unwrap_or(0).max(most(others, free, taken))
+    }
+
+    /// Labels of three keys with two values each.
+    fn some_labels() -> impl Strategy<Value = Labels> {
+        proptest::collection::btree_map("[jkl]", "[01]", 0..=3)
+    }
+
+    proptest! {
+        #[test]
+        fn no_other_choice_serves_more(
+            places in proptest::collection::vec(("[a-h]", proptest::option::weighted(0.8, some_labels())), 0..=6),
+            free in proptest::collection::btree_map("[a-h]", some_labels(), 0..=7),
+        ) {
+            let places: Vec<_> = places.iter().map(|(name, with)| Place { name, with: with.as_ref() }).collect();
+            let mut free: Vec<_> = free.iter().map(|(name, labels)| Candidate { name, labels }).collect();
+            let chosen = choose(&places, &free);
+            check(&places, &free, &chosen);
+            prop_assert_eq!(chosen.iter().flatten().count(), most(&places, &free, 0));
+            let names = |free: &[Candidate<'_>], chosen: &[Option<usize>]| -> Vec<Option<String>> {
+                chosen.iter().map(|ix| ix.map(|ix| free[ix].name.to_owned())).collect()
+            };
+            let before = names(&free, &chosen);
+            free.reverse();
+            prop_assert_eq!(before, names(&free, &choose(&places, &free)));
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! A controller that stays: which slaves are connected, which run each of them serves, and which run begins next.
+//!
+//! A slave without a run waits, connected. A run that was handed in waits in the queue, in order, until machines for all
+//! of its places are connected and free; until then it holds back from the runs behind it what it could have already. When
+//! a run is over its slaves are free again.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::admission::{self, Comes};
+use super::choose::{Candidate, Place, choose};
+use super::ledger::Fact;
+use super::operators::Operator;
+use super::run::{Phase, Run};
+use super::runs::{RunNr, Runs};
+use super::shelf::{Keeping, OVER, Shelf, Shelved};
+use super::submissions::{RESOURCES, remove};
+use super::{Controller, Who, refusal};
+use crate::machine::{ConnId, ListenerId, Outbox, Time};
+use crate::session::{LABELS_MAX, check_label, is_name};
+use crate::wire::operate::Measured;
+use crate::wire::{Bye, Hello, Message, Ping, Pong};
+
+type Labels = BTreeMap<String, String>;
+
+/// What a controller that stays is told when it starts.
+#[derive(Debug, Clone, Default)]
+pub struct LabConfig {
+    /// Where it keeps the directories of the runs.
+    pub runs: PathBuf,
+    /// The listeners whose peers may operate it, for the system has looked at who they are.
+    pub sockets: Vec<ListenerId>,
+    /// Who else may, by the names in their certificates.
+    pub operators: BTreeSet<String>,
+    /// How long a slave's connection may be gone before the slave is lost to its run, unless the run says another time.
+    pub lost_after: Duration,
+    /// Which runs that are over are kept.
+    pub keeping: Keeping,
+    /// The boot of the system, by its name.
+    pub boot: String,
+    /// What to add to a [`Time`] to get microseconds since 1970 in UTC.
+    pub wall_offset: i64,
+}
+
+/// What a controller that stays has beside its runs.
+pub struct Lab {
+    pub config: LabConfig,
+    /// By name.
+    pub slaves: BTreeMap<Rc<str>, Slave>,
+    by_conn: BTreeMap<ConnId, Rc<str>>,
+    pub operators: BTreeMap<ConnId, Operator>,
+    pub shelf: Shelf,
+    /// When it is looked which runs can begin.
+    pub due: Option<Time>,
+}
+
+/// A slave that is connected, or that serves a run.
+pub struct Slave {
+    pub conn: Option<ConnId>,
+    incarnation: Box<str>,
+    pub address: String,
+    ip: Option<IpAddr>,
+    pub version: String,
+    /// Since when it is connected.
+    pub since: Time,
+    pub labels: Labels,
+    /// What to add to its clock to get UTC.
+    pub utc: Option<i64>,
+    pub measured: Option<Measured>,
+    /// The run that it serves, and as which of its slaves.
+    pub serves: Option<(RunNr, usize)>,
+}
+
+impl Lab {
+    pub fn new(config: LabConfig) -> Lab {
+        Lab {
+            shelf: Shelf::new(config.keeping),
+            config,
+            slaves: BTreeMap::new(),
+            by_conn: BTreeMap::new(),
+            operators: BTreeMap::new(),
+            due: None,
+        }
+    }
+
+    /// A slave of a former life may come back to its run.
+    pub fn expect(&mut self, name: &str, serves: (RunNr, usize)) {
+        let slave = Slave {
+            conn: None,
+            incarnation: Box::from(""),
+            address: String::new(),
+            ip: None,
+            version: String::new(),
+            since: Time::default(),
+            labels: Labels::new(),
+            utc: None,
+            measured: None,
+            serves: Some(serves),
+        };
+        self.slaves.insert(Rc::from(name), slave);
+    }
+
+    /// A slave has said something about its clock.
+    fn measured(&mut self, conn: ConnId, measured: Option<Measured>) {
+        if let Some(slave) = self.by_conn.get(&conn).and_then(|name| self.slaves.get_mut(name)) {
+            slave.measured = measured.or(slave.measured);
+        }
+    }
+
+    /// A connection is gone. One that serves no run is forgotten with it.
+    pub fn closed(&mut self, conn: ConnId) {
+        self.operators.remove(&conn);
+        let Some(name) = self.by_conn.remove(&conn) else { return };
+        let Some(slave) = self.slaves.get_mut(&name).filter(|slave| slave.conn == Some(conn)) else { return };
+        slave.conn = None;
+        if slave.serves.is_none() {
+            self.slaves.remove(&name);
+        }
+    }
+
+    /// Which run a slave is needed by.
+    pub fn needed_by<'a>(slave: &Slave, runs: &'a Runs) -> Option<&'a Run> {
+        let (nr, ix) = slave.serves?;
+        runs.get(nr).filter(|run| run.needs(ix))
+    }
+
+    /// The slaves that could serve a run now.
+    fn free<'a>(&'a self, runs: &Runs) -> Vec<Candidate<'a>> {
+        let free = |(_, slave): &(&Rc<str>, &Slave)| slave.conn.is_some() && Lab::needed_by(slave, runs).is_none();
+        let candidate = |(name, slave): (&'a Rc<str>, &'a Slave)| Candidate { name, labels: &slave.labels };
+        self.slaves.iter().filter(free).map(candidate).collect()
+    }
+
+    /// The runs that can begin, each with the machines that serve as its slaves.
+    fn can_begin(&self, runs: &Runs) -> Vec<(RunNr, Vec<Rc<str>>)> {
+        let (mut begin, mut free) = (Vec::new(), self.free(runs));
+        for (nr, run) in runs.iter().filter(|(_, run)| run.phase == Phase::Queued) {
+            let chosen = choose(&places(run), &free);
+            if chosen.iter().all(Option::is_some) {
+                let names = chosen.iter().flatten().map(|ix| Rc::from(free[*ix].name)).collect();
+                begin.push((nr, names));
+            }
+            // What it has now, or holds back until it has all.
+            let taken: BTreeSet<usize> = chosen.into_iter().flatten().collect();
+            let mut ix = 0;
+            free.retain(|_| {
+                ix += 1;
+                !taken.contains(&(ix - 1))
+            });
+        }
+        begin
+    }
+
+    /// What a run in the queue waits for, for people.
+    pub fn waits_for(&self, runs: &Runs, nr: RunNr) -> String {
+        let Some(run) = runs.get(nr) else { return String::new() };
+        let free = self.free(runs);
+        let (mut away, mut any) = (Vec::new(), BTreeMap::<String, usize>::new());
+        let places = places(run);
+        for (place, chosen) in places.iter().zip(choose(&places, &free)) {
+            match (chosen, place.with) {
+                (Some(_), _) => {}
+                (None, Some(with)) => *any.entry(in_words(with)).or_default() += 1,
+                (None, None) => away.push(match self.slaves.get(place.name).map(|slave| Lab::needed_by(slave, runs)) {
+                    Some(Some(other)) => format!("{} (serves {})", place.name, other.id),
+                    _ => format!("{} (not connected)", place.name),
+                }),
+            }
+        }
+        let any = any.into_iter().map(|(what, count)| format!("{count} more with {what}"));
+        let all: Vec<String> = away.into_iter().chain(any).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        match all.is_empty() {
+            true => "the runs before it".to_owned(),
+            false => crate::spoken::list(&all),
+        }
+    }
+}
+
+fn places(run: &Run) -> Vec<Place<'_>> {
+    run.test.slaves.iter().map(|slave| Place { name: &slave.name, with: slave.with.as_deref() }).collect()
+}
+
+/// Whether a slave says what it is in words that can be kept.
+fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
+    if !is_name(&hello.name) {
+        return Err("a slave's name is 1 to 64 letters, digits, \".\", \"_\" and \"-\"".to_owned());
+    }
+    if hello.labels.len() > LABELS_MAX {
+        return Err(format!("a slave has {LABELS_MAX} labels at most"));
+    }
+    hello.labels.iter().try_for_each(|(key, value)| check_label(key, value))
+}
+
+/// `arch=x86_64 role=client`.
+fn in_words(labels: &Labels) -> String {
+    let words: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+    words.join(" ")
+}
+
+impl Controller {
+    /// A slave says hello to a controller that stays.
+    pub(super) fn comes(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        hello: &Hello<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        let (Some(session), Some(lab)) = (self.sessions.get(&conn), &mut self.lab) else { return Ok(()) };
+        admission::check(&session.peer, None, hello)
+            .map_err(|reason| Bye { reason: Cow::from(reason), fatal: true })?;
+        check_labels(hello).map_err(|reason| Bye { reason: Cow::from(reason), fatal: true })?;
+        let known = lab.slaves.get(&*hello.name);
+        let former = known.and_then(|slave| slave.conn);
+        if let Some(slave) = known.filter(|slave| slave.conn.is_some() && *slave.incarnation != *hello.incarnation) {
+            return Err(refusal(format!(
+                "another slave called {} is connected from {}: stop it, or use another --name",
+                hello.name, slave.address
+            )));
+        }
+        let serves = known.filter(|slave| Lab::needed_by(slave, &self.runs).is_some()).and_then(|slave| slave.serves);
+        let name: Rc<str> = Rc::from(&*hello.name);
+        let slave = Slave {
+            conn: Some(conn),
+            incarnation: Box::from(&*hello.incarnation),
+            address: session.peer.to_string(),
+            ip: session.peer.address().map(|address| address.ip()),
+            version: hello.version.chars().take(64).collect(),
+            since: now,
+            labels: hello.labels.clone(),
+            utc: hello.utc,
+            measured: None,
+            serves,
+        };
+        lab.slaves.insert(name.clone(), slave);
+        lab.by_conn.insert(conn, name);
+        if let Some(former) = former {
+            lab.by_conn.remove(&former);
+            self.drop_session(former, "replaced by a newer connection", out);
+        }
+        match serves {
+            Some((nr, _)) => self.admitted(now, conn, nr, hello, out),
+            None => {
+                out.send(conn, admission::welcome(None, 0).encode());
+                self.waits(now, conn);
+                Ok(())
+            }
+        }
+    }
+
+    /// A slave has no run, and waits for one.
+    fn waits(&mut self, now: Time, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            (session.who, session.heard) = (Who::Idle, now);
+        }
+        self.look_at_queue(now);
+    }
+
+    /// Looks at the queue as soon as everything that has come at once was heard.
+    pub(super) fn look_at_queue(&mut self, now: Time) {
+        if let Some(lab) = &mut self.lab {
+            lab.due.get_or_insert(now);
+        }
+    }
+
+    /// Begins the runs whose slaves are connected and free.
+    pub(super) fn begin_runs(&mut self, now: Time, out: &mut Outbox) {
+        let Some(lab) = self.lab.as_mut().filter(|lab| lab.due.is_some_and(|due| due <= now)) else { return };
+        lab.due = None;
+        for (nr, machines) in lab.can_begin(&self.runs) {
+            self.begin_run(now, nr, &machines, out);
+        }
+    }
+
+    fn begin_run(&mut self, now: Time, nr: RunNr, machines: &[Rc<str>], out: &mut Outbox) {
+        let Some(run) = self.runs.get_mut(nr) else { return };
+        log::info!("run {} begins with {} slaves", run.id, machines.len());
+        let names = machines.iter().map(|name| Cow::from(&**name)).collect();
+        run.enter(now, Fact::Assigned { machines: names }, out);
+        for (ix, name) in machines.iter().enumerate() {
+            let Some(slave) = self.lab.as_mut().and_then(|lab| lab.slaves.get_mut(name)) else { continue };
+            let Some(conn) = slave.conn else { continue };
+            if let Some((former, former_ix)) = slave.serves.replace((nr, ix))
+                && let Some(former) = self.runs.get_mut(former)
+            {
+                former.roster.get_mut(former_ix).conn = None;
+            }
+            let (incarnation, address, ip) = (&*slave.incarnation, &*slave.address, slave.ip);
+            let comes = Comes { incarnation, address, ip, again: false, machine: None };
+            let Some(run) = self.runs.get_mut(nr) else { continue };
+            run.joins(now, conn, ix, comes, out);
+            run.prepare(ix, out);
+            let incarnation = slave.incarnation.clone();
+            self.serves(now, conn, (nr, ix), &incarnation);
+        }
+    }
+
+    /// A slave of a controller that stays asks for the time.
+    pub(super) fn pinged(&mut self, now: Time, conn: ConnId, ping: &Ping<'_>, out: &mut Outbox) {
+        if let Some(lab) = &mut self.lab {
+            lab.measured(conn, ping.measured);
+        }
+        out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
+    }
+
+    /// Puts the runs that are over on the shelf, and frees their slaves.
+    pub(super) fn put_away(&mut self, now: Time, out: &mut Outbox) {
+        let done = |run: &Run| run.hosted.as_ref().is_some_and(|hosted| hosted.done);
+        let over: Vec<RunNr> = self.runs.iter().filter(|(_, run)| done(run)).map(|(nr, _)| nr).collect();
+        for nr in over {
+            let Some(run) = self.runs.remove(nr) else { continue };
+            for (ix, member) in run.roster.iter().enumerate() {
+                self.is_free(now, (nr, ix), member.machine());
+            }
+            self.empty_room(now, &run, out);
+            let state = self.run_state(now, nr, &run);
+            log::info!("run {}: {:?}: {}", run.id, state.verdict, state.why);
+            let since = self.wall_clock(now);
+            let shelved = Shelved { state, submission: run.hosted.unwrap_or_default().submission, since };
+            let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
+            out.persist(run.results.join(OVER), json);
+            remove(&run.results.join(RESOURCES), out);
+            if let Some(lab) = &mut self.lab {
+                lab.shelf.put(shelved);
+            }
+            self.answer_those_who_wait(&run.id, out);
+            self.clear_shelf(now, out);
+        }
+    }
+
+    /// A slave serves this run no more.
+    fn is_free(&mut self, now: Time, serves: (RunNr, usize), name: &str) {
+        let Some(lab) = &mut self.lab else { return };
+        let Some(slave) = lab.slaves.get_mut(name).filter(|slave| slave.serves == Some(serves)) else { return };
+        slave.serves = None;
+        match slave.conn {
+            None => drop(lab.slaves.remove(name)),
+            Some(conn) => {
+                if let Some(process) = self.sessions.get(&conn).and_then(|session| session.who.process()) {
+                    self.processes.disconnected(now, conn, process);
+                }
+                self.waits(now, conn);
+            }
+        }
+    }
+
+    /// Nobody is in the room of a run that is over.
+    fn empty_room(&mut self, now: Time, run: &Run, out: &mut Outbox) {
+        let room = &run.room.name;
+        for conn in run.room.clients.iter().filter_map(|process| self.processes.conn(*process)).collect::<Vec<_>>() {
+            self.part(now, conn, refusal(format!("run {room} is over")), out);
+        }
+        self.pending.remove(room);
+        self.deadlines.cancel(room);
+        self.processes.forget_room(room);
+    }
+}

@@ -1,0 +1,251 @@
+//! Operators: people and scripts that hand in tests, and look after the runs and the slaves of a controller that stays.
+
+use std::borrow::Cow;
+
+use super::admission::welcome;
+use super::lab::{Lab, Slave};
+use super::run::{Phase, Run};
+use super::runs::RunNr;
+use super::shelf::Waiting;
+use super::submissions::Submission;
+use super::{Controller, Who, refusal};
+use crate::machine::{ConnId, Outbox, Peer, Time};
+use crate::session::VERSION;
+use crate::spoken;
+use crate::wire::operate::{
+    AskRuns, AskSlaves, Cancel, Denied, Look, Operate, PAGE_MAX, RunState, Runs, Seen, SlaveState, Slaves, Standing,
+};
+use crate::wire::{Bye, FromSlave, Message, PROTOCOL, Pong};
+
+/// What is known of an operator.
+#[derive(Default)]
+pub struct Operator {
+    pub submission: Option<Submission>,
+    /// What waits for a file to grow.
+    pub waits: Vec<Waiting>,
+    /// How many of its questions about files are unanswered.
+    pub asked: usize,
+}
+
+/// A run that somebody has named.
+enum Named {
+    Going(RunNr),
+    Over(RunState),
+}
+
+impl Controller {
+    /// Somebody wants to operate this controller.
+    pub(super) fn operates(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        operate: &Operate<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        let fatal = |reason: String| Bye { reason: Cow::from(reason), fatal: true };
+        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
+        let Some(lab) = &mut self.lab else {
+            return Err(fatal(
+                "this controller takes no tests: \"arete controller --state-dir DIR\" is one that does".to_owned(),
+            ));
+        };
+        if operate.protocol != PROTOCOL {
+            return Err(fatal(format!(
+                "the operator is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
+                 {PROTOCOL}: install the same version on both",
+                operate.version, operate.protocol
+            )));
+        }
+        may_operate(lab, &session.peer, session.listener).map_err(fatal)?;
+        (session.who, session.heard) = (Who::Operator, now);
+        lab.operators.insert(conn, Operator::default());
+        out.send(conn, welcome(None, 0).encode());
+        Ok(())
+    }
+
+    /// An operator says something. An error closes its connection.
+    pub(super) fn operator_says(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        message: FromSlave<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        match message {
+            FromSlave::Ping(ping) => {
+                out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
+            }
+            FromSlave::Submit(submit) => self.submit(now, conn, &submit, out),
+            FromSlave::Upload(upload) => self.upload(now, conn, &upload, out),
+            FromSlave::Look(Look { run }) => self.see(now, conn, &run, out),
+            FromSlave::Cancel(cancel) => self.cancel(now, conn, &cancel, out),
+            FromSlave::AskSlaves(ask) => self.slaves_after(now, conn, &ask, out),
+            FromSlave::AskRuns(ask) => self.runs_after(now, conn, &ask, out),
+            FromSlave::AskFiles(ask) => self.ask_files(conn, &ask, out),
+            FromSlave::Get(get) => self.get(conn, &get, out),
+            FromSlave::Bye(bye) => return Err(refusal(bye.reason.chars().take(200).collect())),
+            _ => return Err(refusal("that is nothing that an operator says".to_owned())),
+        }
+        Ok(())
+    }
+
+    /// The run that is called so, or the only one whose id begins so.
+    fn named(&self, now: Time, name: &str) -> Result<Named, String> {
+        let Some(lab) = &self.lab else { return Err(String::new()) };
+        if let Some(nr) = self.runs.find(name) {
+            return Ok(Named::Going(nr));
+        }
+        if let Some(state) = lab.shelf.get(name) {
+            return Ok(Named::Over(state.clone()));
+        }
+        let going = self.runs.values().map(|run| &*run.id).filter(|id| id.starts_with(name));
+        let mut ids = going.chain(lab.shelf.ids().filter(|id| id.starts_with(name)));
+        match (ids.next(), ids.next()) {
+            (Some(id), None) if !name.is_empty() => {
+                let id = id.to_owned();
+                drop(ids);
+                self.named(now, &id)
+            }
+            (Some(one), Some(other)) => Err(format!("several runs begin with {name:?}, {one} and {other} among them")),
+            _ => Err(format!("there is no run {name:?}: arete runs shows those that there are")),
+        }
+    }
+
+    fn see(&mut self, now: Time, conn: ConnId, run: &str, out: &mut Outbox) {
+        let state = match self.named(now, run) {
+            Ok(Named::Going(nr)) => self.state_of(now, nr),
+            Ok(Named::Over(state)) => Some(state),
+            Err(reason) => return deny(conn, Some(run), reason, out),
+        };
+        if let Some(run) = state {
+            out.send(conn, Seen { submission: None, run }.encode());
+        }
+    }
+
+    fn cancel(&mut self, now: Time, conn: ConnId, cancel: &Cancel<'_>, out: &mut Outbox) {
+        match self.named(now, &cancel.run) {
+            Ok(Named::Going(nr)) => {
+                if let Some(run) = self.runs.get_mut(nr) {
+                    run.cancelled(now, cancel.now, out);
+                }
+                self.look_at_queue(now);
+            }
+            Ok(Named::Over(_)) => {}
+            Err(reason) => return deny(conn, Some(&cancel.run), reason, out),
+        }
+        self.see(now, conn, &cancel.run, out);
+    }
+
+    fn slaves_after(&mut self, now: Time, conn: ConnId, ask: &AskSlaves<'_>, out: &mut Outbox) {
+        let Some(lab) = &self.lab else { return };
+        let after = (std::ops::Bound::Excluded(&*ask.after), std::ops::Bound::Unbounded);
+        let mut behind = lab.slaves.range::<str, _>(after);
+        let page = behind.by_ref().take(PAGE_MAX);
+        let slaves = page.map(|(name, slave)| self.slave_state(now, name, slave)).collect();
+        let more = behind.next().is_some();
+        out.send(conn, Slaves { slaves, more, lifetime: Default::default() }.encode());
+    }
+
+    fn slave_state(&self, now: Time, name: &str, slave: &Slave) -> SlaveState {
+        let run = Lab::needed_by(slave, &self.runs);
+        let serves_as = run.zip(slave.serves).map(|(run, (_, ix))| run.roster.get(ix).name.clone());
+        let wall_offset = self.lab.as_ref().map_or(0, |lab| lab.config.wall_offset) - self.shift;
+        let ahead = slave.measured.zip(slave.utc).map(|(measured, utc)| (measured.ahead, utc));
+        SlaveState {
+            slave: name.to_owned(),
+            address: slave.address.clone(),
+            version: slave.version.clone(),
+            connected: slave.conn.map(|_| now.since(slave.since).as_secs_f64()),
+            offset: ahead.map(|(ahead, utc)| ahead.saturating_add(utc).saturating_sub(wall_offset)),
+            round_trip: slave.measured.map(|measured| measured.round_trip),
+            labels: slave.labels.clone(),
+            run: run.map(|run| run.id.clone()),
+            serves_as: serves_as.filter(|serves_as| serves_as != name),
+        }
+    }
+
+    fn runs_after(&mut self, now: Time, conn: ConnId, ask: &AskRuns<'_>, out: &mut Outbox) {
+        let Some(lab) = &self.lab else { return };
+        let going = self.runs.iter().map(|(nr, run)| (&*run.id, Ok(nr)));
+        let over = lab.shelf.latest_first().filter(|_| ask.over).map(|state| (&*state.run, Err(state)));
+        let mut all = going.chain(over).peekable();
+        if !ask.after.is_empty() {
+            // One that is not there any more was over: the answer begins anew, and nothing is left out.
+            let known = self.runs.find(&ask.after).is_some() || lab.shelf.get(&ask.after).is_some();
+            while known && all.next().is_some_and(|(id, _)| *id != *ask.after) {}
+        }
+        let page: Vec<_> = all.by_ref().take(PAGE_MAX).collect();
+        let more = all.peek().is_some();
+        let state = |which: Result<RunNr, &RunState>| match which {
+            Ok(nr) => self.state_of(now, nr),
+            Err(state) => Some(state.clone()),
+        };
+        let runs = page.into_iter().filter_map(|(_, which)| state(which)).collect();
+        out.send(conn, Runs { runs, more, lifetime: Default::default() }.encode());
+    }
+
+    pub(super) fn state_of(&self, now: Time, nr: RunNr) -> Option<RunState> {
+        self.runs.get(nr).map(|run| self.run_state(now, nr, run))
+    }
+
+    /// How a run stands.
+    pub(super) fn run_state(&self, now: Time, nr: RunNr, run: &Run) -> RunState {
+        let (standing, verdict, code) = match &run.phase {
+            Phase::Queued => (Standing::Queued, None, None),
+            Phase::Gathering => (Standing::Gathering, None, None),
+            Phase::Running => (Standing::Running, None, None),
+            Phase::Ending(_) | Phase::Writing(_) => (Standing::Ending, None, None),
+            Phase::Over { code, verdict } => (Standing::Over, Some(*verdict), Some(*code)),
+        };
+        let why = match &run.phase {
+            Phase::Queued => {
+                let waits_for = self.lab.as_ref().map(|lab| lab.waits_for(&self.runs, nr)).unwrap_or_default();
+                format!("waits for {waits_for}")
+            }
+            Phase::Gathering => {
+                let unready = run.roster.names(|member| member.stage < super::Stage::Ready);
+                format!("waits for {} to be ready", spoken::list(&unready))
+            }
+            Phase::Running => String::new(),
+            Phase::Ending(cause) | Phase::Writing(cause) => cause.why.clone(),
+            Phase::Over { .. } => run.hosted.as_ref().map(|hosted| hosted.why.clone()).unwrap_or_default(),
+        };
+        let begun = run.started().filter(|at| *at <= now);
+        RunState {
+            run: run.id.clone(),
+            test: run.test.name.clone(),
+            state: standing,
+            submitted: run.hosted.as_ref().map(|hosted| hosted.submitted.clone()).unwrap_or_default(),
+            started: run.start.as_ref().map(|(_, wall_clock)| wall_clock.clone()),
+            seconds: begun.map(|at| run.ended.unwrap_or(now).since(at).as_secs_f64()),
+            why,
+            verdict,
+            code,
+            slaves: run.roster.len(),
+            connected: run.roster.connected().count(),
+        }
+    }
+}
+
+/// Whether a peer may operate a controller. Where nobody is asked for a proof everybody may.
+fn may_operate(lab: &Lab, peer: &Peer, listener: crate::machine::ListenerId) -> Result<(), String> {
+    match peer {
+        Peer::Local { .. } if lab.config.sockets.contains(&listener) => Ok(()),
+        Peer::Local { uid, .. } => Err(format!("user {uid} may not operate this controller here")),
+        Peer::Inet(_) => Ok(()),
+        Peer::Proven { names, .. } if names.iter().any(|name| lab.config.operators.contains(&**name)) => Ok(()),
+        Peer::Proven { names, .. } => {
+            let names: Vec<&str> = names.iter().take(8).map(|name| &**name).collect();
+            Err(format!(
+                "the certificate is for {}, who may not operate this controller: its option --operators names who may",
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+/// Answers what cannot be done.
+pub fn deny(conn: ConnId, run: Option<&str>, reason: String, out: &mut Outbox) {
+    let run = run.map(|run| Cow::from(run.chars().take(crate::session::NAME_MAX).collect::<String>()));
+    out.send(conn, Denied { run, reason: Cow::from(reason) }.encode());
+}

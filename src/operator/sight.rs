@@ -1,0 +1,175 @@
+//! What the events of a run say of its slaves and triggers, for the live picture.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::machine::Time;
+use crate::testfile::Test;
+use crate::timeline::event::Event;
+use crate::timeline::view::{Picture, run_name};
+use crate::wire::operate::{RunState, Standing};
+
+/// How many slaves, triggers and running entries are kept in sight; a test has fewer.
+const SEEN_MAX: usize = 100_000;
+
+#[derive(Debug, Default)]
+struct Slave {
+    connected: bool,
+    state: State,
+    running: BTreeSet<String>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum State {
+    #[default]
+    Absent,
+    Joined,
+    Ready,
+    Stopped,
+    Lost,
+}
+
+#[derive(Debug)]
+struct Trigger {
+    left: Option<u64>,
+    initial: Option<u64>,
+    fired: bool,
+}
+
+/// A run from afar.
+#[derive(Debug, Default)]
+pub struct Sight {
+    slaves: BTreeMap<String, Slave>,
+    triggers: BTreeMap<String, Trigger>,
+    running: usize,
+    /// When it started, on our clock.
+    start: Option<Time>,
+}
+
+impl Sight {
+    /// What the test file says.
+    pub fn of(test: &Test) -> Sight {
+        let slaves = test.slaves.iter().map(|slave| (slave.name.clone(), Slave::default()));
+        let trigger = |(name, &count): (&String, &u64)| {
+            (name.clone(), Trigger { left: Some(count), initial: Some(count), fired: false })
+        };
+        let triggers = test.triggers.iter().map(trigger).collect();
+        Sight { slaves: slaves.collect(), triggers, running: 0, start: None }
+    }
+
+    /// What the controller says of the run.
+    pub fn stands(&mut self, now: Time, state: &RunState) {
+        if let Some(seconds) = state.seconds.filter(|seconds| (0.0..1e12).contains(seconds)) {
+            self.start = Some(now.offset(-((seconds * 1e6) as i64)));
+        }
+    }
+
+    /// Something has happened.
+    pub fn event(&mut self, slave: Option<&str>, event: &Event<'_>) {
+        match event {
+            Event::Notified { trigger, left, .. } => {
+                if let Some(seen) = self.trigger(trigger) {
+                    seen.left = Some(*left);
+                }
+            }
+            Event::Triggered { trigger } => {
+                if let Some(seen) = self.trigger(trigger) {
+                    seen.fired = true;
+                }
+            }
+            _ => {
+                if let Some(slave) = slave {
+                    self.of_slave(slave, event);
+                }
+            }
+        }
+    }
+
+    fn trigger(&mut self, name: &str) -> Option<&mut Trigger> {
+        if !self.triggers.contains_key(name) && self.triggers.len() < SEEN_MAX {
+            self.triggers.insert(name.to_owned(), Trigger { left: None, initial: None, fired: false });
+        }
+        self.triggers.get_mut(name)
+    }
+
+    fn of_slave(&mut self, name: &str, event: &Event<'_>) {
+        if !self.slaves.contains_key(name) {
+            if self.slaves.len() >= SEEN_MAX {
+                return;
+            }
+            self.slaves.insert(name.to_owned(), Slave::default());
+        }
+        let Some(slave) = self.slaves.get_mut(name) else { return };
+        match event {
+            Event::Joined { .. } => (slave.connected, slave.state) = (true, State::Joined),
+            Event::Rejoined { .. } => slave.connected = true,
+            Event::Disconnected { .. } => slave.connected = false,
+            Event::Ready => slave.state = State::Ready,
+            Event::Stopped => slave.state = State::Stopped,
+            Event::Lost { .. } => {
+                self.running -= slave.running.len();
+                slave.running.clear();
+                slave.state = State::Lost;
+            }
+            Event::Spawned { entry, nr, .. } if self.running < SEEN_MAX => {
+                self.running += usize::from(slave.running.insert(run_name(entry, *nr)));
+            }
+            Event::Exited { entry, nr, .. } => {
+                self.running -= usize::from(slave.running.remove(&run_name(entry, *nr)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The run in a few lines, as the controller's own terminal would show it.
+    pub fn picture(&self, now: Time, state: &RunState) -> Picture {
+        let elapsed = || format!("{:.1} s", now.since(self.start.unwrap_or(now)).as_secs_f64());
+        let standing = match state.state {
+            Standing::Queued => "queued".to_owned(),
+            Standing::Gathering => "gathering".to_owned(),
+            Standing::Running => format!("running {}", elapsed()),
+            Standing::Ending => format!("ending {}", elapsed()),
+            Standing::Over => "over".to_owned(),
+        };
+        let connected = match state.state {
+            Standing::Queued | Standing::Gathering => state.connected,
+            _ => self.slaves.values().filter(|slave| slave.connected).count(),
+        };
+        let (test, of, running) = (&state.test, state.slaves, self.running);
+        let title = format!("{test}: {standing}, {connected} of {of} slaves connected, {running} running");
+        let title = crate::spoken::harmless(&title).into_owned();
+        if matches!(state.state, Standing::Queued | Standing::Gathering) {
+            return Picture { title, rows: Vec::new() };
+        }
+        let triggers = self.triggers.iter().map(|(name, trigger)| (name, trigger.in_words()));
+        let slaves = self.slaves.iter().map(|(name, slave)| (name, slave.in_words()));
+        let rows = triggers.chain(slaves).map(|(name, state)| {
+            (crate::spoken::harmless(name).into_owned(), crate::spoken::harmless(&state).into_owned())
+        });
+        Picture { title, rows: rows.collect() }
+    }
+}
+
+impl Trigger {
+    fn in_words(&self) -> String {
+        match (self.fired, self.left, self.initial) {
+            (true, ..) => "fired".to_owned(),
+            (_, Some(left), Some(initial)) => format!("{left} of {initial} left"),
+            (_, Some(left), None) => format!("{left} left"),
+            (_, None, _) => String::new(),
+        }
+    }
+}
+
+impl Slave {
+    fn in_words(&self) -> String {
+        match (self.connected, self.state) {
+            (_, State::Lost) => "lost".to_owned(),
+            (_, State::Stopped) => "stopped".to_owned(),
+            (false, State::Absent) => "not connected".to_owned(),
+            (false, _) => "connection gone".to_owned(),
+            (true, State::Joined) => "getting ready".to_owned(),
+            (true, _) if self.running.is_empty() => "waiting".to_owned(),
+            (true, _) => self.running.iter().map(String::as_str).collect::<Vec<_>>().join(" "),
+        }
+    }
+}

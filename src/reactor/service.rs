@@ -1,0 +1,96 @@
+//! The loop's dealings with a service manager: it is told how things stand, passes sockets, and has the configuration read
+//! anew.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::rc::Rc;
+
+use super::{Due, Reactor, Tls, now};
+use crate::machine::{Input, ListenerId, Machine};
+
+/// What a configuration that was read anew says.
+#[derive(Default)]
+pub struct Reloaded {
+    /// How TLS is spoken on connections from now on. `None`: as before.
+    pub tls: Option<Tls>,
+    /// How many connections there may be. `None`: as many as before.
+    pub max_connections: Option<usize>,
+    /// What the machine is told.
+    pub settings: Vec<u8>,
+}
+
+/// Reads the configuration anew; an error says what is wrong with it, a line each.
+pub type Reload = Box<dyn FnMut() -> Result<Reloaded, String>>;
+
+impl Reactor {
+    /// SIGHUP is not for the machine: the configuration is read anew.
+    pub fn on_reload(&mut self, reload: Reload) {
+        self.reload = Some(reload);
+    }
+
+    /// Listens on a socket that was passed to us. Returns its address.
+    pub fn adopt_tcp(&mut self, listener: TcpListener) -> io::Result<(ListenerId, SocketAddr)> {
+        self.listeners.adopt_tcp(listener)
+    }
+
+    /// The same with a Unix socket; its file is somebody else's.
+    pub fn adopt_unix(&mut self, listener: UnixListener) -> io::Result<ListenerId> {
+        self.listeners.adopt_unix(listener)
+    }
+
+    /// The machine has begun: the manager may start what waits for it.
+    pub(super) fn say_ready(&mut self) {
+        self.notify.ready(now());
+        if let Some(every) = self.notify.feed_every() {
+            self.timers.set(Due::Watchdog, now() + every);
+        }
+        self.flush_notify();
+    }
+
+    /// A sign of life. That this is called is one.
+    pub(super) fn feed_watchdog(&mut self) {
+        if let Some(every) = self.notify.feed_every() {
+            self.notify.say("WATCHDOG=1");
+            self.timers.set(Due::Watchdog, now() + every);
+        }
+    }
+
+    pub(super) fn flush_notify(&mut self) {
+        if self.notify.has_something()
+            && let Some(at) = self.notify.flush(now())
+        {
+            self.timers.set(Due::Notify, at);
+        }
+    }
+
+    /// Takes what the configuration says now. If that is wrong, everything stays as it is. No connection ends by it.
+    pub(super) fn reload(&mut self, machine: &mut impl Machine) {
+        let Some(mut reload) = self.reload.take() else { return };
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let micros = time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000;
+        self.notify.say(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+        match reload() {
+            Ok(reloaded) => {
+                if let Some(tls) = reloaded.tls.map(Rc::new) {
+                    self.dials.set_tls(&tls);
+                    self.tls = Some(tls);
+                }
+                if let Some(most) = reloaded.max_connections {
+                    self.max_connections = most;
+                }
+                self.notify.settle();
+                self.tell(machine, Input::Reloaded { settings: &reloaded.settings });
+                log::info!("the configuration was read anew");
+            }
+            Err(why) => {
+                why.lines().for_each(|line| log::error!("{line}"));
+                log::error!("the configuration stays as it was: mend it, and reload again");
+                let first = why.lines().next().unwrap_or_default();
+                self.notify.complain(&format!("not reloaded, the old configuration stays: {first}"));
+            }
+        }
+        self.notify.ready(now());
+        self.reload = Some(reload);
+    }
+}

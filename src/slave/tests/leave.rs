@@ -1,0 +1,101 @@
+//! Scenarios: a slave that was launched for a run, and one that was not.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{PEER, World};
+use crate::machine::Input;
+use crate::slave::{Leave, ORPHAN_AFTER};
+
+fn slave(leave: Leave) -> World {
+    World::with(|config| config.leave = leave)
+}
+
+/// A controller that launches its slaves welcomes this one.
+fn welcome(world: &mut World, run: Option<&str>) {
+    let conn = world.conn.expect("the slave asked for a connection");
+    world.input(Input::Connected { conn, peer: PEER, local: None });
+    world.take("hello");
+    let run = run.map_or_else(|| json!({}), |run| json!({"run": run}));
+    let mut welcome = json!({"type": "welcome", "protocol": 1, "version": "x", "leave": true});
+    welcome.as_object_mut().unwrap().extend(run.as_object().unwrap().clone());
+    world.say(welcome);
+}
+
+/// The run comes and goes.
+fn serve(world: &mut World) {
+    world.prepare(json!({}));
+    world.start();
+    world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "now": false}));
+    world.record_all();
+    assert_eq!(world.take("stopped").len(), 1);
+    world.say(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
+    let removing: Vec<_> = world.running.keys().copied().collect();
+    for child in removing {
+        world.input(Input::Exited { child, exit: crate::machine::Exit::Code(0) });
+    }
+}
+
+fn bye(world: &mut World) -> Value {
+    json!({"type": "bye", "reason": "another slave called node1 is connected", "fatal": world.exit.is_some()})
+}
+
+#[test]
+fn a_slave_that_was_told_to_leave_exits_after_the_run() {
+    for leave in [Leave::WhenTold, Leave::Launched] {
+        let mut world = slave(leave);
+        welcome(&mut world, Some("r1"));
+        serve(&mut world);
+        assert_eq!(world.exit, Some(0), "{leave:?}");
+    }
+}
+
+#[test]
+fn a_slave_that_shall_stay_stays() {
+    let mut world = slave(Leave::Never);
+    welcome(&mut world, Some("r1"));
+    serve(&mut world);
+    world.lose();
+    world.pass(2 * ORPHAN_AFTER);
+    assert_eq!(world.exit, None);
+    let mut world = slave(Leave::Never);
+    welcome(&mut world, None);
+    let bye = bye(&mut world);
+    world.say(bye);
+    assert_eq!(world.exit, None);
+}
+
+#[test]
+fn a_slave_that_is_turned_away_where_slaves_are_launched_leaves_and_says_why() {
+    let mut world = slave(Leave::WhenTold);
+    welcome(&mut world, None);
+    let bye = bye(&mut world);
+    world.say(bye);
+    assert_eq!(world.exit, Some(1));
+    assert!(world.printed.contains("another slave called node1 is connected"), "{}", world.printed);
+    let mut world = slave(Leave::WhenTold);
+    welcome(&mut world, None);
+    world.lose();
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.exit, Some(1), "the reason did not arrive");
+}
+
+#[test]
+fn a_slave_that_was_launched_waits_for_its_controller_as_long_as_for_one_that_is_gone() {
+    let mut world = slave(Leave::Launched);
+    world.lose();
+    world.pass(ORPHAN_AFTER - Duration::from_millis(1));
+    assert_eq!(world.exit, None);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.exit, Some(1));
+    let mut world = slave(Leave::WhenTold);
+    welcome(&mut world, Some("r1"));
+    world.lose();
+    world.pass(ORPHAN_AFTER);
+    assert_eq!(world.exit, Some(1), "it was told and has no run yet");
+    let mut world = slave(Leave::WhenTold);
+    world.lose();
+    world.pass(2 * ORPHAN_AFTER);
+    assert_eq!(world.exit, None, "nobody has told it anything");
+}

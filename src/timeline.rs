@@ -1,0 +1,4 @@
+//! The time line of a run, as a controller writes it and as whoever follows the run reads and shows it.
+
+pub mod event;
+pub mod view;

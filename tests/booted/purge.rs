@@ -1,0 +1,78 @@
+//! What the package leaves when it is removed, and when it is purged.
+
+use std::collections::BTreeSet;
+
+use super::machine::Machine;
+use super::{CONTROLLER, CONTROLLER_UNIT, SLAVE_UNIT, SOCKET_UNIT, configure, installed, prepared};
+use crate::common::package::make_package;
+use serde_json::json;
+
+/// Files that the system keeps of every package and every user that there ever was.
+const THE_SYSTEMS: [&str; 8] = [
+    "/var/lib/dpkg/",
+    "/var/log/",
+    "/var/cache/",
+    "/etc/passwd-",
+    "/etc/group-",
+    "/etc/shadow-",
+    "/etc/gshadow-",
+    "/etc/.pwd.lock",
+];
+
+/// All files of a machine, but for those of the system's own book-keeping.
+fn files(machine: &Machine) -> BTreeSet<String> {
+    let listed = machine.shell("find /etc /usr /var /run /opt /srv /home -xdev -path /run/systemd -prune -o -print");
+    let own = |path: &&str| THE_SYSTEMS.iter().any(|system| path.starts_with(system));
+    listed.lines().filter(|path| !own(path)).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_processes() {
+    let test = "purge::a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_processes";
+    let Some((lab, place)) = prepared(test, &[CONTROLLER]) else { return };
+    let package = make_package(&place);
+    let machines = Machine::boot(&place, &lab, &[CONTROLLER]);
+    let machine = &machines[0];
+    let before = files(machine);
+    machine.install(&package);
+    assert_eq!(
+        machine.property(CONTROLLER_UNIT, "ActiveState"),
+        "inactive",
+        "the package starts what nobody asked for"
+    );
+    configure(machine, "slave", &json!({ "controller": "127.0.0.1", "name": "self" }));
+    machine.systemctl(&["enable", "--now", SOCKET_UNIT, CONTROLLER_UNIT, SLAVE_UNIT]);
+    machine.wait_for_property(SLAVE_UNIT, "StatusText", "127.0.0.1");
+
+    machine.shell("dpkg --remove --no-triggers arete");
+    for unit in [SOCKET_UNIT, CONTROLLER_UNIT, SLAVE_UNIT] {
+        assert_eq!(machine.property(unit, "LoadState"), "not-found", "{unit}");
+    }
+    for user in ["arete", "arete-slave"] {
+        assert_eq!(machine.processes_of(user), "", "{user}");
+    }
+    assert!(machine.path("/etc/arete/slave.json").exists(), "a removal takes the configuration");
+    assert!(machine.path("/var/lib/arete/controller").exists(), "a removal takes the state");
+
+    machine.shell("dpkg --purge --no-triggers arete");
+    let left: Vec<_> = files(machine).difference(&before).cloned().collect();
+    assert!(left.is_empty(), "left behind: {left:#?}");
+}
+
+#[test]
+fn an_upgrade_restarts_the_controller_and_leaves_the_slave_alone() {
+    let test = "purge::an_upgrade_restarts_the_controller_and_leaves_the_slave_alone";
+    let Some((lab, place)) = prepared(test, &[CONTROLLER]) else { return };
+    let machines = installed(&place, &lab, &[CONTROLLER]);
+    let machine = &machines[0];
+    configure(machine, "slave", &json!({ "controller": "127.0.0.1", "name": "self" }));
+    machine.systemctl(&["start", CONTROLLER_UNIT, SLAVE_UNIT]);
+    machine.wait_for_property(SLAVE_UNIT, "StatusText", "127.0.0.1");
+    let (controller, slave) = (machine.main_pid(CONTROLLER_UNIT), machine.main_pid(SLAVE_UNIT));
+    machine.shell("cp /etc/arete/slave.json /root/kept.json");
+    machine.install(&make_package(&place));
+    assert_ne!(machine.main_pid(CONTROLLER_UNIT), controller);
+    assert_eq!(machine.main_pid(SLAVE_UNIT), slave);
+    machine.wait_for_property(SLAVE_UNIT, "StatusText", "127.0.0.1");
+    machine.shell("cmp /etc/arete/slave.json /root/kept.json");
+}

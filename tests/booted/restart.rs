@@ -1,0 +1,86 @@
+//! Units that are restarted, or killed, while something goes on.
+
+use serde_json::json;
+
+use super::common::{SOON, wait_for};
+use super::runs::{DEADLINE, start_run};
+use super::{CONTROLLER, CONTROLLER_UNIT, Configured, SLAVE_UNIT, prepared};
+
+/// What a run's command does: children that have left its session, which only the control group still knows.
+const RUNS_AWAY: &str = "setsid sh -c 'sleep 7001 & sleep 7002' & sleep 7003";
+
+/// A run of one slave whose command goes on for a long time, once it does so.
+fn long_run<'a>(configured: &Configured<'a>, place: &super::Place) -> super::common::Running<'a> {
+    let test = json!({
+        "name": "long",
+        "end": { "idle": true, "limit": "1min" },
+        "schedules": { "long": [{ "name": "away", "at": 0, "shell": RUNS_AWAY }] },
+        "slaves": { "slave1": ["long"] },
+    });
+    place.write("long.json", test.to_string());
+    let run = start_run(configured, "long.json");
+    let slave = &configured.slaves[0];
+    wait_for(SOON, "the command to run", || slave.processes_of("arete-slave").matches("sleep 700").count() >= 3);
+    run
+}
+
+#[test]
+fn a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_run_at_once() {
+    let test = "restart::a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_run_at_once";
+    let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
+    let configured = Configured::new(&place, &lab, &["slave1"]);
+    configured.start_slaves();
+    let run = long_run(&configured, &place);
+    let slave = &configured.slaves[0];
+    let before = slave.main_pid(SLAVE_UNIT);
+    slave.systemctl(&["restart", SLAVE_UNIT]);
+    assert_ne!(slave.main_pid(SLAVE_UNIT), before);
+    let left = slave.processes_of("arete-slave");
+    assert!(!left.contains("sleep"), "{left}");
+    let ended = run.wait().exits_with(1);
+    assert!(ended.stdout.contains("slave slave1 was lost"), "{}", ended.stdout);
+    // The new one is there for the next run.
+    slave.wait_for_property(SLAVE_UNIT, "ActiveState", "active");
+}
+
+#[test]
+fn a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gone() {
+    let test = "restart::a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gone";
+    let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
+    let configured = Configured::new(&place, &lab, &["slave1"]);
+    configured.start_slaves();
+    let run = long_run(&configured, &place);
+    let slave = &configured.slaves[0];
+    slave.signal(SLAVE_UNIT, "KILL");
+    slave.wait_for_property(SLAVE_UNIT, "NRestarts", "1");
+    slave.wait_for_property(SLAVE_UNIT, "ActiveState", "active");
+    let left = slave.processes_of("arete-slave");
+    assert!(!left.contains("sleep"), "{left}");
+    run.wait().exits_with(1);
+}
+
+#[test]
+fn members_who_wait_at_a_barrier_do_not_notice_that_the_controller_is_restarted() {
+    let test = "restart::members_who_wait_at_a_barrier_do_not_notice_that_the_controller_is_restarted";
+    let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
+    let configured = Configured::new(&place, &lab, &["slave1"]);
+    configured.start_controller();
+    configured.pki.machine("ann");
+    let arrive = |who: &str| {
+        let dir = format!("lab/{who}");
+        let words = ["arete", "barrier", "lunch", "--members", "ann,slave1", "--as", who, "--timeout", "60s"];
+        let words = [&words[..], &["--controller", &configured.address, "--tls", &dir]].concat();
+        configured.slaves[0].program(&words).deadline(DEADLINE).start()
+    };
+    let ann = arrive("ann");
+    configured.controller.wait_for_property(CONTROLLER_UNIT, "StatusText", "1 client");
+    let status = configured.controller.systemctl(&["status", CONTROLLER_UNIT]);
+    assert!(status.contains("Status: \"0 slaves, 0 runs, 1 client\""), "{status}");
+    let before = configured.controller.main_pid(CONTROLLER_UNIT);
+    configured.controller.systemctl(&["restart", CONTROLLER_UNIT]);
+    assert_ne!(configured.controller.main_pid(CONTROLLER_UNIT), before);
+    configured.controller.wait_for_property(CONTROLLER_UNIT, "StatusText", "1 client");
+    let other = arrive("slave1");
+    ann.wait().exits_with(0);
+    other.wait().exits_with(0);
+}
