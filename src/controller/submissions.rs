@@ -62,10 +62,9 @@ impl Controller {
             Err(problems) => self.unfit(conn, &submit.submission, problems, out),
             Ok(submission) => {
                 out.make_dir(submission.directory.join(RESOURCES));
-                if let Some(operator) = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn)) {
-                    if let Some(former) = operator.submission.replace(submission) {
-                        remove(&former.directory, out);
-                    }
+                let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
+                if let Some(former) = operator.and_then(|operator| operator.submission.replace(submission)) {
+                    remove(&former.directory, out);
                 }
                 self.go_on_with(now, conn, out);
             }
