@@ -14,7 +14,9 @@ fn read(path: &str) -> String {
 
 /// All sources of the messages.
 fn wire() -> String {
-    ["src/wire.rs", "src/wire/rendezvous.rs", "src/wire/room.rs", "src/wire/operate.rs"].map(read).concat()
+    ["src/wire.rs", "src/wire/rendezvous.rs", "src/wire/room.rs", "src/wire/operate.rs", "src/wire/command.rs"]
+        .map(read)
+        .concat()
 }
 
 /// The fields of something that is declared, and whether each may be absent.
