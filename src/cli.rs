@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod data;
 mod drive;
+mod help;
 mod host;
 mod identity;
 mod inspect;
@@ -78,7 +79,7 @@ impl Error {
 #[derive(Parser)]
 #[command(name = "arete", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "exit status: 0 passed; 1 failed; 2 wrong usage or a wrong test file; 3 a time limit passed; \
-                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: man arete, man 5 arete-test, man 7 arete-protocol, man 7 arete-security, man 8 arete-ring")]
+                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: arete help TOPIC opens a page, such as arete help run or arete help test; arete help lists them")]
 pub struct Arguments {
     #[command(subcommand)]
     subcommand: Sub,
@@ -135,6 +136,8 @@ enum Sub {
     },
     /// Be a node of a token ring: nodes of one network that pass a token round
     Ring(ring::RingOptions),
+    /// Open a page of the manual
+    Help(HelpOptions),
     /// Print what a shell needs to complete the command line; for packages
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
@@ -370,6 +373,15 @@ struct SlaveOptions {
     origin: Origin,
 }
 
+#[derive(Args)]
+struct HelpOptions {
+    /// A command or another topic, such as test or security; without one the topics are listed
+    topic: Option<String>,
+    /// Print the page as it is written, in mdoc, instead of showing it
+    #[arg(long, requires = "topic")]
+    source: bool,
+}
+
 /// The instant from which every time limit of the command line counts: now.
 pub fn begin() -> Time {
     reactor::now()
@@ -422,6 +434,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Status(options) => operator::status(&options, begun),
         Sub::Pki { sub } => pki::run(sub),
         Sub::Ring(options) => ring::run(options),
+        Sub::Help(options) => help::run(options),
         Sub::Completions { shell } => completions::run(shell),
         Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
     }

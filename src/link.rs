@@ -18,6 +18,9 @@ const STOOD_FOR: Duration = Duration::from_secs(5);
 /// An instant that a controller names for a release is never further away than this.
 const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
+/// What a message says when what is heard is nothing that a controller says before it has welcomed anybody.
+const NO_CONTROLLER: &str = "what listens there is no controller of arete";
+
 /// The connection to the controller.
 pub struct Link {
     to: Address,
@@ -74,6 +77,19 @@ impl Link {
             refusal: None,
             trouble: None,
             timers: Timers::default(),
+        }
+    }
+
+    /// Why there is no connection, without what to do about it; empty: nobody knows.
+    pub fn why_away(&self) -> &str {
+        self.trouble().and_then(|trouble| trouble.split(": ").next()).unwrap_or_default()
+    }
+
+    /// How it is said that what was heard is no message of a controller: one that has not welcomed us may be none.
+    pub fn misspoken(&self, wrong: &str) -> String {
+        match self.up() {
+            true => format!("the controller does not speak as it should: {wrong}"),
+            false => format!("{NO_CONTROLLER}: {wrong}"),
         }
     }
 
@@ -205,7 +221,8 @@ impl Link {
             self.trouble = Some(reason.to_owned());
         }
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
-            log::warn!("controller {}: {reason}; trying again", self.to);
+            let step = next_step(reason, self.since.is_some()).map(|step| format!(": {step}")).unwrap_or_default();
+            log::warn!("controller {}: {reason}{step}; trying again", self.to);
         }
         if self.since.take().is_some_and(|since| now.since(since) >= STOOD_FOR) {
             self.backoff.reset();
@@ -266,5 +283,56 @@ impl Link {
 
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
+    }
+}
+
+/// What somebody may do who reads why there is no connection; what he reads may say it itself. `stood`: the controller
+/// had welcomed us, and is likely to come back by itself.
+fn next_step(reason: &str, stood: bool) -> Option<&'static str> {
+    let says = |parts: &[&str]| parts.iter().any(|part| reason.contains(part));
+    match () {
+        () if stood => None,
+        () if says(&["connection refused"]) => {
+            Some("no controller listens there: start it, or name the port of one as HOST:PORT")
+        }
+        () if says(&["not known", "name resolution", "no address"]) => {
+            Some("check how it is spelt, or name its IP address instead")
+        }
+        () if says(&["timed out", "unreachable", "no route", "says nothing"]) => {
+            Some("see that the machine is up, that a controller listens on this port, and that no firewall is between")
+        }
+        () if says(&[NO_CONTROLLER]) => Some("name the port of a controller as HOST:PORT"),
+        () if says(&["closed the connection", "reset"]) => Some(
+            "it may have as many connections as its --connections-max allows, or be no controller of arete: its log \
+             says which",
+        ),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_says_no_next_step_itself_is_given_one() {
+        let step = |reason| next_step(reason, false).unwrap_or_default();
+        assert!(step("connection refused").contains("HOST:PORT"));
+        assert!(step("no route to host").contains("firewall") && step("connection timed out").contains("firewall"));
+        assert!(step("the peer closed the connection").contains("--connections-max"));
+        assert!(step("name or service not known").contains("spelt"));
+        assert_eq!(step("its certificate was revoked: issue it anew"), "");
+        assert_eq!(next_step("the peer closed the connection", true), None);
+    }
+
+    #[test]
+    fn why_there_is_no_connection_is_told_without_what_to_do_about_it() {
+        let mut link = Link::new(Address::Inet("c:1".to_owned()), 1);
+        assert_eq!(link.why_away(), "");
+        link.closed(Time::default(), "c:1: its certificate was revoked: issue it anew");
+        assert_eq!(link.why_away(), "its certificate was revoked");
+        let said = link.misspoken("a message is a JSON object");
+        link.closed(Time::default(), &said);
+        assert_eq!(link.why_away(), NO_CONTROLLER);
     }
 }

@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::machine::{Address, ConnId, Input, Machine, Outbox, Signal, Stream, Time, Timers};
 use crate::session::VERSION;
 use crate::spoken;
-use crate::verdict::{Heard as Verdict, map_as_line, notes_in_lines, too_late};
+use crate::verdict::{Heard as Verdict, map_as_line, notes_in_lines, out_of_reach, too_late};
 use crate::wire::rendezvous::{Alive, Arrive, Give, Gone, Heard, Map, Party, RoundVerdict};
 use crate::wire::room::{Create, Delete, Join, List, Listing, Watch};
 use crate::wire::{Bye, FromController, Malformed, Note, Noted, Notify, PROTOCOL, Triggered, Welcome};
@@ -203,7 +203,7 @@ impl Member {
         }
         self.link.put_frames(frames);
         if let Some(wrong) = wrong.or(fed.err().map(|bound| bound.to_string())) {
-            self.link.close(now, &format!("the controller does not speak as it should: {wrong}"), out);
+            self.link.close(now, &self.link.misspoken(&wrong), out);
         }
     }
 
@@ -399,7 +399,9 @@ impl Member {
         if !self.config.task.meets() {
             let within = spoken::duration(self.config.timeout.unwrap_or_default());
             let why = match &self.config.task {
-                _ if !self.link.up() => format!("the controller {} is out of reach", self.config.controller),
+                _ if !self.link.up() => {
+                    out_of_reach(&format!("controller {}", self.config.controller), self.link.why_away())
+                }
                 Task::Wait { .. } => "the trigger has not fired".to_owned(),
                 _ => "the controller has not answered".to_owned(),
             };
@@ -412,7 +414,7 @@ impl Member {
         }
         self.take_back(out);
         self.output.clear();
-        self.met(&Verdict::none(self.link.up()), out);
+        self.met(&Verdict::none(self.link.up(), self.link.why_away()), out);
     }
 
     fn done(&mut self, out: &mut Outbox) {

@@ -206,7 +206,7 @@ impl Slave {
         if self.link.is(conn) {
             self.link.put_frames(frames);
             if let Some(wrong) = wrong {
-                self.hang_up(now, &format!("the controller does not speak as it should: {wrong}"), out);
+                self.hang_up(now, &self.link.misspoken(&wrong), out);
             }
         }
     }

@@ -33,10 +33,13 @@ impl From<&Met<'_>> for Heard {
 }
 
 impl Heard {
-    /// No verdict was heard in time, from a controller that is there or is not.
-    pub fn none(there: bool) -> Heard {
-        let reason = if there { "the controller is there and has not answered yet" } else { "" };
-        Heard { reason: reason.to_owned(), ..Heard::default() }
+    /// No verdict was heard in time, from a controller that is there or is not, and why it is not.
+    pub fn none(there: bool, why_away: &str) -> Heard {
+        let reason = match there {
+            true => "the controller is there and has not answered yet".to_owned(),
+            false => out_of_reach("controller", why_away),
+        };
+        Heard { reason, ..Heard::default() }
     }
 
     pub fn released(&self) -> bool {
@@ -82,6 +85,12 @@ impl Heard {
         let who = if who.is_empty() { String::new() } else { format!(": {}", spoken::list(&who)) };
         Some(format!("{what}: {verdict}{who}"))
     }
+}
+
+/// That there is no connection to the controller, and why, if that is known: it need not be the controller's fault.
+pub fn out_of_reach(controller: &str, why: &str) -> String {
+    let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+    format!("the {controller} is out of reach{why}")
 }
 
 /// What a person reads whose notify came when the trigger had fired: what those who wait are told is settled then.
@@ -155,8 +164,10 @@ mod tests {
         assert_eq!(rude.in_words("barrier up", None).unwrap(), "barrier up: a aborted: no disk [2J");
         let words = heard(None).in_words("sync s", Some(Duration::from_secs(2))).unwrap();
         assert!(words.starts_with("sync s: no verdict was heard within 2s: the controller is out of reach"), "{words}");
-        let there = Heard::none(true).in_words("sync s", None).unwrap();
+        let away = Heard::none(false, "connection refused").in_words("sync s", None).unwrap();
+        assert!(away.contains(": the controller is out of reach (connection refused), and the others"), "{away}");
+        let there = Heard::none(true, "").in_words("sync s", None).unwrap();
         assert!(there.starts_with("sync s: no verdict was heard: the controller is there"), "{there}");
-        assert_eq!((Heard::none(true).exit_code(), Heard::none(false)), (6, Heard::default()));
+        assert_eq!((Heard::none(true, "").exit_code(), Heard::none(false, "").exit_code()), (6, 6));
     }
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -136,6 +136,56 @@ fn a_port_in_use_is_named() {
     assert!(!place.path("results").exists());
 }
 
+/// An address where something listens that says `greeting` to whoever comes.
+fn something_else(greeting: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.write_all(greeting).and_then(|()| stream.read(&mut [0; 512]));
+        }
+    });
+    address
+}
+
+#[test]
+fn who_dials_a_wrong_address_is_told_what_is_there_and_what_to_do() {
+    let place = Place::new("wrong-address");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let ssh = something_else(b"SSH-2.0-OpenSSH_9.2p1\r\n");
+    let http = something_else(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let silent = something_else(b"");
+    for (address, why, step) in [
+        (&nobody, "connection refused", "no controller listens there: start it, or name the port"),
+        (&ssh, "no controller of arete", "name the port of a controller as HOST:PORT"),
+        (&http, "no controller of arete", "name the port of a controller as HOST:PORT"),
+        (&silent, "closed the connection", "--connections-max allows, or be no controller of arete"),
+    ] {
+        let slave = slave(&place, address, "a");
+        wait_for(SOON, "a word about the next step", || slave.stderr().contains(step));
+        assert!(slave.stderr().contains(why), "{}", slave.stderr());
+        let barrier = ["barrier", "up", "--as", "a", "--count", "2", "--timeout", "300ms", "--controller", address];
+        let ended = place.arete(barrier).run().exits_with(6).complains(&[step]);
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains("the controller is out of reach (") && last.contains(why), "{last}");
+        let notify = ["notify", "go", "--timeout", "300ms", "--controller", address];
+        place.arete(notify).run().exits_with(3).complains(&["is out of reach (", why]);
+    }
+}
+
+#[test]
+fn who_finds_no_place_among_the_connections_is_told_which_limit_that_is() {
+    let place = Place::new("crowded");
+    let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--connections-max", "1"]).start();
+    controller.wait_for_output("listening on 127.0.0.1:");
+    let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
+    let _first = TcpStream::connect(&address).unwrap();
+    let args = ["barrier", "up", "--as", "a", "--count", "2", "--timeout", "2s", "--controller", &address];
+    place.arete(args).run().exits_with(6).complains(&["--connections-max", "its log says which"]);
+    assert!(controller.stderr().contains("turned away: ") && controller.stderr().contains("--connections-max"));
+}
+
 /// A controller that waits for slaves on a free port.
 fn listening<'a>(place: &'a Place, text: &str, more: &[&str]) -> (Running<'a>, String) {
     place.write("t.json", text);
@@ -171,7 +221,7 @@ fn a_slave_that_is_not_in_the_test_is_told_so_and_the_run_goes_on() {
     let (controller, address) = listening(&place, GOOD, &[]);
     let ended = slave(&place, &address, "b").wait();
     assert_ne!(ended.code(), 0);
-    ended.complains(&["\"b\"", "not in the test", "a"]);
+    ended.complains(&["\"b\"", "not in the test", "its slaves are a: ", "--name"]);
     slave(&place, &address, "a").wait().exits_with(0);
     controller.wait().exits_with(0);
     assert_eq!(place.count("results", "refused"), 1);

@@ -14,7 +14,9 @@ fn read(path: &str) -> String {
 
 /// All sources of the messages.
 fn wire() -> String {
-    ["src/wire.rs", "src/wire/rendezvous.rs", "src/wire/room.rs", "src/wire/operate.rs"].map(read).concat()
+    ["src/wire.rs", "src/wire/rendezvous.rs", "src/wire/room.rs", "src/wire/operate.rs", "src/wire/command.rs"]
+        .map(read)
+        .concat()
 }
 
 /// The fields of something that is declared, and whether each may be absent.
@@ -197,9 +199,9 @@ fn the_manual_states_the_bounds_of_handshakes() {
 
 #[test]
 fn the_manual_has_every_event_with_its_fields_and_no_other() {
-    let (source, page) = (read("src/timeline/event.rs"), read("man/arete.1"));
+    let (source, page) = (read("src/timeline/event.rs"), read("man/arete-results.5"));
     let events = variants(&source, "pub enum Event<'a> {");
-    let described: BTreeSet<_> = items(&page, ".Ss Events").into_keys().collect();
+    let described: BTreeSet<_> = items(&page, ".Sh EVENTS").into_keys().collect();
     assert_eq!(described, events.keys().cloned().collect());
     for (event, mut declared) in events {
         if declared.remove("meeting").is_some() {
@@ -224,9 +226,37 @@ fn the_manual_has_every_exit_status_and_no_other() {
 fn the_manual_has_every_variable_that_a_command_is_given_and_no_other() {
     let (source, page) = (read("src/slave/start.rs"), read("man/arete.1"));
     let given: BTreeSet<&str> = source.split('"').filter(|word| word.starts_with("ARETE_")).collect();
-    let described =
-        page.lines().filter_map(|line| line.strip_prefix(".It Ev ")).filter(|name| name.starts_with("ARETE_"));
+    let first = between(&page, ".Sh ENVIRONMENT", ".It Ev PATH");
+    let described = first.filter_map(|line| line.strip_prefix(".It Ev ")).filter(|name| name.starts_with("ARETE_"));
     assert_eq!(described.collect::<BTreeSet<_>>(), given);
+}
+
+/// What a page quotes of messages is what a source writes.
+#[test]
+fn the_diagnostics_quote_messages_as_the_sources_write_them() {
+    let sources = all_sources(Path::new("src"));
+    let mut quoted = 0;
+    for page in ["arete-run.1", "arete-barrier.1", "arete-slave.8", "arete-controller.8"] {
+        let page = read(&format!("man/{page}"));
+        for words in between(&page, ".Sh DIAGNOSTICS", ".Sh").filter_map(|line| line.strip_prefix(".It Li ")) {
+            assert!(sources.contains(words), "no source writes {words:?}");
+            quoted += 1;
+        }
+    }
+    assert!(quoted > 20, "{quoted}");
+}
+
+/// The sources below a directory, in one text.
+fn all_sources(directory: &Path) -> String {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).expect("sources can be listed");
+    let mut text = String::new();
+    for path in entries.map(|entry| entry.expect("a source can be listed").path()) {
+        match path.is_dir() {
+            true => text += &all_sources(&path),
+            false => text += &read(path.to_str().expect("sources have plain names")),
+        }
+    }
+    text
 }
 
 /// The rows of the lists in columns of a section.

@@ -190,6 +190,15 @@ fn who_has_no_good_certificate_is_told_why_at_both_ends() {
     let plain_address = plain.stdout().trim_start_matches("listening on ").trim().to_owned();
     slave_says(&place, &plain_address, "good", &good, &["the other end does not speak TLS", "--tls DIR to both"]);
 
+    // Whose time is up is told once more why there was no connection, and not that it is the controller's fault.
+    let args = ["barrier", "up", "--as", "good", "--count", "2", "--timeout", "1s", "--controller", &named, "--tls"];
+    let last = place.arete(args).arg(&good).run().exits_with(6).stderr;
+    let last = last.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("out of reach (its certificate is for controller, 127.0.0.1 and not for localhost)"),
+        "{last}"
+    );
+
     // No certificate at all: told so, and logged.
     let said = until_closed(&address, &Identity::read(&good).without_certificate());
     assert!(said.contains("CertificateRequired"), "{said}");

@@ -162,7 +162,7 @@ fn how_to_fix(address: &str, what: Use<'_>) -> String {
         "make certificates once, on a machine that you trust:\n\
          \x20   arete pki init lab\n\
          \x20   arete pki issue lab {issue}\n\
-         copy the directory lab/{whose} here, and add --tls lab/{whose}; man arete-security tells the rest\n\
+         copy the directory lab/{whose} here, and add --tls lab/{whose}; arete help security tells the rest\n\
          or add --insecure, if every machine on the network may do that"
     )
 }

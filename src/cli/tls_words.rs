@@ -17,8 +17,16 @@ pub fn in_words(error: &Error) -> String {
             "it has shown no certificate: it needs --tls DIR, with one of the same authority".to_owned()
         }
         Error::AlertReceived(alert) => received(*alert),
-        Error::InvalidMessage(_) => "the other end does not speak TLS: give --tls DIR to both, or to none".to_owned(),
-        Error::PeerIncompatible(why) => format!("the other end does not speak TLS 1.3 as arete does: {why:?}"),
+        Error::InvalidMessage(_) => {
+            "the other end does not speak TLS: give --tls DIR to both, or to none; if it is no \
+                                     arete at all, name the port of a controller as HOST:PORT"
+                .to_owned()
+        }
+        Error::PeerIncompatible(why) => {
+            format!(
+                "the other end does not speak TLS 1.3 as arete does ({why:?}): see that it is arete that speaks there"
+            )
+        }
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
             "key.pem is not the key of cert.pem: both come from one \"arete pki issue\"; a service that was handed its key as \
              a credential gets another when it is restarted"
@@ -69,7 +77,10 @@ fn certificate(error: &CertificateError) -> String {
              elsewhere its extended key usage must be serverAuth for a controller, clientAuth for a slave or a client"
                 .to_owned()
         }
-        other => format!("its certificate is not good: {}", printable(&other.to_string())),
+        other => format!(
+            "its certificate is not good ({}): issue it anew with \"arete pki issue\"",
+            printable(&other.to_string())
+        ),
     }
 }
 
@@ -88,11 +99,14 @@ fn received(alert: AlertDescription) -> String {
         AlertDescription::UnsupportedCertificate => {
             "our certificate is not for this role: a controller's is issued with \"arete pki issue DIR NAME --controller\""
         }
-        AlertDescription::BadCertificate => "our certificate is not good, or not for the name by which we were dialled",
-        AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => {
-            "it does not speak TLS 1.3 as arete does"
+        AlertDescription::BadCertificate => {
+            "our certificate is not good, or not for the address by which we were dialled: its own message says which; \
+             \"arete pki issue DIR NAME --controller --address ADDRESS\" makes one that is for ADDRESS"
         }
-        other => return format!("the other end has refused us: {other:?}"),
+        AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => {
+            "it does not speak TLS 1.3 as arete does: see that it is arete that speaks there"
+        }
+        other => return format!("the other end has refused us ({other:?}): its own message says why"),
     };
     format!("the other end has refused us: {why}")
 }

@@ -165,8 +165,11 @@ impl Run {
         }
         if !self.places.any() {
             let names = spoken::list(&self.roster.names(|_| true));
-            let reason = format!("slave {name:?} is not in the test {:?}; its slaves are {names}", self.test.name);
-            return Err(Refusal::fatal(reason));
+            return Err(Refusal::fatal(format!(
+                "slave {name:?} is not in the test {:?}; its slaves are {names}: name it as one of them with --name, or \
+                 add it to the test",
+                self.test.name
+            )));
         }
         let named = self.test.slaves.iter().filter(|slave| slave.with.is_none()).map(|slave| slave.name.as_str());
         let named = spoken::list(&named.collect::<Vec<_>>());

@@ -13,6 +13,9 @@ use crate::machine::{ConnId, Input, ListenerId, Machine, Signal, SocketId, Time}
 const SHARE_OF_A_TURN: usize = 16;
 /// How long accepting pauses when not even one descriptor is to be had.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Why connections are turned away, and what to do about it.
+const ENOUGH: &str = "there are as many as there may be; --connections-max, or else the limit of open files, says how \
+                      many that is";
 
 impl Reactor {
     /// Takes note of what the poll found. Sockets are only marked; what is small is dealt with at once.
@@ -196,7 +199,7 @@ impl Reactor {
                 Ok((stream, peer)) if self.conns.len() + self.accepted.len() < self.max_connections => {
                     self.accepted.push((stream, peer, ListenerId(index)));
                 }
-                Ok(_) => self.tell_of_shedding("as many connections as there may be"),
+                Ok(_) => self.tell_of_shedding(ENOUGH),
                 Err(error) if self.is_drained(index, &error) => return,
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 Err(error) => match self.shed(index) {

@@ -128,16 +128,23 @@ pub fn credentials(stream: &UnixStream) -> Peer {
     }
 }
 
+/// What to do about a disk that is full.
+const MAKE_ROOM: &str = "make room there, or name another directory";
+
 /// An error in words, without the number that the system gives it.
 pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut chars = text.chars();
-    match chars.next() {
+    let text = match chars.next() {
         // "Connection refused" becomes "connection refused"; "I/O error" stays.
         Some(head) if chars.clone().next().is_some_and(char::is_lowercase) => {
             head.to_lowercase().chain(chars).collect()
         }
         _ => text.to_owned(),
+    };
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("{text}: {MAKE_ROOM}"),
+        _ => text,
     }
 }

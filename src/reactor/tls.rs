@@ -169,7 +169,7 @@ impl TlsStream {
             let answer = self.tls.to_the_plain.clone();
             // It fits any socket that nothing was written to yet.
             let _ = self.tcp.write(&answer);
-            return Err(io::Error::other("it does not speak TLS"));
+            return Err(io::Error::other("it does not speak TLS: if it is one of yours, give it --tls DIR too"));
         }
         Ok(())
     }

@@ -235,7 +235,7 @@ impl Run {
         let Some(member) = self.members.waiting.remove(&id) else { return };
         let room = self.id().to_owned();
         self.members.take_back(&room, vec![id], turn);
-        self.met(&member, &Verdict::none(turn.link.up()), None, turn);
+        self.met(&member, &Verdict::none(turn.link.up(), turn.link.why_away()), None, turn);
     }
 
     /// Answers whoever waits for this member's verdict.

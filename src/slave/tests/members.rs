@@ -113,7 +113,7 @@ fn a_time_that_is_up_while_the_controller_is_away_is_up_on_time() {
         assert!(world.now.since(tried) <= 3 * SECOND + Duration::from_millis(1));
     }
     assert!(world.now.since(tried) >= 3 * SECOND);
-    assert_eq!(met(&world, conn), &json!({"type": "met"}));
+    assert_eq!(met(&world, conn), &json!({"type": "met", "reason": "the controller is out of reach (reset)"}));
 }
 
 #[test]
