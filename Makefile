@@ -49,7 +49,7 @@ install: $(BIN)
 	for unit in $(units); do install -d $(DESTDIR)$(unitdir) && sed 's,/usr/bin/arete,$(bindir)/arete,' systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit && chmod 644 $(DESTDIR)$(unitdir)/$$unit || exit 1; done
 	install -D -m 644 packaging/sysusers.conf $(DESTDIR)$(sysusersdir)/arete.conf
 	install -D -m 644 share/arete-test.schema.json $(DESTDIR)$(datadir)/arete-test.schema.json
-	for example in $(examples); do install -D -m 644 examples/$$example $(DESTDIR)$(docdir)/examples/$$example || exit 1; done
+	for example in $(examples); do mode=644; if [ -x examples/$$example ]; then mode=755; fi; install -D -m $$mode examples/$$example $(DESTDIR)$(docdir)/examples/$$example || exit 1; done
 	sed -i 's,"\.\./share/arete-test.schema.json","$(datadir)/arete-test.schema.json",' $(DESTDIR)$(docdir)/examples/*.json
 	install -m 644 systemd/arete-slave.service.d/root.conf.example $(DESTDIR)$(docdir)/examples/root.conf.example
 	install -d $(DESTDIR)$(bashdir) $(DESTDIR)$(fishdir) $(DESTDIR)$(zshdir)

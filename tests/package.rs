@@ -88,7 +88,7 @@ fn what_is_installed_is_removed_again_but_for_its_configuration() {
     };
     assert!(below(&tree).len() > 15, "{:?}", below(&tree));
     let unit = place.read("tree/opt/arete/lib/systemd/system/arete-slave.service");
-    assert!(unit.contains("\nExecStart=/opt/arete/bin/arete slave\n"), "{unit}");
+    assert!(unit.contains("\nExecStart=/opt/arete/bin/arete slave --stay\n"), "{unit}");
     // What somebody has changed stays through another installation.
     place.write("tree/etc/arete/slave.json", "{}");
     must(&mut make(&place, &["install", "PREFIX=/opt/arete", &destination]));
@@ -105,7 +105,9 @@ fn every_shell_reads_its_completions() {
         for word in ["controller", "orphan-after", "barrier"] {
             assert!(script.contains(word), "{shell} does not complete {word}");
         }
-        assert!(!script.contains("lookup"), "{shell} completes what is hidden");
+        for word in ["lookup", "--secret", "-l secret"] {
+            assert!(!script.contains(word), "{shell} completes what is hidden: {word}");
+        }
         if have(shell) {
             let file = place.write(shell, script);
             must(Command::new(shell).arg(check).arg(file));

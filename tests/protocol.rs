@@ -201,7 +201,7 @@ fn what_is_no_message_ends_its_connection_and_no_other() {
         ("GET / HTTP/1.1", not_first),
         (r#"{"name":"a","type":"hello"}"#, not_first),
         (r#"{"type":"hallo"}"#, "unknown message type \"hallo\""),
-        (r#"{"type":"ping","time":1}"#, "the first message must be a hello or a join"),
+        (r#"{"type":"ping","time":1}"#, "the first message must be a hello, a join or an operate"),
     ];
     for (line, reason) in wrong {
         let mut peer = Peer::connect(address);

@@ -11,15 +11,24 @@ use super::{Arguments, Error};
 
 pub fn run(shell: Shell) -> Result<u8, Error> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut shown(), "arete", &mut script);
+    clap_complete::generate(shell, &mut shown(&Arguments::command()), "arete", &mut script);
     let printed = std::io::stdout().lock().write_all(&script);
     printed.map_err(|error| Error::failed(format!("cannot write to standard output: {}", plain(&error))))?;
     Ok(exit_code::PASSED)
 }
 
-/// The program's command line without what is hidden: the generators would offer it.
-fn shown() -> Command {
-    let whole = Arguments::command();
-    let subcommands: Vec<_> = whole.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned().collect();
-    Command::new("arete").version(env!("CARGO_PKG_VERSION")).subcommands(subcommands)
+/// A command line without the subcommands and the options that are hidden: the generators would offer them.
+fn shown(whole: &Command) -> Command {
+    // A command takes its name only from who never gives it back; there are few, and this process ends soon.
+    let name: &'static str = whole.get_name().to_owned().leak();
+    let shown_command = Command::new(name)
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(whole.get_version().is_none())
+        .disable_help_subcommand(whole.is_disable_help_subcommand_set())
+        .args(whole.get_arguments().filter(|arg| !arg.is_hide_set()).cloned())
+        .subcommands(whole.get_subcommands().filter(|sub| !sub.is_hide_set()).map(shown));
+    match whole.get_about() {
+        Some(about) => shown_command.about(about.clone()),
+        None => shown_command,
+    }
 }

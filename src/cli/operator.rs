@@ -10,6 +10,8 @@ use arete::operator::{Config, Operator, Show, Submission, Task, Wanted};
 use arete::reactor::{self, Tls};
 use arete::wire::operate::RunState;
 use clap::Args;
+use rustix::fs::Access;
+use rustix::io::Errno;
 
 use super::identity::{Security, Use};
 use super::load::{self, Loaded};
@@ -102,7 +104,9 @@ struct Controller {
 impl There {
     fn find(&self, begun: Time) -> Result<Controller, Error> {
         let named = self.controller.clone().or_else(|| std::env::var(VARIABLE).ok().filter(|named| !named.is_empty()));
-        let named = named.or_else(|| Path::new(SOCKET).exists().then(|| SOCKET.to_owned())).ok_or_else(|| {
+        // Where it cannot be seen, it may be there.
+        let is_there = || Path::new(SOCKET).try_exists().unwrap_or(true);
+        let named = named.or_else(|| is_there().then(|| SOCKET.to_owned())).ok_or_else(|| {
             Error::usage(format!(
                 "no controller is named, and {SOCKET} is not there: name one with --controller ADDRESS or {VARIABLE}"
             ))
@@ -116,10 +120,22 @@ impl There {
 fn reached(named: &str, security: &Security) -> Result<(Address, Option<Tls>), Error> {
     if named.contains('/') {
         security.without_address("a controller at HOST:PORT")?;
+        may_use(named)?;
         return Ok((Address::Unix(PathBuf::from(named)), None));
     }
     let address = place::address(named, "--controller")?;
     Ok((address, security.at("--controller", named, Use::Client(None))?))
+}
+
+/// Whoever may not use a socket would try in vain for ever.
+fn may_use(socket: &str) -> Result<(), Error> {
+    match rustix::fs::access(socket, Access::WRITE_OK) {
+        Err(Errno::ACCESS) => Err(Error::failed(format!(
+            "{socket}: permission denied: it is for the user and the group that the controller runs as: \"usermod -aG \
+             arete USER\" takes a user into that of the package"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 impl Controller {

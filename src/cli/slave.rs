@@ -133,8 +133,7 @@ pub fn work_dir_of(asked: Option<&Path>, name: &str) -> Result<PathBuf, Error> {
 }
 
 fn make_work_dir(dir: &Path) -> Result<PathBuf, Error> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    let whole = made.and_then(|()| fs::canonicalize(dir));
+    let whole = state::make_closed(dir).and_then(|()| fs::canonicalize(dir));
     whole.map_err(|error| {
         Error::failed(format!(
             "cannot make the directory {}: {error}; --dir names another",
@@ -178,7 +177,8 @@ fn runtime_dir() -> Result<PathBuf, Error> {
     let uid = rustix::process::geteuid();
     let dir = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir()) {
         Some(runtime) => runtime.join("arete"),
-        None if uid.is_root() && Path::new("/run").is_dir() => PathBuf::from("/run/arete"),
+        // Not /run/arete, which is the controller's.
+        None if uid.is_root() && Path::new("/run").is_dir() => PathBuf::from("/run/arete-0"),
         None => PathBuf::from(format!("/tmp/arete-{}", uid.as_raw())),
     };
     let cannot = |why: String| Error::failed(format!("cannot use {} for sockets: {why}", dir.display()));

@@ -1,7 +1,7 @@
 //! The directory in which a controller keeps its ledger: locked while it works, and read when it goes on.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -10,6 +10,9 @@ use arete::reactor::{self, plain};
 use rustix::fs::FlockOperation;
 
 use super::Error;
+
+/// The mode of a directory that is for one user alone.
+const CLOSED: u32 = 0o700;
 
 /// Holds a directory for this process alone, as long as the file is open. `None`: another has it.
 pub fn lock(directory: &Path) -> Result<Option<File>, Error> {
@@ -24,10 +27,21 @@ pub fn lock(directory: &Path) -> Result<Option<File>, Error> {
     }
 }
 
+/// Makes a directory for this user alone, unless it is there. Those above it are made as usual: others have theirs beside
+/// it, as the services of a machine have in /var/lib/arete.
+pub fn make_closed(directory: &Path) -> io::Result<()> {
+    if let Some(above) = directory.parent().filter(|above| !above.as_os_str().is_empty()) {
+        fs::create_dir_all(above)?;
+    }
+    match fs::DirBuilder::new().mode(CLOSED).create(directory) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
 /// Makes the directory of a controller's state, for this user alone.
 pub fn make(directory: &Path) -> Result<(), Error> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(|error| {
+    make_closed(directory).map_err(|error| {
         Error::failed(format!(
             "cannot make {}: {error}; --state-dir names another",
             directory.display(),
@@ -82,5 +96,30 @@ fn walk(directory: &Path, prefix: &str, files: &mut Vec<(String, u64)>) {
         } else if metadata.is_file() {
             files.push((relative, metadata.len()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_closed_and_those_above_it_are_not() {
+        let top = std::env::temp_dir().join(format!("arete-closed-test-{}", std::process::id()));
+        let directory = top.join("arete/slave");
+        make_closed(&directory).unwrap();
+        make_closed(&directory).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let usual = top.join("usual");
+        fs::create_dir(&usual).unwrap();
+        let modes = [mode(&directory), mode(&top.join("arete")), mode(&top)];
+        let expected = [0o700, mode(&usual), mode(&usual)];
+        fs::write(top.join("file"), "").unwrap();
+        let file = make_closed(&top.join("file"));
+        fs::remove_dir_all(&top).unwrap();
+        assert_eq!(modes, expected);
+        assert!(file.is_err(), "a file is no directory");
     }
 }

@@ -7,6 +7,7 @@
 mod common;
 
 mod machine;
+mod operate;
 mod purge;
 mod reload;
 mod restart;
@@ -16,9 +17,11 @@ mod watchdog;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use common::package::{self, make_package};
-use common::{Lab, Needed, Pki, Place, missing, skip};
+use common::package::{PROGRAMS, make_package};
+use common::{Lab, Needed, Pki, Place, Running, missing, skip};
 use machine::Machine;
 use serde_json::{Value, json};
 
@@ -31,18 +34,34 @@ const CONTROLLER_UNIT: &str = "arete-controller.service";
 const SOCKET_UNIT: &str = "arete-controller.socket";
 const SLAVE_UNIT: &str = "arete-slave.service";
 
+/// Where the operators of the controller's machine reach it.
+const SOCKET: &str = "/run/arete/controller.sock";
+
+/// Who may operate the controller from other machines.
+const OPERATOR: &str = "olga";
+
+/// Longer than a test file's own limit, so that arete says what is wrong.
+const DEADLINE: Duration = Duration::from_secs(90);
+
 /// The network and the directory of a test, or `None` if it is skipped.
 fn prepared(test: &str, hosts: &[&str]) -> Option<(Lab, Place)> {
-    if let Some(why) = machine::why_not().or_else(|| missing(&package::PROGRAMS)) {
+    if let Some(why) = machine::why_not().or_else(|| missing(&PROGRAMS)) {
         skip(test, &why, Needed::InCi);
         return None;
     }
     Some((Lab::new(test, hosts)?, Place::new("booted")))
 }
 
+/// The package, in the test's directory. It is made once for all tests.
+fn package(place: &Place) -> PathBuf {
+    static PACKAGE: OnceLock<Vec<u8>> = OnceLock::new();
+    let made = PACKAGE.get_or_init(|| fs::read(make_package(place)).expect("the package can be read"));
+    place.write("arete.deb", made)
+}
+
 /// Machines on which the package is installed and nothing is started.
 fn installed<'a>(place: &'a Place, lab: &Lab, names: &[&str]) -> Vec<Machine<'a>> {
-    let package = make_package(place);
+    let package = package(place);
     let machines = Machine::boot(place, lab, names);
     for machine in &machines {
         assert!(!machine.path("/usr/bin/arete").exists(), "arete is installed on this machine already");
@@ -65,7 +84,9 @@ impl<'a> Configured<'a> {
         let pki = Pki::new(place);
         let address = lab.address(CONTROLLER).to_string();
         copy_certificates(&pki.controller(&[&address]), &machines[0]);
-        configure(&machines[0], "controller", &json!({ "listen": address, "tls": "/etc/arete/tls" }));
+        let settings =
+            json!({ "listen": address, "tls": "/etc/arete/tls", "operators": [OPERATOR], "lost-after": "5s" });
+        configure(&machines[0], "controller", &settings);
         for (machine, name) in machines[1..].iter().zip(slaves) {
             copy_certificates(&pki.machine(name), machine);
             let settings = json!({ "controller": address, "tls": "/etc/arete/tls", "name": name, "keep": true });
@@ -82,6 +103,66 @@ impl<'a> Configured<'a> {
     fn start_slaves(&self) {
         self.slaves.iter().for_each(|slave| drop(slave.systemctl(&["enable", "--now", SLAVE_UNIT])));
     }
+
+    /// All of it, and every slave is there.
+    fn start(&self) {
+        self.start_controller();
+        self.start_slaves();
+        self.wait_for_status(&several(self.slaves.len(), "slave"));
+    }
+
+    /// Waits until systemd shows that the controller has said this of itself.
+    #[track_caller]
+    fn wait_for_status(&self, status: &str) {
+        self.controller.wait_for_property(CONTROLLER_UNIT, "StatusText", status);
+    }
+
+    /// Starts a run as root of the controller's machine does.
+    fn start_run(&self, test_file: &str) -> Running<'a> {
+        self.start_run_into(test_file, "results")
+    }
+
+    fn start_run_into(&self, test_file: &str, results: &str) -> Running<'a> {
+        let words = ["arete", "run", test_file, "--controller", SOCKET, "--wait", "30s", "--results", results];
+        self.controller.program(&words).deadline(DEADLINE).start()
+    }
+
+    /// Asks the controller, as root of its machine, in the way that needs no option.
+    #[track_caller]
+    fn ask(&self, words: &[&str]) -> String {
+        let words = [&["arete"], words, &["--timeout", "20s"]].concat();
+        self.controller.program(&words).run().exits_with(0).stdout
+    }
+
+    /// `arete status --json`.
+    #[track_caller]
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.ask(&["status", "--json"])).expect("the status is JSON")
+    }
+}
+
+/// As the controller's status counts.
+fn several(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A test whose command on one slave ends when the file that comes with its name is there.
+fn gated(place: &Place, name: &str, slave: &str) -> String {
+    let shell = format!("echo begun; while [ ! -e /var/lib/arete/slave/go-{name} ]; do sleep 0.05; done; echo done");
+    let test = json!({
+        "name": name,
+        "end": { "idle": true, "limit": "1min" },
+        "schedules": { "wait": [{ "name": "wait", "at": 0, "shell": shell }] },
+        "slaves": { slave: ["wait"] },
+    });
+    let file = format!("{name}.json");
+    place.write(&file, test.to_string());
+    file
+}
+
+/// Lets the command of a gated test end.
+fn open_gate(slave: &Machine, name: &str) {
+    slave.write(&format!("/var/lib/arete/slave/go-{name}"), "");
 }
 
 /// Copies certificates as root does who knows of nothing else: the key is root's.

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::machine::Machine;
-use super::{CONTROLLER, CONTROLLER_UNIT, SLAVE_UNIT, SOCKET_UNIT, configure, installed, prepared};
-use crate::common::package::make_package;
+use super::{CONTROLLER, CONTROLLER_UNIT, SLAVE_UNIT, SOCKET_UNIT, configure, installed, package, prepared};
 use serde_json::json;
 
 /// Files that the system keeps of every package and every user that there ever was.
@@ -30,11 +29,11 @@ fn files(machine: &Machine) -> BTreeSet<String> {
 fn a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_processes() {
     let test = "purge::a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_processes";
     let Some((lab, place)) = prepared(test, &[CONTROLLER]) else { return };
-    let package = make_package(&place);
+    let deb = package(&place);
     let machines = Machine::boot(&place, &lab, &[CONTROLLER]);
     let machine = &machines[0];
     let before = files(machine);
-    machine.install(&package);
+    machine.install(&deb);
     assert_eq!(
         machine.property(CONTROLLER_UNIT, "ActiveState"),
         "inactive",
@@ -72,7 +71,7 @@ fn an_upgrade_restarts_the_controller_and_leaves_the_slave_alone() {
     machine.wait_for_property(SLAVE_UNIT, "StatusText", "127.0.0.1");
     let (controller, slave) = (machine.main_pid(CONTROLLER_UNIT), machine.main_pid(SLAVE_UNIT));
     machine.shell("cp /etc/arete/slave.json /root/kept.json");
-    machine.install(&make_package(&place));
+    machine.install(&package(&place));
     assert_ne!(machine.main_pid(CONTROLLER_UNIT), controller);
     assert_eq!(machine.main_pid(SLAVE_UNIT), slave);
     machine.wait_for_property(SLAVE_UNIT, "StatusText", "127.0.0.1");

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::common::{SOON, wait_for};
-use super::runs::start_run;
 use super::{
-    CONTROLLER, CONTROLLER_UNIT, Configured, SLAVE_UNIT, SOCKET_UNIT, configure, copy_certificates, installed, prepared,
+    CONTROLLER, CONTROLLER_UNIT, Configured, SLAVE_UNIT, SOCKET, SOCKET_UNIT, configure, copy_certificates, gated,
+    installed, open_gate, prepared,
 };
 
 /// The serial number of the certificate that the controller shows.
@@ -62,18 +62,9 @@ fn a_slave_goes_on_with_its_run_when_it_is_reloaded_and_keeps_its_old_configurat
     let test = "reload::a_slave_goes_on_with_its_run_when_it_is_reloaded_and_keeps_its_old_configuration_if_the_new_one_is_wrong";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
-    configured.start_slaves();
+    configured.start();
     let slave = &configured.slaves[0];
-    let command =
-        json!([{ "name": "wait", "at": 0, "shell": "while [ ! -e /var/lib/arete/slave/go ]; do sleep 0.05; done" }]);
-    let test = json!({
-        "name": "reload",
-        "end": { "idle": true, "limit": "1min" },
-        "schedules": { "wait": command },
-        "slaves": { "slave1": ["wait"] },
-    });
-    place.write("reload.json", test.to_string());
-    let run = start_run(&configured, "reload.json");
+    let run = configured.start_run(&gated(&place, "reload", "slave1"));
     wait_for(SOON, "the command to run", || place.count("results", "spawned") == 1);
     let before = slave.main_pid(SLAVE_UNIT);
     for (settings, status) in [
@@ -86,7 +77,7 @@ fn a_slave_goes_on_with_its_run_when_it_is_reloaded_and_keeps_its_old_configurat
         slave.wait_for_property(SLAVE_UNIT, "ActiveState", "active");
     }
     assert_eq!(slave.main_pid(SLAVE_UNIT), before);
-    slave.write("/var/lib/arete/slave/go", "");
+    open_gate(slave, "reload");
     run.wait().exits_with(0);
     assert_eq!(place.count("results", "disconnected"), 0);
 }
@@ -106,8 +97,14 @@ fn a_controller_that_systemd_listens_for_is_started_by_who_comes_first() {
     // The socket outlives the service, and what was counted outlives both.
     controller.systemctl(&["stop", CONTROLLER_UNIT]);
     assert_eq!(controller.property(CONTROLLER_UNIT, "ActiveState"), "inactive");
-    assert!(controller.path("/run/arete/controller.sock").exists());
+    assert!(controller.path(SOCKET).exists());
     let list = ["arete", "trigger", "list", "--controller", "127.0.0.1", "--timeout", "20s"];
     let listed = controller.program(&list).run().exits_with(0).stdout;
     assert!(listed.contains("go"), "{listed}");
+    // Operators start it, too, by its other socket.
+    controller.systemctl(&["stop", CONTROLLER_UNIT]);
+    let status = controller.program(&["arete", "status", "--timeout", "20s"]).run().exits_with(0).stdout;
+    assert!(status.contains("runs: none"), "{status}");
+    assert_eq!(controller.property(CONTROLLER_UNIT, "ActiveState"), "active");
+    assert_eq!(controller.shell(&format!("stat -c '%U %G %a' {SOCKET}")), "arete arete 660\n");
 }

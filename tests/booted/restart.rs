@@ -3,8 +3,7 @@
 use serde_json::json;
 
 use super::common::{SOON, wait_for};
-use super::runs::{DEADLINE, start_run};
-use super::{CONTROLLER, CONTROLLER_UNIT, Configured, SLAVE_UNIT, prepared};
+use super::{CONTROLLER, CONTROLLER_UNIT, Configured, DEADLINE, SLAVE_UNIT, drop_in, gated, open_gate, prepared};
 
 /// What a run's command does: children that have left its session and its environment. When the slave is killed, only the
 /// control group still knows them.
@@ -19,7 +18,7 @@ fn long_run<'a>(configured: &Configured<'a>, place: &super::Place) -> super::com
         "slaves": { "slave1": ["long"] },
     });
     place.write("long.json", test.to_string());
-    let run = start_run(configured, "long.json");
+    let run = configured.start_run("long.json");
     let slave = &configured.slaves[0];
     wait_for(SOON, "the command to run", || slave.processes_of("arete-slave").matches("sleep 700").count() >= 3);
     run
@@ -30,7 +29,7 @@ fn a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_ru
     let test = "restart::a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_run_at_once";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
-    configured.start_slaves();
+    configured.start();
     let run = long_run(&configured, &place);
     let slave = &configured.slaves[0];
     let before = slave.main_pid(SLAVE_UNIT);
@@ -40,8 +39,10 @@ fn a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_ru
     assert!(!left.contains("sleep"), "{left}");
     let ended = run.wait().exits_with(1);
     assert!(ended.stdout.contains("slave slave1 was lost"), "{}", ended.stdout);
-    // The new one is there for the next run.
+    // The new one serves the next run.
     slave.wait_for_property(SLAVE_UNIT, "ActiveState", "active");
+    open_gate(slave, "next");
+    configured.start_run_into(&gated(&place, "next", "slave1"), "next").wait().exits_with(0);
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gon
     let test = "restart::a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gone";
     let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
     let configured = Configured::new(&place, &lab, &["slave1"]);
-    configured.start_slaves();
+    configured.start();
     let run = long_run(&configured, &place);
     let slave = &configured.slaves[0];
     slave.signal(SLAVE_UNIT, "KILL");
@@ -58,6 +59,30 @@ fn a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gon
     let left = slave.processes_of("arete-slave");
     assert!(!left.contains("sleep"), "{left}");
     run.wait().exits_with(1);
+}
+
+#[test]
+fn a_run_goes_on_when_the_controller_is_restarted_and_when_it_is_killed() {
+    let test = "restart::a_run_goes_on_when_the_controller_is_restarted_and_when_it_is_killed";
+    let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
+    let configured = Configured::new(&place, &lab, &["slave1"]);
+    drop_in(&configured.controller, CONTROLLER_UNIT, "[Service]\nRestartSec=100ms\n");
+    configured.start();
+    let run = configured.start_run(&gated(&place, "long", "slave1"));
+    wait_for(SOON, "the command to run", || place.count("results", "spawned") == 1);
+    let (controller, slave) = (&configured.controller, &configured.slaves[0]);
+    let served = slave.main_pid(SLAVE_UNIT);
+    for how in [&["restart"][..], &["kill", "--signal=KILL"]] {
+        let before = controller.main_pid(CONTROLLER_UNIT);
+        controller.systemctl(&[how, &[CONTROLLER_UNIT]].concat());
+        wait_for(SOON, "another controller", || ![0, before].contains(&controller.main_pid(CONTROLLER_UNIT)));
+        configured.wait_for_status("1 slave, 1 run");
+    }
+    open_gate(slave, "long");
+    run.wait().exits_with(0);
+    assert_eq!(place.summary("results")["verdict"], "passed");
+    assert_eq!(place.read("results/slave1/wait.out"), "begun\ndone\n");
+    assert_eq!(slave.main_pid(SLAVE_UNIT), served);
 }
 
 #[test]

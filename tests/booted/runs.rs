@@ -1,22 +1,13 @@
-//! Runs over slaves that are services: the relay and the swarm of the examples.
-
-use std::time::Duration;
+//! Runs over slaves that are services, handed to a controller that is one: the relay and the swarm of the examples.
 
 use serde_json::json;
 
+use super::common::place::files_below;
 use super::common::torrent::{self, FILE_NAME, Swarm};
-use super::common::{Needed, Place, Running, missing, repository, skip};
-use super::{CONTROLLER, Configured, SLAVE_UNIT, SLAVES, copy_from_repository, prepared};
-
-/// Longer than a test file's own limit, so that arete says what is wrong.
-pub const DEADLINE: Duration = Duration::from_secs(90);
-
-/// Starts a run on the controller's machine, where the slaves come to it.
-pub fn start_run<'a>(lab: &Configured<'a>, test_file: &str) -> Running<'a> {
-    let words = ["arete", "run", test_file, "--listen", &lab.address, "--tls", "/etc/arete/tls", "--wait", "30s"];
-    let words = [&words[..], &["--results", "results", "--lost-after", "5s"]].concat();
-    lab.controller.program(&words).deadline(DEADLINE).start()
-}
+use super::common::{Needed, Place, missing, repository, skip};
+use super::{
+    CONTROLLER, CONTROLLER_UNIT, Configured, DEADLINE, OPERATOR, SLAVE_UNIT, SLAVES, copy_from_repository, prepared,
+};
 
 /// A text of the examples with words replaced; each is there.
 fn adapted(file: &str, words: &[(&str, &str)]) -> String {
@@ -45,16 +36,34 @@ fn three_slaves_that_are_services_run_the_relay_and_stay() {
     let test = "runs::three_slaves_that_are_services_run_the_relay_and_stay";
     let Some((lab, place)) = prepared(test, &[&[CONTROLLER], &SLAVES[..]].concat()) else { return };
     let configured = Configured::new(&place, &lab, &SLAVES);
+    // Slaves that are there first look for the controller until it comes.
     configured.start_slaves();
+    configured.start_controller();
+    configured.wait_for_status("3 slaves, 0 runs");
     for slave in &configured.slaves {
         assert_eq!(slave.property(SLAVE_UNIT, "ActiveState"), "active");
         slave.wait_for_property(SLAVE_UNIT, "StatusText", &configured.address);
     }
+    let files = |results: &str| {
+        let mut files = files_below(&place.path(results));
+        files.iter_mut().for_each(|file| *file = file.strip_prefix(place.path(results)).expect("below").to_owned());
+        files.sort();
+        files
+    };
     relay(&place);
-    start_run(&configured, "relay.json").wait().exits_with(0);
-    let summary = place.summary("results");
-    assert_eq!(summary["verdict"], "passed");
-    assert_eq!(summary["slaves"].as_object().map(|slaves| slaves.len()), Some(3));
+    configured.start_run("relay.json").wait().exits_with(0);
+    // The same from another machine, with an operator's certificate.
+    configured.pki.machine(OPERATOR);
+    let words = ["arete", "run", "relay.json", "--controller", &configured.address, "--wait", "30s"];
+    let words = [&words[..], &["--tls", "lab/olga", "--results", "remote"]].concat();
+    configured.slaves[0].program(&words).deadline(DEADLINE).start().wait().exits_with(0);
+    for results in ["results", "remote"] {
+        let summary = place.summary(results);
+        assert_eq!(summary["verdict"], "passed");
+        assert_eq!(summary["slaves"].as_object().map(|slaves| slaves.len()), Some(3));
+    }
+    assert_eq!(files("results"), files("remote"));
+    assert_eq!(configured.controller.property(CONTROLLER_UNIT, "NRestarts"), "0");
     for slave in &configured.slaves {
         assert_eq!(slave.property(SLAVE_UNIT, "NRestarts"), "0");
         let left = slave.processes_of("arete-slave");
@@ -75,12 +84,12 @@ fn three_slaves_that_are_services_download_a_file_and_are_stopped_together() {
     let hosts = [&[CONTROLLER, "tracker", "seeder"], &SLAVES[..]].concat();
     let Some((lab, place)) = prepared(test, &hosts) else { return };
     let configured = Configured::new(&place, &lab, &SLAVES);
-    configured.start_slaves();
+    configured.start();
     let swarm =
         Swarm::start(&place, lab.address("tracker"), lab.address("seeder"), |host, program| lab.command(host, program));
     let words = [("\"stop-torrent\": 8", "\"stop-torrent\": 3"), ("client[1-8]", "slave[1-3]")];
     place.write("torrent.json", adapted("examples/torrent.json", &words));
-    start_run(&configured, "torrent.json").wait().exits_with(0);
+    configured.start_run("torrent.json").wait().exits_with(0);
     let summary = place.summary("results");
     assert_eq!(summary["verdict"], "passed");
     assert_eq!(summary["triggers"]["stop-torrent"]["notified"], 3);
@@ -102,7 +111,7 @@ fn commands_run_as_root_with_the_drop_in_that_says_so() {
     let example = "/usr/share/doc/arete/examples/root.conf.example";
     let to = format!("/etc/systemd/system/{SLAVE_UNIT}.d/root.conf");
     configured.slaves[0].shell(&format!("install -D -m 644 {example} {to} && systemctl daemon-reload"));
-    configured.start_slaves();
+    configured.start();
     let shell = "id -u; mkdir /srv/made && mount -t tmpfs made /srv/made && umount /srv/made && rmdir /srv/made";
     let test = json!({
         "name": "root",
@@ -111,6 +120,6 @@ fn commands_run_as_root_with_the_drop_in_that_says_so() {
         "slaves": { "slave1": ["root"] },
     });
     place.write("root.json", test.to_string());
-    start_run(&configured, "root.json").wait().exits_with(0);
+    configured.start_run("root.json").wait().exits_with(0);
     assert_eq!(place.read("results/slave1/root.out"), "0\n");
 }
