@@ -14,6 +14,7 @@ mod barrier;
 mod budget;
 pub mod choose;
 mod clients;
+mod end;
 mod facts;
 mod journal;
 mod lab;

@@ -7,6 +7,7 @@
 //! The facts that a slave states ([`Notify`], [`Report`], [`Output`], [`State`]) can be said again on any later
 //! connection: each carries a total, a number or an offset, so that saying it twice counts once.
 
+mod command;
 mod frame;
 mod note;
 pub mod operate;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, WaitRequest};
 pub use self::note::Note;
 pub use frame::{
     Bound, Cut, Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, LINE_MOST_OF_VALUE,
@@ -687,48 +689,4 @@ pub struct Bye<'a> {
     /// Trying again cannot help: another protocol, a wrong incarnation, a name that is not in the test.
     #[serde(default)]
     pub fatal: bool,
-}
-
-/// `arete poke`: run this `poke` entry, or all of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PokeRequest<'a> {
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub entry: Option<Cow<'a, str>>,
-}
-
-/// `arete notify`: answered when the controller has counted it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NotifyRequest<'a> {
-    #[serde(borrow)]
-    pub trigger: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Note<'a>>,
-}
-
-/// `arete wait`: answered when the trigger has fired.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WaitRequest<'a> {
-    #[serde(borrow)]
-    pub trigger: Cow<'a, str>,
-}
-
-/// What a command asked for has been done.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Done<'a> {
-    /// For a notify: what is left of the trigger's count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub left: Option<u64>,
-    /// For a notify: the trigger had fired already, so nobody is told what it carries.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub late: bool,
-    /// For a wait: who notified with what, as in [`Triggered`].
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub notes: Option<Note<'a>>,
-}
-
-/// What a command asked for cannot be done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failure<'a> {
-    #[serde(borrow)]
-    pub reason: Cow<'a, str>,
 }

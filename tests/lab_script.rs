@@ -123,6 +123,42 @@ fn a_lab_comes_up_runs_tests_loses_a_slave_and_goes_without_a_trace() {
 }
 
 #[test]
+fn a_user_without_privileges_has_a_lab_too() {
+    let test = "a_user_without_privileges_has_a_lab_too";
+    let Some(lab) = Script::new("lab-user", test) else { return };
+    if !is_root() {
+        return skip(test, "the other tests were run by such a user", Needed::Nowhere);
+    }
+    if let Some(why) = missing(&["setpriv"]) {
+        return skip(test, &why, Needed::InCi);
+    }
+    lab.place.give_to_everybody();
+    let copy = |from: PathBuf, to: &str| std::fs::copy(from, lab.place.path(to)).expect("files can be copied");
+    copy(repository().join("examples/lab"), "lab");
+    copy(env!("CARGO_BIN_EXE_arete").into(), "arete");
+    let as_nobody = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).args(words);
+        let program = lab.place.program(command).env("XDG_RUNTIME_DIR", lab.place.path("run"));
+        program.env("ARETE", lab.place.path("arete")).env("HOME", lab.place.dir())
+    };
+    if !as_nobody(&["unshare", "-Urnm", "--pid", "--fork", "--mount-proc", "true"]).run().status.success() {
+        return skip(test, "only root may make namespaces here", Needed::Nowhere);
+    }
+    let run = json!({
+        "name": "t", "end": {"idle": true, "limit": "20s"},
+        "schedules": {"s": [{"name": "who", "at": 0, "shell": "hostname"}]}, "slaves": {"node[1-2]": ["s"]}
+    });
+    lab.place.write("t.json", run.to_string());
+    as_nobody(&["./lab", "up", "2"]).run().exits_with(0);
+    as_nobody(&["./lab", "run", "t.json", "--results", "r"]).run().exits_with(0);
+    assert_eq!(lab.place.read("r/node2/who.out").trim(), "node2");
+    as_nobody(&["./lab", "down"]).run().exits_with(0);
+    assert!(!lab.place.path("run/arete-lab-65534").exists());
+    lab.assert_nothing_left();
+}
+
+#[test]
 fn a_ring_passes_its_token_round() {
     let Some(lab) = Script::new("lab-ring", "a_ring_passes_its_token_round") else { return };
     lab.says(&["up", "--ring", "3"]);

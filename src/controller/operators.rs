@@ -90,7 +90,7 @@ impl Controller {
     }
 
     /// The run that is called so, or the only one whose id begins so.
-    fn named(&self, now: Time, name: &str) -> Result<Named, String> {
+    fn named(&self, name: &str) -> Result<Named, String> {
         let Some(lab) = &self.lab else { return Err(String::new()) };
         if let Some(nr) = self.runs.find(name) {
             return Ok(Named::Going(nr));
@@ -104,7 +104,7 @@ impl Controller {
             (Some(id), None) if !name.is_empty() => {
                 let id = id.to_owned();
                 drop(ids);
-                self.named(now, &id)
+                self.named(&id)
             }
             (Some(one), Some(other)) => Err(format!("several runs begin with {name:?}, {one} and {other} among them")),
             _ => Err(format!("there is no run {name:?}: arete runs shows those that there are")),
@@ -112,7 +112,7 @@ impl Controller {
     }
 
     fn see(&mut self, now: Time, conn: ConnId, run: &str, out: &mut Outbox) {
-        let state = match self.named(now, run) {
+        let state = match self.named(run) {
             Ok(Named::Going(nr)) => self.state_of(now, nr),
             Ok(Named::Over(state)) => Some(state),
             Err(reason) => return deny(conn, Some(run), reason, out),
@@ -123,7 +123,7 @@ impl Controller {
     }
 
     fn cancel(&mut self, now: Time, conn: ConnId, cancel: &Cancel<'_>, out: &mut Outbox) {
-        match self.named(now, &cancel.run) {
+        match self.named(&cancel.run) {
             Ok(Named::Going(nr)) => {
                 if let Some(run) = self.runs.get_mut(nr) {
                     run.cancelled(now, cancel.now, out);

@@ -43,11 +43,19 @@ pub enum Event<'a> {
     /// A slave has its resources and waits for the start.
     Ready,
     /// All slaves were told the instant of the start.
-    Started { slaves: usize, wall_clock: String },
+    Started {
+        slaves: usize,
+        /// In UTC.
+        wall_clock: String,
+    },
     /// The controller was killed, and goes on.
     Resumed,
     /// A slave has started its `at` entries, so many seconds after the instant.
-    Begun { late: f64, uncertain: f64 },
+    Begun {
+        late: f64,
+        /// By how much that can be wrong.
+        uncertain: f64,
+    },
     Spawned {
         #[serde(borrow)]
         entry: Cow<'a, str>,

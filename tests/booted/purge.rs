@@ -44,6 +44,8 @@ fn a_package_that_is_purged_while_all_runs_leaves_neither_files_nor_units_nor_pr
     machine.systemctl(&["enable", "--now", SOCKET_UNIT, CONTROLLER_UNIT, SLAVE_UNIT]);
     machine.wait_for_property(SLAVE_UNIT, "StatusText", "127.0.0.1");
 
+    machine.write("/etc/arete/tls/key.pem", "what an administrator has copied here");
+
     machine.shell("dpkg --remove --no-triggers arete");
     for unit in [SOCKET_UNIT, CONTROLLER_UNIT, SLAVE_UNIT] {
         assert_eq!(machine.property(unit, "LoadState"), "not-found", "{unit}");

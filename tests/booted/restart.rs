@@ -6,8 +6,9 @@ use super::common::{SOON, wait_for};
 use super::runs::{DEADLINE, start_run};
 use super::{CONTROLLER, CONTROLLER_UNIT, Configured, SLAVE_UNIT, prepared};
 
-/// What a run's command does: children that have left its session, which only the control group still knows.
-const RUNS_AWAY: &str = "setsid sh -c 'sleep 7001 & sleep 7002' & sleep 7003";
+/// What a run's command does: children that have left its session and its environment. When the slave is killed, only the
+/// control group still knows them.
+const RUNS_AWAY: &str = "env -i /usr/bin/setsid /bin/sh -c 'sleep 7001 & sleep 7002' & sleep 7003";
 
 /// A run of one slave whose command goes on for a long time, once it does so.
 fn long_run<'a>(configured: &Configured<'a>, place: &super::Place) -> super::common::Running<'a> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::common::torrent::{self, FILE_NAME, Swarm};
 use super::common::{Needed, Place, Running, missing, repository, skip};
 use super::{CONTROLLER, Configured, SLAVE_UNIT, SLAVES, copy_from_repository, prepared};
@@ -90,4 +92,25 @@ fn three_slaves_that_are_services_download_a_file_and_are_stopped_together() {
         assert_eq!(left.lines().count(), 1, "{left}");
     }
     swarm.stop();
+}
+
+#[test]
+fn commands_run_as_root_with_the_drop_in_that_says_so() {
+    let test = "runs::commands_run_as_root_with_the_drop_in_that_says_so";
+    let Some((lab, place)) = prepared(test, &[CONTROLLER, "slave1"]) else { return };
+    let configured = Configured::new(&place, &lab, &["slave1"]);
+    let example = "/usr/share/doc/arete/examples/root.conf.example";
+    let to = format!("/etc/systemd/system/{SLAVE_UNIT}.d/root.conf");
+    configured.slaves[0].shell(&format!("install -D -m 644 {example} {to} && systemctl daemon-reload"));
+    configured.start_slaves();
+    let shell = "id -u; mkdir /srv/made && mount -t tmpfs made /srv/made && umount /srv/made && rmdir /srv/made";
+    let test = json!({
+        "name": "root",
+        "end": { "idle": true, "limit": "1min" },
+        "schedules": { "root": [{ "name": "root", "at": 0, "shell": shell }] },
+        "slaves": { "slave1": ["root"] },
+    });
+    place.write("root.json", test.to_string());
+    start_run(&configured, "root.json").wait().exits_with(0);
+    assert_eq!(place.read("results/slave1/root.out"), "0\n");
 }

@@ -1,6 +1,7 @@
 //! One seed: a random test, a controller and its slaves, and what goes wrong meanwhile.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -221,18 +222,23 @@ impl Sweep {
 
     /// Slaves that were launched are gone: those that know it from the start, and those that the controller has told.
     fn the_launched_have_left(&mut self) -> Result<(), String> {
-        let slaves = if self.launched { 1..self.world.nodes.len() } else { 0..0 };
-        let stopped = |name: &str| {
-            let mut events = self.checks.events.iter();
-            events.any(|event| event["event"] == "stopped" && event["slave"] == *name)
+        if !self.launched {
+            return Ok(());
+        }
+        let named = |event: &serde_json::Value| event["slave"].as_str().map(str::to_owned);
+        let stopped = self.checks.events.iter().filter(|event| event["event"] == "stopped").filter_map(named);
+        let stopped: BTreeSet<String> = stopped.collect();
+        // One that was started again since knows nothing, unless it was launched.
+        let here = move |world: &World| {
+            let leaves = |node: usize| {
+                let knows = world.nodes[node].life == 1 && stopped.contains(&world.nodes[node].name);
+                (node % 2 == 1 || knows) && world.nodes[node].machine.is_some()
+            };
+            (1..world.nodes.len()).find(|node| leaves(*node))
         };
-        let nodes = &self.world.nodes;
-        let told = |node: &usize| nodes[*node].life == 1 && stopped(&nodes[*node].name);
-        let leave: Vec<usize> = slaves.filter(|node| node % 2 == 1 || told(node)).collect();
-        let here = |world: &World, node: usize| world.nodes[node].machine.is_some();
-        self.until(ORPHANS_END_WITHIN, |world| !leave.iter().any(|node| here(world, *node)))?;
-        match leave.iter().find(|node| here(&self.world, **node)) {
-            Some(node) => Err(format!("{} was launched, and is still there", self.world.nodes[*node].name)),
+        self.until(ORPHANS_END_WITHIN, |world| here(world).is_none())?;
+        match here(&self.world) {
+            Some(node) => Err(format!("{} was launched, and is still there", self.world.nodes[node].name)),
             None => Ok(()),
         }
     }
