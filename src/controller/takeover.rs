@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::ledger::{self, Ledger, Past};
+use super::roster::{Member, Stage};
 use super::run::{Hosted, Phase, Run};
 use super::shelf::Shelved;
 use super::{Config, Controller};
@@ -51,7 +52,9 @@ impl Controller {
         }
         let run = self.runs.get(nr).filter(|run| run.phase != Phase::Queued);
         if let (Some(run), Some(lab)) = (run, &mut self.lab) {
-            for (ix, member) in run.roster.iter().enumerate().filter(|(ix, _)| run.needs(*ix)) {
+            // One that was ended in the queue never had its slaves: they may be those of another run.
+            let has = |(ix, member): &(usize, &Member)| run.needs(*ix) && member.stage > Stage::Absent;
+            for (ix, member) in run.roster.iter().enumerate().filter(has) {
                 lab.expect(member.machine(), (nr, ix));
             }
         }
