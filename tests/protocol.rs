@@ -177,7 +177,9 @@ fn a_hello_that_nobody_can_answer_is_turned_away_for_good() {
         ),
         (
             r#"{"type":"hello","protocol":1,"version":"x","name":"c","incarnation":"i1"}"#,
-            "slave \"c\" is not in the test \"dialogue\"; its slaves are a, b".to_owned(),
+            "slave \"c\" is not in the test \"dialogue\"; its slaves are a, b: name it as one of them with --name, or add it \
+             to the test"
+                .to_owned(),
         ),
         (
             r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i 1"}"#,
@@ -201,7 +203,7 @@ fn what_is_no_message_ends_its_connection_and_no_other() {
         ("GET / HTTP/1.1", not_first),
         (r#"{"name":"a","type":"hello"}"#, not_first),
         (r#"{"type":"hallo"}"#, "unknown message type \"hallo\""),
-        (r#"{"type":"ping","time":1}"#, "the first message must be a hello or a join"),
+        (r#"{"type":"ping","time":1}"#, "the first message must be a hello, a join or an operate"),
     ];
     for (line, reason) in wrong {
         let mut peer = Peer::connect(address);

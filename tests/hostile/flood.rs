@@ -127,7 +127,7 @@ fn lines_of_a_madman_end_their_connection_or_nothing() {
         }
     }
     let refused = is_answered(&address, b"{\"type\":\"bye\",\"reason\":\"x\"}\n");
-    assert!(refused.contains("the first message must be a hello or a join"), "{refused}");
+    assert!(refused.contains("the first message must be a hello, a join or an operate"), "{refused}");
     good.go_on(20);
     good.were_undisturbed(MEETING);
     ends_well(controller, TURN);
