@@ -177,7 +177,9 @@ fn a_hello_that_nobody_can_answer_is_turned_away_for_good() {
         ),
         (
             r#"{"type":"hello","protocol":1,"version":"x","name":"c","incarnation":"i1"}"#,
-            "slave \"c\" is not in the test \"dialogue\"; its slaves are a, b".to_owned(),
+            "slave \"c\" is not in the test \"dialogue\"; its slaves are a, b: name it as one of them with --name, or add it \
+             to the test"
+                .to_owned(),
         ),
         (
             r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i 1"}"#,
