@@ -150,7 +150,7 @@ impl Operator {
         }
         self.link.put_frames(frames);
         if let Some(wrong) = wrong.or(fed.err().map(|bound| bound.to_string())) {
-            self.close(now, &format!("the controller does not speak as it should: {wrong}"), out);
+            self.close(now, &self.link.misspoken(&wrong), out);
         }
     }
 
@@ -420,7 +420,10 @@ impl Operator {
         if self.patience.take_if(|at| *at <= now).is_some() {
             let within = spoken::duration(self.config.timeout.unwrap_or_default());
             let why = match self.link.up() {
-                false => format!("the controller {} is out of reach", self.config.controller),
+                false => match self.link.why_away() {
+                    "" => format!("the controller {} is out of reach", self.config.controller),
+                    why => format!("the controller {} is out of reach ({why})", self.config.controller),
+                },
                 true if matches!(self.work, Work::Follow(_) | Work::Stop(_)) => "the run goes on".to_owned(),
                 true => "the controller has not answered".to_owned(),
             };
