@@ -202,7 +202,10 @@ impl Lab {
         let all: Vec<String> = away.into_iter().chain(any).collect();
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         match all.is_empty() {
-            true => "the runs before it".to_owned(),
+            true if runs.iter().any(|(other, run)| other < nr && run.phase == Phase::Queued) => {
+                "the runs before it".to_owned()
+            }
+            true => "its slaves, which are there, to be told".to_owned(),
             false => crate::spoken::list(&all),
         }
     }
