@@ -292,7 +292,7 @@ struct RunOptions {
     resume: Option<PathBuf>,
     /// Hand the test to this controller, HOST, HOST:PORT or the path of its socket, and follow the run there
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["listen", "keep", "fsync", "value_max", "session_max"])]
-    #[arg(conflicts_with_all = ["memory_max", "connections_max", "output_max", "events_max", "resume"])]
+    #[arg(conflicts_with_all = ["memory_max", "connections_max", "output_max", "events_max", "resume", "launch"])]
     controller: Option<String>,
     /// Print the id of the run as soon as the controller has it, and leave it alone
     #[arg(long, requires = "controller", conflicts_with_all = ["results", "follow"])]

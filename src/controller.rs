@@ -424,7 +424,10 @@ impl Controller {
             return self.comes(now, conn, hello, out);
         }
         let Some((nr, _)) = self.runs.first_mut() else {
-            return Err(refusal("this controller has no run; it serves rooms alone".to_owned()));
+            return Err(refusal(
+                "this controller has no run; it serves rooms alone: \"arete controller --state-dir DIR\" takes tests"
+                    .to_owned(),
+            ));
         };
         self.admitted(now, conn, nr, hello, out)
     }

@@ -231,7 +231,8 @@ impl Identity {
         if *until < now {
             let until = certificate::date(*until);
             return Err(self.wrong(&format!(
-                "it expired at {until}, and this machine's clock says {clock}: issue it anew with \"arete pki issue\""
+                "it expired at {until}, and this machine's clock says {clock}: issue it anew with \"arete pki issue\", or set the \
+                 clock right"
             )));
         }
         if *from > now {

@@ -122,6 +122,9 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
             }
         }
     }
+    if let Some(warning) = super::room::useless_operators(options) {
+        report.wrong(&Error::failed(warning));
+    }
     if let Some(directory) = &options.state_dir {
         report.directory("state directory", directory, "--state-dir");
     }

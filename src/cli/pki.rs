@@ -341,7 +341,7 @@ impl Authority {
             }
         }
         print(&format!(
-            "{} revoked; copy {} to the --tls directory of every machine, and start its controller or slave anew\n",
+            "{} revoked; copy {} to the --tls directory of every machine, and have its controller or slave reload (SIGHUP), or start it anew\n",
             match fresh.len() {
                 0 => "nothing more to be".to_owned(),
                 1 => "1 certificate".to_owned(),

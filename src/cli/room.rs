@@ -63,6 +63,9 @@ pub fn run(options: ControllerOptions) -> Result<u8, Error> {
         manager: service::manager(),
         ..Options::default()
     })?;
+    if let Some(warning) = useless_operators(&options) {
+        log::warn!("{warning}");
+    }
     let (addresses, sockets) = listen_everywhere(&mut reactor, &options, inherited)?;
     reactor.on_reload(reload(&options));
     let controller = Controller::bare(Some(addresses.join(", ")));
@@ -83,6 +86,15 @@ pub fn run(options: ControllerOptions) -> Result<u8, Error> {
     let code = reactor.run(&mut controller);
     drop(lock);
     Ok(code)
+}
+
+/// Operators are known by their certificates.
+pub fn useless_operators(options: &ControllerOptions) -> Option<String> {
+    let useless = !options.operators.is_empty() && options.security.tls.is_none();
+    useless.then(|| {
+        let subject = options.origin.subject("operators");
+        format!("{subject}: nobody proves who he is without --tls, so whoever reaches this controller may operate it")
+    })
 }
 
 fn limits(options: &ControllerOptions) -> Limits {

@@ -26,7 +26,7 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     }
     let tls = match &options.listen {
         Some(listen) => options.security.at("--listen", listen, Use::Listen)?,
-        None => options.security.without_address("--listen").map(|()| None)?,
+        None => options.security.without_address("--listen or --controller").map(|()| None)?,
     };
     let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
     let Loaded { test, text, shipped } = load::load(file)?;

@@ -394,7 +394,12 @@ impl Run {
     /// A slave has stopped.
     pub fn stopped(&mut self, now: Time, ix: usize, out: &mut Outbox) {
         if self.phase == Phase::Running {
-            return self.lose(now, ix, "it has stopped what nobody told it to stop", out);
+            return self.lose(
+                now,
+                ix,
+                "it has ended its part by itself: it, or its service, was stopped or started anew",
+                out,
+            );
         }
         if !matches!(self.phase, Phase::Ending(_)) || self.roster.get(ix).stage == Stage::Stopped {
             return;
