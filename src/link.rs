@@ -19,7 +19,7 @@ const STOOD_FOR: Duration = Duration::from_secs(5);
 const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
 /// What a message says when what is heard is nothing that a controller says before it has welcomed anybody.
-const NO_CONTROLLER: &str = "what listens there is no controller of arete";
+pub const NO_CONTROLLER: &str = "what listens there is no controller of arete";
 
 /// The connection to the controller.
 pub struct Link {
@@ -288,7 +288,7 @@ impl Link {
 
 /// What somebody may do who reads why there is no connection; what he reads may say it itself. `stood`: the controller
 /// had welcomed us, and is likely to come back by itself.
-fn next_step(reason: &str, stood: bool) -> Option<&'static str> {
+pub fn next_step(reason: &str, stood: bool) -> Option<&'static str> {
     let says = |parts: &[&str]| parts.iter().any(|part| reason.contains(part));
     match () {
         () if stood => None,
