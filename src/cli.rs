@@ -419,12 +419,14 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Sync(options) => meet::sync(options, begun),
         Sub::Controller(options) if options.configuration.check => inspect::controller(&options),
         Sub::Controller(options) => room::run(options),
-        Sub::Trigger { sub, at: At { controller: None, .. } } => {
-            drop(sub);
-            Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))
-        }
         Sub::Trigger { sub, at } => {
-            let place = Place { controller: at.controller, room: at.room, security: at.security };
+            let controller = at.controller.map_or_else(place::from_environment, |named| Ok(Some(named)))?;
+            if controller.is_none() {
+                return Err(Error::usage(
+                    "arete trigger: say at which controller with --controller ADDRESS or ARETE_CONTROLLER",
+                ));
+            }
+            let place = Place { controller, room: at.room, security: at.security };
             command::trigger(sub, &place, Patience { begun, timeout: at.timeout })
         }
         Sub::Attach(options) => operator::attach(options, begun),

@@ -202,6 +202,28 @@ fn a_check_finds_a_controller_that_takes_slaves_alone_right() {
 }
 
 #[test]
+fn a_controller_that_the_environment_names_is_obeyed_or_a_run_says_that_it_is_not() {
+    let place = Place::new("environment");
+    place.write("t.json", GOOD);
+    let named = |args: &[&str], named: &str| place.arete(args).env("ARETE_CONTROLLER", named).run();
+    let run = ["run", "t.json", "--results", "results"];
+    named(&run, "c:1").exits_with(0).complains(&["ARETE_CONTROLLER is set", "--controller c:1 hands the test to it"]);
+    let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0"]).start();
+    controller.wait_for_output("listening on 127.0.0.1:");
+    let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
+    named(&["trigger", "create", "go", "1"], &address).exits_with(0);
+    named(&["notify", "go"], &address).exits_with(0);
+    named(&["wait", "go", "--room", "default"], &address).exits_with(0);
+    named(&["barrier", "up", "--as", "a", "--count", "1"], &address).exits_with(0);
+    assert_eq!(
+        named(&["sync", "s", "--as", "a", "--count", "1", "--data", "1"], &address).exits_with(0).stdout.trim(),
+        "{\"a\":1}"
+    );
+    named(&["notify", "go"], "/run/c.sock").exits_with(2).complains(&["ARETE_CONTROLLER", "HOST:PORT"]);
+    place.arete(["wait", "go", "--room", "r"]).run().exits_with(2).complains(&["--controller ADDRESS"]);
+}
+
+#[test]
 fn a_run_that_ends_before_its_slaves_have_joined_does_not_wait_for_them() {
     let place = Place::new("at-once");
     place.write("t.json", GOOD);
