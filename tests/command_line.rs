@@ -224,6 +224,25 @@ fn a_controller_that_the_environment_names_is_obeyed_or_a_run_says_that_it_is_no
 }
 
 #[test]
+fn a_socket_that_nobody_serves_comes_with_advice_for_a_socket() {
+    let place = Place::new("socket");
+    let status = ["status", "--timeout", "300ms", "--controller"];
+    place.arete(status).arg("./c.sock").run().exits_with(3).complains(&["no such file", "controller --socket PATH"]);
+    place.arete(status).arg("c.sock").run().exits_with(2).complains(&["write ./c.sock"]);
+}
+
+#[test]
+fn a_configuration_file_that_cannot_be_read_is_the_only_thing_that_is_wrong() {
+    let place = Place::new("broken-file");
+    place.write("slave.json", "{\"controller\": \"c\"\n \"once\": true}");
+    let ended = place.arete(["slave", "--check", "--config", "slave.json"]).run().exits_with(2);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1), "{}", ended.stderr);
+    place.write("controller.json", r#"{"listen": "127.0.0.1:0", "fsync": true}"#);
+    let args = ["controller", "--config", "controller.json"];
+    place.arete(args).run().exits_with(2).complains(&["arete: controller.json: ", "--state-dir"]);
+}
+
+#[test]
 fn a_run_that_ends_before_its_slaves_have_joined_does_not_wait_for_them() {
     let place = Place::new("at-once");
     place.write("t.json", GOOD);

@@ -121,6 +121,9 @@ fn reached(named: &str, security: &Security) -> Result<(Address, Option<Tls>), E
         may_use(named)?;
         return Ok((Address::Unix(PathBuf::from(named)), None));
     }
+    if named.ends_with(".sock") {
+        return Err(Error::usage(format!("--controller {named}: the path of a socket has a \"/\": write ./{named}")));
+    }
     let address = place::address(named, "--controller")?;
     Ok((address, security.at("--controller", named, Use::Client(None))?))
 }

@@ -33,6 +33,11 @@ pub fn reach(address: &str, tls: Option<&Tls>) -> Result<String, String> {
     }
 }
 
+/// Whether anything listens at an address.
+pub fn stands(address: &str) -> Result<(), String> {
+    connect(&look_up(address)?).map(drop)
+}
+
 /// Whether what listens is a controller that takes slaves: what does it say to one who only looks?
 fn listens(mut stream: TcpStream) -> Result<(), String> {
     let until = Instant::now() + STEP;
