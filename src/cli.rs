@@ -377,6 +377,9 @@ struct SlaveOptions {
 struct HelpOptions {
     /// A command or another topic, such as test or security; without one the topics are listed
     topic: Option<String>,
+    /// What is below it, such as demo: it stands on the same page
+    #[arg(hide = true)]
+    below: Vec<String>,
     /// Print the page as it is written, in mdoc, instead of showing it
     #[arg(long, requires = "topic")]
     source: bool,
