@@ -37,7 +37,7 @@ mod run;
 mod runs;
 mod service;
 mod shelf;
-mod strangers;
+pub mod strangers;
 mod submissions;
 mod sync;
 mod takeover;
@@ -91,12 +91,6 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 
 /// How much all peers together may have sent of lines that have not ended, before their hello, in bytes.
 const STRANGERS_HOLD_MAX: usize = 16 * 1024 * 1024;
-
-/// What a stranger is told who begins with anything else.
-pub const FIRST_MESSAGE: &str = "the first message must be a hello, a join or an operate";
-
-/// What a slave is told that comes where none can serve.
-const NO_RUN: &str = "this controller has no run; it serves rooms alone";
 
 /// How a stranger begins who speaks TLS, and no line does.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -420,11 +414,7 @@ impl Controller {
             (Who::Stranger, FromSlave::Hello(hello)) => self.hello(now, conn, &hello, out),
             (Who::Stranger, FromSlave::Join(join)) => self.join(now, conn, &join, out),
             (Who::Stranger, FromSlave::Operate(operate)) => self.operates(now, conn, &operate, out),
-            // Somebody who only looks whether slaves may come here.
-            (Who::Stranger, FromSlave::Bye(_)) if self.lab.is_none() && self.runs.values().next().is_none() => {
-                Err(refusal(NO_RUN.to_owned()))
-            }
-            (Who::Stranger, _) => Err(refusal(FIRST_MESSAGE.to_owned())),
+            (Who::Stranger, message) => Err(self.begins_otherwise(&message)),
         }
     }
 
@@ -434,7 +424,7 @@ impl Controller {
             return self.comes(now, conn, hello, out);
         }
         let Some((nr, _)) = self.runs.first_mut() else {
-            return Err(refusal(NO_RUN.to_owned()));
+            return Err(refusal(strangers::NO_RUN.to_owned()));
         };
         self.admitted(now, conn, nr, hello, out)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use arete::controller::FIRST_MESSAGE;
+use arete::controller::strangers::FIRST_MESSAGE;
 use arete::link::{NO_CONTROLLER, next_step};
 use arete::reactor::{Tls, host_of, plain, server_name};
 use arete::wire::{Bye, FromController, LINE_MAX, Message};
