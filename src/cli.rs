@@ -377,6 +377,9 @@ struct SlaveOptions {
 struct HelpOptions {
     /// A command or another topic, such as test or security; without one the topics are listed
     topic: Option<String>,
+    /// What is below it, such as demo: it stands on the same page
+    #[arg(hide = true)]
+    below: Vec<String>,
     /// Print the page as it is written, in mdoc, instead of showing it
     #[arg(long, requires = "topic")]
     source: bool,
@@ -419,12 +422,14 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Sync(options) => meet::sync(options, begun),
         Sub::Controller(options) if options.configuration.check => inspect::controller(&options),
         Sub::Controller(options) => room::run(options),
-        Sub::Trigger { sub, at: At { controller: None, .. } } => {
-            drop(sub);
-            Err(Error::usage("arete trigger: say at which controller with --controller ADDRESS"))
-        }
         Sub::Trigger { sub, at } => {
-            let place = Place { controller: at.controller, room: at.room, security: at.security };
+            let controller = at.controller.map_or_else(place::from_environment, |named| Ok(Some(named)))?;
+            if controller.is_none() {
+                return Err(Error::usage(
+                    "arete trigger: say at which controller with --controller ADDRESS or ARETE_CONTROLLER",
+                ));
+            }
+            let place = Place { controller, room: at.room, security: at.security };
             command::trigger(sub, &place, Patience { begun, timeout: at.timeout })
         }
         Sub::Attach(options) => operator::attach(options, begun),

@@ -37,7 +37,7 @@ mod run;
 mod runs;
 mod service;
 mod shelf;
-mod strangers;
+pub mod strangers;
 mod submissions;
 mod sync;
 mod takeover;
@@ -414,7 +414,7 @@ impl Controller {
             (Who::Stranger, FromSlave::Hello(hello)) => self.hello(now, conn, &hello, out),
             (Who::Stranger, FromSlave::Join(join)) => self.join(now, conn, &join, out),
             (Who::Stranger, FromSlave::Operate(operate)) => self.operates(now, conn, &operate, out),
-            (Who::Stranger, _) => Err(refusal("the first message must be a hello, a join or an operate".to_owned())),
+            (Who::Stranger, message) => Err(self.begins_otherwise(&message)),
         }
     }
 
@@ -424,10 +424,7 @@ impl Controller {
             return self.comes(now, conn, hello, out);
         }
         let Some((nr, _)) = self.runs.first_mut() else {
-            return Err(refusal(
-                "this controller has no run; it serves rooms alone: \"arete controller --state-dir DIR\" takes tests"
-                    .to_owned(),
-            ));
+            return Err(refusal(strangers::NO_RUN.to_owned()));
         };
         self.admitted(now, conn, nr, hello, out)
     }

@@ -19,7 +19,7 @@ const STOOD_FOR: Duration = Duration::from_secs(5);
 const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
 /// What a message says when what is heard is nothing that a controller says before it has welcomed anybody.
-const NO_CONTROLLER: &str = "what listens there is no controller of arete";
+pub const NO_CONTROLLER: &str = "what listens there is no controller of arete";
 
 /// The connection to the controller.
 pub struct Link {
@@ -221,7 +221,11 @@ impl Link {
             self.trouble = Some(reason.to_owned());
         }
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
-            let step = next_step(reason, self.since.is_some()).map(|step| format!(": {step}")).unwrap_or_default();
+            let step = match &self.to {
+                Address::Unix(_) => next_step_at_socket(reason),
+                Address::Inet(_) => next_step(reason, self.since.is_some()),
+            };
+            let step = step.map(|step| format!(": {step}")).unwrap_or_default();
             log::warn!("controller {}: {reason}{step}; trying again", self.to);
         }
         if self.since.take().is_some_and(|since| now.since(since) >= STOOD_FOR) {
@@ -288,7 +292,7 @@ impl Link {
 
 /// What somebody may do who reads why there is no connection; what he reads may say it itself. `stood`: the controller
 /// had welcomed us, and is likely to come back by itself.
-fn next_step(reason: &str, stood: bool) -> Option<&'static str> {
+pub fn next_step(reason: &str, stood: bool) -> Option<&'static str> {
     let says = |parts: &[&str]| parts.iter().any(|part| reason.contains(part));
     match () {
         () if stood => None,
@@ -310,6 +314,14 @@ fn next_step(reason: &str, stood: bool) -> Option<&'static str> {
     }
 }
 
+/// The same of a socket of this machine.
+fn next_step_at_socket(reason: &str) -> Option<&'static str> {
+    let absent = ["connection refused", "no such file"].iter().any(|part| reason.contains(part));
+    absent.then_some(
+        "no controller serves this socket: start \"arete controller --socket PATH\" there, or name another with --controller",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,6 +333,7 @@ mod tests {
         assert!(step("no route to host").contains("firewall") && step("connection timed out").contains("firewall"));
         assert!(step("the peer closed the connection").contains("--connections-max"));
         assert!(step("name or service not known").contains("spelt"));
+        assert!(next_step_at_socket("connection refused").is_some_and(|step| step.contains("--socket PATH")));
         assert_eq!(step("its certificate was revoked: issue it anew"), "");
         assert_eq!(next_step("the peer closed the connection", true), None);
     }

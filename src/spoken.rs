@@ -20,6 +20,16 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// A long duration in its largest unit: `42 s`, `12 min`, `3 h`, `2 days`.
+pub fn roughly(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// `a, b, c and 17 more`: names for a message that stays short.
 pub fn list(names: &[&str]) -> String {
     if names.len() <= NAMES_SHOWN + 1 {

@@ -162,6 +162,9 @@ fn who_dials_a_wrong_address_is_told_what_is_there_and_what_to_do() {
         (&http, "no controller of arete", "name the port of a controller as HOST:PORT"),
         (&silent, "closed the connection", "--connections-max allows, or be no controller of arete"),
     ] {
+        let check = ["slave", "--check", "--name", "a", "--dir", "w", "--controller", address];
+        let found: &[&str] = if why == "connection refused" { &["nothing listens at"] } else { &[why, step] };
+        place.arete(check).run().exits_with(1).complains(found);
         let slave = slave(&place, address, "a");
         wait_for(SOON, "a word about the next step", || slave.stderr().contains(step));
         assert!(slave.stderr().contains(why), "{}", slave.stderr());
@@ -184,6 +187,68 @@ fn who_finds_no_place_among_the_connections_is_told_which_limit_that_is() {
     let args = ["barrier", "up", "--as", "a", "--count", "2", "--timeout", "2s", "--controller", &address];
     place.arete(args).run().exits_with(6).complains(&["--connections-max", "its log says which"]);
     assert!(controller.stderr().contains("turned away: ") && controller.stderr().contains("--connections-max"));
+}
+
+#[test]
+fn a_check_finds_a_controller_that_takes_slaves_alone_right() {
+    let place = Place::new("looked-at");
+    for (more, code, part) in [(&[][..], 1, "serves rooms alone"), (&["--state-dir", "state"], 0, "")] {
+        let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0"].iter().chain(more)).start();
+        controller.wait_for_output("listening on 127.0.0.1:");
+        let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
+        let check = ["slave", "--check", "--name", "a", "--dir", "w", "--controller", &address];
+        place.arete(check).run().exits_with(code).complains(&[part]);
+    }
+}
+
+#[test]
+fn a_controller_that_the_environment_names_is_obeyed_or_a_run_says_that_it_is_not() {
+    let place = Place::new("environment");
+    place.write("t.json", GOOD);
+    let named = |args: &[&str], named: &str| place.arete(args).env("ARETE_CONTROLLER", named).run();
+    let run = ["run", "t.json", "--results", "results"];
+    named(&run, "c:1").exits_with(0).complains(&["ARETE_CONTROLLER is set", "--controller c:1 hands the test to it"]);
+    let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0"]).start();
+    controller.wait_for_output("listening on 127.0.0.1:");
+    let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();
+    named(&["trigger", "create", "go", "1"], &address).exits_with(0);
+    named(&["notify", "go"], &address).exits_with(0);
+    named(&["wait", "go", "--room", "default"], &address).exits_with(0);
+    named(&["barrier", "up", "--as", "a", "--count", "1"], &address).exits_with(0);
+    assert_eq!(
+        named(&["sync", "s", "--as", "a", "--count", "1", "--data", "1"], &address).exits_with(0).stdout.trim(),
+        "{\"a\":1}"
+    );
+    named(&["notify", "go"], "/run/c.sock").exits_with(2).complains(&["ARETE_CONTROLLER", "HOST:PORT"]);
+    place.arete(["wait", "go", "--room", "r"]).run().exits_with(2).complains(&["--controller ADDRESS"]);
+}
+
+#[test]
+fn a_socket_that_nobody_serves_comes_with_advice_for_a_socket() {
+    let place = Place::new("socket");
+    let status = ["status", "--timeout", "300ms", "--controller"];
+    place.arete(status).arg("./c.sock").run().exits_with(3).complains(&["no such file", "controller --socket PATH"]);
+    place.arete(status).arg("c.sock").run().exits_with(2).complains(&["write ./c.sock"]);
+}
+
+#[test]
+fn a_configuration_file_that_cannot_be_read_is_the_only_thing_that_is_wrong() {
+    let place = Place::new("broken-file");
+    place.write("slave.json", "{\"controller\": \"c\"\n \"once\": true}");
+    let ended = place.arete(["slave", "--check", "--config", "slave.json"]).run().exits_with(2);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1), "{}", ended.stderr);
+    place.write("controller.json", r#"{"listen": "127.0.0.1:0", "fsync": true}"#);
+    let args = ["controller", "--config", "controller.json"];
+    place.arete(args).run().exits_with(2).complains(&["arete: controller.json: ", "--state-dir"]);
+}
+
+#[test]
+fn a_run_that_ends_before_its_slaves_have_joined_does_not_wait_for_them() {
+    let place = Place::new("at-once");
+    place.write("t.json", GOOD);
+    let ended = place.arete(["run", "t.json", "--results", "results", "--wait", "1ms"]).run().exits_with(3);
+    assert!(ended.took < Duration::from_secs(8), "{:?}", ended.took);
+    place.assert_nothing_left();
 }
 
 /// A controller that waits for slaves on a free port.

@@ -351,6 +351,8 @@ fn help_shows_the_page_with_the_programs_that_there_are() {
 fn help_suggests_a_topic() {
     let place = Place::new("topics");
     place.arete(["help", "barier"]).run().exits_with(2).complains(&["arete: help: ", "did you mean \"barrier\"?"]);
+    let page = place.arete(["help", "ring", "demo", "--source"]).run().exits_with(0).stdout;
+    assert_eq!(page, place.arete(["help", "ring", "--source"]).run().exits_with(0).stdout);
     place.arete(["help", "weather"]).run().exits_with(2).complains(&["\"weather\"", "arete help lists the topics"]);
     place.arete(["help", "--source"]).run().exits_with(2).complains(&["TOPIC"]);
 }

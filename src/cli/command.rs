@@ -22,6 +22,7 @@ pub fn poke(entry: Option<String>) -> Result<u8, Error> {
 
 pub fn notify(options: NotifyOptions, begun: Time) -> Result<u8, Error> {
     let NotifyOptions { trigger, data, name, timeout, place } = options;
+    let place = place.named()?;
     place::checked("trigger", &trigger)?;
     let member = match name {
         Some(name) if place.controller.is_some() => Some(place::member_name(&name)?),
@@ -48,6 +49,7 @@ pub fn notify(options: NotifyOptions, begun: Time) -> Result<u8, Error> {
 
 pub fn wait(options: WaitOptions, begun: Time) -> Result<u8, Error> {
     let WaitOptions { trigger, timeout, place } = options;
+    let place = place.named()?;
     place::checked("trigger", &trigger)?;
     let request = Some(WaitRequest { trigger: Cow::from(&trigger) }.encode());
     let awaited = format!("{trigger} has not fired");

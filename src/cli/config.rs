@@ -42,6 +42,8 @@ pub struct Origin {
     pub found: bool,
     /// What is wrong with it, a message each.
     pub problems: Vec<Error>,
+    /// Nothing of it could be read.
+    broken: bool,
     /// The line of each key that counts.
     lines: BTreeMap<String, usize>,
     /// What each option was given, on the command line or in the file.
@@ -101,7 +103,14 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
     match text {
         Ok(Some(text)) => more = Reader { command: &command, name, options, own }.arguments(&text, &mut origin),
         Ok(None) => {}
-        Err(error) => origin.problems.push(error),
+        Err(error) => {
+            origin.problems.push(error);
+            origin.broken = true;
+        }
+    }
+    if origin.broken {
+        // What else is missing may stand in it.
+        return Err(Wrong::File(origin.problems));
     }
     let matches = again(&command, given, more, &mut origin)?;
     if let Some((_, own)) = matches.subcommand() {
@@ -181,7 +190,14 @@ fn again(
             Err(error) => error,
         };
         // Without what does not go with the rest, the rest can still be looked at.
-        let Some(key) = key_of(&error, origin) else { return Err(Wrong::CommandLine(error)) };
+        let Some(key) = key_of(&error, origin) else {
+            // The command line alone was right; and what is wrong with a key may be why another lacks it.
+            if origin.problems.is_empty() {
+                let text = format!("{}: with what it says: {}", origin.file.display(), first_line(&error));
+                origin.problems.push(Error::usage(text));
+            }
+            return Err(Wrong::File(std::mem::take(&mut origin.problems)));
+        };
         more.retain(|(other, _)| *other != key);
         let line = origin.lines.remove(&key).unwrap_or_default();
         let text = format!("{}:{line}: {key:?}: {}", origin.file.display(), first_line(&error));
@@ -233,7 +249,10 @@ impl Reader<'_> {
         let mut problems = Problems::new(text);
         let mut arguments = Vec::new();
         match json::parse(text) {
-            Err(error) => problems.add(error.at, error.message),
+            Err(error) => {
+                problems.add(error.at, error.message);
+                origin.broken = true;
+            }
             Ok(value) => match &value.kind {
                 Kind::Object(members) => {
                     for (index, member) in members.iter().enumerate() {

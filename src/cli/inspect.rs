@@ -47,14 +47,14 @@ impl Report {
         }
     }
 
-    /// The certificate, and how TLS is spoken at this address.
-    fn security(&mut self, security: &Security, subject: &str, address: &str, what: Use<'_>) -> Option<Tls> {
+    /// The certificate, and how TLS is spoken at this address, if at all; `None`: something is wrong with it.
+    fn security(&mut self, security: &Security, subject: &str, address: &str, what: Use<'_>) -> Option<Option<Tls>> {
         let tls = self.take(security.at(subject, address, what))?;
         match security.describe() {
             Some(text) => self.right(&format!("certificate: {text}")),
             None => self.right(&format!("certificate: none, {address} is spoken to plainly")),
         }
-        tls
+        Some(tls)
     }
 
     fn directory(&mut self, what: &str, directory: &Path, option: &str) {
@@ -94,13 +94,14 @@ pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
     }
     if let Some(controller) = report.take(slave::controller(options)) {
         let (subject, what) = (options.origin.subject("controller"), Use::Slave(name.as_deref().unwrap_or("NAME")));
-        let before = report.code;
         let tls = report.security(&options.security, &subject, controller, what);
         let address = with_port(controller);
-        match reach::reach(&address, tls.as_ref()) {
-            // Whether it proves itself is not known without a certificate to ask with.
-            Ok(text) if report.code == before => report.right(&format!("controller {address}: {text}")),
-            Ok(_) => report.right(&format!("controller {address}: something listens there")),
+        let reached = match &tls {
+            Some(tls) => reach::reach(&address, tls.as_ref()),
+            None => reach::stands(&address).map(|()| "not asked who it is, for want of a certificate".to_owned()),
+        };
+        match reached {
+            Ok(text) => report.right(&format!("controller {address}: {text}")),
             Err(why) => report.wrong(&Error::failed(format!("controller {address}: {why}"))),
         }
     }

@@ -91,6 +91,12 @@ impl Who {
         }
     }
 
+    /// The same with the controller that the environment names, where nobody else does.
+    fn named(self) -> Result<Who, Error> {
+        let controller = if self.by_slave() { place::from_environment()? } else { self.controller };
+        Ok(Who { controller, ..self })
+    }
+
     /// Whether a slave is asked.
     fn by_slave(&self) -> bool {
         self.controller.is_none() && self.serve.is_none()
@@ -145,6 +151,7 @@ impl Who {
 pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
     let BarrierOptions { tag: barrier, who, timeout, fresh, abort, harmonize } = options;
     place::checked("barrier", &barrier)?;
+    let who = who.named()?;
     let party = who.party()?;
     who.check()?;
     if abort.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
@@ -170,6 +177,7 @@ pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
 pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
     let SyncOptions { session, who, data, timeout, all_alive } = options;
     place::checked("session", &session)?;
+    let who = who.named()?;
     let party = who.party()?;
     who.check()?;
     // A slave knows what the test file says; a controller is told.

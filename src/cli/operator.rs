@@ -15,10 +15,8 @@ use rustix::io::Errno;
 
 use super::identity::{Security, Use};
 use super::load::{self, Loaded};
+use super::place::VARIABLE;
 use super::{Error, RunOptions, drive, place, random, results, state, time_limit};
-
-/// Names the controller, where nobody else does.
-const VARIABLE: &str = "ARETE_CONTROLLER";
 
 /// Where a controller of this machine is, if it is there.
 const SOCKET: &str = "/run/arete/controller.sock";
@@ -103,7 +101,7 @@ struct Controller {
 
 impl There {
     fn find(&self, begun: Time) -> Result<Controller, Error> {
-        let named = self.controller.clone().or_else(|| std::env::var(VARIABLE).ok().filter(|named| !named.is_empty()));
+        let named = self.controller.clone().or_else(place::variable);
         // Where it cannot be seen, it may be there.
         let is_there = || Path::new(SOCKET).try_exists().unwrap_or(true);
         let named = named.or_else(|| is_there().then(|| SOCKET.to_owned())).ok_or_else(|| {
@@ -122,6 +120,9 @@ fn reached(named: &str, security: &Security) -> Result<(Address, Option<Tls>), E
         security.without_address("a controller at HOST:PORT")?;
         may_use(named)?;
         return Ok((Address::Unix(PathBuf::from(named)), None));
+    }
+    if named.ends_with(".sock") {
+        return Err(Error::usage(format!("--controller {named}: the path of a socket has a \"/\": write ./{named}")));
     }
     let address = place::address(named, "--controller")?;
     Ok((address, security.at("--controller", named, Use::Client(None))?))

@@ -18,14 +18,49 @@ use std::time::Duration;
 /// The options of a command that speaks to a room.
 #[derive(Args, Clone, Default)]
 pub struct Place {
-    /// Ask this controller instead of the slave that runs the command
+    /// Ask this controller instead of the slave that runs the command [default outside of one: $ARETE_CONTROLLER]
     #[arg(long, value_name = "ADDRESS")]
     pub controller: Option<String>,
     /// The room at that controller: a name, or the id of a run [default: default]
-    #[arg(long, value_name = "NAME", requires = "controller")]
+    #[arg(long, value_name = "NAME")]
     pub room: Option<String>,
     #[command(flatten)]
     pub security: Security,
+}
+
+impl Place {
+    /// The same with the controller that the environment names, where nobody else does.
+    pub fn named(self) -> Result<Place, Error> {
+        let controller = match self.controller {
+            None => from_environment()?,
+            named => named,
+        };
+        if controller.is_none() && self.room.is_some() {
+            return Err(Error::usage("--room: a slave's room is its run; name a controller with --controller ADDRESS"));
+        }
+        Ok(Place { controller, ..self })
+    }
+}
+
+/// Names the controller, where nobody else does.
+pub const VARIABLE: &str = "ARETE_CONTROLLER";
+
+/// What the environment names as the controller.
+pub fn variable() -> Option<String> {
+    std::env::var(VARIABLE).ok().filter(|named| !named.is_empty())
+}
+
+/// The controller of those who meet, which the environment names; inside a command that a slave runs, it is the slave's.
+pub fn from_environment() -> Result<Option<String>, Error> {
+    let inside = std::env::var_os("ARETE_SOCKET").is_some_and(|socket| !socket.is_empty());
+    match variable().filter(|_| !inside) {
+        Some(named) if named.contains('/') => Err(Error::usage(format!(
+            "{VARIABLE} {}: a socket is for operators: name the controller's HOST:PORT, there or with --controller",
+            shown(&named)
+        ))),
+        Some(named) => address(&named, VARIABLE).map(|_| Some(named)),
+        None => Ok(None),
+    }
 }
 
 /// When a command was started, and how long it may take.

@@ -1,13 +1,16 @@
-//! Whether a controller can be reached: its name is looked up, it is connected to, and with TLS it proves who it is. Nothing
-//! is said to it beyond that.
+//! Whether a controller can be reached: its name is looked up, it is connected to, and with TLS it proves who it is. Then
+//! it is told that somebody only looks, which a controller that takes slaves answers in one way.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use arete::controller::strangers::FIRST_MESSAGE;
+use arete::link::{NO_CONTROLLER, next_step};
 use arete::reactor::{Tls, host_of, plain, server_name};
+use arete::wire::{Bye, FromController, LINE_MAX, Message};
 use rustls::{ClientConfig, ClientConnection};
 
 use super::certificate;
@@ -18,13 +21,54 @@ const STEP: Duration = Duration::from_secs(5);
 /// How long the other end has to refuse our certificate, which it does after the handshake.
 const REFUSES_WITHIN: Duration = Duration::from_millis(500);
 
+/// How much is read of what it says at once, in bytes.
+const PIECE: usize = 4096;
+
 /// What there is at an address, or why it cannot be reached and what to do about it.
 pub fn reach(address: &str, tls: Option<&Tls>) -> Result<String, String> {
     let stream = connect(&look_up(address)?)?;
     match tls.and_then(|tls| Some((tls, tls.dials.clone()?))) {
         Some((tls, config)) => handshake(stream, address, tls, config),
-        None => Ok("reached; it is not asked who it is".to_owned()),
+        None => listens(stream).map(|()| "reached; it is not asked who it is".to_owned()),
     }
+}
+
+/// Whether anything listens at an address.
+pub fn stands(address: &str) -> Result<(), String> {
+    connect(&look_up(address)?).map(drop)
+}
+
+/// Whether what listens is a controller that takes slaves: what does it say to one who only looks?
+fn listens(mut stream: TcpStream) -> Result<(), String> {
+    let until = Instant::now() + STEP;
+    let looking = Bye { reason: "only looking".into(), fatal: false }.encode();
+    let _ = stream.set_write_timeout(Some(STEP)).and_then(|()| stream.write_all(&looking));
+    let mut heard = Vec::new();
+    let ended = loop {
+        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let mut piece = [0; PIECE];
+        match stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut piece)) {
+            Ok(0) => break "the peer closed the connection".to_owned(),
+            Ok(count) => heard.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                break "what listens there says nothing".to_owned();
+            }
+            Err(error) => break plain(&error),
+        }
+        if heard.contains(&b'\n') || heard.len() > LINE_MAX {
+            break String::new();
+        }
+    };
+    let line = heard.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let wrong = match FromController::decode(line) {
+        Ok(FromController::Bye(bye)) if bye.reason == FIRST_MESSAGE => return Ok(()),
+        Ok(FromController::Bye(bye)) => bye.reason.into_owned(),
+        _ if heard.is_empty() => ended,
+        _ => NO_CONTROLLER.to_owned(),
+    };
+    let step = next_step(&wrong, false).map(|step| format!(": {step}")).unwrap_or_default();
+    Err(format!("{wrong}{step}"))
 }
 
 /// The addresses of `HOST:PORT`. The system's resolver waits for as long as it likes; we do not.

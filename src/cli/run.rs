@@ -15,7 +15,7 @@ use arete::testfile::Test;
 use super::identity::{Security, Use};
 use super::launch::Launch;
 use super::load::Loaded;
-use super::{Error, RunOptions, drive, load, operator, random, results, resume, state, with_port};
+use super::{Error, RunOptions, drive, load, operator, place, random, results, resume, state, with_port};
 
 pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     if let Some(controller) = &options.controller {
@@ -23,6 +23,12 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     }
     if let Some(directory) = options.resume.take() {
         return resume::run(directory, &options);
+    }
+    if let Some(named) = place::variable().filter(|_| options.listen.is_none() && options.launch.is_none()) {
+        super::complain(&format!(
+            "{} is set, and arete run FILE runs here: --controller {named} hands the test to it",
+            place::VARIABLE
+        ));
     }
     let tls = match &options.listen {
         Some(listen) => options.security.at("--listen", listen, Use::Listen)?,

@@ -23,6 +23,7 @@ use super::{Controller, Who, refusal};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, Command, ConnId, ListenerId, Outbox, Time};
 use crate::session::{LABELS_MAX, check_label, is_name};
+use crate::spoken;
 use crate::wire::operate::Measured;
 use crate::wire::{Bye, Hello, Message, Ping, Pong};
 
@@ -78,6 +79,9 @@ pub struct Slave {
     pub serves: Option<(RunNr, usize)>,
 }
 
+/// A slave's wall clock that is further off than that is worth a warning.
+const CLOCK_OFF_MOST: Duration = Duration::from_secs(10);
+
 impl Lab {
     pub fn new(config: LabConfig) -> Lab {
         Lab {
@@ -127,9 +131,18 @@ impl Lab {
         self.slaves.insert(Rc::from(name), slave);
     }
 
-    /// A slave has said something about its clock.
-    fn measured(&mut self, conn: ConnId, measured: Option<Measured>) {
-        if let Some(slave) = self.by_conn.get(&conn).and_then(|name| self.slaves.get_mut(name)) {
+    /// A slave has said something about its clock. One that is far off is told of once a connection.
+    fn measured(&mut self, conn: ConnId, measured: Option<Measured>, shift: i64) {
+        let wall_offset = self.config.wall_offset - shift;
+        let Some(name) = self.by_conn.get(&conn) else { return };
+        if let Some(slave) = self.slaves.get_mut(name) {
+            let first = measured.as_ref().filter(|_| slave.measured.is_none()).zip(slave.utc);
+            let off = first.map_or(0, |(measured, utc)| measured.ahead.saturating_add(utc).saturating_sub(wall_offset));
+            if off.unsigned_abs() > CLOCK_OFF_MOST.as_micros() as u64 {
+                let side = if off < 0 { "behind" } else { "ahead of" };
+                let by = spoken::roughly(Duration::from_micros(off.unsigned_abs()));
+                log::warn!("slave {name}: its clock is {by} {side} the controller's: set it");
+            }
             slave.measured = measured.or(slave.measured);
         }
     }
@@ -338,8 +351,9 @@ impl Controller {
 
     /// A slave of a controller that stays asks for the time.
     pub(super) fn pinged(&mut self, now: Time, conn: ConnId, ping: &Ping<'_>, out: &mut Outbox) {
+        let shift = self.shift;
         if let Some(lab) = &mut self.lab {
-            lab.measured(conn, ping.measured);
+            lab.measured(conn, ping.measured, shift);
         }
         out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
     }

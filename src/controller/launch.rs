@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::Local;
 use super::LocalSecurity;
-use super::roster::{Roster, Stage};
+use super::roster::{Member, Roster, Stage};
 use super::run::Run;
 use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal, Time};
 use crate::spoken;
@@ -149,10 +149,12 @@ impl Launch {
         first
     }
 
-    /// The run is over: launchers none of whose slaves is connected have nobody to wait for.
+    /// The run is over: launchers none of whose slaves is connected have nobody to wait for, and slaves of this machine
+    /// that have never joined hear from nobody that they may go.
     pub fn end_the_useless(&self, roster: &Roster, out: &mut Outbox) {
-        for (&child, slaves) in self.children.iter().filter(|_| self.is_by_command()) {
-            if slaves.iter().all(|&ix| roster.get(ix).conn.is_none()) {
+        for (&child, slaves) in &self.children {
+            let useless = |member: &Member| member.conn.is_none() && (self.is_by_command() || member.process.is_none());
+            if slaves.iter().all(|&ix| useless(roster.get(ix))) {
                 out.kill_group(child, Signal::TERM);
             }
         }

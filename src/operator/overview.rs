@@ -208,7 +208,7 @@ fn slaves_table(slaves: &[SlaveState], width: Option<usize>) -> String {
             slave.connected.map(age).unwrap_or_default(),
             slave.address.clone(),
             slave.version.clone(),
-            slave.offset.map(|micros| format!("{:+.1}ms", micros as f64 / 1e3)).unwrap_or_default(),
+            slave.offset.map(offset).unwrap_or_default(),
             slave.round_trip.map(|micros| format!("{:.1}ms", micros as f64 / 1e3)).unwrap_or_default(),
             labels.join(" "),
             serves,
@@ -259,6 +259,14 @@ fn age(seconds: f64) -> String {
     }
 }
 
+/// How far a clock is ahead of the controller's: `+0.3ms`, `-12s`, `+2d00h`.
+fn offset(micros: i64) -> String {
+    match micros.unsigned_abs() {
+        0..=1_000_000 => format!("{:+.1}ms", micros as f64 / 1e3),
+        far => format!("{}{}", if micros < 0 { '-' } else { '+' }, age(far as f64 / 1e6)),
+    }
+}
+
 /// Columns side by side. The widest are cut until a row fits the terminal, the first one last.
 fn table<const N: usize>(heads: [&str; N], rows: Vec<[String; N]>, width: Option<usize>) -> String {
     let rows: Vec<_> = rows.into_iter().map(|row| row.map(|cell| spoken::harmless(&cell).into_owned())).collect();
@@ -306,6 +314,11 @@ mod tests {
         assert!(narrow.contains("xx~  y?[2J"), "{narrow}");
         // As narrow as it goes.
         assert!(table(["NAME", "LABELS", "RUN"], rows(), Some(3)).contains("xxxxx~"));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_off_is_not_told_of_in_milliseconds() {
+        assert_eq!([300, -12_000_000, 172_800_000_000].map(offset), ["+0.3ms", "-12s", "+2d00h"]);
     }
 
     #[test]

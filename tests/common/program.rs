@@ -39,6 +39,7 @@ impl<'a> Program<'a> {
             .env(MARK, place.mark())
             .env("TMPDIR", place.path("tmp"))
             .env_remove("ARETE_SOCKET")
+            .env_remove("ARETE_CONTROLLER")
             .stdin(Stdio::null());
         Program { place, command, deadline: DEADLINE }
     }
