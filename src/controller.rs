@@ -9,6 +9,7 @@
 //! What must outlive the process is a fact in the `ledger` before anybody can see it; `facts` makes it true, live and,
 //! with `resume`, when another process goes on.
 
+mod accepted;
 mod admission;
 mod barrier;
 mod budget;
@@ -24,6 +25,7 @@ mod long;
 mod meet;
 mod messages;
 mod operators;
+mod picture;
 mod places;
 mod presence;
 mod rendezvous;
@@ -69,7 +71,6 @@ pub use self::service::Settings;
 pub use self::shelf::{Keeping, OVER, Shelved};
 pub use self::submissions::RESOURCES;
 pub use self::sync::{EVENTS_MAX, Limits, OUTPUT_MAX};
-use self::view::Picture;
 use crate::exit_code;
 use crate::machine::{ConnId, Input, ListenerId, Machine, Outbox, Peer, Signal, Time, Timers};
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
@@ -548,7 +549,7 @@ impl Controller {
             && let Some(run) = self.runs.values_mut().next()
         {
             self.draw = run.journal.view.is_live().then_some(now + DRAW_EVERY);
-            let picture = picture(run, now);
+            let picture = picture::of(run, now);
             run.journal.view.draw(&picture, out);
         }
     }
@@ -599,45 +600,6 @@ impl Controller {
     }
 }
 
-/// The state of the run in a few lines.
-fn picture(run: &Run, now: Time) -> Picture {
-    let connected = run.roster.connected().count();
-    let running: usize = run.roster.iter().map(|member| member.running().count()).sum();
-    let state = match (&run.phase, run.started()) {
-        (Phase::Queued, _) => "waiting in the queue".to_owned(),
-        (Phase::Gathering, _) => "gathering".to_owned(),
-        (_, Some(at)) if at > now => "starting".to_owned(),
-        (phase, at) => {
-            let elapsed = now.since(at.unwrap_or(now)).as_secs_f64();
-            let word = if *phase == Phase::Running { "running" } else { "ending" };
-            format!("{word} {elapsed:.1} s")
-        }
-    };
-    let title =
-        format!("{}: {state}, {connected} of {} slaves connected, {running} running", run.test.name, run.roster.len());
-    let triggers = run.room.triggers.iter().map(|(name, trigger)| {
-        let state = match trigger.fired {
-            Some(_) => "fired".to_owned(),
-            None => format!("{} of {} left", trigger.left(), trigger.initial),
-        };
-        (name.to_owned(), state)
-    });
-    let slaves = run.roster.iter().map(|member| {
-        let running: Vec<_> = member.running().map(|entry| view::run_name(&entry.entry, entry.nr)).collect();
-        let state = match (member.conn, member.stage) {
-            (_, Stage::Lost) => "lost".to_owned(),
-            (_, Stage::Stopped) => "stopped".to_owned(),
-            (None, Stage::Absent) => "not connected".to_owned(),
-            (None, _) => "connection gone".to_owned(),
-            (Some(_), Stage::Joined) => "getting ready".to_owned(),
-            (Some(_), _) if running.is_empty() => "waiting".to_owned(),
-            (Some(_), _) => running.join(" "),
-        };
-        (member.name.clone(), state)
-    });
-    Picture { title, rows: triggers.chain(slaves).collect() }
-}
-
 fn refusal(reason: String) -> Bye<'static> {
     Bye { reason: Cow::from(reason), fatal: false }
 }
@@ -671,9 +633,11 @@ impl Machine for Controller {
             Input::Signal(signal) => self.interrupt(now, signal, out),
             Input::Reloaded { settings } => self.reloaded(settings),
             Input::Exited { child, .. } | Input::SpawnFailed { child, .. }
-                if self.lab.as_mut().is_some_and(|lab| lab.removed(child)) => {}
+                if self.lab.as_mut().is_some_and(|lab| lab.removed(child, out)) => {}
             Input::Listed { read, result } => self.listed(read, result, out),
             Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
+            Input::Written if self.is_accepted(now, out) => {}
+            Input::WriteFailed { path, error } if self.is_not_accepted(&path, &error, out) => {}
             Input::WriteFailed { path, error } if self.run_concerned(&path).is_none() => {
                 self.cannot_keep(&path, &error, out);
             }

@@ -63,19 +63,24 @@ fn find(runs: &Path) -> Result<Found, Error> {
         } else if directory.join(FILE).is_file() {
             match state::past(&directory) {
                 Ok(Some(past)) => found.going.push((directory, past)),
-                Ok(None) => left_aside(&directory, "it was killed before it had begun"),
+                // Nobody was told of it.
+                Ok(None) => remove(&directory),
                 Err(error) => left_aside(&directory, &error.message),
             }
-        } else if directory.join(RESOURCES).is_dir()
-            && let Err(error) = fs::remove_dir_all(&directory)
-        {
+        } else if directory.join(RESOURCES).is_dir() {
             // It was being handed in when the controller was killed: whoever did so knows of no run.
-            log::warn!("{} stays: {}", directory.display(), plain(&error));
+            remove(&directory);
         }
     }
     found.going.sort_by_key(|(_, past)| past.place_in_queue());
     found.over.sort_by_key(|shelved: &Shelved| shelved.since);
     Ok(found)
+}
+
+fn remove(directory: &Path) {
+    if let Err(error) = fs::remove_dir_all(directory) {
+        log::warn!("{} stays: {}", directory.display(), plain(&error));
+    }
 }
 
 /// A run that cannot go on disturbs no other.

@@ -5,12 +5,13 @@
 //! a run is over its slaves are free again.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::accepted::Unwritten;
 use super::admission::{self, Comes};
 use super::choose::{Candidate, Place, choose};
 use super::ledger::{self, Fact};
@@ -26,6 +27,9 @@ use crate::session::{LABELS_MAX, check_label, is_name};
 use crate::spoken;
 use crate::wire::operate::Measured;
 use crate::wire::{Bye, Hello, Message, Ping, Pong};
+
+/// How many processes remove directories at once.
+const REMOVED_AT_ONCE: usize = 4;
 
 type Labels = BTreeMap<String, String>;
 
@@ -58,6 +62,10 @@ pub struct Lab {
     pub shelf: Shelf,
     /// The runs and submissions whose directories are being removed: what comes to stand in one now would go with it.
     removing: BTreeMap<ChildId, String>,
+    /// Those that wait for that.
+    to_remove: VecDeque<String>,
+    /// The runs that are on their way to the disk, in the order in which they were handed in.
+    pub unwritten: VecDeque<Unwritten>,
     /// When it is looked which runs can begin.
     pub due: Option<Time>,
 }
@@ -91,12 +99,17 @@ impl Lab {
             by_conn: BTreeMap::new(),
             operators: BTreeMap::new(),
             removing: BTreeMap::new(),
+            to_remove: VecDeque::new(),
+            unwritten: VecDeque::new(),
             due: None,
         }
     }
 
     /// Removes the directory of a run or of a submission in the background: what says that a run goes on goes first.
     pub fn remove(&mut self, id: &str, out: &mut Outbox) {
+        if self.removing.len() >= REMOVED_AT_ONCE {
+            return self.to_remove.push_back(id.to_owned());
+        }
         let directory = self.config.runs.join(id);
         let (ledger, directory) = (directory.join(ledger::FILE), directory.to_string_lossy().into_owned());
         let argv = ["rm", "-rf", "--", &ledger.to_string_lossy(), &directory].map(str::to_owned).to_vec();
@@ -106,12 +119,21 @@ impl Lab {
 
     /// Whether a directory of this name is being removed.
     pub fn removes(&self, id: &str) -> bool {
-        self.removing.values().any(|removed| removed == id)
+        self.removing.values().chain(&self.to_remove).any(|removed| removed == id)
+    }
+
+    /// How many directories are being removed or wait for that.
+    pub fn removals(&self) -> usize {
+        self.removing.len() + self.to_remove.len()
     }
 
     /// A child is gone: whether it was one that removes a directory.
-    pub fn removed(&mut self, child: ChildId) -> bool {
-        self.removing.remove(&child).is_some()
+    pub fn removed(&mut self, child: ChildId, out: &mut Outbox) -> bool {
+        let ours = self.removing.remove(&child).is_some();
+        if ours && let Some(next) = self.to_remove.pop_front() {
+            self.remove(&next, out);
+        }
+        ours
     }
 
     /// A slave of a former life may come back to its run.
@@ -177,7 +199,8 @@ impl Lab {
     /// The runs that can begin, each with the machines that serve as its slaves.
     fn can_begin(&self, runs: &Runs) -> Vec<(RunNr, Vec<Rc<str>>)> {
         let (mut begin, mut free) = (Vec::new(), self.free(runs));
-        for (nr, run) in runs.iter().filter(|(_, run)| run.phase == Phase::Queued) {
+        let written = |nr: RunNr| !self.unwritten.iter().any(|unwritten| unwritten.is(nr));
+        for (nr, run) in runs.iter().filter(|(nr, run)| run.phase == Phase::Queued && written(*nr)) {
             let chosen = choose(&places(run), &free);
             if chosen.iter().all(Option::is_some) {
                 let names = chosen.iter().flatten().map(|ix| Rc::from(free[*ix].name)).collect();
@@ -378,7 +401,8 @@ impl Controller {
             let state = self.run_state(now, nr, &run);
             log::info!("run {}: {:?}: {}", run.id, state.verdict, state.why);
             let since = self.wall_clock(now);
-            let shelved = Shelved { state, submission: run.hosted.unwrap_or_default().submission, since };
+            let shelved =
+                Shelved { state, submission: run.hosted.unwrap_or_default().submission, since, touched: since };
             let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
             out.persist(run.results.join(OVER), json);
             if let Some(lab) = &mut self.lab {

@@ -114,7 +114,10 @@ impl Controller {
     fn see(&mut self, now: Time, conn: ConnId, run: &str, out: &mut Outbox) {
         let state = match self.named(run) {
             Ok(Named::Going(nr)) => self.state_of(now, nr),
-            Ok(Named::Over(state)) => Some(state),
+            Ok(Named::Over(state)) => {
+                self.touch(&state.run);
+                Some(state)
+            }
             Err(reason) => return deny(conn, Some(run), reason, out),
         };
         if let Some(run) = state {

@@ -51,6 +51,8 @@ pub struct Hosted {
     pub submitted: String,
     /// It is over, and what became of it is written.
     pub done: bool,
+    /// How long the text of its test is, in bytes.
+    pub size: usize,
     /// Why it has ended so.
     pub why: String,
     /// How much of its files was there when somebody looked last.

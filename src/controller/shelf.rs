@@ -24,6 +24,9 @@ const REMOVED_AT_ONCE: usize = 10;
 /// What is known of a run that is over, in its directory.
 pub const OVER: &str = "over.json";
 
+/// How long a run is kept at least after it is over, and after somebody has asked for something of it, in microseconds.
+const KEPT_AT_LEAST: i64 = 60 * 1_000_000;
+
 /// Which runs that are over are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keeping {
@@ -43,6 +46,9 @@ pub struct Shelved {
     pub submission: String,
     /// When it was put here, in microseconds since 1970 in UTC.
     pub since: i64,
+    /// When somebody has asked for something of it last, likewise.
+    #[serde(skip)]
+    pub touched: i64,
 }
 
 /// The runs that are over, the latest last.
@@ -88,6 +94,13 @@ impl Shelf {
         self.over.push_back(shelved);
     }
 
+    /// Somebody asks for something of a run.
+    fn touch(&mut self, id: &str, wall_clock: i64) {
+        if let Some(shelved) = self.over.iter_mut().rev().find(|shelved| shelved.state.run == id) {
+            shelved.touched = wall_clock;
+        }
+    }
+
     pub fn get(&self, id: &str) -> Option<&RunState> {
         self.latest_first().find(|state| state.run == id)
     }
@@ -114,7 +127,10 @@ impl Shelf {
             Keeping::Age(age) => i128::from(wall_clock) - i128::from(shelved.since) > age.as_micros() as i128,
             Keeping::All | Keeping::Count(_) => false,
         };
-        let goes = self.over.len() > most || self.over.front().is_some_and(too_old);
+        // Whoever has followed a run fetches what it has left.
+        let rests = |shelved: &Shelved| wall_clock.saturating_sub(shelved.touched) >= KEPT_AT_LEAST;
+        let many = self.over.len() > most;
+        let goes = self.over.front().is_some_and(|shelved| rests(shelved) && (many || too_old(shelved)));
         if goes { self.over.pop_front() } else { None }
     }
 }
@@ -149,7 +165,16 @@ impl Controller {
             return false;
         }
         operator.asked += 1;
+        self.touch(run);
         true
+    }
+
+    /// Somebody has to do with a run: it is not removed for a while.
+    pub(super) fn touch(&mut self, run: &str) {
+        let wall_clock = self.wall_clock(self.now);
+        if let Some(lab) = &mut self.lab {
+            lab.shelf.touch(run, wall_clock);
+        }
     }
 
     /// What an operator had asked is answered.

@@ -27,7 +27,13 @@ const RUNS_MAX: usize = 1_000;
 const SUBMISSIONS_MAX: usize = 64;
 
 /// How many files a submission ships at most.
-const FILES_MAX: usize = 10_000;
+const FILES_MAX: usize = 1_000;
+
+/// How long the texts of the tests are together whose runs are in the queue or go on, in bytes.
+const TESTS_MAX: usize = 64 * 1024 * 1024;
+
+/// How many directories may wait to be removed.
+const REMOVALS_MAX: usize = 1_000;
 
 /// In the directory of a run: the files that were handed in with it, by their SHA-256.
 pub const RESOURCES: &str = "resources";
@@ -106,8 +112,12 @@ impl Controller {
         if self.runs.len() >= RUNS_MAX || on_their_way >= SUBMISSIONS_MAX {
             return wrong("the controller has as many runs in its queue as it can have: try again later");
         }
+        let sizes = self.runs.values().filter_map(|run| run.hosted.as_ref()).map(|hosted| hosted.size);
+        if sizes.sum::<usize>() + submit.test.len() > TESTS_MAX || lab.removals() > REMOVALS_MAX {
+            return wrong("the controller has as much in its queue as it can hold: try again later");
+        }
         if submit.files.len() > FILES_MAX {
-            return wrong("a test ships 10000 files at most");
+            return wrong("a test ships 1000 files at most");
         }
         if submit.files.values().any(|offer| !is_sha256(&offer.sha256)) {
             return wrong("the SHA-256 of a file is none");
@@ -192,15 +202,12 @@ impl Controller {
             }
             return;
         };
-        let name = submission.name.clone();
-        if let Some(run) = self.enqueue(now, submission, out) {
-            out.send(conn, Seen { submission: Some(Cow::from(name)), run }.encode());
-        }
+        self.enqueue(now, conn, submission, out);
     }
 
-    /// A run of what was handed in is in the queue from now on.
-    fn enqueue(&mut self, now: Time, submission: Submission, out: &mut Outbox) -> Option<RunState> {
-        let config = self.lab.as_ref()?.config.clone();
+    /// What was handed in is a run in the queue as soon as the disk has it.
+    fn enqueue(&mut self, now: Time, conn: ConnId, submission: Submission, out: &mut Outbox) {
+        let Some(config) = self.lab.as_ref().map(|lab| lab.config.clone()) else { return };
         let wall_offset = config.wall_offset - self.shift;
         let submitted = utc(now, wall_offset);
         let terms = Terms {
@@ -232,7 +239,8 @@ impl Controller {
             },
             &self.budget,
         );
-        let mut run = run.hosted(Hosted { submission: submission.name, submitted, ..Hosted::default() });
+        let (name, size) = (submission.name, submission.text.len());
+        let mut run = run.hosted(Hosted { submission: name, submitted, size, ..Hosted::default() });
         run.limit(self.limits);
         run.ledger = Ledger::default();
         run.ledger.open(submission.directory.join(ledger::FILE), 0, u64::MAX);
@@ -251,8 +259,7 @@ impl Controller {
         run.begin(now, out);
         log::info!("run {} was handed in", run.id);
         let nr = self.runs.insert(run);
-        self.look_at_queue(now);
-        self.state_of(now, nr)
+        self.await_the_disk(conn, nr, out);
     }
 
     /// What was handed in cannot be run; nothing of it stays.

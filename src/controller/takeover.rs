@@ -40,7 +40,9 @@ impl Controller {
             wall_offset: past.header.wall_offset,
         };
         let (submission, submitted) = (terms.submission.clone().unwrap_or_default(), terms.submitted.clone());
-        let mut run = Run::new(config, &self.budget).hosted(Hosted { submission, submitted, ..Hosted::default() });
+        let size = terms.test.len();
+        let mut run =
+            Run::new(config, &self.budget).hosted(Hosted { submission, submitted, size, ..Hosted::default() });
         run.limit(terms.limits);
         run.ledger = Ledger::default();
         run.ledger.open(path.clone(), past.whole(), u64::MAX);

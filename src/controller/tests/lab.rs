@@ -567,16 +567,25 @@ fn results_are_kept_as_long_as_is_said() {
         lab.serve(&run, &[a]);
         run
     });
+    // Whoever has followed one fetches what it has left.
+    assert_eq!(runs.each_ref().map(|run| lab.standing(operator, run)), ["over", "over", "over"]);
+    lab.pass(SECOND * 70);
+    let operator = lab.operator();
     assert_eq!(runs.each_ref().map(|run| lab.standing(operator, run)), ["none", "over", "over"]);
     assert!(!lab.disk.keys().any(|path| path.starts_with(Path::new(RUNS).join(&runs[0]))));
-    let mut lab = Lab::keeping(Keeping::Age(SECOND * 10));
+    let mut lab = Lab::keeping(Keeping::Age(SECOND * 100));
     let operator = lab.operator();
     let a = lab.slave("a", "i", None);
     let run = lab.submit(operator, "one", &test_for("a"));
     lab.serve(&run, &[a]);
-    lab.pass(SECOND * 8);
+    lab.pass(SECOND * 90);
+    let operator = lab.operator();
     assert_eq!(lab.standing(operator, &run), "over");
-    lab.pass(SECOND * 4);
+    lab.pass(SECOND * 30);
+    let operator = lab.operator();
+    assert_eq!(lab.standing(operator, &run), "over");
+    lab.pass(SECOND * 70);
+    let operator = lab.operator();
     assert_eq!(lab.standing(operator, &run), "none");
 }
 
