@@ -153,7 +153,7 @@ impl LabSweep {
         for other in self.runs[..at].iter().filter(shares) {
             self.seen.shared += 1;
             // One that ends without having started writes its time line at the very end; its ledger says so before.
-            let ledger = disk.get(&Path::new(RUNS).join(&other.id).join(ledger::FILE)).unwrap_or_default();
+            let ledger = disk.get(Path::new(RUNS).join(&other.id).join(ledger::FILE)).unwrap_or_default();
             let ends = ledger.windows(ENDING.len()).any(|window| window == ENDING);
             if !other.checks.has_started() && !other.checks.is_ending() && !ends {
                 return Err(format!("run {} has begun before run {}, which was handed in before it", run.id, other.id));
