@@ -5,6 +5,8 @@
 
 #[path = "testfile/bad.rs"]
 mod bad;
+#[path = "testfile/bad_slaves.rs"]
+mod bad_slaves;
 #[path = "testfile/pattern.rs"]
 mod pattern;
 #[path = "testfile/schema.rs"]
@@ -19,6 +21,7 @@ use arete::testfile::{self, Declared, End, OnFail, OnLost, Problem, Shipped, Tes
 use arete::wire::rendezvous::Party;
 use arete::wire::{Action, After, Entry, Expect, Policy, Verdict};
 use bad::{BAD, Bad};
+use bad_slaves::OF_SLAVES;
 use serde_json::Value;
 
 /// Ships every file but `missing`.
@@ -173,7 +176,7 @@ fn members_of_a_hundred_thousand_slaves_are_checked_quickly() {
 
 #[test]
 fn everything_wrong_is_said_with_its_line_and_column() {
-    for Bad { text, said, .. } in BAD {
+    for Bad { text, said, .. } in BAD.iter().chain(OF_SLAVES) {
         let problems = parse(text).expect_err(text);
         let found: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let expected: Vec<String> = said.iter().map(|said| format!("test.json:{said}")).collect();
@@ -340,7 +343,7 @@ fn the_schema_allows_the_examples_and_refuses_what_the_parser_refuses() {
         let text = asks(labels);
         assert_eq!((schema_allows(&schema, &text), parse(&text).is_ok()), (allowed, allowed), "{text}");
     }
-    let judged = BAD.iter().filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused)));
+    let judged = BAD.iter().chain(OF_SLAVES).filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused)));
     for (text, refused) in judged {
         assert_eq!(!schema_allows(&schema, text), refused, "{text}");
     }

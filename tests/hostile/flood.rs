@@ -126,7 +126,7 @@ fn lines_of_a_madman_end_their_connection_or_nothing() {
             let _ = stream.read_to_end(&mut answer);
         }
     }
-    let refused = is_answered(&address, b"{\"type\":\"bye\",\"reason\":\"x\"}\n");
+    let refused = is_answered(&address, b"{\"type\":\"ping\",\"time\":1}\n");
     assert!(refused.contains("the first message must be a hello, a join or an operate"), "{refused}");
     good.go_on(20);
     good.were_undisturbed(MEETING);

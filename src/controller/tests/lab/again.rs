@@ -1,0 +1,85 @@
+//! A controller that stays is killed and goes on, and one whose disk is full takes nothing that it could not keep.
+
+use super::*;
+
+#[test]
+fn a_controller_that_was_killed_goes_on_with_all_that_it_was_handed() {
+    // In the queue, gathering, running, ending, and over.
+    for phase in 0..5 {
+        let mut lab = Lab::new();
+        let operator = lab.operator();
+        let run = lab.submit(operator, "one", &test_for("a x:client"));
+        let behind = lab.submit(operator, "two", &test_for("a"));
+        let mut slaves = Vec::new();
+        if phase > 0 {
+            slaves = vec![lab.slave("a", "i", None), lab.slave("c:client", "i", None)];
+        }
+        if phase > 1 {
+            slaves.iter().for_each(|slave| lab.of_run(*slave, "ready", &run));
+        }
+        if phase > 2 {
+            lab.pass(SECOND * 3 / 2);
+            lab.of_run(slaves[0], "stopped", &run);
+        }
+        if phase > 3 {
+            lab.of_run(slaves[1], "stopped", &run);
+        }
+        let expected = ["queued", "gathering", "running", "ending", "over"][phase];
+        assert_eq!(lab.standing(operator, &run), expected);
+        let mut lab = lab.restarted();
+        let operator = lab.operator();
+        assert_eq!(lab.standing(operator, &run), expected);
+        let of = [None, Some(&*run), Some(&*run), Some(&*run), None][phase];
+        let a = lab.slave("a", "i", of);
+        let c = lab.slave("c:client", "i", of);
+        let heard = [lab.words(a), lab.words(c)];
+        match phase {
+            0 => assert_eq!(heard, ["welcome prepare", "welcome prepare"]),
+            1 => assert!(heard.iter().all(|words| words.starts_with("welcome")), "{heard:?}"),
+            2 => assert_eq!(heard, ["welcome start", "welcome start"]),
+            3 => assert_eq!(heard, ["welcome start stop", "welcome start stop"]),
+            _ => assert_eq!(heard, ["welcome prepare", "welcome"]),
+        }
+        if phase < 4 {
+            lab.serve(&run, &[a, c]);
+        }
+        assert_eq!(lab.look(operator, &run)["verdict"], "passed", "phase {phase}");
+        lab.serve(&behind, &[a]);
+        let mut lab = lab.restarted();
+        let operator = lab.operator();
+        let answer = lab.ask(operator, &AskRuns { after: "".into(), over: true });
+        let runs: Vec<&str> =
+            answer["runs"].as_array().into_iter().flatten().filter_map(|run| run["run"].as_str()).collect();
+        assert_eq!(runs, [&*behind, &*run]);
+        lab.is_bare();
+    }
+}
+
+#[test]
+fn runs_that_were_handed_in_at_one_instant_keep_their_order() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let runs: Vec<String> = (0..12).map(|nr| lab.submit(operator, &format!("{}", 90 - nr), &test_for("a"))).collect();
+    let mut lab = lab.restarted();
+    let operator = lab.operator();
+    let answer = lab.ask(operator, &AskRuns { after: "".into(), over: false });
+    let known: Vec<&str> =
+        answer["runs"].as_array().into_iter().flatten().filter_map(|run| run["run"].as_str()).collect();
+    assert_eq!(known, runs);
+}
+
+#[test]
+fn a_test_that_the_disk_does_not_take_is_not_taken() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let test = test_for("a");
+    lab.full = true;
+    let answer = lab.ask(operator, &submit("one", &test, BTreeMap::new()));
+    assert_eq!(answer["type"], "unfit");
+    assert!(answer["problems"][0].to_string().contains("cannot write"), "{answer}");
+    assert_eq!(lab.controller.runs.len(), 0);
+    lab.full = false;
+    lab.slave("a", "i", None);
+    assert_eq!(lab.ask(operator, &submit("one", &test, BTreeMap::new()))["type"], "seen");
+    assert_eq!(lab.controller.runs.len(), 1);
+}
