@@ -57,6 +57,10 @@ impl Run {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         heard.slave = Some(ix);
+        // Either may be the end of the run, behind which nothing is recorded.
+        if matches!(message, FromSlave::Stopped(_) | FromSlave::Bye(_)) {
+            self.record_counts(now, ix, heard, out);
+        }
         let done = match message {
             FromSlave::Notify(notify) => {
                 self.notify(now, conn, ix, &notify, heard, out);
