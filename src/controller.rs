@@ -534,6 +534,7 @@ impl Controller {
     }
 
     fn deadline(&mut self, now: Time, out: &mut Outbox) {
+        self.begin_runs(now, out);
         self.rooms_deadline(now, out);
         for run in self.runs.values_mut() {
             while let Some(timer) = run.timers.pop_due(now) {
@@ -644,7 +645,6 @@ impl Machine for Controller {
             input => self.of_a_run(now, input, out),
         }
         self.put_away(now, out);
-        self.begin_runs(now, out);
         self.settle(now, out);
         self.answer_grown(out);
         self.runs.values().for_each(|run| run.ledger.flush(mark, out));

@@ -340,7 +340,8 @@ impl Controller {
         }
     }
 
-    /// Begins the runs whose slaves are connected and free.
+    /// Begins the runs whose slaves are connected and free. What has freed them was written before, for each run has a
+    /// ledger of its own.
     pub(super) fn begin_runs(&mut self, now: Time, out: &mut Outbox) {
         let Some(lab) = self.lab.as_mut().filter(|lab| lab.due.is_some_and(|due| due <= now)) else { return };
         lab.due = None;

@@ -171,6 +171,9 @@ impl Lab {
                 _ => {}
             }
         }
+        if self.controller.next_deadline().is_some_and(|at| at <= self.now) {
+            self.input(Input::Deadline);
+        }
     }
 
     fn pass(&mut self, duration: Duration) {
