@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+
 use super::admission::welcome;
 use super::lab::{Lab, Slave};
 use super::run::{Phase, Run};
@@ -15,7 +17,13 @@ use crate::spoken;
 use crate::wire::operate::{
     AskRuns, AskSlaves, Cancel, Denied, Look, Operate, PAGE_MAX, RunState, Runs, Seen, SlaveState, Slaves, Standing,
 };
-use crate::wire::{Bye, FromSlave, Message, PROTOCOL, Pong};
+use crate::wire::{Bye, FromSlave, LINE_MAX, Message, PROTOCOL, Pong};
+
+/// How long the states on one page are together before it ends, in bytes: with one more they still fit a line.
+const PAGE_BYTES: usize = LINE_MAX / 2;
+
+/// How much is told of what a run waits for, or why it ends, in characters.
+const WHY_MAX: usize = 4_000;
 
 /// What is known of an operator.
 #[derive(Default)]
@@ -142,10 +150,8 @@ impl Controller {
     fn slaves_after(&mut self, now: Time, conn: ConnId, ask: &AskSlaves<'_>, out: &mut Outbox) {
         let Some(lab) = &self.lab else { return };
         let after = (std::ops::Bound::Excluded(&*ask.after), std::ops::Bound::Unbounded);
-        let mut behind = lab.slaves.range::<str, _>(after);
-        let page = behind.by_ref().take(PAGE_MAX);
-        let slaves = page.map(|(name, slave)| self.slave_state(now, name, slave)).collect();
-        let more = behind.next().is_some();
+        let states = lab.slaves.range::<str, _>(after).map(|(name, slave)| self.slave_state(now, name, slave));
+        let (slaves, more) = page(states);
         out.send(conn, Slaves { slaves, more, lifetime: Default::default() }.encode());
     }
 
@@ -171,19 +177,17 @@ impl Controller {
         let Some(lab) = &self.lab else { return };
         let going = self.runs.iter().map(|(nr, run)| (&*run.id, Ok(nr)));
         let over = lab.shelf.latest_first().filter(|_| ask.over).map(|state| (&*state.run, Err(state)));
-        let mut all = going.chain(over).peekable();
+        let mut all = going.chain(over);
         if !ask.after.is_empty() {
             // One that is not there any more was over: the answer begins anew, and nothing is left out.
             let known = self.runs.find(&ask.after).is_some() || (ask.over && lab.shelf.get(&ask.after).is_some());
             while known && all.next().is_some_and(|(id, _)| *id != *ask.after) {}
         }
-        let page: Vec<_> = all.by_ref().take(PAGE_MAX).collect();
-        let more = all.peek().is_some();
         let state = |which: Result<RunNr, &RunState>| match which {
             Ok(nr) => self.state_of(now, nr),
             Err(state) => Some(state.clone()),
         };
-        let runs = page.into_iter().filter_map(|(_, which)| state(which)).collect();
+        let (runs, more) = page(all.filter_map(|(_, which)| state(which)));
         out.send(conn, Runs { runs, more, lifetime: Default::default() }.encode());
     }
 
@@ -221,13 +225,26 @@ impl Controller {
             submitted: run.hosted.as_ref().map(|hosted| hosted.submitted.clone()).unwrap_or_default(),
             started: run.start.as_ref().map(|(_, wall_clock)| wall_clock.clone()),
             seconds: begun.map(|at| run.ended.unwrap_or(now).since(at).as_secs_f64()),
-            why,
+            why: why.chars().take(WHY_MAX).collect(),
             verdict,
             code,
             slaves: run.roster.len(),
             connected: run.roster.connected().count(),
         }
     }
+}
+
+/// As many as one answer takes, which is a line, and whether there are more: slaves may say much of themselves.
+fn page<T: Serialize>(items: impl Iterator<Item = T>) -> (Vec<T>, bool) {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for item in items {
+        if page.len() == PAGE_MAX || bytes > PAGE_BYTES {
+            return (page, true);
+        }
+        bytes += serde_json::to_vec(&item).map_or(0, |json| json.len());
+        page.push(item);
+    }
+    (page, false)
 }
 
 /// Whether a peer may operate a controller. Where nobody is asked for a proof everybody may.

@@ -156,7 +156,7 @@ impl Controller {
         Ok(Submission { name, id, directory, text, test, shipped, missing, wait, lost_after })
     }
 
-    /// `NAME-UTCTIME-XXXX`: the run's id, which no other has.
+    /// `NAME-UTCTIME-` and the beginning of the submission: the run's id, which no other has.
     fn id_for(&self, now: Time, test: &str, submission: &str) -> String {
         let wall_clock = self.lab.as_ref().map_or(0, |lab| lab.config.wall_offset);
         let digits = |text: String| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();

@@ -83,3 +83,27 @@ fn a_test_that_the_disk_does_not_take_is_not_taken() {
     assert_eq!(lab.ask(operator, &submit("one", &test, BTreeMap::new()))["type"], "seen");
     assert_eq!(lab.controller.runs.len(), 1);
 }
+
+#[test]
+fn slaves_that_say_much_of_themselves_fit_their_pages() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let labels: BTreeMap<String, String> = (0..64).map(|nr| (format!("label{nr}"), "\"".repeat(256))).collect();
+    let said = serde_json::to_string(&labels).expect("labels are JSON");
+    for nr in 0..40 {
+        let conn = lab.connect();
+        let who = format!(r#""protocol":{PROTOCOL},"version":"x","name":"s{nr:02}","incarnation":"i{nr}""#);
+        lab.says(conn, &format!(r#"{{"type":"hello",{who},"labels":{said}}}"#));
+    }
+    let (mut after, mut seen, mut pages) = (String::new(), 0, 0);
+    loop {
+        let page = lab.ask(operator, &AskSlaves { after: after.as_str().into() });
+        let slaves = page["slaves"].as_array().expect("a page").clone();
+        (seen, pages) = (seen + slaves.len(), pages + 1);
+        after = slaves.last().and_then(|last| last["slave"].as_str()).unwrap_or_default().to_owned();
+        if page["more"] == false {
+            break;
+        }
+    }
+    assert!(seen == 40 && pages > 1, "{seen} slaves on {pages} pages");
+}
