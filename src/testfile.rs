@@ -303,20 +303,16 @@ fn told_beside(
 
 /// The resources that an entry uses.
 pub fn resources_of(entry: &Entry) -> impl Iterator<Item = &str> {
-    let used = match &entry.action {
-        Action::Shell { use_resources, .. } => use_resources.as_slice(),
-        _ => &[],
-    };
-    used.iter().map(String::as_str)
+    entry.shell().into_iter().flat_map(|shell| &shell.use_resources).map(String::as_str)
 }
 
 /// The slaves whose address an entry names in `@{NAME.address}`.
 pub fn addresses_of(entry: &Entry) -> Vec<String> {
     let mut texts: Vec<&str> = Vec::new();
     match &entry.action {
-        Action::Shell { command, env, cwd, .. } => {
-            texts.push(command);
-            texts.extend(env.values().chain(cwd).map(String::as_str));
+        Action::Shell(shell) => {
+            texts.push(&shell.command);
+            texts.extend(shell.env.values().chain(&shell.cwd).map(String::as_str));
         }
         Action::Sync { value, .. } => strings_of(value, &mut texts),
         _ => {}

@@ -25,7 +25,7 @@ pub use self::note::Note;
 pub use frame::{
     Bound, Cut, Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, LINE_MOST_OF_VALUE,
 };
-pub use schedule::{Action, After, Entry, Expect, Policy, Resource};
+pub use schedule::{Action, After, Entry, Expect, Policy, Resource, Shell};
 
 use self::operate::{
     AskFiles, AskRuns, AskSlaves, Cancel, Denied, Files, Get, Look, Measured, Operate, Piece, Runs, Seen, Slaves,

@@ -19,7 +19,7 @@ use arete::machine::{Exit, Signal};
 use arete::session;
 use arete::testfile::{self, Declared, End, OnFail, OnLost, Problem, Shipped, Test};
 use arete::wire::rendezvous::Party;
-use arete::wire::{Action, After, Entry, Expect, Policy, Verdict};
+use arete::wire::{Action, After, Entry, Expect, Policy, Shell, Verdict};
 use bad::{BAD, Bad};
 use bad_slaves::OF_SLAVES;
 use serde_json::Value;
@@ -231,18 +231,12 @@ fn every_key_of_an_entry_reaches_the_entry() {
     );
     assert_eq!((test.grace, test.on_fail, test.on_lost), (Duration::ZERO, OnFail::End, OnLost::Continue));
     assert_eq!(test.end, End::Idle { limit: Duration::from_secs(60) });
-    let shell = |command: &str, expect| Action::Shell {
-        command: command.to_owned(),
-        expect,
-        env: Default::default(),
-        cwd: None,
-        timeout: None,
-        use_resources: vec![],
-        collect: vec![],
+    let shell = |command: &str, expect| {
+        Action::Shell(Box::new(Shell { command: command.to_owned(), expect, ..Shell::default() }))
     };
     let entry = |name: &str, policy, action| Entry { name: name.to_owned(), policy, action };
     let after = |name: &str, exit| Policy::After(After { entry: name.to_owned(), exit });
-    let full = Action::Shell {
+    let full = Action::Shell(Box::new(Shell {
         command: "@{r.path} @{a.b.address} @@{".to_owned(),
         expect: Expect::Of(vec![Exit::Code(0), Exit::Signal(Signal::TERM)]),
         env: [("A".to_owned(), "@{e.pid}".to_owned())].into(),
@@ -250,7 +244,8 @@ fn every_key_of_an_entry_reaches_the_entry() {
         timeout: Some(2_000_000),
         use_resources: vec!["r".to_owned()],
         collect: vec!["**/*.log".to_owned()],
-    };
+        ..Shell::default()
+    }));
     let kill = Action::Kill { entry: "e".to_owned(), signal: Signal::INT };
     let expected = [
         entry("e", Policy::At(1_500_000), full),

@@ -87,8 +87,8 @@ pub fn is_results_file(file: &str, entries: &[Entry]) -> bool {
     match (&entry.action, kind.split_once('/')) {
         // The map of a sync.
         (Action::Sync { .. }, None) => kind == "out",
-        (Action::Shell { .. }, None) => kind == "out" || kind == "err",
-        (Action::Shell { .. }, Some((files, path))) => files == "files" && path.split('/').all(is_path_component),
+        (Action::Shell(_), None) => kind == "out" || kind == "err",
+        (Action::Shell(_), Some((files, path))) => files == "files" && path.split('/').all(is_path_component),
         _ => false,
     }
 }
@@ -246,18 +246,10 @@ pub fn start_skew(roster: &Roster) -> Option<(Duration, Duration)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Expect, Policy};
+    use crate::wire::Policy;
 
     fn entries() -> Vec<Entry> {
-        let action = Action::Shell {
-            command: "true".to_owned(),
-            expect: Expect::Any,
-            env: BTreeMap::new(),
-            cwd: None,
-            timeout: None,
-            use_resources: Vec::new(),
-            collect: Vec::new(),
-        };
+        let action = Action::Shell(Box::default());
         let sync = Action::Sync {
             session: "s".to_owned(),
             tag: None,

@@ -12,8 +12,7 @@ use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, ReadId, Time, Timers};
 use crate::session::{is_entry_name, is_name};
 use crate::wire::{
-    Action, Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped,
-    Unready,
+    Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped, Unready,
 };
 
 use super::control::clip;
@@ -571,9 +570,6 @@ impl Run {
 
     /// What `collect` of this entry wants.
     pub(super) fn patterns(&self, entry: usize) -> &[String] {
-        match &self.part.entries[entry].action {
-            Action::Shell { collect, .. } => collect,
-            _ => &[],
-        }
+        self.part.entries[entry].shell().map_or(&[], |shell| &shell.collect)
     }
 }

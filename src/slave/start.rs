@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::exit_code;
 use crate::machine::{ChildId, Command, Exit, Signal};
-use crate::wire::{Action, Entry, Expect, Happened, Outcome, Verdict};
+use crate::wire::{Action, Expect, Happened, Outcome, Shell, Verdict};
 
 use super::Turn;
 use super::control::clip;
@@ -29,7 +29,7 @@ impl Run {
         }
         let entries = self.part.entries.clone();
         match &entries[due.entry].action {
-            Action::Shell { timeout, .. } => self.begin_shell(due, &entries, *timeout, turn),
+            Action::Shell(shell) => self.begin_shell(due, shell, turn),
             Action::Notify { trigger } => {
                 self.spawned_report(&due, None, turn);
                 let key = self.processes.insert(entry_run(due, Doing::Notify));
@@ -62,45 +62,43 @@ impl Run {
         }
     }
 
-    fn begin_shell(&mut self, due: Due, entries: &[Entry], timeout: Option<u64>, turn: &mut Turn<'_>) {
-        let nr = due.nr.unwrap_or(1);
-        let command = match self.command(&entries[due.entry], due.entry, nr) {
+    fn begin_shell(&mut self, due: Due, shell: &Shell, turn: &mut Turn<'_>) {
+        let command = match self.command(shell, due.entry, due.nr.unwrap_or(1)) {
             Ok(command) => command,
             Err(Unresolved::NotYet) => return self.deferred.push(due),
             Err(Unresolved::Never(why)) => return self.finished(due, None, Outcome::Failed, Some(why), turn),
         };
-        if !self.patterns(due.entry).is_empty() {
+        if !shell.collect.is_empty() {
             self.collects.extend(command.cwd.clone().map(|cwd| (due.entry, cwd)));
         }
         let child = turn.out.spawn(command);
         let key = self.processes.insert(entry_run(due, Doing::Process { child, pid: None }));
-        if let Some(micros) = timeout {
+        if let Some(micros) = shell.timeout {
             self.timers.set(Timer::Timeout(key), turn.now + Duration::from_micros(micros));
         }
     }
 
     /// The command of an entry, its variables resolved.
-    fn command(&self, entry: &Entry, index: usize, nr: u32) -> Result<Command, Unresolved> {
-        let Action::Shell { command, env, cwd, .. } = &entry.action else { return Ok(Command::default()) };
+    fn command(&self, shell: &Shell, index: usize, nr: u32) -> Result<Command, Unresolved> {
         let mut variables = vec![
             ("ARETE_SOCKET".to_owned(), self.config.socket.display().to_string()),
             ("ARETE_SLAVE".to_owned(), self.slave_name().to_owned()),
             ("ARETE_DIR".to_owned(), self.config.dir.display().to_string()),
             ("ARETE_RUN".to_owned(), self.id().to_owned()),
-            ("ARETE_ENTRY".to_owned(), entry.name.clone()),
+            ("ARETE_ENTRY".to_owned(), self.part.entries[index].name.clone()),
         ];
-        for (name, value) in env {
+        for (name, value) in &shell.env {
             variables.push((name.clone(), self.expand(value)?));
         }
         let work = self.work_dir();
-        let cwd = match cwd {
+        let cwd = match &shell.cwd {
             Some(cwd) => work.join(self.expand(cwd)?),
             None => work.clone(),
         };
         let make_cwd = cwd.starts_with(work);
         let [stdout, stderr] = self.output_names(index, nr).map(|name| Some(self.output_dir().join(name)));
         Ok(Command {
-            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), self.expand(command)?],
+            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), self.expand(&shell.command)?],
             cwd: Some(cwd),
             make_cwd,
             env: variables,
@@ -212,12 +210,8 @@ impl Run {
         }
         self.output.resume(turn);
         let entries = self.part.entries.clone();
-        let any = Expect::Any;
-        let expect = match &entries[run.entry].action {
-            Action::Shell { expect, .. } => expect,
-            _ => &any,
-        };
-        let (outcome, why) = judge(&run, expect, exit, self.end_begun());
+        let Some(shell) = entries[run.entry].shell() else { return };
+        let (outcome, why) = judge(&run, &shell.expect, exit, self.end_begun());
         self.finished(run.into(), Some(exit), outcome, why, turn);
         self.retry_deferred();
     }
@@ -261,10 +255,8 @@ impl Run {
     pub(super) fn timed_out(&mut self, key: RunKey, turn: &mut Turn<'_>) {
         let entries = self.part.entries.clone();
         let Some(run) = self.processes.get_mut(key) else { return };
-        let limit = match &entries[run.entry].action {
-            Action::Shell { timeout: Some(micros), .. } => Duration::from_micros(*micros),
-            _ => return,
-        };
+        let Some(micros) = entries[run.entry].shell().and_then(|shell| shell.timeout) else { return };
+        let limit = Duration::from_micros(micros);
         let grace = self.part.grace;
         self.end_early(key, &format!("ran longer than {}", spoken(limit)), grace, turn);
     }

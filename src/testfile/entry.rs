@@ -12,7 +12,7 @@ use super::problem::Problems;
 use super::{COMMAND_MAX, suggest};
 use crate::machine::{Exit, Signal};
 use crate::variables::{self, Part, Variable};
-use crate::wire::{Action, After, Entry, Expect, Policy, Verdict};
+use crate::wire::{Action, After, Entry, Expect, Policy, Shell, Verdict};
 
 /// A run-policy: its key, and what reads the key's value.
 pub struct PolicyKind {
@@ -38,7 +38,7 @@ pub const POLICIES: [PolicyKind; 5] = [
 pub const ACTIONS: [ActionKind; 6] = [
     ActionKind {
         key: "shell",
-        options: &["expect", "env", "cwd", "timeout", "use_resources", "collect"],
+        options: &["expect", "service", "env", "cwd", "timeout", "use_resources", "collect"],
         parse: shell,
     },
     ActionKind { key: "notify", options: &[], parse: notify },
@@ -245,18 +245,21 @@ fn shell(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) ->
     let command = template(&member.value, "\"shell\"", used, context);
     let cwd = object.get("cwd").map(|value| template(value, "\"cwd\"", used, context));
     let env = object.get("env").map_or(Some(BTreeMap::new()), |value| env(value, used, context));
-    let expect = object.get("expect").map_or(Some(Expect::default()), |value| expect(value, context.problems));
+    let service = object.member("service").map(|member| fields::only_true(member, context.problems));
+    let unless_said = if service.is_some() { Expect::Of(Vec::new()) } else { Expect::default() };
+    let expect = object.get("expect").map_or(Some(unless_said), |value| expect(value, context.problems));
     let timeout = object.get("timeout").map(|value| fields::time_above_zero(value, "\"timeout\"", context.problems));
     let collect = object.get("collect").map_or(Some(Vec::new()), |value| collect(value, context.problems));
-    Some(Action::Shell {
+    Some(Action::Shell(Box::new(Shell {
         command: command?,
         expect: expect?,
+        service: transposed(service)?.is_some(),
         env: env?,
         cwd: transposed(cwd)?,
         timeout: transposed(timeout)?.map(|time| time.as_micros() as u64),
         use_resources: use_resources?,
         collect: collect?,
-    })
+    })))
 }
 
 /// Absent is fine, wrong is not.

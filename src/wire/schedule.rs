@@ -17,6 +17,21 @@ pub struct Entry {
     pub action: Action,
 }
 
+impl Entry {
+    /// Its command, if it is not a built-in action.
+    pub fn shell(&self) -> Option<&Shell> {
+        match &self.action {
+            Action::Shell(shell) => Some(shell),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a command that is meant to run until it is stopped.
+    pub fn is_service(&self) -> bool {
+        self.shell().is_some_and(|shell| shell.service)
+    }
+}
+
 /// When an entry runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,26 +62,7 @@ pub struct After {
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// A command under `/bin/sh -c`.
-    Shell {
-        command: String,
-        #[serde(default)]
-        expect: Expect,
-        /// Added to the command's environment; values may hold variables.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        env: BTreeMap<String, String>,
-        /// Where it runs, relative to the slave's work directory; may hold variables.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        cwd: Option<String>,
-        /// It fails when it runs longer than so many microseconds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        timeout: Option<u64>,
-        /// The resources whose paths it may use.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        use_resources: Vec<String>,
-        /// Patterns of the files below its directory that are brought back.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        collect: Vec<String>,
-    },
+    Shell(Box<Shell>),
     /// Takes one off a trigger.
     Notify { trigger: String },
     /// Sends a signal to the group of every run of another entry of the slave that is still there.
@@ -102,6 +98,32 @@ pub enum Action {
         /// Any JSON; its strings may hold variables.
         value: serde_json::Value,
     },
+}
+
+/// A command: a job, which must exit by itself, or a service, which runs until it is stopped.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Shell {
+    pub command: String,
+    /// With which exits it passes. A service that expects none fails when it exits before it is stopped.
+    #[serde(default)]
+    pub expect: Expect,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub service: bool,
+    /// Added to the command's environment; values may hold variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Where it runs, relative to the slave's work directory; may hold variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// The command fails when it runs longer than this, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// The resources whose paths it may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub use_resources: Vec<String>,
+    /// Patterns of the files below its directory that are brought back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collect: Vec<String>,
 }
 
 /// How a command may end without failing.

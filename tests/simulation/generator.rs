@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arete::machine::{Exit, Signal};
 use arete::testfile::{End, OnFail, OnLost, Slave, Test};
-use arete::wire::{Action, After, CHUNK_MAX, Entry, Expect, Policy, Resource, Verdict};
+use arete::wire::{Action, After, CHUNK_MAX, Entry, Expect, Policy, Resource, Shell, Verdict};
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
 
@@ -120,15 +120,7 @@ fn described(name: &str, bytes: &[u8]) -> Resource {
 }
 
 pub fn shell(name: &str, steps: &str) -> Action {
-    Action::Shell {
-        command: format!("mark {name}; {steps}"),
-        expect: Expect::default(),
-        env: BTreeMap::new(),
-        cwd: None,
-        timeout: None,
-        use_resources: Vec::new(),
-        collect: Vec::new(),
-    }
+    Action::Shell(Box::new(Shell { command: format!("mark {name}; {steps}"), ..Shell::default() }))
 }
 
 pub fn entry(name: &str, policy: Policy, action: Action) -> Entry {
@@ -141,9 +133,7 @@ pub fn at(name: &str, micros: u64, action: Action) -> Entry {
 
 fn expecting(action: Action, exits: Vec<Exit>) -> Action {
     match action {
-        Action::Shell { command, env, cwd, timeout, use_resources, collect, .. } => {
-            Action::Shell { command, expect: Expect::Of(exits), env, cwd, timeout, use_resources, collect }
-        }
+        Action::Shell(shell) => Action::Shell(Box::new(Shell { expect: Expect::Of(exits), ..*shell })),
         other => other,
     }
 }
@@ -277,8 +267,8 @@ impl Draft<'_> {
         for name in self.resources.clone() {
             let cat = format!("cat-{name}");
             let mut action = shell(&cat, &format!("cat @{{{name}.path}}"));
-            if let Action::Shell { use_resources, .. } = &mut action {
-                use_resources.push(name);
+            if let Action::Shell(shell) = &mut action {
+                shell.use_resources.push(name);
             }
             if self.rng.u8(0..3) > 0 {
                 entries.push(at(&cat, 0, action));
@@ -286,8 +276,8 @@ impl Draft<'_> {
         }
         if self.rng.u8(0..4) == 0 {
             let mut action = shell("make", &format!("write made.log {}", self.rng.usize(0..5_000)));
-            if let Action::Shell { collect, .. } = &mut action {
-                collect.push("*.log".to_owned());
+            if let Action::Shell(shell) = &mut action {
+                shell.collect.push("*.log".to_owned());
             }
             entries.push(at("make", 0, action));
         }
@@ -303,8 +293,8 @@ impl Draft<'_> {
             }
             1 => {
                 let mut action = shell("slow", "forever");
-                if let Action::Shell { timeout, .. } = &mut action {
-                    *timeout = Some(700_000);
+                if let Action::Shell(shell) = &mut action {
+                    shell.timeout = Some(700_000);
                 }
                 self.must_fail = true;
                 entries.push(at("slow", 0, action));

@@ -12,7 +12,7 @@ use arete::controller::{OVER, RESOURCES, Shelved};
 use arete::machine::{Exit, Signal};
 use arete::testfile::{self, End, OnFail, OnLost, Shipped, Test};
 use arete::wire::operate::{Offer, Standing};
-use arete::wire::{Action, Entry, Expect, Policy, Verdict};
+use arete::wire::{Action, Entry, Expect, Policy, Shell, Verdict};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -310,7 +310,8 @@ fn entry_text(entry: &Entry) -> Value {
         Policy::Finally => text["finally"] = json!(true),
     }
     match &entry.action {
-        Action::Shell { command, expect, timeout, use_resources, collect, .. } => {
+        Action::Shell(shell) => {
+            let Shell { command, expect, timeout, use_resources, collect, .. } = &**shell;
             text["shell"] = json!(command);
             if let Expect::Of(expected) = expect {
                 text["expect"] = exits(expected);

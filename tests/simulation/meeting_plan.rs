@@ -8,7 +8,7 @@ use std::time::Duration;
 use arete::machine::Signal;
 use arete::testfile::{Declared, End, OnFail, OnLost, Slave, Test};
 use arete::wire::rendezvous::Party;
-use arete::wire::{Action, Entry, Expect};
+use arete::wire::{Action, Entry, Expect, Shell};
 use fastrand::Rng;
 
 use crate::generator::{at, shell};
@@ -528,9 +528,7 @@ impl Script {
         let steps: Vec<String> =
             self.steps.iter().map(|(wait, step)| format!("sleep {wait}; {}", step.step())).collect();
         match shell(name, &steps.join("; ")) {
-            Action::Shell { command, env, cwd, timeout, use_resources, collect, .. } => {
-                Action::Shell { command, expect: Expect::Any, env, cwd, timeout, use_resources, collect }
-            }
+            Action::Shell(shell) => Action::Shell(Box::new(Shell { expect: Expect::Any, ..*shell })),
             other => other,
         }
     }
