@@ -25,6 +25,7 @@ mod long;
 mod meet;
 mod messages;
 mod operators;
+mod pending;
 mod picture;
 mod places;
 mod presence;
@@ -507,6 +508,7 @@ impl Controller {
             && self.processes.disconnected(now, conn, process)
         {
             self.process_gone(now, process);
+            self.may_have_been_the_last(now, process, out);
         }
     }
 

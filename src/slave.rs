@@ -1,5 +1,6 @@
 //! The slave: its connection to the controller, and its part of a run.
 
+mod aimed;
 mod control;
 mod ending;
 mod members;
@@ -30,7 +31,7 @@ use crate::machine::{
 use crate::session::VERSION;
 use crate::spoken;
 use crate::wire::rendezvous::Alive;
-use crate::wire::{Bye, FromController, Hello, Malformed, Message, PROTOCOL, PokedBy, Stopped, Welcome};
+use crate::wire::{Bye, FromController, Hello, Malformed, Manner, Message, PROTOCOL, PokedBy, Stopped, Welcome};
 use control::Control;
 pub use run::MARK;
 use run::{Part, Run};
@@ -251,7 +252,7 @@ impl Slave {
                 self.next = Some(Part::new(prepare));
                 return;
             }
-            FromController::Stop(stop) => return self.stopped(now, &stop.run, stop.now, out),
+            FromController::Stop(stop) => return self.stopped(now, &stop.run, stop.how, out),
             FromController::Dismissed(dismissed) => return self.dismissed(&dismissed.run, out),
             _ => {}
         }
@@ -335,13 +336,13 @@ impl Slave {
     }
 
     /// The controller ends the run.
-    fn stopped(&mut self, now: Time, id: &str, at_once: bool, out: &mut Outbox) {
+    fn stopped(&mut self, now: Time, id: &str, how: Manner, out: &mut Outbox) {
         if self.next.as_ref().is_some_and(|next| next.run == id) {
             self.next = None;
         }
         match &self.run {
             Some(run) if run.is(id) && run.begun() && !run.stopped() => {
-                self.with_run(now, out, |run, turn| run.stop(at_once, turn));
+                self.with_run(now, out, |run, turn| run.stop(how, turn));
             }
             Some(run) if run.is(id) && !run.begun() => {
                 self.with_run(now, out, |run, turn| run.never_begin(turn));
@@ -394,7 +395,7 @@ impl Slave {
                 log::info!("{}: stopping", signal.name());
                 self.quit = Some(if signal == Signal::INT { INTERRUPTED } else { 0 });
                 self.next = None;
-                self.with_run(now, out, |run, turn| run.stop(false, turn));
+                self.with_run(now, out, |run, turn| run.stop(Manner::Stop, turn));
             }
             _ => {}
         }

@@ -560,11 +560,14 @@ pub enum Happened<'a> {
         #[serde(borrow)]
         trigger: Cow<'a, str>,
     },
-    /// Nothing runs on this slave and only a trigger or a poke could start something. Any later report of something
-    /// that began takes it back.
+    /// No job runs on this slave, and only a trigger or a poke could start one. Any later report of something that
+    /// began takes it back. Reported again when the last service has ended.
     Idle {
         /// How many triggers the slave has heard.
         heard: u64,
+        /// Whether services run, or will by themselves.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        services: bool,
     },
     /// An entry's action `end` asks for the run's end.
     End {
@@ -652,17 +655,30 @@ pub struct Kept<'a> {
     pub refused: Option<Cow<'a, str>>,
 }
 
-/// The run's end has begun: the slave stops what runs, runs its `finally` entries, leaves no process behind, ships
-/// what is left, and says [`Stopped`]. Said again after a reconnect. The slave forgets a run that it has not started.
+/// The run's end has begun. First, a passing run lets its jobs [finish](Manner::Finish). Then the slave stops what
+/// runs, runs its `finally` entries, leaves no process behind, ships what is left, and says [`Stopped`]. Said again
+/// after a reconnect. The slave forgets a run that it has not started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stop<'a> {
     #[serde(borrow)]
     pub run: Cow<'a, str>,
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
+    pub how: Manner,
+}
+
+/// How a run ends on a slave, each more urgent than the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manner {
+    /// Nothing begins any more. Jobs and services go on: the slave reports that it is idle when its last job has exited.
+    Finish,
+    /// What runs is stopped. That is no fault of theirs.
+    Stop,
+    /// What runs is stopped. A job among it had its time to finish and has failed.
+    Cut,
     /// Kill at once, run no `finally` entry and ship nothing more.
-    #[serde(default)]
-    pub now: bool,
+    Now,
 }
 
 /// Nothing of the run is left on the slave, and all its reports and output have been answered. Said again after a

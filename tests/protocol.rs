@@ -259,8 +259,14 @@ fn a_total_that_is_said_again_counts_once() {
         peer.say(r#"{"type":"report","run":"RUN","seq":1,"time":0,"what":"settled","trigger":"go"}"#);
         peer.hears(r#"{"type":"recorded","run":"RUN","seq":1}"#);
     }
+    const WHY: &str = "go fired, and what it set off has exited";
     for peer in [&mut a, &mut b] {
-        peer.hears(r#"{"type":"stop","run":"RUN","reason":"go fired, and what it set off has exited","now":false}"#);
+        peer.hears(&format!(r#"{{"type":"stop","run":"RUN","reason":"{WHY}","how":"finish"}}"#));
+        peer.say(r#"{"type":"report","run":"RUN","seq":2,"time":0,"what":"idle","heard":1}"#);
+        peer.hears(r#"{"type":"recorded","run":"RUN","seq":2}"#);
+    }
+    for peer in [&mut a, &mut b] {
+        peer.hears(&format!(r#"{{"type":"stop","run":"RUN","reason":"{WHY}","how":"stop"}}"#));
         peer.say(r#"{"type":"stopped","run":"RUN"}"#);
     }
     for peer in [&mut a, &mut b] {

@@ -203,7 +203,8 @@ impl Run {
             )));
         }
         let started = self.started().is_some();
-        if known && !resumes && matches!(self.phase, Phase::Ending(_)) && member.begun.is_none() {
+        let ends = matches!(self.phase, Phase::Finishing(_) | Phase::Ending(_));
+        if known && !resumes && ends && member.begun.is_none() {
             // It was told to stop before it had started, so it forgot the run; its `stopped` did not arrive.
             self.stopped(now, ix, out);
             return Err(Refusal::no_run(format!("run {} is ending", self.id)));

@@ -68,6 +68,14 @@ impl Controller {
         Ok(())
     }
 
+    /// A client is gone from a run that may have waited for nothing but its notify.
+    pub(super) fn may_have_been_the_last(&mut self, now: Time, process: Process, out: &mut Outbox) {
+        let room = self.processes.get(process).map(|known| known.room.clone());
+        if let Some(run) = room.and_then(|room| self.runs.by_id_mut(&room)) {
+            run.end_if_done(now, out);
+        }
+    }
+
     fn enter_room(&mut self, name: &str) -> Result<Rc<str>, Bye<'static>> {
         if let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) {
             return Ok(room.name.clone());

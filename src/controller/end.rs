@@ -9,7 +9,7 @@ use super::results::{self, Ending};
 use super::roster::{Member, Stage};
 use super::run::{Cause, GIVE_UP_WITHIN, Phase, Run, Timer};
 use crate::machine::{ChildId, Exit, Outbox, Signal, Time};
-use crate::wire::{Bye, Dismissed, Message, Stop, Verdict};
+use crate::wire::{Bye, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, spoken};
 
 /// How long the slaves of an embedded run have to exit after their dismissal.
@@ -30,7 +30,7 @@ impl Run {
         match self.phase {
             Phase::Writing(_) => return,
             Phase::Over { .. } => return self.deadline(now, Timer::Exit, out),
-            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
+            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Finishing(_) | Phase::Ending(_) => {}
         }
         self.interrupt_because(now, format!("interrupted by {}", signal.name()), out);
     }
@@ -130,7 +130,7 @@ impl Run {
     fn dismiss(&self, verdict: Verdict, why: &str, out: &mut Outbox) {
         let dismissed = Dismissed { run: Cow::from(&self.id), verdict }.encode();
         let bye = Bye { reason: Cow::from("the run is over"), fatal: false }.encode();
-        let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(why), now: true }.encode();
+        let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(why), how: Manner::Now }.encode();
         for member in self.roster.iter() {
             let Some(conn) = member.conn else { continue };
             if member.stage == Stage::Lost {
@@ -159,7 +159,7 @@ impl Run {
         match self.phase {
             Phase::Writing(_) => return,
             Phase::Over { .. } => return self.exit_if_alone(out),
-            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Ending(_) => {}
+            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Finishing(_) | Phase::Ending(_) => {}
         }
         if self.launch.is_by_command() {
             return self.launcher_ended(now, slaves, how, out);

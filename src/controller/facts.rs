@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::event::Event;
 use super::ledger::Fact;
-use super::roster::{RunEnd, Stage};
+use super::roster::{Idle, RunEnd, Stage};
 use super::run::{Cause, Phase, Run, Timer};
 use crate::machine::{Outbox, Time};
 use crate::testfile::End;
@@ -76,15 +76,22 @@ impl Run {
                 self.journal.record(now, None, &event, out);
             }
             Fact::Failed { why } => self.count_failure(why.to_string()),
-            Fact::Ending { verdict, why, code } => {
+            Fact::Finishing { why } => {
+                self.timers.clear();
+                self.timers.set(Timer::Finish, now + self.test.grace);
+                self.journal.record(now, None, &Event::Finishing { why: (&**why).into() }, out);
+                self.phase = Phase::Finishing(why.to_string());
+            }
+            Fact::Ending { verdict, why, code, cut } => {
                 self.timers.clear();
                 self.journal.record(now, None, &Event::Ending { verdict: *verdict, why: (&**why).into() }, out);
-                self.phase = Phase::Ending(Cause { verdict: *verdict, why: why.to_string(), code: *code });
+                self.phase = Phase::Ending(Cause { verdict: *verdict, why: why.to_string(), code: *code, cut: *cut });
             }
             Fact::Interrupted { why } => {
                 self.interrupts += 1;
                 if let (1, Phase::Ending(cause)) = (self.interrupts, &mut self.phase) {
-                    *cause = Cause { verdict: wire::Verdict::Interrupted, why: why.to_string(), code: None };
+                    *cause =
+                        Cause { code: None, cut: false, verdict: wire::Verdict::Interrupted, why: why.to_string() };
                 }
             }
             Fact::Stopped { slave } => {
@@ -116,7 +123,7 @@ impl Run {
         let member = self.roster.get_mut(ix);
         (member.recorded, member.reported) = (seq, at);
         match what {
-            Happened::Idle { heard } => member.idle = Some(*heard),
+            Happened::Idle { heard, services } => member.idle = Some(Idle { heard: *heard, services: *services }),
             Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
             _ => {}
         }
@@ -191,7 +198,7 @@ impl Run {
                 member.settled |= ends;
                 self.record(at, ix, &Event::Settled { trigger: (&**trigger).into() }, out);
             }
-            Happened::Idle { .. } => self.record(at, ix, &Event::Idle, out),
+            Happened::Idle { services, .. } => self.record(at, ix, &Event::Idle { services: *services }, out),
             Happened::End { entry, verdict } => {
                 self.record(at, ix, &Event::End { entry: (&**entry).into(), verdict: *verdict }, out);
             }

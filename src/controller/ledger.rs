@@ -172,12 +172,20 @@ pub enum Fact<'a> {
         #[serde(borrow)]
         why: Cow<'a, str>,
     },
+    /// The end condition of the test holds, and its jobs may finish.
+    Finishing {
+        #[serde(borrow)]
+        why: Cow<'a, str>,
+    },
     /// The run's end has begun.
     Ending {
         verdict: Verdict,
         #[serde(borrow)]
         why: Cow<'a, str>,
         code: Option<u8>,
+        /// The jobs that still run have failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cut: bool,
     },
     Interrupted {
         #[serde(borrow)]

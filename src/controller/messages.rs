@@ -348,7 +348,7 @@ impl Run {
     fn asked_to_end(&mut self, now: Time, ix: usize, entry: &str, verdict: Verdict, out: &mut Outbox) {
         let why = format!("{} {entry} ended the run", self.roster.get(ix).name);
         match verdict {
-            Verdict::Passed => self.end(now, Verdict::Passed, why, out),
+            Verdict::Passed => self.finish_jobs(now, why, out),
             Verdict::Failed | Verdict::Interrupted => self.abort(now, why, out),
         }
     }

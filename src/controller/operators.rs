@@ -201,7 +201,7 @@ impl Controller {
             Phase::Queued => (Standing::Queued, None, None),
             Phase::Gathering => (Standing::Gathering, None, None),
             Phase::Running => (Standing::Running, None, None),
-            Phase::Ending(_) | Phase::Writing(_) => (Standing::Ending, None, None),
+            Phase::Finishing(_) | Phase::Ending(_) | Phase::Writing(_) => (Standing::Ending, None, None),
             Phase::Over { code, verdict } => (Standing::Over, Some(*verdict), Some(*code)),
         };
         let why = match &run.phase {
@@ -214,6 +214,7 @@ impl Controller {
                 format!("waits for {} to be ready", spoken::list(&unready))
             }
             Phase::Running => String::new(),
+            Phase::Finishing(why) => why.clone(),
             Phase::Ending(cause) | Phase::Writing(cause) => cause.why.clone(),
             Phase::Over { .. } => run.hosted.as_ref().map(|hosted| hosted.why.clone()).unwrap_or_default(),
         };

@@ -15,7 +15,11 @@ pub fn of(run: &Run, now: Time) -> Picture {
         (_, Some(at)) if at > now => "starting".to_owned(),
         (phase, at) => {
             let elapsed = now.since(at.unwrap_or(now)).as_secs_f64();
-            let word = if *phase == Phase::Running { "running" } else { "ending" };
+            let word = match phase {
+                Phase::Running => "running",
+                Phase::Finishing(_) => "finishing",
+                _ => "ending",
+            };
             format!("{word} {elapsed:.1} s")
         }
     };

@@ -393,6 +393,7 @@ impl Run {
                 self.launch.start_the_absent(&self.roster, &self.results, out);
             }
             Phase::Running => self.hear_slaves_first(now),
+            Phase::Finishing(_) => self.timers.set(Timer::Finish, now + self.test.grace.max(HEAR_SLAVES)),
             Phase::Ending(_) if self.interrupts > 1 => self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN),
             Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => self.stopping(now),
         }

@@ -45,8 +45,8 @@ pub struct Member {
     pub recorded: u64,
     /// When what it reported last happened.
     pub reported: Time,
-    /// How many triggers it had heard when it said that it is idle; `None`: something runs or will.
-    pub idle: Option<u64>,
+    /// What it said when its last job had exited; `None`: a job runs or will.
+    pub idle: Option<Idle>,
     /// What the end trigger set off on it has exited.
     pub settled: bool,
     /// How late it started and how wrong that can be, in microseconds.
@@ -61,6 +61,15 @@ pub struct Member {
     pub counts: BTreeMap<String, Counts>,
     /// By name in the results: how many bytes have been kept.
     pub files: BTreeMap<String, u64>,
+}
+
+/// No job runs on a slave, and only a trigger or a poke could start one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idle {
+    /// How many triggers the slave had heard.
+    pub heard: u64,
+    /// Whether services run, or will by themselves.
+    pub services: bool,
 }
 
 /// One run of one entry.

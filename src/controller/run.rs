@@ -12,16 +12,17 @@ use super::event::Event;
 use super::journal::Journal;
 use super::launch::Launch;
 use super::ledger::{Fact, Ledger};
+use super::pending;
 use super::places::Places;
 use super::resources::Resources;
 use super::room::Room;
 use super::roster::{Member, Roster, Stage};
 use super::view::View;
 use super::{Config, Limits, Local, OUTPUT_MAX};
-use crate::machine::{ConnId, Outbox, Signal, Time, Timers};
+use crate::machine::{Bytes, ConnId, Outbox, Signal, Time, Timers};
 use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::wire::rendezvous::Check;
-use crate::wire::{Dismissed, Message, Start, Stop, Verdict};
+use crate::wire::{Dismissed, Manner, Message, Start, Stop, Verdict};
 use crate::{exit_code, spoken};
 
 /// How far ahead the start is named: it must reach every slave before it comes.
@@ -66,6 +67,8 @@ pub enum Timer {
     Wait,
     /// The test's duration or limit.
     End,
+    /// The jobs must have exited by themselves.
+    Finish,
     /// The slaves must have stopped.
     Stop,
     /// The slaves of an embedded run must have exited.
@@ -83,6 +86,8 @@ pub enum Phase {
     Gathering,
     /// The start has been named.
     Running,
+    /// The end condition of the test holds, for this reason, and jobs still run.
+    Finishing(String),
     /// The slaves stop.
     Ending(Cause),
     /// What became of the run is being written, before anybody hears it.
@@ -97,6 +102,8 @@ pub struct Cause {
     pub verdict: Verdict,
     pub why: String,
     pub code: Option<u8>,
+    /// The jobs that still run had their time to finish.
+    pub cut: bool,
 }
 
 /// One run.
@@ -291,12 +298,10 @@ impl Run {
         }
         self.roster.get_mut(ix).owed = self.room.triggers.fired().to_vec().into();
         self.tell_more(ix, out);
-        match &self.phase {
-            Phase::Ending(cause) => {
-                out.send(conn, Stop { run, reason: Cow::from(&cause.why), now: self.interrupts > 1 }.encode());
-            }
-            Phase::Over { verdict, .. } => out.send(conn, Dismissed { run, verdict: *verdict }.encode()),
-            Phase::Queued | Phase::Gathering | Phase::Running | Phase::Writing(_) => {}
+        if let Some(line) = self.stop_line() {
+            out.send(conn, line);
+        } else if let Phase::Over { verdict, .. } = self.phase {
+            out.send(conn, Dismissed { run, verdict }.encode());
         }
     }
 
@@ -339,7 +344,7 @@ impl Run {
     /// Whether members may arrive: the reason why not.
     pub fn takes_members(&self) -> Result<(), String> {
         match self.phase {
-            Phase::Gathering | Phase::Running => Ok(()),
+            Phase::Gathering | Phase::Running | Phase::Finishing(_) => Ok(()),
             Phase::Queued | Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
                 Err(format!("run {:?} is not going on", self.id))
             }
@@ -364,25 +369,47 @@ impl Run {
 
     /// The run's end begins, if it has not.
     pub fn end(&mut self, now: Time, verdict: Verdict, why: String, out: &mut Outbox) {
-        self.end_with(now, Cause { verdict, why, code: None }, out);
+        self.end_with(now, Cause { verdict, why, code: None, cut: false }, out);
     }
 
     fn end_with(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
-        if !matches!(self.phase, Phase::Queued | Phase::Gathering | Phase::Running) {
+        if !matches!(self.phase, Phase::Queued | Phase::Gathering | Phase::Running | Phase::Finishing(_)) {
             return;
         }
-        self.enter(now, Fact::Ending { verdict: cause.verdict, why: cause.why.into(), code: cause.code }, out);
+        let Cause { verdict, why, code, cut } = cause;
+        self.enter(now, Fact::Ending { verdict, why: why.into(), code, cut }, out);
         self.tell_stop(out);
         self.stopping(now);
         self.finish_if_stopped(now, out);
     }
 
     pub(super) fn tell_stop(&self, out: &mut Outbox) {
-        let Phase::Ending(cause) = &self.phase else { return };
-        let now = self.interrupts > 1;
-        let line = Stop { run: Cow::from(&self.id), reason: Cow::from(&cause.why), now }.encode();
+        let Some(line) = self.stop_line() else { return };
         for conn in self.roster.connected() {
             out.send(conn, line.clone());
+        }
+    }
+
+    /// How the slaves are told that the run ends, if it does.
+    fn stop_line(&self) -> Option<Bytes> {
+        let (why, how) = match &self.phase {
+            Phase::Finishing(why) => (why, Manner::Finish),
+            Phase::Ending(cause) if self.interrupts > 1 => (&cause.why, Manner::Now),
+            Phase::Ending(cause) if cause.cut => (&cause.why, Manner::Cut),
+            Phase::Ending(cause) => (&cause.why, Manner::Stop),
+            _ => return None,
+        };
+        Some(Stop { run: Cow::from(&self.id), reason: Cow::from(why), how }.encode())
+    }
+
+    /// The end condition of the test holds. Jobs that still run may finish, since each may yet fail.
+    pub(super) fn finish_jobs(&mut self, now: Time, why: String, out: &mut Outbox) {
+        if self.no_job_is_left() {
+            return self.end(now, Verdict::Passed, why, out);
+        }
+        if self.phase == Phase::Running {
+            self.enter(now, Fact::Finishing { why: Cow::from(&why) }, out);
+            self.tell_stop(out);
         }
     }
 
@@ -395,7 +422,8 @@ impl Run {
 
     /// A slave has stopped.
     pub fn stopped(&mut self, now: Time, ix: usize, out: &mut Outbox) {
-        if self.phase == Phase::Running {
+        let finishing = matches!(self.phase, Phase::Finishing(_));
+        if self.phase == Phase::Running || finishing && self.roster.get(ix).begun.is_some() {
             return self.lose(
                 now,
                 ix,
@@ -403,10 +431,11 @@ impl Run {
                 out,
             );
         }
-        if !matches!(self.phase, Phase::Ending(_)) || self.roster.get(ix).stage == Stage::Stopped {
+        if !finishing && !matches!(self.phase, Phase::Ending(_)) || self.roster.get(ix).stage == Stage::Stopped {
             return;
         }
         self.enter(now, Fact::Stopped { slave: ix }, out);
+        self.end_if_done(now, out);
         self.finish_if_stopped(now, out);
     }
 
@@ -460,27 +489,43 @@ impl Run {
 
     /// Whether what the slaves have said ends the run.
     pub fn end_if_done(&mut self, now: Time, out: &mut Outbox) {
-        if self.phase != Phase::Running {
-            return;
+        match (&self.phase, &self.test.end) {
+            (Phase::Finishing(why), _) if self.no_job_is_left() => {
+                let why = why.clone();
+                self.end(now, Verdict::Passed, why, out);
+            }
+            (Phase::Running, End::Trigger { trigger, .. }) => {
+                let Some(state) = self.room.triggers.get(trigger) else { return };
+                if state.fired.is_some() && self.slaves_left().all(|member| member.settled) {
+                    self.finish_jobs(now, format!("{trigger} fired, and what it set off has exited"), out);
+                } else if state.fired.is_none() && self.nothing_can_notify() {
+                    let (left, of) = (state.left(), state.initial);
+                    let why = format!(
+                        "{trigger} can no longer fire ({left} of {of} left): nothing runs and nothing can start any more{}",
+                        pending::in_words(self)
+                    );
+                    self.abort(now, why, out);
+                }
+            }
+            (Phase::Running, End::Idle { .. }) if self.no_job_is_left() => {
+                self.end(now, Verdict::Passed, "nothing runs and nothing can start any more".to_owned(), out);
+            }
+            _ => {}
         }
+    }
+
+    /// Whether no job runs on any slave, and only a poke could start one.
+    fn no_job_is_left(&self) -> bool {
         let fired = self.room.triggers.fired().len() as u64;
-        let why = match &self.test.end {
-            End::Duration(_) => return,
-            End::Trigger { trigger, .. } => {
-                let fired = self.room.triggers.get(trigger).is_some_and(|trigger| trigger.fired.is_some());
-                if !fired || !self.slaves_left().all(|member| member.settled) {
-                    return;
-                }
-                format!("{trigger} fired, and what it set off has exited")
-            }
-            End::Idle { .. } => {
-                if !self.slaves_left().all(|member| member.idle == Some(fired)) {
-                    return;
-                }
-                "nothing runs and nothing can start any more".to_owned()
-            }
-        };
-        self.end(now, Verdict::Passed, why, out);
+        let done =
+            |member: &Member| member.stage == Stage::Stopped || member.idle.is_some_and(|idle| idle.heard == fired);
+        self.slaves_left().all(done)
+    }
+
+    /// Whether no trigger can fire any more: no command runs that could notify one, and no client is there that could.
+    fn nothing_can_notify(&self) -> bool {
+        let quiet = |member: &Member| member.idle.is_some_and(|idle| !idle.services);
+        self.no_job_is_left() && self.slaves_left().all(quiet) && self.room.clients.is_empty()
     }
 
     /// A deadline of the run has passed.
@@ -488,6 +533,12 @@ impl Run {
         match timer {
             Timer::Wait => self.waited_long_enough(now, out),
             Timer::End => self.time_is_up(now, out),
+            Timer::Finish => {
+                if let Phase::Finishing(why) = &self.phase {
+                    let why = why.clone();
+                    self.end_with(now, Cause { verdict: Verdict::Passed, why, code: None, cut: true }, out);
+                }
+            }
             Timer::Stop => {
                 let late = |ix: &usize| self.roster.get(*ix).stage < Stage::Stopped;
                 for ix in (0..self.roster.len()).filter(late).collect::<Vec<_>>() {
@@ -525,7 +576,7 @@ impl Run {
 
     fn gives_up_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
         self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
-        self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT) }, out);
+        self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT), cut: false }, out);
     }
 
     fn time_is_up(&mut self, now: Time, out: &mut Outbox) {

@@ -29,6 +29,8 @@ faults! {
     ReportsSaidOnce,
     /// A slave says that it has stopped while processes of the run live.
     StopsTooEarly,
+    /// A job that the end of a run cuts off counts as stopped.
+    CutOffPasses,
     /// A slave that was launched does not hear that it shall leave with the run.
     LeaveUnheard,
     /// A slave that was launched waits for its controller for ever.

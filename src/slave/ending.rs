@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::machine::Signal;
 use crate::machine::faults::{Fault, injected};
-use crate::wire::{Happened, Outcome, Stopped};
+use crate::wire::{Happened, Manner, Outcome, Stopped};
 
 use super::Turn;
 use super::process::spoken;
@@ -21,17 +21,50 @@ const SWEEP_DOUBLES: u32 = 3;
 /// How often what is left is killed before the slave gives it up.
 const KILLS_MAX: u32 = 50;
 
+/// Why a job failed that still ran when the end of the run had waited for it.
+const CUT_OFF: &str = "cut off by the end of the run";
+
+/// What the author of the test can do about it.
+const MAKE_IT_A_SERVICE: &str = "if it is meant to run until then, make it a service";
+
 /// What the `finally` entries have between SIGTERM and SIGKILL.
 const FINALLY_GRACE: Duration = Duration::from_secs(1);
 
 impl Run {
     /// The run's end begins, or becomes urgent.
-    pub(super) fn stop(&mut self, now: bool, turn: &mut Turn<'_>) {
+    pub(super) fn stop(&mut self, how: Manner, turn: &mut Turn<'_>) {
+        let now = how == Manner::Now;
         match self.ending {
-            None => self.begin_end(Ending { now, forget: false }, turn),
+            None if how == Manner::Finish => self.begin_to_finish(),
+            // This slave was away while the others finished: its jobs have as much time as those of the others.
+            None if how == Manner::Cut && self.running() => {
+                self.begin_to_finish();
+                self.timers.set(Timer::Finish, turn.now + self.part.grace);
+            }
+            // Asked again after a reconnect.
+            None if how == Manner::Cut && self.timers.get(&Timer::Finish).is_some() => {}
+            None => self.begin_end(how, Ending { now, forget: false }, turn),
             Some(ending) if now && !ending.now => self.hurry(turn),
             // Asked again after a reconnect.
             Some(_) => {}
+        }
+    }
+
+    /// Stops what runs, and fails the jobs among it.
+    pub(super) fn cut(&mut self, turn: &mut Turn<'_>) {
+        self.timers.cancel(&Timer::Finish);
+        if self.ending.is_none() {
+            self.begin_end(Manner::Cut, Ending::default(), turn);
+        }
+    }
+
+    /// From now on nothing begins.
+    fn begin_to_finish(&mut self) {
+        self.phase = Phase::Finishing;
+        self.queue.clear();
+        self.deferred.clear();
+        for index in 0..self.part.entries.len() {
+            self.timers.cancel(&Timer::At(index));
         }
     }
 
@@ -45,7 +78,7 @@ impl Run {
     pub(super) fn give_up(&mut self, turn: &mut Turn<'_>) {
         let nobody = Ending { now: false, forget: true };
         match self.ending {
-            None if self.begun() => self.begin_end(nobody, turn),
+            None if self.begun() => self.begin_end(Manner::Stop, nobody, turn),
             Some(ending) if self.begun() => {
                 self.ending = Some(Ending { forget: true, ..ending });
                 if self.shipping() {
@@ -59,7 +92,7 @@ impl Run {
     /// The run is over elsewhere: kills what is left of it here, without a word to the controller.
     pub(super) fn abandon(&mut self, turn: &mut Turn<'_>) {
         match self.ending {
-            None if self.begun() => self.begin_end(Ending { now: true, forget: true }, turn),
+            None if self.begun() => self.begin_end(Manner::Now, Ending { now: true, forget: true }, turn),
             Some(ending) if self.begun() => {
                 self.ending = Some(Ending { forget: true, ..ending });
                 if !ending.now {
@@ -73,21 +106,24 @@ impl Run {
         }
     }
 
-    fn begin_end(&mut self, ending: Ending, turn: &mut Turn<'_>) {
+    fn begin_end(&mut self, how: Manner, ending: Ending, turn: &mut Turn<'_>) {
         self.ending = Some(ending);
         if !self.begun() {
             return;
         }
+        self.begin_to_finish();
+        self.timers.cancel(&Timer::Finish);
         self.phase = Phase::Stopping;
-        self.queue.clear();
-        self.deferred.clear();
-        for index in 0..self.part.entries.len() {
-            self.timers.cancel(&Timer::At(index));
-        }
         for key in self.processes.keys() {
             self.timers.cancel(&Timer::Timeout(key));
         }
-        self.end_builtins(Outcome::Stopped, "the run has ended", turn);
+        if how == Manner::Cut {
+            self.fail_jobs();
+            self.end_builtins(Outcome::Failed, CUT_OFF, turn);
+        } else {
+            self.end_builtins(Outcome::Stopped, "the run has ended", turn);
+        }
+        self.processes.stop_all();
         if ending.now {
             self.kill_all(turn);
             self.sweep(Signal::KILL, turn);
@@ -96,6 +132,17 @@ impl Run {
             self.processes.all_got(Signal::TERM);
             self.sweep(Signal::TERM, turn);
             self.timers.set(Timer::Grace, turn.now + self.part.grace);
+        }
+    }
+
+    /// The jobs that still run had their time to finish.
+    fn fail_jobs(&mut self) {
+        let entries = self.part.entries.clone();
+        for key in self.processes.keys() {
+            let Some(run) = self.processes.get_mut(key) else { continue };
+            if !entries[run.entry].is_service() && !run.told_to_end() && !injected(Fault::CutOffPasses) {
+                run.failed.get_or_insert_with(|| format!("{CUT_OFF}; {MAKE_IT_A_SERVICE}"));
+            }
         }
     }
 
@@ -156,6 +203,7 @@ impl Run {
     /// Takes the next step of the end, when the last one is done.
     pub(super) fn advance(&mut self, turn: &mut Turn<'_>) {
         match self.phase {
+            Phase::Finishing if self.idle.is_some() && self.timers.get(&Timer::Finish).is_some() => self.cut(turn),
             Phase::Stopping if self.nothing_runs() => self.begin_sweep(AfterSweep::Finally, turn),
             Phase::Finally if self.nothing_runs() => self.begin_sweep(AfterSweep::Shipping, turn),
             Phase::Shipping if self.output.complete() && self.reports.all_recorded() => self.nothing_left(turn),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::machine::{ChildId, Exit, Signal};
 use crate::wire::{Expect, Outcome};
 
+use super::run::Due;
+
 /// So many runs of entries may go on at a time.
 const RUNS_MAX: usize = 1_000;
 
@@ -29,8 +31,35 @@ pub(super) struct EntryRun {
     pub(super) got: Option<Signal>,
     /// The signal that a `kill` action sent it, and which entry did.
     pub(super) killed_by: Option<(Signal, String)>,
-    /// Why it was told to end before its time.
-    pub(super) too_long: Option<String>,
+    /// The signal that a command which has begun sends it with `kill @{ENTRY.pid}`, and the command's entry.
+    pub(super) aimed_at_by: Option<(Signal, String)>,
+    /// The end of the run has stopped it.
+    pub(super) stopped: bool,
+    /// Why it has failed, however it exits.
+    pub(super) failed: Option<String>,
+}
+
+impl EntryRun {
+    pub(super) fn new(due: Due, doing: Doing) -> EntryRun {
+        EntryRun {
+            entry: due.entry,
+            nr: due.nr.unwrap_or(1),
+            cause: due.cause,
+            doing,
+            got: None,
+            killed_by: None,
+            aimed_at_by: None,
+            stopped: false,
+            failed: None,
+        }
+    }
+
+    /// Whether an entry has told it to end, so that the end of the run need not wait for it.
+    pub(super) fn told_to_end(&self) -> bool {
+        let asks =
+            |told: &Option<(Signal, String)>| told.as_ref().is_some_and(|(signal, _)| ASK_TO_END.contains(signal));
+        asks(&self.killed_by) || asks(&self.aimed_at_by)
+    }
 }
 
 #[derive(Debug)]
@@ -117,6 +146,11 @@ impl Processes {
         self.live.values_mut().for_each(|run| run.got = Some(signal));
     }
 
+    /// The end of the run stops every process.
+    pub(super) fn stop_all(&mut self) {
+        self.live.values_mut().for_each(|run| run.stopped = true);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.live.is_empty()
     }
@@ -168,9 +202,14 @@ pub(super) fn ends_a_process(signal: Signal) -> bool {
     !GOES_ON_AFTER.contains(&signal)
 }
 
-/// Judges a run whose first process has ended. `ending`: the end of the test's run has begun.
+/// Signals that a process brings on itself by an error: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGXCPU,
+/// SIGXFSZ and SIGSYS. No end of a run excuses these.
+const CRASHES: [Signal; 9] =
+    [Signal(4), Signal(5), Signal(6), Signal(7), Signal(8), Signal(11), Signal(24), Signal(25), Signal(31)];
+
+/// Judges a run whose first process has ended. `ending`: the end trigger of the test has fired.
 pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -> (Outcome, Option<String>) {
-    if let Some(why) = &run.too_long {
+    if let Some(why) = &run.failed {
         return (Outcome::Failed, Some(why.clone()));
     }
     if expect.allows(exit) {
@@ -181,8 +220,17 @@ pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -
     {
         return (Outcome::Stopped, Some(format!("entry {by} sent {}", signal.name())));
     }
-    if ending && of_signal(exit) {
+    if let Some((signal, by)) = &run.aimed_at_by
+        && of_signal(exit)
+        && (ASK_TO_END.contains(signal) || of(*signal, exit))
+    {
+        return (Outcome::Stopped, Some(format!("the command of entry {by} sent {}", signal.name())));
+    }
+    if run.stopped && !CRASHES.iter().any(|signal| of(*signal, exit)) || ending && of_signal(exit) {
         return (Outcome::Stopped, Some("the end of the run".to_owned()));
+    }
+    if *expect == Expect::Of(Vec::new()) {
+        return (Outcome::Failed, Some(format!("{exit}, but a service must run until it is stopped")));
     }
     (Outcome::Failed, Some(format!("{exit}, expected {}", expected(expect))))
 }
@@ -192,12 +240,13 @@ fn of(signal: Signal, exit: Exit) -> bool {
     exit == Exit::Signal(signal) || exit == Exit::Code(SHELL_SIGNAL_BASE + signal.0)
 }
 
-/// Whether a process died of a signal, or its shell says that the last command did.
+/// Whether a process died of a signal that another one sent, or its shell says that the last command did.
 fn of_signal(exit: Exit) -> bool {
-    match exit {
-        Exit::Signal(_) => true,
-        Exit::Code(code) => (SHELL_SIGNAL_BASE + 1..=SHELL_SIGNAL_BASE + 64).contains(&code),
-    }
+    let signal = match exit {
+        Exit::Signal(signal) => signal,
+        Exit::Code(code) => Signal(code - SHELL_SIGNAL_BASE),
+    };
+    (1..=64).contains(&signal.0) && !CRASHES.contains(&signal)
 }
 
 fn expected(expect: &Expect) -> String {
@@ -226,7 +275,7 @@ mod tests {
     use super::*;
 
     fn run() -> EntryRun {
-        EntryRun { entry: 0, nr: 1, cause: None, doing: Doing::Notify, got: None, killed_by: None, too_long: None }
+        EntryRun::new(Due { entry: 0, cause: None, nr: Some(1) }, Doing::Notify)
     }
 
     #[test]
@@ -262,8 +311,44 @@ mod tests {
         assert_eq!(outcome(Signal::USR1, Exit::Signal(Signal::USR1)), Outcome::Stopped);
         assert_eq!(outcome(Signal::USR1, Exit::Code(138)), Outcome::Stopped);
         assert_eq!(outcome(Signal::HUP, Exit::Signal(Signal::TERM)), Outcome::Failed);
-        let late = EntryRun { too_long: Some("ran longer than 2s".to_owned()), ..run() };
+        let late = EntryRun { failed: Some("ran longer than 2s".to_owned()), ..run() };
         assert_eq!(judge(&late, &Expect::Any, Exit::Code(0), true).0, Outcome::Failed);
+    }
+
+    #[test]
+    fn what_the_end_has_stopped_is_stopped_unless_it_crashes() {
+        let stopped = EntryRun { stopped: true, ..run() };
+        let outcome = |exit| judge(&stopped, &Expect::default(), exit, false).0;
+        for exit in [Exit::Code(1), Exit::Code(143), Exit::Signal(Signal::TERM), Exit::Signal(Signal::KILL)] {
+            assert_eq!(outcome(exit), Outcome::Stopped, "{exit}");
+        }
+        assert_eq!(outcome(Exit::Code(0)), Outcome::Passed);
+        for exit in [Exit::Signal(Signal(11)), Exit::Code(134)] {
+            assert_eq!(outcome(exit), Outcome::Failed, "{exit}");
+            assert_eq!(judge(&run(), &Expect::default(), exit, true).0, Outcome::Failed, "{exit}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_exits_by_itself_has_failed_with_any_status() {
+        let none = Expect::Of(Vec::new());
+        let (outcome, why) = judge(&run(), &none, Exit::Code(0), false);
+        assert_eq!(outcome, Outcome::Failed);
+        assert_eq!(why.as_deref(), Some("exit status 0, but a service must run until it is stopped"));
+        let stopped = EntryRun { stopped: true, ..run() };
+        assert_eq!(judge(&stopped, &none, Exit::Code(0), false).0, Outcome::Stopped);
+    }
+
+    #[test]
+    fn a_command_that_kills_by_process_id_stops_what_then_dies_of_a_signal() {
+        let aimed = |signal| EntryRun { aimed_at_by: Some((signal, "stop".to_owned())), ..run() };
+        let outcome = |signal, exit| judge(&aimed(signal), &Expect::default(), exit, false).0;
+        assert_eq!(outcome(Signal::TERM, Exit::Signal(Signal::TERM)), Outcome::Stopped);
+        assert_eq!(outcome(Signal::TERM, Exit::Code(130)), Outcome::Stopped);
+        // The command may not have come to its kill.
+        assert_eq!(outcome(Signal::TERM, Exit::Code(1)), Outcome::Failed);
+        assert_eq!(outcome(Signal::USR1, Exit::Signal(Signal::TERM)), Outcome::Failed);
+        assert!(aimed(Signal::TERM).told_to_end() && !aimed(Signal::USR1).told_to_end());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::output::{Shipping, TAIL_EVERY};
 use super::process::{Processes, RunKey};
 use super::reports::Reports;
 use super::resources::Resources;
-use super::schedule::{Occasion, cycle};
+use super::schedule::{Occasion, cycle, leads_to_a_job};
 use super::{Config, Turn};
 
 /// What a run hands to this slave.
@@ -94,6 +94,8 @@ pub(super) enum Phase {
     /// The instant of the start is known.
     Starting,
     Running,
+    /// The end condition of the test holds: jobs may finish, nothing begins.
+    Finishing,
     /// The end has begun; what runs has been told to stop.
     Stopping,
     /// What is left of the processes is looked for, and then this comes.
@@ -133,6 +135,8 @@ pub(super) enum Timer {
     Timeout(RunKey),
     /// A command that was told to end has not.
     Kill(RunKey),
+    /// Jobs had their time to finish.
+    Finish,
     /// The end's grace is over.
     Grace,
     Sweep,
@@ -141,6 +145,13 @@ pub(super) enum Timer {
     Patience(u64),
     /// The instant of its release has come.
     Release(u64),
+}
+
+/// That no job runs here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Idle {
+    /// Whether something else runs, or will by itself.
+    pub(super) services: bool,
 }
 
 /// A run of an entry that is to begin.
@@ -181,8 +192,8 @@ pub(super) struct Run {
     early: Vec<String>,
     /// The triggers that set off something that may still go on.
     unsettled: BTreeSet<String>,
-    /// It was said that nothing runs, and nothing has begun since.
-    pub(super) idle: bool,
+    /// It was said that no job runs, with or without services, and nothing has begun since.
+    pub(super) idle: Option<Idle>,
     pub(super) reports: Reports,
     pub(super) output: Shipping,
     /// Where an entry's latest run with `collect` worked.
@@ -215,7 +226,7 @@ impl Run {
             notes: BTreeMap::new(),
             early: Vec::new(),
             unsettled: BTreeSet::new(),
-            idle: false,
+            idle: None,
             reports: Reports::new(&part.run),
             output: Shipping::new(&part.run),
             collects: BTreeMap::new(),
@@ -452,7 +463,7 @@ impl Run {
         if self.stopped() || !self.heard.insert(trigger.to_owned()) && !injected(Fault::TriggeredActsAgain) {
             return;
         }
-        self.idle = false;
+        self.idle = None;
         self.reports.push(Happened::Heard { trigger: trigger.into() }, turn);
         turn.control.fired(trigger, self.notes.get(trigger).map(|notes| &**notes), turn.out);
         if self.running() {
@@ -507,7 +518,7 @@ impl Run {
         for text in self.output.take_warnings() {
             self.reports.push(Happened::Warning { text: clip(&text).into() }, turn);
         }
-        if self.running() {
+        if matches!(self.phase, Phase::Running | Phase::Finishing) {
             self.say_settled(turn);
             self.say_idle(turn);
         }
@@ -523,6 +534,7 @@ impl Run {
             Timer::At(index) => self.enqueue(vec![index], None),
             Timer::Timeout(key) => self.timed_out(key, turn),
             Timer::Kill(key) => self.kill_run(key, turn),
+            Timer::Finish => self.cut(turn),
             Timer::Grace => self.grace_over(turn),
             Timer::Sweep => self.sweep_again(turn),
             Timer::Tail => self.output.tail(turn),
@@ -534,7 +546,7 @@ impl Run {
     fn say_settled(&mut self, turn: &mut Turn<'_>) {
         for trigger in std::mem::take(&mut self.unsettled) {
             let caused = |cause: &Option<String>| cause.as_deref() == Some(&*trigger);
-            let goes_on = self.processes.iter().any(|run| caused(&run.cause));
+            let goes_on = self.processes.iter().any(|run| caused(&run.cause) && self.is_awaited(run));
             if goes_on || self.deferred.iter().any(|due| caused(&due.cause)) {
                 self.unsettled.insert(trigger);
             } else {
@@ -544,14 +556,26 @@ impl Run {
     }
 
     fn say_idle(&mut self, turn: &mut Turn<'_>) {
-        if self.idle || !self.nothing_runs() {
-            return;
+        let idle = self.activity();
+        if let Some(Idle { services }) = idle
+            && idle != self.idle
+        {
+            self.reports.push(Happened::Idle { heard: self.heard.len() as u64, services }, turn);
         }
-        let at_pending = (0..self.part.entries.len()).any(|index| self.timers.get(&Timer::At(index)).is_some());
-        if !at_pending {
-            self.idle = true;
-            self.reports.push(Happened::Idle { heard: self.heard.len() as u64 }, turn);
-        }
+        self.idle = idle;
+    }
+
+    /// What goes on while no job runs and none will by itself; `None`: a job does.
+    fn activity(&self) -> Option<Idle> {
+        let entries = &self.part.entries;
+        let begins = |index: &usize| self.timers.get(&Timer::At(*index)).is_some();
+        let mut pending = (0..entries.len()).filter(begins).peekable();
+        let services = pending.peek().is_some() || self.processes.iter().next().is_some();
+        let busy = !self.queue.is_empty()
+            || !self.deferred.is_empty()
+            || self.processes.iter().any(|run| self.is_awaited(run))
+            || pending.any(|index| leads_to_a_job(index, entries));
+        (!busy).then_some(Idle { services })
     }
 
     /// The files of an entry's run, by their names in the results: standard output and standard error.

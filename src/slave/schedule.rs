@@ -40,6 +40,21 @@ impl Occasion<'_> {
     }
 }
 
+/// Whether a job begins by itself when this entry does: it is one, or one waits for it by way of `after`.
+pub(super) fn leads_to_a_job(index: usize, schedule: &[Entry]) -> bool {
+    let (mut reached, mut next) = (vec![index], 0);
+    while let Some(&index) = reached.get(next) {
+        if !schedule[index].is_service() {
+            return true;
+        }
+        let waits = |other: &usize| matches!(&schedule[*other].policy, Policy::After(after) if after.entry == schedule[index].name);
+        let more: Vec<usize> = (0..schedule.len()).filter(waits).filter(|other| !reached.contains(other)).collect();
+        reached.extend(more);
+        next += 1;
+    }
+    false
+}
+
 /// The first entry that waits for itself by way of `after`.
 pub(super) fn cycle(schedule: &[Entry]) -> Option<&str> {
     let before = |entry: &Entry| match &entry.policy {

@@ -8,10 +8,11 @@ use crate::machine::{ChildId, Command, Exit, Signal};
 use crate::wire::{Action, Expect, Happened, Outcome, Shell, Verdict};
 
 use super::Turn;
+use super::aimed;
 use super::control::clip;
 use super::notifies::Waiter;
 use super::process::{Doing, EntryRun, RunKey, ends_a_process, judge, spoken};
-use super::run::{Due, Run, Timer};
+use super::run::{Due, Phase, Run, Timer};
 use super::schedule::Occasion;
 use super::variables::Unresolved;
 
@@ -23,7 +24,7 @@ impl Run {
     pub(super) fn begin_entry(&mut self, due: Due, turn: &mut Turn<'_>) {
         let nr = due.nr.unwrap_or_else(|| self.processes.count(due.entry));
         let due = Due { nr: Some(nr), ..due };
-        self.idle = false;
+        self.idle = None;
         if let Err(why) = self.processes.room() {
             return self.finished(due, None, Outcome::Failed, Some(why), turn);
         }
@@ -32,7 +33,7 @@ impl Run {
             Action::Shell(shell) => self.begin_shell(due, shell, turn),
             Action::Notify { trigger } => {
                 self.spawned_report(&due, None, turn);
-                let key = self.processes.insert(entry_run(due, Doing::Notify));
+                let key = self.processes.insert(EntryRun::new(due, Doing::Notify));
                 self.notify(trigger, None, Waiter::Entry(key), turn);
             }
             Action::Kill { entry, signal } => {
@@ -56,7 +57,7 @@ impl Run {
             Err(Unresolved::Never(why)) => return self.finished(due, None, Outcome::Failed, Some(why), turn),
         };
         self.spawned_report(&due, None, turn);
-        let key = self.processes.insert(entry_run(due, Doing::Meet));
+        let key = self.processes.insert(EntryRun::new(due, Doing::Meet));
         if let Err(why) = self.meet(asked, Waiter::Entry(key), turn) {
             self.meeting_over(key, Exit::Code(i32::from(exit_code::FAILED)), Outcome::Failed, Some(why), turn);
         }
@@ -71,10 +72,24 @@ impl Run {
         if !shell.collect.is_empty() {
             self.collects.extend(command.cwd.clone().map(|cwd| (due.entry, cwd)));
         }
+        self.aim(&shell.command, due.entry);
         let child = turn.out.spawn(command);
-        let key = self.processes.insert(entry_run(due, Doing::Process { child, pid: None }));
+        let key = self.processes.insert(EntryRun::new(due, Doing::Process { child, pid: None }));
         if let Some(micros) = shell.timeout {
             self.timers.set(Timer::Timeout(key), turn.now + Duration::from_micros(micros));
+        }
+    }
+
+    /// Notes which runs of other entries a command that begins tells to end.
+    fn aim(&mut self, command: &str, by: usize) {
+        let entries = self.part.entries.clone();
+        for (name, signal) in aimed::targets(command) {
+            let Some(index) = entries.iter().position(|entry| entry.name == name) else { continue };
+            for key in self.processes.keys_of(index) {
+                if let Some(run) = self.processes.get_mut(key) {
+                    run.aimed_at_by = Some((signal, entries[by].name.clone()));
+                }
+            }
         }
     }
 
@@ -264,7 +279,7 @@ impl Run {
     /// Tells a command to end, and kills it when it has not after `grace`.
     pub(super) fn end_early(&mut self, key: RunKey, why: &str, grace: Duration, turn: &mut Turn<'_>) {
         let Some(run) = self.processes.get_mut(key) else { return };
-        run.too_long.get_or_insert_with(|| why.to_owned());
+        run.failed.get_or_insert_with(|| why.to_owned());
         self.signal_run(key, Signal::TERM, turn);
         self.timers.set(Timer::Kill(key), turn.now + grace);
     }
@@ -290,11 +305,12 @@ impl Run {
     pub(super) fn nothing_runs(&self) -> bool {
         self.processes.is_empty() && self.queue.is_empty() && self.deferred.is_empty()
     }
-}
 
-fn entry_run(due: Due, doing: Doing) -> EntryRun {
-    let nr = due.nr.unwrap_or(1);
-    EntryRun { entry: due.entry, nr, cause: due.cause, doing, got: None, killed_by: None, too_long: None }
+    /// Whether the end of the run waits for this run of an entry.
+    pub(super) fn is_awaited(&self, run: &EntryRun) -> bool {
+        let told = self.phase == Phase::Finishing && run.told_to_end();
+        !self.part.entries[run.entry].is_service() && !told
+    }
 }
 
 impl From<EntryRun> for Due {

@@ -135,8 +135,12 @@ pub enum Event<'a> {
         #[serde(borrow)]
         trigger: Cow<'a, str>,
     },
-    /// Nothing runs on a slave any more.
-    Idle,
+    /// No job runs on a slave any more.
+    Idle {
+        /// Whether services do.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        services: bool,
+    },
     /// The action of an entry asks for the end of the run.
     End {
         #[serde(borrow)]
@@ -155,6 +159,11 @@ pub enum Event<'a> {
     Trouble {
         #[serde(borrow)]
         text: Cow<'a, str>,
+    },
+    /// The end condition of the test holds: jobs that still run may finish, and nothing begins any more.
+    Finishing {
+        #[serde(borrow)]
+        why: Cow<'a, str>,
     },
     /// The end of the run has begun.
     Ending {

@@ -231,6 +231,7 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Lost { reason } => format!("lost: {reason}"),
         Event::Warning { text } => format!("warning: {text}"),
         Event::Trouble { text } => format!("trouble: {text}"),
+        Event::Finishing { why } => format!("finishing: {why}; jobs still run"),
         Event::Ending { why, .. } => format!("ending: {why}"),
         Event::Resumed => "the run goes on".to_owned(),
         Event::Ready
@@ -238,7 +239,7 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         | Event::Spawned { .. }
         | Event::Heard { .. }
         | Event::Settled { .. }
-        | Event::Idle
+        | Event::Idle { .. }
         | Event::Stopped
         | Event::Ended { .. } => return None,
     })

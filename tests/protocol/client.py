@@ -54,7 +54,7 @@ for line in lines:
         heard += 1
         report("settled", trigger=message["trigger"])
         report("idle", heard=heard)
-    elif kind == "stop":
+    elif kind == "stop" and message["how"] != "finish":
         say("stopped", run=run)
     elif kind == "bye":
         sys.exit(0 if message["reason"] == "the run is over" else message["reason"])

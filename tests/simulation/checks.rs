@@ -226,8 +226,8 @@ impl Checks {
                 Ok(())
             }
             "stopped" => self.slave_stopped(slave, world),
-            "ending" => {
-                self.ending_at = Some(self.events.len());
+            "finishing" | "ending" => {
+                self.ending_at.get_or_insert(self.events.len());
                 Ok(())
             }
             "warning" => {

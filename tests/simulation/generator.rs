@@ -34,6 +34,8 @@ struct Draft<'a> {
     sure: Vec<u64>,
     resources: Vec<String>,
     must_fail: bool,
+    /// Whether it fails depends on who is faster.
+    may_fail: bool,
     /// An entry ends the run with this verdict.
     ends: Option<Verdict>,
 }
@@ -55,7 +57,16 @@ pub fn plan(rng: &mut Rng) -> Plan {
     let fires = (0..triggers).map(|_| rng.u8(0..20) > 0).collect();
     let resources = resources(rng);
     let names = resources.keys().cloned().collect();
-    let mut draft = Draft { rng, end, fires, sure: vec![0; triggers], resources: names, must_fail: false, ends: None };
+    let mut draft = Draft {
+        rng,
+        end,
+        fires,
+        sure: vec![0; triggers],
+        resources: names,
+        must_fail: false,
+        may_fail: false,
+        ends: None,
+    };
     let count = draft.rng.usize(1..=6);
     let mut entries: Vec<Vec<Entry>> = (0..count).map(|_| draft.slave()).collect();
     for index in 0..triggers {
@@ -76,7 +87,7 @@ pub fn plan(rng: &mut Rng) -> Plan {
     let test = Test {
         name: "generated".to_owned(),
         end: draft.end_of_test(),
-        grace: Duration::from_millis(draft.rng.u64(500..5_000)),
+        grace: draft.grace(),
         on_fail: if draft.rng.u8(0..4) == 0 { OnFail::End } else { OnFail::Continue },
         on_lost: if draft.rng.u8(0..4) == 0 { OnLost::Continue } else { OnLost::Fail },
         triggers: initial,
@@ -186,6 +197,9 @@ impl Draft<'_> {
             steps.push(step);
         }
         let fires: Vec<usize> = (0..self.fires.len()).filter(|index| self.fires[*index]).collect();
+        // What would notify the other triggers may never begin once the end trigger has fired.
+        let fires: Vec<usize> =
+            fires.into_iter().filter(|index| self.end != Kind::Trigger || *index == self.end_trigger()).collect();
         if !fires.is_empty() && self.rng.u8(0..5) == 0 {
             // Last, so that nobody waits for a notify that comes after it.
             let trigger = fires[self.rng.usize(0..fires.len())];
@@ -224,20 +238,35 @@ impl Draft<'_> {
         shell(name, &format!("out begin; sleep {sleep}; out end"))
     }
 
-    /// A command that runs until it is killed, and in an idle test by something that is sure to come.
+    /// A command that runs until it is killed. A job must be killed by something that is sure to come, unless the test has
+    /// a duration: the end cuts it off, or never comes.
     fn endless(&mut self, entries: &mut Vec<Entry>) {
         let killer = self.rng.usize(0..self.fires.len());
         let how = ["forever", "child; forever", "daemon; forever", "linger 200; forever", "ignore; forever"];
         let choice = self.rng.usize(0..how.len());
-        let killed = self.end == Kind::Idle || self.rng.bool();
+        let service = self.rng.u8(0..4) > 0;
+        let killed = self.end == Kind::Idle && !service || self.rng.bool();
         let how = if killed && choice == 4 { how[0] } else { how[choice] };
         let exits = vec![Exit::Code(0), Exit::Signal(Signal::TERM)];
-        entries.push(at("f", 0, expecting(shell("f", how), exits)));
+        let mut action = expecting(shell("f", how), exits);
+        if let Action::Shell(shell) = &mut action {
+            shell.service = service;
+        }
+        entries.push(at("f", 0, action));
+        // In a test with an end trigger, the killer may not come before the end.
+        let cut_off = self.end == Kind::Trigger && (!killed || killer != self.end_trigger() || !self.fires[killer]);
+        if !service && cut_off {
+            if killed && self.fires[killer] {
+                self.may_fail = true;
+            } else {
+                self.must_fail = true;
+            }
+        }
         if killed {
             let action = Action::Kill { entry: "f".to_owned(), signal: Signal::TERM };
             entries.push(entry("killer", Policy::Trigger(trigger_name(killer)), action));
         }
-        if self.end == Kind::Idle && !self.fires[killer] {
+        if self.end == Kind::Idle && !service && !self.fires[killer] {
             self.must_fail = true;
         }
     }
@@ -322,11 +351,20 @@ impl Draft<'_> {
         match (self.ends, self.end, self.must_fail) {
             (Some(Verdict::Failed), Kind::Trigger, _) => None,
             (Some(Verdict::Failed), ..) => Some(Verdict::Failed),
-            (Some(_), _, must_fail) => (!must_fail && !never).then_some(Verdict::Passed),
+            // It ends the run at any moment: then jobs may be waiting for what never begins.
+            (Some(_), ..) => None,
             (None, ..) if never => Some(Verdict::Failed),
-            (None, Kind::Trigger, true) => None,
             (None, _, true) => Some(Verdict::Failed),
+            (None, _, false) if self.may_fail => None,
             (None, _, false) => Some(Verdict::Passed),
+        }
+    }
+
+    /// In a test that may end while jobs run: longer than any of them takes.
+    fn grace(&mut self) -> Duration {
+        match self.end {
+            Kind::Trigger => Duration::from_secs(20),
+            Kind::Duration | Kind::Idle => Duration::from_millis(self.rng.u64(500..5_000)),
         }
     }
 

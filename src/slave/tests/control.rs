@@ -87,7 +87,7 @@ fn a_wait_ends_when_its_trigger_fires_or_at_once_when_it_has() {
 fn who_still_waits_at_the_end_is_told() {
     let mut world = World::running(json!([]));
     let conn = world.request(r#"{"type":"wait","trigger":"go"}"#);
-    world.say(json!({"type": "stop", "run": "r1", "reason": "x"}));
+    world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
     assert_eq!(reason(&world, conn), "the run has ended");
 }
 

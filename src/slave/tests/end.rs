@@ -8,7 +8,11 @@ use super::world::{World, entry, shell};
 use crate::machine::{Exit, Signal};
 
 fn stop(world: &mut World, now: bool) {
-    world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "now": now}));
+    say_stop(world, if now { "now" } else { "stop" });
+}
+
+fn say_stop(world: &mut World, how: &str) {
+    world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "how": how}));
 }
 
 fn one() -> World {
@@ -29,6 +33,87 @@ fn a_stop_signals_once_waits_kills_after_the_grace_and_sweeps() {
     world.exits("a", Exit::Signal(Signal::KILL));
     assert_eq!(world.reports().last().unwrap(), "exited a#1 stopped");
     assert_eq!(world.sweeps.len(), 2);
+}
+
+const CUT: &str = "cut off by the end of the run; if it is meant to run until then, make it a service";
+
+#[test]
+fn jobs_may_finish_while_services_go_on_and_nothing_begins() {
+    let mut world = World::running(json!([
+        shell("job", json!({"at": 0}), json!({})),
+        shell("srv", json!({"at": 0}), json!({"service": true, "expect": {"of": []}})),
+        shell("next", json!({"after": {"entry": "job"}}), json!({})),
+        shell("later", json!({"at": 5_000_000}), json!({})),
+        shell("on", json!({"trigger": "go"}), json!({}))
+    ]));
+    say_stop(&mut world, "finish");
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.pass(Duration::from_secs(9));
+    assert_eq!((world.sweeps.len(), world.kills.len()), (0, 0));
+    world.reports();
+    world.exits("job", Exit::Code(1));
+    assert_eq!(world.reports(), ["exited job#1 failed", "idle 1 with services"]);
+    assert_eq!(world.started(), ["job", "srv"]);
+    say_stop(&mut world, "cut");
+    world.exits("srv", Exit::Signal(Signal::TERM));
+    assert_eq!(world.reports(), ["exited srv#1 stopped"]);
+}
+
+#[test]
+fn a_job_that_is_cut_off_has_failed_even_if_it_then_passes() {
+    let mut world = World::running(json!([
+        shell("job", json!({"at": 0}), json!({})),
+        shell("srv", json!({"at": 0}), json!({"service": true})),
+        entry("n", json!({"at": 0}), json!({"notify": {"trigger": "go"}}))
+    ]));
+    say_stop(&mut world, "finish");
+    say_stop(&mut world, "cut");
+    world.exits("job", Exit::Code(0));
+    world.exits("srv", Exit::Code(1));
+    let exited = |report: &&Value| report["what"] == "exited";
+    let said = world.take("report");
+    let said: Vec<_> = said.iter().filter(exited).map(|report| (&report["outcome"], &report["why"])).collect();
+    assert_eq!(said[0], (&json!("failed"), &json!("cut off by the end of the run")));
+    assert_eq!(said[1], (&json!("failed"), &json!(CUT)));
+    assert_eq!(said[2], (&json!("stopped"), &json!("the end of the run")));
+}
+
+#[test]
+fn a_job_that_was_told_to_end_is_not_waited_for_and_not_cut_off() {
+    let kill = json!({"kill": {"entry": "slow", "signal": "SIGTERM"}});
+    let mut world = World::running(json!([
+        shell("slow", json!({"at": 0}), json!({})),
+        shell("slow2", json!({"at": 0}), json!({})),
+        entry("k", json!({"trigger": "go"}), kill),
+        shell("k2", json!({"trigger": "go"}), json!({"command": "kill @{slow2.pid}"}))
+    ]));
+    world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
+    world.exits("k2", Exit::Code(0));
+    assert!(!world.reports().iter().any(|report| report.starts_with("idle")));
+    say_stop(&mut world, "finish");
+    assert_eq!(world.reports(), ["idle 1 with services"]);
+    say_stop(&mut world, "cut");
+    world.exits("slow", Exit::Signal(Signal::KILL));
+    world.exits("slow2", Exit::Signal(Signal::KILL));
+    assert_eq!(world.reports(), ["exited slow#1 stopped", "exited slow2#1 stopped"]);
+}
+
+#[test]
+fn a_slave_that_was_away_gives_its_jobs_their_time_before_it_cuts_them_off() {
+    let mut world = one();
+    say_stop(&mut world, "cut");
+    say_stop(&mut world, "cut");
+    world.pass(Duration::from_millis(9_999));
+    assert_eq!(world.sweeps, []);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.sweeps, [Signal::TERM]);
+    world.exits("a", Exit::Signal(Signal::TERM));
+    assert_eq!(world.reports().last().unwrap(), "exited a#1 failed");
+    let mut other = one();
+    say_stop(&mut other, "cut");
+    other.exits("a", Exit::Code(0));
+    assert!(other.reports().contains(&"exited a#1 passed".to_owned()));
+    assert_eq!(other.sweeps.first(), Some(&Signal::TERM));
 }
 
 #[test]

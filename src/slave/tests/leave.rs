@@ -27,7 +27,7 @@ fn welcome(world: &mut World, run: Option<&str>) {
 fn serve(world: &mut World) {
     world.prepare(json!({}));
     world.start();
-    world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "now": false}));
+    world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "how": "stop"}));
     world.record_all();
     assert_eq!(world.take("stopped").len(), 1);
     world.say(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));

@@ -286,7 +286,7 @@ fn the_end_of_the_run_stops_entries_and_takes_their_arrivals_back() {
     let mut world = World::running(json!([entry("up", json!({"at": 0}), json!({"barrier": {"barrier": "up"}}))]));
     let conn = barrier(&mut world, r#","tag":"x""#);
     world.reports();
-    world.say(json!({"type": "stop", "run": "r1", "reason": "x"}));
+    world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
     assert!(world.reports().contains(&"exited up#1 stopped".to_owned()));
     let gone: Vec<Value> = world.take("gone").iter().map(|gone| gone["ids"].clone()).collect();
     assert_eq!(gone, [json!([1]), json!([2])]);

@@ -115,7 +115,7 @@ fn ready_and_stopped_are_said_again_after_a_reconnect() {
     world.reconnect(Some("r1"), 0);
     assert_eq!(world.take("ready").len(), 1);
     world.start();
-    world.say(json!({"type": "stop", "run": "r1", "reason": "x"}));
+    world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "stop"}));
     world.record_all();
     assert_eq!(world.take("stopped").len(), 1);
     world.reconnect(Some("r1"), 100);
@@ -166,7 +166,7 @@ fn a_slave_that_must_stop_before_the_start_says_so_until_it_is_dismissed() {
     let mut world = World::with(|config| config.once = true);
     world.connect(None, 0);
     world.prepare(json!({"entries": [shell("a", json!({"at": 0}), json!({}))]}));
-    world.say(json!({"type": "stop", "run": "r1", "reason": "interrupted"}));
+    world.say(json!({"type": "stop", "run": "r1", "reason": "interrupted", "how": "stop"}));
     assert_eq!(world.take("stopped").len(), 1);
     world.reconnect(Some("r1"), 0);
     assert_eq!((world.take("stopped").len(), world.exit), (1, None), "nobody has said that it was heard");

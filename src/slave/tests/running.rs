@@ -71,7 +71,7 @@ fn a_name_that_leads_out_of_the_directory_makes_the_slave_unready() {
     world.connect(None, 0);
     world.prepare(json!({"resources": [{"name": "r", "file": "../x", "size": 0, "sha256": "00"}]}));
     assert_eq!(world.take("unready").len(), 1);
-    world.say(json!({"type": "stop", "run": "r1", "reason": "unready"}));
+    world.say(json!({"type": "stop", "run": "r1", "reason": "unready", "how": "stop"}));
     assert_eq!(world.take("stopped").len(), 1);
 }
 

@@ -324,6 +324,7 @@ fn short(report: &Value) -> String {
         "exited" => format!("exited {}#{} {}", text("entry"), report["nr"], text("outcome")),
         "heard" | "settled" => format!("{what} {}", text("trigger")),
         "poked" => format!("poked {} by {}", text("entry"), text("by")),
+        "idle" if report["services"] == true => format!("idle {} with services", report["heard"]),
         "idle" => format!("idle {}", report["heard"]),
         "end" => format!("end {} {}", text("entry"), text("verdict")),
         "warning" | "trouble" => format!("{what}: {}", text("text")),
