@@ -149,7 +149,7 @@ pub enum End {
     Duration(Duration),
     /// When the trigger has fired and what it set off has exited; fails when the limit passes first.
     Trigger { trigger: String, limit: Duration },
-    /// When nothing runs and nothing can start any more; fails when the limit passes first.
+    /// When no job runs and none can start any more; fails when the limit passes first.
     Idle { limit: Duration },
 }
 

@@ -12,7 +12,7 @@ use common::{Needed, Place, Running, SOON, have, python, repository, skip};
 use serde_json::Value;
 
 /// A test with the slaves `a` and `b` that ends when each has notified `go` once.
-const TEST: &str = r#"{ "name": "dialogue", "end": { "trigger": "go", "limit": "50s" }, "grace": 0,
+const TEST: &str = r#"{ "name": "dialogue", "end": { "trigger": "go", "limit": "50s" }, "grace": 10,
     "triggers": { "go": 2, "other": 9 }, "resources": { "tool": { "file": "tool.sh" } },
     "schedules": { "all": [
         { "name": "say", "poke": true, "shell": "sh @{tool.path}", "use_resources": ["tool"] } ] },

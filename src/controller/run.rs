@@ -508,7 +508,7 @@ impl Run {
                 }
             }
             (Phase::Running, End::Idle { .. }) if self.no_job_is_left() => {
-                self.end(now, Verdict::Passed, "nothing runs and nothing can start any more".to_owned(), out);
+                self.end(now, Verdict::Passed, "no job runs and none can start any more".to_owned(), out);
             }
             _ => {}
         }

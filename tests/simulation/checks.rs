@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use arete::testfile::{OnLost, Test};
+use arete::testfile::{End, OnLost, Test};
 use arete::wire::{Action, FromController, Policy};
 use serde_json::Value;
 
@@ -20,6 +20,10 @@ const REPORTED: [&str; 9] = ["begun", "spawned", "exited", "poked", "heard", "se
 
 /// How far apart starts may be that should be at one instant, in microseconds: half a round trip, and a few turns.
 const STARTS_APART_MAX: u64 = 3_000;
+
+/// How long all slaves may rest before a run that they cannot end by itself does, in seconds: a partition may hold up
+/// what they report.
+const RESTS_MAX: f64 = 60.0;
 
 /// Returns an error that says what does not hold.
 macro_rules! hold {
@@ -400,12 +404,42 @@ impl Checks {
         let bad = self.events.iter().find(|event| is_failure(event) && !(forgives && text(event, "event") == "lost"));
         if verdict == "passed" {
             hold!(bad.is_none(), "passed in spite of {}", bad.expect("there is one"));
+            let cut_off = self.events.iter().find(|event| is_cut_off(event, test));
+            hold!(cut_off.is_none(), "passed, and a job never exited by itself: {}", cut_off.expect("there is one"));
         }
+        self.no_limit_is_waited_for_in_vain(test)?;
         if verdict == "failed" && bad.is_none() {
             let why = text(summary, "why");
             let known = why.contains("limit") || why.starts_with("waited ");
             hold!(known, "failed, and the log does not say why: {why}");
         }
+        Ok(())
+    }
+
+    /// A run whose end trigger nothing could notify any more ended before its limit.
+    fn no_limit_is_waited_for_in_vain(&self, test: &Test) -> Result<(), String> {
+        let End::Trigger { trigger, .. } = &test.end else { return Ok(()) };
+        let by_limit = |event: &&Value| text(event, "event") == "ending" && text(event, "why").starts_with("its limit");
+        let Some(ending) = self.events.iter().find(by_limit).filter(|_| !self.fired.contains(trigger)) else {
+            return Ok(());
+        };
+        let mut resting: BTreeMap<&str, f64> = BTreeMap::new();
+        for event in self.events.iter().take_while(|event| *event != ending) {
+            match text(event, "event") {
+                "idle" if event["services"] != true => {
+                    resting.insert(text(event, "slave"), event["t"].as_f64().unwrap_or(0.0));
+                }
+                "idle" | "begun" | "spawned" | "heard" | "triggered" => {
+                    resting.remove(text(event, "slave"));
+                }
+                _ => {}
+            }
+        }
+        let long_ago = ending["t"].as_f64().unwrap_or(0.0) - RESTS_MAX;
+        let left = test.slaves.iter().filter(|slave| !self.lost.contains(&slave.name));
+        let rests = |name: &str| resting.get(name).is_some_and(|since| *since < long_ago);
+        let in_vain = left.map(|slave| rests(&slave.name)).all(|rests| rests);
+        hold!(!in_vain, "nothing ran on any slave, and the run waited for {ending}");
         Ok(())
     }
 
@@ -532,6 +566,16 @@ fn is_triggered(event: &Value, trigger: &str) -> bool {
 
 fn is_heard(event: &Value, slave: &str, trigger: &str) -> bool {
     text(event, "event") == "heard" && text(event, "slave") == slave && text(event, "trigger") == trigger
+}
+
+/// Whether a job of a run that does not end by its duration was stopped by the end alone.
+fn is_cut_off(event: &Value, test: &Test) -> bool {
+    let slave = test.slaves.iter().find(|slave| slave.name == text(event, "slave"));
+    let entry = slave.and_then(|slave| slave.entries.iter().find(|entry| entry.name == text(event, "entry")));
+    text(event, "outcome") == "stopped"
+        && text(event, "why") == "the end of the run"
+        && !matches!(test.end, End::Duration(_))
+        && entry.is_some_and(|entry| !entry.is_service())
 }
 
 fn is_failure(event: &Value) -> bool {

@@ -313,6 +313,9 @@ fn entry_text(entry: &Entry) -> Value {
         Action::Shell(shell) => {
             let Shell { command, expect, timeout, use_resources, collect, .. } = &**shell;
             text["shell"] = json!(command);
+            if shell.service {
+                text["service"] = json!(true);
+            }
             if let Expect::Of(expected) = expect {
                 text["expect"] = exits(expected);
             }
