@@ -4,6 +4,8 @@
 
 #[path = "simulation/lab.rs"]
 mod lab;
+#[path = "scenarios/late.rs"]
+mod late;
 #[path = "scenarios/meetings.rs"]
 mod meetings;
 #[path = "simulation/world.rs"]

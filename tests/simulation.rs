@@ -42,6 +42,8 @@ mod rings;
 mod seeds;
 #[path = "simulation/sweep.rs"]
 mod sweep;
+#[path = "simulation/torn.rs"]
+mod torn;
 #[path = "simulation/toys.rs"]
 mod toys;
 #[path = "simulation/world.rs"]

@@ -85,7 +85,7 @@ impl Client {
             "ping" => self.ping().map(|()| "pinged".to_owned()),
             "round" => {
                 let (first, last) = match self.speech.play {
-                    Play::Members | Play::Slaves => self.meet(number)?,
+                    Play::Members | Play::Late | Play::Slaves => self.meet(number)?,
                     Play::Sync => self.exchange(number)?,
                     Play::Fan | Play::Flood => self.round(number)?,
                 };
@@ -208,10 +208,10 @@ impl Client {
 
     /// Hears lines until `each` says that it has heard what it waits for.
     fn until(&mut self, what: &str, mut each: impl FnMut(&mut Peer, &[u8]) -> io::Result<bool>) -> io::Result<()> {
-        let arete = self.speech.kind == Kind::Arete;
+        let checks = self.speech.kind == Kind::Arete || self.speech.play == Play::Late;
         self.read_until(what, |peer, bytes| {
             lines(peer, bytes, &mut |peer, line| {
-                if arete && answer_check(peer, line)? {
+                if checks && answer_check(peer, line)? {
                     return Ok(false);
                 }
                 each(peer, line)

@@ -33,6 +33,10 @@ struct Limit {
     count: u64,
     answer: Vec<u8>,
     triggered: Vec<u8>,
+    /// In a late barrier: what asks whether a peer is alive.
+    check: Option<Vec<u8>>,
+    /// All have arrived and were asked.
+    asked: bool,
     /// In a sync: the values that have come, put together.
     values: Option<Vec<u8>>,
     /// How many connections still have to get some of them.
@@ -57,11 +61,14 @@ pub fn main(words: &[&str]) -> io::Result<()> {
     let answer = speech::limit_answer();
     let triggered = match play {
         Play::Fan | Play::Flood => speech::limit_triggered(),
-        Play::Members | Play::Slaves | Play::Sync => speech::limit_release(),
+        Play::Members | Play::Late | Play::Slaves | Play::Sync => speech::limit_release(),
     };
+    let check = (play == Play::Late).then(speech::limit_check);
     let values = (play == Play::Sync).then(speech::map_start);
-    let buffer = vec![0; READ_MAX];
-    Limit { poll, peers: Vec::new(), goal, count: 0, answer, triggered, values, unsent: 0, buffer }.serve(&listener)
+    let (peers, buffer) = (Vec::new(), vec![0; READ_MAX]);
+    let (count, asked, unsent) = (0, false, 0);
+    let mut limit = Limit { poll, peers, goal, count, answer, triggered, check, asked, values, unsent, buffer };
+    limit.serve(&listener)
 }
 
 impl Limit {
@@ -123,7 +130,7 @@ impl Limit {
             if self.count >= self.goal {
                 self.count = 0;
                 self.fire()?;
-            } else if lines > 0 {
+            } else if lines > 0 && !self.asked {
                 speech::put_count(&mut self.answer, peer.lines);
                 peer.stream.write_all(&self.answer)?;
             }
@@ -137,8 +144,10 @@ impl Limit {
         if self.values.is_some() {
             return self.spread();
         }
+        self.asked = self.check.is_some() && !self.asked;
+        let says = self.check.as_ref().filter(|_| self.asked).unwrap_or(&self.triggered);
         for peer in self.peers.iter_mut().flatten() {
-            peer.stream.write_all(&self.triggered)?;
+            peer.stream.write_all(says)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@
 //!
 //! `cargo bench` prints figures, and fails only when it cannot measure. `cargo bench -- --quick` takes fewer rounds,
 //! `--only NAME,...` leaves out the other servers (limit, arete, redis) and the other rows (decode, fan, flood,
-//! barrier, sync, ring).
+//! barrier, late, sync, ring).
 
 #![forbid(unsafe_code)]
 

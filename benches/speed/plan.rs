@@ -26,6 +26,10 @@ const BARRIERS: [(usize, usize, u64); 5] =
 const QUICK_BARRIERS: [(usize, usize, u64); 5] =
     [(10, 1, 100), (100, 1, 50), (1_000, 1, 20), (10_000, 1, 5), (10_000, 100, 5)];
 
+/// Barriers whose last member comes late: how many members, and how many rounds. Each round takes more than a second.
+const LATES: [(usize, u64); 3] = [(100, 5), (1_000, 5), (10_000, 3)];
+const QUICK_LATES: [(usize, u64); 3] = [(100, 2), (1_000, 2), (4_000, 2)];
+
 /// The members of the sync, and its rounds.
 const SYNC_MEMBERS: usize = 1_000;
 const SYNCS: u64 = 7;
@@ -43,7 +47,7 @@ const QUICK_FLOOD_TIME: Duration = Duration::from_millis(300);
 const OTHER_FILES: u64 = 64;
 
 /// What can be asked for alone.
-const ROWS: [&str; 6] = ["decode", "fan", "flood", "barrier", "sync", "ring"];
+const ROWS: [&str; 7] = ["decode", "fan", "flood", "barrier", "late", "sync", "ring"];
 
 struct Plan {
     quick: bool,
@@ -75,7 +79,7 @@ pub fn main(words: &[&str]) -> io::Result<()> {
 fn choose(names: &[&str]) -> io::Result<(Vec<&'static str>, Vec<Kind>)> {
     let is_row = |name: &&&str| ROWS.contains(*name);
     if let Some(name) = names.iter().find(|name| !is_row(name) && Kind::from_name(name).is_none()) {
-        let known = "decode, fan, flood, barrier, sync, ring, limit, arete, redis";
+        let known = "decode, fan, flood, barrier, late, sync, ring, limit, arete, redis";
         return Err(io::Error::other(format!("--only {name}: there is no such row or server; there are {known}")));
     }
     let all_rows = !names.iter().any(|name| is_row(&name));
@@ -95,6 +99,7 @@ impl Plan {
                 "fan" => self.fans(),
                 "flood" => self.flood(),
                 "barrier" => self.barriers(),
+                "late" => self.lates(),
                 "ring" => self.rings(),
                 _ => self.sync(),
             }
@@ -110,7 +115,9 @@ impl Plan {
                 None
             }
         };
-        self.kinds.iter().filter_map(start).collect()
+        // Redis asks nobody whether it is alive.
+        let plays = |kind: &&Kind| **kind != Kind::Redis || !matches!(work, Work::Late { .. });
+        self.kinds.iter().filter(plays).filter_map(start).collect()
     }
 
     /// Lets the servers take turns; one that fails is left out from there on.
@@ -169,6 +176,20 @@ impl Plan {
             report::rounds(&row, &self.turns(&mut pairs, rounds));
         }
         println!("N/M: M members share the connection of one slave of arete; elsewhere each has its own");
+    }
+
+    fn lates(&self) {
+        let what = "late barrier: from the last arrival, over a second late, until all have shown that they live and are \
+                    released";
+        report::rounds_head(what, "members");
+        for (members, rounds) in if self.quick { QUICK_LATES } else { LATES } {
+            if let Some(why) = too_few_files(members) {
+                println!("{members:>9}  {why}");
+                continue;
+            }
+            let mut pairs = self.start(Work::Late { members });
+            report::rounds(&members.to_string(), &self.turns(&mut pairs, rounds));
+        }
     }
 
     fn sync(&self) {

@@ -24,6 +24,8 @@ pub enum Work {
     Flood { slaves: usize },
     /// A barrier of so many members, each a client; with arete as many as are said here share a slave.
     Barrier { members: usize, on_slave: usize },
+    /// The same, each a client, and the last one comes late.
+    Late { members: usize },
     /// A sync of so many members.
     Sync { members: usize },
 }
@@ -32,7 +34,7 @@ impl Work {
     fn members(self) -> usize {
         match self {
             Work::Fan { slaves, .. } | Work::Flood { slaves } => slaves,
-            Work::Barrier { members, .. } | Work::Sync { members } => members,
+            Work::Barrier { members, .. } | Work::Late { members } | Work::Sync { members } => members,
         }
     }
 
@@ -49,6 +51,7 @@ impl Work {
             Work::Flood { .. } => Play::Flood,
             Work::Barrier { on_slave: 1, .. } => Play::Members,
             Work::Barrier { .. } => Play::Slaves,
+            Work::Late { .. } => Play::Late,
             Work::Sync { .. } => Play::Sync,
         }
     }
@@ -199,7 +202,7 @@ fn test_file(work: Work) -> String {
         Work::Fan { slaves, rounds } => {
             (0..=rounds).map(|round| format!("\"{}\": {slaves}", speech::trigger_name(round))).collect()
         }
-        Work::Barrier { .. } | Work::Sync { .. } => Vec::new(),
+        Work::Barrier { .. } | Work::Late { .. } | Work::Sync { .. } => Vec::new(),
         Work::Flood { .. } => vec![format!("\"{FLOOD}\": {}", arete::testfile::TRIGGER_MAX)],
     };
     let last = speech::slave_name(work.connections(Kind::Arete) - 1);

@@ -67,6 +67,8 @@ pub enum Play {
     Flood,
     /// Members of a barrier, each a client.
     Members,
+    /// The same, when the last of them comes so late that the others have to show that they are alive.
+    Late,
     /// Members of a barrier, many a slave.
     Slaves,
     /// Members of a sync, each a client.
@@ -74,13 +76,14 @@ pub enum Play {
 }
 
 impl Play {
-    const ALL: [Play; 5] = [Play::Fan, Play::Flood, Play::Members, Play::Slaves, Play::Sync];
+    const ALL: [Play; 6] = [Play::Fan, Play::Flood, Play::Members, Play::Late, Play::Slaves, Play::Sync];
 
     pub fn name(self) -> &'static str {
         match self {
             Play::Fan => "fan",
             Play::Flood => "flood",
             Play::Members => "members",
+            Play::Late => "late",
             Play::Slaves => "slaves",
             Play::Sync => "sync",
         }
@@ -279,6 +282,11 @@ fn limit_answer_start() -> Vec<u8> {
 
 pub fn limit_triggered() -> Vec<u8> {
     line(&Triggered { room: LIMIT_RUN.into(), trigger: FLOOD.into(), notes: None })
+}
+
+/// What asks a member of the limit's late barrier whether it is alive.
+pub fn limit_check() -> Vec<u8> {
+    line(&rendezvous::Check { lifetime: std::marker::PhantomData })
 }
 
 /// What releases a member of the limit's barrier, as long as a real verdict.

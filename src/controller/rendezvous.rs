@@ -9,8 +9,10 @@
 //! This is the rendezvous of autotest's `Barrier` and `SyncData`, with identities that survive reconnects.
 
 mod acts;
+mod alive;
 mod ending;
 mod held;
+mod proofs;
 mod restore;
 mod round;
 mod standing;
@@ -336,6 +338,7 @@ impl<V: PartialEq> Rendezvous<V> {
         let place = Place::Waits { meeting: name.clone(), member: member.clone(), how: How::There };
         self.places.insert((comer.process, comer.id), place);
         self.waiting += 1;
+        round.proofs.enter(comer.process, turn.presence.heard(comer.process));
         if round.enter(comer, turn.now) {
             let deadline = round.patience.map_or(turn.now, |(end, _)| end);
             self.timers.set(Timer::Deadline(name.clone()), deadline);
@@ -433,16 +436,15 @@ impl<V: PartialEq> Rendezvous<V> {
             return;
         }
         round.full_since.get_or_insert(turn.now);
-        let unproven = if round.alive && !injected(Fault::ReleasesUnproven) {
-            round.unproven(turn.presence)
-        } else {
-            BTreeSet::new()
-        };
-        if unproven.is_empty() && !(round.alive && round.away > 0) {
+        let proves = round.alive && !injected(Fault::ReleasesUnproven);
+        let since = round.since();
+        let stale = if proves { round.proofs.want(since, turn.presence) } else { Vec::new() };
+        let unproven = proves && !round.proofs.awaited().is_empty();
+        if !unproven && !(round.alive && round.away > 0) {
             self.end(name, Ending::released(), turn);
             return;
         }
-        for process in unproven {
+        for process in stale {
             if turn.presence.heard(process).is_some() {
                 self.ask(process, name, turn);
             }
@@ -455,29 +457,6 @@ impl<V: PartialEq> Rendezvous<V> {
             turn.acts.push(Act::Check(process));
         }
         asked.insert(name.clone());
-    }
-
-    /// Whether a sign of life of this process is waited for.
-    pub fn waits_for(&self, process: Process) -> bool {
-        !self.asked.is_empty() && self.asked.contains_key(&process)
-    }
-
-    /// A process that was asked has shown that it is alive.
-    pub fn heard_from(&mut self, process: Process, turn: &mut Turn<'_, V>) {
-        for name in self.asked.remove(&process).unwrap_or_default() {
-            self.refuse_contenders(&name, process, turn);
-            self.complete(&name, turn);
-        }
-    }
-
-    /// Who waits under a name is alive: the others that came under it are wrong.
-    fn refuse_contenders(&mut self, name: &Rc<str>, process: Process, turn: &mut Turn<'_, V>) {
-        let Some(round) = self.forming(name) else { return };
-        for (member, contender) in round.contenders_with(process) {
-            self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
-            let reason = format!("another process waits at {name:?} as {member}");
-            self.refuse((contender.process, contender.id), reason, turn);
-        }
     }
 
     /// A connection is gone: all that wait behind it are away.
@@ -534,7 +513,11 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// An arrival that was away, or not, is there again.
     fn returned(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
-        if self.forming(name).is_some_and(|round| round.set_away(member, false)) {
+        let Some(round) = self.forming(name) else { return };
+        if let Some(process) = round.there.get(member).map(|there| there.process) {
+            round.heard(process, turn.presence);
+        }
+        if round.set_away(member, false) {
             self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
         }
         self.complete(name, turn);
@@ -602,7 +585,7 @@ impl<V: PartialEq> Rendezvous<V> {
 
     fn time_is_up(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
-        let (who, reason) = round.missing_in_words(turn.presence);
+        let (who, reason) = round.missing_in_words();
         self.end(name, Ending { kind: Kind::TimedOut, who, reason, other: None, timeout: None }, turn);
     }
 

@@ -163,6 +163,8 @@ pub struct Node {
     failed_files: BTreeSet<PathBuf>,
     /// It dies in the turn that comes, after its disk effects and so many others.
     pub doomed: Option<usize>,
+    /// It dies while it appends a line that contains this: what comes before the line is on the disk.
+    pub tears: Option<&'static [u8]>,
     pub exit: Option<u8>,
     pub printed: Vec<u8>,
 }
@@ -237,6 +239,7 @@ impl World {
             children: BTreeMap::new(),
             failed_files: BTreeSet::new(),
             doomed: None,
+            tears: None,
             exit: None,
             printed: Vec::new(),
         });
@@ -451,6 +454,11 @@ impl World {
     fn perform(&mut self, life: Life, effects: Vec<Effect>) {
         let (writes, mut others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_write);
         let writes = one_write_a_file(writes);
+        if let Some(torn) = self.nodes[life.node].tears.and_then(|needle| tear(&writes, needle)) {
+            self.write_all(life, torn);
+            self.nodes[life.node].tears = None;
+            return self.crash(life.node);
+        }
         let doomed = self.nodes[life.node].doomed;
         if doomed.is_some() && self.rng.u8(0..3) == 0 && !writes.is_empty() {
             let until = self.rng.usize(0..writes.len());
@@ -660,4 +668,18 @@ fn halt(effects: &[Effect]) -> Option<(usize, u8)> {
 
 fn is_write(effect: &Effect) -> bool {
     matches!(effect, Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. })
+}
+
+/// What of a turn's writes is on the disk when its author dies before a line; `None`: they have no such line.
+fn tear(writes: &[Effect], needle: &[u8]) -> Option<Vec<Effect>> {
+    let cut = |write: &Effect| match write {
+        Effect::Append { path, bytes } => {
+            let at = memchr::memmem::find(bytes, needle)?;
+            let end = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |end| end + 1);
+            Some(Effect::Append { path: path.clone(), bytes: bytes[..end].to_vec() })
+        }
+        _ => None,
+    };
+    let (at, torn) = writes.iter().enumerate().find_map(|(at, write)| Some((at, cut(write)?)))?;
+    Some(writes[..at].iter().cloned().chain([torn]).collect())
 }

@@ -9,6 +9,9 @@ use arete::wire::rendezvous;
 use super::{Client, Peer};
 use crate::speech::{self, Kind, Play};
 
+/// How much later the last member of a late barrier comes. A controller takes a shorter silence for a sign of life.
+const LATE: Duration = Duration::from_millis(1_200);
+
 /// How a verdict begins, whatever it is.
 const VERDICT: &[u8] = b"{\"type\":\"verdict\"";
 
@@ -20,6 +23,9 @@ impl Client {
             return self.meet_at_redis(round);
         }
         let last = self.arrive_all_but_one(round)?;
+        if self.speech.play == Play::Late {
+            std::thread::sleep(LATE);
+        }
         let times = self.release(round, &last)?;
         if self.speech.kind == Kind::Arete {
             let heard = self.speech.heard(round);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::held::{ROUND_COST, cost};
+use super::proofs::Proofs;
 use super::surplus::Surplus;
 use super::{Assembly, Comer, Presence, Process};
 use crate::controller::budget::{Budget, Held};
@@ -52,6 +53,10 @@ pub struct Round<V> {
     pub surplus: Surplus<V>,
     /// The earliest end of anybody's patience, and how long that was.
     pub patience: Option<(Time, Duration)>,
+    /// The end of everybody's patience.
+    ends: BTreeSet<(Time, Duration, Rc<str>)>,
+    /// Who has shown that it is alive, and when.
+    pub proofs: Proofs,
     fresh: Duration,
     /// A lost member fails the round.
     pub alive: bool,
@@ -123,6 +128,8 @@ impl<V> Round<V> {
             contenders: BTreeMap::new(),
             surplus: Surplus::default(),
             patience: None,
+            ends: BTreeSet::new(),
+            proofs: Proofs::default(),
             fresh: Duration::MAX,
             alive: false,
             looked_after: false,
@@ -201,6 +208,9 @@ impl<V> Round<V> {
         self.harmonize |= comer.harmonize;
         self.weight += comer.weight;
         let Comer { process, id, member, value, weight, .. } = comer;
+        if let Some((end, timeout)) = patience {
+            self.ends.insert((end, timeout, member.clone()));
+        }
         let former =
             self.there.insert(member, There { process, id, value, weight, patience, away: false, taken_back: false });
         debug_assert!(former.is_none(), "who was there has left");
@@ -214,8 +224,10 @@ impl<V> Round<V> {
         self.away -= usize::from(there.away);
         self.weight -= there.weight;
         self.full_since = None;
-        if there.patience.is_some() && there.patience == self.patience {
-            self.patience = self.there.values().filter_map(|there| there.patience).min();
+        self.proofs.leave(there.process);
+        if let Some((end, timeout)) = there.patience {
+            self.ends.remove(&(end, timeout, Rc::from(member)));
+            self.patience = self.ends.first().map(|(end, timeout, _)| (*end, *timeout));
         }
         Some(there)
     }
@@ -258,24 +270,20 @@ impl<V> Round<V> {
         }
     }
 
-    /// Who has not shown that it is alive since a little before the last arrived.
-    pub fn unproven(&self, presence: &dyn Presence) -> BTreeSet<Process> {
-        let last = self.full_since.unwrap_or_default();
+    /// Since when everybody must have been heard: a little before the last arrived.
+    pub fn since(&self) -> Time {
         let fresh = i64::try_from(self.fresh.as_micros()).unwrap_or(i64::MAX);
-        let since = last.offset(-fresh);
-        let stale = |process: Process| presence.heard(process).is_none_or(|heard| heard < since);
-        self.there.values().map(|there| there.process).filter(|process| stale(*process)).collect()
+        self.full_since.unwrap_or_default().offset(-fresh)
     }
 
-    /// Takes out those that contend for the place of this process.
-    pub fn contenders_with(&mut self, process: Process) -> Vec<(Rc<str>, Comer<V>)> {
-        let with = |member: &Rc<str>| self.holder(member).is_some_and(|(holder, _)| holder == process);
-        let names: Vec<Rc<str>> = self.contenders.keys().filter(|member| with(member)).cloned().collect();
-        names.into_iter().filter_map(|name| self.contenders.remove_entry(&name)).collect()
+    /// Knows that a process was heard.
+    pub fn heard(&mut self, process: Process, presence: &dyn Presence) {
+        let since = self.since();
+        self.proofs.heard(process, since, presence);
     }
 
     /// Who is missing, by name if it is known, and in words.
-    pub fn missing_in_words(&self, presence: &dyn Presence) -> (Vec<String>, String) {
+    pub fn missing_in_words(&self) -> (Vec<String>, String) {
         let away = || self.there.iter().filter(|(_, there)| there.away).map(|(member, _)| &**member);
         let missing: Vec<&str> = match &self.agreed.wanted {
             Wanted::Members(members) => {
@@ -294,8 +302,8 @@ impl<V> Round<V> {
             let who = missing.iter().take(WHO_MAX).map(|member| (*member).to_owned()).collect();
             return (who, format!("timed out; missing: {}", crate::spoken::list(&missing)));
         }
-        let unproven = self.unproven(presence);
-        let silent = self.there.iter().filter(|(_, there)| unproven.contains(&there.process));
+        let awaited = self.proofs.awaited();
+        let silent = self.there.iter().filter(|(_, there)| awaited.contains(&there.process));
         let silent: Vec<&str> = silent.map(|(member, _)| &**member).collect();
         let who = silent.iter().take(WHO_MAX).map(|member| (*member).to_owned()).collect();
         (who, format!("timed out; all had arrived, but no sign of life came from {}", crate::spoken::list(&silent)))

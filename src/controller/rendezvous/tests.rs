@@ -2,6 +2,7 @@
 
 mod counts;
 mod held;
+mod late;
 mod plays;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,51 @@
+//! Signs of life: of those who wait in a round that is complete, and of those whose names others claim.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::{How, Place, Process, Rendezvous, Timer, Turn};
+
+impl<V: PartialEq> Rendezvous<V> {
+    /// Whether a sign of life of this process is waited for.
+    pub fn waits_for(&self, process: Process) -> bool {
+        !self.asked.is_empty() && self.asked.contains_key(&process)
+    }
+
+    /// A process that was asked has shown that it is alive.
+    pub fn heard_from(&mut self, process: Process, turn: &mut Turn<'_, V>) {
+        let asked = self.asked.remove(&process).unwrap_or_default();
+        self.refuse_contenders(&asked, process, turn);
+        for name in asked {
+            if let Some(round) = self.forming(&name) {
+                round.heard(process, turn.presence);
+            }
+            self.complete(&name, turn);
+        }
+    }
+
+    /// Who waits under its names is alive: the others that came under them are wrong.
+    fn refuse_contenders(&mut self, asked: &BTreeSet<Rc<str>>, process: Process, turn: &mut Turn<'_, V>) {
+        let contended = |name: &Rc<str>| {
+            let round = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
+            round.is_some_and(|round| !round.contenders.is_empty())
+        };
+        if !asked.iter().any(contended) {
+            return;
+        }
+        // Its own places, and not all contenders: everybody may contend with somebody.
+        let held = self.places.range((process, 0)..=(process, u64::MAX)).filter_map(|(_, place)| match place {
+            Place::Waits { meeting, member, how } if *how != How::Contends && asked.contains(meeting) => {
+                Some((meeting.clone(), member.clone()))
+            }
+            _ => None,
+        });
+        for (name, member) in held.collect::<Vec<_>>() {
+            let contender = self.forming(&name).and_then(|round| round.contenders.remove(&member));
+            if let Some(contender) = contender {
+                self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
+                let reason = format!("another process waits at {name:?} as {member}");
+                self.refuse((contender.process, contender.id), reason, turn);
+            }
+        }
+    }
+}

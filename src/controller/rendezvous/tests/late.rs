@@ -1,0 +1,122 @@
+//! The last member comes more than a second after the others, so all have to show that they are alive: how much work
+//! that is, counted.
+
+use std::cell::Cell;
+
+use super::*;
+
+/// Counts how often it is asked when a process was heard.
+#[derive(Default)]
+struct Counting {
+    heard: BTreeMap<Process, Time>,
+    asked: Cell<u64>,
+}
+
+impl Presence for Counting {
+    fn heard(&self, process: Process) -> Option<Time> {
+        self.asked.set(self.asked.get() + 1);
+        self.heard.get(&process).copied()
+    }
+    fn rejoin(&self, _: Process) -> Duration {
+        REJOIN
+    }
+}
+
+/// Many wait; the last comes 1.5 s later, and all answer what they are asked. Returns how many were released, how many
+/// were asked for a sign of life, and how often it was looked when somebody was heard.
+fn meet(many: u64, party: &Party, alive: impl Fn(u64) -> bool) -> (usize, usize, u64) {
+    let (mut meetings, mut presence) = (Rendezvous::<&str>::default(), Counting::default());
+    let (mut now, mut acts) = (Time::from_micros(10_000_000), Vec::new());
+    let no_line = |_: &str, _: u64, _: &Assembly<&str>| None;
+    for process in 1..=many {
+        if process == many {
+            now = now + Duration::from_millis(1_500);
+        }
+        presence.heard.insert(Process(process), now);
+        let came =
+            Comer { party: Some(party.clone()), alive: alive(process), ..comer(process, 1, &format!("m{process}")) };
+        let mut turn = Turn { now, presence: &presence, line: &no_line, acts: &mut acts };
+        meetings.arrive("m", came, None, &mut turn);
+    }
+    let asked: Vec<Process> =
+        acts.iter().filter_map(|act| if let Act::Check(it) = act { Some(*it) } else { None }).collect();
+    for process in &asked {
+        now = now + Duration::from_micros(10);
+        presence.heard.insert(*process, now);
+        let mut turn = Turn { now, presence: &presence, line: &no_line, acts: &mut acts };
+        meetings.heard_from(*process, &mut turn);
+    }
+    let released = |act: &&Act| matches!(act, Act::Tell { ruling, .. } if ruling.kind == Kind::Released);
+    (acts.iter().filter(released).count(), asked.len(), presence.asked.get())
+}
+
+#[test]
+fn the_work_of_a_late_release_grows_with_the_members_and_not_with_their_square() {
+    for many in [1_000, 4_000, 40_000] {
+        let (released, asked, looks) = meet(many, &Party::Count(many as u32), |_| true);
+        assert_eq!((released, asked), (many as usize, many as usize - 1));
+        assert!(looks <= 6 * many, "{looks} looks for {many} members");
+    }
+}
+
+#[test]
+fn so_it_is_when_the_members_are_named_and_when_one_alone_wants_all_alive() {
+    let many = 1_000;
+    let party = Party::Members((1..=many).map(|nr| format!("m{nr}")).collect());
+    for alive in [|_| true, |process| process == 7] {
+        let (released, asked, looks) = meet(many, &party, alive);
+        assert_eq!((released, asked), (many as usize, many as usize - 1));
+        assert!(looks <= 6 * many, "{looks} looks for {many} members");
+    }
+}
+
+#[test]
+fn members_that_leave_in_the_order_of_their_patience_leave_the_earliest_end_behind() {
+    let mut hall = Hall::new();
+    let party = || Some(Party::Count(4));
+    for process in 1..=3 {
+        hall.arrive(Comer { party: party(), timeout: Some(SECOND * 10), ..comer(process, 1, &format!("m{process}")) });
+        hall.live(&[1, 2, 3], SECOND);
+    }
+    for (process, end) in [(1, 11), (2, 12)] {
+        hall.cut(process);
+        hall.pass(Duration::ZERO);
+        hall.arrive(Comer { party: party(), ..comer(10 + process, 1, &format!("m{process}")) });
+        let deadline = hall.meetings.timers.get(&Timer::Deadline(Rc::from("m")));
+        assert_eq!(deadline, Some(Time::from_micros((10 + end) * 1_000_000)));
+    }
+}
+
+#[test]
+fn thousands_whose_names_are_all_claimed_are_heard_without_a_look_at_all_claims() {
+    let (mut hall, many) = (Hall::new(), 20_000);
+    let party = || Some(Party::Count(many as u32 + 1));
+    for process in 1..=many {
+        hall.arrive(Comer { party: party(), ..comer(process, 1, &format!("m{process}")) });
+        hall.arrive(Comer { party: party(), ..comer(many + process, 1, &format!("m{process}")) });
+    }
+    let begin = std::time::Instant::now();
+    for process in 1..=many {
+        hall.hear(process);
+    }
+    // 200 million looks at claims take several seconds; 20,000 take some milliseconds.
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!((1..=many).all(|process| hall.verdict(many + process, 1).starts_with("Refused another process waits")));
+}
+
+#[test]
+fn who_is_awaited_is_who_has_not_been_heard_since_the_last_came() {
+    let mut hall = Hall::new();
+    let party = || members("a b c");
+    hall.arrive(Comer { party: party(), ..comer(1, 1, "a") });
+    hall.arrive(Comer { party: party(), ..comer(1, 2, "b") });
+    hall.pass(SECOND * 3);
+    hall.arrive(Comer { party: party(), timeout: Some(SECOND), ..comer(2, 1, "c") });
+    // Its connection is gone and back: that is a sign of life, of all its members once they say that they wait.
+    hall.cut(1);
+    hall.heard.0.insert(Process(1), hall.now);
+    hall.turn(|meetings, turn| drop(meetings.again((Process(1), 1), turn)));
+    assert_eq!(hall.verdict(2, 1), "", "b is still away");
+    hall.turn(|meetings, turn| drop(meetings.again((Process(1), 2), turn)));
+    assert_eq!(hall.verdict(2, 1), "Released");
+}
