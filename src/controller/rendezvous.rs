@@ -11,6 +11,7 @@
 mod acts;
 mod ending;
 mod held;
+mod open;
 mod restore;
 mod round;
 mod standing;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 pub use self::acts::{Act, Ruling};
 use self::ending::Ending;
+pub use self::open::Open;
 pub use self::restore::{Former, Stands};
 pub use self::round::There;
 use self::round::{Round, in_words};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::admission;
 use super::budget::Budget;
 use super::event::Event;
+use super::failures::{Failures, Kind};
 use super::journal::Journal;
 use super::launch::Launch;
 use super::ledger::{Fact, Ledger};
@@ -19,10 +20,10 @@ use super::roster::{Member, Roster, Stage};
 use super::view::View;
 use super::{Config, Limits, Local, OUTPUT_MAX};
 use crate::machine::{ConnId, Outbox, Signal, Time, Timers};
+use crate::spoken;
 use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::wire::rendezvous::Check;
 use crate::wire::{Dismissed, Message, Start, Stop, Verdict};
-use crate::{exit_code, spoken};
 
 /// How far ahead the start is named: it must reach every slave before it comes.
 const START_LEAD: Duration = Duration::from_millis(100);
@@ -96,7 +97,6 @@ pub enum Phase {
 pub struct Cause {
     pub verdict: Verdict,
     pub why: String,
-    pub code: Option<u8>,
 }
 
 /// One run.
@@ -124,8 +124,7 @@ pub struct Run {
     pub lost_after: Duration,
     pub(super) wall_offset: i64,
     pub(super) start: Option<(Time, String)>,
-    pub(super) failures: Vec<String>,
-    pub(super) failed: usize,
+    pub(super) failures: Failures,
     pub(super) interrupts: u32,
     /// How many bytes its slaves have shipped, and how many they may.
     pub shipped: u64,
@@ -153,6 +152,7 @@ impl Run {
     pub fn new(config: Config, budget: &Budget) -> Run {
         let name_width = config.test.slaves.iter().map(|slave| slave.name.len()).max().unwrap_or(1);
         let view = View::new(config.follow, config.terminal, config.colors, name_width);
+        let view = view.of_slaves(config.test.slaves.len());
         Run {
             roster: Roster::new(&config.test),
             places: Places::new(&config.test),
@@ -170,8 +170,7 @@ impl Run {
             lost_after: config.lost_after,
             wall_offset: config.wall_offset,
             start: None,
-            failures: Vec::new(),
-            failed: 0,
+            failures: Failures::default(),
             interrupts: 0,
             refusals: BTreeSet::new(),
             shipped: 0,
@@ -208,7 +207,12 @@ impl Run {
     /// A run with too many events ends.
     pub fn check_events(&mut self, now: Time, out: &mut Outbox) {
         if let Some(most) = self.journal.passed() {
-            self.abort(now, format!("more than {most} events: --events-max of the controller allows more"), out);
+            self.abort(
+                now,
+                Kind::Events,
+                format!("more than {most} events: --events-max of the controller allows more"),
+                out,
+            );
         }
     }
 
@@ -354,24 +358,37 @@ impl Run {
     }
 
     /// Something made the test fail and there is no going on.
-    pub fn abort(&mut self, now: Time, why: String, out: &mut Outbox) {
+    pub fn abort(&mut self, now: Time, kind: Kind, why: String, out: &mut Outbox) {
+        self.abort_for(now, kind, (None, None), &why, out);
+    }
+
+    /// The same because of a slave, and of the entry whose action it was.
+    pub fn abort_for(
+        &mut self,
+        now: Time,
+        kind: Kind,
+        (slave, entry): (Option<usize>, Option<&str>),
+        why: &str,
+        out: &mut Outbox,
+    ) {
         if matches!(self.phase, Phase::Over { .. }) {
             return;
         }
-        self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
+        self.enter(now, Fact::Failed { kind, slave, entry: entry.map(Cow::from), why: Cow::from(why) }, out);
+        let why = self.failure(now, kind, (slave, entry), why).in_words();
         self.end(now, Verdict::Failed, why, out);
     }
 
     /// The run's end begins, if it has not.
     pub fn end(&mut self, now: Time, verdict: Verdict, why: String, out: &mut Outbox) {
-        self.end_with(now, Cause { verdict, why, code: None }, out);
+        self.end_with(now, Cause { verdict, why }, out);
     }
 
     fn end_with(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
         if !matches!(self.phase, Phase::Queued | Phase::Gathering | Phase::Running) {
             return;
         }
-        self.enter(now, Fact::Ending { verdict: cause.verdict, why: cause.why.into(), code: cause.code }, out);
+        self.enter(now, Fact::Ending { verdict: cause.verdict, why: cause.why.into() }, out);
         self.tell_stop(out);
         self.stopping(now);
         self.finish_if_stopped(now, out);
@@ -423,7 +440,7 @@ impl Run {
         if self.goes_on_without_the_lost() {
             self.end_if_done(now, out);
         } else {
-            let why = self.lost_in_words(ix, reason);
+            let why = self.lost(now, ix, reason).in_words();
             self.end(now, Verdict::Failed, why, out);
         }
         self.finish_if_stopped(now, out);
@@ -443,10 +460,6 @@ impl Run {
             let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
             self.lose(now, ix, &reason, out);
         }
-    }
-
-    pub(super) fn lost_in_words(&self, ix: usize, reason: &str) -> String {
-        format!("slave {} was lost: {reason}", self.roster.get(ix).name)
     }
 
     pub(super) fn goes_on_without_the_lost(&self) -> bool {
@@ -524,8 +537,7 @@ impl Run {
     }
 
     fn gives_up_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
-        self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
-        self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT) }, out);
+        self.abort(now, Kind::SlavesMissing, why, out);
     }
 
     fn time_is_up(&mut self, now: Time, out: &mut Outbox) {
@@ -544,7 +556,7 @@ impl Run {
                     }
                     None => format!("its limit of {limit:?} passed and what {trigger} set off still runs"),
                 };
-                self.abort(now, why, out);
+                self.abort(now, Kind::Limit, why, out);
             }
             End::Idle { limit } => {
                 let busy = self.roster.names(|member| member.stage != Stage::Lost && member.idle.is_none());
@@ -553,7 +565,7 @@ impl Run {
                     spoken::duration(*limit),
                     spoken::list(&busy)
                 );
-                self.abort(now, why, out);
+                self.abort(now, Kind::Limit, why, out);
             }
         }
     }

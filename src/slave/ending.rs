@@ -158,7 +158,9 @@ impl Run {
         match self.phase {
             Phase::Stopping if self.nothing_runs() => self.begin_sweep(AfterSweep::Finally, turn),
             Phase::Finally if self.nothing_runs() => self.begin_sweep(AfterSweep::Shipping, turn),
-            Phase::Shipping if self.output.complete() && self.reports.all_recorded() => self.nothing_left(turn),
+            Phase::Shipping if self.output.complete() && self.tails.complete() && self.reports.all_recorded() => {
+                self.nothing_left(turn)
+            }
             _ => {}
         }
     }

@@ -218,7 +218,11 @@ impl Run {
             _ => &any,
         };
         let (outcome, why) = judge(&run, expect, exit, self.end_begun());
+        let (entry, nr) = (run.entry, run.nr);
         self.finished(run.into(), Some(exit), outcome, why, turn);
+        if outcome == Outcome::Failed {
+            self.read_tail(entry, nr, turn);
+        }
         self.retry_deferred();
     }
 
