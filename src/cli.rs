@@ -73,13 +73,20 @@ impl Error {
     fn failed(message: impl Into<String>) -> Error {
         Error { code: exit_code::FAILED, message: message.into() }
     }
+
+    /// The same of `arete run`, which exits with 1 only if the test itself has failed.
+    fn of_a_run(self) -> Error {
+        let code = if self.code == exit_code::FAILED { exit_code::INFRASTRUCTURE } else { self.code };
+        Error { code, ..self }
+    }
 }
 
 /// Run one test over many machines.
 #[derive(Parser)]
 #[command(name = "arete", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "exit status: 0 passed; 1 failed; 2 wrong usage or a wrong test file; 3 a time limit passed; \
-                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 130 interrupted\nmanual: arete help TOPIC opens a page, such as arete help run or arete help test; arete help lists them")]
+                        4 a barrier was aborted; 5 a member was lost; 6 no verdict was heard in time; 7 a run failed for no fault of its test; \
+                        130 interrupted\nmanual: arete help TOPIC opens a page, such as arete help run or arete help test; arete help lists them")]
 pub struct Arguments {
     #[command(subcommand)]
     subcommand: Sub,
@@ -411,7 +418,7 @@ pub fn parse() -> Arguments {
 /// Runs the subcommand, which was started at that instant.
 pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     match arguments.subcommand {
-        Sub::Run(options) => run::run(*options, begun),
+        Sub::Run(options) => run::run(*options, begun).map_err(Error::of_a_run),
         Sub::Slave(options) if options.configuration.check => inspect::slave(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),

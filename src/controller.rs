@@ -17,6 +17,7 @@ pub mod choose;
 mod clients;
 mod end;
 mod facts;
+mod failures;
 mod journal;
 mod lab;
 mod launch;
@@ -24,8 +25,8 @@ pub mod ledger;
 mod long;
 mod meet;
 mod messages;
+mod never;
 mod operators;
-mod pending;
 mod picture;
 mod places;
 mod presence;
@@ -552,8 +553,19 @@ impl Controller {
             && let Some(run) = self.runs.values_mut().next()
         {
             self.draw = run.journal.view.is_live().then_some(now + DRAW_EVERY);
-            let picture = picture::of(run, now);
-            run.journal.view.draw(&picture, out);
+            run.journal.view.flush(out);
+            if self.draw.is_some() {
+                let picture = picture::of(run, now);
+                run.journal.view.draw(&picture, out);
+            }
+        }
+    }
+
+    /// Lines that wait for more slaves to join them are shown soon, also where there is no live picture.
+    fn show_soon(&mut self, now: Time) {
+        let waits = || self.runs.values().next().is_some_and(|run| run.journal.view.waits());
+        if self.draw.is_none() && waits() {
+            self.draw = Some(now + DRAW_EVERY);
         }
     }
 
@@ -592,7 +604,7 @@ impl Controller {
             Input::Read { read, result } if run.launch.reads(read) => run.launcher_said(now, read, result, out),
             Input::Read { read, result } => {
                 if let Err(why) = run.resources.read(read, result, out) {
-                    run.abort(now, why, out);
+                    run.abort(now, failures::Kind::Resource, why, out);
                 }
             }
             Input::Written => run.written(now, out),
@@ -648,6 +660,7 @@ impl Machine for Controller {
         }
         self.put_away(now, out);
         self.settle(now, out);
+        self.show_soon(now);
         self.answer_grown(out);
         self.runs.values().for_each(|run| run.ledger.flush(mark, out));
         self.ledger.flush(mark, out);

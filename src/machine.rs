@@ -259,8 +259,8 @@ pub enum Input<'a> {
     /// The answer to [`Effect::Sweep`]: how many descendants lived when the signal was sent, the children that the
     /// machine asked for among them. Zombies, and the reactor's own helpers, do not count.
     Swept { left: usize },
-    /// The answer to [`Effect::Read`]: what stood at that offset, at most as much as was asked for, empty at the end of
-    /// the file.
+    /// The answer to [`Effect::Read`] or [`Effect::ReadEnd`]: what the file holds there, at most as much as was asked
+    /// for, empty at the end of the file.
     Read { read: ReadId, result: Result<&'a [u8], String> },
     /// The answer to [`Effect::List`]: the regular files that match, relative to the directory, sorted, with their
     /// sizes in bytes.
@@ -348,6 +348,12 @@ pub enum Effect {
         read: ReadId,
         path: PathBuf,
         offset: u64,
+        max: usize,
+    },
+    /// Reads at most the last `max` bytes. Answered by [`Input::Read`].
+    ReadEnd {
+        read: ReadId,
+        path: PathBuf,
         max: usize,
     },
     /// Lists regular files below a directory by shell patterns. Answered by [`Input::Listed`].
@@ -473,6 +479,12 @@ impl Outbox {
     pub fn read(&mut self, path: PathBuf, offset: u64, max: usize) -> ReadId {
         let read = ReadId(self.next_serial());
         self.effects.push(Effect::Read { read, path, offset, max });
+        read
+    }
+
+    pub fn read_end(&mut self, path: PathBuf, max: usize) -> ReadId {
+        let read = ReadId(self.next_serial());
+        self.effects.push(Effect::ReadEnd { read, path, max });
         read
     }
 

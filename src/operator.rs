@@ -437,6 +437,11 @@ impl Operator {
             Next::On => {}
             Next::Over(code) => self.end(code, None, out),
             Next::Failed { code, why } => {
+                let code = match (&self.config.task, code) {
+                    // Neither is a verdict on the test.
+                    (Task::Run { .. }, exit_code::FAILED | exit_code::TIME_LIMIT) => exit_code::INFRASTRUCTURE,
+                    (_, code) => code,
+                };
                 // What is wrong with a test file has its place before it.
                 let named = matches!(self.work, Work::Submit(_)) && code == exit_code::USAGE;
                 let subject = if named { String::new() } else { format!("{}: ", self.config.task.subject()) };

@@ -14,6 +14,7 @@ mod run;
 mod schedule;
 mod service;
 mod start;
+mod tails;
 #[cfg(test)]
 mod tests;
 mod variables;

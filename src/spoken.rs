@@ -1,4 +1,7 @@
-//! How arete says durations and lists to people.
+//! How arete says durations, lists and the ends of texts to people.
+
+pub mod ranges;
+pub mod tail;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -30,12 +33,20 @@ pub fn roughly(duration: Duration) -> String {
     }
 }
 
-/// `a, b, c and 17 more`: names for a message that stays short.
+/// `a, node[1-20], c and 17 more`: names for a message that stays short.
 pub fn list(names: &[&str]) -> String {
-    if names.len() <= NAMES_SHOWN + 1 {
+    // Of two names a range is no shorter, and harder to read.
+    if names.len() <= 2 {
         return names.join(", ");
     }
-    format!("{} and {} more", names[..NAMES_SHOWN].join(", "), names.len() - NAMES_SHOWN)
+    let folded = ranges::fold(names);
+    let shown = if folded.len() <= NAMES_SHOWN + 1 { folded.len() } else { NAMES_SHOWN };
+    let mut text = folded[..shown].iter().map(|it| it.pattern.as_str()).collect::<Vec<_>>().join(", ");
+    let more: usize = folded[shown..].iter().map(|it| it.count).sum();
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
 }
 
 /// Whether a terminal would obey this letter instead of showing it: control characters, and those that turn the direction
@@ -100,9 +111,11 @@ mod tests {
 
     #[test]
     fn a_long_list_says_how_many_more_there_are() {
-        let names: Vec<String> = (1..=13).map(|nr| format!("n{nr}")).collect();
+        let names: Vec<String> = ('a'..='m').map(String::from).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        assert_eq!(list(&names[..2]), "n1, n2");
-        assert!(list(&names).ends_with("n10 and 3 more"));
+        assert_eq!(list(&names[..2]), "a, b");
+        assert!(list(&names).ends_with("i, j and 3 more"));
+        assert_eq!(list(&["n1", "n2"]), "n1, n2");
+        assert_eq!(list(&["n1", "n2", "server", "n3"]), "n[1-3], server");
     }
 }

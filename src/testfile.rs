@@ -15,6 +15,8 @@ pub mod range;
 mod slaves;
 pub mod suggest;
 pub mod time;
+pub mod warnings;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -543,6 +543,15 @@ pub enum Happened<'a> {
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         why: Option<Cow<'a, str>>,
     },
+    /// The last lines that a failed command wrote, at most 10 of them and 2 KiB: of its standard error, or of its standard
+    /// output if that is empty. Reported after its `exited`, of the first 100 that fail on a slave.
+    Tail {
+        #[serde(borrow)]
+        entry: Cow<'a, str>,
+        nr: u32,
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+    },
     /// The slave was poked.
     Poked {
         /// Which entry was asked for; absent: all `poke` entries.

@@ -132,7 +132,7 @@ fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let args = ["run", "t.json", "--results", "results", "--listen", &address];
-    place.arete(args).run().exits_with(1).complains(&["arete: --listen", &address, "in use"]);
+    place.arete(args).run().exits_with(7).complains(&["arete: --listen", &address, "in use"]);
     assert!(!place.path("results").exists());
 }
 
@@ -246,7 +246,7 @@ fn a_configuration_file_that_cannot_be_read_is_the_only_thing_that_is_wrong() {
 fn a_run_that_ends_before_its_slaves_have_joined_does_not_wait_for_them() {
     let place = Place::new("at-once");
     place.write("t.json", GOOD);
-    let ended = place.arete(["run", "t.json", "--results", "results", "--wait", "1ms"]).run().exits_with(3);
+    let ended = place.arete(["run", "t.json", "--results", "results", "--wait", "1ms"]).run().exits_with(7);
     assert!(ended.took < Duration::from_secs(8), "{:?}", ended.took);
     place.assert_nothing_left();
 }
@@ -274,7 +274,7 @@ fn slaves_that_do_not_come_are_named_when_the_waiting_is_over() {
     let text = GOOD.replace("\"a\": [\"s\"]", "\"a\": [\"s\"], \"b\": [\"s\"]");
     let (controller, address) = listening(&place, &text, &["--wait", "4s"]);
     let _there = slave(&place, &address, "a");
-    let ended = controller.wait().exits_with(3);
+    let ended = controller.wait().exits_with(7);
     let said = format!("{}{}", ended.stdout, ended.stderr);
     assert!(said.contains("missing: b"), "{said}");
     assert!(ended.took >= Duration::from_secs(4) && ended.took < SOON);

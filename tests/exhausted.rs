@@ -67,13 +67,13 @@ fn without_a_shell_or_its_directory_a_command_fails_its_entry_with_the_reason() 
     let gone = r#"{ "name": "x", "at": 0, "shell": "true", "cwd": "/no/such/place" }, { "name": "y", "after": "x", "shell": "true" }"#;
     place.write("cwd.json", test_file(gone, ""));
     let ended = place.arete(["run", "cwd.json", "--results", "cwd"]).run().exits_with(1);
-    assert!(ended.stdout.contains("x: could not be started: /no/such/place: no such file"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("x failed: could not be started: /no/such/place: no such file"), "{}", ended.stdout);
     assert_eq!(place.summary("cwd")["slaves"]["a"]["entries"]["y"][0]["outcome"], "passed");
     let script = "mount --bind /dev/null \"$(readlink -f /bin/sh)\" && exec \"$0\" run shell.json --results shell";
     let Some(program) = in_a_namespace(&place, test, script) else { return };
     let ended = program.run().exits_with(1);
     assert!(
-        ended.stdout.contains("x: could not be started: cannot start /bin/sh: permission denied"),
+        ended.stdout.contains("x failed: could not be started: cannot start /bin/sh: permission denied"),
         "{}",
         ended.stdout
     );
@@ -91,7 +91,7 @@ fn a_slave_whose_disk_is_full_cannot_take_part_and_says_why() {
     let script =
         "mount -t tmpfs -o size=64k small small && TMPDIR=\"$PWD/small\" exec \"$0\" run t.json --results results";
     let Some(program) = in_a_namespace(&place, test, script) else { return };
-    let ended = program.run().exits_with(1);
+    let ended = program.run().exits_with(7);
     assert!(ended.took < SOON);
     let why = "slave a cannot take part: ";
     assert!(ended.stdout.contains(why) && ended.stdout.contains("no space left"), "{}", ended.stdout);

@@ -152,7 +152,7 @@ fn a_slave_killed_by_sigkill_is_named_and_leaves_nothing() {
     let slave = slaves.iter().find(|stray| stray.command.contains(" slave ") && stray.command.contains("s0"));
     let pid = Pid::from_raw(slave.expect("the slave s0 runs").pid).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
-    let ended = run.wait().exits_with(1);
+    let ended = run.wait().exits_with(7);
     assert!(ended.stdout.contains("s0"), "{}", ended.stdout);
     assert_all_is_clean(&place);
 }
@@ -172,7 +172,7 @@ fn a_full_disk_for_the_results_fails_the_run_with_a_clear_message() {
                   cp -r small/results kept; exit $code";
     let mut command = Command::new("unshare");
     command.args(["-Urm", "sh", "-c", script, env!("CARGO_BIN_EXE_arete")]);
-    let ended = place.program(command).run().exits_with(1).complains(&["cannot write", "no space left"]);
+    let ended = place.program(command).run().exits_with(7).complains(&["cannot write", "no space left"]);
     assert!(ended.took < SOON);
     assert!(!place.events("kept").is_empty(), "what was written before is kept");
     assert_all_is_clean(&place);

@@ -244,7 +244,7 @@ fn a_slave_that_restarted_empty_is_lost_to_the_run() {
     lab.world.run_for(SECOND);
     lab.world.start(2);
     let (code, summary) = lab.end();
-    assert_eq!(code, 1);
+    assert_eq!(code, 7);
     assert_eq!(summary["slaves"]["s1"]["state"], "lost");
     assert_eq!(summary["slaves"]["s0"]["state"], "stopped");
     lab.check(summary["why"].as_str().is_some_and(|why| why.contains("s1")), "the reason names the slave");
@@ -259,7 +259,7 @@ fn a_slave_that_does_not_come_back_is_lost_after_the_stated_time() {
     lab.wait_for(&[("event", "lost"), ("slave", "s1")]);
     let waited = lab.world.now - gone;
     assert!((60 * SECOND..65 * SECOND).contains(&waited), "{waited}");
-    assert_eq!(lab.end().0, 1);
+    assert_eq!(lab.end().0, 7);
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn slaves_whose_controller_died_stop_everything_after_a_while() {
 fn a_run_that_goes_on_without_the_lost_passes_and_names_them() {
     let goes_on = BUSY.replace("\"grace\": 2", "\"grace\": 2, \"on_lost\": \"continue\"");
     assert_ne!(goes_on, BUSY);
-    for (text, code) in [(goes_on.as_str(), 0), (BUSY, 1)] {
+    for (text, code) in [(goes_on.as_str(), 0), (BUSY, 7)] {
         let mut lab = Lab::started(text);
         lab.wait_for(&[("event", "spawned"), ("slave", "s1")]);
         lab.world.crash(2);
@@ -503,7 +503,7 @@ fn a_resource_that_changed_since_the_test_was_read_fails_the_run_before_its_star
         lab.world.start(node);
     }
     let (code, summary) = lab.end();
-    assert_eq!(code, 1);
+    assert_eq!(code, 7);
     assert!(summary["why"].as_str().is_some_and(|why| why.contains("demo")), "{summary:#}");
     assert_eq!(lab.count(&[("event", "spawned")]), 0);
 }
@@ -516,7 +516,7 @@ fn a_resource_that_vanished_fails_the_run_before_its_start() {
         lab.world.start(node);
     }
     let (code, summary) = lab.end();
-    assert_eq!(code, 1);
+    assert_eq!(code, 7);
     assert!(summary["why"].as_str().is_some_and(|why| why.contains("demo")), "{summary:#}");
 }
 
@@ -548,7 +548,7 @@ fn a_full_disk_fails_the_run_and_says_so() {
     lab.world.hosts[CONTROLLER].disk.full = true;
     let ended = lab.world.run_until(5 * MINUTE, |world| world.nodes[CONTROLLER].exit.is_some());
     lab.check(ended, "the run does not end");
-    assert_eq!(lab.world.nodes[CONTROLLER].exit, Some(1));
+    assert_eq!(lab.world.nodes[CONTROLLER].exit, Some(7));
     let said = String::from_utf8_lossy(&lab.world.nodes[CONTROLLER].printed).into_owned();
     assert!(said.contains("No space left"), "{said}");
     assert_eq!(lab.running(), [""; 0]);

@@ -194,12 +194,12 @@ fn a_run_that_had_started_its_slaves_itself_ends_with_its_controller_and_leaves_
     run.wait_for_output("here");
     run.signal(Signal::KILL);
     let _ = run.wait();
-    let ended = place.arete(["run", "--resume", "r"]).run().exits_with(1);
+    let ended = place.arete(["run", "--resume", "r"]).run().exits_with(7);
     assert!(ended.stdout.contains("alone failed") && ended.stdout.contains("was killed"), "{}", ended.stdout);
     assert_eq!(place.summary("r")["verdict"], "failed");
     place.assert_nothing_left();
     place.assert_no_temporary_files();
-    let again = place.arete(["run", "--resume", "r"]).run().exits_with(1);
+    let again = place.arete(["run", "--resume", "r"]).run().exits_with(7);
     assert_eq!(again.stdout.lines().last(), ended.stdout.lines().last(), "it says so again");
 }
 
@@ -231,7 +231,7 @@ fn a_run_that_is_over_says_so_again_and_touches_nothing_that_its_ledger_names() 
     }
     // What has ended by its summary, but not by its ledger, is damaged.
     place.write("r/state.jsonl", &ledger[..ledger.trim_end().rfind('\n').expect("it has lines") + 1]);
-    place.arete(["run", "--resume", "r"]).run().exits_with(1).complains(&["--resume r", "summary.json"]);
+    place.arete(["run", "--resume", "r"]).run().exits_with(7).complains(&["--resume r", "summary.json"]);
 }
 
 #[test]
@@ -247,15 +247,15 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
     place.write("t.json", test.to_string());
     let waiting = place.arete(["run", "t.json", "--listen", "127.0.0.1:0", "--results", "r"]).start();
     wait_for(SOON, "a ledger", || fs::metadata(place.path("r/state.jsonl")).is_ok_and(|it| it.len() > 0));
-    resume("r").exits_with(1).complains(&["--resume r", "still works"]);
+    resume("r").exits_with(7).complains(&["--resume r", "still works"]);
     drop(waiting);
     let ledger = place.read("r/state.jsonl");
     place.write("torn/state.jsonl", &ledger[..10]);
-    resume("torn").exits_with(1).complains(&["--resume torn", "before it had begun"]);
+    resume("torn").exits_with(7).complains(&["--resume torn", "before it had begun"]);
     place.write("new/state.jsonl", ledger.replace("\"format\":1", "\"format\":7"));
-    resume("new").exits_with(1).complains(&["new/state.jsonl:1", "format 7"]);
+    resume("new").exits_with(7).complains(&["new/state.jsonl:1", "format 7"]);
     place.write("bad/state.jsonl", format!("{ledger}[1,[\"what\"]]\n[2,[]]\n"));
-    resume("bad").exits_with(1).complains(&["bad/state.jsonl:2", "damaged"]);
+    resume("bad").exits_with(7).complains(&["bad/state.jsonl:2", "damaged"]);
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
     controller.wait_for_output("listening on");
     let second = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).run();

@@ -12,7 +12,9 @@ pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
     let mut code = exit_code::PASSED;
     for file in files {
         match load::load(file) {
-            Ok(load::Loaded { test, .. }) => {
+            Ok(loaded) => {
+                loaded.warn();
+                let test = loaded.test;
                 let entries: usize = test.slaves.iter().map(|slave| slave.entries.len()).sum();
                 let (slaves, entries) = (count(test.slaves.len(), "slave"), count(entries, "entry"));
                 let asked = match test.slaves.iter().filter(|slave| slave.with.is_some()).count() {

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use arete::testfile::{self, Shipped, Test};
+use arete::testfile::{self, Problem, Shipped, Test};
 use sha2::{Digest, Sha256};
 
 use super::Error;
@@ -20,6 +20,18 @@ pub struct Loaded {
     pub test: Test,
     pub text: String,
     pub shipped: BTreeMap<String, Shipped>,
+    /// What is probably not meant in it.
+    warnings: Vec<Problem>,
+}
+
+impl Loaded {
+    /// Says what is probably not meant, which refuses nothing.
+    pub fn warn(&self) {
+        for warning in &self.warnings {
+            let Problem { file, line, column, message } = warning;
+            super::complain(&format!("{file}:{line}:{column}: warning: {message}"));
+        }
+    }
 }
 
 /// The test in `path`, or all that is wrong with it, a line each.
@@ -37,7 +49,9 @@ pub fn load(path: &Path) -> Result<Loaded, Error> {
         shipped.insert(file.to_owned(), found.clone());
         Ok(found)
     });
-    test.map(|test| Loaded { test, text, shipped }).map_err(|problems| {
+    let warned = |test: &Test| testfile::warnings::of(&subject.to_string(), &text, test);
+    let warned = test.as_ref().map(warned).unwrap_or_default();
+    test.map(|test| Loaded { test, text, shipped, warnings: warned }).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Error::usage(lines.join("\n"))
     })

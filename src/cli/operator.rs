@@ -164,7 +164,9 @@ fn show(follow: bool) -> Show {
 pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> {
     let (address, tls) = reached(named, &options.security)?;
     let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
-    let Loaded { test, text, shipped } = load::load(file)?;
+    let loaded = load::load(file)?;
+    loaded.warn();
+    let Loaded { test, text, shipped, .. } = loaded;
     let stem = format!("{}-{}", test.name, jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
     let submission = Submission {
         id: format!("{:016x}{:016x}", random(), random()),

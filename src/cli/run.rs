@@ -35,7 +35,9 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
         None => options.security.without_address("--listen or --controller").map(|()| None)?,
     };
     let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
-    let Loaded { test, text, shipped } = load::load(file)?;
+    let loaded = load::load(file)?;
+    loaded.warn();
+    let Loaded { test, text, shipped, .. } = loaded;
     let now = jiff::Timestamp::now();
     let stem = format!("{}-{}", test.name, now.strftime("%Y%m%dT%H%M%SZ"));
     let launch = launch(&options)?;

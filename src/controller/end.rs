@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::failures::Kind;
 use super::ledger::Fact;
 use super::results::{self, Ending};
 use super::roster::{Member, Stage};
@@ -102,7 +103,18 @@ impl Run {
     fn ending<'a>(&'a self, verdict: Verdict, why: &'a str) -> Ending<'a> {
         let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
         let now = self.ended.unwrap_or_default();
-        Ending { run: &self.id, verdict, why, failures: &self.failures, start, now }
+        // In a run that passed, the occasion of such an entry did not arise, as its test has it.
+        let never_began = if verdict == Verdict::Failed { super::never::lines(self) } else { Vec::new() };
+        Ending {
+            run: &self.id,
+            verdict,
+            why,
+            then: self.what_came_then(),
+            failures: &self.failures,
+            never_began,
+            start,
+            now,
+        }
     }
 
     /// What became of the run is written, as far as it can be: tells it, and lets the slaves go.
@@ -114,12 +126,7 @@ impl Run {
             None => super::report::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out),
         }
         self.dismiss(verdict, &why, out);
-        let code = cause.code.unwrap_or(match verdict {
-            Verdict::Passed => exit_code::PASSED,
-            Verdict::Failed => exit_code::FAILED,
-            Verdict::Interrupted => exit_code::INTERRUPTED,
-        });
-        self.phase = Phase::Over { code, verdict };
+        self.phase = Phase::Over { code: self.exit_code(verdict), verdict };
         if self.hosted.is_none() {
             self.timers.set(Timer::Exit, now + if self.interrupts > 1 { GIVE_UP_WITHIN } else { EXIT_WITHIN });
         }
@@ -145,11 +152,40 @@ impl Run {
 
     pub(super) fn judge(&self, cause: &Cause) -> (Verdict, String) {
         match (cause.verdict, self.failures.first()) {
-            (Verdict::Passed, Some(first)) if self.failed > 1 => {
-                (Verdict::Failed, format!("{first} (and {} more failures)", self.failed - 1))
+            (Verdict::Passed | Verdict::Failed, Some(first)) => {
+                let headline = first.headline(self.started());
+                let why = match self.failures.count() - 1 {
+                    0 => headline,
+                    1 => format!("{headline} (and 1 more failure)"),
+                    more => format!("{headline} (and {more} more failures)"),
+                };
+                (Verdict::Failed, why)
             }
-            (Verdict::Passed, Some(first)) => (Verdict::Failed, first.clone()),
             (verdict, _) => (verdict, cause.why.clone()),
+        }
+    }
+
+    /// What the headline does not say: why the run ended after its first failure, or what had failed before somebody
+    /// interrupted it.
+    fn what_came_then(&self) -> Option<String> {
+        let (Phase::Ending(cause) | Phase::Writing(cause)) = &self.phase else { return None };
+        let first = self.failures.first()?;
+        match cause.verdict {
+            Verdict::Passed => None,
+            Verdict::Failed => (cause.why != first.in_words()).then(|| format!("then: {}", cause.why)),
+            Verdict::Interrupted => Some(format!("before that: {}", first.headline(self.started()))),
+        }
+    }
+
+    /// How `arete run` exits when the run is over.
+    fn exit_code(&self, verdict: Verdict) -> u8 {
+        match verdict {
+            Verdict::Passed => exit_code::PASSED,
+            Verdict::Failed if self.failures.first().is_some_and(|first| first.kind.is_infrastructure()) => {
+                exit_code::INFRASTRUCTURE
+            }
+            Verdict::Failed => exit_code::FAILED,
+            Verdict::Interrupted => exit_code::INTERRUPTED,
         }
     }
 
@@ -214,7 +250,8 @@ impl Run {
         match &mut self.phase {
             Phase::Writing(_) if self.over_before => {}
             Phase::Writing(_) => {
-                self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
+                let fact = Fact::Failed { kind: Kind::Results, slave: None, entry: None, why: Cow::from(&why) };
+                self.enter(now, fact, out);
                 // The summary may still have room where the events have none.
                 if path != self.results.join(SUMMARY) {
                     self.write_summary(Verdict::Failed, &why, out);
@@ -222,11 +259,11 @@ impl Run {
             }
             Phase::Over { code, .. } => {
                 if *code == exit_code::PASSED {
-                    *code = exit_code::FAILED;
+                    *code = exit_code::INFRASTRUCTURE;
                 }
                 self.exit_if_alone(out);
             }
-            _ => self.abort(now, why, out),
+            _ => self.abort(now, Kind::Results, why, out),
         }
     }
 }

@@ -3,15 +3,13 @@
 use std::rc::Rc;
 
 use super::event::Event;
+use super::failures::{Failure, Kind};
 use super::ledger::Fact;
 use super::roster::{Idle, RunEnd, Stage};
 use super::run::{Cause, Phase, Run, Timer};
 use crate::machine::{Outbox, Time};
 use crate::testfile::End;
 use crate::wire::{self, Happened};
-
-/// How many failures are told one by one.
-const FAILURES_MAX: usize = 100;
 
 /// How many different refusals of strangers are recorded.
 const REFUSALS_MAX: usize = 1_000;
@@ -65,8 +63,8 @@ impl Run {
                 self.roster.get_mut(*slave).stage = Stage::Lost;
                 self.record(now, *slave, &Event::Lost { reason: (&**reason).into() }, out);
                 if !self.goes_on_without_the_lost() {
-                    let why = self.lost_in_words(*slave, reason);
-                    self.count_failure(why);
+                    let lost = self.lost(now, *slave, reason);
+                    self.failures.add(lost);
                 }
             }
             Fact::Refused { name, address, reason } => {
@@ -75,23 +73,25 @@ impl Run {
                     Event::Refused { name: (&**name).into(), address: (&**address).into(), reason: (&**reason).into() };
                 self.journal.record(now, None, &event, out);
             }
-            Fact::Failed { why } => self.count_failure(why.to_string()),
+            Fact::Failed { kind, slave, entry, why } => {
+                let failure = self.failure(now, *kind, (*slave, entry.as_deref()), why);
+                self.failures.add(failure);
+            }
             Fact::Finishing { why } => {
                 self.timers.clear();
                 self.timers.set(Timer::Finish, now + self.test.grace);
                 self.journal.record(now, None, &Event::Finishing { why: (&**why).into() }, out);
                 self.phase = Phase::Finishing(why.to_string());
             }
-            Fact::Ending { verdict, why, code, cut } => {
+            Fact::Ending { verdict, why, cut } => {
                 self.timers.clear();
                 self.journal.record(now, None, &Event::Ending { verdict: *verdict, why: (&**why).into() }, out);
-                self.phase = Phase::Ending(Cause { verdict: *verdict, why: why.to_string(), code: *code, cut: *cut });
+                self.phase = Phase::Ending(Cause { verdict: *verdict, why: why.to_string(), cut: *cut });
             }
             Fact::Interrupted { why } => {
                 self.interrupts += 1;
                 if let (1, Phase::Ending(cause)) = (self.interrupts, &mut self.phase) {
-                    *cause =
-                        Cause { code: None, cut: false, verdict: wire::Verdict::Interrupted, why: why.to_string() };
+                    *cause = Cause { verdict: wire::Verdict::Interrupted, why: why.to_string(), cut: false };
                 }
             }
             Fact::Stopped { slave } => {
@@ -127,8 +127,8 @@ impl Run {
             Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
             _ => {}
         }
-        if let Some(why) = self.failure_in(ix, what) {
-            self.count_failure(why);
+        if let Some(failure) = self.failure_in(at, ix, what) {
+            self.failures.add(failure);
         }
         self.happened(at, ix, what, out);
     }
@@ -189,6 +189,12 @@ impl Run {
                 let (entry, why) = ((&**entry).into(), why.as_deref().map(Into::into));
                 self.record(at, ix, &Event::Exited { entry, nr: *nr, exit: *exit, outcome: *outcome, why }, out);
             }
+            Happened::Tail { entry, nr, text } => {
+                let slave = &self.roster.get(ix).name;
+                self.failures.tail(slave, entry, *nr, text);
+                let (entry, text) = ((&**entry).into(), (&**text).into());
+                self.record(at, ix, &Event::Tail { entry, nr: *nr, text }, out);
+            }
             Happened::Poked { entry, by } => {
                 self.record(at, ix, &Event::Poked { entry: entry.as_deref().map(Into::into), by: *by }, out);
             }
@@ -224,10 +230,20 @@ impl Run {
         }
     }
 
-    fn count_failure(&mut self, why: String) {
-        self.failed += 1;
-        if self.failures.len() < FAILURES_MAX {
-            self.failures.push(why);
-        }
+    /// A failure of the run, or of a slave or of an entry in it.
+    pub(super) fn failure(
+        &self,
+        now: Time,
+        kind: Kind,
+        (slave, entry): (Option<usize>, Option<&str>),
+        reason: &str,
+    ) -> Failure {
+        let slave = slave.map(|ix| self.roster.get(ix).name.clone());
+        let entry = entry.map(|entry| (entry.to_owned(), 1));
+        Failure { slave, entry, ..Failure::of_run(kind, now, reason.to_owned()) }
+    }
+
+    pub(super) fn lost(&self, now: Time, ix: usize, reason: &str) -> Failure {
+        self.failure(now, Kind::SlaveLost, (Some(ix), None), reason)
     }
 }

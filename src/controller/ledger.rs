@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Limits;
+use super::failures;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 use crate::testfile::Shipped;
@@ -169,6 +170,12 @@ pub enum Fact<'a> {
     },
     /// Something made the test fail that no other fact says.
     Failed {
+        kind: failures::Kind,
+        /// The slave and the entry that failed it, if it is theirs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slave: Option<usize>,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        entry: Option<Cow<'a, str>>,
         #[serde(borrow)]
         why: Cow<'a, str>,
     },
@@ -182,7 +189,6 @@ pub enum Fact<'a> {
         verdict: Verdict,
         #[serde(borrow)]
         why: Cow<'a, str>,
-        code: Option<u8>,
         /// The jobs that still run have failed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cut: bool,

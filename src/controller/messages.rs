@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::event::Event;
+use super::failures::{Failure, Kind};
 use super::ledger::Fact;
 use super::rendezvous::Process;
 use super::results;
@@ -13,6 +14,7 @@ use super::view::run_name;
 use serde_json::value::RawValue;
 
 use crate::machine::{ConnId, Outbox, Time};
+use crate::spoken::tail::last_lines;
 use crate::wire::{
     Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Recorded, Refused,
     Report, State, Verdict,
@@ -23,6 +25,9 @@ const REPORTS_MAX: u64 = 5_000_000;
 
 /// The longest text that a report may carry, in characters.
 const TEXT_MAX: usize = 2_000;
+
+/// What an entry did whose action is `end`.
+const ENDED: &str = "ended the run";
 
 /// What one input's messages have in common: answers and events that cover several of them.
 #[derive(Default)]
@@ -82,8 +87,8 @@ impl Run {
                 Ok(())
             }
             FromSlave::Unready(unready) if unready.run == self.id => {
-                let name = &self.roster.get(ix).name;
-                self.abort(now, format!("slave {name} cannot take part: {}", shorten(&unready.reason)), out);
+                let reason = shorten(&unready.reason);
+                self.abort_for(now, Kind::SlaveUnready, (Some(ix), None), &reason, out);
                 Ok(())
             }
             FromSlave::Stopped(stopped) if stopped.run == self.id => {
@@ -302,7 +307,10 @@ impl Run {
     fn check_names(&self, ix: usize, what: &Happened<'_>) -> Result<(), String> {
         let is_entry = |name: &str| self.test.slaves[ix].entries.iter().any(|entry| entry.name == name);
         match what {
-            Happened::Spawned { entry, .. } | Happened::Exited { entry, .. } | Happened::End { entry, .. }
+            Happened::Spawned { entry, .. }
+            | Happened::Exited { entry, .. }
+            | Happened::Tail { entry, .. }
+            | Happened::End { entry, .. }
                 if !is_entry(entry) =>
             {
                 Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
@@ -325,31 +333,36 @@ impl Run {
             Happened::Spawned { entry, nr, pid: Some(_) } => self.begin_output(ix, &run_name(entry, *nr), out),
             Happened::End { entry, verdict } => self.asked_to_end(now, ix, entry, *verdict, out),
             _ => {
-                if let Some(why) = self.failure_in(ix, what) {
-                    self.entry_failed(now, why, out);
+                if let Some(failure) = self.failure_in(now, ix, what) {
+                    self.entry_failed(now, failure.in_words(), out);
                 }
             }
         }
     }
 
-    /// Why the test fails of something that a slave has reported, if it does.
-    pub(super) fn failure_in(&self, ix: usize, what: &Happened<'_>) -> Option<String> {
+    /// The failure of the test that something is which a slave has reported, if it is one.
+    pub(super) fn failure_in(&self, at: Time, ix: usize, what: &Happened<'_>) -> Option<Failure> {
         let slave = &self.roster.get(ix).name;
         match what {
-            Happened::Exited { entry, nr, outcome: Outcome::Failed, why, .. } => {
-                let name = run_name(entry, *nr);
-                Some(format!("{slave} {name}: {}", why.as_deref().unwrap_or("failed")))
+            Happened::Exited { entry, nr, outcome: Outcome::Failed, why, exit, .. } => {
+                let reason = why.as_deref().unwrap_or("no reason is known").to_owned();
+                let entry = Some((entry.to_string(), *nr));
+                Some(Failure { entry, exit: *exit, ..Failure::of_slave(Kind::Entry, at, slave, reason) })
             }
-            Happened::Trouble { text } => Some(format!("slave {slave}: {text}")),
+            Happened::Trouble { text } => Some(Failure::of_slave(Kind::SlaveTrouble, at, slave, text.to_string())),
             _ => None,
         }
     }
 
     fn asked_to_end(&mut self, now: Time, ix: usize, entry: &str, verdict: Verdict, out: &mut Outbox) {
-        let why = format!("{} {entry} ended the run", self.roster.get(ix).name);
         match verdict {
-            Verdict::Passed => self.finish_jobs(now, why, out),
-            Verdict::Failed | Verdict::Interrupted => self.abort(now, why, out),
+            Verdict::Passed => {
+                let why = format!("{} {entry} {ENDED}", self.roster.get(ix).name);
+                self.finish_jobs(now, why, out);
+            }
+            Verdict::Failed | Verdict::Interrupted => {
+                self.abort_for(now, Kind::Asked, (Some(ix), Some(entry)), ENDED, out);
+            }
         }
     }
 }
@@ -363,6 +376,7 @@ fn shortened<'a>(what: &Happened<'a>) -> Happened<'a> {
                 text.to_mut().truncate(end);
             }
         }
+        Happened::Tail { text, .. } => *text = last_lines(text.as_bytes()).into(),
         _ => {}
     }
     what

@@ -12,6 +12,7 @@ mod acts;
 mod alive;
 mod ending;
 mod held;
+mod open;
 mod proofs;
 mod restore;
 mod round;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use self::acts::{Act, Ruling};
 use self::ending::Ending;
+pub use self::open::Open;
 pub use self::restore::{Former, Stands};
 pub use self::round::There;
 use self::round::{Round, in_words};

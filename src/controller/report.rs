@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::failures::{Failure, Failures};
 use super::results::{Ending, start_skew};
 use super::roster::{Counts, Roster, Stage};
-use super::view::run_name;
 use crate::machine::{Outbox, Stream};
 use crate::spoken;
 use crate::testfile::Test;
-use crate::wire::{Outcome, Verdict};
+use crate::wire::Verdict;
 
-/// How many failed runs of entries are told one by one.
+/// How many kinds of failures are told one by one.
 const FAILED_SHOWN: usize = 20;
 
 /// Prints the summary of a run.
@@ -28,7 +28,8 @@ pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> St
     if !lost.is_empty() {
         text += &format!("  lost: {}\n", spoken::list(&lost));
     }
-    text += &failed(roster, results);
+    text += &failed(ending.failures, roster, results);
+    text.extend(ending.never_began.iter().map(|line| format!("  never began: {}\n", spoken::harmless(line))));
     if let Some((skew, uncertain)) = start_skew(roster) {
         text += &format!("  start skew {} (clocks known to {})\n", spoken::duration(skew), spoken::duration(uncertain));
     }
@@ -41,6 +42,7 @@ pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> St
         .start
         .map_or_else(String::new, |(start, _)| format!(" after {:.3} s", ending.now.since(start).as_secs_f64()));
     text += &format!("{} {verdict}{took}: {}\n", test.name, spoken::harmless(ending.why));
+    text.extend(ending.then.iter().map(|then| format!("  {}\n", spoken::harmless(then))));
     text
 }
 
@@ -69,32 +71,113 @@ fn entries(roster: &Roster) -> String {
     text
 }
 
-/// A line each failed run: on which slave, why, and where its errors are.
-fn failed(roster: &Roster, results: &Path) -> String {
-    let mut text = String::new();
-    let mut more = 0;
-    for (shown, (member, run)) in
-        roster.iter().flat_map(|member| member.runs.iter().map(move |run| (member, run))).filter(is_failed).enumerate()
-    {
-        if shown >= FAILED_SHOWN {
-            more += 1;
-            continue;
-        }
-        let name = run_name(&run.entry, run.nr);
-        let why = run.end.as_ref().and_then(|end| end.why.as_deref()).unwrap_or("failed");
-        text += &format!("  {} {name}: {}", member.name, spoken::harmless(why));
-        let errors = format!("{name}.err");
-        if member.files.get(&errors).is_some_and(|&length| length > 0) {
-            text += &format!("; see {}", results.join(&member.name).join(errors).display());
+/// Failures that differ in their slaves alone.
+struct Alike<'a> {
+    failures: Vec<&'a Failure>,
+}
+
+impl Alike<'_> {
+    fn slaves(&self) -> Vec<&str> {
+        self.failures.iter().filter_map(|failure| failure.slave.as_deref()).collect()
+    }
+
+    /// On which slaves, what failed and why, where the output is, and the last lines of it.
+    fn in_words(&self, roster: &Roster, results: &Path) -> String {
+        let [first, ..] = self.failures[..] else { return String::new() };
+        let mut text = format!("  {}", spoken::harmless(&first.of(&spoken::list(&self.slaves()))));
+        if let Some(output) = output_of(first, roster) {
+            text += &format!("; see {}", results.join(output).display());
         }
         text.push('\n');
+        let Some(told) = self.failures.iter().find(|failure| failure.tail.is_some()) else { return text };
+        let tail = told.tail.as_deref().unwrap_or_default();
+        text.extend(tail.lines().map(|line| format!("      | {}\n", spoken::harmless(line))));
+        if self.failures.iter().any(|failure| failure.tail != told.tail) {
+            let slave = told.slave.as_deref().unwrap_or_default();
+            text += &format!("      ({slave} wrote this, others wrote something else)\n");
+        }
+        text
     }
-    if more > 0 {
-        text += &format!("  and {more} more failed\n");
+}
+
+/// The file that says most of a failure, by its name in the results.
+fn output_of(failure: &Failure, roster: &Roster) -> Option<String> {
+    let (slave, name) = (failure.slave.as_deref()?, failure.run_name()?);
+    let files = &roster.get(roster.find(slave)?).files;
+    let written = ["err", "out"].map(|kind| format!("{name}.{kind}"));
+    let file = written.into_iter().find(|file| files.get(file).is_some_and(|&length| length > 0))?;
+    Some(format!("{slave}/{file}"))
+}
+
+/// What failed on slaves; the same on several is told once. What failed elsewhere is the headline.
+fn failed(failures: &Failures, roster: &Roster, results: &Path) -> String {
+    let mut alike: Vec<Alike<'_>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for failure in failures.kept().iter().filter(|failure| failure.slave.is_some()) {
+        let place = *places.entry((failure.kind, &failure.entry, &failure.reason)).or_insert(alike.len());
+        match alike.get_mut(place) {
+            Some(same) => same.failures.push(failure),
+            None => alike.push(Alike { failures: vec![failure] }),
+        }
+    }
+    let mut text: String = alike.iter().take(FAILED_SHOWN).map(|same| same.in_words(roster, results)).collect();
+    let told: usize = alike.iter().take(FAILED_SHOWN).map(|same| same.failures.len()).sum();
+    let elsewhere = failures.kept().iter().filter(|failure| failure.slave.is_none()).count();
+    match failures.count() - elsewhere - told {
+        0 => {}
+        more => text += &format!("  and {more} more failed\n"),
     }
     text
 }
 
-fn is_failed((_, run): &(&super::roster::Member, &super::roster::EntryRun)) -> bool {
-    run.end.as_ref().is_some_and(|end| end.outcome == Outcome::Failed)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::failures::Kind;
+    use crate::machine::Time;
+    use crate::testfile::{self, Test};
+
+    fn test(slaves: &str) -> Test {
+        let text = format!(
+            r#"{{"name": "t", "end": {{"duration": 1}}, "slaves": {{"{slaves}": ["s"]}},
+            "schedules": {{"s": [{{"name": "check", "at": 0, "shell": "false"}}]}}}}"#
+        );
+        testfile::parse("t", &text, &mut |_| Err(String::new())).expect("a test")
+    }
+
+    fn failure(slave: &str, tail: &str) -> Failure {
+        Failure {
+            entry: Some(("check".to_owned(), 1)),
+            tail: (!tail.is_empty()).then(|| tail.to_owned()),
+            ..Failure::of_slave(Kind::Entry, Time::default(), slave, "exit status 1, expected 0".to_owned())
+        }
+    }
+
+    #[test]
+    fn two_hundred_equal_failures_are_one_line_with_the_last_lines_below() {
+        let (test, mut failures) = (test("node[001-200]"), Failures::default());
+        (1..=200).for_each(|nr| failures.add(failure(&format!("node{nr:03}"), "no disk\ngiving up")));
+        let text = failed(&failures, &Roster::new(&test), Path::new(""));
+        let wanted = "  node[001-200] check failed: exit status 1, expected 0\n      | no disk\n      | giving up\n";
+        assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn last_lines_that_differ_are_those_of_one_slave_and_harmless() {
+        let (test, mut failures) = (test("n[1-3]"), Failures::default());
+        for (slave, tail) in [("n1", ""), ("n2", "a\u{1b}[2J"), ("n3", "b")] {
+            failures.add(failure(slave, tail));
+        }
+        let text = failed(&failures, &Roster::new(&test), Path::new(""));
+        assert!(text.contains("      | a?[2J\n      (n2 wrote this, others wrote something else)\n"), "{text}");
+    }
+
+    #[test]
+    fn too_many_kinds_of_failures_are_counted() {
+        let (test, mut failures) = (test("n1"), Failures::default());
+        for nr in 0..FAILED_SHOWN + 5 {
+            failures.add(Failure { reason: format!("exit status {nr}"), ..failure("n1", "") });
+        }
+        assert!(failed(&failures, &Roster::new(&test), Path::new("")).ends_with("  and 5 more failed\n"));
+    }
 }

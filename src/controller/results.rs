@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::failures::{self, Failure, Failures};
 use super::roster::{EntryRun, Member, Roster, Stage};
 use super::trigger::Triggers;
 use crate::machine::faults::{Fault, injected};
@@ -104,8 +105,11 @@ struct Summary<'a> {
     run: &'a str,
     verdict: Verdict,
     why: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    failures: &'a [String],
+    /// What came after the first failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<FailureSummary<'a>>,
     /// The wall-clock time of the start, absent when the run never started.
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<&'a str>,
@@ -116,6 +120,24 @@ struct Summary<'a> {
     start_skew: Option<f64>,
     slaves: BTreeMap<&'a str, SlaveSummary<'a>>,
     triggers: BTreeMap<&'a str, TriggerSummary>,
+}
+
+#[derive(Serialize)]
+struct FailureSummary<'a> {
+    kind: failures::Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slave: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nr: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<Exit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<f64>,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tail: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -164,7 +186,11 @@ pub struct Ending<'a> {
     pub run: &'a str,
     pub verdict: Verdict,
     pub why: &'a str,
-    pub failures: &'a [String],
+    /// What came after the first failure.
+    pub then: Option<String>,
+    pub failures: &'a Failures,
+    /// The entries that never began, a line each, if the run failed.
+    pub never_began: Vec<String>,
     /// The instant of the start and its wall-clock time.
     pub start: Option<(Time, &'a str)>,
     pub now: Time,
@@ -185,7 +211,8 @@ pub fn write_summary(
         run: ending.run,
         verdict: ending.verdict,
         why: ending.why,
-        failures: ending.failures,
+        then: ending.then.as_deref(),
+        failures: ending.failures.kept().iter().map(|failure| failure_summary(failure, &since)).collect(),
         started: ending.start.map(|(_, wall)| wall),
         duration: since(ending.now),
         start_skew: start_skew(roster).map(|(skew, _)| skew.as_secs_f64()),
@@ -203,6 +230,19 @@ pub fn write_summary(
     let mut bytes = spoken::harmless_json(bytes);
     bytes.push(b'\n');
     out.persist(path, bytes);
+}
+
+fn failure_summary<'a>(failure: &'a Failure, since: &impl Fn(Time) -> Option<f64>) -> FailureSummary<'a> {
+    FailureSummary {
+        kind: failure.kind,
+        slave: failure.slave.as_deref(),
+        entry: failure.entry.as_ref().map(|(entry, _)| entry.as_str()),
+        nr: failure.entry.as_ref().map(|(_, nr)| *nr),
+        exit: failure.exit,
+        time: since(failure.at),
+        text: failure.in_words(),
+        tail: failure.tail.as_deref(),
+    }
 }
 
 fn slave_summary<'a>(member: &'a Member, since: &impl Fn(Time) -> Option<f64>) -> SlaveSummary<'a> {

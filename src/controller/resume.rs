@@ -306,6 +306,7 @@ fn slave_of(fact: &Fact<'_>) -> Option<usize> {
     match fact {
         Fact::Joined { slave, .. } | Fact::Ready { slave } | Fact::Report { slave, .. } => Some(*slave),
         Fact::Disconnected { slave, .. } | Fact::Lost { slave, .. } | Fact::Stopped { slave } => Some(*slave),
+        Fact::Failed { slave, .. } => *slave,
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::barrier::{self, Barriers};
 use super::budget::{Budget, Held};
 use super::presence::REJOIN;
-use super::rendezvous::{Act, Arrival, Former, Presence, Process, Rendezvous, Ruling};
+use super::rendezvous::{Act, Arrival, Former, Open, Presence, Process, Rendezvous, Ruling};
 use super::sync::{self, Limits, Syncs};
 use super::trigger::{Counted, Triggers};
 use crate::machine::{Bytes, Time};
@@ -99,6 +99,12 @@ impl Room {
 
     pub fn set_limits(&mut self, limits: Limits) {
         self.syncs.limits = limits;
+    }
+
+    /// The barriers and the syncs at which somebody waits.
+    pub fn open(&self) -> impl Iterator<Item = (&'static str, Open<'_>)> {
+        let barriers = self.barriers.meetings.open().map(|open| ("barrier", open));
+        barriers.chain(self.syncs.meetings.open().map(|open| ("sync", open)))
     }
 
     pub fn is_run(&self) -> bool {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::admission;
 use super::budget::Budget;
 use super::event::Event;
+use super::failures::{Failures, Kind};
 use super::journal::Journal;
 use super::launch::Launch;
 use super::ledger::{Fact, Ledger};
-use super::pending;
 use super::places::Places;
 use super::resources::Resources;
 use super::room::Room;
@@ -20,10 +20,10 @@ use super::roster::{Member, Roster, Stage};
 use super::view::View;
 use super::{Config, Limits, Local, OUTPUT_MAX};
 use crate::machine::{Bytes, ConnId, Outbox, Signal, Time, Timers};
+use crate::spoken;
 use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::wire::rendezvous::Check;
 use crate::wire::{Dismissed, Manner, Message, Start, Stop, Verdict};
-use crate::{exit_code, spoken};
 
 /// How far ahead the start is named: it must reach every slave before it comes.
 const START_LEAD: Duration = Duration::from_millis(100);
@@ -101,7 +101,6 @@ pub enum Phase {
 pub struct Cause {
     pub verdict: Verdict,
     pub why: String,
-    pub code: Option<u8>,
     /// The jobs that still run had their time to finish.
     pub cut: bool,
 }
@@ -131,8 +130,7 @@ pub struct Run {
     pub lost_after: Duration,
     pub(super) wall_offset: i64,
     pub(super) start: Option<(Time, String)>,
-    pub(super) failures: Vec<String>,
-    pub(super) failed: usize,
+    pub(super) failures: Failures,
     pub(super) interrupts: u32,
     /// How many bytes its slaves have shipped, and how many they may.
     pub shipped: u64,
@@ -160,6 +158,7 @@ impl Run {
     pub fn new(config: Config, budget: &Budget) -> Run {
         let name_width = config.test.slaves.iter().map(|slave| slave.name.len()).max().unwrap_or(1);
         let view = View::new(config.follow, config.terminal, config.colors, name_width);
+        let view = view.of_slaves(config.test.slaves.len());
         Run {
             roster: Roster::new(&config.test),
             places: Places::new(&config.test),
@@ -177,8 +176,7 @@ impl Run {
             lost_after: config.lost_after,
             wall_offset: config.wall_offset,
             start: None,
-            failures: Vec::new(),
-            failed: 0,
+            failures: Failures::default(),
             interrupts: 0,
             refusals: BTreeSet::new(),
             shipped: 0,
@@ -215,7 +213,12 @@ impl Run {
     /// A run with too many events ends.
     pub fn check_events(&mut self, now: Time, out: &mut Outbox) {
         if let Some(most) = self.journal.passed() {
-            self.abort(now, format!("more than {most} events: --events-max of the controller allows more"), out);
+            self.abort(
+                now,
+                Kind::Events,
+                format!("more than {most} events: --events-max of the controller allows more"),
+                out,
+            );
         }
     }
 
@@ -359,25 +362,38 @@ impl Run {
     }
 
     /// Something made the test fail and there is no going on.
-    pub fn abort(&mut self, now: Time, why: String, out: &mut Outbox) {
+    pub fn abort(&mut self, now: Time, kind: Kind, why: String, out: &mut Outbox) {
+        self.abort_for(now, kind, (None, None), &why, out);
+    }
+
+    /// The same because of a slave, and of the entry whose action it was.
+    pub fn abort_for(
+        &mut self,
+        now: Time,
+        kind: Kind,
+        (slave, entry): (Option<usize>, Option<&str>),
+        why: &str,
+        out: &mut Outbox,
+    ) {
         if matches!(self.phase, Phase::Over { .. }) {
             return;
         }
-        self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
+        self.enter(now, Fact::Failed { kind, slave, entry: entry.map(Cow::from), why: Cow::from(why) }, out);
+        let why = self.failure(now, kind, (slave, entry), why).in_words();
         self.end(now, Verdict::Failed, why, out);
     }
 
     /// The run's end begins, if it has not.
     pub fn end(&mut self, now: Time, verdict: Verdict, why: String, out: &mut Outbox) {
-        self.end_with(now, Cause { verdict, why, code: None, cut: false }, out);
+        self.end_with(now, Cause { verdict, why, cut: false }, out);
     }
 
     fn end_with(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
         if !matches!(self.phase, Phase::Queued | Phase::Gathering | Phase::Running | Phase::Finishing(_)) {
             return;
         }
-        let Cause { verdict, why, code, cut } = cause;
-        self.enter(now, Fact::Ending { verdict, why: why.into(), code, cut }, out);
+        let Cause { verdict, why, cut } = cause;
+        self.enter(now, Fact::Ending { verdict, why: why.into(), cut }, out);
         self.tell_stop(out);
         self.stopping(now);
         self.finish_if_stopped(now, out);
@@ -452,7 +468,7 @@ impl Run {
         if self.goes_on_without_the_lost() {
             self.end_if_done(now, out);
         } else {
-            let why = self.lost_in_words(ix, reason);
+            let why = self.lost(now, ix, reason).in_words();
             self.end(now, Verdict::Failed, why, out);
         }
         self.finish_if_stopped(now, out);
@@ -472,10 +488,6 @@ impl Run {
             let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
             self.lose(now, ix, &reason, out);
         }
-    }
-
-    pub(super) fn lost_in_words(&self, ix: usize, reason: &str) -> String {
-        format!("slave {} was lost: {reason}", self.roster.get(ix).name)
     }
 
     pub(super) fn goes_on_without_the_lost(&self) -> bool {
@@ -499,12 +511,12 @@ impl Run {
                 if state.fired.is_some() && self.slaves_left().all(|member| member.settled) {
                     self.finish_jobs(now, format!("{trigger} fired, and what it set off has exited"), out);
                 } else if state.fired.is_none() && self.nothing_can_notify() {
-                    let (left, of) = (state.left(), state.initial);
                     let why = format!(
-                        "{trigger} can no longer fire ({left} of {of} left): nothing runs and nothing can start any more{}",
-                        pending::in_words(self)
+                        "{trigger} can no longer fire ({} of {} left): nothing runs and nothing can start any more",
+                        state.left(),
+                        state.initial
                     );
-                    self.abort(now, why, out);
+                    self.abort(now, Kind::Stuck, why, out);
                 }
             }
             (Phase::Running, End::Idle { .. }) if self.no_job_is_left() => {
@@ -536,7 +548,7 @@ impl Run {
             Timer::Finish => {
                 if let Phase::Finishing(why) = &self.phase {
                     let why = why.clone();
-                    self.end_with(now, Cause { verdict: Verdict::Passed, why, code: None, cut: true }, out);
+                    self.end_with(now, Cause { verdict: Verdict::Passed, why, cut: true }, out);
                 }
             }
             Timer::Stop => {
@@ -575,8 +587,7 @@ impl Run {
     }
 
     fn gives_up_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
-        self.enter(now, Fact::Failed { why: Cow::from(&why) }, out);
-        self.end_with(now, Cause { verdict: Verdict::Failed, why, code: Some(exit_code::TIME_LIMIT), cut: false }, out);
+        self.abort(now, Kind::SlavesMissing, why, out);
     }
 
     fn time_is_up(&mut self, now: Time, out: &mut Outbox) {
@@ -595,7 +606,7 @@ impl Run {
                     }
                     None => format!("its limit of {limit:?} passed and what {trigger} set off still runs"),
                 };
-                self.abort(now, why, out);
+                self.abort(now, Kind::Limit, why, out);
             }
             End::Idle { limit } => {
                 let busy = self.roster.names(|member| member.stage != Stage::Lost && member.idle.is_none());
@@ -604,7 +615,7 @@ impl Run {
                     spoken::duration(*limit),
                     spoken::list(&busy)
                 );
-                self.abort(now, why, out);
+                self.abort(now, Kind::Limit, why, out);
             }
         }
     }

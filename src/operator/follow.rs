@@ -121,7 +121,7 @@ impl Follow {
     /// The test is known: its slaves and triggers are in the picture.
     fn knows(&mut self, test: &Test) {
         let width = test.slaves.iter().map(|slave| slave.name.len()).max().unwrap_or(1);
-        self.view = view(&self.show, width);
+        self.view = view(&self.show, width).of_slaves(test.slaves.len());
         self.sight = Sight::of(test);
         self.stage = Stage::Following;
     }
@@ -350,8 +350,11 @@ impl Follow {
                     let every = if self.show.follow { LIST_SOON } else { LIST_LATER };
                     self.timers.set(Tick::List, talk.now + every);
                 }
-                Tick::Draw if self.view.is_live() && self.stage == Stage::Following => {
-                    self.view.draw(&self.sight.picture(talk.now, &self.state), talk.out);
+                Tick::Draw if self.stage == Stage::Following => {
+                    self.view.flush(talk.out);
+                    if self.view.is_live() {
+                        self.view.draw(&self.sight.picture(talk.now, &self.state), talk.out);
+                    }
                     self.timers.set(Tick::Draw, talk.now + DRAW_EVERY);
                 }
                 Tick::Look | Tick::List | Tick::Draw => {}
@@ -422,7 +425,7 @@ impl Follow {
                     Stream::Err,
                     format!("arete: not all results are here: {}; {again}\n", spoken::harmless(wrong)),
                 );
-                code = if code == exit_code::PASSED { exit_code::FAILED } else { code };
+                code = if code == exit_code::PASSED { exit_code::INFRASTRUCTURE } else { code };
             }
         }
         out.print_surely(Stream::Out, text);

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::machine::Time;
 use crate::testfile::Test;
 use crate::timeline::event::Event;
-use crate::timeline::view::{Picture, run_name};
+use crate::timeline::view::{Picture, Row, describe, rows_of_slaves, run_name};
+use crate::wire::Outcome;
 use crate::wire::operate::{RunState, Standing};
 
 /// How many slaves, triggers and running entries are kept in sight; a test has fewer.
@@ -41,6 +42,9 @@ pub struct Sight {
     slaves: BTreeMap<String, Slave>,
     triggers: BTreeMap<String, Trigger>,
     running: usize,
+    /// What failed first, and how much has.
+    failed: Option<String>,
+    failures: usize,
     /// When it started, on our clock.
     start: Option<Time>,
 }
@@ -53,7 +57,7 @@ impl Sight {
             (name.clone(), Trigger { left: Some(count), initial: Some(count), fired: false })
         };
         let triggers = test.triggers.iter().map(trigger).collect();
-        Sight { slaves: slaves.collect(), triggers, running: 0, start: None }
+        Sight { slaves: slaves.collect(), triggers, ..Sight::default() }
     }
 
     /// What the controller says of the run.
@@ -65,6 +69,11 @@ impl Sight {
 
     /// Something has happened.
     pub fn event(&mut self, slave: Option<&str>, event: &Event<'_>) {
+        let fails = matches!(event, Event::Exited { outcome: Outcome::Failed, .. } | Event::Trouble { .. });
+        if let (true, Some(what)) = (fails, describe(event)) {
+            self.failures += 1;
+            self.failed.get_or_insert_with(|| format!("{} {what}", slave.unwrap_or_default()));
+        }
         match event {
             Event::Notified { trigger, left, .. } => {
                 if let Some(seen) = self.trigger(trigger) {
@@ -140,12 +149,21 @@ impl Sight {
         if matches!(state.state, Standing::Queued | Standing::Gathering) {
             return Picture { title, rows: Vec::new() };
         }
-        let triggers = self.triggers.iter().map(|(name, trigger)| (name, trigger.in_words()));
-        let slaves = self.slaves.iter().map(|(name, slave)| (name, slave.in_words()));
-        let rows = triggers.chain(slaves).map(|(name, state)| {
-            (crate::spoken::harmless(name).into_owned(), crate::spoken::harmless(&state).into_owned())
-        });
-        Picture { title, rows: rows.collect() }
+        let harmless = |text: &str| crate::spoken::harmless(text).into_owned();
+        let mut rows: Vec<Row> = self.failed.iter().map(|first| self.failed_row(harmless(first))).collect();
+        rows.extend(
+            self.triggers.iter().map(|(name, trigger)| Row::new(harmless(name), harmless(&trigger.in_words()))),
+        );
+        let slaves = self.slaves.iter();
+        rows.extend(rows_of_slaves(
+            slaves.map(|(name, slave)| (harmless(name), harmless(&slave.in_words()), slave.state == State::Lost)),
+        ));
+        Picture { title, rows }
+    }
+
+    fn failed_row(&self, first: String) -> Row {
+        let state = if self.failures > 1 { format!("{} failures; first {first}", self.failures) } else { first };
+        Row { alarm: true, ..Row::new("failed", state) }
     }
 }
 

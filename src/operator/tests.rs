@@ -199,7 +199,7 @@ fn nothing_is_written_outside_the_results_whatever_the_controller_calls_it() {
         world.theirs.insert(name.to_owned(), b"evil".to_vec());
     }
     over(&mut world);
-    assert_eq!(world.exit, Some(1), "not all of it is here");
+    assert_eq!(world.exit, Some(7), "not all of it is here");
     assert!(world.complained.contains("a file that no results have"), "{}", world.complained);
     assert!(!world.complained.contains('\u{1b}'));
     world.theirs.retain(|_, bytes| bytes != b"evil");
@@ -212,7 +212,7 @@ fn results_that_cannot_be_written_are_said_and_the_run_is_followed_all_the_same(
     world.full = true;
     running(&mut world);
     over(&mut world);
-    assert_eq!(world.exit, Some(1));
+    assert_eq!(world.exit, Some(7));
     assert!(world.complained.contains("cannot write /r/events.jsonl: no space left"), "{}", world.complained);
     assert!(world.printed.contains("started 2 slaves"), "{}", world.printed);
 }

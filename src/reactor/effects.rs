@@ -151,6 +151,10 @@ impl Reactor {
                 let result = files::read(&path, offset, max).map_err(|error| plain(&error));
                 self.pending.push_back(Pending::Read(read, result));
             }
+            Effect::ReadEnd { read, path, max } => {
+                let result = files::read_end(&path, max).map_err(|error| plain(&error));
+                self.pending.push_back(Pending::Read(read, result));
+            }
             Effect::List { read, directory, patterns } => {
                 let result = files::list(&directory, &patterns);
                 self.pending.push_back(Pending::Input(Input::Listed { read, result }));

@@ -257,12 +257,23 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 /// Reads at most `max` bytes at an offset of a regular file.
 pub fn read(path: &Path, offset: u64, max: usize) -> io::Result<Vec<u8>> {
+    read_from(path, |_| offset, max)
+}
+
+/// The last `max` bytes of a file at most, or all of it.
+pub fn read_end(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    read_from(path, |length| length.saturating_sub(max as u64), max)
+}
+
+/// Reads from where `begin` says, who is told how long the file is.
+fn read_from(path: &Path, begin: impl FnOnce(u64) -> u64, max: usize) -> io::Result<Vec<u8>> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
+    let offset = begin(meta.len());
     let there = usize::try_from(meta.len().saturating_sub(offset)).unwrap_or(usize::MAX);
     let mut bytes = vec![0; there.min(max).min(MAX_READ)];
     let mut filled = 0;

@@ -206,7 +206,9 @@ impl Run {
             Phase::Finishing if self.idle.is_some() && self.timers.get(&Timer::Finish).is_some() => self.cut(turn),
             Phase::Stopping if self.nothing_runs() => self.begin_sweep(AfterSweep::Finally, turn),
             Phase::Finally if self.nothing_runs() => self.begin_sweep(AfterSweep::Shipping, turn),
-            Phase::Shipping if self.output.complete() && self.reports.all_recorded() => self.nothing_left(turn),
+            Phase::Shipping if self.output.complete() && self.tails.complete() && self.reports.all_recorded() => {
+                self.nothing_left(turn)
+            }
             _ => {}
         }
     }

@@ -23,6 +23,7 @@ use super::process::{Processes, RunKey};
 use super::reports::Reports;
 use super::resources::Resources;
 use super::schedule::{Occasion, cycle, leads_to_a_job};
+use super::tails::Tails;
 use super::{Config, Turn};
 
 /// What a run hands to this slave.
@@ -196,6 +197,7 @@ pub(super) struct Run {
     pub(super) idle: Option<Idle>,
     pub(super) reports: Reports,
     pub(super) output: Shipping,
+    pub(super) tails: Tails,
     /// Where an entry's latest run with `collect` worked.
     pub(super) collects: BTreeMap<usize, PathBuf>,
     /// Answers to sweeps that are still to come.
@@ -229,6 +231,7 @@ impl Run {
             idle: None,
             reports: Reports::new(&part.run),
             output: Shipping::new(&part.run),
+            tails: Tails::default(),
             collects: BTreeMap::new(),
             sweeps: 0,
             sweep_tries: 0,
@@ -500,7 +503,9 @@ impl Run {
     }
 
     pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], String>, turn: &mut Turn<'_>) {
-        self.output.read(read, result, turn);
+        if !self.tail_read(read, &result, turn) {
+            self.output.read(read, result, turn);
+        }
     }
 
     pub(super) fn listed(&mut self, read: ReadId, found: Result<Vec<(String, u64)>, String>, turn: &mut Turn<'_>) {

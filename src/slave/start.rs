@@ -227,7 +227,11 @@ impl Run {
         let entries = self.part.entries.clone();
         let Some(shell) = entries[run.entry].shell() else { return };
         let (outcome, why) = judge(&run, &shell.expect, exit, self.end_begun());
+        let (entry, nr) = (run.entry, run.nr);
         self.finished(run.into(), Some(exit), outcome, why, turn);
+        if outcome == Outcome::Failed {
+            self.read_tail(entry, nr, turn);
+        }
         self.retry_deferred();
     }
 

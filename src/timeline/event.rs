@@ -73,6 +73,14 @@ pub enum Event<'a> {
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         why: Option<Cow<'a, str>>,
     },
+    /// The last lines that a failed command wrote.
+    Tail {
+        #[serde(borrow)]
+        entry: Cow<'a, str>,
+        nr: u32,
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+    },
     Poked {
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         entry: Option<Cow<'a, str>>,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::event::Event;
+use super::folded::Folded;
 use crate::machine::{Outbox, Stream};
 use crate::spoken::{harmless, is_obeyed};
 use crate::wire::rendezvous::Kind;
@@ -15,12 +16,48 @@ const PARTIAL_MAX: usize = 8 * 1024;
 /// How many lines the live picture has at most, and how much of the screen.
 const PICTURE_MAX: usize = 24;
 
+/// With more slaves than this the view waits a moment with what one does, and says once what several do.
+const SLAVES_ALONE: usize = 8;
+
 /// What the live picture shows.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Picture {
     pub title: String,
-    /// Name and state of what is worth a line: triggers first, then slaves.
-    pub rows: Vec<(String, String)>,
+    /// What is worth a line: what failed, then triggers and meetings, then slaves.
+    pub rows: Vec<Row>,
+}
+
+/// A line of the live picture.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Row {
+    pub name: String,
+    pub state: String,
+    /// It says that something is wrong.
+    pub alarm: bool,
+}
+
+impl Row {
+    pub fn new(name: impl Into<String>, state: impl Into<String>) -> Row {
+        Row { name: name.into(), state: state.into(), alarm: false }
+    }
+}
+
+/// Slaves of the same state are one row: by name and state, in the order of the first of each.
+pub fn rows_of_slaves(slaves: impl Iterator<Item = (String, String, bool)>) -> Vec<Row> {
+    let mut alike: Vec<(Vec<String>, String, bool)> = Vec::new();
+    let mut places = BTreeMap::new();
+    for (name, state, alarm) in slaves {
+        let place = *places.entry(state.clone()).or_insert(alike.len());
+        match alike.get_mut(place) {
+            Some((names, ..)) => names.push(name),
+            None => alike.push((vec![name], state, alarm)),
+        }
+    }
+    let row = |(names, state, alarm): (Vec<String>, String, bool)| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Row { name: crate::spoken::list(&names), state, alarm }
+    };
+    alike.into_iter().map(row).collect()
 }
 
 /// Shows a run.
@@ -30,6 +67,8 @@ pub struct View {
     silent: bool,
     terminal: Option<(u16, u16)>,
     colors: bool,
+    /// What slaves did a moment ago, in a test of so many slaves that lines are folded.
+    folded: Option<Folded>,
     /// How wide the column of the slaves is.
     name_width: usize,
     drawn: Vec<String>,
@@ -39,7 +78,19 @@ pub struct View {
 
 impl View {
     pub fn new(follow: bool, terminal: Option<(u16, u16)>, colors: bool, name_width: usize) -> View {
-        View { follow, silent: false, terminal, colors, name_width, drawn: Vec::new(), partial: BTreeMap::new() }
+        let (drawn, partial) = (Vec::new(), BTreeMap::new());
+        View { follow, silent: false, terminal, colors, folded: None, name_width, drawn, partial }
+    }
+
+    /// The same for a test of so many slaves.
+    pub fn of_slaves(mut self, slaves: usize) -> View {
+        self.folded = (slaves > SLAVES_ALONE).then(Folded::default);
+        self
+    }
+
+    /// Whether lines wait for more slaves to join them.
+    pub fn waits(&self) -> bool {
+        self.folded.as_ref().is_some_and(|folded| !folded.is_empty())
     }
 
     /// One that shows nothing.
@@ -59,19 +110,60 @@ impl View {
 
     /// Shows an event that happened so many microseconds after the start.
     pub fn event(&mut self, since_start: Option<i64>, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
-        let Some(text) = describe(event).filter(|_| !self.silent) else { return };
-        let text = harmless(&text);
+        if self.silent {
+            return;
+        }
         let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
-        let line = format!("{time:>9}  {:<width$}  {text}", slave.unwrap_or("*"), width = self.name_width);
-        let line = match color(event).filter(|_| self.is_live() && self.colors) {
+        if let (Some(folded), Some(slave)) = (&mut self.folded, slave) {
+            if folded.add(&time, slave, event, color(event)) {
+                self.flush(out);
+            }
+            return;
+        }
+        self.flush(out);
+        if let Event::Tail { text, .. } = event {
+            let lines = text.lines().map(|line| self.quoted(slave.unwrap_or("*"), line));
+            let lines: String = lines.collect();
+            return self.print(lines.as_bytes(), out);
+        }
+        let Some(text) = describe(event) else { return };
+        let line = self.timed(&time, slave.unwrap_or("*"), &text, color(event));
+        self.print(line.as_bytes(), out);
+    }
+
+    /// A line of the time line.
+    fn timed(&self, time: &str, slave: &str, text: &str, color: Option<&str>) -> String {
+        let line = format!("{time:>9}  {slave:<width$}  {}", harmless(text), width = self.name_width);
+        match color.filter(|_| self.is_live() && self.colors) {
             Some(color) => format!("\x1b[{color}m{line}\x1b[0m\n"),
             None => format!("{line}\n"),
-        };
-        self.print(line.as_bytes(), out);
+        }
+    }
+
+    /// A line that a failed command wrote, below its failure.
+    fn quoted(&self, slave: &str, line: &str) -> String {
+        format!("{:>9}  {slave:<width$}  | {}\n", "", harmless(line), width = self.name_width)
+    }
+
+    /// Shows what waits for more slaves to join it.
+    pub fn flush(&mut self, out: &mut Outbox) {
+        let Some(folded) = &mut self.folded else { return };
+        let mut text = String::new();
+        for line in folded.take() {
+            let (names, said) = line.in_words();
+            match line.quoted {
+                true => text.extend(said.lines().map(|said| self.quoted(&names, said))),
+                false => text += &self.timed(&line.time, &names, said, line.color),
+            }
+        }
+        if !text.is_empty() {
+            self.print(text.as_bytes(), out);
+        }
     }
 
     /// Shows a line of arete's own.
     pub fn line(&mut self, text: &str, out: &mut Outbox) {
+        self.flush(out);
         self.print(format!("{text}\n").as_bytes(), out);
     }
 
@@ -138,7 +230,8 @@ impl View {
     /// Draws the live picture anew if it has changed.
     pub fn draw(&mut self, picture: &Picture, out: &mut Outbox) {
         let Some((columns, rows)) = self.terminal else { return };
-        let lines = lay_out(picture, columns as usize, (rows as usize / 2).clamp(3, PICTURE_MAX));
+        self.flush(out);
+        let lines = self.lay_out(picture, columns as usize, (rows as usize / 2).clamp(3, PICTURE_MAX));
         if lines != self.drawn {
             let erased = self.erase();
             self.drawn = lines;
@@ -157,8 +250,29 @@ impl View {
 
     /// Takes the live picture away for good.
     pub fn close(&mut self, out: &mut Outbox) {
+        self.flush(out);
         self.hide(out);
         self.terminal = None;
+    }
+
+    /// The picture as lines that fit the screen.
+    fn lay_out(&self, picture: &Picture, columns: usize, rows: usize) -> Vec<String> {
+        let fit = |line: String| line.chars().take(columns.saturating_sub(1).max(1)).collect::<String>();
+        let colored = |line: String, color: &str| match self.colors {
+            true => format!("\x1b[{color}m{line}\x1b[0m"),
+            false => line,
+        };
+        let mut lines = vec![colored(fit(picture.title.clone()), BOLD)];
+        let width = picture.rows.iter().map(|row| row.name.len()).max().unwrap_or(0).min(columns / 2);
+        let shown = if picture.rows.len() > rows - 1 { rows - 2 } else { picture.rows.len() };
+        for Row { name, state, alarm } in &picture.rows[..shown] {
+            let line = fit(format!("  {name:<width$}  {state}"));
+            lines.push(if *alarm { colored(line, RED) } else { line });
+        }
+        if shown < picture.rows.len() {
+            lines.push(format!("  ... and {} more", picture.rows.len() - shown));
+        }
+        lines
     }
 
     fn erase(&self) -> Vec<u8> {
@@ -167,18 +281,6 @@ impl View {
             lines => format!("\x1b[{lines}A\r\x1b[J").into_bytes(),
         }
     }
-}
-
-/// The picture as lines that fit the screen.
-fn lay_out(picture: &Picture, columns: usize, rows: usize) -> Vec<String> {
-    let mut lines = vec![picture.title.clone()];
-    let width = picture.rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let shown = if picture.rows.len() > rows - 1 { rows - 2 } else { picture.rows.len() };
-    lines.extend(picture.rows[..shown].iter().map(|(name, state)| format!("  {name:<width$}  {state}")));
-    if shown < picture.rows.len() {
-        lines.push(format!("  ... and {} more", picture.rows.len() - shown));
-    }
-    lines.iter().map(|line| line.chars().take(columns.saturating_sub(1).max(1)).collect()).collect()
 }
 
 /// A line of output as a terminal may show it: without control characters but tabs.
@@ -234,7 +336,8 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Finishing { why } => format!("finishing: {why}; jobs still run"),
         Event::Ending { why, .. } => format!("ending: {why}"),
         Event::Resumed => "the run goes on".to_owned(),
-        Event::Ready
+        Event::Tail { .. }
+        | Event::Ready
         | Event::Begun { .. }
         | Event::Spawned { .. }
         | Event::Heard { .. }
@@ -249,6 +352,10 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
 pub fn run_name(entry: &str, nr: u32) -> String {
     if nr == 1 { entry.to_owned() } else { format!("{entry}.{nr}") }
 }
+
+/// How a terminal is told to write bold, and red.
+const BOLD: &str = "1";
+const RED: &str = "31";
 
 fn color(event: &Event<'_>) -> Option<&'static str> {
     match event {
@@ -309,10 +416,10 @@ mod tests {
     #[test]
     fn a_picture_erases_what_was_drawn_before_and_no_more() {
         let mut out = Outbox::new();
-        let mut view = View::new(false, Some((80, 24)), true, 1);
+        let mut view = View::new(false, Some((80, 24)), false, 1);
         let picture = |rows: &[&str]| Picture {
             title: "title".to_owned(),
-            rows: rows.iter().map(|row| (row.to_string(), "on".to_owned())).collect(),
+            rows: rows.iter().map(|row| Row::new(*row, "on")).collect(),
         };
         view.draw(&picture(&[]), &mut out);
         assert_eq!(printed(&mut out), "title\n");
@@ -329,6 +436,52 @@ mod tests {
         view.draw(&Picture { title: "title".to_owned(), rows: Vec::new() }, &mut out);
         view.event(Some(1_500_000), Some("a"), &Event::Warning { text: "hot".into() }, &mut out);
         let text = printed(&mut out);
-        assert!(text.ends_with("\x1b[1A\r\x1b[J\x1b[33m    1.500  a  warning: hot\x1b[0m\ntitle\n"), "{text:?}");
+        let line = "\x1b[33m    1.500  a  warning: hot\x1b[0m\n";
+        assert!(text.ends_with(&format!("\x1b[1A\r\x1b[J{line}\x1b[1mtitle\x1b[0m\n")), "{text:?}");
+    }
+
+    #[test]
+    fn what_many_slaves_do_in_a_moment_is_one_line_each() {
+        let mut out = Outbox::new();
+        let mut view = View::new(false, None, true, 4).of_slaves(SLAVES_ALONE + 1);
+        let why = Some("exit status 1".into());
+        for nr in 1..=9 {
+            let slave = format!("n{nr}");
+            view.event(
+                Some(1_000),
+                Some(&slave),
+                &Event::Spawned { entry: "x".into(), nr: 1, pid: Some(nr) },
+                &mut out,
+            );
+            let exited =
+                Event::Exited { entry: "x".into(), nr: 1, exit: None, outcome: Outcome::Failed, why: why.clone() };
+            view.event(Some(2_000), Some(&slave), &exited, &mut out);
+            view.event(
+                Some(2_000),
+                Some(&slave),
+                &Event::Tail { entry: "x".into(), nr: 1, text: "no\ndisk".into() },
+                &mut out,
+            );
+        }
+        assert!(view.waits() && printed(&mut out).is_empty());
+        view.event(Some(3_000), None, &Event::Triggered { trigger: "go".into() }, &mut out);
+        let lines = [
+            "    0.001  n[1-9]  x started",
+            "    0.002  n[1-9]  x failed: exit status 1",
+            "           n[1-9]  | no",
+            "           n[1-9]  | disk",
+            "    0.003  *     go fired",
+        ];
+        assert_eq!(printed(&mut out).lines().collect::<Vec<_>>(), lines);
+        view.event(Some(4_000), Some("n3"), &Event::Spawned { entry: "y".into(), nr: 1, pid: Some(7) }, &mut out);
+        view.close(&mut out);
+        assert_eq!(printed(&mut out), "    0.004  n3    y started (pid 7)\n");
+    }
+
+    #[test]
+    fn slaves_of_the_same_state_are_one_row() {
+        let slaves = (1..=200).map(|nr| (format!("n{nr:03}"), if nr == 7 { "lost" } else { "x" }.to_owned(), nr == 7));
+        let rows = rows_of_slaves(slaves);
+        assert_eq!(rows, [Row::new("n[001-006,008-200]", "x"), Row { alarm: true, ..Row::new("n007", "lost") }]);
     }
 }

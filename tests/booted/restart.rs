@@ -37,7 +37,7 @@ fn a_slave_that_is_restarted_during_a_run_leaves_nothing_behind_and_fails_the_ru
     assert_ne!(slave.main_pid(SLAVE_UNIT), before);
     let left = slave.processes_of("arete-slave");
     assert!(!left.contains("sleep"), "{left}");
-    let ended = run.wait().exits_with(1);
+    let ended = run.wait().exits_with(7);
     assert!(ended.stdout.contains("slave slave1 was lost"), "{}", ended.stdout);
     // The new one serves the next run.
     slave.wait_for_property(SLAVE_UNIT, "ActiveState", "active");
@@ -58,7 +58,7 @@ fn a_slave_that_is_killed_during_a_run_is_started_again_and_its_commands_are_gon
     slave.wait_for_property(SLAVE_UNIT, "ActiveState", "active");
     let left = slave.processes_of("arete-slave");
     assert!(!left.contains("sleep"), "{left}");
-    run.wait().exits_with(1);
+    run.wait().exits_with(7);
 }
 
 #[test]

@@ -331,6 +331,10 @@ impl<M: Machine> World<M> {
                     self.check_path(&path);
                     self.answers.push_back(Answer::Read(read, if offset == 0 { max } else { 0 }));
                 }
+                Effect::ReadEnd { read, path, max } => {
+                    self.check_path(&path);
+                    self.answers.push_back(Answer::Read(read, max));
+                }
                 Effect::List { read, .. } => self.answers.push_back(Answer::Listed(read)),
                 Effect::Print { bytes, .. } => assert_harmless(&without_picture(&bytes)),
                 Effect::Exit { .. } | Effect::Halt { .. } => self.over = true,

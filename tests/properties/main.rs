@@ -119,6 +119,15 @@ fn variables_ranges_and_names_are_what_they_say_or_an_error() {
     holds("names", 20_000, names::check);
 }
 
+proptest! {
+    #[test]
+    fn names_with_numbers_are_folded_to_ranges_that_stand_for_them(
+        names in proptest::collection::vec("[ab]?[0-9]{1,3}([ab][0-9]{1,2})?", 0..60),
+    ) {
+        names::check_folded(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn a_file_is_a_test_or_has_problems_at_places_of_it() {
     holds("testfile", 5_000, testfile::check);

@@ -1,6 +1,9 @@
 //! What holds of variables, ranges and names whatever the text.
 
+use std::collections::BTreeSet;
+
 use arete::session::{NAME_MAX, is_entry_name, is_incarnation, is_member, is_name};
+use arete::spoken::ranges;
 use arete::testfile::{range, time};
 use arete::variables::{Part, expand, parse};
 
@@ -48,8 +51,29 @@ fn check_variables(text: &str) {
     assert_eq!(expanded, texts.collect::<String>());
 }
 
+/// What is written as ranges stands for just the names that were folded.
+pub fn check_folded(names: &[&str]) {
+    let folded = ranges::fold(names);
+    let expanded: Vec<String> = folded
+        .iter()
+        .flat_map(|it| {
+            let again = range::expand(&it.pattern, NAMES_MAX).expect("ranges are read back");
+            assert_eq!(again.len(), it.count, "{}", it.pattern);
+            again
+        })
+        .collect();
+    let (all, once): (BTreeSet<&str>, BTreeSet<&str>) =
+        (names.iter().copied().collect(), expanded.iter().map(String::as_str).collect());
+    assert_eq!(once, all);
+    assert_eq!(expanded.len(), once.len(), "each name comes once");
+}
+
 fn check_ranges(text: &str) {
+    let short = |name: &&str| name.len() <= NAME_MAX && !name.contains(['[', ']']);
+    let words: Vec<&str> = text.split([' ', ',', '\n', '-']).filter(short).take(NAMES_MAX).collect();
+    check_folded(&words);
     let Ok(names) = range::expand(text, NAMES_MAX) else { return };
+    check_folded(&names.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(!names.is_empty() && names.len() <= NAMES_MAX);
     if !text.contains(['[', ']']) {
         assert_eq!(names, [text]);

@@ -16,7 +16,8 @@ use crate::world::process::{Ask, Fact};
 use crate::world::{World, lines};
 
 /// The events that slaves report.
-const REPORTED: [&str; 9] = ["begun", "spawned", "exited", "poked", "heard", "settled", "idle", "warning", "trouble"];
+const REPORTED: [&str; 10] =
+    ["begun", "spawned", "exited", "tail", "poked", "heard", "settled", "idle", "warning", "trouble"];
 
 /// How far apart starts may be that should be at one instant, in microseconds: half a round trip, and a few turns.
 const STARTS_APART_MAX: u64 = 3_000;
@@ -35,6 +36,19 @@ macro_rules! hold {
 }
 
 type Key = (String, String);
+
+/// The kinds of failures that are no fault of a test.
+const INFRASTRUCTURE: [&str; 6] =
+    ["slave-lost", "slave-unready", "slaves-missing", "slave-trouble", "resource", "results"];
+
+/// What failed first is why the run failed, and says how it exits.
+fn first_failure_is_the_headline(summary: &Value, code: Option<u8>) -> Result<(), String> {
+    let (first, why) = (&summary["failures"][0], text(summary, "why"));
+    hold!(why.contains(text(first, "text")), "failed for {first}, and the headline is {why}");
+    let blames = if INFRASTRUCTURE.contains(&text(first, "kind")) { 7 } else { 1 };
+    hold!(code == Some(blames), "failed for {first}, and the exit code is {code:?}");
+    Ok(())
+}
 
 /// Who has exited has left nothing behind.
 pub fn exits_are_clean(world: &mut World) -> Result<(), String> {
@@ -397,10 +411,13 @@ impl Checks {
         hold!(verdict == last, "the summary says {verdict}, the log {last}");
         let expected: &[u8] = match verdict {
             "passed" => &[0],
-            "failed" => &[1, 3],
+            "failed" => &[1, 7],
             _ => &[130],
         };
         hold!(code.is_some_and(|code| expected.contains(&code)), "{verdict}, and the exit code is {code:?}");
+        if verdict == "failed" {
+            first_failure_is_the_headline(summary, code)?;
+        }
         self.losses_mean_what_the_test_says(test)?;
         let lost = self.events.iter().filter(|event| text(event, "event") == "lost").count();
         let forgives = test.on_lost == OnLost::Continue && lost < test.slaves.len();
@@ -439,9 +456,9 @@ impl Checks {
             }
         }
         let long_ago = ending["t"].as_f64().unwrap_or(0.0) - RESTS_MAX;
-        let left = test.slaves.iter().filter(|slave| !self.lost.contains(&slave.name));
+        let mut left = test.slaves.iter().filter(|slave| !self.lost.contains(&slave.name));
         let rests = |name: &str| resting.get(name).is_some_and(|since| *since < long_ago);
-        let in_vain = left.map(|slave| rests(&slave.name)).all(|rests| rests);
+        let in_vain = left.all(|slave| rests(&slave.name));
         hold!(!in_vain, "nothing ran on any slave, and the run waited for {ending}");
         Ok(())
     }

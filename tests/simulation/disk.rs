@@ -81,6 +81,11 @@ impl Disk {
         Ok(file[begin..file.len().min(begin.saturating_add(max))].to_vec())
     }
 
+    pub fn read_end(&self, path: &Path, max: usize) -> Result<Vec<u8>, String> {
+        let length = self.files.get(path).map_or(0, |file| file.len() as u64);
+        self.read(path, length.saturating_sub(max as u64), max)
+    }
+
     pub fn list(&self, directory: &Path, patterns: &[String]) -> Result<Vec<(String, u64)>, String> {
         let patterns: Vec<glob::Pattern> = patterns.iter().filter_map(|text| glob::Pattern::new(text).ok()).collect();
         let below = self.files.iter().filter_map(|(path, bytes)| {

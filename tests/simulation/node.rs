@@ -554,6 +554,10 @@ impl World {
                 let result = self.hosts[self.nodes[id].host].disk.read(&path, offset, max);
                 self.deliver_input(life, Queued::Read { read, result });
             }
+            Effect::ReadEnd { read, path, max } => {
+                let result = self.hosts[self.nodes[id].host].disk.read_end(&path, max);
+                self.deliver_input(life, Queued::Read { read, result });
+            }
             Effect::List { read, directory, patterns } => {
                 let result = self.hosts[self.nodes[id].host].disk.list(&directory, &patterns);
                 self.deliver_input(life, Queued::Listed { read, result });

@@ -89,7 +89,7 @@ fn a_launcher_that_ends_too_early_ends_the_run_in_its_last_words() {
     assert_eq!(world.kills(), [(0, Signal::TERM)]);
     assert_eq!(world.exit, None);
     world.launcher_ends(0, 143);
-    assert_eq!(world.exit, Some(1));
+    assert_eq!(world.exit, Some(7));
 }
 
 #[test]

@@ -221,6 +221,10 @@ impl World {
                 let to = file.len().min(from + max);
                 self.input(Input::Read { read, result: Ok(&file[from..to]) });
             }
+            Effect::ReadEnd { read, path, max } => {
+                let file = self.files.get(&path).cloned().unwrap_or_default();
+                self.input(Input::Read { read, result: Ok(&file[file.len().saturating_sub(max)..]) });
+            }
             Effect::List { read, directory, .. } => {
                 let below = self.files.iter().filter_map(|(path, bytes)| {
                     let file = path.strip_prefix(&directory).ok()?;

@@ -1,0 +1,198 @@
+//! Why a run fails: what failed, on which slave, when, and the last lines that it wrote.
+
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{Exit, Time};
+use crate::timeline::view::run_name;
+
+/// How many failures are kept one by one. The rest is only counted.
+const KEPT_MAX: usize = 1_000;
+
+/// What kind of thing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A run of an entry failed.
+    Entry,
+    /// A job still ran when its time to finish was over.
+    CutOff,
+    /// An entry with the action `end` failed the run.
+    Asked,
+    /// The limit of the test's end passed.
+    Limit,
+    /// The end trigger of the test can no longer fire.
+    Stuck,
+    /// There were more events than the controller allows.
+    Events,
+    /// A slave will not come back to the run.
+    SlaveLost,
+    /// A slave cannot take part.
+    SlaveUnready,
+    /// Not all slaves were there in time.
+    SlavesMissing,
+    /// Something went wrong on a slave that is no entry's fault.
+    SlaveTrouble,
+    /// A resource could not be read.
+    Resource,
+    /// The results could not be written.
+    Results,
+}
+
+impl Kind {
+    /// Whether the surroundings of the test failed and not the test. A person who reads the exit status then looks at the
+    /// lab first.
+    pub fn is_infrastructure(self) -> bool {
+        match self {
+            Kind::Entry | Kind::CutOff | Kind::Asked | Kind::Limit | Kind::Stuck | Kind::Events => false,
+            Kind::SlaveLost
+            | Kind::SlaveUnready
+            | Kind::SlavesMissing
+            | Kind::SlaveTrouble
+            | Kind::Resource
+            | Kind::Results => true,
+        }
+    }
+}
+
+/// One failure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    pub kind: Kind,
+    pub at: Time,
+    /// On which slave, if the failure belongs to one.
+    pub slave: Option<String>,
+    /// Which run of which entry failed.
+    pub entry: Option<(String, u32)>,
+    /// How its process ended, if one ran.
+    pub exit: Option<Exit>,
+    /// What is wrong, without the names of the slave and the entry.
+    pub reason: String,
+    /// The last lines that the process wrote.
+    pub tail: Option<String>,
+}
+
+impl Failure {
+    /// A failure of the run as a whole.
+    pub fn of_run(kind: Kind, at: Time, reason: String) -> Failure {
+        Failure { kind, at, slave: None, entry: None, exit: None, reason, tail: None }
+    }
+
+    /// A failure of a slave as a whole.
+    pub fn of_slave(kind: Kind, at: Time, slave: &str, reason: String) -> Failure {
+        Failure { slave: Some(slave.to_owned()), ..Failure::of_run(kind, at, reason) }
+    }
+
+    /// The run of the entry, as results name it.
+    pub fn run_name(&self) -> Option<String> {
+        self.entry.as_ref().map(|(entry, nr)| run_name(entry, *nr))
+    }
+
+    /// The failure as a line, without its time.
+    pub fn in_words(&self) -> String {
+        self.of(self.slave.as_deref().unwrap_or_default())
+    }
+
+    /// The same failure of these slaves.
+    pub fn of(&self, slaves: &str) -> String {
+        let reason = &self.reason;
+        match (self.kind, self.run_name()) {
+            (Kind::SlaveLost, _) => format!("slave {slaves} was lost: {reason}"),
+            (Kind::SlaveUnready, _) => format!("slave {slaves} cannot take part: {reason}"),
+            (Kind::SlaveTrouble, _) => format!("slave {slaves}: {reason}"),
+            (Kind::Asked, Some(entry)) => format!("{slaves} {entry} {reason}"),
+            (_, Some(entry)) => format!("{slaves} {entry} failed: {reason}"),
+            (_, None) => reason.clone(),
+        }
+    }
+
+    /// The failure as the headline of its run: also when it happened, if that says more than the end of the run does.
+    pub fn headline(&self, start: Option<Time>) -> String {
+        match (start, &self.slave) {
+            (Some(start), Some(_)) => format!("at {:.3} s, {}", self.at.diff(start) as f64 / 1e6, self.in_words()),
+            _ => self.in_words(),
+        }
+    }
+}
+
+/// All failures of a run, in the order in which the controller heard of them.
+#[derive(Debug, Default)]
+pub struct Failures {
+    kept: Vec<Failure>,
+    count: usize,
+}
+
+impl Failures {
+    pub fn add(&mut self, failure: Failure) {
+        self.count += 1;
+        if self.kept.len() < KEPT_MAX {
+            self.kept.push(failure);
+        }
+    }
+
+    /// What failed first.
+    pub fn first(&self) -> Option<&Failure> {
+        self.kept.first()
+    }
+
+    pub fn kept(&self) -> &[Failure] {
+        &self.kept
+    }
+
+    /// How many there are, also of those that are not kept.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The last lines that a failed run of an entry wrote are known.
+    pub fn tail(&mut self, slave: &str, entry: &str, nr: u32, tail: &str) {
+        let is_of = |failure: &&mut Failure| {
+            let of_run = failure.entry.as_ref().is_some_and(|(name, number)| name == entry && *number == nr);
+            of_run && failure.slave.as_deref() == Some(slave)
+        };
+        if let Some(failure) = self.kept.iter_mut().rev().find(is_of) {
+            failure.tail.get_or_insert_with(|| tail.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(slave: &str, nr: u32) -> Failure {
+        Failure {
+            entry: Some(("x".to_owned(), nr)),
+            ..Failure::of_slave(Kind::Entry, Time::from_micros(1_500_000), slave, "exit status 1".to_owned())
+        }
+    }
+
+    #[test]
+    fn a_failure_says_who_failed_and_when() {
+        let start = Some(Time::from_micros(1_000_000));
+        assert_eq!(entry("a", 2).headline(start), "at 0.500 s, a x.2 failed: exit status 1");
+        assert_eq!(entry("a", 1).headline(None), "a x failed: exit status 1");
+        let limit = Failure::of_run(Kind::Limit, Time::default(), "its limit of 1s passed".to_owned());
+        assert_eq!(limit.headline(start), "its limit of 1s passed");
+        let lost = Failure::of_slave(Kind::SlaveLost, Time::from_micros(3_000_000), "b", "no sign".to_owned());
+        assert_eq!(lost.headline(start), "at 2.000 s, slave b was lost: no sign");
+    }
+
+    #[test]
+    fn the_first_failures_are_kept_and_all_are_counted() {
+        let mut failures = Failures::default();
+        (0..KEPT_MAX as u32 + 5).for_each(|nr| failures.add(entry("a", nr + 1)));
+        assert_eq!((failures.kept().len(), failures.count()), (KEPT_MAX, KEPT_MAX + 5));
+        assert_eq!(failures.first(), Some(&entry("a", 1)));
+    }
+
+    #[test]
+    fn a_tail_belongs_to_its_own_run_and_is_known_once() {
+        let mut failures = Failures::default();
+        [entry("a", 1), entry("b", 1), entry("a", 2)].into_iter().for_each(|failure| failures.add(failure));
+        failures.tail("b", "x", 1, "no space left");
+        failures.tail("b", "x", 1, "later");
+        failures.tail("c", "x", 1, "nobody");
+        let tails: Vec<_> = failures.kept().iter().map(|failure| failure.tail.as_deref()).collect();
+        assert_eq!(tails, [None, Some("no space left"), None]);
+    }
+}

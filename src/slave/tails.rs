@@ -1,0 +1,72 @@
+//! The last lines of what failed commands wrote. The slave reads them from the file itself: what it ships may be limited, and
+//! comes later. They are a report, so the controller has them whatever the connection does, and its ledger keeps them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::machine::ReadId;
+use crate::spoken::tail::{BYTES_MAX, last_lines};
+use crate::wire::Happened;
+
+use super::Turn;
+use super::run::Run;
+
+/// Of so many failed commands of a run the last lines are reported: the ledger of the controller holds them all.
+const TAILS_MAX: u32 = 100;
+
+/// A failed command, and where its last lines may be, the last place first.
+#[derive(Debug)]
+struct Failed {
+    entry: usize,
+    nr: u32,
+    files: Vec<PathBuf>,
+}
+
+/// The failed commands whose last lines are being read.
+#[derive(Debug, Default)]
+pub(super) struct Tails {
+    reads: BTreeMap<ReadId, Failed>,
+    begun: u32,
+}
+
+impl Tails {
+    /// Nothing is being read.
+    pub(super) fn complete(&self) -> bool {
+        self.reads.is_empty()
+    }
+
+    /// Reads the end of the next file.
+    fn read_next(&mut self, mut failed: Failed, turn: &mut Turn<'_>) {
+        if let Some(path) = failed.files.pop() {
+            let read = turn.out.read_end(path, BYTES_MAX);
+            self.reads.insert(read, failed);
+        }
+    }
+}
+
+impl Run {
+    /// A command has failed: what it wrote last may say why.
+    pub(super) fn read_tail(&mut self, entry: usize, nr: u32, turn: &mut Turn<'_>) {
+        if self.tails.begun >= TAILS_MAX {
+            return;
+        }
+        self.tails.begun += 1;
+        // Standard error comes first, and standard output if that is empty.
+        let files = self.output_names(entry, nr).map(|name| self.output_dir().join(name)).to_vec();
+        self.tails.read_next(Failed { entry, nr, files }, turn);
+    }
+
+    /// The end of a file was read. Whether it was asked for here.
+    pub(super) fn tail_read(&mut self, read: ReadId, result: &Result<&[u8], String>, turn: &mut Turn<'_>) -> bool {
+        let Some(failed) = self.tails.reads.remove(&read) else { return false };
+        let text = result.as_ref().map(|bytes| last_lines(bytes)).unwrap_or_default();
+        if text.is_empty() {
+            self.tails.read_next(failed, turn);
+            return true;
+        }
+        let entries = self.part.entries.clone();
+        let entry = entries[failed.entry].name.as_str().into();
+        self.reports.push(Happened::Tail { entry, nr: failed.nr, text: text.into() }, turn);
+        true
+    }
+}

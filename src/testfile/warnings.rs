@@ -1,0 +1,344 @@
+//! What is probably not meant in a test that is right by its form: it runs, but what it waits for cannot come.
+//!
+//! A warning refuses nothing, since a command may do what its text does not show.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::json::{self, Kind, Value};
+use super::problem::{Problem, Problems};
+use super::{End, Test, suggest, words};
+use crate::wire::{Action, Entry, Policy};
+
+/// How often something can happen in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Times {
+    /// At most so often.
+    AtMost(u64),
+    /// There is no bound that the test shows.
+    Unknown,
+}
+
+/// A test, and the file in which its parts have places.
+struct File<'a> {
+    test: &'a Test,
+    root: &'a Value,
+    /// For each trigger how often it can be notified.
+    notifies: BTreeMap<&'a str, Times>,
+}
+
+/// An entry where a schedule has it.
+struct Place<'a> {
+    object: &'a Value,
+    entry: &'a Entry,
+    /// All entries of a slave that has it.
+    entries: &'a [Entry],
+}
+
+/// All warnings about a test that was read from this text, in the order of the file.
+pub fn of(file: &str, text: &str, test: &Test) -> Vec<Problem> {
+    let Ok(root) = json::parse(text) else { return Vec::new() };
+    let mut found = Problems::new(text);
+    let file_of = File { test, root: &root, notifies: notifies(test) };
+    file_of.triggers_that_cannot_fire(&mut found);
+    file_of.schedules_of_no_slave(&mut found);
+    for place in file_of.entries() {
+        file_of.unknown_triggers_of_commands(&place, &mut found);
+        file_of.entries_that_cannot_start(&place, &mut found);
+    }
+    found.finish(file)
+}
+
+impl<'a> File<'a> {
+    /// Triggers that nobody can bring to zero.
+    fn triggers_that_cannot_fire(&self, found: &mut Problems<'_>) {
+        for member in members(self.root, "triggers") {
+            let name = member.key.as_str();
+            let (Some(&count), Some(Times::AtMost(most))) = (self.test.triggers.get(name), self.notifies.get(name))
+            else {
+                continue;
+            };
+            if *most < count && self.is_waited_for(name) {
+                found.add(member.at, self.cannot_fire(name, count, *most));
+            }
+        }
+    }
+
+    /// Whether the end of the test or an entry waits for the trigger. Another one harms nobody.
+    fn is_waited_for(&self, name: &str) -> bool {
+        let ends = matches!(&self.test.end, End::Trigger { trigger, .. } if trigger == name);
+        let mut entries = self.test.slaves.iter().flat_map(|slave| slave.entries.iter());
+        ends || entries.any(|entry| matches!(&entry.policy, Policy::Trigger(trigger) if trigger == name))
+    }
+
+    fn cannot_fire(&self, name: &str, count: u64, most: u64) -> String {
+        match most {
+            0 => format!(
+                "nothing notifies the trigger {name:?}: no entry does, and no command says \"arete notify {name}\""
+            ),
+            1 => format!("the trigger {name:?} begins at {count}, but only one notify can come: begin it at 1?"),
+            most => format!(
+                "the trigger {name:?} begins at {count}, but only {most} notifies can come: begin it at {most}?"
+            ),
+        }
+    }
+
+    /// Whether the test shows that the trigger never fires.
+    fn never_fires(&self, trigger: &str) -> bool {
+        let count = self.test.triggers.get(trigger).copied().unwrap_or(0);
+        matches!(self.notifies.get(trigger), Some(Times::AtMost(most)) if *most < count)
+    }
+
+    /// Schedules that no slave has.
+    fn schedules_of_no_slave(&self, found: &mut Problems<'_>) {
+        let slaves = members(self.root, "slaves").map(|member| match &member.value.kind {
+            Kind::Object(_) => get(&member.value, "schedules").unwrap_or(&member.value),
+            _ => &member.value,
+        });
+        let used: BTreeSet<&str> = slaves.flat_map(items).filter_map(string).collect();
+        for member in members(self.root, "schedules").filter(|member| !used.contains(member.key.as_str())) {
+            found.add(member.at, format!("no slave has the schedule {:?}: its entries never start", member.key));
+        }
+    }
+
+    /// Commands that notify or await a trigger which the test does not declare.
+    fn unknown_triggers_of_commands(&self, place: &Place<'_>, found: &mut Problems<'_>) {
+        let Some(command) = get(place.object, "shell") else { return };
+        let Some(text) = string(command) else { return };
+        for named in words::named(text).into_iter().filter(|named| !self.test.triggers.contains_key(&named.trigger)) {
+            let hint = suggest::hint(&named.trigger, self.test.triggers.keys().map(String::as_str));
+            let said = format!("\"arete {} {}\"", named.subcommand, named.trigger);
+            found
+                .add(found.inside(&command.span, named.at), format!("{said}: the test declares no such trigger{hint}"));
+        }
+    }
+
+    /// Entries whose occasion cannot arise.
+    fn entries_that_cannot_start(&self, place: &Place<'_>, found: &mut Problems<'_>) {
+        let key = ["at", "trigger", "after"].into_iter().find_map(|key| get(place.object, key));
+        if let (Some(value), Some(why)) = (key, self.cannot_start(place.entry, place.entries)) {
+            found.add(value.span.start, format!("the entry {:?} can never start: {why}", place.entry.name));
+        }
+    }
+
+    /// Why an entry cannot start, if the test shows that.
+    fn cannot_start(&self, entry: &Entry, entries: &[Entry]) -> Option<String> {
+        match &entry.policy {
+            Policy::Poke | Policy::Finally => None,
+            Policy::At(micros) => {
+                let (End::Duration(end) | End::Idle { limit: end } | End::Trigger { limit: end, .. }) = &self.test.end;
+                let late = Duration::from_micros(*micros) >= *end;
+                late.then(|| format!("the run is over after {}", spoken(*end)))
+            }
+            Policy::Trigger(trigger) => {
+                self.never_fires(trigger).then(|| format!("the trigger {trigger:?} cannot fire"))
+            }
+            Policy::After(after) => {
+                let before = entries.iter().find(|other| other.name == after.entry)?;
+                if matches!(before.action, Action::End { .. }) {
+                    return Some(format!("the entry {:?} ends the run", before.name));
+                }
+                self.cannot_start(before, entries).map(|_| format!("the entry {:?} can never start", before.name))
+            }
+        }
+    }
+
+    /// The entries that slaves have, each once.
+    fn entries(&self) -> Vec<Place<'a>> {
+        let mut owners: BTreeMap<&str, Vec<&'a [Entry]>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for slave in &self.test.slaves {
+            // Slaves with the same schedules share their entries.
+            if seen.insert(slave.entries.as_ptr()) {
+                slave.entries.iter().for_each(|entry| owners.entry(&entry.name).or_default().push(&slave.entries));
+            }
+        }
+        let mut places = Vec::new();
+        for object in members(self.root, "schedules").flat_map(|member| items(&member.value)) {
+            let name = get(object, "name").and_then(string).unwrap_or_default();
+            let command = get(object, "shell").and_then(string);
+            let same = |entry: &&Entry| entry.name == name && command_of(entry) == command;
+            let owner =
+                owners.get(name).into_iter().flatten().find_map(|entries| Some((*entries, entries.iter().find(same)?)));
+            places.extend(owner.map(|(entries, entry)| Place { object, entry, entries }));
+        }
+        places
+    }
+}
+
+fn command_of(entry: &Entry) -> Option<&str> {
+    entry.shell().map(|shell| shell.command.as_str())
+}
+
+/// For each trigger how often it can be notified in a run.
+fn notifies(test: &Test) -> BTreeMap<&str, Times> {
+    let all = || test.slaves.iter().flat_map(|slave| slave.entries.iter().map(|entry| (entry, &slave.entries)));
+    let commands: BTreeSet<&str> = all().filter_map(|(entry, _)| command_of(entry)).collect();
+    // A file that is shipped may notify whatever it likes, and so may a command that computes the name.
+    let hidden = !test.resources.is_empty() || commands.iter().any(|text| says_hidden(text));
+    let mut notifies = BTreeMap::new();
+    for name in test.triggers.keys() {
+        let named = hidden || commands.iter().any(|text| text.contains(name.as_str()));
+        notifies.insert(name.as_str(), if named { Times::Unknown } else { Times::AtMost(0) });
+    }
+    for (entry, entries) in all() {
+        let Action::Notify { trigger } = &entry.action else { continue };
+        if let Some(times) = notifies.get_mut(trigger.as_str()) {
+            *times = match (*times, runs(entry, entries)) {
+                (Times::AtMost(one), Times::AtMost(other)) => Times::AtMost(one + other),
+                _ => Times::Unknown,
+            };
+        }
+    }
+    notifies
+}
+
+/// Whether a command notifies something that its text does not name.
+fn says_hidden(text: &str) -> bool {
+    let computed = text.match_indices("notify").any(|(at, _)| {
+        let word = text[at..].split_whitespace().skip(1).find(|word| !word.starts_with('-'));
+        word.is_none_or(|word| word.contains(['$', '`', '@']))
+    });
+    computed || text.contains("ARETE_SOCKET")
+}
+
+/// How often an entry can run.
+fn runs(entry: &Entry, entries: &[Entry]) -> Times {
+    match &entry.policy {
+        Policy::At(_) | Policy::Trigger(_) | Policy::Finally => Times::AtMost(1),
+        Policy::Poke => Times::Unknown,
+        Policy::After(after) => {
+            let before = entries.iter().find(|other| other.name == after.entry);
+            before.map_or(Times::Unknown, |before| runs(before, entries))
+        }
+    }
+}
+
+/// A duration as the test file takes it.
+fn spoken(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
+        millis => format!("{millis}ms"),
+    }
+}
+
+/// The value of a key of an object.
+fn get<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    let Kind::Object(members) = &value.kind else { return None };
+    members.iter().find(|member| member.key == key).map(|member| &member.value)
+}
+
+/// What an object of the file holds.
+fn members<'a>(root: &'a Value, key: &str) -> impl Iterator<Item = &'a json::Member> {
+    let members = match get(root, key).map(|value| &value.kind) {
+        Some(Kind::Object(members)) => members.as_slice(),
+        _ => &[],
+    };
+    members.iter()
+}
+
+fn items(value: &Value) -> &[Value] {
+    match &value.kind {
+        Kind::List(items) => items,
+        _ => &[],
+    }
+}
+
+fn string(value: &Value) -> Option<&str> {
+    match &value.kind {
+        Kind::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testfile::parse;
+
+    /// The warnings about a test with these triggers and entries of one slave.
+    fn warned(triggers: &str, entries: &str) -> Vec<String> {
+        // Of the same length, so that places are the same.
+        let end = match triggers.contains("\"go\"") {
+            true => r#""end": {"trigger":"go", "limit":30}"#,
+            false => r#""end": {"idle":  true, "limit": 30}"#,
+        };
+        let text = format!(
+            "{{\"name\": \"t\", {end}, \"triggers\": {triggers},\n\"schedules\": {{\"s\": [\n{entries}]}}, \
+             \"slaves\": {{\"a\": [\"s\"]}}}}"
+        );
+        let test = parse("t", &text, &mut |_| Err("no".to_owned())).unwrap_or_else(|problems| panic!("{problems:?}"));
+        of("t.json", &text, &test).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_trigger_that_nobody_can_bring_to_zero_is_named() {
+        let notify = |name: &str, policy: &str| format!(r#"{{"name": "{name}", {policy}, "notify": "go"}}"#);
+        let (once, poked) = (notify("x", r#""at": 0"#), notify("y", r#""poke": true"#));
+        let shell = |command: &str| format!(r#"{{"name": "sh", "at": 0, "shell": "{command}"}}"#);
+        let after = format!(r#"{once}, {{"name": "z", "after": "x", "notify": "go"}}"#);
+        let place = "t.json:1:65: ";
+        for (triggers, entries, wanted) in [
+            (r#"{"go": 1}"#, once.clone(), None),
+            (
+                r#"{"go": 3}"#,
+                once.clone(),
+                Some("the trigger \"go\" begins at 3, but only one notify can come: begin it at 1?"),
+            ),
+            (
+                r#"{"go": 3}"#,
+                after.clone(),
+                Some("the trigger \"go\" begins at 3, but only 2 notifies can come: begin it at 2?"),
+            ),
+            (r#"{"go": 2}"#, after, None),
+            (r#"{"go": 3}"#, poked, None),
+            (
+                r#"{"go": 1}"#,
+                shell("true"),
+                Some("nothing notifies the trigger \"go\": no entry does, and no command says \"arete notify go\""),
+            ),
+            (r#"{"go": 1}"#, shell("./tool --go"), None),
+            (r#"{"go": 1}"#, shell("arete notify $T"), None),
+        ] {
+            let wanted: Vec<String> = wanted.iter().map(|text| format!("{place}{text}")).collect();
+            assert_eq!(warned(triggers, &entries), wanted, "{triggers} {entries}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_names_no_trigger_of_the_test_is_told_where() {
+        let entries = r#"{"name": "x", "at": 0, "shell": "true \"q\"; arete notify rady"},
+{"name": "y", "at": 0, "shell": "arete wait ready; arete notify ready; arete notify --room r other"}"#;
+        let wanted = "t.json:3:59: \"arete notify rady\": the test declares no such trigger, did you mean \"ready\"?";
+        assert_eq!(warned(r#"{"ready": 1}"#, entries), [wanted]);
+        let none = warned("{}", r#"{"name": "x", "at": 0, "shell": "arete wait up"}"#);
+        assert_eq!(none, ["t.json:3:45: \"arete wait up\": the test declares no such trigger; there is none"]);
+    }
+
+    #[test]
+    fn an_entry_that_can_never_start_says_why() {
+        let never = |name: &str| format!("the entry {name:?} can never start: ");
+        let entries = r#"{"name": "late", "at": 60, "shell": "true"},
+{"name": "stop", "poke": true, "end": "passed"},
+{"name": "next", "after": "stop", "shell": "true"},
+{"name": "last", "after": {"entry": "late", "exit": 1}, "shell": "true"},
+{"name": "set", "trigger": "off", "shell": "true"}"#;
+        let wanted = [
+            "t.json:1:65: nothing notifies the trigger \"off\": no entry does, and no command says \"arete notify off\"".to_owned(),
+            format!("t.json:3:24: {}the run is over after 30s", never("late")),
+            format!("t.json:5:27: {}the entry \"stop\" ends the run", never("next")),
+            format!("t.json:6:27: {}the entry \"late\" can never start", never("last")),
+            format!("t.json:7:28: {}the trigger \"off\" cannot fire", never("set")),
+        ];
+        assert_eq!(warned(r#"{"off": 1}"#, entries), wanted);
+    }
+
+    #[test]
+    fn a_schedule_of_no_slave_is_named() {
+        let text = r#"{"name": "t", "end": {"duration": 1}, "slaves": {"a[1-2]": ["s"], "b": {"schedules": ["u"]}},
+"schedules": {"s": [], "u": [], "v": [{"name": "x", "at": 0, "shell": "true"}]}}"#;
+        let test = parse("t", text, &mut |_| Err(String::new())).expect("a test");
+        let warned: Vec<String> = of("t.json", text, &test).iter().map(ToString::to_string).collect();
+        assert_eq!(warned, ["t.json:2:33: no slave has the schedule \"v\": its entries never start"]);
+    }
+}

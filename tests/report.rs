@@ -1,0 +1,140 @@
+//! What a person is told of a run that failed: its first failure, what failed commands wrote, what never began.
+
+#![forbid(unsafe_code)]
+
+mod common;
+
+use common::{Ended, Place};
+use serde_json::{Value, json};
+
+/// Runs a test on this machine; it must exit so.
+fn run(place: &Place, test: &Value, code: i32, more: &[&str]) -> Ended {
+    place.write("t.json", test.to_string());
+    let args = ["run", "t.json", "--results", "results"];
+    place.arete(args.iter().chain(more)).run().exits_with(code)
+}
+
+/// The last line that says the verdict, and what stands below it.
+fn headline(ended: &Ended) -> (String, Option<String>) {
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    let at = lines.iter().rposition(|line| line.contains(" failed after ")).expect("it says the verdict");
+    let then = lines.get(at + 1).filter(|line| line.starts_with("  ")).map(|line| line.trim().to_owned());
+    (lines[at].to_owned(), then)
+}
+
+#[test]
+fn the_first_failure_is_the_headline_and_the_limit_comes_after_it() {
+    let place = Place::new("headline");
+    let test = json!({
+        "name": "late", "end": {"trigger": "done", "limit": 2}, "triggers": {"done": 1, "up": 1},
+        "schedules": {
+            "s": [{"name": "httpd", "at": 0, "shell": "echo starting; echo no such file: httpd >&2; exit 127"}],
+            "c": [
+                {"name": "wait", "at": 0, "shell": "sleep 1000"},
+                {"name": "client", "trigger": "up", "shell": "arete notify done"},
+                {"name": "fetch", "after": "client", "shell": "true"},
+                {"name": "nudge", "poke": true, "shell": "arete notify up"},
+            ],
+        },
+        "slaves": {"server": ["s"], "b": ["c"]},
+    });
+    let ended = run(&place, &test, 1, &[]);
+    let (headline, then) = headline(&ended);
+    assert!(headline.contains(" s, server httpd failed: exit status 127, expected 0"), "{headline}");
+    assert!(headline.contains(": at 0."), "{headline}");
+    assert!(then.is_some_and(|then| then.starts_with("then: its limit of 2s passed")), "{}", ended.stdout);
+    let report = place.read("results/report.txt");
+    for text in [&ended.stdout, &report] {
+        assert!(text.contains("      | no such file: httpd\n") && !text.contains("| starting"), "{text}");
+        assert!(text.contains("never began: b client (waits for trigger up: 1 of 1 left)"), "{text}");
+        assert!(text.contains("never began: b fetch (after client; waits for trigger up: 1 of 1 left)"), "{text}");
+        assert!(!text.contains("never began: b nudge"), "a poke comes from outside: {text}");
+    }
+    let summary = place.summary("results");
+    let first = &summary["failures"][0];
+    assert_eq!(
+        (&first["kind"], &first["slave"], &first["entry"], &first["nr"], &first["exit"]["code"], &first["tail"]),
+        (&json!("entry"), &json!("server"), &json!("httpd"), &json!(1), &json!(127), &json!("no such file: httpd"))
+    );
+    assert!(first["time"].as_f64().is_some_and(|time| time < 2.0), "{first}");
+    assert_eq!(first["text"], "server httpd failed: exit status 127, expected 0");
+    assert_eq!(summary["failures"][1]["kind"], "limit");
+    assert!(summary["then"].as_str().is_some_and(|then| then.contains("its limit of 2s")), "{summary}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn standard_output_is_quoted_if_standard_error_is_empty_and_nothing_of_it_moves_the_cursor() {
+    let place = Place::new("quoted");
+    let loud = r"i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); done; printf '\033[2Jred\033[0m\007\n'; exit 3";
+    let test = json!({
+        "name": "quoted", "end": {"idle": true, "limit": 20},
+        "schedules": {"s": [{"name": "x", "at": 0, "shell": loud}]}, "slaves": {"a": ["s"]},
+    });
+    // What is shipped is limited: the last lines come all the same.
+    let ended = run(&place, &test, 1, &["--output-max", "20"]);
+    for text in [ended.stdout.clone(), place.read("results/report.txt")] {
+        assert!(text.contains("      | line 29\n      | red?\n"), "{text}");
+        assert!(text.contains("| line 21\n") && !text.contains("| line 20\n"), "10 lines: {text}");
+        assert!(!text.contains(['\x1b', '\x07']), "{text:?}");
+    }
+    assert!(place.read("results/report.txt").contains("see a/x.out"), "it says where the rest is");
+    let tails: Vec<Value> = place.events("results").into_iter().filter(|event| event["event"] == "tail").collect();
+    assert_eq!((tails.len(), &tails[0]["entry"]), (1, &json!("x")), "{tails:?}");
+}
+
+#[test]
+fn what_many_slaves_do_alike_is_told_once() {
+    let place = Place::new("many");
+    let shell = "echo $ARETE_SLAVE has no disk >&2; exit 1";
+    let test = json!({
+        "name": "many", "end": {"idle": true, "limit": 60},
+        "schedules": {"s": [{"name": "check", "at": 0, "shell": shell}], "g": [{"name": "good", "at": 0, "shell": "true"}]},
+        "slaves": {"node[01-19]": ["s"], "node20": ["g"]},
+    });
+    let ended = run(&place, &test, 1, &[]);
+    let report = place.read("results/report.txt");
+    assert!(report.contains("  node[01-19] check failed: exit status 1, expected 0; see node"), "{report}");
+    assert!(report.contains(" wrote this, others wrote something else)"), "{report}");
+    assert!(report.lines().count() < 12, "{report}");
+    assert!(ended.stdout.lines().count() < 100, "{} lines:\n{}", ended.stdout.lines().count(), ended.stdout);
+    assert_eq!(place.summary("results")["failures"].as_array().map(Vec::len), Some(19));
+}
+
+#[test]
+fn a_run_that_passes_says_nothing_of_entries_whose_occasion_did_not_arise() {
+    let place = Place::new("passes");
+    let test = json!({
+        "name": "passes", "end": {"idle": true, "limit": 20}, "triggers": {"bad": 1},
+        "schedules": {"s": [
+            {"name": "x", "at": 0, "shell": "true || arete notify bad"},
+            {"name": "help", "trigger": "bad", "shell": "true"},
+        ]},
+        "slaves": {"a": ["s"]},
+    });
+    let ended = run(&place, &test, 0, &[]);
+    assert!(!ended.stdout.contains("never began"), "{}", ended.stdout);
+    let summary = place.summary("results");
+    assert!(summary.get("failures").is_none() && summary.get("then").is_none(), "{summary}");
+}
+
+#[test]
+fn a_warning_names_its_place_and_refuses_nothing() {
+    let place = Place::new("warned");
+    let text = r#"{ "name": "warned", "end": {"idle": true, "limit": 20}, "triggers": {"ready": 1},
+"schedules": { "s": [
+  { "name": "x", "at": 0, "shell": "arete notify raedy || true" },
+  { "name": "late", "at": 30, "shell": "true" }
+] }, "slaves": { "a": ["s"] } }"#;
+    place.write("t.json", text);
+    let ended = place.arete(["check", "t.json"]).run().exits_with(0);
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let wanted = [
+        "arete: t.json:3:50: warning: \"arete notify raedy\": the test declares no such trigger, did you mean \"ready\"?",
+        "arete: t.json:4:27: warning: the entry \"late\" can never start: the run is over after 20s",
+    ];
+    assert_eq!(lines, wanted);
+    assert!(ended.stdout.contains("t.json: ok, "), "{}", ended.stdout);
+    let run = place.arete(["run", "t.json", "--results", "results"]).run();
+    assert!(run.stderr.starts_with(wanted[0]), "{}", run.stderr);
+}
