@@ -171,6 +171,12 @@ impl Member {
             Input::Received { conn, bytes } if self.link.is(conn) => self.received(now, bytes, out),
             Input::Closed { conn, reason } if self.link.is(conn) => self.link.closed(now, &reason),
             Input::Signal(signal) => self.signal(signal, out),
+            Input::Behind { .. } => self.link.behind(now),
+            Input::Deadline => {
+                if let Some(silent) = self.link.silence(now) {
+                    self.link.close(now, silent, out);
+                }
+            }
             _ => {}
         }
         self.fire(now, out);
@@ -383,9 +389,7 @@ impl Member {
         if self.over.is_some() {
             return;
         }
-        if let Some(silent) = self.link.fire(now, out) {
-            self.link.close(now, silent, out);
-        }
+        self.link.fire(now, out);
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Release => self.done(out),

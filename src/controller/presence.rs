@@ -80,6 +80,8 @@ pub struct Processes {
     away: BTreeSet<(Time, Process)>,
     /// The checks that were sent, in order; answered ones too.
     checks: VecDeque<(Time, Process)>,
+    /// Not everything was read that has come.
+    behind: bool,
     last: u64,
 }
 
@@ -91,6 +93,11 @@ impl Processes {
         self.by_key.insert((room.clone(), speaker.clone(), Box::clone(&incarnation)), process);
         let known = Known { room, speaker, conn: None, incarnation, heard: never, gone: never, rejoin, checked: None };
         self.known.insert(process, known);
+    }
+
+    /// Whether not everything was read that has come, at this deadline.
+    pub fn set_behind(&mut self, behind: bool) {
+        self.behind = behind;
     }
 
     /// All, as [`restore`](Processes::restore) takes them.
@@ -247,6 +254,10 @@ impl Processes {
 }
 
 impl Presence for Processes {
+    fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     fn heard(&self, process: Process) -> Option<Time> {
         let known = self.known.get(&process)?;
         known.conn.map(|_| known.heard)
