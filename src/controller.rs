@@ -15,6 +15,7 @@ mod barrier;
 mod budget;
 pub mod choose;
 mod clients;
+mod elsewhere;
 mod end;
 mod facts;
 mod journal;

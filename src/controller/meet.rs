@@ -148,6 +148,7 @@ impl Controller {
                     }
                 }
                 Act::Arrived { meeting: name, member } => {
+                    self.point_elsewhere(room, sync, &name, &member, out);
                     self.record(
                         now,
                         room,

@@ -228,6 +228,36 @@ impl Room {
         self.barriers.meetings.stand() || self.syncs.meetings.stand()
     }
 
+    /// Whether it has this barrier or sync: the test declares it, or somebody waits there.
+    pub fn has_meeting(&self, sync: bool, name: &str) -> bool {
+        let declares = |test: &Rc<Test>| if sync { &test.syncs } else { &test.barriers }.contains_key(name);
+        self.declared.as_ref().is_some_and(declares) || self.how_many_wait(sync, name) > 0
+    }
+
+    /// How many are there in the round of a barrier or a sync that forms.
+    pub fn how_many_wait(&self, sync: bool, name: &str) -> usize {
+        match sync {
+            true => self.syncs.meetings.how_many_wait(name),
+            false => self.barriers.meetings.how_many_wait(name),
+        }
+    }
+
+    /// Their processes.
+    pub fn who_waits(&self, sync: bool, name: &str) -> Vec<Process> {
+        match sync {
+            true => self.syncs.meetings.who_waits(name),
+            false => self.barriers.meetings.who_waits(name),
+        }
+    }
+
+    /// The process that waits there as this member.
+    pub fn who_waits_as(&self, sync: bool, name: &str, member: &str) -> Option<Process> {
+        match sync {
+            true => self.syncs.meetings.who_waits_as(name, member),
+            false => self.barriers.meetings.who_waits_as(name, member),
+        }
+    }
+
     /// Those that have not heard a ruling.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
         self.barriers.meetings.unheard().chain(self.syncs.meetings.unheard())
