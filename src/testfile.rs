@@ -319,6 +319,7 @@ pub fn addresses_of(entry: &Entry) -> Vec<String> {
             texts.extend(env.values().chain(cwd).map(String::as_str));
         }
         Action::Sync { value, .. } => strings_of(value, &mut texts),
+        Action::Barrier { abort, .. } => texts.extend(abort.as_deref()),
         _ => {}
     }
     let parts = texts.into_iter().flat_map(|text| variables::parse(text).unwrap_or_default());

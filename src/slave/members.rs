@@ -13,11 +13,11 @@ use crate::machine::{Bytes, ConnId, Exit, Outbox, Time};
 use crate::session::is_name;
 use crate::verdict::{Heard as Verdict, map_as_line};
 use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, SYNC_TIMEOUT, VALUE_MOST};
-use crate::wire::{FromController, Message, Note, Outcome};
+use crate::wire::{Action, Expect, FromController, Message, Note, Outcome};
 
 use super::Turn;
 use super::notifies::Waiter;
-use super::process::RunKey;
+use super::process::{RunKey, unexpected};
 use super::run::{Run, Timer};
 
 /// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
@@ -262,8 +262,26 @@ impl Run {
         if let Some(bytes) = line.and_then(|line| map_of(&line)) {
             self.write_output(key, bytes, turn);
         }
-        let outcome = if verdict.released() { Outcome::Passed } else { Outcome::Failed };
-        self.meeting_over(key, Exit::Code(i32::from(verdict.exit_code())), outcome, why, turn);
+        let exit = Exit::Code(i32::from(verdict.exit_code()));
+        let (outcome, why) = self.judge_meeting(key, exit, why);
+        self.meeting_over(key, exit, outcome, why, turn);
+    }
+
+    /// What the exit of an entry that met means to its test.
+    fn judge_meeting(&self, key: RunKey, exit: Exit, why: Option<String>) -> (Outcome, Option<String>) {
+        let action = self.processes.get(key).map(|run| &self.part.entries[run.entry].action);
+        match action {
+            Some(Action::Barrier { expect, .. } | Action::Sync { expect, .. }) if expect.allows(exit) => {
+                (Outcome::Passed, None)
+            }
+            Some(Action::Barrier { expect, barrier: name, .. } | Action::Sync { expect, session: name, .. }) => {
+                let what = if matches!(action, Some(Action::Barrier { .. })) { "barrier" } else { "sync" };
+                let why = why.unwrap_or_else(|| format!("{what} {name}: all were there"));
+                let usual = *expect == Expect::default();
+                (Outcome::Failed, Some(if usual { why } else { format!("{why}; {}", unexpected(expect, exit)) }))
+            }
+            _ => (Outcome::Failed, why),
+        }
     }
 
     /// The connection of a command is gone: nobody waits for its members any more.

@@ -184,7 +184,12 @@ pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -
     if ending && of_signal(exit) {
         return (Outcome::Stopped, Some("the end of the run".to_owned()));
     }
-    (Outcome::Failed, Some(format!("{exit}, expected {}", expected(expect))))
+    (Outcome::Failed, Some(unexpected(expect, exit)))
+}
+
+/// That an exit is none of those that are expected.
+pub(super) fn unexpected(expect: &Expect, exit: Exit) -> String {
+    format!("{exit}, expected {}", expected(expect))
 }
 
 /// Whether a process died of this signal, or its shell says that the last command did.

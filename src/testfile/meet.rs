@@ -11,17 +11,30 @@ use super::json::{Kind, Member, Value};
 use super::members::{Groups, Members, Whom};
 use super::problem::Problems;
 use super::{Declared, MEETINGS_MAX, suggest};
-use crate::wire::Action;
+use crate::exit_code;
+use crate::machine::Exit;
+use crate::session;
 use crate::wire::rendezvous::Party;
 
 /// The keys of a barrier or a sync that is declared.
 pub const MEETING_KEYS: [&str; 3] = ["members", "count", "timeout"];
 
 /// The keys that may stand beside `"barrier"`.
-pub const BARRIER_OPTIONS: [&str; 6] = ["members", "count", "as", "timeout", "fresh", "harmonize"];
+pub const BARRIER_OPTIONS: [&str; 8] = ["members", "count", "as", "timeout", "fresh", "harmonize", "abort", "expect"];
 
 /// The keys that may stand beside `"sync"`; `"data"` must.
-pub const SYNC_OPTIONS: [&str; 6] = ["data", "members", "count", "as", "timeout", "all_alive"];
+pub const SYNC_OPTIONS: [&str; 7] = ["data", "members", "count", "as", "timeout", "all_alive", "expect"];
+
+/// The words for the statuses that one may expect of a barrier or a sync.
+pub const OUTCOMES: [(&str, u8); 4] = [
+    ("released", exit_code::PASSED),
+    ("timed-out", exit_code::TIME_LIMIT),
+    ("aborted", exit_code::ABORTED),
+    ("lost", exit_code::LOST),
+];
+
+/// How long the reason of `"abort"` may be, in bytes.
+pub const ABORT_MAX: usize = 2_000;
 
 /// What a test declares of one barrier or sync.
 #[derive(Debug, Default)]
@@ -201,10 +214,14 @@ fn tag(value: &Value, problems: &mut Problems<'_>) -> Option<String> {
 pub fn barrier(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let fresh = object.get("fresh").map(|value| fields::time(value, "\"fresh\"", context.problems));
     let harmonize = flag(object, "harmonize", context.problems);
+    let abort = object.get("abort").map(|value| abort(value, context));
+    let usual = if abort.is_some() { exit_code::ABORTED } else { exit_code::PASSED };
+    let expect = expect(object, usual, context.problems);
     let common = common(member, object, &context.names.meet.barriers, context)?;
     let fresh = entry::transposed(fresh)?.map(|fresh| fresh.as_micros() as u64);
     let Common { name: barrier, tag, party, timeout } = common;
-    Some(Action::Barrier { barrier, tag, party, timeout, fresh, harmonize: harmonize? })
+    let (abort, harmonize, expect) = (entry::transposed(abort)?, harmonize?, expect?);
+    Some(Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, expect })
 }
 
 pub fn sync(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
@@ -217,9 +234,47 @@ pub fn sync(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>)
         }
     };
     let all_alive = flag(object, "all_alive", context.problems);
+    let expect = expect(object, exit_code::PASSED, context.problems);
     let common = common(member, object, &context.names.meet.syncs, context)?;
     let Common { name: session, tag, party, timeout } = common;
-    Some(Action::Sync { session, tag, party, timeout, all_alive: all_alive?, value: value? })
+    Some(Action::Sync { session, tag, party, timeout, all_alive: all_alive?, value: value?, expect: expect? })
+}
+
+/// Why an entry aborts its barrier.
+fn abort(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
+    let text = fields::string(value, "\"abort\"", context.problems)?;
+    if text.trim().is_empty() || text.len() > ABORT_MAX {
+        let message = format!("\"abort\" is the reason, 1 to {ABORT_MAX} bytes long, such as \"no disk\"");
+        context.problems.add(value.span.start, message);
+        return None;
+    }
+    entry::check_variables(value, text, entry::Resources::No, context).then(|| text.to_owned())
+}
+
+/// With which statuses an entry that meets may exit; `usual` when it does not say.
+fn expect(object: &Object<'_>, usual: u8, problems: &mut Problems<'_>) -> Option<Expect> {
+    let of = |codes: Vec<u8>| Expect::Of(codes.into_iter().map(|code| Exit::Code(code.into())).collect());
+    let Some(value) = object.get("expect") else { return Some(of(vec![usual])) };
+    match &value.kind {
+        Kind::String(text) if text == "any" => Some(Expect::Any),
+        Kind::List(items) if items.is_empty() => {
+            problems.add(value.span.start, "\"expect\" is an empty list: the entry could never pass");
+            None
+        }
+        Kind::List(items) => {
+            let codes: Vec<_> = items.iter().map(|item| status(item, "an item of \"expect\"", problems)).collect();
+            codes.into_iter().collect::<Option<_>>().map(of)
+        }
+        _ => status(value, "\"expect\"", problems).map(|code| of(vec![code])),
+    }
+}
+
+/// An exit status by its number or its word.
+fn status(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<u8> {
+    match &value.kind {
+        Kind::Number(_) => fields::integer(value, what, 0..=255, problems).map(|code| code as u8),
+        _ => entry::word(value, what, &OUTCOMES, problems),
+    }
 }
 
 /// A key that is `true`, `false` or left out.
