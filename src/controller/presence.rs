@@ -40,7 +40,7 @@ impl Speaker {
         match self {
             Speaker::Slave(_, name) => match member.strip_prefix(&**name) {
                 Some("") => true,
-                Some(rest) => rest.strip_prefix('#').is_some_and(crate::session::is_name),
+                Some(rest) => rest.strip_prefix('#').is_some_and(crate::session::is_tag),
                 None => false,
             },
             Speaker::Client(name) => name.as_deref() == Some(member),
@@ -275,10 +275,10 @@ mod tests {
     #[test]
     fn a_slave_speaks_for_itself_and_for_its_tags_alone() {
         let slave = Speaker::Slave(0, Rc::from("host"));
-        for own in ["host", "host#a", "host#1.x_y-z"] {
+        for own in ["host", "host#a", "host#1.x_y-z", "host#", "host#a b", "host#a#b"] {
             assert!(slave.is(own), "{own}");
         }
-        for other in ["hos", "host#", "host2", "host#a b", "host#a#b", "other", ""] {
+        for other in ["hos", "host2", "host2#a", "host#a\nb", "other", ""] {
             assert!(!slave.is(other), "{other}");
         }
         assert!(Speaker::Client(Some(Rc::from("a#1"))).is("a#1"));

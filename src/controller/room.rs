@@ -13,12 +13,10 @@ use super::rendezvous::{Act, Arrival, Former, Presence, Process, Rendezvous, Rul
 use super::sync::{self, Limits, Syncs};
 use super::trigger::{Counted, Triggers};
 use crate::machine::{Bytes, Time};
+use crate::session;
 use crate::testfile::{Declared, Test};
 use crate::wire::rendezvous::{Arrive, Give, Party};
 use crate::wire::{Message, Note, Triggered};
-
-/// The longest name of a barrier or a session, in bytes.
-const NAME_MAX: usize = 256;
 
 /// What it costs to know who waits for a trigger, beside the trigger's name, in bytes.
 const WATCH_COST: usize = 256;
@@ -402,10 +400,10 @@ fn terms(declared: Option<&Declared>) -> (Option<&Party>, Option<Duration>) {
 }
 
 fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(format!("the name of a barrier or a session is 1 to {NAME_MAX} bytes without control characters"));
+    match session::is_meeting(name) {
+        true => Ok(()),
+        false => Err(format!("of a barrier or a session the {}", session::words_rule())),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::exit_code;
 use crate::machine::Exit;
 use crate::session;
 use crate::wire::rendezvous::Party;
+use crate::wire::{Action, Expect};
 
 /// The keys of a barrier or a sync that is declared.
 pub const MEETING_KEYS: [&str; 3] = ["members", "count", "timeout"];
@@ -90,10 +91,10 @@ impl Membership {
 impl Meet {
     /// How many bytes a slave is told about the timeouts that are declared.
     pub fn told_of_timeouts(&self) -> usize {
-        // Quotes, a colon and a comma, and a number of at most 13 digits.
+        // Quotes, a colon and a comma, and a number of at most 13 digits. JSON may double each byte of a name.
         const AROUND: usize = 4 + 13;
         let declared = self.barriers.declared.iter().chain(&self.syncs.declared);
-        declared.filter(|(_, meeting)| meeting.timeout.is_some()).map(|(name, _)| name.len() + AROUND).sum()
+        declared.filter(|(_, meeting)| meeting.timeout.is_some()).map(|(name, _)| 2 * name.len() + AROUND).sum()
     }
 }
 
@@ -113,7 +114,7 @@ fn meetings(noun: &'static str, members: &[Member], groups: &Groups, problems: &
     }
     let mut declared = BTreeMap::new();
     for member in members.iter().take(MEETINGS_MAX) {
-        fields::check_name(&member.key, member.at, &format!("a {noun}"), problems);
+        fields::check_meeting(&member.key, member.at, &format!("a {noun}"), problems);
         let what = if noun == "barrier" { "a barrier" } else { "a sync" };
         let meeting = match Object::read(&member.value, what, &MEETING_KEYS, problems) {
             None => Meeting::default(),
@@ -181,8 +182,8 @@ struct Common {
 fn common(member: &Member, object: &Object<'_>, meetings: &Meetings, context: &mut Context<'_, '_>) -> Option<Common> {
     let noun = meetings.noun;
     let name = fields::string(&member.value, &format!("{:?}", member.key), context.problems);
-    let name =
-        name.filter(|name| fields::check_name(name, member.value.span.start, &format!("a {noun}"), context.problems));
+    let name = name
+        .filter(|name| fields::check_meeting(name, member.value.span.start, &format!("a {noun}"), context.problems));
     let tag = entry::transposed(object.get("as").map(|value| tag(value, context.problems)));
     let own = context.names.meet.groups.whom(object, context.problems);
     let timeout = object.get("timeout");
@@ -208,7 +209,12 @@ fn tag(value: &Value, problems: &mut Problems<'_>) -> Option<String> {
         problems.add(value.span.start, format!("\"as\" is \"#\" and a tag, such as \"#first\", found {text:?}"));
         return None;
     };
-    fields::check_name(tag, value.span.start, "a member's tag", problems).then(|| tag.to_owned())
+    if !session::is_tag(tag) {
+        let rule = format!("a tag has at most {} bytes of UTF-8 without control characters", session::WORDS_MAX);
+        problems.add(value.span.start, format!("\"as\": {rule}"));
+        return None;
+    }
+    Some(tag.to_owned())
 }
 
 pub fn barrier(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {

@@ -381,12 +381,19 @@ fn a_wait_shows_who_notified_with_what_and_data_is_said_again() {
 #[test]
 fn names_that_can_name_nothing_are_refused() {
     let mut world = world();
-    for more in [r#","tag":"a b""#, r#","tag":"""#] {
+    let long = format!(r#","tag":"{}""#, "x".repeat(256));
+    for more in [r#","tag":"a\u0007""#, &long] {
         let conn = barrier(&mut world, more);
         assert!(world.answer(conn).unwrap()["reason"].as_str().unwrap().contains("tag"));
     }
-    let conn = world.request(r#"{"type":"barrier","barrier":"../x"}"#);
-    assert_eq!(world.answer(conn).unwrap()["type"], "error");
+    for name in ["", "a\\u009b"] {
+        let conn = world.request(&format!(r#"{{"type":"barrier","barrier":"{name}"}}"#));
+        assert_eq!(world.answer(conn).unwrap()["type"], "error");
+    }
     assert_eq!(world.take("arrive").len(), 0);
+    barrier(&mut world, r#","tag":"""#);
+    barrier(&mut world, r##","tag":"ż b#c""##);
+    let members: Vec<_> = world.take("arrive").into_iter().map(|arrive| arrive["member"].clone()).collect();
+    assert_eq!(members, ["node1#", "node1#ż b#c"]);
     world.signal(Signal::TERM);
 }
