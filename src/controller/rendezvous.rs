@@ -447,7 +447,8 @@ impl<V: PartialEq> Rendezvous<V> {
         let since = round.since();
         let stale = if proves { round.proofs.want(since, turn.presence) } else { Vec::new() };
         let unproven = proves && !round.proofs.awaited().is_empty();
-        if !unproven && !(round.alive && round.away > 0) {
+        let waits = unproven || round.alive && round.away > 0;
+        if !waits {
             self.end(name, Ending::released(), turn);
             return;
         }
