@@ -15,6 +15,7 @@ mod barrier;
 mod budget;
 pub mod choose;
 mod clients;
+mod elsewhere;
 mod end;
 mod facts;
 mod failures;
@@ -223,6 +224,8 @@ pub struct Controller {
     shift: i64,
     now: Time,
     look: Option<Time>,
+    /// What peers have said since may not have been read.
+    behind: Option<Time>,
     draw: Option<Time>,
     /// How things stand, as it was said last.
     status: String,
@@ -265,6 +268,7 @@ impl Controller {
             shift: 0,
             now: Time::default(),
             look: None,
+            behind: None,
             draw: None,
             status: String::new(),
         }
@@ -513,14 +517,14 @@ impl Controller {
         }
     }
 
-    /// Parts from peers that say nothing, and gives up slaves that stay away.
-    fn look(&mut self, now: Time, out: &mut Outbox) {
+    /// Parts from peers that have said nothing in what was `read`, and gives up slaves that stay away.
+    fn look(&mut self, now: Time, read: Time, out: &mut Outbox) {
         self.budget.sweep();
         self.forget_unheard(now);
         let silent = |session: &Session| {
             let stranger = session.who == Who::Stranger;
             let (bound, what) = if stranger { (HELLO_WITHIN, "hello") } else { (SILENT_AFTER, "anything") };
-            (now.since(session.heard) >= bound)
+            (read.since(session.heard) >= bound)
                 .then(|| format!("it has not said {what} for {}", spoken::duration(bound)))
         };
         let silent = self.sessions.iter().filter_map(|(&conn, session)| silent(session).map(|why| (conn, why)));
@@ -546,7 +550,7 @@ impl Controller {
         }
         if self.look.is_some_and(|at| at <= now) {
             self.look = Some(now + LOOK_EVERY);
-            self.look(now, out);
+            self.look(now, self.behind.unwrap_or(now), out);
             self.tell_status(out);
         }
         if self.draw.is_some_and(|at| at <= now)
@@ -644,7 +648,12 @@ impl Machine for Controller {
             }
             Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
-            Input::Deadline => self.deadline(now, out),
+            Input::Behind { since } => self.behind = Some(since.offset(self.shift)),
+            Input::Deadline => {
+                self.processes.set_behind(self.behind.is_some());
+                self.deadline(now, out);
+                self.behind = None;
+            }
             Input::Signal(signal) => self.interrupt(now, signal, out),
             Input::Reloaded { settings } => self.reloaded(settings),
             Input::Exited { child, .. } | Input::SpawnFailed { child, .. }

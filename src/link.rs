@@ -15,6 +15,9 @@ pub const LINE_FROM_CONTROLLER_MAX: usize = SESSION_MOST + LINE_AROUND_VALUES;
 /// After a connection that stood so long the next one is tried at once; after shorter ones more and more seldom.
 const STOOD_FOR: Duration = Duration::from_secs(5);
 
+/// After how long it is looked again whether a controller is silent of which not everything was read.
+const BEHIND_AGAIN: Duration = Duration::from_millis(10);
+
 /// An instant that a controller names for a release is never further away than this.
 const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,8 @@ pub struct Link {
     refusal: Option<String>,
     /// Why there is no connection.
     trouble: Option<String>,
+    /// When the controller has said nothing for too long.
+    silent: Option<Time>,
     timers: Timers<Timer>,
 }
 
@@ -58,7 +63,6 @@ enum State {
 enum Timer {
     Reconnect,
     Ping,
-    Silent,
 }
 
 impl Link {
@@ -76,6 +80,7 @@ impl Link {
             absent: false,
             refusal: None,
             trouble: None,
+            silent: None,
             timers: Timers::default(),
         }
     }
@@ -144,7 +149,7 @@ impl Link {
     pub fn connect(&mut self, now: Time, out: &mut Outbox) {
         self.state = State::Connecting(out.connect(self.to.clone()));
         self.frames = Frames::default();
-        self.timers.set(Timer::Silent, now + HELLO_WITHIN);
+        self.silent = Some(now + HELLO_WITHIN);
     }
 
     /// The connection stands: says who we are. A greeting is answered by a welcome or a bye.
@@ -152,7 +157,7 @@ impl Link {
         let State::Connecting(conn) = self.state else { return };
         out.send(conn, greeting.encode());
         self.state = State::Greeting(conn);
-        self.timers.set(Timer::Silent, now + HELLO_WITHIN);
+        self.silent = Some(now + HELLO_WITHIN);
     }
 
     /// Something was heard: lends the bytes of the line that has not ended, and says how long a line may be. They are
@@ -184,7 +189,7 @@ impl Link {
 
     /// Something was heard.
     fn alive(&mut self, now: Time) {
-        self.timers.set(Timer::Silent, now + SILENT_AFTER);
+        self.silent = Some(now + SILENT_AFTER);
     }
 
     fn send_ping(&mut self, now: Time, out: &mut Outbox) {
@@ -234,6 +239,7 @@ impl Link {
         self.state = State::Away;
         self.frames = Frames::default();
         self.ping = None;
+        self.silent = None;
         self.timers.clear();
         self.timers.set(Timer::Reconnect, self.backoff.next(now));
     }
@@ -261,19 +267,28 @@ impl Link {
             out.close(conn, reason);
         }
         self.state = State::Away;
+        self.silent = None;
         self.timers.clear();
     }
 
-    /// Does what is due. Gives the reason when the connection must be closed.
-    pub fn fire(&mut self, now: Time, out: &mut Outbox) -> Option<&'static str> {
+    /// What the controller has said may not have been read yet: it is not silent for that.
+    pub fn behind(&mut self, now: Time) {
+        self.silent = self.silent.map(|at| at.max(now + BEHIND_AGAIN));
+    }
+
+    /// Gives the reason when the connection must be closed. Asked at deadlines only: what has come is read before them.
+    pub fn silence(&self, now: Time) -> Option<&'static str> {
+        self.silent.is_some_and(|at| at <= now).then_some("the controller says nothing")
+    }
+
+    /// Does what is due.
+    pub fn fire(&mut self, now: Time, out: &mut Outbox) {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Reconnect => self.connect(now, out),
                 Timer::Ping => self.send_ping(now, out),
-                Timer::Silent => return Some("the controller says nothing"),
             }
         }
-        None
     }
 
     /// When an instant that the controller names for a release is here. Without a measured clock, and when its clock has
@@ -286,7 +301,7 @@ impl Link {
     }
 
     pub fn next_deadline(&self) -> Option<Time> {
-        self.timers.next()
+        [self.timers.next(), self.silent].into_iter().flatten().min()
     }
 }
 

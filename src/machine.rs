@@ -244,6 +244,9 @@ pub enum Input<'a> {
     Datagram { socket: SocketId, from: SocketAddr, bytes: &'a [u8] },
     /// [`Machine::next_deadline`] has passed. May come too early; then nothing is due.
     Deadline,
+    /// What peers have sent after this instant may not have been read yet, because a turn took long or there is much to
+    /// read: nobody is silent for having said nothing since. Comes just before a `Deadline`, and holds for that one.
+    Behind { since: Time },
     /// A signal was sent to this process. Several may have become one.
     Signal(Signal),
     /// The configuration was read anew: what of it can change while the machine runs, as JSON that is the machine's own.

@@ -14,7 +14,7 @@ use crate::machine::{Address, ConnId, Input, Machine, Outbox, Signal, Stream, Ti
 use crate::session::VERSION;
 use crate::spoken;
 use crate::verdict::{Heard as Verdict, map_as_line, notes_in_lines, out_of_reach, too_late};
-use crate::wire::rendezvous::{Alive, Arrive, Give, Gone, Heard, Map, Party, RoundVerdict};
+use crate::wire::rendezvous::{Alive, Arrive, Elsewhere, Give, Gone, Heard, Map, Party, RoundVerdict};
 use crate::wire::room::{Create, Delete, Join, List, Listing, Watch};
 use crate::wire::{Bye, FromController, Malformed, Note, Noted, Notify, PROTOCOL, Triggered, Welcome};
 
@@ -103,6 +103,8 @@ pub struct Member {
     output: Vec<u8>,
     /// The round that the map is of.
     round: u64,
+    /// The run that was named last as the one to look in.
+    pointed_to: Option<String>,
     over: Option<u8>,
     timers: Timers<Timer>,
 }
@@ -122,6 +124,7 @@ impl Member {
             deadline: None,
             output: Vec::new(),
             round: 0,
+            pointed_to: None,
             over: None,
             timers: Timers::default(),
             config,
@@ -171,6 +174,12 @@ impl Member {
             Input::Received { conn, bytes } if self.link.is(conn) => self.received(now, bytes, out),
             Input::Closed { conn, reason } if self.link.is(conn) => self.link.closed(now, &reason),
             Input::Signal(signal) => self.signal(signal, out),
+            Input::Behind { .. } => self.link.behind(now),
+            Input::Deadline => {
+                if let Some(silent) = self.link.silence(now) {
+                    self.link.close(now, silent, out);
+                }
+            }
             _ => {}
         }
         self.fire(now, out);
@@ -216,6 +225,7 @@ impl Member {
             _ if !self.link.up() => return Err(Malformed("it did not begin with a welcome".to_owned())),
             FromController::Pong(pong) => self.link.ponged(now, pong, out),
             FromController::Check(_) => self.link.say(out, &Alive { lifetime: PhantomData }),
+            FromController::Elsewhere(elsewhere) if self.config.task.meets() => self.meets_elsewhere(elsewhere, out),
             FromController::Map(map) => self.map(map),
             FromController::RoundVerdict(verdict) => self.ruled(now, verdict, out),
             FromController::Triggered(triggered) => self.triggered(triggered, out),
@@ -301,6 +311,18 @@ impl Member {
         self.link.close(now, &bye.reason, out);
     }
 
+    /// A run has what we wait for in another room. Said once for each run, however often the controller says it.
+    fn meets_elsewhere(&mut self, elsewhere: &Elsewhere<'_>, out: &mut Outbox) {
+        if self.pointed_to.as_deref() == Some(&*elsewhere.run) {
+            return;
+        }
+        self.pointed_to = Some(elsewhere.run.clone().into_owned());
+        let (what, subject) = (if elsewhere.sync { "sync" } else { "barrier" }, self.config.task.subject());
+        let Elsewhere { run, name, .. } = elsewhere;
+        let line = format!("arete: {subject}: run {run:?} has a {what} {name:?}: use --room {run}\n");
+        out.print(Stream::Err, spoken::harmless(line.trim_end()).into_owned() + "\n");
+    }
+
     /// The values of our session; the verdict follows.
     fn map(&mut self, map: &Map<'_>) {
         if self.timers.get(&Timer::Release).is_none() {
@@ -383,9 +405,7 @@ impl Member {
         if self.over.is_some() {
             return;
         }
-        if let Some(silent) = self.link.fire(now, out) {
-            self.link.close(now, silent, out);
-        }
+        self.link.fire(now, out);
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Release => self.done(out),

@@ -405,9 +405,7 @@ impl Operator {
         if self.over.is_some() {
             return;
         }
-        if let Some(silent) = self.link.fire(now, out) {
-            self.close(now, silent, out);
-        }
+        self.link.fire(now, out);
         let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
         if talk.link.up() {
             match &mut self.work {
@@ -483,6 +481,12 @@ impl Machine for Operator {
                 self.link.closed(now, &reason);
             }
             Input::Signal(signal) => self.signal(now, signal, out),
+            Input::Behind { .. } => self.link.behind(now),
+            Input::Deadline => {
+                if let Some(silent) = self.link.silence(now) {
+                    self.close(now, silent, out);
+                }
+            }
             input => {
                 let next = self.other(now, input, out);
                 self.take(next, out);

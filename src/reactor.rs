@@ -6,6 +6,7 @@
 //! written before what it sends goes out. All that a peer can make grow has a bound.
 
 mod alarm;
+mod backlog;
 mod children;
 mod connections;
 mod console;
@@ -165,6 +166,7 @@ pub struct Reactor {
     poll: Poll,
     events: Events,
     conns: connections::Connections,
+    backlog: backlog::Backlog,
     dials: dial::Dials,
     lookups: lookup::Lookups,
     listeners: listeners::Listeners,
@@ -210,6 +212,7 @@ impl Reactor {
         Ok(Reactor {
             events: Events::with_capacity(EVENTS),
             conns: connections::Connections::new(registry()?, options.max_queue),
+            backlog: backlog::Backlog::default(),
             dials: dial::Dials::new(options.source, tls.clone()),
             lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
             listeners: listeners::Listeners::new(registry()?),
@@ -284,8 +287,11 @@ impl Reactor {
                 return code;
             }
             self.wait(machine.next_deadline());
+            let events = self.events.iter().count();
             self.take_events(machine);
+            self.backlog.polled(self.woken, events, self.conns.taken + self.conns.ready.len() as u64, self.conns.len());
             self.serve(machine);
+            self.backlog.served(self.conns.taken);
             self.fire(machine);
         }
     }
@@ -350,6 +356,9 @@ impl Reactor {
             }
         }
         if machine.next_deadline().is_some_and(|at| at <= now()) {
+            if let Some(since) = self.backlog.behind(now()) {
+                self.tell(machine, Input::Behind { since });
+            }
             self.tell(machine, Input::Deadline);
         }
     }

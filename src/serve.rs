@@ -111,6 +111,10 @@ impl<R: Room> Machine for Serve<R> {
                 self.room.handle(now, input, out);
                 self.member.turn(now, again, out);
             }
+            Input::Behind { since } => {
+                self.room.handle(now, input, out);
+                self.member.turn(now, Input::Behind { since }, out);
+            }
             Input::Connected { conn, .. } | Input::Received { conn, .. } | Input::Closed { conn, .. }
                 if self.member.is(conn) =>
             {

@@ -69,16 +69,41 @@ pub fn check_label(key: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether `text` can name a member: a host name or an address, or one of several members on a host with `#` and a tag
-/// behind it.
+/// How long a name that becomes no path may be, in bytes: of a barrier, of a sync, and each of the two parts of a member.
+pub const WORDS_MAX: usize = 255;
+
+/// How long a member may be: `HOST#TAG`, in bytes.
+pub const MEMBER_MAX: usize = 2 * WORDS_MAX + 1;
+
+/// Whether `text` can name a member: a host, or one of several members on a host with `#` and a tag behind it, which may
+/// be empty. What follows the first `#` is the tag. `@` begins the name of a group instead.
 pub fn is_member(text: &str) -> bool {
     let (host, tag) = match text.split_once('#') {
-        Some((host, tag)) => (host, Some(tag)),
-        None => (text, None),
+        Some((host, tag)) => (host, tag),
+        None => (text, ""),
     };
+    is_meeting(host) && !host.starts_with('@') && is_tag(tag)
+}
+
+/// Whether `text` can tell a member from others on its host.
+pub fn is_tag(text: &str) -> bool {
+    text.len() <= WORDS_MAX && !text.contains(char::is_control)
+}
+
+/// Whether `text` can name a barrier or a sync.
+pub fn is_meeting(text: &str) -> bool {
+    !text.is_empty() && is_tag(text)
+}
+
+/// Whether `text` can be the name or the address of a machine.
+pub fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:%".contains(&byte);
-    let is_host = !host.is_empty() && host.len() <= NAME_MAX && !host.starts_with(['.', '-']);
-    is_host && host.bytes().all(plain) && tag.is_none_or(is_name)
+    !text.is_empty() && text.len() <= NAME_MAX && !text.starts_with(['.', '-']) && text.bytes().all(plain)
+}
+
+/// The rule of [`is_meeting`], for a message.
+pub fn words_rule() -> String {
+    format!("name has 1 to {WORDS_MAX} bytes of UTF-8 without control characters")
 }
 
 /// Whether `text` can be an incarnation.
@@ -222,11 +247,21 @@ mod tests {
             assert!(!is_name(bad), "{bad:?}");
         }
         assert!(!is_entry_name("a.b"));
-        assert!(
-            ["a", "node-1.lab#x", "10.0.0.1#2", "::1", "fe80::1#x", "fe80::1%eth0#2"]
-                .iter()
-                .all(|name| is_member(name))
-        );
-        assert!(!["", "#x", "a#", "a#b#c", "@all", "a b", "-a"].iter().any(|name| is_member(name)));
+        assert!(["a", "10.0.0.1", "::1", "fe80::1%eth0"].iter().all(|name| is_host(name)));
+        assert!(!["", "a#", "a b", "-a", "é"].iter().any(|name| is_host(name)));
+    }
+
+    #[test]
+    fn members_and_meetings_have_any_name_without_control_characters() {
+        let long = "x".repeat(WORDS_MAX);
+        for good in ["a", "10.0.0.1#2", "a#", "a#b#c", "a b", "-a", "\u{17b}\u{f3}\u{142}w # 1", "a,b", &long] {
+            assert!(is_member(good) && is_meeting(good), "{good:?}");
+        }
+        assert!(is_member(&format!("{long}#{long}")) && is_tag(""));
+        for bad in ["", "a\n", "a\u{7f}", "a\u{9b}2J", &format!("{long}x")] {
+            assert!(!is_member(bad) && !is_meeting(bad), "{bad:?}");
+        }
+        assert!(!["#x", "@all", "@all#x", "a#\t", &format!("a#{long}x")].iter().any(|name| is_member(name)));
+        assert!(!["\0", "\u{85}"].iter().any(|tag| is_tag(tag)));
     }
 }

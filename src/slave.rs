@@ -423,9 +423,7 @@ impl Slave {
 
     /// Does what is due, then what follows from the turn.
     fn finish_turn(&mut self, now: Time, out: &mut Outbox) {
-        if let Some(silent) = self.link.fire(now, out) {
-            self.hang_up(now, silent, out);
-        }
+        self.link.fire(now, out);
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Orphan => {
@@ -520,7 +518,13 @@ impl Machine for Slave {
             Input::WriteFailed { path, error } => {
                 self.with_run(now, out, |run, turn| run.write_failed(&path, &error, turn));
             }
-            Input::Connected { .. } | Input::Datagram { .. } | Input::Deadline => {}
+            Input::Behind { .. } => self.link.behind(now),
+            Input::Deadline => {
+                if let Some(silent) = self.link.silence(now) {
+                    self.hang_up(now, silent, out);
+                }
+            }
+            Input::Connected { .. } | Input::Datagram { .. } => {}
             Input::Reloaded { settings } => self.reloaded(settings),
             Input::Written | Input::Resized { .. } => {}
         }

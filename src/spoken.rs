@@ -62,16 +62,26 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     if text.contains(is_obeyed) { text.replace(is_obeyed, "?").into() } else { text.into() }
 }
 
-/// The same JSON, as bytes, without what a terminal would obey. JSON itself escapes only what ASCII calls a control character; DEL
-/// and those of ISO 6429 (U+0080 to U+009F), of which one alone begins a sequence, it lets through in strings.
+/// The same JSON, as bytes, without what a terminal would obey. JSON itself escapes only what ASCII calls a control
+/// character; DEL, those of ISO 6429 (U+0080 to U+009F), of which one alone begins a sequence, and those that turn the
+/// direction of what follows, it lets through in strings.
 pub fn harmless_json(json: Vec<u8>) -> Vec<u8> {
+    let json = escaped(memchr::memchr3_iter(b'\r', 0x7F, 0xC2, &json), &json).unwrap_or(json);
+    escaped(memchr::memchr2_iter(0xD8, 0xE2, &json), &json).unwrap_or(json)
+}
+
+/// The same JSON with what a terminal would obey escaped where one of its characters begins; `None`: there is none.
+fn escaped(begins: impl Iterator<Item = usize>, json: &[u8]) -> Option<Vec<u8>> {
     let mut from = 0;
     let mut escaped = Vec::new();
-    for at in memchr::memchr3_iter(b'\r', 0x7F, 0xC2, &json) {
+    for at in begins {
         let (instead, length) = match json[at..] {
             [b'\r', ..] => (" ".to_owned(), 1),
             [0x7F, ..] => ("\\u007f".to_owned(), 1),
             [0xC2, second @ 0x80..=0x9F, ..] => (format!("\\u00{second:02x}"), 2),
+            [0xD8, 0x9C, ..] => ("\\u061c".to_owned(), 2),
+            [0xE2, 0x80, third @ (0x8E | 0x8F | 0xAA..=0xAE), ..] => (format!("\\u20{:02x}", third - 0x80), 3),
+            [0xE2, 0x81, third @ 0xA6..=0xA9, ..] => (format!("\\u20{:02x}", third - 0x40), 3),
             _ => continue,
         };
         escaped.extend_from_slice(&json[from..at]);
@@ -79,10 +89,10 @@ pub fn harmless_json(json: Vec<u8>) -> Vec<u8> {
         from = at + length;
     }
     if from == 0 {
-        return json;
+        return None;
     }
     escaped.extend_from_slice(&json[from..]);
-    escaped
+    Some(escaped)
 }
 
 #[cfg(test)]
@@ -98,6 +108,11 @@ mod tests {
         assert_eq!(json(value), "{\"é\\u009b\":\"\\u007f\\u0080x\\u009f\u{a0}\"}");
         let same: [serde_json::Value; 2] = [value, &json(value)].map(|text| serde_json::from_str(text).unwrap());
         assert_eq!(same[0], same[1]);
+        let turns = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}";
+        let (quoted, others) = (format!("[\"{turns}\"]"), "[\"\u{2010}\u{2060}\u{61d}\u{20ac}\"]");
+        assert_eq!(json(&quoted), r#"["\u061c\u200e\u200f\u202a\u202e\u2066\u2069"]"#);
+        let same: [serde_json::Value; 2] = [&*quoted, &json(&quoted)].map(|text| serde_json::from_str(text).unwrap());
+        assert_eq!((&same[0], json(others)), (&same[1], others.to_owned()));
         assert_eq!(json("[1,\r\"é\"]"), "[1, \"é\"]");
     }
 

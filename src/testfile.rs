@@ -317,6 +317,7 @@ pub fn addresses_of(entry: &Entry) -> Vec<String> {
             texts.extend(shell.env.values().chain(&shell.cwd).map(String::as_str));
         }
         Action::Sync { value, .. } => strings_of(value, &mut texts),
+        Action::Barrier { abort, .. } => texts.extend(abort.as_deref()),
         _ => {}
     }
     let parts = texts.into_iter().flat_map(|text| variables::parse(text).unwrap_or_default());

@@ -110,17 +110,23 @@ struct Notified<'a> {
     data: &'a RawValue,
 }
 
-/// Who has notified without a name. It is no member's name.
+/// Who has notified without a name.
 const NOBODY: &str = "-";
 
-/// Who notified with what, a line each: `MEMBER DATA`, the data as JSON. No name has a space, and a message is one line,
-/// so each line has one meaning.
+/// A member's name as one word that is not [`NOBODY`]: spaces, and a dash that is all of it, as JSON may write them.
+fn as_word(member: &str) -> String {
+    match member {
+        "" => NOBODY.to_owned(),
+        NOBODY => "\\u002d".to_owned(),
+        _ => spoken::harmless(member).replace(' ', "\\u0020"),
+    }
+}
+
+/// Who notified with what, a line each: `MEMBER DATA`, the data as JSON. The first space ends the name, and a message is
+/// one line, so each line has one meaning.
 pub fn notes_in_lines(notes: &Note<'_>) -> Result<String, String> {
     let notes: Vec<Notified<'_>> = serde_json::from_str(notes.json.get()).map_err(|error| error.to_string())?;
-    let line = |note: &Notified<'_>| {
-        let from = if note.from.is_empty() { NOBODY } else { &note.from };
-        format!("{} {}\n", spoken::harmless(from), note.data.get())
-    };
+    let line = |note: &Notified<'_>| format!("{} {}\n", as_word(&note.from), note.data.get());
     let lines: String = notes.iter().map(line).collect();
     // It stays text: what is escaped is ASCII.
     Ok(String::from_utf8(spoken::harmless_json(lines.into_bytes())).unwrap_or_default())
@@ -149,6 +155,7 @@ mod tests {
         assert_eq!(notes_in_lines(&Note { json: &rude }).unwrap(), "b? \"\\u009b2J\"\n");
         assert_eq!(map_as_line(&Note { json: &rude }).iter().filter(|byte| byte.is_ascii_control()).count(), 1);
         assert_eq!(notes_in_lines(&Note { json: &json }).unwrap(), lines);
+        assert_eq!(["", "-", "a b#", "ż\u{202e}"].map(as_word), ["-", "\\u002d", "a\\u0020b#", "ż?"]);
     }
 
     #[test]

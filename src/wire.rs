@@ -31,7 +31,9 @@ use self::operate::{
     AskFiles, AskRuns, AskSlaves, Cancel, Denied, Files, Get, Look, Measured, Operate, Piece, Runs, Seen, Slaves,
     Submit, Unfit, Upload, Wanted,
 };
-use self::rendezvous::{Alive, Arrive, BarrierRequest, Check, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest};
+use self::rendezvous::{
+    Alive, Arrive, BarrierRequest, Check, Elsewhere, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest,
+};
 use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::{Bytes, Exit, Time};
 
@@ -179,6 +181,7 @@ heard_by! {
         "map" => Map,
         "verdict" => RoundVerdict,
         "check" => Check,
+        "elsewhere" => Elsewhere,
         "created" => Created,
         "listing" => Listing,
         "wanted" => Wanted,
@@ -246,6 +249,7 @@ messages! {
     "map" => Map,
     "verdict" => RoundVerdict,
     "check" => Check,
+    "elsewhere" => Elsewhere,
     "join" => Join,
     "watch" => Watch,
     "create" => Create,

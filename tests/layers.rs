@@ -19,7 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("session", &["wire", "machine"]),
     ("verdict", &["exit_code", "spoken", "wire", "machine"]),
     ("link", &["session", "wire", "machine"]),
-    ("testfile", &["variables", "session", "wire", "machine"]),
+    ("testfile", &["variables", "exit_code", "session", "wire", "machine"]),
     ("timeline", &["spoken", "wire", "machine"]),
     ("controller", &["testfile", "timeline", "variables", "exit_code", "spoken", "session", "wire", "machine"]),
     ("slave", &["verdict", "link", "variables", "exit_code", "spoken", "session", "wire", "machine"]),

@@ -305,6 +305,61 @@ fn what_does_not_belong_together_is_wrong_usage() {
 }
 
 #[test]
+fn names_are_any_text_and_are_shown_harmlessly() {
+    let place = Place::new("names");
+    let (_controller, address) = controller(&place);
+    let members = ["127.0.0.1#1", "host#", "\u{17b} b#c, d[1]", "turned\u{202e}"];
+    let list = serde_json::to_string(&members).expect("they are strings");
+    let sync =
+        |name: &&str| at(&place, &address, &["sync", "127.0.0.1#1", "--as", name, "--members", &list, "--data", "1"]);
+    let syncs: Vec<_> = members.iter().map(sync).collect();
+    for ended in syncs.into_iter().map(Running::wait) {
+        let map = "{\"127.0.0.1#1\":1,\"host#\":1,\"turned\\u202e\":1,\"\u{17b} b#c, d[1]\":1}\n";
+        assert_eq!(ended.exits_with(0).stdout, map);
+    }
+    let long = "x".repeat(255);
+    released(barrier(&place, &address, &format!("{long}#{long}"), &["--count", "1"]).wait());
+    let turned = ["barrier", "up\u{202e}", "--as", "a", "--members", "a,b\u{202e}", "--timeout", "200ms"];
+    let ended = at(&place, &address, &turned).wait().exits_with(3).complains(&["barrier up?: ", "missing: b?"]);
+    assert!(!ended.stderr.contains('\u{202e}'), "{}", ended.stderr);
+}
+
+#[test]
+fn who_waits_in_the_default_room_beside_a_run_with_that_barrier_is_told_so() {
+    let place = Place::new("elsewhere");
+    let test = r#"{ "name": "t", "end": { "duration": 60 }, "barriers": { "up": { "count": 2 } },
+        "schedules": { "s": [{ "name": "e", "poke": true, "shell": "true" }] }, "slaves": { "a": ["s"] } }"#;
+    place.write("t.json", test);
+    let mut run = place.arete(["run", "t.json", "--listen", "127.0.0.1:0", "--results", "results"]).start();
+    run.wait_for_output("listening on 127.0.0.1:");
+    let said = format!("{}{}", run.stdout(), run.stderr());
+    let address = said.split("listening on ").nth(1).and_then(|rest| rest.split([',', '\n']).next());
+    let mut waits = barrier(&place, address.expect("it says where"), "m", &["--count", "2"]);
+    waits.wait_for_output("has a barrier \"up\": use --room t-");
+    assert!(waits.is_running());
+    waits.signal(Signal::TERM);
+    waits.wait().exits_with(130);
+}
+
+#[test]
+fn entries_that_abort_and_that_expect_it_pass() {
+    let place = Place::new("expect");
+    place.write(
+        "t.json",
+        r#"{ "name": "expect", "end": { "idle": true, "limit": "1min" },
+  "barriers": { "up": { "members": ["a", "b", "c"] }, "alone": { "count": 9, "timeout": "200ms" } },
+  "schedules": {
+    "waits": [{ "name": "waits", "at": 0, "barrier": "up", "expect": "aborted" }],
+    "aborts": [
+      { "name": "aborts", "at": 0.2, "barrier": "up", "abort": "no disk on @{slave.name}" },
+      { "name": "alone", "at": 0, "barrier": "alone", "expect": ["timed-out"] } ] },
+  "slaves": { "a": ["waits"], "b": ["waits"], "c": ["aborts"] } }"#,
+    );
+    place.arete(["run", "t.json", "--results", "results"]).run().exits_with(0);
+    assert!(place.read("results/events.jsonl").contains("c aborted: no disk on c"));
+}
+
+#[test]
 fn a_careless_word_is_answered_with_what_to_write() {
     let place = Place::new("careless");
     let (_controller, address) = controller(&place);

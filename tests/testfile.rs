@@ -105,7 +105,9 @@ fn the_barrier_example_declares_who_meets_once() {
         party: None,
         timeout: Some(120_000_000),
         fresh: None,
+        abort: None,
         harmonize: false,
+        expect: Expect::default(),
     };
     assert!(test.slaves.iter().all(|slave| slave.entries.iter().any(|entry| entry.action == up)));
     assert_eq!(testfile::addresses_of(&test.slaves[0].entries[2]), ["server"]);
@@ -139,7 +141,9 @@ fn every_key_of_a_meeting_reaches_the_entry() {
         party: Some(Party::Members(names(&["c1", "c2", "c2#x", "c3#x", "s", "fe80::1#1"]))),
         timeout: Some(120_000_000),
         fresh: Some(0),
+        abort: None,
         harmonize: true,
+        expect: Expect::default(),
     };
     assert_eq!(entries[0].action, expected);
     let expected = Action::Barrier {
@@ -148,7 +152,9 @@ fn every_key_of_a_meeting_reaches_the_entry() {
         party: Some(Party::Count(100_000)),
         timeout: Some(3_000_000),
         fresh: None,
+        abort: None,
         harmonize: false,
+        expect: Expect::default(),
     };
     assert_eq!(entries[1].action, expected);
     let expected = Action::Sync {
@@ -158,9 +164,32 @@ fn every_key_of_a_meeting_reaches_the_entry() {
         timeout: None,
         all_alive: true,
         value: serde_json::json!([null, true, 1.5, {"": "@{slave.name} @{s.address}"}]),
+        expect: Expect::default(),
     };
     assert_eq!(entries[2].action, expected);
     assert_eq!(testfile::addresses_of(&entries[2]), ["s"]);
+}
+
+#[test]
+fn an_entry_that_meets_may_abort_and_says_which_statuses_it_may_exit_with() {
+    let test = good(
+        r##"{ "name": "t", "end": {"duration": 1}, "schedules": { "s": [
+               {"name": "a", "at": 0, "barrier": "b", "count": 2, "abort": "no @{slave.name}, @{s.address}"},
+               {"name": "b", "at": 0, "barrier": "b", "count": 2, "abort": "x", "expect": ["aborted", "released"]},
+               {"name": "c", "at": 0, "barrier": "b", "count": 2, "expect": "any"},
+               {"name": "d", "at": 0, "sync": "c", "count": 2, "data": 1, "expect": ["timed-out", 6, "lost"]}] },
+             "slaves": {"s": ["s"]} }"##,
+    );
+    let entries = &test.slaves[0].entries;
+    let of = |codes: &[i32]| Expect::Of(codes.iter().map(|code| Exit::Code(*code)).collect());
+    let expected = entries.iter().map(|entry| match &entry.action {
+        Action::Barrier { expect, abort, .. } => (expect.clone(), abort.is_some()),
+        Action::Sync { expect, .. } => (expect.clone(), false),
+        other => panic!("{other:?}"),
+    });
+    let expected: Vec<_> = expected.collect();
+    assert_eq!(expected, [(of(&[4]), true), (of(&[4, 0]), true), (Expect::Any, false), (of(&[3, 6, 5]), false)]);
+    assert_eq!(testfile::addresses_of(&entries[0]), ["s"]);
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn names(parsed: &X509Certificate<'_>) -> Vec<Box<str>> {
     };
     let names = alternative.value.general_names.iter().filter_map(name);
     // What cannot name a host here, such as a wildcard, proves nothing.
-    names.filter(|name| session::is_member(name) && !name.contains('#')).map(Box::from).take(NAMES_MAX).collect()
+    names.filter(|name| session::is_host(name)).map(Box::from).take(NAMES_MAX).collect()
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

@@ -150,7 +150,7 @@ impl Who {
 
 pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
     let BarrierOptions { tag: barrier, who, timeout, fresh, abort, harmonize } = options;
-    place::checked("barrier", &barrier)?;
+    place::checked_meeting("barrier", &barrier)?;
     let who = who.named()?;
     let party = who.party()?;
     who.check()?;
@@ -176,7 +176,7 @@ pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
 
 pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
     let SyncOptions { session, who, data, timeout, all_alive } = options;
-    place::checked("session", &session)?;
+    place::checked_meeting("session", &session)?;
     let who = who.named()?;
     let party = who.party()?;
     who.check()?;
@@ -206,8 +206,12 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The members that a list stands for, in order, each once.
+/// The members that a list stands for, in order, each once. A JSON list holds names as they are: with commas, brackets
+/// and spaces.
 fn members(list: &str) -> Result<Vec<String>, String> {
+    if let Ok(names) = serde_json::from_str::<Vec<String>>(list) {
+        return literal_members(names);
+    }
     let (mut members, mut seen) = (Vec::new(), BTreeSet::new());
     for item in items(list) {
         if item.is_empty() {
@@ -220,10 +224,13 @@ fn members(list: &str) -> Result<Vec<String>, String> {
             members.extend(seen.insert(item.to_owned()).then(|| item.to_owned()));
             continue;
         }
+        if item.trim() != item {
+            let hint = "write commas and no spaces between; a name that has them goes into a JSON list: [\"a, b\"]";
+            return Err(format!("{} is no member: {hint}", place::shown(item)));
+        }
         let names = range::expand(item, MEMBERS_MAX)?;
         if let Some(wrong) = names.iter().find(|name| !session::is_member(name)) {
-            let hint = if wrong.contains(' ') { ", with commas and no spaces between" } else { "" };
-            return Err(format!("{} is no member: write HOST or HOST#TAG{hint}", place::shown(wrong)));
+            return Err(no_member(wrong));
         }
         members.extend(names.into_iter().filter(|name| seen.insert(name.clone())));
     }
@@ -231,6 +238,24 @@ fn members(list: &str) -> Result<Vec<String>, String> {
         return Err(format!("at most {MEMBERS_MAX} members can meet"));
     }
     Ok(members)
+}
+
+fn literal_members(names: Vec<String>) -> Result<Vec<String>, String> {
+    if let Some(wrong) = names.iter().find(|name| !session::is_member(name)) {
+        return Err(no_member(wrong));
+    }
+    let mut seen = BTreeSet::new();
+    let members: Vec<String> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
+    match members.len() {
+        0 => Err("the list is empty: nobody could meet".to_owned()),
+        1..=MEMBERS_MAX => Ok(members),
+        _ => Err(format!("at most {MEMBERS_MAX} members can meet")),
+    }
+}
+
+fn no_member(name: &str) -> String {
+    let rule = "write HOST or HOST#TAG, each of at most 255 bytes of UTF-8 without control characters";
+    format!("{} is no member: {rule}", place::shown(name))
 }
 
 /// Splits at the commas outside of brackets.
@@ -258,7 +283,10 @@ mod tests {
         );
         assert_eq!(members("c[1-2]#x").unwrap(), ["c1#x", "c2#x"]);
         assert_eq!(members("b,@g,c[1-3],c2,@g,b").unwrap(), ["b", "@g", "c1", "c2", "c3"]);
-        for wrong in ["", "a,", "a b", "#x", "@", "a#b#c", "c[2-1]"] {
+        assert_eq!(members("a b#c#d,-x,e#").unwrap(), ["a b#c#d", "-x", "e#"]);
+        assert_eq!(members(r#"["a,b#[1]", "c", "c"]"#).unwrap(), ["a,b#[1]", "c"]);
+        assert_eq!(members("[1,2]").unwrap(), ["1", "2"]);
+        for wrong in ["", "a,", "a, b", "#x", "@", "a#\n", "c[2-1]", "[]", r#"["@all"]"#, r#"["a\u0007"]"#] {
             assert!(members(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arete::exit_code;
 use arete::reactor::plain;
-use arete::session::{is_member, is_name};
+use arete::session::{is_host, is_name};
 use clap::Subcommand;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -436,7 +436,7 @@ fn alternative_name(name: &str) -> Result<SanType, Error> {
     }
     let wrong =
         || Error::usage(format!("--address {}: write a host name or an IP address, without a port", shown(name)));
-    if !is_member(name) || name.contains(['#', ':', '%']) {
+    if !is_host(name) || name.contains(['#', ':', '%']) {
         return Err(wrong());
     }
     name.to_owned().try_into().map(SanType::DnsName).map_err(|_| wrong())

@@ -160,7 +160,8 @@ pub fn member_name(name: &str) -> Result<String, Error> {
     if session::is_member(name) {
         return Ok(name.to_owned());
     }
-    Err(Error::usage(format!("--as {}: write HOST or HOST#TAG, where a {}", shown(name), name_rule())))
+    let rule = "write HOST or HOST#TAG, each of at most 255 bytes of UTF-8 without control characters";
+    Err(Error::usage(format!("--as {}: {rule}", shown(name))))
 }
 
 /// `--as` at a slave: `#TAG`, or the slave's own name before it.
@@ -185,7 +186,10 @@ pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
         )));
     }
     match tag {
-        Some(tag) if !is_name(tag) => Err(Error::usage(format!("--as {}: as a tag a {}", shown(name), name_rule()))),
+        Some(tag) if !session::is_tag(tag) => {
+            let rule = "a tag has at most 255 bytes of UTF-8 without control characters";
+            Err(Error::usage(format!("--as {}: {rule}", shown(name))))
+        }
         tag => Ok(tag.map(str::to_owned)),
     }
 }
@@ -219,7 +223,15 @@ pub fn name_rule() -> String {
     )
 }
 
-/// A name of a barrier, a session or a trigger.
+/// A name of a barrier or a session.
+pub fn checked_meeting(what: &str, name: &str) -> Result<(), Error> {
+    match session::is_meeting(name) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("{what} {}: a {}", shown(name), session::words_rule()))),
+    }
+}
+
+/// A name of a trigger.
 pub fn checked(what: &str, name: &str) -> Result<(), Error> {
     if is_name(name) {
         return Ok(());

@@ -12,7 +12,7 @@ use super::room::Room;
 use super::run::Run;
 use super::{Controller, Who, refusal, strangers};
 use crate::machine::{ConnId, Outbox, Time};
-use crate::session::{VERSION, is_incarnation, is_member, is_name};
+use crate::session::{VERSION, WORDS_MAX, is_incarnation, is_member, is_name};
 use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
 use crate::wire::{Bye, FromSlave, Message, Note, Noted, Notify, PROTOCOL, Pong, Refused, Welcome};
 
@@ -266,9 +266,9 @@ fn check(join: &Join<'_>) -> Result<(), Bye<'static>> {
         return Err(fatal("a room's name is 1 to 64 letters, digits, \".\", \"_\" and \"-\"".to_owned()));
     }
     match &join.member {
-        Some(member) if !is_member(member) => {
-            Err(fatal(format!("{member:?} cannot be a member: it is HOST or HOST#TAG, a name or an address")))
-        }
+        Some(member) if !is_member(member) => Err(fatal(format!(
+            "{member:?} cannot be a member: it is HOST or HOST#TAG, of at most {WORDS_MAX} bytes each"
+        ))),
         _ => Ok(()),
     }
 }

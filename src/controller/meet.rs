@@ -148,6 +148,7 @@ impl Controller {
                     }
                 }
                 Act::Arrived { meeting: name, member } => {
+                    self.point_elsewhere(room, sync, &name, &member, out);
                     self.record(
                         now,
                         room,
@@ -200,7 +201,7 @@ impl Controller {
         while let Some(name) = self.deadlines.pop_due(now) {
             self.visit(now, &name, |room, visit| room.deadline(visit));
         }
-        while let Some(conn) = self.processes.pop_unanswered(now) {
+        while let Some(conn) = self.processes.pop_unanswered(self.behind.unwrap_or(now)) {
             let why = format!("it has not answered a check for {}", spoken::duration(CHECK_WITHIN));
             self.part(now, conn, refusal(why), out);
         }

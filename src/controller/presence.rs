@@ -40,7 +40,7 @@ impl Speaker {
         match self {
             Speaker::Slave(_, name) => match member.strip_prefix(&**name) {
                 Some("") => true,
-                Some(rest) => rest.strip_prefix('#').is_some_and(crate::session::is_name),
+                Some(rest) => rest.strip_prefix('#').is_some_and(crate::session::is_tag),
                 None => false,
             },
             Speaker::Client(name) => name.as_deref() == Some(member),
@@ -80,6 +80,8 @@ pub struct Processes {
     away: BTreeSet<(Time, Process)>,
     /// The checks that were sent, in order; answered ones too.
     checks: VecDeque<(Time, Process)>,
+    /// Not everything was read that has come.
+    behind: bool,
     last: u64,
 }
 
@@ -91,6 +93,11 @@ impl Processes {
         self.by_key.insert((room.clone(), speaker.clone(), Box::clone(&incarnation)), process);
         let known = Known { room, speaker, conn: None, incarnation, heard: never, gone: never, rejoin, checked: None };
         self.known.insert(process, known);
+    }
+
+    /// Whether not everything was read that has come, at this deadline.
+    pub fn set_behind(&mut self, behind: bool) {
+        self.behind = behind;
     }
 
     /// All, as [`restore`](Processes::restore) takes them.
@@ -247,6 +254,10 @@ impl Processes {
 }
 
 impl Presence for Processes {
+    fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     fn heard(&self, process: Process) -> Option<Time> {
         let known = self.known.get(&process)?;
         known.conn.map(|_| known.heard)
@@ -264,10 +275,10 @@ mod tests {
     #[test]
     fn a_slave_speaks_for_itself_and_for_its_tags_alone() {
         let slave = Speaker::Slave(0, Rc::from("host"));
-        for own in ["host", "host#a", "host#1.x_y-z"] {
+        for own in ["host", "host#a", "host#1.x_y-z", "host#", "host#a b", "host#a#b"] {
             assert!(slave.is(own), "{own}");
         }
-        for other in ["hos", "host#", "host2", "host#a b", "host#a#b", "other", ""] {
+        for other in ["hos", "host2", "host2#a", "host#a\nb", "other", ""] {
             assert!(!slave.is(other), "{other}");
         }
         assert!(Speaker::Client(Some(Rc::from("a#1"))).is("a#1"));

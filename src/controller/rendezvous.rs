@@ -43,6 +43,9 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// How long an arrival has to show that it is alive when another process comes under its name.
 const CONTEND_WITHIN: Duration = Duration::from_secs(1);
 
+/// After how long that is looked at again when not all that has come was read.
+const CONTEND_AGAIN: Duration = Duration::from_millis(10);
+
 /// How many meetings may go on at once in one room.
 const MEETINGS_MAX: usize = 10_000;
 
@@ -65,6 +68,10 @@ pub trait Presence {
     fn heard(&self, process: Process) -> Option<Time>;
     /// How long its connection may be gone before it is lost.
     fn rejoin(&self, process: Process) -> Duration;
+    /// Whether a sign of life may have come that was not read yet.
+    fn is_behind(&self) -> bool {
+        false
+    }
 }
 
 /// A member that arrives.
@@ -442,7 +449,8 @@ impl<V: PartialEq> Rendezvous<V> {
         let since = round.since();
         let stale = if proves { round.proofs.want(since, turn.presence) } else { Vec::new() };
         let unproven = proves && !round.proofs.awaited().is_empty();
-        if !unproven && !(round.alive && round.away > 0) {
+        let waits = unproven || round.alive && round.away > 0;
+        if !waits {
             self.end(name, Ending::released(), turn);
             return;
         }
@@ -577,6 +585,7 @@ impl<V: PartialEq> Rendezvous<V> {
             match timer {
                 Timer::Deadline(name) => self.time_is_up(&name, turn),
                 Timer::Away(name, member) => self.stayed_away(&name, &member, turn),
+                Timer::Contend(..) if turn.presence.is_behind() => self.timers.set(timer, turn.now + CONTEND_AGAIN),
                 Timer::Contend(name, member) => self.contender_wins(&name, &member, turn),
                 Timer::Surplus(name) => self.surplus_goes(&name, turn),
                 Timer::Look(name) => self.look(&name, turn),

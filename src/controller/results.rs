@@ -297,6 +297,7 @@ mod tests {
             timeout: None,
             all_alive: false,
             value: 1.into(),
+            expect: Expect::default(),
         };
         let entry = |name: &str, action| Entry { name: name.to_owned(), policy: Policy::Poke, action };
         vec![entry("make", action), entry("give", sync)]

@@ -13,12 +13,10 @@ use super::rendezvous::{Act, Arrival, Former, Open, Presence, Process, Rendezvou
 use super::sync::{self, Limits, Syncs};
 use super::trigger::{Counted, Triggers};
 use crate::machine::{Bytes, Time};
+use crate::session;
 use crate::testfile::{Declared, Test};
 use crate::wire::rendezvous::{Arrive, Give, Party};
 use crate::wire::{Message, Note, Triggered};
-
-/// The longest name of a barrier or a session, in bytes.
-const NAME_MAX: usize = 256;
 
 /// What it costs to know who waits for a trigger, beside the trigger's name, in bytes.
 const WATCH_COST: usize = 256;
@@ -234,6 +232,36 @@ impl Room {
         self.barriers.meetings.stand() || self.syncs.meetings.stand()
     }
 
+    /// Whether it has this barrier or sync: the test declares it, or somebody waits there.
+    pub fn has_meeting(&self, sync: bool, name: &str) -> bool {
+        let declares = |test: &Rc<Test>| if sync { &test.syncs } else { &test.barriers }.contains_key(name);
+        self.declared.as_ref().is_some_and(declares) || self.how_many_wait(sync, name) > 0
+    }
+
+    /// How many are there in the round of a barrier or a sync that forms.
+    pub fn how_many_wait(&self, sync: bool, name: &str) -> usize {
+        match sync {
+            true => self.syncs.meetings.how_many_wait(name),
+            false => self.barriers.meetings.how_many_wait(name),
+        }
+    }
+
+    /// Their processes.
+    pub fn who_waits(&self, sync: bool, name: &str) -> Vec<Process> {
+        match sync {
+            true => self.syncs.meetings.who_waits(name),
+            false => self.barriers.meetings.who_waits(name),
+        }
+    }
+
+    /// The process that waits there as this member.
+    pub fn who_waits_as(&self, sync: bool, name: &str, member: &str) -> Option<Process> {
+        match sync {
+            true => self.syncs.meetings.who_waits_as(name, member),
+            false => self.barriers.meetings.who_waits_as(name, member),
+        }
+    }
+
     /// Those that have not heard a ruling.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
         self.barriers.meetings.unheard().chain(self.syncs.meetings.unheard())
@@ -378,10 +406,10 @@ fn terms(declared: Option<&Declared>) -> (Option<&Party>, Option<Duration>) {
 }
 
 fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(format!("the name of a barrier or a session is 1 to {NAME_MAX} bytes without control characters"));
+    match session::is_meeting(name) {
+        true => Ok(()),
+        false => Err(format!("of a barrier or a session the {}", session::words_rule())),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The controller as its peers see it: they are played by hand.
 
+mod elsewhere;
 mod lab;
 mod launch;
 mod limits;
@@ -140,6 +141,24 @@ fn a_peer_that_says_its_hello_a_byte_at_a_time_is_not_waited_for_longer_than_a_s
         assert!(world.closed.contains(&conn), "{:?}", world.heard);
         assert!(world.heard[&conn].contains("it has not said hello for 10s"), "{:?}", world.heard);
     }
+}
+
+#[test]
+fn a_peer_whose_words_were_not_read_yet_is_not_silent() {
+    let mut world = World::new();
+    let (slave, stranger) = (world.accept(1), world.accept(2));
+    let hello = br#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i"}"#;
+    world.input(Input::Received { conn: slave, bytes: hello });
+    world.input(Input::Received { conn: slave, bytes: b"\n" });
+    // One turn takes half a minute: what has come in it waits in the sockets.
+    let since = world.now;
+    world.now = world.now + Duration::from_secs(30);
+    world.input(Input::Behind { since });
+    world.input(Input::Deadline);
+    assert_eq!(world.closed, []);
+    world.input(Input::Received { conn: slave, bytes: b"{\"type\":\"ping\",\"time\":1}\n" });
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.closed, [stranger], "all was read, and it has said nothing");
 }
 
 #[test]

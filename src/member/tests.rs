@@ -132,6 +132,19 @@ fn it_joins_arrives_hears_and_leaves() {
 }
 
 #[test]
+fn who_waits_where_a_run_has_the_same_barrier_is_told_so_once_and_waits_on() {
+    let mut world = World::new(barrier(), None);
+    world.connect();
+    for _ in 0..2 {
+        world.say("elsewhere", json!({"room": "lab", "run": "x\u{202e}-1", "name": "up"}));
+    }
+    let said = "arete: barrier up: run \"x\\u{202e}-1\" has a barrier \"up\": use --room x?-1\n";
+    assert_eq!((world.printed.as_str(), world.exit), (said, None));
+    world.verdict("released", json!({}));
+    assert_eq!((world.exit, world.printed.as_str()), (Some(0), said));
+}
+
+#[test]
 fn every_verdict_has_its_status_and_says_why() {
     for (kind, status) in
         [("timed-out", 3), ("aborted", 4), ("lost", 5), ("disagreed", 1), ("refused", 1), ("released", 0)]

@@ -134,6 +134,8 @@ pub struct Connections {
     dirty: Vec<u32>,
     /// Sources that may have more to read.
     pub ready: VecDeque<u32>,
+    /// How many of them were taken, since the beginning.
+    pub taken: u64,
     /// Something waits for a peer that does not take it at once.
     pub some_wait: bool,
     registry: Registry,
@@ -147,7 +149,7 @@ impl Connections {
         let (slab, slots) = (Slab::new(), HashMap::default());
         let (dirty, ready) = (Vec::new(), VecDeque::new());
         let sealed = Vec::new();
-        Connections { slab, slots, dirty, ready, some_wait: false, registry, max_queue, sealed }
+        Connections { slab, slots, dirty, ready, taken: 0, some_wait: false, registry, max_queue, sealed }
     }
 
     pub fn len(&self) -> usize {
@@ -357,6 +359,7 @@ impl Connections {
     /// Takes the next slot to read from.
     pub fn next_ready(&mut self) -> Option<u32> {
         let slot = self.ready.pop_front()?;
+        self.taken += 1;
         if let Some(conn) = self.slab.get_mut(slot as usize) {
             conn.ready = false;
         }

@@ -10,14 +10,14 @@ use serde_json::value::RawValue;
 
 use crate::link::Link;
 use crate::machine::{Bytes, ConnId, Exit, Outbox, Time};
-use crate::session::is_name;
+use crate::session::{is_meeting, is_tag, words_rule};
 use crate::verdict::{Heard as Verdict, map_as_line};
 use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, SYNC_TIMEOUT, VALUE_MOST};
-use crate::wire::{FromController, Message, Note, Outcome};
+use crate::wire::{Action, Expect, FromController, Message, Note, Outcome};
 
 use super::Turn;
 use super::notifies::Waiter;
-use super::process::RunKey;
+use super::process::{RunKey, unexpected};
 use super::run::{Run, Timer};
 
 /// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
@@ -164,9 +164,9 @@ impl Members {
 impl Run {
     /// A member arrives or gives, and `waiter` waits for its verdict.
     pub(super) fn meet(&mut self, asked: Asked, waiter: Waiter, turn: &mut Turn<'_>) -> Result<(), String> {
-        if !is_name(&asked.name) {
-            let why = "a name has 1 to 64 letters, digits, \".\", \"_\" and \"-\"";
-            return Err(format!("{:?} can name no barrier and no sync: {why}", super::control::clip(&asked.name)));
+        if !is_meeting(&asked.name) {
+            let shown = super::control::clip(&asked.name);
+            return Err(format!("{shown:?} can name no barrier and no sync: a {}", words_rule()));
         }
         if let What::Sync { value, .. } = &asked.what
             && self.members.values() + value.get().len() > VALUES_MAX
@@ -174,8 +174,9 @@ impl Run {
             return Err(format!("the values that wait on this slave have at most {VALUES_MAX} bytes together"));
         }
         let member = match &asked.tag {
-            Some(tag) if !is_name(tag) => {
-                return Err(format!("{tag:?} is no tag: use letters, digits, \"_\" and \"-\""));
+            Some(tag) if !is_tag(tag) => {
+                let shown = super::control::clip(tag);
+                return Err(format!("{shown:?} is no tag: it is too long, or has control characters"));
             }
             Some(tag) => format!("{}#{tag}", self.slave_name()),
             None => self.slave_name().to_owned(),
@@ -262,8 +263,26 @@ impl Run {
         if let Some(bytes) = line.and_then(|line| map_of(&line)) {
             self.write_output(key, bytes, turn);
         }
-        let outcome = if verdict.released() { Outcome::Passed } else { Outcome::Failed };
-        self.meeting_over(key, Exit::Code(i32::from(verdict.exit_code())), outcome, why, turn);
+        let exit = Exit::Code(i32::from(verdict.exit_code()));
+        let (outcome, why) = self.judge_meeting(key, exit, why);
+        self.meeting_over(key, exit, outcome, why, turn);
+    }
+
+    /// What the exit of an entry that met means to its test.
+    fn judge_meeting(&self, key: RunKey, exit: Exit, why: Option<String>) -> (Outcome, Option<String>) {
+        let action = self.processes.get(key).map(|run| &self.part.entries[run.entry].action);
+        match action {
+            Some(Action::Barrier { expect, .. } | Action::Sync { expect, .. }) if expect.allows(exit) => {
+                (Outcome::Passed, None)
+            }
+            Some(Action::Barrier { expect, barrier: name, .. } | Action::Sync { expect, session: name, .. }) => {
+                let what = if matches!(action, Some(Action::Barrier { .. })) { "barrier" } else { "sync" };
+                let why = why.unwrap_or_else(|| format!("{what} {name}: all were there"));
+                let usual = *expect == Expect::default();
+                (Outcome::Failed, Some(if usual { why } else { format!("{why}; {}", unexpected(expect, exit)) }))
+            }
+            _ => (Outcome::Failed, why),
+        }
     }
 
     /// The connection of a command is gone: nobody waits for its members any more.

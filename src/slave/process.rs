@@ -229,10 +229,15 @@ pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -
     if run.stopped && !CRASHES.iter().any(|signal| of(*signal, exit)) || ending && of_signal(exit) {
         return (Outcome::Stopped, Some("the end of the run".to_owned()));
     }
+    (Outcome::Failed, Some(unexpected(expect, exit)))
+}
+
+/// That an exit is none of those that are expected.
+pub(super) fn unexpected(expect: &Expect, exit: Exit) -> String {
     if *expect == Expect::Of(Vec::new()) {
-        return (Outcome::Failed, Some(format!("{exit}, but a service must run until it is stopped")));
+        return format!("{exit}, but a service must run until it is stopped");
     }
-    (Outcome::Failed, Some(format!("{exit}, expected {}", expected(expect))))
+    format!("{exit}, expected {}", expected(expect))
 }
 
 /// Whether a process died of this signal, or its shell says that the last command did.

@@ -36,14 +36,18 @@ impl Run {
     /// What an entry's barrier or sync asks for, its variables resolved.
     pub(super) fn asked(&self, action: &Action) -> Result<Asked, Unresolved> {
         match action {
-            Action::Barrier { barrier, tag, party, timeout, fresh, harmonize } => Ok(Asked {
+            Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, .. } => Ok(Asked {
                 name: barrier.clone(),
                 tag: tag.clone(),
                 party: party.clone(),
                 timeout: *timeout,
-                what: What::Barrier { fresh: *fresh, abort: None, harmonize: *harmonize },
+                what: What::Barrier {
+                    fresh: *fresh,
+                    abort: abort.as_deref().map(|why| self.expand(why)).transpose()?,
+                    harmonize: *harmonize,
+                },
             }),
-            Action::Sync { session, tag, party, timeout, all_alive, value } => {
+            Action::Sync { session, tag, party, timeout, all_alive, value, .. } => {
                 let mut value = value.clone();
                 self.expand_in(&mut value)?;
                 let value = to_raw_value(&value).map_err(|error| Unresolved::Never(error.to_string()))?;

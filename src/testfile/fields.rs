@@ -176,6 +176,16 @@ pub fn check_name(name: &str, at: usize, what: &str, problems: &mut Problems<'_>
     good
 }
 
+/// As [`check_name`], for a barrier or a sync.
+pub fn check_meeting(name: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> bool {
+    let good = session::is_meeting(name);
+    if !good {
+        let shown: String = name.chars().take(NAME_MAX).collect();
+        problems.add(at, format!("{shown:?} cannot name {what}: a {}", session::words_rule()));
+    }
+    good
+}
+
 /// As [`check_name`], for an entry.
 pub fn check_entry_name(name: &str, at: usize, problems: &mut Problems<'_>) -> bool {
     let good = session::is_entry_name(name);

@@ -11,17 +11,31 @@ use super::json::{Kind, Member, Value};
 use super::members::{Groups, Members, Whom};
 use super::problem::Problems;
 use super::{Declared, MEETINGS_MAX, suggest};
-use crate::wire::Action;
+use crate::exit_code;
+use crate::machine::Exit;
+use crate::session;
 use crate::wire::rendezvous::Party;
+use crate::wire::{Action, Expect};
 
 /// The keys of a barrier or a sync that is declared.
 pub const MEETING_KEYS: [&str; 3] = ["members", "count", "timeout"];
 
 /// The keys that may stand beside `"barrier"`.
-pub const BARRIER_OPTIONS: [&str; 6] = ["members", "count", "as", "timeout", "fresh", "harmonize"];
+pub const BARRIER_OPTIONS: [&str; 8] = ["members", "count", "as", "timeout", "fresh", "harmonize", "abort", "expect"];
 
 /// The keys that may stand beside `"sync"`; `"data"` must.
-pub const SYNC_OPTIONS: [&str; 6] = ["data", "members", "count", "as", "timeout", "all_alive"];
+pub const SYNC_OPTIONS: [&str; 7] = ["data", "members", "count", "as", "timeout", "all_alive", "expect"];
+
+/// The words for the statuses that one may expect of a barrier or a sync.
+pub const OUTCOMES: [(&str, u8); 4] = [
+    ("released", exit_code::PASSED),
+    ("timed-out", exit_code::TIME_LIMIT),
+    ("aborted", exit_code::ABORTED),
+    ("lost", exit_code::LOST),
+];
+
+/// How long the reason of `"abort"` may be, in bytes.
+pub const ABORT_MAX: usize = 2_000;
 
 /// What a test declares of one barrier or sync.
 #[derive(Debug, Default)]
@@ -77,10 +91,10 @@ impl Membership {
 impl Meet {
     /// How many bytes a slave is told about the timeouts that are declared.
     pub fn told_of_timeouts(&self) -> usize {
-        // Quotes, a colon and a comma, and a number of at most 13 digits.
+        // Quotes, a colon and a comma, and a number of at most 13 digits. JSON may double each byte of a name.
         const AROUND: usize = 4 + 13;
         let declared = self.barriers.declared.iter().chain(&self.syncs.declared);
-        declared.filter(|(_, meeting)| meeting.timeout.is_some()).map(|(name, _)| name.len() + AROUND).sum()
+        declared.filter(|(_, meeting)| meeting.timeout.is_some()).map(|(name, _)| 2 * name.len() + AROUND).sum()
     }
 }
 
@@ -100,7 +114,7 @@ fn meetings(noun: &'static str, members: &[Member], groups: &Groups, problems: &
     }
     let mut declared = BTreeMap::new();
     for member in members.iter().take(MEETINGS_MAX) {
-        fields::check_name(&member.key, member.at, &format!("a {noun}"), problems);
+        fields::check_meeting(&member.key, member.at, &format!("a {noun}"), problems);
         let what = if noun == "barrier" { "a barrier" } else { "a sync" };
         let meeting = match Object::read(&member.value, what, &MEETING_KEYS, problems) {
             None => Meeting::default(),
@@ -168,8 +182,8 @@ struct Common {
 fn common(member: &Member, object: &Object<'_>, meetings: &Meetings, context: &mut Context<'_, '_>) -> Option<Common> {
     let noun = meetings.noun;
     let name = fields::string(&member.value, &format!("{:?}", member.key), context.problems);
-    let name =
-        name.filter(|name| fields::check_name(name, member.value.span.start, &format!("a {noun}"), context.problems));
+    let name = name
+        .filter(|name| fields::check_meeting(name, member.value.span.start, &format!("a {noun}"), context.problems));
     let tag = entry::transposed(object.get("as").map(|value| tag(value, context.problems)));
     let own = context.names.meet.groups.whom(object, context.problems);
     let timeout = object.get("timeout");
@@ -195,16 +209,25 @@ fn tag(value: &Value, problems: &mut Problems<'_>) -> Option<String> {
         problems.add(value.span.start, format!("\"as\" is \"#\" and a tag, such as \"#first\", found {text:?}"));
         return None;
     };
-    fields::check_name(tag, value.span.start, "a member's tag", problems).then(|| tag.to_owned())
+    if !session::is_tag(tag) {
+        let rule = format!("a tag has at most {} bytes of UTF-8 without control characters", session::WORDS_MAX);
+        problems.add(value.span.start, format!("\"as\": {rule}"));
+        return None;
+    }
+    Some(tag.to_owned())
 }
 
 pub fn barrier(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let fresh = object.get("fresh").map(|value| fields::time(value, "\"fresh\"", context.problems));
     let harmonize = flag(object, "harmonize", context.problems);
+    let abort = object.get("abort").map(|value| abort(value, context));
+    let usual = if abort.is_some() { exit_code::ABORTED } else { exit_code::PASSED };
+    let expect = expect(object, usual, context.problems);
     let common = common(member, object, &context.names.meet.barriers, context)?;
     let fresh = entry::transposed(fresh)?.map(|fresh| fresh.as_micros() as u64);
     let Common { name: barrier, tag, party, timeout } = common;
-    Some(Action::Barrier { barrier, tag, party, timeout, fresh, harmonize: harmonize? })
+    let (abort, harmonize, expect) = (entry::transposed(abort)?, harmonize?, expect?);
+    Some(Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, expect })
 }
 
 pub fn sync(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
@@ -217,9 +240,47 @@ pub fn sync(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>)
         }
     };
     let all_alive = flag(object, "all_alive", context.problems);
+    let expect = expect(object, exit_code::PASSED, context.problems);
     let common = common(member, object, &context.names.meet.syncs, context)?;
     let Common { name: session, tag, party, timeout } = common;
-    Some(Action::Sync { session, tag, party, timeout, all_alive: all_alive?, value: value? })
+    Some(Action::Sync { session, tag, party, timeout, all_alive: all_alive?, value: value?, expect: expect? })
+}
+
+/// Why an entry aborts its barrier.
+fn abort(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
+    let text = fields::string(value, "\"abort\"", context.problems)?;
+    if text.trim().is_empty() || text.len() > ABORT_MAX {
+        let message = format!("\"abort\" is the reason, 1 to {ABORT_MAX} bytes long, such as \"no disk\"");
+        context.problems.add(value.span.start, message);
+        return None;
+    }
+    entry::check_variables(value, text, entry::Resources::No, context).then(|| text.to_owned())
+}
+
+/// With which statuses an entry that meets may exit; `usual` when it does not say.
+fn expect(object: &Object<'_>, usual: u8, problems: &mut Problems<'_>) -> Option<Expect> {
+    let of = |codes: Vec<u8>| Expect::Of(codes.into_iter().map(|code| Exit::Code(code.into())).collect());
+    let Some(value) = object.get("expect") else { return Some(of(vec![usual])) };
+    match &value.kind {
+        Kind::String(text) if text == "any" => Some(Expect::Any),
+        Kind::List(items) if items.is_empty() => {
+            problems.add(value.span.start, "\"expect\" is an empty list: the entry could never pass");
+            None
+        }
+        Kind::List(items) => {
+            let codes: Vec<_> = items.iter().map(|item| status(item, "an item of \"expect\"", problems)).collect();
+            codes.into_iter().collect::<Option<_>>().map(of)
+        }
+        _ => status(value, "\"expect\"", problems).map(|code| of(vec![code])),
+    }
+}
+
+/// An exit status by its number or its word.
+fn status(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<u8> {
+    match &value.kind {
+        Kind::Number(_) => fields::integer(value, what, 0..=255, problems).map(|code| code as u8),
+        _ => entry::word(value, what, &OUTCOMES, problems),
+    }
 }
 
 /// A key that is `true`, `false` or left out.

@@ -12,7 +12,7 @@ use crate::session;
 use crate::wire::rendezvous::Party;
 
 /// How much of a wrong name a message repeats, in characters.
-const SHOWN_MAX: usize = 2 * session::NAME_MAX;
+const SHOWN_MAX: usize = 128;
 
 /// Who shall meet. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -204,7 +204,8 @@ fn check_member(name: &str, at: usize, problems: &mut Problems<'_>) -> bool {
     if !good {
         let shown: String = name.chars().take(SHOWN_MAX).collect();
         let message = format!(
-            "{shown:?} cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, \".\", \"_\" and \"-\""
+            "{shown:?} cannot name a member: write HOST or HOST#TAG, each of at most {} bytes without control characters",
+            session::WORDS_MAX
         );
         problems.add(at, message);
     }

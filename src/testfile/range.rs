@@ -1,13 +1,9 @@
 //! Names of many slaves or members as Slurm and ClusterShell write them: `node[001-128]`, `rack[1-2]n[1,3,5-7]`.
 
-use crate::session::NAME_MAX;
+use crate::session::MEMBER_MAX;
 
 /// How many digits a number of a range has at most.
 const DIGITS_MAX: usize = 9;
-
-/// How long what stands outside of brackets is at most, in bytes, a pair of brackets counted as one: the name of a member
-/// has two parts.
-const PLAIN_MAX: usize = 2 * NAME_MAX + 1;
 
 /// A piece of a pattern.
 enum Piece<'a> {
@@ -28,8 +24,9 @@ pub fn expand(pattern: &str, max: usize) -> Result<Vec<String>, String> {
         return Err(format!("{pattern:?} stands for {count} names: at most {max} are allowed"));
     }
     let plain: usize = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 1 }).sum();
-    if plain > PLAIN_MAX {
-        return Err(format!("a name is at most {NAME_MAX} bytes long, this one is longer"));
+    // A pair of brackets counts as one byte: what the names are for bounds each of them.
+    if plain > MEMBER_MAX {
+        return Err(format!("a name is at most {MEMBER_MAX} bytes long, this one is longer"));
     }
     let mut names = vec![String::new()];
     for piece in &pieces {
@@ -112,7 +109,7 @@ mod tests {
             ("n[1[2]]", "\"n[1[2]]\" has a \"[\" without a \"]\" after it"),
             ("n1-3]", "\"n1-3]\" has a \"]\" without a \"[\" before it"),
             ("n[1-999]m[1-999]", "\"n[1-999]m[1-999]\" stands for 998001 names: at most 1000 are allowed"),
-            (&"[1]".repeat(130), "a name is at most 64 bytes long, this one is longer"),
+            (&"[1]".repeat(512), "a name is at most 511 bytes long, this one is longer"),
             (&"[1-999999999]".repeat(9), "stands for 18446744073709551615 names"),
         ] {
             let error = expand(pattern, 1000).unwrap_err();

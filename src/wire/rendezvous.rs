@@ -188,6 +188,23 @@ pub struct Alive<'a> {
     pub lifetime: std::marker::PhantomData<&'a ()>,
 }
 
+/// A run of this controller has a meeting of the name at which a client waits in another room, and the client may have
+/// meant that one. It waits on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Elsewhere<'a> {
+    /// Where the client waits.
+    #[serde(borrow)]
+    pub room: Cow<'a, str>,
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// The barrier's name or the session id.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// It is a sync.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sync: bool,
+}
+
 /// What became of a round, for the arrivals of this peer that were in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundVerdict<'a> {

@@ -81,8 +81,14 @@ pub enum Action {
         timeout: Option<u64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fresh: Option<u64>,
+        /// Ends the barrier for everyone instead of waiting there, for this reason, which may hold variables.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        abort: Option<String>,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         harmonize: bool,
+        /// With which status it may exit without failing.
+        #[serde(default, skip_serializing_if = "Expect::is_default")]
+        expect: Expect,
     },
     /// Gives a value to a sync, as [`SyncRequest`](super::rendezvous::SyncRequest); its map is the entry's standard output.
     Sync {
@@ -97,6 +103,9 @@ pub enum Action {
         all_alive: bool,
         /// Any JSON; its strings may hold variables.
         value: serde_json::Value,
+        /// As at a barrier.
+        #[serde(default, skip_serializing_if = "Expect::is_default")]
+        expect: Expect,
     },
 }
 
@@ -142,6 +151,10 @@ impl Default for Expect {
 }
 
 impl Expect {
+    fn is_default(&self) -> bool {
+        *self == Expect::default()
+    }
+
     pub fn allows(&self, exit: Exit) -> bool {
         match self {
             Expect::Any => true,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arete::session::{NAME_MAX, is_entry_name, is_incarnation, is_member, is_name};
+use arete::session::{MEMBER_MAX, NAME_MAX, is_entry_name, is_host, is_incarnation, is_meeting, is_member, is_name};
 use arete::spoken::ranges;
 use arete::testfile::{range, time};
 use arete::variables::{Part, expand, parse};
@@ -81,7 +81,7 @@ fn check_ranges(text: &str) {
     for name in names {
         assert!(!name.contains(['[', ']']));
         let again = range::expand(&name, 1);
-        assert!(again == Ok(vec![name.clone()]) || name.len() > 2 * NAME_MAX, "a name stands for itself: {name}");
+        assert!(again == Ok(vec![name.clone()]) || name.len() > MEMBER_MAX, "a name stands for itself: {name}");
     }
 }
 
@@ -92,7 +92,11 @@ fn check_names(text: &str) {
     if is_name(text) {
         assert!(!text.contains(['/', '\0', ' ']) && !["", ".", ".."].contains(&text) && text.len() <= NAME_MAX);
     }
-    if is_name(text) || is_member(text) || is_incarnation(text) {
+    if is_name(text) || is_host(text) || is_incarnation(text) {
         assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(is_member(text) && is_meeting(text));
+    }
+    if is_member(text) || is_meeting(text) {
+        assert!(!text.is_empty() && text.len() <= MEMBER_MAX && !text.contains(char::is_control));
     }
 }

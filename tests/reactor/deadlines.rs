@@ -1,10 +1,13 @@
 //! How late deadlines are.
 
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::time::Duration;
 
 use arete::machine::{Input, Time};
+use arete::reactor::Options;
 
-use crate::{alone, plain, run};
+use crate::{alone, connect, listening, plain, run};
 
 /// Deadlines of one round.
 const DEADLINES: usize = 51;
@@ -13,6 +16,9 @@ const ROUNDS: usize = 5;
 /// How far away they are: the smaller part of a millisecond, so that rounding up costs the larger.
 const AWAY: Duration = Duration::from_micros(1_150);
 const MEDIAN_AT_MOST: Duration = Duration::from_micros(500);
+
+/// How many speak at once.
+const PEERS: usize = 8;
 
 /// How late each of a round's deadlines came, sorted.
 fn lateness() -> Vec<Duration> {
@@ -48,6 +54,41 @@ alone! {
             medians.push(median);
         }
         panic!("the medians of {ROUNDS} rounds are {medians:?}");
+    }
+
+    fn a_machine_is_told_at_a_deadline_that_not_all_that_has_come_was_read() {
+        let (reactor, address) = listening(Options::default());
+        let mut peers: Vec<_> = (0..PEERS).map(|_| connect(address)).collect();
+        let (mut accepted, mut spoke) = (0, None);
+        let (mut heard, mut behind, mut told) = (BTreeSet::new(), None, 0);
+        run(reactor, |now, input, out, wake| match input {
+            Input::Accepted { .. } => {
+                accepted += 1;
+                if accepted == PEERS {
+                    peers.iter_mut().for_each(|peer| peer.write_all(b"x").expect("it says something"));
+                    spoke = Some(now);
+                    *wake = Some(now + Duration::from_millis(1));
+                }
+            }
+            Input::Received { conn, .. } => {
+                heard.insert(conn);
+                // Each takes longer than a turn reads from other sources.
+                std::thread::sleep(Duration::from_millis(60));
+            }
+            Input::Behind { since } => behind = Some(since),
+            Input::Deadline if spoke.is_some() => {
+                let since = behind.take();
+                told += usize::from(since.is_some());
+                let all = heard.len() == PEERS;
+                assert!(all || since.or(spoke) <= spoke, "{} of {PEERS} are heard, and {since:?} was read", heard.len());
+                *wake = Some(now + Duration::from_millis(1));
+                if all && since.is_none() {
+                    out.exit(0);
+                }
+            }
+            _ => {}
+        });
+        assert!(told > 0, "nothing was ever behind");
     }
 
     fn a_deadline_that_moves_nearer_further_and_away_still_comes() {

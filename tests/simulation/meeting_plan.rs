@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use arete::machine::Signal;
+use arete::machine::{Exit, Signal};
 use arete::testfile::{Declared, End, OnFail, OnLost, Slave, Test};
 use arete::wire::rendezvous::Party;
 use arete::wire::{Action, Entry, Expect, Shell};
@@ -129,11 +129,19 @@ impl Planned {
         let (tag, party, timeout) = (self.tag.clone(), self.party.clone(), self.timeout.map(|it| it * MILLISECOND));
         if self.sync {
             let value = serde_json::from_str(&self.value()).expect("it is JSON");
-            Action::Sync { session: self.name.clone(), tag, party, timeout, all_alive: self.all_alive, value }
+            let (session, all_alive, expect) = (self.name.clone(), self.all_alive, self.expects());
+            Action::Sync { session, tag, party, timeout, all_alive, value, expect }
         } else {
-            let fresh = Some(fresh_of(self.serial));
-            Action::Barrier { barrier: self.name.clone(), tag, party, timeout, fresh, harmonize: self.harmonize }
+            let (fresh, abort, expect) = (Some(fresh_of(self.serial)), self.abort.clone(), self.expects());
+            let (barrier, harmonize) = (self.name.clone(), self.harmonize);
+            Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, expect }
         }
+    }
+
+    /// What an entry says it expects: how it ends when nothing interferes, or nothing.
+    fn expects(&self) -> Expect {
+        let planned = Expect::Of(self.expect.iter().map(|code| Exit::Code((*code).into())).collect());
+        if self.serial.is_multiple_of(3) { Expect::default() } else { planned }
     }
 }
 
@@ -485,7 +493,7 @@ impl Plan {
                 entries[script.host].push(at(&name, begin, script.command(&name)));
                 continue;
             };
-            let as_entry = only.abort.is_none() && rng.u8(0..3) == 0;
+            let as_entry = rng.u8(0..3) == 0;
             let action = if as_entry { only.action() } else { script.command(&name) };
             entries[script.host].push(at(&name, begin + wait * MILLISECOND, action));
             if let Some(killed) = script.killed {

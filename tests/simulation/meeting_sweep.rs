@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::Config;
-use arete::machine::Signal;
+use arete::machine::{Exit, Signal};
 use arete::testfile::Test;
 use arete::wire::{Action, Entry};
 use fastrand::Rng;
@@ -262,9 +262,7 @@ impl MeetingSweep {
             let node = slave_node(slave);
             let entry = test.slaves[node - 1].entries.iter().find(|entry| entry.name == name);
             let meets = |entry: &&Entry| matches!(entry.action, Action::Barrier { .. } | Action::Sync { .. });
-            if entry.filter(meets).is_none() {
-                continue;
-            }
+            let Some(entry) = entry.filter(meets) else { continue };
             let script: usize = name[1..].parse().expect("a command is called c and a number");
             let planned = &self.plan.scripts[script].steps[0].1;
             if event["exit"]["signal"].is_string() {
@@ -276,6 +274,13 @@ impl MeetingSweep {
                 continue;
             }
             let Some(code) = event["exit"]["code"].as_u64() else { continue };
+            let passes = match &entry.action {
+                Action::Barrier { expect, .. } | Action::Sync { expect, .. } => expect.allows(Exit::Code(code as i32)),
+                _ => false,
+            };
+            if event["outcome"] != if passes { "passed" } else { "failed" } {
+                return Err(format!("{entry:?} of {slave} is judged wrong: {event}"));
+            }
             let output = self.world.hosts[CONTROLLER].disk.get(format!("{RESULTS}/{slave}/{name}.out"));
             // A slave whose disk was full has not kept its map.
             let kept = !self.checks.disk_failed && self.world.hosts[node].disk.failures == 0;

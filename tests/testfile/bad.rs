@@ -212,7 +212,7 @@ pub const BAD: &[Bad] = &[
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), said: &[
         r#"3:40: "env" goes only with "shell""#,
-        r#"3:51: "expect" goes only with "shell""#,
+        r#"3:51: "expect" goes only with "shell", "barrier" or "sync""#,
     ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "notify": "go", "env": {}, "expect": 1}
@@ -454,13 +454,12 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(true), said: &[
-        r##"2:18: "a b" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
-        r##"2:25: "a#" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
-        r##"2:31: "#a" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
-        r##"2:37: "a#b#c" cannot name a member: write HOST or HOST#TAG, of letters of ASCII, digits, ".", "_" and "-""##,
-        r##"2:46: unknown group ""; there is "g""##,
+        r##"2:26: "a\u{7}" cannot name a member: write HOST or HOST#TAG, each of at most 255 bytes without control characters"##,
+        r##"2:37: "#a" cannot name a member: write HOST or HOST#TAG, each of at most 255 bytes without control characters"##,
+        r##"2:43: "a#\u{9b}" cannot name a member: write HOST or HOST#TAG, each of at most 255 bytes without control characters"##,
+        r##"2:55: unknown group ""; there is "g""##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
-"groups": {"g": ["a b", "a#", "#a", "a#b#c", "@"]},
+"groups": {"g": ["a b#", "a\u0007", "#a", "a#\u009b", "@"]},
 "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
@@ -506,9 +505,9 @@ pub const BAD: &[Bad] = &[
         r##"2:38: "count" does not go with "members": who shall meet is counted already"##,
         r##"2:57: unknown key "cuont", did you mean "count"?"##,
         r##"2:75: a barrier is an object, found a number"##,
-        r##"2:78: "u v" cannot name a barrier: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
+        r##"2:78: "u\tv" cannot name a barrier: a name has 1 to 255 bytes of UTF-8 without control characters"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
-"barriers": {"x": {"members": ["a"], "count": 2}, "y": {"cuont": 2}, "z": 3, "u v": {"count": 1}},
+"barriers": {"x": {"members": ["a"], "count": 2}, "y": {"cuont": 2}, "z": 3, "u\tv": {"count": 1}},
 "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
@@ -564,19 +563,26 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "barrier": "x", "members": ["a"], "count": 3}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(true), said: &[
-        r##"3:35: "x y" cannot name a barrier: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
+        r##"3:35: "" cannot name a barrier: a name has 1 to 255 bytes of UTF-8 without control characters"##,
         r##"4:35: "barrier" is a string, found a number"##,
         r##"5:58: "as" is "#" and a tag, such as "#first", found "b""##,
-        r##"6:58: "b c" cannot name a member's tag: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
-        r##"6:75: "fresh": a time is not negative, found -1"##,
-        r##"6:90: "timeout" must be longer than 0, such as "5s""##,
-        r##"6:106: "harmonize" is true or false, found a number"##,
+        r##"6:58: "as": a tag has at most 255 bytes of UTF-8 without control characters"##,
+        r##"6:76: "fresh": a time is not negative, found -1"##,
+        r##"6:91: "timeout" must be longer than 0, such as "5s""##,
+        r##"6:107: "harmonize" is true or false, found a number"##,
+        r##"7:61: "abort" is the reason, 1 to 2000 bytes long, such as "no disk""##,
+        r##"7:76: "expect" is "released", "timed-out", "aborted" or "lost", found "TERM""##,
+        r##"8:62: "expect" is an empty list: the entry could never pass"##,
+        r##"9:63: an item of "expect" is a whole number from 0 to 255, found 256"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
-{"name": "e", "at": 0, "barrier": "x y", "count": 3},
+{"name": "e", "at": 0, "barrier": "", "count": 3},
 {"name": "f", "at": 0, "barrier": 5, "count": 3},
 {"name": "g", "at": 0, "barrier": "x", "count": 3, "as": "b"},
-{"name": "h", "at": 0, "barrier": "x", "count": 3, "as": "#b c", "fresh": -1, "timeout": 0, "harmonize": 1}
+{"name": "h", "at": 0, "barrier": "x", "count": 3, "as": "#b\tc", "fresh": -1, "timeout": 0, "harmonize": 1},
+{"name": "i", "at": 0, "barrier": "x", "count": 3, "abort": " ", "expect": "TERM"},
+{"name": "j", "at": 0, "barrier": "x", "count": 3, "expect": []},
+{"name": "k", "at": 0, "barrier": "x", "count": 3, "expect": [256]}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(true), said: &[
         r##"3:1: "sync" needs the key "data": what this member gives the others"##,
@@ -585,12 +591,14 @@ pub const BAD: &[Bad] = &[
         r##"4:94: "signal" goes only with "kill""##,
         r##"5:52: "data" goes only with "sync""##,
         r##"5:63: "all_alive" goes only with "sync""##,
-        r##"5:82: "expect" goes only with "shell""##,
+        r##"5:82: "cwd" goes only with "shell""##,
+        r##"6:63: "abort" goes only with "barrier""##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "schedules": {"s": [
 {"name": "e", "at": 0, "sync": "x", "count": 3},
 {"name": "f", "at": 0, "sync": "x", "count": 3, "data": null, "fresh": 1, "harmonize": true, "signal": "TERM"},
-{"name": "g", "at": 0, "barrier": "x", "count": 3, "data": 1, "all_alive": true, "expect": 0}
+{"name": "g", "at": 0, "barrier": "x", "count": 3, "data": 1, "all_alive": true, "cwd": "x"},
+{"name": "h", "at": 0, "sync": "x", "count": 3, "data": null, "abort": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(true), said: &[
         r##"3:38: "members" goes only with "barrier" or "sync""##,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::held::{ROUND_COST, cost};
 use super::proofs::Proofs;
 use super::surplus::Surplus;
-use super::{Assembly, Comer, Presence, Process};
+use super::{Assembly, Comer, Presence, Process, Rendezvous};
 use crate::controller::budget::{Budget, Held};
 use crate::machine::Time;
 use crate::machine::faults::{Fault, injected};
@@ -307,6 +307,28 @@ impl<V> Round<V> {
         let silent: Vec<&str> = silent.map(|(member, _)| &**member).collect();
         let who = silent.iter().take(WHO_MAX).map(|member| (*member).to_owned()).collect();
         (who, format!("timed out; all had arrived, but no sign of life came from {}", crate::spoken::list(&silent)))
+    }
+}
+
+impl<V> Rendezvous<V> {
+    fn round(&self, name: &str) -> Option<&Round<V>> {
+        self.meetings.get(name)?.forming.as_ref()
+    }
+
+    /// How many are there in the round of a meeting that forms.
+    pub fn how_many_wait(&self, name: &str) -> usize {
+        self.round(name).map_or(0, |round| round.there.len())
+    }
+
+    /// Their processes.
+    pub fn who_waits(&self, name: &str) -> Vec<Process> {
+        let there = self.round(name).into_iter().flat_map(|round| round.there.values());
+        there.map(|there| there.process).collect()
+    }
+
+    /// The process that is there as this member.
+    pub fn who_waits_as(&self, name: &str, member: &str) -> Option<Process> {
+        self.round(name)?.there.get(member).map(|there| there.process)
     }
 }
 

@@ -255,6 +255,35 @@ fn an_entry_at_a_barrier_runs_until_the_verdict_and_exits_with_its_status() {
 }
 
 #[test]
+fn an_entry_passes_with_a_status_that_it_expects_and_with_no_other() {
+    for (expect, kind, why) in [
+        (json!({"of": [{"code": 4}]}), "aborted", Value::Null),
+        (json!({"of": [{"code": 3}, {"code": 0}]}), "released", Value::Null),
+        (json!("any"), "lost", Value::Null),
+        (json!({"of": [{"code": 4}]}), "timed-out", json!("barrier up: why; exit status 3, expected 4")),
+        (json!({"of": [{"code": 4}]}), "released", json!("barrier up: all were there; exit status 0, expected 4")),
+    ] {
+        let action = json!({"barrier": {"barrier": "up", "expect": expect}});
+        let mut world = World::running(json!([entry("up", json!({"at": 0}), action)]));
+        world.take("report");
+        verdict(&mut world, kind, json!([1]));
+        let report = world.take("report").remove(0);
+        let outcome = if why.is_null() { "passed" } else { "failed" };
+        assert_eq!((&report["outcome"], &report["why"]), (&json!(outcome), &why), "{expect} {kind}");
+    }
+}
+
+#[test]
+fn an_entry_that_aborts_says_why_and_fills_in_its_variables() {
+    let action = json!({"barrier": {"barrier": "up", "abort": "no disk on @{slave.name}",
+        "expect": {"of": [{"code": 4}]}}});
+    let mut world = World::running(json!([entry("off", json!({"at": 0}), action)]));
+    assert_eq!(world.take("arrive")[0]["abort"], "no disk on node1");
+    verdict(&mut world, "aborted", json!([1]));
+    assert!(world.reports().contains(&"exited off#1 passed".to_owned()));
+}
+
+#[test]
 fn an_entry_that_hears_no_verdict_exits_with_6() {
     let mut world = World::running(json!([entry(
         "up",
@@ -352,12 +381,19 @@ fn a_wait_shows_who_notified_with_what_and_data_is_said_again() {
 #[test]
 fn names_that_can_name_nothing_are_refused() {
     let mut world = world();
-    for more in [r#","tag":"a b""#, r#","tag":"""#] {
+    let long = format!(r#","tag":"{}""#, "x".repeat(256));
+    for more in [r#","tag":"a\u0007""#, &long] {
         let conn = barrier(&mut world, more);
         assert!(world.answer(conn).unwrap()["reason"].as_str().unwrap().contains("tag"));
     }
-    let conn = world.request(r#"{"type":"barrier","barrier":"../x"}"#);
-    assert_eq!(world.answer(conn).unwrap()["type"], "error");
+    for name in ["", "a\\u009b"] {
+        let conn = world.request(&format!(r#"{{"type":"barrier","barrier":"{name}"}}"#));
+        assert_eq!(world.answer(conn).unwrap()["type"], "error");
+    }
     assert_eq!(world.take("arrive").len(), 0);
+    barrier(&mut world, r#","tag":"""#);
+    barrier(&mut world, r##","tag":"ż b#c""##);
+    let members: Vec<_> = world.take("arrive").into_iter().map(|arrive| arrive["member"].clone()).collect();
+    assert_eq!(members, ["node1#", "node1#ż b#c"]);
     world.signal(Signal::TERM);
 }

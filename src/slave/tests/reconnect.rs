@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::world::{World, decoded, shell};
-use crate::machine::{Exit, Input};
+use crate::machine::{ChildId, Exit, Input};
 use crate::slave::ORPHAN_AFTER;
 
 fn one() -> World {
@@ -185,6 +185,21 @@ fn a_silent_controller_is_left_and_tried_again() {
     world.pass(Duration::from_secs(30));
     assert!(world.closed.contains(&conn));
     assert!(world.conn.is_some_and(|new| new != conn));
+}
+
+#[test]
+fn a_controller_whose_words_were_not_read_yet_is_not_silent() {
+    let mut world = one();
+    world.pongs = false;
+    let conn = world.conn.unwrap();
+    let since = world.now;
+    world.now = world.now + Duration::from_secs(30);
+    world.input(Input::Exited { child: ChildId(999), exit: Exit::Code(0) });
+    world.input(Input::Behind { since });
+    world.input(Input::Deadline);
+    assert_eq!(world.closed, []);
+    world.pass(Duration::from_secs(1));
+    assert!(world.closed.contains(&conn), "all was read");
 }
 
 #[test]

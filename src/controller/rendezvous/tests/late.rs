@@ -88,19 +88,17 @@ fn members_that_leave_in_the_order_of_their_patience_leave_the_earliest_end_behi
 }
 
 #[test]
-fn thousands_whose_names_are_all_claimed_are_heard_without_a_look_at_all_claims() {
+fn thousands_whose_names_are_all_claimed_keep_them_when_they_are_heard() {
+    // A look at all claims for each sign of life would take minutes here.
     let (mut hall, many) = (Hall::new(), 20_000);
     let party = || Some(Party::Count(many as u32 + 1));
     for process in 1..=many {
         hall.arrive(Comer { party: party(), ..comer(process, 1, &format!("m{process}")) });
         hall.arrive(Comer { party: party(), ..comer(many + process, 1, &format!("m{process}")) });
     }
-    let begin = std::time::Instant::now();
     for process in 1..=many {
         hall.hear(process);
     }
-    // 200 million looks at claims take several seconds; 20,000 take some milliseconds.
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     assert!((1..=many).all(|process| hall.verdict(many + process, 1).starts_with("Refused another process waits")));
 }
 
@@ -115,8 +113,8 @@ fn who_is_awaited_is_who_has_not_been_heard_since_the_last_came() {
     // Its connection is gone and back: that is a sign of life, of all its members once they say that they wait.
     hall.cut(1);
     hall.heard.0.insert(Process(1), hall.now);
-    hall.turn(|meetings, turn| drop(meetings.again((Process(1), 1), turn)));
+    hall.turn(|meetings, turn| assert!(meetings.again((Process(1), 1), turn)));
     assert_eq!(hall.verdict(2, 1), "", "b is still away");
-    hall.turn(|meetings, turn| drop(meetings.again((Process(1), 2), turn)));
+    hall.turn(|meetings, turn| assert!(meetings.again((Process(1), 2), turn)));
     assert_eq!(hall.verdict(2, 1), "Released");
 }
