@@ -16,6 +16,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod variables;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

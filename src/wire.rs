@@ -31,7 +31,9 @@ use self::operate::{
     AskFiles, AskRuns, AskSlaves, Cancel, Denied, Files, Get, Look, Measured, Operate, Piece, Runs, Seen, Slaves,
     Submit, Unfit, Upload, Wanted,
 };
-use self::rendezvous::{Alive, Arrive, BarrierRequest, Check, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest};
+use self::rendezvous::{
+    Alive, Arrive, BarrierRequest, Check, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest, Waits,
+};
 use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::{Bytes, Exit, Time};
 
@@ -141,6 +143,7 @@ heard_by! {
         "arrive" => Arrive,
         "give" => Give,
         "gone" => Gone,
+        "waits" => Waits,
         "heard" => Heard,
         "alive" => Alive,
         "bye" => Bye,
@@ -241,6 +244,7 @@ messages! {
     "arrive" => Arrive,
     "give" => Give,
     "gone" => Gone,
+    "waits" => Waits,
     "heard" => Heard,
     "alive" => Alive,
     "map" => Map,

@@ -1,5 +1,6 @@
 //! The controller as its peers see it: they are played by hand.
 
+mod absent;
 mod lab;
 mod launch;
 mod limits;
