@@ -47,7 +47,7 @@ struct Of<'a> {
 }
 
 impl Prospects {
-    /// What may still happen in a run to whose room these clients are connected: the members for whom they speak.
+    /// Follows what may still happen in a run. `clients`: for each client of the run's room, the member it speaks for.
     pub fn of(run: &Run, clients: &[Option<Rc<str>>]) -> Prospects {
         let mut walk = Walk::new(run);
         walk.go(!clients.is_empty());

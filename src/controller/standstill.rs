@@ -90,8 +90,8 @@ impl Run {
 
     /// Whether everything that runs waits, and nothing starts by itself. Services are meant to run and not to do anything.
     fn all_wait(&self) -> bool {
-        let slaves = self.roster.iter().enumerate().filter(|(_, member)| member.stage != Stage::Lost);
-        slaves.into_iter().all(|(ix, member)| {
+        let mut slaves = self.roster.iter().enumerate().filter(|(_, member)| member.stage != Stage::Lost);
+        slaves.all(|(ix, member)| {
             let entries = &self.test.slaves[ix].entries;
             member.conn.is_some() && member.begun.is_some() && entries.iter().all(|entry| rests(member, entry))
         })

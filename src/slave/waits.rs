@@ -12,7 +12,7 @@ use super::run::{Run, Timer};
 /// How often it is looked what commands wait for, while any does.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How many waits are told; more are no help.
+/// How many waits are told at most. A person reads a few of them.
 const WAITS_MAX: usize = 1_000;
 
 impl Run {

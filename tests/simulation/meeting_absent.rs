@@ -73,8 +73,8 @@ impl MeetingChecks {
         for (name, keys) in self.by_name.iter().filter(|_| !lost.is_empty()) {
             for key in keys.iter().filter(|key| self.is_waited_for(key, since, world)) {
                 let Some(Party::Members(members)) = self.party_of(key) else { continue };
-                let of_lost = members.iter().filter(|member| lost.contains(host_of(member)));
-                let awaited = of_lost.filter(|member| !(name.0 && self.has_given(name, member))).next();
+                let mut of_lost = members.iter().filter(|member| lost.contains(host_of(member)));
+                let awaited = of_lost.find(|member| !(name.0 && self.has_given(name, member)));
                 let waits = self.member(key);
                 hold!(awaited.is_none(), "{name:?}: {waits} waits for {awaited:?}, whose slave is lost");
             }
@@ -97,7 +97,7 @@ impl MeetingChecks {
             let arrival = &self.arrivals[*key];
             arrival.first_at.is_some() && arrival.told.is_none() && self.member(key) == *member
         };
-        self.by_name[name].iter().find(given).is_some()
+        self.by_name[name].iter().any(|key| given(&key))
     }
 
     /// Somebody is told that others cannot come.

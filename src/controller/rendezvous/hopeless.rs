@@ -128,12 +128,12 @@ impl<V> Round<V> {
         let Wanted::Members(members) = &self.agreed.wanted else { return None };
         let tagged = format!("{host}#");
         let own = members.get(host).into_iter();
-        let own = own.chain(
+        let mut own = own.chain(
             members
                 .range::<str, _>((Bound::Included(&*tagged), Bound::Unbounded))
                 .take_while(|member| member.starts_with(&tagged)),
         );
-        own.filter(|member| !self.there.contains_key(*member)).cloned().next()
+        own.find(|member| !self.there.contains_key(*member)).cloned()
     }
 
     fn as_it_forms(&self, name: &Rc<str>) -> Forming {
