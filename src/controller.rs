@@ -9,6 +9,7 @@
 //! What must outlive the process is a fact in the `ledger` before anybody can see it; `facts` makes it true, live and,
 //! with `resume`, when another process goes on.
 
+mod absent;
 mod accepted;
 mod admission;
 mod barrier;
@@ -31,6 +32,7 @@ mod operators;
 mod picture;
 mod places;
 mod presence;
+mod prospects;
 mod rendezvous;
 mod report;
 mod resources;
@@ -42,6 +44,7 @@ mod run;
 mod runs;
 mod service;
 mod shelf;
+mod standstill;
 pub mod strangers;
 mod submissions;
 mod sync;
@@ -89,6 +92,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// not hold up those that stay.
 const PART_AT_ONCE: usize = 500;
 const PART_AGAIN: Duration = Duration::from_millis(20);
+
+/// How many waits of a slave's commands are known.
+const WAITS_MAX: usize = 1_000;
 
 /// How often the live picture is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
@@ -536,6 +542,7 @@ impl Controller {
             self.part(now, conn, refusal(why), out);
         }
         self.runs.values_mut().for_each(|run| run.lose_those_who_stay_away(now, out));
+        self.look_at_waits(now, out);
         self.clear_shelf(now, out);
         self.look_at_queue(now);
     }
@@ -668,6 +675,7 @@ impl Machine for Controller {
             input => self.of_a_run(now, input, out),
         }
         self.put_away(now, out);
+        self.give_up_the_lost(now);
         self.settle(now, out);
         self.show_soon(now);
         self.answer_grown(out);

@@ -18,6 +18,7 @@ mod tails;
 #[cfg(test)]
 mod tests;
 mod variables;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

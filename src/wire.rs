@@ -32,7 +32,7 @@ use self::operate::{
     Submit, Unfit, Upload, Wanted,
 };
 use self::rendezvous::{
-    Alive, Arrive, BarrierRequest, Check, Elsewhere, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest,
+    Alive, Arrive, BarrierRequest, Check, Elsewhere, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest, Waits,
 };
 use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::{Bytes, Exit, Time};
@@ -143,6 +143,7 @@ heard_by! {
         "arrive" => Arrive,
         "give" => Give,
         "gone" => Gone,
+        "waits" => Waits,
         "heard" => Heard,
         "alive" => Alive,
         "bye" => Bye,
@@ -244,6 +245,7 @@ messages! {
     "arrive" => Arrive,
     "give" => Give,
     "gone" => Gone,
+    "waits" => Waits,
     "heard" => Heard,
     "alive" => Alive,
     "map" => Map,

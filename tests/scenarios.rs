@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "scenarios/absent.rs"]
+mod absent;
 #[path = "simulation/lab.rs"]
 mod lab;
 #[path = "scenarios/late.rs"]
@@ -43,6 +45,20 @@ impl Lab {
         for (index, slave) in test.slaves.iter().enumerate() {
             add_slave(&mut world, index + 1, &slave.name, false);
         }
+        Lab { world }
+    }
+
+    /// The same with a controller that goes on when it is started again.
+    fn lasting(json: &str) -> Lab {
+        let test = Rc::new(parse(json));
+        let mut world = World::new(1, test.slaves.len() + 3);
+        world.trace.on = true;
+        let nr = Rc::new(std::cell::Cell::new(1));
+        lab::add_lasting_controller(&mut world, controller_config(test.clone()), None, nr);
+        for (index, slave) in test.slaves.iter().enumerate() {
+            add_slave(&mut world, index + 1, &slave.name, false);
+        }
+        (0..world.nodes.len()).for_each(|node| world.start(node));
         Lab { world }
     }
 

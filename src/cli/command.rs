@@ -51,7 +51,7 @@ pub fn wait(options: WaitOptions, begun: Time) -> Result<u8, Error> {
     let WaitOptions { trigger, timeout, place } = options;
     let place = place.named()?;
     place::checked("trigger", &trigger)?;
-    let request = Some(WaitRequest { trigger: Cow::from(&trigger) }.encode());
+    let request = Some(WaitRequest { trigger: Cow::from(&trigger), entry: place::entry() }.encode());
     let awaited = format!("{trigger} has not fired");
     let patience = Patience { begun, timeout };
     place::act(&place, None, Doing { request, task: Task::Wait { trigger }, patience, awaited, meeting: None })

@@ -167,6 +167,7 @@ pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
         fresh,
         abort: abort.as_deref().map(Into::into),
         harmonize,
+        entry: place::entry(),
     };
     let request = Some(request.encode());
     let meeting = Some(format!("barrier {barrier}"));
@@ -193,6 +194,7 @@ pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
             party: party.clone(),
             timeout: patience.left().map(micros),
             all_alive,
+            entry: place::entry(),
             value: Note { json: &value },
         };
         request.encode()

@@ -1,5 +1,6 @@
 //! Where a command finds those it meets: the slave that runs it, a controller by its address, or a room of its own.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -40,6 +41,11 @@ impl Place {
         }
         Ok(Place { controller, ..self })
     }
+}
+
+/// The entry whose command this is, if a slave runs it.
+pub fn entry() -> Option<Cow<'static, str>> {
+    std::env::var("ARETE_ENTRY").ok().filter(|entry| session::is_entry_name(entry)).map(Cow::from)
 }
 
 /// Names the controller, where nobody else does.

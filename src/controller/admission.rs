@@ -140,6 +140,7 @@ impl Run {
         let member = self.roster.get_mut(ix);
         let former = member.conn.replace(conn);
         member.gone = None;
+        member.waits.clear();
         if moved {
             self.prepare_those_who_name(ix, out);
         }

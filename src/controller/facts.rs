@@ -61,6 +61,7 @@ impl Run {
             }
             Fact::Lost { slave, reason } => {
                 self.roster.get_mut(*slave).stage = Stage::Lost;
+                self.absent.lose(*slave, reason);
                 self.record(now, *slave, &Event::Lost { reason: (&**reason).into() }, out);
                 if !self.goes_on_without_the_lost() {
                     let lost = self.lost(now, *slave, reason);

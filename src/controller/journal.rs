@@ -62,6 +62,11 @@ impl Journal {
         self.length
     }
 
+    /// How many events were recorded.
+    pub fn count(&self) -> u64 {
+        self.events
+    }
+
     pub fn set_events_max(&mut self, events_max: u64) {
         self.events_max = events_max;
     }

@@ -9,7 +9,6 @@ use super::ledger::Fact;
 use super::presence::{CHECK_WITHIN, FORGET_AFTER, Processes};
 use super::rendezvous::{Act, Process, Ruling};
 use super::room::{Acts, Room, Visit};
-use super::run::Run;
 use super::runs::Runs;
 use super::{Controller, refusal};
 use crate::machine::{Bytes, Outbox, Time};
@@ -73,6 +72,7 @@ impl Controller {
             Ok(()) => room.arrive(process, arrive, visit),
             Err(reason) => room.refuse(process, arrive.id, reason, visit),
         });
+        self.give_up_on(now, room, (false, &arrive.barrier));
     }
 
     fn gives(&mut self, now: Time, process: Process, room: &Rc<str>, give: &Give<'_>) {
@@ -81,6 +81,7 @@ impl Controller {
             Ok(()) => room.give(process, give, visit),
             Err(reason) => room.refuse(process, give.id, reason, visit),
         });
+        self.give_up_on(now, room, (true, &give.session));
     }
 
     /// Whether a process may act as this member in this room.
@@ -95,7 +96,7 @@ impl Controller {
                 None => "you have joined as nobody: say which member you are".to_owned(),
             });
         }
-        self.runs.by_id(room).map_or(Ok(()), Run::takes_members)
+        self.runs.by_id(room).map_or(Ok(()), |run| run.takes_members_of(&known.speaker))
     }
 
     /// A process is alive: whoever waits to know that hears it.

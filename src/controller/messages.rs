@@ -95,6 +95,10 @@ impl Run {
                 self.stopped(now, ix, out);
                 Ok(())
             }
+            FromSlave::Waits(waits) if waits.run == self.id => {
+                self.slave_waits(ix, waits);
+                Ok(())
+            }
             FromSlave::Bye(bye) => {
                 if self.started().is_some() {
                     self.lose(now, ix, &format!("it said bye: {}", shorten(&bye.reason)), out);

@@ -173,6 +173,18 @@ impl Processes {
         self.by_key.get(&(room.clone(), speaker.clone(), Box::from(incarnation))).copied()
     }
 
+    /// For whom the clients of a room speak that are connected, or may come back.
+    pub fn clients_of(&self, now: Time, room: &Rc<str>) -> Vec<Option<Rc<str>>> {
+        let first = (room.clone(), Speaker::Client(None), Box::from(""));
+        let here = self.by_key.range(first..).take_while(|(key, _)| key.0 == *room);
+        let there = here.filter(|(_, process)| !self.is_lost(now, **process));
+        let client = |(key, _): (&Key, &Process)| match &key.1 {
+            Speaker::Client(name) => Some(name.clone()),
+            Speaker::Slave(..) => None,
+        };
+        there.filter_map(client).collect()
+    }
+
     pub fn get(&self, process: Process) -> Option<&Known> {
         self.known.get(&process)
     }

@@ -12,6 +12,7 @@ mod acts;
 mod alive;
 mod ending;
 mod held;
+mod hopeless;
 mod open;
 mod proofs;
 mod restore;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use self::acts::{Act, Ruling};
 use self::ending::Ending;
+pub use self::hopeless::{Forming, Outlook};
 pub use self::open::Open;
 pub use self::restore::{Former, Stands};
 pub use self::round::There;
@@ -344,6 +346,7 @@ impl<V: PartialEq> Rendezvous<V> {
     fn enter(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         let (member, abort) = (comer.member.clone(), comer.abort.clone());
+        let now_alive = comer.alive && !round.alive;
         let place = Place::Waits { meeting: name.clone(), member: member.clone(), how: How::There };
         self.places.insert((comer.process, comer.id), place);
         self.waiting += 1;
@@ -362,6 +365,7 @@ impl<V: PartialEq> Rendezvous<V> {
                 let ending = Ending::of(Kind::Aborted, &member, aborted(&member, &reason));
                 self.end(name, ending, turn);
             }
+            None if now_alive && self.ends_with_the_lost(name, turn) => {}
             None => self.complete(name, turn),
         }
     }
@@ -584,7 +588,7 @@ impl<V: PartialEq> Rendezvous<V> {
         while let Some(timer) = self.timers.pop_due(turn.now) {
             match timer {
                 Timer::Deadline(name) => self.time_is_up(&name, turn),
-                Timer::Away(name, member) => self.stayed_away(&name, &member, turn),
+                Timer::Away(name, member) => self.lost_there(&name, &member, format!("{member} was lost"), turn),
                 Timer::Contend(..) if turn.presence.is_behind() => self.timers.set(timer, turn.now + CONTEND_AGAIN),
                 Timer::Contend(name, member) => self.contender_wins(&name, &member, turn),
                 Timer::Surplus(name) => self.surplus_goes(&name, turn),
@@ -600,14 +604,15 @@ impl<V: PartialEq> Rendezvous<V> {
         self.end(name, Ending { kind: Kind::TimedOut, who, reason, other: None, timeout: None }, turn);
     }
 
-    fn stayed_away(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+    /// A member that had come is lost.
+    fn lost_there(&mut self, name: &Rc<str>, member: &Rc<str>, reason: String, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
         turn.acts.push(Act::Lost { meeting: name.clone(), member: member.clone() });
         if !round.alive {
             return;
         }
         if round.surplus.is_empty() {
-            self.end(name, Ending::of(Kind::Lost, member, format!("{member} was lost")), turn);
+            self.end(name, Ending::of(Kind::Lost, member, reason), turn);
         } else {
             // Should it come back all the same, it waits for the next round.
             self.vacate(name, member);

@@ -286,7 +286,7 @@ pub fn start_skew(roster: &Roster) -> Option<(Duration, Duration)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Policy;
+    use crate::wire::{Expect, Policy};
 
     fn entries() -> Vec<Entry> {
         let action = Action::Shell(Box::default());

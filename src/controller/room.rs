@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::barrier::{self, Barriers};
 use super::budget::{Budget, Held};
 use super::presence::REJOIN;
-use super::rendezvous::{Act, Arrival, Former, Open, Presence, Process, Rendezvous, Ruling};
+use super::rendezvous::{Act, Arrival, Former, Forming, Open, Outlook, Presence, Process, Rendezvous, Ruling};
 use super::sync::{self, Limits, Syncs};
 use super::trigger::{Counted, Triggers};
 use crate::machine::{Bytes, Time};
@@ -187,6 +187,41 @@ impl Room {
     /// Arrivals are taken back.
     pub fn gone(&mut self, process: Process, ids: &[u64], visit: &mut Visit<'_>) {
         both!(self, visit, |meetings, turn| meetings.gone(process, ids, REJOIN, turn));
+    }
+
+    /// A process will never come back.
+    pub fn lose(&mut self, process: Process, why: &str, visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.lose(process, why, turn));
+    }
+
+    /// Ends the rounds that wait for those who cannot come, at barriers and at syncs.
+    pub fn give_up(&mut self, [barriers, syncs]: [&dyn Outlook; 2], visit: &mut Visit<'_>) {
+        let Visit { now, presence, acts } = visit;
+        self.barriers.meetings.give_up(barriers, &mut barrier::turn(*now, *presence, &mut acts.barriers));
+        let meetings = &mut self.syncs.meetings;
+        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.give_up(syncs, turn));
+    }
+
+    /// Ends the round of one barrier or sync that waits for a host that is lost.
+    pub fn give_up_on(&mut self, (sync, meeting): (bool, &str), lost: &[(Rc<str>, Rc<str>)], visit: &mut Visit<'_>) {
+        let Visit { now, presence, acts } = visit;
+        if !sync {
+            let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
+            return self.barriers.meetings.give_up_on(meeting, lost, &mut turn);
+        }
+        let meetings = &mut self.syncs.meetings;
+        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.give_up_on(meeting, lost, turn));
+    }
+
+    /// Whether anything waits behind this process.
+    pub fn has_waiting(&self, process: Process) -> bool {
+        self.barriers.meetings.has_waiting(process) || self.syncs.meetings.has_waiting(process)
+    }
+
+    /// The rounds in which somebody waits: whether it is a sync, and who waits for whom.
+    pub fn forming_rounds(&self) -> impl Iterator<Item = (bool, Forming)> {
+        let barriers = self.barriers.meetings.forming_rounds().map(|round| (false, round));
+        barriers.chain(self.syncs.meetings.forming_rounds().map(|round| (true, round)))
     }
 
     /// Arrivals have heard their rulings, or ask for none any more. Whether that is news.

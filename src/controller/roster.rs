@@ -8,6 +8,7 @@ use super::rendezvous::Process;
 use crate::machine::{ConnId, Exit, Time};
 use crate::testfile::Test;
 use crate::wire::Outcome;
+use crate::wire::rendezvous::Wait;
 
 /// How many runs of entries the summary keeps of one slave; `events.jsonl` has them all.
 const RUNS_KEPT: usize = 10_000;
@@ -61,6 +62,8 @@ pub struct Member {
     pub counts: BTreeMap<String, Counts>,
     /// By name in the results: how many bytes have been kept.
     pub files: BTreeMap<String, u64>,
+    /// What its commands have waited for a while, as it said last.
+    pub waits: Vec<Wait>,
 }
 
 /// No job runs on a slave, and only a trigger or a poke could start one.
@@ -121,6 +124,7 @@ impl Member {
             open: BTreeMap::new(),
             counts: BTreeMap::new(),
             files: BTreeMap::new(),
+            waits: Vec::new(),
         }
     }
 
@@ -165,6 +169,17 @@ impl Member {
             }
             None => {}
         }
+    }
+
+    /// Whether every run of its entries is among those that are kept.
+    pub fn knows_all_runs(&self) -> bool {
+        self.runs.len() < RUNS_KEPT
+    }
+
+    /// Whether a run of this entry has begun and not ended.
+    pub fn runs_now(&self, entry: &str) -> bool {
+        let first = (entry.to_owned(), 0);
+        self.open.range(first..).next().is_some_and(|((name, _), _)| name == entry)
     }
 
     /// The runs of entries that have begun and not ended.

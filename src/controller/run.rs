@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::absent::Absent;
 use super::admission;
 use super::budget::Budget;
 use super::event::Event;
@@ -17,6 +18,7 @@ use super::places::Places;
 use super::resources::Resources;
 use super::room::Room;
 use super::roster::{Member, Roster, Stage};
+use super::standstill;
 use super::view::View;
 use super::{Config, Limits, Local, OUTPUT_MAX};
 use crate::machine::{Bytes, ConnId, Outbox, Signal, Time, Timers};
@@ -115,6 +117,8 @@ pub struct Run {
     /// For each slave whose address is used: those whose entries use it.
     pub named_by: BTreeMap<String, Vec<usize>>,
     pub room: Room,
+    /// The slaves that are lost, and whether nothing happens any more.
+    pub(super) absent: Absent,
     /// The triggers that have fired and of which the clients that wait for them were not told yet.
     fired: Vec<String>,
     pub resources: Resources,
@@ -164,6 +168,7 @@ impl Run {
             places: Places::new(&config.test),
             named_by: admission::named_by(&config.test),
             room: Room::of_run(&config.run, config.test.clone(), budget),
+            absent: Absent::default(),
             fired: Vec::new(),
             resources: Resources::new(config.test.clone(), config.run.clone()),
             journal: Journal::new(config.results.join(EVENTS), view),
@@ -606,14 +611,16 @@ impl Run {
                     }
                     None => format!("its limit of {limit:?} passed and what {trigger} set off still runs"),
                 };
+                let why = why + &standstill::in_words(self);
                 self.abort(now, Kind::Limit, why, out);
             }
             End::Idle { limit } => {
                 let busy = self.roster.names(|member| member.stage != Stage::Lost && member.idle.is_none());
                 let why = format!(
-                    "its limit of {} passed and it is not idle: {}",
+                    "its limit of {} passed and it is not idle: {}{}",
                     spoken::duration(*limit),
-                    spoken::list(&busy)
+                    spoken::list(&busy),
+                    standstill::in_words(self)
                 );
                 self.abort(now, Kind::Limit, why, out);
             }

@@ -81,6 +81,10 @@ faults! {
     GetSkipsBytes,
     /// A submission that is said again is another run.
     SubmissionRunsTwice,
+    /// A controller lets members wait for a slave that is lost.
+    LostSlaveAwaited,
+    /// A controller says that a slave cannot come to which the time of an entry that comes is still ahead.
+    CannotComeTooEarly,
 }
 
 thread_local! {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::machine::{Bytes, ConnId, Outbox, Peer, Time};
 use crate::verdict::Heard;
-use crate::wire::rendezvous::{Met, NOTE_MAX};
+use crate::wire::rendezvous::{Met, NOTE_MAX, Wait};
 use crate::wire::{
     Bound, Done, Failure, Frames, FromCommand, LINE_MAX_BEFORE_HELLO, LINE_MOST_OF_VALUE, Message, Note,
 };
@@ -63,8 +63,8 @@ enum Asking {
     Counting,
     /// The answer comes with the verdict of a barrier or a sync.
     Meeting,
-    /// The answer comes when this trigger has fired.
-    Waiting(String),
+    /// The answer comes when this trigger has fired, for a command of this entry.
+    Waiting(String, Option<String>),
 }
 
 /// The beginning of a text that someone else may have made long.
@@ -134,8 +134,18 @@ impl Control {
     }
 
     /// The request waits for a trigger.
-    pub(super) fn waits(&mut self, conn: ConnId, trigger: &str) {
-        self.conns.insert(conn, Asking::Waiting(trigger.to_owned()));
+    pub(super) fn waits(&mut self, conn: ConnId, trigger: &str, entry: Option<String>) {
+        self.conns.insert(conn, Asking::Waiting(trigger.to_owned(), entry));
+    }
+
+    /// The triggers that commands wait for.
+    pub(super) fn commands_wait(&self) -> impl Iterator<Item = Wait> {
+        self.conns.values().filter_map(|asking| match asking {
+            Asking::Waiting(trigger, Some(entry)) => {
+                Some(Wait { entry: entry.clone(), trigger: Some(trigger.clone()), ..Wait::default() })
+            }
+            _ => None,
+        })
     }
 
     /// What was asked for has been done; `notes` is what a wait shows.
@@ -166,7 +176,7 @@ impl Control {
 
     /// Answers those that wait for this trigger.
     pub(super) fn fired(&mut self, trigger: &str, notes: Option<&RawValue>, out: &mut Outbox) {
-        let waits = |asking: &Asking| matches!(asking, Asking::Waiting(it) if it == trigger);
+        let waits = |asking: &Asking| matches!(asking, Asking::Waiting(it, _) if it == trigger);
         for conn in self.which(waits) {
             self.done(conn, notes, out);
         }

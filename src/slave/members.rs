@@ -12,7 +12,7 @@ use crate::link::Link;
 use crate::machine::{Bytes, ConnId, Exit, Outbox, Time};
 use crate::session::{is_meeting, is_tag, words_rule};
 use crate::verdict::{Heard as Verdict, map_as_line};
-use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, SYNC_TIMEOUT, VALUE_MOST};
+use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, SYNC_TIMEOUT, VALUE_MOST, Wait};
 use crate::wire::{Action, Expect, FromController, Message, Note, Outcome};
 
 use super::Turn;
@@ -36,6 +36,8 @@ pub(super) struct Asked {
     pub(super) party: Option<Party>,
     /// In microseconds.
     pub(super) timeout: Option<u64>,
+    /// The entry whose command asks, as that says.
+    pub(super) entry: Option<String>,
     pub(super) what: What,
 }
 
@@ -154,6 +156,18 @@ impl Members {
             What::Barrier { .. } => 0,
         };
         self.waiting.values().map(value).sum()
+    }
+
+    /// What commands wait for.
+    pub(super) fn commands_wait(&self) -> impl Iterator<Item = Wait> {
+        let commands = self.waiting.values().filter(|member| matches!(member.waiter, Waiter::Command(_)));
+        commands.filter_map(|member| {
+            let (entry, name) = (member.asked.entry.clone()?, Some(member.asked.name.clone()));
+            Some(match member.asked.what {
+                What::Barrier { .. } => Wait { entry, barrier: name, ..Wait::default() },
+                What::Sync { .. } => Wait { entry, session: name, ..Wait::default() },
+            })
+        })
     }
 
     fn of(&self, waiter: impl Fn(&Waiter) -> bool) -> Vec<u64> {

@@ -44,14 +44,18 @@ pub(super) fn answer(
             run.in_progress()?;
             let abort = it.abort.as_deref().map(str::to_owned);
             let what = What::Barrier { fresh: it.fresh, abort, harmonize: it.harmonize };
-            run.meet(asked(&it.barrier, it.tag.as_deref(), it.party.clone(), it.timeout, what), command, turn)?;
+            let asked = asked(&it.barrier, it.tag.as_deref(), it.party.clone(), it.timeout, what);
+            run.meet(asked.by(it.entry.as_deref()), command, turn)?;
             turn.control.meets(conn);
+            run.watch_waits(turn);
         }
         FromCommand::SyncRequest(it) => {
             run.in_progress()?;
             let what = What::Sync { all_alive: it.all_alive, value: it.value.json.to_owned().into() };
-            run.meet(asked(&it.session, it.tag.as_deref(), it.party.clone(), it.timeout, what), command, turn)?;
+            let asked = asked(&it.session, it.tag.as_deref(), it.party.clone(), it.timeout, what);
+            run.meet(asked.by(it.entry.as_deref()), command, turn)?;
             turn.control.meets(conn);
+            run.watch_waits(turn);
         }
         FromCommand::WaitRequest(wait) => {
             run.in_progress()?;
@@ -60,7 +64,8 @@ pub(super) fn answer(
                 let notes = run.notes.get(&*wait.trigger).map(|notes| &**notes);
                 turn.control.done(conn, notes, turn.out);
             } else {
-                turn.control.waits(conn, &wait.trigger);
+                turn.control.waits(conn, &wait.trigger, wait.entry.as_deref().map(str::to_owned));
+                run.watch_waits(turn);
             }
         }
     }
@@ -68,7 +73,14 @@ pub(super) fn answer(
 }
 
 fn asked(name: &str, tag: Option<&str>, party: Option<Party>, timeout: Option<u64>, what: What) -> Asked {
-    Asked { name: name.to_owned(), tag: tag.map(str::to_owned), party, timeout, what }
+    Asked { name: name.to_owned(), tag: tag.map(str::to_owned), party, timeout, entry: None, what }
+}
+
+impl Asked {
+    /// The same by a command of this entry.
+    fn by(self, entry: Option<&str>) -> Asked {
+        Asked { entry: entry.map(str::to_owned), ..self }
+    }
 }
 
 impl Run {

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, ReadId, Time, Timers};
 use crate::session::{is_entry_name, is_name};
+use crate::wire::rendezvous::Wait;
 use crate::wire::{
     Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped, Unready,
 };
@@ -146,6 +147,8 @@ pub(super) enum Timer {
     Patience(u64),
     /// The instant of its release has come.
     Release(u64),
+    /// It is looked what commands wait for.
+    Waits,
 }
 
 /// That no job runs here.
@@ -185,6 +188,8 @@ pub(super) struct Run {
     pub(super) deferred: Vec<Due>,
     pub(super) notifies: Notifies,
     pub(super) members: Members,
+    /// What the controller was told that commands wait for.
+    pub(super) waits_said: BTreeSet<Wait>,
     /// The triggers that have fired.
     pub(super) heard: BTreeSet<String>,
     /// Who notified them with what, of those that had data.
@@ -224,6 +229,7 @@ impl Run {
             deferred: Vec::new(),
             notifies: Notifies::default(),
             members: Members::default(),
+            waits_said: BTreeSet::new(),
             heard: BTreeSet::new(),
             notes: BTreeMap::new(),
             early: Vec::new(),
@@ -396,6 +402,7 @@ impl Run {
         self.reports.resend(turn);
         let room = self.part.run.as_str();
         self.members.resume(room, turn);
+        self.say_waits_again(turn);
         match self.phase {
             Phase::Preparing => self.resources.resume(turn),
             Phase::Waiting => self.say_ready(turn),
@@ -545,6 +552,7 @@ impl Run {
             Timer::Tail => self.output.tail(turn),
             Timer::Patience(id) => self.out_of_patience(id, turn),
             Timer::Release(id) => self.release(id, turn),
+            Timer::Waits => self.say_waits(turn),
         }
     }
 

@@ -37,6 +37,7 @@ impl Run {
     pub(super) fn asked(&self, action: &Action) -> Result<Asked, Unresolved> {
         match action {
             Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, .. } => Ok(Asked {
+                entry: None,
                 name: barrier.clone(),
                 tag: tag.clone(),
                 party: party.clone(),
@@ -52,6 +53,7 @@ impl Run {
                 self.expand_in(&mut value)?;
                 let value = to_raw_value(&value).map_err(|error| Unresolved::Never(error.to_string()))?;
                 Ok(Asked {
+                    entry: None,
                     name: session.clone(),
                     tag: tag.clone(),
                     party: party.clone(),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Exit, Time};
-use crate::spoken::harmless_json;
+use crate::spoken::{harmless_json, list};
 use crate::wire::rendezvous::Kind;
 use crate::wire::{Outcome, PokedBy, Verdict};
 
@@ -133,6 +133,11 @@ pub enum Event<'a> {
         reason: Cow<'a, str>,
         members: usize,
     },
+    /// All that runs waits, and nothing has happened for a while.
+    Stalled {
+        /// A place each.
+        waits: Cow<'a, [Waiting]>,
+    },
     /// A slave has heard it.
     Heard {
         #[serde(borrow)]
@@ -213,6 +218,43 @@ impl std::fmt::Display for Meeting<'_> {
         match (&self.barrier, &self.session) {
             (Some(name), _) => write!(f, "barrier {name}"),
             (_, session) => write!(f, "sync {}", session.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+/// Some who wait at one place, and for whom or what.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Waiting {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barrier: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
+    pub who: Vec<String>,
+    /// Who has not come, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// How many more must come, or how many notifies the trigger lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
+}
+
+impl std::fmt::Display for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = |names: &[String]| list(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let wait = if self.who.len() == 1 { "waits" } else { "wait" };
+        write!(f, "{} {wait}", names(&self.who))?;
+        match (&self.barrier, &self.session, &self.trigger) {
+            (Some(name), ..) => write!(f, " at barrier {name}")?,
+            (_, Some(name), _) => write!(f, " in sync {name}")?,
+            (.., trigger) => write!(f, " for trigger {}", trigger.as_deref().unwrap_or_default())?,
+        }
+        match (self.trigger.is_some(), self.left) {
+            (true, left) => write!(f, ", {} left", left.unwrap_or_default()),
+            (false, Some(left)) => write!(f, " for {left} more"),
+            (false, None) if self.missing.is_empty() => Ok(()),
+            (false, None) => write!(f, " for {}", names(&self.missing)),
         }
     }
 }

@@ -329,6 +329,10 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
             let reason = reason.strip_prefix(verdict).unwrap_or(reason).trim_start_matches([';', ' ', ',']);
             format!("{meeting} {verdict}: {reason}")
         }
+        Event::Stalled { waits } => {
+            let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
+            format!("stalled: {}", waits.join("; "))
+        }
         Event::End { entry, .. } => format!("{entry} asks for the end of the run"),
         Event::Lost { reason } => format!("lost: {reason}"),
         Event::Warning { text } => format!("warning: {text}"),
@@ -361,7 +365,7 @@ fn color(event: &Event<'_>) -> Option<&'static str> {
     match event {
         Event::Met { verdict: Kind::Released, .. } => Some("36"),
         Event::Met { .. } => Some("31"),
-        Event::Away { .. } | Event::MemberLost { .. } => Some("33"),
+        Event::Away { .. } | Event::MemberLost { .. } | Event::Stalled { .. } => Some("33"),
         Event::Exited { outcome: Outcome::Failed, .. } | Event::Lost { .. } | Event::Trouble { .. } => Some("31"),
         Event::Refused { .. } | Event::Disconnected { .. } | Event::Warning { .. } => Some("33"),
         Event::Triggered { .. } => Some("36"),

@@ -27,6 +27,9 @@ pub struct NotifyRequest<'a> {
 pub struct WaitRequest<'a> {
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
+    /// The entry whose command it is, as `ARETE_ENTRY` says.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Cow<'a, str>>,
 }
 
 /// What a command asked for has been done.

@@ -174,6 +174,27 @@ pub struct Heard<'a> {
     pub ids: Vec<u64>,
 }
 
+/// What the commands of a slave's entries have waited for for a while: all of it, said when it has changed and after a
+/// reconnect. Not answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waits<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    pub waits: Vec<Wait>,
+}
+
+/// A command that waits, at one of these places.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Wait {
+    pub entry: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barrier: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
+}
+
 /// Asks a peer to show that it is alive. Answered by [`Alive`], by members and slaves alike.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check<'a> {
@@ -263,6 +284,9 @@ pub struct BarrierRequest<'a> {
     pub abort: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub harmonize: bool,
+    /// The entry whose command it is, as `ARETE_ENTRY` says.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Cow<'a, str>>,
 }
 
 /// `arete sync` in a command: the slave gives its value. Answered by [`Map`], then [`Met`], or by [`Met`] alone.
@@ -279,6 +303,9 @@ pub struct SyncRequest<'a> {
     pub timeout: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_alive: bool,
+    /// The entry whose command it is, as `ARETE_ENTRY` says.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub value: Note<'a>,
 }

@@ -32,6 +32,7 @@ fn by(fault: Fault) -> By {
         Fault::CutOffPasses | Fault::OutputsForgotten | Fault::LeaveUnheard | Fault::WaitsForEver => By::Runs,
         Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
         Fault::ReleasesUnproven | Fault::ReleasesOneShort | Fault::VerdictToldOnce => By::Meetings,
+        Fault::LostSlaveAwaited | Fault::CannotComeTooEarly => By::Meetings,
         Fault::RoundsShareANumber | Fault::MapLacksAValue | Fault::RoundUnwritten => By::Meetings,
         Fault::ActsWithoutMajority | Fault::LeaseNeverEnds | Fault::TokenTakenUnwritten => By::Rings,
         Fault::GrantsTwice | Fault::TakesOldToken => By::Rings,

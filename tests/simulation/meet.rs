@@ -95,17 +95,20 @@ impl Meet {
         meet
     }
 
-    pub fn request(&self) -> Bytes {
+    /// As a command of this entry says it.
+    pub fn request(&self, entry: Option<&str>) -> Bytes {
+        let entry = entry.map(Into::into);
         let (tag, party, timeout) = (self.tag.as_deref().map(Into::into), self.party.clone(), self.timeout);
         let name = self.name.as_str().into();
         if self.sync {
             let json: &serde_json::value::RawValue = serde_json::from_str(&self.value).expect("a value is JSON");
             let value = Note { json };
-            SyncRequest { session: name, tag, party, timeout, all_alive: self.all_alive, value }.encode()
+            SyncRequest { session: name, tag, party, timeout, all_alive: self.all_alive, entry, value }.encode()
         } else {
             let abort = self.abort.as_deref().map(Into::into);
             let fresh = self.fresh;
-            BarrierRequest { barrier: name, tag, party, timeout, fresh, abort, harmonize: self.harmonize }.encode()
+            let harmonize = self.harmonize;
+            BarrierRequest { barrier: name, tag, party, timeout, fresh, abort, harmonize, entry }.encode()
         }
     }
 }

@@ -52,6 +52,8 @@ fn decided(world: &World) -> BTreeSet<(bool, u64)> {
     rounds.map(|round| (round["sync"] == true, round["round"].as_u64().unwrap_or(0))).collect()
 }
 
+#[path = "meeting_absent.rs"]
+mod absent;
 #[path = "meeting_rulings.rs"]
 mod rulings;
 
@@ -99,6 +101,7 @@ pub struct MeetingChecks {
     by_name: BTreeMap<Name, Vec<Key>>,
     rounds: BTreeMap<(Name, u64), Round>,
     log: MeetingLog,
+    absent: absent::Absent,
     /// When each life was heard last by the controller.
     heard: BTreeMap<Life, u64>,
     partial: BTreeMap<(Life, ConnId), Vec<u8>>,
@@ -161,6 +164,7 @@ impl MeetingChecks {
         self.now = world.now;
         self.read_facts(world)?;
         self.log.read(events, self.calm)?;
+        self.absent.read(events, world.now);
         self.seen.lost_members = self.log.lost.len() as u64;
         for it in received {
             self.is_of_life(it.life, world);
@@ -182,6 +186,7 @@ impl MeetingChecks {
         if world.now >= self.next_look {
             self.next_look = world.now + SECOND;
             self.nobody_is_stuck(world)?;
+            self.nobody_waits_for_the_lost(world)?;
         }
         Ok(())
     }
@@ -373,7 +378,9 @@ impl MeetingChecks {
                 && let Some(arrival) = self.arrivals.get_mut(&(from, id))
             {
                 arrival.received_at.get_or_insert(received.at);
-                arrival.first_at.get_or_insert(received.at);
+                if arrival.first_at.replace(arrival.first_at.unwrap_or(received.at)).is_none() {
+                    self.may_still_come(from, id)?;
+                }
             }
         }
         held.drain(..end);
@@ -505,6 +512,7 @@ impl MeetingChecks {
             hold!(once.len() == members.len(), "{place:?}: a member is released twice: {members:?}");
             self.may_be_released(&name, told.round, key)?;
         }
+        self.remember_given_up(&name, key, told);
         if first {
             self.seen.rounds += 1;
             match told.kind {

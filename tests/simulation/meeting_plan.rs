@@ -8,10 +8,10 @@ use std::time::Duration;
 use arete::machine::{Exit, Signal};
 use arete::testfile::{Declared, End, OnFail, OnLost, Slave, Test};
 use arete::wire::rendezvous::Party;
-use arete::wire::{Action, Entry, Expect, Shell};
+use arete::wire::{Action, Entry, Expect, Policy, Shell};
 use fastrand::Rng;
 
-use crate::generator::{at, shell};
+use crate::generator::{at, entry, shell};
 use crate::world::MILLISECOND;
 use crate::world::meet::{Meet, fresh_of, value_of};
 
@@ -313,7 +313,7 @@ impl Plan {
         let declared = self.declared.contains_key(&(scene.sync, scene.name.clone()));
         for (index, member) in scene.members.iter().enumerate() {
             let timeout = Some(TOGETHER + LATER + rng.u64(0..3_000));
-            let mut step = self.arrival(scene, member, timeout, &[3], rng);
+            let mut step = self.arrival(scene, member, timeout, &[3, 5], rng);
             if index > 0 {
                 self.add(scene.begin + rng.u64(0..TOGETHER), vec![(0, step)]);
             } else if let Some(late) = late {
@@ -331,8 +331,8 @@ impl Plan {
         let timeout = TOGETHER + rng.u64(500..1_500);
         for (index, member) in scene.members.iter().enumerate() {
             let at = scene.begin + if index == 0 { timeout - 50 + rng.u64(0..100) } else { 0 };
-            let step = self.arrival(scene, member, Some(timeout), &[0, 3], rng);
-            let again = self.arrival(scene, member, Some(timeout), &[0, 3], rng);
+            let step = self.arrival(scene, member, Some(timeout), &[0, 3, 5], rng);
+            let again = self.arrival(scene, member, Some(timeout), &[0, 3, 5], rng);
             self.add(at, vec![(0, step), (rng.u64(0..50), again)]);
         }
     }
@@ -471,7 +471,7 @@ impl Plan {
         let scene = Scene { members: scene.members.clone(), name: scene.name.clone(), party, ..*scene };
         let at_once = rng.u8(0..4) > 0;
         for (index, member) in scene.members.iter().enumerate() {
-            let expect: &[u8] = if exact { &[0] } else { &[0, 3] };
+            let expect: &[u8] = if exact { &[0] } else { &[0, 3, 5] };
             let timeout = if exact { self.long(&scene, rng) } else { Some(rng.u64(2_000..12_000)) };
             let step = self.arrival(&scene, member, timeout, expect, rng);
             let together = at_once && index + 1 >= count as usize;
@@ -487,15 +487,29 @@ impl Plan {
     /// The test in which the slaves do it.
     pub fn test(&self, rng: &mut Rng) -> Rc<Test> {
         let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); self.hosts];
+        let mut triggers = BTreeMap::new();
+        // When a command starts: at its time, or by a trigger that another slave notifies then.
+        let mut policy = |nr: usize, at: u64, entries: &mut Vec<Vec<Entry>>, rng: &mut Rng| {
+            if self.scripts[nr].killed.is_some() || rng.u8(0..5) > 0 {
+                return Policy::At(at);
+            }
+            let trigger = format!("t{nr}");
+            triggers.insert(trigger.clone(), 1);
+            let notify = Action::Notify { trigger: trigger.clone() };
+            entries[rng.usize(0..self.hosts)].push(crate::generator::at(&format!("n{nr}"), at, notify));
+            Policy::Trigger(trigger)
+        };
         for (nr, script) in self.scripts.iter().enumerate() {
             let (name, begin) = (format!("c{nr}"), script.at * MILLISECOND);
             let [(wait, only)] = &script.steps[..] else {
-                entries[script.host].push(at(&name, begin, script.command(&name)));
+                let policy = policy(nr, begin, &mut entries, rng);
+                entries[script.host].push(entry(&name, policy, script.command(&name)));
                 continue;
             };
             let as_entry = rng.u8(0..3) == 0;
             let action = if as_entry { only.action() } else { script.command(&name) };
-            entries[script.host].push(at(&name, begin + wait * MILLISECOND, action));
+            let policy = policy(nr, begin + wait * MILLISECOND, &mut entries, rng);
+            entries[script.host].push(entry(&name, policy, action));
             if let Some(killed) = script.killed {
                 let signal = if rng.bool() { Signal::TERM } else { Signal::KILL };
                 let kill = Action::Kill { entry: name.clone(), signal };
@@ -513,8 +527,8 @@ impl Plan {
             end: End::Idle { limit: Duration::from_secs(200) },
             grace: Duration::from_millis(rng.u64(500..3_000)),
             on_fail: OnFail::Continue,
-            on_lost: OnLost::Fail,
-            triggers: BTreeMap::new(),
+            on_lost: if rng.bool() { OnLost::Continue } else { OnLost::Fail },
+            triggers,
             resources: BTreeMap::new(),
             barriers: declared(false),
             syncs: declared(true),

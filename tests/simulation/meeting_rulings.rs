@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arete::wire::rendezvous::Party;
 use serde_json::Value;
 
+use super::absent::{CANNOT_COME, TOO_FEW};
 use super::{Arrival, CLOCKS, Key, MeetingChecks, Name, Told};
 use crate::world::{MILLISECOND, SECOND, World};
 
@@ -114,9 +115,13 @@ impl MeetingChecks {
     }
 
     pub(super) fn may_be_lost(&self, name: &Name, told: &Told) -> Result<(), String> {
+        if told.reason.contains(TOO_FEW) || told.reason.contains(CANNOT_COME) {
+            return Ok(());
+        }
         for member in &told.who {
+            let slave = self.absent.is_lost(member);
             let member = (name.clone(), member.clone());
-            let recorded = self.log.away.contains(&member) && self.log.lost.contains(&member);
+            let recorded = slave || self.log.away.contains(&member) && self.log.lost.contains(&member);
             hold!(recorded || !self.logged, "{member:?} is lost, and it is not recorded when it went");
         }
         hold!(!told.who.is_empty(), "{name:?}: nobody is lost: {told:?}");

@@ -25,6 +25,8 @@ pub struct MeetingsSeen {
     /// Rounds of a count while more were there.
     pub surplus: u64,
     pub lost_members: u64,
+    /// Told that others cannot come.
+    pub given_up: u64,
     /// Of the controller.
     pub restarts: u64,
     pub steps: u64,
@@ -48,6 +50,7 @@ impl MeetingsSeen {
             (&mut self.told_again, other.told_again),
             (&mut self.taken_back, other.taken_back),
             (&mut self.killed, other.killed),
+            (&mut self.given_up, other.given_up),
             (&mut self.harmonized, other.harmonized),
             (&mut self.late, other.late),
             (&mut self.surplus, other.surplus),

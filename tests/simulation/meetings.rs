@@ -53,7 +53,7 @@ fn has_seen_all(seen: &MeetingsSeen) -> bool {
 fn members_of_a_run_meet_as_they_should_while_nothing_breaks() {
     let Some(seen) = sweep(Place::Run, Kind::Calm) else { return };
     assert_eq!(seen.drops, 0);
-    assert!(has_seen_all(&seen) && seen.lost_members > 0 && seen.killed > 0, "{seen:?}");
+    assert!(has_seen_all(&seen) && seen.lost_members > 0 && seen.killed > 0 && seen.given_up > 0, "{seen:?}");
 }
 
 #[test]

@@ -343,6 +343,8 @@ impl World {
         process.token += 1;
         let (life, host) = (process.life, process.host);
         let socket = process.socket.clone().unwrap_or_default();
+        let mark = process.mark.clone();
+        let entry = Some(&*mark).filter(|mark| !mark.is_empty());
         self.ledger.push(Fact::Asked { at: self.now, pid, life, ask: ask.clone() });
         let Some(link) = self.connect_process(pid, host, &Address::Unix(socket)) else {
             return self.fail(pid, ask, "nobody listens");
@@ -350,8 +352,8 @@ impl World {
         let line = match &ask {
             Ask::Poke(entry) => PokeRequest { entry: entry.as_deref().map(Into::into) }.encode(),
             Ask::Notify(trigger) => NotifyRequest { trigger: trigger.into(), data: None }.encode(),
-            Ask::Wait(trigger) => WaitRequest { trigger: trigger.into() }.encode(),
-            Ask::Meet(meet) => meet.request(),
+            Ask::Wait(trigger) => WaitRequest { trigger: trigger.into(), entry: entry.map(Into::into) }.encode(),
+            Ask::Meet(meet) => meet.request(entry),
         };
         self.processes.get_mut(&pid).expect("it runs").asking = Some((link, ask));
         self.send(link, 0, &line);

@@ -569,7 +569,7 @@ fn a_dead_member_s_value_stays_unless_all_shall_be_alive_and_its_death_is_record
         assert_eq!(hall.records[1..], [away, Act::Lost { meeting, member }]);
         hall.arrive(Comer { alive: all_alive, value: "y", ..comer(2, 1, "b") });
         let verdict = hall.verdict(2, 1);
-        assert_eq!(verdict, if all_alive { "" } else { "Released" });
+        assert_eq!(verdict, if all_alive { "Lost a was lost" } else { "Released" });
     }
 }
 

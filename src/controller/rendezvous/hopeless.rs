@@ -1,0 +1,151 @@
+//! Rounds that wait for members who cannot come any more. Such a round ends at once, because waiting for the timeout
+//! would change nothing and would hide the cause.
+
+use std::ops::Bound;
+use std::rc::Rc;
+
+use super::ending::Ending;
+use super::round::{Round, Wanted};
+use super::{How, Place, Process, Rendezvous, There, Timer, Turn};
+use crate::wire::rendezvous::Kind;
+
+/// What is known of those who have not come.
+pub trait Outlook {
+    /// Why this member cannot come to this meeting any more; `None`: it may, or nothing is known of it.
+    fn barred(&self, meeting: &str, member: &str) -> Option<String>;
+    /// Why a count cannot be reached any more with those who are there, and whose fault that is; `None`: it may be.
+    fn unfillable(&self, meeting: &str, count: usize, there: &[&str]) -> Option<(Vec<String>, String)>;
+}
+
+/// A round that forms, for those who want to know who waits for whom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forming {
+    pub meeting: Rc<str>,
+    pub there: Vec<Rc<str>>,
+    /// Who has not come, or is away, by name.
+    pub missing: Vec<Rc<str>>,
+    /// How many more must come, whoever they are.
+    pub more: usize,
+}
+
+impl<V: PartialEq> Rendezvous<V> {
+    /// A process will never come back: what waits behind it is lost now, not when its time to come back is over.
+    pub fn lose(&mut self, process: Process, why: &str, turn: &mut Turn<'_, V>) {
+        let rejoin = turn.presence.rejoin(process);
+        let waits: Vec<u64> = self.waits_of(process).collect();
+        for arrival in waits.into_iter().map(|id| (process, id)) {
+            self.away(arrival, rejoin, turn);
+            let Some(Place::Waits { meeting, member, how: How::There }) = self.places.get(&arrival) else { continue };
+            let (meeting, member) = (meeting.clone(), member.clone());
+            // Without that timer, it is known to be lost already.
+            let timer = Timer::Away(meeting.clone(), member.clone());
+            if self.timers.get(&timer).is_some() {
+                self.timers.cancel(&timer);
+                self.lost_there(&meeting, &member, format!("{member} was lost: {why}"), turn);
+            }
+        }
+    }
+
+    /// All must be alive from now on: ends the round if one that has come was lost before.
+    pub(super) fn ends_with_the_lost(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) -> bool {
+        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return false };
+        let away = round.there.iter().filter(|(_, there)| there.away).map(|(member, _)| member);
+        // Without that timer, its time to come back is over.
+        let is_lost = |member: &&Rc<str>| self.timers.get(&Timer::Away(name.clone(), (*member).clone())).is_none();
+        let Some(member) = away.filter(|_| round.away > 0).find(is_lost).cloned() else { return false };
+        self.end(name, Ending::of(Kind::Lost, &member, format!("{member} was lost")), turn);
+        true
+    }
+
+    fn waits_of(&self, process: Process) -> impl Iterator<Item = u64> {
+        let places = self.places.range((process, 0)..=(process, u64::MAX));
+        places.filter(|(_, place)| matches!(place, Place::Waits { .. })).map(|(arrival, _)| arrival.1)
+    }
+
+    /// Whether anything waits behind this process.
+    pub fn has_waiting(&self, process: Process) -> bool {
+        self.waits_of(process).next().is_some()
+    }
+
+    /// Ends the rounds that wait for those who cannot come.
+    pub fn give_up(&mut self, outlook: &dyn Outlook, turn: &mut Turn<'_, V>) {
+        for name in self.meetings.keys().cloned().collect::<Vec<_>>() {
+            // The next round of a count may be as hopeless as this one.
+            while let Some(ending) = self.forming(&name).and_then(|round| round.hopeless(&name, outlook)) {
+                self.end(&name, ending, turn);
+            }
+        }
+    }
+
+    /// The same at one meeting, where only these hosts are known to be lost, each with its reason: whoever comes to it
+    /// asks this, so it does not look at every member.
+    pub fn give_up_on(&mut self, name: &str, lost: &[(Rc<str>, Rc<str>)], turn: &mut Turn<'_, V>) {
+        let Some((name, _)) = self.meetings.get_key_value(name) else { return };
+        let name = name.clone();
+        let Some(round) = self.forming(&name).filter(|round| !round.is_full()) else { return };
+        let awaited = lost.iter().find_map(|(host, why)| Some((round.awaited_of(host)?, why)));
+        if let Some((member, why)) = awaited {
+            self.end(&name, Ending::of(Kind::Lost, &member, format!("{member} was lost: {why}")), turn);
+        }
+    }
+
+    /// The rounds in which somebody waits.
+    pub fn forming_rounds(&self) -> impl Iterator<Item = Forming> {
+        let rounds = self.meetings.iter().filter_map(|(name, meeting)| Some((name, meeting.forming.as_ref()?)));
+        rounds.filter(|(_, round)| !round.there.is_empty()).map(|(name, round)| round.as_it_forms(name))
+    }
+}
+
+impl<V> Round<V> {
+    /// Why this round can never be complete, if that is known.
+    fn hopeless(&self, name: &str, outlook: &dyn Outlook) -> Option<Ending<'static>> {
+        if self.is_full() || self.there.is_empty() {
+            return None;
+        }
+        let (who, reason) = match &self.agreed.wanted {
+            Wanted::Members(members) => {
+                let absent = members.iter().filter(|member| !self.there.contains_key(*member));
+                let mut barred = absent.filter_map(|member| Some((member, outlook.barred(name, member)?)));
+                let (first, reason) = barred.next()?;
+                let others: Vec<&str> = barred.map(|(member, _)| &**member).collect();
+                let who = std::iter::once(&**first).chain(others.iter().copied()).map(str::to_owned).collect();
+                let nor = match others.is_empty() {
+                    true => String::new(),
+                    false => format!("; nor can {} come", crate::spoken::list(&others)),
+                };
+                (who, reason + &nor)
+            }
+            Wanted::Count(count) => {
+                let there: Vec<&str> = self.there.keys().map(|member| &**member).collect();
+                outlook.unfillable(name, *count, &there)?
+            }
+        };
+        Some(Ending { kind: Kind::Lost, who, reason, other: None, timeout: None })
+    }
+
+    /// A member of this host, `HOST` or `HOST#TAG`, that has not come.
+    fn awaited_of(&self, host: &str) -> Option<Rc<str>> {
+        let Wanted::Members(members) = &self.agreed.wanted else { return None };
+        let tagged = format!("{host}#");
+        let own = members.get(host).into_iter();
+        let mut own = own.chain(
+            members
+                .range::<str, _>((Bound::Included(&*tagged), Bound::Unbounded))
+                .take_while(|member| member.starts_with(&tagged)),
+        );
+        own.find(|member| !self.there.contains_key(*member)).cloned()
+    }
+
+    fn as_it_forms(&self, name: &Rc<str>) -> Forming {
+        let there = |there: &There<V>| !there.away;
+        let here = self.there.iter().filter(|(_, it)| there(it)).map(|(member, _)| member.clone()).collect();
+        let (missing, more) = match &self.agreed.wanted {
+            Wanted::Members(members) => {
+                let absent = |member: &&Rc<str>| !self.there.get(*member).is_some_and(there);
+                (members.iter().filter(absent).cloned().collect(), 0)
+            }
+            Wanted::Count(count) => (Vec::new(), count.saturating_sub(self.there.len())),
+        };
+        Forming { meeting: name.clone(), there: here, missing, more }
+    }
+}

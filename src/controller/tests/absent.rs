@@ -1,0 +1,124 @@
+//! Members that wait in vain, with slaves played by hand: what is said when to whom.
+
+use std::time::Duration;
+
+use super::World;
+use crate::machine::{ConnId, Input};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Three slaves that come to the barrier `b` at once, or, the third, when its command has succeeded.
+const TEST: &str = r#"{ "name": "t", "end": { "idle": true, "limit": "5min" }, "on_lost": "continue",
+    "schedules": {
+        "come": [{ "name": "b", "at": 0, "barrier": "b", "members": ["s1", "s2", "s3"] }],
+        "work": [{ "name": "work", "at": 0, "shell": "true" },
+            { "name": "b", "after": { "entry": "work", "exit": 0 }, "barrier": "b", "members": ["s1", "s2", "s3"] }]
+    },
+    "slaves": { "s[1-2]": ["come"], "s3": ["work"] } }"#;
+
+/// The test has started, and its slaves have said that they have begun.
+fn started() -> (World, Vec<ConnId>) {
+    let mut world = World::running(TEST);
+    let conns: Vec<ConnId> = (1..=3).map(|number| world.accept(number)).collect();
+    for (conn, nr) in conns.iter().zip(1..) {
+        world.say(*conn, &hello(nr, "i"));
+    }
+    conns.iter().for_each(|conn| world.say(*conn, r#"{"type":"ready","run":"r1"}"#));
+    world.pass(SECOND);
+    conns.iter().for_each(|conn| report(&mut world, *conn, 1, r#""what":"begun","late":0,"uncertain":0"#));
+    world.heard.clear();
+    (world, conns)
+}
+
+fn hello(nr: u32, incarnation: &str) -> String {
+    format!(r#"{{"type":"hello","protocol":1,"version":"x","name":"s{nr}","incarnation":"{incarnation}"}}"#)
+}
+
+fn report(world: &mut World, conn: ConnId, seq: u64, what: &str) {
+    world.say(conn, &format!(r#"{{"type":"report","run":"r1","seq":{seq},"time":1,{what}}}"#));
+}
+
+fn comes(world: &mut World, conn: ConnId, member: &str) {
+    let party = r#""party":{"members":["s1","s2","s3"]}"#;
+    world.say(conn, &format!(r#"{{"type":"arrive","room":"r1","barrier":"b","id":1,"member":"{member}",{party}}}"#));
+}
+
+fn live(world: &mut World, conns: &[ConnId], seconds: u32) {
+    for _ in 0..seconds {
+        world.pass(SECOND);
+        conns.iter().for_each(|conn| world.say(*conn, r#"{"type":"ping","time":1}"#));
+    }
+}
+
+#[test]
+fn those_who_wait_hear_in_the_same_turn_that_a_slave_was_lost_and_those_who_come_later_at_once() {
+    let (mut world, conns) = started();
+    comes(&mut world, conns[0], "s1");
+    world.input(Input::Closed { conn: conns[2], reason: "cut".to_owned() });
+    assert_eq!(world.take(conns[0]), "");
+    let again = world.accept(9);
+    world.say(again, &hello(3, "another"));
+    let why = r#""who":["s3"],"reason":"s3 was lost: it was restarted in the middle of the run""#;
+    let heard = world.take(conns[0]);
+    assert!(heard.contains(r#""verdict":"lost""#) && heard.contains(why), "{heard}");
+    comes(&mut world, conns[1], "s2");
+    let heard = world.take(conns[1]);
+    assert!(heard.contains(r#""verdict":"lost""#) && heard.contains("an earlier round failed: s3 was lost"), "{heard}");
+    world.say(conns[0], r#"{"type":"heard","room":"r1","ids":[1]}"#);
+    let party = r#""party":{"members":["s1","s3#x"]}"#;
+    let other = format!(r#"{{"type":"arrive","room":"r1","barrier":"c","id":2,"member":"s1",{party}}}"#);
+    world.say(conns[0], &other);
+    let heard = world.take(conns[0]);
+    assert!(heard.contains(r#""who":["s3#x"],"reason":"s3#x was lost: it was restarted"#), "{heard}");
+}
+
+#[test]
+fn a_member_is_given_up_when_its_slave_is_idle_and_not_while_its_reports_are_on_their_way() {
+    let (mut world, conns) = started();
+    comes(&mut world, conns[0], "s1");
+    report(&mut world, conns[2], 2, r#""what":"spawned","entry":"work","nr":1,"pid":7"#);
+    live(&mut world, &conns, 3);
+    // It has exited as what comes after it wants: that begins, also if it has not been said yet.
+    report(&mut world, conns[2], 3, r#""what":"exited","entry":"work","nr":1,"exit":{"code":0},"outcome":"passed""#);
+    live(&mut world, &conns, 3);
+    assert!(!world.take(conns[0]).contains("verdict"));
+    report(&mut world, conns[2], 4, r#""what":"spawned","entry":"b","nr":1"#);
+    live(&mut world, &conns, 3);
+    assert!(!world.take(conns[0]).contains("verdict"));
+    report(
+        &mut world,
+        conns[2],
+        5,
+        r#""what":"exited","entry":"b","nr":1,"exit":{"code":3},"outcome":"failed","why":"x""#,
+    );
+    report(&mut world, conns[2], 6, r#""what":"idle","heard":0"#);
+    live(&mut world, &conns, 2);
+    let heard = world.take(conns[0]);
+    assert!(heard.contains(r#""reason":"s3 cannot come any more: its entry b failed (x)""#), "{heard}");
+}
+
+#[test]
+fn a_command_that_fails_ends_the_wait_and_a_standstill_is_told_once() {
+    let (mut world, conns) = started();
+    comes(&mut world, conns[0], "s1");
+    for (conn, entry, pid) in [(conns[0], "b", ""), (conns[1], "b", ""), (conns[2], "work", r#","pid":7"#)] {
+        report(&mut world, conn, 2, &format!(r#""what":"spawned","entry":"{entry}","nr":1{pid}"#));
+    }
+    world.say(conns[2], r#"{"type":"waits","run":"r1","waits":[{"entry":"work","trigger":"none"}]}"#);
+    live(&mut world, &conns, 10);
+    assert!(!world.recorded.contains("stalled"), "a trigger that is not there is no wait: {}", world.recorded);
+    world.say(conns[2], r#"{"type":"waits","run":"r1","waits":[{"entry":"work","barrier":"other"}]}"#);
+    live(&mut world, &conns, 20);
+    let stalled = r#""event":"stalled","waits":[{"barrier":"b","who":["s1"],"missing":["s2","s3"]}]"#;
+    assert_eq!(world.recorded.matches(stalled).count(), 1, "{}", world.recorded);
+    report(
+        &mut world,
+        conns[2],
+        3,
+        r#""what":"exited","entry":"work","nr":1,"exit":{"code":1},"outcome":"failed","why":"exit status 1, expected 0""#,
+    );
+    report(&mut world, conns[2], 4, r#""what":"idle","heard":0"#);
+    live(&mut world, &conns, 2);
+    let heard = world.take(conns[0]);
+    assert!(heard.contains("s3 cannot come any more: its entry work failed (exit status 1)"), "{heard}");
+}
