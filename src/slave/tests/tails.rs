@@ -42,7 +42,6 @@ fn a_tail_comes_after_the_exit_and_is_told_again_after_a_reconnect_until_it_is_r
     let (exited, tail) = (json!("exited"), json!("tail"));
     let place = |wanted| what.iter().position(|what| *what == wanted).expect("it is reported");
     assert!(place(exited) < place(tail.clone()), "{what:?}");
-    world.lose();
     world.reconnect(Some("r1"), 0);
     assert_eq!(tails(&mut world), [r#""x" 1: "why""#]);
     world.say(json!({"type": "stop", "run": "r1", "reason": "over"}));
