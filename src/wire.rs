@@ -549,8 +549,7 @@ pub enum Happened<'a> {
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         why: Option<Cow<'a, str>>,
     },
-    /// The last lines that a failed command wrote, at most 10 of them and 2 KiB: of its standard error, or of its standard
-    /// output if that is empty. Reported after its `exited`, of the first 100 that fail on a slave.
+    /// The last lines that a failed command wrote, at most 10 and 2 KiB. Reported after its `exited`.
     Tail {
         #[serde(borrow)]
         entry: Cow<'a, str>,

@@ -358,7 +358,7 @@ fn a_resource_that_vanishes_before_it_is_shipped_fails_the_run_and_is_named() {
     let (controller, address) = listening(&place, &text, &[]);
     fs::remove_file(place.path("data.bin")).unwrap();
     let slave = slave(&place, &address, "a");
-    let ended: Ended = controller.wait().exits_with(1);
+    let ended: Ended = controller.wait().exits_with(7);
     assert!(ended.stdout.contains("data.bin"), "{}", ended.stdout);
     drop(slave.wait());
     place.assert_nothing_left();

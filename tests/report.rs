@@ -5,6 +5,7 @@
 mod common;
 
 use common::{Ended, Place};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Runs a test on this machine; it must exit so.
@@ -78,9 +79,39 @@ fn standard_output_is_quoted_if_standard_error_is_empty_and_nothing_of_it_moves_
         assert!(text.contains("| line 21\n") && !text.contains("| line 20\n"), "10 lines: {text}");
         assert!(!text.contains(['\x1b', '\x07']), "{text:?}");
     }
-    assert!(place.read("results/report.txt").contains("see a/x.out"), "it says where the rest is");
     let tails: Vec<Value> = place.events("results").into_iter().filter(|event| event["event"] == "tail").collect();
     assert_eq!((tails.len(), &tails[0]["entry"]), (1, &json!("x")), "{tails:?}");
+}
+
+#[test]
+fn a_controller_that_was_killed_still_knows_what_failed_and_what_it_wrote() {
+    let place = Place::new("killed");
+    let wait = format!("until [ -e {} ]; do sleep 0.05; done", place.path("go").display());
+    let test = json!({
+        "name": "killed", "end": {"idle": true, "limit": 60},
+        "schedules": {"s": [
+            {"name": "x", "at": 0, "shell": "echo no disk >&2; exit 4"},
+            {"name": "y", "at": 0, "shell": wait},
+        ]},
+        "slaves": {"a": ["s"]},
+    });
+    place.write("t.json", test.to_string());
+    let mut first = place.arete(["run", "t.json", "--listen", "127.0.0.1:0", "--results", "results"]).start();
+    first.wait_for_output("listening on ");
+    let said = first.stdout();
+    let address = said.split("listening on ").nth(1).and_then(|rest| rest.split(',').next()).expect("an address");
+    let args = ["slave", "--controller", address, "--name", "a", "--once", "--dir", "work"];
+    let slave = place.arete(args).start();
+    first.wait_for_output("| no disk");
+    first.signal(Signal::KILL);
+    let _ = first.wait();
+    let second = place.arete(["run", "--resume", "results"]).start();
+    place.write("go", "");
+    let ended = second.wait().exits_with(1);
+    slave.wait().exits_with(0);
+    assert!(ended.stdout.contains("      | no disk\n"), "{}", ended.stdout);
+    let first = &place.summary("results")["failures"][0];
+    assert_eq!((&first["tail"], &first["exit"]["code"]), (&json!("no disk"), &json!(4)), "{first}");
 }
 
 #[test]

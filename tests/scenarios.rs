@@ -418,7 +418,7 @@ fn a_run_that_goes_on_without_the_lost_fails_when_nobody_is_left() {
         lab.world.start(node);
     }
     let (code, summary) = lab.end();
-    assert_eq!(code, 1, "{summary:#}");
+    assert_eq!(code, 7, "{summary:#}");
     assert!(summary["why"].as_str().unwrap().contains(" was lost: "), "{summary:#}");
 }
 
@@ -455,7 +455,7 @@ fn a_slave_that_is_told_to_quit_leaves_nothing_behind_and_is_lost_to_the_run() {
     assert!(lab.world.run_until(MINUTE, |world| world.nodes[2].exit.is_some()));
     assert!(lab.world.processes.values().all(|process| process.life.node != 2));
     let (code, summary) = lab.end();
-    assert_eq!((code, &summary["slaves"]["s1"]["state"]), (1, &Value::from("lost")));
+    assert_eq!((code, &summary["slaves"]["s1"]["state"]), (7, &Value::from("lost")));
 }
 
 #[test]
@@ -476,7 +476,7 @@ fn waiting_for_slaves_ends_with_who_is_missing() {
     lab.world.start(CONTROLLER);
     lab.world.start(1);
     let (code, summary) = lab.end();
-    assert_eq!(code, 3);
+    assert_eq!(code, 7);
     let why = summary["why"].as_str().unwrap_or_default();
     assert!(why.contains("missing: s1") && !why.contains("s0"), "{why}");
 }

@@ -154,7 +154,9 @@ impl Run {
         match (cause.verdict, self.failures.first()) {
             (Verdict::Passed | Verdict::Failed, Some(first)) => {
                 let headline = first.headline(self.started());
-                let why = match self.failures.count() - 1 {
+                // The line below the headline tells of this one.
+                let told = usize::from(cause.verdict == Verdict::Failed && cause.why != first.in_words());
+                let why = match (self.failures.count() - 1).saturating_sub(told) {
                     0 => headline,
                     1 => format!("{headline} (and 1 more failure)"),
                     more => format!("{headline} (and {more} more failures)"),

@@ -7,4 +7,5 @@ mod members;
 mod reconnect;
 mod running;
 mod service;
+mod tails;
 mod world;

@@ -46,7 +46,7 @@ impl Folded {
     pub fn add(&mut self, time: &str, slave: &str, event: &Event<'_>, color: Option<&'static str>) -> bool {
         if let Event::Tail { text, .. } = event {
             self.add_tail(time, slave, text);
-        } else if let Some(one) = describe(event) {
+        } else if let Some(one) = described(event) {
             let several = of_several(event).unwrap_or_else(|| one.clone());
             // The last one says how many notifies are left.
             let key = match event {
@@ -56,7 +56,7 @@ impl Folded {
             self.join(Line {
                 key,
                 time: time.to_owned(),
-                names: vec![slave.to_owned()],
+                names: vec![spoken::harmless(slave).into_owned()],
                 one,
                 several,
                 color,
@@ -99,10 +99,19 @@ impl Folded {
     }
 }
 
+/// The event of one slave or member, without its name.
+fn described(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::Arrived { meeting, .. } => Some(format!("is at {meeting}")),
+        event => describe(event),
+    }
+}
+
 /// The event of several slaves, without what is of one of them alone.
 fn of_several(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Joined { .. } => "joined".to_owned(),
+        Event::Arrived { meeting, .. } => format!("are at {meeting}"),
         Event::Rejoined { .. } => "are back".to_owned(),
         Event::Spawned { entry, nr, pid: Some(_) } => format!("{} started", run_name(entry, *nr)),
         _ => return None,

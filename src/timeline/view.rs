@@ -114,7 +114,11 @@ impl View {
             return;
         }
         let time = since_start.map_or_else(|| "-".to_owned(), |micros| format!("{:.3}", micros as f64 / 1e6));
-        if let (Some(folded), Some(slave)) = (&mut self.folded, slave) {
+        let who = match event {
+            Event::Arrived { member, .. } => Some(&**member),
+            _ => slave,
+        };
+        if let (Some(folded), Some(slave)) = (&mut self.folded, who) {
             if folded.add(&time, slave, event, color(event)) {
                 self.flush(out);
             }
@@ -477,6 +481,12 @@ mod tests {
             "    0.003  *     go fired",
         ];
         assert_eq!(printed(&mut out).lines().collect::<Vec<_>>(), lines);
+        for member in ["n2", "n1#a"] {
+            let meeting = crate::timeline::event::Meeting::barrier("up");
+            view.event(Some(3_000), None, &Event::Arrived { meeting, member: member.into() }, &mut out);
+        }
+        view.flush(&mut out);
+        assert_eq!(printed(&mut out), "    0.003  n2, n1#a  are at barrier up\n");
         view.event(Some(4_000), Some("n3"), &Event::Spawned { entry: "y".into(), nr: 1, pid: Some(7) }, &mut out);
         view.close(&mut out);
         assert_eq!(printed(&mut out), "    0.004  n3    y started (pid 7)\n");

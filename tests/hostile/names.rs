@@ -130,7 +130,7 @@ fn a_rude_slave_reaches_no_terminal_no_event_no_summary_and_no_path() {
     hear("stop");
     say(&mut slave, &format!(r#"{{"type":"stopped","run":"{run}"}}"#));
     hear("dismissed");
-    let ended = controller.wait().exits_with(1);
+    let ended = controller.wait().exits_with(7);
     assert!(ended.stdout.contains("w?[2J") && ended.stdout.contains("x failed: y?[2J"), "{}", ended.stdout);
     for (what, text) in [
         ("standard output", &ended.stdout),

@@ -135,7 +135,7 @@ fn an_ssh_that_reaches_nobody_fails_the_run_in_its_own_words() {
     let Some(daemon) = daemon(&place, "ssh::an_ssh_that_reaches_nobody_fails_the_run_in_its_own_words") else { return };
     drop(daemon);
     place.write("t.json", test(1, 1.0));
-    let ended = run(&place, &["--launch", "ssh", "--listen", "127.0.0.1:0"]).wait().exits_with(1);
+    let ended = run(&place, &["--launch", "ssh", "--listen", "127.0.0.1:0"]).wait().exits_with(7);
     for part in ["slave s0 was lost: its launcher ended before it had joined: exit status 255: ", "Connection refused"]
     {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);

@@ -301,11 +301,7 @@ fn who_has_won_the_place_of_another_has_a_say_in_who_shall_meet() {
     room.world.pause(first);
     let second = room.client("c1", "barrier up members=c1,c2");
     assert_eq!(room.ends(&[second, other]), [1, 1]);
-    assert!(
-        room.says(other).contains("the members disagree: c2 says c1, c2, c3, c1 says c1, c2"),
-        "{}",
-        room.says(other)
-    );
+    assert!(room.says(other).contains("the members disagree: c2 says c[1-3], c1 says c1, c2"), "{}", room.says(other));
 }
 
 #[test]
@@ -331,7 +327,7 @@ fn when_members_disagree_everyone_is_told_who_said_what() {
     for client in [one, other] {
         let said = room.says(client);
         assert!(
-            said.contains("c1 says c1, c2, c2 says c1, c2, c3") || said.contains("c1") && said.contains("c3"),
+            said.contains("c1 says c1, c2, c2 says c[1-3]") || said.contains("c2 says c[1-3], c1 says c1, c2"),
             "{said}"
         );
     }
@@ -346,7 +342,7 @@ fn who_is_named_by_one_of_those_who_disagree_is_told_so_when_it_comes() {
     assert_eq!(room.ends(&[one, other]), [1, 1]);
     let late = room.client("c3", "barrier up members=c1,c2,c3");
     assert_eq!(room.ends(&[late]), [1]);
-    let said = "an earlier round failed: the members disagree: c1 says c1, c2, c2 says c1, c2, c3";
+    let said = "an earlier round failed: the members disagree: c1 says c1, c2, c2 says c[1-3]";
     assert!(room.says(late).contains(said), "{}", room.says(late));
 }
 
