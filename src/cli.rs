@@ -14,6 +14,7 @@ mod inspect;
 mod labels;
 mod launch;
 mod load;
+mod lock;
 mod meet;
 mod operator;
 mod pki;

@@ -10,7 +10,6 @@ use arete::machine::{Address, Signal};
 use arete::reactor::{Options, Reactor, Reload, Reloaded, plain};
 use arete::session;
 use arete::slave::{Config, Leave, MARK, Settings, Slave};
-use rustix::fs::FlockOperation;
 
 use super::identity::Use;
 use super::service::{self, Started};
@@ -162,13 +161,12 @@ pub fn lock(dir: &Path) -> Result<File, Error> {
         Error::failed(format!("cannot lock {}: {error}", path.display(), error = plain(&error)))
     };
     let file = File::options().create(true).append(true).open(&path).map_err(cannot)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::failed(format!(
+    match super::lock::take(&file, &path).map_err(cannot)? {
+        true => Ok(file),
+        false => Err(Error::failed(format!(
             "another slave works in {}: stop it, or give this one another --name or --dir",
             dir.display()
         ))),
-        Err(error) => Err(cannot(error.into())),
     }
 }
 

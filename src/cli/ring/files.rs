@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 
 use arete::reactor::plain;
 use arete::ring::seal::Key;
-use rustix::fs::{Access, FlockOperation};
+use rustix::fs::Access;
 
 use super::super::Error;
+use super::super::lock::take;
 
 /// The shortest secret that nobody guesses, in bytes.
 pub const KEY_MIN: usize = 16;
@@ -64,14 +65,11 @@ impl StateDir {
         let path = made.and_then(|()| fs::canonicalize(asked)).map_err(|error| cannot("make it", error))?;
         let lock = File::options().create(true).append(true).open(path.join(LOCK_FILE));
         let lock = lock.map_err(|error| cannot("write there", error))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(StateDir { path, _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let asked = asked.display();
-                Err(Error::failed(format!("--state-dir {asked}: another node uses it; each needs one of its own")))
-            }
-            Err(error) => Err(cannot("lock it", error.into())),
+        if !take(&lock, &path).map_err(|error| cannot("lock it", error))? {
+            let asked = asked.display();
+            return Err(Error::failed(format!("--state-dir {asked}: another node uses it; each needs one of its own")));
         }
+        Ok(StateDir { path, _lock: lock })
     }
 }
 
