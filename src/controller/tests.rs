@@ -1,5 +1,6 @@
 //! The controller as its peers see it: they are played by hand.
 
+mod arrivals;
 mod lab;
 mod launch;
 mod limits;
