@@ -271,6 +271,9 @@ pub enum Input<'a> {
     /// The answer to [`Effect::Sweep`]: how many descendants lived when the signal was sent, the children that the
     /// machine asked for among them. Zombies, and the reactor's own helpers, do not count.
     Swept { left: usize },
+    /// The processes of this system cannot be looked at, for this reason: who has left the group of a child is neither
+    /// found nor signalled. Comes before each [`Input::Swept`] that it is true of.
+    Unseen { why: String },
     /// The answer to [`Effect::Read`]: what stood at that offset, at most as much as was asked for, empty at the end of
     /// the file.
     Read { read: ReadId, result: Result<&'a [u8], String> },

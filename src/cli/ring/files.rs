@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use arete::reactor::plain;
+use arete::reactor::{null, plain};
 use arete::ring::seal::Key;
 use rustix::fs::Access;
 
@@ -108,8 +108,9 @@ fn check_file(word: &str) -> Result<(), String> {
 /// Asks the shell, which also knows its own words.
 fn check_word(word: &str) -> Result<(), String> {
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", "command -v -- \"$1\"", "sh", word]).stdin(Stdio::null()).stdout(Stdio::null());
-    match shell.stderr(Stdio::null()).status() {
+    shell.args(["-c", "command -v -- \"$1\"", "sh", word]).stdin(null(File::options().read(true))?);
+    shell.stdout(null(File::options().write(true))?).stderr(null(File::options().write(true))?);
+    match shell.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(format!("there is no program {word} on the PATH; write ./{word} for one in this directory")),
         Err(error) => Err(format!("cannot run /bin/sh: {}", plain(&error))),
