@@ -14,6 +14,7 @@ mod inspect;
 mod labels;
 mod launch;
 mod load;
+mod lock;
 mod meet;
 mod operator;
 mod pki;
@@ -392,8 +393,10 @@ struct HelpOptions {
     source: bool,
 }
 
-/// The instant from which every time limit of the command line counts: now.
+/// The instant from which every time limit of the command line counts: now. Whatever the parent did to signals is undone
+/// before anything else.
 pub fn begin() -> Time {
+    reactor::undo_inherited();
     reactor::now()
 }
 

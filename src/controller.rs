@@ -12,6 +12,7 @@
 mod absent;
 mod accepted;
 mod admission;
+mod arrivals;
 mod barrier;
 mod budget;
 pub mod choose;
@@ -612,7 +613,7 @@ impl Controller {
             Input::Resized { columns, rows } => run.journal.view.resize(columns, rows),
             Input::SpawnFailed { child, error } => run.child_ended(now, child, Err(error), out),
             Input::Exited { child, exit } => run.child_ended(now, child, Ok(exit), out),
-            Input::Read { read, result } if run.launch.reads(read) => run.launcher_said(now, read, result, out),
+            Input::Read { read, result } if run.launch.reads(read) => run.last_words(now, read, result, out),
             Input::Read { read, result } => {
                 if let Err(why) = run.resources.read(read, result, out) {
                     run.abort(now, failures::Kind::Resource, why, out);

@@ -3,7 +3,7 @@
 //! Who may know whom, from the top down: the program's `cli` > [`controller`], [`slave`], [`operator`] > [`session`] > [`wire`],
 //! [`machine`]. The reactor knows [`machine`] only: it never sees a message. `tests/layers.rs` keeps these rules.
 
-// Allowed in one place: what only a new process itself can do, between fork and exec (`reactor::children`).
+// Allowed in one place: system calls about signals and new processes that no safe wrapper offers (`reactor::kernel`).
 #![deny(unsafe_code)]
 
 pub mod client;

@@ -8,6 +8,7 @@
 //! Bytes, not messages, cross this line, so the simulator exercises the framing too.
 
 pub mod faults;
+mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -158,16 +159,27 @@ impl Signal {
     pub const KILL: Signal = Signal(9);
     pub const USR1: Signal = Signal(10);
     pub const TERM: Signal = Signal(15);
+    pub const CONT: Signal = Signal(18);
 
-    /// `"SIGTERM"` for 15; `"SIG64"` for a number that has no name.
+    /// `"SIGTERM"` for 15, `"SIGRTMIN+3"` for 37; `"SIG32"` for a number that has no name.
     pub fn name(self) -> String {
-        signal_hook::low_level::signal_name(self.0).map_or_else(|| format!("SIG{}", self.0), str::to_owned)
+        signals::name(self.0)
     }
 
-    /// The signal called `SIGTERM`, `TERM` or `SIG64`; `None` when there is none of that name.
+    /// The signal called `SIGTERM`, `TERM`, `term`, `15` or `SIG15`; `None` when there is none of that name.
     pub fn from_name(name: &str) -> Option<Signal> {
-        let full = if name.starts_with("SIG") { name.to_owned() } else { format!("SIG{name}") };
-        (1..=64).map(Signal).find(|signal| signal.name() == full)
+        signals::number(name).map(Signal)
+    }
+
+    /// All signals that have a name of their own, in the order of their numbers.
+    pub fn named() -> impl Iterator<Item = Signal> {
+        (1..=signals::MAX).map(Signal).filter(|signal| signals::has_name(signal.0))
+    }
+
+    /// Whether a program that gets it is to end. A stopped process takes it only when it goes on, so SIGCONT follows
+    /// each of these. Those with which people tell programs other things, such as SIGUSR1, are not among them.
+    pub const fn asks_to_end(self) -> bool {
+        signals::asks_to_end(self.0)
     }
 }
 
@@ -203,8 +215,8 @@ impl fmt::Display for Exit {
     }
 }
 
-/// A process to start. It gets a process group of its own, empty standard input, the limits of open files that arete
-/// itself was started with, and no signal blocked.
+/// A process to start. It gets a session and a process group of its own without a terminal, empty standard input, the
+/// limits of open files that arete itself was started with, and no signal blocked or ignored.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Command {
     /// The program and its arguments; the program is looked up in the PATH of arete.
@@ -262,6 +274,9 @@ pub enum Input<'a> {
     /// The answer to [`Effect::Sweep`]: how many descendants lived when the signal was sent, the children that the
     /// machine asked for among them. Zombies, and the reactor's own helpers, do not count.
     Swept { left: usize },
+    /// The processes of this system cannot be looked at, for this reason: who has left the group of a child is neither
+    /// found nor signalled. Comes before each [`Input::Swept`] that it is true of.
+    Unseen { why: String },
     /// The answer to [`Effect::Read`] or [`Effect::ReadEnd`]: what the file holds there, at most as much as was asked
     /// for, empty at the end of the file.
     Read { read: ReadId, result: Result<&'a [u8], String> },
@@ -311,13 +326,14 @@ pub enum Effect {
         command: Box<Command>,
     },
     /// Sends a signal to the whole process group of a child, also when its first process has ended: the group lives
-    /// while one of its processes does.
+    /// while one of its processes does. SIGCONT follows one that [asks to end](Signal::asks_to_end), here and in a sweep.
     KillGroup {
         child: ChildId,
         signal: Signal,
     },
     /// Sends a signal to every descendant of this process, also those that left their group or lost their parent,
-    /// and counts them; [`Signal::NONE`] only counts. Answered by [`Input::Swept`].
+    /// and counts them; [`Signal::NONE`] only counts. Answered by [`Input::Swept`]. Where they cannot be told from strangers,
+    /// that is said, and only the groups of our children are reached.
     Sweep {
         signal: Signal,
     },

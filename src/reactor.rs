@@ -16,15 +16,20 @@ mod effects;
 mod files;
 mod handshakes;
 mod interfaces;
+mod kernel;
+mod leftovers;
 mod listeners;
 mod lookup;
 mod notify;
+mod prepare;
+mod procfs;
 mod service;
 mod signals;
 mod sources;
 mod stream;
 mod sweep;
 mod tls;
+mod unseen;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -40,8 +45,11 @@ pub use console::{LogPipe, flush as flush_console};
 pub use datagrams::DatagramOptions;
 pub use handshakes::{HANDSHAKE_WITHIN, HANDSHAKES_MAX};
 pub use interfaces::{Interface, interface, interfaces};
+pub use kernel::undo_inherited;
+pub use leftovers::end_leftovers;
 pub use lookup::lookup_main;
 pub use notify::Manager;
+pub use prepare::null;
 pub use service::{Reload, Reloaded};
 pub use signals::terminal_size;
 pub use stream::plain;
@@ -202,12 +210,13 @@ pub struct Reactor {
 
 impl Reactor {
     pub fn new(options: Options) -> io::Result<Reactor> {
-        let poll = Poll::new()?;
-        let registry = || poll.registry().try_clone();
+        let poll = Poll::new().map_err(refused("epoll"))?;
+        let registry = || poll.registry().try_clone().map_err(refused("epoll"));
         let tls = options.tls.map(Rc::new);
-        let limit = children::raise_limit().saturating_sub(OTHER_DESCRIPTORS).clamp(16, MOST_CONNECTIONS);
+        let limit = prepare::raise_limit().saturating_sub(OTHER_DESCRIPTORS).clamp(16, MOST_CONNECTIONS);
         if options.subreaper {
-            rustix::process::set_child_subreaper(rustix::process::getpid().into())?;
+            let made = rustix::process::set_child_subreaper(rustix::process::getpid().into());
+            made.map_err(|error| refused("prctl of the subreaper")(error.into()))?;
         }
         Ok(Reactor {
             events: Events::with_capacity(EVENTS),
@@ -217,12 +226,13 @@ impl Reactor {
             lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
             listeners: listeners::Listeners::new(registry()?),
             datagrams: datagrams::Datagrams::new(registry()?),
-            signals: signals::Signals::new(poll.registry(), &options.signals)?,
+            signals: signals::Signals::new(poll.registry(), &options.signals)
+                .map_err(refused("handlers of signals"))?,
             children: children::Children::default(),
             files: files::Files::new(options.fsync),
             console: console::Console::new(registry()?),
             timers: Timers::default(),
-            alarm: alarm::Alarm::new(poll.registry())?,
+            alarm: alarm::Alarm::new(poll.registry()).map_err(refused("timerfd"))?,
             out: Outbox::new(),
             later: VecDeque::new(),
             pending: VecDeque::new(),
@@ -384,6 +394,11 @@ impl Reactor {
         }
         console::flush(EXIT_LINGER.saturating_sub(now().since(start)).as_millis() as u64);
     }
+}
+
+/// Names what the system has refused.
+fn refused(what: &str) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {}", plain(&error)))
 }
 
 /// The time, by a clock that all processes of this system share and that also counts while the system is suspended, so

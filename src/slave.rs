@@ -513,6 +513,7 @@ impl Machine for Slave {
             Input::Spawned { child, .. } | Input::SpawnFailed { child, .. } | Input::Exited { child, .. } => {
                 self.child(now, child, &input, out);
             }
+            Input::Unseen { why } => self.with_run(now, out, |run, turn| run.unseen(&why, turn)),
             Input::Swept { left } => self.with_run(now, out, |run, turn| run.swept(left, turn)),
             Input::Read { read, result } => self.with_run(now, out, |run, turn| run.read(read, result, turn)),
             Input::Listed { read, result } => self.with_run(now, out, |run, turn| run.listed(read, result, turn)),

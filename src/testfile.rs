@@ -353,9 +353,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
 
 /// The words that stand for a choice, by the key that takes them. The schema is held against it.
 pub fn words() -> Vec<(&'static str, Vec<String>)> {
-    let signals = (1..=31)
-        .map(|number| Signal(number).name())
-        .filter(|name| !name[3..].starts_with(|c: char| c.is_ascii_digit()));
+    let signals = Signal::named().map(Signal::name).filter(|name| !name.starts_with("SIGRT"));
     vec![
         ("on_fail", ON_FAIL.map(|(word, _)| word.to_owned()).to_vec()),
         ("on_lost", ON_LOST.map(|(word, _)| word.to_owned()).to_vec()),

@@ -18,7 +18,6 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
 };
-use rustix::fs::FlockOperation;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
@@ -222,8 +221,7 @@ impl Authority {
                 path = key_path.display()
             )));
         }
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|error| cannot("lock", &key_path, &error.into()))?;
+        super::lock::wait(&lock, &key_path).map_err(|error| cannot("lock", &key_path, &error))?;
         let read = |path: &Path| fs::read_to_string(path).map_err(|error| cannot("read", path, &error));
         let pem = read(&dir.join(AUTHORITY_FILE))?;
         let wrong = |path: &Path, error: &dyn std::fmt::Display| Error::failed(format!("{}: {error}", path.display()));

@@ -141,7 +141,7 @@ fn clear_away(work: &Path) {
             }
         };
         match ended {
-            Some(_lock) => slave::end_leftovers(&directory),
+            Some(_lock) => reactor::end_leftovers(&directory),
             None => log::warn!("a slave still works in {}", directory.display()),
         }
     }

@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use arete::machine::{Address, Signal};
-use arete::reactor::{Options, Reactor, Reload, Reloaded, plain};
+use arete::reactor::{self, Options, Reactor, Reload, Reloaded, plain};
 use arete::session;
 use arete::slave::{Config, Leave, MARK, Settings, Slave};
-use rustix::fs::FlockOperation;
+use rustix::process::{Pid, test_kill_process};
 
 use super::identity::Use;
 use super::service::{self, Started};
@@ -28,7 +28,7 @@ pub fn run(given: SlaveOptions) -> Result<u8, Error> {
     let secret = if given.secret { Some(read_secret()?) } else { None };
     let dir = make_work_dir(&work_dir_of(given.dir.as_deref(), &name)?)?;
     let _lock = lock(&dir)?;
-    end_leftovers(&dir);
+    reactor::end_leftovers(&dir);
     remove_leftovers(&dir);
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let mut signals = ENDING.to_vec();
@@ -162,13 +162,12 @@ pub fn lock(dir: &Path) -> Result<File, Error> {
         Error::failed(format!("cannot lock {}: {error}", path.display(), error = plain(&error)))
     };
     let file = File::options().create(true).append(true).open(&path).map_err(cannot)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::failed(format!(
+    match super::lock::take(&file, &path).map_err(cannot)? {
+        true => Ok(file),
+        false => Err(Error::failed(format!(
             "another slave works in {}: stop it, or give this one another --name or --dir",
             dir.display()
         ))),
-        Err(error) => Err(cannot(error.into())),
     }
 }
 
@@ -199,36 +198,14 @@ fn runtime_dir() -> Result<PathBuf, Error> {
 fn remove_dead_sockets(dir: &Path) {
     for path in fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
-        let owner = path.file_stem().map(|pid| Path::new("/proc").join(pid));
+        let owner = path.file_stem().and_then(|pid| Pid::from_raw(pid.to_str()?.parse().ok()?));
+        let lives = |owner: Pid| test_kill_process(owner) != Err(rustix::io::Errno::SRCH);
         if path.extension().is_some_and(|extension| extension == "sock")
-            && owner.is_some_and(|owner| !owner.exists())
+            && owner.is_some_and(|owner| !lives(owner))
             && UnixStream::connect(&path).is_err_and(refused)
         {
             let _ = fs::remove_file(&path);
         }
-    }
-}
-
-/// Ends the processes that a former slave of this directory left when it was killed. Nobody else's carry the
-/// directory in their environment, and while it is locked no other slave has any.
-pub fn end_leftovers(dir: &Path) {
-    let mark = format!("ARETE_DIR={}", dir.display());
-    let mut ended = 0;
-    loop {
-        let left: Vec<_> = processes().filter(|(_, environ)| carries(environ, &mark)).map(|(pid, _)| pid).collect();
-        if left.is_empty() {
-            break;
-        }
-        let killed =
-            left.iter().filter(|&&pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok());
-        ended += killed.count();
-        if ended > 100_000 {
-            break;
-        }
-        std::thread::yield_now();
-    }
-    if ended > 0 {
-        log::warn!("ended processes that a former slave had left in {}", dir.display());
     }
 }
 
@@ -242,18 +219,4 @@ fn remove_leftovers(dir: &Path) {
             log::warn!("{} stays: {}", path.display(), plain(&error));
         }
     }
-}
-
-fn carries(environ: &[u8], mark: &str) -> bool {
-    environ.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
-}
-
-/// The processes whose environment this user may read.
-fn processes() -> impl Iterator<Item = (rustix::process::Pid, Vec<u8>)> {
-    let own = std::process::id();
-    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(move |entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let environ = fs::read(entry.path().join("environ")).ok()?;
-        (pid != own).then_some((rustix::process::Pid::from_raw(pid as i32)?, environ))
-    })
 }

@@ -7,9 +7,8 @@ use std::path::Path;
 
 use arete::controller::ledger::{self, Keep, Past, Terms};
 use arete::reactor::{self, plain};
-use rustix::fs::FlockOperation;
 
-use super::Error;
+use super::{Error, lock};
 
 /// The mode of a directory that is for one user alone.
 const CLOSED: u32 = 0o700;
@@ -20,11 +19,8 @@ pub fn lock(directory: &Path) -> Result<Option<File>, Error> {
         Error::failed(format!("cannot lock {}: {error}", directory.display(), error = plain(&error)))
     };
     let file = File::open(directory).map_err(cannot)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(cannot(error.into())),
-    }
+    let taken = lock::take(&file, directory).map_err(cannot)?;
+    Ok(taken.then_some(file))
 }
 
 /// Makes a directory for this user alone, unless it is there. Those above it are made as usual: others have theirs beside

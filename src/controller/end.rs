@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::failures::Kind;
+use super::launch::LastWords;
 use super::ledger::Fact;
 use super::results::{self, Ending};
 use super::roster::{Member, Stage};
@@ -203,12 +204,13 @@ impl Run {
             return self.launcher_ended(now, slaves, how, out);
         }
         let Some(&ix) = slaves.first() else { return };
-        let log = self.results.join(&self.roster.get(ix).name).join("arete.log");
-        let reason = match how {
-            Ok(exit) => format!("its process ended: {exit}; its log is {}", log.display()),
-            Err(error) => format!("its process could not be started: {error}"),
-        };
-        self.lose(now, ix, &reason, out);
+        match how {
+            Ok(exit) => {
+                let why = format!("its process ended: {exit}");
+                self.launch.read_on(LastWords::of_slave(ix, why, self.log_of_slave(ix)), out);
+            }
+            Err(error) => self.lose(now, ix, &format!("its process could not be started: {error}"), out),
+        }
     }
 
     pub(super) fn exit_if_alone(&mut self, out: &mut Outbox) {

@@ -4,7 +4,6 @@
 //! A launcher that ends before its slaves have joined has failed. One that ends later matters no more than a connection
 //! to its slave would: the slave lives on, and is lost when it stays away.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +20,10 @@ pub const LOCAL: &str = "local";
 /// What a launcher writes: in the directory of its slave in the results, or beside those when it starts several.
 const LOG: &str = "launch.log";
 
-/// How much of that is read at once, and kept to find its last line in, in bytes.
+/// What a slave of this machine writes, in its directory in the results.
+const SLAVE_LOG: &str = "arete.log";
+
+/// How much of a log is read at once, and kept to find its last line in, in bytes.
 const PIECE: usize = 64 * 1024;
 const LAST_LINE_MAX: usize = 512;
 
@@ -36,13 +38,43 @@ pub struct Launcher {
     pub commands: Vec<(Vec<usize>, String)>,
 }
 
-/// A launcher that has ended too early, and whose last words are being read.
-struct Failed {
+/// How many of its last lines are told of a slave of this machine, and of a launcher.
+const LINES_OF_A_SLAVE: usize = 3;
+const LINES_OF_A_LAUNCHER: usize = 1;
+
+/// The last words of somebody that did not do as it should, while they are being read.
+pub(super) struct LastWords {
     slaves: Vec<usize>,
-    exit: Exit,
+    /// What it did instead.
+    why: String,
+    /// How many lines of it are told, and what is said of the rest.
+    lines: usize,
+    rest: &'static str,
     log: PathBuf,
     offset: u64,
     tail: Vec<u8>,
+}
+
+impl LastWords {
+    /// Those of a slave of this machine.
+    pub(super) fn of_slave(ix: usize, why: String, log: PathBuf) -> LastWords {
+        let (lines, rest) = (LINES_OF_A_SLAVE, "its log is");
+        LastWords { slaves: vec![ix], why, lines, rest, log, offset: 0, tail: Vec::new() }
+    }
+
+    fn of_launcher(slaves: Vec<usize>, exit: Exit, log: PathBuf) -> LastWords {
+        let why = format!("its launcher ended before it had joined: {exit}");
+        let (lines, rest) = (LINES_OF_A_LAUNCHER, "all that it said is in");
+        LastWords { slaves, why, lines, rest, log, offset: 0, tail: Vec::new() }
+    }
+
+    fn in_words(&self) -> String {
+        let log = self.log.display();
+        match last_lines(&self.tail, self.lines) {
+            said if said.is_empty() => format!("{}, without a word", self.why),
+            said => format!("{}: {}; {} {log}", self.why, spoken::harmless(&said), self.rest),
+        }
+    }
 }
 
 /// The slaves that the controller has started.
@@ -54,7 +86,9 @@ pub struct Launch {
     over: Vec<ChildId>,
     /// The slaves whose launchers have ended.
     left: BTreeSet<usize>,
-    failed: BTreeMap<ReadId, Failed>,
+    words: BTreeMap<ReadId, LastWords>,
+    /// The slaves of this machine are to come.
+    pub(super) arrivals: super::arrivals::Arrivals,
     /// The launchers were told to end.
     hurried: bool,
 }
@@ -88,7 +122,7 @@ impl Launch {
         let child = out.spawn(Command {
             argv,
             stdin: local.secret.clone().map(String::into_bytes),
-            stderr: Some(results.join(name).join("arete.log")),
+            stderr: Some(results.join(name).join(SLAVE_LOG)),
             dies_with_us: true,
             ..Command::default()
         });
@@ -160,14 +194,19 @@ impl Launch {
         }
     }
 
-    /// Whether this is the answer to a question about the last words of a launcher.
-    pub fn reads(&self, read: ReadId) -> bool {
-        self.failed.contains_key(&read)
+    /// Whether a slave was started here, and its process has not ended.
+    pub fn runs(&self, ix: usize) -> bool {
+        self.children.values().any(|slaves| slaves.contains(&ix))
     }
 
-    fn read_on(&mut self, failed: Failed, out: &mut Outbox) {
-        let read = out.read(failed.log.clone(), failed.offset, PIECE);
-        self.failed.insert(read, failed);
+    /// Whether this is the answer to a question about somebody's last words.
+    pub fn reads(&self, read: ReadId) -> bool {
+        self.words.contains_key(&read)
+    }
+
+    pub(super) fn read_on(&mut self, words: LastWords, out: &mut Outbox) {
+        let read = out.read(words.log.clone(), words.offset, PIECE);
+        self.words.insert(read, words);
     }
 }
 
@@ -179,15 +218,22 @@ fn log_of(slaves: &[usize], roster: &Roster, results: &Path) -> PathBuf {
     }
 }
 
-/// The last line that says anything.
-fn last_line(text: &[u8]) -> Cow<'_, str> {
-    let said = text.trim_ascii();
-    let begin = said.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map_or(0, |end| end + 1);
-    let line = &said[begin..];
-    String::from_utf8_lossy(&line[..line.len().min(LAST_LINE_MAX)])
+/// The last lines that say anything, as one.
+fn last_lines(text: &[u8], most: usize) -> String {
+    let lines =
+        text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let mut last: Vec<_> = lines.rev().take(most).collect();
+    last.reverse();
+    let shown = |line: &&[u8]| String::from_utf8_lossy(&line[..line.len().min(LAST_LINE_MAX)]).into_owned();
+    last.iter().map(shown).collect::<Vec<_>>().join(" / ")
 }
 
 impl Run {
+    /// Where a slave of this machine writes what it has to say.
+    pub(super) fn log_of_slave(&self, ix: usize) -> PathBuf {
+        self.results.join(&self.roster.get(ix).name).join(SLAVE_LOG)
+    }
+
     /// A launcher has ended: too early, if one of its slaves is not there.
     pub(super) fn launcher_ended(
         &mut self,
@@ -200,29 +246,31 @@ impl Run {
         slaves.retain(|&ix| self.roster.get(ix).stage == Stage::Absent);
         match how {
             _ if slaves.is_empty() => log::debug!("a launcher has ended after its slaves had joined"),
-            Ok(exit) => self.launch.read_on(Failed { slaves, exit, log, offset: 0, tail: Vec::new() }, out),
+            Ok(exit) => self.launch.read_on(LastWords::of_launcher(slaves, exit, log), out),
             Err(error) => {
                 self.lose_unlaunched(now, &slaves, &format!("its launcher could not be started: {error}"), out)
             }
         }
     }
 
-    /// More of what a launcher said that has ended too early.
-    pub(super) fn launcher_said(&mut self, now: Time, read: ReadId, said: Result<&[u8], String>, out: &mut Outbox) {
-        let Some(mut failed) = self.launch.failed.remove(&read) else { return };
+    /// More of somebody's last words.
+    pub(super) fn last_words(&mut self, now: Time, read: ReadId, said: Result<&[u8], String>, out: &mut Outbox) {
+        let Some(mut words) = self.launch.words.remove(&read) else { return };
         let said = said.unwrap_or_default();
-        failed.tail.extend_from_slice(said);
-        failed.tail.drain(..failed.tail.len().saturating_sub(PIECE));
-        failed.offset += said.len() as u64;
-        if said.len() == PIECE && failed.offset < PIECE as u64 * PIECES_MAX {
-            return self.launch.read_on(failed, out);
+        words.tail.extend_from_slice(said);
+        words.tail.drain(..words.tail.len().saturating_sub(PIECE));
+        words.offset += said.len() as u64;
+        if said.len() == PIECE && words.offset < PIECE as u64 * PIECES_MAX {
+            return self.launch.read_on(words, out);
         }
-        let mut reason = format!("its launcher ended before it had joined: {}", failed.exit);
-        match &*last_line(&failed.tail) {
-            "" => reason += ", without a word",
-            line => reason += &format!(": {}; all that it said is in {}", spoken::harmless(line), failed.log.display()),
+        if self.is_over() {
+            return;
         }
-        self.lose_unlaunched(now, &failed.slaves, &reason, out);
+        let reason = words.in_words();
+        match self.launch.is_by_command() {
+            true => self.lose_unlaunched(now, &words.slaves, &reason, out),
+            false => words.slaves.iter().for_each(|&ix| self.lose(now, ix, &reason, out)),
+        }
     }
 
     fn lose_unlaunched(&mut self, now: Time, slaves: &[usize], reason: &str, out: &mut Outbox) {
@@ -239,10 +287,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_is_the_last_that_says_anything() {
-        assert_eq!(last_line(b"a\nb\r\n\n"), "b");
-        assert_eq!(last_line(b"only"), "only");
-        assert_eq!(last_line(b"\n \n"), "");
-        assert_eq!(last_line(&[b'x'; 600]).len(), LAST_LINE_MAX);
+    fn the_last_lines_are_the_last_that_say_anything() {
+        assert_eq!(last_lines(b"a\nb\r\n\n", 1), "b");
+        assert_eq!(last_lines(b"a\nb\r\n\n", 3), "a / b");
+        assert_eq!(last_lines(b"1\n2\n3\n\n 4", 3), "2 / 3 / 4");
+        assert_eq!(last_lines(b"only", 1), "only");
+        assert_eq!(last_lines(b"\n \n", 1), "");
+        assert_eq!(last_lines(&[b'x'; 600], 1).len(), LAST_LINE_MAX);
     }
 }

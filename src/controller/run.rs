@@ -77,6 +77,8 @@ pub enum Timer {
     Exit,
     /// What the slaves of an embedded run have left must be gone.
     Sweep,
+    /// It is looked which slaves of an embedded run have come.
+    Arrivals,
 }
 
 /// How far a run has come.
@@ -236,6 +238,7 @@ impl Run {
             for (ix, member) in self.roster.iter().enumerate() {
                 self.launch.start(local, ix, &member.name, &self.results, out);
             }
+            self.await_arrivals(now);
         } else {
             self.launch.start_the_absent(&self.roster, &self.results, out);
         }
@@ -571,6 +574,7 @@ impl Run {
                 }
             }
             Timer::Sweep => out.sweep(Signal::KILL),
+            Timer::Arrivals => self.look_who_came(now, out),
         }
     }
 

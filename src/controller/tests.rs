@@ -1,6 +1,7 @@
 //! The controller as its peers see it: they are played by hand.
 
 mod absent;
+mod arrivals;
 mod elsewhere;
 mod lab;
 mod launch;

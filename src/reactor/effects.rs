@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::stream::plain;
-use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, now, sweep};
+use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, now};
 use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine};
 
 /// How long a closed connection may take to get rid of what is queued.
@@ -142,7 +142,9 @@ impl Reactor {
             Effect::Spawn { child, command } => self.spawn(child, *command),
             Effect::KillGroup { child, signal } => self.children.kill_group(child, signal),
             Effect::Sweep { signal } => {
-                let left = sweep::sweep(signal, &self.lookups.pids());
+                let (left, unseen) = self.children.sweep(signal, &self.lookups.pids());
+                let unseen = unseen.map(|why| Pending::Input(Input::Unseen { why }));
+                self.pending.extend(unseen);
                 self.pending.push_back(Pending::Input(Input::Swept { left }));
             }
             // The files of this pass are written by now.

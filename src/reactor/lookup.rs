@@ -3,6 +3,7 @@
 //!
 //! The child is arete itself with the hidden subcommand `lookup HOST:PORT`. It prints one `IP:PORT` a line.
 
+use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
 use slab::Slab;
 
-use super::children::OF_THE_MANAGER;
+use super::prepare::{OF_THE_MANAGER, null};
 use super::stream::plain;
 use super::{Kind, token};
 use crate::machine::ConnId;
@@ -59,7 +60,8 @@ impl Lookups {
             return Err("too many host names are being looked up".to_owned());
         }
         let mut helper = Command::new(&self.program);
-        helper.args(["lookup", host_port]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        helper.args(["lookup", host_port]).stdin(null(File::options().read(true))?).stdout(Stdio::piped());
+        helper.stderr(null(File::options().write(true))?);
         for variable in OF_THE_MANAGER {
             helper.env_remove(variable);
         }

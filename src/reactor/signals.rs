@@ -6,7 +6,7 @@ use mio::{Interest, Registry};
 use signal_hook::consts::{SIGCHLD, SIGWINCH};
 use signal_hook_mio::v1_0::Signals as Source;
 
-use super::{Kind, token};
+use super::{Kind, kernel, token};
 use crate::machine::Signal;
 
 /// What the signals that came mean.
@@ -28,7 +28,10 @@ pub struct Signals {
 impl Signals {
     pub fn new(registry: &Registry, wanted: &[Signal]) -> io::Result<Signals> {
         let ours = [SIGCHLD, SIGWINCH];
-        let mut source = Source::new(wanted.iter().map(|signal| signal.0).chain(ours))?;
+        // nohup(1) has it ignored by what shall go on when the terminal has gone.
+        let ignored = |signal: &&Signal| **signal == Signal::HUP && kernel::is_ignored(**signal);
+        let heard = wanted.iter().filter(|signal| !ignored(signal)).map(|signal| signal.0);
+        let mut source = Source::new(heard.chain(ours))?;
         registry.register(&mut source, token(Kind::Signals, 0), Interest::READABLE)?;
         Ok(Signals { source, wanted: wanted.to_vec() })
     }

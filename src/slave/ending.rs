@@ -8,6 +8,7 @@ use crate::machine::faults::{Fault, injected};
 use crate::wire::{Happened, Manner, Outcome, Stopped};
 
 use super::Turn;
+use super::control::clip;
 use super::process::spoken;
 use super::run::{AfterSweep, Ending, Phase, Run, Timer};
 use super::schedule::Occasion;
@@ -228,6 +229,13 @@ impl Run {
 
     fn urgent(&self) -> bool {
         self.ending.is_some_and(|ending| ending.now)
+    }
+
+    /// What the commands left behind cannot be looked for: says so once.
+    pub(super) fn unseen(&mut self, why: &str, turn: &mut Turn<'_>) {
+        if !std::mem::replace(&mut self.unseen, true) {
+            self.reports.push(Happened::Warning { text: clip(why).into() }, turn);
+        }
     }
 
     /// So many descendants were left when the last sweep's signal was sent.

@@ -211,6 +211,8 @@ pub(super) struct Run {
     pub(super) sweep_tries: u32,
     /// How often that was killed.
     pub(super) kills: u32,
+    /// It was said that nobody can look for it.
+    pub(super) unseen: bool,
 }
 
 impl Run {
@@ -242,6 +244,7 @@ impl Run {
             sweeps: 0,
             sweep_tries: 0,
             kills: 0,
+            unseen: false,
             config,
             part,
             dir,

@@ -146,12 +146,19 @@ pub fn time_above_zero(value: &Value, what: &str, problems: &mut Problems<'_>) -
     Some(time)
 }
 
-/// A signal's name.
+/// A signal, by its name or its number.
 pub fn signal(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Signal> {
+    if let Kind::Number(_) = value.kind {
+        return integer(value, what, 1..=64, problems).map(|number| Signal(number as i32));
+    }
+    signal_by_name(value, what, problems)
+}
+
+fn signal_by_name(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Signal> {
     let name = string(value, what, problems)?;
     let signal = Signal::from_name(name);
     if signal.is_none() {
-        let known: Vec<String> = (1..=31).map(|number| Signal(number).name()).collect();
+        let known: Vec<String> = Signal::named().map(Signal::name).collect();
         let hint = suggest::hint(name, known.iter().map(String::as_str));
         problems.add(value.span.start, format!("no signal is called {name:?}{hint}"));
     }
@@ -162,7 +169,7 @@ pub fn signal(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<
 pub fn exit(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Exit> {
     match &value.kind {
         Kind::Number(_) => integer(value, what, 0..=255, problems).map(|code| Exit::Code(code as i32)),
-        Kind::String(_) => signal(value, what, problems).map(Exit::Signal),
+        Kind::String(_) => signal_by_name(value, what, problems).map(Exit::Signal),
         _ => wrong(value, &format!("{what} is a number from 0 to 255 or the name of a signal"), problems),
     }
 }

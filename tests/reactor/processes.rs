@@ -217,6 +217,57 @@ alone! {
         assert_eq!(children(), Vec::<String>::new());
     }
 
+    fn what_has_stopped_goes_on_to_hear_what_ends_it_in_its_group_and_out_of_it() {
+        let scratch = Scratch::new();
+        let inner = scratch.path("inner.sh");
+        fs::write(&inner, "trap 'exit 5' TERM; kill -STOP $$; sleep 1000").expect("a script");
+        let script = format!("trap 'exit 4' TERM; setsid sh {} & kill -STOP $$; sleep 1000", inner.display());
+        let stopped = || children().iter().filter(|stat| stat.contains(") T ")).count();
+        let (mut exits, mut asked) = (Vec::new(), None);
+        run(subreaper(), |now, input, out, wake| match input {
+            Input::Begin => {
+                asked = Some(out.spawn(shell(&script)));
+                *wake = Some(now + Duration::from_millis(20));
+            }
+            // Only the first is a child of ours.
+            Input::Deadline => match asked {
+                Some(child) if stopped() == 1 => {
+                    asked = None;
+                    out.kill_group(child, Signal::TERM);
+                }
+                Some(_) => *wake = Some(now + Duration::from_millis(20)),
+                None if stopped() == 1 => out.sweep(Signal::TERM),
+                None if children().is_empty() => out.exit(0),
+                None => *wake = Some(now + Duration::from_millis(20)),
+            },
+            Input::Exited { exit, .. } => {
+                exits.push(exit);
+                *wake = Some(now + Duration::from_millis(20));
+            }
+            Input::Swept { .. } => *wake = Some(now + Duration::from_millis(20)),
+            _ => {}
+        });
+        assert_eq!(exits, [Exit::Code(4)]);
+    }
+
+    fn a_child_leads_a_session_of_its_own() {
+        let scratch = Scratch::new();
+        let out_path = scratch.path("out");
+        let command = Command { stdout: Some(out_path.clone()), ..shell("cat /proc/$$/stat") };
+        let mut child_pid = 0;
+        run(plain(), |_, input, out, _| match input {
+            Input::Begin => drop(out.spawn(command.clone())),
+            Input::Spawned { pid, .. } => child_pid = pid,
+            Input::Exited { .. } => out.exit(0),
+            _ => {}
+        });
+        let stat = fs::read_to_string(&out_path).expect("its output");
+        let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
+        let pid = child_pid.to_string();
+        // Its group, its session, and no terminal.
+        assert_eq!(fields[2..5], [pid.as_str(), &pid, "0"], "{stat}");
+    }
+
     fn a_hundred_children_that_end_at_once_are_all_heard_of() {
         let mut left = 100;
         run(plain(), |_, input, out, _| match input {

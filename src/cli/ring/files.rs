@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use arete::reactor::plain;
+use arete::reactor::{null, plain};
 use arete::ring::seal::Key;
-use rustix::fs::{Access, FlockOperation};
+use rustix::fs::Access;
 
 use super::super::Error;
+use super::super::lock::take;
 
 /// The shortest secret that nobody guesses, in bytes.
 pub const KEY_MIN: usize = 16;
@@ -64,14 +65,11 @@ impl StateDir {
         let path = made.and_then(|()| fs::canonicalize(asked)).map_err(|error| cannot("make it", error))?;
         let lock = File::options().create(true).append(true).open(path.join(LOCK_FILE));
         let lock = lock.map_err(|error| cannot("write there", error))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(StateDir { path, _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let asked = asked.display();
-                Err(Error::failed(format!("--state-dir {asked}: another node uses it; each needs one of its own")))
-            }
-            Err(error) => Err(cannot("lock it", error.into())),
+        if !take(&lock, &path).map_err(|error| cannot("lock it", error))? {
+            let asked = asked.display();
+            return Err(Error::failed(format!("--state-dir {asked}: another node uses it; each needs one of its own")));
         }
+        Ok(StateDir { path, _lock: lock })
     }
 }
 
@@ -110,8 +108,9 @@ fn check_file(word: &str) -> Result<(), String> {
 /// Asks the shell, which also knows its own words.
 fn check_word(word: &str) -> Result<(), String> {
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", "command -v -- \"$1\"", "sh", word]).stdin(Stdio::null()).stdout(Stdio::null());
-    match shell.stderr(Stdio::null()).status() {
+    shell.args(["-c", "command -v -- \"$1\"", "sh", word]).stdin(null(File::options().read(true))?);
+    shell.stdout(null(File::options().write(true))?).stderr(null(File::options().write(true))?);
+    match shell.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(format!("there is no program {word} on the PATH; write ./{word} for one in this directory")),
         Err(error) => Err(format!("cannot run /bin/sh: {}", plain(&error))),

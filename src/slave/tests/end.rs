@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::world::{World, entry, shell};
-use crate::machine::{Exit, Signal};
+use crate::machine::{Exit, Input, Signal};
 
 fn stop(world: &mut World, now: bool) {
     say_stop(world, if now { "now" } else { "stop" });
@@ -142,6 +142,18 @@ fn what_cannot_be_killed_is_trouble_and_holds_nothing_up() {
     world.pass(Duration::from_secs(60));
     let trouble = world.reports().into_iter().find(|report| report.starts_with("trouble"));
     assert_eq!(trouble.as_deref(), Some("trouble: 3 processes of this run cannot be killed and are left"));
+}
+
+#[test]
+fn that_nobody_can_look_for_what_is_left_is_a_warning_of_the_run_said_once() {
+    let mut world = one();
+    stop(&mut world, false);
+    for _ in 0..2 {
+        world.input(Input::Unseen { why: "/proc is not ours".to_owned() });
+    }
+    world.exits("a", Exit::Signal(Signal::TERM));
+    let warnings = world.reports().into_iter().filter(|report| report.contains("/proc is not ours"));
+    assert_eq!(warnings.collect::<Vec<_>>(), ["warning: /proc is not ours"]);
 }
 
 #[test]

@@ -1,0 +1,42 @@
+//! Locks of files. Some file systems have none (Lustre and NFS, as they may be mounted): then arete goes on without, and
+//! says so, because nobody could work there otherwise.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use arete::reactor::plain;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// Locks a file for this process alone, as long as it is open. `false`: another process has it.
+pub fn take(file: &File, path: &Path) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => without(error, path).map(|()| true),
+    }
+}
+
+/// The same, when whoever has it has let go.
+pub fn wait(file: &File, path: &Path) -> io::Result<()> {
+    loop {
+        match flock(file, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            Ok(()) => return Ok(()),
+            Err(error) => return without(error, path),
+        }
+    }
+}
+
+/// Goes on if the file system has no locks. NFS also says that a directory cannot be locked because it cannot be written.
+fn without(error: Errno, path: &Path) -> io::Result<()> {
+    match error {
+        Errno::NOSYS | Errno::NOLCK | Errno::OPNOTSUPP | Errno::BADF => {
+            let (path, why) = (path.display(), plain(&error.into()));
+            log::warn!("{path}: the file system has no locks ({why}): see that no other arete works there");
+            Ok(())
+        }
+        other => Err(other.into()),
+    }
+}

@@ -1,0 +1,141 @@
+//! The names of signals: the one table for whatever names a signal.
+//!
+//! Numbers are those of Linux on all machines but MIPS, SPARC, Alpha and PA-RISC. Real-time signals are counted as the
+//! GNU C library, the shell and kill(1) count them: the first two of the kernel's are the library's own.
+
+/// The highest number of a signal.
+pub const MAX: i32 = 64;
+
+/// The first and the last real-time signal.
+const RT_MIN: i32 = 34;
+const RT_MAX: i32 = 64;
+
+/// From this number on real-time signals are counted from the last one.
+const RT_UPPER: i32 = 50;
+
+/// What each signal from 1 on is called.
+const NAMES: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
+];
+
+/// Further names of some.
+const ALIASES: [(&str, i32); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUSED", 31)];
+
+/// Those by which a program is told to end, or ends itself: HUP, INT, QUIT, ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM,
+/// XCPU, XFSZ and SYS.
+pub const fn asks_to_end(number: i32) -> bool {
+    matches!(number, 1..=9 | 11 | 15 | 24 | 25 | 31)
+}
+
+pub fn has_name(number: i32) -> bool {
+    (1..=NAMES.len() as i32).contains(&number) || (RT_MIN..=RT_MAX).contains(&number)
+}
+
+/// What a signal is called; a number that has no name is part of one.
+pub fn name(number: i32) -> String {
+    let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+    match (index.and_then(|index| NAMES.get(index)), number) {
+        (Some(name), _) => format!("SIG{name}"),
+        (None, RT_MIN) => "SIGRTMIN".to_owned(),
+        (None, RT_MAX) => "SIGRTMAX".to_owned(),
+        (None, RT_MIN..RT_UPPER) => format!("SIGRTMIN+{}", number - RT_MIN),
+        (None, RT_UPPER..RT_MAX) => format!("SIGRTMAX-{}", RT_MAX - number),
+        (None, _) => format!("SIG{number}"),
+    }
+}
+
+/// The signal of a name, with or without SIG, in any case, or of a number.
+pub fn number(name: &str) -> Option<i32> {
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let named = || NAMES.iter().position(|known| *known == short).map(|index| index as i32 + 1);
+    let alias = || ALIASES.iter().find(|(alias, _)| *alias == short).map(|(_, number)| *number);
+    named()
+        .or_else(alias)
+        .or_else(|| real_time(short))
+        .or_else(|| count(short).filter(|number| (1..=MAX).contains(number)))
+}
+
+/// `RTMIN`, `RTMIN+N`, `RTMAX-N`, `RTMAX`.
+fn real_time(short: &str) -> Option<i32> {
+    let from = |rest: &str, sign: char| match rest {
+        "" => Some(0),
+        _ => count(rest.strip_prefix(sign)?),
+    };
+    let number = match (short.strip_prefix("RTMIN"), short.strip_prefix("RTMAX")) {
+        (Some(rest), _) => RT_MIN.checked_add(from(rest, '+')?),
+        (_, Some(rest)) => RT_MAX.checked_sub(from(rest, '-')?),
+        _ => None,
+    };
+    number.filter(|number| (RT_MIN..=RT_MAX).contains(number))
+}
+
+/// A number as people write it: digits, without a sign.
+fn count(text: &str) -> Option<i32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_has_one_name_that_means_it() {
+        for signal in 1..=MAX {
+            assert_eq!(number(&name(signal)), Some(signal), "{}", name(signal));
+            assert_eq!(number(&signal.to_string()), Some(signal));
+            assert_eq!(number(&format!("SIG{signal}")), Some(signal));
+        }
+        let names = [1, 9, 16, 30, 31, 32, 34, 37, 49, 50, 63, 64].map(name);
+        assert_eq!(
+            names.join(" "),
+            "SIGHUP SIGKILL SIGSTKFLT SIGPWR SIGSYS SIG32 SIGRTMIN SIGRTMIN+3 SIGRTMIN+15 SIGRTMAX-14 SIGRTMAX-1 SIGRTMAX"
+        );
+    }
+
+    #[test]
+    fn a_name_may_be_written_as_people_do() {
+        for (written, meant) in [
+            ("TERM", 15),
+            ("sigterm", 15),
+            ("Kill", 9),
+            ("PWR", 30),
+            ("SIGSTKFLT", 16),
+            ("SIGRTMIN+3", 37),
+            ("rtmax-1", 63),
+            ("RTMIN+0", 34),
+            ("RTMAX-30", 34),
+            ("SIGCLD", 17),
+            ("poll", 29),
+            ("9", 9),
+        ] {
+            assert_eq!(number(written), Some(meant), "{written}");
+        }
+        for wrong in [
+            "",
+            "SIG",
+            "0",
+            "65",
+            "-9",
+            "+9",
+            "RTMIN-1",
+            "RTMIN+31",
+            "RTMAX+1",
+            "RTMAX-31",
+            "SIGSIGTERM",
+            "TERM ",
+            "RTMIN+99999999999",
+        ] {
+            assert_eq!(number(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn signals_that_only_say_something_do_not_ask_to_end() {
+        let ask: Vec<&str> =
+            NAMES.into_iter().zip(1..).filter(|(_, signal)| asks_to_end(*signal)).map(|(name, _)| name).collect();
+        assert_eq!(ask.join(" "), "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV TERM XCPU XFSZ SYS");
+    }
+}

@@ -1,0 +1,53 @@
+//! What a former slave left when it was killed: its commands, which nobody else ends.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::procfs::{Handle, processes};
+use super::{now, unseen};
+use crate::machine::Signal;
+
+/// How long killed processes are waited for.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether they are gone.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Ends the processes that a former slave of this directory left when it was killed. They carry the directory in their
+/// environment, and while it is locked no other slave has any. A container may have another directory of the same name,
+/// so it must be the same one for them too.
+pub fn end_leftovers(dir: &Path) {
+    let Ok(identity) = fs::metadata(dir).map(|metadata| (metadata.dev(), metadata.ino())) else { return };
+    let mark = [b"ARETE_DIR=", dir.as_os_str().as_encoded_bytes()].concat();
+    let own = std::process::id() as i32;
+    let (begun, mut ended) = (now(), 0);
+    loop {
+        let processes = match processes() {
+            Ok(processes) => processes,
+            Err(why) => return unseen::warn(&why),
+        };
+        let others = processes.iter().filter(|process| process.pid != own && !process.is_dead());
+        let left = others.filter_map(|seen| {
+            let handle = Handle::open(seen.pid).ok()?;
+            let environ = handle.read("environ").ok()?;
+            let marked = environ.split(|&byte| byte == 0).any(|variable| variable == mark);
+            let same = || handle.shares_mounts() || handle.file_id(dir).is_ok_and(|found| found == identity);
+            (marked && same() && handle.signal(Signal::KILL).is_ok()).then_some(())
+        });
+        let left = left.count();
+        if left == 0 {
+            break;
+        }
+        ended += left;
+        if now().since(begun) > GONE_WITHIN {
+            log::warn!("{left} processes that a former slave had left in {} cannot be killed", dir.display());
+            return;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    if ended > 0 {
+        log::warn!("ended processes that a former slave had left in {}", dir.display());
+    }
+}
