@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::link::Link;
 use crate::machine::{Bytes, ConnId, Exit, Outbox, Time};
-use crate::session::is_name;
+use crate::session::check_name;
 use crate::verdict::{Heard as Verdict, map_as_line};
 use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, SYNC_TIMEOUT, VALUE_MOST};
 use crate::wire::{FromController, Message, Note, Outcome};
@@ -164,20 +164,17 @@ impl Members {
 impl Run {
     /// A member arrives or gives, and `waiter` waits for its verdict.
     pub(super) fn meet(&mut self, asked: Asked, waiter: Waiter, turn: &mut Turn<'_>) -> Result<(), String> {
-        if !is_name(&asked.name) {
-            let why = "a name has 1 to 64 letters, digits, \".\", \"_\" and \"-\"";
-            return Err(format!("{:?} can name no barrier and no sync: {why}", super::control::clip(&asked.name)));
-        }
+        check_name("a barrier or a sync", &asked.name)?;
         if let What::Sync { value, .. } = &asked.what
             && self.members.values() + value.get().len() > VALUES_MAX
         {
             return Err(format!("the values that wait on this slave have at most {VALUES_MAX} bytes together"));
         }
         let member = match &asked.tag {
-            Some(tag) if !is_name(tag) => {
-                return Err(format!("{tag:?} is no tag: use letters, digits, \"_\" and \"-\""));
+            Some(tag) => {
+                check_name("a member's tag", tag)?;
+                format!("{}#{tag}", self.slave_name())
             }
-            Some(tag) => format!("{}#{tag}", self.slave_name()),
             None => self.slave_name().to_owned(),
         };
         let default = matches!(asked.what, What::Sync { .. }).then_some(SYNC_TIMEOUT);
