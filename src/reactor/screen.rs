@@ -72,7 +72,7 @@ fn is_capable(term: &str, terminfo: &[PathBuf]) -> bool {
     let belongs = |family: &&str| {
         term.strip_prefix(*family).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.', '+']))
     };
-    if FAMILIES.iter().any(|family| belongs(family)) {
+    if FAMILIES.iter().any(belongs) {
         return true;
     }
     let Some(first) = term.chars().next().filter(|_| !term.contains('/')) else { return false };
