@@ -1,5 +1,6 @@
 //! The subcommands and their options. What touches the world before and after the loop is below, a file a subcommand.
 
+mod address;
 mod certificate;
 mod check;
 mod command;
@@ -28,6 +29,7 @@ mod run;
 mod service;
 mod slave;
 mod state;
+mod stdout;
 mod tls_words;
 
 use std::ffi::OsString;
@@ -35,6 +37,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use address::{PORT, with_port};
 use arete::controller::Limits;
 use arete::machine::{Signal, Time};
 use arete::spoken::harmless;
@@ -47,17 +50,11 @@ use identity::Security;
 use labels::Labels;
 use place::{Patience, Place};
 
-/// The port of a controller, where an address names none.
-const PORT: u16 = 7373;
-
 /// The most events that a run may be told to record.
 const EVENTS_MOST: u64 = 1 << 40;
 
 /// The most connections that a controller may be told to keep.
 const CONNECTIONS_MOST: u64 = 1 << 20;
-
-/// How long the last words wait for a reader that does not read, in milliseconds.
-const FLUSH_MILLIS: u64 = 10_000;
 
 /// Why a subcommand ends without having done its work.
 #[derive(Debug, Clone)]
@@ -406,10 +403,14 @@ pub fn parse() -> Arguments {
     let given: Vec<OsString> = std::env::args_os().collect();
     config::parse(&given).unwrap_or_else(|wrong| match wrong {
         config::Wrong::CommandLine(error) => {
-            let text = error.render().to_string();
-            let Some(wrong) = text.strip_prefix("error: ") else { error.exit() };
-            let _ = write!(std::io::stderr(), "arete: {wrong}");
-            std::process::exit(i32::from(exit_code::USAGE))
+            let (text, code) = (error.render(), error.exit_code());
+            if !error.use_stderr() {
+                let text = if reactor::shows_colors() { text.ansi().to_string() } else { text.to_string() };
+                std::process::exit(stdout::print(text).map_or_else(said, |()| code))
+            }
+            let text = text.to_string();
+            let _ = write!(std::io::stderr(), "arete: {}", text.strip_prefix("error: ").unwrap_or(&text));
+            std::process::exit(code)
         }
         config::Wrong::File(problems) => {
             problems.iter().for_each(|problem| complain(&problem.message));
@@ -451,7 +452,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Ring(options) => ring::run(options),
         Sub::Help(options) => help::run(options),
         Sub::Completions { shell } => completions::run(shell),
-        Sub::Lookup { host } => Ok(u8::try_from(reactor::lookup_main(&host)).unwrap_or(exit_code::FAILED)),
+        Sub::Lookup { host } => stdout::print(reactor::looked_up(&host)).map(|()| exit_code::PASSED),
     }
 }
 
@@ -478,9 +479,15 @@ pub fn start_logger(arguments: &Arguments) {
         .init();
 }
 
-/// Lets what was logged out, if anybody reads it.
-pub fn flush() {
-    reactor::flush_console(FLUSH_MILLIS);
+/// Lets out what waits, and returns how to exit.
+pub fn finish(code: u8) -> u8 {
+    stdout::finish(code)
+}
+
+/// Says what went wrong, and returns how to exit.
+fn said(error: Error) -> i32 {
+    complain(&error.message);
+    error.code.into()
 }
 
 /// Says what went wrong, a line each, if anybody listens.
@@ -528,21 +535,6 @@ fn count(text: &str, max: u64) -> Result<u64, String> {
     number.ok_or_else(|| format!("it is a number from 1 to {max}"))
 }
 
-/// `HOST` or `HOST:PORT` as `HOST:PORT`.
-fn with_port(address: &str) -> String {
-    let bracketed = address.starts_with('[');
-    let has_port = match address.rsplit_once(':') {
-        Some((host, port)) => port.bytes().all(|byte| byte.is_ascii_digit()) && (!bracketed || host.ends_with(']')),
-        None => false,
-    };
-    let colons = address.matches(':').count();
-    match (has_port, bracketed, colons) {
-        (_, false, 2..) => format!("[{address}]:{PORT}"),
-        (true, _, _) => address.to_owned(),
-        (false, _, _) => format!("{address}:{PORT}"),
-    }
-}
-
 /// A number that nobody guesses or draws twice.
 fn random() -> u64 {
     let mut bytes = [0; 8];
@@ -563,16 +555,6 @@ fn host_name() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_without_a_port_gets_the_port_of_a_controller() {
-        assert_eq!(with_port("host"), "host:7373");
-        assert_eq!(with_port("host:1"), "host:1");
-        assert_eq!(with_port("::1"), "[::1]:7373");
-        assert_eq!(with_port("[::1]"), "[::1]:7373");
-        assert_eq!(with_port("[::1]:5"), "[::1]:5");
-        assert_eq!(with_port("fe80::2:7"), "[fe80::2:7]:7373");
-    }
 
     #[test]
     fn a_time_is_a_number_of_seconds_or_has_units() {

@@ -84,7 +84,7 @@ use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::spoken;
 use crate::testfile::Test;
 use crate::timeline::{event, view};
-use crate::wire::{Bye, Cut, Frames, FromSlave, Hello, Message};
+use crate::wire::{Bye, Code, Cut, Frames, FromSlave, Hello, Message};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -324,8 +324,11 @@ impl Controller {
         self.draw = run.journal.view.is_live().then_some(now);
         if let Some(address) = &self.listening {
             let slaves = spoken::list(&run.roster.names(|_| true));
-            let again = if self.resumes { format!("run {} goes on, ", run.id) } else { String::new() };
-            let text = format!("{again}listening on {address}, waiting for {slaves}");
+            let text = match self.resumes {
+                true => format!("run {} goes on, listening on {address}, waiting for {slaves}", run.id),
+                // Members from outside need the id for --room.
+                false => format!("listening on {address}, run {}, waiting for {slaves}", run.id),
+            };
             run.journal.view.line(&text, out);
         }
         match &self.keep {
@@ -343,7 +346,7 @@ impl Controller {
         } else if session.frames.held() == 0 && bytes.first() == Some(&TLS_HANDSHAKE) {
             let peer = session.peer.address().map_or_else(String::new, |address| address.ip().to_string());
             log::debug!("{peer} speaks TLS, and this controller does not");
-            return self.part(now, conn, refusal("this controller does not speak TLS".to_owned()), out);
+            return self.part(now, conn, refusal(Code::Tls, "this controller does not speak TLS".to_owned()), out);
         }
         let mut frames = std::mem::take(&mut session.frames);
         if let Some(process) = who.process() {
@@ -379,7 +382,12 @@ impl Controller {
             self.alive(now, process);
         }
         if self.strangers_hold > STRANGERS_HOLD_MAX && who == Who::Stranger {
-            self.part(now, conn, refusal("too many strangers say too much at once; try again".to_owned()), out);
+            self.part(
+                now,
+                conn,
+                refusal(Code::Full, "too many strangers say too much at once; try again".to_owned()),
+                out,
+            );
         }
     }
 
@@ -391,7 +399,7 @@ impl Controller {
         heard: &mut Heard,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        let message = FromSlave::decode(line).map_err(|error| refusal(error.to_string()))?;
+        let message = FromSlave::decode(line).map_err(|error| refusal(Code::Malformed, error.to_string()))?;
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         match (session.who, message) {
             (Who::Slave(..) | Who::Idle, FromSlave::Ping(ping)) => {
@@ -418,8 +426,10 @@ impl Controller {
                 }
                 Ok(())
             }
-            (Who::Idle, FromSlave::Bye(bye)) => Err(refusal(bye.reason.chars().take(200).collect())),
-            (Who::Idle, FromSlave::Hello(_)) => Err(refusal("a second hello on one connection".to_owned())),
+            (Who::Idle, FromSlave::Bye(bye)) => Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
+            (Who::Idle, FromSlave::Hello(_)) => {
+                Err(refusal(Code::Malformed, "a second hello on one connection".to_owned()))
+            }
             // Of a run that is over.
             (Who::Idle, _) => Ok(()),
             (Who::Operator, message) => self.operator_says(now, conn, message, out),
@@ -438,7 +448,7 @@ impl Controller {
             return self.comes(now, conn, hello, out);
         }
         let Some((nr, _)) = self.runs.first_mut() else {
-            return Err(refusal(strangers::NO_RUN.to_owned()));
+            return Err(refusal(Code::NoRun, strangers::NO_RUN.to_owned()));
         };
         self.admitted(now, conn, nr, hello, out)
     }
@@ -540,7 +550,7 @@ impl Controller {
             self.look = Some(now + PART_AGAIN);
         }
         for (conn, why) in silent {
-            self.part(now, conn, refusal(why), out);
+            self.part(now, conn, refusal(Code::Silent, why), out);
         }
         self.runs.values_mut().for_each(|run| run.lose_those_who_stay_away(now, out));
         self.look_at_waits(now, out);
@@ -627,8 +637,14 @@ impl Controller {
     }
 }
 
-fn refusal(reason: String) -> Bye<'static> {
-    Bye { reason: Cow::from(reason), fatal: false }
+/// It may come again.
+fn refusal(code: Code, reason: String) -> Bye<'static> {
+    Bye { code, reason: Cow::from(reason), fatal: false }
+}
+
+/// Coming again cannot help.
+fn fatal(code: Code, reason: String) -> Bye<'static> {
+    Bye { code, reason: Cow::from(reason), fatal: true }
 }
 
 /// A time as UTC, to the millisecond: `2026-01-31T12:00:00.000Z`.

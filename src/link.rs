@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::machine::{Address, ConnId, Outbox, Time, Timers};
+use crate::machine::{Address, Cause, ConnId, Outbox, Reason, Time, Timers};
 use crate::session::{Backoff, ClockOffset, FIRST_PINGS, HELLO_WITHIN, PING_EVERY, SILENT_AFTER};
 use crate::wire::rendezvous::SESSION_MOST;
-use crate::wire::{Bye, Frames, LINE_AROUND_VALUES, LINE_MAX, Message, Ping, Pong};
+use crate::wire::{Bye, Code, Frames, LINE_AROUND_VALUES, LINE_MAX, Message, Ping, Pong};
 
 /// The longest line that a controller may say once it has welcomed us: the map of a sync. How long values may be is told
 /// to the controller alone, and it is trusted, so this is the most that any controller may be told.
@@ -91,10 +91,10 @@ impl Link {
     }
 
     /// How it is said that what was heard is no message of a controller: one that has not welcomed us may be none.
-    pub fn misspoken(&self, wrong: &str) -> String {
+    pub fn misspoken(&self, wrong: &str) -> Reason {
         match self.up() {
-            true => format!("the controller does not speak as it should: {wrong}"),
-            false => format!("{NO_CONTROLLER}: {wrong}"),
+            true => format!("the controller does not speak as it should: {wrong}").into(),
+            false => Reason::new(Cause::NoController, format!("{NO_CONTROLLER}: {wrong}")),
         }
     }
 
@@ -220,15 +220,18 @@ impl Link {
     }
 
     /// The connection is gone or could not be made.
-    pub fn closed(&mut self, now: Time, reason: &str) {
+    pub fn closed(&mut self, now: Time, reason: &Reason) {
+        let cause = reason.cause;
         let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
         if self.trouble.as_deref() != Some(reason) {
             self.trouble = Some(reason.to_owned());
         }
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
             let step = match &self.to {
-                Address::Unix(_) => next_step_at_socket(reason),
-                Address::Inet(_) => next_step(reason, self.since.is_some()),
+                Address::Unix(_) => next_step_at_socket(cause),
+                // It had welcomed us, and is likely to come back by itself.
+                Address::Inet(_) if self.since.is_some() => None,
+                Address::Inet(_) => next_step(cause),
             };
             let step = step.map(|step| format!(": {step}")).unwrap_or_default();
             log::warn!("controller {}: {reason}{step}; trying again", self.to);
@@ -245,9 +248,9 @@ impl Link {
     }
 
     /// Closes the connection, to try again later.
-    pub fn close(&mut self, now: Time, reason: &str, out: &mut Outbox) {
+    pub fn close(&mut self, now: Time, reason: &Reason, out: &mut Outbox) {
         if let Some(conn) = self.conn() {
-            out.close(conn, reason);
+            out.close(conn, reason.words.clone());
             self.closed(now, reason);
         }
     }
@@ -262,10 +265,15 @@ impl Link {
 
     /// Ends the connection for good.
     pub fn leave(&mut self, reason: &str, out: &mut Outbox) {
-        self.say(out, &Bye { reason: reason.into(), fatal: false });
+        self.say(out, &Bye { code: Code::Leaves, reason: reason.into(), fatal: false });
         if let Some(conn) = self.conn() {
             out.close(conn, reason);
         }
+        self.end();
+    }
+
+    /// No connection is wanted any more.
+    pub fn end(&mut self) {
         self.state = State::Away;
         self.silent = None;
         self.timers.clear();
@@ -277,8 +285,9 @@ impl Link {
     }
 
     /// Gives the reason when the connection must be closed. Asked at deadlines only: what has come is read before them.
-    pub fn silence(&self, now: Time) -> Option<&'static str> {
-        self.silent.is_some_and(|at| at <= now).then_some("the controller says nothing")
+    pub fn silence(&self, now: Time) -> Option<Reason> {
+        let silent = self.silent.is_some_and(|at| at <= now);
+        silent.then(|| Reason::new(Cause::NoAnswer, "the controller says nothing"))
     }
 
     /// Does what is due.
@@ -305,34 +314,26 @@ impl Link {
     }
 }
 
-/// What somebody may do who reads why there is no connection; what he reads may say it itself. `stood`: the controller
-/// had welcomed us, and is likely to come back by itself.
-pub fn next_step(reason: &str, stood: bool) -> Option<&'static str> {
-    let says = |parts: &[&str]| parts.iter().any(|part| reason.contains(part));
-    match () {
-        () if stood => None,
-        () if says(&["connection refused"]) => {
-            Some("no controller listens there: start it, or name the port of one as HOST:PORT")
-        }
-        () if says(&["not known", "name resolution", "no address"]) => {
-            Some("check how it is spelt, or name its IP address instead")
-        }
-        () if says(&["timed out", "unreachable", "no route", "says nothing"]) => {
+/// What somebody may do who reads why there is no connection; what he reads may say it itself.
+pub fn next_step(cause: Cause) -> Option<&'static str> {
+    match cause {
+        Cause::Refused => Some("no controller listens there: start it, or name the port of one as HOST:PORT"),
+        Cause::NoName => Some("check how it is spelt, or name its IP address instead"),
+        Cause::NoAnswer => {
             Some("see that the machine is up, that a controller listens on this port, and that no firewall is between")
         }
-        () if says(&[NO_CONTROLLER]) => Some("name the port of a controller as HOST:PORT"),
-        () if says(&["closed the connection", "reset"]) => Some(
+        Cause::NoController => Some("name the port of a controller as HOST:PORT"),
+        Cause::HungUp => Some(
             "it may have as many connections as its --connections-max allows, or be no controller of arete: its log \
              says which",
         ),
-        () => None,
+        Cause::NoSocket | Cause::Other => None,
     }
 }
 
 /// The same of a socket of this machine.
-fn next_step_at_socket(reason: &str) -> Option<&'static str> {
-    let absent = ["connection refused", "no such file"].iter().any(|part| reason.contains(part));
-    absent.then_some(
+fn next_step_at_socket(cause: Cause) -> Option<&'static str> {
+    matches!(cause, Cause::Refused | Cause::NoSocket).then_some(
         "no controller serves this socket: start \"arete controller --socket PATH\" there, or name another with --controller",
     )
 }
@@ -342,22 +343,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_that_says_no_next_step_itself_is_given_one() {
-        let step = |reason| next_step(reason, false).unwrap_or_default();
-        assert!(step("connection refused").contains("HOST:PORT"));
-        assert!(step("no route to host").contains("firewall") && step("connection timed out").contains("firewall"));
-        assert!(step("the peer closed the connection").contains("--connections-max"));
-        assert!(step("name or service not known").contains("spelt"));
-        assert!(next_step_at_socket("connection refused").is_some_and(|step| step.contains("--socket PATH")));
-        assert_eq!(step("its certificate was revoked: issue it anew"), "");
-        assert_eq!(next_step("the peer closed the connection", true), None);
+    fn what_to_do_follows_from_the_cause_and_not_from_the_words() {
+        for (cause, said) in [
+            (Cause::Refused, "HOST:PORT"),
+            (Cause::NoName, "spelt"),
+            (Cause::NoAnswer, "firewall"),
+            (Cause::HungUp, "--connections-max"),
+            (Cause::NoController, "HOST:PORT"),
+        ] {
+            assert!(next_step(cause).is_some_and(|step| step.contains(said)), "{cause:?}");
+        }
+        assert_eq!((next_step(Cause::Other), next_step(Cause::NoSocket)), (None, None));
+        for cause in [Cause::Refused, Cause::NoSocket] {
+            assert!(next_step_at_socket(cause).is_some_and(|step| step.contains("--socket PATH")));
+        }
+        assert_eq!(next_step_at_socket(Cause::HungUp), None);
     }
 
     #[test]
     fn why_there_is_no_connection_is_told_without_what_to_do_about_it() {
         let mut link = Link::new(Address::Inet("c:1".to_owned()), 1);
         assert_eq!(link.why_away(), "");
-        link.closed(Time::default(), "c:1: its certificate was revoked: issue it anew");
+        link.closed(Time::default(), &"c:1: its certificate was revoked: issue it anew".into());
         assert_eq!(link.why_away(), "its certificate was revoked");
         let said = link.misspoken("a message is a JSON object");
         link.closed(Time::default(), &said);

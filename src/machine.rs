@@ -8,7 +8,10 @@
 //! Bytes, not messages, cross this line, so the simulator exercises the framing too.
 
 pub mod faults;
+mod reason;
 mod signals;
+
+pub use reason::{Cause, Reason};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -251,7 +254,7 @@ pub enum Input<'a> {
     Received { conn: ConnId, bytes: &'a [u8] },
     /// The connection is gone, or could not be made. Comes once for each connection that the machine did not close
     /// itself; the last input about it.
-    Closed { conn: ConnId, reason: String },
+    Closed { conn: ConnId, reason: Reason },
     /// A datagram arrived, whole: one that is longer than the reactor takes was dropped.
     Datagram { socket: SocketId, from: SocketAddr, bytes: &'a [u8] },
     /// [`Machine::next_deadline`] has passed. May come too early; then nothing is due.
@@ -263,6 +266,8 @@ pub enum Input<'a> {
     Signal(Signal),
     /// The configuration was read anew: what of it can change while the machine runs, as JSON that is the machine's own.
     Reloaded { settings: &'a [u8] },
+    /// Nothing more can be written to standard output: its reader has left, or it has failed. Comes once.
+    OutputEnded,
     /// The terminal has this size now.
     Resized { columns: u16, rows: u16 },
     /// A child runs, as the leader of process group `pid`.

@@ -14,6 +14,5 @@ fn main() -> ExitCode {
         cli::complain(&error.message);
         error.code
     });
-    cli::flush();
-    ExitCode::from(code)
+    ExitCode::from(cli::finish(code))
 }

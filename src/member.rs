@@ -10,13 +10,13 @@ use serde_json::value::RawValue;
 
 use crate::exit_code;
 use crate::link::Link;
-use crate::machine::{Address, ConnId, Input, Machine, Outbox, Signal, Stream, Time, Timers};
+use crate::machine::{Address, ConnId, Input, Machine, Outbox, Reason, Signal, Stream, Time, Timers};
 use crate::session::VERSION;
 use crate::spoken;
 use crate::verdict::{Heard as Verdict, map_as_line, notes_in_lines, out_of_reach, too_late};
 use crate::wire::rendezvous::{Alive, Arrive, Elsewhere, Give, Gone, Heard, Map, Party, RoundVerdict};
 use crate::wire::room::{Create, Delete, Join, List, Listing, Watch};
-use crate::wire::{Bye, FromController, Malformed, Note, Noted, Notify, PROTOCOL, Triggered, Welcome};
+use crate::wire::{Bye, Code, FromController, Malformed, Note, Noted, Notify, PROTOCOL, Triggered, Welcome};
 
 /// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
 const VERDICT_SLACK: Duration = Duration::from_millis(250);
@@ -177,7 +177,7 @@ impl Member {
             Input::Behind { .. } => self.link.behind(now),
             Input::Deadline => {
                 if let Some(silent) = self.link.silence(now) {
-                    self.link.close(now, silent, out);
+                    self.link.close(now, &silent, out);
                 }
             }
             _ => {}
@@ -245,7 +245,7 @@ impl Member {
     fn welcomed(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
         if welcome.protocol != PROTOCOL {
             let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
-            return self.refused(now, &Bye { reason: reason.into(), fatal: true }, out);
+            return self.refused(now, &Bye { code: Code::Protocol, reason: reason.into(), fatal: true }, out);
         }
         self.link.welcomed(now, false, out);
         // Who only waits for the instant of its release has its verdict.
@@ -308,7 +308,7 @@ impl Member {
             return self.fail(&reason, out);
         }
         self.link.refused(&bye.reason);
-        self.link.close(now, &bye.reason, out);
+        self.link.close(now, &Reason::from(&*bye.reason), out);
     }
 
     /// A run has what we wait for in another room. Said once for each run, however often the controller says it.

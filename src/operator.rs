@@ -25,10 +25,10 @@ pub use self::overview::Wanted;
 pub use self::submit::Submission;
 use self::submit::Submitting;
 use crate::link::Link;
-use crate::machine::{Address, Input, Machine, Outbox, Signal, Stream, Time};
+use crate::machine::{Address, Input, Machine, Outbox, Reason, Signal, Stream, Time};
 use crate::session::VERSION;
 use crate::wire::operate::{Operate, Piece, RunState, Seen};
-use crate::wire::{Bye, FromController, LINE_MAX, Malformed, PROTOCOL, Welcome};
+use crate::wire::{Bye, Code, FromController, LINE_MAX, Malformed, PROTOCOL, Welcome};
 use crate::{exit_code, spoken};
 
 /// What an operator is told when it starts.
@@ -112,7 +112,8 @@ impl Operator {
     pub fn new(config: Config) -> Operator {
         let work = match &config.task {
             Task::Run { submission, .. } => Work::Submit(Submitting::new((**submission).clone())),
-            Task::Attach { run } | Task::Stop { run, .. } | Task::Find { run } => Work::Find(Find::new(run.clone())),
+            Task::Attach { run } | Task::Find { run } => Work::Find(Find::new(run.clone(), false)),
+            Task::Stop { run, .. } => Work::Find(Find::new(run.clone(), true)),
             Task::Results { run, into } => Work::Results(Results::new(run, into.clone())),
             Task::Overview(wanted) => {
                 Work::Overview(Overview::new(wanted.clone(), config.controller.to_string(), config.show.terminal))
@@ -174,7 +175,7 @@ impl Operator {
     fn welcomed(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
         if welcome.protocol != PROTOCOL {
             let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
-            return self.refused(now, &Bye { reason: reason.into(), fatal: true }, out);
+            return self.refused(now, &Bye { code: Code::Protocol, reason: reason.into(), fatal: true }, out);
         }
         self.link.welcomed(now, false, out);
         self.begin(now, out);
@@ -337,11 +338,11 @@ impl Operator {
             return self.take(Next::Failed { code: exit_code::FAILED, why }, out);
         }
         self.link.refused(&bye.reason);
-        self.close(now, &bye.reason, out);
+        self.close(now, &Reason::from(&*bye.reason), out);
     }
 
     /// Closes the connection, to try again later.
-    fn close(&mut self, now: Time, reason: &str, out: &mut Outbox) {
+    fn close(&mut self, now: Time, reason: &Reason, out: &mut Outbox) {
         self.lost(out);
         self.link.close(now, reason, out);
     }
@@ -392,7 +393,7 @@ impl Operator {
             (Input::Written, Work::Results(results)) => return results.written(talk.out),
             (Input::WriteFailed { path, error }, Work::Follow(follow)) => follow.write_failed(&path, &error, &mut talk),
             (Input::WriteFailed { path, error }, Work::Results(results)) => {
-                results.fetch.complain(format!("cannot write {}: {error}", path.display()));
+                results.fetch.cannot_write(&path, &error);
                 results.go_on(&mut talk);
             }
             _ => {}
@@ -484,8 +485,12 @@ impl Machine for Operator {
             Input::Behind { .. } => self.link.behind(now),
             Input::Deadline => {
                 if let Some(silent) = self.link.silence(now) {
-                    self.close(now, silent, out);
+                    self.close(now, &silent, out);
                 }
+            }
+            // Nobody looks on any more. A run that is followed goes on to its verdict.
+            Input::OutputEnded if matches!(&self.work, Work::Overview(overview) if overview.watches()) => {
+                self.end(exit_code::PASSED, None, out);
             }
             input => {
                 let next = self.other(now, input, out);

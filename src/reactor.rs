@@ -23,6 +23,7 @@ mod lookup;
 mod notify;
 mod prepare;
 mod procfs;
+mod screen;
 mod service;
 mod signals;
 mod sources;
@@ -41,22 +42,22 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
-pub use console::{LogPipe, flush as flush_console};
+pub use console::{LogPipe, flush as flush_console, unwritten};
 pub use datagrams::DatagramOptions;
 pub use handshakes::{HANDSHAKE_WITHIN, HANDSHAKES_MAX};
 pub use interfaces::{Interface, interface, interfaces};
 pub use kernel::undo_inherited;
 pub use leftovers::end_leftovers;
-pub use lookup::lookup_main;
+pub use lookup::{addresses_of, looked_up};
 pub use notify::Manager;
 pub use prepare::null;
+pub use screen::{shows_colors, terminal_size, wants_colors};
 pub use service::{Reload, Reloaded};
-pub use signals::terminal_size;
-pub use stream::plain;
+pub use stream::{hung_up, plain, reason};
 pub use tls::{HANDSHAKE_MAX, Tls, host_of, server_name};
 
 use crate::machine::{
-    ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, SocketId, Time, Timers,
+    Cause, ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Reason, Signal, SocketId, Time, Timers,
 };
 
 /// How many events one poll takes in.
@@ -278,7 +279,7 @@ impl Reactor {
     pub fn run(mut self, machine: &mut impl Machine) -> u8 {
         self.woken = now();
         self.tell(machine, Input::Begin);
-        if let Some((columns, rows)) = signals::terminal_size() {
+        if let Some((columns, rows)) = screen::terminal_size() {
             self.tell(machine, Input::Resized { columns, rows });
         }
         self.perform(machine);
@@ -355,7 +356,7 @@ impl Reactor {
                     self.forget_dial(conn);
                     self.conns.drop_lingering(conn);
                 }
-                Due::Dial(conn) => self.dial_next(conn, "no answer"),
+                Due::Dial(conn) => self.dial_next(conn, Reason::new(Cause::NoAnswer, "no answer")),
                 Due::Handshake(conn) => self.give_up_handshake(conn, "it has not proven in time who it is"),
                 Due::Accept => self.listeners.ready.fill(true),
                 Due::Groups => self.children.look_again(),

@@ -45,6 +45,31 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with(['.', '-']) && name.bytes().all(plain)
 }
 
+/// The rule of [`is_name`] for a message, behind an article: `a name is ...`.
+pub fn name_rule() -> String {
+    rule("\".\", \"_\" and \"-\"")
+}
+
+fn rule(marks: &str) -> String {
+    format!("name is 1 to {NAME_MAX} letters of ASCII, digits, {marks}, and begins with a letter, a digit or \"_\"")
+}
+
+/// Fails unless `name` is a [name](is_name). `what` is named by it, such as `a room`.
+pub fn check_name(what: &str, name: &str) -> Result<(), String> {
+    is_name(name).then_some(()).ok_or_else(|| format!("{} cannot name {what}: a {}", clipped(name), name_rule()))
+}
+
+/// Fails unless `name` is an [entry's name](is_entry_name).
+pub fn check_entry_name(name: &str) -> Result<(), String> {
+    let rule = || rule("\"_\" and \"-\"");
+    is_entry_name(name).then_some(()).ok_or_else(|| format!("{} cannot name an entry: a {}", clipped(name), rule()))
+}
+
+/// A wrong name in quotes, for a message that stays short.
+fn clipped(name: &str) -> String {
+    format!("{:?}", name.chars().take(NAME_MAX).collect::<String>())
+}
+
 /// Whether `name` can name an entry: a name without dots, because `ENTRY.2.out` is its second run's output.
 pub fn is_entry_name(name: &str) -> bool {
     is_name(name) && !name.contains('.')
@@ -53,18 +78,13 @@ pub fn is_entry_name(name: &str) -> bool {
 /// What is wrong with a label, if anything: its key is a [name](is_name), and its value short and without control
 /// characters.
 pub fn check_label(key: &str, value: &str) -> Result<(), String> {
-    let shown: String = key.chars().take(NAME_MAX).collect();
-    if !is_name(key) {
-        return Err(format!(
-            "{shown:?} cannot name a label: a name has 1 to {NAME_MAX} letters, digits, \".\", \"_\" and \"-\", and \
-             begins with none of \".-\""
-        ));
-    }
+    let shown = clipped(key);
+    check_name("a label", key)?;
     if value.len() > LABEL_MAX {
-        return Err(format!("the label {shown:?} is longer than {LABEL_MAX} bytes"));
+        return Err(format!("the label {shown} is longer than {LABEL_MAX} bytes"));
     }
     if value.contains(char::is_control) {
-        return Err(format!("the label {shown:?} has a control character in it"));
+        return Err(format!("the label {shown} has a control character in it"));
     }
     Ok(())
 }
@@ -110,6 +130,11 @@ pub fn words_rule() -> String {
 pub fn is_incarnation(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     !text.is_empty() && text.len() <= 64 && text.bytes().all(plain)
+}
+
+/// Fails unless `text` can be an [incarnation](is_incarnation). `what` it is, such as `an incarnation`.
+pub fn check_incarnation(what: &str, text: &str) -> Result<(), String> {
+    is_incarnation(text).then_some(()).ok_or_else(|| format!("{what} is 1 to 64 letters, digits, \"-\" and \"_\""))
 }
 
 /// Estimates another clock from ping/pong round trips: the smallest round trip says most, because the pong was sent
@@ -263,5 +288,23 @@ mod tests {
         }
         assert!(!["#x", "@all", "@all#x", "a#\t", &format!("a#{long}x")].iter().any(|name| is_member(name)));
         assert!(!["\0", "\u{85}"].iter().any(|tag| is_tag(tag)));
+    }
+
+    /// What is refused never satisfies the rule that the refusal cites, and each refusal cites the same.
+    #[test]
+    fn a_wrong_name_is_refused_with_the_whole_rule() {
+        for wrong in ["", "-x", ".x", "a b", "\u{e9}", &"x".repeat(65)] {
+            let refusals = [check_name("a room", wrong), check_label(wrong, "value"), check_entry_name(wrong)];
+            for refusal in refusals {
+                let said = refusal.expect_err(wrong);
+                assert!(
+                    said.contains("cannot name a") && said.ends_with("begins with a letter, a digit or \"_\""),
+                    "{said}"
+                );
+                assert!(said.contains("1 to 64 letters of ASCII"), "{said}");
+            }
+        }
+        let entry = check_entry_name("a.b").expect_err("an entry's name has no dots");
+        assert!(!entry.contains("\".\""), "{entry}");
     }
 }

@@ -28,12 +28,12 @@ use std::time::Duration;
 use crate::link::Link;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{
-    Address, ChildId, Command, ConnId, Input, ListenerId, Machine, Outbox, Signal, Stream, Time, Timers,
+    Address, ChildId, Command, ConnId, Input, ListenerId, Machine, Outbox, Reason, Signal, Stream, Time, Timers,
 };
 use crate::session::VERSION;
 use crate::spoken;
 use crate::wire::rendezvous::Alive;
-use crate::wire::{Bye, FromController, Hello, Malformed, Manner, Message, PROTOCOL, PokedBy, Stopped, Welcome};
+use crate::wire::{Bye, Code, FromController, Hello, Malformed, Manner, Message, PROTOCOL, PokedBy, Stopped, Welcome};
 use control::Control;
 pub use run::MARK;
 use run::{Part, Run};
@@ -279,7 +279,7 @@ impl Slave {
     fn welcomed(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
         if welcome.protocol != PROTOCOL {
             let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
-            return self.refused(now, &Bye { reason: reason.into(), fatal: true }, out);
+            return self.refused(now, &Bye { code: Code::Protocol, reason: reason.into(), fatal: true }, out);
         }
         self.timers.cancel(&Timer::Orphan);
         let told = welcome.leave && !injected(Fault::LeaveUnheard);
@@ -309,11 +309,11 @@ impl Slave {
         }
         if self.quit.is_none() {
             self.link.refused(&bye.reason);
-            self.hang_up(now, &bye.reason, out);
+            self.hang_up(now, &Reason::from(&*bye.reason), out);
         }
     }
 
-    fn hang_up(&mut self, now: Time, reason: &str, out: &mut Outbox) {
+    fn hang_up(&mut self, now: Time, reason: &Reason, out: &mut Outbox) {
         self.link.close(now, reason, out);
         self.lost(now, out);
     }
@@ -501,6 +501,10 @@ impl Machine for Slave {
                 self.link.connected(now, &hello, out);
             }
             Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
+            // It has said all that there was to say, and nobody is missed.
+            Input::Closed { conn, .. } if self.link.is(conn) && self.quit.is_some() && self.run.is_none() => {
+                self.link.end();
+            }
             Input::Closed { conn, reason } if self.link.is(conn) => {
                 self.link.closed(now, &reason);
                 self.lost(now, out);
@@ -523,12 +527,12 @@ impl Machine for Slave {
             Input::Behind { .. } => self.link.behind(now),
             Input::Deadline => {
                 if let Some(silent) = self.link.silence(now) {
-                    self.hang_up(now, silent, out);
+                    self.hang_up(now, &silent, out);
                 }
             }
             Input::Connected { .. } | Input::Datagram { .. } => {}
             Input::Reloaded { settings } => self.reloaded(settings),
-            Input::Written | Input::Resized { .. } => {}
+            Input::Written | Input::Resized { .. } | Input::OutputEnded => {}
         }
         self.finish_turn(now, out);
         self.tell_status(out);

@@ -7,6 +7,7 @@
 //! The facts that a slave states ([`Notify`], [`Report`], [`Output`], [`State`]) can be said again on any later
 //! connection: each carries a total, a number or an offset, so that saying it twice counts once.
 
+mod code;
 mod command;
 mod frame;
 mod note;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::code::Code;
 pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, WaitRequest};
 pub use self::note::Note;
 pub use frame::{
@@ -487,6 +489,7 @@ pub struct Refused<'a> {
     pub room: Cow<'a, str>,
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
+    pub code: Code,
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
 }
@@ -714,6 +717,9 @@ pub struct Dismissed<'a> {
 /// The last message before the connection is closed, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bye<'a> {
+    /// Absent: `leaves`.
+    #[serde(default)]
+    pub code: Code,
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
     /// Trying again cannot help: another protocol, a wrong incarnation, a name that is not in the test.

@@ -99,9 +99,9 @@ impl Peer {
 
     /// Hears a bye, and nothing more.
     #[track_caller]
-    fn is_dismissed(&mut self, reason: &str, fatal: bool) {
+    fn is_dismissed(&mut self, code: &str, reason: &str, fatal: bool) {
         let reason = serde_json::to_string(reason).expect("a string encodes");
-        self.hears(&format!(r#"{{"type":"bye","reason":{reason},"fatal":{fatal}}}"#));
+        self.hears(&format!(r#"{{"type":"bye","code":"{code}","reason":{reason},"fatal":{fatal}}}"#));
         assert_eq!(self.try_next(), None, "the controller closes after a bye");
     }
 }
@@ -186,10 +186,10 @@ fn a_hello_that_nobody_can_answer_is_turned_away_for_good() {
             "an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned(),
         ),
     ];
-    for (hello, reason) in refused {
+    for (code, (hello, reason)) in ["protocol", "no-place", "name"].into_iter().zip(refused) {
         let mut peer = Peer::connect(address);
         peer.say(hello);
-        peer.is_dismissed(&reason, true);
+        peer.is_dismissed(code, &reason, true);
     }
 }
 
@@ -206,17 +206,18 @@ fn what_is_no_message_ends_its_connection_and_no_other() {
         (r#"{"type":"ping","time":1}"#, "the first message must be a hello, a join or an operate"),
     ];
     for (line, reason) in wrong {
+        let code = if reason.starts_with("the first message") { "first-message" } else { "malformed" };
         let mut peer = Peer::connect(address);
         peer.say(line);
-        peer.is_dismissed(reason, false);
+        peer.is_dismissed(code, reason, false);
     }
     let mut endless = Peer::connect(address);
     endless.stream.write_all(&[b'x'; 65_536]).expect("the controller reads");
-    endless.is_dismissed("a line is longer than 65536 bytes", false);
+    endless.is_dismissed("malformed", "a line is longer than 65536 bytes", false);
 
     let mut twice = Peer::slave(address, "a");
     twice.say(r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i1"}"#);
-    twice.is_dismissed("a second hello on one connection", false);
+    twice.is_dismissed("malformed", "a second hello on one connection", false);
 
     witness.say("{\"type\":\"ping\",\"time\":42,\"unknown\":[]}\r\n");
     let pong = witness.next();
@@ -229,9 +230,9 @@ fn a_total_that_is_said_again_counts_once() {
     let (run, address) = listen(&place, TEST);
     let (mut a, mut b) = started(address);
     a.say(r#"{"type":"notify","room":"RUN","trigger":"nobody","count":1}"#);
-    a.hears(r#"{"type":"refused","room":"RUN","trigger":"nobody","reason":"there is no trigger \"nobody\" in room \"RUN\": the triggers of a run are those of its test file"}"#);
+    a.hears(r#"{"type":"refused","room":"RUN","trigger":"nobody","code":"trigger","reason":"there is no trigger \"nobody\" in room \"RUN\": the triggers of a run are those of its test file"}"#);
     a.say(r#"{"type":"notify","room":"elsewhere","trigger":"go","count":1}"#);
-    a.hears(r#"{"type":"refused","room":"elsewhere","trigger":"go","reason":"run \"elsewhere\" is not going on"}"#);
+    a.hears(r#"{"type":"refused","room":"elsewhere","trigger":"go","code":"not-going","reason":"run \"elsewhere\" is not going on"}"#);
     for count in [3, 3, 1, 4] {
         a.say(&format!(r#"{{"type":"notify","room":"RUN","trigger":"other","count":{count}}}"#));
         let left = if count == 4 { 5 } else { 6 };
@@ -271,7 +272,7 @@ fn a_total_that_is_said_again_counts_once() {
     }
     for peer in [&mut a, &mut b] {
         peer.hears(r#"{"type":"dismissed","run":"RUN","verdict":"passed"}"#);
-        peer.is_dismissed("the run is over", false);
+        peer.is_dismissed("no-run", "the run is over", false);
     }
     run.wait().exits_with(0);
     assert_eq!(place.count("results", "notified"), 4, "3 and 1 of other, 1 and 1 of go");
@@ -316,7 +317,7 @@ fn a_report_that_leaves_a_number_out_ends_the_connection_and_one_said_again_is_r
     }
     assert_eq!(place.count("results", "warning"), 1);
     a.say(r#"{"type":"report","run":"RUN","seq":3,"time":0,"what":"warning","text":"hot"}"#);
-    a.is_dismissed("report 3 came after report 1", false);
+    a.is_dismissed("malformed", "report 3 came after report 1", false);
 }
 
 #[test]
@@ -327,9 +328,9 @@ fn a_resource_is_fetched_and_an_unknown_one_is_not() {
     a.say(r#"{"type":"fetch","run":"RUN","resource":"tool","offset":0}"#);
     a.hears(r#"{"type":"chunk","run":"RUN","resource":"tool","offset":0,"data":"ZWNobyB0b29sCg=="}"#);
     a.say(r#"{"type":"fetch","run":"RUN","resource":"tool","offset":10}"#);
-    a.is_dismissed("resource \"tool\" has 10 bytes, none at 10", false);
+    a.is_dismissed("malformed", "resource \"tool\" has 10 bytes, none at 10", false);
 
     let mut b = Peer::slave(address, "b");
     b.say(r#"{"type":"fetch","run":"RUN","resource":"rope","offset":0}"#);
-    b.is_dismissed("there is no resource \"rope\"", false);
+    b.is_dismissed("malformed", "there is no resource \"rope\"", false);
 }

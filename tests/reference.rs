@@ -14,9 +14,16 @@ fn read(path: &str) -> String {
 
 /// All sources of the messages.
 fn wire() -> String {
-    ["src/wire.rs", "src/wire/rendezvous.rs", "src/wire/room.rs", "src/wire/operate.rs", "src/wire/command.rs"]
-        .map(read)
-        .concat()
+    [
+        "src/wire.rs",
+        "src/wire/rendezvous.rs",
+        "src/wire/room.rs",
+        "src/wire/operate.rs",
+        "src/wire/command.rs",
+        "src/wire/code.rs",
+    ]
+    .map(read)
+    .concat()
 }
 
 /// The fields of something that is declared, and whether each may be absent.
@@ -146,6 +153,13 @@ fn the_protocol_page_has_every_message_with_its_fields_and_no_other() {
 fn the_protocol_page_has_every_report_with_its_fields_and_no_other() {
     let (wire, page) = (read("src/wire.rs"), read("man/arete-protocol.7"));
     assert_eq!(items(&page, ".Sh REPORTS"), variants(&wire, "pub enum Happened<'a> {"));
+}
+
+#[test]
+fn the_protocol_page_has_every_code_and_no_other() {
+    let (source, page) = (read("src/wire/code.rs"), read("man/arete-protocol.7"));
+    let described: BTreeSet<_> = items(&page, ".Sh CODES").into_keys().collect();
+    assert_eq!(described, variants(&source, "pub enum Code {").into_keys().collect());
 }
 
 #[test]

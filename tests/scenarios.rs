@@ -137,7 +137,9 @@ impl Lab {
         let heard = &self.world.network.strangers[stranger].heard;
         let line = heard.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty())?;
         match FromController::decode(line).expect("the controller speaks as it should") {
-            FromController::Bye(bye) => Some(Bye { reason: bye.reason.into_owned().into(), fatal: bye.fatal }),
+            FromController::Bye(bye) => {
+                Some(Bye { code: bye.code, reason: bye.reason.into_owned().into(), fatal: bye.fatal })
+            }
             _ => None,
         }
     }

@@ -14,7 +14,7 @@ fn on_a_terminal<'a>(place: &'a Place, size: &str, mood: &str, args: &[&str]) ->
 fn arete_on_a_terminal<'a>(place: &'a Place, size: &str, mood: &str, subcommand: &str, args: &[&str]) -> Program<'a> {
     let mut command = python();
     command.arg(repository().join("tests/common/pty.py")).args([size, mood, env!("CARGO_BIN_EXE_arete"), subcommand]);
-    command.args(args).env_remove("NO_COLOR");
+    command.args(args).env_remove("NO_COLOR").env("TERM", "xterm");
     place.program(command)
 }
 

@@ -1,11 +1,10 @@
 //! `arete check`: everything that is wrong with a test file.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use arete::exit_code;
 
-use super::{Error, complain, load};
+use super::{Error, complain, load, stdout};
 
 /// Checks each file; says all that is wrong, or what a good one holds.
 pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
@@ -22,7 +21,7 @@ pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
                     asked => format!(" ({asked} by their labels)"),
                 };
                 let text = format!("{}: ok, {slaves}{asked}, {entries}\n", file.display());
-                let _ = std::io::stdout().write_all(text.as_bytes());
+                stdout::print(text)?;
             }
             Err(error) => {
                 complain(&error.message);

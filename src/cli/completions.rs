@@ -1,20 +1,15 @@
 //! `arete completions`: what a shell needs to complete the command line, made from the parser's own table.
 
-use std::io::Write;
-
 use arete::exit_code;
-use arete::reactor::plain;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Arguments, Error};
+use super::{Arguments, Error, stdout};
 
 pub fn run(shell: Shell) -> Result<u8, Error> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut shown(&Arguments::command()), "arete", &mut script);
-    let printed = std::io::stdout().lock().write_all(&script);
-    printed.map_err(|error| Error::failed(format!("cannot write to standard output: {}", plain(&error))))?;
-    Ok(exit_code::PASSED)
+    stdout::print(script).map(|()| exit_code::PASSED)
 }
 
 /// A command line without the subcommands and the options that are hidden: the generators would offer them.

@@ -14,8 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use serde_json::value::RawValue;
 
-use super::Error;
 use super::place::Patience;
+use super::{Error, complain};
 
 /// What is wrong with bytes that JSON cannot hold.
 const NO_TEXT: &str = "is not UTF-8: encode what is no text, with base64 for example";
@@ -36,7 +36,7 @@ pub struct Late<'a> {
 /// The value of `--data` as JSON on one line, of at most `max` bytes.
 pub fn value(data: &OsStr, max: usize, patience: Patience, late: &Late<'_>) -> Result<Rc<RawValue>, Error> {
     let Some(data) = data.to_str() else { return Err(Error::usage(format!("--data: the value {NO_TEXT}"))) };
-    let text = match data.strip_prefix('@') {
+    let (subject, text) = match data.strip_prefix('@') {
         Some("") => return Err(Error::usage("--data @: name the file behind the @, as in --data @value.json")),
         Some("-") => {
             return Err(Error::usage(
@@ -48,11 +48,18 @@ pub fn value(data: &OsStr, max: usize, patience: Patience, late: &Late<'_>) -> R
             let subject = format!("--data {data}");
             let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(file);
             let opened = opened.map_err(|error| Error::failed(format!("{subject}: {}", plain(&error))))?;
-            read(opened, &subject, max, patience, late)?
+            let text = read(opened, &subject, max, patience, late)?;
+            (subject, text)
         }
-        None if data == "-" => read(std::io::stdin().lock(), "--data -: standard input", max, patience, late)?,
-        None => data.to_owned(),
+        None if data == "-" => {
+            let subject = "--data -: standard input";
+            (subject.to_owned(), read(std::io::stdin().lock(), subject, max, patience, late)?)
+        }
+        None => ("--data".to_owned(), data.to_owned()),
     };
+    if let Some(slip) = slip(&text) {
+        complain(&format!("{subject}: {slip}"));
+    }
     let json = json_of(&text);
     if json.get().len() > max {
         let length = json.get().len();
@@ -125,6 +132,24 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
     })
 }
 
+/// What JavaScript and Python write for numbers that JSON does not have.
+const NO_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
+/// Why a text that somebody may have meant as JSON is taken as a text, and where it ceases to be JSON. `None`: it is JSON, or does
+/// not look like it.
+fn slip(text: &str) -> Option<String> {
+    let whole = text.trim();
+    let looks_like_json = whole.starts_with(['{', '[', '"']) || NO_NUMBERS.contains(&whole);
+    let error = serde_json::from_str::<&RawValue>(text).err().filter(|_| looks_like_json)?;
+    let words = error.to_string();
+    let why = words.split(" at line ").next().unwrap_or_default();
+    Some(format!(
+        "line {}, column {}: {why}: it is not JSON, so it is passed on as a text",
+        error.line(),
+        error.column()
+    ))
+}
+
 /// A text as it is if it is JSON, else as a JSON string. Line ends between the tokens of JSON become spaces, because a
 /// message is a line.
 fn json_of(text: &str) -> Box<RawValue> {
@@ -157,6 +182,25 @@ mod tests {
         assert_eq!(json_of("a\n\"b\"").get(), "\"a\\n\\\"b\\\"\"");
         assert_eq!(json_of("").get(), "\"\"");
         assert_eq!(json_of("1e400000 00").get(), "\"1e400000 00\"");
+    }
+
+    #[test]
+    fn what_looks_like_json_and_is_none_is_told_with_its_place() {
+        for (text, place) in [
+            ("{\"x\": NaN}", "line 1, column 7: expected value"),
+            ("{\"x\": 1,}", "line 1, column 9: trailing comma"),
+            ("[1,\n 2,,]", "line 2, column 4: expected value"),
+            ("  {\"x\": 1", "line 1, column 9: EOF while parsing an object"),
+            ("\"a\" b", "line 1, column 5: trailing characters"),
+            ("NaN", "line 1, column 1: expected value"),
+            ("-Infinity", "line 1, column 2: invalid number"),
+        ] {
+            let said = slip(text).expect(text);
+            assert!(said.starts_with(place) && said.ends_with("passed on as a text"), "{text:?}: {said}");
+        }
+        for good in ["17", "{\"a\":\n 1}\n", "10.0.0.1", "eth0", "", "None of it", "-5 degrees", "a {b}"] {
+            assert_eq!(slip(good), None, "{good:?}");
+        }
     }
 
     #[test]

@@ -1,13 +1,10 @@
 //! Runs a client to its end, and writes what it has for standard output: all of it, however slowly it is read.
 
-use std::io::Write;
-
 use arete::client::{self, Client};
 use arete::member::{self, Member};
 use arete::reactor::{Options, Reactor, Tls, plain};
-use arete::{exit_code, reactor};
 
-use super::{ENDING, Error};
+use super::{ENDING, Error, stdout};
 
 /// A reactor for one client.
 pub fn reactor(tls: Option<Tls>) -> Result<Reactor, Error> {
@@ -34,14 +31,5 @@ pub fn member(config: member::Config, tls: Option<Tls>) -> Result<u8, Error> {
 
 /// Writes the output of a client that has exited with `code`.
 pub fn show(code: u8, output: &[u8]) -> Result<u8, Error> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(output).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(code),
-        // Whoever has stopped reading does not want the rest.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(code),
-        Err(error) => Err(Error {
-            code: exit_code::FAILED,
-            message: format!("cannot write to standard output: {error}", error = reactor::plain(&error)),
-        }),
-    }
+    stdout::print(output).map(|()| code)
 }

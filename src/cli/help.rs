@@ -2,15 +2,15 @@
 //! also where nothing was installed. man(1) shows it, or mandoc(1).
 
 use std::fs::File;
-use std::io::{Seek, Write};
-use std::process::{Command, Stdio};
+use std::io::{IsTerminal, Seek, Write};
+use std::process::{Child, Command, Stdio};
 
 use arete::exit_code;
 use arete::testfile::suggest;
 use clap::CommandFactory;
 use rustix::fs::MemfdFlags;
 
-use super::{Arguments, Error, HelpOptions};
+use super::{Arguments, Error, HelpOptions, stdout};
 
 /// A page by the name of its file, as it is written.
 macro_rules! pages {
@@ -88,8 +88,7 @@ fn short(name: &str) -> &str {
 
 pub fn run(options: HelpOptions) -> Result<u8, Error> {
     let Some(topic) = options.topic else {
-        print(&list());
-        return Ok(exit_code::PASSED);
+        return stdout::print(list()).map(|()| exit_code::PASSED);
     };
     let Some(page) = Page::about(&topic) else {
         let names: Vec<_> = Page::all().flat_map(|page| page.topics().collect::<Vec<_>>()).collect();
@@ -97,13 +96,14 @@ pub fn run(options: HelpOptions) -> Result<u8, Error> {
         return Err(Error::usage(format!("help: there is no topic {topic:?}{hint}")));
     };
     if options.source {
-        print(page.text);
-        return Ok(exit_code::PASSED);
+        return stdout::print(page.text).map(|()| exit_code::PASSED);
     }
-    if VIEWERS.iter().any(|(viewer, args)| show(&page, viewer, args)) {
-        return Ok(exit_code::PASSED);
+    for (viewer, args) in VIEWERS {
+        if let Some(formatted) = show(&page, viewer, args) {
+            return stdout::print(formatted).map(|()| exit_code::PASSED);
+        }
     }
-    print(&options_of(&topic).unwrap_or_default());
+    stdout::print(options_of(&topic).unwrap_or_default())?;
     Err(Error::failed(format!(
         "help {topic}: nothing here can show the page {}: install man-db, or mandoc;\n\
          help {topic}: `arete help --source {topic}` prints it as it is written",
@@ -132,16 +132,26 @@ fn options_of(topic: &str) -> Option<String> {
     Some(command.find_subcommand_mut(topic)?.render_help().to_string() + "\n")
 }
 
-/// Has a program show the page. Whether it was there, and could.
-fn show(page: &Page, viewer: &str, args: &[&str]) -> bool {
-    let Ok(input) = as_file(page) else { return false };
+/// Has a program show the page on a terminal, or else format it. Returns what is still to be printed; `None`: the program is
+/// not there, or cannot do it.
+fn show(page: &Page, viewer: &str, args: &[&str]) -> Option<Vec<u8>> {
+    let input = as_file(page).ok()?;
     let mut command = Command::new(viewer);
     command.args(args).stdin(input).stderr(Stdio::null());
     if std::env::var_os("MANLESS").is_none() {
         // What stands below the page in less, by default the name of a file that nobody knows.
         command.env("MANLESS", format!(" {} line %lt (h for help, q to quit)", page.title()));
     }
-    command.status().is_ok_and(|status| status.success())
+    // What it prints itself it may lose without a word, so it prints only where a person looks on.
+    if !std::io::stdout().is_terminal() {
+        command.stdout(Stdio::piped());
+    }
+    command
+        .spawn()
+        .and_then(Child::wait_with_output)
+        .ok()
+        .filter(|ended| ended.status.success())
+        .map(|ended| ended.stdout)
 }
 
 /// The page as a file that nobody has to remove.
@@ -150,9 +160,4 @@ fn as_file(page: &Page) -> std::io::Result<File> {
     file.write_all(page.text.as_bytes())?;
     file.rewind()?;
     Ok(file)
-}
-
-/// Nobody may want to read it all.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

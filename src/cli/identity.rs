@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arete::reactor::{Tls, plain};
-use arete::wire::{Bye, Message};
+use arete::reactor::{Tls, addresses_of, plain};
+use arete::wire::{Bye, Code, Message};
 use clap::Args;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -21,9 +21,11 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
+use super::Error;
+use super::address::{self, Way, host_of, with_port};
 use super::certificate::{self, Certificate};
+use super::place::shown;
 use super::tls_words::in_words;
-use super::{Error, with_port};
 
 /// The files of a directory for `--tls`.
 pub const AUTHORITY_FILE: &str = "ca.pem";
@@ -126,6 +128,8 @@ impl Security {
 
     /// How TLS is spoken at `address`, which `option` names; `None`: it is not. Refuses plain speech with other machines.
     pub fn at(&self, option: &str, address: &str, what: Use<'_>) -> Result<Option<Tls>, Error> {
+        let way = if what.listens() { Way::Listen } else { Way::Dial };
+        address::check(address, way).map_err(|why| Error::usage(format!("{option} {}: {why}", shown(address))))?;
         if let Some(dir) = &self.tls {
             return Identity::load(dir)?.tls(what).map(Some);
         }
@@ -154,6 +158,8 @@ impl Security {
 /// The commands that make what is missing.
 fn how_to_fix(address: &str, what: Use<'_>) -> String {
     let host = host_of(address);
+    // A zone is this machine's own word for one of its networks: a certificate has none.
+    let host = host.split('%').next().unwrap_or(&host).to_owned();
     let unspecified = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
     let host = if unspecified { "ADDRESS".to_owned() } else { host };
     let whose = what.name().unwrap_or(if what.listens() { "controller" } else { "NAME" });
@@ -178,14 +184,8 @@ fn is_here(address: &str, what: Use<'_>) -> bool {
         return named;
     }
     // Where it is listened is known for certain.
-    let addresses = with_port(address).to_socket_addrs();
-    addresses.is_ok_and(|mut addresses| addresses.all(|address| address.ip().to_canonical().is_loopback()))
-}
-
-fn host_of(address: &str) -> String {
-    let address = with_port(address);
-    let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
+    addresses_of(&with_port(address))
+        .is_ok_and(|mut addresses| addresses.all(|address| address.ip().to_canonical().is_loopback()))
 }
 
 /// A certificate with its key, and what it is judged by.
@@ -338,7 +338,7 @@ impl Identity {
 /// What is said to a peer that speaks plainly where TLS is spoken.
 fn speaks_tls() -> arete::machine::Bytes {
     let reason = "this controller speaks TLS: connect with --tls DIR, with a certificate of its authority";
-    Bye { reason: reason.into(), fatal: true }.encode()
+    Bye { code: Code::Tls, reason: reason.into(), fatal: true }.encode()
 }
 
 /// Takes no certificate for a controller's that does not say that it is one: a stolen slave's is not enough.

@@ -3,31 +3,33 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::{TcpListener, ToSocketAddrs};
+use std::net::TcpListener;
 use std::path::Path;
 
 use arete::exit_code;
-use arete::reactor::{Tls, plain};
+use arete::reactor::{Tls, addresses_of, plain};
 use arete::spoken::harmless;
 
+use super::address::{self, Way};
 use super::config::Origin;
 use super::identity::{Security, Use};
-use super::{ControllerOptions, Error, SlaveOptions, complain, reach, slave, with_port};
+use super::{ControllerOptions, Error, SlaveOptions, complain, reach, slave, stdout, with_port};
 
 /// What was found, said as it is found.
 #[derive(Default)]
 struct Report {
     /// The highest exit code of what is wrong.
     code: u8,
+    /// Why standard output does not have all of it.
+    unwritten: Option<Error>,
 }
 
 impl Report {
-    fn right(&self, text: &str) {
-        let _ = writeln!(std::io::stdout(), "{}", harmless(text));
+    fn right(&mut self, text: &str) {
+        self.unwritten = self.unwritten.take().or(stdout::print(format!("{}\n", harmless(text))).err());
     }
 
     fn wrong(&mut self, error: &Error) {
-        let _ = std::io::stdout().flush();
         complain(&error.message);
         self.code = self.code.max(error.code);
     }
@@ -67,11 +69,14 @@ impl Report {
         }
     }
 
-    fn end(self) -> u8 {
+    fn end(mut self) -> Result<u8, Error> {
         if self.code == exit_code::PASSED {
             self.right("nothing is wrong");
         }
-        self.code
+        match self.unwritten {
+            Some(error) => Err(Error { code: self.code.max(error.code), ..error }),
+            None => Ok(self.code),
+        }
     }
 }
 
@@ -105,7 +110,7 @@ pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
             Err(why) => report.wrong(&Error::failed(format!("controller {address}: {why}"))),
         }
     }
-    Ok(report.end())
+    report.end()
 }
 
 /// `arete controller --check`.
@@ -113,7 +118,12 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
     let mut report = Report::default();
     report.configuration(&options.origin);
     let missing = || super::room::no_address(&options.origin);
-    if let Some(listen) = report.take(options.listen.as_ref().ok_or_else(missing)) {
+    let subject = options.origin.subject("listen");
+    let checked = |listen: &String| {
+        address::check(listen, Way::Listen).map_err(|why| Error::usage(format!("{subject} {listen}: {why}")))
+    };
+    let listen = options.listen.as_ref().ok_or_else(missing).and_then(|listen| checked(listen).map(|()| listen));
+    if let Some(listen) = report.take(listen) {
         report.security(&options.security, &options.origin.subject("listen"), listen, Use::Listen);
         match may_listen(listen) {
             Ok(text) => report.right(&format!("listen {}: {text}", with_port(listen))),
@@ -132,12 +142,12 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
     if let Some(directory) = options.socket.as_deref().and_then(Path::parent) {
         report.directory("directory of the socket", directory, "--socket");
     }
-    Ok(report.end())
+    report.end()
 }
 
 /// Whether an address can be listened on. It is tried, and let go of at once.
 fn may_listen(address: &str) -> Result<&'static str, String> {
-    let addresses = with_port(address).to_socket_addrs().map_err(|error| plain(&error))?;
+    let addresses = addresses_of(&with_port(address))?;
     let mut why = "the name has no address".to_owned();
     for address in addresses {
         match TcpListener::bind(address) {

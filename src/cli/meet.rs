@@ -220,9 +220,7 @@ fn members(list: &str) -> Result<Vec<String>, String> {
             return Err("a member has no name: write HOST or HOST#TAG, with one comma between two".to_owned());
         }
         if let Some(group) = item.strip_prefix('@') {
-            if !session::is_name(group) {
-                return Err(format!("{} is no group of a test file: a {}", place::shown(item), place::name_rule()));
-            }
+            session::check_name("a group of a test file", group)?;
             members.extend(seen.insert(item.to_owned()).then(|| item.to_owned()));
             continue;
         }

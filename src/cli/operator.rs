@@ -101,6 +101,7 @@ struct Controller {
 
 impl There {
     fn find(&self, begun: Time) -> Result<Controller, Error> {
+        let option = if self.controller.is_some() { "--controller" } else { VARIABLE };
         let named = self.controller.clone().or_else(place::variable);
         // Where it cannot be seen, it may be there.
         let is_there = || Path::new(SOCKET).try_exists().unwrap_or(true);
@@ -109,23 +110,23 @@ impl There {
                 "no controller is named, and {SOCKET} is not there: name one with --controller ADDRESS or {VARIABLE}"
             ))
         })?;
-        let (address, tls) = reached(&named, &self.security)?;
+        let (address, tls) = reached(option, &named, &self.security)?;
         Ok(Controller { address, tls, begun, timeout: self.timeout })
     }
 }
 
 /// A controller at an address or at a socket, and how it is spoken to.
-fn reached(named: &str, security: &Security) -> Result<(Address, Option<Tls>), Error> {
+fn reached(option: &str, named: &str, security: &Security) -> Result<(Address, Option<Tls>), Error> {
     if named.contains('/') {
         security.without_address("a controller at HOST:PORT")?;
         may_use(named)?;
         return Ok((Address::Unix(PathBuf::from(named)), None));
     }
     if named.ends_with(".sock") {
-        return Err(Error::usage(format!("--controller {named}: the path of a socket has a \"/\": write ./{named}")));
+        return Err(Error::usage(format!("{option} {named}: the path of a socket has a \"/\": write ./{named}")));
     }
-    let address = place::address(named, "--controller")?;
-    Ok((address, security.at("--controller", named, Use::Client(None))?))
+    let address = place::address(named, option)?;
+    Ok((address, security.at(option, named, Use::Client(None))?))
 }
 
 /// Whoever may not use a socket would try in vain for ever.
@@ -156,13 +157,12 @@ impl Controller {
 }
 
 fn show(follow: bool) -> Show {
-    let colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    Show { follow, terminal: reactor::terminal_size(), colors }
+    Show { follow, terminal: reactor::terminal_size(), colors: reactor::wants_colors() }
 }
 
 /// Hands a controller a test, and follows its run unless that is not wanted.
 pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> {
-    let (address, tls) = reached(named, &options.security)?;
+    let (address, tls) = reached("--controller", named, &options.security)?;
     let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
     let loaded = load::load(file)?;
     loaded.warn();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arete::exit_code;
 use arete::reactor::plain;
-use arete::session::{is_host, is_name};
+use arete::session::{check_name, is_host};
 use clap::Subcommand;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -25,7 +25,8 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::certificate::{Certificate, date, hex, wall_clock};
 use super::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
-use super::place::{name_rule, shown};
+use super::place::shown;
+use super::stdout::print;
 use super::{Error, random};
 
 /// The authority's own key.
@@ -174,10 +175,6 @@ fn failed(error: rcgen::Error) -> Error {
     Error::failed(format!("cannot make a certificate: {error}"))
 }
 
-fn print(text: &str) -> Result<(), Error> {
-    super::drive::show(exit_code::PASSED, text.as_bytes()).map(drop)
-}
-
 /// One that was issued.
 struct Issued {
     name: String,
@@ -238,9 +235,7 @@ impl Authority {
     }
 
     fn issue(&self, name: &str, controller: bool, addresses: &[String], days: u64) -> Result<(), Error> {
-        if !is_name(name) {
-            return Err(Error::usage(format!("{}: a {}", shown(name), name_rule())));
-        }
+        check_name("a certificate's owner", name).map_err(Error::usage)?;
         let mut params = valid(days);
         params.not_after = params.not_after.min(at(self.until));
         params.distinguished_name.push(DnType::CommonName, name);

@@ -8,10 +8,11 @@ use clap::Args;
 use arete::machine::{Address, Bytes, Time};
 use arete::member::{Config, Task};
 use arete::reactor::now;
-use arete::session::{self, is_name};
+use arete::session::{self, is_name, name_rule};
 use arete::wire::room::DEFAULT_ROOM;
 use arete::{client, exit_code, member};
 
+use super::address::{self, Way};
 use super::identity::{Security, Use};
 use super::{Error, drive, random, with_port};
 use std::time::Duration;
@@ -146,9 +147,7 @@ pub fn config(
     doing: Doing,
 ) -> Result<member::Config, Error> {
     let room = room.unwrap_or(DEFAULT_ROOM);
-    if !is_name(room) {
-        return Err(Error::usage(format!("--room {}: a {}", shown(room), name_rule())));
-    }
+    session::check_name("a room", room).map_err(|why| Error::usage(format!("--room: {why}")))?;
     Ok(Config {
         controller: address(controller, "--controller")?,
         room: room.to_owned(),
@@ -202,13 +201,8 @@ pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
 
 /// An address that somebody may listen at, now or later, and that the others can name.
 pub fn address(named: &str, option: &str) -> Result<Address, Error> {
-    let address = with_port(named);
-    match address.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
-            Ok(Address::Inet(address))
-        }
-        _ => Err(Error::usage(format!("{option} {}: write HOST or HOST:PORT", shown(named)))),
-    }
+    let wrong = |why| Error::usage(format!("{option} {}: {why}", shown(named)));
+    address::check(named, Way::Dial).map(|()| Address::Inet(with_port(named))).map_err(wrong)
 }
 
 /// How much of a wrong name a message repeats.
@@ -220,13 +214,6 @@ pub fn shown(name: &str) -> String {
         Some((end, _)) => format!("{:?}...", &name[..end]),
         None => format!("{name:?}"),
     }
-}
-
-pub fn name_rule() -> String {
-    format!(
-        "name has 1 to {} letters, digits, \".\", \"_\" and \"-\", and begins with none of \".-\"",
-        session::NAME_MAX
-    )
 }
 
 /// A name of a barrier or a session.

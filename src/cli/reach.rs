@@ -2,15 +2,15 @@
 //! it is told that somebody only looks, which a controller that takes slaves answers in one way.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use arete::controller::strangers::FIRST_MESSAGE;
 use arete::link::{NO_CONTROLLER, next_step};
-use arete::reactor::{Tls, host_of, plain, server_name};
-use arete::wire::{Bye, FromController, LINE_MAX, Message};
+use arete::machine::{Cause, Reason};
+use arete::reactor::{Tls, addresses_of, host_of, hung_up, plain, reason, server_name};
+use arete::wire::{Bye, Code, FromController, LINE_MAX, Message};
 use rustls::{ClientConfig, ClientConnection};
 
 use super::certificate;
@@ -41,33 +41,33 @@ pub fn stands(address: &str) -> Result<(), String> {
 /// Whether what listens is a controller that takes slaves: what does it say to one who only looks?
 fn listens(mut stream: TcpStream) -> Result<(), String> {
     let until = Instant::now() + STEP;
-    let looking = Bye { reason: "only looking".into(), fatal: false }.encode();
+    let looking = Bye { code: Code::Leaves, reason: "only looking".into(), fatal: false }.encode();
     let _ = stream.set_write_timeout(Some(STEP)).and_then(|()| stream.write_all(&looking));
     let mut heard = Vec::new();
     let ended = loop {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let mut piece = [0; PIECE];
         match stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut piece)) {
-            Ok(0) => break "the peer closed the connection".to_owned(),
+            Ok(0) => break hung_up(),
             Ok(count) => heard.extend_from_slice(&piece[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                break "what listens there says nothing".to_owned();
+                break Reason::new(Cause::NoAnswer, "what listens there says nothing");
             }
-            Err(error) => break plain(&error),
+            Err(error) => break reason(&error),
         }
         if heard.contains(&b'\n') || heard.len() > LINE_MAX {
-            break String::new();
+            break Reason::new(Cause::NoController, NO_CONTROLLER);
         }
     };
     let line = heard.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let wrong = match FromController::decode(line) {
-        Ok(FromController::Bye(bye)) if bye.reason == FIRST_MESSAGE => return Ok(()),
-        Ok(FromController::Bye(bye)) => bye.reason.into_owned(),
+        Ok(FromController::Bye(bye)) if bye.code == Code::FirstMessage => return Ok(()),
+        Ok(FromController::Bye(bye)) => Reason::from(&*bye.reason),
         _ if heard.is_empty() => ended,
-        _ => NO_CONTROLLER.to_owned(),
+        _ => Reason::new(Cause::NoController, NO_CONTROLLER),
     };
-    let step = next_step(&wrong, false).map(|step| format!(": {step}")).unwrap_or_default();
+    let step = next_step(wrong.cause).map(|step| format!(": {step}")).unwrap_or_default();
     Err(format!("{wrong}{step}"))
 }
 
@@ -75,17 +75,13 @@ fn listens(mut stream: TcpStream) -> Result<(), String> {
 fn look_up(address: &str) -> Result<Vec<SocketAddr>, String> {
     let (answer, answered) = mpsc::channel();
     let asked = address.to_owned();
-    std::thread::spawn(move || answer.send(asked.to_socket_addrs().map(Iterator::collect::<Vec<_>>)));
+    std::thread::spawn(move || answer.send(addresses_of(&asked).map(Iterator::collect::<Vec<_>>)));
     let host = host_of(address);
     let then = "give its address, or mend the name service of this machine";
     match answered.recv_timeout(STEP) {
         Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
         Ok(Ok(_)) => Err(format!("the name {host} has no address; {then}")),
-        Ok(Err(error)) => {
-            let why = plain(&error);
-            let why = why.strip_prefix("failed to lookup address information: ").unwrap_or(&why);
-            Err(format!("the name {host} cannot be looked up: {}; {then}", why.to_lowercase()))
-        }
+        Ok(Err(why)) => Err(format!("the name {host} cannot be looked up: {why}; {then}")),
         Err(_) => Err(format!("nobody has told the address of {host} in {} s; {then}", STEP.as_secs())),
     }
 }

@@ -82,7 +82,7 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
         listening,
         follow: options.follow,
         terminal: reactor::terminal_size(),
-        colors: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        colors: reactor::wants_colors(),
         wall_offset,
         test: Rc::new(test),
     });

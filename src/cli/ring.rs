@@ -9,10 +9,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arete::machine::{Signal, SocketId};
+use arete::machine::SocketId;
 use arete::reactor::{self, DatagramOptions, Options, Reactor, plain};
 use arete::ring::message::{ID_MAX, MESSAGE_MAX};
-use arete::ring::sight::UNREAD;
 use arete::ring::work;
 use arete::ring::{Config, NODES_MAX, Periods, Ring, STATE_PORT, TCP_PORT, UDP_PORT};
 use arete::spoken;
@@ -210,11 +209,6 @@ fn id(asked: Option<String>, place: &place::Place) -> Result<String, Error> {
         (None, Some(mac)) => Ok(mac.into_iter().fold(0, |number, byte| number << 8 | u64::from(byte)).to_string()),
         (None, None) => Ok(place.address.to_string()),
     }
-}
-
-/// The signals that end what only shows something.
-fn shows_until() -> Vec<Signal> {
-    ENDING.into_iter().chain([UNREAD]).collect()
 }
 
 /// The reactor of a node: with members everything that it remembers is on the disk before anybody hears of it.

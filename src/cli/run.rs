@@ -1,6 +1,6 @@
 //! `arete run`: loads the test, makes the results directory, and drives a controller.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -93,7 +93,7 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
         listening,
         follow: options.follow,
         terminal: reactor::terminal_size(),
-        colors: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        colors: reactor::wants_colors(),
         wall_offset,
         test: Rc::<Test>::from(test),
     })
@@ -156,9 +156,9 @@ pub enum Listen {
 
 /// Listens on `HOST` or `HOST:PORT`.
 pub fn listen_on(reactor: &mut Reactor, asked: &str) -> Result<SocketAddr, Listen> {
-    let addresses = with_port(asked).to_socket_addrs().map_err(|error| {
+    let addresses = reactor::addresses_of(&with_port(asked)).map_err(|error| {
         let port = super::PORT;
-        Listen::Usage(format!("{error}; write HOST or HOST:PORT, for example 0.0.0.0:{port}", error = plain(&error)))
+        Listen::Usage(format!("{error}; write HOST or HOST:PORT, for example 0.0.0.0:{port}"))
     })?;
     let mut last = Listen::Failed("the name has no address".to_owned());
     for address in addresses {
@@ -241,7 +241,7 @@ impl WorkDir {
 impl Drop for WorkDir {
     fn drop(&mut self) {
         if self.keep {
-            eprintln!("the slaves' directories are in {}", self.path.display());
+            super::complain(&format!("the slaves' directories are in {}", self.path.display()));
         } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
             complain_of_leftover(&self.path, &error);
         }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::identity::Use;
 use super::service::{self, Started};
-use super::{ENDING, Error, SlaveOptions, Sub, config, host_name, labels, random, state, with_port};
+use super::{ENDING, Error, SlaveOptions, Sub, config, host_name, labels, place, random, state, with_port};
 
 /// How long the secret of an embedded run is at most, in bytes.
 const SECRET_MAX: u64 = 256;
@@ -101,12 +101,10 @@ fn read_secret() -> Result<String, Error> {
 /// The name that was asked for, or the host's.
 pub fn name(options: &SlaveOptions) -> Result<String, Error> {
     match &options.name {
-        Some(name) if session::is_name(name) => Ok(name.clone()),
-        Some(name) => Err(Error::usage(format!(
-            "{} {name:?}: a name has 1 to {} letters, digits, \".\", \"_\" and \"-\", and begins with none of \".-\"",
-            options.origin.subject("name"),
-            session::NAME_MAX
-        ))),
+        Some(name) => match session::check_name("a slave", name) {
+            Ok(()) => Ok(name.clone()),
+            Err(why) => Err(Error::usage(format!("{}: {why}", options.origin.subject("name")))),
+        },
         None => node_name()
             .or_else(host_name)
             .ok_or_else(|| Error::usage("this host's name cannot name a slave: give one with --name")),
@@ -116,7 +114,8 @@ pub fn name(options: &SlaveOptions) -> Result<String, Error> {
 /// Where the controller is.
 pub fn controller(options: &SlaveOptions) -> Result<&str, Error> {
     let missing = || options.origin.required("arete slave: say where the controller is", "controller", "192.0.2.1");
-    options.controller.as_deref().ok_or_else(missing)
+    let controller = options.controller.as_deref().ok_or_else(missing)?;
+    place::address(controller, &options.origin.subject("controller")).map(|_| controller)
 }
 
 /// What this slave is.

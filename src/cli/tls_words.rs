@@ -106,7 +106,9 @@ fn received(alert: AlertDescription) -> String {
         AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => {
             "it does not speak TLS 1.3 as arete does: see that it is arete that speaks there"
         }
-        other => return format!("the other end has refused us ({other:?}): its own message says why"),
+        other => {
+            return format!("the other end has refused us (TLS alert {}): its own message says why", u8::from(other));
+        }
     };
     format!("the other end has refused us: {why}")
 }

@@ -11,10 +11,10 @@ use super::roster::Stage;
 use super::run::{Phase, Run};
 use super::strangers;
 use crate::machine::{ConnId, Outbox, Peer, Time};
-use crate::session::{NAME_MAX, VERSION, is_incarnation, is_name};
+use crate::session::{NAME_MAX, VERSION, check_incarnation, check_name};
 use crate::spoken;
 use crate::testfile::{End, Test, addresses_of, resources_of};
-use crate::wire::{Bye, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
+use crate::wire::{Bye, Code, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
 
 /// A slave that takes part.
 pub struct Admitted {
@@ -28,6 +28,7 @@ pub struct Admitted {
 
 /// Why a slave is turned away.
 struct Refusal {
+    code: Code,
     reason: String,
     /// Trying again cannot help.
     fatal: bool,
@@ -37,18 +38,18 @@ struct Refusal {
 
 impl Refusal {
     /// The slave itself is wrong here.
-    fn fatal(reason: String) -> Refusal {
-        Refusal { reason, fatal: true, forget: false }
+    fn fatal(code: Code, reason: String) -> Refusal {
+        Refusal { code, reason, fatal: true, forget: false }
     }
 
     /// Its place is taken, for now.
     fn taken(reason: String) -> Refusal {
-        Refusal { reason, fatal: false, forget: false }
+        Refusal { code: Code::Taken, reason, fatal: false, forget: false }
     }
 
     /// There is no run for it; there may be one later.
     fn no_run(reason: String) -> Refusal {
-        Refusal { reason, fatal: false, forget: true }
+        Refusal { code: Code::NoRun, reason, fatal: false, forget: true }
     }
 }
 
@@ -65,21 +66,19 @@ pub struct Comes<'a> {
 }
 
 /// Whether a slave may speak here at all, and as who it says it is.
-pub fn check(peer: &Peer, secret: Option<&str>, hello: &Hello<'_>) -> Result<(), String> {
+pub fn check(peer: &Peer, secret: Option<&str>, hello: &Hello<'_>) -> Result<(), (Code, String)> {
     let name = &hello.name;
-    strangers::knows(secret, hello.secret.as_deref())?;
-    strangers::may_act_for(peer, name)?;
+    let proven = strangers::knows(secret, hello.secret.as_deref()).and_then(|()| strangers::may_act_for(peer, name));
+    proven.map_err(|why| (Code::Stranger, why))?;
     if hello.protocol != PROTOCOL {
-        return Err(format!(
+        let text = format!(
             "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
              {PROTOCOL}: install the same version on both",
             hello.version, hello.protocol
-        ));
+        );
+        return Err((Code::Protocol, text));
     }
-    match is_incarnation(&hello.incarnation) {
-        true => Ok(()),
-        false => Err("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()),
-    }
+    check_incarnation("an incarnation", &hello.incarnation).map_err(|why| (Code::Name, why))
 }
 
 impl Run {
@@ -106,7 +105,8 @@ impl Run {
                 if refusal.forget || leave {
                     out.send(conn, Welcome { leave, ..welcome(None, 0) }.encode());
                 }
-                let bye = Bye { reason: Cow::from(shorten(&refusal.reason)), fatal: refusal.fatal };
+                let Refusal { code, fatal, .. } = refusal;
+                let bye = Bye { code, reason: Cow::from(shorten(&refusal.reason)), fatal };
                 let name: String = hello.name.chars().take(NAME_MAX).collect();
                 self.record_refusal(now, &name, &address, &bye.reason, out);
                 return Err(bye);
@@ -161,20 +161,22 @@ impl Run {
             return Ok(ix);
         }
         if let Some(ix) = self.places.of(name).or_else(|| self.places.free(own, &hello.labels)) {
-            let wrong = || Refusal::fatal(format!("{name:?} cannot name a slave"));
-            return is_name(name).then_some(ix).ok_or_else(wrong);
+            return check_name("a slave", name).map(|()| ix).map_err(|why| Refusal::fatal(Code::Name, why));
         }
         if !self.places.any() {
             let names = spoken::list(&self.roster.names(|_| true));
-            return Err(Refusal::fatal(format!(
-                "slave {name:?} is not in the test {:?}; its slaves are {names}: name it as one of them with --name, or \
+            return Err(Refusal::fatal(
+                Code::NoPlace,
+                format!(
+                    "slave {name:?} is not in the test {:?}; its slaves are {names}: name it as one of them with --name, or \
                  add it to the test",
-                self.test.name
-            )));
+                    self.test.name
+                ),
+            ));
         }
         let named = self.test.slaves.iter().filter(|slave| slave.with.is_none()).map(|slave| slave.name.as_str());
         let named = spoken::list(&named.collect::<Vec<_>>());
-        Err(Refusal::fatal(self.places.refusal(&self.test.name, name, &hello.labels, &named)))
+        Err(Refusal::fatal(Code::NoPlace, self.places.refusal(&self.test.name, name, &hello.labels, &named)))
     }
 
     /// Which slave this is, and whether its process is known already.
@@ -186,7 +188,7 @@ impl Run {
         out: &mut Outbox,
     ) -> Result<(usize, bool), Refusal> {
         let name = &hello.name;
-        check(peer, self.secret(), hello).map_err(Refusal::fatal)?;
+        check(peer, self.secret(), hello).map_err(|(code, why)| Refusal::fatal(code, why))?;
         let ix = self.place_of(hello)?;
         let member = self.roster.get(ix);
         let known = member.is_incarnation(&hello.incarnation);

@@ -10,18 +10,14 @@ use super::presence::Speaker;
 use super::rendezvous::Process;
 use super::room::Room;
 use super::run::Run;
-use super::{Controller, Who, refusal, strangers};
+use super::{Controller, Who, fatal, refusal, strangers};
 use crate::machine::{ConnId, Outbox, Time};
-use crate::session::{VERSION, WORDS_MAX, is_incarnation, is_member, is_name};
+use crate::session::{VERSION, WORDS_MAX, check_incarnation, check_name, is_member};
 use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
-use crate::wire::{Bye, FromSlave, Message, Note, Noted, Notify, PROTOCOL, Pong, Refused, Welcome};
+use crate::wire::{Bye, Code, FromSlave, Message, Note, Noted, Notify, PROTOCOL, Pong, Refused, Welcome};
 
 /// How many rooms there are at most, a run's not counted.
 const ROOMS_MAX: usize = 1_000;
-
-fn fatal(reason: String) -> Bye<'static> {
-    Bye { reason: Cow::from(reason), fatal: true }
-}
 
 impl Controller {
     /// A client joins a room; one that is not there yet is made.
@@ -35,7 +31,7 @@ impl Controller {
         check(join)?;
         if let Some(session) = self.sessions.get(&conn) {
             let secret = self.runs.values().find_map(Run::secret);
-            strangers::may_join(&session.peer, secret, join).map_err(fatal)?;
+            strangers::may_join(&session.peer, secret, join).map_err(|why| fatal(Code::Stranger, why))?;
         }
         let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
         let room = self.enter_room(&join.room)?;
@@ -43,9 +39,8 @@ impl Controller {
         let ledger = self.ledger_of(&room);
         // A ledger of rooms alone is written anew when it is long.
         if !known && ledger.is_full() && !self.is_rewritten(&ledger) {
-            return Err(refusal(format!(
-                "the ledger of run {room} is full: {FOR_CLIENTS_MAX} bytes; no more clients may join"
-            )));
+            let text = format!("the ledger of run {room} is full: {FOR_CLIENTS_MAX} bytes; no more clients may join");
+            return Err(refusal(Code::Full, text));
         }
         let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
         if !known {
@@ -81,7 +76,7 @@ impl Controller {
             return Ok(room.name.clone());
         }
         if self.rooms.len() >= ROOMS_MAX {
-            return Err(refusal(format!("there are {ROOMS_MAX} rooms already, as many as there can be")));
+            return Err(refusal(Code::Full, format!("there are {ROOMS_MAX} rooms already, as many as there can be")));
         }
         let mut room = Room::new(name, self.limits, &self.budget);
         room.number_after(self.last_round);
@@ -108,26 +103,28 @@ impl Controller {
             }
             FromSlave::Notify(notify) if *notify.room == *name => {
                 if let Err(reason) = self.client_notifies(now, conn, process, &notify, out) {
-                    refuse(conn, &name, &notify.trigger, reason, out);
+                    refuse(conn, (&name, &notify.trigger), Code::Trigger, reason, out);
                 }
             }
             FromSlave::Watch(watch) if *watch.room == *name => self.watch(conn, process, &name, &watch.trigger, out),
             FromSlave::Create(create) if *create.room == *name => self.create(now, conn, &name, &create, out),
             FromSlave::Delete(delete) if *delete.room == *name => self.delete(now, conn, &name, &delete, out),
             FromSlave::List(list) if *list.room == *name => self.list(conn, &name, out),
-            FromSlave::Bye(bye) => return Err(refusal(bye.reason.chars().take(200).collect())),
+            FromSlave::Bye(bye) => return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
             FromSlave::Hello(_) | FromSlave::Join(_) => {
-                return Err(refusal("a second hello or join on one connection".to_owned()));
+                return Err(refusal(Code::Malformed, "a second hello or join on one connection".to_owned()));
             }
             FromSlave::Notify(Notify { room, trigger, .. }) => {
-                refuse(conn, &room, &trigger, not_here(&name, &room), out);
+                refuse(conn, (&room, &trigger), Code::WrongRoom, not_here(&name, &room), out);
             }
-            FromSlave::Watch(watch) => refuse(conn, &watch.room, &watch.trigger, not_here(&name, &watch.room), out),
+            FromSlave::Watch(watch) => {
+                refuse(conn, (&watch.room, &watch.trigger), Code::WrongRoom, not_here(&name, &watch.room), out)
+            }
             FromSlave::Create(create) => {
-                refuse(conn, &create.room, &create.trigger, not_here(&name, &create.room), out)
+                refuse(conn, (&create.room, &create.trigger), Code::WrongRoom, not_here(&name, &create.room), out)
             }
             FromSlave::Delete(delete) => {
-                refuse(conn, &delete.room, &delete.trigger, not_here(&name, &delete.room), out)
+                refuse(conn, (&delete.room, &delete.trigger), Code::WrongRoom, not_here(&name, &delete.room), out)
             }
             // What only slaves say.
             _ => {}
@@ -195,17 +192,17 @@ impl Controller {
         match room.watch(process, trigger) {
             Ok(true) => out.send(conn, room.triggered(trigger)),
             Ok(false) => {}
-            Err(reason) => refuse(conn, name, trigger, reason, out),
+            Err(reason) => refuse(conn, (name, trigger), Code::Trigger, reason, out),
         }
     }
 
     fn create(&mut self, now: Time, conn: ConnId, name: &Rc<str>, create: &Create<'_>, out: &mut Outbox) {
         let mut done = Ok(());
         self.visit(now, name, |room, _| {
-            done = match (room.is_run(), is_name(&create.trigger)) {
-                (true, _) => Err(of_the_test(&room.name)),
-                (_, false) => Err("a trigger's name is 1 to 64 letters, digits, \".\", \"_\" and \"-\"".to_owned()),
-                _ => room.triggers.create(&create.trigger, create.count),
+            done = match room.is_run() {
+                true => Err(of_the_test(&room.name)),
+                false => check_name("a trigger", &create.trigger)
+                    .and_then(|()| room.triggers.create(&create.trigger, create.count)),
             };
         });
         if done.is_ok() {
@@ -232,7 +229,7 @@ impl Controller {
             self.ledger.write(&Fact::Deleted { room, trigger });
         }
         for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {
-            refuse(conn, name, trigger, format!("the trigger {trigger:?} was removed"), out);
+            refuse(conn, (name, trigger), Code::Trigger, format!("the trigger {trigger:?} was removed"), out);
         }
         answer(conn, name, trigger, done, out);
     }
@@ -253,22 +250,20 @@ impl Controller {
 /// Whether a client may come in.
 fn check(join: &Join<'_>) -> Result<(), Bye<'static>> {
     if join.protocol != PROTOCOL {
-        return Err(fatal(format!(
+        let text = format!(
             "the client is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol {PROTOCOL}: \
              install the same version on both",
             join.version, join.protocol
-        )));
+        );
+        return Err(fatal(Code::Protocol, text));
     }
-    if !is_incarnation(&join.incarnation) {
-        return Err(fatal("an incarnation is 1 to 64 letters, digits, \"-\" and \"_\"".to_owned()));
-    }
-    if !is_name(&join.room) {
-        return Err(fatal("a room's name is 1 to 64 letters, digits, \".\", \"_\" and \"-\"".to_owned()));
-    }
+    check_incarnation("an incarnation", &join.incarnation).map_err(|why| fatal(Code::Name, why))?;
+    check_name("a room", &join.room).map_err(|why| fatal(Code::Name, why))?;
     match &join.member {
-        Some(member) if !is_member(member) => Err(fatal(format!(
-            "{member:?} cannot be a member: it is HOST or HOST#TAG, of at most {WORDS_MAX} bytes each"
-        ))),
+        Some(member) if !is_member(member) => Err(fatal(
+            Code::Name,
+            format!("{member:?} cannot be a member: it is HOST or HOST#TAG, of at most {WORDS_MAX} bytes each"),
+        )),
         _ => Ok(()),
     }
 }
@@ -281,14 +276,14 @@ fn of_the_test(run: &str) -> String {
     format!("{run} is a run: its triggers are those of its test file")
 }
 
-fn refuse(conn: ConnId, room: &str, trigger: &str, reason: String, out: &mut Outbox) {
-    let refused = Refused { room: Cow::from(room), trigger: Cow::from(trigger), reason: Cow::from(reason) };
+fn refuse(conn: ConnId, (room, trigger): (&str, &str), code: Code, reason: String, out: &mut Outbox) {
+    let refused = Refused { room: Cow::from(room), trigger: Cow::from(trigger), code, reason: Cow::from(reason) };
     out.send(conn, refused.encode());
 }
 
 fn answer(conn: ConnId, room: &str, trigger: &str, done: Result<(), String>, out: &mut Outbox) {
     match done {
         Ok(()) => out.send(conn, Created { room: Cow::from(room), trigger: Cow::from(trigger) }.encode()),
-        Err(reason) => refuse(conn, room, trigger, reason, out),
+        Err(reason) => refuse(conn, (room, trigger), Code::Trigger, reason, out),
     }
 }

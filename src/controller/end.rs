@@ -11,7 +11,7 @@ use super::results::{self, Ending};
 use super::roster::{Member, Stage};
 use super::run::{Cause, GIVE_UP_WITHIN, Phase, Run, Timer};
 use crate::machine::{ChildId, Exit, Outbox, Signal, Time};
-use crate::wire::{Bye, Dismissed, Manner, Message, Stop, Verdict};
+use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, spoken};
 
 /// How long the slaves of an embedded run have to exit after their dismissal.
@@ -137,7 +137,7 @@ impl Run {
 
     fn dismiss(&self, verdict: Verdict, why: &str, out: &mut Outbox) {
         let dismissed = Dismissed { run: Cow::from(&self.id), verdict }.encode();
-        let bye = Bye { reason: Cow::from("the run is over"), fatal: false }.encode();
+        let bye = Bye { code: Code::NoRun, reason: Cow::from("the run is over"), fatal: false }.encode();
         let stop = Stop { run: Cow::from(&self.id), reason: Cow::from(why), how: Manner::Now }.encode();
         for member in self.roster.iter() {
             let Some(conn) = member.conn else { continue };

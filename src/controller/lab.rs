@@ -20,13 +20,13 @@ use super::run::{Phase, Run};
 use super::runs::{RunNr, Runs};
 use super::shelf::{Keeping, OVER, Shelf, Shelved};
 use super::submissions::RESOURCES;
-use super::{Controller, Who, refusal};
+use super::{Controller, Who, fatal, refusal};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, Command, ConnId, ListenerId, Outbox, Time};
-use crate::session::{LABELS_MAX, check_label, is_name};
+use crate::session::{LABELS_MAX, check_label, check_name};
 use crate::spoken;
 use crate::wire::operate::Measured;
-use crate::wire::{Bye, Hello, Message, Ping, Pong};
+use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 
 /// How many processes remove directories at once.
 const REMOVED_AT_ONCE: usize = 4;
@@ -253,9 +253,7 @@ fn places(run: &Run) -> Vec<Place<'_>> {
 
 /// Whether a slave says what it is in words that can be kept.
 fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
-    if !is_name(&hello.name) {
-        return Err("a slave's name is 1 to 64 letters, digits, \".\", \"_\" and \"-\"".to_owned());
-    }
+    check_name("a slave", &hello.name)?;
     if hello.labels.len() > LABELS_MAX {
         return Err(format!("a slave has {LABELS_MAX} labels at most"));
     }
@@ -278,16 +276,18 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         let (Some(session), Some(lab)) = (self.sessions.get(&conn), &mut self.lab) else { return Ok(()) };
-        admission::check(&session.peer, None, hello)
-            .map_err(|reason| Bye { reason: Cow::from(reason), fatal: true })?;
-        check_labels(hello).map_err(|reason| Bye { reason: Cow::from(reason), fatal: true })?;
+        admission::check(&session.peer, None, hello).map_err(|(code, reason)| fatal(code, reason))?;
+        check_labels(hello).map_err(|reason| fatal(Code::Name, reason))?;
         let known = lab.slaves.get(&*hello.name);
         let former = known.and_then(|slave| slave.conn);
         if let Some(slave) = known.filter(|slave| slave.conn.is_some() && *slave.incarnation != *hello.incarnation) {
-            return Err(refusal(format!(
-                "another slave called {} is connected from {}: stop it, or use another --name",
-                hello.name, slave.address
-            )));
+            return Err(refusal(
+                Code::Taken,
+                format!(
+                    "another slave called {} is connected from {}: stop it, or use another --name",
+                    hello.name, slave.address
+                ),
+            ));
         }
         let serves = known.filter(|slave| Lab::needed_by(slave, &self.runs).is_some()).and_then(|slave| slave.serves);
         let name: Rc<str> = Rc::from(&*hello.name);
@@ -388,7 +388,7 @@ impl Controller {
             self.runs.values_mut().flat_map(|run| std::mem::take(&mut run.parting)).collect();
         for (conn, why) in lost {
             if self.sessions.contains_key(&conn) {
-                self.part(now, conn, refusal(why), out);
+                self.part(now, conn, refusal(Code::NoRun, why), out);
             }
         }
         let done = |run: &Run| run.hosted.as_ref().is_some_and(|hosted| hosted.done);
@@ -400,7 +400,7 @@ impl Controller {
             }
             self.empty_room(now, &run, out);
             let state = self.run_state(now, nr, &run);
-            log::info!("run {}: {:?}: {}", run.id, state.verdict, state.why);
+            log::info!("run {}: {}: {}", run.id, state.in_words(), state.why);
             let since = self.wall_clock(now);
             let shelved =
                 Shelved { state, submission: run.hosted.unwrap_or_default().submission, since, touched: since };
@@ -440,7 +440,7 @@ impl Controller {
     fn empty_room(&mut self, now: Time, run: &Run, out: &mut Outbox) {
         let room = &run.room.name;
         for conn in run.room.clients.iter().filter_map(|process| self.processes.conn(*process)).collect::<Vec<_>>() {
-            self.part(now, conn, refusal(format!("run {room} is over")), out);
+            self.part(now, conn, refusal(Code::NoRun, format!("run {room} is over")), out);
         }
         self.pending.remove(room);
         self.deadlines.cancel(room);

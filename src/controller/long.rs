@@ -6,7 +6,7 @@ use super::rendezvous::Process;
 use super::{Controller, Who, refusal};
 use crate::machine::Time;
 use crate::wire::rendezvous::Giver;
-use crate::wire::{Bound, Bye, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO};
+use crate::wire::{Bound, Bye, Code, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO};
 
 /// Of the memory for members so much, one part of so many, may be taken by lines that have not ended.
 const PARTIAL_PART: usize = 2;
@@ -45,7 +45,8 @@ impl Controller {
     ) -> Result<(), Bye<'static>> {
         let refused = || {
             let others = if bound.crowded { ", and others send long lines too: try again" } else { "" };
-            refusal(format!("{}{others}", Bound(bound.max)))
+            let code = if bound.crowded { Code::Full } else { Code::Malformed };
+            refusal(code, format!("{}{others}", Bound(bound.max)))
         };
         let (Some(process), Some(giver)) = (who.process(), Giver::read(beginning)) else { return Err(refused()) };
         let reason = match bound.crowded {

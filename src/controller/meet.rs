@@ -15,7 +15,7 @@ use crate::machine::{Bytes, Outbox, Time};
 use crate::session::is_member;
 use crate::spoken;
 use crate::wire::rendezvous::{Arrive, Check, Give, Kind, RoundVerdict};
-use crate::wire::{FromSlave, Message};
+use crate::wire::{Code, FromSlave, Message};
 
 /// A room by its name: a run's, or one of the clients'.
 pub fn room_of<'a>(runs: &'a mut Runs, rooms: &'a mut BTreeMap<Rc<str>, Room>, name: &str) -> Option<&'a mut Room> {
@@ -204,7 +204,7 @@ impl Controller {
         }
         while let Some(conn) = self.processes.pop_unanswered(self.behind.unwrap_or(now)) {
             let why = format!("it has not answered a check for {}", spoken::duration(CHECK_WITHIN));
-            self.part(now, conn, refusal(why), out);
+            self.part(now, conn, refusal(Code::Silent, why), out);
         }
         while let Some((process, name)) = self.processes.pop_forgotten(now) {
             self.visit(now, &name, |room, _| room.forget(process));

@@ -6,17 +6,17 @@ use super::event::Event;
 use super::failures::{Failure, Kind};
 use super::ledger::Fact;
 use super::rendezvous::Process;
-use super::results;
 use super::run::Run;
 use super::runs::RunNr;
 use super::trigger::Counted;
 use super::view::run_name;
+use super::{refusal, results};
 use serde_json::value::RawValue;
 
 use crate::machine::{ConnId, Outbox, Time};
 use crate::spoken::tail::last_lines;
 use crate::wire::{
-    Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Recorded, Refused,
+    Bye, CHUNK_MAX, Code, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Recorded, Refused,
     Report, State, Verdict,
 };
 
@@ -103,25 +103,25 @@ impl Run {
                 if self.started().is_some() {
                     self.lose(now, ix, &format!("it said bye: {}", shorten(&bye.reason)), out);
                 }
-                Err(shorten(&bye.reason))
+                return Err(refusal(Code::Leaves, shorten(&bye.reason)));
             }
             FromSlave::Hello(_) => Err("a second hello on one connection".to_owned()),
             // Of a run that is over, or of another.
             _ => Ok(()),
         };
-        done.map_err(|reason| Bye { reason: Cow::from(reason), fatal: false })
+        done.map_err(|reason| refusal(Code::Malformed, reason))
     }
 
     fn notify(&mut self, now: Time, conn: ConnId, ix: usize, notify: &Notify<'_>, heard: &mut Heard, out: &mut Outbox) {
         let in_room = notify.room == self.id && self.started().is_some();
         let counted = if in_room {
-            self.count(now, ix, notify, heard, out)
+            self.count(now, ix, notify, heard, out).map_err(|reason| (Code::Trigger, reason))
         } else {
-            Err(format!("run {:?} is not going on", notify.room))
+            Err((Code::NotGoing, format!("run {:?} is not going on", notify.room)))
         };
-        if let Err(reason) = counted {
-            let refused =
-                Refused { room: notify.room.clone(), trigger: notify.trigger.clone(), reason: Cow::from(reason) };
+        if let Err((code, reason)) = counted {
+            let (room, trigger, reason) = (notify.room.clone(), notify.trigger.clone(), Cow::from(reason));
+            let refused = Refused { room, trigger, code, reason };
             out.send(conn, refused.encode());
         }
     }

@@ -10,14 +10,14 @@ use super::run::{Phase, Run};
 use super::runs::RunNr;
 use super::shelf::Waiting;
 use super::submissions::Submission;
-use super::{Controller, Who, refusal};
+use super::{Controller, Who, fatal, refusal};
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::VERSION;
 use crate::spoken;
 use crate::wire::operate::{
     AskRuns, AskSlaves, Cancel, Denied, Look, Operate, PAGE_MAX, RunState, Runs, Seen, SlaveState, Slaves, Standing,
 };
-use crate::wire::{Bye, FromSlave, LINE_MAX, Message, PROTOCOL, Pong};
+use crate::wire::{Bye, Code, FromSlave, LINE_MAX, Message, PROTOCOL, Pong};
 
 /// How long the states on one page are together before it ends, in bytes: with one more they still fit a line.
 const PAGE_BYTES: usize = LINE_MAX / 2;
@@ -35,6 +35,19 @@ pub struct Operator {
     pub asked: usize,
 }
 
+/// Why no run is meant.
+struct Unknown {
+    code: Code,
+    reason: String,
+}
+
+impl Unknown {
+    fn none(name: &str) -> Unknown {
+        let reason = format!("there is no run {name:?}: arete runs shows those that there are");
+        Unknown { code: Code::NoSuchRun, reason }
+    }
+}
+
 /// A run that somebody has named.
 enum Named {
     Going(RunNr),
@@ -50,21 +63,22 @@ impl Controller {
         operate: &Operate<'_>,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        let fatal = |reason: String| Bye { reason: Cow::from(reason), fatal: true };
         let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
         let Some(lab) = &mut self.lab else {
             return Err(fatal(
+                Code::NoTests,
                 "this controller takes no tests: \"arete controller --state-dir DIR\" is one that does".to_owned(),
             ));
         };
         if operate.protocol != PROTOCOL {
-            return Err(fatal(format!(
+            let text = format!(
                 "the operator is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
                  {PROTOCOL}: install the same version on both",
                 operate.version, operate.protocol
-            )));
+            );
+            return Err(fatal(Code::Protocol, text));
         }
-        may_operate(lab, &session.peer, session.listener).map_err(fatal)?;
+        may_operate(lab, &session.peer, session.listener).map_err(|why| fatal(Code::Stranger, why))?;
         (session.who, session.heard) = (Who::Operator, now);
         lab.operators.insert(conn, Operator::default());
         out.send(conn, welcome(None, 0).encode());
@@ -85,48 +99,63 @@ impl Controller {
             }
             FromSlave::Submit(submit) => self.submit(now, conn, &submit, out),
             FromSlave::Upload(upload) => self.upload(now, conn, &upload, out),
-            FromSlave::Look(Look { run }) => self.see(now, conn, &run, out),
+            FromSlave::Look(look) => self.see(now, conn, &look, out),
             FromSlave::Cancel(cancel) => self.cancel(now, conn, &cancel, out),
             FromSlave::AskSlaves(ask) => self.slaves_after(now, conn, &ask, out),
             FromSlave::AskRuns(ask) => self.runs_after(now, conn, &ask, out),
             FromSlave::AskFiles(ask) => self.ask_files(conn, &ask, out),
             FromSlave::Get(get) => self.get(conn, &get, out),
-            FromSlave::Bye(bye) => return Err(refusal(bye.reason.chars().take(200).collect())),
-            _ => return Err(refusal("that is nothing that an operator says".to_owned())),
+            FromSlave::Bye(bye) => return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
+            _ => return Err(refusal(Code::Malformed, "that is nothing that an operator says".to_owned())),
         }
         Ok(())
     }
 
-    /// The run that is called so, or the only one whose id begins so.
-    fn named(&self, name: &str) -> Result<Named, String> {
-        let Some(lab) = &self.lab else { return Err(String::new()) };
+    /// The run that is called so. Else its id begins so: of those that go on the only one, or if none does the one that was over
+    /// last. Who would `end` a run means none that is over, unless it is the only one that begins so.
+    fn named(&self, name: &str, end: bool) -> Result<Named, Unknown> {
+        let Some(lab) = &self.lab else { return Err(Unknown::none(name)) };
         if let Some(nr) = self.runs.find(name) {
             return Ok(Named::Going(nr));
         }
         if let Some(state) = lab.shelf.get(name) {
             return Ok(Named::Over(state.clone()));
         }
-        let going = self.runs.values().map(|run| &*run.id).filter(|id| id.starts_with(name));
-        let mut ids = going.chain(lab.shelf.ids().filter(|id| id.starts_with(name)));
-        match (ids.next(), ids.next()) {
-            (Some(id), None) if !name.is_empty() => {
-                let id = id.to_owned();
-                drop(ids);
-                self.named(&id)
+        if name.is_empty() {
+            return Err(Unknown::none(name));
+        }
+        let going: Vec<_> = self.runs.iter().filter(|(_, run)| run.id.starts_with(name)).collect();
+        let over: Vec<_> = lab.shelf.latest_first().filter(|state| state.run.starts_with(name)).take(2).collect();
+        match (&going[..], &over[..]) {
+            ([(nr, _)], _) => Ok(Named::Going(*nr)),
+            ([_, _, ..], _) => {
+                let ids: Vec<&str> = going.iter().map(|(_, run)| &*run.id).collect();
+                let ids = spoken::list(&ids);
+                Err(Unknown {
+                    code: Code::Ambiguous,
+                    reason: format!("several runs that go on begin with {name:?}: {ids}"),
+                })
             }
-            (Some(one), Some(other)) => Err(format!("several runs begin with {name:?}, {one} and {other} among them")),
-            _ => Err(format!("there is no run {name:?}: arete runs shows those that there are")),
+            ([], [last, _, ..]) if end => {
+                let last = &last.run;
+                let reason =
+                    format!("no run that begins with {name:?} goes on: several are over, {last} the last of them");
+                Err(Unknown { code: Code::NoSuchRun, reason })
+            }
+            ([], [last, ..]) => Ok(Named::Over((*last).clone())),
+            ([], []) => Err(Unknown::none(name)),
         }
     }
 
-    fn see(&mut self, now: Time, conn: ConnId, run: &str, out: &mut Outbox) {
-        let state = match self.named(run) {
+    fn see(&mut self, now: Time, conn: ConnId, look: &Look<'_>, out: &mut Outbox) {
+        let run = &*look.run;
+        let state = match self.named(run, look.end) {
             Ok(Named::Going(nr)) => self.state_of(now, nr),
             Ok(Named::Over(state)) => {
                 self.touch(&state.run);
                 Some(state)
             }
-            Err(reason) => return deny(conn, Some(run), reason, out),
+            Err(Unknown { code, reason }) => return deny(conn, Some(run), code, reason, out),
         };
         if let Some(run) = state {
             out.send(conn, Seen { submission: None, run }.encode());
@@ -134,7 +163,7 @@ impl Controller {
     }
 
     fn cancel(&mut self, now: Time, conn: ConnId, cancel: &Cancel<'_>, out: &mut Outbox) {
-        match self.named(&cancel.run) {
+        match self.named(&cancel.run, true) {
             Ok(Named::Going(nr)) => {
                 if let Some(run) = self.runs.get_mut(nr) {
                     run.cancelled(now, cancel.now, out);
@@ -142,9 +171,9 @@ impl Controller {
                 self.look_at_queue(now);
             }
             Ok(Named::Over(_)) => {}
-            Err(reason) => return deny(conn, Some(&cancel.run), reason, out),
+            Err(Unknown { code, reason }) => return deny(conn, Some(&cancel.run), code, reason, out),
         }
-        self.see(now, conn, &cancel.run, out);
+        self.see(now, conn, &Look { run: cancel.run.clone(), end: true }, out);
     }
 
     fn slaves_after(&mut self, now: Time, conn: ConnId, ask: &AskSlaves<'_>, out: &mut Outbox) {
@@ -266,7 +295,7 @@ fn may_operate(lab: &Lab, peer: &Peer, listener: crate::machine::ListenerId) -> 
 }
 
 /// Answers what cannot be done.
-pub fn deny(conn: ConnId, run: Option<&str>, reason: String, out: &mut Outbox) {
+pub fn deny(conn: ConnId, run: Option<&str>, code: Code, reason: String, out: &mut Outbox) {
     let run = run.map(|run| Cow::from(run.chars().take(crate::session::NAME_MAX).collect::<String>()));
-    out.send(conn, Denied { run, reason: Cow::from(reason) }.encode());
+    out.send(conn, Denied { run, code, reason: Cow::from(reason) }.encode());
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ConnId, Outbox, ReadId, Time};
 use crate::wire::operate::{AskFiles, Files, GETS_MAX, Get, PAGE_MAX, Piece, RunState};
-use crate::wire::{CHUNK_MAX, Message};
+use crate::wire::{CHUNK_MAX, Code, Message};
 
 /// How many runs that are over are remembered whatever is kept.
 const KEPT_MAX: usize = 10_000;
@@ -109,10 +109,6 @@ impl Shelf {
         self.over.iter().find(|shelved| shelved.submission == submission).map(|shelved| &shelved.state)
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.over.iter().map(|shelved| &*shelved.state.run)
-    }
-
     pub fn latest_first(&self) -> impl Iterator<Item = &RunState> {
         self.over.iter().rev().map(|shelved| &shelved.state)
     }
@@ -155,13 +151,14 @@ impl Controller {
     /// One more question of an operator about files of a run, if it may ask.
     fn asks(&mut self, conn: ConnId, run: &str, out: &mut Outbox) -> bool {
         if !self.has_run(run) {
-            deny(conn, Some(run), format!("there is no run {run:?}: arete runs shows those that there are"), out);
+            let reason = format!("there is no run {run:?}: arete runs shows those that there are");
+            deny(conn, Some(run), Code::NoSuchRun, reason, out);
             return false;
         }
         let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
         let Some(operator) = operator else { return false };
         if operator.asked >= GETS_MAX {
-            deny(conn, Some(run), format!("more than {GETS_MAX} questions at once"), out);
+            deny(conn, Some(run), Code::Full, format!("more than {GETS_MAX} questions at once"), out);
             return false;
         }
         operator.asked += 1;
@@ -206,7 +203,7 @@ impl Controller {
         self.answered(conn);
         let all = match result {
             Ok(all) => all,
-            Err(reason) => return deny(conn, Some(&run), reason, out),
+            Err(reason) => return deny(conn, Some(&run), Code::Unreadable, reason, out),
         };
         let mut behind = all.into_iter().filter(|(file, _)| is_shipped(file) && *file > after);
         let files = behind.by_ref().take(PAGE_MAX).collect();
@@ -217,7 +214,7 @@ impl Controller {
     pub(super) fn get(&mut self, conn: ConnId, get: &Get<'_>, out: &mut Outbox) {
         if !is_shipped(&get.file) {
             let reason = format!("{:?} is no file of results", get.file.chars().take(200).collect::<String>());
-            return deny(conn, Some(&get.run), reason, out);
+            return deny(conn, Some(&get.run), Code::NoSuchFile, reason, out);
         }
         if self.asks(conn, &get.run, out) {
             let Get { run, file, offset, wait } = get;
@@ -254,7 +251,7 @@ impl Controller {
                 let piece = Piece { run: Cow::from(&run), file: Cow::from(&file), offset, data: data.to_vec() };
                 out.send(conn, piece.encode());
             }
-            Err(reason) => deny(conn, Some(&run), format!("{file}: {reason}"), out),
+            Err(reason) => deny(conn, Some(&run), Code::Unreadable, format!("{file}: {reason}"), out),
         }
         true
     }

@@ -9,10 +9,10 @@ use std::hint::black_box;
 use super::{Controller, refusal};
 use crate::machine::Peer;
 use crate::wire::room::Join;
-use crate::wire::{Bye, FromSlave};
+use crate::wire::{Bye, Code, FromSlave};
 
 /// What a stranger is told who begins with anything else.
-pub const FIRST_MESSAGE: &str = "the first message must be a hello, a join or an operate";
+const FIRST_MESSAGE: &str = "the first message must be a hello, a join or an operate";
 
 /// What a slave is told that comes where none can serve.
 pub const NO_RUN: &str =
@@ -23,7 +23,10 @@ impl Controller {
     pub(super) fn begins_otherwise(&self, message: &FromSlave<'_>) -> Bye<'static> {
         let takes_none = self.lab.is_none() && self.runs.values().next().is_none();
         let looks = matches!(message, FromSlave::Bye(_));
-        refusal(if looks && takes_none { NO_RUN } else { FIRST_MESSAGE }.to_owned())
+        match looks && takes_none {
+            true => refusal(Code::NoRun, NO_RUN.to_owned()),
+            false => refusal(Code::FirstMessage, FIRST_MESSAGE.to_owned()),
+        }
     }
 }
 

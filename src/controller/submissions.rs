@@ -15,10 +15,10 @@ use super::run::{Hosted, Run};
 use super::{Config, Controller, utc};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ConnId, Outbox, Time};
-use crate::session::{NAME_MAX, VERSION, is_incarnation};
+use crate::session::{NAME_MAX, VERSION, check_incarnation};
 use crate::testfile::{self, Shipped, Test};
-use crate::wire::Message;
 use crate::wire::operate::{Offer, RunState, Seen, Submit, Unfit, Upload, Wanted};
+use crate::wire::{Code, Message};
 
 /// How many runs may be in the queue or go on.
 const RUNS_MAX: usize = 1_000;
@@ -105,8 +105,8 @@ impl Controller {
     fn judge(&self, now: Time, submit: &Submit<'_>) -> Result<Submission, Vec<String>> {
         let Some(lab) = &self.lab else { return Err(Vec::new()) };
         let wrong = |what: &str| Err(vec![what.to_owned()]);
-        if !is_incarnation(&submit.submission) {
-            return wrong("a submission is 1 to 64 letters, digits, \"-\" and \"_\"");
+        if let Err(why) = check_incarnation("a submission", &submit.submission) {
+            return wrong(&why);
         }
         let on_their_way = lab.operators.values().filter(|operator| operator.submission.is_some()).count();
         if self.runs.len() >= RUNS_MAX || on_their_way >= SUBMISSIONS_MAX {
@@ -183,7 +183,13 @@ impl Controller {
         let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
         let submission = operator.and_then(|operator| operator.submission.as_mut());
         let Some(submission) = submission.filter(|submission| submission.name == *upload.submission) else {
-            return deny(conn, None, "there is no such submission: hand the test in anew".to_owned(), out);
+            return deny(
+                conn,
+                None,
+                Code::NoSuchSubmission,
+                "there is no such submission: hand the test in anew".to_owned(),
+                out,
+            );
         };
         match submission.takes(upload, out) {
             Ok(()) => self.go_on_with(now, conn, out),

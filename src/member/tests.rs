@@ -82,7 +82,7 @@ impl World {
 
     fn lose(&mut self) {
         let conn = self.conn.take().unwrap();
-        self.input(Input::Closed { conn, reason: "reset".to_owned() });
+        self.input(Input::Closed { conn, reason: "reset".into() });
     }
 
     fn pass(&mut self, duration: Duration) {
@@ -279,7 +279,7 @@ fn triggers_are_made_listed_removed_and_notified() {
         assert_eq!(world.exit, Some(0), "{kind}");
         let mut refused = World::new(task, None);
         refused.connect();
-        refused.say("refused", json!({"room": "lab", "trigger": "go", "reason": "there is none"}));
+        refused.say("refused", json!({"room": "lab", "trigger": "go", "code": "trigger", "reason": "there is none"}));
         assert_eq!(refused.exit, Some(1));
         assert!(refused.printed.ends_with("go: there is none\n"), "{}", refused.printed);
     }

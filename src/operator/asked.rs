@@ -73,7 +73,12 @@ impl Talk<'_> {
     }
 
     pub fn look(&mut self, run: &str) -> bool {
-        self.ask(Question::Look, &Look { run: run.into() })
+        self.ask(Question::Look, &Look { run: run.into(), end: false })
+    }
+
+    /// Asks for a run that is to be ended.
+    pub fn look_to_end(&mut self, run: &str) -> bool {
+        self.ask(Question::Look, &Look { run: run.into(), end: true })
     }
 
     pub fn cancel(&mut self, run: &str, now: bool) -> bool {

@@ -75,6 +75,8 @@ pub struct Fetch {
     pub report: Vec<u8>,
     /// Why not all of it is here, or will be.
     wrong: Option<String>,
+    /// Something cannot be written: nothing more is fetched.
+    broken: bool,
 }
 
 impl Fetch {
@@ -91,6 +93,7 @@ impl Fetch {
             follows: false,
             report: Vec::new(),
             wrong: None,
+            broken: false,
         }
     }
 
@@ -111,8 +114,14 @@ impl Fetch {
     }
 
     /// Something cannot be had or kept for good; the first such thing is told.
-    pub fn complain(&mut self, why: String) {
+    fn complain(&mut self, why: String) {
         self.wrong.get_or_insert(why);
+    }
+
+    /// A file cannot be written here.
+    pub fn cannot_write(&mut self, path: &Path, error: &str) {
+        self.broken = true;
+        self.complain(format!("cannot write {}: {error}", path.display()));
     }
 
     /// The controller is there, perhaps again: what was asked before is asked again.
@@ -176,7 +185,7 @@ impl Fetch {
             return self.complain(format!("the controller names a file that no results have: {name:?}"));
         }
         let wants = self.into.is_some() || name == REPORT || (self.shows && output_of(&name).is_some());
-        if !wants || (self.follows && name == EVENTS) || self.broken() {
+        if !wants || (self.follows && name == EVENTS) || self.broken {
             return;
         }
         if self.files.len() >= FILES_MAX && !self.files.contains_key(&name) {
@@ -199,13 +208,8 @@ impl Fetch {
         }
     }
 
-    /// Something cannot be written: nothing more is fetched.
-    fn broken(&self) -> bool {
-        self.wrong.as_deref().is_some_and(|why| why.starts_with("cannot write"))
-    }
-
     fn pump(&mut self, talk: &mut Talk<'_>) {
-        if self.broken() {
+        if self.broken {
             self.short.clear();
         }
         while self.asked < WINDOW {

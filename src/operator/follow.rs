@@ -402,7 +402,7 @@ impl Follow {
 
     /// Something of the results cannot be written here.
     pub fn write_failed(&mut self, path: &std::path::Path, error: &str, talk: &mut Talk<'_>) {
-        self.fetch.complain(format!("cannot write {}: {error}", path.display()));
+        self.fetch.cannot_write(path, error);
         self.go_on(talk);
     }
 

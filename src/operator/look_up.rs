@@ -18,18 +18,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A run by its id, by the beginning of it, or the latest.
 pub struct Find {
     what: String,
+    /// To end it.
+    end: bool,
     latest: Option<RunState>,
 }
 
 impl Find {
-    pub fn new(what: String) -> Find {
-        Find { what, latest: None }
+    pub fn new(what: String, end: bool) -> Find {
+        Find { what, end, latest: None }
     }
 
     pub fn begin(&mut self, talk: &mut Talk<'_>) {
         self.latest = None;
         if self.what == LATEST {
             talk.runs("", true);
+        } else if self.end {
+            talk.look_to_end(&self.what);
         } else {
             talk.look(&self.what);
         }

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::asked::{Next, Talk};
 use crate::machine::{Outbox, Stream, Time};
-use crate::wire::Verdict;
 use crate::wire::operate::{RunState, Runs, SlaveState, Slaves, Standing};
 use crate::{exit_code, spoken};
 
@@ -223,20 +222,10 @@ fn runs_table(runs: &[&RunState], width: Option<usize>) -> String {
         return "there are no runs\n".to_owned();
     }
     let row = |run: &&RunState| {
-        let state = match (run.state, run.verdict) {
-            (Standing::Queued, _) => "queued",
-            (Standing::Gathering, _) => "gathering",
-            (Standing::Running, _) => "running",
-            (Standing::Ending, _) => "ending",
-            (Standing::Over, Some(Verdict::Passed)) => "passed",
-            (Standing::Over, Some(Verdict::Failed)) => "failed",
-            (Standing::Over, Some(Verdict::Interrupted)) => "interrupted",
-            (Standing::Over, None) => "over",
-        };
         [
             run.run.clone(),
             run.test.clone(),
-            state.to_owned(),
+            run.in_words().to_owned(),
             run.submitted.clone(),
             run.seconds.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default(),
             format!("{}/{}", run.connected, run.slaves),

@@ -320,7 +320,7 @@ fn a_controller_that_says_anything_at_all_does_no_harm() {
         json!({"type": "files", "run": RUN, "files": [["a/x.out", u64::MAX], ["a/x.out", 0]], "more": true}),
         json!({"type": "wanted", "submission": "s1", "files": {"ab".repeat(32): u64::MAX}}),
         json!({"type": "wanted", "submission": "s1", "files": {"cd".repeat(32): 0}}),
-        json!({"type": "denied", "run": RUN, "reason": "no"}),
+        json!({"type": "denied", "run": RUN, "code": "no-such-file", "reason": "no"}),
         json!({"type": "runs", "runs": [state], "more": true}),
         json!({"type": "slaves", "slaves": [], "more": true}),
         json!({"type": "unfit", "submission": "s2", "problems": []}),

@@ -12,10 +12,10 @@ use std::net::SocketAddr;
 use mio::{Interest, Registry};
 use slab::Slab;
 
-use super::stream::{Stream, plain};
+use super::stream::{Stream, hung_up, reason};
 use super::tls::{Opened, SEALED_AT_ONCE};
 use super::{Kind, token};
-use crate::machine::{Bytes, ConnId, LARGE, ListenerId, Peer};
+use crate::machine::{Bytes, Cause, ConnId, LARGE, ListenerId, Peer, Reason};
 
 /// How many queued messages one write takes.
 const SLICES_A_WRITE: usize = 64;
@@ -74,7 +74,7 @@ pub enum Outcome {
     /// Nothing that matters.
     Fine,
     /// The connection is over; the machine must hear it.
-    Lost(ConnId, String),
+    Lost(ConnId, Reason),
     /// The connection is over, and the machine knows.
     Done,
     /// A peer that connected to us has not proven who it is; the machine has never heard of it.
@@ -106,7 +106,7 @@ pub enum Confirmed {
     Handshaking(ConnId),
     /// It stands, and the machine has closed it: what is queued goes out.
     Closing(ConnId),
-    Failed(ConnId, String),
+    Failed(ConnId, Reason),
 }
 
 /// Ids are given out in order by us: they need no hash that withstands an attack.
@@ -244,7 +244,7 @@ impl Connections {
                 self.touch(slot);
                 Confirmed::Up(self.slab[slot as usize].id, peer, local)
             }
-            Err(error) => Confirmed::Failed(conn.id, plain(&error)),
+            Err(error) => Confirmed::Failed(conn.id, reason(&error)),
         }
     }
 
@@ -395,7 +395,7 @@ impl Connections {
         }
         let why = loop {
             match stream.read(buffer) {
-                Ok(0) => break "the peer closed the connection".to_owned(),
+                Ok(0) => break hung_up(),
                 Ok(_) if deaf => return Ok(Some(Got { conn: conn.id, length: 0, more: true, proven: false })),
                 // A read that does not fill the buffer has emptied the socket: what comes later is a new event. But an
                 // end of file that is there already must be read, for it comes with no other.
@@ -405,7 +405,7 @@ impl Connections {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => break plain(&error),
+                Err(error) => break reason(&error),
             }
         };
         Err(self.over(slot, why))
@@ -420,8 +420,8 @@ impl Connections {
             match stream.read(buffer, &mut self.sealed) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => break Err(plain(&error)),
-                Ok(Opened { length: 0, ends: true, .. }) => break Err("the peer closed the connection".to_owned()),
+                Err(error) => break Err(reason(&error)),
+                Ok(Opened { length: 0, ends: true, .. }) => break Err(hung_up()),
                 Ok(opened) => break Ok(opened),
             }
         };
@@ -465,12 +465,12 @@ impl Connections {
     /// Ends a handshake that has taken too long, or that others cannot wait for.
     pub fn give_up(&mut self, id: ConnId, why: &str) -> Outcome {
         match self.slots.get(&id) {
-            Some(&slot) if self.is_handshaking(slot) => self.over(slot, why.to_owned()),
+            Some(&slot) if self.is_handshaking(slot) => self.over(slot, Reason::new(Cause::NoAnswer, why)),
             _ => Outcome::Fine,
         }
     }
 
-    fn over(&mut self, slot: u32, why: String) -> Outcome {
+    fn over(&mut self, slot: u32, why: Reason) -> Outcome {
         let conn = &self.slab[slot as usize];
         let (id, state) = (conn.id, conn.state);
         if state == State::Closing || state == State::HalfClosed {
@@ -481,14 +481,14 @@ impl Connections {
             // It gets to read why, if it still reads.
             self.slab[slot as usize].state = State::Closing;
             self.touch(slot);
-            return Outcome::TurnedAway(id, why);
+            return Outcome::TurnedAway(id, why.words);
         }
         self.fail(id);
         Outcome::Lost(id, why)
     }
 
     /// Writes what this turn queued, one write a connection; `lost` hears of those that failed.
-    pub fn flush(&mut self, mut lost: impl FnMut(ConnId, String)) {
+    pub fn flush(&mut self, mut lost: impl FnMut(ConnId, Reason)) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for slot in dirty.drain(..) {
             if let Some(conn) = self.slab.get_mut(slot as usize)
@@ -504,7 +504,7 @@ impl Connections {
     }
 
     /// Ends the connections for which something is queued and that have taken nothing of it since the last time.
-    pub fn close_stalled(&mut self, mut lost: impl FnMut(ConnId, String)) {
+    pub fn close_stalled(&mut self, mut lost: impl FnMut(ConnId, Reason)) {
         self.some_wait = false;
         let mut stuck = Vec::new();
         for (slot, conn) in &mut self.slab {
@@ -516,7 +516,7 @@ impl Connections {
         }
         for slot in stuck {
             let why = format!("it does not read: {} bytes are queued", self.slab[slot as usize].waiting());
-            if let Outcome::Lost(id, why) = self.over(slot, why) {
+            if let Outcome::Lost(id, why) = self.over(slot, why.into()) {
                 lost(id, why);
             }
         }
@@ -527,7 +527,7 @@ impl Connections {
         if matches!(conn.state, State::Open | State::Closing)
             && let Err(error) = conn.write()
         {
-            return self.over(slot, plain(&error));
+            return self.over(slot, reason(&error));
         }
         if conn.state == State::Handshaking
             && let Err(error) = conn.write_sealed()
@@ -536,7 +536,7 @@ impl Connections {
         }
         if conn.queued > self.max_queue && matches!(conn.state, State::Open | State::Dialling | State::Handshaking) {
             let why = format!("it does not read: {} bytes are queued", conn.waiting());
-            return self.over(slot, why);
+            return self.over(slot, why.into());
         }
         if conn.state == State::Closing && conn.first.is_none() {
             match conn.stream.as_mut().map(Stream::half_close) {
@@ -581,7 +581,7 @@ impl Connections {
             self.remove(slot);
             return Outcome::Done;
         }
-        self.over(slot, plain(error))
+        self.over(slot, reason(error))
     }
 
     /// Whether TLS is spoken at this slot with somebody who connected to us.

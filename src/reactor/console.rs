@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags};
 use rustix::net::SendFlags;
 
+use super::stream::plain;
 use super::{Kind, token};
 use crate::machine::Stream;
 
@@ -81,10 +82,22 @@ fn has_room(fd: BorrowedFd<'_>, millis: i64) -> bool {
     matches!(poll(&mut fds, Some(&limit)), Ok(n) if n > 0)
 }
 
+/// Why a stream cannot be written, in words. A device that is full is no directory in which somebody could make room.
+pub fn unwritten(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::StorageFull => "no space left on device".to_owned(),
+        _ => plain(error),
+    }
+}
+
 /// What waits for one stream.
 struct Output {
     /// `None`: it is closed, or has failed for good.
     way: Option<Way>,
+    /// It has failed otherwise than by a reader that has left.
+    failed: Option<String>,
+    /// The machine knows that nothing more can be written.
+    told: bool,
     waiting: VecDeque<u8>,
     /// How many lines were left out since the last note.
     left_out: usize,
@@ -94,7 +107,14 @@ struct Output {
 
 impl Output {
     fn new(fd: io::Result<OwnedFd>) -> Output {
-        Output { way: fd.ok().map(Way::of), waiting: VecDeque::new(), left_out: 0, registered: false }
+        Output {
+            way: fd.ok().map(Way::of),
+            failed: None,
+            told: false,
+            waiting: VecDeque::new(),
+            left_out: 0,
+            registered: false,
+        }
     }
 
     /// Queues all of `bytes`, or none of them when too much waits and they need not `surely` be shown.
@@ -133,8 +153,9 @@ impl Output {
                 Ok(n) => drop(self.waiting.drain(..n)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Nobody will ever read it. To say so there is no place left.
-                Err(_) => {
+                // Nobody will ever read it.
+                Err(error) => {
+                    self.failed = (error.kind() != ErrorKind::BrokenPipe).then(|| unwritten(&error));
                     self.way = None;
                     self.waiting.clear();
                 }
@@ -190,8 +211,9 @@ pub fn print(stream: Stream, bytes: &[u8], surely: bool) {
     lock(shared(stream)).print(bytes, surely);
 }
 
-/// Waits for what is queued to be read, at most `millis` milliseconds without any of it being read.
-pub fn flush(millis: u64) {
+/// Waits for what is queued to be read, at most `millis` milliseconds without any of it being read. Returns why
+/// standard output could not be written, unless its reader has left.
+pub fn flush(millis: u64) -> Option<String> {
     for stream in [Stream::Out, Stream::Err] {
         let mut output = lock(shared(stream));
         loop {
@@ -203,6 +225,13 @@ pub fn flush(millis: u64) {
             }
         }
     }
+    lock(shared(Stream::Out)).failed.clone()
+}
+
+/// Whether nothing more can be written to standard output; told once.
+pub fn has_ended() -> bool {
+    let mut output = lock(shared(Stream::Out));
+    output.way.is_none() && !std::mem::replace(&mut output.told, true)
 }
 
 /// The loop's view of both streams.

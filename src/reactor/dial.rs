@@ -11,9 +11,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::connections::Connections;
 use super::lookup::Lookups;
-use super::stream::{Stream, plain};
+use super::stream::{Stream, plain, reason};
 use super::tls::{Tls, TlsStream, host_of};
-use crate::machine::{Address, ConnId};
+use crate::machine::{Address, Cause, ConnId, Reason};
 
 /// How many addresses of one host name are tried.
 const MAX_ADDRESSES: usize = 16;
@@ -48,26 +48,26 @@ impl Dials {
         to: Address,
         conns: &mut Connections,
         lookups: &mut Lookups,
-    ) -> Result<(), String> {
+    ) -> Result<(), Reason> {
         let mut rest = VecDeque::new();
         match &to {
             Address::Unix(path) => {
                 let attempt = UnixStream::connect(path).and_then(|stream| conns.attach(conn, Stream::Unix(stream)));
-                attempt.map_err(|error| format!("{to}: {}", plain(&error)))?;
+                attempt.map_err(|error| reason(&error).of(&to))?;
                 self.dials.insert(conn, Dial { to, rest });
                 return Ok(());
             }
             Address::Inet(name) => match name.parse() {
                 Ok(address) => rest.push_back(address),
                 Err(_) => {
-                    lookups.start(conn, name).map_err(|error| format!("{to}: {error}"))?;
+                    lookups.start(conn, name).map_err(|error| Reason::new(Cause::NoName, error).of(&to))?;
                     self.dials.insert(conn, Dial { to, rest });
                     return Ok(());
                 }
             },
         }
         self.dials.insert(conn, Dial { to, rest });
-        self.next(conn, "no address", conns)
+        self.next(conn, Reason::new(Cause::NoName, "no address"), conns)
     }
 
     /// The lookup is through.
@@ -76,34 +76,33 @@ impl Dials {
         conn: ConnId,
         result: Result<Vec<SocketAddr>, String>,
         conns: &mut Connections,
-    ) -> Result<(), String> {
+    ) -> Result<(), Reason> {
         let Some(dial) = self.dials.get_mut(&conn) else { return Ok(()) };
         match result {
             Ok(addresses) => dial.rest = addresses.into_iter().take(MAX_ADDRESSES).collect(),
             Err(error) => {
                 let to = self.dials.remove(&conn).map(|dial| dial.to.to_string()).unwrap_or_default();
-                return Err(format!("{to}: {error}"));
+                return Err(Reason::new(Cause::NoName, error).of(&to));
             }
         }
-        self.next(conn, "the host name has no address", conns)
+        self.next(conn, Reason::new(Cause::NoName, "the host name has no address"), conns)
     }
 
     /// Tries the next address; `why` is what became of the one before.
-    pub fn next(&mut self, conn: ConnId, why: &str, conns: &mut Connections) -> Result<(), String> {
+    pub fn next(&mut self, conn: ConnId, mut why: Reason, conns: &mut Connections) -> Result<(), Reason> {
         let Some(dial) = self.dials.get_mut(&conn) else { return Ok(()) };
         conns.detach(conn);
-        let mut why = why.to_owned();
         while let Some(address) = dial.rest.pop_front() {
             let attempt: io::Result<()> = connect(self.source, address)
                 .and_then(|stream| secure(self.tls.as_ref(), &dial.to, stream))
                 .and_then(|stream| conns.attach(conn, stream));
             match attempt {
                 Ok(()) => return Ok(()),
-                Err(error) => why = plain(&error),
+                Err(error) => why = reason(&error),
             }
         }
         let to = self.dials.remove(&conn).map(|dial| dial.to.to_string()).unwrap_or_default();
-        Err(format!("{to}: {why}"))
+        Err(why.of(&to))
     }
 
     /// The connection stands, or the machine has closed it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::stream::plain;
 use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, now};
-use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine};
+use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, Reason};
 
 /// How long a closed connection may take to get rid of what is queued.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -73,6 +73,9 @@ impl Reactor {
         }
         self.datagrams.flush();
         self.console.flush();
+        if console::has_ended() {
+            self.pending.push_back(Pending::Input(Input::OutputEnded));
+        }
         self.flush_notify();
         if !self.pending.iter().any(|pending| matches!(pending, Pending::Input(Input::Exited { .. }))) {
             self.children.release(&self.lookups.pids());
@@ -178,7 +181,7 @@ impl Reactor {
     }
 
     /// An attempt to connect has begun, or the last one has failed.
-    pub(super) fn dialled(&mut self, conn: ConnId, result: Result<(), String>) {
+    pub(super) fn dialled(&mut self, conn: ConnId, result: Result<(), Reason>) {
         if let Err(reason) = result {
             self.forget_dial(conn);
             if self.conns.is_dialling(conn) {
@@ -195,7 +198,7 @@ impl Reactor {
     }
 
     /// An address did not answer; the next one is tried.
-    pub(super) fn dial_next(&mut self, conn: ConnId, why: &str) {
+    pub(super) fn dial_next(&mut self, conn: ConnId, why: Reason) {
         if !self.conns.is_dialling(conn) {
             return;
         }

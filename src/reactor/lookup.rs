@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -115,21 +115,50 @@ impl Lookups {
     }
 }
 
-/// What the hidden subcommand `lookup` does: prints the addresses of `HOST:PORT`, one a line, or `error: ` and why
-/// there is none. Returns the exit code.
-pub fn lookup_main(host_port: &str) -> i32 {
-    match host_port.to_socket_addrs() {
-        Ok(addresses) => {
-            for address in addresses {
-                println!("{address}");
-            }
-            0
+/// What the hidden subcommand `lookup` prints: the addresses of `HOST:PORT`, one a line, or `error: ` and why there is none.
+pub fn looked_up(host_port: &str) -> String {
+    match addresses_of(host_port) {
+        Ok(addresses) => addresses.map(|address| format!("{address}\n")).collect(),
+        Err(error) => format!("error: {error}\n"),
+    }
+}
+
+/// The addresses of `HOST:PORT`, or why there is none. The host may be an IPv6 address with its zone, `[fe80::1%eth0]:7373`.
+pub fn addresses_of(host_port: &str) -> Result<std::vec::IntoIter<SocketAddr>, String> {
+    if let Some(address) = with_zone(host_port) {
+        return address.map(|address| vec![address].into_iter());
+    }
+    host_port.to_socket_addrs().map_err(|error| {
+        let text = plain(&error);
+        text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_lowercase()
+    })
+}
+
+/// An IPv6 address whose zone is the name or the number of an interface; `None`: it is something else.
+fn with_zone(host_port: &str) -> Option<Result<SocketAddr, String>> {
+    let (host, port) = host_port.strip_prefix('[')?.split_once("]:")?;
+    let (ip, zone) = host.split_once('%')?;
+    let (ip, port): (Ipv6Addr, u16) = (ip.parse().ok()?, port.parse().ok()?);
+    let number = zone.parse().ok().or_else(|| nix::net::if_::if_nametoindex(zone).ok());
+    Some(match number {
+        Some(number) => Ok(SocketAddrV6::new(ip, port, 0, number).into()),
+        None => Err(format!("this machine has no interface {zone:?}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_zone_of_an_address_is_an_interface_of_this_machine() {
+        for zone in ["lo", "1"] {
+            let mut found = addresses_of(&format!("[fe80::1%{zone}]:7373")).expect("there is a loopback interface");
+            assert_eq!(found.next().map(|address| address.to_string()), Some("[fe80::1%1]:7373".to_owned()));
         }
-        Err(error) => {
-            let text = error.to_string();
-            let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-            println!("error: {}", text.to_lowercase());
-            1
-        }
+        let wrong = addresses_of("[fe80::1%eth77]:7373").expect_err("there is no such interface");
+        assert_eq!(wrong, "this machine has no interface \"eth77\"");
+        assert_eq!(looked_up("127.0.0.1:5"), "127.0.0.1:5\n");
+        assert!(looked_up("no name:5").starts_with("error: "));
     }
 }

@@ -1,4 +1,4 @@
-//! Signals sent to this process, and the size of its terminal.
+//! Signals sent to this process.
 
 use std::io;
 
@@ -48,13 +48,4 @@ impl Signals {
         arrived.signals.sort();
         arrived
     }
-}
-
-/// What a terminal has that does not know its own size.
-const USUAL_SIZE: (u16, u16) = (80, 24);
-
-/// The columns and rows of the terminal that standard output is, if it is one.
-pub fn terminal_size() -> Option<(u16, u16)> {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
-    Some(if size.ws_col > 0 && size.ws_row > 0 { (size.ws_col, size.ws_row) } else { USUAL_SIZE })
 }

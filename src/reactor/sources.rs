@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::connections::{Confirmed, Got};
 use super::stream::plain;
-use super::{Due, Kind, Pending, READS_OF_A_TURN, Reactor, now, signals, source};
-use crate::machine::{ConnId, Input, ListenerId, Machine, Signal, SocketId, Time};
+use super::{Due, Kind, Pending, READS_OF_A_TURN, Reactor, now, screen, source};
+use crate::machine::{ConnId, Input, ListenerId, Machine, Reason, Signal, SocketId, Time};
 
 /// How many reads, datagrams or accepts one source gets in a turn.
 const SHARE_OF_A_TURN: usize = 16;
@@ -88,7 +88,7 @@ impl Reactor {
                 self.begin_handshake(conn);
             }
             Confirmed::Closing(conn) => self.forget_dial(conn),
-            Confirmed::Failed(conn, why) => self.dial_next(conn, &why),
+            Confirmed::Failed(conn, why) => self.dial_next(conn, why),
         }
     }
 
@@ -106,7 +106,7 @@ impl Reactor {
             }
         }
         if arrived.resized
-            && let Some((columns, rows)) = signals::terminal_size()
+            && let Some((columns, rows)) = screen::terminal_size()
         {
             self.tell(machine, Input::Resized { columns, rows });
         }
@@ -186,7 +186,7 @@ impl Reactor {
     }
 
     /// The machine will hear that a connection is gone.
-    pub(super) fn lost(&mut self, conn: ConnId, reason: String) {
+    pub(super) fn lost(&mut self, conn: ConnId, reason: Reason) {
         self.pending.push_back(Pending::Input(Input::Closed { conn, reason }));
     }
 

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use mio::net::{TcpStream, UnixStream};
 
 use super::tls::TlsStream;
-use crate::machine::Peer;
+use crate::machine::{Cause, Peer, Reason};
 
 /// A socket of either kind, or TLS on one. What TLS needs lies elsewhere, so that the others do not pay for it.
 pub enum Stream {
@@ -126,6 +126,25 @@ pub fn credentials(stream: &UnixStream) -> Peer {
             Peer::Local { uid: u32::MAX, pid: None }
         }
     }
+}
+
+/// Why a connection is gone or could not be made, as the system says it.
+pub fn reason(error: &io::Error) -> Reason {
+    let cause = match error.kind() {
+        ErrorKind::ConnectionRefused => Cause::Refused,
+        ErrorKind::NotFound => Cause::NoSocket,
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
+            Cause::NoAnswer
+        }
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Cause::HungUp,
+        _ => Cause::Other,
+    };
+    Reason::new(cause, plain(error))
+}
+
+/// The other end has closed the connection.
+pub fn hung_up() -> Reason {
+    Reason::new(Cause::HungUp, "the peer closed the connection")
 }
 
 /// What to do about a disk that is full.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::memory::{Copy, DATA_FILE, FILE_MAX};
 use super::picture::{Picture, table};
-use super::sight::{News, Sight, UNREAD, harmless};
+use super::sight::{News, Sight, harmless};
 use super::token::Fence;
 use crate::exit_code;
 use crate::machine::{ChildId, Command, Exit, Input, Machine, Outbox, ReadId, Signal, Stream, Time, Timers};
@@ -310,7 +310,7 @@ impl Demo {
                     picture.resize(columns, rows);
                 }
             }
-            Input::Signal(Signal::TERM | UNREAD) => self.end(now, exit_code::PASSED, out),
+            Input::Signal(Signal::TERM) | Input::OutputEnded => self.end(now, exit_code::PASSED, out),
             Input::Signal(_) => self.end(now, exit_code::INTERRUPTED, out),
             _ => {}
         }

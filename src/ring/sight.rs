@@ -12,10 +12,7 @@ use super::message::{Body, DATAGRAM_MAX, Message};
 use super::nodes::NODES_MAX;
 use super::seal::Key;
 use super::token::{Fence, Token};
-use crate::machine::{Signal, Time};
-
-/// What comes when nobody reads standard output any more: then there is nobody to show anything to.
-pub const UNREAD: Signal = Signal(13);
+use crate::machine::Time;
 
 /// A node that says nothing for so long is silent.
 pub const SILENT_AFTER: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::picture::{Picture, table};
 use super::seal::Key;
-use super::sight::{News, Sight, UNREAD};
+use super::sight::{News, Sight};
 use super::wall_time;
 use crate::exit_code;
 use crate::machine::{Input, Machine, Outbox, Signal, Stream, Time};
@@ -152,7 +152,7 @@ impl Machine for Watch {
                     picture.resize(columns, rows);
                 }
             }
-            Input::Signal(Signal::TERM | UNREAD) => out.exit(exit_code::PASSED),
+            Input::Signal(Signal::TERM) | Input::OutputEnded => out.exit(exit_code::PASSED),
             Input::Signal(_) => out.exit(exit_code::INTERRUPTED),
             _ => {}
         }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, ReadId, Time, Timers};
-use crate::session::{is_entry_name, is_name};
+use crate::session::{check_entry_name, check_name, is_name};
 use crate::wire::rendezvous::Wait;
 use crate::wire::{
     Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped, Unready,
@@ -67,21 +67,13 @@ impl Part {
                 || it.file == ".."
                 || it.file == "."
         };
-        if !is_name(&self.run) {
-            return Err(format!("{:?} is no name for a run", clip(&self.run)));
-        }
-        if let Some(name) = self.serve_as.as_deref().filter(|name| !is_name(name)) {
-            return Err(format!("{:?} is no name for a slave", clip(name)));
-        }
-        if let Some(entry) = self.entries.iter().find(|entry| !is_entry_name(&entry.name)) {
-            return Err(format!("{:?} is no name for an entry", clip(&entry.name)));
-        }
+        check_name("a run", &self.run)?;
+        self.serve_as.iter().try_for_each(|name| check_name("a slave", name))?;
+        self.entries.iter().try_for_each(|entry| check_entry_name(&entry.name))?;
         if let Some(bad) = self.resources.iter().find(resource) {
             return Err(format!("{:?} with the file {:?} is no resource", clip(&bad.name), clip(&bad.file)));
         }
-        if let Some(trigger) = self.triggers.iter().find(|trigger| !is_name(trigger)) {
-            return Err(format!("{:?} is no name for a trigger", clip(trigger)));
-        }
+        self.triggers.iter().try_for_each(|trigger| check_name("a trigger", trigger))?;
         cycle(&self.entries).map_or(Ok(()), |entry| Err(format!("entry {entry} waits for itself by way of after")))
     }
 }

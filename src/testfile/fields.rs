@@ -6,7 +6,7 @@ use super::json::{Kind, Member, Value};
 use super::problem::Problems;
 use super::{suggest, time};
 use crate::machine::{Exit, Signal};
-use crate::session::{self, NAME_MAX};
+use crate::session;
 
 /// An object whose keys are known.
 #[derive(Clone, Copy)]
@@ -176,18 +176,14 @@ pub fn exit(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Ex
 
 /// Whether `name`, which stands at `at`, can name what it names.
 pub fn check_name(name: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> bool {
-    let good = session::is_name(name);
-    if !good {
-        problems.add(at, bad_name(name, what, "\".\", \"_\" and \"-\""));
-    }
-    good
+    said(session::check_name(what, name), at, problems)
 }
 
 /// As [`check_name`], for a barrier or a sync.
 pub fn check_meeting(name: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> bool {
     let good = session::is_meeting(name);
     if !good {
-        let shown: String = name.chars().take(NAME_MAX).collect();
+        let shown: String = name.chars().take(session::NAME_MAX).collect();
         problems.add(at, format!("{shown:?} cannot name {what}: a {}", session::words_rule()));
     }
     good
@@ -195,19 +191,11 @@ pub fn check_meeting(name: &str, at: usize, what: &str, problems: &mut Problems<
 
 /// As [`check_name`], for an entry.
 pub fn check_entry_name(name: &str, at: usize, problems: &mut Problems<'_>) -> bool {
-    let good = session::is_entry_name(name);
-    if !good {
-        problems.add(at, bad_name(name, "an entry", "\"_\" and \"-\""));
-    }
-    good
+    said(session::check_entry_name(name), at, problems)
 }
 
-fn bad_name(name: &str, what: &str, marks: &str) -> String {
-    let shown: String = name.chars().take(NAME_MAX).collect();
-    format!(
-        "{shown:?} cannot name {what}: a name is 1 to {NAME_MAX} letters of ASCII, digits, {marks}, \
-         and begins with a letter, a digit or \"_\""
-    )
+fn said(checked: Result<(), String>, at: usize, problems: &mut Problems<'_>) -> bool {
+    checked.map_err(|why| problems.add(at, why)).is_ok()
 }
 
 /// The name of something that exists; `known` is consulted for the suggestion only.

@@ -59,6 +59,39 @@ pub struct SyntaxError {
 
 /// Reads the one value that `text` is.
 pub fn parse(text: &str) -> Result<Value, SyntaxError> {
+    read(text).map_err(|error| yaml(text).unwrap_or(error))
+}
+
+/// What is said of a text that is YAML: where it ceases to be JSON helps nobody.
+fn yaml(text: &str) -> Option<SyntaxError> {
+    let begins = |line: &str| line.len() - line.trim_start().len();
+    let mut from = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim();
+        if content.is_empty() || content.starts_with('#') {
+            from += line.len();
+            continue;
+        }
+        let message = "this looks like YAML, and arete reads JSON alone: convert it, for example with \"yq -o json\"";
+        return is_yaml(content).then(|| SyntaxError { at: from + begins(line), message: message.to_owned() });
+    }
+    None
+}
+
+/// Whether the first line of a text, which is no comment, begins a document of YAML: a mark, an item or a key without quotes.
+fn is_yaml(line: &str) -> bool {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "_-$. ".contains(letter);
+    let is_key = |(key, rest): (&str, &str)| {
+        key.starts_with(|first: char| first != '-' && is_plain(first))
+            && key.chars().all(is_plain)
+            && (rest.is_empty() || rest.starts_with(' '))
+    };
+    line == "---"
+        || ["--- ", "- ", "%YAML "].iter().any(|mark| line.starts_with(mark))
+        || line.split_once(':').is_some_and(is_key)
+}
+
+fn read(text: &str) -> Result<Value, SyntaxError> {
     let mut reader = Reader { text, at: 0 };
     let value = reader.value(0)?;
     match reader.next_char() {

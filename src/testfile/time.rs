@@ -1,4 +1,4 @@
-//! Times as people write them: seconds as a number, or `"250ms"`, `"90s"`, `"2min"`, `"1h30min"`.
+//! Times as people write them: seconds as a number, or `"250ms"`, `"90s"`, `"2 min"`, `"1h30min"`.
 
 use std::time::Duration;
 
@@ -22,14 +22,16 @@ pub fn from_seconds(seconds: f64) -> Result<Duration, String> {
     Ok(Duration::from_micros(micros as u64))
 }
 
-/// Numbers with units, the largest unit first, each at most once.
+/// Numbers with units, the largest unit first, each at most once. A space may precede each number and each unit.
 pub fn from_text(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     let mut units = &UNITS[..];
     let mut micros = 0.0;
     while !rest.is_empty() || units.len() == UNITS.len() {
+        rest = without_space(rest);
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, after) = rest.split_at(digits);
+        let after = without_space(after);
         let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
         if number.is_empty() || number.starts_with('.') || number.ends_with('.') {
@@ -56,6 +58,10 @@ pub fn from_text(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_micros(micros.round() as u64))
 }
 
+fn without_space(text: &str) -> &str {
+    text.strip_prefix(' ').unwrap_or(text)
+}
+
 fn too_long(time: &str) -> String {
     format!("{time} is too long: a time is at most {} days", TIME_MAX.as_secs() / 86_400)
 }
@@ -72,6 +78,10 @@ mod tests {
             ("2min", 120_000),
             ("1h30min", 5_400_000),
             ("1h1min1s1ms", 3_661_001),
+            ("2 min", 120_000),
+            ("1 h 30 min", 5_400_000),
+            ("1h 30min", 5_400_000),
+            (" 1s", 1_000),
             ("1.5s", 1_500),
             ("0s", 0),
             ("720h", 2_592_000_000),
@@ -88,13 +98,16 @@ mod tests {
             ("", "is no time"),
             ("s", "is no time"),
             ("-1s", "is no time"),
-            (" 1s", "is no time"),
+            (" ", "is no time"),
+            ("1s ", "is no time"),
+            ("1  s", "has a number without a unit"),
+            ("5 ", "has a number without a unit"),
             ("1.s", "is no time"),
             ("1.2.3s", "is no time"),
             ("90", "has a number without a unit"),
             ("1h30", "has a number without a unit"),
             ("2m", "has the unknown unit \"m\""),
-            ("5 min", "has a number without a unit"),
+            ("5 m", "has the unknown unit \"m\""),
             ("1s1s", "has its units out of order"),
             ("1s2min", "has its units out of order"),
             ("721h", "is too long: a time is at most 30 days"),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Verdict, frame};
+use super::{Code, Verdict, frame};
 
 /// How many slaves, runs or files one answer names at most.
 pub const PAGE_MAX: usize = 500;
@@ -96,9 +96,13 @@ pub struct Unfit<'a> {
 /// Asks how a run stands. Answered by [`Seen`] or [`Denied`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Look<'a> {
-    /// The run's id, or the only one that begins so.
+    /// The run's id or the beginning of it: of those that go on the only one that begins so, or if none does the one that was
+    /// over last.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// The run is to be ended: one that is over is meant only by its whole id, or if no other begins so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end: bool,
 }
 
 /// How a run stands. `submission` is there when it answers a [`Submit`] or an [`Upload`].
@@ -137,6 +141,22 @@ pub struct RunState {
     pub connected: usize,
 }
 
+impl RunState {
+    /// How it stands, or how it ended, in a word.
+    pub fn in_words(&self) -> &'static str {
+        match (self.state, self.verdict) {
+            (Standing::Queued, _) => "queued",
+            (Standing::Gathering, _) => "gathering",
+            (Standing::Running, _) => "running",
+            (Standing::Ending, _) => "ending",
+            (Standing::Over, Some(Verdict::Passed)) => "passed",
+            (Standing::Over, Some(Verdict::Failed)) => "failed",
+            (Standing::Over, Some(Verdict::Interrupted)) => "interrupted",
+            (Standing::Over, None) => "over",
+        }
+    }
+}
+
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -157,6 +177,7 @@ pub struct Denied<'a> {
     /// Of which run.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
+    pub code: Code,
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
 }

@@ -177,7 +177,7 @@ impl<M: Machine> World<M> {
             0xF0..=0xF5 => self.current = op - 0xF0,
             0xF6 => {
                 if let Some(conn) = self.slots.remove(&self.current).filter(|conn| self.open.remove(conn).is_some()) {
-                    self.input(Input::Closed { conn, reason: "reset".to_owned() });
+                    self.input(Input::Closed { conn, reason: "reset".into() });
                 }
             }
             0xF7 => self.pass(Duration::from_millis(100)),

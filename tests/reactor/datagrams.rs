@@ -192,7 +192,7 @@ alone! {
                     out.connect(Address::Inet("127.0.0.1:1".to_owned()));
                 }
                 Input::Connected { peer, local, .. } => connected = local.map(|local| (peer, local)),
-                Input::Closed { reason, .. } => reasons.push(reason),
+                Input::Closed { reason, .. } => reasons.push(reason.words),
                 _ => {}
             }
             if connected.is_some() && reasons.len() == 2 {

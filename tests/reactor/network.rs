@@ -175,7 +175,7 @@ alone! {
         run(reactor, |_, input, out, _| match input {
             Input::Received { bytes, .. } => heard.extend_from_slice(bytes),
             Input::Closed { reason, .. } => {
-                why = reason;
+                why = reason.words;
                 out.exit(0);
             }
             _ => {}
@@ -218,7 +218,7 @@ alone! {
             Input::Begin => conn = out.connect(Address::Inet(address.to_string())),
             Input::Closed { conn: closed, reason } => {
                 assert_eq!(closed, conn);
-                why = reason;
+                why = reason.words;
                 out.exit(0);
             }
             _ => {}
@@ -265,7 +265,7 @@ alone! {
                 out.connect(Address::Inet("nowhere".to_owned()));
             }
             Input::Closed { reason, .. } => {
-                reasons.push(reason);
+                reasons.push(reason.words);
                 if reasons.len() == 2 {
                     out.exit(0);
                 }

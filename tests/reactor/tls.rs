@@ -313,7 +313,7 @@ alone! {
                 out.connect(Address::Inet(stranger.to_string()));
             }
             Input::Closed { reason, .. } => {
-                reasons.push(reason);
+                reasons.push(reason.words);
                 if reasons.len() == 2 {
                     out.exit(0);
                 }
@@ -457,7 +457,7 @@ alone! {
         run(reactor, |_, input, out, _| match input {
             Input::Received { bytes, .. } => said.extend_from_slice(bytes),
             Input::Closed { reason, .. } => {
-                why = reason;
+                why = reason.words;
                 out.exit(0);
             }
             _ => {}
@@ -480,7 +480,7 @@ alone! {
         run(reactor, |_, input, out, _| match input {
             Input::Received { conn, .. } => out.send(conn, vec![7; 4 << 20].into()),
             Input::Closed { reason, .. } => {
-                why = reason;
+                why = reason.words;
                 out.exit(0);
             }
             _ => {}

@@ -170,7 +170,7 @@ impl Operator {
                 }
                 if piece.data.is_empty() {
                     order.whole = true;
-                    return out.send(conn, Look { run: piece.run }.encode());
+                    return out.send(conn, Look { run: piece.run, end: false }.encode());
                 }
                 order.bytes.extend(piece.data);
                 out.send(conn, get(&piece.run, order.bytes.len()).encode());

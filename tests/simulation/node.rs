@@ -108,7 +108,7 @@ impl Queued {
                 Input::Connected { conn: *conn, peer: peer.clone(), local: *local }
             }
             Queued::Received { conn, bytes } => Input::Received { conn: *conn, bytes },
-            Queued::Closed { conn, reason } => Input::Closed { conn: *conn, reason: reason.clone() },
+            Queued::Closed { conn, reason } => Input::Closed { conn: *conn, reason: reason.as_str().into() },
             Queued::Datagram { socket, from, bytes } => Input::Datagram { socket: *socket, from: *from, bytes },
             Queued::Signal(Signal::HUP) => Input::Reloaded { settings: crate::lab::RELOADED },
             Queued::Signal(signal) => Input::Signal(*signal),

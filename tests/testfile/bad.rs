@@ -52,9 +52,9 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
     Bad { by_schema: Some(true), said: &[
-        r#"1:118: "grace": "5 min" has a number without a unit: write seconds as a number, or a string such as "250ms", "90s", "2min" or "1h30min""#,
+        r#"1:118: "grace": "1h 30" has a number without a unit: write seconds as a number, or a string such as "250ms", "90s", "2min" or "1h30min""#,
         r#"1:138: "on_fail" is "continue" or "end", found "stop""#,
-    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "grace": "5 min", "on_fail": "stop",
+    ], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "grace": "1h 30", "on_fail": "stop",
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },

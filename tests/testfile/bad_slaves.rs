@@ -30,7 +30,7 @@ pub const OF_SLAVES: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": {"schedules": []}} }"## },
     Bad { by_schema: Some(true), said: &[
-        r##"5:2: "a b" cannot name a label: a name has 1 to 64 letters, digits, ".", "_" and "-", and begins with none of ".-""##,
+        r##"5:2: "a b" cannot name a label: a name is 1 to 64 letters of ASCII, digits, ".", "_" and "-", and begins with a letter, a digit or "_""##,
         r##"6:10: the value of a label is a string, found a number"##,
         r##"7:2: the label "role" has a control character in it"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},

@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use arete::reactor::{Options, Reactor, plain, terminal_size};
+use arete::reactor::{Options, plain, terminal_size};
 use arete::ring::demo::{Config, Demo, Node};
 use clap::Args;
 
 use super::super::run::WorkDir;
-use super::super::{Error, random, time};
-use super::{hear, shows_until};
+use super::super::{Error, drive, random, time};
+use super::hear;
 
 /// The work: it must be at hand wherever arete is installed.
 const PI: &str = include_str!("../../../examples/pi.sh");
@@ -50,8 +50,7 @@ pub fn run(options: &DemoOptions) -> Result<u8, Error> {
     let addresses: Vec<Ipv4Addr> = (1..=options.nodes).map(|number| Ipv4Addr::new(127, 0, network, number)).collect();
     let ports = (0..TRIES).find_map(|_| free_ports(&addresses));
     let ports = ports.ok_or_else(|| Error::failed("cannot find free ports on the loopback interface: is it up?"))?;
-    let mut reactor =
-        Reactor::new(Options { signals: shows_until(), subreaper: true, ..Options::default() }).map_err(cannot)?;
+    let mut reactor = drive::reactor_with(Options { subreaper: true, ..Options::default() })?;
     let lo = "lo".to_owned();
     for port in [ports.ring, ports.state] {
         hear(&mut reactor, "the demo's port", Some(&lo), Ipv4Addr::LOCALHOST, port)?;

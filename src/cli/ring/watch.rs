@@ -3,13 +3,13 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use arete::reactor::{Options, Reactor, plain, terminal_size};
+use arete::reactor::terminal_size;
 use arete::ring::watch::{Config, Watch};
 use arete::ring::{STATE_PORT, UDP_PORT};
 use clap::Args;
 
-use super::super::Error;
-use super::{files, hear, place, shows_until, wall_offset};
+use super::super::{Error, drive};
+use super::{files, hear, place, wall_offset};
 
 #[derive(Args)]
 pub struct WatchOptions {
@@ -30,8 +30,7 @@ pub struct WatchOptions {
 pub fn run(options: WatchOptions) -> Result<u8, Error> {
     let key = options.key_file.as_deref().map(files::key).transpose()?;
     let interface = options.interface.as_deref().map(place::interface).transpose()?.map(|interface| interface.name);
-    let mut reactor = Reactor::new(Options { signals: shows_until(), ..Options::default() })
-        .map_err(|error| Error::failed(format!("cannot start: {error}", error = plain(&error))))?;
+    let mut reactor = drive::reactor(None)?;
     for (option, port) in [("--udp-port", options.udp_port), ("--state-port", options.state_port)] {
         hear(&mut reactor, option, interface.as_ref(), Ipv4Addr::UNSPECIFIED, port)?;
     }

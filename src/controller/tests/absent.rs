@@ -54,7 +54,7 @@ fn live(world: &mut World, conns: &[ConnId], seconds: u32) {
 fn those_who_wait_hear_in_the_same_turn_that_a_slave_was_lost_and_those_who_come_later_at_once() {
     let (mut world, conns) = started();
     comes(&mut world, conns[0], "s1");
-    world.input(Input::Closed { conn: conns[2], reason: "cut".to_owned() });
+    world.input(Input::Closed { conn: conns[2], reason: "cut".into() });
     assert_eq!(world.take(conns[0]), "");
     let again = world.accept(9);
     world.say(again, &hello(3, "another"));

@@ -1,6 +1,7 @@
 //! A controller that stays, its slaves and its operators, played by hand.
 
 mod again;
+mod named;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -199,7 +200,7 @@ impl Lab {
 
     fn close(&mut self, conn: ConnId) {
         self.open.remove(&conn);
-        self.input(Input::Closed { conn, reason: "reset".to_owned() });
+        self.input(Input::Closed { conn, reason: "reset".into() });
     }
 
     fn say(&mut self, conn: ConnId, message: &impl Message) {
@@ -254,7 +255,7 @@ impl Lab {
     }
 
     fn look(&mut self, conn: ConnId, run: &str) -> Value {
-        self.ask(conn, &Look { run: run.into() })["run"].clone()
+        self.ask(conn, &Look { run: run.into(), end: false })["run"].clone()
     }
 
     fn standing(&mut self, conn: ConnId, run: &str) -> String {

@@ -113,7 +113,7 @@ fn a_launcher_that_ends_later_matters_when_its_slave_stays_away() {
     assert!(world.take(a).contains("\"leave\":true"));
     world.launcher_ends(0, 255);
     assert_eq!(world.reads(), []);
-    world.input(Input::Closed { conn: a, reason: "reset".to_owned() });
+    world.input(Input::Closed { conn: a, reason: "reset".into() });
     world.pass(Duration::from_secs(59));
     assert!(!world.recorded.contains("was lost"), "{}", world.recorded);
     world.pass(Duration::from_secs(3));

@@ -65,7 +65,7 @@ fn who_fills_the_memory_is_refused_and_others_meet_in_another_room() {
         assert!(heard.contains("\"map\"") && heard.contains("\"released\""), "{}", &heard[..200.min(heard.len())]);
     }
     assert!(world.closed.is_empty());
-    world.input(Input::Closed { conn: greedy, reason: "gone".to_owned() });
+    world.input(Input::Closed { conn: greedy, reason: "gone".into() });
     for conn in [ConnId(2), ConnId(3)] {
         world.say(conn, r#"{"type":"heard","room":"other","ids":[1]}"#);
         world.say(conn, r#"{"type":"bye","reason":"done"}"#);
@@ -85,7 +85,7 @@ fn a_map_is_held_until_all_have_heard_it_or_were_forgotten() {
     assert!((100_000..102_000).contains(&map), "{map}");
     world.say(a, r#"{"type":"heard","room":"r","ids":[1]}"#);
     assert_eq!(world.held(), map);
-    world.input(Input::Closed { conn: b, reason: "gone".to_owned() });
+    world.input(Input::Closed { conn: b, reason: "gone".into() });
     world.pass(FORGOTTEN / 2);
     assert_eq!(world.held(), map);
     world.pass(FORGOTTEN / 2);
@@ -179,7 +179,7 @@ fn lines_that_do_not_end_take_half_of_the_memory_and_who_gives_a_value_then_is_t
     assert!(refused.contains("(--memory-max)") && refused.contains("refused"), "{refused}");
     assert!(world.closed.is_empty() && world.held() <= 4 << 20);
     for number in 1..=5 {
-        world.input(Input::Closed { conn: ConnId(number), reason: "gone".to_owned() });
+        world.input(Input::Closed { conn: ConnId(number), reason: "gone".into() });
     }
     world.pass(FORGOTTEN);
     assert_eq!(world.held(), 0);
@@ -220,7 +220,7 @@ fn what_is_held_is_what_is_there_whatever_happens() {
                 }
                 (8, Some((conn, _, _))) => {
                     there.retain(|(other, ..)| *other != conn);
-                    world.input(Input::Closed { conn, reason: "cut".to_owned() });
+                    world.input(Input::Closed { conn, reason: "cut".into() });
                 }
                 (9, Some((conn, _, _))) => {
                     let piece = vec![b' '; random.usize(1..3_000)];
@@ -258,7 +258,7 @@ fn what_is_held_is_what_is_there_whatever_happens() {
         }
         let all: Vec<ConnId> = world.controller.sessions.keys().copied().collect();
         for conn in all {
-            world.input(Input::Closed { conn, reason: "over".to_owned() });
+            world.input(Input::Closed { conn, reason: "over".into() });
         }
         world.pass(FORGOTTEN);
         world.pass(SECOND);
@@ -382,7 +382,7 @@ fn a_slave_that_comes_as_ever_new_processes_is_remembered_as_the_last_of_them() 
     let mut world = World::new();
     for number in 1..=50 {
         let conn = world.says_hello(number, &format!("i{number}"));
-        world.input(Input::Closed { conn, reason: "gone".to_owned() });
+        world.input(Input::Closed { conn, reason: "gone".into() });
     }
     assert_eq!(world.controller.processes.len(), 50);
     world.pass(FORGOTTEN);

@@ -71,7 +71,7 @@ fn who_was_away_at_the_release_hears_its_verdict_when_it_asks_again() {
     let mut world = bare();
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     world.give(a, 1, "a", "[1]");
-    world.input(Input::Closed { conn: a, reason: "cut".to_owned() });
+    world.input(Input::Closed { conn: a, reason: "cut".into() });
     world.give(b, 1, "b", "{\"x\":null}");
     let heard = world.take(b);
     let map =
@@ -173,12 +173,12 @@ fn a_room_of_which_nothing_is_left_is_forgotten() {
     let mut world = bare();
     let a = world.join(1, "a");
     world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":2}"#);
-    world.input(Input::Closed { conn: a, reason: "cut".to_owned() });
+    world.input(Input::Closed { conn: a, reason: "cut".into() });
     assert_eq!(world.controller.rooms.len(), 1);
     let a = world.join(2, "a");
     world.say(a, r#"{"type":"delete","room":"r","trigger":"t"}"#);
     assert_eq!(world.controller.rooms.len(), 1);
-    world.input(Input::Closed { conn: a, reason: "cut".to_owned() });
+    world.input(Input::Closed { conn: a, reason: "cut".into() });
     assert_eq!(world.controller.rooms.len(), 0);
 }
 
@@ -188,13 +188,13 @@ fn a_room_stays_while_a_failed_round_stands_in_it() {
     let a = world.join(1, "a");
     world.arrive(a, 1, "a", r#","party":{"members":["a","b"]},"abort":"no disk""#);
     world.say(a, r#"{"type":"heard","room":"r","ids":[1]}"#);
-    world.input(Input::Closed { conn: a, reason: "done".to_owned() });
+    world.input(Input::Closed { conn: a, reason: "done".into() });
     world.pass(SECOND * 30);
     let b = world.join(2, "b");
     world.arrive(b, 1, "b", TWO);
     assert!(world.take(b).contains("a aborted: no disk"), "{:?}", world.heard);
     world.say(b, r#"{"type":"heard","room":"r","ids":[1]}"#);
-    world.input(Input::Closed { conn: b, reason: "done".to_owned() });
+    world.input(Input::Closed { conn: b, reason: "done".into() });
     assert_eq!(world.controller.rooms.len(), 0);
 }
 
@@ -271,7 +271,7 @@ fn a_declared_timeout_holds_when_the_arrival_names_none() {
 fn a_slave_that_comes_back_while_the_run_ends_hears_the_verdict_it_has_got() {
     let (mut world, a, b) = running();
     world.say(a, &at_the_barrier("a", 1, ""));
-    world.input(Input::Closed { conn: a, reason: "cut".to_owned() });
+    world.input(Input::Closed { conn: a, reason: "cut".into() });
     world.say(b, &at_the_barrier("b", 1, r#","abort":"no disk""#));
     world.input(Input::Signal(Signal::INT));
     let a = world.accept(3);

@@ -53,7 +53,7 @@ fn a_place_that_is_given_stays_so() {
     assert!(world.greets(1, "m1", "i1", "client").contains(r#""serve_as":"any1""#));
     // The machine of that name comes too late for it, and serves as the other.
     assert!(world.greets(2, "any1", "i2", "client").contains(r#""serve_as":"any2""#));
-    world.input(Input::Closed { conn: ConnId(1), reason: "reset".to_owned() });
+    world.input(Input::Closed { conn: ConnId(1), reason: "reset".into() });
     assert!(world.greets(3, "m3", "i3", "client").contains("no place left"));
     let said = world.greets(4, "m2", "i4", "client");
     assert!(said.contains("no place left"), "{said}");

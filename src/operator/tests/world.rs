@@ -170,7 +170,7 @@ impl World {
             let seen = json!({"run": self.state});
             self.say("seen", seen);
         } else {
-            self.say("denied", json!({"run": run, "reason": format!("there is no run {run}")}));
+            self.say("denied", json!({"run": run, "code": "no-such-run", "reason": format!("there is no run {run}")}));
         }
     }
 
@@ -189,7 +189,10 @@ impl World {
                 let data = STANDARD.encode(&bytes[offset.min(end)..end]);
                 self.say("piece", json!({"run": RUN, "file": file, "offset": offset, "data": data}));
             }
-            None => self.say("denied", json!({"run": RUN, "reason": format!("there is no file {file}")})),
+            None => self.say(
+                "denied",
+                json!({"run": RUN, "code": "no-such-file", "reason": format!("there is no file {file}")}),
+            ),
         }
     }
 
@@ -240,7 +243,7 @@ impl World {
     pub fn lose(&mut self) {
         let conn = self.conn.take().unwrap();
         self.waits.clear();
-        self.input(Input::Closed { conn, reason: "reset".to_owned() });
+        self.input(Input::Closed { conn, reason: "reset".into() });
     }
 
     pub fn pass(&mut self, duration: Duration) {

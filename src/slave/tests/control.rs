@@ -99,7 +99,7 @@ fn garbage_and_crowds_are_answered_and_closed() {
     let crowd: Vec<ConnId> = (0..4097).map(|_| world.request(r#"{"type":"wait","trigger":"go"}"#)).collect();
     assert_eq!(world.answer(crowd[4095]), None);
     assert!(reason(&world, crowd[4096]).contains("4096 requests wait"));
-    world.input(Input::Closed { conn: crowd[0], reason: "gone".to_owned() });
+    world.input(Input::Closed { conn: crowd[0], reason: "gone".into() });
     let conn = ConnId(77);
     world.input(Input::Accepted { conn, listener: ListenerId(0), peer: super::world::PEER });
     world.input(Input::Received { conn, bytes: &[b'x'; 200_000] });
@@ -112,7 +112,7 @@ fn notifies_that_the_controller_does_not_count_have_a_bound_also_when_nobody_wai
     for _ in 0..4096 {
         let conn = world.request(r#"{"type":"notify","trigger":"go","data":1}"#);
         assert!(world.answer(conn).is_none());
-        world.input(Input::Closed { conn, reason: "gone".to_owned() });
+        world.input(Input::Closed { conn, reason: "gone".into() });
     }
     let conn = world.request(r#"{"type":"notify","trigger":"go"}"#);
     assert!(reason(&world, conn).contains("away for too long to count more notifies"));

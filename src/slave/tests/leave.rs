@@ -51,6 +51,22 @@ fn a_slave_that_was_told_to_leave_exits_after_the_run() {
     }
 }
 
+/// Its controller ends before the directory of the run is removed: nobody is missed, and nothing is tried again.
+#[test]
+fn a_slave_that_has_served_its_one_run_does_not_look_for_its_controller() {
+    for once in [true, false] {
+        let mut world = World::with(|config| config.once = once);
+        world.run(json!({"entries": []}));
+        world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "now": false}));
+        world.record_all();
+        world.say(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
+        assert!(world.exit.is_none() && !world.running.is_empty(), "its directory is being removed");
+        world.lose();
+        world.pass(Duration::from_secs(10));
+        assert_eq!(world.conn.is_none(), once, "one that serves further runs looks for its controller");
+    }
+}
+
 #[test]
 fn a_slave_that_shall_stay_stays() {
     let mut world = slave(Leave::Never);

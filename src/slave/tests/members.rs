@@ -137,7 +137,7 @@ fn what_was_taken_back_or_heard_is_said_again_until_the_controller_has_it() {
     let conn = barrier(&mut world, "");
     barrier(&mut world, r#","tag":"x""#);
     world.lose();
-    world.input(Input::Closed { conn, reason: "died".to_owned() });
+    world.input(Input::Closed { conn, reason: "died".into() });
     assert_eq!(world.take("gone").len(), 0);
     while world.conn.is_none() {
         world.pass(Duration::from_millis(100));
@@ -158,7 +158,7 @@ fn what_was_taken_back_or_heard_is_said_again_until_the_controller_has_it() {
 fn a_command_that_dies_stands_at_no_barrier() {
     let mut world = world();
     let conn = barrier(&mut world, "");
-    world.input(Input::Closed { conn, reason: "died".to_owned() });
+    world.input(Input::Closed { conn, reason: "died".into() });
     assert_eq!(world.take("gone")[0]["ids"], json!([1]));
     verdict(&mut world, "released", json!([1]));
     assert_eq!(world.answer(conn), None);

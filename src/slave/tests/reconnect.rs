@@ -17,7 +17,7 @@ fn a_slave_whose_controller_is_not_there_tries_again_within_two_seconds() {
     let mut world = World::new();
     for _ in 0..20 {
         let conn = world.conn.take().expect("it tries again");
-        world.input(Input::Closed { conn, reason: "connection refused".to_owned() });
+        world.input(Input::Closed { conn, reason: "connection refused".into() });
         world.pass(Duration::from_secs(2));
     }
 }
@@ -152,7 +152,7 @@ fn a_slave_without_controller_for_too_long_ends_the_run() {
     for _ in 0..ORPHAN_AFTER.as_secs() {
         world.pass(Duration::from_secs(1));
         if let Some(conn) = world.conn.take() {
-            world.input(Input::Closed { conn, reason: "refused".to_owned() });
+            world.input(Input::Closed { conn, reason: "refused".into() });
         }
     }
     assert_eq!(world.sweeps.last(), Some(&crate::machine::Signal::TERM), "in order, not with SIGKILL");

@@ -142,7 +142,7 @@ impl World {
 
     pub fn lose(&mut self) {
         let conn = self.conn.take().expect("a connection");
-        self.input(Input::Closed { conn, reason: "reset".to_owned() });
+        self.input(Input::Closed { conn, reason: "reset".into() });
     }
 
     pub fn say(&mut self, message: Value) {
