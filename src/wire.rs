@@ -11,6 +11,7 @@ mod command;
 mod frame;
 mod note;
 pub mod operate;
+pub mod readiness;
 pub mod rendezvous;
 pub mod room;
 mod schedule;

@@ -162,7 +162,11 @@ impl Draft<'_> {
         }
         if self.rng.u8(0..3) == 0 {
             let (name, action) = ("next", self.quiet_script("next"));
-            entries.push(entry(name, Policy::After(After { entry: "w0".to_owned(), exit: None }), action));
+            entries.push(entry(
+                name,
+                Policy::After(After { entry: "w0".to_owned(), exit: None, ready: false }),
+                action,
+            ));
         }
         if self.rng.u8(0..4) == 0 {
             entries.push(entry("cleanup", Policy::Finally, shell("cleanup", "out cleaned up; sleep 20")));
