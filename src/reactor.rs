@@ -11,6 +11,7 @@ mod connections;
 mod console;
 mod datagrams;
 mod dial;
+mod ears;
 mod effects;
 mod files;
 mod handshakes;
@@ -18,6 +19,7 @@ mod interfaces;
 mod listeners;
 mod lookup;
 mod notify;
+mod probes;
 mod service;
 mod signals;
 mod sources;
@@ -47,7 +49,7 @@ pub use stream::plain;
 pub use tls::{HANDSHAKE_MAX, Tls, host_of, server_name};
 
 use crate::machine::{
-    ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, SocketId, Time, Timers,
+    ConnId, EarId, Effect, Input, ListenerId, Machine, Outbox, Peer, ProbeId, ReadId, Signal, SocketId, Time, Timers,
 };
 
 /// How many events one poll takes in.
@@ -119,11 +121,22 @@ enum Kind {
     Lookup,
     Alarm,
     Datagrams,
+    Probe,
+    Ear,
     Conn,
 }
 
-const KINDS: [Kind; 7] =
-    [Kind::Signals, Kind::Listener, Kind::Console, Kind::Lookup, Kind::Alarm, Kind::Datagrams, Kind::Conn];
+const KINDS: [Kind; 9] = [
+    Kind::Signals,
+    Kind::Listener,
+    Kind::Console,
+    Kind::Lookup,
+    Kind::Alarm,
+    Kind::Datagrams,
+    Kind::Probe,
+    Kind::Ear,
+    Kind::Conn,
+];
 
 fn token(kind: Kind, index: usize) -> Token {
     Token(index * KINDS.len() + kind as usize)
@@ -140,6 +153,8 @@ enum Due {
     Linger(ConnId),
     /// An address has had its time to answer.
     Dial(ConnId),
+    /// A probe has had its time.
+    Probe(ProbeId),
     /// A handshake has had its time.
     Handshake(ConnId),
     /// Descriptors may be free again.
@@ -158,6 +173,7 @@ enum Due {
 enum Pending {
     Input(Input<'static>),
     Read(ReadId, Result<Vec<u8>, String>),
+    Overheard(EarId, Vec<u8>),
 }
 
 /// The loop, and all that it watches.
@@ -169,6 +185,8 @@ pub struct Reactor {
     lookups: lookup::Lookups,
     listeners: listeners::Listeners,
     datagrams: datagrams::Datagrams,
+    probes: probes::Probes,
+    ears: ears::Ears,
     signals: signals::Signals,
     children: children::Children,
     files: files::Files,
@@ -214,6 +232,8 @@ impl Reactor {
             lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
             listeners: listeners::Listeners::new(registry()?),
             datagrams: datagrams::Datagrams::new(registry()?),
+            probes: probes::Probes::new(registry()?),
+            ears: ears::Ears::new(registry()?),
             signals: signals::Signals::new(poll.registry(), &options.signals)?,
             children: children::Children::default(),
             files: files::Files::new(options.fsync),
@@ -320,6 +340,7 @@ impl Reactor {
             || !self.pending.is_empty()
             || self.listeners_are_ready()
             || self.datagrams.ready.contains(&true)
+            || !self.ears.ready.is_empty()
     }
 
     /// Tells the machine something, and takes in what it wants done.
@@ -340,6 +361,7 @@ impl Reactor {
                     self.conns.drop_lingering(conn);
                 }
                 Due::Dial(conn) => self.dial_next(conn, "no answer"),
+                Due::Probe(probe) => self.probe_silent(probe),
                 Due::Handshake(conn) => self.give_up_handshake(conn, "it has not proven in time who it is"),
                 Due::Accept => self.listeners.ready.fill(true),
                 Due::Groups => self.children.look_again(),

@@ -2,10 +2,12 @@
 
 mod control;
 mod ending;
+mod lines;
 mod members;
 mod notifies;
 mod output;
 mod process;
+mod readiness;
 mod reports;
 mod requests;
 mod resources;
@@ -518,6 +520,9 @@ impl Machine for Slave {
             Input::WriteFailed { path, error } => {
                 self.with_run(now, out, |run, turn| run.write_failed(&path, &error, turn));
             }
+            Input::Probed { probe, result } => self.with_run(now, out, |run, turn| run.probed(probe, result, turn)),
+            Input::Overheard { ear, bytes } => self.with_run(now, out, |run, turn| run.overheard(ear, bytes, turn)),
+            Input::Deaf { ear, error } => self.with_run(now, out, |run, turn| run.deaf(ear, &error, turn)),
             Input::Connected { .. } | Input::Datagram { .. } | Input::Deadline => {}
             Input::Reloaded { settings } => self.reloaded(settings),
             Input::Written | Input::Resized { .. } => {}

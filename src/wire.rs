@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, WaitRequest};
+pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 pub use self::note::Note;
 pub use frame::{
     Bound, Cut, Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, LINE_MOST_OF_VALUE,
@@ -32,6 +32,7 @@ use self::operate::{
     AskFiles, AskRuns, AskSlaves, Cancel, Denied, Files, Get, Look, Measured, Operate, Piece, Runs, Seen, Slaves,
     Submit, Unfit, Upload, Wanted,
 };
+use self::readiness::EntryReady;
 use self::rendezvous::{Alive, Arrive, BarrierRequest, Check, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest};
 use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::{Bytes, Exit, Time};
@@ -200,6 +201,7 @@ heard_by! {
         "poke" => PokeRequest,
         "notify" => NotifyRequest,
         "wait" => WaitRequest,
+        "ready" => ReadyRequest,
         "barrier" => BarrierRequest,
         "sync" => SyncRequest,
     }
@@ -277,6 +279,7 @@ messages! {
     "poke" => PokeRequest,
     "notify" => NotifyRequest,
     "wait" => WaitRequest,
+    "ready" => ReadyRequest,
     "done" => Done,
     "error" => Failure,
 }
@@ -531,6 +534,8 @@ pub enum Happened<'a> {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<u32>,
     },
+    /// A run of an entry has become ready.
+    EntryReady(#[serde(borrow)] EntryReady<'a>),
     /// A run of an entry is over, or could not begin.
     Exited {
         #[serde(borrow)]

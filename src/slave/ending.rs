@@ -84,6 +84,7 @@ impl Run {
         for index in 0..self.part.entries.len() {
             self.timers.cancel(&Timer::At(index));
         }
+        self.await_nobody(turn);
         for key in self.processes.keys() {
             self.timers.cancel(&Timer::Timeout(key));
         }

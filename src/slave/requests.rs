@@ -53,6 +53,11 @@ pub(super) fn answer(
             run.meet(asked(&it.session, it.tag.as_deref(), it.party.clone(), it.timeout, what), command, turn)?;
             turn.control.meets(conn);
         }
+        FromCommand::ReadyRequest(ready) => {
+            run.in_progress()?;
+            run.says_ready(&ready.entry, ready.nr, turn)?;
+            turn.control.done(conn, None, turn.out);
+        }
         FromCommand::WaitRequest(wait) => {
             run.in_progress()?;
             run.known_trigger(&wait.trigger)?;

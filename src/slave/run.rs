@@ -20,6 +20,7 @@ use super::members::Members;
 use super::notifies::{Notifies, Waiter};
 use super::output::{Shipping, TAIL_EVERY};
 use super::process::{Processes, RunKey};
+use super::readiness::Readies;
 use super::reports::Reports;
 use super::resources::Resources;
 use super::schedule::{Occasion, cycle};
@@ -133,6 +134,10 @@ pub(super) enum Timer {
     Timeout(RunKey),
     /// A command that was told to end has not.
     Kill(RunKey),
+    /// A command is not ready in time.
+    Within(RunKey),
+    /// It is to be tested whether a command is ready.
+    Test(RunKey),
     /// The end's grace is over.
     Grace,
     Sweep,
@@ -165,6 +170,7 @@ pub(super) struct Run {
     pub(super) timers: Timers<Timer>,
     pub(super) resources: Resources,
     pub(super) processes: Processes,
+    pub(super) readies: Readies,
     /// The groups of commands that were told to end and whose first process has.
     pub(super) lingering: BTreeMap<RunKey, ChildId>,
     /// What begins in this turn, in order.
@@ -206,6 +212,7 @@ impl Run {
             timers: Timers::default(),
             resources: Resources::new(&part.run, dir.join("resources"), part.resources.clone()),
             processes: Processes::default(),
+            readies: Readies::default(),
             lingering: BTreeMap::new(),
             queue: VecDeque::new(),
             deferred: Vec::new(),
@@ -475,6 +482,7 @@ impl Run {
             match waiter {
                 Waiter::Entry(key) => self.notify_over(key, Ok(()), turn),
                 Waiter::Command(conn) => turn.control.noted(conn, noted.left, late, turn.out),
+                Waiter::Nobody => {}
             }
         }
     }
@@ -484,12 +492,15 @@ impl Run {
             match waiter {
                 Waiter::Entry(key) => self.notify_over(key, Err(&refused.reason), turn),
                 Waiter::Command(conn) => turn.control.fail(conn, &refused.reason, turn.out),
+                Waiter::Nobody => log::warn!("{}", clip(&refused.reason)),
             }
         }
     }
 
     pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], String>, turn: &mut Turn<'_>) {
-        self.output.read(read, result, turn);
+        if !self.read_for_ready(read, result.as_ref().map_or(&[][..], |bytes| bytes), turn) {
+            self.output.read(read, result, turn);
+        }
     }
 
     pub(super) fn listed(&mut self, read: ReadId, found: Result<Vec<(String, u64)>, String>, turn: &mut Turn<'_>) {
@@ -523,6 +534,8 @@ impl Run {
             Timer::At(index) => self.enqueue(vec![index], None),
             Timer::Timeout(key) => self.timed_out(key, turn),
             Timer::Kill(key) => self.kill_run(key, turn),
+            Timer::Within(key) => self.not_ready_in_time(key, turn),
+            Timer::Test(key) => self.test(key, turn),
             Timer::Grace => self.grace_over(turn),
             Timer::Sweep => self.sweep_again(turn),
             Timer::Tail => self.output.tail(turn),

@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::world::process::flood;
 
+#[path = "servers.rs"]
+mod servers;
+
 /// A test and what is known of it.
 pub struct Plan {
     pub test: Rc<Test>,
@@ -172,6 +175,7 @@ impl Draft<'_> {
             entries.push(entry("cleanup", Policy::Finally, shell("cleanup", "out cleaned up; sleep 20")));
         }
         self.extras(&mut entries);
+        self.server(&mut entries);
         entries
     }
 
