@@ -20,7 +20,7 @@ impl Draft<'_> {
             }
             1..20 => {
                 let (check, how) = self.check();
-                let steps = format!("sleep {}; ready {how}; sleep {}", self.rng.u64(0..200), self.rng.u64(100..200));
+                let steps = format!("sleep {}; ready {how}; sleep {}", self.rng.u64(0..100), self.rng.u64(250..300));
                 let trigger = self.rng.bool().then(|| self.rng.usize(0..self.sure.len()));
                 if let Some(trigger) = trigger {
                     self.sure[trigger] += 1;
