@@ -26,13 +26,12 @@ pub use self::note::Note;
 pub use frame::{
     Bound, Cut, Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, LINE_MOST_OF_VALUE,
 };
-pub use schedule::{Action, After, Entry, Expect, Policy, Resource, Shell};
+pub use schedule::{Action, After, Entry, Expect, Outcome, Policy, Resource, Shell};
 
 use self::operate::{
     AskFiles, AskRuns, AskSlaves, Cancel, Denied, Files, Get, Look, Measured, Operate, Piece, Runs, Seen, Slaves,
     Submit, Unfit, Upload, Wanted,
 };
-use self::readiness::EntryReady;
 use self::rendezvous::{Alive, Arrive, BarrierRequest, Check, Give, Gone, Heard, Map, Met, RoundVerdict, SyncRequest};
 use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::{Bytes, Exit, Time};
@@ -535,7 +534,13 @@ pub enum Happened<'a> {
         pid: Option<u32>,
     },
     /// A run of an entry has become ready.
-    EntryReady(#[serde(borrow)] EntryReady<'a>),
+    EntryReady {
+        #[serde(borrow)]
+        entry: Cow<'a, str>,
+        nr: u32,
+        /// How long it took, in microseconds.
+        after: u64,
+    },
     /// A run of an entry is over, or could not begin.
     Exited {
         #[serde(borrow)]
@@ -588,18 +593,6 @@ pub enum Happened<'a> {
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
-}
-
-/// How a run of an entry is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// It ended as its `expect` says.
-    Passed,
-    /// It did not, took too long, or could not start.
-    Failed,
-    /// A `kill` action or the end of the run ended it.
-    Stopped,
 }
 
 /// How a run ended.

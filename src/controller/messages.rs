@@ -13,7 +13,6 @@ use super::view::run_name;
 use serde_json::value::RawValue;
 
 use crate::machine::{ConnId, Outbox, Time};
-use crate::wire::readiness::EntryReady;
 use crate::wire::{
     Bye, CHUNK_MAX, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Recorded, Refused,
     Report, State, Verdict,
@@ -308,9 +307,7 @@ impl Run {
             {
                 Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
             }
-            Happened::Poked { entry: Some(entry), .. } | Happened::EntryReady(EntryReady { entry, .. })
-                if !is_entry(entry) =>
-            {
+            Happened::Poked { entry: Some(entry), .. } | Happened::EntryReady { entry, .. } if !is_entry(entry) => {
                 Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
             }
             Happened::Heard { trigger } | Happened::Settled { trigger }

@@ -11,7 +11,7 @@ use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, Command, EarId, Exit, NoAnswer, ProbeId, ReadId, Signal, Time};
 use crate::spoken;
 use crate::wire::Happened;
-use crate::wire::readiness::{EntryReady, Readiness, ReadyCheck};
+use crate::wire::readiness::{Readiness, ReadyCheck};
 
 use super::Turn;
 use super::control::clip;
@@ -312,8 +312,8 @@ impl Run {
         let entries = self.part.entries.clone();
         let entry = &entries[awaited.entry];
         let after = turn.now.since(awaited.since).as_micros() as u64;
-        let said = EntryReady { entry: entry.name.as_str().into(), nr: awaited.nr, after };
-        self.reports.push(Happened::EntryReady(said), turn);
+        let said = Happened::EntryReady { entry: entry.name.as_str().into(), nr: awaited.nr, after };
+        self.reports.push(said, turn);
         self.start_those_after(key, awaited.entry);
         if let Some(trigger) = entry.notifies() {
             self.notify(trigger, None, Waiter::Nobody, turn);

@@ -1,7 +1,5 @@
 //! How it is known that a command is ready for those who need it.
 
-use std::borrow::Cow;
-
 use regex::bytes::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
@@ -41,16 +39,6 @@ pub enum ReadyCheck {
     },
     /// The command says it, by `arete ready` or as a service tells systemd.
     Notify,
-}
-
-/// That a run of an entry has become ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EntryReady<'a> {
-    #[serde(borrow)]
-    pub entry: Cow<'a, str>,
-    pub nr: u32,
-    /// How long it took, in microseconds.
-    pub after: u64,
 }
 
 /// The pattern of [`ReadyCheck::Log`]. Fails with the reason, and the byte at which the pattern is wrong if one is.

@@ -146,6 +146,18 @@ pub struct Shell {
     pub collect: Vec<String>,
 }
 
+/// How a run of an entry is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It ended as its `expect` says.
+    Passed,
+    /// It did not, took too long, or could not start.
+    Failed,
+    /// A `kill` action or the end of the run ended it.
+    Stopped,
+}
+
 /// How a command may end without failing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
