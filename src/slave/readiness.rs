@@ -64,7 +64,7 @@ enum Stage {
     /// It is tested by something that has no state.
     Tested,
     /// Its output is read.
-    Log(Log),
+    Log(Box<Log>),
     /// A command tests it.
     Shell(ChildId),
     /// It was not ready in time, and has been told to end.
@@ -126,7 +126,7 @@ impl Run {
             let (entry, nr) = (awaited.entry, awaited.nr);
             let files = self.output_names(entry, nr).map(|name| self.output_dir().join(name));
             match Log::new(pattern, files) {
-                Ok(log) => self.set_stage(key, Stage::Log(log)),
+                Ok(log) => self.set_stage(key, Stage::Log(Box::new(log))),
                 Err(why) => return self.end_early(key, &why, self.part.grace, turn),
             }
         }

@@ -557,7 +557,7 @@ impl Run {
     }
 
     fn say_idle(&mut self, turn: &mut Turn<'_>) {
-        if self.idle || !self.nothing_runs() {
+        if self.idle || !self.nothing_runs() || self.awaits_ready() {
             return;
         }
         let at_pending = (0..self.part.entries.len()).any(|index| self.timers.get(&Timer::At(index)).is_some());
