@@ -107,6 +107,8 @@ enum Sub {
         /// Run only this one
         entry: Option<String>,
     },
+    /// Inside a command: say that it is ready
+    Ready,
     /// Take one off a trigger, and wait until the controller has counted it
     Notify(NotifyOptions),
     /// Wait until a trigger has fired, and show who notified with what
@@ -427,6 +429,7 @@ pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),
         Sub::Poke { entry } => command::poke(entry),
+        Sub::Ready => command::ready(),
         Sub::Notify(options) => command::notify(options, begun),
         Sub::Wait(options) => command::wait(options, begun),
         Sub::Barrier(options) => meet::barrier(options, begun),

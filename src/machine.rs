@@ -89,6 +89,22 @@ pub struct ChildId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ReadId(pub u64);
 
+/// Names an attempt to connect that is only made to see whether somebody listens.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ProbeId(pub u64);
+
+/// Names a socket at which a command can say how it is doing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EarId(pub u64);
+
+/// Why a probe found nobody who listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NoAnswer {
+    Refused,
+    Silent,
+    Other(String),
+}
+
 /// Who is at the other end of a connection, as the system says it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Peer {
@@ -288,6 +304,12 @@ pub enum Input<'a> {
     /// The answer to [`Effect::List`]: the regular files that match, relative to the directory, sorted, with their
     /// sizes in bytes.
     Listed { read: ReadId, result: Result<Vec<(String, u64)>, String> },
+    /// The answer to [`Effect::Probe`].
+    Probed { probe: ProbeId, result: Result<(), NoAnswer> },
+    /// A command has said something at this socket. What it said before its exit comes before its [`Input::Exited`].
+    Overheard { ear: EarId, bytes: &'a [u8] },
+    /// Nothing can be said at this socket. The last input about it.
+    Deaf { ear: EarId, error: String },
     /// The answer to [`Effect::Confirm`].
     Written,
     /// Something could not be written. Comes before anything that the same turn sends goes out, and once for each file.
@@ -359,6 +381,21 @@ pub enum Effect {
     Persist {
         path: PathBuf,
         bytes: Vec<u8>,
+    },
+    /// Tries to connect to `HOST:PORT` by TCP, and closes the connection at once. Answered by [`Input::Probed`] within a few
+    /// seconds.
+    Probe {
+        probe: ProbeId,
+        to: String,
+    },
+    /// Makes a datagram socket at a path, to which processes of this user alone can send.
+    Hear {
+        ear: EarId,
+        path: PathBuf,
+    },
+    /// Removes it.
+    Deafen {
+        ear: EarId,
     },
     /// Asks for [`Input::Written`] when all that was to be written before this has been, or an [`Input::WriteFailed`] has
     /// said that it could not be.
@@ -516,6 +553,23 @@ impl Outbox {
         let read = ReadId(self.next_serial());
         self.effects.push(Effect::List { read, directory, patterns });
         read
+    }
+
+    pub fn probe(&mut self, to: String) -> ProbeId {
+        let probe = ProbeId(self.next_serial());
+        self.effects.push(Effect::Probe { probe, to });
+        probe
+    }
+
+    pub fn hear(&mut self, path: impl FnOnce(EarId) -> PathBuf) -> (EarId, PathBuf) {
+        let ear = EarId(self.next_serial());
+        let path = path(ear);
+        self.effects.push(Effect::Hear { ear, path: path.clone() });
+        (ear, path)
+    }
+
+    pub fn deafen(&mut self, ear: EarId) {
+        self.effects.push(Effect::Deafen { ear });
     }
 
     pub fn print(&mut self, stream: Stream, bytes: impl Into<Vec<u8>>) {

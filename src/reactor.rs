@@ -12,6 +12,7 @@ mod connections;
 mod console;
 mod datagrams;
 mod dial;
+mod ears;
 mod effects;
 mod files;
 mod handshakes;
@@ -22,6 +23,7 @@ mod listeners;
 mod lookup;
 mod notify;
 mod prepare;
+mod probes;
 mod procfs;
 mod screen;
 mod service;
@@ -57,7 +59,8 @@ pub use stream::{hung_up, plain, reason};
 pub use tls::{HANDSHAKE_MAX, Tls, host_of, server_name};
 
 use crate::machine::{
-    Cause, ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, ReadId, Reason, Signal, SocketId, Time, Timers,
+    Cause, ConnId, EarId, Effect, Input, ListenerId, Machine, Outbox, Peer, ProbeId, ReadId, Reason, Signal, SocketId,
+    Time, Timers,
 };
 
 /// How many events one poll takes in.
@@ -129,11 +132,22 @@ enum Kind {
     Lookup,
     Alarm,
     Datagrams,
+    Probe,
+    Ear,
     Conn,
 }
 
-const KINDS: [Kind; 7] =
-    [Kind::Signals, Kind::Listener, Kind::Console, Kind::Lookup, Kind::Alarm, Kind::Datagrams, Kind::Conn];
+const KINDS: [Kind; 9] = [
+    Kind::Signals,
+    Kind::Listener,
+    Kind::Console,
+    Kind::Lookup,
+    Kind::Alarm,
+    Kind::Datagrams,
+    Kind::Probe,
+    Kind::Ear,
+    Kind::Conn,
+];
 
 fn token(kind: Kind, index: usize) -> Token {
     Token(index * KINDS.len() + kind as usize)
@@ -150,6 +164,8 @@ enum Due {
     Linger(ConnId),
     /// An address has had its time to answer.
     Dial(ConnId),
+    /// A probe has had its time.
+    Probe(ProbeId),
     /// A handshake has had its time.
     Handshake(ConnId),
     /// Descriptors may be free again.
@@ -168,6 +184,7 @@ enum Due {
 enum Pending {
     Input(Input<'static>),
     Read(ReadId, Result<Vec<u8>, String>),
+    Overheard(EarId, Vec<u8>),
 }
 
 /// The loop, and all that it watches.
@@ -180,6 +197,8 @@ pub struct Reactor {
     lookups: lookup::Lookups,
     listeners: listeners::Listeners,
     datagrams: datagrams::Datagrams,
+    probes: probes::Probes,
+    ears: ears::Ears,
     signals: signals::Signals,
     children: children::Children,
     files: files::Files,
@@ -227,6 +246,8 @@ impl Reactor {
             lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
             listeners: listeners::Listeners::new(registry()?),
             datagrams: datagrams::Datagrams::new(registry()?),
+            probes: probes::Probes::new(registry()?),
+            ears: ears::Ears::new(registry()?),
             signals: signals::Signals::new(poll.registry(), &options.signals)
                 .map_err(refused("handlers of signals"))?,
             children: children::Children::default(),
@@ -337,6 +358,7 @@ impl Reactor {
             || !self.pending.is_empty()
             || self.listeners_are_ready()
             || self.datagrams.ready.contains(&true)
+            || !self.ears.ready.is_empty()
     }
 
     /// Tells the machine something, and takes in what it wants done.
@@ -357,6 +379,7 @@ impl Reactor {
                     self.conns.drop_lingering(conn);
                 }
                 Due::Dial(conn) => self.dial_next(conn, Reason::new(Cause::NoAnswer, "no answer")),
+                Due::Probe(probe) => self.probe_silent(probe),
                 Due::Handshake(conn) => self.give_up_handshake(conn, "it has not proven in time who it is"),
                 Due::Accept => self.listeners.ready.fill(true),
                 Due::Groups => self.children.look_again(),

@@ -3,10 +3,12 @@
 mod aimed;
 mod control;
 mod ending;
+mod lines;
 mod members;
 mod notifies;
 mod output;
 mod process;
+mod readiness;
 mod reports;
 mod requests;
 mod resources;
@@ -530,6 +532,9 @@ impl Machine for Slave {
                     self.hang_up(now, &silent, out);
                 }
             }
+            Input::Probed { probe, result } => self.with_run(now, out, |run, turn| run.probed(probe, result, turn)),
+            Input::Overheard { ear, bytes } => self.with_run(now, out, |run, turn| run.overheard(ear, bytes, turn)),
+            Input::Deaf { ear, error } => self.with_run(now, out, |run, turn| run.deaf(ear, &error, turn)),
             Input::Connected { .. } | Input::Datagram { .. } => {}
             Input::Reloaded { settings } => self.reloaded(settings),
             Input::Written | Input::Resized { .. } | Input::OutputEnded => {}

@@ -12,6 +12,7 @@ mod meet;
 mod members;
 mod problem;
 pub mod range;
+mod ready;
 mod slaves;
 pub mod suggest;
 pub mod time;
@@ -27,12 +28,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::Signal;
 use crate::variables::{self, Part, Variable};
+use crate::wire::readiness::ReadyCheck;
 use crate::wire::rendezvous::Party;
 use crate::wire::{Action, Entry, LINE_MAX, Resource};
 use entry::Names;
 use fields::Object;
 use json::{Member, Value};
 pub use problem::{Problem, Problems};
+pub use ready::{CHECK_EVERY, PATTERN_MAX, READY_WITHIN};
 
 use slaves::Schedule;
 pub use time::TIME_MAX;
@@ -315,6 +318,11 @@ pub fn addresses_of(entry: &Entry) -> Vec<String> {
         Action::Shell(shell) => {
             texts.push(&shell.command);
             texts.extend(shell.env.values().chain(&shell.cwd).map(String::as_str));
+            match shell.ready.as_ref().map(|ready| &ready.check) {
+                Some(ReadyCheck::Shell { command, .. }) => texts.push(command),
+                Some(ReadyCheck::Port { host: Some(host), .. }) => texts.push(host),
+                _ => {}
+            }
         }
         Action::Sync { value, .. } => strings_of(value, &mut texts),
         Action::Barrier { abort, .. } => texts.extend(abort.as_deref()),
@@ -348,6 +356,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("meeting", meet::MEETING_KEYS.to_vec()),
         ("entry", entry::keys()),
         ("after", entry::AFTER_KEYS.to_vec()),
+        ("ready", ready::READY_KEYS.to_vec()),
     ]
 }
 

@@ -12,6 +12,7 @@ mod command;
 mod frame;
 mod note;
 pub mod operate;
+pub mod readiness;
 pub mod rendezvous;
 pub mod room;
 mod schedule;
@@ -22,12 +23,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::code::Code;
-pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, WaitRequest};
+pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 pub use self::note::Note;
 pub use frame::{
     Bound, Cut, Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, LINE_MOST_OF_VALUE,
 };
-pub use schedule::{Action, After, Entry, Expect, Policy, Resource, Shell};
+pub use schedule::{Action, After, Entry, Expect, Outcome, Policy, Resource, Shell};
 
 use self::operate::{
     AskFiles, AskRuns, AskSlaves, Cancel, Denied, Files, Get, Look, Measured, Operate, Piece, Runs, Seen, Slaves,
@@ -205,6 +206,7 @@ heard_by! {
         "poke" => PokeRequest,
         "notify" => NotifyRequest,
         "wait" => WaitRequest,
+        "ready" => ReadyRequest,
         "barrier" => BarrierRequest,
         "sync" => SyncRequest,
     }
@@ -284,6 +286,7 @@ messages! {
     "poke" => PokeRequest,
     "notify" => NotifyRequest,
     "wait" => WaitRequest,
+    "ready" => ReadyRequest,
     "done" => Done,
     "error" => Failure,
 }
@@ -539,6 +542,14 @@ pub enum Happened<'a> {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<u32>,
     },
+    /// A run of an entry has become ready.
+    EntryReady {
+        #[serde(borrow)]
+        entry: Cow<'a, str>,
+        nr: u32,
+        /// How long it took, in microseconds.
+        after: u64,
+    },
     /// A run of an entry is over, or could not begin.
     Exited {
         #[serde(borrow)]
@@ -602,18 +613,6 @@ pub enum Happened<'a> {
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
-}
-
-/// How a run of an entry is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// It ended as its `expect` says.
-    Passed,
-    /// It did not, took too long, or could not start.
-    Failed,
-    /// A `kill` action or the end of the run ended it.
-    Stopped,
 }
 
 /// How a run ended.

@@ -5,6 +5,8 @@
 
 #[path = "testfile/bad.rs"]
 mod bad;
+#[path = "testfile/bad_ready.rs"]
+mod bad_ready;
 #[path = "testfile/bad_slaves.rs"]
 mod bad_slaves;
 #[path = "testfile/pattern.rs"]
@@ -18,9 +20,11 @@ use std::time::Duration;
 use arete::machine::{Exit, Signal};
 use arete::session;
 use arete::testfile::{self, Declared, End, OnFail, OnLost, Problem, Shipped, Test};
+use arete::wire::readiness::{Readiness, ReadyCheck};
 use arete::wire::rendezvous::Party;
 use arete::wire::{Action, After, Entry, Expect, Policy, Shell, Verdict};
 use bad::{BAD, Bad};
+use bad_ready::OF_READY;
 use bad_slaves::OF_SLAVES;
 use serde_json::Value;
 
@@ -205,7 +209,7 @@ fn members_of_a_hundred_thousand_slaves_are_checked_quickly() {
 
 #[test]
 fn everything_wrong_is_said_with_its_line_and_column() {
-    for Bad { text, said, .. } in BAD.iter().chain(OF_SLAVES) {
+    for Bad { text, said, .. } in BAD.iter().chain(OF_SLAVES).chain(OF_READY) {
         let problems = parse(text).expect_err(text);
         let found: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let expected: Vec<String> = said.iter().map(|said| format!("test.json:{said}")).collect();
@@ -264,7 +268,7 @@ fn every_key_of_an_entry_reaches_the_entry() {
         Action::Shell(Box::new(Shell { command: command.to_owned(), expect, ..Shell::default() }))
     };
     let entry = |name: &str, policy, action| Entry { name: name.to_owned(), policy, action };
-    let after = |name: &str, exit| Policy::After(After { entry: name.to_owned(), exit });
+    let after = |name: &str, exit| Policy::After(After { entry: name.to_owned(), exit, ready: false });
     let full = Action::Shell(Box::new(Shell {
         command: "@{r.path} @{a.b.address} @@{".to_owned(),
         expect: Expect::Of(vec![Exit::Code(0), Exit::Signal(Signal::TERM)]),
@@ -367,7 +371,8 @@ fn the_schema_allows_the_examples_and_refuses_what_the_parser_refuses() {
         let text = asks(labels);
         assert_eq!((schema_allows(&schema, &text), parse(&text).is_ok()), (allowed, allowed), "{text}");
     }
-    let judged = BAD.iter().chain(OF_SLAVES).filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused)));
+    let judged =
+        BAD.iter().chain(OF_SLAVES).chain(OF_READY).filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused)));
     for (text, refused) in judged {
         assert_eq!(!schema_allows(&schema, text), refused, "{text}");
     }
@@ -443,6 +448,38 @@ fn the_schema_and_the_parser_agree_about_single_values() {
         let text = around(key, value);
         assert_eq!(schema_allows(&schema, &text), parse(&text).is_ok(), "{key}: {value}");
     }
+}
+
+#[test]
+fn what_ready_says_is_read_with_its_defaults() {
+    let test = good(
+        r#"{ "name": "t", "end": {"idle": true, "limit": 60}, "triggers": {"up": 1},
+             "schedules": { "s": [
+               {"name": "a", "at": 0, "shell": "x", "service": true, "ready": {"port": 80, "trigger": "up"}},
+               {"name": "b", "at": 0, "shell": "x", "ready": {"port": 80, "host": "@{n.address}", "within": "1s"}},
+               {"name": "c", "at": 0, "shell": "x", "ready": {"log": "^up$"}},
+               {"name": "d", "at": 0, "shell": "x", "ready": {"shell": "nc @{m.address}", "every": 1}},
+               {"name": "e", "at": 0, "shell": "x", "ready": {"shell": "true"}},
+               {"name": "f", "at": 0, "shell": "x", "ready": {"notify": true}},
+               {"name": "g", "after": {"entry": "a", "ready": true}, "shell": "x"}] },
+             "slaves": {"n": ["s"], "m": ["s"]} }"#,
+    );
+    let entries = &test.slaves[0].entries;
+    let ready = |check, within, trigger: Option<&str>| Readiness { check, within, trigger: trigger.map(str::to_owned) };
+    let shell = |command: &str, every| ReadyCheck::Shell { command: command.to_owned(), every };
+    let expected = [
+        ready(ReadyCheck::Port { port: 80, host: None }, 30_000_000, Some("up")),
+        ready(ReadyCheck::Port { port: 80, host: Some("@{n.address}".to_owned()) }, 1_000_000, None),
+        ready(ReadyCheck::Log("^up$".to_owned()), 30_000_000, None),
+        ready(shell("nc @{m.address}", 1_000_000), 30_000_000, None),
+        ready(shell("true", 200_000), 30_000_000, None),
+        ready(ReadyCheck::Notify, 30_000_000, None),
+    ];
+    assert_eq!(entries.iter().filter_map(Entry::readiness).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+    assert_eq!(entries[6].policy, Policy::After(After { entry: "a".to_owned(), exit: None, ready: true }));
+    assert_eq!(entries.iter().filter_map(Entry::notifies).collect::<Vec<_>>(), ["up"]);
+    let addresses = entries.iter().flat_map(testfile::addresses_of);
+    assert_eq!(addresses.collect::<Vec<_>>(), ["n", "m"]);
 }
 
 #[test]
@@ -529,6 +566,9 @@ fn the_manual_has_every_key_and_every_bound() {
         ("bytes of a command", testfile::COMMAND_MAX),
         ("MiB", testfile::FILE_MAX / 1024 / 1024),
         ("seconds of grace", testfile::GRACE.as_secs() as usize),
+        ("seconds to become ready", testfile::READY_WITHIN.as_secs() as usize),
+        ("ms between checks", testfile::CHECK_EVERY.as_millis() as usize),
+        ("bytes of a pattern", testfile::PATTERN_MAX),
         ("days", testfile::TIME_MAX.as_secs() as usize / 86_400),
     ];
     let words: Vec<&str> = manual.split(|char: char| !char.is_ascii_alphanumeric()).collect();

@@ -1,12 +1,12 @@
-//! `arete poke`, `arete notify`, `arete wait` and `arete trigger`: what is asked of the slave that runs the command, or
+//! `arete poke`, `arete ready`, `arete notify`, `arete wait` and `arete trigger`: what is asked of the slave that runs the command, or
 //! of a controller.
 
 use arete::client::Config;
 use arete::exit_code;
-use arete::machine::Time;
+use arete::machine::{Bytes, Time};
 use arete::member::Task;
 use arete::wire::rendezvous::NOTE_MAX;
-use arete::wire::{Message, Note, NotifyRequest, PokeRequest, WaitRequest};
+use arete::wire::{Message, Note, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 use std::borrow::Cow;
 
 use super::data::{self, Late};
@@ -14,7 +14,24 @@ use super::place::{self, Doing, Patience, Place};
 use super::{Error, NotifyOptions, TriggerSub, WaitOptions, drive};
 
 pub fn poke(entry: Option<String>) -> Result<u8, Error> {
-    let request = PokeRequest { entry: entry.map(Cow::from) }.encode();
+    ask(PokeRequest { entry: entry.map(Cow::from) }.encode())
+}
+
+/// Which run of which entry is ready, the environment says.
+pub fn ready() -> Result<u8, Error> {
+    place::socket()?;
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let run = variable("ARETE_ENTRY").zip(variable("ARETE_ENTRY_NR").and_then(|nr| nr.parse().ok()));
+    let (entry, nr) = run.ok_or_else(|| {
+        Error::failed(
+            "ARETE_ENTRY and ARETE_ENTRY_NR do not say which entry is ready: keep the environment of the entry's command",
+        )
+    })?;
+    ask(ReadyRequest { entry: Cow::from(entry), nr }.encode())
+}
+
+/// Asks the slave for something that is done at once.
+fn ask(request: Bytes) -> Result<u8, Error> {
     let awaited = "no answer from the slave".to_owned();
     let socket = place::socket()?;
     drive::client(Config { socket, request, begun: None, timeout: None, awaited, carries_to: None, meeting: None })

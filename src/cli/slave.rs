@@ -192,17 +192,20 @@ fn runtime_dir() -> Result<PathBuf, Error> {
     Ok(dir)
 }
 
-/// Removes the sockets of slaves that were killed: nobody listens there. Nobody does for a moment either when a slave
+/// Removes the sockets of slaves that were killed, and those of their commands (`PID.N.ear`): nobody listens there. Nobody does for a moment either when a slave
 /// begins, as many do at once where they are launched, but that one lives.
 fn remove_dead_sockets(dir: &Path) {
     for path in fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
-        let owner = path.file_stem().and_then(|pid| Pid::from_raw(pid.to_str()?.parse().ok()?));
+        let (pid, kind) = path.file_name().and_then(|name| name.to_str()?.split_once('.')).unwrap_or_default();
+        let owner = pid.parse().ok().and_then(Pid::from_raw);
         let lives = |owner: Pid| test_kill_process(owner) != Err(rustix::io::Errno::SRCH);
-        if path.extension().is_some_and(|extension| extension == "sock")
-            && owner.is_some_and(|owner| !lives(owner))
-            && UnixStream::connect(&path).is_err_and(refused)
-        {
+        let is_left = match kind.rsplit('.').next() {
+            Some("sock") => UnixStream::connect(&path).is_err_and(refused),
+            Some("ear") => true,
+            _ => false,
+        };
+        if is_left && owner.is_some_and(|owner| !lives(owner)) {
             let _ = fs::remove_file(&path);
         }
     }

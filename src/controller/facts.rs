@@ -184,6 +184,10 @@ impl Run {
                 member.spawned(at, entry, *nr, *pid);
                 self.record(at, ix, &Event::Spawned { entry: (&**entry).into(), nr: *nr, pid: *pid }, out);
             }
+            Happened::EntryReady { entry, nr, after } => {
+                let (entry, after) = ((&**entry).into(), *after as f64 / 1e6);
+                self.record(at, ix, &Event::EntryReady { entry, nr: *nr, after }, out);
+            }
             Happened::Exited { entry, nr, exit, outcome, why } => {
                 let end = RunEnd { at, exit: *exit, outcome: *outcome, why: why.as_deref().map(str::to_owned) };
                 member.exited(entry, *nr, end);

@@ -319,7 +319,7 @@ impl Run {
             {
                 Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
             }
-            Happened::Poked { entry: Some(entry), .. } if !is_entry(entry) => {
+            Happened::Poked { entry: Some(entry), .. } | Happened::EntryReady { entry, .. } if !is_entry(entry) => {
                 Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
             }
             Happened::Heard { trigger } | Happened::Settled { trigger }

@@ -27,6 +27,8 @@ faults! {
     TriggeredActsAgain,
     /// A slave does not say its reports again after a reconnect.
     ReportsSaidOnce,
+    /// What runs after an entry that becomes ready begins when that entry was only started.
+    ReadyTooEarly,
     /// A slave says that it has stopped while processes of the run live.
     StopsTooEarly,
     /// A job that the end of a run cuts off counts as stopped.

@@ -1,10 +1,12 @@
 //! The loop's dealings with what the machine wants done.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::probes::{self, PROBE_TIME};
 use super::stream::plain;
 use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, now};
-use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, Reason};
+use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, NoAnswer, ProbeId, Reason};
 
 /// How long a closed connection may take to get rid of what is queued.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -118,6 +120,7 @@ impl Reactor {
                     let result = result.as_deref().map_err(Clone::clone);
                     self.tell(machine, Input::Read { read, result });
                 }
+                Some(Pending::Overheard(ear, bytes)) => self.tell(machine, Input::Overheard { ear, bytes: &bytes }),
                 None => return,
             }
         }
@@ -164,12 +167,58 @@ impl Reactor {
                 let result = files::list(&directory, &patterns);
                 self.pending.push_back(Pending::Input(Input::Listed { read, result }));
             }
+            Effect::Probe { probe, to } => self.probe(probe, &to),
+            Effect::Hear { ear, path } => {
+                if let Err(error) = self.ears.open(ear, &path) {
+                    let error = format!("{}: {}", path.display(), plain(&error));
+                    self.pending.push_back(Pending::Input(Input::Deaf { ear, error }));
+                }
+            }
+            Effect::Deafen { ear } => self.ears.close(ear),
             Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),
             // These were done when they were absorbed.
             Effect::Send { .. } | Effect::Close { .. } | Effect::Datagram { .. } => {}
             Effect::Exit { .. } | Effect::Halt { .. } | Effect::Status(_) => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
         }
+    }
+
+    /// Begins a probe: of an address, or of a name that is looked up first.
+    fn probe(&mut self, probe: ProbeId, to: &str) {
+        if let Err(why) = self.probes.begin(probe) {
+            return self.probed((probe, Err(why)));
+        }
+        self.timers.set(Due::Probe(probe), now() + PROBE_TIME);
+        let found = match to.parse() {
+            Ok(address) => self.probes.try_all(probe, vec![address]),
+            Err(_) => match self.lookups.start(probes::lookup_of(probe), to) {
+                Ok(()) => None,
+                Err(why) => self.probes.end(probe, Err(NoAnswer::Other(why))),
+            },
+        };
+        found.into_iter().for_each(|found| self.probed(found));
+    }
+
+    /// A name that a probe wanted was looked up.
+    pub(super) fn probe_found(&mut self, probe: ProbeId, result: Result<Vec<SocketAddr>, String>) {
+        let found = match result {
+            Ok(addresses) => self.probes.try_all(probe, addresses),
+            Err(why) => self.probes.end(probe, Err(NoAnswer::Other(why))),
+        };
+        found.into_iter().for_each(|found| self.probed(found));
+    }
+
+    /// A probe has had its time.
+    pub(super) fn probe_silent(&mut self, probe: ProbeId) {
+        self.lookups.cancel(probes::lookup_of(probe));
+        let found = self.probes.end(probe, Err(NoAnswer::Silent));
+        found.into_iter().for_each(|found| self.probed(found));
+    }
+
+    /// The machine will hear what became of a probe.
+    pub(super) fn probed(&mut self, (probe, result): probes::Found) {
+        self.timers.cancel(&Due::Probe(probe));
+        self.pending.push_back(Pending::Input(Input::Probed { probe, result }));
     }
 
     fn spawn(&mut self, child: ChildId, command: Command) {

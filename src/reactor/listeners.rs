@@ -36,10 +36,18 @@ enum Socket {
 }
 
 /// A socket in the file system; removed when dropped, unless somebody else has put another in its place.
-struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+}
+
+impl SocketFile {
+    /// The socket that was just made at this path.
+    pub fn at(path: &Path) -> io::Result<SocketFile> {
+        let meta = fs::symlink_metadata(path)?;
+        Ok(SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
+    }
 }
 
 impl Drop for SocketFile {
@@ -127,8 +135,7 @@ impl Listeners {
             // Of others the system may have taken something away (umask).
             rustix::fs::chmod(path, mode)?;
         }
-        let meta = fs::symlink_metadata(path)?;
-        let file = SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() };
+        let file = SocketFile::at(path)?;
         rustix::net::listen(&socket, BACKLOG)?;
         self.add(Socket::Unix { listener: UnixListener::from_std(socket.into()), _file: Some(file) })
     }

@@ -40,11 +40,21 @@ impl Reactor {
                 Kind::Signals => self.take_signals(machine),
                 Kind::Lookup => {
                     if let Some((conn, result)) = self.lookups.read(index) {
+                        if let Some(probe) = self.probes.of_lookup(conn) {
+                            self.probe_found(probe, result);
+                            continue;
+                        }
                         let dialled = self.dials.found(conn, result, &mut self.conns);
                         self.dialled(conn, dialled);
                     }
                 }
                 Kind::Alarm => self.alarm.went_off(),
+                Kind::Probe => {
+                    if let Some(found) = self.probes.confirm(index) {
+                        self.probed(found);
+                    }
+                }
+                Kind::Ear => self.ears.mark_ready(index),
                 // The console is flushed every turn.
                 Kind::Console => {}
             }
@@ -101,6 +111,9 @@ impl Reactor {
             }
         }
         if arrived.child {
+            // Whoever ended may have said something before.
+            self.ears.mark_all_ready();
+            self.hear_commands();
             for (child, exit) in self.children.reap() {
                 self.pending.push_back(Pending::Input(Input::Exited { child, exit }));
             }
@@ -133,6 +146,7 @@ impl Reactor {
                 break;
             }
         }
+        self.hear_commands();
         for index in 0..self.datagrams.ready.len() {
             if self.datagrams.ready[index] {
                 self.hear_datagrams(machine, index, &mut buffer);
@@ -170,6 +184,16 @@ impl Reactor {
             }
         }
         self.conns.mark_ready(slot, false);
+    }
+
+    /// Takes in what commands have said about themselves.
+    fn hear_commands(&mut self) {
+        for index in self.ears.ready.clone() {
+            for _ in 0..SHARE_OF_A_TURN {
+                let Some((ear, bytes)) = self.ears.hear(index) else { break };
+                self.pending.push_back(Pending::Overheard(ear, bytes));
+            }
+        }
     }
 
     fn hear_datagrams(&mut self, machine: &mut impl Machine, index: usize, buffer: &mut [u8]) {

@@ -115,6 +115,7 @@ impl Run {
         self.begin_to_finish();
         self.timers.cancel(&Timer::Finish);
         self.phase = Phase::Stopping;
+        self.await_nobody(turn);
         for key in self.processes.keys() {
             self.timers.cancel(&Timer::Timeout(key));
         }

@@ -262,6 +262,7 @@ impl Run {
                 let why = verdict.in_words(&member.asked.subject(), waited);
                 self.entry_met(key, verdict, why, line, turn);
             }
+            Waiter::Nobody => {}
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Waiter {
     Entry(RunKey),
     /// A command that asked on the control socket.
     Command(ConnId),
+    /// It follows from something else, and is counted in time as everything is that a slave says.
+    Nobody,
 }
 
 #[derive(Debug, Default)]

@@ -57,6 +57,11 @@ pub(super) fn answer(
             turn.control.meets(conn);
             run.watch_waits(turn);
         }
+        FromCommand::ReadyRequest(ready) => {
+            run.in_progress()?;
+            run.says_ready(&ready.entry, ready.nr, turn)?;
+            turn.control.done(conn, None, turn.out);
+        }
         FromCommand::WaitRequest(wait) => {
             run.in_progress()?;
             run.known_trigger(&wait.trigger)?;

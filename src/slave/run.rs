@@ -21,6 +21,7 @@ use super::members::Members;
 use super::notifies::{Notifies, Waiter};
 use super::output::{Shipping, TAIL_EVERY};
 use super::process::{Processes, RunKey};
+use super::readiness::Readies;
 use super::reports::Reports;
 use super::resources::Resources;
 use super::schedule::{Occasion, cycle, leads_to_a_job};
@@ -131,6 +132,10 @@ pub(super) enum Timer {
     Kill(RunKey),
     /// Jobs had their time to finish.
     Finish,
+    /// A command is not ready in time.
+    Within(RunKey),
+    /// It is to be tested whether a command is ready.
+    Test(RunKey),
     /// The end's grace is over.
     Grace,
     Sweep,
@@ -172,6 +177,7 @@ pub(super) struct Run {
     pub(super) timers: Timers<Timer>,
     pub(super) resources: Resources,
     pub(super) processes: Processes,
+    pub(super) readies: Readies,
     /// The groups of commands that were told to end and whose first process has.
     pub(super) lingering: BTreeMap<RunKey, ChildId>,
     /// What begins in this turn, in order.
@@ -218,6 +224,7 @@ impl Run {
             timers: Timers::default(),
             resources: Resources::new(&part.run, dir.join("resources"), part.resources.clone()),
             processes: Processes::default(),
+            readies: Readies::default(),
             lingering: BTreeMap::new(),
             queue: VecDeque::new(),
             deferred: Vec::new(),
@@ -491,6 +498,7 @@ impl Run {
             match waiter {
                 Waiter::Entry(key) => self.notify_over(key, Ok(()), turn),
                 Waiter::Command(conn) => turn.control.noted(conn, noted.left, late, turn.out),
+                Waiter::Nobody => {}
             }
         }
     }
@@ -500,12 +508,15 @@ impl Run {
             match waiter {
                 Waiter::Entry(key) => self.notify_over(key, Err(&refused.reason), turn),
                 Waiter::Command(conn) => turn.control.fail(conn, &refused.reason, turn.out),
+                Waiter::Nobody => log::warn!("{}", clip(&refused.reason)),
             }
         }
     }
 
     pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], String>, turn: &mut Turn<'_>) {
-        if !self.tail_read(read, &result, turn) {
+        let read_here = self.tail_read(read, &result, turn)
+            || self.read_for_ready(read, result.as_ref().map_or(&[][..], |bytes| bytes), turn);
+        if !read_here {
             self.output.read(read, result, turn);
         }
     }
@@ -542,6 +553,8 @@ impl Run {
             Timer::Timeout(key) => self.timed_out(key, turn),
             Timer::Kill(key) => self.kill_run(key, turn),
             Timer::Finish => self.cut(turn),
+            Timer::Within(key) => self.not_ready_in_time(key, turn),
+            Timer::Test(key) => self.test(key, turn),
             Timer::Grace => self.grace_over(turn),
             Timer::Sweep => self.sweep_again(turn),
             Timer::Tail => self.output.tail(turn),
@@ -582,6 +595,7 @@ impl Run {
         let busy = !self.queue.is_empty()
             || !self.deferred.is_empty()
             || self.processes.iter().any(|run| self.is_awaited(run))
+            || self.running() && self.awaits_ready()
             || pending.any(|index| leads_to_a_job(index, entries));
         (!busy).then_some(Idle { services })
     }

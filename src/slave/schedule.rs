@@ -15,6 +15,8 @@ pub(super) enum Occasion<'a> {
     Trigger(&'a str),
     /// This entry has exited; without an exit when no process ran.
     Exit { entry: &'a str, exit: Option<Exit> },
+    /// This entry has become ready.
+    Ready(&'a str),
     /// What ran has ended.
     End,
 }
@@ -27,8 +29,9 @@ impl Occasion<'_> {
             (Occasion::Poke(only), Policy::Poke) => only.is_none_or(|only| only == entry.name),
             (Occasion::Trigger(fired), Policy::Trigger(trigger)) => fired == trigger,
             (Occasion::Exit { entry: exited, exit }, Policy::After(after)) => {
-                *exited == after.entry && (after.exit.is_none() || after.exit == *exit)
+                *exited == after.entry && !after.ready && (after.exit.is_none() || after.exit == *exit)
             }
+            (Occasion::Ready(ready), Policy::After(after)) => after.ready && *ready == after.entry,
             (Occasion::End, Policy::Finally) => true,
             _ => false,
         }
@@ -85,7 +88,7 @@ mod tests {
     }
 
     fn after(name: &str, exit: Option<Exit>) -> Policy {
-        Policy::After(After { entry: name.to_owned(), exit })
+        Policy::After(After { entry: name.to_owned(), exit, ready: false })
     }
 
     #[test]
@@ -96,11 +99,13 @@ mod tests {
             entry("zero", after("a", Some(Exit::Code(0)))),
             entry("three", after("a", Some(Exit::Code(3)))),
             entry("other", after("any", None)),
+            entry("up", Policy::After(After { entry: "a".to_owned(), exit: None, ready: true })),
         ];
         let exit = |exit| Occasion::Exit { entry: "a", exit }.entries(&schedule);
         assert_eq!(exit(Some(Exit::Code(0))), [1, 2]);
         assert_eq!(exit(Some(Exit::Code(3))), [1, 3]);
         assert_eq!(exit(None), [1]);
+        assert_eq!(Occasion::Ready("a").entries(&schedule), [5]);
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Run {
     }
 
     fn begin_shell(&mut self, due: Due, shell: &Shell, turn: &mut Turn<'_>) {
-        let command = match self.command(shell, due.entry, due.nr.unwrap_or(1)) {
+        let mut command = match self.command(shell, due.entry, due.nr.unwrap_or(1)) {
             Ok(command) => command,
             Err(Unresolved::NotYet) => return self.deferred.push(due),
             Err(Unresolved::Never(why)) => return self.finished(due, None, Outcome::Failed, Some(why), turn),
@@ -73,8 +73,14 @@ impl Run {
             self.collects.extend(command.cwd.clone().map(|cwd| (due.entry, cwd)));
         }
         self.aim(&shell.command, due.entry);
+        let ear = self.give_ear(&due, turn);
+        command.env.extend(ear.iter().map(|(_, path)| ("NOTIFY_SOCKET".to_owned(), path.display().to_string())));
+        let awaited = shell.ready.is_some().then(|| Box::new(command.clone()));
         let child = turn.out.spawn(command);
         let key = self.processes.insert(EntryRun::new(due, Doing::Process { child, pid: None }));
+        if let Some(command) = awaited {
+            self.await_ready(key, ear.map(|(ear, _)| ear), command, turn);
+        }
         if let Some(micros) = shell.timeout {
             self.timers.set(Timer::Timeout(key), turn.now + Duration::from_micros(micros));
         }
@@ -101,6 +107,7 @@ impl Run {
             ("ARETE_DIR".to_owned(), self.config.dir.display().to_string()),
             ("ARETE_RUN".to_owned(), self.id().to_owned()),
             ("ARETE_ENTRY".to_owned(), self.part.entries[index].name.clone()),
+            ("ARETE_ENTRY_NR".to_owned(), nr.to_string()),
         ];
         for (name, value) in &shell.env {
             variables.push((name.clone(), self.expand(value)?));
@@ -196,12 +203,18 @@ impl Run {
             let path = self.output_dir().join(&name);
             self.output.follow(name, path);
         }
+        self.begin_to_test(key, turn);
         self.retry_deferred();
     }
 
     /// A command could not be started.
     pub(super) fn spawn_failed(&mut self, child: ChildId, error: &str, turn: &mut Turn<'_>) {
-        let Some(run) = self.processes.of_child(child).and_then(|key| self.take(key)) else { return };
+        if self.tested(child, Err(error), turn) {
+            return;
+        }
+        let Some(key) = self.processes.of_child(child) else { return };
+        self.awaits_no_more(key, turn);
+        let Some(run) = self.take(key) else { return };
         let why = format!("could not be started: {error}");
         self.finished(run.into(), None, Outcome::Failed, Some(why), turn);
         self.retry_deferred();
@@ -214,10 +227,23 @@ impl Run {
 
     /// A command's first process has ended.
     pub(super) fn exited(&mut self, child: ChildId, exit: Exit, turn: &mut Turn<'_>) {
-        let Some(run) = self.processes.of_child(child).and_then(|key| self.take(key)) else { return };
-        if let Exit::Signal(signal) = exit
+        if self.tested(child, Ok(exit), turn) {
+            return;
+        }
+        let Some(key) = self.processes.of_child(child) else { return };
+        if !self.reads_last_lines(key, exit, turn) {
+            self.process_over(key, exit, turn);
+        }
+    }
+
+    /// A command's first process has ended, and nothing more is to be found out about it.
+    pub(super) fn process_over(&mut self, key: RunKey, exit: Exit, turn: &mut Turn<'_>) {
+        let unready = self.awaits_no_more(key, turn);
+        let Some(run) = self.take(key) else { return };
+        if let (Exit::Signal(signal), Doing::Process { child, .. }) = (exit, &run.doing)
             && run.got != Some(signal)
         {
+            let child = *child;
             turn.out.kill_group(child, signal);
         }
         for name in self.output_names(run.entry, run.nr) {
@@ -226,7 +252,10 @@ impl Run {
         self.output.resume(turn);
         let entries = self.part.entries.clone();
         let Some(shell) = entries[run.entry].shell() else { return };
-        let (outcome, why) = judge(&run, &shell.expect, exit, self.end_begun());
+        let (mut outcome, mut why) = judge(&run, &shell.expect, exit, self.end_begun());
+        if unready && outcome == Outcome::Passed && !run.told_to_end() && !run.stopped {
+            (outcome, why) = (Outcome::Failed, Some("exited before it was ready".to_owned()));
+        }
         let (entry, nr) = (run.entry, run.nr);
         self.finished(run.into(), Some(exit), outcome, why, turn);
         if outcome == Outcome::Failed {

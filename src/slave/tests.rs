@@ -4,6 +4,7 @@ mod control;
 mod end;
 mod leave;
 mod members;
+mod readiness;
 mod reconnect;
 mod running;
 mod service;

@@ -9,6 +9,7 @@ use super::fields::{self, Object};
 use super::json::{Kind, Member, Value};
 use super::meet::{self, Meet, Membership};
 use super::problem::Problems;
+use super::ready;
 use super::{COMMAND_MAX, suggest};
 use crate::machine::{Exit, Signal};
 use crate::variables::{self, Part, Variable};
@@ -38,7 +39,7 @@ pub const POLICIES: [PolicyKind; 5] = [
 pub const ACTIONS: [ActionKind; 6] = [
     ActionKind {
         key: "shell",
-        options: &["expect", "service", "env", "cwd", "timeout", "use_resources", "collect"],
+        options: &["expect", "service", "ready", "env", "cwd", "timeout", "use_resources", "collect"],
         parse: shell,
     },
     ActionKind { key: "notify", options: &[], parse: notify },
@@ -49,7 +50,7 @@ pub const ACTIONS: [ActionKind; 6] = [
 ];
 
 /// The keys of `"after"` as an object.
-pub const AFTER_KEYS: [&str; 2] = ["entry", "exit"];
+pub const AFTER_KEYS: [&str; 3] = ["entry", "exit", "ready"];
 
 /// The words for the verdict of the action `end`.
 pub const VERDICTS: [(&str, Verdict); 2] = [("passed", Verdict::Passed), ("failed", Verdict::Failed)];
@@ -92,6 +93,11 @@ impl Draft {
     pub fn entry(&self) -> Option<Entry> {
         Some(Entry { name: self.name.clone(), policy: self.policy.clone()?, action: self.action.clone()? })
     }
+
+    /// Whether it says how it is known that it is ready.
+    pub fn has_ready(&self) -> bool {
+        matches!(&self.action, Some(Action::Shell(shell)) if shell.ready.is_some())
+    }
 }
 
 /// A name of another entry or of a slave, and where it stands.
@@ -104,9 +110,10 @@ pub struct Mention {
 /// What a mentioned name is meant for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The entry that this one runs after; with an exit it must have one.
+    /// The entry that this one runs after; with an exit it must have one, and to become ready it must say how.
     After {
         exit: Option<Exit>,
+        ready: bool,
     },
     Kill,
     Pid,
@@ -151,6 +158,9 @@ pub fn read(value: &Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Op
             problems.add(member.at, "\"finally\" goes only with \"shell\": when it runs, the run has ended");
         }
     }
+    if let Some(member) = object.member("ready").filter(|_| policy_key.is_some_and(|policy| policy.key == "finally")) {
+        problems.add(member.at, "\"ready\" does not go with \"finally\": nothing starts when the run has ended");
+    }
     let mut context = Context { names, mentions: Vec::new(), membership: None, problems };
     let policy = policy_kind.zip(policy_key).and_then(|(kind, member)| (kind.parse)(member, &mut context));
     let action = action_kind.zip(action_key).and_then(|(kind, member)| (kind.parse)(member, &object, &mut context));
@@ -182,26 +192,32 @@ fn trigger(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
     declared_trigger(&member.value, context).map(Policy::Trigger)
 }
 
-fn declared_trigger(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
+pub fn declared_trigger(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
     let known = context.names.triggers.iter().copied();
     fields::known_name(value, "trigger", known, context.problems).map(str::to_owned)
 }
 
 fn after(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
     let value = &member.value;
-    let (entry, exit) = match &value.kind {
-        Kind::String(_) => (value, None),
+    let (entry, exit, ready) = match &value.kind {
+        Kind::String(_) => (value, None, None),
         Kind::Object(_) => {
             let object = Object::read(value, "\"after\"", &AFTER_KEYS, context.problems)?;
-            (object.require("entry", context.problems)?, object.get("exit"))
+            (object.require("entry", context.problems)?, object.get("exit"), object.member("ready"))
         }
         _ => return fields::wrong(value, "\"after\" is the name of an entry or an object", context.problems),
     };
     let name = fields::string(entry, "the entry of \"after\"", context.problems)?.to_owned();
+    if let Some(ready) = ready.filter(|_| exit.is_some()) {
+        let why =
+            "\"ready\" does not go with \"exit\": the entry runs either when the other is ready or when it has exited";
+        context.problems.add(ready.at, why);
+    }
     let exit = transposed(exit.map(|value| fields::exit(value, "\"exit\"", context.problems)));
-    let role = Role::After { exit: exit.flatten() };
+    let ready = transposed(ready.map(|member| fields::only_true(member, context.problems)));
+    let role = Role::After { exit: exit.flatten(), ready: ready.flatten().is_some() };
     context.mentions.push(Mention { at: entry.span.start, name: name.clone(), role });
-    Some(Policy::After(After { entry: name, exit: exit? }))
+    Some(Policy::After(After { entry: name, exit: exit?, ready: ready?.is_some() }))
 }
 
 fn finally(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
@@ -248,12 +264,14 @@ fn shell(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) ->
     let service = object.member("service").map(|member| fields::only_true(member, context.problems));
     let unless_said = if service.is_some() { Expect::Of(Vec::new()) } else { Expect::default() };
     let expect = object.get("expect").map_or(Some(unless_said), |value| expect(value, context.problems));
+    let ready = object.get("ready").map(|value| ready::read(value, used, context));
     let timeout = object.get("timeout").map(|value| fields::time_above_zero(value, "\"timeout\"", context.problems));
     let collect = object.get("collect").map_or(Some(Vec::new()), |value| collect(value, context.problems));
     Some(Action::Shell(Box::new(Shell {
         command: command?,
         expect: expect?,
         service: transposed(service)?.is_some(),
+        ready: transposed(ready)?,
         env: env?,
         cwd: transposed(cwd)?,
         timeout: transposed(timeout)?.map(|time| time.as_micros() as u64),
@@ -285,7 +303,7 @@ fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Vec<String>
 }
 
 /// A text with variables. `used` are the resources that the entry may use, `None` if that is not known.
-fn template(value: &Value, what: &str, used: Option<&[String]>, context: &mut Context<'_, '_>) -> Option<String> {
+pub fn template(value: &Value, what: &str, used: Option<&[String]>, context: &mut Context<'_, '_>) -> Option<String> {
     let text = fields::string(value, what, context.problems)?;
     check_text(text, value.span.start, what, context.problems)?;
     check_variables(value, text, Resources::Of(used), context).then(|| text.to_owned())

@@ -327,7 +327,10 @@ fn check_mention(
         Role::After { .. } if draft.policy == Some(Policy::Finally) => {
             Err(format!("{name:?} runs when the run has ended: nothing can run after it"))
         }
-        Role::After { exit: Some(_) } if !is(&["shell", "barrier", "sync"]) => {
+        Role::After { ready: true, .. } if draft.action.is_some() && !draft.has_ready() => {
+            Err(format!("{name:?} has no \"ready\": add one that says how it is known that it is ready"))
+        }
+        Role::After { exit: Some(_), .. } if !is(&["shell", "barrier", "sync"]) => {
             Err(format!("{name:?} is no \"shell\", \"barrier\" or \"sync\" entry: it has no exit status"))
         }
         Role::Kill if !is(&["shell", "barrier", "sync"]) => {

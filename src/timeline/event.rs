@@ -63,6 +63,13 @@ pub enum Event<'a> {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<u32>,
     },
+    /// A run of an entry has become ready, so many seconds after it was started.
+    EntryReady {
+        #[serde(borrow)]
+        entry: Cow<'a, str>,
+        nr: u32,
+        after: f64,
+    },
     Exited {
         #[serde(borrow)]
         entry: Cow<'a, str>,
@@ -339,6 +346,7 @@ mod tests {
             Event::Ready,
             Event::Begun { late: 0.25, uncertain: 0.000_1 },
             Event::Spawned { entry: "e".into(), nr: 2, pid: None },
+            Event::EntryReady { entry: "e".into(), nr: 2, after: 0.125 },
             Event::Exited { entry: "e".into(), nr: 2, exit, outcome, why: Some("a \"b\"\n\u{9b}".into()) },
             Event::Notified { trigger: "t".into(), count: 1, left: 2, late: true },
             Event::Notified { trigger: "t".into(), count: 1, left: 2, late: false },

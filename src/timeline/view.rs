@@ -304,6 +304,7 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Started { slaves: 1, .. } => "started 1 slave".to_owned(),
         Event::Started { slaves, .. } => format!("started {slaves} slaves"),
         Event::Spawned { entry, nr, pid: Some(pid) } => format!("{} started (pid {pid})", run_name(entry, *nr)),
+        Event::EntryReady { entry, nr, after } => format!("{} is ready after {after:.3} s", run_name(entry, *nr)),
         Event::Exited { entry, nr, exit, outcome, why } => {
             let outcome = match outcome {
                 Outcome::Passed => "passed",

@@ -32,6 +32,15 @@ pub struct WaitRequest<'a> {
     pub entry: Option<Cow<'a, str>>,
 }
 
+/// `arete ready`: this run of an entry is ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadyRequest<'a> {
+    #[serde(borrow)]
+    pub entry: Cow<'a, str>,
+    /// As in [`Happened::Spawned`](super::Happened::Spawned).
+    pub nr: u32,
+}
+
 /// What a command asked for has been done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Done<'a> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
+use super::readiness::Readiness;
 use super::rendezvous::Party;
 use crate::machine::{Exit, Signal};
 
@@ -26,6 +27,19 @@ impl Entry {
         }
     }
 
+    /// How it is known that it is ready.
+    pub fn readiness(&self) -> Option<&Readiness> {
+        self.shell()?.ready.as_ref()
+    }
+
+    /// The trigger that the entry itself notifies: by its action, or when it becomes ready.
+    pub fn notifies(&self) -> Option<&str> {
+        match &self.action {
+            Action::Notify { trigger } => Some(trigger),
+            _ => self.readiness()?.trigger.as_deref(),
+        }
+    }
+
     /// Whether it is a command that is meant to run until it is stopped.
     pub fn is_service(&self) -> bool {
         self.shell().is_some_and(|shell| shell.service)
@@ -42,19 +56,22 @@ pub enum Policy {
     Poke,
     /// When this trigger fires.
     Trigger(String),
-    /// Each time another entry of the slave has exited.
+    /// Each time another entry of the slave has exited, or has become ready.
     After(After),
     /// When the run has ended.
     Finally,
 }
 
-/// Which exit of which entry.
+/// What must have become of which entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct After {
     pub entry: String,
     /// Only when it exited so; absent: whatever became of it, also when it could not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
+    /// When it is ready, instead of when it has exited.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ready: bool,
 }
 
 /// What an entry does.
@@ -118,6 +135,9 @@ pub struct Shell {
     pub expect: Expect,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub service: bool,
+    /// How it is known that it is ready; absent: nobody waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Readiness>,
     /// Added to the command's environment; values may hold variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -133,6 +153,18 @@ pub struct Shell {
     /// Patterns of the files below its directory that are brought back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collect: Vec<String>,
+}
+
+/// How a run of an entry is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It ended as its `expect` says.
+    Passed,
+    /// It did not, took too long, or could not start.
+    Failed,
+    /// A `kill` action or the end of the run ended it.
+    Stopped,
 }
 
 /// How a command may end without failing.

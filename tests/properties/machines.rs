@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use arete::controller::{self, Controller, LabConfig, Limits};
 use arete::machine::{
-    Address, ChildId, ConnId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal, Time,
+    Address, ChildId, ConnId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Outbox, Peer, ProbeId, ReadId,
+    Signal, Time,
 };
 use arete::slave::{self, Slave};
 use arete::testfile;
@@ -59,6 +60,7 @@ enum Answer {
     Listed(ReadId),
     Swept,
     Written,
+    Probed(ProbeId),
 }
 
 struct World<M> {
@@ -253,6 +255,7 @@ impl<M: Machine> World<M> {
                 Answer::Listed(read) => Input::Listed { read, result: Ok(vec![("f".to_owned(), 5)]) },
                 Answer::Swept => Input::Swept { left: self.children.len() },
                 Answer::Written => Input::Written,
+                Answer::Probed(probe) => Input::Probed { probe, result: Err(NoAnswer::Refused) },
             };
             self.machine.handle(self.now, input, &mut self.out);
             self.perform();
@@ -309,6 +312,8 @@ impl<M: Machine> World<M> {
                 }
                 Effect::Sweep { .. } => self.answers.push_back(Answer::Swept),
                 Effect::Confirm => self.answers.push_back(Answer::Written),
+                Effect::Probe { probe, .. } => self.answers.push_back(Answer::Probed(probe)),
+                Effect::Hear { .. } | Effect::Deafen { .. } => {}
                 Effect::Append { path, bytes } => {
                     let lines = path.extension().is_some_and(|extension| extension == "jsonl");
                     self.write(path);

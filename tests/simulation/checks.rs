@@ -16,8 +16,8 @@ use crate::world::process::{Ask, Fact};
 use crate::world::{World, lines};
 
 /// The events that slaves report.
-const REPORTED: [&str; 10] =
-    ["begun", "spawned", "exited", "tail", "poked", "heard", "settled", "idle", "warning", "trouble"];
+const REPORTED: [&str; 11] =
+    ["begun", "spawned", "entry-ready", "exited", "tail", "poked", "heard", "settled", "idle", "warning", "trouble"];
 
 /// How far apart starts may be that should be at one instant, in microseconds: half a round trip, and a few turns.
 const STARTS_APART_MAX: u64 = 3_000;
@@ -86,6 +86,8 @@ pub struct Checks {
     reports: BTreeMap<String, u64>,
     /// By slave, entry and number: whether it has exited.
     runs: BTreeMap<(String, String, u64), bool>,
+    /// Which of them have become ready.
+    ready: BTreeSet<(String, String, u64)>,
     ending_at: Option<usize>,
     ended: bool,
     /// Something could not be written: the log is not complete.
@@ -241,7 +243,18 @@ impl Checks {
                 hold!(self.runs.insert(run, false).is_none(), "a run of an entry begins twice");
                 Ok(())
             }
+            "entry-ready" => {
+                let run = (slave, text(event, "entry").to_owned(), event["nr"].as_u64().unwrap_or(0));
+                hold!(self.runs.get(&run) == Some(&false), "a run of an entry is ready that does not go on");
+                hold!(run.1 != "never", "what never becomes ready is ready");
+                hold!(self.ready.insert(run), "a run of an entry becomes ready twice");
+                Ok(())
+            }
             "exited" => {
+                let why = text(event, "why");
+                let failed = text(event, "entry") == "never" && text(event, "outcome") == "failed";
+                let said = ["not ready within 300ms: ", "could not be started: "].iter().any(|it| why.starts_with(it));
+                hold!(!failed || said, "it is not said why: {why}");
                 let run = (slave, text(event, "entry").to_owned(), event["nr"].as_u64().unwrap_or(0));
                 hold!(self.runs.insert(run, true) != Some(true), "a run of an entry ends twice");
                 Ok(())
@@ -375,11 +388,35 @@ impl Checks {
         let disk = &world.hosts[CONTROLLER].disk;
         let bytes = disk.get(self.results.join("summary.json")).ok_or("there is no summary.json")?;
         let summary: Value = serde_json::from_slice(bytes).map_err(|error| format!("summary.json: {error}"))?;
+        self.nothing_runs_too_early(test, world)?;
         self.verdict_is_true(test, &summary, code)?;
         self.triggers_are_true(&summary)?;
         for slave in &test.slaves {
             if text(&summary["slaves"][&slave.name], "state") == "stopped" && !self.given_up {
                 self.slave_is_whole(&slave.name, &slave.entries, world)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What waits for an entry to be ready begins when the process of that entry has become so.
+    fn nothing_runs_too_early(&self, test: &Test, world: &World) -> Result<(), String> {
+        let mut ready = BTreeSet::new();
+        for fact in &world.ledger {
+            match fact {
+                Fact::IsReady { life, mark, .. } => drop(ready.insert((*life, mark.clone()))),
+                Fact::Started { life, mark, stdout, .. } if self.is_mine(stdout) => {
+                    let place = self.place(life.node);
+                    let entries =
+                        test.slaves.iter().filter(|slave| slave.name == place).flat_map(|slave| &*slave.entries);
+                    let after = entries.filter(|entry| entry.name == *mark).find_map(|entry| match &entry.policy {
+                        Policy::After(after) if after.ready => Some(after.entry.clone()),
+                        _ => None,
+                    });
+                    let Some(awaited) = after else { continue };
+                    hold!(ready.contains(&(*life, awaited.clone())), "{place}: {mark} runs before {awaited} is ready");
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -526,8 +563,14 @@ impl Checks {
                 });
                 ended.count() as u64
             };
-            let done = self.done.get(&key).copied().unwrap_or(0) + by_entries(&["passed"]);
-            let made = self.asked.get(&key).copied().unwrap_or(0) + by_entries(&["passed", "stopped", "failed"]);
+            let tells = |entry: &str| {
+                let of = entries.iter().find(|other| other.name == entry).and_then(|entry| entry.readiness());
+                of.is_some_and(|ready| ready.trigger.as_deref() == Some(trigger.as_str()))
+            };
+            let ready = self.ready.iter().filter(|(slave, entry, _)| slave == name && tells(entry)).count() as u64;
+            let done = self.done.get(&key).copied().unwrap_or(0) + by_entries(&["passed"]) + ready;
+            let made =
+                self.asked.get(&key).copied().unwrap_or(0) + by_entries(&["passed", "stopped", "failed"]) + ready;
             hold!(done <= counted, "{key:?}: {done} were told done, {counted} counted");
             hold!(counted <= made, "{key:?}: {made} were made, {counted} counted");
         }

@@ -30,7 +30,7 @@ fn by(fault: Fault) -> By {
         Fault::StatementsAdd | Fault::NotifyIsADelta | Fault::TriggeredActsAgain | Fault::ReportsSaidOnce => By::Runs,
         Fault::NotifyUnwritten | Fault::ReportUnwritten | Fault::EndingUnwritten => By::Runs,
         Fault::CutOffPasses | Fault::OutputsForgotten | Fault::LeaveUnheard | Fault::WaitsForEver => By::Runs,
-        Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
+        Fault::ReadyTooEarly | Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
         Fault::ReleasesUnproven | Fault::ReleasesOneShort | Fault::VerdictToldOnce => By::Meetings,
         Fault::LostSlaveAwaited | Fault::CannotComeTooEarly => By::Meetings,
         Fault::RoundsShareANumber | Fault::MapLacksAValue | Fault::RoundUnwritten => By::Meetings,

@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::world::process::flood;
 
+#[path = "servers.rs"]
+mod servers;
+
 /// A test and what is known of it.
 pub struct Plan {
     pub test: Rc<Test>,
@@ -173,12 +176,17 @@ impl Draft<'_> {
         }
         if self.rng.u8(0..3) == 0 {
             let (name, action) = ("next", self.quiet_script("next"));
-            entries.push(entry(name, Policy::After(After { entry: "w0".to_owned(), exit: None }), action));
+            entries.push(entry(
+                name,
+                Policy::After(After { entry: "w0".to_owned(), exit: None, ready: false }),
+                action,
+            ));
         }
         if self.rng.u8(0..4) == 0 {
             entries.push(entry("cleanup", Policy::Finally, shell("cleanup", "out cleaned up; sleep 20")));
         }
         self.extras(&mut entries);
+        self.server(&mut entries);
         entries
     }
 

@@ -12,6 +12,7 @@ use arete::controller::{OVER, RESOURCES, Shelved};
 use arete::machine::{Exit, Signal};
 use arete::testfile::{self, End, OnFail, OnLost, Shipped, Test};
 use arete::wire::operate::{Offer, Standing};
+use arete::wire::readiness::{Readiness, ReadyCheck};
 use arete::wire::{Action, Entry, Expect, Policy, Shell, Verdict};
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -306,6 +307,7 @@ fn entry_text(entry: &Entry) -> Value {
         Policy::At(micros) => text["at"] = seconds(*micros),
         Policy::Poke => text["poke"] = json!(true),
         Policy::Trigger(trigger) => text["trigger"] = json!(trigger),
+        Policy::After(after) if after.ready => text["after"] = json!({ "entry": after.entry, "ready": true }),
         Policy::After(after) => text["after"] = json!(after.entry),
         Policy::Finally => text["finally"] = json!(true),
     }
@@ -322,6 +324,9 @@ fn entry_text(entry: &Entry) -> Value {
             if let Some(timeout) = timeout {
                 text["timeout"] = seconds(*timeout);
             }
+            if let Some(readiness) = &shell.ready {
+                text["ready"] = ready_text(readiness);
+            }
             for (key, names) in [("use_resources", use_resources), ("collect", collect)] {
                 if !names.is_empty() {
                     text[key] = json!(names);
@@ -332,6 +337,20 @@ fn entry_text(entry: &Entry) -> Value {
         Action::Kill { entry, signal } => (text["kill"], text["signal"]) = (json!(entry), json!(signal.name())),
         Action::End { verdict } => text["end"] = serde_json::to_value(verdict).expect("it is a word"),
         other => panic!("no generated test has {other:?}"),
+    }
+    text
+}
+
+fn ready_text(readiness: &Readiness) -> Value {
+    let mut text = match &readiness.check {
+        ReadyCheck::Port { port, .. } => json!({ "port": port }),
+        ReadyCheck::Log(pattern) => json!({ "log": pattern }),
+        ReadyCheck::Shell { command, every } => json!({ "shell": command, "every": seconds(*every) }),
+        ReadyCheck::Notify => json!({ "notify": true }),
+    };
+    text["within"] = seconds(readiness.within);
+    if let Some(trigger) = &readiness.trigger {
+        text["trigger"] = json!(trigger);
     }
     text
 }

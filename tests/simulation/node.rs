@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::machine::{
-    Address, Bytes, ChildId, Command, ConnId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal,
-    SocketId, Time,
+    Address, Bytes, ChildId, Command, ConnId, EarId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Outbox, Peer,
+    ProbeId, ReadId, Signal, SocketId, Time,
 };
 
 use super::disk::Disk;
@@ -85,6 +85,8 @@ pub enum Queued {
     Exited { child: ChildId, exit: Exit },
     Swept { left: usize },
     Written,
+    Probed { probe: ProbeId, result: Result<(), NoAnswer> },
+    Overheard { ear: EarId, bytes: Vec<u8> },
     Read { read: ReadId, result: Result<Vec<u8>, String> },
     Listed { read: ReadId, result: Result<Vec<(String, u64)>, String> },
 }
@@ -117,6 +119,8 @@ impl Queued {
             Queued::Exited { child, exit } => Input::Exited { child: *child, exit: *exit },
             Queued::Swept { left } => Input::Swept { left: *left },
             Queued::Written => Input::Written,
+            Queued::Probed { probe, result } => Input::Probed { probe: *probe, result: result.clone() },
+            Queued::Overheard { ear, bytes } => Input::Overheard { ear: *ear, bytes },
             Queued::Read { read, result } => {
                 Input::Read { read: *read, result: result.as_deref().map_err(Clone::clone) }
             }
@@ -549,6 +553,9 @@ impl World {
             Effect::Spawn { child, command } => self.spawn(life, child, *command),
             Effect::KillGroup { child, signal } => self.kill_group(life, child, signal),
             Effect::Sweep { signal } => self.sweep(life, signal),
+            Effect::Probe { probe, to } => self.probe(life, probe, &to),
+            Effect::Hear { ear, path } => self.make_ear(life, ear, path),
+            Effect::Deafen { ear } => self.remove_ear(life, ear),
             Effect::Confirm => self.deliver_input(life, Queued::Written),
             Effect::Read { read, path, offset, max } => {
                 let result = self.hosts[self.nodes[id].host].disk.read(&path, offset, max);
@@ -617,6 +624,8 @@ impl World {
             Queued::SpawnFailed { child, error } => trace_line!(self, "{name} < child {} failed: {error}", child.0),
             Queued::Exited { child, exit } => trace_line!(self, "{name} < child {} ended: {exit}", child.0),
             Queued::Written => trace_line!(self, "{name} < written"),
+            Queued::Probed { probe, result } => trace_line!(self, "{name} < probe {} {result:?}", probe.0),
+            Queued::Overheard { ear, bytes } => trace_line!(self, "{name} < ear {} {}", ear.0, super::show(bytes)),
             Queued::Swept { left } => trace_line!(self, "{name} < swept, {left} were left"),
             Queued::Read { read, result } => {
                 let what = result.as_ref().map(|bytes| super::show(bytes));

@@ -9,6 +9,8 @@
 //! | `out TEXT`, `err TEXT`, `flood BYTES` | writes a line, or many bytes, to its output |
 //! | `poke [ENTRY]`, `notify TRIGGER`, `wait TRIGGER` | asks its slave, and waits for the answer |
 //! | `barrier NAME KEY=VALUE ...`, `sync NAME KEY=VALUE ...` | meets others: see [`Meet`]; a sync's map goes to its output |
+//! | `ready HOW` | becomes ready: `listens PORT`, `logs`, `touches`, `asks` its slave, or `notifies` it |
+//! | `have FILE` | ends with status 1 if there is no such file in its directory |
 //! | `must` | ends with the status of the last barrier or sync if that was not 0 |
 //! | `ignore`, `linger MS` | what SIGTERM does: nothing, or an orderly exit after a while |
 //! | `child`, `daemon`, `stubborn` | leaves a process behind: in its group, in a session of its own, deaf to SIGTERM |
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::machine::{Address, ChildId, Command, Exit, Signal};
-use arete::wire::{FromSocket, Message, NotifyRequest, PokeRequest, WaitRequest};
+use arete::wire::{FromSocket, Message, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 
 use super::meet::{self, Meet};
 use super::network::LinkId;
@@ -65,6 +67,13 @@ pub enum Fact {
         ask: Ask,
         answer: Result<Option<u64>, String>,
     },
+    /// A command became ready, whoever knows that.
+    IsReady {
+        at: u64,
+        pid: u32,
+        life: Life,
+        mark: String,
+    },
     /// How a barrier or a sync ended for a command.
     Met {
         at: u64,
@@ -88,6 +97,7 @@ pub enum Ask {
     Poke(Option<String>),
     Notify(String),
     Wait(String),
+    Ready,
     Meet(Meet),
 }
 
@@ -112,6 +122,11 @@ pub struct Process {
     stderr: Option<PathBuf>,
     cwd: PathBuf,
     socket: Option<PathBuf>,
+    pub notify_socket: Option<PathBuf>,
+    /// Which run of which entry it is.
+    run: Option<(String, u32)>,
+    /// Where it listens.
+    pub port: Option<u16>,
     dies_with_parent: bool,
     on_term: OnTerm,
     /// Older events about going on mean nothing.
@@ -172,6 +187,9 @@ impl World {
             steps: steps_of(&command.argv).into(),
             next: 0,
             socket: env("ARETE_SOCKET").map(PathBuf::from),
+            notify_socket: env("NOTIFY_SOCKET").map(PathBuf::from),
+            run: env("ARETE_ENTRY").zip(env("ARETE_ENTRY_NR").and_then(|nr| nr.parse().ok())),
+            port: None,
             stdin: command.stdin.clone().unwrap_or_default().into(),
             cwd: command.cwd.unwrap_or_default(),
             stdout: command.stdout,
@@ -231,6 +249,8 @@ impl World {
             "notify" => self.ask(pid, Ask::Notify(rest.to_owned())),
             "wait" => self.ask(pid, Ask::Wait(rest.to_owned())),
             "barrier" | "sync" => self.ask(pid, Ask::Meet(Meet::parse(word, rest))),
+            "ready" => self.becomes_ready(pid, rest),
+            "have" => self.have(pid, rest),
             "must" => self.must(pid),
             "ignore" => self.processes.get_mut(&pid).expect("it runs").on_term = OnTerm::Ignores,
             "linger" => self.processes.get_mut(&pid).expect("it runs").on_term = OnTerm::Lingers(number() * 1_000),
@@ -255,7 +275,7 @@ impl World {
         self.ledger.push(Fact::Started { at: self.now, pid, life, mark: mark.to_owned(), stdout, stderr });
     }
 
-    fn process_writes(&mut self, pid: u32, to_stderr: bool, bytes: &[u8]) {
+    pub fn process_writes(&mut self, pid: u32, to_stderr: bool, bytes: &[u8]) {
         let process = &self.processes[&pid];
         let path = if to_stderr { &process.stderr } else { &process.stdout };
         let Some(path) = path.clone() else { return };
@@ -269,7 +289,7 @@ impl World {
         self.process_writes(pid, false, &bytes);
     }
 
-    fn write_file(&mut self, pid: u32, rest: &str) {
+    pub fn write_file(&mut self, pid: u32, rest: &str) {
         let (name, count) = rest.split_once(' ').expect("write FILE BYTES");
         let process = &self.processes[&pid];
         let (host, path) = (process.host, process.cwd.join(name));
@@ -284,6 +304,13 @@ impl World {
         match self.hosts[process.host].disk.get(&path).map(<[u8]>::to_vec) {
             Some(bytes) => self.process_writes(pid, false, &bytes),
             None => self.end_process(pid, Exit::Code(1)),
+        }
+    }
+
+    fn have(&mut self, pid: u32, name: &str) {
+        let process = &self.processes[&pid];
+        if self.hosts[process.host].disk.get(process.cwd.join(name)).is_none() {
+            self.end_process(pid, Exit::Code(1));
         }
     }
 
@@ -326,6 +353,9 @@ impl World {
             stderr: parent.stderr.clone(),
             cwd: parent.cwd.clone(),
             socket: parent.socket.clone(),
+            notify_socket: None,
+            run: parent.run.clone(),
+            port: None,
             dies_with_parent: false,
             on_term: if how == "stubborn" { OnTerm::Ignores } else { OnTerm::Dies },
             token: 0,
@@ -338,7 +368,7 @@ impl World {
         self.go_on_after(new, 0);
     }
 
-    fn ask(&mut self, pid: u32, ask: Ask) {
+    pub fn ask(&mut self, pid: u32, ask: Ask) {
         let process = self.processes.get_mut(&pid).expect("it runs");
         process.token += 1;
         let (life, host) = (process.life, process.host);
@@ -353,6 +383,10 @@ impl World {
             Ask::Poke(entry) => PokeRequest { entry: entry.as_deref().map(Into::into) }.encode(),
             Ask::Notify(trigger) => NotifyRequest { trigger: trigger.into(), data: None }.encode(),
             Ask::Wait(trigger) => WaitRequest { trigger: trigger.into(), entry: entry.map(Into::into) }.encode(),
+            Ask::Ready => {
+                let (entry, nr) = self.processes[&pid].run.clone().expect("a command of an entry");
+                ReadyRequest { entry: entry.into(), nr }.encode()
+            }
             Ask::Meet(meet) => meet.request(entry),
         };
         self.processes.get_mut(&pid).expect("it runs").asking = Some((link, ask));

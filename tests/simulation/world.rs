@@ -9,12 +9,13 @@ pub mod meet;
 pub mod network;
 pub mod node;
 pub mod process;
+pub mod ready;
 pub mod trace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use arete::machine::{Address, ConnId, Signal};
+use arete::machine::{Address, ConnId, EarId, Signal};
 use fastrand::Rng;
 
 use datagrams::{Datagram, SentDatagram};
@@ -101,6 +102,8 @@ pub struct World {
     /// All that processes wrote, also what has been removed since.
     pub written: BTreeMap<(usize, PathBuf), Vec<u8>>,
     pub ledger: Vec<Fact>,
+    /// The sockets at which the commands of a slave can say how they are doing.
+    pub ears: BTreeMap<(Life, PathBuf), EarId>,
     /// What machines have sent since somebody took it out.
     pub said: Vec<Said>,
     /// The datagrams among it.
@@ -132,6 +135,7 @@ impl World {
             spawn_fails_one_in: 0,
             written: BTreeMap::new(),
             ledger: Vec::new(),
+            ears: BTreeMap::new(),
             said: Vec::new(),
             sent_datagrams: Vec::new(),
             watched: None,

@@ -117,8 +117,15 @@ fn a_command_gets_its_environment_directory_and_variables() {
     assert_eq!(command.cwd.as_deref().unwrap().to_str(), Some("/d/r1/work/sub"));
     assert_eq!(command.stdout.as_deref().unwrap().to_str(), Some("/d/r1/output/a.out"));
     let env: Vec<String> = command.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let expected =
-        ["ARETE_SOCKET=/s/sock", "ARETE_SLAVE=node1", "ARETE_DIR=/d", "ARETE_RUN=r1", "ARETE_ENTRY=a", "W=/d/r1/work"];
+    let expected = [
+        "ARETE_SOCKET=/s/sock",
+        "ARETE_SLAVE=node1",
+        "ARETE_DIR=/d",
+        "ARETE_RUN=r1",
+        "ARETE_ENTRY=a",
+        "ARETE_ENTRY_NR=1",
+        "W=/d/r1/work",
+    ];
     assert_eq!(env, expected);
     assert!(command.arete_on_path);
     world.exits("a", Exit::Code(0));

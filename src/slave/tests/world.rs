@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::machine::{
-    Address, ChildId, Command, ConnId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, Signal, Time,
+    Address, ChildId, Command, ConnId, EarId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, ProbeId, Signal,
+    Time,
 };
 use crate::slave::{Config, Slave};
 
@@ -37,6 +38,10 @@ pub struct World {
     /// What the next sweeps find.
     pub left: VecDeque<usize>,
     pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// The ports that are being tried.
+    pub probes: Vec<(ProbeId, String)>,
+    /// The sockets at which commands can speak.
+    pub ears: Vec<(EarId, PathBuf)>,
     pub exit: Option<u8>,
     pub printed: String,
     /// How things stand, as it was said last.
@@ -82,6 +87,8 @@ impl World {
             sweeps: Vec::new(),
             left: VecDeque::new(),
             files: BTreeMap::new(),
+            probes: Vec::new(),
+            ears: Vec::new(),
             exit: None,
             printed: String::new(),
             status: String::new(),
@@ -239,6 +246,9 @@ impl World {
             }
             Effect::MakeDir { .. } | Effect::Persist { .. } => {}
             Effect::Status(status) => self.status = status,
+            Effect::Probe { probe, to } => self.probes.push((probe, to)),
+            Effect::Hear { ear, path } => self.ears.push((ear, path)),
+            Effect::Deafen { ear } => self.ears.retain(|(other, _)| *other != ear),
             Effect::Datagram { .. } | Effect::Halt { .. } | Effect::Confirm => panic!("a slave does not {effect:?}"),
         }
     }
@@ -325,6 +335,7 @@ fn short(report: &Value) -> String {
     let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
     match what {
         "spawned" => format!("spawned {}#{}", text("entry"), report["nr"]),
+        "entry-ready" => format!("ready {}#{}", text("entry"), report["nr"]),
         "exited" => format!("exited {}#{} {}", text("entry"), report["nr"], text("outcome")),
         "heard" | "settled" => format!("{what} {}", text("trigger")),
         "poked" => format!("poked {} by {}", text("entry"), text("by")),

@@ -1,0 +1,146 @@
+//! Probes: does somebody listen at a port? A TCP connection is tried, and closed as soon as it stands or fails.
+//!
+//! They are none of the machine's connections: no TLS is spoken, no byte is sent, and they come from any address.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use slab::Slab;
+
+use super::stream::plain;
+use super::{Kind, token};
+use crate::machine::{ConnId, NoAnswer, ProbeId};
+
+/// How long a probe may take, the look-up of a name included.
+pub const PROBE_TIME: Duration = Duration::from_secs(2);
+
+/// How many probes go on at a time.
+const PROBES_MAX: usize = 128;
+
+/// What became of a probe.
+pub type Found = (ProbeId, Result<(), NoAnswer>);
+
+struct Probe {
+    id: ProbeId,
+    /// The addresses that are still to be tried.
+    rest: VecDeque<SocketAddr>,
+    /// `None`: the name is being looked up.
+    stream: Option<TcpStream>,
+}
+
+/// The probes that go on.
+pub struct Probes {
+    slab: Slab<Probe>,
+    by_id: BTreeMap<ProbeId, usize>,
+    registry: Registry,
+}
+
+/// The name of a probe's look-up. Serials are given out once, whatever they name.
+pub fn lookup_of(probe: ProbeId) -> ConnId {
+    ConnId(probe.0)
+}
+
+impl Probes {
+    pub fn new(registry: Registry) -> Probes {
+        Probes { slab: Slab::new(), by_id: BTreeMap::new(), registry }
+    }
+
+    /// Makes room for a probe, whose addresses are found later.
+    pub fn begin(&mut self, id: ProbeId) -> Result<(), NoAnswer> {
+        if self.slab.len() >= PROBES_MAX {
+            return Err(NoAnswer::Other("too many ports are being tried".to_owned()));
+        }
+        let index = self.slab.insert(Probe { id, rest: VecDeque::new(), stream: None });
+        self.by_id.insert(id, index);
+        Ok(())
+    }
+
+    /// Which probe this look-up is for.
+    pub fn of_lookup(&self, conn: ConnId) -> Option<ProbeId> {
+        Some(ProbeId(conn.0)).filter(|probe| self.by_id.contains_key(probe))
+    }
+
+    /// Tries these addresses, one after another.
+    pub fn try_all(&mut self, id: ProbeId, addresses: Vec<SocketAddr>) -> Option<Found> {
+        let index = *self.by_id.get(&id)?;
+        self.slab[index].rest = addresses.into();
+        self.next(index, NoAnswer::Other("the host name has no address".to_owned()))
+    }
+
+    /// Tries the next address; `why` is what became of the one before.
+    fn next(&mut self, index: usize, mut why: NoAnswer) -> Option<Found> {
+        while let Some(address) = self.slab[index].rest.pop_front() {
+            let attempt = connect(address).and_then(|mut stream| {
+                self.registry.register(&mut stream, token(Kind::Probe, index), Interest::WRITABLE)?;
+                Ok(stream)
+            });
+            match attempt {
+                Ok(stream) => {
+                    self.slab[index].stream = Some(stream);
+                    return None;
+                }
+                Err(error) => why = no_answer(&error),
+            }
+        }
+        self.end(self.slab[index].id, Err(why))
+    }
+
+    /// The socket of a probe has something to say.
+    pub fn confirm(&mut self, index: usize) -> Option<Found> {
+        let probe = self.slab.get_mut(index)?;
+        let id = probe.id;
+        let stream = probe.stream.as_ref()?;
+        let failed = match (stream.take_error(), stream.peer_addr()) {
+            (Ok(Some(error)) | Err(error), _) => no_answer(&error),
+            // It has connected to itself, because nobody listened.
+            (Ok(None), Ok(peer)) if stream.local_addr().is_ok_and(|own| own == peer) => NoAnswer::Refused,
+            (Ok(None), Ok(_)) => return self.end(id, Ok(())),
+            (Ok(None), Err(error)) if error.kind() == ErrorKind::NotConnected => return None,
+            (Ok(None), Err(error)) => no_answer(&error),
+        };
+        probe.stream = None;
+        self.next(index, failed)
+    }
+
+    /// A probe is over.
+    pub fn end(&mut self, id: ProbeId, result: Result<(), NoAnswer>) -> Option<Found> {
+        let index = self.by_id.remove(&id)?;
+        self.slab.remove(index);
+        Some((id, result))
+    }
+}
+
+fn no_answer(error: &io::Error) -> NoAnswer {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => NoAnswer::Refused,
+        ErrorKind::TimedOut => NoAnswer::Silent,
+        _ => NoAnswer::Other(plain(error)),
+    }
+}
+
+/// Begins to connect. Where the system gives the connection the very port that it goes to, it would hold the port that
+/// the awaited program wants, and could reach itself: then this fails as if nobody listened, which is true.
+fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let (family, any) = match to {
+        SocketAddr::V4(_) => (AddressFamily::INET, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+        SocketAddr::V6(_) => (AddressFamily::INET6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &any)?;
+    let own = SocketAddr::try_from(rustix::net::getsockname(socket.as_fd())?)?;
+    if own.port() == to.port() {
+        return Err(ErrorKind::ConnectionRefused.into());
+    }
+    match rustix::net::connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from_std(socket.into())),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,133 @@
+//! Every complete test in the manual, the README and `examples/` is run: it passes, and where a program that it needs is
+//! missing it fails and says so.
+
+#![forbid(unsafe_code)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::{Place, repository};
+use serde_json::Value;
+
+/// The programs of each example, of which each is missing once.
+const PROGRAMS: &[(&str, &[&str])] = &[
+    ("upload", &["httpd", "curl"]),
+    ("two-hosts", &["iperf3", "jq"]),
+    ("ping", &["ping"]),
+    ("download", &["python3", "curl"]),
+    ("barrier", &[]),
+    ("relay", &[]),
+];
+
+/// Those that are not run here, and why.
+const ELSEWHERE: &[(&str, &str)] = &[("torrent", "it needs a tracker and a seeder: tests/swarm.rs runs it with them")];
+
+/// What does the work of a program that is not installed everywhere.
+const STAND_INS: &[(&str, &str)] = &[
+    (
+        "httpd",
+        r#"#!/usr/bin/env python3
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_PUT(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        open("access.log", "a").write(self.path + "\n")
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.HTTPServer(("", int(sys.argv[2])), Handler).serve_forever()
+"#,
+    ),
+    ("ping", "#!/bin/sh\necho 5 packets transmitted, 5 received\n"),
+];
+
+/// Where programs are.
+const BINS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
+
+/// The name of a test and its text, from every page and every file.
+fn examples() -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    let files = |dir: &str| fs::read_dir(repository().join(dir)).unwrap().map(|entry| entry.unwrap().path());
+    for page in files("man").filter(|path| !path.is_symlink()) {
+        let page = fs::read_to_string(page).unwrap();
+        let blocks = page.split(".Bd -literal").skip(1).filter_map(|block| block.split_once('\n'));
+        texts.extend(blocks.map(|(_, block)| block.split("\n.Ed").next().unwrap().replace("\\e", "\\")));
+    }
+    for file in files("examples").filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
+        texts.push(fs::read_to_string(file).unwrap());
+    }
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    texts.extend(readme.split("\n\n").map(str::to_owned));
+    let test = |text: String| {
+        let value: Value = serde_json::from_str(&text).ok()?;
+        value.get("schedules").and(value["name"].as_str()).map(|name| (name.to_owned(), text))
+    };
+    let mut found: Vec<_> = texts.into_iter().filter_map(test).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn write_program(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A directory that has every program but one, with stand-ins for those that are not installed.
+fn programs(place: &Place, missing: Option<&str>) -> PathBuf {
+    let dir = place.path("bin");
+    fs::create_dir(&dir).unwrap();
+    for program in BINS.iter().filter_map(|bin| fs::read_dir(bin).ok()).flatten().flatten() {
+        if missing.is_none_or(|missing| program.file_name() != *missing) {
+            let _ = symlink(program.path(), dir.join(program.file_name()));
+        }
+    }
+    for (name, text) in STAND_INS.iter().filter(|(name, _)| Some(*name) != missing) {
+        let _ = fs::remove_file(dir.join(name));
+        write_program(&dir.join(name), text);
+    }
+    dir
+}
+
+/// Runs an example where a program is missing, or none, and gives what it exits with and its failures.
+fn run(name: &str, text: &str, missing: Option<&str>) -> (i32, String) {
+    let place = Place::new(&format!("example-{name}"));
+    let bin = programs(&place, missing);
+    if name == "relay" {
+        fs::create_dir(place.path("relay")).unwrap();
+        fs::copy(repository().join("examples/relay/leg.sh"), place.path("relay/leg.sh")).unwrap();
+    }
+    place.write("t.json", text);
+    let program = place.arete(["run", "t.json", "--results", "results"]).env("PATH", &bin);
+    let ended = program.deadline(Duration::from_secs(90)).run();
+    let report = place.read("results/report.txt");
+    place.assert_nothing_left();
+    (ended.code(), report)
+}
+
+#[test]
+fn every_example_passes_and_fails_without_its_programs() {
+    let examples = examples();
+    let names: Vec<&str> = examples.iter().map(|(name, _)| name.as_str()).collect();
+    for known in PROGRAMS.iter().map(|(name, _)| name).chain(ELSEWHERE.iter().map(|(name, _)| name)) {
+        assert!(names.contains(known), "there is no example {known} any more: {names:?}");
+    }
+    for (name, text) in &examples {
+        if ELSEWHERE.iter().any(|(elsewhere, _)| elsewhere == name) {
+            continue;
+        }
+        let programs = PROGRAMS.iter().find(|(known, _)| known == name);
+        let (_, programs) = programs.unwrap_or_else(|| panic!("PROGRAMS does not say which programs {name} needs"));
+        let (code, report) = run(name, text, None);
+        assert_eq!(code, 0, "{name}: {report}");
+        for program in *programs {
+            let (code, report) = run(name, text, Some(program));
+            assert_ne!(code, 0, "{name} passed without {program}: {report}");
+            assert!(report.contains("exit status 127"), "{name} does not say that {program} is missing: {report}");
+        }
+    }
+}
