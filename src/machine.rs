@@ -8,6 +8,9 @@
 //! Bytes, not messages, cross this line, so the simulator exercises the framing too.
 
 pub mod faults;
+mod found;
+pub mod path_text;
+mod removal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,6 +20,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use found::Found;
+pub use removal::{removal, removed};
 
 /// An instant on this process's clock, in microseconds since an origin that means nothing by itself. The clock never goes
 /// back, nobody sets it, and it also counts while the system is suspended.
@@ -262,9 +268,8 @@ pub enum Input<'a> {
     /// The answer to [`Effect::Read`]: what stood at that offset, at most as much as was asked for, empty at the end of
     /// the file.
     Read { read: ReadId, result: Result<&'a [u8], String> },
-    /// The answer to [`Effect::List`]: the regular files that match, relative to the directory, sorted, with their
-    /// sizes in bytes.
-    Listed { read: ReadId, result: Result<Vec<(String, u64)>, String> },
+    /// The answer to [`Effect::List`].
+    Listed { read: ReadId, result: Result<Found, String> },
     /// The answer to [`Effect::Confirm`].
     Written,
     /// Something could not be written. Comes before anything that the same turn sends goes out, and once for each file.

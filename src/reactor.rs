@@ -13,6 +13,7 @@ mod datagrams;
 mod dial;
 mod effects;
 mod files;
+mod list;
 mod handshakes;
 mod interfaces;
 mod listeners;

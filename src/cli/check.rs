@@ -19,7 +19,7 @@ pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
                     0 => String::new(),
                     asked => format!(" ({asked} by their labels)"),
                 };
-                let text = format!("{}: ok, {slaves}{asked}, {entries}\n", file.display());
+                let text = format!("{}: ok, {slaves}{asked}, {entries}\n", load::subject(file));
                 let _ = std::io::stdout().write_all(text.as_bytes());
             }
             Err(error) => {

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use serde_json::value::RawValue;
 
-use super::Error;
+use super::{BYTE_ORDER_MARK, Error};
 use super::place::Patience;
 
 /// What is wrong with bytes that JSON cannot hold.
@@ -119,10 +119,11 @@ fn has_more(from: &impl AsFd, patience: Patience) -> std::io::Result<bool> {
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         format!("byte {at} {NO_TEXT}")
-    })
+    })?;
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text))
 }
 
 /// A text as it is if it is JSON, else as a JSON string. Line ends between the tokens of JSON become spaces, because a

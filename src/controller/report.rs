@@ -29,6 +29,7 @@ pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> St
         text += &format!("  lost: {}\n", spoken::list(&lost));
     }
     text += &failed(roster, results);
+    text += &warnings(roster);
     if let Some((skew, uncertain)) = start_skew(roster) {
         text += &format!("  start skew {} (clocks known to {})\n", spoken::duration(skew), spoken::duration(uncertain));
     }
@@ -91,6 +92,21 @@ fn failed(roster: &Roster, results: &Path) -> String {
     }
     if more > 0 {
         text += &format!("  and {more} more failed\n");
+    }
+    text
+}
+
+/// What slaves have warned of: the first warnings of each.
+fn warnings(roster: &Roster) -> String {
+    let mut text = String::new();
+    for member in roster.iter() {
+        let (first, count) = &member.warnings;
+        for warning in first {
+            text += &format!("  {} warning: {}\n", member.name, spoken::harmless(warning));
+        }
+        if *count > first.len() {
+            text += &format!("  {} and {} warnings more, in events.jsonl\n", member.name, count - first.len());
+        }
     }
     text
 }

@@ -12,6 +12,9 @@ use crate::wire::Outcome;
 /// How many runs of entries the summary keeps of one slave; `events.jsonl` has them all.
 const RUNS_KEPT: usize = 10_000;
 
+/// How many of its warnings the report has.
+const WARNINGS_KEPT: usize = 5;
+
 /// How far a slave has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -61,6 +64,8 @@ pub struct Member {
     pub counts: BTreeMap<String, Counts>,
     /// By name in the results: how many bytes have been kept.
     pub files: BTreeMap<String, u64>,
+    /// What it has warned of: the first warnings, and how many there were.
+    pub warnings: (Vec<String>, usize),
 }
 
 /// One run of one entry.
@@ -112,6 +117,15 @@ impl Member {
             open: BTreeMap::new(),
             counts: BTreeMap::new(),
             files: BTreeMap::new(),
+            warnings: (Vec::new(), 0),
+        }
+    }
+
+    /// It has warned of something.
+    pub fn warn(&mut self, text: &str) {
+        self.warnings.1 += 1;
+        if self.warnings.0.len() < WARNINGS_KEPT {
+            self.warnings.0.push(text.to_owned());
         }
     }
 

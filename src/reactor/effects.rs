@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::stream::plain;
-use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, now, sweep};
+use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, list, now, sweep};
 use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine};
 
 /// How long a closed connection may take to get rid of what is queued.
@@ -152,7 +152,7 @@ impl Reactor {
                 self.pending.push_back(Pending::Read(read, result));
             }
             Effect::List { read, directory, patterns } => {
-                let result = files::list(&directory, &patterns);
+                let result = list::list(&directory, &patterns);
                 self.pending.push_back(Pending::Input(Input::Listed { read, result }));
             }
             Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, ReadId, Time, Timers};
+use crate::machine::{ChildId, Found, ReadId, Time, Timers};
 use crate::session::{is_entry_name, is_name};
 use crate::wire::{
     Action, Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped,
@@ -110,6 +110,9 @@ pub(super) enum Phase {
 /// A file in the directory of a run that is to be removed, also by the next slave if this one is killed.
 pub const MARK: &str = ".arete-run";
 
+/// What that file says of a run that has left more than it may ship.
+pub const REST: &[u8] = b"holds what was not shipped\n";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterSweep {
     Finally,
@@ -188,6 +191,8 @@ pub(super) struct Run {
     pub(super) output: Shipping,
     /// Where an entry's latest run with `collect` worked.
     pub(super) collects: BTreeMap<usize, PathBuf>,
+    /// The directory says that it holds what was not shipped.
+    rest_marked: bool,
     /// Answers to sweeps that are still to come.
     pub(super) sweeps: u32,
     /// How often it was looked again for what is left.
@@ -220,6 +225,7 @@ impl Run {
             reports: Reports::new(&part.run),
             output: Shipping::new(&part.run),
             collects: BTreeMap::new(),
+            rest_marked: false,
             sweeps: 0,
             sweep_tries: 0,
             kills: 0,
@@ -247,10 +253,6 @@ impl Run {
     pub(super) fn named(&self) -> Option<&str> {
         let forgotten = self.ending.is_some_and(|ending| ending.forget);
         (!forgotten).then_some(self.part.run.as_str())
-    }
-
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// Whether the run may have a directory of its own.
@@ -493,7 +495,7 @@ impl Run {
         self.output.read(read, result, turn);
     }
 
-    pub(super) fn listed(&mut self, read: ReadId, found: Result<Vec<(String, u64)>, String>, turn: &mut Turn<'_>) {
+    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, String>, turn: &mut Turn<'_>) {
         self.output.listed(read, found, turn);
     }
 
@@ -505,9 +507,7 @@ impl Run {
         while let Some(due) = self.queue.pop_front() {
             self.begin_entry(due, turn);
         }
-        for text in self.output.take_warnings() {
-            self.reports.push(Happened::Warning { text: clip(&text).into() }, turn);
-        }
+        self.warn(turn);
         if self.running() {
             self.say_settled(turn);
             self.say_idle(turn);
@@ -516,6 +516,21 @@ impl Run {
             self.timers.set(Timer::Tail, turn.now + TAIL_EVERY);
         }
         self.advance(turn);
+    }
+
+    /// Reports what is not shipped. The directory of the run says so too if it holds the rest.
+    fn warn(&mut self, turn: &mut Turn<'_>) {
+        for text in self.output.take_warnings(self.shipping()) {
+            self.reports.push(Happened::Warning { text: clip(&text).into() }, turn);
+        }
+        if self.output.leaves_rest() && !std::mem::replace(&mut self.rest_marked, true) && !self.config.keep {
+            turn.out.persist(self.dir.join(MARK), REST.to_vec());
+        }
+    }
+
+    /// Whether the directory is to stay, for what a limit has refused is in it.
+    pub(super) fn leaves_rest(&self) -> bool {
+        self.output.leaves_rest() && self.named().is_some()
     }
 
     fn fire(&mut self, timer: Timer, turn: &mut Turn<'_>) {

@@ -1,5 +1,6 @@
 //! The slave as its controller and its commands see it: both are played by hand.
 
+mod shipping;
 mod control;
 mod end;
 mod leave;

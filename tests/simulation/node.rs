@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::machine::{
-    Address, Bytes, ChildId, Command, ConnId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal,
+    Found,     Address, Bytes, ChildId, Command, ConnId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal,
     SocketId, Time,
 };
 
@@ -86,7 +86,7 @@ pub enum Queued {
     Swept { left: usize },
     Written,
     Read { read: ReadId, result: Result<Vec<u8>, String> },
-    Listed { read: ReadId, result: Result<Vec<(String, u64)>, String> },
+    Listed { read: ReadId, result: Result<Found, String> },
 }
 
 impl Queued {
@@ -548,6 +548,7 @@ impl World {
             }
             Effect::List { read, directory, patterns } => {
                 let result = self.hosts[self.nodes[id].host].disk.list(&directory, &patterns);
+                let result = result.map(Found::from);
                 self.deliver_input(life, Queued::Listed { read, result });
             }
             Effect::Print { bytes, .. } => self.nodes[id].printed.extend(bytes),
