@@ -586,7 +586,9 @@ impl Ring {
             Input::SpawnFailed { child, error } => self.child_ended(now, child, Err(error), out),
             Input::Exited { child, exit } => self.child_ended(now, child, Ok(exit), out),
             Input::Listed { read, result } if self.recall == Some(Recall::Names(read)) => {
-                let names = result.and_then(Found::whole).map(|files| Recalled::Names(files.into_iter().map(|(name, _)| name).collect()));
+                let names = result
+                    .and_then(Found::whole)
+                    .map(|files| Recalled::Names(files.into_iter().map(|(name, _)| name).collect()));
                 self.recalled(now, Recall::Names(read), names, out);
             }
             Input::Read { read, result } => match self.recall {

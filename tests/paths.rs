@@ -103,7 +103,8 @@ fn what_collect_cannot_bring_is_named() {
     place.write("t.json", test_of(&format!(r#""shell": "{make}", "collect": ["*.log"]"#), ""));
     place.arete(["run", "t.json", "--results", "results"]).run().exits_with(0);
     let warnings = warnings(&place, "results").join("\n");
-    for part in ["a.log: a FIFO", "b.log: a symbolic link out of", "c.log: a symbolic link: no such", "its name is not"] {
+    for part in ["a.log: a FIFO", "b.log: a symbolic link out of", "c.log: a symbolic link: no such", "its name is not"]
+    {
         assert!(warnings.contains(part), "{warnings}");
     }
     assert_eq!(place.read("results/a/one.files/e.log"), "d\n", "a link to a file beside it is brought");
@@ -114,7 +115,8 @@ fn a_test_with_a_resource_runs_where_no_name_is_text() {
     let place = Place::new("latin-here");
     let here = latin(&place);
     let shell = r#""shell": "cat @{it.path}; echo @{slave.workdir}", "use_resources": ["it"]"#;
-    fs::write(here.join("t.json"), test_of(shell, r#""resources": {"it": {"file": "it.txt"}},"#)).expect("it is written");
+    fs::write(here.join("t.json"), test_of(shell, r#""resources": {"it": {"file": "it.txt"}},"#))
+        .expect("it is written");
     fs::write(here.join("it.txt"), "shipped\n").expect("it is written");
     place.arete(["run", "t.json", "--results", "results"]).current_dir(&here).run().exits_with(0);
     let out = fs::read_to_string(here.join("results/a/one.out")).expect("the output");
@@ -152,7 +154,8 @@ fn a_controller_whose_state_is_in_any_bytes_takes_runs_with_resources_and_remove
     let place = Place::new("latin-state");
     let here = latin(&place);
     let shell = r#""shell": "cat @{it.path}", "use_resources": ["it"]"#;
-    fs::write(here.join("t.json"), test_of(shell, r#""resources": {"it": {"file": "it.txt"}},"#)).expect("it is written");
+    fs::write(here.join("t.json"), test_of(shell, r#""resources": {"it": {"file": "it.txt"}},"#))
+        .expect("it is written");
     fs::write(here.join("it.txt"), "shipped\n").expect("it is written");
     let mut args: Vec<OsString> = ["controller", "--listen", "127.0.0.1:0", "--keep", "1"].map(OsString::from).to_vec();
     args.extend(["--state-dir".into(), here.join("state").into()]);
@@ -172,10 +175,13 @@ fn a_controller_whose_state_is_in_any_bytes_takes_runs_with_resources_and_remove
 
 /// A slave of another user that finds its place for sockets in this environment; what it says, and its socket.
 fn slave_of_other<'a>(place: &'a Place, runtime: &OsStr) -> Running<'a> {
-    as_other(place, &["slave", "--controller", "127.0.0.1:1", "--name", "s", "--dir", place.path("w").to_str().unwrap()])
-        .env("XDG_RUNTIME_DIR", runtime)
-        .env("RUST_LOG", "info")
-        .start()
+    as_other(
+        place,
+        &["slave", "--controller", "127.0.0.1:1", "--name", "s", "--dir", place.path("w").to_str().unwrap()],
+    )
+    .env("XDG_RUNTIME_DIR", runtime)
+    .env("RUST_LOG", "info")
+    .start()
 }
 
 #[test]
@@ -185,7 +191,8 @@ fn a_slave_puts_its_socket_into_the_next_place_that_it_can_use() {
     }
     let long = "x".repeat(120);
     // Too long for a socket; another user's, which cannot be written or must not be used; no UTF-8.
-    for (nr, runtime) in [OsString::from(&long), "roots".into(), OsStr::from_bytes(LATIN).to_owned()].iter().enumerate() {
+    for (nr, runtime) in [OsString::from(&long), "roots".into(), OsStr::from_bytes(LATIN).to_owned()].iter().enumerate()
+    {
         let place = Place::new(&format!("sockets-{nr}"));
         place.give_to_everybody();
         let runtime = place.path(runtime);
@@ -224,7 +231,8 @@ fn a_slave_that_finds_no_place_for_its_socket_says_what_is_wrong_with_each_and_t
     let said = format!("{}{}", ended.stdout, ended.stderr);
     assert!(said.contains("r/a/arete.log") || said.contains("control socket"), "{said}");
     let log = place.read("r/a/arete.log");
-    for part in ["no place for the control socket: ", "/nowhere", "/run/arete-0", "/var/tmp/arete-0", "XDG_RUNTIME_DIR"] {
+    for part in ["no place for the control socket: ", "/nowhere", "/run/arete-0", "/var/tmp/arete-0", "XDG_RUNTIME_DIR"]
+    {
         assert!(log.contains(part), "{log}");
     }
 }

@@ -14,8 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use serde_json::value::RawValue;
 
-use super::{BYTE_ORDER_MARK, Error};
 use super::place::Patience;
+use super::{BYTE_ORDER_MARK, Error};
 
 /// What is wrong with bytes that JSON cannot hold.
 const NO_TEXT: &str = "is not UTF-8: encode what is no text, with base64 for example";

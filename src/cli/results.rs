@@ -125,11 +125,6 @@ fn point_latest(parent: &Path, directory: &Path) {
     let linked = std::os::unix::fs::symlink(name, &fresh).and_then(|()| fs::rename(&fresh, &latest));
     if let Err(error) = linked {
         let _ = fs::remove_file(&fresh);
-        log::warn!(
-            "cannot make {} point to {}: {error}",
-            latest.display(),
-            directory.display(),
-            error = plain(&error)
-        );
+        log::warn!("cannot make {} point to {}: {error}", latest.display(), directory.display(), error = plain(&error));
     }
 }

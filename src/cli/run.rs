@@ -250,7 +250,10 @@ impl Drop for WorkDir {
         if self.keep {
             eprintln!("the slaves' directories are in {}", self.path.display());
         } else if holds_rest(&self.path) {
-            super::complain(&format!("what was not shipped stays in {}: remove it when nobody needs it", self.path.display()));
+            super::complain(&format!(
+                "what was not shipped stays in {}: remove it when nobody needs it",
+                self.path.display()
+            ));
         } else if let Err(error) = remove::tree(&self.path) {
             complain_of_leftover(&self.path, &error);
         }

@@ -23,7 +23,8 @@ const MAX_UNFIT: usize = 20;
 /// directory, so nothing outside is; one to a directory is not followed.
 pub fn list(directory: &Path, patterns: &[String]) -> Result<Found, String> {
     let top = fs::canonicalize(directory).map_err(|error| plain(&error))?;
-    let mut walk = Walk { top, patterns: Patterns::new(patterns)?, found: Found::default(), walked: 0, open: Vec::new() };
+    let mut walk =
+        Walk { top, patterns: Patterns::new(patterns)?, found: Found::default(), walked: 0, open: Vec::new() };
     walk.directory(directory, "", 0).map_err(|error| plain(&error))?;
     while let Some((path, relative, depth)) = walk.open.pop() {
         if walk.found.cut.is_some() {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::machine::{Found, ReadId};
 use crate::machine::faults::{Fault, injected};
+use crate::machine::{Found, ReadId};
 use crate::wire::{Kept, Output};
 
 use super::Turn;

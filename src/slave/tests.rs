@@ -1,6 +1,5 @@
 //! The slave as its controller and its commands see it: both are played by hand.
 
-mod shipping;
 mod control;
 mod end;
 mod leave;
@@ -8,4 +7,5 @@ mod members;
 mod reconnect;
 mod running;
 mod service;
+mod shipping;
 mod world;

@@ -10,7 +10,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::ledger::{self, Keep, Past, Terms};
-use arete::controller::{Config as ControllerConfig, Controller, LabConfig, Launcher, Limits, OVER, RESOURCES, Shelved};
+use arete::controller::{
+    Config as ControllerConfig, Controller, LabConfig, Launcher, Limits, OVER, RESOURCES, Shelved,
+};
 use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
 use arete::member::{Config as MemberConfig, Member, Task};
 use arete::serve::Serve;

@@ -127,7 +127,8 @@ impl MeetingSweep {
             lost_after: Duration::from_secs(rng.u64(40..70)),
             ..lab::controller_config(test.clone())
         };
-        let controller = lab::add_lasting_controller(&mut self.world, config, None, Limits::default(), Rc::new(Cell::new(1)));
+        let controller =
+            lab::add_lasting_controller(&mut self.world, config, None, Limits::default(), Rc::new(Cell::new(1)));
         self.meetings.lasting = true;
         self.world.fault_at(rng.u64(0..SECOND), Fault::Start(controller));
         for (index, slave) in test.slaves.iter().enumerate() {

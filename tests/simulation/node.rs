@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::machine::{
-    Found,     Address, Bytes, ChildId, Command, ConnId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, ReadId, Signal,
-    SocketId, Time,
+    Address, Bytes, ChildId, Command, ConnId, Effect, Exit, Found, Input, ListenerId, Machine, Outbox, Peer, ReadId,
+    Signal, SocketId, Time,
 };
 
 use super::disk::Disk;
