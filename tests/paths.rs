@@ -144,13 +144,13 @@ fn directories_that_commands_are_told_as_text_must_be_text_and_the_message_names
     args.extend(["--dir".into(), here.clone().into()]);
     named(place.arete(&args).run(), &["UTF-8", "--dir"]);
     args.push("--check".into());
-    assert!(place.arete(&args).run().exits_with(1).stderr.contains("caf\\xE9"));
+    assert!(place.arete(&args).run().exits_with(2).stderr.contains("caf\\xE9"));
     let variable = place.arete(["run", "t.json"]).env("ARETE_CONTROLLER", OsStr::from_bytes(LATIN)).run();
     named(variable, &["ARETE_CONTROLLER"]);
 }
 
 #[test]
-fn a_controller_whose_state_is_in_any_bytes_takes_runs_with_resources_and_removes_them() {
+fn a_controller_whose_state_is_in_any_bytes_takes_runs_and_removes_their_resources() {
     let place = Place::new("latin-state");
     let here = latin(&place);
     let shell = r#""shell": "cat @{it.path}", "use_resources": ["it"]"#;
@@ -168,8 +168,9 @@ fn a_controller_whose_state_is_in_any_bytes_takes_runs_with_resources_and_remove
         place.arete(words).current_dir(&here).run().exits_with(0);
         assert_eq!(fs::read_to_string(here.join(nr).join("a/one.out")).expect("the output"), "shipped\n");
     }
-    let left = || fs::read_dir(here.join("state/runs")).map_or(0, |runs| runs.flatten().count());
-    wait_for(SOON, "the first run to be removed", || left() == 1);
+    let runs = || fs::read_dir(here.join("state/runs")).expect("the runs stay").flatten();
+    wait_for(SOON, "the resources to be removed", || runs().all(|run| !run.path().join("resources").exists()));
+    assert_eq!(runs().count(), 2);
     assert!(controller.is_running());
 }
 
