@@ -71,7 +71,7 @@ impl Walk {
             Err(error) => return self.unfit(&relative, plain(&error)),
         };
         let wanted = self.patterns.want(&relative);
-        if !wanted && !(metadata.is_dir() || metadata.is_symlink()) {
+        if !(wanted || metadata.is_dir() || metadata.is_symlink()) {
             return;
         }
         if name.to_str().is_none() {
