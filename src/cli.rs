@@ -21,6 +21,7 @@ mod operator;
 mod pki;
 mod place;
 mod reach;
+mod remove;
 mod results;
 mod resume;
 mod ring;
@@ -28,6 +29,7 @@ mod room;
 mod run;
 mod service;
 mod slave;
+mod socket;
 mod state;
 mod stdout;
 mod tls_words;
@@ -41,7 +43,7 @@ use address::{PORT, with_port};
 use arete::controller::Limits;
 use arete::machine::{Signal, Time};
 use arete::spoken::harmless;
-use arete::testfile::TRIGGER_MAX;
+use arete::testfile::{BYTE_ORDER_MARK, TRIGGER_MAX};
 use arete::wire::rendezvous::{SESSION_MOST, VALUE_MOST};
 use arete::{exit_code, reactor, session, testfile};
 use clap::{Args, Parser, Subcommand};
@@ -49,6 +51,9 @@ use config::Origin;
 use identity::Security;
 use labels::Labels;
 use place::{Patience, Place};
+
+/// What some editors put before a text, in UTF-8.
+const MARK_BYTES: &[u8] = "\u{feff}".as_bytes();
 
 /// The most events that a run may be told to record.
 const EVENTS_MOST: u64 = 1 << 40;
@@ -98,7 +103,7 @@ enum Sub {
     Slave(SlaveOptions),
     /// Say everything that is wrong with a test file
     Check {
-        /// The test files
+        /// The test files; - is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
@@ -290,7 +295,7 @@ struct At {
 
 #[derive(Args)]
 struct RunOptions {
-    /// The test file
+    /// The test file; - is standard input
     #[arg(required_unless_present = "resume")]
     file: Option<PathBuf>,
     /// Go on with the run of this results directory, whose controller was killed; if it has ended, say how

@@ -680,8 +680,8 @@ impl Machine for Controller {
             }
             Input::Signal(signal) => self.interrupt(now, signal, out),
             Input::Reloaded { settings } => self.reloaded(settings),
-            Input::Exited { child, .. } | Input::SpawnFailed { child, .. }
-                if self.lab.as_mut().is_some_and(|lab| lab.removed(child, out)) => {}
+            Input::Exited { child, exit } if self.removed(child, Ok(exit), out) => {}
+            Input::SpawnFailed { child, ref error } if self.removed(child, Err(error), out) => {}
             Input::Listed { read, result } => self.listed(read, result, out),
             Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
             Input::Written if self.is_accepted(now, out) => {}

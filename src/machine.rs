@@ -8,7 +8,10 @@
 //! Bytes, not messages, cross this line, so the simulator exercises the framing too.
 
 pub mod faults;
+mod found;
+pub mod path_text;
 mod reason;
+mod removal;
 mod signals;
 
 pub use reason::{Cause, Reason};
@@ -21,6 +24,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use found::Found;
+pub use removal::{removal, removed};
 
 /// An instant on this process's clock, in microseconds since an origin that means nothing by itself. The clock never goes
 /// back, nobody sets it, and it also counts while the system is suspended.
@@ -301,9 +307,8 @@ pub enum Input<'a> {
     /// The answer to [`Effect::Read`] or [`Effect::ReadEnd`]: what the file holds there, at most as much as was asked
     /// for, empty at the end of the file.
     Read { read: ReadId, result: Result<&'a [u8], String> },
-    /// The answer to [`Effect::List`]: the regular files that match, relative to the directory, sorted, with their
-    /// sizes in bytes.
-    Listed { read: ReadId, result: Result<Vec<(String, u64)>, String> },
+    /// The answer to [`Effect::List`].
+    Listed { read: ReadId, result: Result<Found, String> },
     /// The answer to [`Effect::Probe`].
     Probed { probe: ProbeId, result: Result<(), NoAnswer> },
     /// A command has said something at this socket. What it said before its exit comes before its [`Input::Exited`].

@@ -19,6 +19,7 @@ mod handshakes;
 mod interfaces;
 mod kernel;
 mod leftovers;
+mod list;
 mod listeners;
 mod lookup;
 mod notify;

@@ -43,7 +43,7 @@ pub use self::nodes::NODES_MAX;
 use self::nodes::{Nodes, Why};
 use self::owner::Owner;
 use self::seal::Key;
-use crate::machine::{ConnId, Input, Machine, Outbox, Peer, ReadId, Signal, SocketId, Stream, Time, Timers};
+use crate::machine::{ConnId, Found, Input, Machine, Outbox, Peer, ReadId, Signal, SocketId, Stream, Time, Timers};
 use crate::{exit_code, spoken};
 
 /// The port for datagrams, of the original.
@@ -586,7 +586,9 @@ impl Ring {
             Input::SpawnFailed { child, error } => self.child_ended(now, child, Err(error), out),
             Input::Exited { child, exit } => self.child_ended(now, child, Ok(exit), out),
             Input::Listed { read, result } if self.recall == Some(Recall::Names(read)) => {
-                let names = result.map(|files| Recalled::Names(files.into_iter().map(|(name, _)| name).collect()));
+                let names = result
+                    .and_then(Found::whole)
+                    .map(|files| Recalled::Names(files.into_iter().map(|(name, _)| name).collect()));
                 self.recalled(now, Recall::Names(read), names, out);
             }
             Input::Read { read, result } => match self.recall {

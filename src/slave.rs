@@ -19,10 +19,11 @@ mod start;
 mod tails;
 #[cfg(test)]
 mod tests;
+mod unshipped;
 mod variables;
 mod waits;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,14 +31,14 @@ use std::time::Duration;
 use crate::link::Link;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{
-    Address, ChildId, Command, ConnId, Input, ListenerId, Machine, Outbox, Reason, Signal, Stream, Time, Timers,
+    Address, ChildId, ConnId, Exit, Input, ListenerId, Machine, Outbox, Reason, Signal, Stream, Time, Timers, removal,
 };
 use crate::session::VERSION;
 use crate::spoken;
 use crate::wire::rendezvous::Alive;
 use crate::wire::{Bye, Code, FromController, Hello, Malformed, Manner, Message, PROTOCOL, PokedBy, Stopped, Welcome};
 use control::Control;
-pub use run::MARK;
+pub use run::{MARK, REST};
 use run::{Part, Run};
 pub use service::Settings;
 
@@ -110,8 +111,10 @@ pub struct Slave {
     run: Option<Run>,
     /// The next run, while the last one is being cleaned up.
     next: Option<Part>,
-    /// The processes that remove the directories of former runs.
-    removing: BTreeSet<ChildId>,
+    /// The processes that remove the directories of former runs, by their names.
+    removing: BTreeMap<ChildId, String>,
+    /// The last run of which a limit has refused something: its directory stays until there is another such run.
+    rest: Option<String>,
     /// The run that this slave forgot last: with `once`, its dismissal is the end.
     served: Option<String>,
     /// It was launched: it ends with the run, or when its controller is gone for good.
@@ -157,7 +160,8 @@ impl Slave {
             arrivals: 0,
             run: None,
             next: None,
-            removing: BTreeSet::new(),
+            removing: BTreeMap::new(),
+            rest: None,
             served: None,
             leaving: config.leave == Leave::Launched,
             turned_away: false,
@@ -373,9 +377,10 @@ impl Slave {
             self.timers.cancel(&Timer::Orphan);
         }
         if !self.config.keep && run.has_dir() {
-            let dir = run.dir().to_string_lossy().into_owned();
-            let argv = ["rm", "-rf", "--", &dir].map(str::to_owned).to_vec();
-            self.removing.insert(out.spawn(Command { argv, ..Command::default() }));
+            let id = Some(run.id().to_owned());
+            if let Some(gone) = if run.leaves_rest() { std::mem::replace(&mut self.rest, id) } else { id } {
+                self.removing.insert(out.spawn(removal(&self.config.dir, &[&gone])), gone);
+            }
         }
         if self.once() && run.orphaned() {
             self.quit.get_or_insert(FAILED);
@@ -407,10 +412,14 @@ impl Slave {
 
     /// A child's story. The children are the run's, or remove a former run's directory.
     fn child(&mut self, now: Time, child: ChildId, input: &Input<'_>, out: &mut Outbox) {
-        if self.removing.contains(&child) {
+        if let Some(run) = self.removing.get(&child) {
+            let dir = self.config.dir.join(run);
             match input {
                 Input::Spawned { .. } => return,
-                Input::SpawnFailed { error, .. } => log::warn!("the directory of a run stays: {error}"),
+                Input::SpawnFailed { error, .. } => log::warn!("{} stays: cannot start rm: {error}", dir.display()),
+                Input::Exited { exit, .. } if *exit != Exit::Code(0) => {
+                    log::warn!("{} stays: something in it cannot be removed: remove it by hand", dir.display());
+                }
                 _ => {}
             }
             self.removing.remove(&child);

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Signal;
+use crate::machine::{Signal, path_text};
 use crate::variables::{self, Part, Variable};
 use crate::wire::readiness::ReadyCheck;
 use crate::wire::rendezvous::Party;
@@ -180,6 +180,7 @@ pub enum OnFail {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shipped {
     /// Where it is.
+    #[serde(with = "path_text")]
     pub path: PathBuf,
     /// Its length in bytes.
     pub size: u64,
@@ -191,8 +192,13 @@ pub struct Shipped {
 /// Says about the path of a resource, as the test file has it, what it is, or why it cannot be shipped.
 pub type Ship<'a> = dyn FnMut(&str) -> Result<Shipped, String> + 'a;
 
+/// What some editors put before a text.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Reads a test file. `file` is what the problems call it. Fails with all problems in the order of the file.
 pub fn parse(file: &str, text: &str, ship: &mut Ship<'_>) -> Result<Test, Vec<Problem>> {
+    // Some editors put a mark at the beginning of a text, which is no part of it.
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut problems = Problems::new(text);
     let test = if text.len() > FILE_MAX {
         problems.add(0, format!("a test file has at most {FILE_MAX} bytes, this one has {}", text.len()));

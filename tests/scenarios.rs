@@ -54,7 +54,13 @@ impl Lab {
         let mut world = World::new(1, test.slaves.len() + 3);
         world.trace.on = true;
         let nr = Rc::new(std::cell::Cell::new(1));
-        lab::add_lasting_controller(&mut world, controller_config(test.clone()), None, nr);
+        lab::add_lasting_controller(
+            &mut world,
+            controller_config(test.clone()),
+            None,
+            arete::controller::Limits::default(),
+            nr,
+        );
         for (index, slave) in test.slaves.iter().enumerate() {
             add_slave(&mut world, index + 1, &slave.name, false);
         }

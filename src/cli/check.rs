@@ -20,7 +20,7 @@ pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
                     0 => String::new(),
                     asked => format!(" ({asked} by their labels)"),
                 };
-                let text = format!("{}: ok, {slaves}{asked}, {entries}\n", file.display());
+                let text = format!("{}: ok, {slaves}{asked}, {entries}\n", load::subject(file));
                 stdout::print(text)?;
             }
             Err(error) => {

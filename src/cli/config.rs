@@ -19,7 +19,7 @@ use clap::error::{ContextKind, ErrorKind as Complaint};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use super::{Arguments, Error, Sub};
+use super::{Arguments, BYTE_ORDER_MARK, Error, Sub};
 
 /// The subcommands that have a configuration file, and where it is.
 const FILES: [(&str, &str); 2] = [("controller", "/etc/arete/controller.json"), ("slave", "/etc/arete/slave.json")];
@@ -160,7 +160,7 @@ fn read_text(path: &Path, must: bool) -> Result<Option<String>, Error> {
         false => fs::read(path).map(Some),
     }) {
         Ok(Some(bytes)) => String::from_utf8(bytes)
-            .map(Some)
+            .map(|text| Some(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text)))
             .map_err(|_| Error::usage(format!("{}: it is not UTF-8, as JSON is", path.display()))),
         Ok(None) => Err(Error::usage(format!("{}: it is longer than {FILE_MAX} bytes", path.display()))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => match must {

@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 use serde_json::value::RawValue;
 
 use super::place::Patience;
-use super::{Error, complain};
+use super::{BYTE_ORDER_MARK, Error, complain};
 
 /// What is wrong with bytes that JSON cannot hold.
 const NO_TEXT: &str = "is not UTF-8: encode what is no text, with base64 for example";
@@ -126,10 +126,11 @@ fn has_more(from: &impl AsFd, patience: Patience) -> std::io::Result<bool> {
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         format!("byte {at} {NO_TEXT}")
-    })
+    })?;
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text))
 }
 
 /// What JavaScript and Python write for numbers that JSON does not have.

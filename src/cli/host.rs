@@ -8,7 +8,7 @@ use arete::controller::{Controller, Keeping, LabConfig, OVER, RESOURCES, Shelved
 use arete::machine::ListenerId;
 use arete::reactor::plain;
 
-use super::{ControllerOptions, Error, state, testfile};
+use super::{ControllerOptions, Error, remove, state, testfile};
 
 /// The directories of the runs, in that of the controller's state.
 const RUNS: &str = "runs";
@@ -59,7 +59,7 @@ fn find(runs: &Path) -> Result<Found, Error> {
         if let Some(shelved) = fs::read(directory.join(OVER)).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
             found.over.push(shelved);
             // Nobody needs them: it was killed before they were gone.
-            let _ = fs::remove_dir_all(directory.join(RESOURCES));
+            let _ = remove::tree(&directory.join(RESOURCES));
         } else if directory.join(FILE).is_file() {
             match state::past(&directory) {
                 Ok(Some(past)) => found.going.push((directory, past)),
@@ -78,7 +78,7 @@ fn find(runs: &Path) -> Result<Found, Error> {
 }
 
 fn remove(directory: &Path) {
-    if let Err(error) = fs::remove_dir_all(directory) {
+    if let Err(error) = remove::tree(directory) {
         log::warn!("{} stays: {}", directory.display(), plain(&error));
     }
 }

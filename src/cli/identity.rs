@@ -21,11 +21,11 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
-use super::Error;
 use super::address::{self, Way, host_of, with_port};
 use super::certificate::{self, Certificate};
 use super::place::shown;
 use super::tls_words::in_words;
+use super::{Error, MARK_BYTES};
 
 /// The files of a directory for `--tls`.
 pub const AUTHORITY_FILE: &str = "ca.pem";
@@ -433,6 +433,9 @@ fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
     }
     let mut bytes = Vec::new();
     opened.by_ref().take(FILE_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.starts_with(MARK_BYTES) {
+        bytes.drain(..MARK_BYTES.len());
+    }
     Ok(bytes)
 }
 

@@ -5,13 +5,13 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
 use arete::controller::Launcher;
 use arete::reactor::plain;
 use arete::testfile::{Slave, Test, suggest};
 
 use super::identity::Security;
+use super::run::as_text;
 use super::{Error, with_port};
 
 /// The slaves run on this machine, as those of an embedded run do.
@@ -93,7 +93,8 @@ impl Template {
         let own = std::env::current_exe()
             .map_err(|error| Error::failed(format!("cannot find arete itself: {}", plain(&error))))?;
         let controller = if self.needs("controller") { self.come_back_to(listen, address)? } else { String::new() };
-        let fill = |slaves: &[&Slave]| self.fill(slaves, &controller, &own);
+        let own = if self.needs("arete") { as_text(&own, "the program lies", "put it somewhere else")? } else { "" };
+        let fill = |slaves: &[&Slave]| self.fill(slaves, &controller, own);
         let slaves: Vec<&Slave> = test.slaves.iter().collect();
         let commands = match self.each {
             true => slaves.iter().enumerate().map(|(ix, slave)| (vec![ix], fill(&[slave]))).collect(),
@@ -106,12 +107,12 @@ impl Template {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Placeholder(nr) if PLACEHOLDERS[*nr] == placeholder))
     }
 
-    fn fill(&self, slaves: &[&Slave], controller: &str, own: &Path) -> String {
+    fn fill(&self, slaves: &[&Slave], controller: &str, own: &str) -> String {
         let value = |placeholder: &str| match placeholder {
             "name" => slaves[0].name.clone(),
             "address" => address_of(slaves[0]).to_owned(),
             "addresses" => slaves.iter().map(|slave| address_of(slave)).collect::<Vec<_>>().join(","),
-            "arete" => own.display().to_string(),
+            "arete" => own.to_owned(),
             "controller" => controller.to_owned(),
             _ => slaves.len().to_string(),
         };

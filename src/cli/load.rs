@@ -15,6 +15,12 @@ use arete::reactor::plain;
 /// How much of a resource is read at once, in bytes.
 const PIECE: usize = 1 << 20;
 
+/// The file that is standard input.
+const STDIN: &str = "-";
+
+/// How a text begins that some editors save as UTF-16.
+const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
 /// A test that was read, its text, and what is known of the files that it ships, by their names in it.
 pub struct Loaded {
     pub test: Test,
@@ -36,15 +42,18 @@ impl Loaded {
 
 /// The test in `path`, or all that is wrong with it, a line each.
 pub fn load(path: &Path) -> Result<Loaded, Error> {
-    let subject = path.display();
-    let bytes =
-        std::fs::read(path).map_err(|error| Error::usage(format!("{subject}: {error}", error = plain(&error))))?;
+    let subject = subject(path);
+    let bytes = read(path).map_err(|error| Error::usage(format!("{subject}: {error}", error = plain(&error))))?;
+    if UTF_16.iter().any(|mark| bytes.starts_with(mark)) {
+        return Err(Error::usage(format!("{subject}: it is UTF-16: save it as UTF-8, as JSON must be")));
+    }
     let text = String::from_utf8(bytes).map_err(|error| {
         Error::usage(format!("{subject}: byte {} is not UTF-8, as JSON must be", error.utf8_error().valid_up_to()))
     })?;
+    // Of standard input, the files count from the current directory.
     let base = path.parent().unwrap_or(Path::new(""));
     let mut shipped = BTreeMap::new();
-    let test = testfile::parse(&subject.to_string(), &text, &mut |file| {
+    let test = testfile::parse(&subject, &text, &mut |file| {
         let found = ship(&base.join(file))?;
         shipped.insert(file.to_owned(), found.clone());
         Ok(found)
@@ -55,6 +64,21 @@ pub fn load(path: &Path) -> Result<Loaded, Error> {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Error::usage(lines.join("\n"))
     })
+}
+
+/// What messages call the file of a test.
+pub fn subject(path: &Path) -> String {
+    if path == Path::new(STDIN) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    if path != Path::new(STDIN) {
+        return std::fs::read(path);
+    }
+    let mut bytes = Vec::new();
+    // One byte more than a test may have shows that it is too long.
+    std::io::stdin().lock().take(testfile::FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Length, hash and mode of a file that is to be shipped.

@@ -102,7 +102,10 @@ struct Controller {
 impl There {
     fn find(&self, begun: Time) -> Result<Controller, Error> {
         let option = if self.controller.is_some() { "--controller" } else { VARIABLE };
-        let named = self.controller.clone().or_else(place::variable);
+        let named = match self.controller.clone() {
+            None => place::variable()?,
+            named => named,
+        };
         // Where it cannot be seen, it may be there.
         let is_there = || Path::new(SOCKET).try_exists().unwrap_or(true);
         let named = named.or_else(|| is_there().then(|| SOCKET.to_owned())).ok_or_else(|| {
@@ -170,7 +173,7 @@ pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> 
     let stem = format!("{}-{}", test.name, jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
     let submission = Submission {
         id: format!("{:016x}{:016x}", random(), random()),
-        file: file.display().to_string(),
+        file: load::subject(file),
         text,
         test: Rc::new(test),
         shipped,
@@ -178,7 +181,7 @@ pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> 
         lost_after: options.lost_after,
     };
     submission.fits().map_err(|(length, most)| {
-        let file = file.display();
+        let file = load::subject(file);
         Error::usage(format!("{file}: with its names of files it takes {length} bytes to hand in, and {most} may be"))
     })?;
     let controller = Controller { address, tls, begun, timeout: options.wait };

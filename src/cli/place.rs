@@ -53,14 +53,15 @@ pub fn entry() -> Option<Cow<'static, str>> {
 pub const VARIABLE: &str = "ARETE_CONTROLLER";
 
 /// What the environment names as the controller.
-pub fn variable() -> Option<String> {
-    std::env::var(VARIABLE).ok().filter(|named| !named.is_empty())
+pub fn variable() -> Result<Option<String>, Error> {
+    let Some(named) = std::env::var_os(VARIABLE).filter(|named| !named.is_empty()) else { return Ok(None) };
+    named.into_string().map(Some).map_err(|named| Error::usage(format!("{VARIABLE} {named:?}: it is not UTF-8")))
 }
 
 /// The controller of those who meet, which the environment names; inside a command that a slave runs, it is the slave's.
 pub fn from_environment() -> Result<Option<String>, Error> {
     let inside = std::env::var_os("ARETE_SOCKET").is_some_and(|socket| !socket.is_empty());
-    match variable().filter(|_| !inside) {
+    match variable()?.filter(|_| !inside) {
         Some(named) if named.contains('/') => Err(Error::usage(format!(
             "{VARIABLE} {}: a socket is for operators: name the controller's HOST:PORT, there or with --controller",
             shown(&named)

@@ -116,15 +116,15 @@ fn cannot_make(directory: &Path, error: &std::io::Error) -> Error {
 /// Makes `latest` point to the directory; a link that cannot be made is no reason not to run.
 fn point_latest(parent: &Path, directory: &Path) {
     let Some(name) = directory.file_name() else { return };
+    let latest = parent.join("latest");
+    if fs::symlink_metadata(&latest).is_ok_and(|there| !there.is_symlink()) {
+        let text = format!("{} is not a symbolic link: it stays as it is", latest.display());
+        return super::complain(&format!("{text}, and the results are in {}", directory.display()));
+    }
     let fresh = parent.join(format!(".latest-{}", std::process::id()));
-    let linked = std::os::unix::fs::symlink(name, &fresh).and_then(|()| fs::rename(&fresh, parent.join("latest")));
+    let linked = std::os::unix::fs::symlink(name, &fresh).and_then(|()| fs::rename(&fresh, &latest));
     if let Err(error) = linked {
         let _ = fs::remove_file(&fresh);
-        log::warn!(
-            "cannot make {} point to {}: {error}",
-            parent.join("latest").display(),
-            directory.display(),
-            error = plain(&error)
-        );
+        log::warn!("cannot make {} point to {}: {error}", latest.display(), directory.display(), error = plain(&error));
     }
 }

@@ -13,7 +13,7 @@ use arete::testfile::{self, Test};
 
 use super::identity::{Security, Use};
 use super::launch::Launch;
-use super::{ENDING, Error, RunOptions, slave, state};
+use super::{ENDING, Error, RunOptions, remove, slave, state};
 
 /// How long slaves that lost their controller are waited for: they stop what they run, and have a grace for it.
 const SLAVES_END_WITHIN: Duration = Duration::from_secs(60);
@@ -145,7 +145,7 @@ fn clear_away(work: &Path) {
             None => log::warn!("a slave still works in {}", directory.display()),
         }
     }
-    if let Err(error) = fs::remove_dir_all(work) {
+    if let Err(error) = remove::tree(work) {
         super::complain(&format!("cannot remove {}: {error}", work.display(), error = plain(&error)));
     }
 }

@@ -10,12 +10,13 @@ use arete::controller::{Config, Controller, Local, LocalSecurity};
 use arete::machine::Time;
 use arete::reactor::{self, Options, Reactor, plain};
 use arete::session;
+use arete::slave::{MARK, REST};
 use arete::testfile::Test;
 
 use super::identity::{Security, Use};
 use super::launch::Launch;
 use super::load::Loaded;
-use super::{Error, RunOptions, drive, load, operator, place, random, results, resume, state, with_port};
+use super::{Error, RunOptions, drive, load, operator, place, random, remove, results, resume, state, with_port};
 
 pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     if let Some(controller) = &options.controller {
@@ -24,7 +25,7 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     if let Some(directory) = options.resume.take() {
         return resume::run(directory, &options);
     }
-    if let Some(named) = place::variable().filter(|_| options.listen.is_none() && options.launch.is_none()) {
+    if let Some(named) = place::variable()?.filter(|_| options.listen.is_none() && options.launch.is_none()) {
         super::complain(&format!(
             "{} is set, and arete run FILE runs here: --controller {named} hands the test to it",
             place::VARIABLE
@@ -187,6 +188,7 @@ fn local_security(security: &Security, test: &Test) -> Result<LocalSecurity, Err
         return Ok(if security.is_insecure() { LocalSecurity::Insecure } else { LocalSecurity::Loopback });
     };
     let lab = own.parent().unwrap_or(&own).to_owned();
+    as_text(&lab, "slaves that are started here have certificates", "--tls names another directory")?;
     match test.slaves.iter().find(|slave| !lab.join(&slave.name).is_dir()) {
         Some(slave) => Err(Error::usage(format!(
             "--launch local: there is no certificate for the slave {name} in {lab}: \"arete pki issue {lab} {name}\" \
@@ -201,8 +203,14 @@ fn local_security(security: &Security, test: &Test) -> Result<LocalSecurity, Err
 fn local(work: &WorkDir, address: SocketAddr, closed: bool, security: LocalSecurity) -> Result<Local, Error> {
     let arete = std::env::current_exe()
         .map_err(|error| Error::failed(format!("cannot find arete itself: {error}", error = plain(&error))))?;
+    as_text(&arete, "the program lies", "put it somewhere else")?;
     let secret = closed.then(|| format!("{:016x}{:016x}", random(), random()));
     Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep, secret, security })
+}
+
+/// A path that is handed on as text.
+pub fn as_text<'a>(path: &'a Path, what: &str, then: &str) -> Result<&'a str, Error> {
+    path.to_str().ok_or_else(|| Error::usage(format!("{path:?}: {what} there, and its name must be UTF-8: {then}")))
 }
 
 /// What the name of a temporary directory begins with; 16 hexadecimal digits follow.
@@ -226,6 +234,7 @@ pub struct WorkDir {
 impl WorkDir {
     pub fn make(keep: bool) -> Result<WorkDir, Error> {
         let path = std::env::temp_dir().join(format!("{WORK_DIR_PREFIX}{:016x}", random()));
+        as_text(&path, "slaves that are started here work", "TMPDIR names another place")?;
         let made = std::fs::DirBuilder::new().mode(WORK_DIR_MODE).create(&path);
         made.map_err(|error| {
             Error::failed(format!(
@@ -242,10 +251,22 @@ impl Drop for WorkDir {
     fn drop(&mut self) {
         if self.keep {
             super::complain(&format!("the slaves' directories are in {}", self.path.display()));
-        } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
+        } else if holds_rest(&self.path) {
+            super::complain(&format!(
+                "what was not shipped stays in {}: remove it when nobody needs it",
+                self.path.display()
+            ));
+        } else if let Err(error) = remove::tree(&self.path) {
             complain_of_leftover(&self.path, &error);
         }
     }
+}
+
+/// Whether a slave has left a run there of which a limit has refused something.
+fn holds_rest(work: &Path) -> bool {
+    let below = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let runs = below(work).flat_map(|slave| below(&slave).collect::<Vec<_>>());
+    runs.map(|run| run.join(MARK)).any(|mark| std::fs::read(mark).is_ok_and(|says| says == REST))
 }
 
 fn complain_of_leftover(path: &Path, error: &std::io::Error) {

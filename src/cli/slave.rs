@@ -2,19 +2,18 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use arete::machine::{Address, Signal};
 use arete::reactor::{self, Options, Reactor, Reload, Reloaded, plain};
 use arete::session;
 use arete::slave::{Config, Leave, MARK, Settings, Slave};
-use rustix::process::{Pid, test_kill_process};
 
 use super::identity::Use;
 use super::service::{self, Started};
-use super::{ENDING, Error, SlaveOptions, Sub, config, host_name, labels, place, random, state, with_port};
+use super::{
+    ENDING, Error, SlaveOptions, Sub, config, host_name, labels, place, random, remove, socket, state, with_port,
+};
 
 /// How long the secret of an embedded run is at most, in bytes.
 const SECRET_MAX: u64 = 256;
@@ -36,10 +35,7 @@ pub fn run(given: SlaveOptions) -> Result<u8, Error> {
     let manager = service::manager();
     let options = Options { signals, subreaper: true, tls, manager, ..Options::default() };
     let mut reactor = Reactor::new(options).map_err(cannot)?;
-    let socket = runtime_dir()?.join(format!("{}.sock", std::process::id()));
-    let control = reactor.listen_unix(&socket).map_err(|error| {
-        Error::failed(format!("cannot listen on {}: {error}", socket.display(), error = plain(&error)))
-    })?;
+    let (socket, control) = socket::listen(&mut reactor, &dir)?;
     reactor.on_reload(reload(&given, &name));
     let mut slave = Slave::new(Config {
         name,
@@ -126,20 +122,32 @@ pub fn labels(options: &SlaveOptions) -> Result<std::collections::BTreeMap<Strin
 /// The directory that was asked for, or one of the slave's own among the user's state.
 pub fn work_dir_of(asked: Option<&Path>, name: &str) -> Result<PathBuf, Error> {
     match asked {
-        Some(dir) => Ok(dir.to_owned()),
-        None => Ok(state_home()?.join("arete").join(name)),
+        Some(dir) => as_text(dir.to_owned()),
+        None => as_text(state_home()?.join("arete").join(name)),
+    }
+}
+
+/// Commands are told where they work, in variables that are text. A path that is none would be another there.
+fn as_text(dir: PathBuf) -> Result<PathBuf, Error> {
+    match dir.to_str() {
+        Some(_) => Ok(dir),
+        None => Err(Error::usage(format!(
+            "{dir:?}: the name of a slave's directory must be UTF-8, because commands are told it as text: --dir names \
+             another"
+        ))),
     }
 }
 
 fn make_work_dir(dir: &Path) -> Result<PathBuf, Error> {
     let whole = state::make_closed(dir).and_then(|()| fs::canonicalize(dir));
-    whole.map_err(|error| {
+    let whole = whole.map_err(|error| {
         Error::failed(format!(
             "cannot make the directory {}: {error}; --dir names another",
             dir.display(),
             error = plain(&error)
         ))
-    })
+    })?;
+    as_text(whole)
 }
 
 fn state_home() -> Result<PathBuf, Error> {
@@ -170,53 +178,12 @@ pub fn lock(dir: &Path) -> Result<File, Error> {
     }
 }
 
-/// A directory for sockets, with a short path, for this user alone.
-fn runtime_dir() -> Result<PathBuf, Error> {
-    let uid = rustix::process::geteuid();
-    let dir = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir()) {
-        Some(runtime) => runtime.join("arete"),
-        // Not /run/arete, which is the controller's.
-        None if uid.is_root() && Path::new("/run").is_dir() => PathBuf::from("/run/arete-0"),
-        None => PathBuf::from(format!("/tmp/arete-{}", uid.as_raw())),
-    };
-    let cannot = |why: String| Error::failed(format!("cannot use {} for sockets: {why}", dir.display()));
-    match fs::DirBuilder::new().mode(0o700).create(&dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(cannot(plain(&error))),
-        _ => {}
-    }
-    let metadata = fs::symlink_metadata(&dir).map_err(|error| cannot(plain(&error)))?;
-    if !metadata.is_dir() || metadata.uid() != uid.as_raw() || metadata.mode() & 0o022 != 0 {
-        return Err(cannot("it must be a directory of this user that nobody else can write".to_owned()));
-    }
-    remove_dead_sockets(&dir);
-    Ok(dir)
-}
-
-/// Removes the sockets of slaves that were killed, and those of their commands (`PID.N.ear`): nobody listens there. Nobody does for a moment either when a slave
-/// begins, as many do at once where they are launched, but that one lives.
-fn remove_dead_sockets(dir: &Path) {
-    for path in fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
-        let (pid, kind) = path.file_name().and_then(|name| name.to_str()?.split_once('.')).unwrap_or_default();
-        let owner = pid.parse().ok().and_then(Pid::from_raw);
-        let lives = |owner: Pid| test_kill_process(owner) != Err(rustix::io::Errno::SRCH);
-        let is_left = match kind.rsplit('.').next() {
-            Some("sock") => UnixStream::connect(&path).is_err_and(refused),
-            Some("ear") => true,
-            _ => false,
-        };
-        if is_left && owner.is_some_and(|owner| !lives(owner)) {
-            let _ = fs::remove_file(&path);
-        }
-    }
-}
-
 /// Removes the directories of runs that a former slave left when it was killed.
 fn remove_leftovers(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.join(MARK).is_file()
-            && let Err(error) = fs::remove_dir_all(&path)
+            && let Err(error) = remove::tree(&path)
         {
             log::warn!("{} stays: {}", path.display(), plain(&error));
         }

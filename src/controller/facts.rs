@@ -213,7 +213,10 @@ impl Run {
             Happened::End { entry, verdict } => {
                 self.record(at, ix, &Event::End { entry: (&**entry).into(), verdict: *verdict }, out);
             }
-            Happened::Warning { text } => self.record(at, ix, &Event::Warning { text: (&**text).into() }, out),
+            Happened::Warning { text } => {
+                member.warn(text);
+                self.record(at, ix, &Event::Warning { text: (&**text).into() }, out);
+            }
             Happened::Trouble { text } => self.record(at, ix, &Event::Trouble { text: (&**text).into() }, out),
         }
     }

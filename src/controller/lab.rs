@@ -22,7 +22,7 @@ use super::shelf::{Keeping, OVER, Shelf, Shelved};
 use super::submissions::RESOURCES;
 use super::{Controller, Who, fatal, refusal};
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, Command, ConnId, ListenerId, Outbox, Time};
+use crate::machine::{ChildId, ConnId, Exit, ListenerId, Outbox, Time, removal};
 use crate::session::{LABELS_MAX, check_label, check_name};
 use crate::spoken;
 use crate::wire::operate::Measured;
@@ -110,10 +110,8 @@ impl Lab {
         if self.removing.len() >= REMOVED_AT_ONCE {
             return self.to_remove.push_back(id.to_owned());
         }
-        let directory = self.config.runs.join(id);
-        let (ledger, directory) = (directory.join(ledger::FILE), directory.to_string_lossy().into_owned());
-        let argv = ["rm", "-rf", "--", &ledger.to_string_lossy(), &directory].map(str::to_owned).to_vec();
-        let child = out.spawn(Command { argv, ..Command::default() });
+        let ledger = format!("{id}/{}", ledger::FILE);
+        let child = out.spawn(removal(&self.config.runs, &[&ledger, id]));
         self.removing.insert(child, id.to_owned());
     }
 
@@ -128,12 +126,20 @@ impl Lab {
     }
 
     /// A child is gone: whether it was one that removes a directory.
-    pub fn removed(&mut self, child: ChildId, out: &mut Outbox) -> bool {
-        let ours = self.removing.remove(&child).is_some();
-        if ours && let Some(next) = self.to_remove.pop_front() {
+    pub fn removed(&mut self, child: ChildId, end: Result<Exit, &str>, out: &mut Outbox) -> bool {
+        let Some(id) = self.removing.remove(&child) else { return false };
+        let why = match end {
+            Ok(Exit::Code(0)) => None,
+            Ok(_) => Some("something in it cannot be removed"),
+            Err(error) => Some(error),
+        };
+        if let Some(why) = why {
+            log::warn!("{} stays: {why}: remove it by hand", self.config.runs.join(id).display());
+        }
+        if let Some(next) = self.to_remove.pop_front() {
             self.remove(&next, out);
         }
-        ours
+        true
     }
 
     /// A slave of a former life may come back to its run.
@@ -267,6 +273,11 @@ fn in_words(labels: &Labels) -> String {
 }
 
 impl Controller {
+    /// A child is gone: whether it was one that removes a directory.
+    pub(super) fn removed(&mut self, child: ChildId, end: Result<Exit, &str>, out: &mut Outbox) -> bool {
+        self.lab.as_mut().is_some_and(|lab| lab.removed(child, end, out))
+    }
+
     /// A slave says hello to a controller that stays.
     pub(super) fn comes(
         &mut self,

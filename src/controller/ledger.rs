@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use super::Limits;
 use super::failures;
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Outbox, Time};
+use crate::machine::{Outbox, Time, path_text};
 use crate::testfile::Shipped;
 use crate::wire::rendezvous::{Kind, Party};
 use crate::wire::{Happened, Verdict};
@@ -63,6 +63,7 @@ pub struct Terms {
     /// Where the controller listens; none of a run that starts its slaves itself.
     pub listen: Option<String>,
     /// The directory in which such slaves work, unless it is to be kept.
+    #[serde(with = "path_text::option", default)]
     pub work: Option<PathBuf>,
     /// What starts the slaves, as `--launch` has it.
     #[serde(default)]
@@ -73,6 +74,7 @@ pub struct Terms {
     pub limits: Limits,
     pub fsync: bool,
     /// The directory of its certificates, or that it has none and needs none.
+    #[serde(with = "path_text::option", default)]
     pub tls: Option<PathBuf>,
     pub insecure: bool,
     /// How many connections it may have.

@@ -29,6 +29,7 @@ pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> St
         text += &format!("  lost: {}\n", spoken::list(&lost));
     }
     text += &failed(ending.failures, roster, results);
+    text += &warnings(roster);
     text.extend(ending.never_began.iter().map(|line| format!("  never began: {}\n", spoken::harmless(line))));
     if let Some((skew, uncertain)) = start_skew(roster) {
         text += &format!("  start skew {} (clocks known to {})\n", spoken::duration(skew), spoken::duration(uncertain));
@@ -126,6 +127,21 @@ fn failed(failures: &Failures, roster: &Roster, results: &Path) -> String {
     match failures.count() - elsewhere - told {
         0 => {}
         more => text += &format!("  and {more} more failed\n"),
+    }
+    text
+}
+
+/// What slaves have warned of: the first warnings of each.
+fn warnings(roster: &Roster) -> String {
+    let mut text = String::new();
+    for member in roster.iter() {
+        let (first, count) = &member.warnings;
+        for warning in first {
+            text += &format!("  {} warning: {}\n", member.name, spoken::harmless(warning));
+        }
+        if *count > first.len() {
+            text += &format!("  {} and {} warnings more, in events.jsonl\n", member.name, count - first.len());
+        }
     }
     text
 }

@@ -13,6 +13,9 @@ use crate::wire::rendezvous::Wait;
 /// How many runs of entries the summary keeps of one slave; `events.jsonl` has them all.
 const RUNS_KEPT: usize = 10_000;
 
+/// How many of its warnings the report has.
+const WARNINGS_KEPT: usize = 5;
+
 /// How far a slave has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -64,6 +67,8 @@ pub struct Member {
     pub files: BTreeMap<String, u64>,
     /// What its commands have waited for a while, as it said last.
     pub waits: Vec<Wait>,
+    /// What it has warned of: the first warnings, and how many there were.
+    pub warnings: (Vec<String>, usize),
 }
 
 /// No job runs on a slave, and only a trigger or a poke could start one.
@@ -125,6 +130,15 @@ impl Member {
             counts: BTreeMap::new(),
             files: BTreeMap::new(),
             waits: Vec::new(),
+            warnings: (Vec::new(), 0),
+        }
+    }
+
+    /// It has warned of something.
+    pub fn warn(&mut self, text: &str) {
+        self.warnings.1 += 1;
+        if self.warnings.0.len() < WARNINGS_KEPT {
+            self.warnings.0.push(text.to_owned());
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Controller, ledger};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ConnId, Outbox, ReadId, Time};
+use crate::machine::{ConnId, Found, Outbox, ReadId, Time};
 use crate::wire::operate::{AskFiles, Files, GETS_MAX, Get, PAGE_MAX, Piece, RunState};
 use crate::wire::{CHUNK_MAX, Code, Message};
 
@@ -197,11 +197,11 @@ impl Controller {
     }
 
     /// The files of a run are known.
-    pub(super) fn listed(&mut self, read: ReadId, result: Result<Vec<(String, u64)>, String>, out: &mut Outbox) {
+    pub(super) fn listed(&mut self, read: ReadId, result: Result<Found, String>, out: &mut Outbox) {
         let Some(asked) = self.lab.as_mut().and_then(|lab| lab.shelf.reads.remove(&read)) else { return };
         let Asked { conn, run, what: What::Files(after) } = asked else { return };
         self.answered(conn);
-        let all = match result {
+        let all = match result.and_then(Found::whole) {
             Ok(all) => all,
             Err(reason) => return deny(conn, Some(&run), Code::Unreadable, reason, out),
         };

@@ -39,6 +39,8 @@ faults! {
     WaitsForEver,
     /// After a reconnect a slave ships on from what it had sent, not from what was kept.
     OutputGoesOn,
+    /// A slave ships on what the controller has refused.
+    RefusedGoesOn,
     /// A controller keeps a piece of output again that it has.
     OutputKeptAgain,
     /// A barrier releases members that have not shown that they are alive.

@@ -1,4 +1,4 @@
-//! Files: what a turn of the loop writes, before anything it sends goes out; reads and lists too.
+//! Files: what a turn of the loop writes, before anything it sends goes out; reads too.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
@@ -16,12 +16,6 @@ const MAX_FAILING: usize = 1024;
 const DIRECTORY_MODE: u32 = 0o700;
 /// The most that one read gives, in bytes.
 const MAX_READ: usize = 16 * 1024 * 1024;
-/// How many files a list names.
-const MAX_LISTED: usize = 10_000;
-/// How many directory entries a list looks at.
-const MAX_WALKED: usize = 200_000;
-/// How deep a list goes.
-const MAX_DEPTH: usize = 64;
 
 /// One thing to write.
 enum Job {
@@ -287,46 +281,4 @@ fn read_from(path: &Path, begin: impl FnOnce(u64) -> u64, max: usize) -> io::Res
     }
     bytes.truncate(filled);
     Ok(bytes)
-}
-
-/// The regular files below a directory that match a pattern, relative to it, sorted, with their sizes. Symbolic links
-/// are not followed, so nothing outside the directory is named.
-pub fn list(directory: &Path, patterns: &[String]) -> Result<Vec<(String, u64)>, String> {
-    let parse = |text: &String| glob::Pattern::new(text).map_err(|error| format!("pattern {text:?}: {error}"));
-    let patterns = patterns.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    let mut found = Vec::new();
-    let mut walked = 0;
-    let mut open = vec![(directory.to_owned(), String::new(), 0)];
-    while let Some((path, prefix, depth)) = open.pop() {
-        let entries = match fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if depth == 0 => return Err(plain(&error)),
-            Err(_) => continue,
-        };
-        for entry in entries.flatten() {
-            walked += 1;
-            if walked > MAX_WALKED {
-                return Err(format!("more than {MAX_WALKED} files below the directory"));
-            }
-            // A name that is no UTF-8 has no place in a message.
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let relative = format!("{prefix}{name}");
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.is_dir() && depth < MAX_DEPTH {
-                open.push((entry.path(), format!("{relative}/"), depth + 1));
-            } else if meta.is_file() && patterns.iter().any(|pattern| matches(pattern, &relative)) {
-                if found.len() == MAX_LISTED {
-                    return Err(format!("more than {MAX_LISTED} files match"));
-                }
-                found.push((relative, meta.len()));
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn matches(pattern: &glob::Pattern, relative: &str) -> bool {
-    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
-    pattern.matches_with(relative.strip_prefix("./").unwrap_or(relative), options)
 }

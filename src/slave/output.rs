@@ -2,14 +2,15 @@
 //! that a slow network never blocks a command.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::machine::ReadId;
 use crate::machine::faults::{Fault, injected};
+use crate::machine::{Found, ReadId};
 use crate::wire::{Kept, Output};
 
 use super::Turn;
+use super::unshipped::Unshipped;
 
 /// How many bytes are read and sent at once.
 const PIECE: usize = 64 * 1024;
@@ -60,8 +61,7 @@ pub(super) struct Shipping {
     lists: BTreeMap<ReadId, (String, PathBuf)>,
     /// Bytes that were sent and not answered.
     unanswered: u64,
-    /// Texts for a person, until the run reports them.
-    warnings: Vec<String>,
+    unshipped: Unshipped,
 }
 
 impl Shipping {
@@ -74,7 +74,7 @@ impl Shipping {
             reads: BTreeMap::new(),
             lists: BTreeMap::new(),
             unanswered: 0,
-            warnings: Vec::new(),
+            unshipped: Unshipped::default(),
         }
     }
 
@@ -124,25 +124,39 @@ impl Shipping {
     }
 
     /// What `collect` found.
-    pub(super) fn listed(&mut self, read: ReadId, found: Result<Vec<(String, u64)>, String>, turn: &mut Turn<'_>) {
+    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, String>, turn: &mut Turn<'_>) {
         let Some((entry, dir)) = self.lists.remove(&read) else { return };
         let found = match found {
             Ok(found) => found,
-            Err(error) => return self.warnings.push(format!("entry {entry}: its files cannot be collected: {error}")),
+            Err(error) => {
+                return self.unshipped.tell(format!("entry {entry}: its files cannot be collected: {error}"));
+            }
         };
-        if found.is_empty() {
-            self.warnings.push(format!("entry {entry}: collect found no file"));
-        }
-        if found.len() > COLLECTED_MAX {
-            let more = found.len() - COLLECTED_MAX;
-            self.warnings.push(format!("entry {entry}: collect found {more} files too many; they stay on the slave"));
-        }
-        for (file, _) in found.into_iter().take(COLLECTED_MAX) {
+        self.tell_of_unfit(&entry, &dir, &found);
+        for (file, _) in found.files.into_iter().take(COLLECTED_MAX) {
             let name = format!("{entry}.files/{file}");
             self.add(name.clone(), dir.join(file), true);
             self.enqueue(&name);
         }
         self.pump(turn);
+    }
+
+    /// What `collect` of this entry asks for and does not bring.
+    fn tell_of_unfit(&mut self, entry: &str, dir: &Path, found: &Found) {
+        if found.files.is_empty() && found.unfit.is_empty() && found.cut.is_none() {
+            self.unshipped.tell(format!("entry {entry}: collect found no file"));
+        }
+        for (file, why) in &found.unfit {
+            self.unshipped.tell(format!("entry {entry}: collect does not bring {file}: {why}"));
+        }
+        self.unshipped.tell_of_more(found.more);
+        if let Some(why) = &found.cut {
+            self.unshipped.tell_of_rest(&format!("entry {entry}: collect found {why}"), dir);
+        }
+        if found.files.len() > COLLECTED_MAX {
+            let many = format!("{} files, and brings {COLLECTED_MAX}", found.files.len());
+            self.unshipped.tell_of_rest(&format!("entry {entry}: collect found {many}"), dir);
+        }
     }
 
     fn enqueue(&mut self, name: &str) {
@@ -168,6 +182,10 @@ impl Shipping {
         let Some((name, offset)) = self.reads.remove(&read) else { return };
         let Some(file) = self.files.get_mut(&name) else { return };
         file.queued = false;
+        // It was refused while it was being read.
+        if file.cut && !injected(Fault::RefusedGoesOn) {
+            return self.pump(turn);
+        }
         match result {
             Ok(bytes) if !bytes.is_empty() => {
                 let room = usize::try_from(FILE_MAX.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -176,7 +194,7 @@ impl Shipping {
                 file.sent = file.sent.max(offset + bytes.len() as u64);
                 file.cut = file.sent >= FILE_MAX;
                 if file.cut {
-                    self.warnings.push(format!("{name} is longer than {FILE_MAX} bytes; the rest is not shipped"));
+                    self.unshipped.tell_of_rest(&format!("{name} is longer than {FILE_MAX} bytes"), &file.path);
                 }
                 self.unanswered += file.sent - file.kept - before;
                 let (run, data) = (self.run.as_str().into(), bytes.to_vec());
@@ -190,7 +208,7 @@ impl Shipping {
             Ok(_) => {}
             Err(error) => {
                 file.cut = true;
-                self.warnings.push(format!("{name} cannot be shipped: {error}"));
+                self.unshipped.tell(format!("{name} cannot be shipped: {error}"));
             }
         }
         self.pump(turn);
@@ -208,7 +226,8 @@ impl Shipping {
             {
                 file.refused = true;
                 file.cut = true;
-                self.warnings.push(format!("the controller does not keep {}: {reason}", kept.file));
+                let what = format!("the controller keeps {} bytes of {}: {reason}", file.kept, kept.file);
+                self.unshipped.tell_of_rest(&what, &file.path);
             }
             if file.refused {
                 file.sent = file.kept;
@@ -252,7 +271,14 @@ impl Shipping {
         self.unanswered == 0 && nothing_moves && self.files.values().all(answered)
     }
 
-    pub(super) fn take_warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.warnings)
+    /// Whether the directory of the run holds what a limit has refused.
+    pub(super) fn leaves_rest(&self) -> bool {
+        self.unshipped.stays()
+    }
+
+    /// What a person should know; `ends`: nothing writes any more.
+    pub(super) fn take_warnings(&mut self, ends: bool) -> Vec<String> {
+        let last = ends && self.complete();
+        self.unshipped.take(last)
     }
 }

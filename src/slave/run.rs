@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, ReadId, Time, Timers};
+use crate::machine::{ChildId, Found, ReadId, Time, Timers};
 use crate::session::{check_entry_name, check_name, is_name};
 use crate::wire::rendezvous::Wait;
 use crate::wire::{
@@ -105,6 +105,9 @@ pub(super) enum Phase {
 
 /// A file in the directory of a run that is to be removed, also by the next slave if this one is killed.
 pub const MARK: &str = ".arete-run";
+
+/// What that file says of a run that has left more than it may ship.
+pub const REST: &[u8] = b"holds what was not shipped\n";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterSweep {
@@ -203,6 +206,8 @@ pub(super) struct Run {
     pub(super) tails: Tails,
     /// Where an entry's latest run with `collect` worked.
     pub(super) collects: BTreeMap<usize, PathBuf>,
+    /// The directory says that it holds what was not shipped.
+    rest_marked: bool,
     /// Answers to sweeps that are still to come.
     pub(super) sweeps: u32,
     /// How often it was looked again for what is left.
@@ -240,6 +245,7 @@ impl Run {
             output: Shipping::new(&part.run),
             tails: Tails::default(),
             collects: BTreeMap::new(),
+            rest_marked: false,
             sweeps: 0,
             sweep_tries: 0,
             kills: 0,
@@ -268,10 +274,6 @@ impl Run {
     pub(super) fn named(&self) -> Option<&str> {
         let forgotten = self.ending.is_some_and(|ending| ending.forget);
         (!forgotten).then_some(self.part.run.as_str())
-    }
-
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// Whether the run may have a directory of its own.
@@ -521,7 +523,7 @@ impl Run {
         }
     }
 
-    pub(super) fn listed(&mut self, read: ReadId, found: Result<Vec<(String, u64)>, String>, turn: &mut Turn<'_>) {
+    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, String>, turn: &mut Turn<'_>) {
         self.output.listed(read, found, turn);
     }
 
@@ -533,9 +535,7 @@ impl Run {
         while let Some(due) = self.queue.pop_front() {
             self.begin_entry(due, turn);
         }
-        for text in self.output.take_warnings() {
-            self.reports.push(Happened::Warning { text: clip(&text).into() }, turn);
-        }
+        self.warn(turn);
         if matches!(self.phase, Phase::Running | Phase::Finishing) {
             self.say_settled(turn);
             self.say_idle(turn);
@@ -544,6 +544,21 @@ impl Run {
             self.timers.set(Timer::Tail, turn.now + TAIL_EVERY);
         }
         self.advance(turn);
+    }
+
+    /// Reports what is not shipped. The directory of the run says so too if it holds the rest.
+    fn warn(&mut self, turn: &mut Turn<'_>) {
+        for text in self.output.take_warnings(self.shipping()) {
+            self.reports.push(Happened::Warning { text: clip(&text).into() }, turn);
+        }
+        if self.output.leaves_rest() && !std::mem::replace(&mut self.rest_marked, true) && !self.config.keep {
+            turn.out.persist(self.dir.join(MARK), REST.to_vec());
+        }
+    }
+
+    /// Whether the directory is to stay, for what a limit has refused is in it.
+    pub(super) fn leaves_rest(&self) -> bool {
+        self.output.leaves_rest() && self.named().is_some()
     }
 
     fn fire(&mut self, timer: Timer, turn: &mut Turn<'_>) {

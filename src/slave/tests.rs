@@ -8,5 +8,6 @@ mod readiness;
 mod reconnect;
 mod running;
 mod service;
+mod shipping;
 mod tails;
 mod world;

@@ -252,7 +252,7 @@ impl<M: Machine> World<M> {
                     Input::Spawned { child, pid: 1_000 + child.0 as u32 }
                 }
                 Answer::Read(read, max) => Input::Read { read, result: Ok(&b"hello"[..max.min(5)]) },
-                Answer::Listed(read) => Input::Listed { read, result: Ok(vec![("f".to_owned(), 5)]) },
+                Answer::Listed(read) => Input::Listed { read, result: Ok(vec![("f".to_owned(), 5)].into()) },
                 Answer::Swept => Input::Swept { left: self.children.len() },
                 Answer::Written => Input::Written,
                 Answer::Probed(probe) => Input::Probed { probe, result: Err(NoAnswer::Refused) },

@@ -1,8 +1,11 @@
 //! What a turn writes, reads and lists.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -48,7 +51,7 @@ alone! {
         let at = |name: &str| scratch.path(name);
         fs::create_dir_all(at("outside")).expect("a directory");
         fs::write(at("outside/secret.log"), "x").expect("a file");
-        let mut answers: Vec<String> = Vec::new();
+        let (mut answers, mut unfit) = (Vec::<String>::new(), Vec::new());
         run(plain(), |_, input, out, _| match input {
             Input::Begin => {
                 out.make_dir(at("d/private"));
@@ -68,13 +71,20 @@ alone! {
                 if answers.len() == 4 {
                     symlink(at("outside"), at("d/link")).expect("a link");
                     symlink(at("outside/secret.log"), at("d/c.log")).expect("a link");
+                    symlink("a.log", at("d/e.log")).expect("a link");
+                    symlink("nowhere", at("d/f.log")).expect("a link");
+                    rustix::fs::mkfifoat(rustix::fs::CWD, at("d/g.log"), rustix::fs::Mode::RUSR).expect("a FIFO");
+                    drop(UnixListener::bind(at("d/h.log")).expect("a socket"));
+                    fs::write(at("d").join(OsStr::from_bytes(b"i\xff.log")), "x").expect("a file");
+                    fs::write(at("d/j\n.log"), "x").expect("a file");
                     out.list(at("d"), vec!["*.log".to_owned(), "to?l".to_owned()]);
                     out.list(at("d"), vec!["**/*.log".to_owned()]);
                     out.list(at("d"), vec!["[".to_owned()]);
                 }
             }
             Input::Listed { result, .. } => {
-                answers.push(format!("{result:?}"));
+                answers.push(format!("{:?}", result.as_ref().map(|found| &found.files)));
+                unfit.extend(result.map(|found| found.unfit).unwrap_or_default());
                 if answers.len() == 7 {
                     out.exit(0);
                 }
@@ -87,10 +97,23 @@ alone! {
             r#"Ok("")"#,
             r#"Err("no such file or directory")"#,
             r#"Err("not a regular file")"#,
-            r#"Ok([("a.log", 8), ("tool", 8)])"#,
-            r#"Ok([("a.log", 8), ("sub/b.log", 1)])"#,
+            r#"Ok([("a.log", 8), ("e.log", 8), ("tool", 8)])"#,
+            r#"Ok([("a.log", 8), ("e.log", 8), ("sub/b.log", 1)])"#,
         ];
         assert_eq!(answers[..6], want);
+        let unfit: Vec<String> = unfit.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        let of_files = [
+            "c.log: a symbolic link out of the directory",
+            "f.log: a symbolic link: no such file or directory",
+            "g.log: a FIFO",
+            "h.log: a socket",
+            "i\u{fffd}.log: its name is not UTF-8",
+            "j\\n.log: its name has control characters",
+        ];
+        assert_eq!(unfit[..6], of_files);
+        // The second pattern looks into directories too.
+        let link = "link: a symbolic link to a directory".to_owned();
+        assert!(unfit[6..].contains(&link) && unfit.len() == 13, "{unfit:?}");
         assert!(answers[6].starts_with("Err(\"pattern"), "{}", answers[6]);
         assert_eq!(fs::read_to_string(at("d/a.log")).expect("the log"), "new\nend\n");
         let mode = |name: &str| fs::metadata(at(name)).expect("it is there").permissions().mode() & 0o777;

@@ -31,6 +31,7 @@ fn by(fault: Fault) -> By {
         Fault::NotifyUnwritten | Fault::ReportUnwritten | Fault::EndingUnwritten => By::Runs,
         Fault::CutOffPasses | Fault::OutputsForgotten | Fault::LeaveUnheard | Fault::WaitsForEver => By::Runs,
         Fault::ReadyTooEarly | Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
+        Fault::RefusedGoesOn => By::Runs,
         Fault::ReleasesUnproven | Fault::ReleasesOneShort | Fault::VerdictToldOnce => By::Meetings,
         Fault::LostSlaveAwaited | Fault::CannotComeTooEarly => By::Meetings,
         Fault::RoundsShareANumber | Fault::MapLacksAValue | Fault::RoundUnwritten => By::Meetings,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use arete::controller::OUTPUT_MAX;
 use arete::machine::{Exit, Signal};
 use arete::testfile::{End, OnFail, OnLost, Slave, Test};
 use arete::wire::{Action, After, CHUNK_MAX, Entry, Expect, Policy, Resource, Shell, Verdict};
@@ -25,6 +26,8 @@ pub struct Plan {
     pub verdict: Option<Verdict>,
     /// Pokes from outside do not change how it ends.
     pub may_be_poked: bool,
+    /// How much the slaves may ship.
+    pub output_max: u64,
 }
 
 /// What the making of a test keeps count of.
@@ -103,7 +106,22 @@ pub fn plan(rng: &mut Rng) -> Plan {
         groups: BTreeMap::new(),
         slaves: slaves.collect(),
     };
-    Plan { test: Rc::new(test), resources, verdict, may_be_poked }
+    Plan { test: Rc::new(test), resources, verdict, may_be_poked, output_max: OUTPUT_MAX }
+}
+
+/// Some tests write more than they may ship, which no verdict shows. Drawn apart, so that the rest of a seed is what it
+/// would be without.
+pub fn gush(seed: u64, plan: &mut Plan) {
+    let mut rng = Rng::with_seed(!seed.rotate_left(32));
+    if rng.u8(0..8) > 0 {
+        return;
+    }
+    plan.output_max = rng.u64(0..400_000);
+    let test = Rc::get_mut(&mut plan.test).expect("nobody else has it yet");
+    let slave = rng.usize(0..test.slaves.len());
+    let flood = at("gush", 0, shell("gush", &format!("flood {}", rng.usize(300_000..900_000))));
+    let entries = &mut test.slaves[slave].entries;
+    *entries = entries.iter().cloned().chain([flood]).collect();
 }
 
 fn resources(rng: &mut Rng) -> BTreeMap<String, (PathBuf, Vec<u8>)> {

@@ -10,7 +10,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::ledger::{self, Keep, Past, Terms};
-use arete::controller::{Config as ControllerConfig, Controller, LabConfig, Launcher, OVER, RESOURCES, Shelved};
+use arete::controller::{
+    Config as ControllerConfig, Controller, LabConfig, Launcher, Limits, OVER, RESOURCES, Shelved,
+};
 use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
 use arete::member::{Config as MemberConfig, Member, Task};
 use arete::serve::Serve;
@@ -71,6 +73,7 @@ pub fn add_lasting_controller(
     world: &mut World,
     config: ControllerConfig,
     launcher: Option<Launcher>,
+    limits: Limits,
     run: Rc<Cell<u32>>,
 ) -> usize {
     let node = world.add_node("controller", CONTROLLER, vec![controller_address()], move |birth| {
@@ -82,8 +85,8 @@ pub fn add_lasting_controller(
         }
         let results = config.results.clone();
         let listen = Some("controller:7000".to_owned());
-        let terms = Terms { id: config.run.clone(), listen, ..Terms::default() };
-        let controller = Controller::new(config).launching(launcher.clone());
+        let terms = Terms { id: config.run.clone(), listen, limits, ..Terms::default() };
+        let controller = Controller::new(config).launching(launcher.clone()).limited(limits);
         Box::new(lasting(controller, &results, Some(terms), birth))
     });
     world.nodes[node].reboots_one_in = 4;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use arete::controller::Config;
+use arete::controller::{Config, Limits};
 use arete::machine::{Exit, Signal};
 use arete::testfile::Test;
 use arete::wire::{Action, Entry};
@@ -127,7 +127,8 @@ impl MeetingSweep {
             lost_after: Duration::from_secs(rng.u64(40..70)),
             ..lab::controller_config(test.clone())
         };
-        let controller = lab::add_lasting_controller(&mut self.world, config, None, Rc::new(Cell::new(1)));
+        let controller =
+            lab::add_lasting_controller(&mut self.world, config, None, Limits::default(), Rc::new(Cell::new(1)));
         self.meetings.lasting = true;
         self.world.fault_at(rng.u64(0..SECOND), Fault::Start(controller));
         for (index, slave) in test.slaves.iter().enumerate() {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::machine::{
-    Address, Bytes, ChildId, Command, ConnId, EarId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Outbox, Peer,
-    ProbeId, ReadId, Signal, SocketId, Time,
+    Address, Bytes, ChildId, Command, ConnId, EarId, Effect, Exit, Found, Input, ListenerId, Machine, NoAnswer, Outbox,
+    Peer, ProbeId, ReadId, Signal, SocketId, Time,
 };
 
 use super::disk::Disk;
@@ -88,7 +88,7 @@ pub enum Queued {
     Probed { probe: ProbeId, result: Result<(), NoAnswer> },
     Overheard { ear: EarId, bytes: Vec<u8> },
     Read { read: ReadId, result: Result<Vec<u8>, String> },
-    Listed { read: ReadId, result: Result<Vec<(String, u64)>, String> },
+    Listed { read: ReadId, result: Result<Found, String> },
 }
 
 impl Queued {
@@ -567,6 +567,7 @@ impl World {
             }
             Effect::List { read, directory, patterns } => {
                 let result = self.hosts[self.nodes[id].host].disk.list(&directory, &patterns);
+                let result = result.map(Found::from);
                 self.deliver_input(life, Queued::Listed { read, result });
             }
             Effect::Print { bytes, .. } => self.nodes[id].printed.extend(bytes),

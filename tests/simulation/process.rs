@@ -23,7 +23,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use arete::machine::{Address, ChildId, Command, Exit, Signal};
+use arete::machine::{Address, ChildId, Command, Exit, Signal, removed};
 use arete::wire::{FromSocket, Message, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 
 use super::meet::{self, Meet};
@@ -153,7 +153,7 @@ pub fn flood(count: usize) -> Vec<u8> {
 
 fn steps_of(argv: &[String]) -> Vec<String> {
     match argv.first().map(String::as_str) {
-        Some("rm") => vec![argv.join(" ")],
+        _ if removed(argv).is_some() => vec![format!("rm {}", removed(argv).unwrap_or_default().join(" "))],
         Some("/bin/sh" | "sh") => {
             let text = argv.last().map_or("", String::as_str);
             text.split(';').map(|step| step.trim().to_owned()).filter(|step| !step.is_empty()).collect()
@@ -331,9 +331,11 @@ impl World {
 
     fn remove(&mut self, pid: u32, rest: &str) {
         let host = self.processes[&pid].host;
-        let directory = rest.split_whitespace().last().expect("rm -rf -- DIRECTORY");
-        assert!(directory.matches('/').count() >= 2, "a slave removes {directory}");
-        self.hosts[host].disk.remove_all(directory.as_ref());
+        for name in rest.split_whitespace() {
+            let directory = self.processes[&pid].cwd.join(name);
+            assert!(directory.components().count() > 2, "a slave removes {}", directory.display());
+            self.hosts[host].disk.remove_all(&directory);
+        }
     }
 
     /// Leaves a process behind.

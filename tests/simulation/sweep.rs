@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use arete::controller::{Config, Launcher};
+use arete::controller::{Config, Launcher, Limits};
 use arete::machine::Signal;
 use arete::slave::Leave;
 use arete::testfile::End;
@@ -85,7 +85,8 @@ impl Sweep {
     pub fn new(seed: u64) -> Sweep {
         let kind = kind_of(seed);
         let mut rng = Rng::with_seed(seed);
-        let plan = generator::plan(&mut rng);
+        let mut plan = generator::plan(&mut rng);
+        generator::gush(seed, &mut plan);
         let again = (seed / 4).is_multiple_of(4);
         let nr = Rc::new(Cell::new(1));
         let launched = !again && (seed / 16).is_multiple_of(3);
@@ -110,7 +111,7 @@ impl Sweep {
         let at_the_end = at_the_end(kind, slaves, &mut rng);
         world.fault_at(FAULTS_UNTIL, Fault::Drops(0));
         world.fault_at(FAULTS_UNTIL, Fault::DiskFull(CONTROLLER, false));
-        let checks = Checks::new(&plan.test, "run1", RESULTS);
+        let checks = Checks::new(&plan.test, "run1", RESULTS).shipping_at_most(plan.output_max);
         Sweep { world, plan, checks, kind, at_the_end, again, launched, nr }
     }
 
@@ -120,7 +121,8 @@ impl Sweep {
         if self.again {
             self.mend()?;
             self.kind = Kind::Calm;
-            self.checks = Checks::new(&self.plan.test, "run2", SECOND_RESULTS);
+            let checks = Checks::new(&self.plan.test, "run2", SECOND_RESULTS);
+            self.checks = checks.shipping_at_most(self.plan.output_max);
             self.nr.set(2);
             self.world.start(CONTROLLER);
             self.run_once().map_err(|why| format!("in the second run: {why}"))?;
@@ -260,6 +262,7 @@ impl Sweep {
 
 /// A controller on host 0, and each slave on a host of its own.
 fn build(seed: u64, plan: &Plan, (again, launched): (bool, bool), run: Rc<Cell<u32>>, rng: &mut Rng) -> World {
+    let limits = Limits { output: plan.output_max, ..Limits::default() };
     let slaves = plan.test.slaves.len();
     let mut world = World::new(seed ^ 0x5eed, slaves + 1);
     for (path, bytes) in plan.resources.values() {
@@ -272,7 +275,7 @@ fn build(seed: u64, plan: &Plan, (again, launched): (bool, bool), run: Rc<Cell<u
         terminal: rng.bool().then_some((80, 24)),
         ..lab::controller_config(plan.test.clone())
     };
-    let controller = lab::add_lasting_controller(&mut world, config, launched.then(Launcher::default), run);
+    let controller = lab::add_lasting_controller(&mut world, config, launched.then(Launcher::default), limits, run);
     world.fault_at(rng.u64(0..2 * SECOND), Fault::Start(controller));
     for (index, slave) in plan.test.slaves.iter().enumerate() {
         let once = !again && rng.u8(0..4) == 0;

@@ -24,7 +24,13 @@ fn a_notify_without_its_trigger_at_the_end_of_a_torn_log_is_followed_by_it_after
     let mut nothing = |_: &str| Err("no such file".to_owned());
     let test: Rc<Test> = Rc::new(testfile::parse("t.json", TEST, &mut nothing).expect("the test is right"));
     let mut world = World::new(1, 3);
-    lab::add_lasting_controller(&mut world, lab::controller_config(test.clone()), None, Rc::new(Cell::new(1)));
+    lab::add_lasting_controller(
+        &mut world,
+        lab::controller_config(test.clone()),
+        None,
+        arete::controller::Limits::default(),
+        Rc::new(Cell::new(1)),
+    );
     lab::add_slave(&mut world, 1, "s0", false);
     world.nodes[CONTROLLER].tears = Some(b"\"triggered\"");
     (0..2).for_each(|node| world.start(node));

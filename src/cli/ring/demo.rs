@@ -8,7 +8,7 @@ use arete::reactor::{Options, plain, terminal_size};
 use arete::ring::demo::{Config, Demo, Node};
 use clap::Args;
 
-use super::super::run::WorkDir;
+use super::super::run::{WorkDir, as_text};
 use super::super::{Error, drive, random, time};
 use super::hear;
 
@@ -56,6 +56,7 @@ pub fn run(options: &DemoOptions) -> Result<u8, Error> {
         hear(&mut reactor, "the demo's port", Some(&lo), Ipv4Addr::LOCALHOST, port)?;
     }
     let arete = std::env::current_exe().map_err(cannot)?;
+    as_text(&arete, "the program lies", "put it somewhere else")?;
     let node = |(number, address): (usize, &Ipv4Addr)| {
         let id = format!("node{number:0width$}", width = options.nodes.to_string().len());
         let state_dir = work.path.join(&id);

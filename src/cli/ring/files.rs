@@ -10,8 +10,8 @@ use arete::reactor::{null, plain};
 use arete::ring::seal::Key;
 use rustix::fs::Access;
 
-use super::super::Error;
 use super::super::lock::take;
+use super::super::{Error, MARK_BYTES};
 
 /// The shortest secret that nobody guesses, in bytes.
 pub const KEY_MIN: usize = 16;
@@ -38,6 +38,9 @@ pub fn key(path: &Path) -> Result<Key, Error> {
     file.by_ref().take(KEY_MAX as u64 + 1).read_to_end(&mut secret).map_err(unreadable)?;
     if secret.len() > KEY_MAX {
         return Err(wrong(format!("a secret has at most {KEY_MAX} bytes")));
+    }
+    if secret.starts_with(MARK_BYTES) {
+        secret.drain(..MARK_BYTES.len());
     }
     while secret.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
         secret.pop();

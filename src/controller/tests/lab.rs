@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::controller::ledger::{self, Keep, Past};
 use crate::controller::{Controller, Keeping, LabConfig, OVER, Shelved, Who};
-use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time};
+use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time, removed};
 use crate::wire::operate::{AskFiles, AskRuns, AskSlaves, Cancel, Get, Look, Offer, Operate, PAGE_MAX, Submit, Upload};
 use crate::wire::{Message, PROTOCOL};
 
@@ -160,12 +160,12 @@ impl Lab {
                 }
                 Effect::List { read, directory, .. } => {
                     let files = self.files(&directory);
-                    self.input(Input::Listed { read, result: Ok(files) });
+                    self.input(Input::Listed { read, result: Ok(files.into()) });
                 }
                 Effect::Spawn { child, command } => {
-                    assert_eq!(command.argv[..3], ["rm", "-rf", "--"]);
-                    for path in &command.argv[3..] {
-                        self.disk.retain(|file, _| !file.starts_with(path));
+                    let directory = command.cwd.as_ref().expect("the directory of the runs");
+                    for name in removed(&command.argv).expect("nothing else is started") {
+                        self.disk.retain(|file, _| !file.starts_with(directory.join(name)));
                     }
                     self.input(Input::Exited { child, exit: crate::machine::Exit::Code(0) });
                 }

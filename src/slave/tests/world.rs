@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::machine::{
-    Address, ChildId, Command, ConnId, EarId, Effect, Exit, Input, ListenerId, Machine, Outbox, Peer, ProbeId, Signal,
-    Time,
+    Address, ChildId, Command, ConnId, EarId, Effect, Exit, Found, Input, ListenerId, Machine, Outbox, Peer, ProbeId,
+    Signal, Time,
 };
 use crate::slave::{Config, Slave};
 
@@ -42,6 +42,8 @@ pub struct World {
     pub probes: Vec<(ProbeId, String)>,
     /// The sockets at which commands can speak.
     pub ears: Vec<(EarId, PathBuf)>,
+    /// What lists find that is no file, and why.
+    pub unfit: Vec<(String, String)>,
     pub exit: Option<u8>,
     pub printed: String,
     /// How things stand, as it was said last.
@@ -89,6 +91,7 @@ impl World {
             files: BTreeMap::new(),
             probes: Vec::new(),
             ears: Vec::new(),
+            unfit: Vec::new(),
             exit: None,
             printed: String::new(),
             status: String::new(),
@@ -237,7 +240,8 @@ impl World {
                     let file = path.strip_prefix(&directory).ok()?;
                     Some((file.display().to_string(), bytes.len() as u64))
                 });
-                let found = below.collect();
+                let files = below.collect();
+                let found = Found { files, unfit: self.unfit.clone(), ..Found::default() };
                 self.input(Input::Listed { read, result: Ok(found) });
             }
             Effect::Print { bytes, .. } => self.printed.push_str(&String::from_utf8_lossy(&bytes)),
@@ -271,7 +275,7 @@ impl World {
 
     fn spawn(&mut self, child: ChildId, command: Command) {
         let entry = command.env.iter().find(|(name, _)| name == "ARETE_ENTRY").map(|(_, entry)| entry.clone());
-        self.running.insert(child, entry.unwrap_or_else(|| command.argv[0].clone()));
+        self.running.insert(child, entry.unwrap_or_else(|| "rm".to_owned()));
         self.spawned.push((child, command));
         let pid = 100 + self.spawned.len() as u32;
         self.input(Input::Spawned { child, pid });

@@ -1,0 +1,190 @@
+//! Lists of files by shell patterns.
+//!
+//! What matches is listed or, if it cannot be read as a file below the directory, named with the reason: nothing that a
+//! pattern asks for is left out without a word.
+
+use std::fs::{self, DirEntry, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use crate::machine::Found;
+
+use super::stream::plain;
+
+/// How many directory entries a list looks at.
+const MAX_WALKED: usize = 200_000;
+/// How deep a list goes.
+const MAX_DEPTH: usize = 64;
+/// How many unfit files a list names.
+const MAX_UNFIT: usize = 20;
+
+/// The regular files below a directory that match a pattern. A symbolic link to a file is listed if the file lies in the
+/// directory, so nothing outside is; one to a directory is not followed.
+pub fn list(directory: &Path, patterns: &[String]) -> Result<Found, String> {
+    let top = fs::canonicalize(directory).map_err(|error| plain(&error))?;
+    let mut walk =
+        Walk { top, patterns: Patterns::new(patterns)?, found: Found::default(), walked: 0, open: Vec::new() };
+    walk.directory(directory, "", 0).map_err(|error| plain(&error))?;
+    while let Some((path, relative, depth)) = walk.open.pop() {
+        if walk.found.cut.is_some() {
+            break;
+        }
+        if let Err(error) = walk.directory(&path, &format!("{relative}/"), depth) {
+            walk.unfit(&relative, plain(&error));
+        }
+    }
+    walk.found.files.sort();
+    walk.found.unfit.sort();
+    Ok(walk.found)
+}
+
+struct Walk {
+    top: PathBuf,
+    patterns: Patterns,
+    found: Found,
+    walked: usize,
+    /// Directories to look at: where they are, their paths in the list, how deep they lie.
+    open: Vec<(PathBuf, String, usize)>,
+}
+
+impl Walk {
+    fn directory(&mut self, path: &Path, prefix: &str, depth: usize) -> std::io::Result<()> {
+        for entry in fs::read_dir(path)? {
+            self.walked += 1;
+            if self.walked > MAX_WALKED {
+                self.found.cut = Some(format!("more than {MAX_WALKED} files below the directory"));
+                return Ok(());
+            }
+            self.entry(&entry?, prefix, depth);
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &DirEntry, prefix: &str, depth: usize) {
+        let name = entry.file_name();
+        // Not the name itself if it is no UTF-8, but what it is matched by.
+        let relative = format!("{prefix}{}", name.to_string_lossy());
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            Err(error) => return self.unfit(&relative, plain(&error)),
+        };
+        let wanted = self.patterns.want(&relative);
+        if !(wanted || metadata.is_dir() || metadata.is_symlink()) {
+            return;
+        }
+        if name.to_str().is_none() {
+            // It has no place in a message.
+            let shown = format!("{prefix}{}", name.display());
+            return self.unfit_as(&relative, &shown, "its name is not UTF-8".to_owned());
+        }
+        if relative.contains(char::is_control) {
+            return self.unfit(&relative, "its name has control characters".to_owned());
+        }
+        if metadata.is_dir() {
+            if depth == MAX_DEPTH {
+                return self.unfit(&relative, format!("it lies more than {MAX_DEPTH} directories deep"));
+            }
+            return self.open.push((entry.path(), relative, depth + 1));
+        }
+        match self.file(&entry.path(), metadata) {
+            Ok(size) if wanted => self.found.files.push((relative, size)),
+            Ok(_) => {}
+            Err(why) => self.unfit(&relative, why),
+        }
+    }
+
+    /// How long a file is that can be read below the directory, or why it cannot.
+    fn file(&self, path: &Path, metadata: Metadata) -> Result<u64, String> {
+        if !metadata.is_symlink() {
+            return if metadata.is_file() { Ok(metadata.len()) } else { Err(kind(&metadata).to_owned()) };
+        }
+        let target = fs::canonicalize(path).map_err(|error| format!("a symbolic link: {}", plain(&error)))?;
+        let metadata = fs::metadata(&target).map_err(|error| format!("a symbolic link: {}", plain(&error)))?;
+        match metadata.is_file() {
+            true if target.starts_with(&self.top) => Ok(metadata.len()),
+            true => Err("a symbolic link out of the directory".to_owned()),
+            false => Err(format!("a symbolic link to {}", kind(&metadata))),
+        }
+    }
+
+    fn unfit(&mut self, relative: &str, why: String) {
+        self.unfit_as(relative, relative, why);
+    }
+
+    /// Names something, if a pattern asks for it or for what may be in it.
+    fn unfit_as(&mut self, relative: &str, shown: &str, why: String) {
+        if !self.patterns.want(relative) && !self.patterns.want_below(relative) {
+            return;
+        }
+        match self.found.unfit.len() < MAX_UNFIT {
+            true => self.found.unfit.push((shown.escape_debug().collect(), why)),
+            false => self.found.more += 1,
+        }
+    }
+}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a FIFO",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+/// Shell patterns: `*` and `?` match no `/`, `**` stands for any directories.
+struct Patterns(Vec<glob::Pattern>);
+
+impl Patterns {
+    fn new(texts: &[String]) -> Result<Patterns, String> {
+        let parse = |text: &String| glob::Pattern::new(text).map_err(|error| format!("pattern {text:?}: {error}"));
+        texts.iter().map(parse).collect::<Result<_, _>>().map(Patterns)
+    }
+
+    fn want(&self, relative: &str) -> bool {
+        let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
+        self.0.iter().any(|pattern| pattern.matches_with(relative, options))
+    }
+
+    /// Whether something in this directory may match.
+    fn want_below(&self, directory: &str) -> bool {
+        self.0.iter().any(|pattern| may_match_below(pattern.as_str(), directory))
+    }
+}
+
+fn may_match_below(pattern: &str, directory: &str) -> bool {
+    let mut parts = pattern.split('/').filter(|part| *part != ".");
+    for name in directory.split('/') {
+        match parts.next() {
+            Some("**") => return true,
+            // What is no pattern by itself is a piece of one with a "/" in brackets.
+            Some(part) if glob::Pattern::new(part).is_ok_and(|part| !part.matches(name)) => return false,
+            Some(_) => {}
+            None => return false,
+        }
+    }
+    parts.next().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_worth_a_word_only_if_a_pattern_looks_into_it() {
+        for (pattern, directory, expected) in [
+            ("*.log", "logs", false),
+            ("logs/*.log", "logs", true),
+            ("logs/*.log", "other", false),
+            ("**/*.log", "a/b/c", true),
+            ("a/*/c/*.log", "a/b", true),
+            ("a/*/c/*.log", "a/b/d", false),
+            ("logs", "logs", false),
+        ] {
+            assert_eq!(may_match_below(pattern, directory), expected, "{pattern} {directory}");
+        }
+    }
+}
