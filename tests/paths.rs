@@ -228,7 +228,7 @@ fn a_slave_that_finds_no_place_for_its_socket_says_what_is_wrong_with_each_and_t
     );
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", &script]);
-    let ended = place.program(command).run().exits_with(1);
+    let ended = place.program(command).run().exits_with(7);
     let said = format!("{}{}", ended.stdout, ended.stderr);
     assert!(said.contains("r/a/arete.log") || said.contains("control socket"), "{said}");
     let log = place.read("r/a/arete.log");

@@ -6,7 +6,7 @@ use super::world::{World, shell};
 use crate::machine::{Exit, removed};
 
 fn stop(world: &mut World) {
-    world.say(json!({"type": "stop", "run": "r1", "reason": "it is over"}));
+    world.say(json!({"type": "stop", "run": "r1", "reason": "it is over", "how": "stop"}));
 }
 
 fn refuses(world: &mut World, file: &str, length: usize) {
@@ -64,7 +64,7 @@ fn what_a_limit_has_refused_stays_until_there_is_another_such_run() {
     world.say(json!({"type": "start", "run": "r2", "at": 1}));
     world.files.insert("/d/r2/output/a.out".into(), b"more".to_vec());
     world.exits("a", Exit::Code(0));
-    world.say(json!({"type": "stop", "run": "r2", "reason": "it is over"}));
+    world.say(json!({"type": "stop", "run": "r2", "reason": "it is over", "how": "stop"}));
     world.say(json!({"type": "kept", "run": "r2", "file": "a.out", "length": 0, "refused": "full"}));
     for report in world.take("report") {
         world.say(json!({"type": "recorded", "run": "r2", "seq": report["seq"]}));
