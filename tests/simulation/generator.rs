@@ -297,6 +297,14 @@ impl Draft<'_> {
         }
     }
 
+    /// An entry that begins then fails, unless the end trigger fires before it begins.
+    fn fails_from(&mut self, micros: u64) {
+        match self.end {
+            Kind::Trigger if micros > 0 => self.may_fail = true,
+            Kind::Trigger | Kind::Duration | Kind::Idle => self.must_fail = true,
+        }
+    }
+
     /// What a trigger sets off: it may notify later triggers.
     fn set_off(&mut self, index: usize) -> Action {
         let later = (index + 1..self.fires.len()).next();

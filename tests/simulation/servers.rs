@@ -14,7 +14,7 @@ impl Draft<'_> {
         let begins = self.rng.u64(200_000..1_500_000);
         match self.rng.u8(0..60) {
             0 => {
-                self.must_fail = true;
+                self.fails_from(begins);
                 let check = self.check().0;
                 entries.push(at("never", begins, awaited(shell("never", "forever"), check, 300_000, None)));
             }

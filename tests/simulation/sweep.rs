@@ -197,7 +197,7 @@ impl Sweep {
         }
         let Some(expected) = self.plan.verdict.filter(|_| self.kind != Kind::Harsh) else { return Ok(()) };
         let last = self.checks.events.last().cloned().unwrap_or_default();
-        let in_time = matches!(self.plan.test.end, End::Duration(_)) && self.kind == Kind::Breaking;
+        let in_time = !matches!(self.plan.test.end, End::Idle { .. }) && self.kind == Kind::Breaking;
         if in_time && expected == Verdict::Failed {
             // The slave with the entry that fails may be away all the time.
             return Ok(());
