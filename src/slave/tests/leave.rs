@@ -57,7 +57,7 @@ fn a_slave_that_has_served_its_one_run_does_not_look_for_its_controller() {
     for once in [true, false] {
         let mut world = World::with(|config| config.once = once);
         world.run(json!({"entries": []}));
-        world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "now": false}));
+        world.say(json!({"type": "stop", "run": "r1", "reason": "the end", "how": "stop"}));
         world.record_all();
         world.say(json!({"type": "dismissed", "run": "r1", "verdict": "passed"}));
         assert!(world.exit.is_none() && !world.running.is_empty(), "its directory is being removed");
