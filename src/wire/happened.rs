@@ -44,6 +44,9 @@ pub enum Happened<'a> {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit: Option<Exit>,
         outcome: Outcome,
+        /// It failed because it still ran when the end of the run had waited for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cut_off: bool,
         /// Why it failed, or who stopped it.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         why: Option<Cow<'a, str>>,
