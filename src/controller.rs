@@ -17,6 +17,7 @@ mod barrier;
 mod budget;
 pub mod choose;
 mod clients;
+mod concerns;
 mod elsewhere;
 mod end;
 mod facts;
@@ -56,7 +57,7 @@ mod trigger;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ use self::presence::{Processes, REJOIN, Speaker};
 use self::rendezvous::Process;
 use self::room::{Acts, Room};
 use self::roster::Stage;
-use self::run::{Phase, Run};
+use self::run::Run;
 use self::runs::{RunNr, Runs};
 pub use self::service::Settings;
 pub use self::shelf::{Keeping, OVER, Shelved};
@@ -595,44 +596,6 @@ impl Controller {
         match self.runs.values_mut().next().filter(|_| self.lab.is_none()) {
             Some(run) => run.interrupt(now, signal, out),
             None => out.exit(if signal == Signal::TERM { exit_code::PASSED } else { exit_code::INTERRUPTED }),
-        }
-    }
-
-    /// The run in whose results a file is, or the only one that there is.
-    fn run_concerned(&mut self, path: &Path) -> Option<&mut Run> {
-        let hosts = self.lab.is_some();
-        self.runs.values_mut().find(|run| !hosts || path.starts_with(&run.results))
-    }
-
-    /// What concerns a run alone.
-    fn of_a_run(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
-        let run = match &input {
-            Input::WriteFailed { path, .. } => self.run_concerned(path),
-            Input::Read { read, .. } if self.lab.is_some() => {
-                self.runs.values_mut().find(|run| run.resources.reads(*read))
-            }
-            Input::Written => {
-                let writing = self.runs.values_mut().filter(|run| matches!(run.phase, Phase::Writing(_)));
-                writing.min_by_key(|run| run.confirmed_after)
-            }
-            // Only a run that ends with its controller starts processes and has a terminal.
-            _ => self.runs.values_mut().next().filter(|run| run.hosted.is_none()),
-        };
-        let Some(run) = run else { return };
-        match input {
-            Input::Resized { columns, rows } => run.journal.view.resize(columns, rows),
-            Input::SpawnFailed { child, error } => run.child_ended(now, child, Err(error), out),
-            Input::Exited { child, exit } => run.child_ended(now, child, Ok(exit), out),
-            Input::Read { read, result } if run.launch.reads(read) => run.last_words(now, read, result, out),
-            Input::Read { read, result } => {
-                if let Err(why) = run.resources.read(read, result, out) {
-                    run.abort(now, failures::Kind::Resource, why, out);
-                }
-            }
-            Input::Written => run.written(now, out),
-            Input::WriteFailed { path, error } => run.write_failed(now, path, error, out),
-            Input::Swept { left } => run.swept(now, left, out),
-            _ => {}
         }
     }
 }

@@ -192,7 +192,7 @@ fn what_the_system_refuses_of_a_new_process_is_named() {
     ] {
         let place = Place::new("refused");
         test(&place, "true");
-        refusing(&place, &[refused], &["run", "t.json", "--results", "results"]).run().exits_with(1).complains(&[said]);
+        refusing(&place, &[refused], &["run", "t.json", "--results", "results"]).run().exits_with(7).complains(&[said]);
     }
 }
 

@@ -48,7 +48,7 @@ fn a_command_for_which_there_is_no_process_fails_its_entry_and_nothing_else() {
     command.args(["--reuid", NOBODY_ELSE, "--regid", NOBODY_ELSE, "--clear-groups"]);
     command.args(["prlimit", "--nproc=4", env!("CARGO_BIN_EXE_arete"), "run", "t.json", "--results", "results"]);
     let ended = place.program(command).run().exits_with(1);
-    let why = "could not be started: cannot start /bin/sh: resource temporarily unavailable";
+    let why = "could not be started: cannot start /bin/sh: fork: resource temporarily unavailable";
     assert!(ended.stdout.to_lowercase().contains(why), "{}", ended.stdout);
     let entries = &place.summary("results")["slaves"]["a"]["entries"];
     let outcome = |name: &str| entries[name][0]["outcome"].as_str().unwrap_or("none").to_owned();
@@ -73,7 +73,7 @@ fn without_a_shell_or_its_directory_a_command_fails_its_entry_with_the_reason() 
     let Some(program) = in_a_namespace(&place, test, script) else { return };
     let ended = program.run().exits_with(1);
     assert!(
-        ended.stdout.contains("x failed: could not be started: cannot start /bin/sh: permission denied"),
+        ended.stdout.contains("x failed: could not be started: cannot start /bin/sh: exec: permission denied"),
         "{}",
         ended.stdout
     );

@@ -151,7 +151,7 @@ fn the_protocol_page_has_every_message_with_its_fields_and_no_other() {
 
 #[test]
 fn the_protocol_page_has_every_report_with_its_fields_and_no_other() {
-    let (wire, page) = (read("src/wire.rs"), read("man/arete-protocol.7"));
+    let (wire, page) = (read("src/wire/happened.rs"), read("man/arete-protocol.7"));
     assert_eq!(items(&page, ".Sh REPORTS"), variants(&wire, "pub enum Happened<'a> {"));
 }
 

@@ -188,7 +188,7 @@ impl Run {
                 let (entry, after) = ((&**entry).into(), *after as f64 / 1e6);
                 self.record(at, ix, &Event::EntryReady { entry, nr: *nr, after }, out);
             }
-            Happened::Exited { entry, nr, exit, outcome, why } => {
+            Happened::Exited { entry, nr, exit, outcome, why, .. } => {
                 let end = RunEnd { at, exit: *exit, outcome: *outcome, why: why.as_deref().map(str::to_owned) };
                 member.exited(entry, *nr, end);
                 let (entry, why) = ((&**entry).into(), why.as_deref().map(Into::into));

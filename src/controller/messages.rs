@@ -348,10 +348,11 @@ impl Run {
     pub(super) fn failure_in(&self, at: Time, ix: usize, what: &Happened<'_>) -> Option<Failure> {
         let slave = &self.roster.get(ix).name;
         match what {
-            Happened::Exited { entry, nr, outcome: Outcome::Failed, why, exit, .. } => {
+            Happened::Exited { entry, nr, outcome: Outcome::Failed, cut_off, exit, why } => {
                 let reason = why.as_deref().unwrap_or("no reason is known").to_owned();
                 let entry = Some((entry.to_string(), *nr));
-                Some(Failure { entry, exit: *exit, ..Failure::of_slave(Kind::Entry, at, slave, reason) })
+                let kind = if *cut_off { Kind::CutOff } else { Kind::Entry };
+                Some(Failure { entry, exit: *exit, ..Failure::of_slave(kind, at, slave, reason) })
             }
             Happened::Trouble { text } => Some(Failure::of_slave(Kind::SlaveTrouble, at, slave, text.to_string())),
             _ => None,

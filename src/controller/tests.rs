@@ -3,6 +3,7 @@
 mod absent;
 mod arrivals;
 mod elsewhere;
+mod failed;
 mod lab;
 mod launch;
 mod limits;

@@ -142,8 +142,10 @@ impl Run {
         let entries = self.part.entries.clone();
         for key in self.processes.keys() {
             let Some(run) = self.processes.get_mut(key) else { continue };
-            if !entries[run.entry].is_service() && !run.told_to_end() && !injected(Fault::CutOffPasses) {
-                run.failed.get_or_insert_with(|| format!("{CUT_OFF}; {MAKE_IT_A_SERVICE}"));
+            let in_time = entries[run.entry].is_service() || run.told_to_end() || run.failed.is_some();
+            if !in_time && !injected(Fault::CutOffPasses) {
+                run.cut_off = true;
+                run.failed = Some(format!("{CUT_OFF}; {MAKE_IT_A_SERVICE}"));
             }
         }
     }
@@ -284,7 +286,7 @@ impl Run {
         self.phase = Phase::Finally;
         self.timers.set(Timer::Grace, turn.now + self.part.grace);
         for entry in entries {
-            self.begin_entry(super::run::Due { entry, cause: None, nr: None }, turn);
+            self.begin_entry(super::run::Due { entry, ..Default::default() }, turn);
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) struct EntryRun {
     pub(super) stopped: bool,
     /// Why it has failed, however it exits.
     pub(super) failed: Option<String>,
+    /// That is because the end of the run has cut it off.
+    pub(super) cut_off: bool,
 }
 
 impl EntryRun {
@@ -51,6 +53,7 @@ impl EntryRun {
             aimed_at_by: None,
             stopped: false,
             failed: None,
+            cut_off: false,
         }
     }
 
@@ -280,7 +283,7 @@ mod tests {
     use super::*;
 
     fn run() -> EntryRun {
-        EntryRun::new(Due { entry: 0, cause: None, nr: Some(1) }, Doing::Notify)
+        EntryRun::new(Due { nr: Some(1), ..Due::default() }, Doing::Notify)
     }
 
     #[test]

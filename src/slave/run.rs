@@ -158,13 +158,15 @@ pub(super) struct Idle {
     pub(super) services: bool,
 }
 
-/// A run of an entry that is to begin.
-#[derive(Debug)]
+/// A run of an entry that is to begin, or is over.
+#[derive(Debug, Default)]
 pub(super) struct Due {
     pub(super) entry: usize,
     pub(super) cause: Option<String>,
     /// Its number, once it has one.
     pub(super) nr: Option<u32>,
+    /// The end of the run has cut it off.
+    pub(super) cut_off: bool,
 }
 
 pub(super) struct Run {
@@ -456,7 +458,7 @@ impl Run {
 
     /// Lets these entries run in this turn.
     pub(super) fn enqueue(&mut self, entries: Vec<usize>, cause: Option<&str>) {
-        let due = |entry| Due { entry, cause: cause.map(str::to_owned), nr: None };
+        let due = |entry| Due { entry, cause: cause.map(str::to_owned), ..Due::default() };
         self.queue.extend(entries.into_iter().map(due));
     }
 

@@ -173,7 +173,8 @@ impl Run {
         let name = &entries[run.entry].name;
         let why = why.as_deref().map(|why| clip(why).into());
         let nr = run.nr.unwrap_or(1);
-        self.reports.push(Happened::Exited { entry: name.as_str().into(), nr, exit, outcome, why }, turn);
+        let (entry, cut_off) = (name.as_str().into(), run.cut_off);
+        self.reports.push(Happened::Exited { entry, nr, exit, outcome, cut_off, why }, turn);
         if self.running() {
             let after = Occasion::Exit { entry: name, exit }.entries(&entries);
             self.enqueue(after, run.cause.as_deref());
@@ -198,7 +199,7 @@ impl Run {
         let Some(run) = self.processes.get_mut(key) else { return };
         run.doing = Doing::Process { child, pid: Some(pid) };
         let (entry, nr) = (run.entry, run.nr);
-        self.spawned_report(&Due { entry, cause: None, nr: Some(nr) }, Some(pid), turn);
+        self.spawned_report(&Due { entry, nr: Some(nr), ..Due::default() }, Some(pid), turn);
         for name in self.output_names(entry, nr) {
             let path = self.output_dir().join(&name);
             self.output.follow(name, path);
@@ -348,6 +349,6 @@ impl Run {
 
 impl From<EntryRun> for Due {
     fn from(run: EntryRun) -> Due {
-        Due { entry: run.entry, cause: run.cause, nr: Some(run.nr) }
+        Due { entry: run.entry, cause: run.cause, nr: Some(run.nr), cut_off: run.cut_off }
     }
 }

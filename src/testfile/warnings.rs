@@ -45,6 +45,7 @@ pub fn of(file: &str, text: &str, test: &Test) -> Vec<Problem> {
     for place in file_of.entries() {
         file_of.unknown_triggers_of_commands(&place, &mut found);
         file_of.entries_that_cannot_start(&place, &mut found);
+        entries_after_services(&place, &mut found);
     }
     found.finish(file)
 }
@@ -163,6 +164,21 @@ impl<'a> File<'a> {
             places.extend(owner.map(|(entries, entry)| Place { object, entry, entries }));
         }
         places
+    }
+}
+
+/// Entries that wait for the exit of a service, which exits only when the run ends, or fails.
+fn entries_after_services(place: &Place<'_>, found: &mut Problems<'_>) {
+    let (Policy::After(after), Some(value)) = (&place.entry.policy, get(place.object, "after")) else { return };
+    let is_service = place.entries.iter().any(|other| other.name == after.entry && other.is_service());
+    let ends_it = |other: &Entry| match &other.action {
+        Action::Kill { entry, .. } => *entry == after.entry,
+        _ => command_of(other).is_some_and(|text| text.contains(&format!("@{{{}.pid}}", after.entry))),
+    };
+    if is_service && !after.ready && !place.entries.iter().any(ends_it) {
+        let (name, service) = (&place.entry.name, &after.entry);
+        let why = format!("the entry {name:?} waits for the exit of the service {service:?}, which runs until the end");
+        found.add(value.span.start, why);
     }
 }
 
@@ -331,6 +347,22 @@ mod tests {
             format!("t.json:7:28: {}the trigger \"off\" cannot fire", never("set")),
         ];
         assert_eq!(warned(r#"{"off": 1}"#, entries), wanted);
+    }
+
+    #[test]
+    fn an_entry_after_a_service_is_named_unless_something_ends_the_service() {
+        let service = r#"{"name": "httpd", "at": 0, "shell": "httpd", "service": true}"#;
+        let next = r#"{"name": "get", "after": "httpd", "shell": "get"}"#;
+        let kill = r#"{"name": "stop", "at": 5, "kill": "httpd"}"#;
+        let by_pid = r#"{"name": "stop", "at": 5, "shell": "kill @{httpd.pid}"}"#;
+        let ready = r#"{"name": "httpd", "at": 0, "shell": "httpd", "service": true, "ready": {"port": 80}}"#;
+        let use_it = r#"{"name": "get", "after": {"entry": "httpd", "ready": true}, "shell": "get"}"#;
+        let wanted =
+            "t.json:4:26: the entry \"get\" waits for the exit of the service \"httpd\", which runs until the end";
+        assert_eq!(warned("{}", &format!("{service},\n{next}")), [wanted]);
+        assert_eq!(warned("{}", &format!("{service}, {next}, {kill}")), [""; 0]);
+        assert_eq!(warned("{}", &format!("{service}, {next}, {by_pid}")), [""; 0]);
+        assert_eq!(warned("{}", &format!("{ready}, {use_it}")), [""; 0]);
     }
 
     #[test]

@@ -72,10 +72,11 @@ fn a_job_that_is_cut_off_has_failed_even_if_it_then_passes() {
     world.exits("srv", Exit::Code(1));
     let exited = |report: &&Value| report["what"] == "exited";
     let said = world.take("report");
-    let said: Vec<_> = said.iter().filter(exited).map(|report| (&report["outcome"], &report["why"])).collect();
-    assert_eq!(said[0], (&json!("failed"), &json!("cut off by the end of the run")));
-    assert_eq!(said[1], (&json!("failed"), &json!(CUT)));
-    assert_eq!(said[2], (&json!("stopped"), &json!("the end of the run")));
+    let of = |report: &Value| [&report["outcome"], &report["why"], &report["cut_off"]].map(Value::clone);
+    let said: Vec<_> = said.iter().filter(exited).map(of).collect();
+    assert_eq!(said[0], [json!("failed"), json!("cut off by the end of the run"), json!(true)]);
+    assert_eq!(said[1], [json!("failed"), json!(CUT), json!(true)]);
+    assert_eq!(said[2], [json!("stopped"), json!("the end of the run"), Value::Null]);
 }
 
 #[test]

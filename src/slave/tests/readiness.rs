@@ -254,3 +254,35 @@ fn the_end_of_the_run_waits_for_nobody_to_become_ready() {
     world.pass(Duration::from_secs(60));
     assert!(!is_ready(&mut world));
 }
+
+#[test]
+fn while_jobs_finish_readiness_starts_nothing_and_its_failure_still_counts() {
+    let finishing = || {
+        let ready = json!({"check": {"port": {"port": 80}}, "within": 5_000_000});
+        let mut world = World::running(json!([
+            shell("srv", json!({"at": 0}), json!({"ready": ready})),
+            shell("use", json!({"after": {"entry": "srv", "ready": true}}), json!({})),
+            shell("next", json!({"after": {"entry": "srv"}}), json!({}))
+        ]));
+        world.say(json!({"type": "stop", "run": "r1", "reason": "x", "how": "finish"}));
+        world
+    };
+    let mut world = finishing();
+    probed(&mut world, Ok(()));
+    assert!(is_ready(&mut world));
+    world.exits("srv", Exit::Code(0));
+    assert_eq!(world.reports(), ["exited srv#1 passed", "idle 0"]);
+    assert_eq!(world.started(), ["srv"]);
+
+    let mut world = finishing();
+    probed(&mut world, Err(NoAnswer::Refused));
+    world.pass(Duration::from_secs(5));
+    assert!(!world.reports().iter().any(|report| report.starts_with("idle")), "it has not exited yet");
+    assert_eq!(dies(&mut world), "not ready within 5s: port 80 refuses");
+    assert_eq!(world.started(), ["srv"]);
+
+    let mut world = finishing();
+    world.exits("srv", Exit::Code(0));
+    assert_eq!(why(&mut world), "exited before it was ready");
+    assert_eq!(world.started(), ["srv"]);
+}

@@ -50,6 +50,9 @@ pub struct World {
     pub status: String,
     /// Whether pings are answered.
     pub pongs: bool,
+    /// What is still to be performed, and whether that goes on.
+    effects: VecDeque<Effect>,
+    performs: bool,
     serial: u64,
 }
 
@@ -96,6 +99,8 @@ impl World {
             printed: String::new(),
             status: String::new(),
             pongs: true,
+            effects: VecDeque::new(),
+            performs: false,
             serial: 0,
         };
         world.input(Input::Begin);
@@ -198,10 +203,15 @@ impl World {
 
     pub fn input(&mut self, input: Input<'_>) {
         self.slave.handle(self.now, input, &mut self.out);
-        let effects: Vec<Effect> = self.out.drain().collect();
-        for effect in effects {
+        self.effects.extend(self.out.drain());
+        // What an effect brings is heard before the next effect, but what follows from it waits its turn, as in the reactor.
+        if std::mem::replace(&mut self.performs, true) {
+            return;
+        }
+        while let Some(effect) = self.effects.pop_front() {
             self.effect(effect);
         }
+        self.performs = false;
     }
 
     fn effect(&mut self, effect: Effect) {
