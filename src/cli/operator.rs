@@ -120,7 +120,7 @@ impl There {
 
 /// A controller at an address or at a socket, and how it is spoken to.
 fn reached(option: &str, named: &str, security: &Security) -> Result<(Address, Option<Tls>), Error> {
-    if named.contains('/') {
+    if named.contains('/') && !named.contains("://") {
         security.without_address("a controller at HOST:PORT")?;
         may_use(named)?;
         return Ok((Address::Unix(PathBuf::from(named)), None));

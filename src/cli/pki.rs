@@ -150,7 +150,7 @@ fn init(dir: &Path) -> Result<(), Error> {
     write(&dir.join(AUTHORITY_FILE), &certificate.pem(), PUBLIC)?;
     make_dir(&dir.join(ISSUED), 0o700)?;
     Authority::open(dir)?.write_revoked(Vec::new(), 1)?;
-    print(&format!("{}: an authority; keep it where nobody else can read it\n", dir.display()))
+    print(format!("{}: an authority; keep it where nobody else can read it\n", dir.display()))
 }
 
 /// A certificate's parameters, valid from now on for at most [`AUTHORITY_DAYS`].
@@ -263,7 +263,7 @@ impl Authority {
         write(&own.join(AUTHORITY_FILE), &self.pem, PUBLIC)?;
         self.copy_revoked_to(&own)?;
         let until = date(params.not_after.unix_timestamp());
-        print(&format!("{}: for {name} until {until}; copy it to that machine, for --tls\n", own.display()))?;
+        print(format!("{}: for {name} until {until}; copy it to that machine, for --tls\n", own.display()))?;
         if former > 0 {
             let (dir, many) = (self.dir.display(), if former == 1 { "certificate is" } else { "certificates are" });
             super::complain(&format!(
@@ -299,7 +299,7 @@ impl Authority {
     fn list(&self, json: bool) -> Result<(), Error> {
         let issued = self.issued()?;
         if json {
-            return print(&issued.iter().map(|issued| format!("{}\n", issued.as_json())).collect::<String>());
+            return print(issued.iter().map(|issued| format!("{}\n", issued.as_json())).collect::<String>());
         }
         let width = issued.iter().map(|issued| issued.name.len()).max().unwrap_or(0).max("NAME".len());
         let mut text = format!("{:width$}  {:10}  {:20}  {:32}  STATE\n", "NAME", "ROLE", "UNTIL", "SERIAL");
@@ -333,7 +333,7 @@ impl Authority {
                 self.copy_revoked_to(&entry.path())?;
             }
         }
-        print(&format!(
+        print(format!(
             "{} revoked; copy {} to the --tls directory of every machine, and have its controller or slave reload (SIGHUP), or start it anew\n",
             match fresh.len() {
                 0 => "nothing more to be".to_owned(),

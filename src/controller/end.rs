@@ -104,8 +104,10 @@ impl Run {
     fn ending<'a>(&'a self, verdict: Verdict, why: &'a str) -> Ending<'a> {
         let start = self.start.as_ref().map(|(at, wall)| (*at, wall.as_str()));
         let now = self.ended.unwrap_or_default();
-        // In a run that passed, the occasion of such an entry did not arise, as its test has it.
-        let never_began = if verdict == Verdict::Failed { super::never::lines(self) } else { Vec::new() };
+        let never_began = match verdict {
+            Verdict::Interrupted => Vec::new(),
+            Verdict::Failed | Verdict::Passed => super::never::lines(self, verdict == Verdict::Passed),
+        };
         Ending {
             run: &self.id,
             verdict,

@@ -19,7 +19,7 @@ use super::resources::Resources;
 use super::room::Room;
 use super::roster::{Member, Roster, Stage};
 use super::standstill;
-use super::view::View;
+use super::view::{View, run_name};
 use super::{Config, Limits, Local, OUTPUT_MAX};
 use crate::machine::{Bytes, ConnId, Outbox, Signal, Time, Timers};
 use crate::spoken;
@@ -35,6 +35,9 @@ const START_LEAD_PER_SLAVE: Duration = Duration::from_micros(20);
 
 /// How long a slave may be silent about its stopping, beyond three times the grace, before it counts as lost.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// How many slaves are named that are busy when the limit passes.
+const BUSY_MAX: usize = 10;
 
 /// How long slaves have to end at once when the controller gives up.
 pub(super) const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
@@ -520,7 +523,7 @@ impl Run {
                     self.finish_jobs(now, format!("{trigger} fired, and what it set off has exited"), out);
                 } else if state.fired.is_none() && self.nothing_can_notify() {
                     let why = format!(
-                        "{trigger} can no longer fire ({} of {} left): nothing runs and nothing can start any more",
+                        "{trigger} can no longer fire ({} of {} left): no job and no service runs, and nothing can start any more",
                         state.left(),
                         state.initial
                     );
@@ -619,15 +622,25 @@ impl Run {
                 self.abort(now, Kind::Limit, why, out);
             }
             End::Idle { limit } => {
-                let busy = self.roster.names(|member| member.stage != Stage::Lost && member.idle.is_none());
+                let busy = self.slaves_left().filter(|member| member.idle.is_none());
+                let busy: Vec<String> = busy.take(BUSY_MAX).map(busy_in_words).collect();
                 let why = format!(
                     "its limit of {} passed and it is not idle: {}{}",
                     spoken::duration(*limit),
-                    spoken::list(&busy),
+                    busy.join(", "),
                     standstill::in_words(self)
                 );
                 self.abort(now, Kind::Limit, why, out);
             }
         }
+    }
+}
+
+/// `a (sleeper, make)`: a slave and what runs on it.
+fn busy_in_words(member: &Member) -> String {
+    let running: Vec<_> = member.running().map(|run| run_name(&run.entry, run.nr)).take(BUSY_MAX).collect();
+    match running[..] {
+        [] => member.name.clone(),
+        _ => format!("{} ({})", member.name, running.join(", ")),
     }
 }

@@ -28,6 +28,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// What names it, also when its process id has been given to another process.
+    pub fn identity(&self) -> (i32, u64) {
+        (self.pid, self.started)
+    }
+
     /// Whether nothing of it runs: a zombie whose other threads live is still at work.
     pub fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x') && self.threads <= 1

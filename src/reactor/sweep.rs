@@ -1,6 +1,6 @@
 //! The processes that descend from us, wherever they went: found by their parents, and signalled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::procfs::{Handle, Process, processes};
@@ -24,9 +24,26 @@ impl Parent {
     }
 }
 
-/// Signals all living descendants of this process except for `helpers` and theirs, and counts them; no signal only
-/// counts. Fails, with the reason, if they cannot be told from others; then nobody was signalled.
+/// How often the processes are looked at again for those that were forked meanwhile.
+const LOOKS_MAX: usize = 8;
+
+/// Signals all living descendants of this process except for `helpers` and theirs, each once, and counts them; no signal
+/// only counts. Fails, with the reason, if they cannot be told from others; then nobody was signalled.
 pub fn sweep(signal: Signal, helpers: &[i32]) -> Result<usize, String> {
+    let mut known = BTreeSet::new();
+    look(signal, helpers, &mut known)?;
+    // A process may have forked after it was looked at and before its signal came.
+    for _ in 0..LOOKS_MAX {
+        let before = known.len();
+        if signal == Signal::NONE || look(signal, helpers, &mut known).is_err() || known.len() == before {
+            break;
+        }
+    }
+    Ok(known.len())
+}
+
+/// Signals the descendants that are not `known` yet.
+fn look(signal: Signal, helpers: &[i32], known: &mut BTreeSet<(i32, u64)>) -> Result<(), String> {
     let mut by_parent: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
     for process in processes()? {
         by_parent.entry(process.parent).or_default().push(process);
@@ -38,22 +55,20 @@ pub fn sweep(signal: Signal, helpers: &[i32]) -> Result<usize, String> {
     };
     let own = std::process::id() as i32;
     let mut open = take(own, None);
-    let mut left = 0;
     while let Some(seen) = open.pop() {
         let pid = seen.process.pid;
         let Some(handle) = hold(&seen, own) else { continue };
-        if !seen.process.is_dead() {
-            left += 1;
-            if signal != Signal::NONE
-                && let Err(error) = handle.signal(signal)
-            {
-                log::debug!("{} to process {pid}: {error}", signal.name());
-            }
+        if !seen.process.is_dead()
+            && known.insert(seen.process.identity())
+            && signal != Signal::NONE
+            && let Err(error) = handle.signal(signal)
+        {
+            log::debug!("{} to process {pid}: {error}", signal.name());
         }
         let parent = Rc::new(Parent { process: seen.process, handle });
         open.extend(take(pid, Some(&parent)));
     }
-    Ok(left)
+    Ok(())
 }
 
 /// Takes hold of a process that was seen, if it is still the same and a child of the same parent. While all processes

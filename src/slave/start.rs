@@ -133,6 +133,8 @@ impl Run {
     }
 
     fn spawned_report(&mut self, due: &Due, pid: Option<u32>, turn: &mut Turn<'_>) {
+        // The report takes back what was said of idleness, so that has to be said again.
+        self.idle = None;
         let entries = self.part.entries.clone();
         let entry = entries[due.entry].name.as_str().into();
         self.reports.push(Happened::Spawned { entry, nr: due.nr.unwrap_or(1), pid }, turn);

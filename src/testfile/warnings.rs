@@ -198,8 +198,8 @@ fn notifies(test: &Test) -> BTreeMap<&str, Times> {
         notifies.insert(name.as_str(), if named { Times::Unknown } else { Times::AtMost(0) });
     }
     for (entry, entries) in all() {
-        let Action::Notify { trigger } = &entry.action else { continue };
-        if let Some(times) = notifies.get_mut(trigger.as_str()) {
+        let Some(trigger) = entry.notifies() else { continue };
+        if let Some(times) = notifies.get_mut(trigger) {
             *times = match (*times, runs(entry, entries)) {
                 (Times::AtMost(one), Times::AtMost(other)) => Times::AtMost(one + other),
                 _ => Times::Unknown,

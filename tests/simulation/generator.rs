@@ -278,7 +278,8 @@ impl Draft<'_> {
         if let Action::Shell(shell) = &mut action {
             shell.service = service;
         }
-        entries.push(at("f", 0, action));
+        let begins = if service && self.rng.bool() { self.rng.u64(0..4_000_000) } else { 0 };
+        entries.push(at("f", begins, action));
         // In a test with an end trigger, the killer may not come before the end.
         let cut_off = self.end == Kind::Trigger && (!killed || killer != self.end_trigger() || !self.fires[killer]);
         if !service && cut_off {

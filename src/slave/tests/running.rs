@@ -309,3 +309,12 @@ fn garbage_from_the_controller_closes_the_connection_and_the_slave_tries_again()
         assert_eq!(world.kills, []);
     }
 }
+
+/// What has begun takes back what was said of idleness before it was known to run.
+#[test]
+fn a_slave_is_idle_again_once_its_service_is_known_to_run() {
+    let mut world = World::running(json!([shell("srv", json!({"at": 0}), json!({"service": true}))]));
+    assert_eq!(world.reports().last().map(String::as_str), Some("idle 0 with services"));
+    world.exits("srv", Exit::Code(0));
+    assert_eq!(world.reports().last().map(String::as_str), Some("idle 0"));
+}
