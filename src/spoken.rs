@@ -65,9 +65,23 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
 /// The same JSON, as bytes, without what a terminal would obey. JSON itself escapes only what ASCII calls a control
 /// character; DEL, those of ISO 6429 (U+0080 to U+009F), of which one alone begins a sequence, and those that turn the
 /// direction of what follows, it lets through in strings.
-pub fn harmless_json(json: Vec<u8>) -> Vec<u8> {
-    let json = escaped(memchr::memchr3_iter(b'\r', 0x7F, 0xC2, &json), &json).unwrap_or(json);
-    escaped(memchr::memchr2_iter(0xD8, 0xE2, &json), &json).unwrap_or(json)
+pub fn harmless_json(mut json: Vec<u8>) -> Vec<u8> {
+    make_harmless(&mut json, 0);
+    json
+}
+
+/// Does the same to the JSON that begins at this byte.
+pub fn make_harmless(text: &mut Vec<u8>, from: usize) {
+    let json = &text[from..];
+    if let Some(escaped) = escaped(memchr::memchr3_iter(b'\r', 0x7F, 0xC2, json), json) {
+        text.truncate(from);
+        text.extend(escaped);
+    }
+    let json = &text[from..];
+    if let Some(escaped) = escaped(memchr::memchr2_iter(0xD8, 0xE2, json), json) {
+        text.truncate(from);
+        text.extend(escaped);
+    }
 }
 
 /// The same JSON with what a terminal would obey escaped where one of its characters begins; `None`: there is none.

@@ -22,6 +22,7 @@ use super::Limits;
 use super::failures;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time, path_text};
+use crate::spoken;
 use crate::testfile::Shipped;
 use crate::wire::rendezvous::{Kind, Party};
 use crate::wire::{Happened, Verdict};
@@ -518,7 +519,10 @@ impl Ledger {
             return;
         }
         self.item(|line| {
-            serde_json::to_writer(line, fact).expect("a fact of plain fields always encodes");
+            let begin = line.len();
+            serde_json::to_writer(&mut *line, fact).expect("a fact of plain fields always encodes");
+            // A person may read a ledger on a terminal, and what peers said stands in it.
+            spoken::make_harmless(line, begin);
         });
     }
 
