@@ -48,7 +48,10 @@ fn the_first_failure_is_the_headline_and_the_limit_comes_after_it() {
     for text in [&ended.stdout, &report] {
         assert!(text.contains("      | no such file: httpd\n") && !text.contains("| starting"), "{text}");
         assert!(text.contains("never began: b client (waits for trigger up: 1 of 1 left)"), "{text}");
-        assert!(text.contains("never began: b fetch (after client; waits for trigger up: 1 of 1 left)"), "{text}");
+        assert!(
+            text.contains("never began: b fetch (waits until client exits; waits for trigger up: 1 of 1 left)"),
+            "{text}"
+        );
         assert!(!text.contains("never began: b nudge"), "a poke comes from outside: {text}");
     }
     let summary = place.summary("results");
@@ -133,18 +136,20 @@ fn what_many_slaves_do_alike_is_told_once() {
 }
 
 #[test]
-fn a_run_that_passes_says_nothing_of_entries_whose_occasion_did_not_arise() {
+fn a_run_that_passes_names_what_never_began_but_for_branches() {
     let place = Place::new("passes");
     let test = json!({
         "name": "passes", "end": {"idle": true, "limit": 20}, "triggers": {"bad": 1},
         "schedules": {"s": [
             {"name": "x", "at": 0, "shell": "true || arete notify bad"},
             {"name": "help", "trigger": "bad", "shell": "true"},
+            {"name": "branch", "after": {"entry": "x", "exit": 3}, "shell": "true"},
         ]},
         "slaves": {"a": ["s"]},
     });
     let ended = run(&place, &test, 0, &[]);
-    assert!(!ended.stdout.contains("never began"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("never began: a help (waits for trigger bad: 1 of 1 left)"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("branch"), "{}", ended.stdout);
     let summary = place.summary("results");
     assert!(summary.get("failures").is_none() && summary.get("then").is_none(), "{summary}");
 }

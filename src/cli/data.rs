@@ -189,7 +189,7 @@ mod tests {
     fn what_looks_like_json_and_is_none_is_told_with_its_place() {
         for (text, place) in [
             ("{\"x\": NaN}", "line 1, column 7: expected value"),
-            ("{\"x\": 1,}", "line 1, column 9: trailing comma"),
+            ("{\"x\": 1,}", "line 1, column 9: key must be a string"),
             ("[1,\n 2,,]", "line 2, column 4: expected value"),
             ("  {\"x\": 1", "line 1, column 9: EOF while parsing an object"),
             ("\"a\" b", "line 1, column 5: trailing characters"),

@@ -185,6 +185,7 @@ impl Run {
                 self.record(at, ix, &Event::Spawned { entry: (&**entry).into(), nr: *nr, pid: *pid }, out);
             }
             Happened::EntryReady { entry, nr, after } => {
+                member.entry_ready(entry, *nr);
                 let (entry, after) = ((&**entry).into(), *after as f64 / 1e6);
                 self.record(at, ix, &Event::EntryReady { entry, nr: *nr, after }, out);
             }

@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
         if all().any(|entry| entry.shell().is_some()) {
             return Vec::new();
         }
-        let notified: BTreeSet<&str> = all().filter_map(notifies).collect();
+        let notified: BTreeSet<&str> = all().filter_map(Entry::notifies).collect();
         let triggers = self.run.test.triggers.keys().map(String::as_str);
         triggers.filter(|trigger| !notified.contains(trigger)).collect()
     }
@@ -195,7 +195,7 @@ impl<'a> Walk<'a> {
         (0..entries.len()).filter(|other| follows(&entries[*other])).for_each(|other| self.enliven(ix, other));
         if is_shell {
             self.all_may_fire();
-        } else if let Some(trigger) = notifies(entry) {
+        } else if let Some(trigger) = entry.notifies() {
             self.fires(trigger);
         }
     }
@@ -282,13 +282,6 @@ fn coming(entry: &Entry) -> Option<Coming> {
     }
 }
 
-fn notifies(entry: &Entry) -> Option<&str> {
-    match &entry.action {
-        Action::Notify { trigger } => Some(trigger),
-        _ => None,
-    }
-}
-
 /// Why a slave that is there does not come: its first failure, if it has failed.
 fn why_not(member: &Member) -> String {
     let ended = member.runs.iter().filter_map(|run| Some((run, run.end.as_ref()?)));
@@ -312,9 +305,13 @@ impl Member {
         self.idle.is_some_and(|idle| idle.heard == fired && !idle.services)
     }
 
-    /// How often another entry has exited as this one waits for.
+    /// How often another entry has exited, or has become ready, as this one waits for.
     fn exits(&self, after: &After) -> usize {
-        let ends = self.runs.iter().filter(|run| run.entry == after.entry).filter_map(|run| run.end.as_ref());
+        let runs = self.runs.iter().filter(|run| run.entry == after.entry);
+        if after.ready {
+            return runs.filter(|run| run.ready).count();
+        }
+        let ends = runs.filter_map(|run| run.end.as_ref());
         ends.filter(|end| after.exit.is_none() || end.exit == after.exit).count()
     }
 }

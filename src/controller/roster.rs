@@ -87,6 +87,8 @@ pub struct EntryRun {
     pub nr: u32,
     pub pid: Option<u32>,
     pub spawned: Option<Time>,
+    /// It has become ready.
+    pub ready: bool,
     pub end: Option<RunEnd>,
 }
 
@@ -162,7 +164,14 @@ impl Member {
         self.counts.entry(entry.to_owned()).or_default().runs += 1;
         if self.runs.len() < RUNS_KEPT {
             self.open.insert((entry.to_owned(), nr), self.runs.len());
-            self.runs.push(EntryRun { entry: entry.to_owned(), nr, pid, spawned: Some(at), end: None });
+            self.runs.push(EntryRun { entry: entry.to_owned(), nr, pid, spawned: Some(at), ready: false, end: None });
+        }
+    }
+
+    /// A run of an entry has become ready.
+    pub fn entry_ready(&mut self, entry: &str, nr: u32) {
+        if let Some(&known) = self.open.get(&(entry.to_owned(), nr)) {
+            self.runs[known].ready = true;
         }
     }
 
@@ -179,7 +188,14 @@ impl Member {
         match self.open.remove(&(entry.to_owned(), nr)) {
             Some(known) => self.runs[known].end = Some(end),
             None if !full => {
-                self.runs.push(EntryRun { entry: entry.to_owned(), nr, pid: None, spawned: None, end: Some(end) });
+                self.runs.push(EntryRun {
+                    entry: entry.to_owned(),
+                    nr,
+                    pid: None,
+                    spawned: None,
+                    ready: false,
+                    end: Some(end),
+                });
             }
             None => {}
         }
