@@ -133,6 +133,20 @@ fn a_member_of_whose_slave_nothing_is_left_ends_the_round_and_its_first_failure_
     assert!(lab.time_of(&[("event", "met")]) < 3.0, "long before the limit");
 }
 
+/// What waits for the readiness of an entry that has failed is not about to begin, although that entry has exited.
+#[test]
+fn an_entry_that_waits_for_a_server_that_never_was_ready_brings_nobody() {
+    let server = r#"{ "name": "srv", "at": 0, "service": true, "shell": "exit 127", "ready": { "notify": true } }"#;
+    let up = barrier("up", r#""after": { "entry": "srv", "ready": true }"#, TWO);
+    // The slave is not idle: something else runs on it, which no shell does.
+    let other = r#"{ "name": "other", "at": 0, "barrier": "other", "members": ["s0", "s1"] }"#;
+    let mut lab = Lab::started(&test(&[&barrier("up", r#""at": 0"#, TWO), &[server, &up, other].join(",")]));
+    assert_eq!(lab.end().0, 1);
+    let (_, reason, _) = &lab.met()[0];
+    assert_eq!(reason, "s1 cannot come any more: its entry srv failed (exit status 127)");
+    assert!(lab.time_of(&[("event", "met")]) < 5.0);
+}
+
 #[test]
 fn a_count_that_the_slaves_that_are_left_cannot_fill_is_given_up() {
     let any = barrier("up", r#""at": 0"#, r#""count": 3"#);
