@@ -45,8 +45,6 @@ const ROLES: [&str; 2] = ["client", "server"];
 struct Handed {
     text: String,
     files: BTreeMap<String, Offer>,
-    /// It is ended at once, perhaps: then not all is brought back.
-    given_up: bool,
 }
 
 /// A run that the controller has accepted.
@@ -140,8 +138,7 @@ impl LabSweep {
             }
             let handed = self.handed.get(&submission).ok_or_else(|| format!("nobody has handed in {submission}"))?;
             let test = handed.test();
-            let mut checks = Checks::new(&test, &id, &directory);
-            checks.given_up = handed.given_up;
+            let checks = Checks::new(&test, &id, &directory);
             self.runs.push(Known { id, submission, test, checks, began: false });
         }
         Ok(())
@@ -413,8 +410,7 @@ fn order(nr: usize, slaves: usize, rng: &mut Rng) -> (Order, Handed) {
     }
     let submission = format!("sub{nr}-{:x}", rng.u32(..));
     let cancel = (rng.u8(0..5) == 0).then(|| (Duration::from_millis(rng.u64(0..15_000)), rng.u8(0..3) == 0));
-    let given_up = cancel.is_some_and(|(_, at_once)| at_once);
-    let handed = Handed { text: text.clone(), files: offers.clone(), given_up };
+    let handed = Handed { text: text.clone(), files: offers.clone() };
     let order = Order {
         after: Duration::from_millis(rng.u64(0..12_000)),
         submission,

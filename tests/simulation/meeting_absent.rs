@@ -24,6 +24,8 @@ pub struct Absent {
     lost: BTreeMap<String, u64>,
     /// The slaves whose connections are gone.
     away: BTreeSet<String>,
+    /// When each slave came back last.
+    back: BTreeMap<String, u64>,
     ending: bool,
     /// The members that come to a meeting no more, as somebody was told.
     given_up: BTreeSet<(Name, String)>,
@@ -48,7 +50,10 @@ impl Absent {
             match event["event"].as_str() {
                 Some("lost") => drop(self.lost.insert(slave, now)),
                 Some("disconnected") => drop(self.away.insert(slave)),
-                Some("rejoined") => drop(self.away.remove(&slave)),
+                Some("rejoined") => {
+                    self.away.remove(&slave);
+                    self.back.insert(slave, now);
+                }
                 Some("ending") => self.ending = true,
                 _ => {}
             }
@@ -87,8 +92,11 @@ impl MeetingChecks {
         let arrival = &self.arrivals[key];
         let received = arrival.received_at.is_some_and(|at| at < since);
         let slave = &world.nodes[key.0.node].name;
-        let gone = self.absent.lost.contains_key(slave) || self.absent.away.contains(slave);
-        received && arrival.told.is_none() && arrival.taken_back.is_none() && !arrival.withdrawn && !gone
+        let absent = &self.absent;
+        let there = !absent.lost.contains_key(slave)
+            && !absent.away.contains(slave)
+            && absent.back.get(slave).is_none_or(|at| *at < since);
+        received && arrival.told.is_none() && arrival.taken_back.is_none() && !arrival.withdrawn && there
     }
 
     /// What a member has given to a sync stays when it is lost.
