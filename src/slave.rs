@@ -16,6 +16,7 @@ mod run;
 mod schedule;
 mod service;
 mod start;
+mod strays;
 mod tails;
 #[cfg(test)]
 mod tests;
@@ -330,6 +331,7 @@ impl Slave {
         self.with_run(now, out, |run, _| {
             run.output.disconnected();
             run.members.disconnected();
+            run.told_to_finish = false;
         });
         if self.once() && self.run.is_none() && self.served.is_some() {
             self.quit.get_or_insert(0);
@@ -355,7 +357,7 @@ impl Slave {
             Some(run) if run.is(id) && !run.begun() => {
                 self.with_run(now, out, |run, turn| run.never_begin(turn));
             }
-            _ => self.link.say(out, &Stopped { run: id.into() }),
+            _ => self.link.say(out, &Stopped { run: id.into(), by_itself: false }),
         }
     }
 
@@ -404,7 +406,7 @@ impl Slave {
                 log::info!("{}: stopping", signal.name());
                 self.quit = Some(if signal == Signal::INT { INTERRUPTED } else { 0 });
                 self.next = None;
-                self.with_run(now, out, |run, turn| run.stop(Manner::Stop, turn));
+                self.with_run(now, out, |run, turn| run.quit(turn));
             }
             _ => {}
         }

@@ -590,7 +590,8 @@ pub enum Manner {
     Finish,
     /// What runs is stopped. That is no fault of theirs.
     Stop,
-    /// What runs is stopped. A job among it had its time to finish and has failed.
+    /// What runs is stopped. A job among it had its time to finish and has failed; a slave that was not told to
+    /// [finish](Manner::Finish) first gives it that time.
     Cut,
     /// Kill at once, run no `finally` entry and ship nothing more.
     Now,
@@ -602,6 +603,9 @@ pub enum Manner {
 pub struct Stopped<'a> {
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// The slave was stopped, and has ended its part before it heard that the run ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_itself: bool,
 }
 
 /// The slave may forget the run and remove its directory.

@@ -209,7 +209,7 @@ impl Run {
         let ends = matches!(self.phase, Phase::Finishing(_) | Phase::Ending(_));
         if known && !resumes && ends && member.begun.is_none() {
             // It was told to stop before it had started, so it forgot the run; its `stopped` did not arrive.
-            self.stopped(now, ix, out);
+            self.stopped(now, ix, false, out);
             return Err(Refusal::no_run(format!("run {} is ending", self.id)));
         }
         if started && !resumes {

@@ -126,6 +126,7 @@ impl Run {
         match what {
             Happened::Idle { heard, services } => member.idle = Some(Idle { heard: *heard, services: *services }),
             Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
+            Happened::Cleared => member.cleared = true,
             _ => {}
         }
         if let Some(failure) = self.failure_in(at, ix, what) {
@@ -210,6 +211,7 @@ impl Run {
                 member.settled |= ends;
                 self.record(at, ix, &Event::Settled { trigger: (&**trigger).into() }, out);
             }
+            Happened::Cleared => self.record(at, ix, &Event::Cleared, out),
             Happened::Idle { services, .. } => self.record(at, ix, &Event::Idle { services: *services }, out),
             Happened::End { entry, verdict } => {
                 self.record(at, ix, &Event::End { entry: (&**entry).into(), verdict: *verdict }, out);

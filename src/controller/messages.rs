@@ -92,7 +92,7 @@ impl Run {
                 Ok(())
             }
             FromSlave::Stopped(stopped) if stopped.run == self.id => {
-                self.stopped(now, ix, out);
+                self.stopped(now, ix, stopped.by_itself, out);
                 Ok(())
             }
             FromSlave::Waits(waits) if waits.run == self.id => {

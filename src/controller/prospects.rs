@@ -1,7 +1,7 @@
 //! Which slaves of a run may still come to its barriers and syncs, so that no member waits for one that cannot.
 //!
-//! An entry is *live* if it runs or may still start. A live command may do anything: come to any meeting, notify any
-//! trigger, poke its slave. A live built-in entry does what it says. So from what the slaves have reported, this follows
+//! An entry is *live* if it runs or may still start. A live command, and what it has left behind, may do anything: come to
+//! any meeting, notify any trigger, poke its slave. A live built-in entry does what it says. So from what the slaves have reported, this follows
 //! what each live entry may set off, until nothing new is found. Where something is not known, it may happen: it is
 //! worse to give up a member that comes than to wait for one that does not. What a person or a program outside the run
 //! may do does not count, unless it is connected to the run's room.
@@ -153,6 +153,9 @@ impl<'a> Walk<'a> {
             let under_way = |entry: &Entry| is_under_way(self.run, ix, entry);
             let nrs: Vec<usize> = (0..self.live[ix].len()).filter(|nr| under_way(&self.entries(ix)[*nr])).collect();
             nrs.into_iter().for_each(|nr| self.enliven(ix, nr));
+            if !self.run.roster.get(ix).cleared {
+                self.command_runs(ix);
+            }
         }
         if watched {
             self.all_may_fire();
@@ -185,19 +188,23 @@ impl<'a> Walk<'a> {
 
     fn follow(&mut self, ix: usize, nr: usize) {
         let entry = &self.entries(ix)[nr];
-        let is_shell = entry.shell().is_some();
-        let follows = |other: &Entry| match &other.policy {
-            Policy::After(after) => after.entry == entry.name,
-            Policy::Poke => is_shell,
-            _ => false,
-        };
-        let entries = self.entries(ix);
-        (0..entries.len()).filter(|other| follows(&entries[*other])).for_each(|other| self.enliven(ix, other));
-        if is_shell {
-            self.all_may_fire();
+        self.enliven_all(ix, |other| matches!(&other.policy, Policy::After(after) if after.entry == entry.name));
+        if entry.shell().is_some() {
+            self.command_runs(ix);
         } else if let Some(trigger) = entry.notifies() {
             self.fires(trigger);
         }
+    }
+
+    fn enliven_all(&mut self, ix: usize, which: impl Fn(&Entry) -> bool) {
+        let entries = self.entries(ix);
+        (0..entries.len()).filter(|nr| which(&entries[*nr])).for_each(|nr| self.enliven(ix, nr));
+    }
+
+    /// A command, or what one has left behind, may poke its slave and notify any trigger.
+    fn command_runs(&mut self, ix: usize) {
+        self.enliven_all(ix, |other| other.policy == Policy::Poke);
+        self.all_may_fire();
     }
 
     fn all_may_fire(&mut self) {
@@ -226,7 +233,8 @@ impl<'a> Walk<'a> {
         let lives: Vec<&Entry> = lives.collect();
         // Somebody beside the entries asks something of the slave.
         let by_hand = || member.process.is_some_and(|process| self.run.room.has_waiting(process));
-        if lives.iter().any(|entry| entry.shell().is_some()) || lives.is_empty() && by_hand() {
+        let commands = !member.cleared || lives.iter().any(|entry| entry.shell().is_some());
+        if commands || lives.is_empty() && by_hand() {
             return None;
         }
         let comes = lives.into_iter().filter_map(coming).collect();

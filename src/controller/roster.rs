@@ -51,6 +51,8 @@ pub struct Member {
     pub reported: Time,
     /// What it said when its last job had exited; `None`: a job runs or will.
     pub idle: Option<Idle>,
+    /// Nothing runs on it that a command has started or left behind.
+    pub cleared: bool,
     /// What the end trigger set off on it has exited.
     pub settled: bool,
     /// How late it started and how wrong that can be, in microseconds.
@@ -124,6 +126,7 @@ impl Member {
             recorded: 0,
             reported: Time::default(),
             idle: None,
+            cleared: true,
             settled: false,
             begun: None,
             owed: VecDeque::new(),
@@ -162,6 +165,7 @@ impl Member {
 
     pub fn spawned(&mut self, at: Time, entry: &str, nr: u32, pid: Option<u32>) {
         self.counts.entry(entry.to_owned()).or_default().runs += 1;
+        self.cleared &= pid.is_none();
         if self.runs.len() < RUNS_KEPT {
             self.open.insert((entry.to_owned(), nr), self.runs.len());
             self.runs.push(EntryRun { entry: entry.to_owned(), nr, pid, spawned: Some(at), ready: false, end: None });

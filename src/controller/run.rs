@@ -432,12 +432,18 @@ impl Run {
     /// The end condition of the test holds. Jobs that still run may finish, since each may yet fail.
     pub(super) fn finish_jobs(&mut self, now: Time, why: String, out: &mut Outbox) {
         if self.no_job_is_left() {
-            return self.end(now, Verdict::Passed, why, out);
+            return self.pass(now, why, out);
         }
         if self.phase == Phase::Running {
             self.enter(now, Fact::Finishing { why: Cow::from(&why) }, out);
             self.tell_stop(out);
         }
+    }
+
+    /// No job is left as far as the slaves have said, or the time of those that are is over. A job that a poke has
+    /// begun meanwhile is its slave's to wait for.
+    fn pass(&mut self, now: Time, why: String, out: &mut Outbox) {
+        self.end_with(now, Cause { verdict: Verdict::Passed, why, cut: true }, out);
     }
 
     /// A slave shows that its stopping goes on.
@@ -448,9 +454,10 @@ impl Run {
     }
 
     /// A slave has stopped.
-    pub fn stopped(&mut self, now: Time, ix: usize, out: &mut Outbox) {
+    pub fn stopped(&mut self, now: Time, ix: usize, by_itself: bool, out: &mut Outbox) {
         let finishing = matches!(self.phase, Phase::Finishing(_));
-        if self.phase == Phase::Running || finishing && self.roster.get(ix).begun.is_some() {
+        let too_early = finishing || by_itself && matches!(self.phase, Phase::Ending(_));
+        if self.phase == Phase::Running || too_early && self.roster.get(ix).begun.is_some() {
             return self.lose(
                 now,
                 ix,
@@ -515,7 +522,7 @@ impl Run {
         match (&self.phase, &self.test.end) {
             (Phase::Finishing(why), _) if self.no_job_is_left() => {
                 let why = why.clone();
-                self.end(now, Verdict::Passed, why, out);
+                self.pass(now, why, out);
             }
             (Phase::Running, End::Trigger { trigger, .. }) => {
                 let Some(state) = self.room.triggers.get(trigger) else { return };
@@ -531,7 +538,7 @@ impl Run {
                 }
             }
             (Phase::Running, End::Idle { .. }) if self.no_job_is_left() => {
-                self.end(now, Verdict::Passed, "no job runs and none can start any more".to_owned(), out);
+                self.pass(now, "no job runs and none can start any more".to_owned(), out);
             }
             _ => {}
         }
@@ -545,9 +552,10 @@ impl Run {
         self.slaves_left().all(done)
     }
 
-    /// Whether no trigger can fire any more: no command runs that could notify one, and no client is there that could.
+    /// Whether no trigger can fire any more: no command, nor what one has left behind, runs that could notify one, and no
+    /// client is there that could.
     fn nothing_can_notify(&self) -> bool {
-        let quiet = |member: &Member| member.idle.is_some_and(|idle| !idle.services);
+        let quiet = |member: &Member| member.idle.is_some_and(|idle| !idle.services) && member.cleared;
         self.no_job_is_left() && self.slaves_left().all(quiet) && self.room.clients.is_empty()
     }
 
@@ -559,7 +567,7 @@ impl Run {
             Timer::Finish => {
                 if let Phase::Finishing(why) = &self.phase {
                     let why = why.clone();
-                    self.end_with(now, Cause { verdict: Verdict::Passed, why, cut: true }, out);
+                    self.pass(now, why, out);
                 }
             }
             Timer::Stop => {

@@ -31,6 +31,8 @@ faults! {
     ReadyTooEarly,
     /// A slave says that it has stopped while processes of the run live.
     StopsTooEarly,
+    /// A slave takes no notice of what its commands have left in the background.
+    StraysIgnored,
     /// A job that the end of a run cuts off counts as stopped.
     CutOffPasses,
     /// A slave that was launched does not hear that it shall leave with the run.

@@ -48,6 +48,10 @@ impl Children {
     /// Signals all that descends from us, except for `helpers`, and counts it; no signal only counts. Also the reason, if
     /// only the groups of the children could be reached, because nobody else can be told from strangers.
     pub fn sweep(&self, signal: Signal, helpers: &[i32]) -> (usize, Option<String>) {
+        // Orphans come to us, so nothing descends from us if no child lives.
+        if !lives(WaitId::All) {
+            return (0, None);
+        }
         match sweep::sweep(signal, helpers) {
             Ok(left) => (left, None),
             Err(why) => {

@@ -36,18 +36,29 @@ impl Run {
     pub(super) fn stop(&mut self, how: Manner, turn: &mut Turn<'_>) {
         let now = how == Manner::Now;
         match self.ending {
-            None if how == Manner::Finish => self.begin_to_finish(),
-            // This slave was away while the others finished: its jobs have as much time as those of the others.
-            None if how == Manner::Cut && self.running() => {
+            None if how == Manner::Finish => {
+                self.told_to_finish = true;
                 self.begin_to_finish();
-                self.timers.set(Timer::Finish, turn.now + self.part.grace);
             }
             // Asked again after a reconnect.
             None if how == Manner::Cut && self.timers.get(&Timer::Finish).is_some() => {}
-            None => self.begin_end(how, Ending { now, forget: false }, turn),
+            // This slave was away while the others finished, or begins a job as the run ends: a job has as much time
+            // here as on the others.
+            None if how == Manner::Cut && self.jobs_may_run() && !self.told_to_finish => {
+                self.begin_to_finish();
+                self.timers.set(Timer::Finish, turn.now + self.part.grace);
+            }
+            None => self.begin_end(how, Ending { now, ..Ending::default() }, turn),
             Some(ending) if now && !ending.now => self.hurry(turn),
             // Asked again after a reconnect.
             Some(_) => {}
+        }
+    }
+
+    /// The slave shall leave: its part of the run ends here.
+    pub(super) fn quit(&mut self, turn: &mut Turn<'_>) {
+        if self.ending.is_none() {
+            self.begin_end(Manner::Stop, Ending { by_itself: true, ..Ending::default() }, turn);
         }
     }
 
@@ -71,13 +82,13 @@ impl Run {
 
     /// The run ends before its start: nothing of it is here but a directory. The controller must hear that.
     pub(super) fn never_begin(&mut self, turn: &mut Turn<'_>) {
-        self.ending = Some(Ending { now: true, forget: false });
+        self.ending = Some(Ending { now: true, ..Ending::default() });
         self.nothing_left(turn);
     }
 
     /// The controller has been gone too long: ends in order what runs here, for nobody to hear.
     pub(super) fn give_up(&mut self, turn: &mut Turn<'_>) {
-        let nobody = Ending { now: false, forget: true };
+        let nobody = Ending { forget: true, ..Ending::default() };
         match self.ending {
             None if self.begun() => self.begin_end(Manner::Stop, nobody, turn),
             Some(ending) if self.begun() => {
@@ -93,7 +104,9 @@ impl Run {
     /// The run is over elsewhere: kills what is left of it here, without a word to the controller.
     pub(super) fn abandon(&mut self, turn: &mut Turn<'_>) {
         match self.ending {
-            None if self.begun() => self.begin_end(Manner::Now, Ending { now: true, forget: true }, turn),
+            None if self.begun() => {
+                self.begin_end(Manner::Now, Ending { now: true, forget: true, ..Ending::default() }, turn)
+            }
             Some(ending) if self.begun() => {
                 self.ending = Some(Ending { forget: true, ..ending });
                 if !ending.now {
@@ -102,16 +115,16 @@ impl Run {
             }
             _ => {
                 self.phase = Phase::Stopped;
-                self.ending = Some(Ending { now: true, forget: true });
+                self.ending = Some(Ending { now: true, forget: true, ..Ending::default() });
             }
         }
     }
 
     fn begin_end(&mut self, how: Manner, ending: Ending, turn: &mut Turn<'_>) {
-        self.ending = Some(ending);
         if !self.begun() {
-            return;
+            return self.never_begin(turn);
         }
+        self.ending = Some(ending);
         self.begin_to_finish();
         self.timers.cancel(&Timer::Finish);
         self.phase = Phase::Stopping;
@@ -199,7 +212,7 @@ impl Run {
         }
     }
 
-    fn sweep(&mut self, signal: Signal, turn: &mut Turn<'_>) {
+    pub(super) fn sweep(&mut self, signal: Signal, turn: &mut Turn<'_>) {
         self.sweeps += 1;
         turn.out.sweep(signal);
     }
@@ -244,10 +257,13 @@ impl Run {
     /// So many descendants were left when the last sweep's signal was sent.
     pub(super) fn swept(&mut self, left: usize, turn: &mut Turn<'_>) {
         self.sweeps = self.sweeps.saturating_sub(1);
-        let Phase::Sweeping(then) = self.phase else { return };
         if self.sweeps > 0 {
             return;
         }
+        if self.jobs_may_run() {
+            return self.saw_strays(left, turn);
+        }
+        let Phase::Sweeping(then) = self.phase else { return };
         if left > 0 && self.kills < KILLS_MAX && !injected(Fault::StopsTooEarly) {
             let doubled = if self.kills > 0 { 0 } else { self.sweep_tries.min(SWEEP_DOUBLES) };
             self.timers.set(Timer::Sweep, turn.now + SWEEP_EVERY * (1 << doubled));
@@ -317,8 +333,13 @@ impl Run {
         self.phase = Phase::Stopped;
         self.all_gone(turn);
         turn.control.end(turn.out);
+        self.say_stopped(turn);
+    }
+
+    pub(super) fn say_stopped(&self, turn: &mut Turn<'_>) {
         if self.named().is_some() {
-            turn.say(&Stopped { run: self.id().into() });
+            let by_itself = self.ending.is_some_and(|ending| ending.by_itself);
+            turn.say(&Stopped { run: self.id().into(), by_itself });
         }
     }
 }

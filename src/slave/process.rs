@@ -172,6 +172,10 @@ impl Processes {
     }
 
     /// The processes of one entry, or of all.
+    pub(super) fn has_children(&self) -> bool {
+        self.live.values().any(|run| matches!(run.doing, Doing::Process { .. }))
+    }
+
     pub(super) fn children(&self, entry: Option<usize>) -> Vec<(RunKey, ChildId)> {
         let wanted = self.live.iter().filter(|(_, run)| entry.is_none_or(|entry| entry == run.entry));
         let child = |(key, run): (&RunKey, &EntryRun)| match run.doing {

@@ -13,7 +13,7 @@ use crate::machine::{ChildId, Found, ReadId, Time, Timers};
 use crate::session::{check_entry_name, check_name, is_name};
 use crate::wire::rendezvous::Wait;
 use crate::wire::{
-    Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Stopped, Unready,
+    Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Unready,
 };
 
 use super::control::clip;
@@ -25,6 +25,7 @@ use super::readiness::Readies;
 use super::reports::Reports;
 use super::resources::Resources;
 use super::schedule::{Occasion, cycle, leads_to_a_job};
+use super::strays::Strays;
 use super::tails::Tails;
 use super::{Config, Turn};
 
@@ -122,6 +123,8 @@ pub(super) struct Ending {
     pub(super) now: bool,
     /// The controller does not wait for it.
     pub(super) forget: bool,
+    /// It began before the controller said that the run ends.
+    pub(super) by_itself: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,6 +152,8 @@ pub(super) enum Timer {
     Release(u64),
     /// It is looked what commands wait for.
     Waits,
+    /// It is looked what commands have left behind.
+    Strays,
 }
 
 /// That no job runs here.
@@ -174,6 +179,8 @@ pub(super) struct Run {
     pub(super) part: Part,
     pub(super) phase: Phase,
     pub(super) ending: Option<Ending>,
+    /// The controller has said on this connection that jobs may finish.
+    pub(super) told_to_finish: bool,
     dir: PathBuf,
     /// Why the slave cannot take part.
     unready: Option<String>,
@@ -183,6 +190,7 @@ pub(super) struct Run {
     pub(super) resources: Resources,
     pub(super) processes: Processes,
     pub(super) readies: Readies,
+    pub(super) strays: Strays,
     /// The groups of commands that were told to end and whose first process has.
     pub(super) lingering: BTreeMap<RunKey, ChildId>,
     /// What begins in this turn, in order.
@@ -226,12 +234,14 @@ impl Run {
         Run {
             phase: Phase::Preparing,
             ending: None,
+            told_to_finish: false,
             unready: None,
             start: Time::default(),
             timers: Timers::default(),
             resources: Resources::new(&part.run, dir.join("resources"), part.resources.clone()),
             processes: Processes::default(),
             readies: Readies::default(),
+            strays: Strays::default(),
             lingering: BTreeMap::new(),
             queue: VecDeque::new(),
             deferred: Vec::new(),
@@ -298,6 +308,11 @@ impl Run {
 
     pub(super) fn running(&self) -> bool {
         self.phase == Phase::Running
+    }
+
+    /// Whether jobs go on: the end has not begun here.
+    pub(super) fn jobs_may_run(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Finishing)
     }
 
     pub(super) fn shipping(&self) -> bool {
@@ -412,7 +427,7 @@ impl Run {
         match self.phase {
             Phase::Preparing => self.resources.resume(turn),
             Phase::Waiting => self.say_ready(turn),
-            Phase::Stopped => turn.say(&Stopped { run: self.id().into() }),
+            Phase::Stopped => self.say_stopped(turn),
             _ => {}
         }
         self.output.resume(turn);
@@ -538,9 +553,10 @@ impl Run {
             self.begin_entry(due, turn);
         }
         self.warn(turn);
-        if matches!(self.phase, Phase::Running | Phase::Finishing) {
+        if self.jobs_may_run() {
             self.say_settled(turn);
             self.say_idle(turn);
+            self.await_strays(turn);
         }
         if self.timers.get(&Timer::Tail).is_none() && self.output.tails() {
             self.timers.set(Timer::Tail, turn.now + TAIL_EVERY);
@@ -578,6 +594,7 @@ impl Run {
             Timer::Patience(id) => self.out_of_patience(id, turn),
             Timer::Release(id) => self.release(id, turn),
             Timer::Waits => self.say_waits(turn),
+            Timer::Strays => self.look_for_strays(turn),
         }
     }
 

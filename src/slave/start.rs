@@ -200,6 +200,7 @@ impl Run {
         let Some(key) = self.processes.of_child(child) else { return };
         let Some(run) = self.processes.get_mut(key) else { return };
         run.doing = Doing::Process { child, pid: Some(pid) };
+        self.strays.may_come();
         let (entry, nr) = (run.entry, run.nr);
         self.spawned_report(&Due { entry, nr: Some(nr), ..Due::default() }, Some(pid), turn);
         for name in self.output_names(entry, nr) {

@@ -161,6 +161,8 @@ pub enum Event<'a> {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         services: bool,
     },
+    /// No process runs on a slave that a command has started or left behind.
+    Cleared,
     /// The action of an entry asks for the end of the run.
     End {
         #[serde(borrow)]

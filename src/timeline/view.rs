@@ -352,6 +352,7 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         | Event::Heard { .. }
         | Event::Settled { .. }
         | Event::Idle { .. }
+        | Event::Cleared
         | Event::Stopped
         | Event::Ended { .. } => return None,
     })

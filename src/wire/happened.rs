@@ -85,6 +85,8 @@ pub enum Happened<'a> {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         services: bool,
     },
+    /// No process runs that a command has started or left behind. A later `spawned` with a pid takes it back.
+    Cleared,
     /// An entry's action `end` asks for the run's end.
     End {
         #[serde(borrow)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use arete::controller::OUTPUT_MAX;
 use arete::testfile::{End, OnLost, Test};
-use arete::wire::{Action, FromController, Policy};
+use arete::wire::{Action, FromController, Manner, Policy};
 use serde_json::Value;
 
 use crate::lab::CONTROLLER;
@@ -17,8 +17,20 @@ use crate::world::process::{Ask, Fact};
 use crate::world::{World, lines};
 
 /// The events that slaves report.
-const REPORTED: [&str; 11] =
-    ["begun", "spawned", "entry-ready", "exited", "tail", "poked", "heard", "settled", "idle", "warning", "trouble"];
+const REPORTED: [&str; 12] = [
+    "begun",
+    "spawned",
+    "entry-ready",
+    "exited",
+    "tail",
+    "poked",
+    "heard",
+    "settled",
+    "idle",
+    "cleared",
+    "warning",
+    "trouble",
+];
 
 /// How far apart starts may be that should be at one instant, in microseconds: half a round trip, and a few turns.
 const STARTS_APART_MAX: u64 = 3_000;
@@ -96,8 +108,8 @@ pub struct Checks {
     pub disk_failed: bool,
     stopped: BTreeSet<String>,
     lost: BTreeSet<String>,
-    /// It may be ended at once: what its slaves had not shipped by then is lost.
-    pub given_up: bool,
+    /// It is ended at once: what its slaves had not shipped by then is lost.
+    given_up: bool,
     started: bool,
     /// The machines that serve as slaves of other names.
     machines: BTreeMap<String, String>,
@@ -315,6 +327,9 @@ impl Checks {
                 Fact::Started { pid, stdout, .. } if self.is_mine(stdout) => {
                     self.pids.insert(*pid);
                 }
+                Fact::Forked { pid, by } if self.pids.contains(by) => {
+                    self.pids.insert(*pid);
+                }
                 Fact::Asked { pid, .. } | Fact::Answered { pid, .. } if !self.pids.contains(pid) => {}
                 Fact::Asked { life, ask: Ask::Notify(trigger), .. } => {
                     *self.asked.entry((self.place(life.node), trigger.clone())).or_default() += 1;
@@ -345,7 +360,7 @@ impl Checks {
     }
 
     /// Nobody is told what is not recorded.
-    fn controller_says(&self, slave: Option<String>, bytes: &[u8], world: &World) -> Result<(), String> {
+    fn controller_says(&mut self, slave: Option<String>, bytes: &[u8], world: &World) -> Result<(), String> {
         for line in lines(bytes) {
             match FromController::decode(line) {
                 Ok(FromController::Triggered(it)) if it.room == *self.run => {
@@ -360,6 +375,7 @@ impl Checks {
                     let counted = self.counted.get(&key).copied().unwrap_or(0);
                     hold!(it.count <= counted, "{key:?}: {} are answered, {counted} are in the log", it.count);
                 }
+                Ok(FromController::Stop(it)) if it.run == *self.run => self.given_up |= it.how == Manner::Now,
                 Ok(FromController::Recorded(it)) if it.run == *self.run => {
                     let Some(slave) = &slave else { continue };
                     let logged = self.reports.get(slave).copied().unwrap_or(0);
@@ -489,21 +505,33 @@ impl Checks {
         let Some(ending) = self.events.iter().find(by_limit).filter(|_| !self.fired.contains(trigger)) else {
             return Ok(());
         };
+        // By slave: since when nothing runs or can start on it, and whether what commands left behind may.
         let mut resting: BTreeMap<&str, f64> = BTreeMap::new();
+        let mut strays = BTreeSet::new();
+        let mut lost = BTreeSet::new();
         for event in self.events.iter().take_while(|event| *event != ending) {
             match text(event, "event") {
+                "lost" => {
+                    lost.insert(text(event, "slave"));
+                }
                 "idle" if event["services"] != true => {
                     resting.insert(text(event, "slave"), event["t"].as_f64().unwrap_or(0.0));
                 }
+                "cleared" => {
+                    strays.remove(text(event, "slave"));
+                }
                 "idle" | "begun" | "spawned" | "heard" | "triggered" => {
                     resting.remove(text(event, "slave"));
+                    if !event["pid"].is_null() {
+                        strays.insert(text(event, "slave"));
+                    }
                 }
                 _ => {}
             }
         }
         let long_ago = ending["t"].as_f64().unwrap_or(0.0) - RESTS_MAX;
-        let mut left = test.slaves.iter().filter(|slave| !self.lost.contains(&slave.name));
-        let rests = |name: &str| resting.get(name).is_some_and(|since| *since < long_ago);
+        let mut left = test.slaves.iter().filter(|slave| !lost.contains(slave.name.as_str()));
+        let rests = |name: &str| !strays.contains(name) && resting.get(name).is_some_and(|since| *since < long_ago);
         let in_vain = left.all(|slave| rests(&slave.name));
         hold!(!in_vain, "nothing ran on any slave, and the run waited for {ending}");
         Ok(())

@@ -29,7 +29,11 @@ fn by(fault: Fault) -> By {
     match fault {
         Fault::StatementsAdd | Fault::NotifyIsADelta | Fault::TriggeredActsAgain | Fault::ReportsSaidOnce => By::Runs,
         Fault::NotifyUnwritten | Fault::ReportUnwritten | Fault::EndingUnwritten => By::Runs,
-        Fault::CutOffPasses | Fault::OutputsForgotten | Fault::LeaveUnheard | Fault::WaitsForEver => By::Runs,
+        Fault::CutOffPasses
+        | Fault::StraysIgnored
+        | Fault::OutputsForgotten
+        | Fault::LeaveUnheard
+        | Fault::WaitsForEver => By::Runs,
         Fault::ReadyTooEarly | Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
         Fault::RefusedGoesOn => By::Runs,
         Fault::ReleasesUnproven | Fault::ReleasesOneShort | Fault::VerdictToldOnce => By::Meetings,

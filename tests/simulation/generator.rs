@@ -124,6 +124,21 @@ pub fn gush(seed: u64, plan: &mut Plan) {
     *entries = entries.iter().cloned().chain([flood]).collect();
 }
 
+/// What some jobs leave in the background notifies the end trigger long after they have exited. Drawn apart likewise.
+pub fn leave(seed: u64, plan: &mut Plan) {
+    let mut rng = Rng::with_seed(!seed.rotate_left(16));
+    let test = Rc::get_mut(&mut plan.test).expect("nobody else has it yet");
+    let End::Trigger { trigger, .. } = &test.end else { return };
+    if rng.u8(0..6) > 0 {
+        return;
+    }
+    let command = format!("later {} notify {trigger}", rng.usize(100..9_000));
+    *test.triggers.get_mut(trigger).expect("it is declared") += 1;
+    let slave = rng.usize(0..test.slaves.len());
+    let entries = &mut test.slaves[slave].entries;
+    *entries = entries.iter().cloned().chain([at("leaves", 0, shell("leaves", &command))]).collect();
+}
+
 fn resources(rng: &mut Rng) -> BTreeMap<String, (PathBuf, Vec<u8>)> {
     let count = if rng.bool() { rng.usize(1..=2) } else { 0 };
     let resource = |index: usize| {

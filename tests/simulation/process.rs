@@ -55,6 +55,11 @@ pub enum Fact {
         pid: u32,
         exit: Exit,
     },
+    /// A process has left another one behind.
+    Forked {
+        pid: u32,
+        by: u32,
+    },
     Asked {
         at: u64,
         pid: u32,
@@ -254,7 +259,11 @@ impl World {
             "must" => self.must(pid),
             "ignore" => self.processes.get_mut(&pid).expect("it runs").on_term = OnTerm::Ignores,
             "linger" => self.processes.get_mut(&pid).expect("it runs").on_term = OnTerm::Lingers(number() * 1_000),
-            "child" | "daemon" | "stubborn" => self.fork(pid, word),
+            "child" | "daemon" | "stubborn" => self.fork(pid, word, vec!["forever".to_owned()]),
+            "later" => {
+                let (millis, step) = rest.split_once(' ').expect("a time and a step");
+                self.fork(pid, word, vec![format!("sleep {millis}"), step.to_owned()]);
+            }
             "write" => self.write_file(pid, rest),
             "cat" => self.cat(pid, rest),
             "kill" => self.kill_step(pid, rest),
@@ -338,8 +347,8 @@ impl World {
         }
     }
 
-    /// Leaves a process behind.
-    fn fork(&mut self, pid: u32, how: &str) {
+    /// Leaves a process behind, which does this.
+    fn fork(&mut self, pid: u32, how: &str, steps: Vec<String>) {
         let new = self.new_pid();
         let parent = &self.processes[&pid];
         let child = Process {
@@ -348,7 +357,7 @@ impl World {
             life: parent.life,
             child: None,
             mark: format!("{}'s {how}", parent.mark),
-            steps: vec!["forever".to_owned()].into(),
+            steps: steps.into(),
             next: 0,
             stdin: Rc::default(),
             stdout: parent.stdout.clone(),
@@ -367,6 +376,7 @@ impl World {
             status: 0,
         };
         self.processes.insert(new, child);
+        self.ledger.push(Fact::Forked { pid: new, by: pid });
         self.go_on_after(new, 0);
     }
 
@@ -503,7 +513,10 @@ impl World {
 
     fn strike_later(&mut self, pid: u32, signal: Signal) {
         // A kill takes effect before the call returns, as near as makes no difference.
-        let delay = if signal == Signal::KILL { 0 } else { self.rng.u64(0..3_000) };
+        if signal == Signal::KILL {
+            return self.strike(pid, signal);
+        }
+        let delay = self.rng.u64(0..3_000);
         self.schedule(self.now + delay, Event::Strike { pid, signal });
     }
 

@@ -87,6 +87,7 @@ impl Sweep {
         let mut rng = Rng::with_seed(seed);
         let mut plan = generator::plan(&mut rng);
         generator::gush(seed, &mut plan);
+        generator::leave(seed, &mut plan);
         let again = (seed / 4).is_multiple_of(4);
         let nr = Rc::new(Cell::new(1));
         let launched = !again && (seed / 16).is_multiple_of(3);
@@ -152,6 +153,8 @@ impl Sweep {
             self.world.heal(a, b);
         }
         self.at_the_end = None;
+        // One that a fault has started again goes on with the first run, or failed for its disk.
+        self.world.happen(Fault::Crash(CONTROLLER));
         self.world.spawn_fails_one_in = 0;
         self.world.hosts.iter_mut().for_each(|host| (host.disk.full, host.disk.failures) = (false, 0));
         for node in 1..self.world.nodes.len() {

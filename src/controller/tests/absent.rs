@@ -92,6 +92,10 @@ fn a_member_is_given_up_when_its_slave_is_idle_and_not_while_its_reports_are_on_
         r#""what":"exited","entry":"b","nr":1,"exit":{"code":3},"outcome":"failed","why":"x""#,
     );
     report(&mut world, conns[2], 6, r#""what":"idle","heard":0"#);
+    // What its command has left in the background may still come.
+    live(&mut world, &conns, 3);
+    assert!(!world.take(conns[0]).contains("verdict"));
+    report(&mut world, conns[2], 7, r#""what":"cleared""#);
     live(&mut world, &conns, 2);
     let heard = world.take(conns[0]);
     assert!(heard.contains(r#""reason":"s3 cannot come any more: its entry b failed (x)""#), "{heard}");
@@ -118,6 +122,7 @@ fn a_command_that_fails_ends_the_wait_and_a_standstill_is_told_once() {
         r#""what":"exited","entry":"work","nr":1,"exit":{"code":1},"outcome":"failed","why":"exit status 1, expected 0""#,
     );
     report(&mut world, conns[2], 4, r#""what":"idle","heard":0"#);
+    report(&mut world, conns[2], 5, r#""what":"cleared""#);
     live(&mut world, &conns, 2);
     let heard = world.take(conns[0]);
     assert!(heard.contains("s3 cannot come any more: its entry work failed (exit status 1)"), "{heard}");

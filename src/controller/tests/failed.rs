@@ -1,5 +1,7 @@
 //! Of what kind a failure is that a slave reports.
 
+use std::time::Duration;
+
 use super::World;
 use crate::controller::failures::Kind;
 use crate::machine::Time;
@@ -17,4 +19,33 @@ fn a_job_that_was_cut_off_is_a_kind_of_failure_of_its_own() {
     assert_eq!(kind(r#""outcome":"failed","cut_off":true,"why":"cut off""#), Some(Kind::CutOff));
     assert_eq!(kind(r#""outcome":"failed","why":"cut off""#), Some(Kind::Entry));
     assert_eq!(kind(r#""outcome":"stopped""#), None);
+}
+
+/// A slave that was stopped while its jobs might finish stops them; to the controller the time of all jobs is then over.
+#[test]
+fn a_slave_that_has_ended_its_part_by_itself_is_lost_also_when_the_run_ends_meanwhile() {
+    for by_itself in [false, true] {
+        let mut world = World::running(
+            r#"{"name": "t", "end": {"trigger": "t", "limit": "9s"}, "grace": "1s", "triggers": {"t": 1},
+                "schedules": {"s": [{"name": "x", "at": 0, "shell": "true"}]}, "slaves": {"a": ["s"]}}"#,
+        );
+        let a = world.accept(1);
+        world.say(a, r#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"1"}"#);
+        world.say(a, r#"{"type":"ready","run":"r1"}"#);
+        world.pass(Duration::from_secs(1));
+        let first = [r#""begun","late":0,"uncertain":0"#, r#""spawned","entry":"x","nr":1,"pid":1"#];
+        for (what, seq) in first.iter().zip(1..) {
+            world.say(a, &format!(r#"{{"type":"report","run":"r1","seq":{seq},"time":2000000,"what":{what}}}"#));
+        }
+        world.say(a, r#"{"type":"notify","room":"r1","trigger":"t","count":1}"#);
+        world.say(a, r#"{"type":"report","run":"r1","seq":3,"time":2000000,"what":"heard","trigger":"t"}"#);
+        world.say(a, r#"{"type":"report","run":"r1","seq":4,"time":2000000,"what":"settled","trigger":"t"}"#);
+        assert!(world.take(a).contains(r#""how":"finish""#));
+        world.pass(Duration::from_secs(2));
+        assert!(world.take(a).contains(r#""how":"cut""#));
+        let exited = r#""what":"exited","entry":"x","nr":1,"exit":{"signal":"SIGTERM"},"outcome":"stopped""#;
+        world.say(a, &format!(r#"{{"type":"report","run":"r1","seq":5,"time":2000000,{exited}}}"#));
+        world.say(a, &format!(r#"{{"type":"stopped","run":"r1","by_itself":{by_itself}}}"#));
+        assert_eq!(world.exit, Some(if by_itself { 7 } else { 0 }), "{}", world.recorded);
+    }
 }

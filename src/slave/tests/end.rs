@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{World, entry, shell};
+use super::world::{AHEAD, World, entry, shell};
 use crate::machine::{Exit, Input, Signal, removed};
 
 fn stop(world: &mut World, now: bool) {
@@ -115,6 +115,52 @@ fn a_slave_that_was_away_gives_its_jobs_their_time_before_it_cuts_them_off() {
     other.exits("a", Exit::Code(0));
     assert!(other.reports().contains(&"exited a#1 passed".to_owned()));
     assert_eq!(other.sweeps.first(), Some(&Signal::TERM));
+}
+
+#[test]
+fn jobs_that_waited_for_a_controller_that_was_away_while_they_finished_have_their_time_once_more() {
+    let mut world = one();
+    say_stop(&mut world, "finish");
+    world.reconnect(Some("r1"), 0);
+    say_stop(&mut world, "cut");
+    world.reconnect(Some("r1"), 0);
+    say_stop(&mut world, "cut");
+    world.pass(Duration::from_secs(8));
+    assert_eq!(world.sweeps, []);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.sweeps, [Signal::TERM]);
+}
+
+#[test]
+fn a_slave_looks_now_and_then_whether_something_is_left_of_its_commands() {
+    let mut world = one();
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.sweeps, []);
+    world.left = vec![1; 3].into();
+    world.exits("a", Exit::Code(0));
+    world.pass(Duration::from_millis(19));
+    assert_eq!(world.sweeps, []);
+    world.pass(Duration::from_millis(1 + 40 + 80));
+    assert_eq!(world.sweeps, [Signal::NONE; 3]);
+    assert!(!world.reports().contains(&"cleared".to_owned()));
+    world.pass(Duration::from_millis(160));
+    assert_eq!(world.reports(), ["cleared"]);
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.sweeps.len(), 4);
+}
+
+#[test]
+fn a_job_that_a_poke_begins_as_the_run_ends_is_waited_for() {
+    let mut world =
+        World::running(json!([shell("quick", json!({"at": 0}), json!({})), shell("poked", json!("poke"), json!({}))]));
+    world.exits("quick", Exit::Code(0));
+    assert_eq!(world.reports().last().unwrap(), "idle 0");
+    world.signal(Signal::USR1);
+    say_stop(&mut world, "cut");
+    assert_eq!(world.sweeps, []);
+    world.exits("poked", Exit::Code(1));
+    assert!(world.reports().contains(&"exited poked#1 failed".to_owned()));
+    assert_eq!(world.sweeps.first(), Some(&Signal::TERM));
 }
 
 #[test]
@@ -345,6 +391,40 @@ fn a_slave_that_is_told_to_end_stops_what_runs_says_bye_and_exits() {
         let bye = world.said.iter().find(|message| message["type"] == "bye");
         assert_eq!(bye.map(|bye| &bye["fatal"]), Some(&json!(false)));
     }
+}
+
+#[test]
+fn a_slave_that_ends_its_part_before_it_heard_of_the_end_says_so() {
+    let ends = |finishing: bool, told: bool| {
+        let mut world = one();
+        if finishing {
+            say_stop(&mut world, "finish");
+        }
+        if told {
+            stop(&mut world, false);
+        }
+        world.signal(Signal::TERM);
+        world.exits("a", Exit::Signal(Signal::TERM));
+        world.record_all();
+        world.take("stopped").pop().expect("it has stopped")["by_itself"].clone()
+    };
+    assert_eq!(ends(false, false), json!(true));
+    assert_eq!(ends(true, false), json!(true));
+    assert_eq!(ends(true, true), Value::Null);
+}
+
+#[test]
+fn a_slave_that_is_told_to_end_begins_no_run_whose_start_is_due() {
+    let mut world = World::new();
+    world.connect(None, 0);
+    world.prepare(json!({"entries": [shell("a", json!({"at": 0}), json!({}))]}));
+    world.say(json!({"type": "start", "run": "r1", "at": world.now.as_micros() + AHEAD + 1_000}));
+    world.now = world.now + Duration::from_millis(1);
+    world.signal(Signal::TERM);
+    assert!(world.started().is_empty(), "{:?}", world.started());
+    assert_eq!(world.take("stopped").len(), 1);
+    world.exits("rm", Exit::Code(0));
+    assert_eq!(world.exit, Some(0));
 }
 
 #[test]

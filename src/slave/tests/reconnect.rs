@@ -58,7 +58,7 @@ fn commands_outlive_the_connection_and_the_slave_says_again_what_is_not_recorded
         (&json!("state"), &json!({"go": 2}), &json!(["end"]))
     );
     assert_eq!(world.take("notify")[0]["count"], 2);
-    assert_eq!(world.reports(), ["exited a#1 passed", "idle 1"]);
+    assert_eq!(world.reports(), ["exited a#1 passed", "idle 1", "cleared"]);
     assert_eq!(world.kills, []);
 }
 
