@@ -331,7 +331,7 @@ impl Slave {
         self.with_run(now, out, |run, _| {
             run.output.disconnected();
             run.members.disconnected();
-            run.told_to_finish = false;
+            run.told_to_finish = None;
         });
         if self.once() && self.run.is_none() && self.served.is_some() {
             self.quit.get_or_insert(0);

@@ -590,8 +590,8 @@ pub enum Manner {
     Finish,
     /// What runs is stopped. That is no fault of theirs.
     Stop,
-    /// What runs is stopped. A job among it had its time to finish and has failed; a slave that was not told to
-    /// [finish](Manner::Finish) first gives it that time.
+    /// What runs is stopped. A job among it had its time to finish and has failed; a slave that has heard
+    /// [finish](Manner::Finish) later, or not on this connection, gives it the rest of that time.
     Cut,
     /// Kill at once, run no `finally` entry and ship nothing more.
     Now,

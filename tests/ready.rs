@@ -134,5 +134,5 @@ fn who_exits_before_it_is_ready_has_failed() {
     place.write("job.json", test);
     place.arete(["run", "job.json", "--results", "job"]).run().exits_with(1);
     let job = &place.summary("job")["slaves"]["a"]["entries"]["job"][0];
-    assert_eq!(job["why"], "exited before it was ready");
+    assert_eq!(job["why"], "exited before it was ready: exit status 0");
 }

@@ -91,7 +91,7 @@ fn prepare(command: &Command) -> Result<Process, String> {
     process.args(arguments);
     if let Some(cwd) = &command.cwd {
         let there = if command.make_cwd { make_dir(cwd) } else { std::fs::metadata(cwd).map(drop) };
-        there.map_err(|error| format!("{}: {}", cwd.display(), plain(&error)))?;
+        there.map_err(|error| format!("the working directory {}: {}", cwd.display(), plain(&error)))?;
     }
     for variable in OF_THE_MANAGER {
         process.env_remove(variable);

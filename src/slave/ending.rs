@@ -37,16 +37,16 @@ impl Run {
         let now = how == Manner::Now;
         match self.ending {
             None if how == Manner::Finish => {
-                self.told_to_finish = true;
+                self.told_to_finish.get_or_insert(turn.now);
                 self.begin_to_finish();
             }
             // Asked again after a reconnect.
             None if how == Manner::Cut && self.timers.get(&Timer::Finish).is_some() => {}
-            // This slave was away while the others finished, or begins a job as the run ends: a job has as much time
-            // here as on the others.
-            None if how == Manner::Cut && self.jobs_may_run() && !self.told_to_finish => {
+            // Perhaps this slave was away while the others finished, or has begun a job as the run ended: a job has as
+            // much time here as on the others.
+            None if how == Manner::Cut && self.jobs_may_run() => {
                 self.begin_to_finish();
-                self.timers.set(Timer::Finish, turn.now + self.part.grace);
+                self.timers.set(Timer::Finish, self.told_to_finish.unwrap_or(turn.now) + self.part.grace);
             }
             None => self.begin_end(how, Ending { now, ..Ending::default() }, turn),
             Some(ending) if now && !ending.now => self.hurry(turn),

@@ -179,8 +179,8 @@ pub(super) struct Run {
     pub(super) part: Part,
     pub(super) phase: Phase,
     pub(super) ending: Option<Ending>,
-    /// The controller has said on this connection that jobs may finish.
-    pub(super) told_to_finish: bool,
+    /// When the controller has said on this connection that jobs may finish.
+    pub(super) told_to_finish: Option<Time>,
     dir: PathBuf,
     /// Why the slave cannot take part.
     unready: Option<String>,
@@ -234,7 +234,7 @@ impl Run {
         Run {
             phase: Phase::Preparing,
             ending: None,
-            told_to_finish: false,
+            told_to_finish: None,
             unready: None,
             start: Time::default(),
             timers: Timers::default(),

@@ -258,7 +258,7 @@ impl Run {
         let Some(shell) = entries[run.entry].shell() else { return };
         let (mut outcome, mut why) = judge(&run, &shell.expect, exit, self.end_begun());
         if unready && outcome == Outcome::Passed && !run.told_to_end() && !run.stopped {
-            (outcome, why) = (Outcome::Failed, Some("exited before it was ready".to_owned()));
+            (outcome, why) = (Outcome::Failed, Some(format!("exited before it was ready: {exit}")));
         }
         let (entry, nr) = (run.entry, run.nr);
         self.finished(run.into(), Some(exit), outcome, why, turn);

@@ -158,8 +158,14 @@ pub fn read(value: &Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Op
             problems.add(member.at, "\"finally\" goes only with \"shell\": when it runs, the run has ended");
         }
     }
-    if let Some(member) = object.member("ready").filter(|_| policy_key.is_some_and(|policy| policy.key == "finally")) {
-        problems.add(member.at, "\"ready\" does not go with \"finally\": nothing starts when the run has ended");
+    if policy_key.is_some_and(|policy| policy.key == "finally") {
+        for (key, why) in
+            [("ready", "nothing starts when the run has ended"), ("service", "the run waits for its exit")]
+        {
+            if let Some(member) = object.member(key) {
+                problems.add(member.at, format!("{key:?} does not go with \"finally\": {why}"));
+            }
+        }
     }
     let mut context = Context { names, mentions: Vec::new(), membership: None, problems };
     let policy = policy_kind.zip(policy_key).and_then(|(kind, member)| (kind.parse)(member, &mut context));

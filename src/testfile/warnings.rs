@@ -194,7 +194,7 @@ fn notifies(test: &Test) -> BTreeMap<&str, Times> {
     let hidden = !test.resources.is_empty() || commands.iter().any(|text| says_hidden(text));
     let mut notifies = BTreeMap::new();
     for name in test.triggers.keys() {
-        let named = hidden || commands.iter().any(|text| text.contains(name.as_str()));
+        let named = hidden || commands.iter().any(|text| may_notify(text, name));
         notifies.insert(name.as_str(), if named { Times::Unknown } else { Times::AtMost(0) });
     }
     for (entry, entries) in all() {
@@ -207,6 +207,17 @@ fn notifies(test: &Test) -> BTreeMap<&str, Times> {
         }
     }
     notifies
+}
+
+/// Whether the text of a command has the name of a trigger for another purpose than to wait for it.
+fn may_notify(text: &str, name: &str) -> bool {
+    let waited: BTreeSet<usize> =
+        words::named(text).into_iter().filter(|it| it.subcommand == "wait").map(|it| it.at).collect();
+    let in_name = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
+    let whole = |at: usize| {
+        !text[..at].ends_with(in_name) && !text[at + name.len()..].starts_with(in_name) && !waited.contains(&at)
+    };
+    text.match_indices(name).any(|(at, _)| whole(at))
 }
 
 /// Whether a command notifies something that its text does not name.
@@ -313,7 +324,13 @@ mod tests {
                 shell("true"),
                 Some("nothing notifies the trigger \"go\": no entry does, and no command says \"arete notify go\""),
             ),
-            (r#"{"go": 1}"#, shell("./tool --go"), None),
+            (r#"{"go": 1}"#, shell("./tool go"), None),
+            (
+                r#"{"go": 1}"#,
+                shell("./ergo --go-on; arete wait go"),
+                Some("nothing notifies the trigger \"go\": no entry does, and no command says \"arete notify go\""),
+            ),
+            (r#"{"go": 1}"#, shell("arete wait go; x.py go"), None),
             (r#"{"go": 1}"#, shell("arete notify $T"), None),
         ] {
             let wanted: Vec<String> = wanted.iter().map(|text| format!("{place}{text}")).collect();

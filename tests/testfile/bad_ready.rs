@@ -14,6 +14,7 @@ pub const OF_READY: &[Bad] = &[
         r##"7:59: "notify" is true or is left out, found false"##,
         r##"8:39: "ready" goes only with "shell""##,
         r##"9:47: "ready" does not go with "finally": nothing starts when the run has ended"##,
+        r##"10:47: "service" does not go with "finally": the run waits for its exit"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "schedules": {"s": [
 
 {"name": "e0", "at": 0, "shell": "x", "ready": {}},
@@ -22,7 +23,8 @@ pub const OF_READY: &[Bad] = &[
 {"name": "e3", "at": 0, "shell": "x", "ready": {"port": 0, "within": 0}},
 {"name": "e4", "at": 0, "shell": "x", "ready": {"notify": false}},
 {"name": "e5", "at": 0, "kill": "e0", "ready": {"notify": true}},
-{"name": "e6", "finally": true, "shell": "x", "ready": {"notify": true}}
+{"name": "e6", "finally": true, "shell": "x", "ready": {"notify": true}},
+{"name": "e7", "finally": true, "shell": "x", "service": true}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(false), said: &[
         r##"3:60: "log" is not a valid regular expression: unclosed group"##,

@@ -67,7 +67,10 @@ fn a_job_that_is_cut_off_has_failed_even_if_it_then_passes() {
         entry("n", json!({"at": 0}), json!({"notify": {"trigger": "go"}}))
     ]));
     say_stop(&mut world, "finish");
+    world.pass(Duration::from_secs(9));
     say_stop(&mut world, "cut");
+    assert_eq!(world.sweeps, []);
+    world.pass(Duration::from_secs(1));
     world.exits("job", Exit::Code(0));
     world.exits("srv", Exit::Code(1));
     let exited = |report: &&Value| report["what"] == "exited";
