@@ -33,6 +33,7 @@ mod sources;
 mod stream;
 mod sweep;
 mod tls;
+mod turns;
 mod unseen;
 
 use std::collections::VecDeque;
@@ -70,9 +71,14 @@ const EVENTS: usize = 4096;
 const READ_BUFFER: usize = 64 * 1024;
 /// How many times the machine may answer what its own effects brought, in one turn.
 const PASSES_A_TURN: usize = 8;
+/// Of so many files it reads after each of these.
+const READS_A_PASS: usize = 4;
 /// After so long in a turn no further source is read from: deadlines, and what is queued, do not wait for those that have
 /// much to say. They go on, in order, in the next turn.
 const READS_OF_A_TURN: Duration = Duration::from_millis(20);
+
+/// The same when so many writes wait for the end of the turn: each may have to create a file.
+const WRITES_OF_A_TURN: usize = 64;
 /// How long a process that ends waits for its peers and the terminal to take what is queued.
 const EXIT_LINGER: Duration = Duration::from_secs(1);
 /// How long it waits for the peers to see that it has nothing more to say.
@@ -209,6 +215,8 @@ pub struct Reactor {
     out: Outbox,
     /// Effects that wait for the files to be written.
     later: VecDeque<Effect>,
+    /// Files that are still to be read from.
+    reads: VecDeque<Effect>,
     pending: VecDeque<Pending>,
     accepted: Vec<(stream::Stream, Peer, ListenerId)>,
     tls: Option<Rc<Tls>>,
@@ -221,9 +229,7 @@ pub struct Reactor {
     /// Given up for a moment when descriptors run out, so that a connection can be accepted and shed.
     reserve: Option<File>,
     told_of_shedding: bool,
-    /// When this turn began, and how long the longest one has taken.
-    woken: Time,
-    longest: Duration,
+    turns: turns::Turns,
     exit: Option<u8>,
     /// As `exit`, but at once.
     halt: Option<u8>,
@@ -258,6 +264,7 @@ impl Reactor {
             alarm: alarm::Alarm::new(poll.registry()).map_err(refused("timerfd"))?,
             out: Outbox::new(),
             later: VecDeque::new(),
+            reads: VecDeque::new(),
             pending: VecDeque::new(),
             accepted: Vec::new(),
             tls,
@@ -269,8 +276,7 @@ impl Reactor {
             stalled_after: options.stalled_after,
             reserve: File::open("/dev/null").ok(),
             told_of_shedding: false,
-            woken: now(),
-            longest: Duration::ZERO,
+            turns: turns::Turns::new(),
             exit: None,
             halt: None,
             poll,
@@ -299,7 +305,7 @@ impl Reactor {
 
     /// Runs the machine until it exits; returns its exit code.
     pub fn run(mut self, machine: &mut impl Machine) -> u8 {
-        self.woken = now();
+        self.turns.begin();
         self.tell(machine, Input::Begin);
         if let Some((columns, rows)) = screen::terminal_size() {
             self.tell(machine, Input::Resized { columns, rows });
@@ -315,14 +321,15 @@ impl Reactor {
                 return code;
             }
             if let Some(code) = self.exit {
-                log::debug!("the longest turn of the loop took {} us", self.longest.as_micros());
+                self.turns.log_longest();
                 self.say_farewell();
                 return code;
             }
             self.wait(machine.next_deadline());
             let events = self.events.iter().count();
             self.take_events(machine);
-            self.backlog.polled(self.woken, events, self.conns.taken + self.conns.ready.len() as u64, self.conns.len());
+            let ready = self.conns.taken + self.conns.ready.len() as u64;
+            self.backlog.polled(self.turns.begun(), events, ready, self.conns.len());
             self.serve(machine);
             self.backlog.served(self.conns.taken);
             self.fire(machine);
@@ -331,7 +338,7 @@ impl Reactor {
 
     /// Waits for something to happen: not at all while something is left over, else at most until a deadline.
     fn wait(&mut self, deadline: Option<Time>) {
-        self.longest = self.longest.max(now().since(self.woken));
+        self.turns.end();
         let deadline = [deadline, self.timers.next()].into_iter().flatten().min();
         let timeout = if self.is_busy() {
             Some(Duration::ZERO)
@@ -350,13 +357,14 @@ impl Reactor {
         {
             log::error!("poll: {error}");
         }
-        self.woken = now();
+        self.turns.begin();
     }
 
     /// Whether some source has more to give, or the machine has not heard everything.
     fn is_busy(&self) -> bool {
         !self.conns.ready.is_empty()
             || !self.pending.is_empty()
+            || !self.reads.is_empty()
             || self.listeners_are_ready()
             || self.datagrams.ready.contains(&true)
             || !self.ears.ready.is_empty()

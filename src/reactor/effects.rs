@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::probes::{self, PROBE_TIME};
 use super::stream::plain;
-use super::{Due, PASSES_A_TURN, Pending, Reactor, console, files, list, now};
+use super::{Due, PASSES_A_TURN, Pending, READS_A_PASS, READS_OF_A_TURN, Reactor, console, files, list, now};
 use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, NoAnswer, ProbeId, Reason};
 
 /// How long a closed connection may take to get rid of what is queued.
@@ -47,6 +47,7 @@ impl Reactor {
                 }
                 Effect::Status(status) => self.notify.set_status(&status),
                 Effect::Exit { code } => self.exit = Some(code),
+                Effect::Read { .. } | Effect::ReadEnd { .. } | Effect::List { .. } => self.reads.push_back(effect),
                 other => self.later.push_back(other),
             }
         }
@@ -64,6 +65,7 @@ impl Reactor {
             while let Some(effect) = self.later.pop_front() {
                 self.do_one(effect);
             }
+            self.read_some();
             if self.pending.is_empty() {
                 break;
             }
@@ -84,6 +86,17 @@ impl Reactor {
         }
         if self.children.keeps_zombies() && self.timers.get(&Due::Groups).is_none() {
             self.timers.set(Due::Groups, now() + LOOK_AT_GROUPS);
+        }
+    }
+
+    /// Reads from a few files: what is asked of all of them may be more than a turn has time for.
+    fn read_some(&mut self) {
+        for _ in 0..READS_A_PASS {
+            let Some(effect) = self.reads.pop_front() else { return };
+            self.do_one(effect);
+            if now().since(self.turns.begun()) >= READS_OF_A_TURN {
+                return;
+            }
         }
     }
 
@@ -129,7 +142,7 @@ impl Reactor {
     /// Writes files, and what the machine writes on hearing that some could not be. That comes to an end, because it hears
     /// of a number of files at most.
     fn write_files(&mut self, machine: &mut impl Machine) {
-        while self.files.has_jobs() {
+        while self.files.jobs() > 0 {
             for (path, error) in self.files.write() {
                 self.tell(machine, Input::WriteFailed { path, error });
             }

@@ -84,8 +84,9 @@ impl Files {
         self.jobs.push(Job::MakeDir { path });
     }
 
-    pub fn has_jobs(&self) -> bool {
-        !self.jobs.is_empty()
+    /// How much there is to write: pieces for one end of a file are one.
+    pub fn jobs(&self) -> usize {
+        self.jobs.len()
     }
 
     /// Writes all of it; what failed, and had not failed before, comes back.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::connections::{Confirmed, Got};
 use super::stream::plain;
-use super::{Due, Kind, Pending, READS_OF_A_TURN, Reactor, now, screen, source};
+use super::{Due, Kind, Pending, READS_OF_A_TURN, Reactor, WRITES_OF_A_TURN, now, screen, source};
 use crate::machine::{ConnId, Input, ListenerId, Machine, Reason, Signal, SocketId, Time};
 
 /// How many reads, datagrams or accepts one source gets in a turn.
@@ -132,7 +132,7 @@ impl Reactor {
     /// Gives each source that is ready its share of the turn.
     pub(super) fn serve(&mut self, machine: &mut impl Machine) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let until = self.woken + READS_OF_A_TURN;
+        let until = self.turns.begun() + READS_OF_A_TURN;
         self.handshakes.begin_turn();
         for _ in 0..self.conns.ready.len() {
             match self.conns.next_ready() {
@@ -142,7 +142,7 @@ impl Reactor {
                 Some(slot) => self.serve_one(machine, slot, &mut buffer, until),
                 None => break,
             }
-            if now() >= until {
+            if self.has_enough(until) {
                 break;
             }
         }
@@ -161,6 +161,11 @@ impl Reactor {
         self.take_in(machine);
     }
 
+    /// Whether no further source is read from in this turn.
+    fn has_enough(&self, until: Time) -> bool {
+        now() >= until || self.files.jobs() >= WRITES_OF_A_TURN
+    }
+
     fn serve_one(&mut self, machine: &mut impl Machine, slot: u32, buffer: &mut [u8], until: Time) {
         for _ in 0..SHARE_OF_A_TURN {
             match self.conns.read(slot, buffer) {
@@ -175,7 +180,7 @@ impl Reactor {
                         return;
                     }
                     // Who asks for more than it takes is heard again when it has taken it, or never.
-                    if self.conns.is_over(slot) || now() >= until {
+                    if self.conns.is_over(slot) || self.has_enough(until) {
                         break;
                     }
                 }
