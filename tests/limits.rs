@@ -150,14 +150,14 @@ fn maps_that_nobody_reads_or_has_heard_count_and_who_comes_back_gets_its_verdict
 fn a_value_of_exactly_the_limit_passes_and_one_byte_more_is_refused_by_name() {
     let place = Place::new("exact");
     let (_controller, address) = controller(&place, &[]);
-    let most = 16 * MIB;
+    let most = 4 * MIB;
     let ended = sync(&place, &address, "a", "a", &value(&place, most)).wait().exits_with(0);
     assert_eq!(ended.stdout.len(), most + "{\"a\":}\n".len());
     let more = sync(&place, &address, "a", "a", &value(&place, most + 1)).wait().exits_with(1);
-    more.complains(&["a value has at most 16777216 bytes (--value-max of the controller), this one has 16777217"]);
+    more.complains(&["a value has at most 4194304 bytes (--value-max of the controller), this one has 4194305"]);
     // Longer than its line may be, too.
     let far_more = sync(&place, &address, "a", "a", &value(&place, 34 * MIB)).wait().exits_with(1);
-    far_more.complains(&["a value has at most 16777216 bytes (--value-max of the controller), this one has more"]);
+    far_more.complains(&["a value has at most 4194304 bytes (--value-max of the controller), this one has more"]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub const LINE_MAX_BEFORE_HELLO: usize = 64 * 1024;
 pub const LINE_MAX: usize = 1024 * 1024;
 
 /// How much longer than its values a line with a value or a map may be, in bytes: it names as many members as can meet.
-pub const LINE_AROUND_VALUES: usize = 16 * 1024 * 1024;
+pub const LINE_AROUND_VALUES: usize = 4 * 1024 * 1024;
 
 /// The longest line with one value of a sync in it, a [`Give`](super::rendezvous::Give), in bytes with the newline, at a
 /// controller that takes values of the usual length.

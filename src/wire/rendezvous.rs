@@ -16,7 +16,7 @@ use crate::machine::Time;
 pub const NOTE_MAX: usize = 64 * 1024;
 
 /// How long a value that a member gives may be by default, in bytes of JSON.
-pub const VALUE_MAX: usize = 16 * 1024 * 1024;
+pub const VALUE_MAX: usize = 4 * 1024 * 1024;
 
 /// How long the values of a session may be together by default, in bytes of JSON.
 pub const SESSION_MAX: usize = 256 * 1024 * 1024;

@@ -171,7 +171,7 @@ fn who_asks_for_much_and_reads_nothing_is_dropped_and_can_come_back() {
 #[test]
 fn who_stops_to_read_in_the_middle_of_a_large_map_is_dropped_and_comes_back_for_it() {
     let place = Place::new("stops");
-    let (controller, address) = controller(&place, &[]);
+    let (controller, address) = controller(&place, &["--value-max", "16MiB"]);
     let good = Good::start(&address);
     let value = "x".repeat(8 * MIB - 2);
     let give = |member: &str| {
