@@ -16,6 +16,7 @@ mod labels;
 mod launch;
 mod load;
 mod lock;
+mod log_limit;
 mod meet;
 mod operator;
 mod pki;
@@ -50,6 +51,7 @@ use clap::{Args, Parser, Subcommand};
 use config::Origin;
 use identity::Security;
 use labels::Labels;
+use log_limit::Limited;
 use place::{Patience, Place};
 
 /// What some editors put before a text, in UTF-8.
@@ -470,7 +472,7 @@ pub fn start_logger(arguments: &Arguments) {
     let of_service = matches!(arguments.subcommand, Sub::Controller(_)) && to_journal;
     let level = if matches!(arguments.subcommand, Sub::Slave(_)) || of_service { "info" } else { "warn" };
     let environment = env_logger::Env::default().default_filter_or(level);
-    env_logger::Builder::from_env(environment)
+    let logger = env_logger::Builder::from_env(environment)
         .format(move |line, record| match record.level() {
             // The journal knows the time and who speaks.
             level if to_journal => {
@@ -484,11 +486,15 @@ pub fn start_logger(arguments: &Arguments) {
             _ => writeln!(line, "arete: {}", harmless(&record.args().to_string())),
         })
         .target(env_logger::Target::Pipe(Box::new(reactor::LogPipe::new())))
-        .init();
+        .build();
+    log::set_max_level(logger.filter());
+    // It is the first and the only one.
+    let _ = log::set_boxed_logger(Box::new(Limited::new(logger)));
 }
 
 /// Lets out what waits, and returns how to exit.
 pub fn finish(code: u8) -> u8 {
+    log::logger().flush();
     stdout::finish(code)
 }
 

@@ -46,6 +46,7 @@ mod run;
 mod runs;
 mod service;
 mod shelf;
+mod shortage;
 mod standstill;
 pub mod strangers;
 mod submissions;
@@ -253,6 +254,7 @@ impl Controller {
     pub fn bare(listening: Option<String>) -> Controller {
         let limits = Limits::default();
         let budget = Budget::new(limits.memory);
+        budget.set_max(limits.memory, limits.least());
         Controller {
             partial: budget.hold(0),
             budget,
@@ -297,7 +299,8 @@ impl Controller {
     /// The same with other bounds for the values of syncs, and for all that is held of members.
     pub fn limited(mut self, limits: Limits) -> Controller {
         self.limits = limits;
-        self.budget.set_max(limits.memory);
+        self.budget.set_max(limits.memory, limits.least());
+        self.processes.set_max(limits.away);
         self.runs.values_mut().for_each(|run| run.limit(limits));
         self
     }
@@ -656,6 +659,7 @@ impl Machine for Controller {
         }
         self.put_away(now, out);
         self.give_up_the_lost(now);
+        self.make_room(now, self.budget.spare());
         self.settle(now, out);
         self.show_soon(now);
         self.answer_grown(out);

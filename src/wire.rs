@@ -17,6 +17,7 @@ pub mod readiness;
 pub mod rendezvous;
 pub mod room;
 mod schedule;
+mod times;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ pub use self::code::Code;
 pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 pub use self::happened::{Happened, PokedBy};
 pub use self::note::Note;
+pub use self::times::TIME_MAX;
 pub use frame::{
     Bound, Cut, Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, LINE_MOST_OF_VALUE,
 };
@@ -465,6 +467,7 @@ pub struct Notify<'a> {
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
     /// How often this incarnation has notified this trigger in this run, this time included: 1, 2, 3, ...
+    #[serde(deserialize_with = "times::counted")]
     pub count: u64,
     /// What those who wait for the trigger shall read, at most [`rendezvous::NOTE_MAX`] bytes of JSON.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]

@@ -30,6 +30,8 @@ mod meeting_seen;
 mod meeting_sweep;
 #[path = "simulation/meetings.rs"]
 mod meetings;
+#[path = "simulation/passer_by.rs"]
+mod passer_by;
 #[path = "simulation/ring_checks.rs"]
 mod ring_checks;
 #[path = "simulation/ring_plan.rs"]

@@ -3,7 +3,9 @@
 //! A slave that is lost is lost to the meetings of its run in the same turn, and to whoever comes to one later. Whether
 //! the others can still come is looked at once a second, because that takes a look at every entry of the run.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Controller;
 use super::presence::Speaker;
@@ -16,11 +18,20 @@ use super::standstill::Standstill;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 
+/// In a run of so many slaves or more, a look at who can still come is not taken for each that is lost, but so long
+/// after the last at the soonest.
+const FEW: usize = 200;
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// The slaves of a run that are lost, and whether nothing happens any more.
 #[derive(Debug, Default)]
 pub struct Absent {
-    /// In that order, each with its reason.
-    lost: Vec<(usize, String)>,
+    /// In that order.
+    lost: Vec<usize>,
+    /// Why each of them is.
+    reasons: BTreeMap<usize, Rc<str>>,
+    /// When it was looked last who can still come.
+    looked: Time,
     /// How many of them the meetings of the run know of.
     known: usize,
     pub standstill: Standstill,
@@ -28,14 +39,20 @@ pub struct Absent {
 
 impl Absent {
     pub fn lose(&mut self, slave: usize, reason: &str) {
-        self.lost.push((slave, reason.to_owned()));
+        self.lost.push(slave);
+        self.reasons.entry(slave).or_insert_with(|| Rc::from(reason));
     }
 }
 
 impl Run {
-    /// The slaves that members shall not wait for, each with the reason.
-    pub(super) fn lost_to_meetings(&self) -> &[(usize, String)] {
+    /// The slaves that members shall not wait for.
+    fn lost_to_meetings(&self) -> &[usize] {
         if injected(Fault::LostSlaveAwaited) { &[] } else { &self.absent.lost }
+    }
+
+    /// Why members shall not wait for this slave, if they shall not.
+    pub(super) fn lost_to_meetings_why(&self, slave: usize) -> Option<&Rc<str>> {
+        self.absent.reasons.get(&slave).filter(|_| !injected(Fault::LostSlaveAwaited))
     }
 
     /// Whether this speaker may bring members: the reason why not.
@@ -60,27 +77,34 @@ impl Controller {
             if run.phase != Phase::Running {
                 continue;
             }
-            let process = |(ix, why): &(usize, String)| Some((run.roster.get(*ix).process?, why.clone()));
-            let lost: Vec<(Process, String)> = run.lost_to_meetings().iter().skip(known).filter_map(process).collect();
+            let process = |ix: &usize| Some((run.roster.get(*ix).process?, run.lost_to_meetings_why(*ix)?.clone()));
+            let lost: Vec<(Process, Rc<str>)> = run.lost_to_meetings().iter().skip(known).filter_map(process).collect();
             let room = run.room.name.clone();
             for (process, why) in lost {
                 self.visit(now, &room, |room, visit| room.lose(process, &why, visit));
             }
-            self.give_up(now, nr);
+            // When thousands are lost one after another, the look that comes each second sees to most of them.
+            let few = self.runs.get(nr).is_some_and(|run| run.roster.len() < FEW);
+            if few || self.runs.get(nr).is_some_and(|run| now.since(run.absent.looked) >= LOOK_AGAIN) {
+                self.give_up(now, nr);
+            }
         }
     }
 
-    /// Somebody has come to a meeting, which may wait for slaves that are lost.
-    pub(super) fn give_up_on(&mut self, now: Time, room: &Rc<str>, meeting: (bool, &str)) {
+    /// Somebody has come to a meeting, which may wait for slaves that are lost. Who comes first asks that for all: when
+    /// another slave is lost, those who wait are told then.
+    pub(super) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (sync, meeting): (bool, &str)) {
         let Some(run) = self.runs.by_id(room).filter(|run| run.phase == Phase::Running) else { return };
-        if run.lost_to_meetings().is_empty() {
+        if run.lost_to_meetings().is_empty() || run.room.how_many_wait(sync, meeting) != 1 {
             return;
         }
-        let clients = self.processes.clients_of(now, room);
-        let host = |(ix, why): &(usize, String)| (Rc::from(&*run.roster.get(*ix).name), Rc::from(&**why));
-        let lost = run.lost_to_meetings().iter().map(host);
-        let lost: Vec<_> = lost.filter(|(host, _)| !clients.iter().flatten().any(|it| speaks_for(it, host))).collect();
-        self.visit(now, room, |room, visit| room.give_up_on(meeting, &lost, visit));
+        let why = |member: &Rc<str>| {
+            let host = member.split_once('#').map_or(&**member, |(host, _)| host);
+            let why = run.lost_to_meetings_why(run.roster.find(host)?)?;
+            (!self.processes.client_of_host(now, room, host)).then(|| (member.clone(), why.clone()))
+        };
+        let Some((member, why)) = run.room.first_missing(sync, meeting, &why) else { return };
+        self.visit(now, room, |room, visit| room.give_up_on((sync, meeting), &member, &why, visit));
     }
 
     /// Ends the rounds of a run that wait for those who cannot come.
@@ -89,6 +113,10 @@ impl Controller {
             return;
         };
         let room = run.room.name.clone();
+        if let Some(run) = self.runs.get_mut(nr) {
+            run.absent.looked = now;
+        }
+        let Some(run) = self.runs.get(nr) else { return };
         let prospects = Prospects::of(run, &self.processes.clients_of(now, &room));
         if !prospects.is_open() {
             self.visit(now, &room, |room, visit| prospects.with_both(|both| room.give_up(both, visit)));
@@ -106,9 +134,4 @@ impl Controller {
             }
         }
     }
-}
-
-/// Whether a member is of this host.
-fn speaks_for(member: &str, host: &str) -> bool {
-    member.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
 }

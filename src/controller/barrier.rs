@@ -39,7 +39,8 @@ impl Barriers {
         let shorten = |reason: &str| reason.chars().take(REASON_MAX).collect();
         let abort: Option<String> = arrive.abort.as_deref().map(shorten);
         let cost = ARRIVAL_COST + arrive.member.len() + abort.as_ref().map_or(0, String::len);
-        let admitted = party.and_then(|party| Ok((party, self.meetings.budget().admit(cost)?)));
+        let admitted =
+            party.and_then(|party| Ok((party, self.meetings.budget().admit_for(turn.asker(process), cost)?)));
         let (party, held) = match admitted {
             Ok(admitted) => admitted,
             Err(_) if self.meetings.again(arrival, turn) => return,

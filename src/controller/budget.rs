@@ -4,8 +4,11 @@
 //! What is held carries its [`Held`], which gives the bytes back when it is dropped: however a thing ends, nothing of the
 //! budget is lost. Who asks for more than there is gets a reason to be told; who must not be refused
 //! [holds](Budget::hold) beyond the bound, of which there is only what has been admitted in another form.
+//!
+//! Each process has a share of it and not the whole, so that one that asks for all it can get leaves room for others.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::machine::{Bytes, LARGE};
@@ -16,6 +19,20 @@ const SMALL: usize = 64 * 1024;
 /// So much of the budget, one part of so many, is for small things alone: large values do not keep others from meeting.
 const FOR_SMALL: usize = 16;
 
+/// What a process may hold: a client one part of so many, a slave, which speaks for many members, one of so many.
+const CLIENT_SHARE: usize = 8;
+const SLAVE_SHARE: usize = 2;
+
+/// Failed rounds are dropped when less than one part of so many is left.
+const SPARE: usize = 8;
+
+/// The process for which something is held.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker {
+    pub process: u64,
+    pub slave: bool,
+}
+
 /// The budget. All that is held of it shares it.
 #[derive(Debug, Clone)]
 pub struct Budget(Rc<Account>);
@@ -23,7 +40,11 @@ pub struct Budget(Rc<Account>);
 #[derive(Debug)]
 struct Account {
     max: Cell<usize>,
+    /// A client may hold so much at least, however small the whole is.
+    least: Cell<usize>,
     held: Cell<usize>,
+    /// How much of that is for which process.
+    of: RefCell<BTreeMap<u64, usize>>,
     /// Lines that nobody here needs any more and that still wait in the queues of peers, with what they hold.
     leaving: RefCell<Vec<(Bytes, usize)>>,
 }
@@ -37,11 +58,19 @@ impl Default for Budget {
 
 impl Budget {
     pub fn new(max: usize) -> Budget {
-        Budget(Rc::new(Account { max: Cell::new(max), held: Cell::new(0), leaving: RefCell::default() }))
+        Budget(Rc::new(Account {
+            max: Cell::new(max),
+            least: Cell::new(0),
+            held: Cell::new(0),
+            of: RefCell::default(),
+            leaving: RefCell::default(),
+        }))
     }
 
-    pub fn set_max(&self, max: usize) {
+    /// Sets the bound, and what a client may hold at least.
+    pub fn set_max(&self, max: usize, least: usize) {
         self.0.max.set(max);
+        self.0.least.set(least);
     }
 
     /// How much is held.
@@ -69,6 +98,44 @@ impl Budget {
         Ok(self.hold(bytes))
     }
 
+    /// The same for a process, which may hold no more than its share.
+    pub fn admit_for(&self, asker: Asker, bytes: usize) -> Result<Held, String> {
+        let Asker { process, slave } = asker;
+        let share = match slave {
+            true => self.max() / SLAVE_SHARE,
+            false => (self.max() / CLIENT_SHARE).max(self.0.least.get()).min(self.max()),
+        };
+        let have = self.held_for(process);
+        if have + bytes > share {
+            let who = if slave { "slave" } else { "client" };
+            return Err(format!(
+                "one {who} may hold {share} bytes of the memory for members (--memory-max); it holds {have}, and this \
+                 needs {bytes}: try again when other barriers and syncs of it are over"
+            ));
+        }
+        let mut held = self.admit(bytes)?;
+        held.charge = Charge::new(self, process, bytes);
+        Ok(held)
+    }
+
+    /// How much is held for a process.
+    pub fn held_for(&self, process: u64) -> usize {
+        self.0.of.borrow().get(&process).copied().unwrap_or(0)
+    }
+
+    /// Whether so many bytes would be admitted.
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        if self.left_for(bytes) < bytes {
+            self.sweep();
+        }
+        self.left_for(bytes) >= bytes
+    }
+
+    /// How much is to be left when a turn is over, if failed rounds are all that is in the way.
+    pub fn spare(&self) -> usize {
+        self.max() / SPARE
+    }
+
     /// How much is left for a thing of so many bytes.
     fn left_for(&self, bytes: usize) -> usize {
         let max = self.max();
@@ -79,7 +146,7 @@ impl Budget {
     /// Holds so many bytes in any case.
     pub fn hold(&self, bytes: usize) -> Held {
         self.0.held.set(self.held() + bytes);
-        Held { budget: self.clone(), bytes }
+        Held { budget: self.clone(), bytes, charge: Charge::default() }
     }
 
     fn give_back(&self, bytes: usize) {
@@ -99,21 +166,54 @@ impl Budget {
     }
 }
 
+/// What counts against the share of one process.
+#[derive(Debug, Default)]
+pub struct Charge(Option<(Budget, u64, usize)>);
+
+impl Charge {
+    pub fn new(budget: &Budget, process: u64, bytes: usize) -> Charge {
+        if bytes == 0 {
+            return Charge(None);
+        }
+        *budget.0.of.borrow_mut().entry(process).or_default() += bytes;
+        Charge(Some((budget.clone(), process, bytes)))
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let Some((budget, process, bytes)) = self.0.take() else { return };
+        let mut of = budget.0.of.borrow_mut();
+        if let Some(have) = of.get_mut(&process) {
+            *have -= bytes;
+            if *have == 0 {
+                of.remove(&process);
+            }
+        }
+    }
+}
+
 /// Some bytes of the budget.
 #[derive(Debug, Default)]
 pub struct Held {
     budget: Budget,
     bytes: usize,
+    charge: Charge,
 }
 
 impl Held {
+    /// Counts against no process any more.
+    pub fn disown(&mut self) {
+        self.charge = Charge::default();
+    }
+
     /// Holds more, in any case.
     pub fn grow(&mut self, bytes: usize) {
         self.budget.0.held.set(self.budget.held() + bytes);
         self.bytes += bytes;
     }
 
-    /// Holds less.
+    /// Holds less. What counts against a process stays.
     pub fn shrink(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.bytes, "only what was held is given back");
         self.budget.give_back(bytes);
@@ -202,6 +302,25 @@ mod tests {
         drop(first);
         assert_eq!(budget.held(), 0);
         assert!(budget.admit(1_000).is_ok());
+    }
+
+    #[test]
+    fn a_process_has_a_share_and_a_client_room_for_one_value_at_least() {
+        let budget = Budget::new(1_600);
+        let client = |process| Asker { process, slave: false };
+        let first = budget.admit_for(client(1), 150).unwrap();
+        let refused = budget.admit_for(client(1), 51).unwrap_err();
+        assert!(refused.contains("may hold 200 bytes") && refused.contains("it holds 150"), "{refused}");
+        let mut own = budget.admit_for(client(1), 50).unwrap();
+        assert!(budget.admit_for(client(2), 200).is_ok());
+        assert!(budget.admit_for(Asker { process: 3, slave: true }, 801).is_err());
+        assert!(budget.admit_for(Asker { process: 3, slave: true }, 800).is_ok());
+        own.disown();
+        assert_eq!((budget.held_for(1), budget.held()), (150, 200));
+        drop((first, own));
+        assert!(budget.0.of.borrow().is_empty() && budget.held() == 0);
+        budget.set_max(1_600, 500);
+        assert!(budget.admit_for(client(1), 500).is_ok() && budget.admit_for(client(1), 501).is_err());
     }
 
     #[test]

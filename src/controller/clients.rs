@@ -110,7 +110,10 @@ impl Controller {
             FromSlave::Create(create) if *create.room == *name => self.create(now, conn, &name, &create, out),
             FromSlave::Delete(delete) if *delete.room == *name => self.delete(now, conn, &name, &delete, out),
             FromSlave::List(list) if *list.room == *name => self.list(conn, &name, out),
-            FromSlave::Bye(bye) => return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
+            FromSlave::Bye(bye) => {
+                self.processes.leaves(process);
+                return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect()));
+            }
             FromSlave::Hello(_) | FromSlave::Join(_) => {
                 return Err(refusal(Code::Malformed, "a second hello or join on one connection".to_owned()));
             }

@@ -19,8 +19,20 @@ pub const CHECK_WITHIN: Duration = Duration::from_secs(5);
 /// How long a process is remembered whose connection is gone, and how long a verdict waits to be heard.
 pub const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// How many processes without a connection are remembered; beyond, those that went first are forgotten.
-const AWAY_MAX: usize = 100_000;
+/// How many processes without a connection are remembered to which nothing is owed, and as many that have notified
+/// something and not said goodbye; beyond, those that went first are forgotten. Those that have a verdict to hear are
+/// bounded by the memory that it holds.
+pub const AWAY_MAX: usize = 100_000;
+
+/// What a process without a connection may still ask for, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owed {
+    Nothing,
+    /// How often it has notified something: it may say so again, and that must not count twice.
+    Count,
+    /// What became of a round that it was in.
+    Verdict,
+}
 
 /// Which process it is: in which room, whose, and which incarnation.
 type Key = (Rc<str>, Speaker, Box<str>);
@@ -67,22 +79,50 @@ pub struct Known {
     /// When its connection went.
     gone: Time,
     rejoin: Duration,
+    /// It has said goodbye, and asks for nothing any more.
+    left: bool,
+    /// What it was found to be owed since its connection went.
+    owed: Owed,
     /// Since when an answer to a check is awaited.
     checked: Option<Time>,
 }
 
+impl Known {
+    fn new(now: Time, room: Rc<str>, speaker: Speaker, incarnation: Box<str>, rejoin: Duration) -> Known {
+        let (conn, left, owed, checked) = (None, false, Owed::Nothing, None);
+        Known { room, speaker, conn, incarnation, heard: now, gone: now, rejoin, left, owed, checked }
+    }
+}
+
 /// All processes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Processes {
     known: BTreeMap<Process, Known>,
     by_key: BTreeMap<Key, Process>,
-    /// The clients without a connection, and since when; a run's slaves are remembered as long as the run.
-    away: BTreeSet<(Time, Process)>,
+    /// The clients without a connection, and since when, by what was found to be owed to them; a run's slaves are
+    /// remembered as long as the run.
+    away: [BTreeSet<(Time, Process)>; 3],
+    /// How many of each there may be.
+    away_max: usize,
     /// The checks that were sent, in order; answered ones too.
     checks: VecDeque<(Time, Process)>,
     /// Not everything was read that has come.
     behind: bool,
     last: u64,
+}
+
+impl Default for Processes {
+    fn default() -> Self {
+        Processes {
+            known: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            away: Default::default(),
+            away_max: AWAY_MAX,
+            checks: VecDeque::new(),
+            behind: false,
+            last: 0,
+        }
+    }
 }
 
 impl Processes {
@@ -91,8 +131,7 @@ impl Processes {
         let (room, incarnation, never) = (room.clone(), Box::from(incarnation), Time::default());
         self.last = self.last.max(process.0);
         self.by_key.insert((room.clone(), speaker.clone(), Box::clone(&incarnation)), process);
-        let known = Known { room, speaker, conn: None, incarnation, heard: never, gone: never, rejoin, checked: None };
-        self.known.insert(process, known);
+        self.known.insert(process, Known::new(never, room, speaker, incarnation, rejoin));
     }
 
     /// Whether not everything was read that has come, at this deadline.
@@ -110,7 +149,7 @@ impl Processes {
         for (&process, known) in &mut self.known {
             (known.heard, known.gone) = (now, now);
             if let Speaker::Client(_) = known.speaker {
-                self.away.insert((now, process));
+                self.away[0].insert((now, process));
             }
         }
     }
@@ -136,11 +175,11 @@ impl Processes {
             }
         };
         let (room, speaker, incarnation) = key;
-        let fresh = Known { room, speaker, conn: None, incarnation, heard: now, gone: now, rejoin, checked: None };
-        let known = self.known.entry(process).or_insert(fresh);
-        self.away.remove(&(known.gone, process));
+        let known = self.known.entry(process).or_insert_with(|| Known::new(now, room, speaker, incarnation, rejoin));
+        self.away[known.owed as usize].remove(&(known.gone, process));
         known.heard = now;
         known.checked = None;
+        known.left = false;
         (process, known.conn.replace(conn))
     }
 
@@ -150,16 +189,24 @@ impl Processes {
         known.conn = None;
         known.checked = None;
         known.gone = now;
+        known.owed = Owed::Nothing;
         if let Speaker::Client(_) = known.speaker {
-            self.away.insert((now, process));
+            self.away[0].insert((now, process));
         }
         true
+    }
+
+    /// A process says goodbye.
+    pub fn leaves(&mut self, process: Process) {
+        if let Some(known) = self.known.get_mut(&process) {
+            known.left = true;
+        }
     }
 
     /// Another process speaks for this slave now, so this one is remembered no longer than a client.
     pub fn superseded(&mut self, process: Process) {
         if let Some(known) = self.known.get(&process).filter(|known| known.conn.is_none()) {
-            self.away.insert((known.gone, process));
+            self.away[known.owed as usize].insert((known.gone, process));
         }
     }
 
@@ -183,6 +230,18 @@ impl Processes {
             Speaker::Slave(..) => None,
         };
         there.filter_map(client).collect()
+    }
+
+    /// Whether a client of this room that is connected, or may come back, speaks for this host or one of its members.
+    pub fn client_of_host(&self, now: Time, room: &Rc<str>, host: &str) -> bool {
+        let from = |name: &str| (room.clone(), Speaker::Client(Some(Rc::from(name))), Box::from(""));
+        let tagged = format!("{host}#");
+        let of = |first: Key, is: &dyn Fn(&str) -> bool| {
+            let own = |key: &Key| matches!(&key.1, Speaker::Client(Some(name)) if key.0 == *room && is(name));
+            let mut all = self.by_key.range(first..).take_while(|(key, _)| own(key));
+            all.any(|(_, process)| !self.is_lost(now, *process))
+        };
+        of(from(host), &|name| name == host) || of(from(&tagged), &|name| name.starts_with(&tagged))
     }
 
     pub fn get(&self, process: Process) -> Option<&Known> {
@@ -232,10 +291,30 @@ impl Processes {
 
     /// Forgets a process that has been away too long, and says which and of which room.
     pub fn pop_forgotten(&mut self, now: Time) -> Option<(Process, Rc<str>)> {
-        let &(gone, process) = self.away.first()?;
-        if now.since(gone) < FORGET_AFTER && self.away.len() <= AWAY_MAX {
-            return None;
+        let first = self.away.iter().filter_map(|away| away.first()).min();
+        let &(_, process) = first.filter(|(gone, _)| now.since(*gone) >= FORGET_AFTER)?;
+        self.forget(process)
+    }
+
+    /// Bounds how many are remembered to which nothing is owed.
+    pub fn set_max(&mut self, away_max: usize) {
+        self.away_max = away_max;
+    }
+
+    /// Forgets a process, when too many are away, and says which and of which room. `owed`: what it is owed, as its room
+    /// knows it. It is asked once for each process that goes, so a crowd costs no more than itself.
+    pub fn pop_crowded(&mut self, mut owed: impl FnMut(&Rc<str>, Process) -> Owed) -> Option<(Process, Rc<str>)> {
+        while let Some(&(gone, process)) = self.away[0].first().filter(|_| self.away[0].len() > self.away_max) {
+            let known = self.known.get_mut(&process)?;
+            known.owed = if known.left { Owed::Nothing } else { owed(&known.room, process) };
+            if known.owed == Owed::Nothing {
+                return self.forget(process);
+            }
+            self.away[0].pop_first();
+            self.away[known.owed as usize].insert((gone, process));
         }
+        let counts = &self.away[Owed::Count as usize];
+        let &(_, process) = counts.first().filter(|_| counts.len() > self.away_max)?;
         self.forget(process)
     }
 
@@ -253,7 +332,7 @@ impl Processes {
 
     fn forget(&mut self, process: Process) -> Option<(Process, Rc<str>)> {
         let known = self.known.remove(&process)?;
-        self.away.remove(&(known.gone, process));
+        self.away[known.owed as usize].remove(&(known.gone, process));
         self.by_key.remove(&(known.room.clone(), known.speaker, known.incarnation));
         Some((process, known.room))
     }
@@ -268,6 +347,10 @@ impl Processes {
 impl Presence for Processes {
     fn is_behind(&self) -> bool {
         self.behind
+    }
+
+    fn is_slave(&self, process: Process) -> bool {
+        self.known.get(&process).is_some_and(|known| matches!(known.speaker, Speaker::Slave(..)))
     }
 
     fn heard(&self, process: Process) -> Option<Time> {

@@ -225,9 +225,8 @@ impl<'a> Walk<'a> {
 
     /// What a slave can still come to; `None`: anything.
     fn bounds(&self, ix: usize, member: &Member) -> Option<Bounded> {
-        let given_up = self.run.lost_to_meetings().iter().find(|(lost, _)| *lost == ix);
-        if let Some((_, reason)) = given_up {
-            return Some(Bounded { lost: true, why: reason.clone(), comes: BTreeSet::new(), came: None });
+        if let Some(reason) = self.run.lost_to_meetings_why(ix) {
+            return Some(Bounded { lost: true, why: reason.to_string(), comes: BTreeSet::new(), came: None });
         }
         let lives = self.entries(ix).iter().zip(&self.live[ix]).filter(|(_, live)| **live).map(|(entry, _)| entry);
         let lives: Vec<&Entry> = lives.collect();

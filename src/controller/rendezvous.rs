@@ -9,6 +9,7 @@
 //! This is the rendezvous of autotest's `Barrier` and `SyncData`, with identities that survive reconnects.
 
 mod acts;
+mod admit;
 mod alive;
 mod ending;
 mod held;
@@ -17,6 +18,8 @@ mod open;
 mod proofs;
 mod restore;
 mod round;
+mod seats;
+mod spare;
 mod standing;
 mod surplus;
 #[cfg(test)]
@@ -28,13 +31,16 @@ use std::time::Duration;
 
 pub use self::acts::{Act, Ruling};
 use self::ending::Ending;
+pub use self::held::need;
 pub use self::hopeless::{Forming, Outlook};
 pub use self::open::Open;
 pub use self::restore::{Former, Stands};
 pub use self::round::There;
 use self::round::{Round, in_words};
+use self::seats::Seats;
+pub use self::spare::Spare;
 use self::standing::Standing;
-use super::budget::{Budget, Held, Line as SharedLine};
+use super::budget::{Asker, Budget, Charge, Held, Line as SharedLine};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time, Timers};
 use crate::wire::rendezvous::{Kind, Party};
@@ -47,12 +53,6 @@ const CONTEND_WITHIN: Duration = Duration::from_secs(1);
 
 /// After how long that is looked at again when not all that has come was read.
 const CONTEND_AGAIN: Duration = Duration::from_millis(10);
-
-/// How many meetings may go on at once in one room.
-const MEETINGS_MAX: usize = 10_000;
-
-/// How many arrivals may wait, or not have heard their ruling, at once in one room.
-const ARRIVALS_MAX: usize = 200_000;
 
 /// What an arrival holds beside its value and its name, in bytes: its places and its timers.
 pub const ARRIVAL_COST: usize = 512;
@@ -70,6 +70,10 @@ pub trait Presence {
     fn heard(&self, process: Process) -> Option<Time>;
     /// How long its connection may be gone before it is lost.
     fn rejoin(&self, process: Process) -> Duration;
+    /// Whether it is a slave, which speaks for many members.
+    fn is_slave(&self, _: Process) -> bool {
+        false
+    }
     /// Whether a sign of life may have come that was not read yet.
     fn is_behind(&self) -> bool {
         false
@@ -112,6 +116,8 @@ enum Timer {
     Look(Rc<str>),
     /// A failed round stands no longer.
     Standing(Rc<str>),
+    /// Everybody in a round is lost, and nobody has come.
+    Abandoned(Rc<str>),
 }
 
 /// What has become of an arrival.
@@ -120,7 +126,7 @@ enum Place {
     /// It waits as this member of that meeting.
     Waits { meeting: Rc<str>, member: Rc<str>, how: How },
     /// It has a ruling, since then, that it has not heard yet.
-    Ruled(Rc<Ruling>, Time),
+    Ruled(Rc<Ruling>, Time, #[expect(dead_code, reason = "it counts until it is dropped")] Charge),
 }
 
 /// How an arrival waits.
@@ -139,9 +145,13 @@ enum How {
 pub struct Rendezvous<V> {
     meetings: BTreeMap<Rc<str>, Meeting<V>>,
     /// Every arrival that waits or has not heard its ruling.
-    places: BTreeMap<Arrival, Place>,
+    places: Seats,
     /// How many of them wait.
     waiting: usize,
+    /// The failed rounds that stand, by what they held when they began to.
+    failed: BTreeSet<(usize, Rc<str>)>,
+    /// The rounds in which everybody is lost.
+    abandoned: BTreeSet<Rc<str>>,
     /// Who was asked for a sign of life, and for which meetings.
     asked: BTreeMap<Process, BTreeSet<Rc<str>>>,
     timers: Timers<Timer>,
@@ -172,6 +182,13 @@ pub struct Turn<'a, V> {
     pub acts: &'a mut Vec<Act>,
 }
 
+impl<V> Turn<'_, V> {
+    /// A process for which something is to be held.
+    pub fn asker(&self, process: Process) -> Asker {
+        Asker { process: process.0, slave: self.presence.is_slave(process) }
+    }
+}
+
 impl<V: PartialEq> Rendezvous<V> {
     /// A member arrives, or says again that it has. `declared`: who shall meet when nobody says it.
     pub fn arrive(&mut self, name: &str, comer: Comer<V>, declared: Option<&Party>, turn: &mut Turn<'_, V>) {
@@ -179,13 +196,13 @@ impl<V: PartialEq> Rendezvous<V> {
         if self.again(arrival, turn) {
             return;
         }
-        if let Err(reason) = self.admissible(name, &comer) {
+        if let Err(reason) = self.admissible(name, &comer, turn) {
             return self.refuse(arrival, reason, turn);
         }
         if let Some(ruling) = self.standing_for(name, &comer, turn) {
             return self.rule(arrival, ruling, turn);
         }
-        match self.form(name, &comer, declared) {
+        match self.form(name, &comer, declared, turn) {
             Ok(name) => self.seat(&name, comer, turn),
             Err(reason) => self.refuse(arrival, reason, turn),
         }
@@ -194,7 +211,7 @@ impl<V: PartialEq> Rendezvous<V> {
     /// Whether this arrival is known: then it is there again, or hears its ruling again.
     pub fn again(&mut self, arrival: Arrival, turn: &mut Turn<'_, V>) -> bool {
         match self.places.get(&arrival) {
-            Some(Place::Ruled(ruling, _)) => tell(arrival, ruling.clone(), turn),
+            Some(Place::Ruled(ruling, ..)) => tell(arrival, ruling.clone(), turn),
             Some(Place::Waits { meeting, member, how: How::There }) => {
                 let (meeting, member) = (meeting.clone(), member.clone());
                 self.returned(&meeting, &member, turn);
@@ -203,23 +220,6 @@ impl<V: PartialEq> Rendezvous<V> {
             None => return false,
         }
         true
-    }
-
-    /// Whether an arrival can be taken at all.
-    fn admissible(&self, name: &str, comer: &Comer<V>) -> Result<(), String> {
-        let full = self.meetings.len() >= MEETINGS_MAX && !self.meetings.contains_key(name);
-        if full || self.places.len() >= ARRIVALS_MAX {
-            return Err(format!(
-                "this room is full: it holds {MEETINGS_MAX} meetings and {ARRIVALS_MAX} arrivals at most"
-            ));
-        }
-        match &comer.party {
-            Some(Party::Members(members)) if !members.iter().any(|member| **member == *comer.member) => {
-                Err(format!("{} is not among the members that it names", comer.member))
-            }
-            Some(Party::Count(0)) => Err("nobody cannot meet: the count must be at least 1".to_owned()),
-            _ => Ok(()),
-        }
     }
 
     /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
@@ -243,7 +243,13 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// Makes a round if none forms, and looks whether this member belongs to it.
-    fn form(&mut self, name: &str, comer: &Comer<V>, declared: Option<&Party>) -> Result<Rc<str>, String> {
+    fn form(
+        &mut self,
+        name: &str,
+        comer: &Comer<V>,
+        declared: Option<&Party>,
+        turn: &Turn<'_, V>,
+    ) -> Result<Rc<str>, String> {
         if let Some((name, meeting)) = self.meetings.get_key_value(name)
             && let Some(round) = &meeting.forming
         {
@@ -255,8 +261,8 @@ impl<V: PartialEq> Rendezvous<V> {
                  a member come first that does"
             )
         })?;
-        let said_by = if declared.is_some() { None } else { Some(comer.member.clone()) };
-        let round = Round::new(party, said_by, &self.budget)?;
+        let said = || (comer.member.clone(), turn.asker(comer.process));
+        let round = Round::new(party, declared.is_none().then(said), &self.budget)?;
         round.belongs(&comer.member)?;
         let name: Rc<str> = Rc::from(name);
         let meeting = self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, standing: None });
@@ -299,7 +305,7 @@ impl<V: PartialEq> Rendezvous<V> {
     fn take_place(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
         let budget = self.budget.clone();
         if let Some(round) = self.forming(name) {
-            round.begin_anew(&comer, &budget);
+            round.begin_anew(&comer, turn.asker(comer.process), &budget);
         }
         if let Some((first, said)) = self.disagrees(name, &comer) {
             let who = first.iter().map(|first| first.to_string()).chain([comer.member.to_string()]).collect();
@@ -327,7 +333,7 @@ impl<V: PartialEq> Rendezvous<V> {
         if round.contenders.contains_key(&member) {
             return self.refuse(arrival, format!("others contend for the name {member} already"), turn);
         }
-        let comer = match round.keep_party(comer, &budget) {
+        let comer = match round.keep_party(comer, turn.asker(arrival.0), &budget) {
             Ok(comer) => comer,
             Err(reason) => return self.refuse(arrival, reason, turn),
         };
@@ -344,6 +350,7 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// A member is there. What it wants joins what the others want.
     fn enter(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+        self.not_abandoned(name);
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         let (member, abort) = (comer.member.clone(), comer.abort.clone());
         let now_alive = comer.alive && !round.alive;
@@ -477,8 +484,7 @@ impl<V: PartialEq> Rendezvous<V> {
     pub fn process_gone(&mut self, process: Process, turn: &mut Turn<'_, V>) {
         self.asked.remove(&process);
         let rejoin = turn.presence.rejoin(process);
-        let all: Vec<u64> =
-            self.places.range((process, 0)..=(process, u64::MAX)).map(|(arrival, _)| arrival.1).collect();
+        let all: Vec<u64> = self.places.of(process).map(|(id, _)| id).collect();
         for id in all {
             self.away((process, id), rejoin, turn);
         }
@@ -533,6 +539,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
         if round.set_away(member, false) {
             self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
+            self.not_abandoned(name);
         }
         self.complete(name, turn);
     }
@@ -594,6 +601,7 @@ impl<V: PartialEq> Rendezvous<V> {
                 Timer::Surplus(name) => self.surplus_goes(&name, turn),
                 Timer::Look(name) => self.look(&name, turn),
                 Timer::Standing(name) => self.stand_down(&name),
+                Timer::Abandoned(name) => self.drop_abandoned(&name),
             }
         }
     }
@@ -609,7 +617,10 @@ impl<V: PartialEq> Rendezvous<V> {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
         turn.acts.push(Act::Lost { meeting: name.clone(), member: member.clone() });
         if !round.alive {
-            return;
+            if let Some(round) = self.forming(name) {
+                round.set_lost(member);
+            }
+            return self.note_abandoned(name, turn);
         }
         if round.surplus.is_empty() {
             self.end(name, Ending::of(Kind::Lost, member, reason), turn);

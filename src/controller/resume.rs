@@ -293,7 +293,7 @@ fn enter_round(ledger: &Ledger, room: &str, sync: bool, meeting: &str, former: &
         at: former.at,
         arrivals: by_process.map(ids).collect(),
         stands: former.stands.as_ref().map(|stands| Stands {
-            party: stands.party.clone(),
+            party: stands.party().clone(),
             told: stands.told.iter().map(|member| member.to_string()).collect(),
             other: stands.other.clone(),
             until: stands.until,
@@ -317,11 +317,9 @@ fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
         unreachable!("only rounds are asked for");
     };
     let all = arrivals.iter().flat_map(|(process, ids)| ids.iter().map(|id| (Process(*process), *id)));
-    let stands = stands.as_ref().map(|stands| rendezvous::Stands {
-        party: stands.party.clone(),
-        told: stands.told.iter().map(|member| Rc::from(&**member)).collect(),
-        other: stands.other.clone(),
-        until: stands.until,
+    let stands = stands.as_ref().map(|stands| {
+        let told = stands.told.iter().map(|member| Rc::from(&**member));
+        rendezvous::Stands::new(&stands.party, told, stands.other.clone(), stands.until)
     });
     Former {
         round: *round,

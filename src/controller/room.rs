@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::barrier::{self, Barriers};
-use super::budget::{Budget, Held};
-use super::presence::REJOIN;
-use super::rendezvous::{Act, Arrival, Former, Forming, Open, Outlook, Presence, Process, Rendezvous, Ruling};
+use super::budget::{Asker, Budget, Held};
+use super::presence::{Owed, REJOIN};
+use super::rendezvous::{Act, Arrival, Former, Forming, Open, Outlook, Presence, Process, Rendezvous, Ruling, Spare};
 use super::sync::{self, Limits, Syncs};
 use super::trigger::{Counted, Triggers};
 use crate::machine::{Bytes, Time};
@@ -202,15 +202,44 @@ impl Room {
         sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.give_up(syncs, turn));
     }
 
-    /// Ends the round of one barrier or sync that waits for a host that is lost.
-    pub fn give_up_on(&mut self, (sync, meeting): (bool, &str), lost: &[(Rc<str>, Rc<str>)], visit: &mut Visit<'_>) {
+    /// Ends the round of one barrier or sync that waits for a member whose host is lost.
+    pub fn give_up_on(&mut self, (sync, meeting): (bool, &str), member: &str, why: &str, visit: &mut Visit<'_>) {
         let Visit { now, presence, acts } = visit;
         if !sync {
             let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
-            return self.barriers.meetings.give_up_on(meeting, lost, &mut turn);
+            return self.barriers.meetings.give_up_on(meeting, member, why, &mut turn);
         }
         let meetings = &mut self.syncs.meetings;
-        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.give_up_on(meeting, lost, turn));
+        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| {
+            meetings.give_up_on(meeting, member, why, turn);
+        });
+    }
+
+    /// The first of those who have not come to a barrier or a sync about whom something is known.
+    pub fn first_missing<T>(&self, sync: bool, meeting: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
+        match sync {
+            true => self.syncs.meetings.first_missing(meeting, known),
+            false => self.barriers.meetings.first_missing(meeting, known),
+        }
+    }
+
+    /// How much could be dropped.
+    pub fn spare(&self, what: Spare) -> usize {
+        self.barriers.meetings.spare(what) + self.syncs.meetings.spare(what)
+    }
+
+    /// Drops what can be spared until there is room for so many bytes.
+    pub fn drop_spare(&mut self, what: Spare, bytes: usize, visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.drop_spare(what, bytes, turn));
+    }
+
+    /// What a process may still ask for.
+    pub fn owes(&self, process: Process) -> Owed {
+        match self.barriers.meetings.owes(process) || self.syncs.meetings.owes(process) {
+            true => Owed::Verdict,
+            false if self.triggers.knows(process.0) => Owed::Count,
+            false => Owed::Nothing,
+        }
     }
 
     /// Whether anything waits behind this process.
@@ -397,7 +426,8 @@ impl Room {
             None => Err(self.no_trigger(trigger)),
             Some(state) if state.fired.is_some() => Ok(true),
             Some(_) => {
-                let held = self.budget.admit(WATCH_COST + trigger.len())?;
+                let asker = Asker { process: process.0, slave: false };
+                let held = self.budget.admit_for(asker, WATCH_COST + trigger.len())?;
                 self.watchers.entry(trigger.to_owned()).or_default().insert(process, held);
                 self.watched.entry(process).or_default().insert(trigger.to_owned());
                 Ok(false)

@@ -33,7 +33,7 @@ impl Controller {
                 self.rejoin = Duration::from_micros(rejoin);
                 // Those of a run are its own from when it was handed in.
                 self.limits = limits;
-                self.budget.set_max(limits.memory);
+                self.budget.set_max(limits.memory, limits.least());
                 self.rooms.values_mut().for_each(|room| room.set_limits(self.limits));
                 if let Some(lab) = &mut self.lab {
                     lab.config.operators = operators;

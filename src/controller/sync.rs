@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::controller::budget::Held;
+use crate::controller::presence::AWAY_MAX;
 use crate::controller::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
@@ -18,6 +19,9 @@ use crate::wire::{Message, Note};
 
 /// How many sessions with the longest values there is memory for: each takes its values, and its map.
 const FULL_SESSIONS: usize = 2;
+
+/// What a client may hold beside its value at least, in bytes: its arrival, and who shall meet if they are not many.
+const AROUND_A_VALUE: usize = 64 * 1024;
 
 /// How much the files that the slaves of a run ship have together by default, in bytes.
 pub const OUTPUT_MAX: u64 = 64 << 30;
@@ -38,6 +42,13 @@ pub struct Limits {
     pub output: u64,
     /// The events of a run.
     pub events: u64,
+    /// The processes without a connection that are remembered although nothing is owed to them.
+    #[serde(default = "away_max")]
+    pub away: usize,
+}
+
+fn away_max() -> usize {
+    AWAY_MAX
 }
 
 impl Limits {
@@ -46,7 +57,19 @@ impl Limits {
         let value = value.unwrap_or(VALUE_MAX);
         let session = session.unwrap_or(SESSION_MAX.max(value));
         let full = session.max(SESSION_MAX).saturating_mul(2 * FULL_SESSIONS);
-        Limits { value, session, memory: memory.unwrap_or(full), output: OUTPUT_MAX, events: EVENTS_MAX }
+        Limits {
+            value,
+            session,
+            memory: memory.unwrap_or(full),
+            output: OUTPUT_MAX,
+            events: EVENTS_MAX,
+            away: AWAY_MAX,
+        }
+    }
+
+    /// How much a client may hold at least: the longest value, its place in the map, and what goes with it.
+    pub fn least(&self) -> usize {
+        self.value.saturating_mul(2).saturating_add(AROUND_A_VALUE)
     }
 
     /// The same with other bounds for a run.
@@ -113,7 +136,8 @@ impl Syncs {
         let within = party.and_then(|party| self.within_limits(&give.session, value.len()).map(|()| party));
         // The value has its place in the map, too, which is there before the values go.
         let cost = ARRIVAL_COST + 2 * (give.member.len() + value.len());
-        let admitted = within.and_then(|party| Ok((party, self.meetings.budget().admit(cost)?)));
+        let admitted =
+            within.and_then(|party| Ok((party, self.meetings.budget().admit_for(turn.asker(process), cost)?)));
         let (party, held) = match admitted {
             Ok(admitted) => admitted,
             Err(reason) => return self.meetings.refuse(arrival, reason, turn),
@@ -201,6 +225,7 @@ mod tests {
             patience: None,
             away: false,
             taken_back: false,
+            lost: false,
         };
         let all = BTreeMap::from([(Rc::from("b\"\\"), there("1e3")), (Rc::from("a#1"), there("{\"x\": [ ]}"))]);
         let line = map("r", "s", 7, &all);

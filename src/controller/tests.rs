@@ -2,6 +2,7 @@
 
 mod absent;
 mod arrivals;
+mod crowds;
 mod elsewhere;
 mod failed;
 mod lab;

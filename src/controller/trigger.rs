@@ -44,6 +44,8 @@ struct Note {
 pub struct Triggers {
     by_name: BTreeMap<String, Trigger>,
     fired: Vec<String>,
+    /// Of how many triggers each total is known: most of those that go have stated nothing, and are many.
+    stated: BTreeMap<Stater, usize>,
     budget: Budget,
 }
 
@@ -137,6 +139,7 @@ impl Triggers {
         Triggers {
             by_name: initial.iter().map(|(name, initial)| (name.clone(), trigger(*initial))).collect(),
             fired: Vec::new(),
+            stated: BTreeMap::new(),
             budget: budget.clone(),
         }
     }
@@ -149,6 +152,7 @@ impl Triggers {
             Some(known) => known,
             None => {
                 trigger.held.grow(TOTAL_COST);
+                *self.stated.entry(who).or_default() += 1;
                 trigger.totals.entry(who).or_default()
             }
         };
@@ -176,8 +180,16 @@ impl Triggers {
         }
     }
 
+    /// Whether something counts that this one has stated.
+    pub fn knows(&self, who: Stater) -> bool {
+        self.stated.contains_key(&who)
+    }
+
     /// Who will state nothing any more counts as it has.
     pub fn forget(&mut self, who: Stater) {
+        if self.stated.remove(&who).is_none() {
+            return;
+        }
         for trigger in self.by_name.values_mut() {
             if trigger.totals.remove(&who).is_some() {
                 trigger.held.shrink(TOTAL_COST);
@@ -252,6 +264,7 @@ impl Triggers {
         totals: &[(Stater, u64, u64)],
     ) {
         let held = self.budget.hold(TRIGGER_COST + 2 * name.len() + TOTAL_COST * totals.len());
+        totals.iter().for_each(|(who, ..)| *self.stated.entry(*who).or_default() += 1);
         let totals = totals.iter().map(|&(who, all, in_time)| (who, Total { all, in_time })).collect();
         let trigger = Trigger { notified, fired, totals, ..Trigger::new(initial, held) };
         self.by_name.insert(name.to_owned(), trigger);
@@ -263,7 +276,16 @@ impl Triggers {
     /// Removes a trigger. `false` when there is none of that name.
     pub fn delete(&mut self, name: &str) -> bool {
         self.fired.retain(|fired| fired != name);
-        self.by_name.remove(name).is_some()
+        let Some(trigger) = self.by_name.remove(name) else { return false };
+        for who in trigger.totals.keys() {
+            if let Some(count) = self.stated.get_mut(who) {
+                *count -= 1;
+                if *count == 0 {
+                    self.stated.remove(who);
+                }
+            }
+        }
+        true
     }
 
     pub fn is_empty(&self) -> bool {

@@ -51,6 +51,8 @@ faults! {
     ReleasesOneShort,
     /// The verdict of a round is forgotten as soon as it was told once.
     VerdictToldOnce,
+    /// A crowd of strangers makes a controller forget the verdict that somebody has not heard.
+    OwedForgottenFirst,
     /// Two rounds have one number.
     RoundsShareANumber,
     /// The map of a sync lacks its last value.

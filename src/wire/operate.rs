@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::times::bounded;
 use super::{Code, Verdict, frame};
 
 /// How many slaves, runs or files one answer names at most.
@@ -45,11 +46,11 @@ pub struct Submit<'a> {
     #[serde(default)]
     pub files: BTreeMap<String, Offer>,
     /// How long, in microseconds, to wait in the queue and for the slaves to be ready; absent: for ever.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub wait: Option<u64>,
     /// How long, in microseconds, a slave's connection may be gone before the slave is lost; absent: as the controller
     /// does it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub lost_after: Option<u64>,
 }
 

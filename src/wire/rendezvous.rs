@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::times::bounded;
 use super::{Message, Note};
 use crate::machine::Time;
 
@@ -57,10 +58,10 @@ pub struct Arrive<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
     /// How long this member still waits, in microseconds. Absent: without end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
     /// How long before the last arrival a member may have shown last that it is alive, in microseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub fresh: Option<u64>,
     /// This member cannot go on, and says why: everyone gets this verdict.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -84,7 +85,7 @@ pub struct Give<'a> {
     pub member: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
     /// Fail when a member that has given is lost before all have.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -276,9 +277,9 @@ pub struct BarrierRequest<'a> {
     /// The rest is as in [`Arrive`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub fresh: Option<u64>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub abort: Option<Cow<'a, str>>,
@@ -299,7 +300,7 @@ pub struct SyncRequest<'a> {
     /// The rest is as in [`Give`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_alive: bool,

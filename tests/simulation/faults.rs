@@ -37,6 +37,7 @@ fn by(fault: Fault) -> By {
         Fault::ReadyTooEarly | Fault::StopsTooEarly | Fault::OutputGoesOn | Fault::OutputKeptAgain => By::Runs,
         Fault::RefusedGoesOn => By::Runs,
         Fault::ReleasesUnproven | Fault::ReleasesOneShort | Fault::VerdictToldOnce => By::Meetings,
+        Fault::OwedForgottenFirst => By::Meetings,
         Fault::LostSlaveAwaited | Fault::CannotComeTooEarly => By::Meetings,
         Fault::RoundsShareANumber | Fault::MapLacksAValue | Fault::RoundUnwritten => By::Meetings,
         Fault::ActsWithoutMajority | Fault::LeaseNeverEnds | Fault::TokenTakenUnwritten => By::Rings,

@@ -21,6 +21,7 @@ use arete::slave::{Config as SlaveConfig, Leave, ORPHAN_AFTER, Slave};
 use arete::testfile::Test;
 use serde_json::value::RawValue;
 
+use crate::passer_by::PasserBy;
 use crate::world::World;
 use crate::world::meet::Meet;
 use crate::world::node::Birth;
@@ -96,7 +97,7 @@ pub fn add_lasting_controller(
 /// A controller of rooms alone that keeps them.
 pub fn add_lasting_rooms(world: &mut World) -> usize {
     let node = world.add_node("controller", CONTROLLER, vec![controller_address()], |birth| {
-        Box::new(lasting(Controller::bare(None), Path::new(RESULTS), None, birth))
+        Box::new(lasting(Controller::bare(None).limited(few_strangers()), Path::new(RESULTS), None, birth))
     });
     world.nodes[node].reboots_one_in = 4;
     node
@@ -226,8 +227,25 @@ pub type Output = Rc<RefCell<Vec<u8>>>;
 
 /// A controller of rooms alone.
 pub fn add_bare_controller(world: &mut World) -> usize {
-    world.add_node("controller", CONTROLLER, vec![controller_address()], |_| Box::new(Controller::bare(None)))
+    world.add_node("controller", CONTROLLER, vec![controller_address()], |_| {
+        Box::new(Controller::bare(None).limited(few_strangers()))
+    })
 }
+
+/// So few of those that have gone are remembered although nothing is owed to them that a stranger makes more.
+fn few_strangers() -> Limits {
+    Limits { away: 4, ..Limits::default() }
+}
+
+/// A stranger that joins the clients' room again and again until then.
+pub fn add_passer_by(world: &mut World, host: usize, until: u64) -> usize {
+    world.add_node("passer-by", host, vec![], move |birth| {
+        Box::new(PasserBy::new(controller_address(), ROOM, birth.seed, Time::from_micros(until)))
+    })
+}
+
+/// Where clients meet.
+const ROOM: &str = "room";
 
 /// A client that stands at a barrier or gives to a sync as `member`, in the room `room`.
 pub fn add_client(world: &mut World, host: usize, member: &str, meet: Meet) -> (usize, Output) {
@@ -263,7 +281,7 @@ fn client_config(member: &str, meet: &Meet, incarnation: String, seed: u64) -> M
     };
     MemberConfig {
         controller: controller_address(),
-        room: "room".to_owned(),
+        room: ROOM.to_owned(),
         member: Some(member.to_owned()),
         incarnation,
         seed,

@@ -178,6 +178,11 @@ impl MeetingSweep {
         for _ in 0..sweep::faults(kind, rng) {
             self.room_fault(kind, rng);
         }
+        if place == Place::Room && kind != Kind::Calm {
+            // Whatever a crowd of strangers makes the controller forget, nobody's verdict is among it.
+            let stranger = lab::add_passer_by(&mut self.world, CONTROLLER, FAULTS_UNTIL);
+            self.world.fault_at(rng.u64(0..FAULTS_UNTIL / 2), Fault::Start(stranger));
+        }
     }
 
     fn add_client(&mut self, planned: Planned, next: Option<(u64, usize)>) -> usize {

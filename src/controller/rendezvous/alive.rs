@@ -33,7 +33,7 @@ impl<V: PartialEq> Rendezvous<V> {
             return;
         }
         // Its own places, and not all contenders: everybody may contend with somebody.
-        let held = self.places.range((process, 0)..=(process, u64::MAX)).filter_map(|(_, place)| match place {
+        let held = self.places.of(process).filter_map(|(_, place)| match place {
             Place::Waits { meeting, member, how } if *how != How::Contends && asked.contains(meeting) => {
                 Some((meeting.clone(), member.clone()))
             }

@@ -7,13 +7,17 @@ use std::time::Duration;
 use super::held::{PLACE_COST, RULING_COST, cost};
 use super::restore::Stands;
 use super::round::{Round, WHO_MAX};
+use super::seats::{ARRIVALS_MAX, REFUSED_MAX};
 use super::standing::Standing;
-use super::{ARRIVALS_MAX, Act, Arrival, Comer, Place, Rendezvous, Ruling, SharedLine, Timer, Turn, forget, tell};
+use super::{Act, Arrival, Comer, Meeting, Rendezvous, Ruling, SharedLine, Timer, Turn, forget, tell};
 use crate::machine::faults::{Fault, injected};
 use crate::wire::rendezvous::{Kind, Party};
 
 /// How long a failed round stands for its missing members when nobody named a timeout.
 pub const STANDS_FOR: Duration = Duration::from_secs(60);
+
+/// How long a failed round stands at most, however patient its members were.
+pub const STANDS_MOST: Duration = Duration::from_secs(3600);
 
 /// How far ahead of now a harmonized release is named.
 pub const HARMONIZE_LEAD: Duration = Duration::from_millis(50);
@@ -80,15 +84,14 @@ impl<V: PartialEq> Rendezvous<V> {
         let mut stands = None;
         if !released {
             let timeout = round.patience.map(|(_, timeout)| timeout).or(timeout);
-            let until = turn.now + timeout.unwrap_or(STANDS_FOR);
+            let until = turn.now + timeout.unwrap_or(STANDS_FOR).min(STANDS_MOST);
             let told = round.there.keys().cloned().collect();
-            stands = Some(Stands::new(&round.agreed.said, round.there.keys(), other, until));
             let standing = Standing::new(round.agreed.clone(), told, &ruling, other, until, round.held.clone());
+            stands = Some(standing.stands());
             self.let_stand(name, standing);
         }
-        for timer in [Timer::Deadline(name.clone()), Timer::Look(name.clone()), Timer::Surplus(name.clone())] {
-            self.timers.cancel(&timer);
-        }
+        self.cancel_timers_of(name);
+        self.not_abandoned(name);
         let next = round.take_next();
         self.dissolve(name, round, &ruling, stands, turn);
         match next {
@@ -154,10 +157,10 @@ impl<V: PartialEq> Rendezvous<V> {
                 forget(&mut self.asked, process, name);
             }
             for arrival in group {
-                match self.places.get_mut(arrival) {
-                    Some(_) if injected(Fault::VerdictToldOnce) => drop(self.places.remove(arrival)),
-                    Some(place) => *place = Place::Ruled(ruling.clone(), turn.now),
-                    None => debug_assert!(false, "who is there has a place"),
+                debug_assert!(self.places.get(arrival).is_some(), "who is there has a place");
+                match injected(Fault::VerdictToldOnce) {
+                    true => self.places.remove(arrival),
+                    false => self.is_ruled(*arrival, ruling.clone(), turn.now),
                 }
             }
             let ids = group.iter().map(|arrival| arrival.1).collect();
@@ -167,9 +170,13 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// A failed round stands for those who were not there, unless there are none.
     pub(super) fn let_stand(&mut self, name: &Rc<str>, standing: Standing) {
-        let (stands, until) = (!standing.is_told(), standing.until);
-        if let Some(meeting) = self.meetings.get_mut(name) {
-            meeting.standing = stands.then_some(standing);
+        let (stands, until, size) = (!standing.is_told(), standing.until, standing.size());
+        let Some(meeting) = self.meetings.get_mut(name) else { return };
+        if let Some(former) = std::mem::replace(&mut meeting.standing, stands.then_some(standing)) {
+            self.failed.remove(&(former.size(), name.clone()));
+        }
+        if stands {
+            self.failed.insert((size, name.clone()));
         }
         match stands {
             true => self.timers.set(Timer::Standing(name.clone()), until),
@@ -189,8 +196,9 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// A failed round stands no longer.
     pub(super) fn stand_down(&mut self, name: &str) {
-        if let Some(meeting) = self.meetings.get_mut(name) {
-            meeting.standing = None;
+        let standing = self.meetings.get_mut(name).and_then(|meeting| meeting.standing.take());
+        if let Some(standing) = standing {
+            self.failed.remove(&(standing.size(), Rc::from(name)));
         }
         self.timers.cancel(&Timer::Standing(Rc::from(name)));
         self.tidy(name);
@@ -198,14 +206,16 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// Forgets a meeting of which nothing is left.
     pub(super) fn tidy(&mut self, name: &str) {
-        if self.meetings.get(name).is_some_and(|meeting| meeting.forming.is_none() && meeting.standing.is_none()) {
+        if self.meetings.get(name).is_some_and(Meeting::is_empty) {
             self.meetings.remove(name);
         }
     }
 
     pub(super) fn rule(&mut self, arrival: Arrival, ruling: Rc<Ruling>, turn: &mut Turn<'_, V>) {
-        if self.places.len() < ARRIVALS_MAX || self.places.contains_key(&arrival) {
-            self.places.insert(arrival, Place::Ruled(ruling.clone(), turn.now));
+        let max = if ruling.round == 0 { REFUSED_MAX } else { ARRIVALS_MAX };
+        match self.places.len() < max || self.places.get(&arrival).is_some() {
+            true => self.is_ruled(arrival, ruling.clone(), turn.now),
+            false => {}
         }
         tell(arrival, ruling, turn);
     }

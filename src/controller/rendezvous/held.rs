@@ -1,11 +1,13 @@
 //! What meetings hold of the memory for members: a round who shall meet, a ruling its words and its line, and each value
 //! what its arrival costs. A ruling is held until all have heard it, or will not hear it any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Arrival, Place, Process, Rendezvous};
-use crate::controller::budget::Budget;
+use super::seats::Seats;
+use super::{ARRIVAL_COST, Arrival, Place, Process, Rendezvous, Ruling};
+use crate::controller::budget::{Budget, Charge};
 use crate::machine::{Time, Timers};
 use crate::wire::rendezvous::Party;
 
@@ -15,9 +17,15 @@ pub const ROUND_COST: usize = 512;
 /// What a name of a party holds beside its letters, which are there twice, in bytes.
 pub const NAME_COST: usize = 128;
 
-/// What a ruling holds beside its words, and more of it for each that has not heard it, in bytes.
+/// What a ruling holds beside its words, and more of it for each that has not heard it, in bytes: its place, and its
+/// process, which is known until it has.
 pub const RULING_COST: usize = 512;
-pub const PLACE_COST: usize = 128;
+pub const PLACE_COST: usize = 384;
+
+/// What an arrival may need at most: its place and its value, who shall meet, and its ruling.
+pub fn need(party: Option<&Party>, member: &str, value: usize) -> usize {
+    ROUND_COST + party.map_or(0, cost) + ARRIVAL_COST + 2 * (member.len() + value) + RULING_COST + PLACE_COST
+}
 
 /// What the names of a party hold.
 pub fn cost(party: &Party) -> usize {
@@ -39,7 +47,9 @@ impl<V> Rendezvous<V> {
         Rendezvous {
             budget,
             meetings: BTreeMap::new(),
-            places: BTreeMap::new(),
+            places: Seats::default(),
+            failed: BTreeSet::new(),
+            abandoned: BTreeSet::new(),
             waiting: 0,
             asked: BTreeMap::new(),
             timers: Timers::default(),
@@ -51,6 +61,22 @@ impl<V> Rendezvous<V> {
     /// What arrivals hold of.
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// An arrival has a ruling, and has not heard it. Until it has, what the ruling says counts against its process:
+    /// one that hears nothing would else keep ever more of what others gave.
+    pub(super) fn is_ruled(&mut self, arrival: Arrival, ruling: Rc<Ruling>, since: Time) {
+        let line = ruling.line.as_ref().map_or(0, |line| line.len());
+        let charge = Charge::new(&self.budget, arrival.0.0, line + ruling.reason.len());
+        self.places.insert(arrival, Place::Ruled(ruling, since, charge));
+    }
+
+    /// Whether a process waits, or has not heard the ruling of a round: what others were told of it, too.
+    pub fn owes(&self, process: Process) -> bool {
+        self.places.of(process).any(|(_, place)| match place {
+            Place::Waits { .. } => true,
+            Place::Ruled(ruling, ..) => ruling.round > 0,
+        })
     }
 
     /// These arrivals have heard their rulings. Whether that is news.
@@ -67,8 +93,8 @@ impl<V> Rendezvous<V> {
 
     /// This process will never be heard again.
     pub fn forget(&mut self, process: Process) {
-        let unheard = |(arrival, place): (&Arrival, &Place)| matches!(place, Place::Ruled(..)).then_some(arrival.1);
-        let unheard: Vec<u64> = self.places.range((process, 0)..=(process, u64::MAX)).filter_map(unheard).collect();
+        let unheard = |(id, place): (u64, &Place)| matches!(place, Place::Ruled(..)).then_some(id);
+        let unheard: Vec<u64> = self.places.of(process).filter_map(unheard).collect();
         self.told(process, &unheard);
     }
 
@@ -79,6 +105,6 @@ impl<V> Rendezvous<V> {
 
     /// Who has not heard its ruling for so long will not hear it any more.
     pub fn forget_unheard(&mut self, now: Time, after: Duration) {
-        self.places.retain(|_, place| !matches!(place, Place::Ruled(_, since) if now.since(*since) >= after));
+        self.places.forget(|place| matches!(place, Place::Ruled(_, since, _) if now.since(*since) >= after));
     }
 }

@@ -1,7 +1,6 @@
 //! Rounds that wait for members who cannot come any more. Such a round ends at once, because waiting for the timeout
 //! would change nothing and would hide the cause.
 
-use std::ops::Bound;
 use std::rc::Rc;
 
 use super::ending::Ending;
@@ -58,8 +57,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     fn waits_of(&self, process: Process) -> impl Iterator<Item = u64> {
-        let places = self.places.range((process, 0)..=(process, u64::MAX));
-        places.filter(|(_, place)| matches!(place, Place::Waits { .. })).map(|(arrival, _)| arrival.1)
+        self.places.of(process).filter(|(_, place)| matches!(place, Place::Waits { .. })).map(|(id, _)| id)
     }
 
     /// Whether anything waits behind this process.
@@ -77,16 +75,18 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// The same at one meeting, where only these hosts are known to be lost, each with its reason: whoever comes to it
-    /// asks this, so it does not look at every member.
-    pub fn give_up_on(&mut self, name: &str, lost: &[(Rc<str>, Rc<str>)], turn: &mut Turn<'_, V>) {
+    /// The same at one meeting, which waits for a member that is lost.
+    pub fn give_up_on(&mut self, name: &str, member: &str, why: &str, turn: &mut Turn<'_, V>) {
         let Some((name, _)) = self.meetings.get_key_value(name) else { return };
         let name = name.clone();
-        let Some(round) = self.forming(&name).filter(|round| !round.is_full()) else { return };
-        let awaited = lost.iter().find_map(|(host, why)| Some((round.awaited_of(host)?, why)));
-        if let Some((member, why)) = awaited {
-            self.end(&name, Ending::of(Kind::Lost, &member, format!("{member} was lost: {why}")), turn);
-        }
+        self.end(&name, Ending::of(Kind::Lost, member, format!("{member} was lost: {why}")), turn);
+    }
+
+    /// The first of those who have not come to a meeting about whom something is known.
+    pub fn first_missing<T>(&self, name: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
+        let round = self.meetings.get(name)?.forming.as_ref().filter(|round| !round.is_full())?;
+        let Wanted::Members(members) = &round.agreed.wanted else { return None };
+        members.iter().filter(|member| !round.there.contains_key(*member)).find_map(known)
     }
 
     /// The rounds in which somebody waits.
@@ -121,19 +121,6 @@ impl<V> Round<V> {
             }
         };
         Some(Ending { kind: Kind::Lost, who, reason, other: None, timeout: None })
-    }
-
-    /// A member of this host, `HOST` or `HOST#TAG`, that has not come.
-    fn awaited_of(&self, host: &str) -> Option<Rc<str>> {
-        let Wanted::Members(members) = &self.agreed.wanted else { return None };
-        let tagged = format!("{host}#");
-        let own = members.get(host).into_iter();
-        let mut own = own.chain(
-            members
-                .range::<str, _>((Bound::Included(&*tagged), Bound::Unbounded))
-                .take_while(|member| member.starts_with(&tagged)),
-        );
-        own.find(|member| !self.there.contains_key(*member)).cloned()
     }
 
     fn as_it_forms(&self, name: &Rc<str>) -> Forming {

@@ -15,22 +15,22 @@ use crate::wire::rendezvous::{Kind, Party};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stands {
     /// Who should have met.
-    pub party: Party,
+    pub(super) agreed: Rc<Agreed>,
     /// Who was there.
-    pub told: Vec<Rc<str>>,
+    pub told: Rc<[Rc<str>]>,
     /// The party that one wanted who did not agree.
     pub other: Option<Party>,
     pub until: Time,
 }
 
 impl Stands {
-    pub fn new<'a>(
-        party: &Party,
-        told: impl Iterator<Item = &'a Rc<str>>,
-        other: Option<&Party>,
-        until: Time,
-    ) -> Stands {
-        Stands { party: party.clone(), told: told.cloned().collect(), other: other.cloned(), until }
+    pub fn new(party: &Party, told: impl Iterator<Item = Rc<str>>, other: Option<Party>, until: Time) -> Stands {
+        Stands { agreed: Agreed::on(party), told: told.collect(), other, until }
+    }
+
+    /// Who should have met.
+    pub fn party(&self) -> &Party {
+        &self.agreed.said
     }
 }
 
@@ -60,8 +60,8 @@ impl<V: PartialEq> Rendezvous<V> {
     /// All that must be known again of rounds that are over, with the meeting of each that stands.
     pub fn formers(&self) -> Vec<(Rc<str>, Former)> {
         let mut unheard: BTreeMap<(u64, &str), (&Ruling, Vec<Arrival>)> = BTreeMap::new();
-        for (arrival, place) in &self.places {
-            if let Place::Ruled(ruling, _) = place
+        for (arrival, place) in self.places.iter() {
+            if let Place::Ruled(ruling, ..) = place
                 && ruling.round > 0
             {
                 let (_, arrivals) = unheard.entry((ruling.round, &ruling.reason)).or_insert((ruling, Vec::new()));
@@ -86,13 +86,13 @@ impl<V: PartialEq> Rendezvous<V> {
         let held = self.budget.hold(RULING_COST + reason.len() + PLACE_COST * arrivals.len());
         let ruling = Rc::new(Ruling { round, kind, who, reason, at, line, held });
         for arrival in arrivals {
-            self.places.insert(arrival, Place::Ruled(ruling.clone(), since));
+            self.is_ruled(arrival, ruling.clone(), since);
         }
         if let Some(stands) = stands {
             let name: Rc<str> = Rc::from(name);
             self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, standing: None });
-            let held = self.budget.hold(ROUND_COST + cost(&stands.party));
-            let (agreed, told) = (Agreed::on(&stands.party), stands.told.into_iter().collect());
+            let held = self.budget.hold(ROUND_COST + cost(stands.party()));
+            let (agreed, told) = (stands.agreed, stands.told.iter().cloned().collect());
             self.let_stand(&name, Standing::new(agreed, told, &ruling, stands.other.as_ref(), stands.until, held));
             self.tidy(&name);
         }
@@ -110,7 +110,7 @@ impl<V: PartialEq> Rendezvous<V> {
     ) {
         let standing = self.tell_standing(name, member);
         if let Some(ruling) = last.or(standing) {
-            self.places.insert(arrival, Place::Ruled(ruling, since));
+            self.is_ruled(arrival, ruling, since);
         }
     }
 

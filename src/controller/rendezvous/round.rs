@@ -8,7 +8,7 @@ use super::held::{ROUND_COST, cost};
 use super::proofs::Proofs;
 use super::surplus::Surplus;
 use super::{Assembly, Comer, Presence, Process, Rendezvous};
-use crate::controller::budget::{Budget, Held};
+use crate::controller::budget::{Asker, Budget, Held};
 use crate::machine::Time;
 use crate::machine::faults::{Fault, injected};
 use crate::wire::rendezvous::Party;
@@ -32,6 +32,8 @@ pub struct There<V> {
     pub away: bool,
     /// Its process has said so itself, and asks for no ruling.
     pub taken_back: bool,
+    /// It has not come back in time.
+    pub lost: bool,
 }
 
 /// A round that forms.
@@ -43,6 +45,8 @@ pub struct Round<V> {
     pub there: Assembly<V>,
     /// How many of them are away.
     pub away: usize,
+    /// How many of those are lost.
+    lost: usize,
     /// Those of them whose processes have taken them back.
     left: BTreeSet<Rc<str>>,
     /// How long their values are together, in bytes.
@@ -70,7 +74,7 @@ pub struct Round<V> {
 }
 
 /// Who shall be there, as it was said first: most say it in the same words.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Agreed {
     pub said: Party,
     pub wanted: Wanted,
@@ -79,6 +83,11 @@ pub struct Agreed {
 impl Agreed {
     pub fn on(party: &Party) -> Rc<Agreed> {
         Rc::new(Agreed { said: party.clone(), wanted: Wanted::from(party) })
+    }
+
+    /// Whether a member is wanted by its name.
+    pub fn has(&self, member: &str) -> bool {
+        self.wanted.has(member)
     }
 
     /// Whether somebody wants the same party.
@@ -94,6 +103,13 @@ pub enum Wanted {
     Count(usize),
 }
 
+impl Wanted {
+    /// Whether a member is wanted by its name.
+    pub fn has(&self, member: &str) -> bool {
+        matches!(self, Wanted::Members(members) if members.contains(member))
+    }
+}
+
 impl From<&Party> for Wanted {
     fn from(party: &Party) -> Wanted {
         match party {
@@ -104,8 +120,11 @@ impl From<&Party> for Wanted {
 }
 
 impl<V> Round<V> {
-    pub fn new(party: &Party, said_by: Option<Rc<str>>, budget: &Budget) -> Result<Round<V>, String> {
-        let held = budget.admit(ROUND_COST + cost(party))?;
+    /// `said`: who says who shall meet, and the process that says it; `None`: it is declared.
+    pub fn new(party: &Party, said: Option<(Rc<str>, Asker)>, budget: &Budget) -> Result<Round<V>, String> {
+        let (said_by, asker) = said.unzip();
+        let cost = ROUND_COST + cost(party);
+        let held = asker.map_or_else(|| budget.admit(cost), |asker| budget.admit_for(asker, cost))?;
         let agreed = Agreed::on(party);
         let size = match &agreed.wanted {
             Wanted::Members(members) => members.len(),
@@ -123,6 +142,7 @@ impl<V> Round<V> {
             said_by,
             there: BTreeMap::new(),
             away: 0,
+            lost: 0,
             left: BTreeSet::new(),
             weight: 0,
             contenders: BTreeMap::new(),
@@ -167,19 +187,19 @@ impl<V> Round<V> {
     }
 
     /// In a round that its only member has left there is nobody to disagree with: who comes says who shall meet.
-    pub fn begin_anew(&mut self, comer: &Comer<V>, budget: &Budget) {
+    pub fn begin_anew(&mut self, comer: &Comer<V>, asker: Asker, budget: &Budget) {
         let deserted = self.there.is_empty() && self.surplus.is_empty() && self.said_by.is_some();
         if let Some(party) = comer.party.as_ref().filter(|party| deserted && !self.agreed.is(party))
-            && let Ok(round) = Round::new(party, Some(comer.member.clone()), budget)
+            && let Ok(round) = Round::new(party, Some((comer.member.clone(), asker)), budget)
         {
             *self = round;
         }
     }
 
     /// One that shall contend for a place, with its party only if that is another: then there must be room for it.
-    pub fn keep_party(&self, comer: Comer<V>, budget: &Budget) -> Result<Comer<V>, String> {
+    pub fn keep_party(&self, comer: Comer<V>, asker: Asker, budget: &Budget) -> Result<Comer<V>, String> {
         let party = comer.party.filter(|party| !self.agreed.is(party));
-        let held = party.as_ref().map(|party| budget.admit(cost(party))).transpose()?;
+        let held = party.as_ref().map(|party| budget.admit_for(asker, cost(party))).transpose()?;
         Ok(Comer { party, held, ..comer })
     }
 
@@ -211,8 +231,8 @@ impl<V> Round<V> {
         if let Some((end, timeout)) = patience {
             self.ends.insert((end, timeout, member.clone()));
         }
-        let former =
-            self.there.insert(member, There { process, id, value, weight, patience, away: false, taken_back: false });
+        let there = There { process, id, value, weight, patience, away: false, taken_back: false, lost: false };
+        let former = self.there.insert(member, there);
         debug_assert!(former.is_none(), "who was there has left");
         earlier
     }
@@ -222,6 +242,7 @@ impl<V> Round<V> {
         let there = self.there.remove(member)?;
         self.left.remove(member);
         self.away -= usize::from(there.away);
+        self.lost -= usize::from(there.lost);
         self.weight -= there.weight;
         self.full_since = None;
         self.proofs.leave(there.process);
@@ -254,10 +275,25 @@ impl<V> Round<V> {
             self.away += 1
         } else {
             self.away -= 1;
+            self.lost -= usize::from(std::mem::take(&mut there.lost));
             there.taken_back = false;
             self.left.remove(member);
         }
         true
+    }
+
+    /// A member that is away has not come back in time.
+    pub fn set_lost(&mut self, member: &str) {
+        if let Some(there) = self.there.get_mut(member).filter(|there| there.away && !there.lost) {
+            there.lost = true;
+            self.lost += 1;
+        }
+    }
+
+    /// Whether everybody who was there is lost, and nobody else waits here.
+    pub fn is_abandoned(&self) -> bool {
+        let others = !self.surplus.is_empty() || !self.contenders.is_empty();
+        self.lost == self.there.len() && !others
     }
 
     /// Whether all are there that shall meet.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::ending::{HARMONIZE_LEAD, STANDS_FOR};
+use super::ending::{HARMONIZE_LEAD, STANDS_FOR, STANDS_MOST};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -261,6 +261,18 @@ fn a_failed_round_stands_as_long_as_its_timeout_was_counted_from_its_verdict() {
             hall.arrive(Comer { party: members("c b a"), ..comer(3, 1, "c") });
             assert_eq!(!hall.verdict(3, 1).is_empty(), standing, "{timeout:?} {after:?}");
         }
+    }
+}
+
+#[test]
+fn a_failed_round_stands_an_hour_at_most_however_patient_its_members_were() {
+    for (after, standing) in [(STANDS_MOST - SECOND, true), (STANDS_MOST, false)] {
+        let mut hall = Hall::new();
+        let patient = || Comer { timeout: Some(Duration::from_micros(u64::MAX)), ..comer(1, 1, "a") };
+        hall.arrive(Comer { abort: Some("x".to_owned()), ..patient() });
+        hall.pass(after);
+        hall.arrive(comer(2, 1, "b"));
+        assert_eq!(!hall.verdict(2, 1).is_empty(), standing, "{after:?}");
     }
 }
 

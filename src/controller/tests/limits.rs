@@ -10,37 +10,45 @@ use crate::wire::LINE_AROUND_VALUES;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// As long as a verdict waits for a process that has gone, and longer.
-const FORGOTTEN: Duration = Duration::from_secs(700);
+pub const FORGOTTEN: Duration = Duration::from_secs(700);
 
 fn world(value: usize, memory: usize) -> World {
     World::of(Controller::bare(None).limited(Limits::new(Some(value), None, Some(memory))))
 }
 
 impl World {
-    fn joins(&mut self, number: u64, room: &str, member: &str, incarnation: &str) -> ConnId {
+    pub fn joins(&mut self, number: u64, room: &str, member: &str, incarnation: &str) -> ConnId {
         let conn = self.accept(number);
         let who = format!(r#""incarnation":"{incarnation}","room":"{room}","member":"{member}""#);
         self.say(conn, &format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
         conn
     }
 
-    fn gives(&mut self, conn: ConnId, (room, member): (&str, &str), session: &str, id: u64, count: u32, value: &str) {
+    pub fn gives(
+        &mut self,
+        conn: ConnId,
+        (room, member): (&str, &str),
+        session: &str,
+        id: u64,
+        count: u32,
+        value: &str,
+    ) {
         let party = format!(r#""party":{{"count":{count}}},"timeout":30000000"#);
         let who = format!(r#""room":"{room}","session":"{session}","id":{id},"member":"{member}""#);
         self.say(conn, &format!(r#"{{"type":"give",{who},{party},"value":{value}}}"#));
     }
 
-    fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.controller.budget.held()
     }
 
     /// What is held, counted anew.
-    fn recount(&self) -> usize {
+    pub fn recount(&self) -> usize {
         self.controller.partial.bytes() + self.controller.rooms.values().map(Room::recount).sum::<usize>()
     }
 }
 
-fn text(length: usize) -> String {
+pub fn text(length: usize) -> String {
     format!("{:?}", "x".repeat(length - 2))
 }
 
@@ -52,7 +60,17 @@ fn who_fills_the_memory_is_refused_and_others_meet_in_another_room() {
         world.gives(greedy, ("r", "g"), &format!("s{id}"), id, 2, &text(100_000));
         !world.take(greedy).lines().all(|line| line.contains("welcome"))
     });
-    assert_eq!(full, Some(5), "a value takes its length twice, and a sixteenth is for small things");
+    assert_eq!(full, Some(2), "a value takes its length twice, and that is the share of a client");
+    for number in 10.. {
+        let another = world.joins(number, "r", "h", &format!("h{number}"));
+        world.take(another);
+        world.gives(another, ("r", "h"), &format!("t{number}"), 1, 2, &text(100_000));
+        let refused = world.take(another);
+        if refused.contains("\"refused\"") {
+            assert!(number == 13 && refused.contains("are left"), "a sixteenth is for small things: {refused}");
+            break;
+        }
+    }
     world.gives(greedy, ("r", "g"), "s", 100, 2, &text(100_000));
     let refused = world.take(greedy);
     assert!(refused.contains("\"refused\"") && refused.contains("(--memory-max)"), "{refused}");
@@ -65,7 +83,9 @@ fn who_fills_the_memory_is_refused_and_others_meet_in_another_room() {
         assert!(heard.contains("\"map\"") && heard.contains("\"released\""), "{}", &heard[..200.min(heard.len())]);
     }
     assert!(world.closed.is_empty());
-    world.input(Input::Closed { conn: greedy, reason: "gone".into() });
+    for conn in [greedy, ConnId(10), ConnId(11), ConnId(12), ConnId(13)] {
+        world.input(Input::Closed { conn, reason: "gone".into() });
+    }
     for conn in [ConnId(2), ConnId(3)] {
         world.say(conn, r#"{"type":"heard","room":"other","ids":[1]}"#);
         world.say(conn, r#"{"type":"bye","reason":"done"}"#);

@@ -21,8 +21,8 @@ impl<V> Rendezvous<V> {
         };
         let forming = || self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
         let standing = || self.meetings.values().filter_map(|meeting| meeting.standing.as_ref());
-        let told = self.places.values().filter_map(|place| match place {
-            Place::Ruled(ruling, _) => Some(ruling),
+        let told = self.places.iter().filter_map(|(_, place)| match place {
+            Place::Ruled(ruling, ..) => Some(ruling),
             Place::Waits { .. } => None,
         });
         // Each of them once, however many share it.

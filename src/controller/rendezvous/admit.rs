@@ -1,0 +1,37 @@
+//! Whether an arrival can be taken: a room is bounded, and each process has a share of it.
+
+use super::seats::{ARRIVALS_MAX, CLIENT_ARRIVALS_MAX, SLAVE_ARRIVALS_MAX};
+use super::{Comer, Rendezvous, Turn};
+use crate::wire::rendezvous::Party;
+
+/// How many meetings may go on at once in one room.
+const MEETINGS_MAX: usize = 10_000;
+
+impl<V: PartialEq> Rendezvous<V> {
+    /// Whether an arrival can be taken at all.
+    pub(super) fn admissible(&mut self, name: &str, comer: &Comer<V>, turn: &mut Turn<'_, V>) -> Result<(), String> {
+        let (who, most) = match turn.presence.is_slave(comer.process) {
+            true => ("slave", SLAVE_ARRIVALS_MAX),
+            false => ("client", CLIENT_ARRIVALS_MAX),
+        };
+        if self.places.count_of(comer.process) >= most {
+            return Err(format!(
+                "one {who} may wait at {most} places at once, and those count where it has not heard its verdict"
+            ));
+        }
+        let full = self.meetings.len() >= MEETINGS_MAX && !self.meetings.contains_key(name);
+        let full = full && !self.drop_one_failed(turn);
+        if full || self.places.len() >= ARRIVALS_MAX {
+            return Err(format!(
+                "this room is full: it holds {MEETINGS_MAX} meetings and {ARRIVALS_MAX} arrivals at most"
+            ));
+        }
+        match &comer.party {
+            Some(Party::Members(members)) if !members.iter().any(|member| **member == *comer.member) => {
+                Err(format!("{} is not among the members that it names", comer.member))
+            }
+            Some(Party::Count(0)) => Err("nobody cannot meet: the count must be at least 1".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}

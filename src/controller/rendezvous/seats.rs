@@ -1,0 +1,80 @@
+//! The arrivals of one room that wait or have not heard their ruling, and how many of them each process has.
+
+use std::collections::BTreeMap;
+
+use super::{Arrival, Place, Process};
+
+/// How many arrivals may wait, or not have heard their ruling, at once in one room.
+pub const ARRIVALS_MAX: usize = 200_000;
+
+/// How many of them one client may have: it speaks for one member.
+pub const CLIENT_ARRIVALS_MAX: usize = 1_000;
+
+/// The same for a slave, which speaks for many members.
+pub const SLAVE_ARRIVALS_MAX: usize = 100_000;
+
+/// Arrivals that are wrong are remembered up to this many arrivals in all, so that they keep nobody else out.
+pub const REFUSED_MAX: usize = ARRIVALS_MAX / 2;
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Seats {
+    by_arrival: BTreeMap<Arrival, Place>,
+    of: BTreeMap<Process, usize>,
+}
+
+impl Seats {
+    pub fn get(&self, arrival: &Arrival) -> Option<&Place> {
+        self.by_arrival.get(arrival)
+    }
+
+    pub fn insert(&mut self, arrival: Arrival, place: Place) {
+        if self.by_arrival.insert(arrival, place).is_none() {
+            *self.of.entry(arrival.0).or_default() += 1;
+        }
+    }
+
+    pub fn remove(&mut self, arrival: &Arrival) {
+        if self.by_arrival.remove(arrival).is_some() {
+            self.less(arrival.0);
+        }
+    }
+
+    fn less(&mut self, process: Process) {
+        if let Some(count) = self.of.get_mut(&process) {
+            *count -= 1;
+            if *count == 0 {
+                self.of.remove(&process);
+            }
+        }
+    }
+
+    /// Those of one process.
+    pub fn of(&self, process: Process) -> impl Iterator<Item = (u64, &Place)> {
+        let own = self.by_arrival.range((process, 0)..=(process, u64::MAX));
+        own.map(|(arrival, place)| (arrival.1, place))
+    }
+
+    /// How many a process has.
+    pub fn count_of(&self, process: Process) -> usize {
+        self.of.get(&process).copied().unwrap_or(0)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Arrival, &Place)> {
+        self.by_arrival.iter()
+    }
+
+    /// Removes those that nobody is to know any more.
+    pub fn forget(&mut self, forgets: impl Fn(&Place) -> bool) {
+        let gone: Vec<Arrival> = self.iter().filter(|(_, place)| forgets(place)).map(|(arrival, _)| *arrival).collect();
+        gone.iter().for_each(|arrival| self.remove(arrival));
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_arrival.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_arrival.is_empty()
+    }
+}

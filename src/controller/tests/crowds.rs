@@ -1,0 +1,206 @@
+//! One client that wants all the memory, or that makes the controller forget others.
+
+use std::time::Duration;
+
+use super::limits::FORGOTTEN;
+use super::{Controller, World};
+use crate::controller::Limits;
+use crate::machine::faults::{Fault, inject};
+use crate::machine::{ConnId, Input};
+use crate::wire::TIME_MAX;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MEMORY: usize = 10_000_000;
+
+fn world() -> World {
+    World::of(Controller::bare(None).limited(Limits::new(Some(100_000), None, Some(MEMORY))))
+}
+
+/// A member arrives at a barrier with so many others whom it names, as patient as it may be.
+fn crowd(name: &str, id: u64, member: &str, others: usize) -> String {
+    let names: Vec<String> = (0..others).map(|nr| format!("\"n{nr}\"")).collect();
+    let party = format!(r#""party":{{"members":["{member}",{}]}},"timeout":{TIME_MAX}"#, names.join(","));
+    format!(r#"{{"type":"arrive","room":"r","barrier":"{name}","id":{id},"member":"{member}",{party}}}"#)
+}
+
+impl World {
+    fn goes(&mut self, conn: ConnId) {
+        self.input(Input::Closed { conn, reason: "gone".into() });
+    }
+
+    /// Two others meet at a barrier whose names, and at a sync whose values are not small.
+    fn others_meet(&mut self, first: u64) {
+        let conns: Vec<ConnId> = (0..2).map(|nr| self.joins(first + nr, "r", &format!("o{nr}"), "o")).collect();
+        for (nr, conn) in conns.iter().enumerate() {
+            let other = format!("o{nr}");
+            let names: Vec<String> = (0..3_000).map(|nr| format!("\"n{nr}\"")).collect();
+            let party = format!(r#""party":{{"members":["o0","o1",{}]}}"#, names.join(","));
+            let abort = if nr == 1 { r#","abort":"enough""# } else { "" };
+            let arrive = format!(r#"{{"type":"arrive","room":"r","barrier":"theirs{first}","id":1,"member":"{other}""#);
+            self.say(*conn, &format!("{arrive},{party}{abort}}}"));
+            self.gives(*conn, ("r", &other), &format!("theirs{first}"), 2, 2, &super::limits::text(100_000));
+        }
+        for conn in conns {
+            let heard = self.take(conn);
+            let met = heard.contains("\"released\"") && heard.contains("o1 aborted: enough");
+            assert!(met, "{}", &heard[..500.min(heard.len())]);
+            self.say(conn, r#"{"type":"heard","room":"r","ids":[1,2]}"#);
+            self.goes(conn);
+        }
+    }
+}
+
+#[test]
+fn who_arrives_often_with_many_names_and_leaves_keeps_nobody_out() {
+    let mut world = world();
+    for life in 0..10 {
+        let greedy = world.joins(100 + life, "r", "g", &format!("g{life}"));
+        for id in 1..=80 {
+            world.say(greedy, &crowd(&format!("b{life}-{id}"), id, "g", 4_000));
+        }
+        assert!(world.take(greedy).contains("one client may hold 1250000 bytes"));
+        world.others_meet(1_000 + 2 * life);
+        world.goes(greedy);
+        world.pass(SECOND * 6);
+        world.others_meet(2_000 + 2 * life);
+        assert!(world.held() <= MEMORY, "{}", world.held());
+        assert_eq!(world.held(), world.recount());
+    }
+    world.pass(Duration::from_secs(4_000));
+    assert_eq!((world.held(), world.controller.rooms.len()), (0, 0), "a failed round stands an hour at most");
+}
+
+#[test]
+fn failed_rounds_are_dropped_before_anybody_is_refused_and_the_largest_first() {
+    let mut world = world();
+    let small = world.joins(1, "r", "s", "s");
+    world.say(small, &crowd("small", 1, "s", 1));
+    world.goes(small);
+    for nr in 2..=9 {
+        let greedy = world.joins(nr, "r", "g", &format!("g{nr}"));
+        world.say(greedy, &crowd(&format!("b{nr}"), 1, "g", 8_000));
+        assert!(!world.take(greedy).contains("refused"));
+        world.goes(greedy);
+        world.pass(SECOND * 6);
+    }
+    assert!(world.held() < MEMORY / 8 * 7, "{}", world.held());
+    let late = world.joins(20, "r", "n0", "n0");
+    world.say(late, r#"{"type":"arrive","room":"r","barrier":"small","id":1,"member":"n0"}"#);
+    let heard = world.take(late);
+    assert!(heard.contains("an earlier round failed: s was lost"), "{heard}");
+}
+
+#[test]
+fn what_a_client_that_is_gone_gave_is_dropped_when_nobody_can_come_for_it_or_others_need_the_room() {
+    let mut world = world();
+    let give = |world: &mut World, nr: u64| {
+        let conn = world.joins(nr, "r", "g", &format!("g{nr}"));
+        world.take(conn);
+        let who = format!(r#""room":"r","session":"s{nr}","id":1,"member":"g""#);
+        let value = super::limits::text(90_000);
+        let party = format!(r#""party":{{"count":2}},"timeout":{TIME_MAX}"#);
+        world.say(conn, &format!(r#"{{"type":"give",{who},{party},"value":{value}}}"#));
+        assert_eq!(world.take(conn), "", "{nr}");
+        world.goes(conn);
+        world.pass(SECOND * 6);
+    };
+    // A dead member's value stays, as long as there is room.
+    (1..=200).for_each(|nr| give(&mut world, nr));
+    assert!((MEMORY / 2..MEMORY).contains(&world.held()), "{}", world.held());
+    let other = world.joins(1_000, "r", "o", "o");
+    world.gives(other, ("r", "o"), "s200", 1, 2, "1");
+    assert!(world.take(other).contains("\"released\""));
+    world.say(other, r#"{"type":"heard","room":"r","ids":[1]}"#);
+    world.say(other, r#"{"type":"bye","reason":"done"}"#);
+    world.pass(FORGOTTEN);
+    world.pass(FORGOTTEN);
+    assert_eq!((world.held(), world.controller.rooms.len()), (0, 0));
+}
+
+#[test]
+fn who_never_hears_what_others_gave_has_a_share_of_that_too() {
+    let mut world = world();
+    let (lazy, other) = (world.joins(1, "r", "l", "l"), world.joins(2, "r", "o", "o"));
+    let full = (1..200).find(|&id| {
+        for (conn, member, value) in [(lazy, "l", "1"), (other, "o", &*super::limits::text(90_000))] {
+            world.gives(conn, ("r", member), &format!("s{id}"), id, 2, value);
+        }
+        world.say(other, &format!(r#"{{"type":"heard","room":"r","ids":[{id}]}}"#));
+        world.take(lazy).contains("one client may hold")
+    });
+    assert_eq!(full, Some(15));
+    assert!(world.held() < MEMORY / 4);
+}
+
+#[test]
+fn a_client_waits_at_so_many_places_and_leaves_places_for_others() {
+    let mut world = world();
+    let many = world.joins(1, "r", "m", "m");
+    for id in 1..=1_001 {
+        let place = format!(r#""room":"r","barrier":"b{id}","id":{id},"member":"m""#);
+        world.say(many, &format!(r#"{{"type":"arrive",{place},"party":{{"count":2}}}}"#));
+    }
+    let heard = world.take(many);
+    let refused = "one client may wait at 1000 places at once";
+    assert!(heard.contains(refused) && heard.matches("refused").count() == 1, "{heard}");
+    world.others_meet(10);
+}
+
+/// A verdict that a member has not heard, when a crowd of strangers has come and gone: what it hears when it is back.
+fn hears_after_a_crowd() -> String {
+    let limits = Limits { away: 3, ..Limits::default() };
+    let mut world = World::of(Controller::bare(None).limited(limits));
+    let arrive = |member: &str| {
+        let place = format!(r#""room":"r","barrier":"b","id":1,"member":"{member}","timeout":9000000"#);
+        format!(r#"{{"type":"arrive",{place},"party":{{"members":["a","b"]}}}}"#)
+    };
+    let (a, b) = (world.joins(1, "r", "a", "a"), world.joins(2, "r", "b", "b"));
+    world.say(a, &arrive("a"));
+    world.say(b, &arrive("b"));
+    world.goes(a);
+    assert!(world.take(b).contains("\"released\""));
+    for nr in 10..50 {
+        let stranger = world.joins(nr, "r", "x", &format!("x{nr}"));
+        world.goes(stranger);
+    }
+    world.pass(SECOND * 2);
+    assert!(world.controller.processes.len() <= 6);
+    let a = world.joins(60, "r", "a", "a");
+    world.take(a);
+    world.say(a, &arrive("a"));
+    world.take(a)
+}
+
+#[test]
+fn a_crowd_of_strangers_makes_nobody_s_verdict_forgotten() {
+    let heard = hears_after_a_crowd();
+    assert!(heard.contains("\"released\""), "{heard}");
+    inject(Some(Fault::OwedForgottenFirst));
+    let heard = hears_after_a_crowd();
+    inject(None);
+    assert_eq!(heard, "", "it waits anew");
+}
+
+#[test]
+fn a_crowd_of_strangers_makes_no_notify_count_twice() {
+    let limits = Limits { away: 3, ..Limits::default() };
+    let mut world = World::of(Controller::bare(None).limited(limits));
+    let a = world.joins(1, "r", "a", "a");
+    world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":3}"#);
+    let notify = r#"{"type":"notify","room":"r","trigger":"t","count":1}"#;
+    world.say(a, notify);
+    world.goes(a);
+    for nr in 10..50 {
+        let stranger = world.joins(nr, "r", "x", &format!("x{nr}"));
+        world.say(stranger, r#"{"type":"bye","reason":"done"}"#);
+    }
+    world.pass(SECOND * 2);
+    let a = world.joins(60, "r", "a", "a");
+    world.take(a);
+    world.say(a, notify);
+    let heard = world.take(a);
+    assert!(heard.contains("\"left\":2"), "{heard}");
+    world.say(a, r#"{"type":"notify","room":"r","trigger":"t","count":0}"#);
+    let heard = world.take(a);
+    assert!(heard.contains("the count of a notify is at least 1") && world.closed.contains(&a), "{heard}");
+}
