@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::controller::budget::Held;
+use crate::controller::record::RECORD_MAX;
 use crate::controller::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
@@ -38,6 +39,8 @@ pub struct Limits {
     pub output: u64,
     /// The events of a run.
     pub events: u64,
+    /// What a run records besides those files, in bytes.
+    pub record: u64,
 }
 
 impl Limits {
@@ -46,12 +49,20 @@ impl Limits {
         let value = value.unwrap_or(VALUE_MAX);
         let session = session.unwrap_or(SESSION_MAX.max(value));
         let full = session.max(SESSION_MAX).saturating_mul(2 * FULL_SESSIONS);
-        Limits { value, session, memory: memory.unwrap_or(full), output: OUTPUT_MAX, events: EVENTS_MAX }
+        Limits {
+            value,
+            session,
+            memory: memory.unwrap_or(full),
+            output: OUTPUT_MAX,
+            events: EVENTS_MAX,
+            record: RECORD_MAX,
+        }
     }
 
     /// The same with other bounds for a run.
-    pub fn of_a_run(self, output: Option<u64>, events: Option<u64>) -> Limits {
-        Limits { output: output.unwrap_or(self.output), events: events.unwrap_or(self.events), ..self }
+    pub fn of_a_run(self, output: Option<u64>, events: Option<u64>, record: Option<u64>) -> Limits {
+        let (output, events) = (output.unwrap_or(self.output), events.unwrap_or(self.events));
+        Limits { output, events, record: record.unwrap_or(self.record), ..self }
     }
 }
 
