@@ -18,6 +18,7 @@ mod load;
 mod lock;
 mod log_limit;
 mod meet;
+mod mend;
 mod operator;
 mod pki;
 mod place;
@@ -255,6 +256,9 @@ struct ControllerOptions {
     /// How many events to record before a run fails [default: 10000000]
     #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
     events_max: Option<u64>,
+    /// How much to record of what slaves and clients do before a run fails [default: 8GiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
+    record_max: Option<usize>,
     /// Have what is kept on the disk itself before anybody can see its effect
     #[arg(long, requires = "state_dir")]
     fsync: bool,
@@ -302,11 +306,11 @@ struct RunOptions {
     file: Option<PathBuf>,
     /// Go on with the run of this results directory, whose controller was killed; if it has ended, say how
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "wait", "results", "lost_after", "keep"])]
-    #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max", "connections_max", "output_max", "events_max"])]
+    #[arg(conflicts_with_all = ["value_max", "session_max", "memory_max", "connections_max", "output_max", "events_max", "record_max"])]
     resume: Option<PathBuf>,
     /// Hand the test to this controller, HOST, HOST:PORT or the path of its socket, and follow the run there
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["listen", "keep", "fsync", "value_max", "session_max"])]
-    #[arg(conflicts_with_all = ["memory_max", "connections_max", "output_max", "events_max", "resume", "launch"])]
+    #[arg(conflicts_with_all = ["memory_max", "connections_max", "output_max", "events_max", "record_max", "resume", "launch"])]
     controller: Option<String>,
     /// Print the id of the run as soon as the controller has it, and leave it alone
     #[arg(long, requires = "controller", conflicts_with_all = ["results", "follow"])]
@@ -343,6 +347,9 @@ struct RunOptions {
     /// How many events to record before the run fails [default: 10000000]
     #[arg(long, value_name = "N", value_parser = |text: &str| count(text, EVENTS_MOST))]
     events_max: Option<u64>,
+    /// How much to record of what slaves and clients do before the run fails [default: 8GiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
+    record_max: Option<usize>,
     #[command(flatten)]
     security: Security,
 }

@@ -35,11 +35,13 @@ mod picture;
 mod places;
 mod presence;
 mod prospects;
+mod record;
 mod rendezvous;
 mod report;
 mod resources;
 mod results;
 mod resume;
+mod rewrite;
 mod room;
 mod roster;
 mod run;
@@ -71,9 +73,11 @@ pub use self::launch::Launcher;
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::messages::Heard;
 use self::presence::{Processes, REJOIN, Speaker};
+pub use self::record::RECORD_MAX;
 use self::rendezvous::Process;
 use self::room::{Acts, Room};
 use self::roster::Stage;
+pub use self::run::EVENTS;
 use self::run::Run;
 use self::runs::{RunNr, Runs};
 pub use self::service::Settings;
@@ -375,7 +379,6 @@ impl Controller {
         });
         if let Some(run) = heard.run.and_then(|nr| self.runs.get_mut(nr)) {
             run.answer(now, conn, heard, out);
-            run.check_events(now, out);
         }
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         let (who, held) = (session.who, frames.held());
@@ -629,6 +632,8 @@ impl Machine for Controller {
         self.now = now;
         self.ledger.turn(now);
         self.runs.values().for_each(|run| run.ledger.turn(now));
+        let conn = record::conn_of(&input);
+        let before = self.who(conn);
         match input {
             Input::Begin => self.begin(now, out),
             Input::Accepted { conn, peer, listener } => {
@@ -662,6 +667,7 @@ impl Machine for Controller {
         self.make_room(now, self.budget.spare());
         self.settle(now, out);
         self.show_soon(now);
+        self.charge(now, conn, before, out);
         self.answer_grown(out);
         self.runs.values().for_each(|run| run.ledger.flush(mark, out));
         self.ledger.flush(mark, out);
@@ -671,7 +677,7 @@ impl Machine for Controller {
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
         let due = self.lab.as_ref().and_then(|lab| lab.due);
-        let rooms = [self.deadlines.next(), self.processes.next_deadline(), due];
+        let rooms = [self.deadlines.next(), self.processes.next_deadline(), due, self.ledger.rewrite_due()];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))
     }

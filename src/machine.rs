@@ -387,6 +387,13 @@ pub enum Effect {
         path: PathBuf,
         bytes: Vec<u8>,
     },
+    /// Lets the file `from` take the place of another, in one step, if it has this length: all that was to be written to
+    /// it is there. If not, the other stays, and [`Input::WriteFailed`] names `from`.
+    Install {
+        path: PathBuf,
+        from: PathBuf,
+        length: u64,
+    },
     /// Tries to connect to `HOST:PORT` by TCP, and closes the connection at once. Answered by [`Input::Probed`] within a few
     /// seconds.
     Probe {
@@ -536,6 +543,10 @@ impl Outbox {
 
     pub fn persist(&mut self, path: PathBuf, bytes: Vec<u8>) {
         self.effects.push(Effect::Persist { path, bytes });
+    }
+
+    pub fn install(&mut self, path: PathBuf, from: PathBuf, length: u64) {
+        self.effects.push(Effect::Install { path, from, length });
     }
 
     pub fn make_dir(&mut self, path: PathBuf) {

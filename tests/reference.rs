@@ -183,7 +183,7 @@ fn the_protocol_page_states_the_bounds_of_the_sources() {
         arete::testfile::MEMBERS_MAX,
         arete::controller::EVENTS_MAX as usize,
         arete::controller::OUTPUT_MAX as usize,
-        arete::controller::ledger::FOR_CLIENTS_MAX as usize,
+        arete::controller::RECORD_MAX as usize,
     ];
     for bound in bounds {
         assert!(page.contains(&bound.to_string()), "the page does not say {bound}");

@@ -275,3 +275,41 @@ fn what_cannot_be_gone_on_with_is_said_and_where() {
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
     controller.wait_for_output("listening on");
 }
+
+#[test]
+fn a_ledger_that_is_longer_than_the_memory_is_gone_through_and_its_time_line_is_mended() {
+    const WARNINGS: usize = 40_000;
+    let place = Place::new("long");
+    let test = json!({
+        "name": "long", "end": { "idle": true, "limit": 60 },
+        "schedules": { "s": [{ "name": "x", "at": 0, "shell": "true" }] }, "slaves": { "a": ["s"] }
+    });
+    place.write("t.json", test.to_string());
+    place.arete(["run", "t.json", "--results", "r"]).run().exits_with(0);
+    let ledger = place.read("r/state.jsonl");
+    let (before, end) =
+        ledger.split_at(ledger.find("\"ending\"").map(|at| ledger[..at].rfind('\n').unwrap() + 1).unwrap());
+    let last = before.trim_end().rsplit('\n').next().and_then(|line| line[1..].split(',').next()).expect("a time");
+    let (what, text) = (json!({ "what": "warning", "text": "x".repeat(2_000) }), "\n");
+    let report = |seq: usize| {
+        let at: u64 = last.parse().expect("a number");
+        json!([at, [{ "report": { "slave": 0, "seq": 1_000 + seq, "at": at, "what": what } }]]).to_string() + text
+    };
+    let mut file = fs::File::create(place.path("r/state.jsonl")).map(std::io::BufWriter::new).expect("a file");
+    file.write_all(before.as_bytes()).expect("it can be written");
+    (0..WARNINGS).for_each(|seq| file.write_all(report(seq).as_bytes()).expect("it can be written"));
+    file.write_all(end.as_bytes()).expect("it can be written");
+    drop(file);
+    fs::remove_file(place.path("r/summary.json")).expect("it is there");
+    let mut bounded = Command::new("sh");
+    bounded.args(["-c", "ulimit -v 100000; exec \"$0\" run --resume r", env!("CARGO_BIN_EXE_arete")]);
+    bounded.current_dir(place.dir());
+    place.program(bounded).deadline(DEADLINE).run().exits_with(0);
+    assert_eq!(place.count("r", "warning"), WARNINGS);
+    assert_eq!(place.count("r", "ended"), 1);
+    // Once more, now that it is there and right: nothing of it is written again.
+    let modified = || fs::metadata(place.path("r/events.jsonl")).and_then(|it| it.modified()).expect("it is there");
+    let was = modified();
+    place.arete(["run", "--resume", "r"]).deadline(DEADLINE).run().exits_with(0);
+    assert_eq!(modified(), was);
+}

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use arete::controller::ledger::{FILE, Keep, Past};
-use arete::controller::{Controller, Keeping, LabConfig, OVER, RESOURCES, Shelved};
+use arete::controller::{Controller, EVENTS, Keeping, LabConfig, OVER, RESOURCES, Shelved};
 use arete::machine::ListenerId;
 use arete::reactor::plain;
 
+use super::mend::Mend;
 use super::{ControllerOptions, Error, remove, state, testfile};
 
 /// The directories of the runs, in that of the controller's state.
@@ -42,7 +43,7 @@ pub fn hosting(
     let mut controller = controller.hosting(config);
     let Found { going, over } = find(&runs)?;
     for (directory, past) in going {
-        if let Err(why) = controller.take_up(&directory, &past) {
+        if let Err(why) = controller.take_up(&directory, &past, &mut Mend::of(directory.join(EVENTS))) {
             left_aside(&directory, &why);
         }
     }

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::ledger::{FILE, Past, Terms};
-use arete::controller::{Config, Controller, Launcher};
+use arete::controller::{Config, Controller, EVENTS, Launcher};
 use arete::reactor::{self, Options, Reactor, plain};
 use arete::testfile::{self, Test};
 
 use super::identity::{Security, Use};
 use super::launch::Launch;
+use super::mend::Mend;
 use super::{ENDING, Error, RunOptions, remove, slave, state};
 
 /// How long slaves that lost their controller are waited for: they stop what they run, and have a grace for it.
@@ -89,7 +90,7 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
     let limits = terms.limits;
     let controller =
         controller.limited(limits).launching(launcher).keeping(state::keep(&directory, wall_offset, Some(terms)));
-    let mut controller = controller.resumed(&past).map_err(Error::failed)?;
+    let mut controller = controller.resumed(&past, &mut Mend::of(directory.join(EVENTS))).map_err(Error::failed)?;
     drop(past);
     Ok(reactor.run(&mut controller))
 }

@@ -76,7 +76,7 @@ pub fn run(options: ControllerOptions) -> Result<u8, Error> {
             lock = Some(locked);
             let controller = controller.keeping(keep.clone());
             let controller = match past {
-                Some(past) => controller.resumed(&past).map_err(Error::failed)?,
+                Some(past) => controller.resumed(&past, &mut ()).map_err(Error::failed)?,
                 None => controller,
             };
             host::hosting(controller, directory, &options, &keep, sockets)?
@@ -98,7 +98,9 @@ pub fn useless_operators(options: &ControllerOptions) -> Option<String> {
 }
 
 fn limits(options: &ControllerOptions) -> Limits {
-    options.limits.limits().of_a_run(options.output_max.map(|most| most as u64), options.events_max)
+    let bytes = |most: usize| most as u64;
+    let (output, record) = (options.output_max.map(bytes), options.record_max.map(bytes));
+    options.limits.limits().of_a_run(output, options.events_max, record)
 }
 
 /// How TLS is spoken where this controller listens: at the sockets that were passed to it, else where its options say.
@@ -185,6 +187,7 @@ fn reload(options: &ControllerOptions) -> Reload {
             "connections-max",
             "output-max",
             "events-max",
+            "record-max",
             "operators",
             "lost-after",
             "keep",

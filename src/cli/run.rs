@@ -71,8 +71,9 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     let work = if here { Some(WorkDir::make(options.keep)?) } else { None };
     let local = work.as_ref().map(|work| local(work, address, options.listen.is_none(), security)).transpose()?;
     let run = run_id(&stem);
-    let output_max = options.output_max.map(|most| most as u64);
-    let limits = options.limits.limits().of_a_run(output_max, options.events_max);
+    let bytes = |most: usize| most as u64;
+    let (output, record) = (options.output_max.map(bytes), options.record_max.map(bytes));
+    let limits = options.limits.limits().of_a_run(output, options.events_max, record);
     let wall_offset = now.as_microsecond() - reactor::now().as_micros() as i64;
     let terms = Terms {
         id: run.clone(),

@@ -1,11 +1,11 @@
 //! The directory in which a controller keeps its ledger: locked while it works, and read when it goes on.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use arete::controller::ledger::{self, Keep, Past, Terms};
+use arete::controller::ledger::{self, Keep, Past, ReadLine, Source, Terms};
 use arete::reactor::{self, plain};
 
 use super::{Error, lock};
@@ -57,6 +57,15 @@ pub fn keep(directory: &Path, wall_offset: i64, terms: Option<Terms>) -> Keep {
     Keep { path: directory.join(ledger::FILE), boot, wall_offset, terms, rewrite_from: None }
 }
 
+/// A file that is read a line at a time.
+struct Reader(BufReader<File>);
+
+impl ReadLine for Reader {
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), String> {
+        self.0.read_until(b'\n', line).map(drop).map_err(|error| plain(&error))
+    }
+}
+
 /// The ledger that a former controller has left in this directory, if there is one, and what lies beside it. What a
 /// crash has torn at its end is cut off: the directory is locked.
 pub fn past(directory: &Path) -> Result<Option<Past>, Error> {
@@ -64,19 +73,25 @@ pub fn past(directory: &Path) -> Result<Option<Past>, Error> {
     let cannot = |what: &str, error: std::io::Error| {
         Error::failed(format!("cannot {what} {}: {error}", path.display(), error = plain(&error)))
     };
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
+    let length = match fs::metadata(&path) {
+        Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot("read", error)),
     };
-    let length = bytes.len() as u64;
+    let from = path.clone();
+    let source = Source::new(move || match File::open(&from) {
+        Ok(file) => Ok(Box::new(Reader(BufReader::new(file)))),
+        Err(error) => Err(plain(&error)),
+    });
     // One that was killed while it wrote its first line had begun nothing.
-    let past = if bytes.contains(&b'\n') { Some(Past::read(&path, bytes).map_err(Error::failed)?) } else { None };
+    let past = Past::find(&path, source).map_err(Error::failed)?;
     let whole = past.as_ref().map_or(0, Past::whole);
     if whole < length {
         let file = File::options().write(true).open(&path).map_err(|error| cannot("write", error))?;
         file.set_len(whole).map_err(|error| cannot("write", error))?;
     }
+    // A controller that was killed while it wrote its ledger anew left this: it is begun again.
+    let _ = fs::remove_file(directory.join(ledger::NEW));
     let mut files = Vec::new();
     walk(directory, "", &mut files);
     Ok(past.map(|past| past.beside(files)))

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::ledger::{FOR_CLIENTS_MAX, Fact};
+use super::ledger::Fact;
 use super::meet::room_of;
 use super::messages::{Heard, notified};
 use super::presence::Speaker;
@@ -38,9 +38,10 @@ impl Controller {
         let known = self.processes.find(&room, &speaker, &join.incarnation).is_some();
         let ledger = self.ledger_of(&room);
         // A ledger of rooms alone is written anew when it is long.
-        if !known && ledger.is_full() && !self.is_rewritten(&ledger) {
-            let text = format!("the ledger of run {room} is full: {FOR_CLIENTS_MAX} bytes; no more clients may join");
-            return Err(refusal(Code::Full, text));
+        let shares = |run: &&Run| !known && run.ledger.is(&ledger);
+        if let Some(run) = self.runs.values().find(shares) {
+            let full = |why| refusal(Code::Full, format!("run {}: {why}; no more clients may join", run.id));
+            run.record.takes_clients().map_err(full)?;
         }
         let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
         if !known {

@@ -13,6 +13,9 @@ const HELD_MAX: usize = 32 * 1024 * 1024;
 /// What an event before the start takes beside its bytes.
 const HELD_COST: usize = 64;
 
+/// How much of a former life's events is written at a time, in bytes.
+const PIECE: usize = 64 * 1024;
+
 /// How many events are recorded of the end of a run that has too many: a part of so many of the bound.
 const FOR_THE_END: u64 = 8;
 
@@ -25,8 +28,9 @@ pub struct Journal {
     held: Vec<(Time, Vec<u8>)>,
     /// How many bytes those take.
     held_bytes: usize,
-    /// How long the file is, in bytes.
+    /// How long the file is, and how much was recorded, in bytes.
     length: u64,
+    recorded: u64,
     /// How many events were recorded, and how many may be before the run must end.
     events: u64,
     events_max: u64,
@@ -35,7 +39,7 @@ pub struct Journal {
     broken: bool,
     /// The last event has been recorded.
     closed: bool,
-    /// What happened in a former life is gone through again: it was shown, and is written as a whole at the end.
+    /// What happened in a former life is gone through again: it was shown, and is appended in pieces.
     replaying: bool,
 }
 
@@ -48,6 +52,7 @@ impl Journal {
             held: Vec::new(),
             held_bytes: 0,
             length: 0,
+            recorded: 0,
             events: 0,
             events_max: super::EVENTS_MAX,
             log: Vec::new(),
@@ -67,6 +72,11 @@ impl Journal {
         self.events
     }
 
+    /// How many bytes that were, those that are held for the start too.
+    pub fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
     pub fn set_events_max(&mut self, events_max: u64) {
         self.events_max = events_max;
     }
@@ -81,14 +91,10 @@ impl Journal {
         self.replaying = true;
     }
 
-    /// All of a former life is there: the file holds just that, whatever a crash has left out of it or torn.
+    /// A former life was gone through to its end: what follows is new.
     pub fn replayed(&mut self, out: &mut Outbox) {
+        self.append(out);
         self.replaying = false;
-        let log = std::mem::take(&mut self.log);
-        self.length = log.len() as u64;
-        if self.start.is_some() {
-            out.persist(self.path.clone(), log);
-        }
     }
 
     /// Something happened at `at`.
@@ -106,6 +112,7 @@ impl Journal {
     /// The same of an event that is encoded already, and that was shown.
     pub fn put(&mut self, at: Time, encoded: Vec<u8>, out: &mut Outbox) {
         self.events += 1;
+        self.recorded += encoded.len() as u64;
         match self.start {
             Some(start) => {
                 event::write_line(&mut self.log, start, at, &encoded);
@@ -151,9 +158,12 @@ impl Journal {
     }
 
     fn flush(&mut self, out: &mut Outbox) {
-        if self.replaying {
-            return;
+        if !self.replaying || self.log.len() >= PIECE {
+            self.append(out);
         }
+    }
+
+    fn append(&mut self, out: &mut Outbox) {
         let log = std::mem::take(&mut self.log);
         if !self.broken && !log.is_empty() {
             self.length += log.len() as u64;

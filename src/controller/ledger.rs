@@ -8,6 +8,8 @@
 //! there as a whole or not at all, so that no decision is ever parted from its cause. A line that a crash has torn is
 //! the last one, and is cut off. The format is arete's own; a controller reads that of its own version.
 
+mod past;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,8 +20,10 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::past::{Past, ReadLine, Source, TimeLine};
 use super::Limits;
 use super::failures;
+use super::rewrite::Rewrite;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time, path_text};
 use crate::spoken;
@@ -32,6 +36,9 @@ pub const FORMAT: u32 = 1;
 
 /// The ledger's name in the directory of a run's results, and in that of a controller's state.
 pub const FILE: &str = "state.jsonl";
+
+/// One that is written anew, until it takes the place of that.
+pub const NEW: &str = "state.jsonl.new";
 
 /// The first line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -247,6 +254,19 @@ pub enum Fact<'a> {
     },
     /// The highest number of a round that there has been.
     LastRound(u64),
+    /// This ledger was written anew from here on, to where it says that it was.
+    Rewriting,
+    Rewritten,
+    /// More of those who have not heard the ruling of a round, while it was.
+    Unheard {
+        #[serde(borrow)]
+        room: Cow<'a, str>,
+        sync: bool,
+        round: u64,
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
+        arrivals: Vec<(u64, Vec<u64>)>,
+    },
     /// A round is over for these arrivals.
     Round {
         #[serde(borrow)]
@@ -307,123 +327,6 @@ pub struct Stands {
     pub until: Time,
 }
 
-/// The ledger of a former life.
-#[derive(Debug, Clone)]
-pub struct Past {
-    pub header: Header,
-    bytes: Rc<[u8]>,
-    /// How much of the file is whole: the rest was torn by a crash and is cut off.
-    whole: usize,
-    /// The last instant in it.
-    last: Time,
-    /// The boots that its lives were in, with how far their clocks were ahead of the system's.
-    clocks: BTreeMap<String, i64>,
-    ended: bool,
-    /// What lies beside it: the files of a run's slaves, with their lengths.
-    files: Vec<(String, u64)>,
-}
-
-impl Past {
-    /// By what the runs of a controller that stays are put in the order in which they were handed in.
-    pub fn place_in_queue(&self) -> (Time, u64) {
-        (self.header.begun, self.header.run.as_ref().map_or(0, |terms| terms.place))
-    }
-
-    /// Reads a ledger. `path` is what an error calls it.
-    pub fn read(path: &Path, bytes: Vec<u8>) -> Result<Past, String> {
-        let subject = path.display();
-        let mut whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let Some(first) = memchr::memchr(b'\n', &bytes[..whole]) else {
-            return Err(format!("{subject} is empty: the controller was killed before it had begun; start it anew"));
-        };
-        let header = read_header(&bytes[..first]).map_err(|why| format!("{subject}:{why}"))?;
-        let (mut last, mut ended) = (header.begun, false);
-        let mut clocks = BTreeMap::from([(header.boot.clone(), header.shift)]);
-        let mut begin = first + 1;
-        for (index, line) in bytes[begin..whole].split(|&byte| byte == b'\n').enumerate() {
-            let end = begin + line.len() + 1;
-            let (at, facts) = match parse(line) {
-                Ok(line) => line,
-                // A crash of the whole system may leave a last line that ends and is not what was written.
-                Err(_) if end >= whole => {
-                    whole = begin.min(whole);
-                    break;
-                }
-                Err(error) => return Err(format!("{subject}:{}: this line is damaged: {error}", index + 2)),
-            };
-            last = last.max(at);
-            for fact in facts {
-                match fact {
-                    Fact::Resumed { boot, shift } => drop(clocks.insert(boot.into_owned(), shift)),
-                    Fact::Ended { .. } => ended = true,
-                    _ => {}
-                }
-            }
-            begin = end;
-        }
-        Ok(Past { header, bytes: bytes.into(), whole, last, clocks, ended, files: Vec::new() })
-    }
-
-    /// The same with what lies in the directory of the results, relative to it, and how long it is.
-    pub fn beside(self, files: Vec<(String, u64)>) -> Past {
-        Past { files, ..self }
-    }
-
-    pub(super) fn files(&self) -> &[(String, u64)] {
-        &self.files
-    }
-
-    /// How long the file is without what a crash has torn.
-    pub fn whole(&self) -> u64 {
-        self.whole as u64
-    }
-
-    /// Whether its run is over.
-    pub fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    /// The last instant in it.
-    pub(super) fn last(&self) -> Time {
-        self.last
-    }
-
-    /// The lines after the first, with their numbers.
-    pub(super) fn lines(&self) -> impl Iterator<Item = (usize, Line<'_>)> {
-        let lines = self.bytes[..self.whole].split(|&byte| byte == b'\n').enumerate().skip(1);
-        lines.filter_map(|(index, line)| Some((index + 1, parse(line).ok()?)))
-    }
-
-    /// How far ahead of the system's clock the controller's goes on. In the same boot as before that is what it was; in
-    /// another the wall clock says how much time has passed.
-    pub(super) fn shift(&self, boot: &str, wall_offset: i64) -> i64 {
-        self.clocks.get(boot).copied().unwrap_or_else(|| wall_offset.wrapping_sub(self.header.wall_offset))
-    }
-}
-
-fn read_header(line: &[u8]) -> Result<Header, String> {
-    /// What every format says.
-    #[derive(Deserialize)]
-    struct AnyFormat {
-        format: u32,
-    }
-    let damaged = |error: serde_json::Error| format!("1: this is not the ledger of a controller: {error}");
-    let AnyFormat { format } = serde_json::from_slice(line).map_err(damaged)?;
-    if format != FORMAT {
-        return Err(format!(
-            "1: it has format {format}, this arete reads format {FORMAT}: use the arete that wrote it"
-        ));
-    }
-    serde_json::from_slice(line).map_err(damaged)
-}
-
-/// What one input brought, and when.
-pub(super) type Line<'a> = (Time, Vec<Fact<'a>>);
-
-fn parse(line: &[u8]) -> Result<Line<'_>, String> {
-    serde_json::from_slice(line).map_err(|error| error.to_string())
-}
-
 /// Where a controller keeps its ledger, and what it was told of the world for it.
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
@@ -436,10 +339,6 @@ pub struct Keep {
     /// How long a ledger of rooms becomes before it is written anew; `None`: as is usual.
     pub rewrite_from: Option<u64>,
 }
-
-/// How long the ledger of a run may be for more clients to join its room, in bytes: it is never written anew, and what slaves
-/// add to it has bounds of its own.
-pub const FOR_CLIENTS_MAX: u64 = 1 << 30;
 
 /// Writes the ledger. All who write share it; without a file nothing is written.
 #[derive(Debug, Clone, Default)]
@@ -457,6 +356,8 @@ struct Book {
     length: u64,
     bound: u64,
     bound_min: u64,
+    /// The one that shall take its place.
+    anew: Option<Rewrite>,
 }
 
 impl Ledger {
@@ -467,28 +368,47 @@ impl Ledger {
         book.bound = bound.max(2 * length);
     }
 
-    /// Whether it has become so long that most of it may be dead.
+    /// Whether it has become so long that most of it may be dead, and is not being written anew.
     pub fn is_long(&self) -> bool {
         let book = self.0.borrow();
-        book.path.is_some() && !book.broken && book.length > book.bound
+        book.path.is_some() && !book.broken && book.length > book.bound && book.anew.is_none()
     }
 
-    /// Whether it has no room for more clients of a run.
-    pub fn is_full(&self) -> bool {
-        self.0.borrow().length >= FOR_CLIENTS_MAX
+    /// How much has been written, with what this input has brought.
+    pub fn recorded(&self) -> u64 {
+        let book = self.0.borrow();
+        book.length + book.line.len() as u64
     }
 
-    /// Writes it anew: what was written since the last flush is all that there is to know.
-    pub fn replace(&self, header: &Header, out: &mut Outbox) {
+    /// It is being written anew, and what comes from now on stands in both.
+    pub fn rewrite(&self, anew: Rewrite) {
+        self.0.borrow_mut().anew = Some(anew);
+    }
+
+    pub fn take_rewrite(&self) -> Option<Rewrite> {
+        self.0.borrow_mut().anew.take()
+    }
+
+    /// When more of the new one is to be written.
+    pub fn rewrite_due(&self) -> Option<Time> {
+        self.0.borrow().anew.as_ref().map(Rewrite::due)
+    }
+
+    /// The new one takes its place.
+    pub fn rewritten(&self, anew: PathBuf, length: u64, out: &mut Outbox) {
         let mut book = self.0.borrow_mut();
         let Some(path) = book.path.clone() else { return };
-        let mut bytes = serde_json::to_vec(header).expect("a header of plain fields always encodes");
-        bytes.push(b'\n');
-        bytes.append(&mut book.line);
-        bytes.extend_from_slice(b"]]\n");
-        book.length = bytes.len() as u64;
-        book.bound = book.bound_min.max(2 * book.length);
-        out.persist(path, bytes);
+        book.length = length;
+        book.bound = book.bound_min.max(2 * length);
+        out.install(path, anew, length);
+    }
+
+    /// The new one could not be written: it is tried again when this one has doubled.
+    pub fn keep_the_old(&self, path: &Path) {
+        let mut book = self.0.borrow_mut();
+        if book.anew.take_if(|anew| anew.is_at(path)).is_some() {
+            book.bound = 2 * book.length;
+        }
     }
 
     pub fn is_open(&self) -> bool {
@@ -515,41 +435,32 @@ impl Ledger {
     }
 
     pub fn write(&self, fact: &Fact<'_>) {
-        if is_left_out(fact) {
-            return;
+        if !is_left_out(fact) {
+            let anew = |anew: &Rewrite| anew.takes(fact) && !injected(Fault::RewriteMisses);
+            self.item(anew, |line| encode(line, fact));
         }
-        self.item(|line| {
-            let begin = line.len();
-            serde_json::to_writer(&mut *line, fact).expect("a fact of plain fields always encodes");
-            // A person may read a ledger on a terminal, and what peers said stands in it.
-            spoken::make_harmless(line, begin);
-        });
     }
 
     /// Writes a fact of this kind that is JSON already.
     pub fn write_raw(&self, kind: &str, json: &[u8]) {
-        self.item(|line| {
-            line.extend_from_slice(b"{\"");
-            line.extend_from_slice(kind.as_bytes());
-            line.extend_from_slice(b"\":");
-            line.extend_from_slice(json);
-            line.push(b'}');
-        });
+        self.item(|_| true, |line| encode_raw(line, kind, json));
     }
 
-    fn item(&self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Writes a fact here, and in the new ledger if it belongs there.
+    fn item(&self, anew: impl FnOnce(&Rewrite) -> bool, write: impl FnOnce(&mut Vec<u8>)) {
         let mut book = self.0.borrow_mut();
         if book.path.is_none() || book.broken {
             return;
         }
-        // Behind the first line of a new ledger too.
-        if book.line.is_empty() || book.line.ends_with(b"\n") {
-            let begin = format!("[{},[", book.now.as_micros());
-            book.line.extend_from_slice(begin.as_bytes());
-        } else {
-            book.line.push(b',');
+        let Book { line, now, anew: other, .. } = &mut *book;
+        let mut begin = 0;
+        item(line, *now, |line| {
+            begin = line.len();
+            write(line);
+        });
+        if let Some(other) = other.as_mut().filter(|other| anew(other)) {
+            other.add(*now, &line[begin..]);
         }
-        write(&mut book.line);
     }
 
     /// The first line of a new ledger.
@@ -577,6 +488,32 @@ impl Ledger {
     }
 }
 
+/// Adds an item to what one input has brought, behind a line that has ended or in one that has not.
+pub(super) fn item(line: &mut Vec<u8>, now: Time, write: impl FnOnce(&mut Vec<u8>)) {
+    if line.is_empty() || line.ends_with(b"\n") {
+        let begin = format!("[{},[", now.as_micros());
+        line.extend_from_slice(begin.as_bytes());
+    } else {
+        line.push(b',');
+    }
+    write(line);
+}
+
+pub(super) fn encode(line: &mut Vec<u8>, fact: &Fact<'_>) {
+    let begin = line.len();
+    serde_json::to_writer(&mut *line, fact).expect("a fact of plain fields always encodes");
+    // A person may read a ledger on a terminal, and what peers said stands in it.
+    spoken::make_harmless(line, begin);
+}
+
+pub(super) fn encode_raw(line: &mut Vec<u8>, kind: &str, json: &[u8]) {
+    line.extend_from_slice(b"{\"");
+    line.extend_from_slice(kind.as_bytes());
+    line.extend_from_slice(b"\":");
+    line.extend_from_slice(json);
+    line.push(b'}');
+}
+
 /// Whether a fault keeps this fact from being written.
 fn is_left_out(fact: &Fact<'_>) -> bool {
     match fact {
@@ -585,79 +522,5 @@ fn is_left_out(fact: &Fact<'_>) -> bool {
         Fact::Round { .. } => injected(Fault::RoundUnwritten),
         Fact::Ending { .. } => injected(Fault::EndingUnwritten),
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::machine::Effect;
-
-    fn ledger() -> Vec<u8> {
-        let (ledger, mut out) = (Ledger::default(), Outbox::new());
-        ledger.open(FILE.into(), 0, 0);
-        let (by, boot) = ("arete".to_owned(), "boot".to_owned());
-        ledger.head(&Header {
-            format: FORMAT,
-            by,
-            wall_offset: 7,
-            begun: Time::from_micros(1),
-            boot,
-            shift: 0,
-            run: None,
-        });
-        ledger.flush(0, &mut out);
-        for now in [10, 20] {
-            let mark = out.mark();
-            out.exit(0);
-            ledger.turn(Time::from_micros(now));
-            ledger.write(&Fact::Ready { slave: 1 });
-            ledger.write_raw("map", br#"{"type":"map","map":{"a": [ ]}}"#);
-            ledger.flush(mark, &mut out);
-        }
-        let effects: Vec<Effect> = out.drain().collect();
-        assert!(matches!(effects[1], Effect::Append { .. }), "what is kept comes before what is done");
-        let text = |effect: &Effect| match effect {
-            Effect::Append { bytes, .. } => bytes.clone(),
-            _ => Vec::new(),
-        };
-        effects.iter().flat_map(text).collect()
-    }
-
-    fn facts(past: &Past) -> Vec<(u64, String)> {
-        let shown = |facts: Vec<Fact<'_>>| serde_json::to_string(&facts).expect("it was read");
-        past.lines().map(|(_, (at, facts))| (at.as_micros(), shown(facts))).collect()
-    }
-
-    #[test]
-    fn what_was_written_is_read_and_what_a_crash_has_torn_is_cut_off() {
-        let bytes = ledger();
-        let ends: Vec<usize> = memchr::memchr_iter(b'\n', &bytes).map(|at| at + 1).collect();
-        let all = facts(&Past::read(Path::new(FILE), bytes.clone()).expect("it is whole"));
-        let line = r#"[{"ready":{"slave":1}},{"map":{"type":"map","map":{"a": [ ]}}}]"#.to_owned();
-        assert_eq!(all, [(10, line.clone()), (20, line)]);
-        for end in 0..bytes.len() {
-            let whole = ends.iter().filter(|at| **at <= end).count();
-            match Past::read(Path::new(FILE), bytes[..end].to_vec()) {
-                Err(why) => assert!(whole == 0 && why.contains("before it had begun"), "{end}: {why}"),
-                Ok(past) => {
-                    assert_eq!((past.whole() as usize, facts(&past)), (ends[whole - 1], all[..whole - 1].to_vec()));
-                }
-            }
-        }
-        let mut blank = bytes.clone();
-        blank.extend_from_slice(b"\0\0\0\n");
-        assert_eq!(Past::read(Path::new(FILE), blank).expect("the last line is cut off").whole(), bytes.len() as u64);
-    }
-
-    #[test]
-    fn a_damaged_line_is_named_and_so_is_another_format() {
-        let text = String::from_utf8(ledger()).expect("JSON is text");
-        let read = |text: String| Past::read(Path::new(FILE), text.into_bytes()).unwrap_err();
-        let why = read(text.replace("[10,[{\"ready\"", "[10,[{\"reedy\""));
-        assert!(why.starts_with("state.jsonl:2: this line is damaged"), "{why}");
-        let why = read(text.replace("\"format\":1", "\"format\":2"));
-        assert!(why.starts_with("state.jsonl:1: it has format 2") && why.contains("reads format 1"), "{why}");
-        assert!(read("{}\n".to_owned()).starts_with("state.jsonl:1: this is not the ledger"));
     }
 }

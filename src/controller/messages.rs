@@ -241,9 +241,14 @@ impl Run {
             return Err(format!("an output of more than {CHUNK_MAX} bytes"));
         }
         let entries = self.test.slaves[ix].entries.clone();
-        let (file, member) = (&*output.file, self.roster.get_mut(ix));
+        let (started, file, member) = (self.start.is_some(), &*output.file, self.roster.get_mut(ix));
         let room = self.output_max.saturating_sub(self.shipped);
-        let kept = results::keep(&self.results, member, &entries, file, (output.offset, &output.data), room, out);
+        let piece = (output.offset, &*output.data);
+        // Nothing runs yet. Another process may come for the slave until then, and what this one ships would stay.
+        let kept = match started {
+            true => results::keep(&self.results, member, &entries, file, piece, room, out),
+            false => Err("the run has not started".to_owned()),
+        };
         let length = member.files.get(file).copied().unwrap_or(0);
         let refused = kept.as_ref().err().map(Cow::from);
         out.send(conn, Kept { run: Cow::from(&self.id), file: Cow::from(file), length, refused }.encode());
@@ -334,7 +339,9 @@ impl Run {
     /// What is to be done about something that a slave has reported.
     fn follow_up(&mut self, now: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
         match what {
-            Happened::Spawned { entry, nr, pid: Some(_) } => self.begin_output(ix, &run_name(entry, *nr), out),
+            Happened::Spawned { entry, nr, pid: Some(_) } if self.start.is_some() => {
+                self.begin_output(ix, &run_name(entry, *nr), out)
+            }
             Happened::End { entry, verdict } => self.asked_to_end(now, ix, entry, *verdict, out),
             _ => {
                 if let Some(failure) = self.failure_in(now, ix, what) {

@@ -4,6 +4,7 @@
 //! and ask for what it has missed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -139,9 +140,10 @@ impl Processes {
         self.behind = behind;
     }
 
-    /// All, as [`restore`](Processes::restore) takes them.
-    pub fn all(&self) -> impl Iterator<Item = (Process, &Known)> {
-        self.known.iter().map(|(process, known)| (*process, known))
+    /// The one behind this one, or the first, as [`restore`](Processes::restore) takes it.
+    pub fn after(&self, last: Option<Process>) -> Option<(Process, &Known)> {
+        let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.known.range((behind, Bound::Unbounded)).next().map(|(process, known)| (*process, known))
     }
 
     /// Nobody is connected, from now on: they have as long to come back as if their connections had just gone.

@@ -9,18 +9,19 @@ use std::time::Duration;
 use super::Controller;
 use super::event::Event;
 use super::launch;
-use super::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, Stands, Terms};
+use super::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, Stands, Terms, TimeLine};
 use super::meet::room_of;
-use super::presence::Speaker;
+use super::presence::{Processes, Speaker};
+use super::record::By;
 use super::rendezvous::{self, Act, Arrival, Former, Process, Ruling};
 use super::room::Room;
 use super::roster::Stage;
-use super::run::{GIVE_UP_WITHIN, Phase, Run, Timer};
+use super::run::{EVENTS, GIVE_UP_WITHIN, Phase, Run, Timer};
 use super::runs::RunNr;
 use super::view::run_name;
 use crate::exit_code;
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Bytes, Outbox, Stream, Time};
+use crate::machine::{Bytes, Effect, Outbox, Stream, Time};
 use crate::session::VERSION;
 use crate::testfile::End;
 
@@ -42,6 +43,8 @@ struct Replay {
     map: Option<Bytes>,
     /// The last ruling of barriers and of syncs.
     last: Option<Rc<Ruling>>,
+    /// While the ledger was written anew: the rulings, of syncs or not, by room, round and reason.
+    rulings: Option<BTreeMap<(String, bool, u64, String), Rc<Ruling>>>,
 }
 
 impl Controller {
@@ -52,8 +55,9 @@ impl Controller {
         self
     }
 
-    /// The same with what a former life has left. An error says what is wrong with its ledger, and where.
-    pub fn resumed(mut self, past: &Past) -> Result<Controller, String> {
+    /// The same with what a former life has left, and whose time line, if it has a run, is mended. An error says what is
+    /// wrong with its ledger, and where.
+    pub fn resumed(mut self, past: &Past, time_line: &mut dyn TimeLine) -> Result<Controller, String> {
         let keep = self.keep.take().unwrap_or_default();
         self.shift = past.shift(&keep.boot, keep.wall_offset);
         self.ledger.open(keep.path.clone(), past.whole(), keep.rewrite_from.unwrap_or(REWRITE_FROM));
@@ -62,7 +66,7 @@ impl Controller {
             run.takes_up(past);
             nr
         });
-        self.replay_all(past, &keep.path, nr)?;
+        self.replay_all(past, &keep.path, nr, time_line)?;
         self.last_round = self.last_round.max(self.rooms.values().map(Room::last_round).max().unwrap_or(0));
         self.rooms.values_mut().for_each(|room| room.number_after(self.last_round));
         self.resumes = true;
@@ -70,14 +74,34 @@ impl Controller {
         Ok(self)
     }
 
-    pub(super) fn replay_all(&mut self, past: &Past, path: &Path, run: Option<RunNr>) -> Result<(), String> {
+    /// Goes through the ledger of a former life. What that says beside, of the time line alone, is taken by this.
+    pub(super) fn replay_all(
+        &mut self,
+        past: &Past,
+        path: &Path,
+        run: Option<RunNr>,
+        time_line: &mut dyn TimeLine,
+    ) -> Result<(), String> {
         let (mut replay, mut out) = (Replay { run, ..Replay::default() }, Outbox::new());
-        for (number, (at, facts)) in past.lines() {
-            for fact in facts {
-                let done = self.replay(at, &fact, &mut replay, &mut out);
-                done.map_err(|why| format!("{}:{number}: {why}", path.display()))?;
+        let mut mended = Ok(());
+        past.each_line(path, |line| {
+            for fact in &line.facts {
+                self.replay(line.at, fact, &mut replay, &mut out)?;
             }
-            out.drain();
+            if let Some(run) = run.and_then(|nr| self.runs.get_mut(nr)) {
+                let by = line.facts.iter().find_map(|fact| by(fact, &self.processes)).unwrap_or(By::Other);
+                run.charge_again(by, line.end);
+            }
+            put_all(&mut out, time_line, &mut mended);
+            Ok(())
+        })?;
+        if let Some(run) = run.and_then(|nr| self.runs.get_mut(nr)) {
+            run.journal.replayed(&mut out);
+            put_all(&mut out, time_line, &mut mended);
+            if run.journal.has_begun() {
+                mended = mended.and_then(|()| time_line.end());
+            }
+            run.not_mended = mended.err();
         }
         self.resumed_after = self.resumed_after.max(past.last());
         Ok(())
@@ -113,6 +137,7 @@ impl Controller {
     /// A controller of rooms alone cannot write its ledger: what it would say now nobody could rely on. It ends before
     /// anything of this turn is said, so that whoever watches over it starts it again when there is room.
     pub(super) fn cannot_keep(&mut self, path: &Path, error: &str, out: &mut Outbox) {
+        self.ledger.keep_the_old(path);
         if self.ledger.is_at(path) {
             self.ledger.give_up();
             let why = format!("arete: cannot write {}: {error}; nothing is said that is not kept", path.display());
@@ -158,9 +183,21 @@ impl Controller {
             }
             Fact::LastRound(round) => self.last_round = self.last_round.max(*round),
             Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
-            Fact::Round { room, sync, meeting, .. } => {
+            Fact::Round { room, sync, meeting, round, reason, .. } => {
                 let former = former(fact, replay.map.take());
-                replay.last = Some(self.room_named(room).restore(*sync, meeting, former, at));
+                let ruling = self.room_named(room).restore(*sync, meeting, former, at);
+                if let Some(rulings) = &mut replay.rulings {
+                    rulings.insert((room.to_string(), *sync, *round, reason.to_string()), ruling.clone());
+                }
+                replay.last = Some(ruling);
+            }
+            Fact::Rewriting => replay.rulings = Some(BTreeMap::new()),
+            Fact::Rewritten => replay.rulings = None,
+            Fact::Unheard { room, sync, round, reason, arrivals } => {
+                let key = (room.to_string(), *sync, *round, reason.to_string());
+                let ruling = replay.rulings.as_ref().and_then(|rulings| rulings.get(&key));
+                let ruling = ruling.ok_or_else(|| format!("there is no round {round} in room {room:?}"))?.clone();
+                self.room_named(room).restore_unheard(*sync, &arrivals_of(arrivals), &ruling, at);
             }
             Fact::Late { room, sync, meeting, member, process, id, ends } => {
                 let (member, arrival) = (Rc::from(&**member), (Process(*process), *id));
@@ -181,43 +218,6 @@ impl Controller {
             }
         }
         Ok(())
-    }
-
-    /// Writes a ledger of rooms anew, without what is over and forgotten.
-    pub(super) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
-        let (Some(keep), Some(header)) = (&self.keep, &self.header) else { return };
-        if !self.ledger.is_long() || !self.is_rewritten(&self.ledger) {
-            return;
-        }
-        self.ledger.turn(now);
-        self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
-        let last = self.rooms.values().map(Room::last_round).max().unwrap_or(0);
-        self.ledger.write(&Fact::LastRound(self.last_round.max(last)));
-        for (process, known) in self.processes.all() {
-            let (room, incarnation) = (Cow::from(&*known.room), Cow::from(&*known.incarnation));
-            let member = known.speaker.name().map(Cow::from);
-            self.ledger.write(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
-        }
-        for room in self.rooms.values() {
-            let fired = room.triggers.fired().iter().map(String::as_str);
-            let open = room.triggers.iter().filter(|(_, trigger)| trigger.fired.is_none()).map(|(name, _)| name);
-            for name in fired.chain(open) {
-                let Some(trigger) = room.triggers.get(name) else { continue };
-                self.ledger.write(&Fact::Trigger {
-                    room: Cow::from(&*room.name),
-                    trigger: Cow::from(name),
-                    initial: trigger.initial,
-                    notified: trigger.notified,
-                    fired: trigger.fired,
-                    totals: trigger.totals().collect(),
-                    notes: trigger.noted().map(|(from, note)| (Cow::from(from), note)).collect(),
-                });
-            }
-            for (sync, meeting, former) in room.formers() {
-                enter_round(&self.ledger, &room.name, sync, &meeting, &former);
-            }
-        }
-        self.ledger.replace(header, out);
     }
 
     /// Whether this ledger is of rooms alone, and so written anew when it is long.
@@ -277,12 +277,19 @@ impl Controller {
 
 /// Writes what a round has decided.
 fn enter_round(ledger: &Ledger, room: &str, sync: bool, meeting: &str, former: &Former) {
-    if let Some(line) = &former.line {
-        ledger.write_raw("map", line.strip_suffix(b"\n").unwrap_or(line));
+    if let Some(map) = map_of(former) {
+        ledger.write_raw("map", map);
     }
-    let by_process = former.arrivals.chunk_by(|one, other| one.0 == other.0);
-    let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
-    ledger.write(&Fact::Round {
+    ledger.write(&round_fact(room, sync, meeting, former));
+}
+
+/// The map of a round, which comes before it.
+pub(super) fn map_of(former: &Former) -> Option<&[u8]> {
+    former.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+pub(super) fn round_fact<'a>(room: &'a str, sync: bool, meeting: &'a str, former: &'a Former) -> Fact<'a> {
+    Fact::Round {
         room: Cow::from(room),
         sync,
         meeting: Cow::from(meeting),
@@ -291,14 +298,42 @@ fn enter_round(ledger: &Ledger, room: &str, sync: bool, meeting: &str, former: &
         who: former.who.clone(),
         reason: Cow::from(&former.reason),
         at: former.at,
-        arrivals: by_process.map(ids).collect(),
+        arrivals: by_process(&former.arrivals),
         stands: former.stands.as_ref().map(|stands| Stands {
             party: stands.party().clone(),
             told: stands.told.iter().map(|member| member.to_string()).collect(),
             other: stands.other.clone(),
             until: stands.until,
         }),
-    });
+    }
+}
+
+/// Arrivals as a ledger has them.
+pub(super) fn by_process(arrivals: &[Arrival]) -> Vec<(u64, Vec<u64>)> {
+    let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
+    arrivals.chunk_by(|one, other| one.0 == other.0).map(ids).collect()
+}
+
+/// Hands on what was appended, as far as it can be written.
+fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(), String>) {
+    for effect in out.drain() {
+        if let (Effect::Append { bytes, .. }, Ok(())) = (effect, &mended) {
+            *mended = time_line.put(&bytes);
+        }
+    }
+}
+
+/// Who was the cause of a fact.
+fn by(fact: &Fact<'_>, processes: &Processes) -> Option<By> {
+    let process = match fact {
+        Fact::Process { process, .. } | Fact::Notified { process, .. } => process,
+        Fact::Late { process, .. } | Fact::Heard { process, .. } => process,
+        other => return slave_of(other).map(By::Slave),
+    };
+    match processes.get(Process(*process))?.speaker {
+        Speaker::Slave(ix, _) => Some(By::Slave(ix)),
+        Speaker::Client(_) => Some(By::Client),
+    }
 }
 
 /// Which slave a fact is about.
@@ -311,12 +346,16 @@ fn slave_of(fact: &Fact<'_>) -> Option<usize> {
     }
 }
 
+/// Arrivals from a ledger.
+fn arrivals_of(by_process: &[(u64, Vec<u64>)]) -> Vec<Arrival> {
+    by_process.iter().flat_map(|(process, ids)| ids.iter().map(|id| (Process(*process), *id))).collect()
+}
+
 /// A round as its meeting takes it up.
 fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
     let Fact::Round { round, verdict, who, reason, at, arrivals, stands, .. } = fact else {
         unreachable!("only rounds are asked for");
     };
-    let all = arrivals.iter().flat_map(|(process, ids)| ids.iter().map(|id| (Process(*process), *id)));
     let stands = stands.as_ref().map(|stands| {
         let told = stands.told.iter().map(|member| Rc::from(&**member));
         rendezvous::Stands::new(&stands.party, told, stands.other.clone(), stands.until)
@@ -328,7 +367,7 @@ fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
         reason: reason.to_string(),
         at: *at,
         line,
-        arrivals: all.collect(),
+        arrivals: arrivals_of(arrivals),
         stands,
     }
 }
@@ -369,8 +408,14 @@ impl Run {
     }
 
     /// The run goes on, or it is over and says so again.
-    pub(super) fn resume(&mut self, now: Time, (boot, shift): (&str, i64), out: &mut Outbox) {
-        self.journal.replayed(out);
+    pub(super) fn resume(&mut self, now: Time, clock: (&str, i64), out: &mut Outbox) {
+        self.take_up_again(now, clock, out);
+        if let Some(error) = self.not_mended.take() {
+            self.write_failed(now, self.results.join(EVENTS), error, out);
+        }
+    }
+
+    fn take_up_again(&mut self, now: Time, (boot, shift): (&str, i64), out: &mut Outbox) {
         self.know_files();
         if let Phase::Writing(cause) = &self.phase {
             let (verdict, why) = self.judge(cause);

@@ -382,11 +382,30 @@ impl Room {
         Some(counted)
     }
 
-    /// The rounds that are over and must be known again: of syncs or of barriers, with the meetings of those that stand.
-    pub fn formers(&self) -> impl Iterator<Item = (bool, Rc<str>, Former)> {
-        let barriers = self.barriers.meetings.formers().into_iter().map(|(name, former)| (false, name, former));
-        let syncs = self.syncs.meetings.formers().into_iter().map(|(name, former)| (true, name, former));
-        barriers.chain(syncs)
+    /// The barrier or sync whose name comes next behind this one, with the failed round that stands there.
+    pub fn meeting_after(&self, sync: bool, last: Option<&str>) -> Option<(Rc<str>, Option<Former>)> {
+        match sync {
+            true => self.syncs.meetings.meeting_after(last),
+            false => self.barriers.meetings.meeting_after(last),
+        }
+    }
+
+    /// The arrivals behind this one, with the rulings of those that have not heard theirs.
+    pub fn arrivals_after(
+        &self,
+        sync: bool,
+        last: Option<Arrival>,
+    ) -> impl Iterator<Item = (Arrival, Option<&Ruling>)> {
+        let barriers = (!sync).then(|| self.barriers.meetings.arrivals_after(last)).into_iter().flatten();
+        barriers.chain(sync.then(|| self.syncs.meetings.arrivals_after(last)).into_iter().flatten())
+    }
+
+    /// More arrivals of a former life that have not heard their ruling.
+    pub fn restore_unheard(&mut self, sync: bool, arrivals: &[Arrival], ruling: &Rc<Ruling>, since: Time) {
+        match sync {
+            true => self.syncs.meetings.restore_unheard(arrivals, ruling, since),
+            false => self.barriers.meetings.restore_unheard(arrivals, ruling, since),
+        }
     }
 
     /// A round of a former life.

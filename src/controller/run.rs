@@ -15,6 +15,7 @@ use super::journal::Journal;
 use super::launch::Launch;
 use super::ledger::{Fact, Ledger};
 use super::places::Places;
+use super::record::Record;
 use super::resources::Resources;
 use super::room::Room;
 use super::roster::{Member, Roster, Stage};
@@ -46,7 +47,7 @@ pub(super) const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
 const TOLD_AT_ONCE: usize = 2 * 1024 * 1024;
 
 /// The time line of a run, there.
-const EVENTS: &str = "events.jsonl";
+pub const EVENTS: &str = "events.jsonl";
 
 /// What is known of a run that was handed in.
 #[derive(Debug, Clone, Default)]
@@ -133,6 +134,7 @@ pub struct Run {
     pub results: PathBuf,
     pub(super) launch: Launch,
     pub(super) ledger: Ledger,
+    pub(super) record: Record,
     pub(super) local: Option<Local>,
     pub(super) wait: Option<Duration>,
     /// How long a slave's connection may be gone before the slave is lost.
@@ -161,6 +163,8 @@ pub struct Run {
     pub(super) embedded: bool,
     /// For each slave the files of it that lie in the results of a former life, with their lengths.
     pub(super) kept: Vec<BTreeMap<String, u64>>,
+    /// Why the time line of a former life is not whole.
+    pub(super) not_mended: Option<String>,
 }
 
 impl Run {
@@ -181,6 +185,7 @@ impl Run {
             timers: Timers::default(),
             launch: Launch::default(),
             ledger: Ledger::default(),
+            record: Record::of(config.test.slaves.len()),
             local: config.local,
             wait: config.wait,
             lost_after: config.lost_after,
@@ -199,6 +204,7 @@ impl Run {
             begun: None,
             embedded: false,
             kept: Vec::new(),
+            not_mended: None,
             id: config.run,
             test: config.test,
             results: config.results,
@@ -217,19 +223,8 @@ impl Run {
     pub fn limit(&mut self, limits: Limits) {
         self.room.set_limits(limits);
         self.journal.set_events_max(limits.events);
+        self.record.set_max(limits.record);
         self.output_max = limits.output;
-    }
-
-    /// A run with too many events ends.
-    pub fn check_events(&mut self, now: Time, out: &mut Outbox) {
-        if let Some(most) = self.journal.passed() {
-            self.abort(
-                now,
-                Kind::Events,
-                format!("more than {most} events: --events-max of the controller allows more"),
-                out,
-            );
-        }
     }
 
     /// The loop runs: wait for the slaves, or start them.

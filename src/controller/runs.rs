@@ -67,6 +67,10 @@ impl Runs {
         self.by_nr.iter().map(|(nr, run)| (*nr, run))
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (RunNr, &mut Run)> {
+        self.by_nr.iter_mut().map(|(nr, run)| (*nr, run))
+    }
+
     pub fn values(&self) -> impl Iterator<Item = &Run> {
         self.by_nr.values()
     }

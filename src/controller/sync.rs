@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::controller::budget::Held;
 use crate::controller::presence::AWAY_MAX;
+use crate::controller::record::RECORD_MAX;
 use crate::controller::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
@@ -45,6 +46,8 @@ pub struct Limits {
     /// The processes without a connection that are remembered although nothing is owed to them.
     #[serde(default = "away_max")]
     pub away: usize,
+    /// What a run records besides those files, in bytes.
+    pub record: u64,
 }
 
 fn away_max() -> usize {
@@ -64,6 +67,7 @@ impl Limits {
             output: OUTPUT_MAX,
             events: EVENTS_MAX,
             away: AWAY_MAX,
+            record: RECORD_MAX,
         }
     }
 
@@ -73,8 +77,9 @@ impl Limits {
     }
 
     /// The same with other bounds for a run.
-    pub fn of_a_run(self, output: Option<u64>, events: Option<u64>) -> Limits {
-        Limits { output: output.unwrap_or(self.output), events: events.unwrap_or(self.events), ..self }
+    pub fn of_a_run(self, output: Option<u64>, events: Option<u64>, record: Option<u64>) -> Limits {
+        let (output, events) = (output.unwrap_or(self.output), events.unwrap_or(self.events));
+        Limits { output, events, record: record.unwrap_or(self.record), ..self }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::ledger::{self, Ledger, Past};
+use super::ledger::{self, Ledger, Past, TimeLine};
 use super::roster::{Member, Stage};
 use super::run::{Hosted, Phase, Run};
 use super::shelf::Shelved;
@@ -15,8 +15,8 @@ use crate::testfile;
 
 impl Controller {
     /// Takes up a run of a former life, which was handed in, from its directory. An error says what is wrong with its
-    /// ledger, and where; then there is no such run.
-    pub fn take_up(&mut self, directory: &Path, past: &Past) -> Result<(), String> {
+    /// ledger, and where; then there is no such run. Its time line is mended.
+    pub fn take_up(&mut self, directory: &Path, past: &Past, time_line: &mut dyn TimeLine) -> Result<(), String> {
         if injected(Fault::RunForgottenOnRestart) {
             return Ok(());
         }
@@ -48,7 +48,7 @@ impl Controller {
         run.ledger.open(path.clone(), past.whole(), u64::MAX);
         run.takes_up(past);
         let nr = self.runs.insert(run);
-        if let Err(why) = self.replay_all(past, &path, Some(nr)) {
+        if let Err(why) = self.replay_all(past, &path, Some(nr), time_line) {
             self.runs.remove(nr);
             return Err(why);
         }

@@ -10,7 +10,9 @@ mod launch;
 mod limits;
 mod meet;
 mod places;
+mod record;
 mod resume;
+mod rewrite;
 mod strangers;
 
 use std::collections::BTreeMap;
@@ -52,8 +54,15 @@ struct World {
     halted: Option<u8>,
     /// What was appended to any file.
     recorded: String,
+    /// A ledger that shall take the place of the one that is there.
+    anew: String,
     /// All that it has asked for besides.
     asked: Vec<Effect>,
+}
+
+/// Whether this is a ledger that is written anew.
+fn is_new(path: &std::path::Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "new")
 }
 
 impl World {
@@ -77,6 +86,7 @@ impl World {
             exit: None,
             halted: None,
             recorded: String::new(),
+            anew: String::new(),
             asked: Vec::new(),
         };
         world.input(Input::Begin);
@@ -93,10 +103,15 @@ impl World {
                     self.heard.entry(conn).or_default().push_str(&String::from_utf8_lossy(&bytes));
                 }
                 Effect::Close { conn, .. } => self.closed.push(conn),
-                Effect::Append { bytes, .. } => self.recorded.push_str(&String::from_utf8_lossy(&bytes)),
-                Effect::Persist { path, bytes } if path.ends_with(ledger::FILE) => {
-                    self.recorded = String::from_utf8_lossy(&bytes).into_owned();
+                Effect::Append { path, bytes } if is_new(&path) => self.anew.push_str(&String::from_utf8_lossy(&bytes)),
+                Effect::Persist { path, bytes } if is_new(&path) => {
+                    self.anew = String::from_utf8_lossy(&bytes).into_owned();
                 }
+                Effect::Install { length, .. } => {
+                    assert_eq!(self.anew.len() as u64, length);
+                    self.recorded = std::mem::take(&mut self.anew);
+                }
+                Effect::Append { bytes, .. } => self.recorded.push_str(&String::from_utf8_lossy(&bytes)),
                 Effect::Exit { code } => self.exit = Some(code),
                 Effect::Halt { code } => self.halted = Some(code),
                 other => self.asked.push(other),

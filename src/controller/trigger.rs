@@ -4,6 +4,7 @@
 //! counts once: what counts is the greatest total that each incarnation of each slave has stated, added up.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -299,6 +300,13 @@ impl Triggers {
     /// Those that have fired, in that order.
     pub fn fired(&self) -> &[String] {
         &self.fired
+    }
+
+    /// The one whose name comes next behind this one.
+    pub fn after(&self, last: Option<&str>) -> Option<(&str, &Trigger)> {
+        let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.by_name.range::<str, _>((behind, Bound::Unbounded)).next();
+        next.map(|(name, trigger)| (name.as_str(), trigger))
     }
 
     /// All, by name.

@@ -40,6 +40,7 @@ impl Reactor {
                     self.files.write_at(path, offset, bytes, executable);
                 }
                 Effect::Persist { path, bytes } => self.files.persist(path, bytes),
+                Effect::Install { path, from, length } => self.files.install(path, from, length),
                 Effect::MakeDir { path } => self.files.make_dir(path),
                 Effect::Connect { conn, to } => {
                     self.conns.reserve(conn);
@@ -192,7 +193,8 @@ impl Reactor {
             // These were done when they were absorbed.
             Effect::Send { .. } | Effect::Close { .. } | Effect::Datagram { .. } => {}
             Effect::Exit { .. } | Effect::Halt { .. } | Effect::Status(_) => {}
-            Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
+            Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } => {}
+            Effect::Install { .. } | Effect::MakeDir { .. } => {}
         }
     }
 

@@ -22,6 +22,7 @@ enum Job {
     Append { path: PathBuf, bytes: Vec<u8> },
     WriteAt { path: PathBuf, offset: u64, bytes: Vec<u8>, executable: bool },
     Persist { path: PathBuf, bytes: Vec<u8> },
+    Install { path: PathBuf, from: PathBuf, length: u64 },
     MakeDir { path: PathBuf },
 }
 
@@ -80,6 +81,13 @@ impl Files {
         self.jobs.push(Job::Persist { path, bytes });
     }
 
+    pub fn install(&mut self, path: PathBuf, from: PathBuf, length: u64) {
+        // What is appended after this goes to the new file.
+        self.appends.remove(&path);
+        self.appends.remove(&from);
+        self.jobs.push(Job::Install { path, from, length });
+    }
+
     pub fn make_dir(&mut self, path: PathBuf) {
         self.jobs.push(Job::MakeDir { path });
     }
@@ -125,6 +133,10 @@ impl Files {
                 let result = replace(&path, &bytes, self.fsync);
                 (path, result)
             }
+            Job::Install { path, from, length } => {
+                let result = self.do_install(&path, &from, length);
+                (from, result)
+            }
             Job::MakeDir { path } => {
                 let result = make_dir(&path);
                 (path, result)
@@ -146,6 +158,21 @@ impl Files {
             return Err(error);
         }
         if fsync { file.sync_data() } else { Ok(()) }
+    }
+
+    /// Lets one file take the place of another, if all of it is there.
+    fn do_install(&mut self, path: &Path, from: &Path, length: u64) -> io::Result<()> {
+        self.open.remove(from);
+        let there = fs::metadata(from)?.len();
+        if there != length {
+            return Err(io::Error::other(format!("{there} bytes of it are there, and not {length}")));
+        }
+        if self.fsync {
+            File::open(from)?.sync_all()?;
+        }
+        fs::rename(from, path)?;
+        self.open.remove(path);
+        if self.fsync { sync_parent(path) } else { Ok(()) }
     }
 
     fn do_write_at(&mut self, path: &Path, offset: u64, bytes: &[u8], executable: bool) -> io::Result<()> {

@@ -332,6 +332,7 @@ impl<M: Machine> World<M> {
                     }
                 }
                 Effect::WriteAt { path, .. } | Effect::MakeDir { path } => self.write(path),
+                Effect::Install { path, .. } => self.write(path),
                 Effect::Read { read, path, offset, max } => {
                     self.check_path(&path);
                     self.answers.push_back(Answer::Read(read, if offset == 0 { max } else { 0 }));

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use arete::machine::Effect;
+
 #[derive(Default)]
 pub struct Disk {
     files: BTreeMap<PathBuf, Vec<u8>>,
@@ -75,6 +77,17 @@ impl Disk {
         Ok(())
     }
 
+    pub fn install(&mut self, path: &Path, from: &Path, length: u64) -> Result<(), String> {
+        match self.files.get(from).map(|file| file.len() as u64) {
+            Some(there) if there == length => {
+                let bytes = self.files.remove(from).unwrap_or_default();
+                self.files.insert(path.to_owned(), bytes);
+                Ok(())
+            }
+            there => Err(format!("{there:?} bytes of it are there, and not {length}")),
+        }
+    }
+
     pub fn read(&self, path: &Path, offset: u64, max: usize) -> Result<Vec<u8>, String> {
         let file = self.files.get(path).ok_or("No such file or directory (os error 2)")?;
         let begin = file.len().min(offset as usize);
@@ -103,4 +116,43 @@ impl Disk {
     pub fn paths_below(&self, directory: &Path) -> impl Iterator<Item = &PathBuf> {
         self.files.keys().filter(move |path| path.starts_with(directory))
     }
+}
+
+/// What a turn appends to a file is one write, where the first of it stands.
+pub fn one_write_a_file(writes: Vec<Effect>) -> Vec<Effect> {
+    let mut merged: Vec<Effect> = Vec::with_capacity(writes.len());
+    for write in writes {
+        if let Effect::Append { path, bytes } = &write {
+            let same = |effect: &&mut Effect| match effect {
+                Effect::Append { path: other, .. } | Effect::Persist { path: other, .. } => other == path,
+                Effect::Install { path: other, from, .. } => other == path || from == path,
+                _ => false,
+            };
+            if let Some(Effect::Append { bytes: earlier, .. }) = merged.iter_mut().rev().find(same) {
+                earlier.extend_from_slice(bytes);
+                continue;
+            }
+        }
+        merged.push(write);
+    }
+    merged
+}
+
+pub fn is_write(effect: &Effect) -> bool {
+    use Effect::{Append, Install, MakeDir, Persist, WriteAt};
+    matches!(effect, Append { .. } | WriteAt { .. } | Persist { .. } | Install { .. } | MakeDir { .. })
+}
+
+/// What of a turn's writes is on the disk when its author dies before a line; `None`: they have no such line.
+pub fn tear(writes: &[Effect], needle: &[u8]) -> Option<Vec<Effect>> {
+    let cut = |write: &Effect| match write {
+        Effect::Append { path, bytes } => {
+            let at = memchr::memmem::find(bytes, needle)?;
+            let end = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |end| end + 1);
+            Some(Effect::Append { path: path.clone(), bytes: bytes[..end].to_vec() })
+        }
+        _ => None,
+    };
+    let (at, torn) = writes.iter().enumerate().find_map(|(at, write)| Some((at, cut(write)?)))?;
+    Some(writes[..at].iter().cloned().chain([torn]).collect())
 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use arete::controller::ledger::{self, Keep, Past, Terms};
+use arete::controller::ledger::{self, Keep, Past, Terms, TimeLine};
 use arete::controller::{
-    Config as ControllerConfig, Controller, LabConfig, Launcher, Limits, OVER, RESOURCES, Shelved,
+    Config as ControllerConfig, Controller, EVENTS, LabConfig, Launcher, Limits, OVER, RESOURCES, Shelved,
 };
 use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
 use arete::member::{Config as MemberConfig, Member, Task};
@@ -21,8 +21,8 @@ use arete::slave::{Config as SlaveConfig, Leave, ORPHAN_AFTER, Slave};
 use arete::testfile::Test;
 use serde_json::value::RawValue;
 
-use crate::passer_by::PasserBy;
 use crate::world::World;
+use crate::world::disk::Disk;
 use crate::world::meet::Meet;
 use crate::world::node::Birth;
 
@@ -150,7 +150,8 @@ fn with_runs(mut controller: Controller, birth: &mut Birth<'_>) -> Controller {
     going.sort_by_key(|(_, past)| past.place_in_queue());
     over.sort_by_key(|shelved| shelved.since);
     for (directory, past) in going {
-        controller.take_up(&directory, &past).unwrap_or_else(|why| panic!("{why}"));
+        let mut time_line = Mend::of(directory.join(EVENTS), birth.disk);
+        controller.take_up(&directory, &past, &mut time_line).unwrap_or_else(|why| panic!("{why}"));
     }
     controller.remembering(over)
 }
@@ -170,7 +171,36 @@ fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth
     let past = Past::read(&path, bytes).unwrap_or_else(|why| panic!("{why}"));
     birth.disk.truncate(&path, past.whole() as usize);
     let files = birth.disk.list(directory, &["**".to_owned()]).expect("a disk can be listed");
-    controller.resumed(&past.beside(files)).unwrap_or_else(|why| panic!("{why}"))
+    let mut time_line = Mend::of(directory.join(EVENTS), birth.disk);
+    controller.resumed(&past.beside(files), &mut time_line).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// What the command line does: the time line is what the ledger says.
+struct Mend<'a> {
+    path: PathBuf,
+    disk: &'a mut Disk,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Mend<'a> {
+    fn of(path: PathBuf, disk: &'a mut Disk) -> Mend<'a> {
+        Mend { path, disk, bytes: Vec::new() }
+    }
+}
+
+impl TimeLine for Mend<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        let bytes = std::mem::take(&mut self.bytes);
+        match self.disk.get(&self.path) == Some(&*bytes) {
+            true => Ok(()),
+            false => self.disk.persist(&self.path, bytes),
+        }
+    }
 }
 
 pub fn add_slave(world: &mut World, host: usize, name: &str, once: bool) -> usize {
@@ -237,15 +267,8 @@ fn few_strangers() -> Limits {
     Limits { away: 4, ..Limits::default() }
 }
 
-/// A stranger that joins the clients' room again and again until then.
-pub fn add_passer_by(world: &mut World, host: usize, until: u64) -> usize {
-    world.add_node("passer-by", host, vec![], move |birth| {
-        Box::new(PasserBy::new(controller_address(), ROOM, birth.seed, Time::from_micros(until)))
-    })
-}
-
 /// Where clients meet.
-const ROOM: &str = "room";
+pub const ROOM: &str = "room";
 
 /// A client that stands at a barrier or gives to a sync as `member`, in the room `room`.
 pub fn add_client(world: &mut World, host: usize, member: &str, meet: Meet) -> (usize, Output) {

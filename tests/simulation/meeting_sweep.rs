@@ -16,6 +16,7 @@ use crate::lab::{self, CONTROLLER, RESULTS};
 use crate::meeting_checks::{MeetingChecks, SERVES_ON};
 use crate::meeting_plan::{self, Plan, Planned};
 use crate::meeting_seen::MeetingsSeen;
+use crate::passer_by::PasserBy;
 use crate::sweep::{self, FAULTS_UNTIL, Kind};
 use crate::world::node::Life;
 use crate::world::{Fault, MILLISECOND, SECOND, World};
@@ -180,7 +181,7 @@ impl MeetingSweep {
         }
         if place == Place::Room && kind != Kind::Calm {
             // Whatever a crowd of strangers makes the controller forget, nobody's verdict is among it.
-            let stranger = lab::add_passer_by(&mut self.world, CONTROLLER, FAULTS_UNTIL);
+            let stranger = PasserBy::add(&mut self.world, CONTROLLER, FAULTS_UNTIL);
             self.world.fault_at(rng.u64(0..FAULTS_UNTIL / 2), Fault::Start(stranger));
         }
     }

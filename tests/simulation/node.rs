@@ -10,7 +10,7 @@ use arete::machine::{
     Peer, ProbeId, ReadId, Signal, SocketId, Time,
 };
 
-use super::disk::Disk;
+use super::disk::{Disk, is_write, one_write_a_file, tear};
 use super::network::LinkId;
 use super::{Event, World, trace_line};
 
@@ -522,6 +522,7 @@ impl World {
                 disk.write_at(&path, offset, &bytes, executable).map_err(|error| (path, error))
             }
             Effect::Persist { path, bytes } => disk.persist(&path, bytes).map_err(|error| (path, error)),
+            Effect::Install { path, from, length } => disk.install(&path, &from, length).map_err(|error| (from, error)),
             _ => Ok(()),
         }
     }
@@ -575,7 +576,8 @@ impl World {
             Effect::Datagram { socket, to, bytes } => self.send_datagram(life, socket, to, bytes),
             // It was done before anything else of its turn.
             Effect::Halt { .. } | Effect::Status(_) => {}
-            Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. } => {}
+            Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } => {}
+            Effect::Install { .. } | Effect::MakeDir { .. } => {}
         }
     }
 
@@ -653,47 +655,10 @@ impl World {
     }
 }
 
-/// What a turn appends to a file is one write, where the first of it stands.
-fn one_write_a_file(writes: Vec<Effect>) -> Vec<Effect> {
-    let mut merged: Vec<Effect> = Vec::with_capacity(writes.len());
-    for write in writes {
-        if let Effect::Append { path, bytes } = &write {
-            let same = |effect: &&mut Effect| match effect {
-                Effect::Append { path: other, .. } | Effect::Persist { path: other, .. } => other == path,
-                _ => false,
-            };
-            if let Some(Effect::Append { bytes: earlier, .. }) = merged.iter_mut().rev().find(same) {
-                earlier.extend_from_slice(bytes);
-                continue;
-            }
-        }
-        merged.push(write);
-    }
-    merged
-}
-
 /// Where a turn halts, and with which exit code.
 fn halt(effects: &[Effect]) -> Option<(usize, u8)> {
     effects.iter().enumerate().find_map(|(at, effect)| match effect {
         Effect::Halt { code } => Some((at, *code)),
         _ => None,
     })
-}
-
-fn is_write(effect: &Effect) -> bool {
-    matches!(effect, Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } | Effect::MakeDir { .. })
-}
-
-/// What of a turn's writes is on the disk when its author dies before a line; `None`: they have no such line.
-fn tear(writes: &[Effect], needle: &[u8]) -> Option<Vec<Effect>> {
-    let cut = |write: &Effect| match write {
-        Effect::Append { path, bytes } => {
-            let at = memchr::memmem::find(bytes, needle)?;
-            let end = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |end| end + 1);
-            Some(Effect::Append { path: path.clone(), bytes: bytes[..end].to_vec() })
-        }
-        _ => None,
-    };
-    let (at, torn) = writes.iter().enumerate().find_map(|(at, write)| Some((at, cut(write)?)))?;
-    Some(writes[..at].iter().cloned().chain([torn]).collect())
 }

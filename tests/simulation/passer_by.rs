@@ -6,6 +6,9 @@ use arete::machine::{Address, ConnId, Input, Machine, Outbox, Time};
 use arete::wire::room::Join;
 use arete::wire::{Message, PROTOCOL};
 
+use crate::lab::{ROOM, controller_address};
+use crate::world::World;
+
 /// How often it comes.
 const EVERY: Duration = Duration::from_millis(150);
 
@@ -22,8 +25,15 @@ pub struct PasserBy {
 }
 
 impl PasserBy {
-    pub fn new(to: Address, room: &str, seed: u64, until: Time) -> PasserBy {
+    fn new(to: Address, room: &str, seed: u64, until: Time) -> PasserBy {
         PasserBy { to, room: room.to_owned(), seed, count: 0, next: None, conn: None, until }
+    }
+
+    /// Comes to the clients' room until then.
+    pub fn add(world: &mut World, host: usize, until: u64) -> usize {
+        world.add_node("passer-by", host, vec![], move |birth| {
+            Box::new(PasserBy::new(controller_address(), ROOM, birth.seed, Time::from_micros(until)))
+        })
     }
 
     fn comes(&mut self, now: Time, out: &mut Outbox) {

@@ -1,7 +1,7 @@
 //! Rounds that were over when the controller was killed: their rulings wait for those who have not heard them, and those
 //! that failed stand for those who have not come. Rounds that formed begin anew with those who say that they wait.
 
-use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::rc::Rc;
 
 use super::held::{PLACE_COST, ROUND_COST, RULING_COST, cost};
@@ -56,26 +56,29 @@ impl Former {
     }
 }
 
+/// All that comes behind this, or all.
+fn behind<T: ?Sized>(last: Option<&T>) -> (Bound<&T>, Bound<&T>) {
+    (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
+}
+
 impl<V: PartialEq> Rendezvous<V> {
-    /// All that must be known again of rounds that are over, with the meeting of each that stands.
-    pub fn formers(&self) -> Vec<(Rc<str>, Former)> {
-        let mut unheard: BTreeMap<(u64, &str), (&Ruling, Vec<Arrival>)> = BTreeMap::new();
-        for (arrival, place) in self.places.iter() {
-            if let Place::Ruled(ruling, ..) = place
-                && ruling.round > 0
-            {
-                let (_, arrivals) = unheard.entry((ruling.round, &ruling.reason)).or_insert((ruling, Vec::new()));
-                arrivals.push(*arrival);
-            }
-        }
-        let told = unheard.into_values().map(|(ruling, arrivals)| (Rc::from(""), Former::new(ruling, arrivals, None)));
-        let standing = self.meetings.iter().filter_map(|(name, meeting)| {
-            let standing = meeting.standing.as_ref()?;
+    /// The meeting whose name comes next behind this one, with the failed round that stands there.
+    pub fn meeting_after(&self, last: Option<&str>) -> Option<(Rc<str>, Option<Former>)> {
+        let (name, meeting) = self.meetings.range::<str, _>(behind(last)).next()?;
+        let former = meeting.standing.as_ref().map(|standing| {
             let mut former = Former::new(&standing.ruling, Vec::new(), Some(standing.stands()));
             former.reason = standing.reason().to_owned();
-            Some((name.clone(), former))
+            former
         });
-        told.chain(standing).collect()
+        Some((name.clone(), former))
+    }
+
+    /// The arrivals behind this one, with the rulings of those that have one and have not heard it.
+    pub fn arrivals_after(&self, last: Option<Arrival>) -> impl Iterator<Item = (Arrival, Option<&Ruling>)> {
+        self.places.after(last).map(|(arrival, place)| match place {
+            Place::Ruled(ruling, ..) => (*arrival, Some(&**ruling)),
+            Place::Waits { .. } => (*arrival, None),
+        })
     }
 
     /// A round was over then. Gives its ruling, for one that was told it late.
@@ -97,6 +100,13 @@ impl<V: PartialEq> Rendezvous<V> {
             self.tidy(&name);
         }
         ruling
+    }
+
+    /// More arrivals have a ruling that they have not heard.
+    pub fn restore_unheard(&mut self, arrivals: &[Arrival], ruling: &Rc<Ruling>, since: Time) {
+        for arrival in arrivals {
+            self.is_ruled(*arrival, ruling.clone(), since);
+        }
     }
 
     /// A member got the ruling of a round that failed before it came, or, as it was `last`, because of it.

@@ -1,6 +1,7 @@
 //! The arrivals of one room that wait or have not heard their ruling, and how many of them each process has.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::{Arrival, Place, Process};
 
@@ -62,6 +63,12 @@ impl Seats {
 
     pub fn iter(&self) -> impl Iterator<Item = (&Arrival, &Place)> {
         self.by_arrival.iter()
+    }
+
+    /// Those behind this one, or all.
+    pub fn after(&self, last: Option<Arrival>) -> impl Iterator<Item = (&Arrival, &Place)> {
+        let begin = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_arrival.range((begin, Bound::Unbounded))
     }
 
     /// Removes those that nobody is to know any more.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::controller::ledger::{self, Keep, Past};
-use crate::controller::{Controller, Keeping, LabConfig, OVER, Shelved, Who};
+use crate::controller::{Controller, EVENTS, Keeping, LabConfig, OVER, Shelved, Who};
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time, removed};
 use crate::wire::operate::{AskFiles, AskRuns, AskSlaves, Cancel, Get, Look, Offer, Operate, PAGE_MAX, Submit, Upload};
 use crate::wire::{Message, PROTOCOL};
@@ -86,7 +86,8 @@ impl Lab {
     /// The controller is killed, and another goes on half a second later.
     fn restarted(mut self) -> Lab {
         let past = |lab: &Lab, path: &Path| Past::read(path, lab.disk[path].clone()).expect("it was just written");
-        let controller = Controller::bare(None).keeping(keep()).resumed(&past(&self, Path::new("/state/state.jsonl")));
+        let controller =
+            Controller::bare(None).keeping(keep()).resumed(&past(&self, Path::new("/state/state.jsonl")), &mut ());
         let mut controller = controller.expect("it was just written").hosting(self.config.clone());
         let ledgers = self.disk.keys().filter(|path| path.ends_with(ledger::FILE) && path.starts_with(RUNS));
         let (mut going, mut over) = (Vec::new(), Vec::<Shelved>::new());
@@ -99,7 +100,13 @@ impl Lab {
         }
         going.sort_by_key(|(_, past)| past.place_in_queue());
         over.sort_by_key(|shelved| shelved.since);
-        going.iter().for_each(|(directory, past)| controller.take_up(directory, past).expect("it was just written"));
+        for (directory, past) in going {
+            let mut time_line = Vec::new();
+            controller.take_up(&directory, &past, &mut time_line).expect("it was just written");
+            if !time_line.is_empty() {
+                self.disk.insert(directory.join(EVENTS), time_line);
+            }
+        }
         self.controller = controller.remembering(over);
         (self.out, self.now) = (Outbox::new(), self.now + Duration::from_millis(500));
         self.heard.clear();
@@ -119,7 +126,8 @@ impl Lab {
         self.controller.handle(self.now, input, &mut self.out);
         let effects: Vec<Effect> = self.out.drain().collect();
         let (writes, others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(|effect| {
-            matches!(effect, Effect::Append { .. } | Effect::Persist { .. } | Effect::WriteAt { .. })
+            let bytes = matches!(effect, Effect::Append { .. } | Effect::Persist { .. } | Effect::WriteAt { .. });
+            bytes || matches!(effect, Effect::Install { .. })
         });
         let mut failed = Vec::new();
         for effect in writes {
@@ -130,6 +138,10 @@ impl Lab {
             match effect {
                 Effect::Append { path, bytes } => self.disk.entry(path).or_default().extend(bytes),
                 Effect::Persist { path, bytes } => drop(self.disk.insert(path, bytes)),
+                Effect::Install { path, from, .. } => {
+                    let bytes = self.disk.remove(&from).expect("it was written");
+                    self.disk.insert(path, bytes);
+                }
                 Effect::WriteAt { path, offset, bytes, .. } => {
                     let file = self.disk.entry(path).or_default();
                     assert_eq!(file.len() as u64, offset);

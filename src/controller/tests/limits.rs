@@ -339,7 +339,7 @@ fn a_report_names_what_the_test_has_or_ends_its_connection() {
 
 #[test]
 fn a_run_with_too_many_events_fails_and_its_end_is_recorded() {
-    let (mut world, conn) = running(Limits::default().of_a_run(None, Some(80)));
+    let (mut world, conn) = running(Limits::default().of_a_run(None, Some(80), None));
     for seq in 1..=1_000 {
         world.reports(conn, seq, r#""what":"warning","text":"again""#);
     }
@@ -356,8 +356,10 @@ fn what_the_slaves_ship_together_is_bounded_and_the_rest_is_refused() {
         "schedules": { "s": [{ "name": "x", "poke": true, "shell": "true", "collect": ["*"] }] } }"#;
     let mut world = World::running(test);
     let controller = std::mem::replace(&mut world.controller, Controller::bare(None));
-    world.controller = controller.limited(Limits::default().of_a_run(Some(5), None));
+    world.controller = controller.limited(Limits::default().of_a_run(Some(5), None, None));
     let conn = world.says_hello(1, "i");
+    world.say(conn, r#"{"type":"ready","run":"r1"}"#);
+    world.pass(SECOND / 5);
     world.take(conn);
     assert!(world.ships(conn, "x.out", 0, "YWJj").ends_with("\"length\":3}\n"));
     let refused = world.ships(conn, "x.files/f", 0, "YWJj");

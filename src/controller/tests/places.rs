@@ -93,7 +93,7 @@ fn who_serves_as_whom_outlives_the_controller() {
     let mut world = World::of(Controller::new(config(test())).keeping(keep()));
     assert!(world.greets(1, "m1", "i1", "client").contains(r#""serve_as":"any1""#));
     let past = ledger::Past::read(&keep().path, world.recorded.clone().into_bytes()).expect("it was just written");
-    let again = Controller::new(config(test())).keeping(keep()).resumed(&past).expect("it was just written");
+    let again = Controller::new(config(test())).keeping(keep()).resumed(&past, &mut ()).expect("it was just written");
     let mut world = World::of(again);
     assert!(world.greets(2, "m2", "i2", "client").contains(r#""serve_as":"any2""#));
     let said = world.greets(1, "m1", "i1", "client");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::controller::ledger::{FOR_CLIENTS_MAX, Keep, Past};
+use crate::controller::ledger::{Keep, Past};
 
 /// Where the ledger is.
 const LEDGER: &str = "/state/state.jsonl";
@@ -22,7 +22,7 @@ impl World {
     /// The controller is killed, and another goes on at this instant of its own clock.
     fn killed(self, now: Time, keep: Keep) -> World {
         let past = Past::read(Path::new(LEDGER), self.recorded.clone().into_bytes()).expect("it was just written");
-        let controller = Controller::bare(None).keeping(keep).resumed(&past).expect("it was just written");
+        let controller = Controller::bare(None).keeping(keep).resumed(&past, &mut ()).expect("it was just written");
         let mut world = World { controller, now, closed: Vec::new(), heard: BTreeMap::new(), ..self };
         world.input(Input::Begin);
         world
@@ -53,22 +53,6 @@ impl World {
         self.say(conn, &format!(r#"{{"type":"notify",{what}}}"#));
         self.take(conn)
     }
-}
-
-#[test]
-fn a_run_whose_ledger_is_full_takes_no_more_clients() {
-    let join = |world: &mut World, number| {
-        let conn = world.accept(number);
-        let who = format!(r#""room":"run1","incarnation":"i{number}""#);
-        world.say(conn, &format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
-        world.take(conn)
-    };
-    let mut world = World::new();
-    let open = |world: &World, length| world.controller.ledger.open(LEDGER.into(), length, 0);
-    open(&world, FOR_CLIENTS_MAX - 1);
-    assert!(join(&mut world, 1).contains("welcome"));
-    open(&world, FOR_CLIENTS_MAX);
-    assert!(join(&mut world, 2).contains("the ledger of run run1 is full"));
 }
 
 #[test]

@@ -258,7 +258,7 @@ impl World {
             Effect::Exit { code } => {
                 self.exit.get_or_insert(code);
             }
-            Effect::MakeDir { .. } | Effect::Persist { .. } => {}
+            Effect::MakeDir { .. } | Effect::Persist { .. } | Effect::Install { .. } => {}
             Effect::Status(status) => self.status = status,
             Effect::Probe { probe, to } => self.probes.push((probe, to)),
             Effect::Hear { ear, path } => self.ears.push((ear, path)),

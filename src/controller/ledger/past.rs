@@ -1,0 +1,344 @@
+//! The ledger of a former life, read a line at a time: what it takes is what its state takes, however long it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use super::{FORMAT, Fact, Header};
+use crate::machine::Time;
+
+/// What is read a line at a time.
+pub trait ReadLine {
+    /// Appends the next line, with what ends it; nothing when all was read.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), String>;
+}
+
+/// Where a ledger is read from. It is read twice: once to know what it is, and once to go through it.
+#[derive(Clone)]
+pub struct Source(Rc<dyn Fn() -> Result<Box<dyn ReadLine>, String>>);
+
+impl Source {
+    /// Each call of `open` gives it from its beginning.
+    pub fn new(open: impl Fn() -> Result<Box<dyn ReadLine>, String> + 'static) -> Source {
+        Source(Rc::new(open))
+    }
+}
+
+/// Bytes that are all there.
+struct Bytes {
+    bytes: Rc<[u8]>,
+    at: usize,
+}
+
+impl ReadLine for Bytes {
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), String> {
+        let rest = &self.bytes[self.at..];
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        line.extend_from_slice(&rest[..end]);
+        self.at += end;
+        Ok(())
+    }
+}
+
+impl From<Vec<u8>> for Source {
+    fn from(bytes: Vec<u8>) -> Source {
+        let bytes: Rc<[u8]> = bytes.into();
+        Source::new(move || Ok(Box::new(Bytes { bytes: bytes.clone(), at: 0 })))
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+/// The time line of a run, which is made true while its ledger is gone through: it holds just what that says, whatever a
+/// crash has left out of it or torn.
+pub trait TimeLine {
+    /// This comes next in it.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), String>;
+
+    /// That was all.
+    fn end(&mut self) -> Result<(), String>;
+}
+
+/// For who needs none: a controller of rooms.
+impl TimeLine for () {
+    fn put(&mut self, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// For tests that look at it.
+#[cfg(test)]
+impl TimeLine for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// The ledger of a former life.
+#[derive(Debug, Clone)]
+pub struct Past {
+    pub header: Header,
+    source: Source,
+    /// How much of the file is whole: the rest was torn by a crash and is cut off.
+    whole: u64,
+    /// The last instant in it.
+    last: Time,
+    /// The boots that its lives were in, with how far their clocks were ahead of the system's.
+    clocks: BTreeMap<String, i64>,
+    ended: bool,
+    /// What lies beside it: the files of a run's slaves, with their lengths.
+    files: Vec<(String, u64)>,
+}
+
+/// What one input brought, and when.
+pub(in crate::controller) struct Line<'a> {
+    /// Where in the file it ends.
+    pub end: u64,
+    pub at: Time,
+    pub facts: Vec<Fact<'a>>,
+}
+
+impl Past {
+    /// By what the runs of a controller that stays are put in the order in which they were handed in.
+    pub fn place_in_queue(&self) -> (Time, u64) {
+        (self.header.begun, self.header.run.as_ref().map_or(0, |terms| terms.place))
+    }
+
+    /// Reads a ledger. `path` is what an error calls it.
+    pub fn read(path: &Path, source: impl Into<Source>) -> Result<Past, String> {
+        let past = Past::find(path, source)?;
+        past.ok_or_else(|| {
+            let subject = path.display();
+            format!("{subject} is empty: the controller was killed before it had begun; start it anew")
+        })
+    }
+
+    /// The same; `None` if the controller was killed before it had begun.
+    pub fn find(path: &Path, source: impl Into<Source>) -> Result<Option<Past>, String> {
+        let (subject, source) = (path.display(), source.into());
+        let cannot = |error: String| format!("cannot read {subject}: {error}");
+        let mut lines = Lines::of(&source).map_err(cannot)?;
+        if !lines.advance().map_err(cannot)? {
+            return Ok(None);
+        }
+        let header = read_header(lines.line()).map_err(|why| format!("{subject}:{why}"))?;
+        let clocks = BTreeMap::from([(header.boot.clone(), header.shift)]);
+        let (whole, last) = (lines.end, header.begun);
+        let mut past = Past { header, source, whole, last, clocks, ended: false, files: Vec::new() };
+        while lines.advance().map_err(cannot)? {
+            if let Err(error) = parse(lines.line()).map(|(at, facts)| past.knows(at, facts)) {
+                let damaged = format!("{subject}:{}: this line is damaged: {error}", lines.number);
+                // A crash of the whole system may leave a last line that ends and is not what was written.
+                return if lines.advance().map_err(cannot)? { Err(damaged) } else { Ok(Some(past)) };
+            }
+            past.whole = lines.end;
+        }
+        Ok(Some(past))
+    }
+
+    /// What must be known of a line before all are gone through.
+    fn knows(&mut self, at: Time, facts: Vec<Fact<'_>>) {
+        self.last = self.last.max(at);
+        for fact in facts {
+            match fact {
+                Fact::Resumed { boot, shift } => drop(self.clocks.insert(boot.into_owned(), shift)),
+                Fact::Ended { .. } => self.ended = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// The same with what lies in the directory of the results, relative to it, and how long it is.
+    pub fn beside(self, files: Vec<(String, u64)>) -> Past {
+        Past { files, ..self }
+    }
+
+    pub(in crate::controller) fn files(&self) -> &[(String, u64)] {
+        &self.files
+    }
+
+    /// How long the file is without what a crash has torn.
+    pub fn whole(&self) -> u64 {
+        self.whole
+    }
+
+    /// Whether its run is over.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The last instant in it.
+    pub(in crate::controller) fn last(&self) -> Time {
+        self.last
+    }
+
+    /// Goes through the lines after the first. `path` is what an error calls it.
+    pub(in crate::controller) fn each_line(
+        &self,
+        path: &Path,
+        mut each: impl FnMut(&Line<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let cannot = |error: String| format!("cannot read {}: {error}", path.display());
+        let mut lines = Lines::of(&self.source).map_err(cannot)?;
+        lines.advance().map_err(cannot)?;
+        while lines.end < self.whole && lines.advance().map_err(cannot)? {
+            let (number, end) = (lines.number, lines.end);
+            let named = |why: String| format!("{}:{number}: {why}", path.display());
+            let (at, facts) = parse(lines.line()).map_err(named)?;
+            each(&Line { end, at, facts }).map_err(named)?;
+        }
+        Ok(())
+    }
+
+    /// How far ahead of the system's clock the controller's goes on. In the same boot as before that is what it was; in
+    /// another the wall clock says how much time has passed.
+    pub(in crate::controller) fn shift(&self, boot: &str, wall_offset: i64) -> i64 {
+        self.clocks.get(boot).copied().unwrap_or_else(|| wall_offset.wrapping_sub(self.header.wall_offset))
+    }
+}
+
+/// The lines of a ledger that end, one after another.
+struct Lines {
+    reader: Box<dyn ReadLine>,
+    line: Vec<u8>,
+    number: usize,
+    end: u64,
+}
+
+impl Lines {
+    fn of(source: &Source) -> Result<Lines, String> {
+        Ok(Lines { reader: (source.0)()?, line: Vec::new(), number: 0, end: 0 })
+    }
+
+    /// Takes the next line, unless there is none, or a crash has torn it.
+    fn advance(&mut self) -> Result<bool, String> {
+        self.line.clear();
+        self.reader.read_line(&mut self.line)?;
+        if !self.line.ends_with(b"\n") {
+            return Ok(false);
+        }
+        self.number += 1;
+        self.end += self.line.len() as u64;
+        Ok(true)
+    }
+
+    fn line(&self) -> &[u8] {
+        self.line.strip_suffix(b"\n").unwrap_or(&self.line)
+    }
+}
+
+fn read_header(line: &[u8]) -> Result<Header, String> {
+    /// What every format says.
+    #[derive(Deserialize)]
+    struct AnyFormat {
+        format: u32,
+    }
+    let damaged = |error: serde_json::Error| format!("1: this is not the ledger of a controller: {error}");
+    let AnyFormat { format } = serde_json::from_slice(line).map_err(damaged)?;
+    if format != FORMAT {
+        return Err(format!(
+            "1: it has format {format}, this arete reads format {FORMAT}: use the arete that wrote it"
+        ));
+    }
+    serde_json::from_slice(line).map_err(damaged)
+}
+
+fn parse(line: &[u8]) -> Result<(Time, Vec<Fact<'_>>), String> {
+    serde_json::from_slice(line).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FILE, Ledger};
+    use super::*;
+    use crate::machine::{Effect, Outbox};
+
+    fn ledger() -> Vec<u8> {
+        let (ledger, mut out) = (Ledger::default(), Outbox::new());
+        ledger.open(FILE.into(), 0, 0);
+        let (by, boot) = ("arete".to_owned(), "boot".to_owned());
+        ledger.head(&Header {
+            format: FORMAT,
+            by,
+            wall_offset: 7,
+            begun: Time::from_micros(1),
+            boot,
+            shift: 0,
+            run: None,
+        });
+        ledger.flush(0, &mut out);
+        for now in [10, 20] {
+            let mark = out.mark();
+            out.exit(0);
+            ledger.turn(Time::from_micros(now));
+            ledger.write(&Fact::Ready { slave: 1 });
+            ledger.write_raw("map", br#"{"type":"map","map":{"a": [ ]}}"#);
+            ledger.flush(mark, &mut out);
+        }
+        let effects: Vec<Effect> = out.drain().collect();
+        assert!(matches!(effects[1], Effect::Append { .. }), "what is kept comes before what is done");
+        let text = |effect: &Effect| match effect {
+            Effect::Append { bytes, .. } => bytes.clone(),
+            _ => Vec::new(),
+        };
+        effects.iter().flat_map(text).collect()
+    }
+
+    fn facts(past: &Past) -> Vec<(u64, String)> {
+        let mut all = Vec::new();
+        let read = past.each_line(Path::new(FILE), |line| {
+            all.push((line.at.as_micros(), serde_json::to_string(&line.facts).expect("it was read")));
+            Ok(())
+        });
+        read.expect("it was read before");
+        all
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_what_a_crash_has_torn_is_cut_off() {
+        let bytes = ledger();
+        let ends: Vec<usize> = memchr::memchr_iter(b'\n', &bytes).map(|at| at + 1).collect();
+        let all = facts(&Past::read(Path::new(FILE), bytes.clone()).expect("it is whole"));
+        let line = r#"[{"ready":{"slave":1}},{"map":{"type":"map","map":{"a": [ ]}}}]"#.to_owned();
+        assert_eq!(all, [(10, line.clone()), (20, line)]);
+        for end in 0..bytes.len() {
+            let whole = ends.iter().filter(|at| **at <= end).count();
+            match Past::read(Path::new(FILE), bytes[..end].to_vec()) {
+                Err(why) => assert!(whole == 0 && why.contains("before it had begun"), "{end}: {why}"),
+                Ok(past) => {
+                    assert_eq!((past.whole() as usize, facts(&past)), (ends[whole - 1], all[..whole - 1].to_vec()));
+                }
+            }
+        }
+        let mut blank = bytes.clone();
+        blank.extend_from_slice(b"\0\0\0\n");
+        assert_eq!(Past::read(Path::new(FILE), blank).expect("the last line is cut off").whole(), bytes.len() as u64);
+    }
+
+    #[test]
+    fn a_damaged_line_is_named_and_so_is_another_format() {
+        let text = String::from_utf8(ledger()).expect("JSON is text");
+        let read = |text: String| Past::read(Path::new(FILE), text.into_bytes()).unwrap_err();
+        let why = read(text.replace("[10,[{\"ready\"", "[10,[{\"reedy\""));
+        assert!(why.starts_with("state.jsonl:2: this line is damaged"), "{why}");
+        let why = read(text.replace("\"format\":1", "\"format\":2"));
+        assert!(why.starts_with("state.jsonl:1: it has format 2") && why.contains("reads format 1"), "{why}");
+        assert!(read("{}\n".to_owned()).starts_with("state.jsonl:1: this is not the ledger"));
+    }
+}

@@ -1,0 +1,295 @@
+//! Writing the ledger of rooms anew, without what is over and forgotten.
+//!
+//! It is done in pieces, one in a turn, into a file beside the ledger, so that no turn is long and no copy of all that is
+//! known is ever held. Meanwhile the ledger goes on, and each fact that comes stands in both: in the new one behind the
+//! pieces that were written before it. What it is about may come in a later piece, which says it as it is then. So the
+//! facts of rounds are good in any order, and those of a trigger wait until the trigger itself is there. When all is said
+//! the new file takes the ledger's place, in one step: whenever the controller is killed, one of them is whole.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Controller;
+use super::ledger::{Fact, Header, NEW, encode, encode_raw, item};
+use super::presence::Processes;
+use super::rendezvous::{Arrival, Former, Process};
+use super::resume::{by_process, map_of, round_fact};
+use super::room::Room;
+use crate::machine::{Outbox, Time};
+
+/// How much is written in a turn, in bytes; one thing may have more.
+pub const PIECE: u64 = 256 * 1024;
+
+/// How many things are looked at in a turn, also if little of them is written.
+const LOOKED_AT: usize = 5_000;
+
+/// What an arrival takes, at most.
+const ARRIVAL: usize = 64;
+
+/// How long others have the loop for themselves between two pieces.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// How far the new file goes: all before this is in it.
+#[derive(Debug, Clone)]
+enum Place {
+    Processes(Option<Process>),
+    Room(Rc<str>, Part),
+    All,
+}
+
+/// The same in a room, in this order.
+#[derive(Debug, Clone)]
+enum Part {
+    Triggers(Option<String>),
+    /// The failed rounds that stand, at barriers or in syncs.
+    Standing(bool, Option<Rc<str>>),
+    /// The rulings that were not heard.
+    Unheard(bool, Option<Arrival>),
+}
+
+/// A ledger that is being written.
+#[derive(Debug)]
+pub struct Rewrite {
+    path: PathBuf,
+    now: Time,
+    due: Time,
+    /// What is to be appended in this turn.
+    bytes: Vec<u8>,
+    length: u64,
+    piece: usize,
+    looked: usize,
+    place: Place,
+    /// The rulings of this room that are in it: of syncs or not, with the round and the reason.
+    rulings: BTreeSet<(bool, u64, String)>,
+}
+
+impl Rewrite {
+    /// Begins with these facts.
+    pub fn begin(
+        ledger: &Path,
+        header: &Header,
+        now: Time,
+        piece: u64,
+        facts: &[Fact<'_>],
+        out: &mut Outbox,
+    ) -> Rewrite {
+        let mut bytes = serde_json::to_vec(header).expect("a header of plain fields always encodes");
+        bytes.push(b'\n');
+        facts.iter().for_each(|fact| item(&mut bytes, now, |line| encode(line, fact)));
+        bytes.extend_from_slice(b"]]\n");
+        let (path, length) = (ledger.with_file_name(NEW), bytes.len() as u64);
+        out.persist(path.clone(), bytes);
+        Rewrite {
+            path,
+            now,
+            due: now,
+            bytes: Vec::new(),
+            length,
+            piece: usize::try_from(piece).unwrap_or(usize::MAX),
+            looked: 0,
+            place: Place::Processes(None),
+            rulings: BTreeSet::new(),
+        }
+    }
+
+    pub fn due(&self) -> Time {
+        self.due
+    }
+
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.path == path
+    }
+
+    /// Whether a fact that comes now belongs here: what it is about is here, or does not matter.
+    pub fn takes(&self, fact: &Fact<'_>) -> bool {
+        let (Fact::Created { room, trigger, .. }
+        | Fact::Deleted { room, trigger }
+        | Fact::Notified { room, trigger, .. }) = fact
+        else {
+            return true;
+        };
+        match &self.place {
+            Place::Processes(_) => false,
+            Place::Room(at, Part::Triggers(last)) if **at == **room => {
+                last.as_deref().is_some_and(|last| &**trigger <= last)
+            }
+            Place::Room(at, _) => **room <= **at,
+            Place::All => true,
+        }
+    }
+
+    /// A fact that comes now, as it stands in the ledger.
+    pub fn add(&mut self, now: Time, fact: &[u8]) {
+        item(&mut self.bytes, now, |line| line.extend_from_slice(fact));
+    }
+
+    /// Appends what has come, and, when it is time, a piece of what was known before. Whether that was all.
+    fn go_on(&mut self, now: Time, processes: &Processes, rooms: &BTreeMap<Rc<str>, Room>, out: &mut Outbox) -> bool {
+        self.end_line();
+        if self.due <= now {
+            (self.now, self.due, self.looked) = (now, now + PAUSE, 0);
+            let before = self.bytes.len();
+            loop {
+                self.place = self.next(processes, rooms);
+                let full = self.bytes.len() - before >= self.piece || self.looked >= LOOKED_AT;
+                if full || matches!(self.place, Place::All) {
+                    break;
+                }
+            }
+            if matches!(self.place, Place::All) {
+                self.say(&Fact::Rewritten);
+            }
+            self.end_line();
+        }
+        if !self.bytes.is_empty() {
+            self.length += self.bytes.len() as u64;
+            out.append(self.path.clone(), std::mem::take(&mut self.bytes));
+        }
+        matches!(self.place, Place::All)
+    }
+
+    fn end_line(&mut self) {
+        if !self.bytes.is_empty() && !self.bytes.ends_with(b"\n") {
+            self.bytes.extend_from_slice(b"]]\n");
+        }
+    }
+
+    fn say(&mut self, fact: &Fact<'_>) {
+        item(&mut self.bytes, self.now, |line| encode(line, fact));
+    }
+
+    /// Writes what comes next, and goes there.
+    fn next(&mut self, processes: &Processes, rooms: &BTreeMap<Rc<str>, Room>) -> Place {
+        self.looked += 1;
+        match self.place.clone() {
+            Place::Processes(last) => match processes.after(last) {
+                Some((process, known)) => {
+                    let (room, incarnation) = (Cow::from(&*known.room), Cow::from(&*known.incarnation));
+                    let member = known.speaker.name().map(Cow::from);
+                    self.say(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
+                    Place::Processes(Some(process))
+                }
+                None => rooms.keys().next().map_or(Place::All, beginning_of),
+            },
+            Place::Room(name, part) => match rooms.get(&name).and_then(|room| self.next_of(room, part)) {
+                Some(part) => Place::Room(name, part),
+                None => {
+                    self.rulings.clear();
+                    let behind = (std::ops::Bound::Excluded(&*name), std::ops::Bound::Unbounded);
+                    rooms.range::<str, _>(behind).next().map_or(Place::All, |(name, _)| beginning_of(name))
+                }
+            },
+            Place::All => Place::All,
+        }
+    }
+
+    fn next_of(&mut self, room: &Room, part: Part) -> Option<Part> {
+        match part {
+            Part::Triggers(last) => Some(match room.triggers.after(last.as_deref()) {
+                Some((name, trigger)) => {
+                    self.say(&Fact::Trigger {
+                        room: Cow::from(&*room.name),
+                        trigger: Cow::from(name),
+                        initial: trigger.initial,
+                        notified: trigger.notified,
+                        fired: trigger.fired,
+                        totals: trigger.totals().collect(),
+                        notes: trigger.noted().map(|(from, note)| (Cow::from(from), note)).collect(),
+                    });
+                    Part::Triggers(Some(name.to_owned()))
+                }
+                None => Part::Standing(false, None),
+            }),
+            Part::Standing(sync, last) => Some(match room.meeting_after(sync, last.as_deref()) {
+                Some((name, former)) => {
+                    if let Some(former) = former {
+                        self.round(&room.name, sync, &name, &former);
+                    }
+                    Part::Standing(sync, Some(name))
+                }
+                None if !sync => Part::Standing(true, None),
+                None => Part::Unheard(false, None),
+            }),
+            Part::Unheard(sync, last) => match self.unheard(room, sync, last) {
+                Some(last) => Some(Part::Unheard(sync, Some(last))),
+                None => (!sync).then_some(Part::Unheard(true, None)),
+            },
+        }
+    }
+
+    /// Writes the rulings of some arrivals. Answers with the last of them; `None`: there are no more.
+    fn unheard(&mut self, room: &Room, sync: bool, last: Option<Arrival>) -> Option<Arrival> {
+        let mut at = None;
+        let mut by_ruling: BTreeMap<(u64, &str), Former> = BTreeMap::new();
+        let mut bytes = 0;
+        for (arrival, ruling) in room.arrivals_after(sync, last) {
+            at = Some(arrival);
+            self.looked += 1;
+            if let Some(ruling) = ruling.filter(|ruling| ruling.round > 0) {
+                let known = by_ruling.entry((ruling.round, &ruling.reason)).or_insert_with(|| {
+                    let former = Former::new(ruling, Vec::new(), None);
+                    bytes += former.line.as_ref().map_or(0, |line| line.len());
+                    former
+                });
+                known.arrivals.push(arrival);
+                bytes += ARRIVAL;
+            }
+            if self.looked >= LOOKED_AT || bytes >= self.piece {
+                break;
+            }
+        }
+        for ((round, reason), former) in by_ruling {
+            if self.rulings.insert((sync, round, reason.to_owned())) {
+                self.round(&room.name, sync, "", &former);
+            } else {
+                let arrivals = by_process(&former.arrivals);
+                let (room, reason) = (Cow::from(&*room.name), Cow::from(reason));
+                self.say(&Fact::Unheard { room, sync, round, reason, arrivals });
+            }
+        }
+        at
+    }
+
+    fn round(&mut self, room: &str, sync: bool, meeting: &str, former: &Former) {
+        if let Some(map) = map_of(former) {
+            item(&mut self.bytes, self.now, |line| encode_raw(line, "map", map));
+        }
+        self.say(&round_fact(room, sync, meeting, former));
+    }
+}
+
+fn beginning_of(room: &Rc<str>) -> Place {
+    Place::Room(room.clone(), Part::Triggers(None))
+}
+
+impl Controller {
+    /// Writes a ledger of rooms anew, a piece more.
+    pub(super) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
+        if !self.ledger.is_open() {
+            return;
+        }
+        if let (Some(keep), Some(header)) = (&self.keep, &self.header)
+            && self.ledger.is_long()
+            && self.is_rewritten(&self.ledger)
+        {
+            let last = self.rooms.values().map(Room::last_round).max().unwrap_or(0);
+            let facts = [
+                Fact::Rewriting,
+                Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift },
+                Fact::LastRound(self.last_round.max(last)),
+            ];
+            let piece = keep.rewrite_from.map_or(PIECE, |from| PIECE.min(from / 4));
+            self.ledger.rewrite(Rewrite::begin(&keep.path, header, now, piece, &facts, out));
+        }
+        let Some(mut rewrite) = self.ledger.take_rewrite() else { return };
+        if rewrite.go_on(now, &self.processes, &self.rooms, out) {
+            let Rewrite { path, length, .. } = rewrite;
+            self.ledger.rewritten(path, length, out);
+        } else {
+            self.ledger.rewrite(rewrite);
+        }
+    }
+}

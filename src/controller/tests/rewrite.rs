@@ -1,0 +1,162 @@
+//! Ledgers of rooms that are written anew, a piece in each turn, while much happens.
+
+use std::path::Path;
+
+use super::*;
+use crate::controller::ledger::{Keep, Past};
+use crate::controller::rendezvous::Stands;
+
+const LEDGER: &str = "/state/state.jsonl";
+
+fn rooms(rewrite_from: u64) -> Controller {
+    let keep = Keep { path: LEDGER.into(), boot: "boot".to_owned(), ..Keep::default() };
+    Controller::bare(None).keeping(Keep { rewrite_from: Some(rewrite_from), ..keep })
+}
+
+/// What a restart must not forget: triggers, and who has not heard which ruling.
+fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
+    let mut known = BTreeMap::new();
+    for room in controller.rooms.values() {
+        for (name, trigger) in room.triggers.iter() {
+            let notes: Vec<_> = trigger.noted().map(|(from, note)| (from.to_owned(), note.get().to_owned())).collect();
+            let totals: Vec<_> = trigger.totals().collect();
+            let what = (trigger.initial, trigger.notified, trigger.fired, totals, notes);
+            known.insert(format!("{} trigger {name}", room.name), format!("{what:?}"));
+        }
+        for sync in [false, true] {
+            for (arrival, ruling) in room.arrivals_after(sync, None) {
+                if let Some(ruling) = ruling.filter(|ruling| ruling.round > 0) {
+                    let line = ruling.line.as_ref().map(|line| line.share());
+                    let line = line.map(|line| String::from_utf8_lossy(&line).into_owned());
+                    let what = format!("{} {:?} {} {line:?}", ruling.round, ruling.kind, ruling.reason);
+                    known.insert(format!("{} {sync} {arrival:?}", room.name), what);
+                }
+            }
+            let mut last: Option<Rc<str>> = None;
+            while let Some((name, former)) = room.meeting_after(sync, last.as_deref()) {
+                let stands = former.map(|former| (former.round, former.reason, former.stands));
+                // When its time is over it stands no longer, and nobody writes that down.
+                let lasts = |stands: &Option<Stands>| stands.as_ref().is_some_and(|stands| stands.until > now);
+                if let Some(stands) = stands.filter(|(_, _, stands)| lasts(stands)) {
+                    known.insert(format!("{} {sync} stands {name}", room.name), format!("{stands:?}"));
+                }
+                last = Some(name);
+            }
+        }
+    }
+    known
+}
+
+impl World {
+    fn enters(&mut self, number: u64, room: &str) -> ConnId {
+        let conn = self.accept(number);
+        let who = format!(r#""room":"{room}","member":"m{number}","incarnation":"i{number}""#);
+        self.say(conn, &format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
+        conn
+    }
+
+    /// Whoever goes on from the ledger knows what this one knows.
+    fn is_kept(&self, when: &str) {
+        let (restored, live) = (self.restored(), known(&self.controller, self.now));
+        let keys: Vec<&String> = restored.keys().chain(live.keys()).collect();
+        let differ = keys.iter().find(|key| restored.get(**key) != live.get(**key));
+        let of = |key: &&&String| (restored.get(**key).cloned(), live.get(**key).cloned());
+        assert_eq!(differ.map(|key| (key, of(&key))), None, "{when}");
+    }
+
+    fn restored(&self) -> BTreeMap<String, String> {
+        let past = Past::read(Path::new(LEDGER), self.recorded.clone().into_bytes()).expect("it is whole");
+        known(&rooms(u64::MAX / 2).resumed(&past, &mut ()).expect("it is right"), self.now)
+    }
+}
+
+#[test]
+fn a_ledger_that_is_written_anew_says_at_every_moment_what_is_known() {
+    let (mut installed, mut most) = (0, 0);
+    for seed in 0..12 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = World::of(rooms(6_000));
+        let names = ["r1", "r2", "r3"];
+        let conns: Vec<(ConnId, &str)> = (1..=9)
+            .map(|number| (world.enters(number, names[number as usize % 3]), names[number as usize % 3]))
+            .collect();
+        for step in 1..=250_u64 {
+            let (conn, room) = conns[random.usize(..conns.len())];
+            let ConnId(number) = conn;
+            let (trigger, text) = (random.u8(0..12), "x".repeat(random.usize(1..400)));
+            let in_room = format!(r#""room":"{room}","trigger":"t{trigger}""#);
+            let member = format!(r#""id":{step},"member":"m{number}""#);
+            let what = match random.u8(0..9) {
+                0 => format!(r#""create",{in_room},"count":{}"#, random.u8(1..9)),
+                1 if random.bool() => format!(r#""delete",{in_room}"#),
+                1 | 2 => format!(r#""notify",{in_room},"count":{step},"data":"{text}""#),
+                3..6 => {
+                    let party = r#""party":{"count":1},"timeout":1000000"#;
+                    format!(r#""give","room":"{room}","session":"s{}",{member},{party},"value":"{text}""#, step % 20)
+                }
+                6 => {
+                    let party = r#""party":{"members":["m1","m2","m3","m4"]},"timeout":20000"#;
+                    format!(r#""arrive","room":"{room}","barrier":"b{}",{member},{party}"#, trigger % 4)
+                }
+                _ => {
+                    let ids: Vec<u64> = (0..6).map(|_| random.u64(1..=step)).collect();
+                    format!(r#""heard","room":"{room}","ids":{ids:?}"#)
+                }
+            };
+            let before = world.anew.len();
+            world.say(conn, &format!(r#"{{"type":{what}}}"#));
+            most = most.max(world.anew.len().saturating_sub(before));
+            world.is_kept(&format!("seed {seed}, step {step}: {what}"));
+            let before = world.anew.len();
+            world.pass(Duration::from_millis(random.u64(0..3)));
+            installed += usize::from(before > 0 && world.anew.is_empty());
+            world.is_kept(&format!("seed {seed}, step {step}, later"));
+        }
+    }
+    assert!(installed > 20, "{installed}");
+    // A piece, one thing more, and what has just come.
+    assert!(most < 1_500 + 12_000, "{most}");
+}
+
+#[test]
+fn a_turn_of_a_long_ledger_writes_a_piece() {
+    let mut world = World::of(rooms(1_000_000));
+    let conn = world.enters(1, "r");
+    let value = "x".repeat(100_000);
+    let mut last = 0;
+    for id in 1..=30 {
+        let what = format!(r#""give","room":"r","session":"s{id}","id":{id},"member":"m1""#);
+        world.say(conn, &format!(r#"{{"type":{what},"party":{{"count":1}},"timeout":1000000,"value":"{value}"}}"#));
+        assert!(world.anew.len() <= last + 2 * 250_000 + 110_000, "{} {last}", world.anew.len());
+        last = world.anew.len();
+    }
+    let (mut turns, mut most) = (0, 0);
+    while !world.anew.is_empty() {
+        world.now = world.controller.next_deadline().expect("it goes on");
+        world.input(Input::Deadline);
+        most = most.max(world.anew.len().saturating_sub(last));
+        (last, turns) = (world.anew.len(), turns + 1);
+    }
+    assert!(most < 250_000 + 110_000, "{most}");
+    world.is_kept("at the end");
+}
+
+#[test]
+fn a_new_ledger_that_cannot_be_written_is_given_up_and_the_old_one_goes_on() {
+    let mut world = World::of(rooms(2_000));
+    let conn = world.enters(1, "r");
+    let create = |world: &mut World, number: u64| {
+        let what = format!(r#""create","room":"r","trigger":"trigger-{number}","count":3"#);
+        world.say(conn, &format!(r#"{{"type":{what}}}"#));
+    };
+    let begun = (1..).find(|number| {
+        create(&mut world, *number);
+        !world.anew.is_empty()
+    });
+    let error = "No space left on device".to_owned();
+    world.input(Input::WriteFailed { path: "/state/state.jsonl.new".into(), error });
+    world.anew.clear();
+    create(&mut world, begun.unwrap_or(0) + 1);
+    assert!(world.anew.is_empty() && world.halted.is_none());
+    world.is_kept("at the end");
+}
