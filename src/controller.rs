@@ -645,7 +645,7 @@ impl Machine for Controller {
             Input::Reloaded { settings } => self.reloaded(settings),
             Input::Exited { child, exit } if self.removed(child, Ok(exit), out) => {}
             Input::SpawnFailed { child, ref error } if self.removed(child, Err(error), out) => {}
-            Input::Listed { read, result } => self.listed(read, result, out),
+            Input::Paged { read, result } => self.paged(read, result, out),
             Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
             Input::Written if self.is_accepted(now, out) => {}
             Input::WriteFailed { path, error } if self.is_not_accepted(&path, &error, out) => {}

@@ -21,8 +21,10 @@ mod kernel;
 mod leftovers;
 mod list;
 mod listeners;
+mod listings;
 mod lookup;
 mod notify;
+mod page;
 mod prepare;
 mod probes;
 mod procfs;
@@ -203,6 +205,7 @@ pub struct Reactor {
     signals: signals::Signals,
     children: children::Children,
     files: files::Files,
+    listings: listings::Listings,
     console: console::Console,
     timers: Timers<Due>,
     alarm: alarm::Alarm,
@@ -253,6 +256,7 @@ impl Reactor {
                 .map_err(refused("handlers of signals"))?,
             children: children::Children::default(),
             files: files::Files::new(options.fsync),
+            listings: listings::Listings::default(),
             console: console::Console::new(registry()?),
             timers: Timers::default(),
             alarm: alarm::Alarm::new(poll.registry()).map_err(refused("timerfd"))?,
@@ -326,6 +330,7 @@ impl Reactor {
             self.serve(machine);
             self.backlog.served(self.conns.taken);
             self.fire(machine);
+            self.listings.go_on(&mut self.pending);
         }
     }
 
@@ -357,6 +362,7 @@ impl Reactor {
     fn is_busy(&self) -> bool {
         !self.conns.ready.is_empty()
             || !self.pending.is_empty()
+            || self.listings.any()
             || self.listeners_are_ready()
             || self.datagrams.ready.contains(&true)
             || !self.ears.ready.is_empty()

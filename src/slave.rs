@@ -547,6 +547,7 @@ impl Machine for Slave {
             Input::Overheard { ear, bytes } => self.with_run(now, out, |run, turn| run.overheard(ear, bytes, turn)),
             Input::Deaf { ear, error } => self.with_run(now, out, |run, turn| run.deaf(ear, &error, turn)),
             Input::Connected { .. } | Input::Datagram { .. } => {}
+            Input::Paged { .. } => {}
             Input::Reloaded { settings } => self.reloaded(settings),
             Input::Written | Input::Resized { .. } | Input::OutputEnded => {}
         }
