@@ -642,7 +642,8 @@ impl Machine for Controller {
                 self.behind = None;
             }
             Input::Signal(signal) => self.interrupt(now, signal, out),
-            Input::Reloaded { settings } => self.reloaded(settings),
+            Input::Reloaded { settings } => self.reloaded(now, settings, out),
+            Input::Disproved { conn, why } => self.part(now, conn, refusal(Code::Stranger, why), out),
             Input::Exited { child, exit } if self.removed(child, Ok(exit), out) => {}
             Input::SpawnFailed { child, ref error } if self.removed(child, Err(error), out) => {}
             Input::Paged { read, result } => self.paged(read, result, out),

@@ -288,6 +288,9 @@ pub enum Input<'a> {
     Signal(Signal),
     /// The configuration was read anew: what of it can change while the machine runs, as JSON that is the machine's own.
     Reloaded { settings: &'a [u8] },
+    /// Who is at the other end of a connection could not prove any more who it is, as the configuration is now: its
+    /// certificate was revoked, or another authority's. The connection still stands.
+    Disproved { conn: ConnId, why: String },
     /// Nothing more can be written to standard output: its reader has left, or it has failed. Comes once.
     OutputEnded,
     /// The terminal has this size now.

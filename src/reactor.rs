@@ -12,6 +12,7 @@ mod connections;
 mod console;
 mod datagrams;
 mod dial;
+mod doubts;
 mod ears;
 mod effects;
 mod files;
@@ -206,6 +207,7 @@ pub struct Reactor {
     children: children::Children,
     files: files::Files,
     listings: listings::Listings,
+    doubts: doubts::Doubts,
     console: console::Console,
     timers: Timers<Due>,
     alarm: alarm::Alarm,
@@ -257,6 +259,7 @@ impl Reactor {
             children: children::Children::default(),
             files: files::Files::new(options.fsync),
             listings: listings::Listings::default(),
+            doubts: doubts::Doubts::default(),
             console: console::Console::new(registry()?),
             timers: Timers::default(),
             alarm: alarm::Alarm::new(poll.registry()).map_err(refused("timerfd"))?,
@@ -331,6 +334,7 @@ impl Reactor {
             self.backlog.served(self.conns.taken);
             self.fire(machine);
             self.listings.go_on(&mut self.pending);
+            self.doubts.go_on(self.tls.as_deref(), &mut self.conns, &mut self.pending);
         }
     }
 
@@ -363,6 +367,7 @@ impl Reactor {
         !self.conns.ready.is_empty()
             || !self.pending.is_empty()
             || self.listings.any()
+            || self.doubts.any()
             || self.listeners_are_ready()
             || self.datagrams.ready.contains(&true)
             || !self.ears.ready.is_empty()
