@@ -35,6 +35,7 @@ mod picture;
 mod places;
 mod presence;
 mod prospects;
+mod queue;
 mod rendezvous;
 mod report;
 mod resources;
@@ -667,7 +668,7 @@ impl Machine for Controller {
 
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
-        let due = self.lab.as_ref().and_then(|lab| lab.due);
+        let due = self.lab.as_ref().and_then(|lab| lab.queue.due());
         let rooms = [self.deadlines.next(), self.processes.next_deadline(), due];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))

@@ -248,7 +248,7 @@ impl Controller {
         };
         let why = match &run.phase {
             Phase::Queued => {
-                let waits_for = self.lab.as_ref().map(|lab| lab.waits_for(&self.runs, nr)).unwrap_or_default();
+                let waits_for = self.lab.as_ref().map_or("", |lab| lab.queue.waits_for(nr));
                 format!("waits for {waits_for}")
             }
             Phase::Gathering => {

@@ -3,6 +3,7 @@
 mod again;
 mod bounds;
 mod named;
+mod queue;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
