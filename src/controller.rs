@@ -35,6 +35,7 @@ mod picture;
 mod places;
 mod presence;
 mod prospects;
+mod queue;
 mod record;
 mod rendezvous;
 mod report;
@@ -650,10 +651,11 @@ impl Machine for Controller {
                 self.behind = None;
             }
             Input::Signal(signal) => self.interrupt(now, signal, out),
-            Input::Reloaded { settings } => self.reloaded(settings),
+            Input::Reloaded { settings } => self.reloaded(now, settings, out),
+            Input::Disproved { conn, why } => self.part(now, conn, refusal(Code::Stranger, why), out),
             Input::Exited { child, exit } if self.removed(child, Ok(exit), out) => {}
             Input::SpawnFailed { child, ref error } if self.removed(child, Err(error), out) => {}
-            Input::Listed { read, result } => self.listed(read, result, out),
+            Input::Paged { read, result } => self.paged(read, result, out),
             Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
             Input::Written if self.is_accepted(now, out) => {}
             Input::WriteFailed { path, error } if self.is_not_accepted(&path, &error, out) => {}
@@ -676,7 +678,7 @@ impl Machine for Controller {
 
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
-        let due = self.lab.as_ref().and_then(|lab| lab.due);
+        let due = self.lab.as_ref().and_then(|lab| lab.queue.due());
         let rooms = [self.deadlines.next(), self.processes.next_deadline(), due, self.ledger.rewrite_due()];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use found::Found;
+pub use found::{Found, Page};
 pub use removal::{removal, removed};
 
 /// An instant on this process's clock, in microseconds since an origin that means nothing by itself. The clock never goes
@@ -288,6 +288,9 @@ pub enum Input<'a> {
     Signal(Signal),
     /// The configuration was read anew: what of it can change while the machine runs, as JSON that is the machine's own.
     Reloaded { settings: &'a [u8] },
+    /// Who is at the other end of a connection could not prove any more who it is, as the configuration is now: its
+    /// certificate was revoked, or another authority's. The connection still stands.
+    Disproved { conn: ConnId, why: String },
     /// Nothing more can be written to standard output: its reader has left, or it has failed. Comes once.
     OutputEnded,
     /// The terminal has this size now.
@@ -309,6 +312,8 @@ pub enum Input<'a> {
     Read { read: ReadId, result: Result<&'a [u8], String> },
     /// The answer to [`Effect::List`].
     Listed { read: ReadId, result: Result<Found, String> },
+    /// The answer to [`Effect::Page`].
+    Paged { read: ReadId, result: Result<Page, String> },
     /// The answer to [`Effect::Probe`].
     Probed { probe: ProbeId, result: Result<(), NoAnswer> },
     /// A command has said something at this socket. What it said before its exit comes before its [`Input::Exited`].
@@ -434,6 +439,14 @@ pub enum Effect {
         read: ReadId,
         directory: PathBuf,
         patterns: Vec<String>,
+    },
+    /// Names regular files below a directory, those behind `after` in the order of their bytes, at most `most` of them, or
+    /// fewer if much is to be looked at for them. No link is followed. Answered by [`Input::Paged`].
+    Page {
+        read: ReadId,
+        directory: PathBuf,
+        after: String,
+        most: usize,
     },
     /// Shows bytes on the terminal, or wherever the stream goes; what nobody reads is dropped beyond a bound.
     Print {
@@ -568,6 +581,12 @@ impl Outbox {
     pub fn list(&mut self, directory: PathBuf, patterns: Vec<String>) -> ReadId {
         let read = ReadId(self.next_serial());
         self.effects.push(Effect::List { read, directory, patterns });
+        read
+    }
+
+    pub fn page(&mut self, directory: PathBuf, after: String, most: usize) -> ReadId {
+        let read = ReadId(self.next_serial());
+        self.effects.push(Effect::Page { read, directory, after, most });
         read
     }
 

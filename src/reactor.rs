@@ -12,6 +12,7 @@ mod connections;
 mod console;
 mod datagrams;
 mod dial;
+mod doubts;
 mod ears;
 mod effects;
 mod files;
@@ -21,8 +22,10 @@ mod kernel;
 mod leftovers;
 mod list;
 mod listeners;
+mod listings;
 mod lookup;
 mod notify;
+mod page;
 mod prepare;
 mod probes;
 mod procfs;
@@ -209,6 +212,8 @@ pub struct Reactor {
     signals: signals::Signals,
     children: children::Children,
     files: files::Files,
+    listings: listings::Listings,
+    doubts: doubts::Doubts,
     console: console::Console,
     timers: Timers<Due>,
     alarm: alarm::Alarm,
@@ -259,6 +264,8 @@ impl Reactor {
                 .map_err(refused("handlers of signals"))?,
             children: children::Children::default(),
             files: files::Files::new(options.fsync),
+            listings: listings::Listings::default(),
+            doubts: doubts::Doubts::default(),
             console: console::Console::new(registry()?),
             timers: Timers::default(),
             alarm: alarm::Alarm::new(poll.registry()).map_err(refused("timerfd"))?,
@@ -333,6 +340,8 @@ impl Reactor {
             self.serve(machine);
             self.backlog.served(self.conns.taken);
             self.fire(machine);
+            self.listings.go_on(&mut self.pending);
+            self.doubts.go_on(self.tls.as_deref(), &mut self.conns, &mut self.pending);
         }
     }
 
@@ -365,6 +374,8 @@ impl Reactor {
         !self.conns.ready.is_empty()
             || !self.pending.is_empty()
             || !self.reads.is_empty()
+            || self.listings.any()
+            || self.doubts.any()
             || self.listeners_are_ready()
             || self.datagrams.ready.contains(&true)
             || !self.ears.ready.is_empty()

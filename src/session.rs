@@ -1,5 +1,7 @@
 //! What both ends of a connection share: names, liveness, when to try again, and whose clock says what.
 
+pub mod files;
+
 use std::time::Duration;
 
 use crate::machine::Time;

@@ -546,7 +546,11 @@ impl Machine for Slave {
             Input::Probed { probe, result } => self.with_run(now, out, |run, turn| run.probed(probe, result, turn)),
             Input::Overheard { ear, bytes } => self.with_run(now, out, |run, turn| run.overheard(ear, bytes, turn)),
             Input::Deaf { ear, error } => self.with_run(now, out, |run, turn| run.deaf(ear, &error, turn)),
+            Input::Disproved { conn, why } if self.link.is(conn) => {
+                self.hang_up(now, &Reason::from(why), out);
+            }
             Input::Connected { .. } | Input::Datagram { .. } => {}
+            Input::Disproved { .. } | Input::Paged { .. } => {}
             Input::Reloaded { settings } => self.reloaded(settings),
             Input::Written | Input::Resized { .. } | Input::OutputEnded => {}
         }

@@ -16,7 +16,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("exit_code", &[]),
     ("spoken", &[]),
     ("variables", &[]),
-    ("session", &["wire", "machine"]),
+    ("session", &["spoken", "wire", "machine"]),
     ("verdict", &["exit_code", "spoken", "wire", "machine"]),
     ("link", &["session", "wire", "machine"]),
     ("testfile", &["variables", "exit_code", "session", "wire", "machine"]),

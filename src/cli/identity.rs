@@ -282,6 +282,8 @@ impl Identity {
             )));
         }
         Ok(Tls {
+            accepted_by: listens.then(|| self.client_verifier()).transpose()?,
+            dialled_by: dials.then(|| self.server_verifier()).transpose()?,
             accepts: listens.then(|| self.accepts()).transpose()?,
             dials: dials.then(|| self.dials()).transpose()?,
             // Who serves a room meets itself there, by whatever address.
@@ -313,17 +315,21 @@ impl Identity {
         Ok(Arc::new(config))
     }
 
-    fn dials(&self) -> Result<Arc<ClientConfig>, Error> {
+    fn server_verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, Error> {
         let verifier = WebPkiServerVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
             .with_crls(self.revoked.iter().cloned())
             .only_check_end_entity_revocation()
             .build()
             .map_err(|error| self.no_use(&error.to_string()))?;
+        Ok(Arc::new(ControllersAlone(verifier)))
+    }
+
+    fn dials(&self) -> Result<Arc<ClientConfig>, Error> {
         let config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| self.no_use(&error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(ControllersAlone(verifier)))
+            .with_custom_certificate_verifier(self.server_verifier()?)
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key());
         let mut config = config.map_err(|error| self.no_use(&in_words(&error)))?;
         config.resumption = Resumption::disabled();

@@ -20,8 +20,9 @@ pub struct Unwritten {
 }
 
 impl Unwritten {
-    pub fn is(&self, nr: RunNr) -> bool {
-        self.nr == Some(nr)
+    /// The run, if it is still on its way.
+    pub fn run(&self) -> Option<RunNr> {
+        self.nr
     }
 }
 
@@ -44,6 +45,7 @@ impl Controller {
         }
         let Some(Unwritten { conn, nr, .. }) = lab.unwritten.pop_front() else { return false };
         let Some(nr) = nr else { return true };
+        self.enters_queue(nr);
         let submission = self.runs.get(nr).and_then(|run| Some(run.hosted.as_ref()?.submission.clone()));
         if let (Some(run), Some(submission)) = (self.state_of(now, nr), submission)
             && self.sessions.contains_key(&conn)

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use super::accepted::Unwritten;
 use super::admission::{self, Comes};
-use super::choose::{Candidate, Place, choose};
 use super::ledger::{self, Fact};
 use super::operators::Operator;
-use super::run::{Phase, Run};
+use super::queue::Queue;
+use super::run::Run;
 use super::runs::{RunNr, Runs};
 use super::shelf::{Keeping, OVER, Shelf, Shelved};
 use super::submissions::RESOURCES;
@@ -31,7 +31,7 @@ use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 /// How many processes remove directories at once.
 const REMOVED_AT_ONCE: usize = 4;
 
-type Labels = BTreeMap<String, String>;
+pub type Labels = BTreeMap<String, String>;
 
 /// What a controller that stays is told when it starts.
 #[derive(Debug, Clone, Default)]
@@ -66,8 +66,7 @@ pub struct Lab {
     to_remove: VecDeque<String>,
     /// The runs that are on their way to the disk, in the order in which they were handed in.
     pub unwritten: VecDeque<Unwritten>,
-    /// When it is looked which runs can begin.
-    pub due: Option<Time>,
+    pub queue: Queue,
 }
 
 /// A slave that is connected, or that serves a run.
@@ -101,7 +100,7 @@ impl Lab {
             removing: BTreeMap::new(),
             to_remove: VecDeque::new(),
             unwritten: VecDeque::new(),
-            due: None,
+            queue: Queue::default(),
         }
     }
 
@@ -191,70 +190,6 @@ impl Lab {
         let (nr, ix) = slave.serves?;
         runs.get(nr).filter(|run| run.needs(ix))
     }
-
-    /// The slaves that could serve a run now.
-    fn free<'a>(&'a self, runs: &Runs) -> Vec<Candidate<'a>> {
-        let free = |(_, slave): &(&Rc<str>, &Slave)| {
-            let serves = Lab::needed_by(slave, runs).is_some() && !injected(Fault::SlaveServesTwo);
-            slave.conn.is_some() && !serves
-        };
-        let candidate = |(name, slave): (&'a Rc<str>, &'a Slave)| Candidate { name, labels: &slave.labels };
-        self.slaves.iter().filter(free).map(candidate).collect()
-    }
-
-    /// The runs that can begin, each with the machines that serve as its slaves.
-    fn can_begin(&self, runs: &Runs) -> Vec<(RunNr, Vec<Rc<str>>)> {
-        let (mut begin, mut free) = (Vec::new(), self.free(runs));
-        let written = |nr: RunNr| !self.unwritten.iter().any(|unwritten| unwritten.is(nr));
-        for (nr, run) in runs.iter().filter(|(nr, run)| run.phase == Phase::Queued && written(*nr)) {
-            let chosen = choose(&places(run), &free);
-            if chosen.iter().all(Option::is_some) {
-                let names = chosen.iter().flatten().map(|ix| Rc::from(free[*ix].name)).collect();
-                begin.push((nr, names));
-            }
-            // What it has now, or holds back until it has all.
-            let holds_back = chosen.iter().all(Option::is_some) || !injected(Fault::QueueOvertakes);
-            let taken: BTreeSet<usize> = chosen.into_iter().flatten().filter(|_| holds_back).collect();
-            let mut ix = 0;
-            free.retain(|_| {
-                ix += 1;
-                !taken.contains(&(ix - 1))
-            });
-        }
-        begin
-    }
-
-    /// What a run in the queue waits for, for people.
-    pub fn waits_for(&self, runs: &Runs, nr: RunNr) -> String {
-        let Some(run) = runs.get(nr) else { return String::new() };
-        let free = self.free(runs);
-        let (mut away, mut any) = (Vec::new(), BTreeMap::<String, usize>::new());
-        let places = places(run);
-        for (place, chosen) in places.iter().zip(choose(&places, &free)) {
-            match (chosen, place.with) {
-                (Some(_), _) => {}
-                (None, Some(with)) => *any.entry(in_words(with)).or_default() += 1,
-                (None, None) => away.push(match self.slaves.get(place.name).map(|slave| Lab::needed_by(slave, runs)) {
-                    Some(Some(other)) => format!("{} (serves {})", place.name, other.id),
-                    _ => format!("{} (not connected)", place.name),
-                }),
-            }
-        }
-        let any = any.into_iter().map(|(what, count)| format!("{count} more with {what}"));
-        let all: Vec<String> = away.into_iter().chain(any).collect();
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        match all.is_empty() {
-            true if runs.iter().any(|(other, run)| other < nr && run.phase == Phase::Queued) => {
-                "the runs before it".to_owned()
-            }
-            true => "its slaves, which are there, to be told".to_owned(),
-            false => crate::spoken::list(&all),
-        }
-    }
-}
-
-fn places(run: &Run) -> Vec<Place<'_>> {
-    run.test.slaves.iter().map(|slave| Place { name: &slave.name, with: slave.with.as_deref() }).collect()
 }
 
 /// Whether a slave says what it is in words that can be kept.
@@ -267,7 +202,7 @@ fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
 }
 
 /// `arch=x86_64 role=client`.
-fn in_words(labels: &Labels) -> String {
+pub fn in_words(labels: &Labels) -> String {
     let words: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
     words.join(" ")
 }
@@ -344,24 +279,8 @@ impl Controller {
         self.look_at_queue(now);
     }
 
-    /// Looks at the queue as soon as everything that has come at once was heard.
-    pub(super) fn look_at_queue(&mut self, now: Time) {
-        if let Some(lab) = &mut self.lab {
-            lab.due.get_or_insert(now);
-        }
-    }
-
-    /// Begins the runs whose slaves are connected and free. What has freed them was written before, for each run has a
-    /// ledger of its own.
-    pub(super) fn begin_runs(&mut self, now: Time, out: &mut Outbox) {
-        let Some(lab) = self.lab.as_mut().filter(|lab| lab.due.is_some_and(|due| due <= now)) else { return };
-        lab.due = None;
-        for (nr, machines) in lab.can_begin(&self.runs) {
-            self.begin_run(now, nr, &machines, out);
-        }
-    }
-
-    fn begin_run(&mut self, now: Time, nr: RunNr, machines: &[Rc<str>], out: &mut Outbox) {
+    /// Begins a run with these machines.
+    pub(super) fn begin_run(&mut self, now: Time, nr: RunNr, machines: &[Rc<str>], out: &mut Outbox) {
         let Some(run) = self.runs.get_mut(nr) else { return };
         log::info!("run {} begins with {} slaves", run.id, machines.len());
         let names = machines.iter().map(|name| Cow::from(&**name)).collect();

@@ -1,6 +1,7 @@
 //! What a slave of the run says, handed to the concern whose business it is.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Event;
 use super::failures::{Failure, Kind};
@@ -39,6 +40,10 @@ pub struct Heard {
     slave: Option<usize>,
     recorded: bool,
     counts: Vec<Count>,
+    /// Where in `counts` each trigger is, and whether it was late.
+    known: BTreeMap<(String, bool), usize>,
+    /// Which of them have something that is not recorded yet.
+    unrecorded: BTreeSet<usize>,
 }
 
 /// Notifies of one trigger.
@@ -169,14 +174,21 @@ impl Run {
         let data = notify.data.map(|Note { json }| json);
         let counted = self.room.notify(now, process, &member.name, (name, total), data)?;
         let noted = data.filter(|_| counted.new > 0 && !counted.late).map(ToOwned::to_owned).into_iter();
-        match heard.counts.iter_mut().find(|count| count.trigger == name && count.counted.late == counted.late) {
+        let key = (name.to_owned(), counted.late);
+        if counted.new > 0 {
+            heard.unrecorded.insert(heard.known.get(&key).copied().unwrap_or(heard.counts.len()));
+        }
+        match heard.known.get(&key).and_then(|at| heard.counts.get_mut(*at)) {
             Some(count) => {
                 count.total = count.total.max(total);
                 count.counted.new += counted.new;
                 (count.counted.left, count.counted.in_time) = (counted.left, counted.in_time);
                 count.notes.extend(noted);
             }
-            None => heard.counts.push(Count { trigger: name.to_owned(), total, counted, notes: noted.collect() }),
+            None => {
+                heard.known.insert(key, heard.counts.len());
+                heard.counts.push(Count { trigger: name.to_owned(), total, counted, notes: noted.collect() });
+            }
         }
         if counted.fires {
             self.record_counts(now, ix, heard, out);
@@ -187,7 +199,8 @@ impl Run {
 
     /// Records what was counted and not recorded yet.
     fn record_counts(&mut self, now: Time, ix: usize, heard: &mut Heard, out: &mut Outbox) {
-        for count in &mut heard.counts {
+        for at in std::mem::take(&mut heard.unrecorded) {
+            let count = &mut heard.counts[at];
             let Counted { new, left, late, .. } = count.counted;
             let member = self.roster.get(ix);
             if let Some(process) = member.process.filter(|_| new > 0) {

@@ -85,6 +85,19 @@ impl Controller {
         Ok(())
     }
 
+    /// The list of those who may operate is another: parts with those who may not any more.
+    pub(super) fn part_with_operators(&mut self, now: Time, out: &mut Outbox) {
+        let Some(lab) = &self.lab else { return };
+        let may_not = |conn: &ConnId| {
+            let session = self.sessions.get(conn)?;
+            may_operate(lab, &session.peer, session.listener).err().map(|why| (*conn, why))
+        };
+        for (conn, why) in lab.operators.keys().filter_map(may_not).collect::<Vec<_>>() {
+            log::info!("an operator is parted with: {why}");
+            self.part(now, conn, fatal(Code::Stranger, why), out);
+        }
+    }
+
     /// An operator says something. An error closes its connection.
     pub(super) fn operator_says(
         &mut self,
@@ -235,7 +248,7 @@ impl Controller {
         };
         let why = match &run.phase {
             Phase::Queued => {
-                let waits_for = self.lab.as_ref().map(|lab| lab.waits_for(&self.runs, nr)).unwrap_or_default();
+                let waits_for = self.lab.as_ref().map_or("", |lab| lab.queue.waits_for(nr));
                 format!("waits for {waits_for}")
             }
             Phase::Gathering => {

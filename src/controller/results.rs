@@ -1,6 +1,7 @@
 //! The results directory: the files that slaves ship, and `summary.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::roster::{EntryRun, Member, Roster, Stage};
 use super::trigger::Triggers;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Exit, Outbox, Time};
+use crate::session::files;
 use crate::spoken;
 use crate::testfile::Test;
 use crate::wire::{Action, Entry, Outcome, Verdict};
@@ -21,8 +23,8 @@ pub const FILE_MAX: u64 = 1 << 30;
 /// How many files of one slave are kept.
 const FILES_MAX: usize = 20_000;
 
-/// How long the path of a collected file may be, in bytes.
-const PATH_MAX: usize = 1_000;
+/// How many directories the files of one slave may lie in: each takes an inode, and a look at every list of the results.
+const DIRECTORIES_MAX: usize = 5_000;
 
 /// Keeps a piece of a file that a slave ships; answers with the file's length now. A piece that was kept before changes
 /// nothing. Fails when the slave may not ship this, or when it is more than the `room` that is left in the run.
@@ -35,6 +37,7 @@ pub fn keep(
     room: u64,
     out: &mut Outbox,
 ) -> Result<(u64, usize), String> {
+    files::check_shipped(file).map_err(|why| format!("{file:?}: {why}"))?;
     if !is_results_file(file, entries) {
         return Err(format!("{file:?} is not the name of a file that this slave ships"));
     }
@@ -49,6 +52,10 @@ pub fn keep(
     if known.is_none() && stands_in_the_way(member, file) {
         return Err(format!("{file:?} is a file and a directory"));
     }
+    let made = if known.is_none() { new_directories(member, file) } else { 0 };
+    if member.directories + made > DIRECTORIES_MAX {
+        return Err(format!("the files of the slave lie in more than {DIRECTORIES_MAX} directories"));
+    }
     let offset = if injected(Fault::OutputKeptAgain) { length } else { offset };
     let new = data.get((length - offset).min(data.len() as u64) as usize..).unwrap_or_default();
     if length + new.len() as u64 > FILE_MAX {
@@ -62,6 +69,7 @@ pub fn keep(
     if known.is_none() || !new.is_empty() {
         out.write_at(results.join(&member.name).join(file), length, new.to_vec(), false);
         member.files.insert(file.to_owned(), length + new.len() as u64);
+        member.directories += made;
     }
     Ok((length + new.len() as u64, new.len()))
 }
@@ -73,13 +81,28 @@ fn stands_in_the_way(member: &Member, file: &str) -> bool {
     above || member.files.range(inside.clone()..).next().is_some_and(|(other, _)| other.starts_with(&inside))
 }
 
+/// How many directories these files lie in.
+pub fn directories_of(files: &BTreeMap<String, u64>) -> usize {
+    let above = |file: &'_ str| file.match_indices('/').map(|(at, _)| file[..at].to_owned()).collect::<Vec<_>>();
+    files.keys().flat_map(|file| above(file)).collect::<BTreeSet<_>>().len()
+}
+
+/// How many of the directories above a file no other file of the slave lies in.
+fn new_directories(member: &Member, file: &str) -> usize {
+    let is_new = |directory: &str| {
+        member
+            .files
+            .range::<str, _>((Bound::Included(directory), Bound::Unbounded))
+            .next()
+            .is_none_or(|(other, _)| !other.starts_with(directory))
+    };
+    file.match_indices('/').filter(|(at, _)| is_new(&file[..=*at])).count()
+}
+
 /// Whether a file of that name can come from a slave with these entries: `ENTRY.out`, `ENTRY.2.err`,
 /// `ENTRY.files/PATH`.
 pub fn is_results_file(file: &str, entries: &[Entry]) -> bool {
-    let Some((entry, rest)) = file.split_once('.') else { return false };
-    if file.len() > PATH_MAX {
-        return false;
-    }
+    let Some((entry, rest)) = file.split_once('.').filter(|_| files::check_shipped(file).is_ok()) else { return false };
     let Some(entry) = entries.iter().find(|candidate| candidate.name == entry) else { return false };
     let kind = match rest.split_once('.') {
         Some((nr, kind)) if nr.parse::<u32>().is_ok_and(|n| n > 1 && n.to_string() == nr) => kind,
@@ -89,13 +112,9 @@ pub fn is_results_file(file: &str, entries: &[Entry]) -> bool {
         // The map of a sync.
         (Action::Sync { .. }, None) => kind == "out",
         (Action::Shell(_), None) => kind == "out" || kind == "err",
-        (Action::Shell(_), Some((files, path))) => files == "files" && path.split('/').all(is_path_component),
+        (Action::Shell(_), Some((directory, path))) => directory == "files" && !path.is_empty(),
         _ => false,
     }
-}
-
-fn is_path_component(part: &str) -> bool {
-    !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains(char::is_control)
 }
 
 /// What `summary.json` holds. Times are seconds since the start.
@@ -326,6 +345,8 @@ mod tests {
             "make.files/a\0",
             "make.files/a\n",
             "make.files/\u{9b}2J",
+            "make.files/\u{202e}x",
+            &format!("make.files{}/x", "/d".repeat(files::DEPTH_MAX)),
             "../make.out",
             "summary.json",
         ]) {

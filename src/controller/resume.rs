@@ -465,6 +465,7 @@ impl Run {
             let ours = files.into_iter().filter(|(file, _)| super::results::is_results_file(file, &entries));
             let member = self.roster.get_mut(ix);
             member.files = ours.collect();
+            member.directories = super::results::directories_of(&member.files);
             self.shipped += member.files.values().sum::<u64>();
         }
     }

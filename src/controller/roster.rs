@@ -67,6 +67,8 @@ pub struct Member {
     pub counts: BTreeMap<String, Counts>,
     /// By name in the results: how many bytes have been kept.
     pub files: BTreeMap<String, u64>,
+    /// How many directories these lie in.
+    pub directories: usize,
     /// What its commands have waited for a while, as it said last.
     pub waits: Vec<Wait>,
     /// What it has warned of: the first warnings, and how many there were.
@@ -134,6 +136,7 @@ impl Member {
             open: BTreeMap::new(),
             counts: BTreeMap::new(),
             files: BTreeMap::new(),
+            directories: 0,
             waits: Vec::new(),
             warnings: (Vec::new(), 0),
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run::Phase;
 use super::{Controller, Keeping, Limits, Who};
-use crate::machine::Outbox;
+use crate::machine::{Outbox, Time};
 
 /// What of a controller's configuration can change while it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Settings {
 
 impl Controller {
     /// The configuration was read anew.
-    pub(super) fn reloaded(&mut self, settings: &[u8]) {
+    pub(super) fn reloaded(&mut self, now: Time, settings: &[u8], out: &mut Outbox) {
         match serde_json::from_slice::<Settings>(settings) {
             Ok(Settings { rejoin, limits, operators, lost_after, keeping }) => {
                 self.rejoin = Duration::from_micros(rejoin);
@@ -40,6 +40,7 @@ impl Controller {
                     lab.config.lost_after = Duration::from_micros(lost_after);
                     lab.shelf.keep(keeping);
                 }
+                self.part_with_operators(now, out);
             }
             Err(error) => log::error!("these are no settings of a controller: {error}"),
         }

@@ -11,12 +11,16 @@ use super::{Controller, ledger};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ConnId, Found, Outbox, ReadId, Time};
+use crate::machine::{ConnId, Outbox, Page, ReadId, Time};
+use crate::session::files::check_results;
 use crate::wire::operate::{AskFiles, Files, GETS_MAX, Get, PAGE_MAX, Piece, RunState};
-use crate::wire::{CHUNK_MAX, Code, Message};
+use crate::wire::{CHUNK_MAX, Code, LINE_MAX, Message};
 
 /// How many runs that are over are remembered whatever is kept.
 const KEPT_MAX: usize = 10_000;
+
+/// How long the names of files in one answer are together, in bytes: with their lengths they fit a line.
+const FILES_BYTES: usize = LINE_MAX / 2;
 
 /// How many directories are removed in one turn.
 const REMOVED_AT_ONCE: usize = 10;
@@ -66,12 +70,8 @@ pub struct Asked {
 }
 
 enum What {
-    /// Which files come after this one.
-    Files(String),
-    Piece {
-        file: String,
-        offset: u64,
-    },
+    Files,
+    Piece { file: String, offset: u64 },
 }
 
 /// Somebody waits until there is more of a file.
@@ -189,26 +189,33 @@ impl Controller {
         if !self.asks(conn, &ask.run, out) {
             return;
         }
-        let read = out.list(self.directory_of(&ask.run), vec!["**/*".to_owned()]);
-        let (run, what) = (ask.run.to_string(), What::Files(ask.after.to_string()));
+        let read = out.page(self.directory_of(&ask.run), ask.after.to_string(), PAGE_MAX);
         if let Some(lab) = &mut self.lab {
-            lab.shelf.reads.insert(read, Asked { conn, run, what });
+            lab.shelf.reads.insert(read, Asked { conn, run: ask.run.to_string(), what: What::Files });
         }
     }
 
-    /// The files of a run are known.
-    pub(super) fn listed(&mut self, read: ReadId, result: Result<Found, String>, out: &mut Outbox) {
+    /// Some files of a run are known.
+    pub(super) fn paged(&mut self, read: ReadId, result: Result<Page, String>, out: &mut Outbox) {
         let Some(asked) = self.lab.as_mut().and_then(|lab| lab.shelf.reads.remove(&read)) else { return };
-        let Asked { conn, run, what: What::Files(after) } = asked else { return };
+        let Asked { conn, run, what: What::Files } = asked else { return };
         self.answered(conn);
-        let all = match result.and_then(Found::whole) {
-            Ok(all) => all,
+        let Page { mut files, mut next } = match result {
+            Ok(page) => page,
             Err(reason) => return deny(conn, Some(&run), Code::Unreadable, reason, out),
         };
-        let mut behind = all.into_iter().filter(|(file, _)| is_shipped(file) && *file > after);
-        let files = behind.by_ref().take(PAGE_MAX).collect();
-        let more = behind.next().is_some();
-        out.send(conn, Files { run: Cow::from(&run), files, more }.encode());
+        files.retain(|(file, _)| is_shipped(file));
+        let mut bytes = 0;
+        let fits = files.iter().take_while(|(file, _)| {
+            bytes += serde_json::to_vec(file).map_or(0, |json| json.len());
+            bytes <= FILES_BYTES
+        });
+        let fits = fits.count();
+        if fits < files.len() {
+            files.truncate(fits);
+            next = files.last().map(|(file, _)| file.clone());
+        }
+        out.send(conn, Files { run: Cow::from(&run), files, next: next.map(Cow::from) }.encode());
     }
 
     pub(super) fn get(&mut self, conn: ConnId, get: &Get<'_>, out: &mut Outbox) {
@@ -287,11 +294,8 @@ impl Controller {
 
 /// Whether a file of a run's directory is one of its results: the ledger and what was handed in are the controller's own.
 fn is_shipped(file: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains(char::is_control)
-    };
     let own = [ledger::FILE, OVER].contains(&file) || file.split('/').next() == Some(RESOURCES);
-    !own && file.split('/').all(part)
+    !own && check_results(file).is_ok()
 }
 
 #[cfg(test)]

@@ -24,6 +24,28 @@ impl Found {
     }
 }
 
+/// A part of the files below a directory, in the order of their names: the answer to
+/// [`Effect::Page`](super::Effect::Page).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Relative to the directory, with their sizes in bytes.
+    pub files: Vec<(String, u64)>,
+    /// Behind which name there may be more, if there may be. It need not be that of a file.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// The first files behind `after` of all there are.
+    pub fn of(all: impl IntoIterator<Item = (String, u64)>, after: &str, most: usize) -> Page {
+        let mut files: Vec<_> = all.into_iter().filter(|(name, _)| name.as_str() > after).collect();
+        files.sort();
+        let more = files.len() > most;
+        files.truncate(most);
+        let next = files.last().filter(|_| more).map(|(name, _)| name.clone());
+        Page { files, next }
+    }
+}
+
 impl From<Vec<(String, u64)>> for Found {
     fn from(files: Vec<(String, u64)>) -> Found {
         Found { files, ..Found::default() }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use super::asked::Talk;
+use crate::session::files::check_results;
 use crate::spoken;
 use crate::wire::operate::{Files, Piece};
 
@@ -20,9 +21,6 @@ const WINDOW: usize = 16;
 /// How many files of one run are fetched.
 const FILES_MAX: usize = 1 << 20;
 
-/// How long a file's name may be, with its directories, in bytes.
-const NAME_MAX: usize = 1_200;
-
 /// How long the name of a file may be that is replaced as a whole, in bytes: what it is written to first has a longer one.
 const REPLACED_MAX: usize = 200;
 
@@ -32,10 +30,7 @@ const REPORT_MAX: usize = 1 << 20;
 /// Whether a file of that name may be made below a directory: no way leads out of it, none is hidden at its top, and a
 /// terminal may show it.
 pub fn is_results_file(file: &str) -> bool {
-    let is_component = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains(spoken::is_obeyed)
-    };
-    file.len() <= NAME_MAX && !file.starts_with('.') && file.split('/').all(is_component)
+    !file.starts_with('.') && check_results(file).is_ok()
 }
 
 /// The slave and the file, if a file of this name holds what a command writes.
@@ -50,6 +45,8 @@ struct Kept {
     want: u64,
     /// A piece of it was asked for.
     asked: bool,
+    /// It is among those that are short.
+    queued: bool,
     /// It was begun here.
     made: bool,
 }
@@ -130,7 +127,8 @@ impl Fetch {
         self.short.clear();
         for (name, kept) in &mut self.files {
             kept.asked = false;
-            if kept.have < kept.want {
+            kept.queued = kept.have < kept.want;
+            if kept.queued {
                 self.short.push_back(name.clone());
             }
         }
@@ -166,16 +164,18 @@ impl Fetch {
         if !self.listing {
             return;
         }
-        let last = files.files.last().map(|(name, _)| name.clone());
         for (name, length) in files.files {
             self.learn(name, length, talk);
         }
-        match last.filter(|last| files.more && *last > self.listed) {
-            Some(last) => {
-                talk.files(&self.run, &last);
-                self.listed = last;
+        self.listing = false;
+        match files.next {
+            Some(next) if *next > *self.listed => {
+                self.listing = true;
+                self.listed = next.into_owned();
+                talk.files(&self.run, &self.listed);
             }
-            None => self.listing = false,
+            Some(_) => self.complain("the controller names the same files again and again".to_owned()),
+            None => {}
         }
         self.pump(talk);
     }
@@ -203,7 +203,7 @@ impl Fetch {
                 write_anew(into, &name, Vec::new(), talk);
             }
         }
-        if kept.have < length && !kept.asked && !self.short.contains(&name) {
+        if kept.have < length && !kept.asked && !std::mem::replace(&mut kept.queued, true) {
             self.short.push_back(name);
         }
     }
@@ -214,9 +214,11 @@ impl Fetch {
         }
         while self.asked < WINDOW {
             let Some(name) = self.short.pop_front() else { return };
-            let Some(kept) = self.files.get_mut(&name).filter(|kept| !kept.asked && kept.have < kept.want) else {
+            let Some(kept) = self.files.get_mut(&name) else { continue };
+            kept.queued = false;
+            if kept.asked || kept.have >= kept.want {
                 continue;
-            };
+            }
             kept.asked = true;
             self.asked += 1;
             talk.get(&self.run, &name, kept.have);
@@ -239,7 +241,8 @@ impl Fetch {
                 self.keep(&piece.file, new, talk);
             }
         }
-        if self.files.get(&*piece.file).is_some_and(|kept| kept.have < kept.want) {
+        let kept = self.files.get_mut(&*piece.file).filter(|kept| kept.have < kept.want);
+        if kept.is_some_and(|kept| !std::mem::replace(&mut kept.queued, true)) {
             self.short.push_back(piece.file.clone().into_owned());
         }
         self.pump(talk);
@@ -302,7 +305,7 @@ mod tests {
         for good in ["events.jsonl", "a/x.out", "a/x.files/.hidden", "a/x.2.files/sub/a b.log"] {
             assert!(is_results_file(good), "{good}");
         }
-        let long = "x/".repeat(NAME_MAX) + "x";
+        let long = "x/".repeat(1_200) + "x";
         let bad = ["", "/etc/passwd", "../x", "a/../../x", "a//x", "a/", "./x", ".run", "a/x\n", "a/\u{9b}2J", &long];
         for bad in bad.into_iter().chain(["a/\u{202e}x", "a/\0", ".."]) {
             assert!(!is_results_file(bad), "{bad:?}");

@@ -317,7 +317,7 @@ fn a_controller_that_says_anything_at_all_does_no_harm() {
         json!({"type": "piece", "run": RUN, "file": "events.jsonl", "offset": 0, "data": "AAAA"}),
         json!({"type": "piece", "run": RUN, "file": "events.jsonl", "offset": 3, "data": ""}),
         json!({"type": "piece", "run": RUN, "file": "a/x.out", "offset": u64::MAX, "data": "AAAA"}),
-        json!({"type": "files", "run": RUN, "files": [["a/x.out", u64::MAX], ["a/x.out", 0]], "more": true}),
+        json!({"type": "files", "run": RUN, "files": [["a/x.out", u64::MAX], ["a/x.out", 0]], "next": "a/x.out"}),
         json!({"type": "wanted", "submission": "s1", "files": {"ab".repeat(32): u64::MAX}}),
         json!({"type": "wanted", "submission": "s1", "files": {"cd".repeat(32): 0}}),
         json!({"type": "denied", "run": RUN, "code": "no-such-file", "reason": "no"}),

@@ -13,7 +13,7 @@ use mio::{Interest, Registry};
 use slab::Slab;
 
 use super::stream::{Stream, hung_up, reason};
-use super::tls::{Opened, SEALED_AT_ONCE};
+use super::tls::{Opened, SEALED_AT_ONCE, TlsStream};
 use super::{Kind, token};
 use crate::machine::{Bytes, Cause, ConnId, LARGE, ListenerId, Peer, Reason};
 
@@ -445,11 +445,20 @@ impl Connections {
         Ok(Some(Got { conn: id, length, more, proven: proven && !closed }))
     }
 
+    /// The stream of a connection on which TLS is spoken.
+    pub fn tls_of(&mut self, id: ConnId) -> Option<&mut TlsStream> {
+        let conn = self.slots.get(&id).and_then(|slot| self.slab.get_mut(*slot as usize));
+        conn.and_then(|conn| conn.stream.as_mut()).and_then(Stream::tls)
+    }
+
+    /// All connections.
+    pub fn ids(&self) -> Vec<ConnId> {
+        self.slots.keys().copied().collect()
+    }
+
     /// Who is at the other end of a connection whose handshake is through.
     pub fn introduce(&mut self, id: ConnId) -> io::Result<Introduced> {
-        let conn = self.slots.get(&id).and_then(|slot| self.slab.get_mut(*slot as usize));
-        let stream = conn.and_then(|conn| conn.stream.as_mut()).and_then(Stream::tls);
-        stream.ok_or_else(|| ErrorKind::NotConnected.into()).and_then(|stream| stream.introduce())
+        self.tls_of(id).ok_or_else(|| ErrorKind::NotConnected.into()).and_then(|stream| stream.introduce())
     }
 
     /// Whether the machine may still hear something on this connection.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::probes::{self, PROBE_TIME};
 use super::stream::plain;
-use super::{Due, PASSES_A_TURN, Pending, READS_A_PASS, READS_OF_A_TURN, Reactor, console, files, list, now};
+use super::{Due, PASSES_A_TURN, Pending, READS_A_PASS, READS_OF_A_TURN, Reactor, console, files, now};
 use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, NoAnswer, ProbeId, Reason};
 
 /// How long a closed connection may take to get rid of what is queued.
@@ -178,9 +178,9 @@ impl Reactor {
                 self.pending.push_back(Pending::Read(read, result));
             }
             Effect::List { read, directory, patterns } => {
-                let result = list::list(&directory, &patterns);
-                self.pending.push_back(Pending::Input(Input::Listed { read, result }));
+                self.pending.extend(self.listings.walk(read, &directory, &patterns));
             }
+            Effect::Page { read, directory, after, most } => self.listings.page(read, directory, after, most),
             Effect::Probe { probe, to } => self.probe(probe, &to),
             Effect::Hear { ear, path } => {
                 if let Err(error) = self.ears.open(ear, &path) {

@@ -135,6 +135,7 @@ impl Reactor {
     /// A handshake is through: the machine hears who is there.
     pub(super) fn proven(&mut self, machine: &mut impl Machine, conn: ConnId) {
         self.end_handshake(conn);
+        self.doubts.proven(conn);
         match self.conns.introduce(conn) {
             Ok((Some(listener), peer, _)) => self.tell(machine, Input::Accepted { conn, listener, peer }),
             Ok((None, peer, local)) => self.tell(machine, Input::Connected { conn, peer, local }),

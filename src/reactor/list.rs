@@ -3,7 +3,8 @@
 //! What matches is listed or, if it cannot be read as a file below the directory, named with the reason: nothing that a
 //! pattern asks for is left out without a word.
 
-use std::fs::{self, DirEntry, Metadata};
+use std::collections::BTreeMap;
+use std::fs::{self, DirEntry, Metadata, ReadDir};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -16,49 +17,82 @@ use super::stream::plain;
 const MAX_WALKED: usize = 200_000;
 /// How deep a list goes.
 const MAX_DEPTH: usize = 64;
+/// How many directory entries are looked at in one step.
+const STEP: usize = 200;
 /// How many unfit files a list names.
 const MAX_UNFIT: usize = 20;
 
 /// The regular files below a directory that match a pattern. A symbolic link to a file is listed if the file lies in the
 /// directory, so nothing outside is; one to a directory is not followed.
-pub fn list(directory: &Path, patterns: &[String]) -> Result<Found, String> {
-    let top = fs::canonicalize(directory).map_err(|error| plain(&error))?;
-    let mut walk =
-        Walk { top, patterns: Patterns::new(patterns)?, found: Found::default(), walked: 0, open: Vec::new() };
-    walk.directory(directory, "", 0).map_err(|error| plain(&error))?;
-    while let Some((path, relative, depth)) = walk.open.pop() {
-        if walk.found.cut.is_some() {
-            break;
-        }
-        if let Err(error) = walk.directory(&path, &format!("{relative}/"), depth) {
-            walk.unfit(&relative, plain(&error));
-        }
-    }
-    walk.found.files.sort();
-    walk.found.unfit.sort();
-    Ok(walk.found)
-}
-
-struct Walk {
+pub struct Walk {
     top: PathBuf,
     patterns: Patterns,
+    files: BTreeMap<String, u64>,
     found: Found,
     walked: usize,
+    /// The directory that is looked at.
+    now: Option<Directory>,
     /// Directories to look at: where they are, their paths in the list, how deep they lie.
     open: Vec<(PathBuf, String, usize)>,
 }
 
+/// A directory whose entries are being looked at.
+struct Directory {
+    entries: ReadDir,
+    relative: String,
+    depth: usize,
+}
+
 impl Walk {
-    fn directory(&mut self, path: &Path, prefix: &str, depth: usize) -> std::io::Result<()> {
-        for entry in fs::read_dir(path)? {
-            self.walked += 1;
-            if self.walked > MAX_WALKED {
-                self.found.cut = Some(format!("more than {MAX_WALKED} files below the directory"));
-                return Ok(());
+    pub fn new(directory: &Path, patterns: &[String]) -> Result<Walk, String> {
+        let top = fs::canonicalize(directory).map_err(|error| plain(&error))?;
+        let patterns = Patterns::new(patterns)?;
+        let entries = fs::read_dir(directory).map_err(|error| plain(&error))?;
+        let now = Some(Directory { entries, relative: String::new(), depth: 0 });
+        Ok(Walk { top, patterns, files: BTreeMap::new(), found: Found::default(), walked: 0, now, open: Vec::new() })
+    }
+
+    /// Goes on for a moment; gives what was found when there is nothing left to look at.
+    pub fn step(&mut self) -> Option<Found> {
+        for _ in 0..STEP {
+            let Some(mut directory) = self.now.take() else {
+                let next = self.open.pop().filter(|_| self.found.cut.is_none());
+                let Some((path, relative, depth)) = next else { return Some(self.end()) };
+                match fs::read_dir(&path) {
+                    Ok(entries) => self.now = Some(Directory { entries, relative, depth }),
+                    Err(error) => self.unfit(&relative, plain(&error)),
+                }
+                continue;
+            };
+            match directory.entries.next() {
+                None => continue,
+                Some(Ok(entry)) => self.look_at(&entry, &directory),
+                Some(Err(error)) => {
+                    let relative = if directory.relative.is_empty() { "." } else { &directory.relative };
+                    self.unfit(relative, plain(&error));
+                    continue;
+                }
             }
-            self.entry(&entry?, prefix, depth);
+            self.now = Some(directory).filter(|_| self.found.cut.is_none());
         }
-        Ok(())
+        None
+    }
+
+    fn look_at(&mut self, entry: &DirEntry, directory: &Directory) {
+        self.walked += 1;
+        if self.walked > MAX_WALKED {
+            self.found.cut = Some(format!("more than {MAX_WALKED} files below the directory"));
+            return;
+        }
+        let slash = if directory.relative.is_empty() { "" } else { "/" };
+        self.entry(entry, &format!("{}{slash}", directory.relative), directory.depth);
+    }
+
+    fn end(&mut self) -> Found {
+        let mut found = std::mem::take(&mut self.found);
+        found.files = std::mem::take(&mut self.files).into_iter().collect();
+        found.unfit.sort();
+        found
     }
 
     fn entry(&mut self, entry: &DirEntry, prefix: &str, depth: usize) {
@@ -89,7 +123,7 @@ impl Walk {
             return self.open.push((entry.path(), relative, depth + 1));
         }
         match self.file(&entry.path(), metadata) {
-            Ok(size) if wanted => self.found.files.push((relative, size)),
+            Ok(size) if wanted => drop(self.files.insert(relative, size)),
             Ok(_) => {}
             Err(why) => self.unfit(&relative, why),
         }

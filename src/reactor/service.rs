@@ -64,7 +64,8 @@ impl Reactor {
         }
     }
 
-    /// Takes what the configuration says now. If that is wrong, everything stays as it is. No connection ends by it.
+    /// Takes what the configuration says now. If that is wrong, everything stays as it is. No connection ends
+    /// by it but of those who could not prove themselves any more.
     pub(super) fn reload(&mut self, machine: &mut impl Machine) {
         let Some(mut reload) = self.reload.take() else { return };
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
@@ -74,6 +75,7 @@ impl Reactor {
             Ok(reloaded) => {
                 if let Some(tls) = reloaded.tls.map(Rc::new) {
                     self.dials.set_tls(&tls);
+                    self.doubts.begin(self.conns.ids());
                     self.tls = Some(tls);
                 }
                 if let Some(most) = reloaded.max_connections {

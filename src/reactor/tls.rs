@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use rustls::pki_types::{CertificateDer, DnsName, ServerName};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 use super::stream::plain;
@@ -36,6 +38,10 @@ pub struct Tls {
     pub dials: Option<Arc<ClientConfig>>,
     /// For whom their certificate must be; `None`: for the host that is dialled.
     pub dialled_name: Option<ServerName<'static>>,
+    /// Whose certificates are taken of those who connect to us, and of those we connect to. With it those who are connected
+    /// are looked at again when the configuration was read anew. `None`: they are not.
+    pub accepted_by: Option<Arc<dyn ClientCertVerifier>>,
+    pub dialled_by: Option<Arc<dyn ServerCertVerifier>>,
     /// What a peer gets that does not speak TLS, as it is.
     pub to_the_plain: Bytes,
     /// The names that a certificate proves.
@@ -55,6 +61,8 @@ pub struct TlsStream {
     tls: Rc<Tls>,
     /// Where it was accepted.
     listener: Option<ListenerId>,
+    /// For whom the certificate of the other end must be, if it was dialled.
+    name: Option<ServerName<'static>>,
     /// How many bytes the handshake has taken in.
     taken: usize,
     /// The socket has taken something since this was asked last.
@@ -79,7 +87,7 @@ impl TlsStream {
     pub fn accepted(tls: &Rc<Tls>, config: &Arc<ServerConfig>, tcp: TcpStream, at: ListenerId) -> io::Result<Self> {
         let session =
             ServerConnection::new(config.clone()).map_err(|error| io::Error::other((tls.in_words)(&error)))?;
-        Ok(TlsStream::new(tls, Connection::Server(session), tcp, Some(at)))
+        Ok(TlsStream::new(tls, Connection::Server(session), tcp, (Some(at), None)))
     }
 
     /// Our end of a connection to `host`.
@@ -88,14 +96,19 @@ impl TlsStream {
             Some(name) => name.clone(),
             None => server_name(host)?,
         };
-        let session =
-            ClientConnection::new(config.clone(), name).map_err(|error| io::Error::other((tls.in_words)(&error)))?;
-        Ok(TlsStream::new(tls, Connection::Client(session), tcp, None))
+        let session = ClientConnection::new(config.clone(), name.clone())
+            .map_err(|error| io::Error::other((tls.in_words)(&error)))?;
+        Ok(TlsStream::new(tls, Connection::Client(session), tcp, (None, Some(name))))
     }
 
-    fn new(tls: &Rc<Tls>, mut session: Connection, tcp: TcpStream, listener: Option<ListenerId>) -> TlsStream {
+    fn new(
+        tls: &Rc<Tls>,
+        mut session: Connection,
+        tcp: TcpStream,
+        (listener, name): (Option<ListenerId>, Option<ServerName<'static>>),
+    ) -> TlsStream {
         session.set_buffer_limit(Some(SEALED_AHEAD));
-        TlsStream { tcp, session, tls: tls.clone(), listener, taken: 0, moved: false, finished: false }
+        TlsStream { tcp, session, tls: tls.clone(), listener, name, taken: 0, moved: false, finished: false }
     }
 
     pub fn tcp(&self) -> &TcpStream {
@@ -131,6 +144,18 @@ impl TlsStream {
         let names = certificate.map(|certificate| (self.tls.names)(certificate)).unwrap_or_default();
         let peer = Peer::Proven { address: self.tcp.peer_addr()?, names: names.into() };
         Ok((self.listener, peer, self.tcp.local_addr().ok()))
+    }
+
+    /// Whether the certificate of the other end would be taken today; an error says why not.
+    pub fn check_again(&self, tls: &Tls) -> Result<(), String> {
+        let Some([own, above @ ..]) = self.session.peer_certificates() else { return Ok(()) };
+        let today = UnixTime::now();
+        let checked = match (&self.name, &tls.accepted_by, &tls.dialled_by) {
+            (None, Some(by), _) => by.verify_client_cert(own, above, today).map(drop),
+            (Some(name), _, Some(by)) => by.verify_server_cert(own, above, name, &[], today).map(drop),
+            _ => Ok(()),
+        };
+        checked.map_err(|error| (tls.in_words)(&error))
     }
 
     /// Reads once from the socket, and opens all of it into `buffer`, which has room for that.

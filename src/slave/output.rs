@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Found, ReadId};
+use crate::session::files::check_shipped;
 use crate::wire::{Kept, Output};
 
 use super::Turn;
@@ -133,8 +134,19 @@ impl Shipping {
             }
         };
         self.tell_of_unfit(&entry, &dir, &found);
-        for (file, _) in found.files.into_iter().take(COLLECTED_MAX) {
+        let mut collected = 0;
+        for (file, _) in found.files {
+            if collected == COLLECTED_MAX {
+                break;
+            }
             let name = format!("{entry}.files/{file}");
+            // It could be shipped, but never fetched.
+            if let Err(why) = check_shipped(&name) {
+                let what = format!("entry {entry}: collect does not bring {}: {why}", file.escape_debug());
+                self.unshipped.tell_of_rest(&what, &dir);
+                continue;
+            }
+            collected += 1;
             self.add(name.clone(), dir.join(file), true);
             self.enqueue(&name);
         }

@@ -270,8 +270,10 @@ pub struct Files<'a> {
     #[serde(borrow)]
     pub run: Cow<'a, str>,
     pub files: Vec<(String, u64)>,
-    /// There are more behind the last one.
-    pub more: bool,
+    /// There may be more behind this name: ask for them. An answer takes a bounded time, and may name fewer files than it
+    /// could, or none.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Cow<'a, str>>,
 }
 
 /// Asks for a piece of a file of a run's results. Answered by [`Piece`] or [`Denied`].

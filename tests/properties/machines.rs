@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arete::controller::{self, Controller, LabConfig, Limits};
 use arete::machine::{
-    Address, ChildId, ConnId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Outbox, Peer, ProbeId, ReadId,
+    Address, ChildId, ConnId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Outbox, Page, Peer, ProbeId, ReadId,
     Signal, Time,
 };
 use arete::slave::{self, Slave};
@@ -58,6 +58,7 @@ enum Answer {
     Spawned(ChildId),
     Read(ReadId, usize),
     Listed(ReadId),
+    Paged(ReadId),
     Swept,
     Written,
     Probed(ProbeId),
@@ -253,6 +254,9 @@ impl<M: Machine> World<M> {
                 }
                 Answer::Read(read, max) => Input::Read { read, result: Ok(&b"hello"[..max.min(5)]) },
                 Answer::Listed(read) => Input::Listed { read, result: Ok(vec![("f".to_owned(), 5)].into()) },
+                Answer::Paged(read) => {
+                    Input::Paged { read, result: Ok(Page { files: vec![("f".to_owned(), 5)], next: None }) }
+                }
                 Answer::Swept => Input::Swept { left: self.children.len() },
                 Answer::Written => Input::Written,
                 Answer::Probed(probe) => Input::Probed { probe, result: Err(NoAnswer::Refused) },
@@ -342,6 +346,7 @@ impl<M: Machine> World<M> {
                     self.answers.push_back(Answer::Read(read, max));
                 }
                 Effect::List { read, .. } => self.answers.push_back(Answer::Listed(read)),
+                Effect::Page { read, .. } => self.answers.push_back(Answer::Paged(read)),
                 Effect::Print { bytes, .. } => assert_harmless(&without_picture(&bytes)),
                 Effect::Exit { .. } | Effect::Halt { .. } => self.over = true,
                 Effect::KillGroup { .. } | Effect::Datagram { .. } | Effect::Status(_) => {}

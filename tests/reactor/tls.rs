@@ -74,6 +74,8 @@ impl Lab {
 
     fn tls(&self) -> Tls {
         Tls {
+            accepted_by: None,
+            dialled_by: None,
             accepts: Some(self.server()),
             dials: Some(self.client("client")),
             dialled_name: None,

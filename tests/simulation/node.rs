@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use arete::machine::{
     Address, Bytes, ChildId, Command, ConnId, EarId, Effect, Exit, Found, Input, ListenerId, Machine, NoAnswer, Outbox,
-    Peer, ProbeId, ReadId, Signal, SocketId, Time,
+    Page, Peer, ProbeId, ReadId, Signal, SocketId, Time,
 };
 
 use super::disk::{Disk, is_write, one_write_a_file, tear};
@@ -22,6 +22,8 @@ const DRIFT_MAX: i64 = 50;
 const EPOCH: u64 = 1_700_000_000_000_000;
 /// How long a connection that its machine has closed is still tried, in microseconds.
 const LINGER: u64 = 2_000_000;
+/// How many files a page names at most, so that there are several.
+const PAGE_MOST: usize = 7;
 
 /// One life of a node: it may crash and start again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -89,6 +91,7 @@ pub enum Queued {
     Overheard { ear: EarId, bytes: Vec<u8> },
     Read { read: ReadId, result: Result<Vec<u8>, String> },
     Listed { read: ReadId, result: Result<Found, String> },
+    Paged { read: ReadId, result: Result<Page, String> },
 }
 
 impl Queued {
@@ -125,6 +128,7 @@ impl Queued {
                 Input::Read { read: *read, result: result.as_deref().map_err(Clone::clone) }
             }
             Queued::Listed { read, result } => Input::Listed { read: *read, result: result.clone() },
+            Queued::Paged { read, result } => Input::Paged { read: *read, result: result.clone() },
         };
         machine.handle(now, input, out);
     }
@@ -571,6 +575,11 @@ impl World {
                 let result = result.map(Found::from);
                 self.deliver_input(life, Queued::Listed { read, result });
             }
+            Effect::Page { read, directory, after, most } => {
+                let all = self.hosts[self.nodes[id].host].disk.list(&directory, &["**".to_owned()]);
+                let result = all.map(|all| Page::of(all, &after, most.min(PAGE_MOST)));
+                self.deliver_input(life, Queued::Paged { read, result });
+            }
             Effect::Print { bytes, .. } => self.nodes[id].printed.extend(bytes),
             Effect::Exit { code } => self.exit(life, code),
             Effect::Datagram { socket, to, bytes } => self.send_datagram(life, socket, to, bytes),
@@ -635,6 +644,7 @@ impl World {
                 trace_line!(self, "{name} < read {} {what:?}", read.0);
             }
             Queued::Listed { read, result } => trace_line!(self, "{name} < listed {} {result:?}", read.0),
+            Queued::Paged { read, result } => trace_line!(self, "{name} < paged {} {result:?}", read.0),
         }
     }
 

@@ -1,7 +1,9 @@
 //! A controller that stays, its slaves and its operators, played by hand.
 
 mod again;
+mod bounds;
 mod named;
+mod queue;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::controller::ledger::{self, Keep, Past};
 use crate::controller::{Controller, EVENTS, Keeping, LabConfig, OVER, Shelved, Who};
-use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time, removed};
+use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Page, Peer, Time, removed};
 use crate::wire::operate::{AskFiles, AskRuns, AskSlaves, Cancel, Get, Look, Offer, Operate, PAGE_MAX, Submit, Upload};
 use crate::wire::{Message, PROTOCOL};
 
@@ -170,9 +172,9 @@ impl Lab {
                     let result = piece.as_deref().ok_or("no such file".to_owned());
                     self.input(Input::Read { read, result });
                 }
-                Effect::List { read, directory, .. } => {
-                    let files = self.files(&directory);
-                    self.input(Input::Listed { read, result: Ok(files.into()) });
+                Effect::Page { read, directory, after, most } => {
+                    let page = Page::of(self.files(&directory), &after, most);
+                    self.input(Input::Paged { read, result: Ok(page) });
                 }
                 Effect::Spawn { child, command } => {
                     let directory = command.cwd.as_ref().expect("the directory of the runs");

@@ -178,8 +178,9 @@ impl World {
         let mut files: Vec<_> = self.theirs.iter().filter(|(name, _)| name.as_str() > after).collect();
         let more = files.len() > PAGE;
         files.truncate(PAGE);
+        let next = files.last().filter(|_| more).map(|(name, _)| (*name).clone());
         let files: Vec<_> = files.into_iter().map(|(name, bytes)| json!([name, bytes.len()])).collect();
-        self.say("files", json!({"run": RUN, "files": files, "more": more}));
+        self.say("files", json!({"run": RUN, "files": files, "next": next}));
     }
 
     fn piece(&mut self, file: &str, offset: usize) {

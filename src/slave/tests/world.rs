@@ -245,6 +245,7 @@ impl World {
                 let file = self.files.get(&path).cloned().unwrap_or_default();
                 self.input(Input::Read { read, result: Ok(&file[file.len().saturating_sub(max)..]) });
             }
+            Effect::Page { .. } => unreachable!("only a controller asks for pages"),
             Effect::List { read, directory, .. } => {
                 let below = self.files.iter().filter_map(|(path, bytes)| {
                     let file = path.strip_prefix(&directory).ok()?;

@@ -1,0 +1,135 @@
+//! What peers of a controller that stays may make grow, and who is parted with.
+
+use super::*;
+use crate::controller::Settings;
+use crate::session::files::DEPTH_MAX;
+use crate::wire::Output;
+
+fn proven(name: &str) -> Peer {
+    Peer::Proven { address: ([10, 0, 0, 1], 5_000).into(), names: [Box::from(name)].into() }
+}
+
+/// The configuration is read anew, and names these operators.
+fn reload(lab: &mut Lab, operators: &[&str]) {
+    let settings = Settings {
+        rejoin: 1_000_000,
+        limits: Default::default(),
+        operators: operators.iter().map(|name| (*name).to_owned()).collect(),
+        lost_after: 1_000_000,
+        keeping: Keeping::All,
+    };
+    let settings = serde_json::to_vec(&settings).expect("they are plain");
+    lab.input(Input::Reloaded { settings: &settings });
+}
+
+#[test]
+fn who_may_not_operate_any_more_is_parted_with_at_once() {
+    let mut lab = Lab::new();
+    let operate = Operate { protocol: PROTOCOL, version: "x".into() };
+    reload(&mut lab, &["ada", "bob"]);
+    let operators = ["ada", "bob"].map(|name| {
+        let conn = lab.accept(TCP, proven(name));
+        assert_eq!(lab.ask(conn, &operate)["type"], "welcome");
+        conn
+    });
+    let [ada, bob] = operators;
+    let local = lab.accept(SOCKET, Peer::Local { uid: 1_000, pid: None });
+    assert_eq!(lab.ask(local, &operate)["type"], "welcome");
+    let handed_in = lab.ask(bob, &submit("s1", SHIPS, offers(&[("one.bin", b"1"), ("none.bin", b"2")])));
+    assert_eq!(handed_in["type"], "wanted");
+    reload(&mut lab, &["ada"]);
+    assert_eq!((lab.open.contains(&ada), lab.open.contains(&bob), lab.open.contains(&local)), (true, false, true));
+    let bye = lab.heard.get_mut(&bob).and_then(VecDeque::pop_back).expect("it is told");
+    assert_eq!((&bye["type"], &bye["code"], &bye["fatal"]), (&"bye".into(), &"stranger".into(), &true.into()), "{bye}");
+    assert!(bye["reason"].as_str().is_some_and(|why| why.contains("bob") && why.contains("--operators")), "{bye}");
+    assert_eq!(lab.disk.keys().filter(|path| path.starts_with(RUNS)).count(), 0, "what it was handing in is gone");
+    lab.submit(ada, "s2", &test_for("a"));
+}
+
+#[test]
+fn who_could_not_prove_itself_any_more_is_parted_with_and_may_come_again() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let run = lab.submit(operator, "s", &test_for("a"));
+    assert_eq!(lab.standing(operator, &run), "gathering");
+    lab.heard.clear();
+    lab.input(Input::Disproved { conn: a, why: "its certificate was revoked".to_owned() });
+    assert!(!lab.open.contains(&a));
+    let bye = lab.heard.get_mut(&a).and_then(VecDeque::pop_back).expect("it is told");
+    assert_eq!((&bye["reason"], bye["fatal"].as_bool()), (&"its certificate was revoked".into(), Some(false)), "{bye}");
+    assert_eq!(lab.look(operator, &run)["connected"], 0);
+    let a = lab.slave("a", "i", Some(&run));
+    assert_eq!(lab.look(operator, &run)["connected"], 1);
+    lab.serve(&run, &[a]);
+    assert_eq!(lab.standing(operator, &run), "over");
+}
+
+/// What a slave is told of a piece of a file.
+fn ships(lab: &mut Lab, slave: ConnId, run: &str, file: &str) -> Option<String> {
+    let kept = lab.ask(slave, &Output { run: run.into(), file: file.into(), offset: 0, data: Vec::new() });
+    assert_eq!(kept["type"], "kept", "{kept}");
+    kept["refused"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn files_of_a_slave_lie_in_a_bounded_number_of_directories_of_bounded_depth() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let run = lab.submit(operator, "s", &test_for("a"));
+    lab.of_run(a, "ready", &run);
+    lab.pass(SECOND / 2);
+    let deep = |depth: usize, tail: &str| format!("x.files{}/{tail}", "/d".repeat(depth - 1));
+    assert_eq!(ships(&mut lab, a, &run, &deep(DEPTH_MAX, "f")), None);
+    let refused = ships(&mut lab, a, &run, &deep(DEPTH_MAX + 1, "f")).expect("it is too deep");
+    assert!(refused.contains("32 directories deep"), "{refused}");
+    // 32 are there: 4,968 are left.
+    for nr in 0..(5_000 - DEPTH_MAX) / 2 {
+        assert_eq!(ships(&mut lab, a, &run, &format!("x.files/{nr}/e/f")), None);
+        assert_eq!(ships(&mut lab, a, &run, &format!("x.files/{nr}/e/g")), None, "no other directory");
+    }
+    let refused = ships(&mut lab, a, &run, "x.files/more/f").expect("it is one directory too many");
+    assert!(refused.contains("5000 directories"), "{refused}");
+    assert_eq!(ships(&mut lab, a, &run, "x.files/0/h"), None, "what needs no other directory goes on");
+    assert_eq!(ships(&mut lab, a, &run, "x.out"), None);
+    assert_eq!(lab.standing(operator, &run), "running");
+    let mut lab = lab.restarted();
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", Some(&run));
+    assert!(ships(&mut lab, a, &run, "x.files/more/f").is_some(), "they are counted again");
+    lab.pass(SECOND);
+    lab.of_run(a, "stopped", &run);
+    assert_eq!(lab.standing(operator, &run), "over");
+}
+
+#[test]
+fn any_number_of_files_is_listed_page_by_page() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let run = lab.submit(operator, "s", &test_for("a"));
+    for nr in 0..25_000 {
+        let slave = nr % 3;
+        lab.disk.insert(PathBuf::from(format!("{RUNS}/{run}/s{slave}/x.files/\"{nr:05}\"")), Vec::new());
+    }
+    let wide = "\"".repeat(250);
+    for nr in 0..PAGE_MAX {
+        let path = format!("{RUNS}/{run}/t/x.files/{wide}/{wide}/{wide}/{wide}/{nr}");
+        lab.disk.insert(PathBuf::from(path), Vec::new());
+    }
+    let (mut files, mut after, mut pages) = (BTreeSet::new(), String::new(), 0);
+    loop {
+        let page = lab.ask(operator, &AskFiles { run: run.clone().into(), after: after.clone().into() });
+        assert!(page.to_string().len() < crate::wire::LINE_MAX, "it fits a line");
+        pages += 1;
+        for file in page["files"].as_array().expect("a list") {
+            assert!(files.insert(file[0].as_str().expect("a name").to_owned()), "each once: {file}");
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        assert!(next > &*after);
+        after = next.to_owned();
+    }
+    let shipped = files.iter().filter(|file| file.contains("x.files")).count();
+    assert_eq!(shipped, 25_000 + PAGE_MAX, "in {pages} pages");
+    assert!(pages > 50);
+}

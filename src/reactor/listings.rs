@@ -1,0 +1,98 @@
+//! The directories that are being looked at for the machine, one after another and a little in each turn of the loop.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::list::Walk;
+use super::{Pending, now, page};
+use crate::machine::{Input, ReadId};
+
+/// How long directories are looked at in one turn. What was begun then is done.
+const LISTS_OF_A_TURN: Duration = Duration::from_millis(10);
+
+#[derive(Default)]
+pub struct Listings(VecDeque<(ReadId, Listing)>);
+
+enum Listing {
+    Walk(Box<Walk>),
+    Page { directory: PathBuf, after: String, most: usize },
+}
+
+impl Listings {
+    /// Begins a list by patterns; the answer is there at once if it cannot begin.
+    pub fn walk(&mut self, read: ReadId, directory: &Path, patterns: &[String]) -> Option<Pending> {
+        match Walk::new(directory, patterns) {
+            Ok(walk) => {
+                self.0.push_back((read, Listing::Walk(Box::new(walk))));
+                None
+            }
+            Err(why) => Some(Pending::Input(Input::Listed { read, result: Err(why) })),
+        }
+    }
+
+    /// A page is wanted.
+    pub fn page(&mut self, read: ReadId, directory: PathBuf, after: String, most: usize) {
+        self.0.push_back((read, Listing::Page { directory, after, most }));
+    }
+
+    /// Whether there is something to look at.
+    pub fn any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Looks at directories for a while.
+    pub fn go_on(&mut self, answered: &mut VecDeque<Pending>) {
+        let until = now() + LISTS_OF_A_TURN;
+        while now() < until
+            && let Some((read, mut listing)) = self.0.pop_front()
+        {
+            match listing.step(read) {
+                Some(answer) => answered.push_back(Pending::Input(answer)),
+                None => self.0.push_front((read, listing)),
+            }
+        }
+    }
+}
+
+impl Listing {
+    /// Goes on for a moment; the answer, when it is known.
+    fn step(&mut self, read: ReadId) -> Option<Input<'static>> {
+        match self {
+            Listing::Walk(walk) => walk.step().map(|found| Input::Listed { read, result: Ok(found) }),
+            Listing::Page { directory, after, most } => {
+                Some(Input::Paged { read, result: page::page(directory, after, *most) })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn many_questions_are_answered_a_few_in_a_turn() {
+        let directory = std::env::temp_dir().join(format!("arete-listings-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a directory can be made");
+        (0..5_000).for_each(|file| fs::write(directory.join(file.to_string()), "").expect("a file can be made"));
+        let (mut listings, mut answered) = (Listings::default(), VecDeque::new());
+        assert!(listings.walk(ReadId(0), &directory, &["**".to_owned()]).is_none());
+        (1..500).for_each(|read| listings.page(ReadId(read), directory.clone(), String::new(), 500));
+        let mut turns = 0;
+        while listings.any() {
+            listings.go_on(&mut answered);
+            turns += 1;
+        }
+        fs::remove_dir_all(&directory).expect("it can be removed");
+        assert_eq!(answered.len(), 500);
+        assert!(turns > 10, "{turns}");
+        let Some(Pending::Input(Input::Listed { result: Ok(found), .. })) = answered.pop_front() else {
+            panic!("they are answered in order");
+        };
+        assert_eq!(found.files.len(), 5_000);
+        assert!(found.files.is_sorted());
+    }
+}

@@ -1,0 +1,107 @@
+//! The names of files in the results of a run: one rule for the slave that ships a file, the controller that keeps it and
+//! the operator that fetches it. What one of them takes, all take.
+
+use std::fmt;
+
+use super::NAME_MAX;
+use crate::spoken;
+
+/// How long the name may be by which a slave ships a file (`ENTRY.files/PATH`), in bytes.
+pub const SHIPPED_MAX: usize = 1_000;
+
+/// How long the name of a file in the results may be: with the name of its slave.
+const RESULTS_MAX: usize = NAME_MAX + 1 + SHIPPED_MAX;
+
+/// How many directories may lie above a file that a slave ships, `ENTRY.files` among them. Each takes an inode and a look
+/// whenever the results are listed.
+pub const DEPTH_MAX: usize = 32;
+
+/// How long each part of a name may be, in bytes: no common file system takes more.
+const PART_MAX: usize = 255;
+
+/// Why a name cannot be that of a file in the results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    Long,
+    Deep,
+    /// A directory or the file itself has a name that is too long.
+    LongPart,
+    /// It is empty, or leads out of its directory.
+    Path,
+    /// A terminal would obey some of its letters.
+    Obeyed,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfit::Long => write!(to, "its name is longer than {SHIPPED_MAX} bytes"),
+            Unfit::Deep => write!(to, "it lies more than {DEPTH_MAX} directories deep"),
+            Unfit::LongPart => write!(to, "a part of its name is longer than {PART_MAX} bytes"),
+            Unfit::Path => write!(to, "its name has an empty part, \".\" or \"..\""),
+            Unfit::Obeyed => write!(to, "its name has control characters, or some that turn the direction of text"),
+        }
+    }
+}
+
+/// Whether a slave may ship a file under this name, which begins with the name of its entry.
+pub fn check_shipped(file: &str) -> Result<(), Unfit> {
+    check(file, SHIPPED_MAX, DEPTH_MAX)
+}
+
+/// Whether a file of the results may have this name, which begins with that of the slave, if one has shipped it.
+pub fn check_results(file: &str) -> Result<(), Unfit> {
+    check(file, RESULTS_MAX, DEPTH_MAX + 1)
+}
+
+fn check(file: &str, longest: usize, deepest: usize) -> Result<(), Unfit> {
+    if file.len() > longest {
+        return Err(Unfit::Long);
+    }
+    if file.contains(spoken::is_obeyed) {
+        return Err(Unfit::Obeyed);
+    }
+    let mut parts = 0;
+    for part in file.split('/') {
+        parts += 1;
+        if part.is_empty() || part == "." || part == ".." {
+            return Err(Unfit::Path);
+        }
+        if part.len() > PART_MAX {
+            return Err(Unfit::LongPart);
+        }
+    }
+    if parts - 1 > deepest { Err(Unfit::Deep) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shipped_can_be_fetched() {
+        let deep = format!("x.files{}/f", "/d".repeat(DEPTH_MAX - 1));
+        let long = format!("x.files/{}", "part/".repeat(198) + "ab");
+        let wide = format!("x.files/{}", "p".repeat(PART_MAX));
+        let slave = "s".repeat(NAME_MAX);
+        for good in ["x.out", "x.files/a b/.c", "x.files/\u{e9}", &deep, &wide] {
+            assert_eq!(check_shipped(good), Ok(()), "{good}");
+            assert_eq!(check_results(&format!("{slave}/{good}")), Ok(()), "{good}");
+        }
+        assert_eq!(long.len(), SHIPPED_MAX);
+        assert_eq!(check_shipped(&long), Err(Unfit::Deep));
+        for (bad, why) in [
+            (format!("x.files/d{}", &deep[7..]), Unfit::Deep),
+            (format!("{long}c"), Unfit::Long),
+            (format!("{wide}p"), Unfit::LongPart),
+            ("x.files/a\u{200f}b".to_owned(), Unfit::Obeyed),
+            ("x.files/a\u{202e}b".to_owned(), Unfit::Obeyed),
+            ("x.files/a\n".to_owned(), Unfit::Obeyed),
+            ("x.files//a".to_owned(), Unfit::Path),
+            ("x.files/../a".to_owned(), Unfit::Path),
+            (String::new(), Unfit::Path),
+        ] {
+            assert_eq!(check_shipped(&bad), Err(why), "{bad}");
+        }
+    }
+}
