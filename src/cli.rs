@@ -33,6 +33,7 @@ mod socket;
 mod state;
 mod stdout;
 mod tls_words;
+mod trust;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -10,6 +10,8 @@ mod here;
 mod openssl;
 #[path = "strangers/peer.rs"]
 mod peer;
+#[path = "strangers/revoked.rs"]
+mod revoked;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
