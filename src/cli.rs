@@ -18,6 +18,7 @@ mod load;
 mod lock;
 mod meet;
 mod operator;
+mod owned;
 mod pki;
 mod place;
 mod reach;

@@ -21,6 +21,7 @@ use rustls::{CertificateError, ClientConfig, ServerConfig};
 
 use super::address::{self, Way, host_of, with_port};
 use super::certificate::{self, Certificate};
+use super::owned::{self, Foreign};
 use super::place::shown;
 use super::tls_words::in_words;
 use super::trust::{self, Trust};
@@ -200,6 +201,7 @@ struct Identity {
 impl Identity {
     fn load(dir: &Path) -> Result<Identity, Error> {
         let wrong = |file: &str, what: &str| Error::failed(format!("--tls: {}: {what}", dir.join(file).display()));
+        check_directory(dir)?;
         let authorities = certificates(dir, AUTHORITY_FILE)?;
         let chain = certificates(dir, CERTIFICATE_FILE)?;
         let own = Certificate::read(&chain[0]).map_err(|error| wrong(CERTIFICATE_FILE, &error))?;
@@ -387,12 +389,25 @@ fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
             path = path.display()
         )));
     }
+    if !is_credential {
+        let foreign = |foreign: Foreign| Error::failed(format!("--tls: {}", foreign.of(&path)));
+        owned::relies_on(&metadata).map_err(foreign)?;
+    }
     let mut bytes = Vec::new();
     opened.by_ref().take(FILE_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.starts_with(MARK_BYTES) {
         bytes.drain(..MARK_BYTES.len());
     }
     Ok(bytes)
+}
+
+/// Whoever may put another `ca.pem` into the directory says whom this process trusts.
+fn check_directory(dir: &Path) -> Result<(), Error> {
+    // What is not there is said of its first file.
+    if is_credential(dir) || !dir.is_dir() {
+        return Ok(());
+    }
+    owned::relies_on_names_in(dir).map_err(|foreign| Error::failed(format!("--tls {}", foreign.of(dir))))
 }
 
 /// The credential that stands for a key which only root may read.
