@@ -4,6 +4,7 @@ mod absent;
 mod arrivals;
 mod elsewhere;
 mod failed;
+mod guests;
 mod lab;
 mod launch;
 mod limits;
