@@ -443,7 +443,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
-    Bad { by_schema: Some(false), said: &[r##"2:12: unknown group "people""##, r##"2:23: "n[3-1]": the range "3-1" runs backwards: write 1-3"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(false), said: &[r##"2:12: unknown group "people"; there is none"##, r##"2:23: "n[3-1]": the range "3-1" runs backwards: write 1-3"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "guests": ["@people", "n[3-1]"],
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
