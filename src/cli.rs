@@ -20,6 +20,7 @@ mod log_limit;
 mod meet;
 mod mend;
 mod operator;
+mod owned;
 mod pki;
 mod place;
 mod reach;
@@ -35,6 +36,7 @@ mod socket;
 mod state;
 mod stdout;
 mod tls_words;
+mod trust;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -22,6 +22,7 @@ mod elsewhere;
 mod end;
 mod facts;
 mod failures;
+mod guests;
 mod journal;
 mod lab;
 mod launch;

@@ -19,7 +19,7 @@ pub mod time;
 pub mod warnings;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -90,7 +90,7 @@ const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", On
 const ON_LOST: [(&str, OnLost); 2] = [("fail", OnLost::Fail), ("continue", OnLost::Continue)];
 
 /// The keys of a test file.
-const TEST_KEYS: [&str; 13] = [
+const TEST_KEYS: [&str; 14] = [
     "$schema",
     "name",
     "end",
@@ -99,6 +99,7 @@ const TEST_KEYS: [&str; 13] = [
     "on_lost",
     "triggers",
     "groups",
+    "guests",
     "barriers",
     "syncs",
     "resources",
@@ -124,6 +125,8 @@ pub struct Test {
     pub syncs: BTreeMap<String, Declared>,
     /// The members of each group, for `@GROUP` in what commands say.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Who may enter the room of a run beside its slaves.
+    pub guests: BTreeSet<String>,
     /// In the order of the file, each name once.
     pub slaves: Vec<Slave>,
 }
@@ -259,11 +262,12 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
         let schedules = schedules.as_deref()?;
         Some(slaves::read(members, value.span.start, schedules, &extra, problems))
     });
+    let guests = test.get("guests").map_or(Some(BTreeSet::new()), |value| meet.groups.guests(value, problems));
     let (name, end, grace, slaves) = (name?.to_owned(), end?, grace?, slaves?);
-    let (on_fail, on_lost) = (on_fail?, on_lost?);
+    let (on_fail, on_lost, guests) = (on_fail?, on_lost?, guests?);
     let groups = meet.groups.into_resolved();
     let (barriers, syncs) = (meet.barriers.into_declared(), meet.syncs.into_declared());
-    Some(Test { name, end, grace, on_fail, on_lost, triggers, resources, barriers, syncs, groups, slaves })
+    Some(Test { name, end, grace, on_fail, on_lost, triggers, resources, barriers, syncs, groups, guests, slaves })
 }
 
 fn keys_of(members: &[Member]) -> Vec<&str> {
@@ -279,7 +283,7 @@ fn read_schedule<'a>(member: &'a Member, names: &Names<'_>, problems: &mut Probl
     let name = member.key.as_str();
     fields::check_name(name, member.at, "a schedule", problems);
     let mut drafts: Vec<entry::Draft> = Vec::new();
-    let mut known = std::collections::BTreeSet::new();
+    let mut known = BTreeSet::new();
     for value in fields::list(&member.value, "a schedule", problems).unwrap_or_default() {
         let Some(draft) = entry::read(value, names, problems) else { continue };
         if !known.insert(draft.name.clone()) {
@@ -303,11 +307,11 @@ fn told_beside(
     const AROUND: usize = 6;
     let triggers: usize = triggers.keys().map(|trigger| trigger.len() + AROUND).sum();
     let used = entries.iter().flat_map(resources_of);
-    let used: std::collections::BTreeSet<&str> = used.collect();
+    let used: BTreeSet<&str> = used.collect();
     let resources = used.iter().filter_map(|name| resources.get(*name));
     let encoded = |resource| serde_json::to_vec(resource).map_or(0, |bytes| bytes.len() + 1);
     let resources: usize = resources.map(|(_, resource)| encoded(resource)).sum();
-    let addresses: std::collections::BTreeSet<String> = entries.iter().flat_map(addresses_of).collect();
+    let addresses: BTreeSet<String> = entries.iter().flat_map(addresses_of).collect();
     let addresses: usize = addresses.iter().map(|slave| slave.len() + ADDRESS_MAX + AROUND).sum();
     name.len() + triggers + resources + addresses
 }

@@ -8,8 +8,12 @@ mod figures;
 mod here;
 #[path = "strangers/openssl.rs"]
 mod openssl;
+#[path = "strangers/owned.rs"]
+mod owned;
 #[path = "strangers/peer.rs"]
 mod peer;
+#[path = "strangers/revoked.rs"]
+mod revoked;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

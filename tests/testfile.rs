@@ -122,7 +122,7 @@ fn every_key_of_a_meeting_reaches_the_entry() {
     let test = good(
         r##"{ "name": "t", "end": {"duration": 1},
              "groups": {"all": ["@clients", "s"], "clients": ["c[1-2]", "c[2-3]#x"]},
-             "barriers": {"b": {"timeout": "2min"}}, "syncs": {"d": {"members": ["s", "@clients"]}},
+             "guests": ["ann#pen", "@clients", "c1"], "barriers": {"b": {"timeout": "2min"}}, "syncs": {"d": {"members": ["s", "@clients"]}},
              "schedules": { "s": [
                {"name": "e", "at": 0, "barrier": "b", "members": ["@all", "fe80::1#1", "@clients"], "fresh": 0,
                 "harmonize": true},
@@ -137,6 +137,8 @@ fn every_key_of_a_meeting_reaches_the_entry() {
     let clients = names(&["c1", "c2", "c2#x", "c3#x"]);
     assert_eq!(test.groups["clients"], clients);
     assert_eq!(test.groups["all"], names(&["c1", "c2", "c2#x", "c3#x", "s"]));
+    let guests = names(&["ann#pen", "c1", "c2", "c2#x", "c3#x"]);
+    assert_eq!(test.guests, guests.into_iter().collect());
     assert_eq!(test.barriers["b"], Declared { party: None, timeout: Some(Duration::from_secs(120)) });
     let entries = &test.slaves[0].entries;
     let expected = Action::Barrier {

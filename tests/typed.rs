@@ -213,7 +213,8 @@ fn an_address_with_a_zone_is_dialled_and_listened_at() {
 #[test]
 fn a_run_that_listens_says_its_id_for_members_and_a_slave_that_has_served_it_says_nothing_of_trying_again() {
     let place = Place::new("id");
-    place.write("t.json", TEST.replace("echo done", "arete barrier b --count 2"));
+    let test = TEST.replace("echo done", "arete barrier b --count 2");
+    place.write("t.json", test.replace("\"slaves\"", "\"guests\": [\"outside\"], \"slaves\""));
     let mut run = place.arete(["run", "t.json", "--listen", "127.0.0.1:0", "--results", "r"]).start();
     run.wait_for_output("waiting for a");
     let said = run.stdout();

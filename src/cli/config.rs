@@ -19,7 +19,7 @@ use clap::error::{ContextKind, ErrorKind as Complaint};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use super::{Arguments, BYTE_ORDER_MARK, Error, Sub};
+use super::{Arguments, BYTE_ORDER_MARK, Error, Sub, owned};
 
 /// The subcommands that have a configuration file, and where it is.
 const FILES: [(&str, &str); 2] = [("controller", "/etc/arete/controller.json"), ("slave", "/etc/arete/slave.json")];
@@ -155,7 +155,11 @@ fn read(subcommand: &str, own: &ArgMatches) -> (PathBuf, Result<Option<String>, 
 
 fn read_text(path: &Path, must: bool) -> Result<Option<String>, Error> {
     let cannot = |why: &str, then: &str| Error::failed(format!("{}: {why}; {then}", path.display()));
-    match fs::metadata(path).and_then(|metadata| match metadata.len() > FILE_MAX {
+    let metadata = fs::metadata(path);
+    if let Some(Err(foreign)) = metadata.as_ref().ok().map(owned::relies_on) {
+        return Err(Error::failed(foreign.of(path)));
+    }
+    match metadata.and_then(|metadata| match metadata.len() > FILE_MAX {
         true => Ok(None),
         false => fs::read(path).map(Some),
     }) {

@@ -30,7 +30,7 @@ pub fn hosting(
     sockets: Vec<ListenerId>,
 ) -> Result<Controller, Error> {
     let runs = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()).join(RUNS);
-    state::make(&runs)?;
+    state::make(&runs, "--state-dir")?;
     let config = LabConfig {
         runs: runs.clone(),
         sockets,

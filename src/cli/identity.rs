@@ -11,20 +11,20 @@ use std::sync::Arc;
 use arete::reactor::{Tls, addresses_of, plain};
 use arete::wire::{Bye, Code, Message};
 use clap::Args;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, ServerConfig};
 
 use super::address::{self, Way, host_of, with_port};
 use super::certificate::{self, Certificate};
+use super::owned::{self, Foreign};
 use super::place::shown;
 use super::tls_words::in_words;
+use super::trust::{self, Trust};
 use super::{Error, MARK_BYTES};
 
 /// The files of a directory for `--tls`.
@@ -194,19 +194,15 @@ struct Identity {
     chain: Vec<CertificateDer<'static>>,
     own: Certificate,
     key: PrivateKeyDer<'static>,
-    authorities: Arc<RootCertStore>,
-    revoked: Vec<CertificateRevocationListDer<'static>>,
+    trust: Trust,
     provider: Arc<CryptoProvider>,
 }
 
 impl Identity {
     fn load(dir: &Path) -> Result<Identity, Error> {
         let wrong = |file: &str, what: &str| Error::failed(format!("--tls: {}: {what}", dir.join(file).display()));
-        let mut authorities = RootCertStore::empty();
-        for authority in certificates(dir, AUTHORITY_FILE)? {
-            let added = authorities.add(authority);
-            added.map_err(|error| wrong(AUTHORITY_FILE, &format!("it is no authority's certificate: {error}")))?;
-        }
+        check_directory(dir)?;
+        let authorities = certificates(dir, AUTHORITY_FILE)?;
         let chain = certificates(dir, CERTIFICATE_FILE)?;
         let own = Certificate::read(&chain[0]).map_err(|error| wrong(CERTIFICATE_FILE, &error))?;
         let key = PrivateKeyDer::from_pem_slice(&read(dir, KEY_FILE)?);
@@ -218,8 +214,11 @@ impl Identity {
             true => Vec::new(),
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let authorities = Arc::new(authorities);
-        let identity = Identity { dir: dir.to_owned(), chain, own, key, authorities, revoked, provider };
+        let trust = Trust::new(authorities, &chain, revoked, provider.clone()).map_err(|error| match error {
+            trust::Wrong::Authorities(what) => wrong(AUTHORITY_FILE, &what),
+            trust::Wrong::Lists(what) => wrong(REVOKED_FILE, &what),
+        })?;
+        let identity = Identity { dir: dir.to_owned(), chain, own, key, trust, provider };
         identity.check()?;
         Ok(identity)
     }
@@ -244,8 +243,7 @@ impl Identity {
         if names.is_empty() {
             return Err(self.wrong("it names no host in its subject alternative name, and so nobody"));
         }
-        let verified = self.client_verifier()?.verify_client_cert(&self.chain[0], &self.chain[1..], UnixTime::now());
-        match verified {
+        match self.judged_by_itself()? {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )) => Err(self.wrong(&format!(
@@ -253,11 +251,23 @@ impl Identity {
                 self.dir.join(AUTHORITY_FILE).display()
             ))),
             Err(rustls::Error::InvalidCertificate(CertificateError::Revoked)) => {
-                Err(self.wrong("it was revoked: issue it anew with \"arete pki issue\""))
+                Err(self.wrong("it was revoked, or an authority above it: issue it anew with \"arete pki issue\""))
             }
             // Its role is looked at where it is known.
             _ => Ok(()),
         }
+    }
+
+    /// What another machine with these files would say of it.
+    fn judged_by_itself(&self) -> Result<Result<(), rustls::Error>, Error> {
+        let ((own, above), now) = (self.chain.split_at(1), UnixTime::now());
+        if self.own.is_machines {
+            let verifier = self.trust.of_clients().map_err(|why| self.no_use(&why))?;
+            return Ok(verifier.verify_client_cert(&own[0], above, now).map(drop));
+        }
+        let verifier = self.trust.of_controllers().map_err(|why| self.no_use(&why))?;
+        let Ok(name) = ServerName::try_from(self.own.names[0].to_string()) else { return Ok(Ok(())) };
+        Ok(verifier.verify_server_cert(&own[0], above, &name, &[], now).map(drop))
     }
 
     fn wrong(&self, what: &str) -> Error {
@@ -265,6 +275,9 @@ impl Identity {
     }
 
     fn tls(&self, what: Use<'_>) -> Result<Tls, Error> {
+        for warning in self.trust.warnings() {
+            log::warn!("--tls: {}: {warning}", self.dir.join(REVOKED_FILE).display());
+        }
         let listens = what.listens();
         if listens && !self.own.is_controllers {
             return Err(self.wrong(
@@ -282,8 +295,8 @@ impl Identity {
             )));
         }
         Ok(Tls {
-            accepted_by: listens.then(|| self.client_verifier()).transpose()?,
-            dialled_by: dials.then(|| self.server_verifier()).transpose()?,
+            accepted_by: listens.then(|| self.trust.of_clients()).transpose().map_err(|why| self.no_use(&why))?,
+            dialled_by: dials.then(|| self.trust.of_controllers()).transpose().map_err(|why| self.no_use(&why))?,
             accepts: listens.then(|| self.accepts()).transpose()?,
             dials: dials.then(|| self.dials()).transpose()?,
             // Who serves a room meets itself there, by whatever address.
@@ -294,19 +307,11 @@ impl Identity {
         })
     }
 
-    fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-        WebPkiClientVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
-            .with_crls(self.revoked.iter().cloned())
-            .only_check_end_entity_revocation()
-            .build()
-            .map_err(|error| self.no_use(&error.to_string()))
-    }
-
     fn accepts(&self) -> Result<Arc<ServerConfig>, Error> {
         let config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| self.no_use(&error.to_string()))?
-            .with_client_cert_verifier(self.client_verifier()?)
+            .with_client_cert_verifier(self.trust.of_clients().map_err(|why| self.no_use(&why))?)
             .with_single_cert(self.chain.clone(), self.key.clone_key());
         let mut config = config.map_err(|error| self.no_use(&in_words(&error)))?;
         // Everybody proves anew who he is: what was revoked meanwhile is found, and nothing is held for who is away.
@@ -315,21 +320,13 @@ impl Identity {
         Ok(Arc::new(config))
     }
 
-    fn server_verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-        let verifier = WebPkiServerVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
-            .with_crls(self.revoked.iter().cloned())
-            .only_check_end_entity_revocation()
-            .build()
-            .map_err(|error| self.no_use(&error.to_string()))?;
-        Ok(Arc::new(ControllersAlone(verifier)))
-    }
-
     fn dials(&self) -> Result<Arc<ClientConfig>, Error> {
+        let verifier = self.trust.of_controllers().map_err(|why| self.no_use(&why))?;
         let config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| self.no_use(&error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(self.server_verifier()?)
+            .with_custom_certificate_verifier(verifier)
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key());
         let mut config = config.map_err(|error| self.no_use(&in_words(&error)))?;
         config.resumption = Resumption::disabled();
@@ -345,49 +342,6 @@ impl Identity {
 fn speaks_tls() -> arete::machine::Bytes {
     let reason = "this controller speaks TLS: connect with --tls DIR, with a certificate of its authority";
     Bye { code: Code::Tls, reason: reason.into(), fatal: true }.encode()
-}
-
-/// Takes no certificate for a controller's that does not say that it is one: a stolen slave's is not enough.
-#[derive(Debug)]
-struct ControllersAlone(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for ControllersAlone {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
-        match Certificate::read(end_entity) {
-            Ok(certificate) if certificate.is_controllers => Ok(verified),
-            _ => Err(rustls::Error::InvalidCertificate(CertificateError::InvalidPurpose)),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }
 
 /// The certificates in a file, at least one.
@@ -429,13 +383,17 @@ fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
         Error::failed(format!("--tls: {}: {what}", path.display()))
     };
     let mut opened = File::open(&path).map_err(unreadable)?;
-    let mode = opened.metadata().map_err(unreadable)?.mode();
-    if file == KEY_FILE && mode & OTHERS != 0 && !is_credential {
+    let metadata = opened.metadata().map_err(unreadable)?;
+    if file == KEY_FILE && metadata.mode() & OTHERS != 0 && !is_credential {
         return Err(Error::failed(format!(
             "--tls: {path}: others than its owner may read it: \"chmod 600 {path}\" forbids that; if somebody may have, \
              issue it anew",
             path = path.display()
         )));
+    }
+    if !is_credential {
+        let foreign = |foreign: Foreign| Error::failed(format!("--tls: {}", foreign.of(&path)));
+        owned::relies_on(&metadata).map_err(foreign)?;
     }
     let mut bytes = Vec::new();
     opened.by_ref().take(FILE_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -443,6 +401,15 @@ fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
         bytes.drain(..MARK_BYTES.len());
     }
     Ok(bytes)
+}
+
+/// Whoever may put another `ca.pem` into the directory says whom this process trusts.
+fn check_directory(dir: &Path) -> Result<(), Error> {
+    // What is not there is said of its first file.
+    if is_credential(dir) || !dir.is_dir() {
+        return Ok(());
+    }
+    owned::relies_on_names_in(dir).map_err(|foreign| Error::failed(format!("--tls {}", foreign.of(dir))))
 }
 
 /// The credential that stands for a key which only root may read.

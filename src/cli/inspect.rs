@@ -13,7 +13,7 @@ use arete::spoken::harmless;
 use super::address::{self, Way};
 use super::config::Origin;
 use super::identity::{Security, Use};
-use super::{ControllerOptions, Error, SlaveOptions, complain, reach, slave, stdout, with_port};
+use super::{ControllerOptions, Error, SlaveOptions, complain, owned, reach, slave, state, stdout, with_port};
 
 /// What was found, said as it is found.
 #[derive(Default)]
@@ -59,7 +59,30 @@ impl Report {
         Some(tls)
     }
 
+    /// A directory in which this process works.
     fn directory(&mut self, what: &str, directory: &Path, option: &str) {
+        if directory.is_dir()
+            && let Err(error) = state::check(directory, option)
+        {
+            let message = format!("{what}: {}", error.message);
+            return self.wrong(&Error { message, ..error });
+        }
+        self.written(what, directory, option);
+    }
+
+    fn directory_of_socket(&mut self, directory: &Path) {
+        let (what, option) = ("directory of the socket", "--socket");
+        // A path without a directory is in this one.
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        if directory.is_dir()
+            && let Err(foreign) = owned::relies_on_names_in(directory)
+        {
+            return self.wrong(&Error::failed(format!("{what}: {}", foreign.of(directory))));
+        }
+        self.written(what, directory, option);
+    }
+
+    fn written(&mut self, what: &str, directory: &Path, option: &str) {
         match writable(directory) {
             Ok(text) => self.right(&format!("{what}: {} {text}", directory.display())),
             Err(why) => self.wrong(&Error::failed(format!(
@@ -90,7 +113,8 @@ pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
     }
     if let Some(labels) = report.take(slave::labels(options)) {
         let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        report.right(&format!("labels: {}", labels.join(", ")));
+        let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
+        report.right(&format!("labels: {labels}"));
     }
     if let Some(name) = &name
         && let Some(directory) = report.take(slave::work_dir_of(options.dir.as_deref(), name))
@@ -140,7 +164,7 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
         report.directory("state directory", directory, "--state-dir");
     }
     if let Some(directory) = options.socket.as_deref().and_then(Path::parent) {
-        report.directory("directory of the socket", directory, "--socket");
+        report.directory_of_socket(directory);
     }
     report.end()
 }

@@ -27,7 +27,7 @@ use super::certificate::{Certificate, date, hex, wall_clock};
 use super::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
 use super::place::shown;
 use super::stdout::print;
-use super::{Error, random};
+use super::{Error, owned, random};
 
 /// The authority's own key.
 const AUTHORITY_KEY: &str = "ca.key";
@@ -210,14 +210,16 @@ impl Authority {
             ))
         };
         let lock = File::open(&key_path).map_err(no_authority)?;
-        let mode = lock.metadata().map_err(no_authority)?.mode();
-        if mode & OTHERS != 0 {
+        let metadata = lock.metadata().map_err(no_authority)?;
+        if metadata.mode() & OTHERS != 0 {
             return Err(Error::failed(format!(
                 "{path}: others than its owner may read the key of the authority: \"chmod 600 {path}\" forbids that; if \
                  somebody may have, make another authority",
                 path = key_path.display()
             )));
         }
+        owned::relies_on(&metadata).map_err(|foreign| Error::failed(foreign.of(&key_path)))?;
+        owned::relies_on_names_in(dir).map_err(|foreign| Error::failed(foreign.of(dir)))?;
         super::lock::wait(&lock, &key_path).map_err(|error| cannot("lock", &key_path, &error))?;
         let read = |path: &Path| fs::read_to_string(path).map_err(|error| cannot("read", path, &error));
         let pem = read(&dir.join(AUTHORITY_FILE))?;

@@ -123,7 +123,8 @@ fn handshake(mut stream: TcpStream, address: &str, tls: &Tls, config: Arc<Client
         .peer_certificates()
         .and_then(|chain| chain.first())
         .map(|certificate| certificate::proven_names(certificate).join(", "))
-        .unwrap_or_default();
+        .filter(|names| !names.is_empty())
+        .unwrap_or_else(|| "nobody, its certificate names no host".to_owned());
     let _ = stream.set_read_timeout(Some(REFUSES_WITHIN));
     match session.complete_io(&mut stream).err() {
         Some(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {

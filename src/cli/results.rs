@@ -5,13 +5,14 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::{Error, state};
 use arete::reactor::plain;
 
 /// Where results go when nobody says where.
 const DEFAULT: &str = "results";
 
-/// What members tell each other, and what commands write, is not for the other users of the machine.
+/// What members tell each other, and what commands write, is not for the other users of the machine; and its ledger says
+/// what `--resume` runs. The umask takes nothing from this and adds nothing to it.
 const MODE: u32 = 0o700;
 
 /// Makes the directory of a run: the one that was asked for, or `results/NAME-UTCTIME`, to which `results/latest` then
@@ -24,7 +25,7 @@ pub fn make(asked: Option<PathBuf>, stem: &str) -> Result<PathBuf, Error> {
         }
         None => {
             let parent = Path::new(DEFAULT);
-            fs::create_dir_all(parent).map_err(|error| cannot_make(parent, &error))?;
+            make_closed(parent).map_err(|error| cannot_make(parent, &error))?;
             let directory = make_new(parent, stem)?;
             point_latest(parent, &directory);
             Ok(directory)
@@ -47,12 +48,13 @@ pub fn make_for(asked: Option<PathBuf>, run: &str) -> Result<PathBuf, Error> {
         ))
     };
     if let Some(parent) = directory.parent() {
-        fs::create_dir_all(parent).map_err(cannot)?;
+        make_closed(parent).map_err(cannot)?;
     }
     match fs::DirBuilder::new().mode(MODE).create(&directory) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
         made => made.map_err(cannot)?,
     }
+    state::check(&directory, "--output")?;
     let mark = directory.join(MARK);
     let marked = fs::read_to_string(&mark).is_ok_and(|marked| marked.trim_end() == run);
     if !marked {
@@ -78,9 +80,13 @@ pub fn drop_if_empty(directory: &Path) {
     }
 }
 
+fn make_closed(directory: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(MODE).create(directory)
+}
+
 fn make_empty(directory: &Path) -> Result<(), Error> {
-    let made = fs::DirBuilder::new().recursive(true).mode(MODE).create(directory);
-    made.map_err(|error| cannot_make(directory, &error))?;
+    make_closed(directory).map_err(|error| cannot_make(directory, &error))?;
+    state::check(directory, "--results")?;
     let mut inside = fs::read_dir(directory).map_err(|error| cannot_make(directory, &error))?;
     match inside.next() {
         None => Ok(()),

@@ -31,6 +31,7 @@ fn take_up(directory: &Path) -> Result<(File, Past, Terms), Error> {
     if !directory.join(FILE).is_file() {
         return Err(Error::usage(format!("{subject}: no run was begun there: name the results directory of a run")));
     }
+    state::check(directory, "--resume")?;
     let lock = state::lock(directory)?.ok_or_else(|| {
         Error::failed(format!("{subject}: the controller of this run still works: there is nothing to go on with"))
     })?;

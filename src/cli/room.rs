@@ -16,7 +16,7 @@ use super::config::Origin;
 use super::identity::Use;
 use super::run::{Listen, listen_on};
 use super::service::{self, Inherited, Started};
-use super::{ControllerOptions, Error, Sub, config, drive, host, state, with_port};
+use super::{ControllerOptions, Error, Sub, config, drive, host, owned, state, with_port};
 
 /// The mode of a directory that is made for the operators' socket.
 const SOCKET_DIRECTORY_MODE: u32 = 0o750;
@@ -167,6 +167,9 @@ fn listen_to_operators(reactor: &mut Reactor, path: &Path) -> std::io::Result<Li
         // Of the group's rights the system may have taken something away (umask).
         std::fs::set_permissions(directory, Permissions::from_mode(SOCKET_DIRECTORY_MODE))?;
     }
+    // Who can put another socket there is handed the tests.
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    owned::relies_on_names_in(directory).map_err(|foreign| std::io::Error::other(foreign.of(directory)))?;
     reactor.listen_unix_for_group(path)
 }
 
@@ -208,7 +211,7 @@ fn reload(options: &ControllerOptions) -> Reload {
 /// The directory of a controller's state: locked, with what a former one has left there.
 fn open(directory: &Path) -> Result<(File, Keep, Option<Past>), Error> {
     let subject = format!("--state-dir {}", directory.display());
-    state::make(directory)?;
+    state::make(directory, "--state-dir")?;
     let lock = state::lock(directory)?.ok_or_else(|| {
         Error::failed(format!("{subject}: another controller works there: stop it, or name another directory"))
     })?;

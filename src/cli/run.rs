@@ -66,7 +66,7 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
         Error::failed(format!("another controller works in {}: --results names another directory", results.display()))
     })?;
     let copy = results.join("test.json");
-    std::fs::write(&copy, &text)
+    state::write(&copy, &text)
         .map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display(), error = plain(&error))))?;
     let work = if here { Some(WorkDir::make(options.keep)?) } else { None };
     let local = work.as_ref().map(|work| local(work, address, options.listen.is_none(), security)).transpose()?;

@@ -139,10 +139,10 @@ fn as_text(dir: PathBuf) -> Result<PathBuf, Error> {
 }
 
 fn make_work_dir(dir: &Path) -> Result<PathBuf, Error> {
-    let whole = state::make_closed(dir).and_then(|()| fs::canonicalize(dir));
-    let whole = whole.map_err(|error| {
+    state::make(dir, "--dir")?;
+    let whole = fs::canonicalize(dir).map_err(|error| {
         Error::failed(format!(
-            "cannot make the directory {}: {error}; --dir names another",
+            "cannot find the directory {}: {error}; --dir names another",
             dir.display(),
             error = plain(&error)
         ))

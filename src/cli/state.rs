@@ -1,17 +1,20 @@
 //! The directory in which a controller keeps its ledger: locked while it works, and read when it goes on.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, ErrorKind};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use arete::controller::ledger::{self, Keep, Past, ReadLine, Source, Terms};
 use arete::reactor::{self, plain};
 
-use super::{Error, lock};
+use super::{Error, lock, owned};
 
 /// The mode of a directory that is for one user alone.
 const CLOSED: u32 = 0o700;
+
+/// The mode of those above it, of which the umask may take more away.
+const ABOVE: u32 = 0o755;
 
 /// Holds a directory for this process alone, as long as the file is open. `None`: another has it.
 pub fn lock(directory: &Path) -> Result<Option<File>, Error> {
@@ -23,11 +26,11 @@ pub fn lock(directory: &Path) -> Result<Option<File>, Error> {
     Ok(taken.then_some(file))
 }
 
-/// Makes a directory for this user alone, unless it is there. Those above it are made as usual: others have theirs beside
-/// it, as the services of a machine have in /var/lib/arete.
-pub fn make_closed(directory: &Path) -> io::Result<()> {
+/// Makes a directory for this user alone, unless it is there. Those above it everybody may read: others have theirs beside
+/// it, as the services of a machine have in /var/lib/arete. Nobody else may write them, whatever the umask.
+fn make_closed(directory: &Path) -> io::Result<()> {
     if let Some(above) = directory.parent().filter(|above| !above.as_os_str().is_empty()) {
-        fs::create_dir_all(above)?;
+        fs::DirBuilder::new().recursive(true).mode(ABOVE).create(above)?;
     }
     match fs::DirBuilder::new().mode(CLOSED).create(directory) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
@@ -35,15 +38,28 @@ pub fn make_closed(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the directory of a controller's state, for this user alone.
-pub fn make(directory: &Path) -> Result<(), Error> {
+/// Makes a directory in which this process works, for this user alone. One that is there must be this user's, and no other
+/// may write it: what lies in it says what is run. `option` names another.
+pub fn make(directory: &Path, option: &str) -> Result<(), Error> {
     make_closed(directory).map_err(|error| {
         Error::failed(format!(
-            "cannot make {}: {error}; --state-dir names another",
+            "cannot make the directory {}: {error}; {option} names another",
             directory.display(),
             error = plain(&error)
         ))
-    })
+    })?;
+    check(directory, option)
+}
+
+/// Refuses to work in a directory that is another user's, or that others may write. `option` has named it.
+pub fn check(directory: &Path, option: &str) -> Result<(), Error> {
+    owned::works_in(directory).map_err(|foreign| Error::failed(format!("{option}: {}", foreign.of(directory))))
+}
+
+/// Writes a file that nobody else may write, whatever the umask.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o644).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
 }
 
 /// What to add to our clock to get microseconds since 1970 in UTC.
@@ -73,6 +89,9 @@ pub fn past(directory: &Path) -> Result<Option<Past>, Error> {
     let cannot = |what: &str, error: std::io::Error| {
         Error::failed(format!("cannot {what} {}: {error}", path.display(), error = plain(&error)))
     };
+    if let Some(Err(foreign)) = fs::metadata(&path).as_ref().ok().map(owned::relies_on) {
+        return Err(Error::failed(foreign.of(&path)));
+    }
     let length = match fs::metadata(&path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

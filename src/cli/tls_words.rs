@@ -68,7 +68,7 @@ fn certificate(error: &CertificateError) -> String {
         Wrong::NotValidForName => "its certificate is not for the address that was dialled: issue it anew with \"arete \
                                    pki issue DIR NAME --controller --address ADDRESS\""
             .to_owned(),
-        Wrong::Revoked => "its certificate was revoked: issue it anew with \"arete pki issue\", if it may come back".to_owned(),
+        Wrong::Revoked => "its certificate was revoked, or an authority above it: issue it anew with \"arete pki issue\", if it may come back".to_owned(),
         Wrong::UnknownRevocationStatus => {
             "crl.pem says nothing about the authority that signed its certificate: add that authority's list to it".to_owned()
         }
@@ -90,7 +90,9 @@ fn received(alert: AlertDescription) -> String {
         AlertDescription::CertificateExpired => {
             "our certificate has expired or is not valid yet: issue it anew with \"arete pki issue\", or set the clocks right"
         }
-        AlertDescription::CertificateRevoked => "our certificate was revoked: issue it anew with \"arete pki issue\"",
+        AlertDescription::CertificateRevoked => {
+            "our certificate was revoked, or an authority above it: issue it anew with \"arete pki issue\""
+        }
         AlertDescription::UnknownCA | AlertDescription::DecryptError => {
             "our certificate was signed by another authority than its own: both ends need certificates of one \"arete pki\" \
              directory"

@@ -10,7 +10,7 @@ use super::presence::Speaker;
 use super::rendezvous::Process;
 use super::room::Room;
 use super::run::Run;
-use super::{Controller, Who, fatal, refusal, strangers};
+use super::{Controller, Who, fatal, guests, refusal, strangers};
 use crate::machine::{ConnId, Outbox, Time};
 use crate::session::{VERSION, WORDS_MAX, check_incarnation, check_name, is_member};
 use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
@@ -32,6 +32,10 @@ impl Controller {
         if let Some(session) = self.sessions.get(&conn) {
             let secret = self.runs.values().find_map(Run::secret);
             strangers::may_join(&session.peer, secret, join).map_err(|why| fatal(Code::Stranger, why))?;
+            if let Some(run) = self.runs.by_id(&join.room) {
+                let entered = guests::may_enter(run, &session.peer, join, self.is_operator(session));
+                entered.map_err(|why| fatal(Code::Stranger, why))?;
+            }
         }
         let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
         let room = self.enter_room(&join.room)?;
@@ -148,6 +152,9 @@ impl Controller {
         let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|Note { json }| json);
+        if let (Some(run), Some(session)) = (self.runs.by_id(&name), self.sessions.get(&conn)) {
+            guests::may_notify(run, &session.peer, known.speaker.name(), self.is_operator(session))?;
+        }
         if let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) {
             room.triggers.admits(process.0, &notify.trigger)?;
         }

@@ -10,7 +10,7 @@ use super::run::{Phase, Run};
 use super::runs::RunNr;
 use super::shelf::Waiting;
 use super::submissions::Submission;
-use super::{Controller, Who, fatal, refusal};
+use super::{Controller, Session, Who, fatal, refusal, strangers};
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::VERSION;
 use crate::spoken;
@@ -290,6 +290,15 @@ fn page<T: Serialize>(items: impl Iterator<Item = T>) -> (Vec<T>, bool) {
     (page, false)
 }
 
+impl Controller {
+    /// Whether somebody has proven that he may operate this controller.
+    pub(super) fn is_operator(&self, session: &Session) -> bool {
+        let is_proven = !matches!(session.peer, Peer::Inet(_));
+        let may = |lab: &Lab| may_operate(lab, &session.peer, session.listener).is_ok();
+        is_proven && self.lab.as_ref().is_some_and(may)
+    }
+}
+
 /// Whether a peer may operate a controller. Where nobody is asked for a proof everybody may.
 fn may_operate(lab: &Lab, peer: &Peer, listener: crate::machine::ListenerId) -> Result<(), String> {
     match peer {
@@ -297,13 +306,10 @@ fn may_operate(lab: &Lab, peer: &Peer, listener: crate::machine::ListenerId) -> 
         Peer::Local { uid, .. } => Err(format!("user {uid} may not operate this controller here")),
         Peer::Inet(_) => Ok(()),
         Peer::Proven { names, .. } if names.iter().any(|name| lab.config.operators.contains(&**name)) => Ok(()),
-        Peer::Proven { names, .. } => {
-            let names: Vec<&str> = names.iter().take(8).map(|name| &**name).collect();
-            Err(format!(
-                "the certificate is for {}, who may not operate this controller: its option --operators names who may",
-                names.join(", ")
-            ))
-        }
+        Peer::Proven { names, .. } => Err(format!(
+            "the certificate is for {}, who may not operate this controller: its option --operators names who may",
+            strangers::whose(names)
+        )),
     }
 }
 

@@ -37,14 +37,22 @@ pub fn may_act_for(peer: &Peer, name: &str) -> Result<(), String> {
     if proven.iter().any(|own| **own == *host) {
         return Ok(());
     }
-    let own = match proven {
-        [] => "nobody".to_owned(),
-        some => some.iter().take(8).map(|name| &**name).collect::<Vec<_>>().join(", "),
-    };
+    let own = whose(proven);
     Err(format!(
         "the certificate is for {own} and not for {host:?}: use that name, or a certificate that \"arete pki issue DIR \
          NAME\" makes for this one"
     ))
+}
+
+/// How many names of a certificate a message tells.
+const NAMES_SHOWN: usize = 8;
+
+/// The names that a certificate proves, for a message.
+pub fn whose(proven: &[Box<str>]) -> String {
+    match proven {
+        [] => "nobody (it has no host name or address in its subject alternative name)".to_owned(),
+        some => some.iter().take(NAMES_SHOWN).map(|name| &**name).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Whether somebody has said what only the slaves of this run were told.

@@ -5,6 +5,7 @@ mod arrivals;
 mod crowds;
 mod elsewhere;
 mod failed;
+mod guests;
 mod lab;
 mod launch;
 mod limits;

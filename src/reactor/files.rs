@@ -14,6 +14,9 @@ const MAX_OPEN: usize = 64;
 const MAX_FAILING: usize = 1024;
 /// The mode of directories that we create: for this user alone.
 const DIRECTORY_MODE: u32 = 0o700;
+
+/// The mode of new files. Whatever the umask, nobody but their owner may write them: a ledger says what is run.
+const FILE_MODE: u32 = 0o644;
 /// The most that one read gives, in bytes.
 const MAX_READ: usize = 16 * 1024 * 1024;
 
@@ -242,7 +245,12 @@ pub fn make_parent(path: &Path) -> io::Result<()> {
 fn open_for_writing(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     // Without waiting: a FIFO that nobody reads is an error, not the end of the loop.
-    options.write(true).create(true).truncate(false).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    options
+        .write(true)
+        .create(true)
+        .mode(FILE_MODE)
+        .truncate(false)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_parent(path)?;
@@ -258,7 +266,9 @@ fn replace(path: &Path, bytes: &[u8], fsync: bool) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(FILE_MODE);
+    let written = options.open(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
         if fsync { file.sync_all() } else { Ok(()) }
     });

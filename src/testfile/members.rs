@@ -141,6 +141,14 @@ impl Groups {
         }
     }
 
+    /// The members that `"guests"` names. An empty list invites nobody.
+    pub fn guests(&self, value: &Value, problems: &mut Problems<'_>) -> Option<BTreeSet<String>> {
+        if matches!(&value.kind, Kind::List(items) if items.is_empty()) {
+            return Some(BTreeSet::new());
+        }
+        self.members(value, "\"guests\"", problems).map(|members| members.into_iter().collect())
+    }
+
     /// The members that a list stands for, each once, in the order of the list. `None`: something wrong, which has been
     /// said.
     fn members(&self, value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Vec<String>> {

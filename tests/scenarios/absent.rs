@@ -13,7 +13,7 @@ fn test(schedules: &[&str]) -> String {
     let schedules_of: Vec<String> = schedules.iter().enumerate().map(schedule).collect();
     let slaves: Vec<String> = (0..schedules.len()).map(|nr| format!("\"s{nr}\": [\"{nr}\"]")).collect();
     format!(
-        r#"{{ "name": "absent", "grace": 1, "end": {{ "idle": true, "limit": "5min" }}, "on_lost": "continue",
+        r#"{{ "name": "absent", "grace": 1, "end": {{ "idle": true, "limit": "5min" }}, "on_lost": "continue", "guests": ["c"],
             "triggers": {{ "go": 1, "later": 1 }}, "schedules": {{ {} }}, "slaves": {{ {} }} }}"#,
         schedules_of.join(","),
         slaves.join(",")
@@ -245,7 +245,9 @@ fn a_client_that_is_connected_to_the_run_may_bring_what_its_slaves_cannot() {
     lab.world.start(CONTROLLER);
     lab.world.run_for(10 * MILLISECOND);
     let client = lab.stranger();
-    let join = format!(r#"{{"type":"join","protocol":{PROTOCOL},"version":"x","incarnation":"c","room":"run1"}}"#);
+    let join = format!(
+        r#"{{"type":"join","protocol":{PROTOCOL},"version":"x","incarnation":"c","room":"run1","member":"c"}}"#
+    );
     lab.says(client, format!("{join}\n").as_bytes());
     (1..lab.world.nodes.len()).for_each(|node| lab.world.start(node));
     lab.wait_for(&[("event", "exited"), ("entry", "prepare")]);

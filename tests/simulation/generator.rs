@@ -104,6 +104,7 @@ pub fn plan(rng: &mut Rng) -> Plan {
         barriers: BTreeMap::new(),
         syncs: BTreeMap::new(),
         groups: BTreeMap::new(),
+        guests: Default::default(),
         slaves: slaves.collect(),
     };
     Plan { test: Rc::new(test), resources, verdict, may_be_poked, output_max: OUTPUT_MAX }

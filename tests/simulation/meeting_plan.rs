@@ -533,6 +533,7 @@ impl Plan {
             barriers: declared(false),
             syncs: declared(true),
             groups: self.groups.clone(),
+            guests: Default::default(),
             slaves: slaves
                 .map(|(index, entries)| Slave {
                     name: format!("s{index}"),

@@ -35,7 +35,7 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
-    Bad { by_schema: Some(true), said: &[r#"1:109: unknown key "banana"; there is "$schema", "name", "end", "grace", "on_fail", "on_lost", "triggers", "groups", "barriers", "syncs", "resources", "schedules" and "slaves""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "banana": 1,
+    Bad { by_schema: Some(true), said: &[r#"1:109: unknown key "banana"; there is "$schema", "name", "end", "grace", "on_fail", "on_lost", "triggers", "groups", "guests", "barriers", "syncs", "resources", "schedules" and "slaves""#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}}, "banana": 1,
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"# },
@@ -438,6 +438,16 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ],
 "b c": [], "v": 1}, "slaves": {"a": ["s", "v"]} }"# },
+    Bad { by_schema: Some(true), said: &[r##"2:11: "guests" is a list, found a string"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"guests": "ann",
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
+    Bad { by_schema: Some(false), said: &[r##"2:12: unknown group "people"; there is none"##, r##"2:23: "n[3-1]": the range "3-1" runs backwards: write 1-3"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"guests": ["@people", "n[3-1]"],
+ "schedules": {"s": [
+{"name": "e", "at": 0, "shell": "x"}
+]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(true), said: &[r##"2:11: "groups" is an object, found a list"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
 "groups": [],
 "schedules": {"s": [

@@ -11,7 +11,7 @@ use arete::ring::seal::Key;
 use rustix::fs::Access;
 
 use super::super::lock::take;
-use super::super::{Error, MARK_BYTES};
+use super::super::{Error, MARK_BYTES, owned};
 
 /// The shortest secret that nobody guesses, in bytes.
 pub const KEY_MIN: usize = 16;
@@ -30,10 +30,12 @@ pub fn key(path: &Path) -> Result<Key, Error> {
     let wrong = |what: String| Error::failed(format!("--key-file {}: {what}", path.display()));
     let unreadable = |error: std::io::Error| wrong(format!("cannot read it: {}", plain(&error)));
     let mut file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.mode() & OTHERS != 0 {
+    let metadata = file.metadata().map_err(unreadable)?;
+    if metadata.mode() & OTHERS != 0 {
         let path = path.display();
         return Err(wrong(format!("others than its owner may read it: \"chmod 600 {path}\" forbids that")));
     }
+    owned::relies_on(&metadata).map_err(|foreign| Error::failed(format!("--key-file {}", foreign.of(path))))?;
     let mut secret = Vec::new();
     file.by_ref().take(KEY_MAX as u64 + 1).read_to_end(&mut secret).map_err(unreadable)?;
     if secret.len() > KEY_MAX {
@@ -66,6 +68,7 @@ impl StateDir {
         };
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(asked);
         let path = made.and_then(|()| fs::canonicalize(asked)).map_err(|error| cannot("make it", error))?;
+        super::super::state::check(&path, "--state-dir")?;
         let lock = File::options().create(true).append(true).open(path.join(LOCK_FILE));
         let lock = lock.map_err(|error| cannot("write there", error))?;
         if !take(&lock, &path).map_err(|error| cannot("lock it", error))? {

@@ -3,7 +3,7 @@
 use super::World;
 use crate::machine::ConnId;
 
-const TEST: &str = r#"{"name": "t", "end": {"duration": 60}, "barriers": {"up": {"count": 2}},
+const TEST: &str = r#"{"name": "t", "end": {"duration": 60}, "barriers": {"up": {"count": 2}}, "guests": ["m[1-9]"],
     "syncs": {"data": {"count": 2}}, "schedules": {"s": [{"name": "e", "poke": true, "shell": "true"}]},
     "slaves": {"a": ["s"], "b": ["s"]}}"#;
 

@@ -31,7 +31,7 @@ fn test_for(slaves: &str) -> String {
     });
     let names = names.collect::<Vec<_>>().join(", ");
     format!(
-        r#"{{ "name": "t", "end": {{ "duration": 1 }}, "slaves": {{ {names} }},
+        r#"{{ "name": "t", "end": {{ "duration": 1 }}, "guests": ["c", "d"], "slaves": {{ {names} }},
             "schedules": {{ "s": [{{ "name": "x", "poke": true, "shell": "true" }}] }} }}"#
     )
 }

@@ -208,7 +208,7 @@ fn a_bare_controller_ends_when_it_is_told_to() {
 }
 
 const RUN: &str = r#"{ "name": "t", "end": { "duration": 100 }, "slaves": { "a": ["s"], "b": ["s"] },
-    "groups": { "both": ["a", "b"] }, "barriers": { "b": { "members": ["@both"], "timeout": 9 } },
+    "groups": { "both": ["a", "b"] }, "guests": ["desk"], "barriers": { "b": { "members": ["@both"], "timeout": 9 } },
     "schedules": { "s": [{ "name": "x", "poke": true, "end": "passed" }] } }"#;
 
 /// A run whose two slaves have started.

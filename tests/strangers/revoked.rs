@@ -1,0 +1,188 @@
+//! What was taken back: authorities as well as machines, and lists that are not what they say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rustix::process::Signal;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::common::{Needed, Pki, Place, SOON, have, must, skip, wait_for};
+use crate::peer::{Identity, serve};
+use crate::{barrier, controller, copy, slave_says};
+
+/// Makes, with openssl alone, an authority and two below it, `up` and `down`, of which it revokes `down`; a controller and
+/// a machine of each, and the lists of all three.
+const MAKE: &str = r#"set -e
+printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n' > ca.ext
+ec='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+openssl req -x509 $ec -keyout root.key -out root.pem -days 30 -subj /CN=root \
+    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign
+for middle in up down; do
+    openssl req $ec -keyout $middle.key -out $middle.csr -subj /CN=$middle
+    openssl x509 -req -in $middle.csr -CA root.pem -CAkey root.key -CAcreateserial -days 30 -extfile ca.ext -out $middle.pem
+done
+issue() { # NAME AUTHORITY USAGE
+    mkdir $1
+    openssl req $ec -keyout $1/key.pem -out $1.csr -subj /CN=$1
+    chmod 600 $1/key.pem
+    printf 'subjectAltName=DNS:%s,IP:127.0.0.1\nextendedKeyUsage=%s\n' $1 $3 > $1.ext
+    openssl x509 -req -in $1.csr -CA $2.pem -CAkey $2.key -CAcreateserial -days 30 -extfile $1.ext -out $1.leaf
+    cat $1.leaf $2.pem > $1/cert.pem
+    cp root.pem $1/ca.pem
+}
+for middle in up down; do
+    issue $middle-ctl $middle serverAuth,clientAuth
+    issue $middle-only $middle serverAuth
+    issue $middle-node $middle clientAuth
+done
+list() { # AUTHORITY [REVOKED]
+    : > $1.db; echo 01 > $1.nr
+    printf '[ca]\ndefault_ca=x\n[x]\ndatabase=%s.db\ncrlnumber=%s.nr\ndefault_md=sha256\ndefault_crl_days=30\ncrl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\n' $1 $1 > $1.cnf
+    ca="openssl ca -config $1.cnf -keyfile $1.key -cert $1.pem"
+    if [ -n "$2" ]; then $ca -revoke $2; fi
+    $ca -gencrl -out $1.crl
+}
+list root down.pem
+list up
+list down
+"#;
+
+/// A place with what [`MAKE`] makes; `None`: there is no openssl.
+fn made(name: &str, test: &str) -> Option<Place> {
+    if !have("openssl") {
+        skip(test, "openssl is not installed", Needed::InCi);
+        return None;
+    }
+    let place = Place::new(name);
+    must(Command::new("sh").args(["-c", MAKE]).current_dir(place.dir()));
+    Some(place)
+}
+
+/// Gives a directory for `--tls` these lists.
+fn give(place: &Place, dir: &str, lists: &[&str]) -> PathBuf {
+    let all: String = lists.iter().map(|list| place.read(format!("{list}.crl"))).collect();
+    place.write(&format!("{dir}/crl.pem"), all);
+    place.path(dir)
+}
+
+const REVOKED: &str = "the other end has refused us: our certificate was revoked, or an authority above it";
+
+#[test]
+fn nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed() {
+    let test = "nobody_of_a_revoked_authority_comes_in_and_no_controller_of_one_is_believed";
+    let Some(place) = made("middle", test) else { return };
+    let (_server, address) = controller(&place, &give(&place, "up-ctl", &["root", "up", "down"]));
+    let (good, gone) = (place.path("up-node"), place.path("down-node"));
+    barrier(&place, &address, "up-node").arg("--tls").arg(&good).run().exits_with(0);
+    barrier(&place, &address, "down-node").arg("--tls").arg(&gone).run().exits_with(6).complains(&[REVOKED]);
+    slave_says(&place, &address, "down-node", &gone, &[REVOKED]);
+
+    // The other direction: those who dial it know, and it does not.
+    let knows = give(&place, "up-node", &["root", "up", "down"]);
+    for server in ["down-ctl", "down-only"] {
+        let false_one = serve(&Identity::read(&place.path(server)));
+        slave_says(&place, &false_one, "up-node", &knows, &["its certificate was revoked, or an authority above it"]);
+    }
+    let right_one = serve(&Identity::read(&place.path("up-only")));
+    let said = crate::peer::until_closed(&right_one, &Identity::read(&knows));
+    assert!(!said.contains("Revoked"), "{said}");
+
+    // Its own machines know it when they start.
+    for (dir, words) in [
+        ("down-ctl", &["controller", "--listen", "127.0.0.1:0"][..]),
+        ("down-only", &["controller", "--listen", "127.0.0.1:0"]),
+        ("down-node", &["slave", "--controller", "127.0.0.1:1", "--name", "down-node", "--dir", "w"]),
+    ] {
+        let tls = give(&place, dir, &["root", "up", "down"]);
+        let ended = place.arete(words).arg("--tls").arg(tls).run().exits_with(1);
+        ended.complains(&["cert.pem: it was revoked, or an authority above it"]);
+    }
+}
+
+#[test]
+fn an_authority_that_was_revoked_is_not_believed_for_standing_in_the_file_of_the_trusted() {
+    let test = "an_authority_that_was_revoked_is_not_believed_for_standing_in_the_file_of_the_trusted";
+    let Some(place) = made("anchors", test) else { return };
+    let all = ["root", "up", "down"].map(|authority| place.read(format!("{authority}.pem"))).concat();
+    place.write("up-ctl/ca.pem", all);
+    let (server, address) = controller(&place, &give(&place, "up-ctl", &["root", "up", "down"]));
+    assert!(server.stderr().contains("CN=down in ca.pem was revoked"), "{}", server.stderr());
+    barrier(&place, &address, "up-node").arg("--tls").arg(place.path("up-node")).run().exits_with(0);
+    barrier(&place, &address, "down-node").arg("--tls").arg(place.path("down-node")).run().exits_with(6);
+}
+
+#[test]
+fn where_there_is_no_list_of_an_authority_above_nobody_is_turned_away_for_that() {
+    let test = "where_there_is_no_list_of_an_authority_above_nobody_is_turned_away_for_that";
+    let Some(place) = made("listless", test) else { return };
+    // The root says nothing, so `down` is not known to be revoked. Its list comes from nobody whom this directory knows.
+    let (server, address) = controller(&place, &give(&place, "up-ctl", &["up", "down"]));
+    assert!(server.stderr().contains("list 2 is of CN=down"), "{}", server.stderr());
+    for name in ["up-node", "down-node"] {
+        barrier(&place, &address, name).arg("--tls").arg(place.path(name)).run().exits_with(0);
+    }
+    drop(server);
+    // Of the authority that has signed a certificate itself there must be a list, if there are any.
+    let (_server, address) = controller(&place, &give(&place, "up-ctl", &["root", "up"]));
+    place.write("down.crl", "");
+    let (_other, without) = controller(&place, &give(&place, "up-ctl", &["up"]));
+    barrier(&place, &without, "down-node").arg("--tls").arg(place.path("down-node")).run().exits_with(6);
+    barrier(&place, &address, "up-node").arg("--tls").arg(place.path("up-node")).run().exits_with(0);
+}
+
+/// The same list with another last bit, which is one of its signature.
+fn forged(path: &Path) -> String {
+    let der = CertificateRevocationListDer::from_pem_slice(&fs::read(path).expect("it is there")).expect("a list");
+    let mut der = der.as_ref().to_vec();
+    *der.last_mut().expect("it is not empty") ^= 1;
+    format!("-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n", BASE64_STANDARD.encode(der))
+}
+
+#[test]
+fn a_list_with_a_wrong_signature_is_refused_and_the_old_one_stays() {
+    let place = Place::new("forged");
+    let pki = Pki::new(&place);
+    let (server, good, gone) = (pki.controller(&["127.0.0.1"]), pki.machine("good"), place.path("gone"));
+    copy(&pki.machine("gone"), &gone);
+    pki.revoke("gone");
+    let list = server.join("crl.pem");
+    let (right, wrong) = (fs::read_to_string(&list).expect("it is there"), forged(&list));
+    let (mut running, address) = controller(&place, &server);
+
+    let words = ["crl.pem: the signature of list 1 is not that of CN=arete authority ", "copy the authority's crl.pem"];
+    fs::write(&list, &wrong).expect("it is written");
+    let again = || place.arete(["controller", "--listen", "127.0.0.1:0", "--tls"]).arg(&server);
+    again().run().exits_with(1).complains(&words);
+    again().arg("--check").run().exits_with(1).complains(&words);
+    fs::write(good.join("crl.pem"), &wrong).expect("it is written");
+    let slave = ["slave", "--controller", &address, "--name", "good", "--dir", "w", "--check", "--tls"];
+    place.arete(slave).arg(&good).run().exits_with(1).complains(&words);
+    fs::write(good.join("crl.pem"), &right).expect("it is written");
+
+    let come = |name: &str, dir: &Path, code| {
+        barrier(&place, &address, name).arg("--tls").arg(dir).run().exits_with(code);
+    };
+    let mut reload = |text: &str, words: &[&str]| {
+        let before = running.stderr().len();
+        fs::write(&list, text).expect("it is written");
+        running.signal(Signal::HUP);
+        let said = || running.stderr()[before..].to_owned();
+        wait_for(SOON, "the reload", || words.iter().all(|word| said().contains(word)));
+        assert!(running.is_running());
+    };
+    reload(&wrong, &[&words[..], &["the configuration stays as it was"]].concat());
+    come("good", &good, 0);
+    come("gone", &gone, 6);
+
+    // What would turn everybody away in other ways.
+    place.arete(["pki", "init", "other"]).run().exits_with(0);
+    reload(&place.read("other/crl.pem"), &["of no authority of ca.pem", "the configuration stays as it was"]);
+    let both = [right.clone(), right.clone()].concat();
+    reload(&both, &["lists 1 and 2 are both of CN=arete authority ", "the configuration stays as it was"]);
+    come("good", &good, 0);
+    come("gone", &gone, 6);
+}
