@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::fields::{self, Object};
+use super::fields::{self, Known, Object};
 use super::json::{Member, Value};
 use super::problem::Problems;
 use super::{End, RESOURCES_MAX, Ship, TRIGGER_MAX, TRIGGERS_MAX};
@@ -18,7 +18,7 @@ pub const END_KEYS: [&str; 4] = ["duration", "trigger", "idle", "limit"];
 /// The keys of a resource.
 pub const RESOURCE_KEYS: [&str; 1] = ["file"];
 
-pub fn end(value: &Value, triggers: &[&str], problems: &mut Problems<'_>) -> Option<End> {
+pub fn end(value: &Value, triggers: &Known<'_>, problems: &mut Problems<'_>) -> Option<End> {
     let object = Object::read(value, "\"end\"", &END_KEYS, problems)?;
     let form = object.exactly_one(&ENDS, "a way to end", problems);
     let duration = form.is_some_and(|form| form.key == "duration");
@@ -37,8 +37,8 @@ pub fn end(value: &Value, triggers: &[&str], problems: &mut Problems<'_>) -> Opt
     match form.key.as_str() {
         "duration" => fields::time_above_zero(&form.value, "\"duration\"", problems).map(End::Duration),
         "trigger" => {
-            let trigger = fields::known_name(&form.value, "trigger", triggers.iter().copied(), problems)?.to_owned();
-            Some(End::Trigger { trigger, limit: limit? })
+            let (trigger, _) = fields::known_name(&form.value, "trigger", triggers, problems)?;
+            Some(End::Trigger { trigger: trigger.to_owned(), limit: limit? })
         }
         _ => {
             fields::only_true(form, problems)?;
@@ -52,7 +52,7 @@ pub fn triggers(members: &[Member], problems: &mut Problems<'_>) -> BTreeMap<Str
         problems.add(first.at, format!("a test has at most {TRIGGERS_MAX} triggers"));
     }
     let mut triggers = BTreeMap::new();
-    for member in members {
+    for member in members.iter().take(TRIGGERS_MAX) {
         fields::check_name(&member.key, member.at, "a trigger", problems);
         let what = format!("the initial value of trigger {:?}", member.key);
         let value = fields::integer(&member.value, &what, 1..=TRIGGER_MAX, problems);
