@@ -252,8 +252,12 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     let groups = declared("groups", problems);
     let (barriers, syncs) = (declared("barriers", problems), declared("syncs", problems));
     let meet = meet::read(members::groups(groups, problems), barriers, syncs, problems);
-    let names =
-        Names { triggers: keys_of(triggers), resources: keys_of(resources), meet: &meet, patterns: Patterns::default() };
+    let names = Names {
+        triggers: keys_of(triggers),
+        resources: keys_of(resources),
+        meet: &meet,
+        patterns: Patterns::default(),
+    };
     let triggers = head::triggers(triggers, problems);
     let resources = head::resources(resources, ship, problems);
     let end = test.require("end", problems).and_then(|value| head::end(value, &names.triggers, problems));

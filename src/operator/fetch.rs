@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use super::asked::Talk;
+use crate::machine::is_file_name;
 use crate::spoken;
 use crate::wire::operate::{Files, Piece};
 
@@ -32,10 +33,7 @@ const REPORT_MAX: usize = 1 << 20;
 /// Whether a file of that name may be made below a directory: no way leads out of it, none is hidden at its top, and a
 /// terminal may show it.
 pub fn is_results_file(file: &str) -> bool {
-    let is_component = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains(spoken::is_obeyed)
-    };
-    file.len() <= NAME_MAX && !file.starts_with('.') && file.split('/').all(is_component)
+    file.len() <= NAME_MAX && !file.starts_with('.') && file.split('/').all(is_file_name)
 }
 
 /// The slave and the file, if a file of this name holds what a command writes.

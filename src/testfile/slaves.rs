@@ -143,7 +143,9 @@ fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut P
         };
         parts.covered = parts.covered.saturating_add(pattern.count);
         let too_many = if parts.covered > COVERED_MAX {
-            Some(format!("the keys of \"slaves\" stand for at most {COVERED_MAX} names, those counted twice that two cover"))
+            Some(format!(
+                "the keys of \"slaves\" stand for at most {COVERED_MAX} names, those counted twice that two cover"
+            ))
         } else if given.len().saturating_mul(pattern.count) > GIVEN_MAX - parts.given.len() {
             Some(format!("all slaves of a test are given at most {GIVEN_MAX} schedules together"))
         } else {
