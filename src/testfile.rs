@@ -8,6 +8,7 @@ mod entry;
 mod fields;
 mod head;
 pub mod json;
+mod lists;
 mod meet;
 mod members;
 mod problem;
@@ -16,6 +17,7 @@ mod ready;
 mod slaves;
 pub mod suggest;
 pub mod time;
+mod told;
 pub mod warnings;
 mod words;
 
@@ -32,13 +34,15 @@ use crate::wire::readiness::ReadyCheck;
 use crate::wire::rendezvous::Party;
 use crate::wire::{Action, Entry, LINE_MAX, Resource};
 use entry::Names;
-use fields::Object;
+use fields::{Known, Object};
 use json::{Member, Value};
-pub use problem::{Problem, Problems};
-pub use ready::{CHECK_EVERY, PATTERN_MAX, READY_WITHIN};
+pub use problem::{PROBLEMS_MAX, Problem, Problems};
+use ready::Patterns;
+pub use ready::{CHECK_EVERY, PATTERN_MAX, PATTERNS_MAX, READY_WITHIN};
 
 use slaves::Schedule;
 pub use time::TIME_MAX;
+use told::Told;
 
 /// The longest test file, in bytes.
 pub const FILE_MAX: usize = 16 * 1024 * 1024;
@@ -67,6 +71,18 @@ pub const LISTED_MEMBERS_MAX: usize = 400_000;
 /// How many slaves a test has at most.
 pub const SLAVES_MAX: usize = 100_000;
 
+/// How many names the keys of "slaves" stand for at most, when those count again that several keys cover.
+pub const COVERED_MAX: usize = 400_000;
+
+/// How many schedules all slaves of a test are given at most together.
+pub const GIVEN_MAX: usize = 1_000_000;
+
+/// How many entries slaves have at most together, when slaves with the same schedules count once: these share them.
+pub const UNSHARED_MAX: usize = 400_000;
+
+/// How many bytes these entries take at most together as slaves are told them.
+pub const UNSHARED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// How many entries a slave has at most.
 pub const ENTRIES_MAX: usize = 4_096;
 
@@ -79,9 +95,6 @@ pub const PREPARE_MAX: usize = LINE_MAX - 4_096;
 
 /// The grace of a test that does not say one.
 pub const GRACE: Duration = Duration::from_secs(10);
-
-/// How long an address is at most, in bytes, as `@{NAME.address}` puts it in.
-const ADDRESS_MAX: usize = 64;
 
 /// The words for what a failed entry means for the run.
 const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", OnFail::End)];
@@ -242,7 +255,12 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     let groups = declared("groups", problems);
     let (barriers, syncs) = (declared("barriers", problems), declared("syncs", problems));
     let meet = meet::read(members::groups(groups, problems), barriers, syncs, problems);
-    let names = Names { triggers: keys_of(triggers), resources: keys_of(resources), meet: &meet };
+    let names = Names {
+        triggers: keys_of(triggers),
+        resources: keys_of(resources),
+        meet: &meet,
+        patterns: Patterns::default(),
+    };
     let triggers = head::triggers(triggers, problems);
     let resources = head::resources(resources, ship, problems);
     let end = test.require("end", problems).and_then(|value| head::end(value, &names.triggers, problems));
@@ -256,11 +274,8 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     let schedules = test.require("schedules", problems).map(|value| read_schedules(value, &names, problems));
     let slaves = test.require("slaves", problems).and_then(|value| {
         let members = fields::members(value, "\"slaves\"", problems)?;
-        let timeouts = meet.told_of_timeouts();
-        let extra =
-            |entries: &[Entry]| timeouts + told_beside(entries, name.unwrap_or_default(), &triggers, &resources);
-        let schedules = schedules.as_deref()?;
-        Some(slaves::read(members, value.span.start, schedules, &extra, problems))
+        let told = Told::new(name.unwrap_or_default(), meet.told_of_timeouts(), &triggers, &resources);
+        Some(slaves::read(members, value.span.start, schedules.as_deref()?, &told, problems))
     });
     let guests = test.get("guests").map_or(Some(BTreeSet::new()), |value| meet.groups.guests(value, problems));
     let (name, end, grace, slaves) = (name?.to_owned(), end?, grace?, slaves?);
@@ -270,8 +285,8 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     Some(Test { name, end, grace, on_fail, on_lost, triggers, resources, barriers, syncs, groups, guests, slaves })
 }
 
-fn keys_of(members: &[Member]) -> Vec<&str> {
-    members.iter().map(|member| member.key.as_str()).collect()
+fn keys_of(members: &[Member]) -> Known<'_> {
+    Known::new(members.iter().map(|member| member.key.as_str()))
 }
 
 fn read_schedules<'a>(value: &'a Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Vec<Schedule<'a>> {
@@ -285,35 +300,18 @@ fn read_schedule<'a>(member: &'a Member, names: &Names<'_>, problems: &mut Probl
     let mut drafts: Vec<entry::Draft> = Vec::new();
     let mut known = BTreeSet::new();
     for value in fields::list(&member.value, "a schedule", problems).unwrap_or_default() {
+        if problems.is_full() {
+            break;
+        }
         let Some(draft) = entry::read(value, names, problems) else { continue };
         if !known.insert(draft.name.clone()) {
-            let message = format!("the schedule {name:?} has two entries {:?}", draft.name);
+            let message = format!("the schedule {:?} has two entries {:?}", suggest::shown(name), draft.name);
             problems.add(value.span.start, message);
             continue;
         }
         drafts.push(draft);
     }
-    Schedule { name, drafts }
-}
-
-/// How many bytes a slave is told beside these entries: all triggers, the resources and the addresses that it uses.
-fn told_beside(
-    entries: &[Entry],
-    name: &str,
-    triggers: &BTreeMap<String, u64>,
-    resources: &BTreeMap<String, (PathBuf, Resource)>,
-) -> usize {
-    // Quotes, a colon and a comma around two names.
-    const AROUND: usize = 6;
-    let triggers: usize = triggers.keys().map(|trigger| trigger.len() + AROUND).sum();
-    let used = entries.iter().flat_map(resources_of);
-    let used: BTreeSet<&str> = used.collect();
-    let resources = used.iter().filter_map(|name| resources.get(*name));
-    let encoded = |resource| serde_json::to_vec(resource).map_or(0, |bytes| bytes.len() + 1);
-    let resources: usize = resources.map(|(_, resource)| encoded(resource)).sum();
-    let addresses: BTreeSet<String> = entries.iter().flat_map(addresses_of).collect();
-    let addresses: usize = addresses.iter().map(|slave| slave.len() + ADDRESS_MAX + AROUND).sum();
-    name.len() + triggers + resources + addresses
+    Schedule::new(name, drafts)
 }
 
 /// The resources that an entry uses.

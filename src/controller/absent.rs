@@ -103,7 +103,7 @@ impl Controller {
             let why = run.lost_to_meetings_why(run.roster.find(host)?)?;
             (!self.processes.client_of_host(now, room, host)).then(|| (member.clone(), why.clone()))
         };
-        let Some((member, why)) = run.room.first_missing(sync, meeting, &why) else { return };
+        let Some((member, why)) = run.room.first_missing(sync, meeting, why) else { return };
         self.visit(now, room, |room, visit| room.give_up_on((sync, meeting), &member, &why, visit));
     }
 

@@ -34,6 +34,9 @@ const HEAR_SLAVES: Duration = Duration::from_secs(5);
 /// Why an embedded run ends when its controller goes on.
 const DIED_WITH_US: &str = "it ended with the controller that had started it, which was killed";
 
+/// Rulings, of syncs or not, by room, round and reason.
+type Rulings = BTreeMap<(String, bool, u64, String), Rc<Ruling>>;
+
 /// What is known while a ledger is gone through.
 #[derive(Default)]
 struct Replay {
@@ -43,8 +46,8 @@ struct Replay {
     map: Option<Bytes>,
     /// The last ruling of barriers and of syncs.
     last: Option<Rc<Ruling>>,
-    /// While the ledger was written anew: the rulings, of syncs or not, by room, round and reason.
-    rulings: Option<BTreeMap<(String, bool, u64, String), Rc<Ruling>>>,
+    /// While the ledger was written anew.
+    rulings: Option<Rulings>,
 }
 
 impl Controller {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, Found, ReadId, Time, Timers};
+use crate::machine::{ChildId, Found, ReadId, Time, Timers, is_file_name};
 use crate::session::{check_entry_name, check_name, is_name};
 use crate::wire::rendezvous::Wait;
 use crate::wire::{
@@ -62,13 +62,7 @@ impl Part {
 
     /// Fails when a name could lead out of the run's directory, or the schedule could turn for ever.
     fn check(&self) -> Result<(), String> {
-        let resource = |it: &&Resource| {
-            !is_name(&it.name)
-                || it.file.is_empty()
-                || it.file.contains(['/', '\0'])
-                || it.file == ".."
-                || it.file == "."
-        };
+        let resource = |it: &&Resource| !is_name(&it.name) || !is_file_name(&it.file);
         check_name("a run", &self.run)?;
         self.serve_as.iter().try_for_each(|name| check_name("a slave", name))?;
         self.entries.iter().try_for_each(|entry| check_entry_name(&entry.name))?;

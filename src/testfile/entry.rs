@@ -3,13 +3,13 @@
 //! A new run-policy or action is one row in [`POLICIES`] or [`ACTIONS`] with its parser: the keys that an entry may
 //! have, and the messages that list them, come from these tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::fields::{self, Object};
+use super::fields::{self, Known, Object};
 use super::json::{Kind, Member, Value};
 use super::meet::{self, Meet, Membership};
 use super::problem::Problems;
-use super::ready;
+use super::ready::{self, Patterns};
 use super::{COMMAND_MAX, suggest};
 use crate::machine::{Exit, Signal};
 use crate::variables::{self, Part, Variable};
@@ -70,9 +70,11 @@ pub fn keys() -> Vec<&'static str> {
 
 /// What the test declares and every entry may name.
 pub struct Names<'a> {
-    pub triggers: Vec<&'a str>,
-    pub resources: Vec<&'a str>,
+    pub triggers: Known<'a>,
+    pub resources: Known<'a>,
     pub meet: &'a Meet,
+    /// The regular expressions that were read.
+    pub patterns: Patterns,
 }
 
 /// An entry as far as it could be read, and what it says about other entries and slaves: whether they exist is known
@@ -92,6 +94,14 @@ impl Draft {
     /// The entry, if all of it could be read.
     pub fn entry(&self) -> Option<Entry> {
         Some(Entry { name: self.name.clone(), policy: self.policy.clone()?, action: self.action.clone()? })
+    }
+
+    /// The resources that it uses.
+    pub fn resources(&self) -> &[String] {
+        match &self.action {
+            Some(Action::Shell(shell)) => &shell.use_resources,
+            _ => &[],
+        }
     }
 
     /// Whether it says how it is known that it is ready.
@@ -199,8 +209,7 @@ fn trigger(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
 }
 
 pub fn declared_trigger(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
-    let known = context.names.triggers.iter().copied();
-    fields::known_name(value, "trigger", known, context.problems).map(str::to_owned)
+    fields::known_name(value, "trigger", &context.names.triggers, context.problems).map(|(name, _)| name.to_owned())
 }
 
 fn after(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
@@ -262,8 +271,8 @@ pub fn word<T: Copy>(value: &Value, what: &str, words: &[(&str, T)], problems: &
 }
 
 fn shell(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
-    let use_resources = object.get("use_resources").map_or(Some(Vec::new()), |value| resources(value, context));
-    let used = use_resources.as_deref();
+    let use_resources = object.get("use_resources").map_or(Some(Used::default()), |value| resources(value, context));
+    let used = use_resources.as_ref();
     let command = template(&member.value, "\"shell\"", used, context);
     let cwd = object.get("cwd").map(|value| template(value, "\"cwd\"", used, context));
     let env = object.get("env").map_or(Some(BTreeMap::new()), |value| env(value, used, context));
@@ -281,7 +290,7 @@ fn shell(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) ->
         env: env?,
         cwd: transposed(cwd)?,
         timeout: transposed(timeout)?.map(|time| time.as_micros() as u64),
-        use_resources: use_resources?,
+        use_resources: use_resources?.listed,
         collect: collect?,
     })))
 }
@@ -294,22 +303,31 @@ pub fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
-fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Vec<String>> {
-    let mut names: Vec<String> = Vec::new();
+/// The resources that an entry uses.
+#[derive(Default)]
+pub struct Used {
+    listed: Vec<String>,
+    /// For looking up.
+    set: BTreeSet<String>,
+}
+
+fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Used> {
+    let mut used = Used::default();
     let mut good = true;
     for item in fields::list(value, "\"use_resources\"", context.problems)? {
-        let known = context.names.resources.iter().copied();
-        match fields::known_name(item, "resource", known, context.problems) {
-            Some(name) if !names.iter().any(|other| other == name) => names.push(name.to_owned()),
-            Some(name) => context.problems.add(item.span.start, format!("the resource {name:?} stands here twice")),
+        match fields::known_name(item, "resource", &context.names.resources, context.problems) {
+            Some((name, _)) if used.set.insert(name.to_owned()) => used.listed.push(name.to_owned()),
+            Some((name, _)) => {
+                context.problems.add(item.span.start, format!("the resource {name:?} stands here twice"));
+            }
             None => good = false,
         }
     }
-    good.then_some(names)
+    good.then_some(used)
 }
 
 /// A text with variables. `used` are the resources that the entry may use, `None` if that is not known.
-pub fn template(value: &Value, what: &str, used: Option<&[String]>, context: &mut Context<'_, '_>) -> Option<String> {
+pub fn template(value: &Value, what: &str, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<String> {
     let text = fields::string(value, what, context.problems)?;
     check_text(text, value.span.start, what, context.problems)?;
     check_variables(value, text, Resources::Of(used), context).then(|| text.to_owned())
@@ -319,23 +337,24 @@ pub fn template(value: &Value, what: &str, used: Option<&[String]>, context: &mu
 #[derive(Clone, Copy)]
 pub enum Resources<'a> {
     /// Those that its entry uses; `None`: it is not known which.
-    Of(Option<&'a [String]>),
+    Of(Option<&'a Used>),
     /// Its action uses none.
     No,
 }
 
 /// Whether `text`, which is `value`, is a template of variables that there are.
 pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> bool {
+    let mut inside = context.problems.inside(&value.span);
     let parts = match variables::parse(text) {
         Ok(parts) => parts,
         Err(error) => {
-            context.problems.add(context.problems.inside(&value.span, error.at), error.message);
+            context.problems.add(inside.place(error.at), error.message);
             return false;
         }
     };
     for part in parts {
         if let Part::Variable { at, variable } = part {
-            mention(context.problems.inside(&value.span, at), variable, resources, context);
+            mention(inside.place(at), variable, resources, context);
         }
     }
     true
@@ -363,10 +382,8 @@ fn mention(at: usize, variable: Variable, resources: Resources<'_>, context: &mu
         Variable::Path(name) => {
             let known = &context.names.resources;
             let why = match resources {
-                _ if !known.contains(&name.as_str()) => {
-                    format!("unknown resource {name:?}{}", suggest::hint(&name, known.iter().copied()))
-                }
-                Resources::Of(Some(used)) if !used.contains(&name) => {
+                _ if known.place(&name).is_none() => known.unknown("resource", &name, context.problems),
+                Resources::Of(Some(used)) if !used.set.contains(&name) => {
                     format!("add {name:?} to \"use_resources\" of this entry")
                 }
                 Resources::No => "only a \"shell\" entry uses resources".to_owned(),
@@ -381,7 +398,7 @@ fn mention(at: usize, variable: Variable, resources: Resources<'_>, context: &mu
 /// What a value of the environment is called in messages.
 const ENV_VALUE: &str = "a value of \"env\"";
 
-fn env(value: &Value, used: Option<&[String]>, context: &mut Context<'_, '_>) -> Option<BTreeMap<String, String>> {
+fn env(value: &Value, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<BTreeMap<String, String>> {
     let mut env = BTreeMap::new();
     let mut good = true;
     for member in fields::members(value, "\"env\"", context.problems)? {

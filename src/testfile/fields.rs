@@ -1,5 +1,6 @@
 //! Reading typed values out of the tree, each with a problem when it is something else.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::json::{Kind, Member, Value};
@@ -28,7 +29,7 @@ impl<'a> Object<'a> {
     ) -> Option<Object<'a>> {
         let members = members(value, what, problems)?;
         for member in members.iter().filter(|member| !allowed.contains(&member.key.as_str())) {
-            let hint = suggest::hint(&member.key, allowed.iter().copied());
+            let hint = problems.hint(&member.key, allowed.iter().copied());
             problems.add(member.at, format!("unknown key {:?}{hint}", member.key));
         }
         Some(Object { at: value.span.start, what, members })
@@ -159,7 +160,7 @@ fn signal_by_name(value: &Value, what: &str, problems: &mut Problems<'_>) -> Opt
     let signal = Signal::from_name(name);
     if signal.is_none() {
         let known: Vec<String> = Signal::named().map(Signal::name).collect();
-        let hint = suggest::hint(name, known.iter().map(String::as_str));
+        let hint = problems.hint(name, known.iter().map(String::as_str));
         problems.add(value.span.start, format!("no signal is called {name:?}{hint}"));
     }
     signal
@@ -198,17 +199,47 @@ fn said(checked: Result<(), String>, at: usize, problems: &mut Problems<'_>) -> 
     checked.map_err(|why| problems.add(at, why)).is_ok()
 }
 
-/// The name of something that exists; `known` is consulted for the suggestion only.
-pub fn known_name<'a, 'b>(
+/// The names that a test gives to things of one kind.
+pub struct Known<'a> {
+    /// In the order of the file, for suggestions.
+    listed: Vec<&'a str>,
+    /// Where each is in the list.
+    places: HashMap<&'a str, usize>,
+}
+
+impl<'a> Known<'a> {
+    pub fn new(names: impl Iterator<Item = &'a str>) -> Known<'a> {
+        let listed: Vec<&str> = names.collect();
+        let mut places = HashMap::with_capacity(listed.len());
+        for (place, name) in listed.iter().enumerate() {
+            places.entry(*name).or_insert(place);
+        }
+        Known { listed, places }
+    }
+
+    /// Where the name is in the list.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    /// What is said of a name that is none of these.
+    pub fn unknown(&self, what: &str, name: &str, problems: &mut Problems<'_>) -> String {
+        format!("unknown {what} {name:?}{}", problems.hint(name, self.listed.iter().copied()))
+    }
+}
+
+/// The name of something that exists, and where it is in the list.
+pub fn known_name<'a>(
     value: &'a Value,
     what: &str,
-    known: impl Iterator<Item = &'b str> + Clone,
+    known: &Known<'_>,
     problems: &mut Problems<'_>,
-) -> Option<&'a str> {
+) -> Option<(&'a str, usize)> {
     let name = string(value, what, problems)?;
-    if known.clone().any(|known| known == name) {
-        return Some(name);
+    let place = known.place(name);
+    if place.is_none() && !problems.is_full() {
+        let message = known.unknown(what, name, problems);
+        problems.add(value.span.start, message);
     }
-    problems.add(value.span.start, format!("unknown {what} {name:?}{}", suggest::hint(name, known)));
-    None
+    place.map(|place| (name, place))
 }

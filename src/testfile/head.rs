@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::fields::{self, Object};
+use super::fields::{self, Known, Object};
 use super::json::{Member, Value};
 use super::problem::Problems;
 use super::{End, RESOURCES_MAX, Ship, TRIGGER_MAX, TRIGGERS_MAX};
+use crate::machine::{COMPONENT_MAX, is_file_name};
 use crate::wire::Resource;
 
 /// The ways in which a test can end; `"limit"` may stand beside all but the first, and must.
@@ -18,7 +19,7 @@ pub const END_KEYS: [&str; 4] = ["duration", "trigger", "idle", "limit"];
 /// The keys of a resource.
 pub const RESOURCE_KEYS: [&str; 1] = ["file"];
 
-pub fn end(value: &Value, triggers: &[&str], problems: &mut Problems<'_>) -> Option<End> {
+pub fn end(value: &Value, triggers: &Known<'_>, problems: &mut Problems<'_>) -> Option<End> {
     let object = Object::read(value, "\"end\"", &END_KEYS, problems)?;
     let form = object.exactly_one(&ENDS, "a way to end", problems);
     let duration = form.is_some_and(|form| form.key == "duration");
@@ -37,8 +38,8 @@ pub fn end(value: &Value, triggers: &[&str], problems: &mut Problems<'_>) -> Opt
     match form.key.as_str() {
         "duration" => fields::time_above_zero(&form.value, "\"duration\"", problems).map(End::Duration),
         "trigger" => {
-            let trigger = fields::known_name(&form.value, "trigger", triggers.iter().copied(), problems)?.to_owned();
-            Some(End::Trigger { trigger, limit: limit? })
+            let (trigger, _) = fields::known_name(&form.value, "trigger", triggers, problems)?;
+            Some(End::Trigger { trigger: trigger.to_owned(), limit: limit? })
         }
         _ => {
             fields::only_true(form, problems)?;
@@ -52,7 +53,7 @@ pub fn triggers(members: &[Member], problems: &mut Problems<'_>) -> BTreeMap<Str
         problems.add(first.at, format!("a test has at most {TRIGGERS_MAX} triggers"));
     }
     let mut triggers = BTreeMap::new();
-    for member in members {
+    for member in members.iter().take(TRIGGERS_MAX) {
         fields::check_name(&member.key, member.at, "a trigger", problems);
         let what = format!("the initial value of trigger {:?}", member.key);
         let value = fields::integer(&member.value, &what, 1..=TRIGGER_MAX, problems);
@@ -89,6 +90,13 @@ fn resource(member: &Member, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -
         problems.add(value.span.start, format!("{written:?} is no path of a file"));
         return None;
     };
+    if !is_file_name(file) {
+        let why = format!(
+            "a slave takes a name of at most {COMPONENT_MAX} bytes without control characters: rename the file"
+        );
+        problems.add(value.span.start, format!("the resource {:?} cannot be shipped: {written:?}: {why}", member.key));
+        return None;
+    }
     match ship(written) {
         Ok(shipped) => {
             let (name, file) = (member.key.clone(), file.to_owned());

@@ -100,32 +100,45 @@ fn read(text: &str) -> Result<Value, SyntaxError> {
     }
 }
 
-/// The byte of `text` that byte `offset` of the string at `span` was written as.
-pub fn inside(text: &str, span: &Range<usize>, offset: usize) -> usize {
-    let raw = &text[span.start + 1..span.end - 1];
-    if !raw.contains('\\') {
-        return span.start + 1 + offset;
-    }
-    let mut decoded = 0;
-    let mut at = 0;
-    while decoded < offset && at < raw.len() {
-        let length = escape_length(&raw[at..]);
-        let quoted = format!("\"{}\"", &raw[at..at + length]);
-        decoded += serde_json::from_str::<String>(&quoted).map_or(length, |piece| piece.len());
-        at += length;
-    }
-    span.start + 1 + at
+/// Finds the bytes of a text that the bytes of a string in it were written as, one after another: from the beginning for
+/// each, a long string with many variables would take minutes.
+pub struct Inside<'a> {
+    /// The text of the string, as it is written, and where it begins.
+    raw: &'a str,
+    start: usize,
+    /// How far it was read: in `raw`, and in the string.
+    at: usize,
+    decoded: usize,
 }
 
-/// How many bytes the first character of a string's text takes as it is written.
-fn escape_length(raw: &str) -> usize {
-    let unicode = |at: usize| raw.as_bytes()[at..].starts_with(b"\\u");
-    match raw.as_bytes() {
-        // A surrogate is the first of a pair.
-        [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..] if raw.len() >= 12 && unicode(6) => 12,
-        [b'\\', b'u', ..] => 6,
-        [b'\\', ..] => 2,
-        _ => raw.chars().next().map_or(1, char::len_utf8),
+impl<'a> Inside<'a> {
+    pub fn new(text: &'a str, span: &Range<usize>) -> Inside<'a> {
+        Inside { raw: &text[span.start + 1..span.end - 1], start: span.start + 1, at: 0, decoded: 0 }
+    }
+
+    /// Where byte `offset` of the string was written; not before the one that was asked for last.
+    pub fn place(&mut self, offset: usize) -> usize {
+        while self.decoded < offset && self.at < self.raw.len() {
+            let rest = &self.raw.as_bytes()[self.at..];
+            let plain = memchr::memchr(b'\\', rest).unwrap_or(rest.len()).min(offset - self.decoded);
+            let (written, stands_for) = if plain > 0 { (plain, plain) } else { escape(&self.raw[self.at..]) };
+            self.at += written;
+            self.decoded += stands_for;
+        }
+        self.start + self.at
+    }
+}
+
+/// How many bytes the escape that `raw` begins with takes, and those of the character that it stands for.
+fn escape(raw: &str) -> (usize, usize) {
+    let hex = |at: usize| raw.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    if raw.as_bytes().get(1) != Some(&b'u') {
+        return (raw.len().min(2), 1);
+    }
+    match hex(2) {
+        // A surrogate is the first of a pair, and stands for a character outside the first plane.
+        Some(0xD800..=0xDBFF) => (raw.len().min(12), 4),
+        code => (raw.len().min(6), code.and_then(char::from_u32).map_or(1, char::len_utf8)),
     }
 }
 
@@ -372,8 +385,9 @@ mod tests {
         let text = r#"  "a\"\u00e9\ud83d\ude00é@" "#;
         let span = parse(text).unwrap().span;
         let decoded = "a\"é😀é@".find('@').unwrap();
-        assert_eq!(inside(text, &span, decoded), text.find('@').unwrap());
-        assert_eq!(inside(text, &span, 0), 3);
-        assert_eq!(inside(text, &span, 1), 4);
+        let mut inside = Inside::new(text, &span);
+        assert_eq!([0, 1, 2].map(|offset| inside.place(offset)), [3, 4, 6]);
+        assert_eq!(inside.place(decoded), text.find('@').unwrap());
+        assert_eq!(inside.place(decoded), text.find('@').unwrap(), "asked again");
     }
 }

@@ -1,7 +1,7 @@
 //! Barriers and syncs: what a test declares of them, and the actions that stand at them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -69,22 +69,34 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Says so when the slave is none of the members.
-    pub fn check(&self, slave: &str, problems: &mut Problems<'_>) {
-        let member = match &self.tag {
+    /// What memberships have in common for which the same slaves are members.
+    pub fn same(&self) -> (*const Members, Option<&str>) {
+        (Rc::as_ptr(&self.members), self.tag.as_deref())
+    }
+
+    /// Whether the slave is one of the members.
+    pub fn holds(&self, slave: &str) -> bool {
+        self.members.set.contains(self.member(slave).as_ref())
+    }
+
+    fn member<'s>(&self, slave: &'s str) -> Cow<'s, str> {
+        match &self.tag {
             None => Cow::Borrowed(slave),
             Some(tag) => Cow::Owned(format!("{slave}#{tag}")),
-        };
-        if self.members.set.contains(member.as_ref()) {
-            return;
         }
-        let listed: Vec<&str> = self.members.listed.iter().map(String::as_str).collect();
-        let (what, listed) = (&self.what, suggest::list(&listed, "and"));
-        let message = match &self.tag {
-            None => format!("the slave {slave:?} is not among the members of the {what}: {listed}"),
-            Some(_) => format!("the slave {slave:?}, as {member:?}, is not among the members of the {what}: {listed}"),
-        };
-        problems.add_once(self.at, message);
+    }
+
+    /// Says that the slave is none of the members.
+    pub fn lacks(&self, slave: &str, problems: &mut Problems<'_>) {
+        problems.add_once(self.at, || {
+            let listed: Vec<&str> = self.members.listed.iter().map(String::as_str).collect();
+            let (what, listed) = (&self.what, suggest::list(&listed, "and"));
+            let slave = match &self.tag {
+                None => format!("{slave:?}"),
+                Some(_) => format!("{slave:?}, as {:?},", self.member(slave)),
+            };
+            format!("the slave {slave} is not among the members of the {what}: {listed}")
+        });
     }
 }
 
@@ -100,7 +112,8 @@ impl Meet {
 
 /// Reads `"barriers"` and `"syncs"`.
 pub fn read(groups: Groups, barriers: &[Member], syncs: &[Member], problems: &mut Problems<'_>) -> Meet {
-    for sync in syncs.iter().filter(|sync| barriers.iter().any(|barrier| barrier.key == sync.key)) {
+    let names: BTreeSet<&str> = barriers.iter().map(|barrier| barrier.key.as_str()).collect();
+    for sync in syncs.iter().filter(|sync| names.contains(sync.key.as_str())) {
         problems.add(sync.at, format!("{:?} is the name of a barrier: give the sync another", sync.key));
     }
     let barriers = meetings("barrier", barriers, &groups, problems);
@@ -152,7 +165,8 @@ impl Meetings {
             (None, None) => {
                 let noun = self.noun;
                 let known = self.declared.keys().filter(|known| *known != text).map(String::as_str);
-                let what_to_do = suggest::slip(text, known)
+                let what_to_do = problems
+                    .slip(text, known)
                     .unwrap_or_else(|| format!(": add \"members\" or \"count\" here or in \"{noun}s\""));
                 problems.add(name.span.start, format!("nobody says who meets at the {noun} {text:?}{what_to_do}"));
                 None

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use super::fields::{self, Object};
 use super::json::{Kind, Member, Value};
 use super::problem::Problems;
-use super::{GROUPS_MAX, LISTED_MEMBERS_MAX, MEMBERS_MAX, range, suggest};
+use super::range::Pattern;
+use super::{GROUPS_MAX, LISTED_MEMBERS_MAX, MEMBERS_MAX, suggest};
 use crate::session;
 use crate::wire::rendezvous::Party;
 
@@ -62,6 +63,8 @@ struct Reading<'a> {
     groups: Groups,
     /// The groups that are being resolved, from the outermost.
     path: Vec<&'a str>,
+    /// The same, for looking up.
+    outer: BTreeSet<&'a str>,
 }
 
 /// Reads the object `"groups"`.
@@ -73,7 +76,7 @@ pub fn groups(members: &[Member], problems: &mut Problems<'_>) -> Groups {
     let declared = members.iter().map(|member| (member.key.as_str(), member)).collect();
     let names = members.iter().map(|member| member.key.clone()).collect();
     let groups = Groups { names, resolved: BTreeMap::new(), left: Cell::new(LISTED_MEMBERS_MAX) };
-    let mut reading = Reading { declared, groups, path: Vec::new() };
+    let mut reading = Reading { declared, groups, path: Vec::new(), outer: BTreeSet::new() };
     for member in members {
         fields::check_name(&member.key, member.at, "a group", problems);
         reading.resolve(&member.key, problems);
@@ -87,21 +90,31 @@ impl<'a> Reading<'a> {
             return;
         };
         self.path.push(name);
+        self.outer.insert(name);
         let mut acyclic = true;
         for (at, inner) in named_groups(&member.value) {
-            if let Some(first) = self.path.iter().position(|outer| *outer == inner) {
-                let circle = self.path[first..].iter().chain([&inner]).map(|name| format!("{name:?}"));
-                let circle = circle.collect::<Vec<_>>().join(" holds ");
-                problems.add(at, format!("these groups hold each other: {circle}"));
+            if self.outer.contains(inner) {
+                // Of a group that others of the circle name many times, once is enough.
+                if acyclic {
+                    problems.add(at, format!("these groups hold each other: {}", self.circle(inner)));
+                }
                 acyclic = false;
             } else {
                 self.resolve(inner, problems);
             }
         }
         self.path.pop();
+        self.outer.remove(name);
         let what = format!("the group {name:?}");
         let members = if acyclic { self.groups.members(&member.value, &what, problems) } else { None };
         self.groups.resolved.insert(name.to_owned(), members);
+    }
+
+    /// The groups from `inner` on, of which the last one holds it.
+    fn circle(&self, inner: &str) -> String {
+        let from = self.path.iter().position(|outer| *outer == inner).unwrap_or(0);
+        let circle = self.path[from..].iter().copied().chain([inner]).map(|name| format!("{:?}", suggest::shown(name)));
+        circle.collect::<Vec<_>>().join(" holds ")
     }
 }
 
@@ -168,7 +181,7 @@ impl Groups {
             if !named.insert(text) {
                 continue;
             }
-            match self.stands_for(text, item.span.start, problems) {
+            match self.stands_for(text, item.span.start, value.span.start, problems) {
                 Some(names) => members.extend(names.into_iter().filter(|name| seen.insert(name.clone()))),
                 None => good = false,
             }
@@ -177,31 +190,40 @@ impl Groups {
                 return None;
             }
         }
-        match self.left.get().checked_sub(members.len()) {
-            Some(left) => self.left.set(left),
-            None => {
-                let message = format!(
-                    "all lists of members of a test hold at most {LISTED_MEMBERS_MAX} together: declare a barrier or a \
-                     sync once instead of listing its members at each entry"
-                );
-                problems.add(value.span.start, message);
-                good = false;
-            }
-        }
         good.then_some(members)
     }
 
-    /// The members that one item of a list stands for.
-    fn stands_for(&self, text: &str, at: usize, problems: &mut Problems<'_>) -> Option<Vec<String>> {
+    /// Counts members before they are listed, also those that are in their list already: making them is what costs.
+    /// `None`: these are too many, which has been said.
+    fn count(&self, members: usize, at: usize, problems: &mut Problems<'_>) -> Option<()> {
+        let left = self.left.get().checked_sub(members);
+        match left {
+            Some(left) => self.left.set(left),
+            None => problems.add_once(at, || {
+                format!(
+                    "all lists of members of a test hold at most {LISTED_MEMBERS_MAX} together: declare a barrier or a \
+                     sync once instead of listing its members at each entry"
+                )
+            }),
+        }
+        left.map(|_| ())
+    }
+
+    /// The members that one item, at `at`, of the list at `list` stands for.
+    fn stands_for(&self, text: &str, at: usize, list: usize, problems: &mut Problems<'_>) -> Option<Vec<String>> {
         if let Some(group) = text.strip_prefix('@') {
             let Some(members) = self.resolved.get(group) else {
-                let hint = suggest::hint(group, self.names.iter().map(String::as_str));
+                let hint = problems.hint(group, self.names.iter().map(String::as_str));
                 problems.add(at, format!("unknown group {group:?}{hint}"));
                 return None;
             };
-            return members.clone();
+            let members = members.as_ref()?;
+            self.count(members.len(), list, problems)?;
+            return Some(members.clone());
         }
-        let names = range::expand(text, MEMBERS_MAX).map_err(|why| problems.add(at, why)).ok()?;
+        let pattern = Pattern::read(text, MEMBERS_MAX).map_err(|why| problems.add(at, why)).ok()?;
+        self.count(pattern.count, list, problems)?;
+        let names = pattern.names();
         names.iter().all(|name| check_member(name, at, problems)).then_some(names)
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
-use super::json;
+use super::json::Inside;
+use super::suggest::Guesses;
+use crate::machine::harmless;
 
 /// One thing that is wrong with a test file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,34 +26,75 @@ impl fmt::Display for Problem {
     }
 }
 
+/// How many problems of one file are told.
+pub const PROBLEMS_MAX: usize = 1_000;
+
+/// The longest message of a problem, in bytes: what is longer is cut.
+pub const MESSAGE_MAX: usize = 4_000;
+
 /// Collects the problems of one file.
 pub struct Problems<'a> {
     text: &'a str,
     /// By the byte where each stands; the same one twice counts once.
     found: BTreeSet<(usize, String)>,
+    /// There were more than are told.
+    more: bool,
+    guesses: Guesses,
 }
 
 impl<'a> Problems<'a> {
     pub fn new(text: &'a str) -> Problems<'a> {
-        Problems { text, found: BTreeSet::new() }
+        Problems { text, found: BTreeSet::new(), more: false, guesses: Guesses::default() }
     }
 
     pub fn add(&mut self, at: usize, message: impl Into<String>) {
+        if self.is_full() {
+            self.more = true;
+            return;
+        }
+        let mut message = message.into();
+        if let Some(end) = (0..=MESSAGE_MAX).rev().find(|&end| message.is_char_boundary(end))
+            && end < message.len()
+        {
+            message.truncate(end);
+            message += "...";
+        }
         // It may repeat what the file says, which a terminal must not obey.
-        self.found.insert((at, message.into().replace(char::is_control, "?")));
+        self.found.insert((at, harmless(&message).into_owned()));
     }
 
     /// Adds a problem of a whole list of slaves, unless there is one at this place: the next slave with the same
-    /// schedules has it too.
-    pub fn add_once(&mut self, at: usize, message: impl Into<String>) {
-        if self.found.range((at, String::new())..(at + 1, String::new())).next().is_none() {
+    /// schedules has it too. There may be 100,000 of these, so the message is made only where it is told.
+    pub fn add_once(&mut self, at: usize, message: impl FnOnce() -> String) {
+        if !self.is_told(at) {
+            let message = if self.is_full() { String::new() } else { message() };
             self.add(at, message);
         }
     }
 
-    /// The byte of the file that byte `offset` of the string at `span` was written as.
-    pub fn inside(&self, span: &Range<usize>, offset: usize) -> usize {
-        json::inside(self.text, span, offset)
+    /// Whether there is a problem at this place.
+    pub fn is_told(&self, at: usize) -> bool {
+        self.found.range((at, String::new())..(at + 1, String::new())).next().is_some()
+    }
+
+    /// Whether no further problem will be told: looking for more is of no use.
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= PROBLEMS_MAX
+    }
+
+    /// What somebody may have meant who wrote `wrong`; empty once suggestions have cost as much as they may.
+    pub fn hint<'b>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'b str>) -> String {
+        if self.is_full() { String::new() } else { self.guesses.hint(wrong, known) }
+    }
+
+    /// The same where there is something better to say than what there is.
+    pub fn slip<'b>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'b str>) -> Option<String> {
+        if self.is_full() { None } else { self.guesses.slip(wrong, known) }
+    }
+
+    /// What finds the bytes of the file that the bytes of the string at `span` were written as.
+    pub fn inside(&self, span: &Range<usize>) -> Inside<'a> {
+        Inside::new(self.text, span)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -69,6 +112,11 @@ impl<'a> Problems<'a> {
             read = at;
             Problem { file: file.to_owned(), line, column, message }
         };
-        self.found.into_iter().map(place).collect()
+        let mut problems: Vec<Problem> = self.found.into_iter().map(place).collect();
+        if let Some(last) = problems.last().filter(|_| self.more) {
+            let message = format!("there are more problems than these {PROBLEMS_MAX}: mend them first");
+            problems.push(Problem { message, ..last.clone() });
+        }
+        problems
     }
 }

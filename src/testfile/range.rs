@@ -1,5 +1,7 @@
 //! Names of many slaves or members as Slurm and ClusterShell write them: `node[001-128]`, `rack[1-2]n[1,3,5-7]`.
 
+use std::fmt::Write;
+
 use crate::session::MEMBER_MAX;
 
 /// How many digits a number of a range has at most.
@@ -12,9 +14,59 @@ enum Piece<'a> {
     Numbers(Vec<(u64, u64, usize)>),
 }
 
+/// A pattern that was read: how many names it stands for is known before any of them is made.
+pub struct Pattern<'a> {
+    pieces: Vec<Piece<'a>>,
+    pub count: usize,
+}
+
 /// Every name that `pattern` stands for, the last range counting fastest. Fails when there are more than `max`.
 pub fn expand(pattern: &str, max: usize) -> Result<Vec<String>, String> {
-    let pieces = pieces(pattern)?;
+    Pattern::read(pattern, max).map(|pattern| pattern.names())
+}
+
+impl<'a> Pattern<'a> {
+    /// Fails when the pattern is none, or stands for more than `max` names.
+    pub fn read(pattern: &'a str, max: usize) -> Result<Pattern<'a>, String> {
+        let pieces = pieces(pattern)?;
+        let count = check(pattern, &pieces, max)?;
+        Ok(Pattern { pieces, count })
+    }
+
+    /// Each name, the last range counting fastest.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::with_capacity(self.count);
+        write(&self.pieces, &mut String::new(), &mut names);
+        names
+    }
+}
+
+/// Appends the names that begin with `begun` and go on as the pieces say. Each is written once as a whole: a list that
+/// grew piece by piece would be copied for each of them.
+fn write(pieces: &[Piece<'_>], begun: &mut String, names: &mut Vec<String>) {
+    let Some((piece, rest)) = pieces.split_first() else { return names.push(begun.clone()) };
+    let length = begun.len();
+    match piece {
+        Piece::Text(text) => {
+            begun.push_str(text);
+            write(rest, begun, names);
+        }
+        Piece::Numbers(ranges) => {
+            for &(first, last, width) in ranges {
+                for number in first..=last {
+                    begun.truncate(length);
+                    // Writing to a string does not fail.
+                    let _ = write!(begun, "{number:0width$}");
+                    write(rest, begun, names);
+                }
+            }
+        }
+    }
+    begun.truncate(length);
+}
+
+/// How many names the pieces stand for, at most `max`.
+fn check(pattern: &str, pieces: &[Piece<'_>], max: usize) -> Result<usize, String> {
     let count = pieces.iter().fold(1u64, |count, piece| match piece {
         Piece::Text(_) => count,
         Piece::Numbers(ranges) => count
@@ -28,20 +80,7 @@ pub fn expand(pattern: &str, max: usize) -> Result<Vec<String>, String> {
     if plain > MEMBER_MAX {
         return Err(format!("a name is at most {MEMBER_MAX} bytes long, this one is longer"));
     }
-    let mut names = vec![String::new()];
-    for piece in &pieces {
-        names = match piece {
-            Piece::Text(text) => names.into_iter().map(|name| name + text).collect(),
-            Piece::Numbers(ranges) => names.iter().flat_map(|name| numbered(name, ranges)).collect(),
-        };
-    }
-    Ok(names)
-}
-
-/// `name` followed by each number of the ranges.
-fn numbered<'a>(name: &'a str, ranges: &'a [(u64, u64, usize)]) -> impl Iterator<Item = String> + 'a {
-    let each = move |&(first, last, width)| (first..=last).map(move |number| format!("{name}{number:0width$}"));
-    ranges.iter().flat_map(each)
+    Ok(count as usize)
 }
 
 fn pieces(pattern: &str) -> Result<Vec<Piece<'_>>, String> {
@@ -55,8 +94,12 @@ fn pieces(pattern: &str) -> Result<Vec<Piece<'_>>, String> {
         };
         let end = inside.find(['[', ']']).filter(|&end| inside[end..].starts_with(']'));
         let end = end.ok_or_else(|| format!("{pattern:?} has a \"[\" without a \"]\" after it"))?;
-        let ranges: Result<_, String> = inside[..end].split(',').map(|range| numbers(pattern, range)).collect();
-        pieces.push(Piece::Numbers(ranges?));
+        let ranges: Result<Vec<_>, String> = inside[..end].split(',').map(|range| numbers(pattern, range)).collect();
+        pieces.push(match &ranges?[..] {
+            // One number is text; each of many such would be written anew for each name.
+            [(first, last, _)] if first == last && !inside[..end].contains('-') => Piece::Text(&inside[..end]),
+            ranges => Piece::Numbers(ranges.to_vec()),
+        });
         rest = &inside[end + 1..];
     }
     pieces.push(Piece::Text(rest));

@@ -1,8 +1,10 @@
 //! The key `ready` of a command: how it is known that it is ready, and what follows from that.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::entry::{Context, declared_trigger, template, transposed};
+use super::entry::{Context, Used, declared_trigger, template, transposed};
 use super::fields::{self, Object};
 use super::json::{Member, Value};
 use super::problem::Problems;
@@ -26,11 +28,14 @@ pub const CHECK_EVERY: Duration = Duration::from_millis(200);
 /// The longest regular expression, in bytes.
 pub const PATTERN_MAX: usize = 1_000;
 
+/// How many different regular expressions a test has at most.
+pub const PATTERNS_MAX: usize = 100;
+
 /// The ports that a command can listen at.
 const PORTS: std::ops::RangeInclusive<u64> = 1..=65_535;
 
 /// Reads the value of `"ready"`. `used` are the resources that the entry may use, `None` if that is not known.
-pub fn read(value: &Value, used: Option<&[String]>, context: &mut Context<'_, '_>) -> Option<Readiness> {
+pub fn read(value: &Value, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<Readiness> {
     let object = Object::read(value, "\"ready\"", &READY_KEYS, context.problems)?;
     let check = object.exactly_one(&CHECKS, "a check", context.problems);
     for (key, owner) in BESIDE {
@@ -47,7 +52,7 @@ pub fn read(value: &Value, used: Option<&[String]>, context: &mut Context<'_, '_
 fn check(
     member: &Member,
     object: &Object<'_>,
-    used: Option<&[String]>,
+    used: Option<&Used>,
     context: &mut Context<'_, '_>,
 ) -> Option<ReadyCheck> {
     match member.key.as_str() {
@@ -56,7 +61,7 @@ fn check(
             let port = fields::integer(&member.value, "\"port\"", PORTS, context.problems)?;
             Some(ReadyCheck::Port { port: port as u16, host: host? })
         }
-        "log" => pattern(&member.value, context.problems).map(ReadyCheck::Log),
+        "log" => pattern(&member.value, &context.names.patterns, context.problems).map(ReadyCheck::Log),
         "shell" => {
             let every = time_or(object.get("every"), "\"every\"", CHECK_EVERY, context.problems);
             let command = template(&member.value, "\"shell\"", used, context);
@@ -72,19 +77,44 @@ fn time_or(value: Option<&Value>, what: &str, default: Duration, problems: &mut 
     time.map(|time| time.as_micros() as u64)
 }
 
-fn pattern(value: &Value, problems: &mut Problems<'_>) -> Option<String> {
+/// The regular expressions of a test, each read once: making sure that one is not too complex takes as long as all else
+/// in a hundred entries.
+#[derive(Default)]
+pub struct Patterns {
+    read: RefCell<BTreeMap<String, Result<(), Wrong>>>,
+}
+
+/// What is wrong with a regular expression, and at which byte of it if at one.
+type Wrong = (String, Option<usize>);
+
+impl Patterns {
+    fn check(&self, text: &str) -> Result<(), Wrong> {
+        let mut read = self.read.borrow_mut();
+        if let Some(known) = read.get(text) {
+            return known.clone();
+        }
+        if read.len() == PATTERNS_MAX {
+            return Err((format!("a test has at most {PATTERNS_MAX} different ones"), None));
+        }
+        let checked = line_pattern(text).map(|_| ());
+        read.insert(text.to_owned(), checked.clone());
+        checked
+    }
+}
+
+fn pattern(value: &Value, patterns: &Patterns, problems: &mut Problems<'_>) -> Option<String> {
     let text = fields::string(value, "\"log\"", problems)?;
     let (why, at) = if text.is_empty() {
         ("it is empty".to_owned(), None)
     } else if text.len() > PATTERN_MAX {
         (format!("it is {} bytes long, at most {PATTERN_MAX} are allowed", text.len()), None)
     } else {
-        match line_pattern(text) {
-            Ok(_) => return Some(text.to_owned()),
+        match patterns.check(text) {
+            Ok(()) => return Some(text.to_owned()),
             Err(wrong) => wrong,
         }
     };
-    let at = at.map_or(value.span.start, |at| problems.inside(&value.span, at));
+    let at = at.map_or(value.span.start, |at| problems.inside(&value.span).place(at));
     problems.add(at, format!("\"log\" is not a valid regular expression: {why}"));
     None
 }

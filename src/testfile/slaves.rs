@@ -1,6 +1,6 @@
 //! Which slave has which schedules, and whether its entries fit each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::entry::{Draft, Mention, Role};
@@ -8,7 +8,10 @@ use super::fields::Object;
 use super::json::{Kind, Member, Value};
 use super::meet::Membership;
 use super::problem::Problems;
-use super::{ENTRIES_MAX, PREPARE_MAX, SLAVES_MAX, Slave, fields, range, suggest};
+use super::range::Pattern;
+use super::told::{self, Told};
+use super::{COVERED_MAX, ENTRIES_MAX, GIVEN_MAX, PREPARE_MAX, SLAVES_MAX, UNSHARED_BYTES_MAX, UNSHARED_MAX};
+use super::{Slave, fields};
 use crate::session::{LABELS_MAX, check_label};
 use crate::wire::{Entry, Policy};
 
@@ -27,12 +30,47 @@ type With = Rc<BTreeMap<String, String>>;
 
 /// A schedule of the test.
 pub struct Schedule<'a> {
-    pub name: &'a str,
-    pub drafts: Vec<Draft>,
+    name: &'a str,
+    drafts: Vec<Draft>,
+    /// How many bytes a slave is told of its entries.
+    bytes: usize,
 }
 
-/// What a slave is told beside its entries, in bytes of its message: given the slave's entries.
-pub type Extra<'a> = dyn Fn(&[Entry]) -> usize + 'a;
+impl<'a> Schedule<'a> {
+    pub fn new(name: &'a str, drafts: Vec<Draft>) -> Schedule<'a> {
+        let bytes = drafts.iter().map(told::of_entry).sum();
+        Schedule { name, drafts, bytes }
+    }
+}
+
+/// The slaves of a test, as its keys say.
+#[derive(Default)]
+struct Parts<'a> {
+    /// In the order of the file.
+    list: Vec<Part<'a>>,
+    /// By name, where each is in the list.
+    places: HashMap<String, usize>,
+    /// Who is given which schedule.
+    given: HashSet<(usize, usize)>,
+    /// How many names the keys stood for.
+    covered: usize,
+    /// Whatever several keys ask for, if it is the same it is here once.
+    asked: BTreeSet<With>,
+}
+
+/// What slaves may still have that share nothing.
+struct Room {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn take(&mut self, entries: usize, bytes: usize) -> Option<()> {
+        self.entries = self.entries.checked_sub(entries)?;
+        self.bytes = self.bytes.checked_sub(bytes)?;
+        Some(())
+    }
+}
 
 /// A slave as its keys say.
 struct Part<'a> {
@@ -43,72 +81,97 @@ struct Part<'a> {
     address: Option<String>,
 }
 
-/// What slaves with the same schedules share: their entries, and what these want them to be members of.
-type Shared<'s> = (Rc<[Entry]>, Vec<&'s Membership>);
+/// What slaves with the same schedules share.
+struct Shared<'s> {
+    entries: Rc<[Entry]>,
+    /// What the entries want a slave to be a member of: a list for each set of members, until a slave is none of them.
+    memberships: Vec<Vec<&'s Membership>>,
+}
 
 /// Reads the object `"slaves"`.
 pub fn read(
     members: &[Member],
     at: usize,
     schedules: &[Schedule<'_>],
-    extra: &Extra<'_>,
+    told: &Told<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<Slave> {
     if members.is_empty() {
         problems.add(at, "a test needs at least one slave");
     }
     let parts = parts(members, schedules, problems);
-    let names: BTreeSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-    let mut shared: BTreeMap<Vec<usize>, Shared<'_>> = BTreeMap::new();
-    let mut slaves = Vec::with_capacity(parts.len());
-    for part in &parts {
+    let mut room = Room { entries: UNSHARED_MAX, bytes: UNSHARED_BYTES_MAX };
+    let mut shared: HashMap<Vec<usize>, Shared<'_>> = HashMap::new();
+    let mut slaves = Vec::with_capacity(parts.list.len());
+    for part in &parts.list {
         let list: Vec<usize> = part.schedules.iter().map(|(schedule, _)| *schedule).collect();
-        let (entries, memberships) = shared
-            .entry(list)
-            .or_insert_with(|| (entries(part, schedules, &names, extra, problems), memberships(part, schedules)));
-        for membership in memberships.iter() {
-            membership.check(&part.name, problems);
-        }
+        let shared = shared.entry(list).or_insert_with(|| {
+            let entries = entries(part, schedules, &parts, &mut room, told, problems);
+            let memberships = if entries.is_empty() { Vec::new() } else { memberships(part, schedules) };
+            Shared { entries, memberships }
+        });
+        shared.memberships.retain(|same| {
+            let member = same.first().is_none_or(|membership| membership.holds(&part.name));
+            if !member {
+                same.iter().for_each(|membership| membership.lacks(&part.name, problems));
+            }
+            member
+        });
         let (with, address) = (part.with.clone(), part.address.clone());
-        slaves.push(Slave { name: part.name.clone(), with, address, entries: entries.clone() });
+        slaves.push(Slave { name: part.name.clone(), with, address, entries: shared.entries.clone() });
     }
     slaves
 }
 
 /// Expands the keys, and puts together what several keys say about one slave.
-fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Vec<Part<'a>> {
-    let mut parts: Vec<Part<'a>> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Parts<'a> {
+    let mut parts = Parts::default();
+    let names = fields::Known::new(schedules.iter().map(|schedule| schedule.name));
     for member in members {
+        if problems.is_full() {
+            break;
+        }
         let Given { list, with: asked, address } = object(&member.value, problems);
-        let given = list.map_or_else(Vec::new, |list| given(&member.key, list, schedules, problems));
-        let with = asked.and_then(|value| with(value, problems));
-        let names = match range::expand(&member.key, SLAVES_MAX) {
-            Ok(names) => names,
+        let given = list.map_or_else(Vec::new, |list| given(&member.key, list, &names, problems));
+        let with = asked.and_then(|value| with(value, &mut parts.asked, problems));
+        let pattern = match Pattern::read(&member.key, SLAVES_MAX) {
+            Ok(pattern) => pattern,
             Err(why) => {
                 problems.add(member.at, why);
                 continue;
             }
         };
-        let addresses = address.map_or_else(Vec::new, |value| addresses(value, names.len(), problems));
-        for (nr, name) in names.into_iter().enumerate() {
+        parts.covered = parts.covered.saturating_add(pattern.count);
+        let too_many = if parts.covered > COVERED_MAX {
+            Some(format!(
+                "the keys of \"slaves\" stand for at most {COVERED_MAX} names, those counted twice that two cover"
+            ))
+        } else if given.len().saturating_mul(pattern.count) > GIVEN_MAX - parts.given.len() {
+            Some(format!("all slaves of a test are given at most {GIVEN_MAX} schedules together"))
+        } else {
+            None
+        };
+        if let Some(message) = too_many {
+            problems.add(member.at, message);
+            break;
+        }
+        let addresses = address.map_or_else(Vec::new, |value| addresses(value, pattern.count, problems));
+        for (nr, name) in pattern.names().into_iter().enumerate() {
             if !check_slave_name(&name, member, problems) {
                 break;
             }
-            let place = *places.entry(name.clone()).or_insert(parts.len());
-            if place == parts.len() {
-                parts.push(Part { name, schedules: Vec::new(), with: None, address: None });
-            }
-            give(&mut parts[place], &given, schedules, problems);
+            let place = parts.place(name);
+            parts.give(place, &given, schedules, problems);
+            let part = &mut parts.list[place];
             if let (Some(with), Some(value)) = (&with, asked) {
-                ask(&mut parts[place], with, value, problems);
+                ask(part, with, value, problems);
             }
             let own = addresses.get(nr).or(addresses.first());
             if let (Some(own), Some(value)) = (own, address) {
-                settle(&mut parts[place], own, value, problems);
+                settle(part, own, value, problems);
             }
         }
-        if parts.len() > SLAVES_MAX {
+        if parts.list.len() > SLAVES_MAX {
             problems.add(member.at, format!("a test has at most {SLAVES_MAX} slaves"));
             break;
         }
@@ -149,25 +212,19 @@ fn object<'a>(value: &'a Value, problems: &mut Problems<'_>) -> Given<'a> {
 fn given<'a>(
     key: &str,
     list: &'a Value,
-    schedules: &[Schedule<'_>],
+    names: &fields::Known<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<(usize, &'a Value)> {
     let Some(items) = fields::list(list, "\"schedules\"", problems) else { return Vec::new() };
     if items.is_empty() {
         problems.add(list.span.start, format!("{key:?} is given no schedule"));
     }
-    let names = schedules.iter().map(|schedule| schedule.name);
-    let mut given = Vec::new();
-    for item in items {
-        let name = fields::known_name(item, "schedule", names.clone(), problems);
-        let place = name.and_then(|name| schedules.iter().position(|schedule| schedule.name == name));
-        given.extend(place.map(|place| (place, item)));
-    }
-    given
+    let place = |item: &'a Value| fields::known_name(item, "schedule", names, problems).map(|(_, place)| (place, item));
+    items.iter().filter_map(place).collect()
 }
 
 /// The labels that a machine must have. None at all: any machine will do.
-fn with(value: &Value, problems: &mut Problems<'_>) -> Option<With> {
+fn with(value: &Value, asked: &mut BTreeSet<With>, problems: &mut Problems<'_>) -> Option<With> {
     let members = fields::members(value, "\"with\"", problems)?;
     if let Some(first) = members.get(LABELS_MAX) {
         problems.add(first.at, format!("a slave has at most {LABELS_MAX} labels"));
@@ -180,14 +237,19 @@ fn with(value: &Value, problems: &mut Problems<'_>) -> Option<With> {
         Some((member.key.clone(), value.to_owned()))
     };
     let labels: Vec<_> = members.iter().map(label).collect();
-    labels.into_iter().collect::<Option<_>>().map(Rc::new)
+    let with = labels.into_iter().collect::<Option<_>>().map(Rc::new)?;
+    let same = asked.get(&with).cloned();
+    Some(same.unwrap_or_else(|| {
+        asked.insert(with.clone());
+        with
+    }))
 }
 
 /// A place is one machine: whatever keys cover it, they ask for the same.
 fn ask(part: &mut Part<'_>, with: &With, value: &Value, problems: &mut Problems<'_>) {
     match &part.with {
-        Some(other) if other != with => {
-            let message = format!("the slave {:?} is asked for with other labels before", part.name);
+        Some(other) if !Rc::ptr_eq(other, with) => {
+            let message = || format!("the slave {:?} is asked for with other labels before", part.name);
             problems.add_once(value.span.start, message);
         }
         _ => part.with = Some(with.clone()),
@@ -198,16 +260,17 @@ fn ask(part: &mut Part<'_>, with: &With, value: &Value, problems: &mut Problems<
 fn addresses(value: &Value, slaves: usize, problems: &mut Problems<'_>) -> Vec<String> {
     let Some(pattern) = fields::string(value, "\"address\"", problems) else { return Vec::new() };
     let expanded = match pattern.contains(['[', ']']) {
-        true => range::expand(pattern, SLAVES_MAX),
+        true => Pattern::read(pattern, SLAVES_MAX).and_then(|read| match read.count {
+            1 => Ok(read.names()),
+            count if count == slaves => Ok(read.names()),
+            count => Err(format!("{pattern:?} stands for {count} addresses, and there are {slaves} slaves here")),
+        }),
         false => Ok(vec![pattern.to_owned()]),
     };
     let checked = expanded.and_then(|addresses| match addresses.iter().find(|address| !is_address(address)) {
         Some(wrong) => Err(format!(
             "{wrong:?} is no address: that is a host name or an IP address, or USER@HOST, of at most {ADDRESS_MAX} bytes"
         )),
-        None if addresses.len() > 1 && addresses.len() != slaves => {
-            Err(format!("{pattern:?} stands for {} addresses, and there are {slaves} slaves here", addresses.len()))
-        }
         None => Ok(addresses),
     });
     checked.unwrap_or_else(|why| {
@@ -226,7 +289,7 @@ fn is_address(address: &str) -> bool {
 fn settle(part: &mut Part<'_>, address: &str, value: &Value, problems: &mut Problems<'_>) {
     match part.address.as_deref() {
         Some(other) if other != address => {
-            let message = format!("the slave {:?} has the address {other:?} and here another", part.name);
+            let message = || format!("the slave {:?} has the address {other:?} and here another", part.name);
             problems.add_once(value.span.start, message);
         }
         _ => part.address = Some(address.to_owned()),
@@ -241,37 +304,67 @@ fn check_slave_name(name: &str, member: &Member, problems: &mut Problems<'_>) ->
     fields::check_name(name, member.at, "a slave", problems)
 }
 
-fn give<'a>(
-    part: &mut Part<'a>,
-    given: &[(usize, &'a Value)],
-    schedules: &[Schedule<'_>],
-    problems: &mut Problems<'_>,
-) {
-    for &(schedule, value) in given {
-        if part.schedules.iter().any(|&(other, _)| other == schedule) {
-            let message =
-                format!("the slave {:?} is given the schedule {:?} twice", part.name, schedules[schedule].name);
-            problems.add_once(value.span.start, message);
-        } else {
-            part.schedules.push((schedule, value));
+impl<'a> Parts<'a> {
+    /// Where the slave of this name is in the list; a new one is put at its end.
+    fn place(&mut self, name: String) -> usize {
+        let end = self.list.len();
+        *self.places.entry(name).or_insert_with_key(|name| {
+            self.list.push(Part { name: name.clone(), schedules: Vec::new(), with: None, address: None });
+            end
+        })
+    }
+
+    fn give(
+        &mut self,
+        place: usize,
+        given: &[(usize, &'a Value)],
+        schedules: &[Schedule<'_>],
+        problems: &mut Problems<'_>,
+    ) {
+        let part = &mut self.list[place];
+        for &(schedule, value) in given {
+            if self.given.insert((place, schedule)) {
+                part.schedules.push((schedule, value));
+                continue;
+            }
+            problems.add_once(value.span.start, || {
+                format!("the slave {:?} is given the schedule {:?} twice", part.name, schedules[schedule].name)
+            });
         }
     }
 }
 
 /// What the entries of a slave that has these schedules want it to be a member of.
-fn memberships<'s>(part: &Part<'_>, schedules: &'s [Schedule<'_>]) -> Vec<&'s Membership> {
+fn memberships<'s>(part: &Part<'_>, schedules: &'s [Schedule<'_>]) -> Vec<Vec<&'s Membership>> {
     let drafts = part.schedules.iter().flat_map(|&(schedule, _)| &schedules[schedule].drafts);
-    drafts.filter_map(|draft| draft.membership.as_ref()).collect()
+    let mut same: BTreeMap<_, Vec<&Membership>> = BTreeMap::new();
+    for membership in drafts.filter_map(|draft| draft.membership.as_ref()) {
+        same.entry(membership.same()).or_default().push(membership);
+    }
+    same.into_values().collect()
 }
 
 /// The entries of one slave, checked together.
 fn entries(
     part: &Part<'_>,
     schedules: &[Schedule<'_>],
-    slaves: &BTreeSet<&str>,
-    extra: &Extra<'_>,
+    slaves: &Parts<'_>,
+    room: &mut Room,
+    told: &Told<'_>,
     problems: &mut Problems<'_>,
 ) -> Rc<[Entry]> {
+    let own = || part.schedules.iter().map(|&(schedule, _)| &schedules[schedule]);
+    let at = part.schedules.first().map_or(0, |(_, value)| value.span.start);
+    let (count, bytes) = (own().map(|it| it.drafts.len()).sum(), own().map(|it| it.bytes).sum());
+    if room.take(count, bytes).is_none() {
+        problems.add_once(at, || {
+            format!(
+                "slaves with different schedules have at most {UNSHARED_MAX} entries of {UNSHARED_BYTES_MAX} bytes \
+                 together: give slaves that do the same the same schedules"
+            )
+        });
+        return Rc::from([]);
+    }
     let mut by_name: BTreeMap<&str, (&Draft, &str)> = BTreeMap::new();
     let mut all = Vec::new();
     for &(schedule, value) in &part.schedules {
@@ -281,26 +374,30 @@ fn entries(
             let (_, other) = *by_name.entry(&draft.name).or_insert((draft, schedule.name));
             if other != schedule.name {
                 let (slave, entry, this) = (&part.name, &draft.name, schedule.name);
-                let message =
-                    format!("the slave {slave:?} has an entry {entry:?} from {other:?} and another from {this:?}");
-                problems.add_once(value.span.start, message);
+                problems.add_once(value.span.start, || {
+                    format!("the slave {slave:?} has an entry {entry:?} from {other:?} and another from {this:?}")
+                });
             }
         }
     }
     let drafts: BTreeMap<&str, &Draft> = by_name.into_iter().map(|(name, (draft, _))| (name, draft)).collect();
     for draft in &all {
         for mention in &draft.mentions {
-            if let Err(why) = check_mention(mention, &part.name, &drafts, slaves) {
+            // Other slaves with other schedules beside these have it too.
+            if problems.is_told(mention.at) {
+                continue;
+            }
+            if let Err(why) = check_mention(mention, &part.name, &drafts, slaves, problems) {
                 let variable = mention.role.variable(&mention.name).map_or(String::new(), |it| format!("{it}: "));
-                problems.add_once(mention.at, format!("{variable}{why}"));
+                problems.add_once(mention.at, || format!("{variable}{why}"));
             }
         }
     }
     check_cycles(&all, &drafts, problems);
     let entries: Rc<[Entry]> = all.iter().filter_map(|draft| draft.entry()).collect();
-    let at = part.schedules.first().map_or(0, |(_, value)| value.span.start);
-    if let Err(message) = check_size(&part.name, &entries, extra) {
-        problems.add_once(at, message);
+    let size = bytes.saturating_add(told.beside(&all));
+    if let Err(message) = check_size(&part.name, entries.len(), size) {
+        problems.add_once(at, || message);
     }
     entries
 }
@@ -309,17 +406,21 @@ fn check_mention(
     mention: &Mention,
     slave: &str,
     drafts: &BTreeMap<&str, &Draft>,
-    slaves: &BTreeSet<&str>,
+    slaves: &Parts<'_>,
+    problems: &mut Problems<'_>,
 ) -> Result<(), String> {
     let name = mention.name.as_str();
     if mention.role == Role::Address {
-        return match slaves.contains(name) {
+        return match slaves.places.contains_key(name) {
             true => Ok(()),
-            false => Err(format!("unknown slave {name:?}{}", suggest::hint(name, slaves.iter().copied()))),
+            false => {
+                let hint = problems.hint(name, slaves.list.iter().map(|part| part.name.as_str()));
+                Err(format!("unknown slave {name:?}{hint}"))
+            }
         };
     }
     let Some(draft) = drafts.get(name) else {
-        let hint = suggest::hint(name, drafts.keys().copied());
+        let hint = problems.hint(name, drafts.keys().copied());
         return Err(format!("the slave {slave:?} has no entry {name:?}{hint}"));
     };
     let is = |kinds: &[&str]| draft.kind.is_none_or(|kind| kinds.contains(&kind));
@@ -379,19 +480,17 @@ fn report_cycle<'a>(start: &'a Draft, before: &impl Fn(&Draft) -> Option<&'a Dra
         draft = next;
     }
     let after = start.mentions.iter().find(|mention| matches!(mention.role, Role::After { .. }));
-    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-    let message = format!("these entries wait for each other for ever: {}", names.join(" after "));
-    problems.add_once(after.map_or(0, |mention| mention.at), message);
+    problems.add_once(after.map_or(0, |mention| mention.at), || {
+        let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+        format!("these entries wait for each other for ever: {}", names.join(" after "))
+    });
 }
 
 /// Whether the slave can be told all of it.
-fn check_size(slave: &str, entries: &[Entry], extra: &Extra<'_>) -> Result<(), String> {
-    if entries.len() > ENTRIES_MAX {
-        let count = entries.len();
+fn check_size(slave: &str, count: usize, size: usize) -> Result<(), String> {
+    if count > ENTRIES_MAX {
         return Err(format!("the slave {slave:?} has {count} entries, at most {ENTRIES_MAX} are allowed"));
     }
-    let encoded = serde_json::to_vec(entries).map_or(usize::MAX, |bytes| bytes.len());
-    let size = encoded.saturating_add(extra(entries));
     if size > PREPARE_MAX {
         return Err(format!(
             "what the slave {slave:?} must be told takes {size} bytes, at most {PREPARE_MAX} are allowed: \

@@ -1,43 +1,123 @@
 //! "did you mean": which of the names that there are somebody may have meant.
 
+use std::borrow::Cow;
+
 /// How many names a message lists at most: all keys of an entry.
 const LISTED_MAX: usize = 30;
 
+/// How much of a name a message lists, in characters.
+const SHOWN_MAX: usize = 128;
+
+/// The longest name that is compared, in bytes. No name that arete takes has more letters.
+const COMPARED_MAX: usize = 255;
+
+/// How much all suggestions about one file may cost, in pairs of letters that are compared: some milliseconds.
+pub const GUESSES_MAX: usize = 2_000_000;
+
+/// What the suggestions about one file may still cost. Comparing each of many wrong names with each of many known ones
+/// would take minutes, and help nobody.
+pub struct Guesses {
+    left: usize,
+}
+
+impl Default for Guesses {
+    fn default() -> Guesses {
+        Guesses { left: GUESSES_MAX }
+    }
+}
+
+impl Guesses {
+    /// As [`hint`]; empty once the suggestions have cost as much as they may.
+    pub fn hint<'a>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+        match self.closest(wrong, known) {
+            None => String::new(),
+            Some(Guess::Like(name)) => did_you_mean(name),
+            Some(Guess::None(known)) if known.is_empty() => "; there is none".to_owned(),
+            Some(Guess::None(known)) => format!("; there is {}", list(&known, "and")),
+        }
+    }
+
+    /// As [`slip`]; `None` also once the suggestions have cost as much as they may.
+    pub fn slip<'a>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        match self.closest(wrong, known)? {
+            Guess::Like(name) => Some(did_you_mean(name)),
+            Guess::None(_) => None,
+        }
+    }
+
+    /// The first of the names that differ least from `wrong`, if they differ by no more than a slip: an edit for every
+    /// three letters, and at least one. `None`: that would cost too much.
+    fn closest<'a>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<Guess<'a>> {
+        if self.left == 0 {
+            return None;
+        }
+        let known: Vec<&str> = known.into_iter().collect();
+        self.spend(known.len())?;
+        if wrong.len() > COMPARED_MAX {
+            return Some(Guess::None(known));
+        }
+        let allowed = (wrong.chars().count() / 3).clamp(1, 4);
+        let mut best: Option<(usize, &str)> = None;
+        for name in &known {
+            if name.len().abs_diff(wrong.len()) > 4 * allowed || name.len() > COMPARED_MAX {
+                continue;
+            }
+            self.spend(wrong.len() * name.len())?;
+            let edits = distance(wrong, name);
+            let slip = edits <= allowed && edits < wrong.len().min(name.len());
+            if slip && best.is_none_or(|(least, _)| edits < least) {
+                best = Some((edits, name));
+            }
+        }
+        Some(best.map_or(Guess::None(known), |(_, name)| Guess::Like(name)))
+    }
+
+    /// Takes this much from what is left; `None`, then and from then on, if that is less.
+    fn spend(&mut self, cost: usize) -> Option<()> {
+        let left = self.left.checked_sub(cost);
+        self.left = left.unwrap_or(0);
+        left.map(|_| ())
+    }
+}
+
+/// What somebody may have meant.
+enum Guess<'a> {
+    Like(&'a str),
+    /// None of these.
+    None(Vec<&'a str>),
+}
+
 /// `, did you mean "trigger"?` if one of `known` is like `wrong`, else `; there is "a", "b" and "c"`.
 pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    match closest(wrong, &known) {
-        Some(name) => format!(", did you mean {name:?}?"),
-        None if known.is_empty() => "; there is none".to_owned(),
-        None => format!("; there is {}", list(&known, "and")),
-    }
+    Guesses::default().hint(wrong, known)
 }
 
 /// `, did you mean "trigger"?` if one of `known` is like `wrong`.
 pub fn slip<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let known: Vec<&str> = known.into_iter().collect();
-    closest(wrong, &known).map(|name| format!(", did you mean {name:?}?"))
+    Guesses::default().slip(wrong, known)
+}
+
+fn did_you_mean(name: &str) -> String {
+    format!(", did you mean {name:?}?")
+}
+
+/// A name for a message that stays short.
+pub fn shown(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}...", &name[..end]).into(),
+        None => name.into(),
+    }
 }
 
 /// `"a", "b" and "c"`, shortened when there are many.
 pub fn list(names: &[&str], word: &str) -> String {
-    let quoted: Vec<String> = names.iter().take(LISTED_MAX).map(|name| format!("{name:?}")).collect();
+    let quoted: Vec<String> = names.iter().take(LISTED_MAX).map(|name| format!("{:?}", shown(name))).collect();
     match quoted.split_last() {
         None => String::new(),
         Some(_) if names.len() > LISTED_MAX => format!("{} and {} more", quoted.join(", "), names.len() - LISTED_MAX),
         Some((last, [])) => last.clone(),
         Some((last, before)) => format!("{} {word} {last}", before.join(", ")),
     }
-}
-
-/// The first of the names that differ least from `wrong`, if they differ by no more than a slip: an edit for every
-/// three letters, and at least one.
-fn closest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
-    let allowed = (wrong.chars().count() / 3).clamp(1, 4);
-    let near = known.iter().filter(|name| name.len().abs_diff(wrong.len()) <= 4 * allowed);
-    let scored = near.map(|name| (distance(wrong, name), *name));
-    let slip = |edits: usize, name: &str| edits <= allowed && edits < wrong.len().min(name.len());
-    scored.filter(|(edits, name)| slip(*edits, name)).min_by_key(|(edits, _)| *edits).map(|(_, name)| name)
 }
 
 /// How many letters must be put in, left out, replaced or swapped with their neighbour to make one of the other; upper
@@ -87,5 +167,18 @@ mod tests {
         assert_eq!(hint("banana", []), "; there is none");
         let many: Vec<String> = (0..38).map(|number| format!("n{number}")).collect();
         assert!(hint("banana", many.iter().map(String::as_str)).ends_with("\"n29\" and 8 more"));
+        let long = "x".repeat(1_000);
+        assert_eq!(hint("banana", [long.as_str()]), format!("; there is \"{}...\"", &long[..SHOWN_MAX]));
+    }
+
+    #[test]
+    fn all_suggestions_together_have_a_bound() {
+        let mut guesses = Guesses::default();
+        let known: Vec<String> = (0..300).map(|nr| format!("trigger-number-{nr:04}-of-many")).collect();
+        let mut hint = |wrong: &str| guesses.hint(wrong, known.iter().map(String::as_str));
+        assert_eq!(hint("trigger-numbre-0007-of-many"), ", did you mean \"trigger-number-0007-of-many\"?");
+        let hints = (0..300).filter(|nr| !hint(&format!("rtigger-umnber-{nr:04}-of-yman")).is_empty()).count();
+        assert!((1..50).contains(&hints), "{hints}");
+        assert_eq!(hint("trigger-numbre-0007-of-many"), "", "there is nothing left for it");
     }
 }

@@ -2,55 +2,70 @@
 //!
 //! A warning refuses nothing, since a command may do what its text does not show.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::json::{self, Kind, Value};
+use super::lists::{List, Times, command_of};
 use super::problem::{Problem, Problems};
-use super::{End, Test, suggest, words};
-use crate::wire::{Action, Entry, Policy};
-
-/// How often something can happen in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Times {
-    /// At most so often.
-    AtMost(u64),
-    /// There is no bound that the test shows.
-    Unknown,
-}
+use super::{BYTE_ORDER_MARK, End, Test, words};
+use crate::wire::Policy;
 
 /// A test, and the file in which its parts have places.
 struct File<'a> {
     test: &'a Test,
     root: &'a Value,
+    lists: Vec<List<'a>>,
     /// For each trigger how often it can be notified.
     notifies: BTreeMap<&'a str, Times>,
+    /// The triggers that entries or the end of the test wait for. Another one harms nobody.
+    awaited: BTreeSet<&'a str>,
 }
 
 /// An entry where a schedule has it.
 struct Place<'a> {
     object: &'a Value,
-    entry: &'a Entry,
-    /// All entries of a slave that has it.
-    entries: &'a [Entry],
+    /// A list that has it, and where in the list it is.
+    list: usize,
+    nr: usize,
 }
 
 /// All warnings about a test that was read from this text, in the order of the file.
 pub fn of(file: &str, text: &str, test: &Test) -> Vec<Problem> {
-    let Ok(root) = json::parse(text) else { return Vec::new() };
-    let mut found = Problems::new(text);
-    let file_of = File { test, root: &root, notifies: notifies(test) };
+    let Ok(root) = json::parse(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)) else { return Vec::new() };
+    let mut found = Problems::new(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
+    let mut file_of = File::new(test, &root);
     file_of.triggers_that_cannot_fire(&mut found);
     file_of.schedules_of_no_slave(&mut found);
+    let never_fires: BTreeSet<&str> =
+        test.triggers.keys().map(String::as_str).filter(|trigger| file_of.never_fires(trigger)).collect();
+    for list in &mut file_of.lists {
+        list.find_starts(&test.end, &never_fires);
+    }
     for place in file_of.entries() {
         file_of.unknown_triggers_of_commands(&place, &mut found);
         file_of.entries_that_cannot_start(&place, &mut found);
-        entries_after_services(&place, &mut found);
+        file_of.entries_after_services(&place, &mut found);
     }
     found.finish(file)
 }
 
 impl<'a> File<'a> {
+    fn new(test: &'a Test, root: &'a Value) -> File<'a> {
+        let lists = List::of(test);
+        let notifies = notifies(test, &lists);
+        let entries = lists.iter().flat_map(|list| list.entries);
+        let mut awaited: BTreeSet<&str> = entries
+            .filter_map(|entry| match &entry.policy {
+                Policy::Trigger(trigger) => Some(trigger.as_str()),
+                _ => None,
+            })
+            .collect();
+        if let End::Trigger { trigger, .. } = &test.end {
+            awaited.insert(trigger);
+        }
+        File { test, root, lists, notifies, awaited }
+    }
+
     /// Triggers that nobody can bring to zero.
     fn triggers_that_cannot_fire(&self, found: &mut Problems<'_>) {
         for member in members(self.root, "triggers") {
@@ -59,17 +74,10 @@ impl<'a> File<'a> {
             else {
                 continue;
             };
-            if *most < count && self.is_waited_for(name) {
+            if *most < count && self.awaited.contains(name) {
                 found.add(member.at, self.cannot_fire(name, count, *most));
             }
         }
-    }
-
-    /// Whether the end of the test or an entry waits for the trigger. Another one harms nobody.
-    fn is_waited_for(&self, name: &str) -> bool {
-        let ends = matches!(&self.test.end, End::Trigger { trigger, .. } if trigger == name);
-        let mut entries = self.test.slaves.iter().flat_map(|slave| slave.entries.iter());
-        ends || entries.any(|entry| matches!(&entry.policy, Policy::Trigger(trigger) if trigger == name))
     }
 
     fn cannot_fire(&self, name: &str, count: u64, most: u64) -> String {
@@ -106,102 +114,76 @@ impl<'a> File<'a> {
     fn unknown_triggers_of_commands(&self, place: &Place<'_>, found: &mut Problems<'_>) {
         let Some(command) = get(place.object, "shell") else { return };
         let Some(text) = string(command) else { return };
+        let mut inside = found.inside(&command.span);
         for named in words::named(text).into_iter().filter(|named| !self.test.triggers.contains_key(&named.trigger)) {
-            let hint = suggest::hint(&named.trigger, self.test.triggers.keys().map(String::as_str));
+            let hint = found.hint(&named.trigger, self.test.triggers.keys().map(String::as_str));
             let said = format!("\"arete {} {}\"", named.subcommand, named.trigger);
-            found
-                .add(found.inside(&command.span, named.at), format!("{said}: the test declares no such trigger{hint}"));
+            found.add(inside.place(named.at), format!("{said}: the test declares no such trigger{hint}"));
         }
     }
 
     /// Entries whose occasion cannot arise.
     fn entries_that_cannot_start(&self, place: &Place<'_>, found: &mut Problems<'_>) {
         let key = ["at", "trigger", "after"].into_iter().find_map(|key| get(place.object, key));
-        if let (Some(value), Some(why)) = (key, self.cannot_start(place.entry, place.entries)) {
-            found.add(value.span.start, format!("the entry {:?} can never start: {why}", place.entry.name));
+        let list = &self.lists[place.list];
+        if let (Some(value), Some(why)) = (key, list.why_never(place.nr, &self.test.end)) {
+            let name = &list.entries[place.nr].name;
+            found.add(value.span.start, format!("the entry {name:?} can never start: {why}"));
         }
     }
 
-    /// Why an entry cannot start, if the test shows that.
-    fn cannot_start(&self, entry: &Entry, entries: &[Entry]) -> Option<String> {
-        match &entry.policy {
-            Policy::Poke | Policy::Finally => None,
-            Policy::At(micros) => {
-                let (End::Duration(end) | End::Idle { limit: end } | End::Trigger { limit: end, .. }) = &self.test.end;
-                let late = Duration::from_micros(*micros) >= *end;
-                late.then(|| format!("the run is over after {}", spoken(*end)))
-            }
-            Policy::Trigger(trigger) => {
-                self.never_fires(trigger).then(|| format!("the trigger {trigger:?} cannot fire"))
-            }
-            Policy::After(after) => {
-                let before = entries.iter().find(|other| other.name == after.entry)?;
-                if matches!(before.action, Action::End { .. }) {
-                    return Some(format!("the entry {:?} ends the run", before.name));
-                }
-                self.cannot_start(before, entries).map(|_| format!("the entry {:?} can never start", before.name))
-            }
+    /// Entries that wait for the exit of a service, which exits only when the run ends, or fails.
+    fn entries_after_services(&self, place: &Place<'_>, found: &mut Problems<'_>) {
+        let list = &self.lists[place.list];
+        let entry = &list.entries[place.nr];
+        let (Policy::After(after), Some(value)) = (&entry.policy, get(place.object, "after")) else { return };
+        let is_service = list.before(place.nr).is_some_and(|before| list.entries[before].is_service());
+        if is_service && !after.ready && !list.ended.contains(&after.entry) {
+            let (name, service) = (&entry.name, &after.entry);
+            let why =
+                format!("the entry {name:?} waits for the exit of the service {service:?}, which runs until the end");
+            found.add(value.span.start, why);
         }
     }
 
     /// The entries that slaves have, each once.
     fn entries(&self) -> Vec<Place<'a>> {
-        let mut owners: BTreeMap<&str, Vec<&'a [Entry]>> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        for slave in &self.test.slaves {
-            // Slaves with the same schedules share their entries.
-            if seen.insert(slave.entries.as_ptr()) {
-                slave.entries.iter().for_each(|entry| owners.entry(&entry.name).or_default().push(&slave.entries));
+        let mut owners: HashMap<(&str, Option<&str>), (usize, usize)> = HashMap::new();
+        for (list, it) in self.lists.iter().enumerate() {
+            for (nr, entry) in it.entries.iter().enumerate() {
+                owners.entry((&entry.name, command_of(entry))).or_insert((list, nr));
             }
         }
-        let mut places = Vec::new();
-        for object in members(self.root, "schedules").flat_map(|member| items(&member.value)) {
+        let place = |object: &'a Value| {
             let name = get(object, "name").and_then(string).unwrap_or_default();
             let command = get(object, "shell").and_then(string);
-            let same = |entry: &&Entry| entry.name == name && command_of(entry) == command;
-            let owner =
-                owners.get(name).into_iter().flatten().find_map(|entries| Some((*entries, entries.iter().find(same)?)));
-            places.extend(owner.map(|(entries, entry)| Place { object, entry, entries }));
-        }
-        places
+            owners.get(&(name, command)).map(|&(list, nr)| Place { object, list, nr })
+        };
+        members(self.root, "schedules").flat_map(|member| items(&member.value)).filter_map(place).collect()
     }
-}
-
-/// Entries that wait for the exit of a service, which exits only when the run ends, or fails.
-fn entries_after_services(place: &Place<'_>, found: &mut Problems<'_>) {
-    let (Policy::After(after), Some(value)) = (&place.entry.policy, get(place.object, "after")) else { return };
-    let is_service = place.entries.iter().any(|other| other.name == after.entry && other.is_service());
-    let ends_it = |other: &Entry| match &other.action {
-        Action::Kill { entry, .. } => *entry == after.entry,
-        _ => command_of(other).is_some_and(|text| text.contains(&format!("@{{{}.pid}}", after.entry))),
-    };
-    if is_service && !after.ready && !place.entries.iter().any(ends_it) {
-        let (name, service) = (&place.entry.name, &after.entry);
-        let why = format!("the entry {name:?} waits for the exit of the service {service:?}, which runs until the end");
-        found.add(value.span.start, why);
-    }
-}
-
-fn command_of(entry: &Entry) -> Option<&str> {
-    entry.shell().map(|shell| shell.command.as_str())
 }
 
 /// For each trigger how often it can be notified in a run.
-fn notifies(test: &Test) -> BTreeMap<&str, Times> {
-    let all = || test.slaves.iter().flat_map(|slave| slave.entries.iter().map(|entry| (entry, &slave.entries)));
-    let commands: BTreeSet<&str> = all().filter_map(|(entry, _)| command_of(entry)).collect();
+fn notifies<'a>(test: &'a Test, lists: &[List<'a>]) -> BTreeMap<&'a str, Times> {
+    let commands: HashSet<&str> = lists.iter().flat_map(|list| list.entries).filter_map(command_of).collect();
     // A file that is shipped may notify whatever it likes, and so may a command that computes the name.
     let hidden = !test.resources.is_empty() || commands.iter().any(|text| says_hidden(text));
+    let mut mentioned: HashSet<&str> = HashSet::new();
+    if !hidden {
+        commands.iter().for_each(|text| mention(text, &mut mentioned));
+    }
     let mut notifies = BTreeMap::new();
     for name in test.triggers.keys() {
-        let named = hidden || commands.iter().any(|text| may_notify(text, name));
+        let named = hidden || mentioned.contains(name.as_str());
         notifies.insert(name.as_str(), if named { Times::Unknown } else { Times::AtMost(0) });
     }
-    for (entry, entries) in all() {
-        let Some(trigger) = entry.notifies() else { continue };
-        if let Some(times) = notifies.get_mut(trigger) {
-            *times = match (*times, runs(entry, entries)) {
-                (Times::AtMost(one), Times::AtMost(other)) => Times::AtMost(one + other),
+    for list in lists {
+        for (entry, runs) in list.entries.iter().zip(list.runs()) {
+            let Some(times) = entry.notifies().and_then(|trigger| notifies.get_mut(trigger)) else { continue };
+            *times = match (*times, runs) {
+                (Times::AtMost(one), Times::AtMost(other)) => {
+                    Times::AtMost(one.saturating_add(other.saturating_mul(list.slaves)))
+                }
                 _ => Times::Unknown,
             };
         }
@@ -209,44 +191,33 @@ fn notifies(test: &Test) -> BTreeMap<&str, Times> {
     notifies
 }
 
-/// Whether the text of a command has the name of a trigger for another purpose than to wait for it.
-fn may_notify(text: &str, name: &str) -> bool {
-    let waited: BTreeSet<usize> =
+/// Puts in every word of a command that may be the name of a trigger and has another purpose than to wait for it.
+fn mention<'a>(text: &'a str, mentioned: &mut HashSet<&'a str>) {
+    let waited: HashSet<usize> =
         words::named(text).into_iter().filter(|it| it.subcommand == "wait").map(|it| it.at).collect();
     let in_name = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
-    let whole = |at: usize| {
-        !text[..at].ends_with(in_name) && !text[at + name.len()..].starts_with(in_name) && !waited.contains(&at)
-    };
-    text.match_indices(name).any(|(at, _)| whole(at))
+    let mut at = 0;
+    for word in text.split_inclusive(|letter: char| !in_name(letter)) {
+        if !waited.contains(&at) {
+            mentioned.insert(word.trim_end_matches(|letter: char| !in_name(letter)));
+        }
+        at += word.len();
+    }
 }
 
 /// Whether a command notifies something that its text does not name.
 fn says_hidden(text: &str) -> bool {
-    let computed = text.match_indices("notify").any(|(at, _)| {
-        let word = text[at..].split_whitespace().skip(1).find(|word| !word.starts_with('-'));
-        word.is_none_or(|word| word.contains(['$', '`', '@']))
-    });
-    computed || text.contains("ARETE_SOCKET")
-}
-
-/// How often an entry can run.
-fn runs(entry: &Entry, entries: &[Entry]) -> Times {
-    match &entry.policy {
-        Policy::At(_) | Policy::Trigger(_) | Policy::Finally => Times::AtMost(1),
-        Policy::Poke => Times::Unknown,
-        Policy::After(after) => {
-            let before = entries.iter().find(|other| other.name == after.entry);
-            before.map_or(Times::Unknown, |before| runs(before, entries))
+    // The word behind the one that is looked at, and behind its options.
+    let mut next: Option<&str> = None;
+    for word in text.split_whitespace().rev() {
+        if word.contains("notify") && next.is_none_or(|next| next.contains(['$', '`', '@'])) {
+            return true;
+        }
+        if !word.starts_with('-') {
+            next = Some(word);
         }
     }
-}
-
-/// A duration as the test file takes it.
-fn spoken(duration: Duration) -> String {
-    match duration.as_millis() {
-        millis if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
-        millis => format!("{millis}ms"),
-    }
+    text.contains("ARETE_SOCKET")
 }
 
 /// The value of a key of an object.

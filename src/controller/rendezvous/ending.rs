@@ -213,9 +213,8 @@ impl<V: PartialEq> Rendezvous<V> {
 
     pub(super) fn rule(&mut self, arrival: Arrival, ruling: Rc<Ruling>, turn: &mut Turn<'_, V>) {
         let max = if ruling.round == 0 { REFUSED_MAX } else { ARRIVALS_MAX };
-        match self.places.len() < max || self.places.get(&arrival).is_some() {
-            true => self.is_ruled(arrival, ruling.clone(), turn.now),
-            false => {}
+        if self.places.len() < max || self.places.get(&arrival).is_some() {
+            self.is_ruled(arrival, ruling.clone(), turn.now);
         }
         tell(arrival, ruling, turn);
     }
