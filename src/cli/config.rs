@@ -7,11 +7,8 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use arete::reactor::plain;
 use arete::testfile::json::{self, Kind, Member};
 use arete::testfile::{Problems, suggest};
 use clap::builder::ArgAction;
@@ -19,6 +16,7 @@ use clap::error::{ContextKind, ErrorKind as Complaint};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
+use super::source::{self, Takes, Unread};
 use super::{Arguments, BYTE_ORDER_MARK, Error, Sub};
 
 /// The subcommands that have a configuration file, and where it is.
@@ -155,22 +153,18 @@ fn read(subcommand: &str, own: &ArgMatches) -> (PathBuf, Result<Option<String>, 
 
 fn read_text(path: &Path, must: bool) -> Result<Option<String>, Error> {
     let cannot = |why: &str, then: &str| Error::failed(format!("{}: {why}; {then}", path.display()));
-    match fs::metadata(path).and_then(|metadata| match metadata.len() > FILE_MAX {
-        true => Ok(None),
-        false => fs::read(path).map(Some),
-    }) {
-        Ok(Some(bytes)) => String::from_utf8(bytes)
+    match source::read(path, FILE_MAX, Takes::Files) {
+        Ok(bytes) => String::from_utf8(bytes)
             .map(|text| Some(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text)))
             .map_err(|_| Error::usage(format!("{}: it is not UTF-8, as JSON is", path.display()))),
-        Ok(None) => Err(Error::usage(format!("{}: it is longer than {FILE_MAX} bytes", path.display()))),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => match must {
+        Err(why @ (Unread::Long(_) | Unread::Kind(_))) => Err(Error::usage(format!("{}: {why}", path.display()))),
+        Err(why) if why.is_missing() => match must {
             true => Err(cannot("it is not there", "make it, or leave --config out")),
             false => Ok(None),
         },
-        Err(error) => Err(cannot(
-            &format!("cannot read it: {}", plain(&error)),
-            "let this user read it, or name another with --config",
-        )),
+        Err(why) => {
+            Err(cannot(&format!("cannot read it: {why}"), "let this user read it, or name another with --config"))
+        }
     }
 }
 

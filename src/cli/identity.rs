@@ -1,7 +1,6 @@
 //! Who this process is to others, and whom it lets speak to it: the options `--tls` and `--insecure`, and what comes of
 //! them before anything is dialled or listened on.
 
-use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -24,6 +23,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use super::address::{self, Way, host_of, with_port};
 use super::certificate::{self, Certificate};
 use super::place::shown;
+use super::source::{self, Takes, Unread};
 use super::tls_words::in_words;
 use super::{Error, MARK_BYTES};
 
@@ -422,7 +422,11 @@ fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
         };
         Error::failed(format!("--tls: {}: {what}", path.display()))
     };
-    let mut opened = File::open(&path).map_err(unreadable)?;
+    let opened = source::open(&path, Takes::Files).map_err(|why| match why {
+        Unread::Io(error) => unreadable(error),
+        why => Error::failed(format!("--tls: {}: {why}", path.display())),
+    });
+    let (mut opened, _) = opened?;
     let mode = opened.metadata().map_err(unreadable)?.mode();
     if file == KEY_FILE && mode & OTHERS != 0 && !is_credential {
         return Err(Error::failed(format!(
@@ -441,7 +445,8 @@ fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
 
 /// The credential that stands for a key which only root may read.
 fn handed_over_key(key: &Path) -> Option<PathBuf> {
-    let refused = File::open(key).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    let refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    let refused = source::open(key, Takes::Files).is_err_and(|why| matches!(why, Unread::Io(error) if refused(&error)));
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute());
     credentials.filter(|_| refused).map(|dir| dir.join(KEY_CREDENTIAL)).filter(|path| path.is_file())
 }

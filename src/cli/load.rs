@@ -1,7 +1,6 @@
 //! Reads a test file and looks at the files that it ships.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +9,7 @@ use arete::testfile::{self, Problem, Shipped, Test};
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use arete::reactor::plain;
+use super::source::{self, Takes, Unread};
 
 /// How much of a resource is read at once, in bytes.
 const PIECE: usize = 1 << 20;
@@ -43,7 +42,7 @@ impl Loaded {
 /// The test in `path`, or all that is wrong with it, a line each.
 pub fn load(path: &Path) -> Result<Loaded, Error> {
     let subject = subject(path);
-    let bytes = read(path).map_err(|error| Error::usage(format!("{subject}: {error}", error = plain(&error))))?;
+    let bytes = read(path).map_err(|why| Error::usage(format!("{subject}: {why}")))?;
     if UTF_16.iter().any(|mark| bytes.starts_with(mark)) {
         return Err(Error::usage(format!("{subject}: it is UTF-16: save it as UTF-8, as JSON must be")));
     }
@@ -71,24 +70,20 @@ pub fn subject(path: &Path) -> String {
     if path == Path::new(STDIN) { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>, Unread> {
     if path != Path::new(STDIN) {
-        return std::fs::read(path);
+        return source::read(path, testfile::FILE_MAX as u64, Takes::Pipes);
     }
     let mut bytes = Vec::new();
     // One byte more than a test may have shows that it is too long.
-    std::io::stdin().lock().take(testfile::FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    std::io::stdin().lock().take(testfile::FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(Unread::Io)?;
     Ok(bytes)
 }
 
 /// Length, hash and mode of a file that is to be shipped.
 fn ship(path: &Path) -> Result<Shipped, String> {
-    let describe = |error: std::io::Error| plain(&error);
-    let metadata = std::fs::metadata(path).map_err(describe)?;
-    if !metadata.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
-    let mut file = File::open(path).map_err(describe)?;
+    let describe = |error: std::io::Error| Unread::Io(error).to_string();
+    let (mut file, metadata) = source::open(path, Takes::Files).map_err(|why| why.to_string())?;
     let mut hash = Sha256::new();
     let mut piece = vec![0; PIECE];
     let mut size = 0;
@@ -99,6 +94,13 @@ fn ship(path: &Path) -> Result<Shipped, String> {
         }
         hash.update(&piece[..read]);
         size += read as u64;
+        // It grows as fast as it is read, or is one of those in /proc, which say that they have no bytes.
+        if size > metadata.len() {
+            return Err(format!(
+                "it holds more than the {} bytes that it is said to have: ship a copy of it",
+                metadata.len()
+            ));
+        }
     }
     let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let path = std::path::absolute(path).map_err(describe)?;

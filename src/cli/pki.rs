@@ -26,6 +26,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer};
 use super::certificate::{Certificate, date, hex, wall_clock};
 use super::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
 use super::place::shown;
+use super::source::{self, Takes, Unread};
 use super::stdout::print;
 use super::{Error, random};
 
@@ -45,6 +46,9 @@ const DAYS: u64 = 365;
 const BEFORE: Duration = Duration::from_secs(3600);
 
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// The longest certificate of ours, in bytes.
+const PEM_MAX: u64 = 1024 * 1024;
 
 /// The modes of what everybody may read, and of what nobody else may.
 const PUBLIC: u32 = 0o644;
@@ -284,7 +288,12 @@ impl Authority {
         };
         let mut issued = Vec::new();
         for path in entries.flatten().map(|entry| entry.path()) {
-            let bytes = fs::read(&path).map_err(|error| cannot("read", &path, &error))?;
+            // What is none of ours may be anything.
+            let bytes = match source::read(&path, PEM_MAX, Takes::Files) {
+                Err(Unread::Io(error)) => return Err(cannot("read", &path, &error)),
+                Err(_) => continue,
+                Ok(bytes) => bytes,
+            };
             // A file that a crash has left half made is none of ours.
             let Ok(der) = CertificateDer::from_pem_slice(&bytes) else { continue };
             let Ok(certificate) = Certificate::read(&der) else { continue };

@@ -11,6 +11,7 @@ use arete::ring::seal::Key;
 use rustix::fs::Access;
 
 use super::super::lock::take;
+use super::super::source::{self, Takes, Unread};
 use super::super::{Error, MARK_BYTES};
 
 /// The shortest secret that nobody guesses, in bytes.
@@ -29,7 +30,10 @@ const LOCK_FILE: &str = "lock";
 pub fn key(path: &Path) -> Result<Key, Error> {
     let wrong = |what: String| Error::failed(format!("--key-file {}: {what}", path.display()));
     let unreadable = |error: std::io::Error| wrong(format!("cannot read it: {}", plain(&error)));
-    let mut file = File::open(path).map_err(unreadable)?;
+    let (mut file, _) = source::open(path, Takes::Files).map_err(|why| match why {
+        Unread::Io(error) => unreadable(error),
+        why => wrong(why.to_string()),
+    })?;
     if file.metadata().map_err(unreadable)?.mode() & OTHERS != 0 {
         let path = path.display();
         return Err(wrong(format!("others than its owner may read it: \"chmod 600 {path}\" forbids that")));
