@@ -12,6 +12,7 @@ mod found;
 pub mod path_text;
 mod reason;
 mod removal;
+mod shown;
 mod signals;
 
 pub use reason::{Cause, Reason};
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use found::Found;
 pub use removal::{removal, removed};
+pub use shown::{COMPONENT_MAX, harmless, is_file_name, is_obeyed};
 
 /// An instant on this process's clock, in microseconds since an origin that means nothing by itself. The clock never goes
 /// back, nobody sets it, and it also counts while the system is suspended.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::machine::Time;
+use crate::machine::{Time, is_obeyed};
 use crate::wire::operate::Measured;
 
 /// A slave pings this often.
@@ -83,7 +83,7 @@ pub fn check_label(key: &str, value: &str) -> Result<(), String> {
     if value.len() > LABEL_MAX {
         return Err(format!("the label {shown} is longer than {LABEL_MAX} bytes"));
     }
-    if value.contains(char::is_control) {
+    if value.contains(is_obeyed) {
         return Err(format!("the label {shown} has a control character in it"));
     }
     Ok(())
@@ -107,7 +107,7 @@ pub fn is_member(text: &str) -> bool {
 
 /// Whether `text` can tell a member from others on its host.
 pub fn is_tag(text: &str) -> bool {
-    text.len() <= WORDS_MAX && !text.contains(char::is_control)
+    text.len() <= WORDS_MAX && !text.contains(is_obeyed)
 }
 
 /// Whether `text` can name a barrier or a sync.
@@ -283,7 +283,7 @@ mod tests {
             assert!(is_member(good) && is_meeting(good), "{good:?}");
         }
         assert!(is_member(&format!("{long}#{long}")) && is_tag(""));
-        for bad in ["", "a\n", "a\u{7f}", "a\u{9b}2J", &format!("{long}x")] {
+        for bad in ["", "a\n", "a\u{7f}", "a\u{9b}2J", "a\u{202e}b", "a\u{2028}", &format!("{long}x")] {
             assert!(!is_member(bad) && !is_meeting(bad), "{bad:?}");
         }
         assert!(!["#x", "@all", "@all#x", "a#\t", &format!("a#{long}x")].iter().any(|name| is_member(name)));

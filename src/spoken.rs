@@ -3,8 +3,9 @@
 pub mod ranges;
 pub mod tail;
 
-use std::borrow::Cow;
 use std::time::Duration;
+
+pub use crate::machine::{harmless, is_obeyed};
 
 /// How many names of a list are said one by one.
 const NAMES_SHOWN: usize = 10;
@@ -49,22 +50,9 @@ pub fn list(names: &[&str]) -> String {
     text
 }
 
-/// Whether a terminal would obey this letter instead of showing it: control characters, and those that turn the direction
-/// in which what follows is read (Unicode's bidirectional controls).
-pub fn is_obeyed(letter: char) -> bool {
-    let turns =
-        matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    letter.is_control() || turns
-}
-
-/// A text of others as a terminal or a log may show it: without what would end the line, move the cursor or worse.
-pub fn harmless(text: &str) -> Cow<'_, str> {
-    if text.contains(is_obeyed) { text.replace(is_obeyed, "?").into() } else { text.into() }
-}
-
 /// The same JSON, as bytes, without what a terminal would obey. JSON itself escapes only what ASCII calls a control
-/// character; DEL, those of ISO 6429 (U+0080 to U+009F), of which one alone begins a sequence, and those that turn the
-/// direction of what follows, it lets through in strings.
+/// character; DEL, those of ISO 6429 (U+0080 to U+009F), of which one alone begins a sequence, those that end a line or a
+/// paragraph, and those that turn the direction of what follows, it lets through in strings.
 pub fn harmless_json(mut json: Vec<u8>) -> Vec<u8> {
     make_harmless(&mut json, 0);
     json
@@ -94,7 +82,7 @@ fn escaped(begins: impl Iterator<Item = usize>, json: &[u8]) -> Option<Vec<u8>> 
             [0x7F, ..] => ("\\u007f".to_owned(), 1),
             [0xC2, second @ 0x80..=0x9F, ..] => (format!("\\u00{second:02x}"), 2),
             [0xD8, 0x9C, ..] => ("\\u061c".to_owned(), 2),
-            [0xE2, 0x80, third @ (0x8E | 0x8F | 0xAA..=0xAE), ..] => (format!("\\u20{:02x}", third - 0x80), 3),
+            [0xE2, 0x80, third @ (0x8E | 0x8F | 0xA8..=0xAE), ..] => (format!("\\u20{:02x}", third - 0x80), 3),
             [0xE2, 0x81, third @ 0xA6..=0xA9, ..] => (format!("\\u20{:02x}", third - 0x40), 3),
             _ => continue,
         };
@@ -122,12 +110,23 @@ mod tests {
         assert_eq!(json(value), "{\"é\\u009b\":\"\\u007f\\u0080x\\u009f\u{a0}\"}");
         let same: [serde_json::Value; 2] = [value, &json(value)].map(|text| serde_json::from_str(text).unwrap());
         assert_eq!(same[0], same[1]);
-        let turns = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}";
+        let turns = "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}";
         let (quoted, others) = (format!("[\"{turns}\"]"), "[\"\u{2010}\u{2060}\u{61d}\u{20ac}\"]");
-        assert_eq!(json(&quoted), r#"["\u061c\u200e\u200f\u202a\u202e\u2066\u2069"]"#);
+        assert_eq!(json(&quoted), r#"["\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"]"#);
         let same: [serde_json::Value; 2] = [&*quoted, &json(&quoted)].map(|text| serde_json::from_str(text).unwrap());
         assert_eq!((&same[0], json(others)), (&same[1], others.to_owned()));
         assert_eq!(json("[1,\r\"é\"]"), "[1, \"é\"]");
+    }
+
+    /// The two rules are one: JSON is made harmless by escapes just where text would lose a letter.
+    #[test]
+    fn every_letter_that_is_obeyed_is_escaped_in_json_and_no_other() {
+        for letter in ('\u{7f}'..=char::MAX).filter(|letter| *letter as u32 <= 0x1_0000) {
+            let quoted = format!("\"{letter}\"");
+            let json = String::from_utf8(harmless_json(quoted.clone().into())).unwrap();
+            assert_eq!(json != quoted, is_obeyed(letter), "{letter:?}: {json}");
+            assert_eq!(serde_json::from_str::<char>(&json).unwrap(), letter);
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Heard {
         };
         if !self.reason.is_empty() {
             // Another has chosen it: it stays a line, and moves no cursor.
-            let reason = self.reason.replace(char::is_control, " ");
+            let reason = self.reason.replace(spoken::is_obeyed, " ");
             return Some(format!("{what}: {reason}"));
         }
         let who: Vec<&str> = self.who.iter().map(String::as_str).collect();
@@ -113,12 +113,19 @@ struct Notified<'a> {
 /// Who has notified without a name.
 const NOBODY: &str = "-";
 
-/// A member's name as one word that is not [`NOBODY`]: spaces, and a dash that is all of it, as JSON may write them.
+/// A member's name as one word that is not [`NOBODY`]: spaces, what a terminal would obey, and a dash that is all of it, as
+/// JSON may write them.
 fn as_word(member: &str) -> String {
     match member {
         "" => NOBODY.to_owned(),
         NOBODY => "\\u002d".to_owned(),
-        _ => spoken::harmless(member).replace(' ', "\\u0020"),
+        _ => {
+            let escaped = |letter: char| match letter == ' ' || spoken::is_obeyed(letter) {
+                true => format!("\\u{:04x}", letter as u32),
+                false => letter.to_string(),
+            };
+            member.chars().map(escaped).collect()
+        }
     }
 }
 
@@ -152,10 +159,10 @@ mod tests {
         let json = RawValue::from_string(json.to_owned()).unwrap();
         let lines = "b {\"x\": 1}\n- \"- 1\"\na#1 \"s\\nt\"\n";
         let rude = RawValue::from_string("[{\"from\":\"b\\u001b\",\"data\":\"\u{9b}2J\"}]".to_owned()).unwrap();
-        assert_eq!(notes_in_lines(&Note { json: &rude }).unwrap(), "b? \"\\u009b2J\"\n");
+        assert_eq!(notes_in_lines(&Note { json: &rude }).unwrap(), "b\\u001b \"\\u009b2J\"\n");
         assert_eq!(map_as_line(&Note { json: &rude }).iter().filter(|byte| byte.is_ascii_control()).count(), 1);
         assert_eq!(notes_in_lines(&Note { json: &json }).unwrap(), lines);
-        assert_eq!(["", "-", "a b#", "ż\u{202e}"].map(as_word), ["-", "\\u002d", "a\\u0020b#", "ż?"]);
+        assert_eq!(["", "-", "a b#", "ż\u{202e}"].map(as_word), ["-", "\\u002d", "a\\u0020b#", "ż\\u202e"]);
     }
 
     #[test]

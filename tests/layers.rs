@@ -14,7 +14,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("machine", &[]),
     ("wire", &["machine"]),
     ("exit_code", &[]),
-    ("spoken", &[]),
+    ("spoken", &["machine"]),
     ("variables", &[]),
     ("session", &["wire", "machine"]),
     ("verdict", &["exit_code", "spoken", "wire", "machine"]),

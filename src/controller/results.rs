@@ -10,7 +10,7 @@ use super::failures::{self, Failure, Failures};
 use super::roster::{EntryRun, Member, Roster, Stage};
 use super::trigger::Triggers;
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Exit, Outbox, Time};
+use crate::machine::{Exit, Outbox, Time, is_file_name};
 use crate::spoken;
 use crate::testfile::Test;
 use crate::wire::{Action, Entry, Outcome, Verdict};
@@ -89,13 +89,9 @@ pub fn is_results_file(file: &str, entries: &[Entry]) -> bool {
         // The map of a sync.
         (Action::Sync { .. }, None) => kind == "out",
         (Action::Shell(_), None) => kind == "out" || kind == "err",
-        (Action::Shell(_), Some((files, path))) => files == "files" && path.split('/').all(is_path_component),
+        (Action::Shell(_), Some((files, path))) => files == "files" && path.split('/').all(is_file_name),
         _ => false,
     }
-}
-
-fn is_path_component(part: &str) -> bool {
-    !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains(char::is_control)
 }
 
 /// What `summary.json` holds. Times are seconds since the start.

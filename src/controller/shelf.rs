@@ -11,7 +11,7 @@ use super::{Controller, ledger};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ConnId, Found, Outbox, ReadId, Time};
+use crate::machine::{ConnId, Found, Outbox, ReadId, Time, is_file_name};
 use crate::wire::operate::{AskFiles, Files, GETS_MAX, Get, PAGE_MAX, Piece, RunState};
 use crate::wire::{CHUNK_MAX, Code, Message};
 
@@ -287,11 +287,8 @@ impl Controller {
 
 /// Whether a file of a run's directory is one of its results: the ledger and what was handed in are the controller's own.
 fn is_shipped(file: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains(char::is_control)
-    };
     let own = [ledger::FILE, OVER].contains(&file) || file.split('/').next() == Some(RESOURCES);
-    !own && file.split('/').all(part)
+    !own && file.split('/').all(is_file_name)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::operators::{Operator, deny};
 use super::run::{Hosted, Run};
 use super::{Config, Controller, utc};
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ConnId, Outbox, Time};
+use crate::machine::{ConnId, Outbox, Time, is_obeyed};
 use crate::session::{NAME_MAX, VERSION, check_incarnation};
 use crate::testfile::{self, Shipped, Test};
 use crate::wire::operate::{Offer, RunState, Seen, Submit, Unfit, Upload, Wanted};
@@ -138,7 +138,7 @@ impl Controller {
             shipped.insert(file.to_owned(), shipped_as.clone());
             Ok(shipped_as)
         };
-        let file: String = submit.file.chars().filter(|letter| !letter.is_control()).take(200).collect();
+        let file: String = submit.file.chars().filter(|letter| !is_obeyed(*letter)).take(200).collect();
         let test = testfile::parse(&file, &submit.test, &mut ship);
         let mut test = test.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let id = self.id_for(now, &test.name, &name);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use super::asked::Talk;
+use crate::machine::is_file_name;
 use crate::spoken;
 use crate::wire::operate::{Files, Piece};
 
@@ -32,10 +33,7 @@ const REPORT_MAX: usize = 1 << 20;
 /// Whether a file of that name may be made below a directory: no way leads out of it, none is hidden at its top, and a
 /// terminal may show it.
 pub fn is_results_file(file: &str) -> bool {
-    let is_component = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && part.len() <= 255 && !part.contains(spoken::is_obeyed)
-    };
-    file.len() <= NAME_MAX && !file.starts_with('.') && file.split('/').all(is_component)
+    file.len() <= NAME_MAX && !file.starts_with('.') && file.split('/').all(is_file_name)
 }
 
 /// The slave and the file, if a file of this name holds what a command writes.
@@ -304,7 +302,7 @@ mod tests {
         }
         let long = "x/".repeat(NAME_MAX) + "x";
         let bad = ["", "/etc/passwd", "../x", "a/../../x", "a//x", "a/", "./x", ".run", "a/x\n", "a/\u{9b}2J", &long];
-        for bad in bad.into_iter().chain(["a/\u{202e}x", "a/\0", ".."]) {
+        for bad in bad.into_iter().chain(["a/\u{202e}x", "a/\u{2028}x", "a/\0", ".."]) {
             assert!(!is_results_file(bad), "{bad:?}");
         }
     }

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use crate::machine::Found;
+use crate::machine::{Found, is_obeyed};
 
 use super::stream::plain;
 
@@ -79,7 +79,7 @@ impl Walk {
             let shown = format!("{prefix}{}", name.display());
             return self.unfit_as(&relative, &shown, "its name is not UTF-8".to_owned());
         }
-        if relative.contains(char::is_control) {
+        if relative.contains(is_obeyed) {
             return self.unfit(&relative, "its name has control characters".to_owned());
         }
         if metadata.is_dir() {
@@ -119,10 +119,19 @@ impl Walk {
             return;
         }
         match self.found.unfit.len() < MAX_UNFIT {
-            true => self.found.unfit.push((shown.escape_debug().collect(), why)),
+            true => self.found.unfit.push((shown_as_text(shown), why)),
             false => self.found.more += 1,
         }
     }
+}
+
+/// A name in which what a terminal would obey can be told apart.
+fn shown_as_text(name: &str) -> String {
+    let shown = |letter: char| match is_obeyed(letter) {
+        true => letter.escape_default().to_string(),
+        false => letter.escape_debug().to_string(),
+    };
+    name.chars().map(shown).collect()
 }
 
 fn kind(metadata: &Metadata) -> &'static str {

@@ -12,7 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use super::stream::plain;
-use crate::machine::Time;
+use crate::machine::{Time, is_obeyed};
 
 /// How often the status is said at most.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -151,7 +151,7 @@ impl Notify {
 }
 
 fn one_line(text: &str) -> String {
-    text.chars().take(STATUS_MAX).map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    text.chars().take(STATUS_MAX).map(|letter| if is_obeyed(letter) { '?' } else { letter }).collect()
 }
 
 fn open(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {

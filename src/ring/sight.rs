@@ -227,7 +227,7 @@ fn in_our_words(state: &str) -> Option<&'static str> {
 /// A text of others without what moves the cursor, ends the line, or turns the order of the letters around it.
 pub fn harmless(text: &str) -> String {
     let tame = |letter: char| match letter {
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '?',
+        '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '?',
         letter if crate::spoken::is_obeyed(letter) => '?',
         letter => letter,
     };

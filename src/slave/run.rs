@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, Found, ReadId, Time, Timers};
+use crate::machine::{ChildId, Found, ReadId, Time, Timers, is_file_name};
 use crate::session::{check_entry_name, check_name, is_name};
 use crate::wire::rendezvous::Wait;
 use crate::wire::{
@@ -62,13 +62,7 @@ impl Part {
 
     /// Fails when a name could lead out of the run's directory, or the schedule could turn for ever.
     fn check(&self) -> Result<(), String> {
-        let resource = |it: &&Resource| {
-            !is_name(&it.name)
-                || it.file.is_empty()
-                || it.file.contains(['/', '\0'])
-                || it.file == ".."
-                || it.file == "."
-        };
+        let resource = |it: &&Resource| !is_name(&it.name) || !is_file_name(&it.file);
         check_name("a run", &self.run)?;
         self.serve_as.iter().try_for_each(|name| check_name("a slave", name))?;
         self.entries.iter().try_for_each(|entry| check_entry_name(&entry.name))?;
@@ -651,5 +645,29 @@ impl Run {
     /// What `collect` of this entry wants.
     pub(super) fn patterns(&self, entry: usize) -> &[String] {
         self.part.entries[entry].shell().map_or(&[], |shell| &shell.collect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a controller says must never reach a path raw.
+    #[test]
+    fn a_resource_has_a_name_that_a_path_may_hold() {
+        let check = |file: &str| {
+            let resource = serde_json::json!({ "name": "r", "file": file, "size": 1, "sha256": "0" });
+            let prepare = serde_json::json!({
+                "run": "r", "test": "t", "entries": [], "resources": [resource], "triggers": [], "addresses": {}, "grace": 1
+            });
+            let prepare = prepare.to_string();
+            Part::new(&serde_json::from_str::<Prepare<'_>>(&prepare).unwrap()).check()
+        };
+        assert_eq!(check("data.bin"), Ok(()));
+        let long = "x".repeat(256);
+        for bad in ["", "..", "a/b", "a\nb", "\u{1b}[2J", "\u{9b}2J", "exe\u{202e}txt", "a\u{2028}b", &long] {
+            let why = check(bad).expect_err(bad);
+            assert!(why.contains("is no resource") && !why.contains(crate::machine::is_obeyed), "{why:?}");
+        }
     }
 }

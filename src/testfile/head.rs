@@ -7,6 +7,7 @@ use super::fields::{self, Known, Object};
 use super::json::{Member, Value};
 use super::problem::Problems;
 use super::{End, RESOURCES_MAX, Ship, TRIGGER_MAX, TRIGGERS_MAX};
+use crate::machine::{COMPONENT_MAX, is_file_name};
 use crate::wire::Resource;
 
 /// The ways in which a test can end; `"limit"` may stand beside all but the first, and must.
@@ -89,6 +90,13 @@ fn resource(member: &Member, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -
         problems.add(value.span.start, format!("{written:?} is no path of a file"));
         return None;
     };
+    if !is_file_name(file) {
+        let why = format!(
+            "a slave takes a name of at most {COMPONENT_MAX} bytes without control characters: rename the file"
+        );
+        problems.add(value.span.start, format!("the resource {:?} cannot be shipped: {written:?}: {why}", member.key));
+        return None;
+    }
     match ship(written) {
         Ok(shipped) => {
             let (name, file) = (member.key.clone(), file.to_owned());

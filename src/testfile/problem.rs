@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::json::Inside;
 use super::suggest::Guesses;
-use crate::spoken::harmless;
+use crate::machine::harmless;
 
 /// One thing that is wrong with a test file.
 #[derive(Debug, Clone, PartialEq, Eq)]

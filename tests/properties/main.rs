@@ -44,6 +44,8 @@ fn damage() -> impl Strategy<Value = Vec<Damage>> {
         (0xF0u8..=0xFF).prop_map(|op| vec![op]),
         Just(b"18446744073709551616".to_vec()),
         Just(b"\\u001b".to_vec()),
+        Just(b"\\u202e".to_vec()),
+        Just("\u{202e}\u{2066}\u{2028}\u{61c}\u{9b}".as_bytes().to_vec()),
         Just(b"\x00".to_vec()),
     ];
     let one = prop_oneof![

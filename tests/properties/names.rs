@@ -97,6 +97,6 @@ fn check_names(text: &str) {
         assert!(is_member(text) && is_meeting(text));
     }
     if is_member(text) || is_meeting(text) {
-        assert!(!text.is_empty() && text.len() <= MEMBER_MAX && !text.contains(char::is_control));
+        assert!(!text.is_empty() && text.len() <= MEMBER_MAX && !text.contains(arete::machine::is_obeyed));
     }
 }
