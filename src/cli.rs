@@ -30,6 +30,7 @@ mod run;
 mod service;
 mod slave;
 mod socket;
+mod source;
 mod state;
 mod stdout;
 mod tls_words;

@@ -252,8 +252,12 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     let groups = declared("groups", problems);
     let (barriers, syncs) = (declared("barriers", problems), declared("syncs", problems));
     let meet = meet::read(members::groups(groups, problems), barriers, syncs, problems);
-    let names =
-        Names { triggers: keys_of(triggers), resources: keys_of(resources), meet: &meet, patterns: Patterns::default() };
+    let names = Names {
+        triggers: keys_of(triggers),
+        resources: keys_of(resources),
+        meet: &meet,
+        patterns: Patterns::default(),
+    };
     let triggers = head::triggers(triggers, problems);
     let resources = head::resources(resources, ship, problems);
     let end = test.require("end", problems).and_then(|value| head::end(value, &names.triggers, problems));
@@ -290,7 +294,7 @@ fn read_schedule<'a>(member: &'a Member, names: &Names<'_>, problems: &mut Probl
     let name = member.key.as_str();
     fields::check_name(name, member.at, "a schedule", problems);
     let mut drafts: Vec<entry::Draft> = Vec::new();
-    let mut known = std::collections::HashSet::new();
+    let mut known = std::collections::BTreeSet::new();
     for value in fields::list(&member.value, "a schedule", problems).unwrap_or_default() {
         if problems.is_full() {
             break;

@@ -13,6 +13,8 @@ mod bad_slaves;
 mod pattern;
 #[path = "testfile/schema.rs"]
 mod schema;
+#[path = "testfile/worst.rs"]
+mod worst;
 
 use std::path::Path;
 use std::time::Duration;
@@ -569,6 +571,12 @@ fn the_manual_has_every_key_and_every_bound() {
         ("seconds to become ready", testfile::READY_WITHIN.as_secs() as usize),
         ("ms between checks", testfile::CHECK_EVERY.as_millis() as usize),
         ("bytes of a pattern", testfile::PATTERN_MAX),
+        ("patterns", testfile::PATTERNS_MAX),
+        ("names of slaves", testfile::COVERED_MAX),
+        ("schedules given", testfile::GIVEN_MAX),
+        ("entries not shared", testfile::UNSHARED_MAX),
+        ("MiB of entries not shared", testfile::UNSHARED_BYTES_MAX / 1024 / 1024),
+        ("problems", testfile::PROBLEMS_MAX),
         ("days", testfile::TIME_MAX.as_secs() as usize / 86_400),
     ];
     let words: Vec<&str> = manual.split(|char: char| !char.is_ascii_alphanumeric()).collect();

@@ -94,8 +94,12 @@ fn pieces(pattern: &str) -> Result<Vec<Piece<'_>>, String> {
         };
         let end = inside.find(['[', ']']).filter(|&end| inside[end..].starts_with(']'));
         let end = end.ok_or_else(|| format!("{pattern:?} has a \"[\" without a \"]\" after it"))?;
-        let ranges: Result<_, String> = inside[..end].split(',').map(|range| numbers(pattern, range)).collect();
-        pieces.push(Piece::Numbers(ranges?));
+        let ranges: Result<Vec<_>, String> = inside[..end].split(',').map(|range| numbers(pattern, range)).collect();
+        pieces.push(match &ranges?[..] {
+            // One number is text; each of many such would be written anew for each name.
+            [(first, last, _)] if first == last && !inside[..end].contains('-') => Piece::Text(&inside[..end]),
+            ranges => Piece::Numbers(ranges.to_vec()),
+        });
         rest = &inside[end + 1..];
     }
     pieces.push(Piece::Text(rest));
