@@ -379,3 +379,37 @@ fn a_slave_without_a_controller_says_so_once_and_keeps_trying() {
     early.wait().exits_with(0);
     place.assert_nothing_left();
 }
+
+#[test]
+fn what_never_ends_is_refused_by_name_instead_of_read() {
+    let place = Place::new("endless");
+    let pipe = place.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    let test = |file: &str| {
+        format!(
+            r#"{{"name": "t", "end": {{"duration": 1}}, "resources": {{"data": {{"file": "{file}"}}}},
+                "schedules": {{"s": []}}, "slaves": {{"a": ["s"]}}}}"#
+        )
+    };
+    // A line break is in the name of none.
+    place.write("a\nb", "");
+    for (file, why) in [
+        ("pipe", "it is a pipe, not a regular file"),
+        ("/dev/zero", "it is a device, not a regular file"),
+        ("/proc/self/status", "it holds more than the 0 bytes"),
+        ("/proc/kmsg", "cannot be shipped"),
+        ("a\\nb", "without control characters: rename the file"),
+    ] {
+        place.write("t.json", test(file));
+        for subcommand in ["check", "run"] {
+            place.arete([subcommand, "t.json"]).run().exits_with(2).complains(&["the resource \"data\"", why]);
+        }
+    }
+    for path in ["/dev/zero", "/dev/tty0/no"] {
+        place.arete(["check", path]).run().exits_with(2).complains(&[path]);
+    }
+    place.arete(["controller", "--config", "/dev/zero"]).run().exits_with(2).complains(&["/dev/zero: it is a device"]);
+    place.arete(["controller", "--config", "pipe"]).run().exits_with(2).complains(&["pipe: it is a pipe"]);
+    let ring = ["ring", "--interface", "lo", "--work", "true", "--id", "x", "--key-file", "pipe"];
+    place.arete(ring).run().exits_with(1).complains(&["--key-file pipe: it is a pipe"]);
+}

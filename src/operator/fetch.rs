@@ -307,7 +307,7 @@ mod tests {
         }
         let long = "x/".repeat(1_200) + "x";
         let bad = ["", "/etc/passwd", "../x", "a/../../x", "a//x", "a/", "./x", ".run", "a/x\n", "a/\u{9b}2J", &long];
-        for bad in bad.into_iter().chain(["a/\u{202e}x", "a/\0", ".."]) {
+        for bad in bad.into_iter().chain(["a/\u{202e}x", "a/\u{2028}x", "a/\0", ".."]) {
             assert!(!is_results_file(bad), "{bad:?}");
         }
     }

@@ -647,3 +647,27 @@ impl Run {
         self.part.entries[entry].shell().map_or(&[], |shell| &shell.collect)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a controller says must never reach a path raw.
+    #[test]
+    fn a_resource_has_a_name_that_a_path_may_hold() {
+        let check = |file: &str| {
+            let resource = serde_json::json!({ "name": "r", "file": file, "size": 1, "sha256": "0" });
+            let prepare = serde_json::json!({
+                "run": "r", "test": "t", "entries": [], "resources": [resource], "triggers": [], "addresses": {}, "grace": 1
+            });
+            let prepare = prepare.to_string();
+            Part::new(&serde_json::from_str::<Prepare<'_>>(&prepare).unwrap()).check()
+        };
+        assert_eq!(check("data.bin"), Ok(()));
+        let long = "x".repeat(256);
+        for bad in ["", "..", "a/b", "a\nb", "\u{1b}[2J", "\u{9b}2J", "exe\u{202e}txt", "a\u{2028}b", &long] {
+            let why = check(bad).expect_err(bad);
+            assert!(why.contains("is no resource") && !why.contains(crate::machine::is_obeyed), "{why:?}");
+        }
+    }
+}

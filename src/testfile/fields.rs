@@ -1,6 +1,6 @@
 //! Reading typed values out of the tree, each with a problem when it is something else.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::json::{Kind, Member, Value};
@@ -204,13 +204,13 @@ pub struct Known<'a> {
     /// In the order of the file, for suggestions.
     listed: Vec<&'a str>,
     /// Where each is in the list.
-    places: HashMap<&'a str, usize>,
+    places: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> Known<'a> {
     pub fn new(names: impl Iterator<Item = &'a str>) -> Known<'a> {
         let listed: Vec<&str> = names.collect();
-        let mut places = HashMap::with_capacity(listed.len());
+        let mut places = BTreeMap::new();
         for (place, name) in listed.iter().enumerate() {
             places.entry(*name).or_insert(place);
         }

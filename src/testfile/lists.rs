@@ -1,7 +1,7 @@
 //! The entries of slaves that share them, prepared for questions about each: what comes before it, how often it runs, and
 //! whether it can start. An answer takes no longer for a long chain of entries than for a short one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{End, Test};
@@ -23,8 +23,8 @@ pub struct List<'a> {
     /// How many slaves have them.
     pub slaves: u64,
     /// The entries that another one ends.
-    pub ended: HashSet<String>,
-    places: HashMap<&'a str, usize>,
+    pub ended: BTreeSet<String>,
+    places: BTreeMap<&'a str, usize>,
     /// Which entries can never start, once that was found.
     never: Vec<bool>,
 }
@@ -47,7 +47,7 @@ impl<'a> List<'a> {
 
     fn new(entries: &'a [Entry]) -> List<'a> {
         let places = entries.iter().enumerate().map(|(nr, entry)| (entry.name.as_str(), nr)).collect();
-        let ended = if entries.iter().any(Entry::is_service) { ended(entries) } else { HashSet::new() };
+        let ended = if entries.iter().any(Entry::is_service) { ended(entries) } else { BTreeSet::new() };
         List { entries, slaves: 0, ended, places, never: Vec::new() }
     }
 
@@ -130,8 +130,8 @@ fn limit(end: &End) -> Duration {
 }
 
 /// The entries that one of these kills, or has the process id of.
-fn ended(entries: &[Entry]) -> HashSet<String> {
-    let mut ended = HashSet::new();
+fn ended(entries: &[Entry]) -> BTreeSet<String> {
+    let mut ended = BTreeSet::new();
     for entry in entries {
         if let Action::Kill { entry, .. } = &entry.action {
             ended.insert(entry.clone());

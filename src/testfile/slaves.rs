@@ -1,6 +1,6 @@
 //! Which slave has which schedules, and whether its entries fit each other.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::entry::{Draft, Mention, Role};
@@ -49,9 +49,9 @@ struct Parts<'a> {
     /// In the order of the file.
     list: Vec<Part<'a>>,
     /// By name, where each is in the list.
-    places: HashMap<String, usize>,
+    places: BTreeMap<String, usize>,
     /// Who is given which schedule.
-    given: HashSet<(usize, usize)>,
+    given: BTreeSet<(usize, usize)>,
     /// How many names the keys stood for.
     covered: usize,
     /// Whatever several keys ask for, if it is the same it is here once.
@@ -101,7 +101,7 @@ pub fn read(
     }
     let parts = parts(members, schedules, problems);
     let mut room = Room { entries: UNSHARED_MAX, bytes: UNSHARED_BYTES_MAX };
-    let mut shared: HashMap<Vec<usize>, Shared<'_>> = HashMap::new();
+    let mut shared: BTreeMap<Vec<usize>, Shared<'_>> = BTreeMap::new();
     let mut slaves = Vec::with_capacity(parts.list.len());
     for part in &parts.list {
         let list: Vec<usize> = part.schedules.iter().map(|(schedule, _)| *schedule).collect();

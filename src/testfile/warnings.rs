@@ -2,7 +2,7 @@
 //!
 //! A warning refuses nothing, since a command may do what its text does not show.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::json::{self, Kind, Value};
 use super::lists::{List, Times, command_of};
@@ -148,7 +148,7 @@ impl<'a> File<'a> {
 
     /// The entries that slaves have, each once.
     fn entries(&self) -> Vec<Place<'a>> {
-        let mut owners: HashMap<(&str, Option<&str>), (usize, usize)> = HashMap::new();
+        let mut owners: BTreeMap<(&str, Option<&str>), (usize, usize)> = BTreeMap::new();
         for (list, it) in self.lists.iter().enumerate() {
             for (nr, entry) in it.entries.iter().enumerate() {
                 owners.entry((&entry.name, command_of(entry))).or_insert((list, nr));
@@ -165,10 +165,10 @@ impl<'a> File<'a> {
 
 /// For each trigger how often it can be notified in a run.
 fn notifies<'a>(test: &'a Test, lists: &[List<'a>]) -> BTreeMap<&'a str, Times> {
-    let commands: HashSet<&str> = lists.iter().flat_map(|list| list.entries).filter_map(command_of).collect();
+    let commands: BTreeSet<&str> = lists.iter().flat_map(|list| list.entries).filter_map(command_of).collect();
     // A file that is shipped may notify whatever it likes, and so may a command that computes the name.
     let hidden = !test.resources.is_empty() || commands.iter().any(|text| says_hidden(text));
-    let mut mentioned: HashSet<&str> = HashSet::new();
+    let mut mentioned: BTreeSet<&str> = BTreeSet::new();
     if !hidden {
         commands.iter().for_each(|text| mention(text, &mut mentioned));
     }
@@ -192,8 +192,8 @@ fn notifies<'a>(test: &'a Test, lists: &[List<'a>]) -> BTreeMap<&'a str, Times> 
 }
 
 /// Puts in every word of a command that may be the name of a trigger and has another purpose than to wait for it.
-fn mention<'a>(text: &'a str, mentioned: &mut HashSet<&'a str>) {
-    let waited: HashSet<usize> =
+fn mention<'a>(text: &'a str, mentioned: &mut BTreeSet<&'a str>) {
+    let waited: BTreeSet<usize> =
         words::named(text).into_iter().filter(|it| it.subcommand == "wait").map(|it| it.at).collect();
     let in_name = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
     let mut at = 0;
