@@ -12,7 +12,7 @@ use common::place::Place;
 use common::program::Running;
 
 /// A controller that stays, and its address.
-fn controller(place: &Place) -> (Running, String) {
+fn controller(place: &Place) -> (Running<'_>, String) {
     let mut controller = place.arete(["controller", "--listen", "127.0.0.1:0", "--state-dir", "state"]).start();
     controller.wait_for_output("listening on 127.0.0.1:");
     let address = controller.stdout().trim().rsplit(' ').next().expect("it says where").to_owned();

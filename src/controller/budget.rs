@@ -40,7 +40,7 @@ pub struct Budget(Rc<Account>);
 #[derive(Debug)]
 struct Account {
     max: Cell<usize>,
-    /// A client may hold so much at least, however small the whole is.
+    /// A process may hold so much at least, however small the whole is.
     least: Cell<usize>,
     held: Cell<usize>,
     /// How much of that is for which process.
@@ -67,7 +67,7 @@ impl Budget {
         }))
     }
 
-    /// Sets the bound, and what a client may hold at least.
+    /// Sets the bound, and what a process may hold at least.
     pub fn set_max(&self, max: usize, least: usize) {
         self.0.max.set(max);
         self.0.least.set(least);
@@ -101,10 +101,8 @@ impl Budget {
     /// The same for a process, which may hold no more than its share.
     pub fn admit_for(&self, asker: Asker, bytes: usize) -> Result<Held, String> {
         let Asker { process, slave } = asker;
-        let share = match slave {
-            true => self.max() / SLAVE_SHARE,
-            false => (self.max() / CLIENT_SHARE).max(self.0.least.get()).min(self.max()),
-        };
+        let part = if slave { SLAVE_SHARE } else { CLIENT_SHARE };
+        let share = (self.max() / part).max(self.0.least.get()).min(self.max());
         let have = self.held_for(process);
         if have + bytes > share {
             let who = if slave { "slave" } else { "client" };

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::rendezvous::{Presence, Process};
+use super::sync::AWAY_MAX;
 use crate::machine::{ConnId, Time};
 
 /// How long the connection of a client may be gone before the client is lost.
@@ -19,11 +20,6 @@ pub const CHECK_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a process is remembered whose connection is gone, and how long a verdict waits to be heard.
 pub const FORGET_AFTER: Duration = Duration::from_secs(600);
-
-/// How many processes without a connection are remembered to which nothing is owed, and as many that have notified
-/// something and not said goodbye; beyond, those that went first are forgotten. Those that have a verdict to hear are
-/// bounded by the memory that it holds.
-pub const AWAY_MAX: usize = 100_000;
 
 /// What a process without a connection may still ask for, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -335,8 +331,13 @@ impl Processes {
     fn forget(&mut self, process: Process) -> Option<(Process, Rc<str>)> {
         let known = self.known.remove(&process)?;
         self.away[known.owed as usize].remove(&(known.gone, process));
-        self.by_key.remove(&(known.room.clone(), known.speaker, known.incarnation));
-        Some((process, known.room))
+        let key = (known.room, known.speaker, known.incarnation);
+        // One that was forgotten before and has come again is known by another number, also when a former life that
+        // knew the first goes on.
+        if self.by_key.get(&key) == Some(&process) {
+            self.by_key.remove(&key);
+        }
+        Some((process, key.0))
     }
 
     /// Whether a process will not come back in time.
@@ -368,6 +369,20 @@ impl Presence for Processes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_forgotten_and_came_again_is_known_when_a_former_life_goes_on() {
+        let (room, speaker) = (Rc::from("r"), Speaker::Client(Some(Rc::from("a"))));
+        let mut processes = Processes::default();
+        processes.set_max(1);
+        for number in [1, 2] {
+            processes.restore(Process(number), &room, speaker.clone(), "i", REJOIN);
+        }
+        processes.restored(Time::from_micros(1));
+        let forgotten = processes.pop_crowded(|_, _| Owed::Nothing).map(|(process, _)| process);
+        assert_eq!(forgotten, Some(Process(1)));
+        assert_eq!(processes.find(&room, &speaker, "i"), Some(Process(2)));
+    }
 
     #[test]
     fn a_slave_speaks_for_itself_and_for_its_tags_alone() {

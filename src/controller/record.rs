@@ -6,12 +6,9 @@
 use super::failures::Kind;
 use super::run::{Phase, Run};
 use super::runs::RunNr;
-use super::{Controller, Who, refusal};
+use super::{Controller, RECORD_MAX, Who, refusal};
 use crate::machine::{ConnId, Input, Outbox, Time};
 use crate::wire::Code;
-
-/// How much a run records by default, in bytes: twice of what its events take by default, when they are as long as usual.
-pub const RECORD_MAX: u64 = 8 << 30;
 
 /// One slave, and all clients together, have a part of so many of it.
 const SHARE: u64 = 4;

@@ -10,8 +10,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::controller::budget::Held;
-use crate::controller::presence::AWAY_MAX;
-use crate::controller::record::RECORD_MAX;
 use crate::controller::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
@@ -21,7 +19,7 @@ use crate::wire::{Message, Note};
 /// How many sessions with the longest values there is memory for: each takes its values, and its map.
 const FULL_SESSIONS: usize = 2;
 
-/// What a client may hold beside its value at least, in bytes: its arrival, and who shall meet if they are not many.
+/// What a process may hold beside its value at least, in bytes: its arrival, and who shall meet if they are not many.
 const AROUND_A_VALUE: usize = 64 * 1024;
 
 /// How much the files that the slaves of a run ship have together by default, in bytes.
@@ -29,6 +27,15 @@ pub const OUTPUT_MAX: u64 = 64 << 30;
 
 /// How many events a run records by default.
 pub const EVENTS_MAX: u64 = 10_000_000;
+
+/// How much a run records besides those files by default, in bytes: twice of what its events take by default, when they
+/// are as long as usual.
+pub const RECORD_MAX: u64 = 8 << 30;
+
+/// How many processes without a connection are remembered to which nothing is owed, and as many that have notified
+/// something and not said goodbye; beyond, those that went first are forgotten. Those that have a verdict to hear are
+/// bounded by the memory that it holds.
+pub const AWAY_MAX: usize = 100_000;
 
 /// What peers may make grow, where a lab may need another bound than the usual one.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -71,7 +78,7 @@ impl Limits {
         }
     }
 
-    /// How much a client may hold at least: the longest value, its place in the map, and what goes with it.
+    /// How much a process may hold at least: the longest value, its place in the map, and what goes with it.
     pub fn least(&self) -> usize {
         self.value.saturating_mul(2).saturating_add(AROUND_A_VALUE)
     }

@@ -71,6 +71,7 @@ impl Reactor {
                 break;
             }
         }
+        self.files.cut_leaving();
         let pending = &mut self.pending;
         self.conns.flush(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
         if self.conns.some_wait && self.timers.get(&Due::Stalled).is_none() {

@@ -12,6 +12,9 @@ use super::stream::plain;
 const MAX_OPEN: usize = 64;
 /// How many failing paths are remembered, so that each is reported once.
 const MAX_FAILING: usize = 1024;
+/// How much of a file that another has taken the place of is given back to the system in one turn, in bytes: all of a long
+/// one at once takes too long.
+const CUT: u64 = 32 * 1024 * 1024;
 /// The mode of directories that we create: for this user alone.
 const DIRECTORY_MODE: u32 = 0o700;
 
@@ -52,6 +55,8 @@ pub struct Files {
     /// Where in `jobs` this turn's append to a path stands.
     appends: HashMap<PathBuf, usize>,
     open: HashMap<PathBuf, Open>,
+    /// Files without a name, of which so much is left.
+    leaving: Vec<(File, u64)>,
     failing: HashSet<PathBuf>,
     uses: u64,
     fsync: bool,
@@ -60,7 +65,7 @@ pub struct Files {
 impl Files {
     pub fn new(fsync: bool) -> Files {
         let (appends, open, failing) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Files { jobs: Vec::new(), appends, open, failing, uses: 0, fsync }
+        Files { jobs: Vec::new(), appends, open, leaving: Vec::new(), failing, uses: 0, fsync }
     }
 
     pub fn append(&mut self, path: PathBuf, bytes: Vec<u8>) {
@@ -147,6 +152,15 @@ impl Files {
         }
     }
 
+    /// Gives back a part of what has no name any more.
+    pub fn cut_leaving(&mut self) {
+        let Some((file, left)) = self.leaving.last_mut() else { return };
+        *left = left.saturating_sub(CUT);
+        if file.set_len(*left).is_err() || *left == 0 {
+            self.leaving.pop();
+        }
+    }
+
     /// One write at the end. A half-written one is taken back, so that a log never holds half a line.
     fn do_append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let fsync = self.fsync;
@@ -173,8 +187,16 @@ impl Files {
         if self.fsync {
             File::open(from)?.sync_all()?;
         }
+        let old = OpenOptions::new().write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path);
         fs::rename(from, path)?;
         self.open.remove(path);
+        if let Ok(old) = old
+            && let Ok(metadata) = old.metadata()
+            // Somebody may have given it another name.
+            && metadata.is_file() && metadata.nlink() == 0
+        {
+            self.leaving.push((old, metadata.len()));
+        }
         if self.fsync { sync_parent(path) } else { Ok(()) }
     }
 

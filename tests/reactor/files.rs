@@ -46,6 +46,36 @@ alone! {
         client.join().expect("the client is content");
     }
 
+    fn a_file_takes_the_place_of_another_when_all_of_it_is_there_and_what_follows_goes_to_it() {
+        let scratch = Scratch::new();
+        let (path, new) = (scratch.path("d/log"), scratch.path("d/log.new"));
+        let mut failed = Vec::new();
+        run(plain(), |_, input, out, _| match input {
+            Input::Begin => {
+                out.append(path.clone(), b"old\n".to_vec());
+                out.append(new.clone(), b"one\n".to_vec());
+                // A byte of it is missing: the other one stays.
+                out.install(path.clone(), new.clone(), 5);
+                out.append(path.clone(), b"older\n".to_vec());
+                out.confirm();
+            }
+            Input::WriteFailed { path, error } => failed.push((path, error)),
+            Input::Written if failed.len() == 1 => {
+                assert_eq!(fs::read(&path).expect("the old one"), b"old\nolder\n");
+                failed.push(Default::default());
+                out.append(new.clone(), b"two\n".to_vec());
+                out.install(path.clone(), new.clone(), 8);
+                out.append(path.clone(), b"three\n".to_vec());
+                out.confirm();
+            }
+            Input::Written => out.exit(0),
+            _ => {}
+        });
+        assert_eq!(failed[0].0, new);
+        assert!(failed[0].1.contains("4 bytes of it are there, and not 5"), "{:?}", failed[0]);
+        assert_eq!((fs::read(&path).expect("the new one"), new.exists()), (b"one\ntwo\nthree\n".to_vec(), false));
+    }
+
     fn files_are_written_replaced_read_and_listed() {
         let scratch = Scratch::new();
         let at = |name: &str| scratch.path(name);

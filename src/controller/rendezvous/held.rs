@@ -71,12 +71,10 @@ impl<V> Rendezvous<V> {
         self.places.insert(arrival, Place::Ruled(ruling, since, charge));
     }
 
-    /// Whether a process waits, or has not heard the ruling of a round: what others were told of it, too.
+    /// Whether a process waits, or has not heard a ruling: what others were told of it too, or what it was told itself
+    /// and would hear otherwise the next time.
     pub fn owes(&self, process: Process) -> bool {
-        self.places.of(process).any(|(_, place)| match place {
-            Place::Waits { .. } => true,
-            Place::Ruled(ruling, ..) => ruling.round > 0,
-        })
+        self.places.count_of(process) > 0
     }
 
     /// These arrivals have heard their rulings. Whether that is news.

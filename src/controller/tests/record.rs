@@ -62,7 +62,7 @@ fn going(record: u64) -> (World, [ConnId; 2]) {
 
 /// As long as a text of a report is at most, where each character becomes longer yet.
 fn long() -> String {
-    "\u{e0001}".repeat(2_000)
+    "\u{202e}".repeat(2_000)
 }
 
 #[test]
