@@ -440,7 +440,7 @@ impl Controller {
             }
             // Of a run that is over.
             (Who::Idle, _) => Ok(()),
-            (Who::Operator, message) => self.operator_says(now, conn, message, out),
+            (Who::Operator, message) => self.operator_says(now, conn, message, &mut heard.asked, out),
             (Who::Client(_), FromSlave::List(_)) if std::mem::replace(&mut heard.listed, true) => Ok(()),
             (Who::Client(process), message) => self.client_says(now, conn, process, message, heard, out),
             (Who::Stranger, FromSlave::Hello(hello)) => self.hello(now, conn, &hello, out),

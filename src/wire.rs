@@ -5,10 +5,13 @@
 //! for people who write a peer in another language: it changes in the same commit as this file.
 //!
 //! The facts that a slave states ([`Notify`], [`Report`], [`Output`], [`State`]) can be said again on any later
-//! connection: each carries a total, a number or an offset, so that saying it twice counts once.
+//! connection: each carries a total, a number or an offset, so that saying it twice counts once. What each may cost its
+//! hearer: [`costs`].
 
 mod code;
 mod command;
+#[doc = include_str!("wire/costs.md")]
+pub mod costs {}
 mod frame;
 mod happened;
 mod note;
@@ -105,6 +108,9 @@ macro_rules! heard_by {
         }
 
         impl<'a> $name<'a> {
+            /// The words of their field `type`.
+            pub const TYPES: &'static [&'static str] = &[$($kind,)*];
+
             /// Decodes one line, without its newline.
             pub fn decode(line: &'a [u8]) -> Result<Self, Malformed> {
                 $($(if let Some(message) = $quick(line) {

@@ -32,6 +32,13 @@ pub fn is_members(message: &FromSlave<'_>) -> bool {
     matches!(message, Said::Arrive(_) | Said::Give(_) | Said::Gone(_) | Said::Heard(_) | Said::Alive(_))
 }
 
+/// Each once: a line has room for half a million.
+fn unique(mut ids: Vec<u64>) -> Vec<u64> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
 impl Controller {
     /// Visits a room; what it wants done is done when this input has been handled.
     pub(super) fn visit(&mut self, now: Time, name: &Rc<str>, what: impl FnOnce(&mut Room, &mut Visit<'_>)) {
@@ -48,10 +55,11 @@ impl Controller {
             FromSlave::Arrive(arrive) => self.arrives(now, process, &room, &arrive),
             FromSlave::Give(give) => self.gives(now, process, &room, &give),
             FromSlave::Gone(gone) if about(&gone.room) => {
-                self.has_heard(now, process, &room, &gone.ids);
-                self.visit(now, &room, |room, visit| room.gone(process, &gone.ids, visit));
+                let ids = unique(gone.ids);
+                self.has_heard(now, process, &room, &ids);
+                self.visit(now, &room, |room, visit| room.gone(process, &ids, visit));
             }
-            FromSlave::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &heard.ids),
+            FromSlave::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &unique(heard.ids)),
             _ => {}
         }
     }

@@ -44,6 +44,8 @@ pub struct Heard {
     known: BTreeMap<(String, bool), usize>,
     /// Which of them have something that is not recorded yet.
     unrecorded: BTreeSet<usize>,
+    /// How much an operator has asked for.
+    pub asked: usize,
 }
 
 /// Notifies of one trigger.

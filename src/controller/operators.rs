@@ -35,6 +35,15 @@ pub struct Operator {
     pub asked: usize,
 }
 
+/// What an operator may ask for in one breath, as what is read of it at once: as much as this many looks at runs.
+const ASKED_AT_ONCE: usize = 64;
+
+/// As many looks a list takes, which is long, and a test, for which all machines are looked at.
+const A_LONG_QUESTION: usize = 16;
+
+/// How many runs are named that a name may mean.
+const RUNS_NAMED: usize = 10;
+
 /// Why no run is meant.
 struct Unknown {
     code: Code,
@@ -98,14 +107,25 @@ impl Controller {
         }
     }
 
-    /// An operator says something. An error closes its connection.
+    /// An operator says something. `asked`: how much it has asked for in the same breath. An error closes its connection.
     pub(super) fn operator_says(
         &mut self,
         now: Time,
         conn: ConnId,
         message: FromSlave<'_>,
+        asked: &mut usize,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
+        *asked += match message {
+            FromSlave::AskSlaves(_) | FromSlave::AskRuns(_) | FromSlave::AskFiles(_) | FromSlave::Submit(_) => {
+                A_LONG_QUESTION
+            }
+            FromSlave::Look(_) | FromSlave::Cancel(_) => 1,
+            _ => 0,
+        };
+        if *asked > ASKED_AT_ONCE {
+            return Err(refusal(Code::Full, "it asks for more at once than anybody reads".to_owned()));
+        }
         match message {
             FromSlave::Ping(ping) => {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
@@ -142,8 +162,9 @@ impl Controller {
         match (&going[..], &over[..]) {
             ([(nr, _)], _) => Ok(Named::Going(*nr)),
             ([_, _, ..], _) => {
-                let ids: Vec<&str> = going.iter().map(|(_, run)| &*run.id).collect();
-                let ids = spoken::list(&ids);
+                let ids: Vec<&str> = going.iter().take(RUNS_NAMED).map(|(_, run)| &*run.id).collect();
+                let more = going.len() - ids.len();
+                let ids = spoken::list(&ids) + &if more > 0 { format!(" and {more} more") } else { String::new() };
                 Err(Unknown {
                     code: Code::Ambiguous,
                     reason: format!("several runs that go on begin with {name:?}: {ids}"),

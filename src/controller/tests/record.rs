@@ -10,7 +10,7 @@ const LEDGER: &str = "/results/state.jsonl";
 fn controller(slaves: &[&str], record: u64) -> Controller {
     let slaves: Vec<String> = slaves.iter().map(|slave| format!(r#""{slave}": ["s"]"#)).collect();
     let text = format!(
-        r#"{{ "name": "t", "end": {{ "duration": 60 }}, "on_lost": "continue", "triggers": {{ "go": 3 }},
+        r#"{{ "name": "t", "end": {{ "duration": 60 }}, "on_lost": "continue", "triggers": {{ "go": 3 }}, "guests": ["m"],
             "slaves": {{ {} }},
             "schedules": {{ "s": [{{ "name": "x", "poke": true, "shell": "true", "collect": ["**"] }}] }} }}"#,
         slaves.join(", ")

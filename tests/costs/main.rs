@@ -1,0 +1,75 @@
+//! What the worst of each message costs a controller.
+//!
+//! `src/wire/costs.md` tells it for whoever reads the code. Here each message is said as badly as a peer can, to a
+//! controller of its own, which says at its end how much of the processor its longest turn took: no turn may take longer
+//! than [`TURN`]. A message without a case here, or without a line there, fails the test.
+
+#![forbid(unsafe_code)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod members;
+mod operators;
+mod peer;
+mod slaves;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use arete::wire::FromSlave;
+use common::Place;
+use peer::Loop;
+
+/// The most that a turn of the loop may take of the processor, so that nobody notices. What a turn waits for a disk, or
+/// for other programs, is no peer's.
+const TURN: Duration = Duration::from_millis(50);
+
+/// The same for a test that an operator hands in, which is judged in one piece; see the page.
+const TURN_OF_A_TEST: Duration = Duration::from_millis(150);
+
+/// A message, and what says it as badly as can be.
+type Case = (&'static str, fn(&Loop<'_>));
+
+/// Runs each case with a controller of its own; fails with the table of what they took.
+fn hold(cases: &[Case], start: fn(&Place) -> Loop<'_>) {
+    let (mut table, mut slow) = (String::new(), 0);
+    for (message, worst) in cases {
+        let place = Place::new(&format!("costs-{message}"));
+        let controller = start(&place);
+        worst(&controller);
+        let (turn, memory) = controller.ends();
+        let took = format!("{message:10} {:7.1} ms {memory:8} KiB", turn.as_secs_f64() * 1e3);
+        println!("{took}");
+        writeln!(table, "{took}").expect("a string grows");
+        slow += usize::from(turn > if *message == "submit" { TURN_OF_A_TEST } else { TURN });
+    }
+    assert_eq!(slow, 0, "a turn took too long:\n{table}");
+}
+
+#[test]
+fn no_message_of_a_member_holds_the_loop_up() {
+    hold(members::CASES, peer::of_rooms);
+}
+
+#[test]
+fn no_message_of_a_slave_holds_the_loop_up() {
+    hold(slaves::CASES, peer::of_a_run);
+}
+
+#[test]
+fn no_message_of_an_operator_holds_the_loop_up() {
+    hold(operators::CASES, peer::of_runs);
+}
+
+#[test]
+fn every_message_has_a_worst_case_and_a_line_on_the_page() {
+    let page = include_str!("../../src/wire/costs.md");
+    let told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let tried = || [members::CASES, slaves::CASES, operators::CASES].into_iter().flatten().map(|(message, _)| *message);
+    for message in FromSlave::TYPES {
+        assert!(tried().any(|it| it == *message), "{message} has no worst case");
+        assert!(told.contains(message), "{message} is not on the page");
+    }
+    assert_eq!(told.len(), FromSlave::TYPES.len(), "the page tells of other messages: {told:?}");
+}

@@ -1,0 +1,192 @@
+//! Members and clients of a room.
+
+use arete::wire::rendezvous::VALUE_MAX;
+
+use crate::Case;
+use crate::peer::{Loop, join};
+
+pub const CASES: &[Case] = &[
+    ("ping", ping),
+    ("join", joins),
+    ("create", create),
+    ("delete", delete),
+    ("list", list),
+    ("watch", watch),
+    ("notify", notify),
+    ("notify", notify_with_data),
+    ("arrive", arrive_with_many),
+    ("arrive", arrive_at_many),
+    ("give", give),
+    ("give", give_nested),
+    ("gone", gone),
+    ("heard", heard),
+    ("alive", alive),
+    ("bye", bye),
+];
+
+/// As long as a name may be.
+fn long(nr: usize) -> String {
+    format!("{nr:0>60}")
+}
+
+fn trigger(kind: &str, name: &str, more: &str) -> String {
+    format!(r#"{{"type":"{kind}","room":"r","trigger":"{name}"{more}}}"#)
+}
+
+fn ping(it: &Loop<'_>) {
+    let mut peer = it.joins("m");
+    peer.lines((0..200_000).map(|nr| format!(r#"{{"type":"ping","time":{nr}}}"#)));
+    peer.settles();
+}
+
+fn joins(it: &Loop<'_>) {
+    let peers: Vec<_> = (0..500).map(|nr| it.peer(&join(&long(nr)))).collect();
+    drop(peers);
+    for round in 0..5 {
+        for nr in 0..1_000 {
+            it.peer(&join(&format!("{round}-{nr}")));
+        }
+    }
+    it.joins("last").settles();
+}
+
+fn create(it: &Loop<'_>) {
+    let mut peer = it.joins("m");
+    for _ in 0..2 {
+        peer.lines((0..6_000).map(|nr| trigger("create", &long(nr), r#","count":1"#)));
+    }
+    peer.settles();
+}
+
+fn delete(it: &Loop<'_>) {
+    create(it);
+    let mut peer = it.joins("m");
+    for _ in 0..2 {
+        peer.lines((0..6_000).map(|nr| trigger("delete", &long(nr), "")));
+    }
+    peer.settles();
+}
+
+fn list(it: &Loop<'_>) {
+    create(it);
+    let mut peer = it.joins("m");
+    peer.lines((0..500).map(|_| r#"{"type":"list","room":"r"}"#.to_owned()));
+    peer.settles();
+}
+
+fn watch(it: &Loop<'_>) {
+    create(it);
+    let mut peers: Vec<_> = (0..20).map(|nr| it.joins(&format!("m{nr}"))).collect();
+    for peer in &mut peers {
+        peer.lines((0..5_000).map(|nr| trigger("watch", &long(nr), "")));
+    }
+    peers[0].lines((0..50_000).map(|_| trigger("watch", &long(1), "")));
+    peers.iter_mut().for_each(|peer| peer.settles());
+    // All that they wait for fires.
+    peers[0].lines((0..5_000).map(|nr| trigger("notify", &long(nr), r#","count":1"#)));
+    peers.iter_mut().for_each(|peer| peer.settles());
+}
+
+fn notify(it: &Loop<'_>) {
+    let mut peer = it.joins("m");
+    peer.lines([trigger("create", "t", r#","count":18446744073709551615"#)].into_iter());
+    peer.lines((0..200_000).map(|nr| trigger("notify", "t", &format!(r#","count":{nr}"#))));
+    peer.settles();
+}
+
+/// As much data as a trigger takes, for many who wait for it.
+fn notify_with_data(it: &Loop<'_>) {
+    let mut others: Vec<_> = (0..150).map(|nr| it.peer(&join(&format!("w{nr}")))).collect();
+    let mut peer = it.joins("m");
+    peer.lines([trigger("create", "t", r#","count":14"#)].into_iter());
+    peer.settles();
+    others.iter_mut().for_each(|other| other.lines([trigger("watch", "t", "")].into_iter()));
+    others.iter_mut().for_each(|other| other.settles());
+    let data = "x".repeat(65_000);
+    peer.lines((1..=14).map(|nr| trigger("notify", "t", &format!(r#","count":{nr},"data":"{data}""#))));
+    peer.settles();
+    others.iter().for_each(|other| other.hears("\"triggered\""));
+}
+
+fn arrive(barrier: &str, id: usize, party: &str) -> String {
+    format!(
+        r#"{{"type":"arrive","room":"r","barrier":"{barrier}","id":{id},"member":"m","timeout":1000000,"party":{party}}}"#
+    )
+}
+
+/// A party as large as can be, again and again.
+fn arrive_with_many(it: &Loop<'_>) {
+    let names: Vec<String> = (0..100_000).map(|nr| format!("\"n{nr}\"")).collect();
+    let party = format!(r#"{{"members":["m",{}]}}"#, names[1..].join(","));
+    let mut peer = it.joins("m");
+    peer.lines((1..20).map(|id| arrive(&format!("b{id}"), id, &party)));
+    peer.settles();
+    drop(peer);
+    // Its rounds end with it; others are not disturbed.
+    let mut other = it.joins("o");
+    other.settles();
+}
+
+fn arrive_at_many(it: &Loop<'_>) {
+    let mut peer = it.joins("m");
+    peer.lines((1..20_000).map(|id| arrive(&long(id), id, r#"{"count":2}"#)));
+    peer.settles();
+    drop(peer);
+    it.joins("m").settles();
+}
+
+fn value(value: &str) -> String {
+    let who = r#""room":"r","session":"s","id":1,"member":"m","timeout":1000000"#;
+    format!(r#"{{"type":"give",{who},"party":{{"count":1}},"value":{value}}}"#)
+}
+
+/// As long as a value may be.
+fn give(it: &Loop<'_>) {
+    let mut peer = it.joins("m");
+    peer.lines([value(&format!("\"{}\"", "x".repeat(VALUE_MAX - 2)))].into_iter());
+    peer.settles();
+}
+
+fn give_nested(it: &Loop<'_>) {
+    let mut peer = it.joins("m");
+    let numbers = "1,".repeat(VALUE_MAX / 2);
+    peer.lines([value(&format!("[{}1]", &numbers[..VALUE_MAX - 8])), value(&"[".repeat(1 << 20))].into_iter());
+    peer.settles();
+}
+
+fn ids(kind: &str) -> String {
+    let ids: Vec<String> = (0..500_000).map(|id| (id % 90_000).to_string()).take(170_000).collect();
+    format!(r#"{{"type":"{kind}","room":"r","ids":[{}]}}"#, ids.join(","))
+}
+
+fn gone(it: &Loop<'_>) {
+    arrive_at_many(it);
+    let mut peer = it.joins("m");
+    peer.lines((1..20_000).map(|id| arrive(&long(id), id, r#"{"count":2}"#)));
+    peer.lines((0..4).map(|_| ids("gone")));
+    peer.settles();
+}
+
+fn heard(it: &Loop<'_>) {
+    let mut peer = it.joins("m");
+    peer.lines((1..20_000).map(|id| arrive(&long(id), id, r#"{"count":1}"#)));
+    peer.lines((0..4).map(|_| ids("heard")));
+    peer.settles();
+}
+
+fn alive(it: &Loop<'_>) {
+    let mut peer = it.joins("m");
+    peer.lines((1..10_000).map(|id| arrive(&long(id), id, r#"{"count":2}"#)));
+    peer.lines((0..100_000).map(|_| r#"{"type":"alive"}"#.to_owned()));
+    peer.settles();
+}
+
+fn bye(it: &Loop<'_>) {
+    for nr in 0..500 {
+        let mut peer = it.peer(&join(&long(nr)));
+        peer.say(
+            format!("{{\"type\":\"bye\",\"reason\":\"{}\",\"fatal\":true}}\n", "\\u202e".repeat(10_000)).as_bytes(),
+        );
+    }
+    it.joins("last").settles();
+}

@@ -1,0 +1,139 @@
+//! Operators.
+
+use serde_json::json;
+
+use crate::Case;
+use crate::peer::{Loop, Peer};
+
+pub const CASES: &[Case] = &[
+    ("operate", operate),
+    ("submit", submit),
+    ("upload", upload),
+    ("look", look),
+    ("cancel", cancel),
+    ("slaves", slaves),
+    ("runs", runs),
+    ("files", files),
+    ("get", get),
+];
+
+/// So many runs wait for slaves that never come.
+const QUEUED: usize = 300;
+
+fn operate(it: &Loop<'_>) {
+    let line = "{\"type\":\"operate\",\"protocol\":1,\"version\":\"x\"}\n";
+    for _ in 0..500 {
+        it.peer(line);
+    }
+    let mut last = it.operates();
+    last.say(line.repeat(1_000).as_bytes());
+    last.settles();
+}
+
+fn handed_in(nr: usize, test: &str, more: &str) -> String {
+    let test = serde_json::Value::from(test);
+    format!(r#"{{"type":"submit","submission":"s{nr}","file":"t.json","test":{test}{more}}}"#)
+}
+
+/// A test for slaves with labels.
+fn small(nr: usize) -> String {
+    let with = json!({"schedules": ["s"], "with": {"rack": format!("r{}", nr % 7), "arch": "none"}});
+    let test = json!({"name": format!("test{nr}"), "end": {"idle": true, "limit": "1h"},
+        "schedules": {"s": [{"name": "x", "at": 0, "shell": "x"}]}, "slaves": {"any[1-4]": with}});
+    test.to_string()
+}
+
+/// An operator, when so many runs are in the queue.
+fn queue(it: &Loop<'_>) -> Peer {
+    let mut peer = it.operates();
+    for nr in (0..QUEUED).step_by(4) {
+        peer.lines((nr..nr + 4).map(|nr| handed_in(nr, &small(nr), "")));
+        peer.settles();
+    }
+    peer
+}
+
+/// Tests as long as can be, of names that nothing declares, of one entry for many slaves, and of what is deeply nested.
+fn submit(it: &Loop<'_>) {
+    let mut peer = queue(it);
+    let names = |count: usize, of: &str| (0..count).map(|nr| format!("{of}{nr:05}")).collect::<Vec<_>>();
+    let entries: Vec<_> =
+        names(5_000, "unknown").iter().map(|name| json!({"name": name, "trigger": name, "kill": "nobody"})).collect();
+    let triggers: serde_json::Map<_, _> = names(5_000, "known").into_iter().map(|name| (name, json!(1))).collect();
+    let end = json!({"idle": true, "limit": "1h"});
+    let unknown =
+        json!({"name": "t", "end": end, "triggers": triggers, "schedules": {"s": entries}, "slaves": {"a": ["s"]}});
+    let many = json!({"name": "t", "end": end, "schedules": {"s": [{"name": "x", "at": 0, "shell": "x"}]},
+        "slaves": {"a[1-10000]": ["s"]}});
+    let nested = format!("{{\"name\":{}", "[".repeat(500_000));
+    let long = format!("{{\"name\":\"t\",{}", "\"x\":1,".repeat(100_000));
+    for (nr, test) in [unknown.to_string(), many.to_string(), nested, long].iter().enumerate() {
+        peer.lines([handed_in(10_000 + nr, test, "")].into_iter());
+        peer.settles();
+    }
+}
+
+fn upload(it: &Loop<'_>) {
+    let mut peer = it.operates();
+    let sha = "0".repeat(64);
+    let test = json!({"name": "t", "end": {"idle": true, "limit": "1h"}, "resources": {"r": {"file": "r"}},
+        "schedules": {"s": [{"name": "x", "at": 0, "shell": "x", "use_resources": ["r"]}]}, "slaves": {"a": ["s"]}});
+    let files = format!(r#","files":{{"r":{{"size":100000000,"sha256":"{sha}","executable":false}}}}"#);
+    peer.lines([handed_in(1, &test.to_string(), &files)].into_iter());
+    let piece = "eHh4".repeat(64 * 1024 / 3);
+    peer.lines((0..500).map(|nr| {
+        let offset = nr * (64 * 1024 / 3) * 3;
+        format!(r#"{{"type":"upload","submission":"s1","sha256":"{sha}","offset":{offset},"data":"{piece}"}}"#)
+    }));
+    peer.settles();
+}
+
+fn asks(it: &Loop<'_>, times: usize, line: &str) {
+    let mut peer = queue(it);
+    peer.lines((0..times).map(|_| line.to_owned()));
+    peer.settles();
+}
+
+fn look(it: &Loop<'_>) {
+    asks(it, 2_000, r#"{"type":"look","run":"test"}"#);
+}
+
+fn cancel(it: &Loop<'_>) {
+    asks(it, 2_000, r#"{"type":"cancel","run":"test1"}"#);
+}
+
+fn slaves(it: &Loop<'_>) {
+    let labels: Vec<String> = (0..64).map(|nr| format!("\"l{nr}\":\"{}\"", "v".repeat(200))).collect();
+    let labels = format!(",\"labels\":{{{}}}", labels.join(","));
+    let peers: Vec<_> = (0..300).map(|nr| it.peer(&crate::peer::hello(&format!("s{nr}"), "i", &labels))).collect();
+    peers.iter().for_each(|peer| peer.hears("welcome"));
+    asks(it, 300, r#"{"type":"slaves"}"#);
+}
+
+fn runs(it: &Loop<'_>) {
+    asks(it, 500, r#"{"type":"runs"}"#);
+}
+
+fn files(it: &Loop<'_>) {
+    let mut peer = queue(it);
+    peer.lines([r#"{"type":"look","run":"test1-"}"#.to_owned()].into_iter());
+    peer.settles();
+    let said = peer.heard();
+    let run = said.rsplit("{\"type\":\"seen\",\"run\":{\"run\":\"").next().and_then(|rest| rest.split('"').next());
+    let line = format!(r#"{{"type":"files","run":"{}"}}"#, run.unwrap_or_default());
+    peer.lines((0..500).map(|_| line.clone()));
+    peer.settles();
+}
+
+fn get(it: &Loop<'_>) {
+    let mut peer = queue(it);
+    peer.lines([r#"{"type":"look","run":"test1-"}"#.to_owned()].into_iter());
+    peer.settles();
+    let said = peer.heard();
+    let run = said.rsplit("{\"type\":\"seen\",\"run\":{\"run\":\"").next().and_then(|rest| rest.split('"').next());
+    let run = run.unwrap_or_default().to_owned();
+    peer.lines((0..5_000).map(|nr| {
+        format!(r#"{{"type":"get","run":"{run}","file":"test.json","offset":{},"wait":{}}}"#, nr % 9, nr % 2 == 0)
+    }));
+    peer.settles();
+}
