@@ -43,7 +43,9 @@ pub use self::nodes::NODES_MAX;
 use self::nodes::{Nodes, Why};
 use self::owner::Owner;
 use self::seal::Key;
-use crate::machine::{ConnId, Found, Input, Machine, Outbox, Peer, ReadId, Signal, SocketId, Stream, Time, Timers};
+use crate::machine::{
+    ConnId, Found, Input, Machine, Outbox, Peer, ReadId, Signal, SocketId, Stream, Time, Timers, harmless,
+};
 use crate::{exit_code, spoken};
 
 /// The port for datagrams, of the original.
@@ -541,6 +543,7 @@ impl Ring {
 
     /// A line of the node's log.
     fn tell(&self, now: Time, text: &str, out: &mut Outbox) {
+        let text = harmless(text);
         out.print(Stream::Out, format!("{} {text}\n", wall_time(now, self.config.wall_offset)));
     }
 

@@ -72,7 +72,8 @@ fn nobody_else_is_touched_where_proc_is_of_another_pid_namespace_and_that_is_sai
         return;
     }
     let place = Place::new("foreign-proc");
-    test(&place, "sleep 100 & sleep 0.1; echo done; kill -KILL $$");
+    // What has left its group lives on for a while, so that somebody would have to be looked for.
+    test(&place, "sleep 100 & setsid sleep 2 & sleep 0.1; echo done; kill -KILL $$");
     // As many bystanders that a number of the other namespace may well mean one of them.
     let script = format!(
         "'{ARETE}' run t.json --results results & run=$!

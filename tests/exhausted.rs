@@ -67,7 +67,11 @@ fn without_a_shell_or_its_directory_a_command_fails_its_entry_with_the_reason() 
     let gone = r#"{ "name": "x", "at": 0, "shell": "true", "cwd": "/no/such/place" }, { "name": "y", "after": "x", "shell": "true" }"#;
     place.write("cwd.json", test_file(gone, ""));
     let ended = place.arete(["run", "cwd.json", "--results", "cwd"]).run().exits_with(1);
-    assert!(ended.stdout.contains("x failed: could not be started: /no/such/place: no such file"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("x failed: could not be started: the working directory /no/such/place: no such file"),
+        "{}",
+        ended.stdout
+    );
     assert_eq!(place.summary("cwd")["slaves"]["a"]["entries"]["y"][0]["outcome"], "passed");
     let script = "mount --bind /dev/null \"$(readlink -f /bin/sh)\" && exec \"$0\" run shell.json --results shell";
     let Some(program) = in_a_namespace(&place, test, script) else { return };

@@ -36,7 +36,7 @@ fn a_run_with_25000_files_is_fetched() {
     };
     let entries = ["one", "two"].map(entry).join(", ");
     let test = format!(
-        r#"{{ "name": "t", "end": {{ "idle": true }}, "slaves": {{ "a": ["s"], "b": ["s"] }}, "schedules": {{ "s": [{entries}] }} }}"#
+        r#"{{ "name": "t", "end": {{ "idle": true, "limit": "1h" }}, "slaves": {{ "a": ["s"], "b": ["s"] }}, "schedules": {{ "s": [{entries}] }} }}"#
     );
     place.write("t.json", test);
     let words = ["run", "t.json", "--controller", &address, "--results", "mine"];
@@ -64,7 +64,7 @@ fn what_cannot_be_fetched_is_not_shipped_and_said_to_be_so() {
         "d=$(printf 'd/%.0s' $(seq 31)); mkdir -p ${d}e; touch ${d}f ${d}e/f good $(printf 'a\\\\342\\\\200\\\\217b')";
     let entry = format!(r#"{{ "name": "one", "at": 0, "shell": "{make}", "collect": ["**"] }}"#);
     let test = format!(
-        r#"{{ "name": "t", "end": {{ "idle": true }}, "slaves": {{ "a": ["s"] }}, "schedules": {{ "s": [{entry}] }} }}"#
+        r#"{{ "name": "t", "end": {{ "idle": true, "limit": "1h" }}, "slaves": {{ "a": ["s"] }}, "schedules": {{ "s": [{entry}] }} }}"#
     );
     place.write("t.json", test);
     let words = ["run", "t.json", "--controller", &address, "--results", "mine"];

@@ -267,7 +267,7 @@ fn a_total_that_is_said_again_counts_once() {
         peer.hears(r#"{"type":"recorded","run":"RUN","seq":2}"#);
     }
     for peer in [&mut a, &mut b] {
-        peer.hears(&format!(r#"{{"type":"stop","run":"RUN","reason":"{WHY}","how":"stop"}}"#));
+        peer.hears(&format!(r#"{{"type":"stop","run":"RUN","reason":"{WHY}","how":"cut"}}"#));
         peer.say(r#"{"type":"stopped","run":"RUN"}"#);
     }
     for peer in [&mut a, &mut b] {
@@ -302,7 +302,7 @@ fn a_file_that_a_slave_does_not_ship_is_not_kept() {
     let (mut a, _b) = started(address);
     a.say(r#"{"type":"output","run":"RUN","file":"say.files/../../summary.json","offset":0,"data":""}"#);
     a.hears(
-        r#"{"type":"kept","run":"RUN","file":"say.files/../../summary.json","length":0,"refused":"\"say.files/../../summary.json\" is not the name of a file that this slave ships"}"#,
+        r#"{"type":"kept","run":"RUN","file":"say.files/../../summary.json","length":0,"refused":"\"say.files/../../summary.json\": its name has an empty part, \".\" or \"..\""}"#,
     );
 }
 

@@ -154,7 +154,9 @@ fn read(subcommand: &str, own: &ArgMatches) -> (PathBuf, Result<Option<String>, 
 
 fn read_text(path: &Path, must: bool) -> Result<Option<String>, Error> {
     let cannot = |why: &str, then: &str| Error::failed(format!("{}: {why}; {then}", path.display()));
-    if let Some(Err(foreign)) = fs::metadata(path).as_ref().ok().map(owned::relies_on) {
+    // What is no file is refused for that.
+    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+    if let Some(Err(foreign)) = metadata.as_ref().map(owned::relies_on) {
         return Err(Error::failed(foreign.of(path)));
     }
     match source::read(path, FILE_MAX, Takes::Files) {

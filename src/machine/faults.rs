@@ -63,8 +63,6 @@ faults! {
     ReportUnwritten,
     /// A controller does not write down how a round ended.
     RoundUnwritten,
-    /// What happens while a ledger is written anew is not in the new one.
-    RewriteMisses,
     /// A controller does not write down that the end of a run has begun.
     EndingUnwritten,
     /// A controller that goes on knows nothing of the outputs that it has.

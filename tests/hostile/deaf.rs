@@ -27,7 +27,7 @@ fn a_slave_that_stops_to_read_is_dropped_with_a_reason_and_hears_everything_when
         "t.json",
         format!(
             r#"{{ "name": "deaf", "end": {{ "idle": true, "limit": "60s" }}, "triggers": {{ {triggers} }},
-            "schedules": {{ "s": [{{ "name": "b", "at": 0, "shell": "sleep 3" }}, {entries}] }}, "slaves": {{ "a": ["s"] }} }}"#
+            "schedules": {{ "s": [{{ "name": "b", "at": 0, "shell": "sleep 3" }}, {entries}] }}, "slaves": {{ "a": ["s"] }}, "guests": ["c"] }}"#
         ),
     );
     let words = ["run", "t.json", "--listen", "127.0.0.1:0", "--results", "results"];

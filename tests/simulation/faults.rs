@@ -40,7 +40,6 @@ fn by(fault: Fault) -> By {
         Fault::OwedForgottenFirst => By::Meetings,
         Fault::LostSlaveAwaited | Fault::CannotComeTooEarly => By::Meetings,
         Fault::RoundsShareANumber | Fault::MapLacksAValue | Fault::RoundUnwritten => By::Meetings,
-        Fault::RewriteMisses => By::Meetings,
         Fault::ActsWithoutMajority | Fault::LeaseNeverEnds | Fault::TokenTakenUnwritten => By::Rings,
         Fault::GrantsTwice | Fault::TakesOldToken => By::Rings,
         Fault::SlaveServesTwo | Fault::QueueOvertakes | Fault::RunForgottenOnRestart => By::Labs,
