@@ -114,7 +114,10 @@ impl Walk {
             return self.unfit_as(&relative, &shown, "its name is not UTF-8".to_owned());
         }
         if relative.contains(is_obeyed) {
-            return self.unfit(&relative, "its name has control characters".to_owned());
+            return self.unfit(
+                &relative,
+                "its name has control characters, or some that turn the direction of text".to_owned(),
+            );
         }
         if metadata.is_dir() {
             if depth == MAX_DEPTH {

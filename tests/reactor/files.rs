@@ -140,7 +140,7 @@ alone! {
             "g.log: a FIFO",
             "h.log: a socket",
             "i\u{fffd}.log: its name is not UTF-8",
-            "j\\n.log: its name has control characters",
+            "j\\n.log: its name has control characters, or some that turn the direction of text",
         ];
         assert_eq!(unfit[..6], of_files);
         // The second pattern looks into directories too.
