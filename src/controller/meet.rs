@@ -32,7 +32,7 @@ pub fn is_members(message: &FromSlave<'_>) -> bool {
     matches!(message, Said::Arrive(_) | Said::Give(_) | Said::Gone(_) | Said::Heard(_) | Said::Alive(_))
 }
 
-/// Each once: a line has room for half a million.
+/// Each once.
 fn unique(mut ids: Vec<u64>) -> Vec<u64> {
     ids.sort_unstable();
     ids.dedup();

@@ -159,11 +159,24 @@ pub struct Map<'a> {
     pub map: Note<'a>,
 }
 
+/// How many arrivals one [`Gone`] or [`Heard`] names at most: as many as a slave may have.
+pub const IDS_MAX: usize = 100_000;
+
+fn few_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+    let ids = Vec::deserialize(deserializer)?;
+    if ids.len() > IDS_MAX {
+        return Err(serde::de::Error::custom(format_args!("more than {IDS_MAX} ids")));
+    }
+    Ok(ids)
+}
+
 /// Takes arrivals back: the processes behind them are gone, or do not wait any longer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gone<'a> {
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// At most [`IDS_MAX`].
+    #[serde(deserialize_with = "few_ids")]
     pub ids: Vec<u64>,
 }
 
@@ -172,6 +185,8 @@ pub struct Gone<'a> {
 pub struct Heard<'a> {
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// At most [`IDS_MAX`].
+    #[serde(deserialize_with = "few_ids")]
     pub ids: Vec<u64>,
 }
 

@@ -1,6 +1,6 @@
 //! Members and clients of a room.
 
-use arete::wire::rendezvous::VALUE_MAX;
+use arete::wire::rendezvous::{IDS_MAX, VALUE_MAX};
 
 use crate::Case;
 use crate::peer::{Loop, join};
@@ -155,7 +155,7 @@ fn give_nested(it: &Loop<'_>) {
 }
 
 fn ids(kind: &str) -> String {
-    let ids: Vec<String> = (0..500_000).map(|id| (id % 90_000).to_string()).take(170_000).collect();
+    let ids: Vec<String> = (0..IDS_MAX).map(|id| id.to_string()).collect();
     format!(r#"{{"type":"{kind}","room":"r","ids":[{}]}}"#, ids.join(","))
 }
 

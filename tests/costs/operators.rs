@@ -53,6 +53,18 @@ fn queue(it: &Loop<'_>) -> Peer {
     peer
 }
 
+/// The same, and the id of one of them.
+fn queue_and_run(it: &Loop<'_>) -> (Peer, String) {
+    let mut peer = queue(it);
+    peer.lines([r#"{"type":"look","run":"test1-"}"#.to_owned()].into_iter());
+    peer.settles();
+    let said = peer.heard();
+    let (_, last) = said.rsplit_once("{\"type\":\"seen\",").expect("it was looked at");
+    let run = last.split("\"run\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an id");
+    assert!(run.starts_with("test1-"), "{run}");
+    (peer, run.to_owned())
+}
+
 /// Tests as long as can be, of names that nothing declares, of one entry for many slaves, and of what is deeply nested.
 fn submit(it: &Loop<'_>) {
     let mut peer = queue(it);
@@ -99,7 +111,7 @@ fn look(it: &Loop<'_>) {
 }
 
 fn cancel(it: &Loop<'_>) {
-    asks(it, 2_000, r#"{"type":"cancel","run":"test1"}"#);
+    asks(it, 2_000, r#"{"type":"cancel","run":"test1-"}"#);
 }
 
 fn slaves(it: &Loop<'_>) {
@@ -115,23 +127,14 @@ fn runs(it: &Loop<'_>) {
 }
 
 fn files(it: &Loop<'_>) {
-    let mut peer = queue(it);
-    peer.lines([r#"{"type":"look","run":"test1-"}"#.to_owned()].into_iter());
-    peer.settles();
-    let said = peer.heard();
-    let run = said.rsplit("{\"type\":\"seen\",\"run\":{\"run\":\"").next().and_then(|rest| rest.split('"').next());
-    let line = format!(r#"{{"type":"files","run":"{}"}}"#, run.unwrap_or_default());
+    let (mut peer, run) = queue_and_run(it);
+    let line = format!(r#"{{"type":"files","run":"{run}"}}"#);
     peer.lines((0..500).map(|_| line.clone()));
     peer.settles();
 }
 
 fn get(it: &Loop<'_>) {
-    let mut peer = queue(it);
-    peer.lines([r#"{"type":"look","run":"test1-"}"#.to_owned()].into_iter());
-    peer.settles();
-    let said = peer.heard();
-    let run = said.rsplit("{\"type\":\"seen\",\"run\":{\"run\":\"").next().and_then(|rest| rest.split('"').next());
-    let run = run.unwrap_or_default().to_owned();
+    let (mut peer, run) = queue_and_run(it);
     peer.lines((0..5_000).map(|nr| {
         format!(r#"{{"type":"get","run":"{run}","file":"test.json","offset":{},"wait":{}}}"#, nr % 9, nr % 2 == 0)
     }));
