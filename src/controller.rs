@@ -11,6 +11,7 @@
 
 mod absent;
 mod accepted;
+mod addresses;
 mod admission;
 mod arrivals;
 mod barrier;

@@ -21,6 +21,7 @@ mod told;
 pub mod warnings;
 mod words;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -35,6 +36,7 @@ use crate::wire::rendezvous::Party;
 use crate::wire::{Action, Entry, LINE_MAX, Resource};
 use entry::Names;
 use fields::{Known, Object};
+pub use json::VALUES_MAX;
 use json::{Member, Value};
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
 use ready::Patterns;
@@ -62,26 +64,44 @@ pub const GROUPS_MAX: usize = 1_000;
 /// How many barriers, and how many syncs, a test declares at most.
 pub const MEETINGS_MAX: usize = 5_000;
 
-/// How many members meet at most, and how many a group holds.
-pub const MEMBERS_MAX: usize = 100_000;
+/// How many members meet at most, and how many a group holds. This and the bounds below keep a test that an operator
+/// hands in to one short turn of the controller's loop; `tests/costs` measures it.
+pub const MEMBERS_MAX: usize = 10_000;
 
 /// How many members all groups and lists of members of a test hold together at most.
-pub const LISTED_MEMBERS_MAX: usize = 400_000;
+pub const LISTED_MEMBERS_MAX: usize = 30_000;
 
 /// How many slaves a test has at most.
-pub const SLAVES_MAX: usize = 100_000;
+pub const SLAVES_MAX: usize = 10_000;
 
 /// How many names the keys of "slaves" stand for at most, when those count again that several keys cover.
-pub const COVERED_MAX: usize = 400_000;
+pub const COVERED_MAX: usize = 30_000;
+
+/// How many variables all texts of a test have at most together.
+pub const VARIABLES_MAX: usize = 20_000;
+
+/// How many schedules a test has at most.
+pub const SCHEDULES_MAX: usize = 5_000;
 
 /// How many schedules all slaves of a test are given at most together.
-pub const GIVEN_MAX: usize = 1_000_000;
+pub const GIVEN_MAX: usize = 100_000;
+
+/// How many entries all slaves of a test have at most together: the controller looks at each of them when it looks at
+/// what can still happen.
+pub const ALL_ENTRIES_MAX: usize = 400_000;
+
+/// How many addresses the commands of all slaves of a test name at most together, each once for a slave.
+pub const ADDRESSES_MAX: usize = 100_000;
+
+/// How many bytes those slaves are told at most together whose commands name addresses: they are told all of it again in
+/// one turn when such an address changes.
+pub const RETOLD_MAX: usize = 16 * 1024 * 1024;
 
 /// How many entries slaves have at most together, when slaves with the same schedules count once: these share them.
-pub const UNSHARED_MAX: usize = 400_000;
+pub const UNSHARED_MAX: usize = 5_000;
 
 /// How many bytes these entries take at most together as slaves are told them.
-pub const UNSHARED_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const UNSHARED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many entries a slave has at most.
 pub const ENTRIES_MAX: usize = 4_096;
@@ -260,6 +280,7 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
         resources: keys_of(resources),
         meet: &meet,
         patterns: Patterns::default(),
+        variables: Cell::new(VARIABLES_MAX),
     };
     let triggers = head::triggers(triggers, problems);
     let resources = head::resources(resources, ship, problems);
@@ -291,6 +312,10 @@ fn keys_of(members: &[Member]) -> Known<'_> {
 
 fn read_schedules<'a>(value: &'a Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Vec<Schedule<'a>> {
     let members = fields::members(value, "\"schedules\"", problems).unwrap_or_default();
+    if let Some(first) = members.get(SCHEDULES_MAX) {
+        problems.add(first.at, format!("a test has at most {SCHEDULES_MAX} schedules"));
+    }
+    let members = &members[..members.len().min(SCHEDULES_MAX)];
     members.iter().map(|member| read_schedule(member, names, problems)).collect()
 }
 

@@ -13,7 +13,7 @@ use super::strangers;
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::{NAME_MAX, VERSION, check_incarnation, check_name};
 use crate::spoken;
-use crate::testfile::{End, Test, addresses_of, resources_of};
+use crate::testfile::{End, resources_of};
 use crate::wire::{Bye, Code, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
 
 /// A slave that takes part.
@@ -125,7 +125,7 @@ impl Run {
         if resumes {
             self.tell_again(ix, out);
         }
-        if !resumes || !named_in(&self.test.slaves[ix].entries).is_empty() {
+        if !resumes || !self.addresses.named_by(ix).is_empty() {
             self.prepare(ix, out);
         }
         Ok(Admitted { slave: ix, earlier, former })
@@ -243,7 +243,7 @@ impl Run {
 
     /// Prepares those again that were told another address of a slave.
     fn prepare_those_who_name(&self, ix: usize, out: &mut Outbox) {
-        for &other in self.named_by.get(&self.roster.get(ix).name).into_iter().flatten() {
+        for &other in self.addresses.users_of(&self.roster.get(ix).name) {
             if other != ix {
                 self.prepare(other, out);
             }
@@ -255,11 +255,11 @@ impl Run {
         let member = self.roster.get(ix);
         let Some(conn) = member.conn.filter(|_| self.phase == Phase::Gathering) else { return };
         let entries = &self.test.slaves[ix].entries;
-        let mut addresses = BTreeMap::new();
-        for name in named_in(entries) {
-            let known = self.roster.find(&name).and_then(|other| self.roster.get(other).address);
+        let mut addresses: BTreeMap<String, String> = BTreeMap::new();
+        for name in self.addresses.named_by(ix) {
+            let known = self.roster.find(name).and_then(|other| self.roster.get(other).address);
             let Some(address) = known else { return };
-            addresses.insert(name, address.to_string());
+            addresses.insert(name.clone(), address.to_string());
         }
         let end_trigger = match &self.test.end {
             End::Trigger { trigger, .. } => Some(trigger.clone()),
@@ -295,20 +295,4 @@ impl Run {
 
 pub fn welcome(run: Option<&str>, recorded: u64) -> Welcome<'_> {
     Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: run.map(Cow::from), recorded, leave: false }
-}
-
-/// For each slave whose address is used, who uses it. Known once, because it is asked for at every hello.
-pub fn named_by(test: &Test) -> BTreeMap<String, Vec<usize>> {
-    let mut named_by: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (ix, slave) in test.slaves.iter().enumerate() {
-        for name in named_in(&slave.entries) {
-            named_by.entry(name).or_default().push(ix);
-        }
-    }
-    named_by
-}
-
-/// The slaves whose addresses these entries use.
-fn named_in(entries: &[Entry]) -> BTreeSet<String> {
-    entries.iter().flat_map(addresses_of).collect()
 }

@@ -153,9 +153,10 @@ impl Run {
         if self.phase != Phase::Gathering {
             return;
         }
-        let name = self.roster.get(ix).name.clone();
-        for other in self.named_by.get(&name).cloned().unwrap_or_default() {
-            let member = self.roster.get_mut(other);
+        let Run { addresses, roster, .. } = self;
+        let name = roster.get(ix).name.clone();
+        for &other in addresses.users_of(&name) {
+            let member = roster.get_mut(other);
             if other != ix && member.stage == Stage::Ready {
                 member.stage = Stage::Joined;
             }

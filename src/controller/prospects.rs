@@ -12,6 +12,7 @@ use std::rc::Rc;
 use super::rendezvous::Outlook;
 use super::roster::{Member, Stage};
 use super::run::Run;
+use crate::machine::Exit;
 use crate::machine::faults::{Fault, injected};
 use crate::wire::{Action, After, Entry, Outcome, Policy};
 
@@ -118,13 +119,20 @@ fn member(host: &str, (_, _, tag): &Coming) -> String {
     tag.as_ref().map_or_else(|| host.to_owned(), |tag| format!("{host}#{tag}"))
 }
 
+/// By the name of an entry, the entries with a policy after it.
+type Followers<'a> = BTreeMap<&'a str, Vec<usize>>;
+
 /// Follows what live entries set off.
 struct Walk<'a> {
     run: &'a Run,
     /// By slave and entry.
     live: Vec<Vec<bool>>,
+    /// The slaves that may be poked.
+    poked: Vec<bool>,
     todo: Vec<(usize, usize)>,
     by_trigger: BTreeMap<&'a str, Vec<(usize, usize)>>,
+    /// Which entries follow which. Slaves share their entries, and these; by where the entries lie.
+    followers: BTreeMap<*const Entry, Rc<Followers<'a>>>,
     /// The triggers that may fire.
     may_fire: BTreeSet<&'a str>,
 }
@@ -140,7 +148,8 @@ impl<'a> Walk<'a> {
             }
         }
         let live = run.test.slaves.iter().map(|slave| vec![false; slave.entries.len()]).collect();
-        Walk { run, live, todo: Vec::new(), by_trigger, may_fire: BTreeSet::new() }
+        let poked = vec![false; run.test.slaves.len()];
+        Walk { run, live, poked, todo: Vec::new(), by_trigger, followers: BTreeMap::new(), may_fire: BTreeSet::new() }
     }
 
     fn entries(&self, ix: usize) -> &'a [Entry] {
@@ -150,10 +159,12 @@ impl<'a> Walk<'a> {
     /// `watched`: others than slaves may notify triggers.
     fn go(&mut self, watched: bool) {
         for ix in 0..self.live.len() {
-            let under_way = |entry: &Entry| is_under_way(self.run, ix, entry);
+            let member = self.run.roster.get(ix);
+            let ends = Ends::of(member);
+            let under_way = |entry: &Entry| is_under_way(self.run, member, &ends, entry);
             let nrs: Vec<usize> = (0..self.live[ix].len()).filter(|nr| under_way(&self.entries(ix)[*nr])).collect();
             nrs.into_iter().for_each(|nr| self.enliven(ix, nr));
-            if !self.run.roster.get(ix).cleared {
+            if !member.cleared {
                 self.command_runs(ix);
             }
         }
@@ -188,7 +199,9 @@ impl<'a> Walk<'a> {
 
     fn follow(&mut self, ix: usize, nr: usize) {
         let entry = &self.entries(ix)[nr];
-        self.enliven_all(ix, |other| matches!(&other.policy, Policy::After(after) if after.entry == entry.name));
+        for other in self.followers(ix).get(entry.name.as_str()).into_iter().flatten() {
+            self.enliven(ix, *other);
+        }
         if entry.shell().is_some() {
             self.command_runs(ix);
         } else if let Some(trigger) = entry.notifies() {
@@ -196,14 +209,27 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn enliven_all(&mut self, ix: usize, which: impl Fn(&Entry) -> bool) {
+    fn followers(&mut self, ix: usize) -> Rc<Followers<'a>> {
         let entries = self.entries(ix);
-        (0..entries.len()).filter(|nr| which(&entries[*nr])).for_each(|nr| self.enliven(ix, nr));
+        let read = || {
+            let mut followers = Followers::new();
+            for (nr, entry) in entries.iter().enumerate() {
+                if let Policy::After(after) = &entry.policy {
+                    followers.entry(&after.entry).or_default().push(nr);
+                }
+            }
+            Rc::new(followers)
+        };
+        self.followers.entry(entries.as_ptr()).or_insert_with(read).clone()
     }
 
     /// A command, or what one has left behind, may poke its slave and notify any trigger.
     fn command_runs(&mut self, ix: usize) {
-        self.enliven_all(ix, |other| other.policy == Policy::Poke);
+        if !std::mem::replace(&mut self.poked[ix], true) {
+            let entries = self.entries(ix);
+            let poked = (0..entries.len()).filter(|nr| entries[*nr].policy == Policy::Poke);
+            poked.for_each(|nr| self.enliven(ix, nr));
+        }
         self.all_may_fire();
     }
 
@@ -262,8 +288,8 @@ fn is_given_up(run: &Run, ix: usize) -> bool {
 }
 
 /// Whether an entry runs, or will without a further trigger or poke, as far as is known.
-fn is_under_way(run: &Run, ix: usize, entry: &Entry) -> bool {
-    let (member, triggers) = (run.roster.get(ix), &run.room.triggers);
+fn is_under_way(run: &Run, member: &Member, ends: &Ends<'_>, entry: &Entry) -> bool {
+    let triggers = &run.room.triggers;
     if member.begun.is_none() || !member.knows_all_runs() || member.runs_now(&entry.name) {
         return true;
     }
@@ -275,8 +301,42 @@ fn is_under_way(run: &Run, ix: usize, entry: &Entry) -> bool {
         Policy::At(_) => runs == 0 && !injected(Fault::CannotComeTooEarly),
         Policy::Poke => true,
         Policy::Trigger(trigger) => runs == 0 && triggers.get(trigger).is_some_and(|it| it.fired.is_some()),
-        Policy::After(after) => member.exits(after) > runs,
+        Policy::After(after) => ends.of_what_is_awaited(after) > runs,
         Policy::Finally => false,
+    }
+}
+
+/// How often the entries of a slave have exited, and how, and have become ready.
+struct Ends<'a>(BTreeMap<(&'a str, How), usize>);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum How {
+    Ready,
+    Ended,
+    Exited(Exit),
+}
+
+impl<'a> Ends<'a> {
+    fn of(member: &'a Member) -> Ends<'a> {
+        let mut ends: BTreeMap<(&str, How), usize> = BTreeMap::new();
+        for run in &member.runs {
+            let exit = run.end.as_ref().and_then(|end| end.exit);
+            let ended = run.end.as_ref().map(|_| How::Ended);
+            for how in [run.ready.then_some(How::Ready), ended, exit.map(How::Exited)].into_iter().flatten() {
+                *ends.entry((&run.entry, how)).or_default() += 1;
+            }
+        }
+        Ends(ends)
+    }
+
+    /// How often that has happened which an entry follows.
+    fn of_what_is_awaited(&self, after: &After) -> usize {
+        let how = match after.exit {
+            _ if after.ready => How::Ready,
+            Some(exit) => How::Exited(exit),
+            None => How::Ended,
+        };
+        self.0.get(&(after.entry.as_str(), how)).copied().unwrap_or(0)
     }
 }
 
@@ -310,15 +370,5 @@ impl Member {
     /// Whether nothing runs, and only a trigger beyond so many, or a poke, could start something.
     pub fn has_nothing_to_do(&self, fired: u64) -> bool {
         self.idle.is_some_and(|idle| idle.heard == fired && !idle.services)
-    }
-
-    /// How often another entry has exited, or has become ready, as this one waits for.
-    fn exits(&self, after: &After) -> usize {
-        let runs = self.runs.iter().filter(|run| run.entry == after.entry);
-        if after.ready {
-            return runs.filter(|run| run.ready).count();
-        }
-        let ends = runs.filter_map(|run| run.end.as_ref());
-        ends.filter(|end| after.exit.is_none() || end.exit == after.exit).count()
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::absent::Absent;
-use super::admission;
+use super::addresses::Addresses;
 use super::budget::Budget;
 use super::event::Event;
 use super::failures::{Failures, Kind};
@@ -120,8 +120,7 @@ pub struct Run {
     pub roster: Roster,
     /// Those of its slaves that may be any machine with the right labels.
     pub(super) places: Places,
-    /// For each slave whose address is used: those whose entries use it.
-    pub named_by: BTreeMap<String, Vec<usize>>,
+    pub(super) addresses: Addresses,
     pub room: Room,
     /// The slaves that are lost, and whether nothing happens any more.
     pub(super) absent: Absent,
@@ -175,7 +174,7 @@ impl Run {
         Run {
             roster: Roster::new(&config.test),
             places: Places::new(&config.test),
-            named_by: admission::named_by(&config.test),
+            addresses: Addresses::new(&config.test),
             room: Room::of_run(&config.run, config.test.clone(), budget),
             absent: Absent::default(),
             fired: Vec::new(),

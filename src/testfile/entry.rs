@@ -3,6 +3,7 @@
 //! A new run-policy or action is one row in [`POLICIES`] or [`ACTIONS`] with its parser: the keys that an entry may
 //! have, and the messages that list them, come from these tables.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::{self, Known, Object};
@@ -10,7 +11,7 @@ use super::json::{Kind, Member, Value};
 use super::meet::{self, Meet, Membership};
 use super::problem::Problems;
 use super::ready::{self, Patterns};
-use super::{COMMAND_MAX, suggest};
+use super::{COMMAND_MAX, VARIABLES_MAX, suggest};
 use crate::machine::{Exit, Signal};
 use crate::variables::{self, Part, Variable};
 use crate::wire::{Action, After, Entry, Expect, Policy, Shell, Verdict};
@@ -75,6 +76,8 @@ pub struct Names<'a> {
     pub meet: &'a Meet,
     /// The regular expressions that were read.
     pub patterns: Patterns,
+    /// How many variables may still follow.
+    pub variables: Cell<usize>,
 }
 
 /// An entry as far as it could be read, and what it says about other entries and slaves: whether they exist is known
@@ -354,6 +357,12 @@ pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, cont
     };
     for part in parts {
         if let Part::Variable { at, variable } = part {
+            let left = context.names.variables.get();
+            if left == 0 {
+                context.problems.add(inside.place(at), format!("a test has at most {VARIABLES_MAX} variables"));
+                return false;
+            }
+            context.names.variables.set(left - 1);
             mention(inside.place(at), variable, resources, context);
         }
     }

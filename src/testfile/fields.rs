@@ -29,6 +29,10 @@ impl<'a> Object<'a> {
     ) -> Option<Object<'a>> {
         let members = members(value, what, problems)?;
         for member in members.iter().filter(|member| !allowed.contains(&member.key.as_str())) {
+            if problems.is_full() {
+                problems.add(member.at, "");
+                break;
+            }
             let hint = problems.hint(&member.key, allowed.iter().copied());
             problems.add(member.at, format!("unknown key {:?}{hint}", member.key));
         }

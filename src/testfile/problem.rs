@@ -27,7 +27,7 @@ impl fmt::Display for Problem {
 }
 
 /// How many problems of one file are told.
-pub const PROBLEMS_MAX: usize = 1_000;
+pub const PROBLEMS_MAX: usize = 100;
 
 /// The longest message of a problem, in bytes: what is longer is cut.
 pub const MESSAGE_MAX: usize = 4_000;

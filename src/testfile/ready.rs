@@ -29,7 +29,7 @@ pub const CHECK_EVERY: Duration = Duration::from_millis(200);
 pub const PATTERN_MAX: usize = 1_000;
 
 /// How many different regular expressions a test has at most.
-pub const PATTERNS_MAX: usize = 100;
+pub const PATTERNS_MAX: usize = 10;
 
 /// The ports that a command can listen at.
 const PORTS: std::ops::RangeInclusive<u64> = 1..=65_535;

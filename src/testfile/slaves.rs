@@ -10,7 +10,10 @@ use super::meet::Membership;
 use super::problem::Problems;
 use super::range::Pattern;
 use super::told::{self, Told};
-use super::{COVERED_MAX, ENTRIES_MAX, GIVEN_MAX, PREPARE_MAX, SLAVES_MAX, UNSHARED_BYTES_MAX, UNSHARED_MAX};
+use super::{
+    ADDRESSES_MAX, ALL_ENTRIES_MAX, COVERED_MAX, ENTRIES_MAX, GIVEN_MAX, PREPARE_MAX, RETOLD_MAX, SLAVES_MAX,
+    UNSHARED_BYTES_MAX, UNSHARED_MAX,
+};
 use super::{Slave, fields};
 use crate::session::{LABELS_MAX, check_label};
 use crate::wire::{Entry, Policy};
@@ -84,6 +87,9 @@ struct Part<'a> {
 /// What slaves with the same schedules share.
 struct Shared<'s> {
     entries: Rc<[Entry]>,
+    /// How many addresses their commands name, and how much a slave is told then.
+    addresses: usize,
+    bytes: usize,
     /// What the entries want a slave to be a member of: a list for each set of members, until a slave is none of them.
     memberships: Vec<Vec<&'s Membership>>,
 }
@@ -103,12 +109,13 @@ pub fn read(
     let mut room = Room { entries: UNSHARED_MAX, bytes: UNSHARED_BYTES_MAX };
     let mut shared: BTreeMap<Vec<usize>, Shared<'_>> = BTreeMap::new();
     let mut slaves = Vec::with_capacity(parts.list.len());
+    let (mut all, mut addresses, mut bytes) = (0, 0, 0);
     for part in &parts.list {
         let list: Vec<usize> = part.schedules.iter().map(|(schedule, _)| *schedule).collect();
         let shared = shared.entry(list).or_insert_with(|| {
-            let entries = entries(part, schedules, &parts, &mut room, told, problems);
+            let (entries, addresses, bytes) = entries(part, schedules, &parts, &mut room, told, problems);
             let memberships = if entries.is_empty() { Vec::new() } else { memberships(part, schedules) };
-            Shared { entries, memberships }
+            Shared { entries, addresses, bytes, memberships }
         });
         shared.memberships.retain(|same| {
             let member = same.first().is_none_or(|membership| membership.holds(&part.name));
@@ -117,6 +124,21 @@ pub fn read(
             }
             member
         });
+        all += shared.entries.len();
+        if all > ALL_ENTRIES_MAX {
+            problems.add(at, format!("all slaves of a test have at most {ALL_ENTRIES_MAX} entries together"));
+            break;
+        }
+        addresses += shared.addresses;
+        bytes += if shared.addresses > 0 { shared.bytes } else { 0 };
+        if addresses > ADDRESSES_MAX || bytes > RETOLD_MAX {
+            let message = format!(
+                "slaves whose commands name addresses name at most {ADDRESSES_MAX} together, and have at most \
+                 {RETOLD_MAX} bytes of entries"
+            );
+            problems.add(at, message);
+            break;
+        }
         let (with, address) = (part.with.clone(), part.address.clone());
         slaves.push(Slave { name: part.name.clone(), with, address, entries: shared.entries.clone() });
     }
@@ -344,7 +366,7 @@ fn memberships<'s>(part: &Part<'_>, schedules: &'s [Schedule<'_>]) -> Vec<Vec<&'
     same.into_values().collect()
 }
 
-/// The entries of one slave, checked together.
+/// The entries of one slave, checked together, how many addresses their commands name, and how much it is told of all.
 fn entries(
     part: &Part<'_>,
     schedules: &[Schedule<'_>],
@@ -352,7 +374,7 @@ fn entries(
     room: &mut Room,
     told: &Told<'_>,
     problems: &mut Problems<'_>,
-) -> Rc<[Entry]> {
+) -> (Rc<[Entry]>, usize, usize) {
     let own = || part.schedules.iter().map(|&(schedule, _)| &schedules[schedule]);
     let at = part.schedules.first().map_or(0, |(_, value)| value.span.start);
     let (count, bytes) = (own().map(|it| it.drafts.len()).sum(), own().map(|it| it.bytes).sum());
@@ -363,7 +385,7 @@ fn entries(
                  together: give slaves that do the same the same schedules"
             )
         });
-        return Rc::from([]);
+        return (Rc::from([]), 0, 0);
     }
     let mut by_name: BTreeMap<&str, (&Draft, &str)> = BTreeMap::new();
     let mut all = Vec::new();
@@ -395,11 +417,12 @@ fn entries(
     }
     check_cycles(&all, &drafts, problems);
     let entries: Rc<[Entry]> = all.iter().filter_map(|draft| draft.entry()).collect();
-    let size = bytes.saturating_add(told.beside(&all));
+    let (beside, addresses) = told.beside(&all);
+    let size = bytes.saturating_add(beside);
     if let Err(message) = check_size(&part.name, entries.len(), size) {
         problems.add_once(at, || message);
     }
-    entries
+    (entries, addresses, size)
 }
 
 fn check_mention(

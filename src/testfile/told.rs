@@ -35,16 +35,16 @@ impl<'a> Told<'a> {
         Told { always: name.len() + timeouts + triggers, resources }
     }
 
-    /// How much a slave is told beside these entries: among that are the resources and the addresses that it uses.
-    pub fn beside(&self, drafts: &[&Draft]) -> usize {
+    /// How much a slave is told beside these entries, and how many addresses are among that.
+    pub fn beside(&self, drafts: &[&Draft]) -> (usize, usize) {
         let used = drafts.iter().flat_map(|draft| draft.resources()).map(String::as_str);
         let used: BTreeSet<&str> = used.collect();
         let resources: usize = used.iter().filter_map(|name| self.resources.get(name)).sum();
         let mentions = drafts.iter().flat_map(|draft| &draft.mentions);
         let addresses = mentions.filter(|mention| mention.role == Role::Address).map(|mention| mention.name.as_str());
         let addresses: BTreeSet<&str> = addresses.collect();
-        let addresses: usize = addresses.iter().map(|slave| slave.len() + ADDRESS_MAX + AROUND).sum();
-        self.always + resources + addresses
+        let bytes: usize = addresses.iter().map(|slave| slave.len() + ADDRESS_MAX + AROUND).sum();
+        (self.always + resources + bytes, addresses.len())
     }
 }
 

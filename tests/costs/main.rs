@@ -8,6 +8,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/expensive.rs"]
+mod expensive;
 
 mod members;
 mod operators;
@@ -25,8 +27,9 @@ use peer::Loop;
 /// for other programs, is no peer's.
 const TURN: Duration = Duration::from_millis(50);
 
-/// The same for a test that an operator hands in, which is judged in one piece; see the page.
-const TURN_OF_A_TEST: Duration = Duration::from_millis(150);
+/// How often a case that took longer is tried again: another program on the machine can only make a turn longer, by what
+/// it takes of the caches and of the memory.
+const TRIES: usize = 3;
 
 /// A message, and what says it as badly as can be.
 type Case = (&'static str, fn(&Loop<'_>));
@@ -35,14 +38,17 @@ type Case = (&'static str, fn(&Loop<'_>));
 fn hold(cases: &[Case], start: fn(&Place) -> Loop<'_>) {
     let (mut table, mut slow) = (String::new(), 0);
     for (message, worst) in cases {
-        let place = Place::new(&format!("costs-{message}"));
-        let controller = start(&place);
-        worst(&controller);
-        let (turn, memory) = controller.ends();
-        let took = format!("{message:10} {:7.1} ms {memory:8} KiB", turn.as_secs_f64() * 1e3);
-        println!("{took}");
-        writeln!(table, "{took}").expect("a string grows");
-        slow += usize::from(turn > if *message == "submit" { TURN_OF_A_TEST } else { TURN });
+        let mut try_it = |_| {
+            let place = Place::new(&format!("costs-{message}"));
+            let controller = start(&place);
+            worst(&controller);
+            let (turn, memory) = controller.ends();
+            let took = format!("{message:10} {:7.1} ms {memory:8} KiB", turn.as_secs_f64() * 1e3);
+            println!("{took}");
+            writeln!(table, "{took}").expect("a string grows");
+            turn <= TURN
+        };
+        slow += usize::from(!(0..TRIES).any(&mut try_it));
     }
     assert_eq!(slow, 0, "a turn took too long:\n{table}");
 }

@@ -1,5 +1,6 @@
 //! Members and clients of a room.
 
+use arete::testfile::MEMBERS_MAX;
 use arete::wire::rendezvous::{IDS_MAX, VALUE_MAX};
 
 use crate::Case;
@@ -116,10 +117,10 @@ fn arrive(barrier: &str, id: usize, party: &str) -> String {
 
 /// A party as large as can be, again and again.
 fn arrive_with_many(it: &Loop<'_>) {
-    let names: Vec<String> = (0..100_000).map(|nr| format!("\"n{nr}\"")).collect();
+    let names: Vec<String> = (0..MEMBERS_MAX).map(|nr| format!("\"n{nr}\"")).collect();
     let party = format!(r#"{{"members":["m",{}]}}"#, names[1..].join(","));
     let mut peer = it.joins("m");
-    peer.lines((1..20).map(|id| arrive(&format!("b{id}"), id, &party)));
+    peer.lines((1..80).map(|id| arrive(&format!("b{id}"), id, &party)));
     peer.settles();
     drop(peer);
     // Its rounds end with it; others are not disturbed.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::Case;
+use crate::expensive;
 use crate::peer::{Loop, Peer};
 
 pub const CASES: &[Case] = &[
@@ -65,22 +66,14 @@ fn queue_and_run(it: &Loop<'_>) -> (Peer, String) {
     (peer, run.to_owned())
 }
 
-/// Tests as long as can be, of names that nothing declares, of one entry for many slaves, and of what is deeply nested.
+/// Tests as long and as expensive as can be, and what is no test.
 fn submit(it: &Loop<'_>) {
     let mut peer = queue(it);
-    let names = |count: usize, of: &str| (0..count).map(|nr| format!("{of}{nr:05}")).collect::<Vec<_>>();
-    let entries: Vec<_> =
-        names(5_000, "unknown").iter().map(|name| json!({"name": name, "trigger": name, "kill": "nobody"})).collect();
-    let triggers: serde_json::Map<_, _> = names(5_000, "known").into_iter().map(|name| (name, json!(1))).collect();
-    let end = json!({"idle": true, "limit": "1h"});
-    let unknown =
-        json!({"name": "t", "end": end, "triggers": triggers, "schedules": {"s": entries}, "slaves": {"a": ["s"]}});
-    let many = json!({"name": "t", "end": end, "schedules": {"s": [{"name": "x", "at": 0, "shell": "x"}]},
-        "slaves": {"a[1-10000]": ["s"]}});
     let nested = format!("{{\"name\":{}", "[".repeat(500_000));
     let long = format!("{{\"name\":\"t\",{}", "\"x\":1,".repeat(100_000));
-    for (nr, test) in [unknown.to_string(), many.to_string(), nested, long].iter().enumerate() {
-        peer.lines([handed_in(10_000 + nr, test, "")].into_iter());
+    let tests = expensive::tests().into_iter().map(|(_, test, _)| test).chain([nested, long]);
+    for (nr, test) in tests.enumerate() {
+        peer.lines([handed_in(10_000 + nr, &test, "")].into_iter());
         peer.settles();
     }
 }

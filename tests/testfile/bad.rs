@@ -402,14 +402,14 @@ pub const BAD: &[Bad] = &[
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"n[3-1]": ["s"], "n[1": ["s"], "n[x]": ["s"]} }"# },
-    Bad { by_schema: Some(false), said: &[r#"4:16: "n[1-200000]" stands for 200000 names: at most 100000 are allowed"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(false), said: &[r#"4:16: "n[1-200000]" stands for 200000 names: at most 10000 are allowed"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"n[1-200000]": ["s"]} }"# },
-    Bad { by_schema: Some(false), said: &[r#"4:37: a test has at most 100000 slaves"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+    Bad { by_schema: Some(false), said: &[r#"4:36: a test has at most 10000 slaves"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
-]}, "slaves": {"n[1-60000]": ["s"], "m[1-60000]": ["s"]} }"# },
+]}, "slaves": {"n[1-9000]": ["s"], "m[1-9000]": ["s"]} }"# },
     Bad { by_schema: Some(false), said: &[r#"4:44: the slave "n2" is given the schedule "s" twice"#], text: r#"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
  "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
@@ -491,15 +491,15 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(false), said: &[
-        r##"2:18: "n[1-100001]" stands for 100001 names: at most 100000 are allowed"##,
-        r##"2:54: the group "h" holds more than 100000 members"##,
+        r##"2:18: "n[1-10001]" stands for 10001 names: at most 10000 are allowed"##,
+        r##"2:52: the group "h" holds more than 10000 members"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
-"groups": {"g": ["n[1-100001]"], "h": ["n[1-60000]", "m[1-60000]"]},
+"groups": {"g": ["n[1-10001]"], "h": ["n[1-9000]", "m[1-9000]"]},
 "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
-    Bad { by_schema: Some(false), said: &[r##"2:110: all lists of members of a test hold at most 400000 together: declare a barrier or a sync once instead of listing its members at each entry"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
-"groups": {"g0": ["n[1-100000]"], "g1": ["n[1-100000]"], "g2": ["n[1-100000]"], "g3": ["n[1-100000]"], "g4": ["n[1-100000]"]},
+    Bad { by_schema: Some(false), said: &[r##"2:84: all lists of members of a test hold at most 30000 together: declare a barrier or a sync once instead of listing its members at each entry"##], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
+"groups": {"g0": ["n[1-10000]"], "g1": ["n[1-10000]"], "g2": ["n[1-10000]"], "g3": ["n[1-10000]"]},
 "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
@@ -522,12 +522,12 @@ pub const BAD: &[Bad] = &[
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
     Bad { by_schema: Some(true), said: &[
-        r##"2:29: "count" is a whole number from 1 to 100000, found 0"##,
-        r##"2:48: "count" is a whole number from 1 to 100000, found 100001"##,
-        r##"2:72: "count" is a whole number from 1 to 100000, found a string"##,
-        r##"2:95: "timeout" must be longer than 0, such as "5s""##,
+        r##"2:29: "count" is a whole number from 1 to 10000, found 0"##,
+        r##"2:48: "count" is a whole number from 1 to 10000, found 10001"##,
+        r##"2:71: "count" is a whole number from 1 to 10000, found a string"##,
+        r##"2:94: "timeout" must be longer than 0, such as "5s""##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "resources": {"r": {"file": "f"}},
-"barriers": {"x": {"count": 0}, "y": {"count": 100001}, "z": {"count": "5"}, "u": {"timeout": 0}},
+"barriers": {"x": {"count": 0}, "y": {"count": 10001}, "z": {"count": "5"}, "u": {"timeout": 0}},
 "schedules": {"s": [
 {"name": "e", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },

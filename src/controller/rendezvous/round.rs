@@ -11,10 +11,8 @@ use super::{Assembly, Comer, Presence, Process, Rendezvous};
 use crate::controller::budget::{Asker, Budget, Held};
 use crate::machine::Time;
 use crate::machine::faults::{Fault, injected};
+use crate::testfile::MEMBERS_MAX;
 use crate::wire::rendezvous::Party;
-
-/// How many members may meet.
-pub const MEMBERS_MAX: usize = 100_000;
 
 /// How many members a ruling names.
 pub const WHO_MAX: usize = 100;
