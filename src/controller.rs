@@ -9,57 +9,19 @@
 //! What must outlive the process is a fact in the `ledger` before anybody can see it; `facts` makes it true, live and,
 //! with `resume`, when another process goes on.
 
-mod absent;
-mod accepted;
-mod addresses;
-mod admission;
-mod arrivals;
-mod barrier;
-mod budget;
-pub mod choose;
-mod clients;
-mod concerns;
-mod elsewhere;
-mod end;
-mod facts;
-mod failures;
-mod guests;
-mod journal;
-mod lab;
-mod launch;
+mod host;
 pub mod ledger;
-mod long;
-mod meet;
-mod messages;
-mod never;
-mod operators;
-mod picture;
-mod places;
-mod presence;
-mod prospects;
-mod queue;
-mod record;
-mod rendezvous;
-mod report;
-mod resources;
-mod results;
-mod resume;
+mod replay;
 mod rewrite;
 mod room;
-mod roster;
 mod run;
-mod runs;
 mod service;
-mod shelf;
-mod shortage;
-mod standstill;
-pub mod strangers;
-mod submissions;
-mod sync;
-mod takeover;
+mod session;
 #[cfg(test)]
 mod tests;
-mod trigger;
+
+pub use self::host::matching;
+pub use self::session::authorization;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -67,31 +29,30 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use self::admission::Admitted;
-use self::budget::{Budget, Held};
-use self::lab::Lab;
-pub use self::lab::LabConfig;
-use self::launch::Launch;
-pub use self::launch::Launcher;
+pub use self::host::archive::{Keeping, OVER, Shelved};
+use self::host::host::Lab;
+pub use self::host::host::LabConfig;
+pub use self::host::submissions::RESOURCES;
 use self::ledger::{Fact, Header, Keep, Ledger};
-use self::messages::Heard;
-use self::presence::{Processes, REJOIN, Speaker};
-use self::rendezvous::Process;
-use self::room::{Acts, Room};
-use self::roster::Stage;
-pub use self::run::EVENTS;
-use self::run::Run;
-use self::runs::{RunNr, Runs};
+use self::room::rendezvous::Process;
+use self::room::room::{Acts, Room};
+pub use self::room::sync::{EVENTS_MAX, Limits, OUTPUT_MAX, RECORD_MAX};
+use self::run::admission::Admitted;
+use self::run::launch::Launch;
+pub use self::run::launch::Launcher;
+use self::run::reports::Heard;
+use self::run::roster::Stage;
+pub use self::run::run::EVENTS;
+use self::run::run::Run;
+use self::run::runs::{RunNr, Runs};
 pub use self::service::Settings;
-pub use self::shelf::{Keeping, OVER, Shelved};
-pub use self::submissions::RESOURCES;
-pub use self::sync::{EVENTS_MAX, Limits, OUTPUT_MAX, RECORD_MAX};
+use self::session::budget::{Budget, Held};
+use self::session::processes::{Processes, REJOIN, Speaker};
 use crate::exit_code;
 use crate::machine::{ConnId, Input, ListenerId, Machine, Outbox, Peer, Signal, Time, Timers};
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::spoken;
 use crate::testfile::Test;
-use crate::timeline::{event, view};
 use crate::wire::{Bye, Code, Cut, Frames, FromSlave, Hello, Message};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
@@ -421,7 +382,7 @@ impl Controller {
                 }
                 Ok(())
             }
-            (Who::Slave(_, _, process) | Who::Client(process), message) if meet::is_members(&message) => {
+            (Who::Slave(_, _, process) | Who::Client(process), message) if self::room::rooms::is_members(&message) => {
                 self.member_says(now, process, message);
                 Ok(())
             }
@@ -457,7 +418,7 @@ impl Controller {
             return self.comes(now, conn, hello, out);
         }
         let Some((nr, _)) = self.runs.first_mut() else {
-            return Err(refusal(Code::NoRun, strangers::NO_RUN.to_owned()));
+            return Err(refusal(Code::NoRun, self::session::authorization::NO_RUN.to_owned()));
         };
         self.admitted(now, conn, nr, hello, out)
     }
@@ -586,7 +547,7 @@ impl Controller {
             self.draw = run.journal.view.is_live().then_some(now + DRAW_EVERY);
             run.journal.view.flush(out);
             if self.draw.is_some() {
-                let picture = picture::of(run, now);
+                let picture = self::run::progress::of(run, now);
                 run.journal.view.draw(&picture, out);
             }
         }
@@ -634,7 +595,7 @@ impl Machine for Controller {
         self.now = now;
         self.ledger.turn(now);
         self.runs.values().for_each(|run| run.ledger.turn(now));
-        let conn = record::conn_of(&input);
+        let conn = self::run::record::conn_of(&input);
         let before = self.who(conn);
         match input {
             Input::Begin => self.begin(now, out),

@@ -74,15 +74,15 @@ const MACHINES: &[&str] = &[
 ];
 
 /// The handlers, one concern each: they know neither their controller nor each other.
-const HANDLERS: &[&str] = &["controller/trigger.rs", "controller/barrier.rs", "controller/sync.rs"];
+const HANDLERS: &[&str] = &["controller/room/trigger.rs", "controller/room/barrier.rs", "controller/room/sync.rs"];
 
 /// What a handler may name.
 const HANDLERS_MAY_KNOW: &[&str] = &["wire", "machine"];
 
 /// What some handlers share, and may name too: (what, who).
 const SHARED: &[(&str, &[&str])] = &[
-    ("crate::controller::budget::", HANDLERS),
-    ("crate::controller::rendezvous::", &["controller/barrier.rs", "controller/sync.rs"]),
+    ("crate::controller::session::budget::", HANDLERS),
+    ("crate::controller::room::rendezvous::", &["controller/room/barrier.rs", "controller/room/sync.rs"]),
 ];
 
 /// The same text without what this file may name of what handlers share.
@@ -297,10 +297,13 @@ fn no_file_is_longer_than_a_person_reads() {
 
 #[test]
 fn these_tests_can_fail() {
-    let shared = "use crate::controller::rendezvous::Act; use crate::controller::sync::Syncs;";
-    let left = known_parts(&without_shared("controller/barrier.rs", shared));
+    let shared = "use crate::controller::room::rendezvous::Act; use crate::controller::room::sync::Syncs;";
+    let left = known_parts(&without_shared("controller/room/barrier.rs", shared));
     assert_eq!(left.into_values().collect::<Vec<_>>(), ["crate::controller"]);
-    assert!(known_parts(&without_shared("controller/trigger.rs", "crate::controller::rendezvous::Act")).len() == 1);
+    assert!(
+        known_parts(&without_shared("controller/room/trigger.rs", "crate::controller::room::rendezvous::Act")).len()
+            == 1
+    );
     let text = strip(
         "use crate::{wire::{Hello, Bye}, controller};\nlet x = crate::slave::Slave; // crate::ring\n\"crate::cli\"",
     );

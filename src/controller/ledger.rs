@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use self::past::{Past, ReadLine, Source, TimeLine};
-use super::Limits;
-use super::failures;
-use super::rewrite::Rewrite;
+use crate::controller::Limits;
+use crate::controller::rewrite::Rewrite;
+use crate::controller::run::failures;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time, path_text};
 use crate::spoken;
@@ -98,7 +98,7 @@ pub struct Terms {
 }
 
 /// Something that happened and that is known from then on. `slave` is a place in the test, `process` a number of
-/// [`Processes`](super::presence::Processes).
+/// [`Processes`](crate::controller::session::processes::Processes).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fact<'a> {
@@ -333,7 +333,7 @@ pub struct Keep {
     pub path: PathBuf,
     /// The boot of the system, by its name.
     pub boot: String,
-    /// As in [`Config`](super::Config).
+    /// As in [`Config`](crate::controller::Config).
     pub wall_offset: i64,
     pub terms: Option<Terms>,
     /// How long a ledger of rooms becomes before it is written anew; `None`: as is usual.
@@ -489,7 +489,7 @@ impl Ledger {
 }
 
 /// Adds an item to what one input has brought, behind a line that has ended or in one that has not.
-pub(super) fn item(line: &mut Vec<u8>, now: Time, write: impl FnOnce(&mut Vec<u8>)) {
+pub(in crate::controller) fn item(line: &mut Vec<u8>, now: Time, write: impl FnOnce(&mut Vec<u8>)) {
     if line.is_empty() || line.ends_with(b"\n") {
         let begin = format!("[{},[", now.as_micros());
         line.extend_from_slice(begin.as_bytes());
@@ -499,14 +499,14 @@ pub(super) fn item(line: &mut Vec<u8>, now: Time, write: impl FnOnce(&mut Vec<u8
     write(line);
 }
 
-pub(super) fn encode(line: &mut Vec<u8>, fact: &Fact<'_>) {
+pub(in crate::controller) fn encode(line: &mut Vec<u8>, fact: &Fact<'_>) {
     let begin = line.len();
     serde_json::to_writer(&mut *line, fact).expect("a fact of plain fields always encodes");
     // A person may read a ledger on a terminal, and what peers said stands in it.
     spoken::make_harmless(line, begin);
 }
 
-pub(super) fn encode_raw(line: &mut Vec<u8>, kind: &str, json: &[u8]) {
+pub(in crate::controller) fn encode_raw(line: &mut Vec<u8>, kind: &str, json: &[u8]) {
     line.extend_from_slice(b"{\"");
     line.extend_from_slice(kind.as_bytes());
     line.extend_from_slice(b"\":");

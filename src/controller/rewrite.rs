@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Controller;
-use super::ledger::{Fact, Header, NEW, encode, encode_raw, item};
-use super::presence::Processes;
-use super::rendezvous::{Arrival, Former, Process};
-use super::resume::{by_process, map_of, round_fact};
-use super::room::Room;
+use crate::controller::Controller;
+use crate::controller::ledger::{Fact, Header, NEW, encode, encode_raw, item};
+use crate::controller::replay::{by_process, map_of, round_fact};
+use crate::controller::room::rendezvous::{Arrival, Former, Process};
+use crate::controller::room::room::Room;
+use crate::controller::session::processes::Processes;
 use crate::machine::{Outbox, Time};
 
 /// How much is written in a turn, in bytes; one thing may have more.
@@ -267,7 +267,7 @@ fn beginning_of(room: &Rc<str>) -> Place {
 
 impl Controller {
     /// Writes a ledger of rooms anew, a piece more.
-    pub(super) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
+    pub(in crate::controller) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
         if !self.ledger.is_open() {
             return;
         }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::run::Phase;
-use super::{Controller, Keeping, Limits, Who};
+use crate::controller::Controller;
+use crate::controller::Keeping;
+use crate::controller::Limits;
+use crate::controller::Who;
+use crate::controller::run::run::Phase;
 use crate::machine::{Outbox, Time};
 
 /// What of a controller's configuration can change while it runs.
@@ -27,7 +30,7 @@ pub struct Settings {
 
 impl Controller {
     /// The configuration was read anew.
-    pub(super) fn reloaded(&mut self, now: Time, settings: &[u8], out: &mut Outbox) {
+    pub(in crate::controller) fn reloaded(&mut self, now: Time, settings: &[u8], out: &mut Outbox) {
         match serde_json::from_slice::<Settings>(settings) {
             Ok(Settings { rejoin, limits, operators, lost_after, keeping }) => {
                 self.rejoin = Duration::from_micros(rejoin);
@@ -47,7 +50,7 @@ impl Controller {
     }
 
     /// Says how things stand, if that has changed. It is looked at as often as the peers are.
-    pub(super) fn tell_status(&mut self, out: &mut Outbox) {
+    pub(in crate::controller) fn tell_status(&mut self, out: &mut Outbox) {
         let line = self.status_line();
         if line != self.status {
             out.status(line.as_str());

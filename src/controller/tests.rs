@@ -20,7 +20,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Config, Controller, ledger};
+use crate::controller::Config;
+
+use crate::controller::Controller;
+
+use crate::controller::ledger;
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Peer, Time};
 use crate::testfile::{self, Test};
 

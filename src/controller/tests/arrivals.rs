@@ -1,7 +1,8 @@
 //! Slaves of this machine that do not come.
 
 use super::*;
-use crate::controller::{Local, LocalSecurity};
+use crate::controller::Local;
+use crate::controller::LocalSecurity;
 use crate::machine::{ChildId, Exit, ReadId, Signal};
 
 const TWO: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a": ["s"], "b": ["s"] },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::World;
-use crate::controller::failures::Kind;
+use crate::controller::run::failures::Kind;
 use crate::machine::Time;
 use crate::wire::Happened;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::controller::ledger::{Keep, Past};
-use crate::controller::rendezvous::Stands;
+use crate::controller::room::rendezvous::Stands;
 
 const LEDGER: &str = "/state/state.jsonl";
 

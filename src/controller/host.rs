@@ -1,0 +1,11 @@
+//! A controller that stays: the runs that operators hand in, their queue, and the slaves that serve them.
+
+pub mod accepted;
+pub mod archive;
+#[allow(clippy::module_inception)]
+pub mod host;
+pub mod matching;
+pub mod operators;
+pub mod recovery;
+pub mod scheduler;
+pub mod submissions;

@@ -1,0 +1,84 @@
+//! The runs of a former life of a controller that stays.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::controller::Config;
+use crate::controller::Controller;
+use crate::controller::host::archive::Shelved;
+use crate::controller::ledger::{self, Ledger, Past, TimeLine};
+use crate::controller::run::roster::{Member, Stage};
+use crate::controller::run::run::{Hosted, Phase, Run};
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{Outbox, Time};
+use crate::testfile;
+
+impl Controller {
+    /// Takes up a run of a former life, which was handed in, from its directory. An error says what is wrong with its
+    /// ledger, and where; then there is no such run. Its time line is mended.
+    pub fn take_up(&mut self, directory: &Path, past: &Past, time_line: &mut dyn TimeLine) -> Result<(), String> {
+        if injected(Fault::RunForgottenOnRestart) {
+            return Ok(());
+        }
+        let path = directory.join(ledger::FILE);
+        let subject = path.display().to_string();
+        let Some(terms) = &past.header.run else { return Err(format!("{subject}:1: it is no run's")) };
+        let mut known = |file: &str| terms.shipped.get(file).cloned().ok_or_else(|| "is not known any more".to_owned());
+        let test = testfile::parse(&subject, &terms.test, &mut known);
+        let test = test.map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))?;
+        let config = Config {
+            test: Rc::new(test),
+            run: terms.id.clone(),
+            results: directory.to_owned(),
+            wait: terms.wait.map(Duration::from_micros),
+            lost_after: Duration::from_micros(terms.lost_after),
+            local: None,
+            listening: None,
+            follow: false,
+            terminal: None,
+            colors: false,
+            wall_offset: past.header.wall_offset,
+        };
+        let (submission, submitted) = (terms.submission.clone().unwrap_or_default(), terms.submitted.clone());
+        let size = terms.test.len();
+        let mut run =
+            Run::new(config, &self.budget).hosted(Hosted { submission, submitted, size, ..Hosted::default() });
+        run.limit(terms.limits);
+        run.ledger = Ledger::default();
+        run.ledger.open(path.clone(), past.whole(), u64::MAX);
+        run.takes_up(past);
+        let nr = self.runs.insert(run);
+        if let Err(why) = self.replay_all(past, &path, Some(nr), time_line) {
+            self.runs.remove(nr);
+            return Err(why);
+        }
+        let run = self.runs.get(nr).filter(|run| run.phase != Phase::Queued);
+        if let (Some(run), Some(lab)) = (run, &mut self.lab) {
+            // One that was ended in the queue never had its slaves: they may be those of another run.
+            let has = |(ix, member): &(usize, &Member)| run.needs(*ix) && member.stage > Stage::Absent;
+            for (ix, member) in run.roster.iter().enumerate().filter(has) {
+                lab.expect(member.machine(), (nr, ix));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with runs that are over, the latest last.
+    pub fn remembering(mut self, over: Vec<Shelved>) -> Controller {
+        if let Some(lab) = &mut self.lab {
+            over.into_iter().for_each(|shelved| lab.shelf.put(shelved));
+        }
+        self
+    }
+
+    /// The runs of a former life go on.
+    pub(in crate::controller) fn take_up_runs(&mut self, now: Time, out: &mut Outbox) {
+        let boot = self.keep.as_ref().map(|keep| keep.boot.clone()).unwrap_or_default();
+        for run in self.runs.values_mut() {
+            log::info!("run {} goes on", run.id);
+            run.resume(now, (&boot, self.shift), out);
+        }
+        self.look_at_queue(now);
+    }
+}

@@ -1,0 +1,492 @@
+//! Keeping a ledger, and going on from that of a former life.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::controller::Controller;
+use crate::controller::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, Stands, Terms, TimeLine};
+use crate::controller::room::rendezvous::{self, Act, Arrival, Former, Process, Ruling};
+use crate::controller::room::room::Room;
+use crate::controller::room::rooms::room_of;
+use crate::controller::run::launch;
+use crate::controller::run::record::By;
+use crate::controller::run::roster::Stage;
+use crate::controller::run::run::{EVENTS, GIVE_UP_WITHIN, Phase, Run, Timer};
+use crate::controller::run::runs::RunNr;
+use crate::controller::session::processes::{Processes, Speaker};
+use crate::exit_code;
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{Bytes, Effect, Outbox, Stream, Time};
+use crate::session::VERSION;
+use crate::testfile::End;
+use crate::timeline::event::Event;
+use crate::timeline::view::run_name;
+
+/// From this length on, in bytes, a ledger of rooms is written anew when it has doubled: most of it is dead by then.
+const REWRITE_FROM: u64 = 1024 * 1024;
+
+/// How long after it goes on a run whose limit has passed meanwhile waits for what its slaves have to say.
+const HEAR_SLAVES: Duration = Duration::from_secs(5);
+
+/// Why an embedded run ends when its controller goes on.
+const DIED_WITH_US: &str = "it ended with the controller that had started it, which was killed";
+
+/// Rulings, of syncs or not, by room, round and reason.
+type Rulings = BTreeMap<(String, bool, u64, String), Rc<Ruling>>;
+
+/// What is known while a ledger is gone through.
+#[derive(Default)]
+struct Replay {
+    /// The run whose ledger it is.
+    run: Option<RunNr>,
+    /// The map of the round that comes.
+    map: Option<Bytes>,
+    /// The last ruling of barriers and of syncs.
+    last: Option<Rc<Ruling>>,
+    /// While the ledger was written anew.
+    rulings: Option<Rulings>,
+}
+
+impl Controller {
+    /// The same with a ledger, so that it can be killed and go on.
+    pub fn keeping(mut self, keep: Keep) -> Controller {
+        self.ledger.open(keep.path.clone(), 0, keep.rewrite_from.unwrap_or(REWRITE_FROM));
+        self.keep = Some(keep);
+        self
+    }
+
+    /// The same with what a former life has left, and whose time line, if it has a run, is mended. An error says what is
+    /// wrong with its ledger, and where.
+    pub fn resumed(mut self, past: &Past, time_line: &mut dyn TimeLine) -> Result<Controller, String> {
+        let keep = self.keep.take().unwrap_or_default();
+        self.shift = past.shift(&keep.boot, keep.wall_offset);
+        self.ledger.open(keep.path.clone(), past.whole(), keep.rewrite_from.unwrap_or(REWRITE_FROM));
+        self.header = Some(past.header.clone());
+        let nr = self.runs.first_mut().map(|(nr, run)| {
+            run.takes_up(past);
+            nr
+        });
+        self.replay_all(past, &keep.path, nr, time_line)?;
+        self.last_round = self.last_round.max(self.rooms.values().map(Room::last_round).max().unwrap_or(0));
+        self.rooms.values_mut().for_each(|room| room.number_after(self.last_round));
+        self.resumes = true;
+        self.keep = Some(keep);
+        Ok(self)
+    }
+
+    /// Goes through the ledger of a former life. What that says beside, of the time line alone, is taken by this.
+    pub(in crate::controller) fn replay_all(
+        &mut self,
+        past: &Past,
+        path: &Path,
+        run: Option<RunNr>,
+        time_line: &mut dyn TimeLine,
+    ) -> Result<(), String> {
+        let (mut replay, mut out) = (Replay { run, ..Replay::default() }, Outbox::new());
+        let mut mended = Ok(());
+        past.each_line(path, |line| {
+            for fact in &line.facts {
+                self.replay(line.at, fact, &mut replay, &mut out)?;
+            }
+            if let Some(run) = run.and_then(|nr| self.runs.get_mut(nr)) {
+                let by = line.facts.iter().find_map(|fact| by(fact, &self.processes)).unwrap_or(By::Other);
+                run.charge_again(by, line.end);
+            }
+            put_all(&mut out, time_line, &mut mended);
+            Ok(())
+        })?;
+        if let Some(run) = run.and_then(|nr| self.runs.get_mut(nr)) {
+            run.journal.replayed(&mut out);
+            put_all(&mut out, time_line, &mut mended);
+            if run.journal.has_begun() {
+                mended = mended.and_then(|()| time_line.end());
+            }
+            run.not_mended = mended.err();
+        }
+        self.resumed_after = self.resumed_after.max(past.last());
+        Ok(())
+    }
+
+    /// The first thing of all: a ledger begins, or its clock goes on.
+    pub(in crate::controller) fn open_ledger(&mut self, now: Time, out: &mut Outbox) {
+        let Some(keep) = &self.keep else { return };
+        if self.resumes {
+            // Whatever the wall clock says, nothing happens before what has happened.
+            let behind = self.resumed_after.as_micros() as i64 - (now.as_micros() as i64 + self.shift);
+            self.shift += behind.max(0);
+            return;
+        }
+        let (by, boot, run) = (VERSION.to_owned(), keep.boot.clone(), keep.terms.clone());
+        let header = Header { format: FORMAT, by, wall_offset: keep.wall_offset, begun: now, boot, shift: 0, run };
+        self.ledger.head(&header);
+        self.ledger.flush(out.mark(), out);
+        self.header = Some(header);
+    }
+
+    /// A former life goes on from now: everybody has as long to come back as if the connections had just gone.
+    pub(in crate::controller) fn go_on(&mut self, now: Time) {
+        if let Some(keep) = self.keep.as_ref().filter(|_| self.is_rewritten(&self.ledger)) {
+            self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
+        }
+        self.processes.restored(now);
+        for room in self.runs.values().map(|run| &run.room).chain(self.rooms.values()) {
+            self.pending.entry(room.name.clone()).or_default();
+        }
+    }
+
+    /// A controller of rooms alone cannot write its ledger: what it would say now nobody could rely on. It ends before
+    /// anything of this turn is said, so that whoever watches over it starts it again when there is room.
+    pub(in crate::controller) fn cannot_keep(&mut self, path: &Path, error: &str, out: &mut Outbox) {
+        self.ledger.keep_the_old(path);
+        if self.ledger.is_at(path) {
+            self.ledger.give_up();
+            let why = format!("arete: cannot write {}: {error}; nothing is said that is not kept", path.display());
+            out.print(Stream::Err, format!("{why}\n"));
+            out.halt(exit_code::FAILED);
+        }
+    }
+
+    fn replay(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay, out: &mut Outbox) -> Result<(), String> {
+        match fact {
+            Fact::Process { room, process, slave, member, incarnation } => {
+                let (speaker, rejoin) = match slave {
+                    Some(ix) => {
+                        let run = self.runs_member(replay.run, *ix)?;
+                        (Speaker::Slave(*ix, Rc::from(&*run.roster.get(*ix).name)), run.lost_after)
+                    }
+                    None => (Speaker::Client(member.as_deref().map(Rc::from)), self.rejoin),
+                };
+                let (process, room) = (Process(*process), self.room_named(room).name.clone());
+                self.processes.restore(process, &room, speaker, incarnation, rejoin);
+                if let Some(ix) = slave {
+                    self.runs_member(replay.run, *ix)?.roster.get_mut(*ix).process = Some(process);
+                }
+            }
+            Fact::Notified { room, process, from, trigger, total, notes } => {
+                let (counts, process) = ((&**trigger, *total), Process(*process));
+                let counted = self.room_named(room).notified(at, process, from, counts, notes);
+                let counted = counted.ok_or_else(|| format!("there is no trigger {trigger:?} in room {room:?}"))?;
+                if let Some(run) = self.runs.by_id_mut(room) {
+                    run.counted_again(at, from, trigger, counted, out);
+                }
+            }
+            Fact::Created { room, trigger, count } => {
+                self.room_named(room).triggers.create(trigger, *count)?;
+            }
+            Fact::Deleted { room, trigger } => {
+                self.room_named(room).triggers.delete(trigger);
+            }
+            Fact::Trigger { room, trigger, initial, notified, fired, totals, notes } => {
+                let triggers = &mut self.room_named(room).triggers;
+                triggers.restore(trigger, (*initial, *notified), *fired, totals);
+                notes.iter().for_each(|(from, note)| triggers.note(trigger, from, note));
+            }
+            Fact::LastRound(round) => self.last_round = self.last_round.max(*round),
+            Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
+            Fact::Round { room, sync, meeting, round, reason, .. } => {
+                let former = former(fact, replay.map.take());
+                let ruling = self.room_named(room).restore(*sync, meeting, former, at);
+                if let Some(rulings) = &mut replay.rulings {
+                    rulings.insert((room.to_string(), *sync, *round, reason.to_string()), ruling.clone());
+                }
+                replay.last = Some(ruling);
+            }
+            Fact::Rewriting => replay.rulings = Some(BTreeMap::new()),
+            Fact::Rewritten => replay.rulings = None,
+            Fact::Unheard { room, sync, round, reason, arrivals } => {
+                let key = (room.to_string(), *sync, *round, reason.to_string());
+                let ruling = replay.rulings.as_ref().and_then(|rulings| rulings.get(&key));
+                let ruling = ruling.ok_or_else(|| format!("there is no round {round} in room {room:?}"))?.clone();
+                self.room_named(room).restore_unheard(*sync, &arrivals_of(arrivals), &ruling, at);
+            }
+            Fact::Late { room, sync, meeting, member, process, id, ends } => {
+                let (member, arrival) = (Rc::from(&**member), (Process(*process), *id));
+                let last = replay.last.clone().filter(|_| *ends);
+                self.room_named(room).restore_late((*sync, meeting), &member, arrival, last, at);
+            }
+            Fact::StoodDown { room, sync, meeting } => self.room_named(room).restore_stood_down(*sync, meeting),
+            Fact::Heard { room, process, ids } => {
+                self.room_named(room).told(Process(*process), ids);
+            }
+            of_the_run => {
+                if let Some(ix) = slave_of(of_the_run) {
+                    self.runs_member(replay.run, ix)?;
+                }
+                if let Some(run) = replay.run.and_then(|nr| self.runs.get_mut(nr)) {
+                    run.apply(at, of_the_run, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this ledger is of rooms alone, and so written anew when it is long.
+    pub(in crate::controller) fn is_rewritten(&self, ledger: &Ledger) -> bool {
+        self.runs.values().all(|run| !run.ledger.is(ledger))
+    }
+
+    /// The ledger of what happens in a room.
+    pub(in crate::controller) fn ledger_of(&self, room: &str) -> Ledger {
+        self.runs.by_id(room).map_or(&self.ledger, |run| &run.ledger).clone()
+    }
+
+    /// The run that a ledger is of, which has a slave at this place.
+    fn runs_member(&mut self, run: Option<RunNr>, ix: usize) -> Result<&mut Run, String> {
+        let run = run.and_then(|nr| self.runs.get_mut(nr)).filter(|run| ix < run.roster.len());
+        run.ok_or_else(|| format!("the test has no slave number {ix}"))
+    }
+
+    /// A room of a former life: it was there when something happened in it.
+    fn room_named(&mut self, name: &str) -> &mut Room {
+        let run = self.runs.find(name).is_some();
+        if !run && !self.rooms.contains_key(name) {
+            let room = Room::new(name, self.limits, &self.budget);
+            self.rooms.insert(room.name.clone(), room);
+        }
+        room_of(&mut self.runs, &mut self.rooms, name).expect("it was just made if it was not there")
+    }
+
+    /// Writes what an act of a room decides.
+    pub(in crate::controller) fn enter_act(&self, room: &str, sync: bool, act: &Act) {
+        let ledger = self.ledger_of(room);
+        if !ledger.is_open() {
+            return;
+        }
+        let room = Cow::from(room);
+        match act {
+            Act::Over { meeting, ruling, arrivals, stands, .. } => {
+                let former = Former::new(ruling, arrivals.clone(), stands.clone());
+                enter_round(&ledger, &room, sync, meeting, &former);
+            }
+            Act::Late { meeting, member, arrival, ends } => ledger.write(&Fact::Late {
+                room,
+                sync,
+                meeting: Cow::from(&**meeting),
+                member: Cow::from(&**member),
+                process: arrival.0.0,
+                id: arrival.1,
+                ends: *ends,
+            }),
+            Act::StoodDown { meeting } => {
+                ledger.write(&Fact::StoodDown { room, sync, meeting: Cow::from(&**meeting) });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Writes what a round has decided.
+fn enter_round(ledger: &Ledger, room: &str, sync: bool, meeting: &str, former: &Former) {
+    if let Some(map) = map_of(former) {
+        ledger.write_raw("map", map);
+    }
+    ledger.write(&round_fact(room, sync, meeting, former));
+}
+
+/// The map of a round, which comes before it.
+pub(in crate::controller) fn map_of(former: &Former) -> Option<&[u8]> {
+    former.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+pub(in crate::controller) fn round_fact<'a>(
+    room: &'a str,
+    sync: bool,
+    meeting: &'a str,
+    former: &'a Former,
+) -> Fact<'a> {
+    Fact::Round {
+        room: Cow::from(room),
+        sync,
+        meeting: Cow::from(meeting),
+        round: former.round,
+        verdict: former.kind,
+        who: former.who.clone(),
+        reason: Cow::from(&former.reason),
+        at: former.at,
+        arrivals: by_process(&former.arrivals),
+        stands: former.stands.as_ref().map(|stands| Stands {
+            party: stands.party().clone(),
+            told: stands.told.iter().map(|member| member.to_string()).collect(),
+            other: stands.other.clone(),
+            until: stands.until,
+        }),
+    }
+}
+
+/// Arrivals as a ledger has them.
+pub(in crate::controller) fn by_process(arrivals: &[Arrival]) -> Vec<(u64, Vec<u64>)> {
+    let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
+    arrivals.chunk_by(|one, other| one.0 == other.0).map(ids).collect()
+}
+
+/// Hands on what was appended, as far as it can be written.
+fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(), String>) {
+    for effect in out.drain() {
+        if let (Effect::Append { bytes, .. }, Ok(())) = (effect, &mended) {
+            *mended = time_line.put(&bytes);
+        }
+    }
+}
+
+/// Who was the cause of a fact.
+fn by(fact: &Fact<'_>, processes: &Processes) -> Option<By> {
+    let process = match fact {
+        Fact::Process { process, .. } | Fact::Notified { process, .. } => process,
+        Fact::Late { process, .. } | Fact::Heard { process, .. } => process,
+        other => return slave_of(other).map(By::Slave),
+    };
+    match processes.get(Process(*process))?.speaker {
+        Speaker::Slave(ix, _) => Some(By::Slave(ix)),
+        Speaker::Client(_) => Some(By::Client),
+    }
+}
+
+/// Which slave a fact is about.
+fn slave_of(fact: &Fact<'_>) -> Option<usize> {
+    match fact {
+        Fact::Joined { slave, .. } | Fact::Ready { slave } | Fact::Report { slave, .. } => Some(*slave),
+        Fact::Disconnected { slave, .. } | Fact::Lost { slave, .. } | Fact::Stopped { slave } => Some(*slave),
+        Fact::Failed { slave, .. } => *slave,
+        _ => None,
+    }
+}
+
+/// Arrivals from a ledger.
+fn arrivals_of(by_process: &[(u64, Vec<u64>)]) -> Vec<Arrival> {
+    by_process.iter().flat_map(|(process, ids)| ids.iter().map(|id| (Process(*process), *id))).collect()
+}
+
+/// A round as its meeting takes it up.
+fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
+    let Fact::Round { round, verdict, who, reason, at, arrivals, stands, .. } = fact else {
+        unreachable!("only rounds are asked for");
+    };
+    let stands = stands.as_ref().map(|stands| {
+        let told = stands.told.iter().map(|member| Rc::from(&**member));
+        rendezvous::Stands::new(&stands.party, told, stands.other.clone(), stands.until)
+    });
+    Former {
+        round: *round,
+        kind: *verdict,
+        who: who.clone(),
+        reason: reason.to_string(),
+        at: *at,
+        line,
+        arrivals: arrivals_of(arrivals),
+        stands,
+    }
+}
+
+impl Run {
+    /// What a former life has left beside its ledger.
+    pub(in crate::controller) fn takes_up(&mut self, past: &Past) {
+        self.wall_offset = past.header.wall_offset;
+        self.journal.replay();
+        self.begun = Some(past.header.begun);
+        let local = |terms: &Terms| terms.listen.is_none() || terms.launch.as_deref() == Some(launch::LOCAL);
+        self.embedded = self.hosted.is_none() && past.header.run.as_ref().is_some_and(local);
+        let mut kept: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
+        for (path, length) in past.files() {
+            if let Some((slave, file)) = path.split_once('/') {
+                kept.entry(slave).or_default().insert(file.to_owned(), *length);
+            }
+        }
+        self.kept = self.roster.iter().map(|member| kept.remove(&*member.name).unwrap_or_default()).collect();
+    }
+
+    /// Notifies of a former life are in the time line, too.
+    fn counted_again(
+        &mut self,
+        at: Time,
+        from: &str,
+        trigger: &str,
+        counted: crate::controller::room::trigger::Counted,
+        out: &mut Outbox,
+    ) {
+        let from = (!from.is_empty()).then_some(from);
+        let event =
+            Event::Notified { trigger: trigger.into(), count: counted.new, left: counted.left, late: counted.late };
+        self.journal.record(at, from, &event, out);
+        if counted.fires {
+            self.journal.record(at, None, &Event::Triggered { trigger: trigger.into() }, out);
+        }
+    }
+
+    /// The run goes on, or it is over and says so again.
+    pub(in crate::controller) fn resume(&mut self, now: Time, clock: (&str, i64), out: &mut Outbox) {
+        self.take_up_again(now, clock, out);
+        if let Some(error) = self.not_mended.take() {
+            self.write_failed(now, self.results.join(EVENTS), error, out);
+        }
+    }
+
+    fn take_up_again(&mut self, now: Time, (boot, shift): (&str, i64), out: &mut Outbox) {
+        self.know_files();
+        if let Phase::Writing(cause) = &self.phase {
+            let (verdict, why) = self.judge(cause);
+            self.over_before = true;
+            self.write_summary(verdict, &why, out);
+            return self.confirm(out);
+        }
+        self.enter(now, Fact::Resumed { boot: Cow::from(boot), shift }, out);
+        for ix in 0..self.roster.len() {
+            let member = self.roster.get_mut(ix);
+            member.gone = (member.stage > Stage::Absent).then_some(now);
+        }
+        self.begin_outputs(out);
+        match self.phase {
+            Phase::Queued | Phase::Gathering => {
+                if let (Some(wait), Some(begun)) = (self.wait, self.begun) {
+                    self.timers.set(Timer::Wait, (begun + wait).max(now + HEAR_SLAVES));
+                }
+                self.launch.start_the_absent(&self.roster, &self.results, out);
+            }
+            Phase::Running => self.hear_slaves_first(now),
+            Phase::Finishing(_) => self.timers.set(Timer::Finish, now + self.test.grace.max(HEAR_SLAVES)),
+            Phase::Ending(_) if self.interrupts > 1 => self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN),
+            Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => self.stopping(now),
+        }
+        if self.embedded {
+            for ix in 0..self.roster.len() {
+                self.lose(now, ix, DIED_WITH_US, out);
+            }
+        }
+        self.finish_if_stopped(now, out);
+    }
+
+    /// A limit that has passed while nobody was there to hear is no failure before the slaves could say what they did.
+    fn hear_slaves_first(&mut self, now: Time) {
+        let at = self.timers.get(&Timer::End).unwrap_or(now);
+        if !matches!(self.test.end, End::Duration(_)) {
+            self.timers.set(Timer::End, at.max(now + HEAR_SLAVES));
+        }
+    }
+
+    /// What was kept of the files of slaves is what lies there.
+    fn know_files(&mut self) {
+        let kept = std::mem::take(&mut self.kept);
+        for (ix, files) in kept.into_iter().enumerate().filter(|_| !injected(Fault::OutputsForgotten)) {
+            let entries = self.test.slaves[ix].entries.clone();
+            let ours =
+                files.into_iter().filter(|(file, _)| crate::controller::run::results::is_results_file(file, &entries));
+            let member = self.roster.get_mut(ix);
+            member.files = ours.collect();
+            member.directories = crate::controller::run::results::directories_of(&member.files);
+            self.shipped += member.files.values().sum::<u64>();
+        }
+    }
+
+    /// A command's files are there from its start on: also when the controller was killed before it had made them.
+    fn begin_outputs(&mut self, out: &mut Outbox) {
+        for ix in 0..self.roster.len() {
+            let started = self.roster.get(ix).runs.iter().filter(|run| run.pid.is_some());
+            let names: Vec<String> = started.map(|run| run_name(&run.entry, run.nr)).collect();
+            for name in names {
+                self.begin_output(ix, &name, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Clients: people and scripts that meet in a room without being slaves of a run.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::controller::Controller;
+use crate::controller::Who;
+use crate::controller::fatal;
+use crate::controller::ledger::Fact;
+use crate::controller::refusal;
+use crate::controller::room::guests;
+use crate::controller::room::rendezvous::Process;
+use crate::controller::room::room::Room;
+use crate::controller::room::rooms::room_of;
+use crate::controller::run::reports::{Heard, notified};
+use crate::controller::run::run::Run;
+use crate::controller::session::authorization;
+use crate::controller::session::processes::Speaker;
+use crate::machine::{ConnId, Outbox, Time};
+use crate::session::{VERSION, WORDS_MAX, check_incarnation, check_name, is_member};
+use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
+use crate::wire::{Bye, Code, FromSlave, Message, Note, Noted, Notify, PROTOCOL, Pong, Refused, Welcome};
+
+/// How many rooms there are at most, a run's not counted.
+const ROOMS_MAX: usize = 1_000;
+
+impl Controller {
+    /// A client joins a room; one that is not there yet is made.
+    pub(in crate::controller) fn join(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        join: &Join<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        check(join)?;
+        if let Some(session) = self.sessions.get(&conn) {
+            let secret = self.runs.values().find_map(Run::secret);
+            authorization::may_join(&session.peer, secret, join).map_err(|why| fatal(Code::Stranger, why))?;
+            if let Some(run) = self.runs.by_id(&join.room) {
+                let entered = guests::may_enter(run, &session.peer, join, self.is_operator(session));
+                entered.map_err(|why| fatal(Code::Stranger, why))?;
+            }
+        }
+        let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
+        let room = self.enter_room(&join.room)?;
+        let known = self.processes.find(&room, &speaker, &join.incarnation).is_some();
+        let ledger = self.ledger_of(&room);
+        // A ledger of rooms alone is written anew when it is long.
+        let shares = |run: &&Run| !known && run.ledger.is(&ledger);
+        if let Some(run) = self.runs.values().find(shares) {
+            let full = |why| refusal(Code::Full, format!("run {}: {why}; no more clients may join", run.id));
+            run.record.takes_clients().map_err(full)?;
+        }
+        let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
+        if !known {
+            let (room, member, incarnation) = (Cow::from(&*room), join.member.clone(), join.incarnation.clone());
+            ledger.write(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
+        }
+        if let Some(former) = former {
+            self.drop_session(former, "replaced by a newer connection", out);
+        }
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            (session.who, session.heard) = (Who::Client(process), now);
+        }
+        let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0, leave: false };
+        out.send(conn, welcome.encode());
+        log::info!("room {room}: {} joined", join.member.as_deref().unwrap_or("somebody"));
+        self.visit(now, &room, |room, _| {
+            room.clients.insert(process);
+        });
+        self.alive(now, process);
+        Ok(())
+    }
+
+    /// A client is gone from a run that may have waited for nothing but its notify.
+    pub(in crate::controller) fn may_have_been_the_last(&mut self, now: Time, process: Process, out: &mut Outbox) {
+        let room = self.processes.get(process).map(|known| known.room.clone());
+        if let Some(run) = room.and_then(|room| self.runs.by_id_mut(&room)) {
+            run.end_if_done(now, out);
+        }
+    }
+
+    fn enter_room(&mut self, name: &str) -> Result<Rc<str>, Bye<'static>> {
+        if let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) {
+            return Ok(room.name.clone());
+        }
+        if self.rooms.len() >= ROOMS_MAX {
+            return Err(refusal(Code::Full, format!("there are {ROOMS_MAX} rooms already, as many as there can be")));
+        }
+        let mut room = Room::new(name, self.limits, &self.budget);
+        room.number_after(self.last_round);
+        let name = room.name.clone();
+        self.rooms.insert(name.clone(), room);
+        Ok(name)
+    }
+
+    /// A client says something. An error closes its connection.
+    pub(in crate::controller) fn client_says(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        process: Process,
+        message: FromSlave<'_>,
+        heard: &mut Heard,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return Ok(()) };
+        heard.run = self.runs.find(&name);
+        match message {
+            FromSlave::Ping(ping) => {
+                out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
+            }
+            FromSlave::Notify(notify) if *notify.room == *name => {
+                if let Err(reason) = self.client_notifies(now, conn, process, &notify, out) {
+                    refuse(conn, (&name, &notify.trigger), Code::Trigger, reason, out);
+                }
+            }
+            FromSlave::Watch(watch) if *watch.room == *name => self.watch(conn, process, &name, &watch.trigger, out),
+            FromSlave::Create(create) if *create.room == *name => self.create(now, conn, &name, &create, out),
+            FromSlave::Delete(delete) if *delete.room == *name => self.delete(now, conn, &name, &delete, out),
+            FromSlave::List(list) if *list.room == *name => self.list(conn, &name, out),
+            FromSlave::Bye(bye) => {
+                self.processes.leaves(process);
+                return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect()));
+            }
+            FromSlave::Hello(_) | FromSlave::Join(_) => {
+                return Err(refusal(Code::Malformed, "a second hello or join on one connection".to_owned()));
+            }
+            FromSlave::Notify(Notify { room, trigger, .. }) => {
+                refuse(conn, (&room, &trigger), Code::WrongRoom, not_here(&name, &room), out);
+            }
+            FromSlave::Watch(watch) => {
+                refuse(conn, (&watch.room, &watch.trigger), Code::WrongRoom, not_here(&name, &watch.room), out)
+            }
+            FromSlave::Create(create) => {
+                refuse(conn, (&create.room, &create.trigger), Code::WrongRoom, not_here(&name, &create.room), out)
+            }
+            FromSlave::Delete(delete) => {
+                refuse(conn, (&delete.room, &delete.trigger), Code::WrongRoom, not_here(&name, &delete.room), out)
+            }
+            // What only slaves say.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn client_notifies(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        process: Process,
+        notify: &Notify<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let known = self.processes.get(process).ok_or("you have not joined")?;
+        let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
+        let counts = (&*notify.trigger, notify.count);
+        let data = notify.data.map(|Note { json }| json);
+        if let (Some(run), Some(session)) = (self.runs.by_id(&name), self.sessions.get(&conn)) {
+            guests::may_notify(run, &session.peer, known.speaker.name(), self.is_operator(session))?;
+        }
+        if let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) {
+            room.triggers.admits(process.0, &notify.trigger)?;
+        }
+        let counted = match self.runs.by_id_mut(&name) {
+            Some(run) => run.client_notifies(now, process, &from, counts, data, out)?,
+            None => {
+                let room = self.rooms.get_mut(&name).ok_or("the room is gone")?;
+                let counted = room.notify(now, process, &from, counts, data)?;
+                if counted.new > 0 {
+                    let notes = data.filter(|_| !counted.late).into_iter().collect();
+                    self.ledger.write(&notified(&name, process, &from, counts, notes));
+                }
+                counted
+            }
+        };
+        if counted.fires {
+            log::info!("room {name}: {} fired", notify.trigger);
+            self.tell_watchers(&name, &notify.trigger, out);
+        }
+        let noted = Noted {
+            room: notify.room.clone(),
+            trigger: notify.trigger.clone(),
+            count: notify.count,
+            left: counted.left,
+            in_time: counted.in_time,
+        };
+        out.send(conn, noted.encode());
+        Ok(())
+    }
+
+    /// A trigger has fired: the clients that wait for it are told.
+    pub(in crate::controller) fn tell_watchers(&mut self, room: &str, trigger: &str, out: &mut Outbox) {
+        let Some(room) = room_of(&mut self.runs, &mut self.rooms, room) else { return };
+        let watchers = room.take_watchers(trigger);
+        if watchers.is_empty() {
+            return;
+        }
+        let line = room.triggered(trigger);
+        for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {
+            out.send(conn, line.clone());
+        }
+    }
+
+    fn watch(&mut self, conn: ConnId, process: Process, name: &str, trigger: &str, out: &mut Outbox) {
+        let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) else { return };
+        match room.watch(process, trigger) {
+            Ok(true) => out.send(conn, room.triggered(trigger)),
+            Ok(false) => {}
+            Err(reason) => refuse(conn, (name, trigger), Code::Trigger, reason, out),
+        }
+    }
+
+    fn create(&mut self, now: Time, conn: ConnId, name: &Rc<str>, create: &Create<'_>, out: &mut Outbox) {
+        let mut done = Ok(());
+        self.visit(now, name, |room, _| {
+            done = match room.is_run() {
+                true => Err(of_the_test(&room.name)),
+                false => check_name("a trigger", &create.trigger)
+                    .and_then(|()| room.triggers.create(&create.trigger, create.count)),
+            };
+        });
+        if done.is_ok() {
+            let (room, trigger) = (Cow::from(&**name), Cow::from(&*create.trigger));
+            self.ledger.write(&Fact::Created { room, trigger, count: create.count });
+        }
+        answer(conn, name, &create.trigger, done, out);
+    }
+
+    fn delete(&mut self, now: Time, conn: ConnId, name: &Rc<str>, delete: &Delete<'_>, out: &mut Outbox) {
+        let trigger = &*delete.trigger;
+        let (mut done, mut watchers) = (Ok(()), Vec::new());
+        self.visit(now, name, |room, _| {
+            if room.is_run() {
+                done = Err(of_the_test(&room.name));
+            } else if room.triggers.delete(trigger) {
+                watchers = room.take_watchers(trigger);
+            } else {
+                done = Err(format!("there is no trigger {trigger:?} in room {:?}", room.name));
+            }
+        });
+        if done.is_ok() {
+            let (room, trigger) = (Cow::from(&**name), Cow::from(trigger));
+            self.ledger.write(&Fact::Deleted { room, trigger });
+        }
+        for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {
+            refuse(conn, (name, trigger), Code::Trigger, format!("the trigger {trigger:?} was removed"), out);
+        }
+        answer(conn, name, trigger, done, out);
+    }
+
+    fn list(&mut self, conn: ConnId, name: &str, out: &mut Outbox) {
+        let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) else { return };
+        let state = |(name, trigger): (&str, &crate::controller::room::trigger::Trigger)| TriggerState {
+            trigger: name.to_owned(),
+            initial: trigger.initial,
+            left: trigger.left(),
+            fired: trigger.fired.is_some(),
+        };
+        let triggers = room.triggers.iter().map(state).collect();
+        out.send(conn, Listing { room: Cow::from(name), triggers }.encode());
+    }
+}
+
+/// Whether a client may come in.
+fn check(join: &Join<'_>) -> Result<(), Bye<'static>> {
+    if join.protocol != PROTOCOL {
+        let text = format!(
+            "the client is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol {PROTOCOL}: \
+             install the same version on both",
+            join.version, join.protocol
+        );
+        return Err(fatal(Code::Protocol, text));
+    }
+    check_incarnation("an incarnation", &join.incarnation).map_err(|why| fatal(Code::Name, why))?;
+    check_name("a room", &join.room).map_err(|why| fatal(Code::Name, why))?;
+    match &join.member {
+        Some(member) if !is_member(member) => Err(fatal(
+            Code::Name,
+            format!("{member:?} cannot be a member: it is HOST or HOST#TAG, of at most {WORDS_MAX} bytes each"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn not_here(room: &str, said: &str) -> String {
+    format!("you are in room {room:?}, not in {said:?}")
+}
+
+fn of_the_test(run: &str) -> String {
+    format!("{run} is a run: its triggers are those of its test file")
+}
+
+fn refuse(conn: ConnId, (room, trigger): (&str, &str), code: Code, reason: String, out: &mut Outbox) {
+    let refused = Refused { room: Cow::from(room), trigger: Cow::from(trigger), code, reason: Cow::from(reason) };
+    out.send(conn, refused.encode());
+}
+
+fn answer(conn: ConnId, room: &str, trigger: &str, done: Result<(), String>, out: &mut Outbox) {
+    match done {
+        Ok(()) => out.send(conn, Created { room: Cow::from(room), trigger: Cow::from(trigger) }.encode()),
+        Err(reason) => refuse(conn, (room, trigger), Code::Trigger, reason, out),
+    }
+}

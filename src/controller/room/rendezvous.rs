@@ -1,0 +1,686 @@
+//! Rounds of members that wait for each other: what a barrier and a sync have in common.
+//!
+//! Members *arrive* at a *meeting* of some name, each by an arrival that its process never uses again, until the party
+//! is complete; then, or when it cannot be any more, all get one *ruling*. A meeting has one round at a time that
+//! forms. Its ruling stays for every arrival until that has heard it. A round that failed *stands* for the members that
+//! had not arrived: who comes for the first time gets its ruling too. Who comes to a count that is complete is surplus,
+//! and waits for the next round.
+//!
+//! This is the rendezvous of autotest's `Barrier` and `SyncData`, with identities that survive reconnects.
+
+mod acts;
+mod admit;
+mod alive;
+mod ending;
+mod held;
+mod hopeless;
+mod open;
+mod proofs;
+mod restore;
+mod round;
+mod seats;
+mod spare;
+mod standing;
+mod surplus;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use self::acts::{Act, Ruling};
+use self::ending::Ending;
+pub use self::held::need;
+pub use self::hopeless::{Forming, Outlook};
+pub use self::open::Open;
+pub use self::restore::{Former, Stands};
+pub use self::round::There;
+use self::round::{Round, in_words};
+use self::seats::Seats;
+pub use self::spare::Spare;
+use self::standing::Standing;
+use crate::controller::session::budget::{Asker, Budget, Charge, Held, Line as SharedLine};
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{Bytes, Time, Timers};
+use crate::wire::rendezvous::{Kind, Party};
+
+/// Who waits is asked for a sign of life when it has given none for so long.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long an arrival has to show that it is alive when another process comes under its name.
+const CONTEND_WITHIN: Duration = Duration::from_secs(1);
+
+/// After how long that is looked at again when not all that has come was read.
+const CONTEND_AGAIN: Duration = Duration::from_millis(10);
+
+/// What an arrival holds beside its value and its name, in bytes: its places and its timers.
+pub const ARRIVAL_COST: usize = 512;
+
+/// An incarnation of a slave or of a client, as the controller numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process(pub u64);
+
+/// An arrival's identity.
+pub type Arrival = (Process, u64);
+
+/// Who is there, as the controller knows it.
+pub trait Presence {
+    /// When this process was heard last; `None` when its connection is gone.
+    fn heard(&self, process: Process) -> Option<Time>;
+    /// How long its connection may be gone before it is lost.
+    fn rejoin(&self, process: Process) -> Duration;
+    /// Whether it is a slave, which speaks for many members.
+    fn is_slave(&self, _: Process) -> bool {
+        false
+    }
+    /// Whether a sign of life may have come that was not read yet.
+    fn is_behind(&self) -> bool {
+        false
+    }
+}
+
+/// A member that arrives.
+#[derive(Debug, Clone)]
+pub struct Comer<V> {
+    pub process: Process,
+    pub id: u64,
+    pub member: Rc<str>,
+    /// Who shall meet, as this member says it; groups are resolved.
+    pub party: Option<Party>,
+    pub timeout: Option<Duration>,
+    /// How long before the last arrival it may have shown last that it is alive.
+    pub fresh: Duration,
+    /// Fail when a member is lost that has arrived.
+    pub alive: bool,
+    pub harmonize: bool,
+    pub abort: Option<String>,
+    pub value: V,
+    /// How long the value is, in bytes.
+    pub weight: usize,
+    /// What its party costs while it contends, if that is another than the round's.
+    pub held: Option<Held>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A member's time is up.
+    Deadline(Rc<str>),
+    /// A member that is away has not come back.
+    Away(Rc<str>, Rc<str>),
+    /// Who waits under a name has not shown that it is alive.
+    Contend(Rc<str>, Rc<str>),
+    /// The time of one who waits for the next round is up.
+    Surplus(Rc<str>),
+    /// Signs of life are due.
+    Look(Rc<str>),
+    /// A failed round stands no longer.
+    Standing(Rc<str>),
+    /// Everybody in a round is lost, and nobody has come.
+    Abandoned(Rc<str>),
+}
+
+/// What has become of an arrival.
+#[derive(Debug)]
+enum Place {
+    /// It waits as this member of that meeting.
+    Waits { meeting: Rc<str>, member: Rc<str>, how: How },
+    /// It has a ruling, since then, that it has not heard yet.
+    Ruled(Rc<Ruling>, Time, #[expect(dead_code, reason = "it counts until it is dropped")] Charge),
+}
+
+/// How an arrival waits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum How {
+    /// In the round that forms.
+    There,
+    /// For the next one.
+    Surplus,
+    /// For the place of another that waits under the same name.
+    Contends,
+}
+
+/// All meetings of one kind in one room.
+#[derive(Debug)]
+pub struct Rendezvous<V> {
+    meetings: BTreeMap<Rc<str>, Meeting<V>>,
+    /// Every arrival that waits or has not heard its ruling.
+    places: Seats,
+    /// How many of them wait.
+    waiting: usize,
+    /// The failed rounds that stand, by what they held when they began to.
+    failed: BTreeSet<(usize, Rc<str>)>,
+    /// The rounds in which everybody is lost.
+    abandoned: BTreeSet<Rc<str>>,
+    /// Who was asked for a sign of life, and for which meetings.
+    asked: BTreeMap<Process, BTreeSet<Rc<str>>>,
+    timers: Timers<Timer>,
+    last_round: u64,
+    /// Surplus members are being put into a round.
+    promoting: bool,
+    budget: Budget,
+}
+
+#[derive(Debug)]
+struct Meeting<V> {
+    forming: Option<Round<V>>,
+    standing: Option<Standing>,
+}
+
+/// The members of a complete round, by name.
+pub type Assembly<V> = BTreeMap<Rc<str>, There<V>>;
+
+/// Makes the line that all members of a complete round get before its ruling, from the meeting's name, the round's
+/// number and the values.
+pub type Line<'a, V> = &'a dyn Fn(&str, u64, &Assembly<V>) -> Option<Bytes>;
+
+/// What every entry point works with.
+pub struct Turn<'a, V> {
+    pub now: Time,
+    pub presence: &'a dyn Presence,
+    pub line: Line<'a, V>,
+    pub acts: &'a mut Vec<Act>,
+}
+
+impl<V> Turn<'_, V> {
+    /// A process for which something is to be held.
+    pub fn asker(&self, process: Process) -> Asker {
+        Asker { process: process.0, slave: self.presence.is_slave(process) }
+    }
+}
+
+impl<V: PartialEq> Rendezvous<V> {
+    /// A member arrives, or says again that it has. `declared`: who shall meet when nobody says it.
+    pub fn arrive(&mut self, name: &str, comer: Comer<V>, declared: Option<&Party>, turn: &mut Turn<'_, V>) {
+        let arrival = (comer.process, comer.id);
+        if self.again(arrival, turn) {
+            return;
+        }
+        if let Err(reason) = self.admissible(name, &comer, turn) {
+            return self.refuse(arrival, reason, turn);
+        }
+        if let Some(ruling) = self.standing_for(name, &comer, turn) {
+            return self.rule(arrival, ruling, turn);
+        }
+        match self.form(name, &comer, declared, turn) {
+            Ok(name) => self.seat(&name, comer, turn),
+            Err(reason) => self.refuse(arrival, reason, turn),
+        }
+    }
+
+    /// Whether this arrival is known: then it is there again, or hears its ruling again.
+    pub fn again(&mut self, arrival: Arrival, turn: &mut Turn<'_, V>) -> bool {
+        match self.places.get(&arrival) {
+            Some(Place::Ruled(ruling, ..)) => tell(arrival, ruling.clone(), turn),
+            Some(Place::Waits { meeting, member, how: How::There }) => {
+                let (meeting, member) = (meeting.clone(), member.clone());
+                self.returned(&meeting, &member, turn);
+            }
+            Some(Place::Waits { .. }) => {}
+            None => return false,
+        }
+        true
+    }
+
+    /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
+    fn standing_for(&mut self, name: &str, comer: &Comer<V>, turn: &mut Turn<'_, V>) -> Option<Rc<Ruling>> {
+        let (name, meeting) = self.meetings.get_key_value(name)?;
+        let (name, standing) = (name.clone(), meeting.standing.as_ref()?);
+        // A controller that was paused hears of those who have come meanwhile before it sees to what is due.
+        let over = standing.until <= turn.now;
+        if over || standing.has_told(&comer.member) {
+            self.stand_down(&name);
+            turn.acts.push(Act::StoodDown { meeting: name });
+            return None;
+        }
+        if !standing.concerns(comer.party.as_ref()) {
+            return None;
+        }
+        let ruling = self.tell_standing(&name, &comer.member)?;
+        let (member, arrival) = (comer.member.clone(), (comer.process, comer.id));
+        turn.acts.push(Act::Late { meeting: name, member, arrival, ends: false });
+        Some(ruling)
+    }
+
+    /// Makes a round if none forms, and looks whether this member belongs to it.
+    fn form(
+        &mut self,
+        name: &str,
+        comer: &Comer<V>,
+        declared: Option<&Party>,
+        turn: &Turn<'_, V>,
+    ) -> Result<Rc<str>, String> {
+        if let Some((name, meeting)) = self.meetings.get_key_value(name)
+            && let Some(round) = &meeting.forming
+        {
+            return round.belongs(&comer.member).map(|()| name.clone());
+        }
+        let party = declared.or(comer.party.as_ref()).ok_or_else(|| {
+            format!(
+                "{name:?} is not declared, and nobody has said who shall meet: name the members or the count, or let \
+                 a member come first that does"
+            )
+        })?;
+        let said = || (comer.member.clone(), turn.asker(comer.process));
+        let round = Round::new(party, declared.is_none().then(said), &self.budget)?;
+        round.belongs(&comer.member)?;
+        let name: Rc<str> = Rc::from(name);
+        let meeting = self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, standing: None });
+        meeting.forming = Some(round);
+        Ok(name)
+    }
+
+    /// Who has said otherwise who shall meet, and what.
+    fn disagrees(&self, name: &str, comer: &Comer<V>) -> Option<(Option<Rc<str>>, String)> {
+        let round = self.meetings.get(name)?.forming.as_ref()?;
+        let party = comer.party.as_ref().filter(|party| !round.agreed.is(party))?;
+        let said_by = round.said_by.as_deref().unwrap_or("the test file");
+        let said = format!("{said_by} says {}, {} says {}", round.party_in_words(), comer.member, in_words(party));
+        Some((round.said_by.clone(), said))
+    }
+
+    /// Puts a member where it belongs, or lets it contend with who waits under its name. Who is not in the place that
+    /// it claims has no say in who shall meet.
+    fn seat(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+        let Some(round) = self.forming(name) else { return };
+        let holder = round.holder(&comer.member);
+        let taken = holder.is_some() || round.is_full();
+        if let Some(why) = comer.abort.as_ref().filter(|_| taken && self.disagrees(name, &comer).is_none()) {
+            let (who, reason) = (vec![comer.member.to_string()], aborted(&comer.member, why));
+            return self.fail(name, comer, Kind::Aborted, (who, reason), turn);
+        }
+        match holder {
+            Some((process, false)) if turn.presence.heard(process).is_some() => {
+                self.contend(name, process, comer, turn);
+            }
+            Some(_) => {
+                self.leave(name, &comer.member, turn);
+                self.take_place(name, comer, turn);
+            }
+            None => self.take_place(name, comer, turn),
+        }
+    }
+
+    /// A member comes to a place that is free.
+    fn take_place(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+        let budget = self.budget.clone();
+        if let Some(round) = self.forming(name) {
+            round.begin_anew(&comer, turn.asker(comer.process), &budget);
+        }
+        if let Some((first, said)) = self.disagrees(name, &comer) {
+            let who = first.iter().map(|first| first.to_string()).chain([comer.member.to_string()]).collect();
+            let reason = format!("the members disagree: {said}");
+            return self.fail(name, comer, Kind::Disagreed, (who, reason), turn);
+        }
+        match self.forming(name).is_some_and(|round| round.is_full()) {
+            true => self.wait_for_next(name, comer, turn),
+            false => self.enter(name, comer, turn),
+        }
+    }
+
+    /// Another waits under a member's name, and its connection is there.
+    fn contend(&mut self, name: &Rc<str>, other: Process, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+        let (arrival, member) = ((comer.process, comer.id), comer.member.clone());
+        let budget = self.budget.clone();
+        let Some(round) = self.forming(name) else { return };
+        if other == comer.process {
+            let same = round.value(&member) == Some(&comer.value);
+            let (kind, what) =
+                if same { (Kind::Refused, "waits at") } else { (Kind::Disagreed, "has given another value to") };
+            let reason = format!("{member} {what} {name:?} already, and this round is not over");
+            return self.rule_alone(arrival, kind, reason, turn);
+        }
+        if round.contenders.contains_key(&member) {
+            return self.refuse(arrival, format!("others contend for the name {member} already"), turn);
+        }
+        let comer = match round.keep_party(comer, turn.asker(arrival.0), &budget) {
+            Ok(comer) => comer,
+            Err(reason) => return self.refuse(arrival, reason, turn),
+        };
+        let place = Place::Waits { meeting: name.clone(), member: member.clone(), how: How::Contends };
+        round.contenders.insert(member.clone(), comer);
+        self.places.insert(arrival, place);
+        self.timers.set(Timer::Contend(name.clone(), member), turn.now + CONTEND_WITHIN);
+        self.ask(other, name, turn);
+    }
+
+    fn forming(&mut self, name: &str) -> Option<&mut Round<V>> {
+        self.meetings.get_mut(name)?.forming.as_mut()
+    }
+
+    /// A member is there. What it wants joins what the others want.
+    fn enter(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+        self.not_abandoned(name);
+        let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
+        let (member, abort) = (comer.member.clone(), comer.abort.clone());
+        let now_alive = comer.alive && !round.alive;
+        let place = Place::Waits { meeting: name.clone(), member: member.clone(), how: How::There };
+        self.places.insert((comer.process, comer.id), place);
+        self.waiting += 1;
+        round.proofs.enter(comer.process, turn.presence.heard(comer.process));
+        if round.enter(comer, turn.now) {
+            let deadline = round.patience.map_or(turn.now, |(end, _)| end);
+            self.timers.set(Timer::Deadline(name.clone()), deadline);
+        }
+        if round.alive && !round.looked_after {
+            round.looked_after = true;
+            self.timers.set(Timer::Look(name.clone()), turn.now + CHECK_EVERY);
+        }
+        turn.acts.push(Act::Arrived { meeting: name.clone(), member: member.clone() });
+        match abort {
+            Some(reason) => {
+                let ending = Ending::of(Kind::Aborted, &member, aborted(&member, &reason));
+                self.end(name, ending, turn);
+            }
+            None if now_alive && self.ends_with_the_lost(name, turn) => {}
+            None => self.complete(name, turn),
+        }
+    }
+
+    /// The round that forms is complete without this member.
+    fn wait_for_next(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+        let place = Place::Waits { meeting: name.clone(), member: comer.member.clone(), how: How::Surplus };
+        let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
+        self.places.insert((comer.process, comer.id), place);
+        self.waiting += 1;
+        // Who shall meet, all have agreed on.
+        round.surplus.push(Comer { party: None, ..comer }, turn.now);
+        self.time_surplus(name);
+        self.replace(name, turn);
+    }
+
+    /// Those who wait for the next round take the places of those who have left this one.
+    fn replace(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        while let Some(member) = self.forming(name).filter(|round| !round.surplus.is_empty()).and_then(|it| it.left()) {
+            self.vacate(name, &member);
+            self.promote(name, turn);
+        }
+    }
+
+    /// Puts those who wait for the next round into the round that forms, as far as there is room.
+    fn promote(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        // A round that this makes complete is followed by another, which is filled here too.
+        if std::mem::replace(&mut self.promoting, true) {
+            return;
+        }
+        while let Some(round) = self.forming(name).filter(|round| !round.is_full())
+            && let Some(comer) = round.surplus.pop(turn.now)
+        {
+            self.waiting -= 1;
+            self.time_surplus(name);
+            self.enter(name, comer, turn);
+        }
+        self.promoting = false;
+    }
+
+    /// Knows when the first of those who wait for the next round loses its patience.
+    fn time_surplus(&mut self, name: &Rc<str>) {
+        match self.forming(name).and_then(|round| round.surplus.deadline()) {
+            Some(at) => self.timers.set(Timer::Surplus(name.clone()), at),
+            None => self.timers.cancel(&Timer::Surplus(name.clone())),
+        }
+    }
+
+    /// Takes a former arrival out of its place, for another that comes under its name.
+    fn leave(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+        if let Some(arrival) = self.vacate(name, member) {
+            self.refuse(arrival, format!("another process has taken the place of {member} at {name:?}"), turn);
+        }
+    }
+
+    /// Takes a member out. Its arrival, if anybody still waits for a ruling behind it.
+    fn vacate(&mut self, name: &Rc<str>, member: &Rc<str>) -> Option<Arrival> {
+        self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
+        let round = self.meetings.get_mut(name)?.forming.as_mut()?;
+        let (arrival, waits) = match round.leave(member) {
+            Some(there) => ((there.process, there.id), !there.taken_back),
+            None => {
+                let comer = round.surplus.take(member)?;
+                ((comer.process, comer.id), true)
+            }
+        };
+        match round.patience {
+            Some((end, _)) => self.timers.set(Timer::Deadline(name.clone()), end),
+            None => self.timers.cancel(&Timer::Deadline(name.clone())),
+        }
+        self.time_surplus(name);
+        self.waiting -= 1;
+        self.places.remove(&arrival);
+        waits.then_some(arrival)
+    }
+
+    /// Looks whether a round is complete and everybody alive; asks those of whom it is not known.
+    fn complete(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
+        if !round.is_full() {
+            return;
+        }
+        round.full_since.get_or_insert(turn.now);
+        let proves = round.alive && !injected(Fault::ReleasesUnproven);
+        let since = round.since();
+        let stale = if proves { round.proofs.want(since, turn.presence) } else { Vec::new() };
+        let unproven = proves && !round.proofs.awaited().is_empty();
+        let waits = unproven || round.alive && round.away > 0;
+        if !waits {
+            self.end(name, Ending::released(), turn);
+            return;
+        }
+        for process in stale {
+            if turn.presence.heard(process).is_some() {
+                self.ask(process, name, turn);
+            }
+        }
+    }
+
+    fn ask(&mut self, process: Process, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        let asked = self.asked.entry(process).or_default();
+        if asked.is_empty() {
+            turn.acts.push(Act::Check(process));
+        }
+        asked.insert(name.clone());
+    }
+
+    /// A connection is gone: all that wait behind it are away.
+    pub fn process_gone(&mut self, process: Process, turn: &mut Turn<'_, V>) {
+        self.asked.remove(&process);
+        let rejoin = turn.presence.rejoin(process);
+        let all: Vec<u64> = self.places.of(process).map(|(id, _)| id).collect();
+        for id in all {
+            self.away((process, id), rejoin, turn);
+        }
+    }
+
+    /// The processes behind these arrivals are gone, or wait no longer.
+    pub fn gone(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_, V>) {
+        for &id in ids {
+            let arrival = (process, id);
+            if let Some(Place::Waits { meeting, member, how: How::There }) = self.places.get(&arrival) {
+                let (meeting, member) = (meeting.clone(), member.clone());
+                if let Some(round) = self.forming(&meeting) {
+                    round.take_back(&member);
+                }
+            }
+            self.away(arrival, rejoin, turn);
+        }
+        self.told(process, ids);
+    }
+
+    fn away(&mut self, arrival: Arrival, rejoin: Duration, turn: &mut Turn<'_, V>) {
+        let Some(Place::Waits { meeting, member, how }) = self.places.get(&arrival) else { return };
+        let (name, member, how) = (meeting.clone(), member.clone(), *how);
+        let Some(round) = self.forming(&name) else { return };
+        match how {
+            How::Contends => {
+                round.contenders.remove(&member);
+                self.places.remove(&arrival);
+                self.timers.cancel(&Timer::Contend(name, member));
+            }
+            // It is in no round yet: when it is back it says that it is there, and waits again.
+            How::Surplus => {
+                self.vacate(&name, &member);
+                self.contender_wins(&name, &member, turn);
+            }
+            How::There => {
+                if round.set_away(&member, true) {
+                    turn.acts.push(Act::Away { meeting: name.clone(), member: member.clone() });
+                    self.timers.set(Timer::Away(name.clone(), member.clone()), turn.now + rejoin);
+                    self.contender_wins(&name, &member, turn);
+                }
+                self.replace(&name, turn);
+            }
+        }
+    }
+
+    /// An arrival that was away, or not, is there again.
+    fn returned(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+        let Some(round) = self.forming(name) else { return };
+        if let Some(process) = round.there.get(member).map(|there| there.process) {
+            round.heard(process, turn.presence);
+        }
+        if round.set_away(member, false) {
+            self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
+            self.not_abandoned(name);
+        }
+        self.complete(name, turn);
+    }
+
+    /// How long the values are together that were given to a round and are there for the next, in bytes.
+    pub fn weight(&self, name: &str) -> usize {
+        self.meetings
+            .get(name)
+            .and_then(|meeting| meeting.forming.as_ref())
+            .map_or(0, |round| round.weight + round.surplus.weight)
+    }
+
+    /// The number of the last round.
+    pub fn last_round(&self) -> u64 {
+        self.last_round
+    }
+
+    /// Numbers the rounds from here on.
+    pub fn number_after(&mut self, last_round: u64) {
+        self.last_round = last_round;
+    }
+
+    /// How many arrivals wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether anybody waits beside this member, in a round or for the next one.
+    pub fn others_wait(&self, member: &str) -> bool {
+        let mut rounds = self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
+        rounds.any(|round| {
+            let mut others = round.there.iter().filter(|(name, there)| ***name != *member && !there.taken_back);
+            others.next().is_some() || !round.surplus.is_empty()
+        })
+    }
+
+    /// Whether nothing is left of any meeting: nobody waits, no ruling is unheard, no failed round stands.
+    pub fn is_idle(&self) -> bool {
+        self.meetings.is_empty() && self.places.is_empty()
+    }
+
+    /// Whether a round still forms, or one that failed stands for those who have not come.
+    pub fn stand(&self) -> bool {
+        !self.meetings.is_empty()
+    }
+
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Does what is due.
+    pub fn deadline(&mut self, turn: &mut Turn<'_, V>) {
+        while let Some(timer) = self.timers.pop_due(turn.now) {
+            match timer {
+                Timer::Deadline(name) => self.time_is_up(&name, turn),
+                Timer::Away(name, member) => self.lost_there(&name, &member, format!("{member} was lost"), turn),
+                Timer::Contend(..) if turn.presence.is_behind() => self.timers.set(timer, turn.now + CONTEND_AGAIN),
+                Timer::Contend(name, member) => self.contender_wins(&name, &member, turn),
+                Timer::Surplus(name) => self.surplus_goes(&name, turn),
+                Timer::Look(name) => self.look(&name, turn),
+                Timer::Standing(name) => self.stand_down(&name),
+                Timer::Abandoned(name) => self.drop_abandoned(&name),
+            }
+        }
+    }
+
+    fn time_is_up(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
+        let (who, reason) = round.missing_in_words();
+        self.end(name, Ending { kind: Kind::TimedOut, who, reason, other: None, timeout: None }, turn);
+    }
+
+    /// A member that had come is lost.
+    fn lost_there(&mut self, name: &Rc<str>, member: &Rc<str>, reason: String, turn: &mut Turn<'_, V>) {
+        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
+        turn.acts.push(Act::Lost { meeting: name.clone(), member: member.clone() });
+        if !round.alive {
+            if let Some(round) = self.forming(name) {
+                round.set_lost(member);
+            }
+            return self.note_abandoned(name, turn);
+        }
+        if round.surplus.is_empty() {
+            self.end(name, Ending::of(Kind::Lost, member, reason), turn);
+        } else {
+            // Should it come back all the same, it waits for the next round.
+            self.vacate(name, member);
+            self.promote(name, turn);
+        }
+    }
+
+    /// The time of some who wait for the next round is up: theirs alone.
+    fn surplus_goes(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        while let Some(round) = self.forming(name)
+            && let Some(comer) = round.surplus.pop_due(turn.now)
+        {
+            let there = round.there.len();
+            self.waiting -= 1;
+            let reason = format!("timed out; {there} others were there before, and their round was not over");
+            self.rule_alone((comer.process, comer.id), Kind::TimedOut, reason, turn);
+            self.contender_wins(name, &comer.member, turn);
+        }
+        self.time_surplus(name);
+    }
+
+    fn contender_wins(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+        let Some(contender) = self.forming(name).and_then(|round| round.contenders.remove(member)) else { return };
+        self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
+        self.leave(name, member, turn);
+        self.take_place(name, contender, turn);
+    }
+
+    /// Asks everybody who waits here and has been silent for a sign of life.
+    fn look(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
+        self.timers.set(Timer::Look(name.clone()), turn.now + CHECK_EVERY);
+        let silent =
+            |process: &Process| turn.presence.heard(*process).is_some_and(|heard| turn.now.since(heard) >= CHECK_EVERY);
+        let silent: BTreeSet<Process> =
+            round.there.values().map(|there| there.process).filter(|process| silent(process)).collect();
+        for process in silent {
+            self.ask(process, name, turn);
+        }
+    }
+}
+
+/// Why a round is aborted.
+fn aborted(member: &str, why: &str) -> String {
+    format!("{member} aborted: {why}")
+}
+
+fn tell<V>((process, id): Arrival, ruling: Rc<Ruling>, turn: &mut Turn<'_, V>) {
+    turn.acts.push(Act::Tell { process, ids: vec![id], ruling });
+}
+
+/// Takes a meeting from those of a process.
+fn forget(places: &mut BTreeMap<Process, BTreeSet<Rc<str>>>, process: Process, name: &str) {
+    if let Some(names) = places.get_mut(&process) {
+        names.remove(name);
+        if names.is_empty() {
+            places.remove(&process);
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! One round of a meeting: who shall be there, who is, and what they want together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::held::{ROUND_COST, cost};
+use super::proofs::Proofs;
+use super::surplus::Surplus;
+use super::{Assembly, Comer, Presence, Process, Rendezvous};
+use crate::controller::session::budget::{Asker, Budget, Held};
+use crate::machine::Time;
+use crate::machine::faults::{Fault, injected};
+use crate::testfile::MEMBERS_MAX;
+use crate::wire::rendezvous::Party;
+
+/// How many members a ruling names.
+pub const WHO_MAX: usize = 100;
+
+/// A member that is there.
+#[derive(Debug)]
+pub struct There<V> {
+    pub process: Process,
+    pub id: u64,
+    pub value: V,
+    pub weight: usize,
+    /// When its patience ends, and how long that was.
+    pub patience: Option<(Time, Duration)>,
+    /// Its process or its connection is gone.
+    pub away: bool,
+    /// Its process has said so itself, and asks for no ruling.
+    pub taken_back: bool,
+    /// It has not come back in time.
+    pub lost: bool,
+}
+
+/// A round that forms.
+#[derive(Debug)]
+pub struct Round<V> {
+    pub agreed: Rc<Agreed>,
+    /// Who said so first; `None`: it is declared.
+    pub said_by: Option<Rc<str>>,
+    pub there: Assembly<V>,
+    /// How many of them are away.
+    pub away: usize,
+    /// How many of those are lost.
+    lost: usize,
+    /// Those of them whose processes have taken them back.
+    left: BTreeSet<Rc<str>>,
+    /// How long their values are together, in bytes.
+    pub weight: usize,
+    /// Others that have come under the name of a member that is there.
+    pub contenders: BTreeMap<Rc<str>, Comer<V>>,
+    /// Who has come to a count that is complete, and waits for the next round.
+    pub surplus: Surplus<V>,
+    /// The earliest end of anybody's patience, and how long that was.
+    pub patience: Option<(Time, Duration)>,
+    /// The end of everybody's patience.
+    ends: BTreeSet<(Time, Duration, Rc<str>)>,
+    /// Who has shown that it is alive, and when.
+    pub proofs: Proofs,
+    fresh: Duration,
+    /// A lost member fails the round.
+    pub alive: bool,
+    /// Those who wait are asked for signs of life.
+    pub looked_after: bool,
+    pub harmonize: bool,
+    /// When the last member arrived.
+    pub full_since: Option<Time>,
+    /// What it costs to know who shall meet.
+    pub held: Held,
+}
+
+/// Who shall be there, as it was said first: most say it in the same words.
+#[derive(Debug, PartialEq)]
+pub struct Agreed {
+    pub said: Party,
+    pub wanted: Wanted,
+}
+
+impl Agreed {
+    pub fn on(party: &Party) -> Rc<Agreed> {
+        Rc::new(Agreed { said: party.clone(), wanted: Wanted::from(party) })
+    }
+
+    /// Whether a member is wanted by its name.
+    pub fn has(&self, member: &str) -> bool {
+        self.wanted.has(member)
+    }
+
+    /// Whether somebody wants the same party.
+    pub fn is(&self, party: &Party) -> bool {
+        self.said == *party || self.wanted == Wanted::from(party)
+    }
+}
+
+/// Who shall be there.
+#[derive(Debug, PartialEq)]
+pub enum Wanted {
+    Members(BTreeSet<Rc<str>>),
+    Count(usize),
+}
+
+impl Wanted {
+    /// Whether a member is wanted by its name.
+    pub fn has(&self, member: &str) -> bool {
+        matches!(self, Wanted::Members(members) if members.contains(member))
+    }
+}
+
+impl From<&Party> for Wanted {
+    fn from(party: &Party) -> Wanted {
+        match party {
+            Party::Members(members) => Wanted::Members(members.iter().map(|member| Rc::from(&**member)).collect()),
+            Party::Count(count) => Wanted::Count(*count as usize),
+        }
+    }
+}
+
+impl<V> Round<V> {
+    /// `said`: who says who shall meet, and the process that says it; `None`: it is declared.
+    pub fn new(party: &Party, said: Option<(Rc<str>, Asker)>, budget: &Budget) -> Result<Round<V>, String> {
+        let (said_by, asker) = said.unzip();
+        let cost = ROUND_COST + cost(party);
+        let held = asker.map_or_else(|| budget.admit(cost), |asker| budget.admit_for(asker, cost))?;
+        let agreed = Agreed::on(party);
+        let size = match &agreed.wanted {
+            Wanted::Members(members) => members.len(),
+            Wanted::Count(count) => *count,
+        };
+        if size == 0 || size > MEMBERS_MAX {
+            return Err(format!("1 to {MEMBERS_MAX} members can meet, not {size}"));
+        }
+        Ok(Round::of(agreed, said_by, held))
+    }
+
+    fn of(agreed: Rc<Agreed>, said_by: Option<Rc<str>>, held: Held) -> Round<V> {
+        Round {
+            agreed,
+            said_by,
+            there: BTreeMap::new(),
+            away: 0,
+            lost: 0,
+            left: BTreeSet::new(),
+            weight: 0,
+            contenders: BTreeMap::new(),
+            surplus: Surplus::default(),
+            patience: None,
+            ends: BTreeSet::new(),
+            proofs: Proofs::default(),
+            fresh: Duration::MAX,
+            alive: false,
+            looked_after: false,
+            harmonize: false,
+            full_since: None,
+            held,
+        }
+    }
+
+    /// Whether this member is wanted here.
+    pub fn belongs(&self, member: &str) -> Result<(), String> {
+        match &self.agreed.wanted {
+            Wanted::Members(members) if !members.contains(member) => {
+                Err(format!("{member} is not a member; the members are {}", self.party_in_words()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub fn party_in_words(&self) -> String {
+        in_words(&self.agreed.said)
+    }
+
+    /// The round after this one, for the same party, when some wait for it already. The first of them asks for it.
+    pub fn take_next(&mut self) -> Option<Round<V>> {
+        let first = self.surplus.first()?;
+        let said_by = self.said_by.is_some().then(|| first.member.clone());
+        let mut next = Round::of(self.agreed.clone(), said_by, self.held.clone());
+        next.surplus = std::mem::take(&mut self.surplus);
+        let (theirs, ours) = std::mem::take(&mut self.contenders)
+            .into_iter()
+            .partition(|(member, _)| next.surplus.get(member).is_some());
+        (next.contenders, self.contenders) = (theirs, ours);
+        Some(next)
+    }
+
+    /// In a round that its only member has left there is nobody to disagree with: who comes says who shall meet.
+    pub fn begin_anew(&mut self, comer: &Comer<V>, asker: Asker, budget: &Budget) {
+        let deserted = self.there.is_empty() && self.surplus.is_empty() && self.said_by.is_some();
+        if let Some(party) = comer.party.as_ref().filter(|party| deserted && !self.agreed.is(party))
+            && let Ok(round) = Round::new(party, Some((comer.member.clone(), asker)), budget)
+        {
+            *self = round;
+        }
+    }
+
+    /// One that shall contend for a place, with its party only if that is another: then there must be room for it.
+    pub fn keep_party(&self, comer: Comer<V>, asker: Asker, budget: &Budget) -> Result<Comer<V>, String> {
+        let party = comer.party.filter(|party| !self.agreed.is(party));
+        let held = party.as_ref().map(|party| budget.admit_for(asker, cost(party))).transpose()?;
+        Ok(Comer { party, held, ..comer })
+    }
+
+    /// Which process waits under a member's name, and whether it is away.
+    pub fn holder(&self, member: &str) -> Option<(Process, bool)> {
+        let there = self.there.get(member).map(|there| (there.process, there.away));
+        there.or_else(|| self.surplus.get(member).map(|comer| (comer.process, false)))
+    }
+
+    /// What is given in a member's name.
+    pub fn value(&self, member: &str) -> Option<&V> {
+        let there = self.there.get(member).map(|there| &there.value);
+        there.or_else(|| self.surplus.get(member).map(|comer| &comer.value))
+    }
+
+    /// Takes a member in. Whether the deadline has moved.
+    pub fn enter(&mut self, comer: Comer<V>, now: Time) -> bool {
+        debug_assert!(!self.is_full(), "who comes to a full round waits for the next");
+        let patience = comer.timeout.map(|timeout| (now + timeout, timeout));
+        let earlier = patience.is_some_and(|(end, _)| self.patience.is_none_or(|(known, _)| end < known));
+        if earlier {
+            self.patience = patience;
+        }
+        self.fresh = self.fresh.min(comer.fresh);
+        self.alive |= comer.alive;
+        self.harmonize |= comer.harmonize;
+        self.weight += comer.weight;
+        let Comer { process, id, member, value, weight, .. } = comer;
+        if let Some((end, timeout)) = patience {
+            self.ends.insert((end, timeout, member.clone()));
+        }
+        let there = There { process, id, value, weight, patience, away: false, taken_back: false, lost: false };
+        let former = self.there.insert(member, there);
+        debug_assert!(former.is_none(), "who was there has left");
+        earlier
+    }
+
+    /// Takes a member out.
+    pub fn leave(&mut self, member: &str) -> Option<There<V>> {
+        let there = self.there.remove(member)?;
+        self.left.remove(member);
+        self.away -= usize::from(there.away);
+        self.lost -= usize::from(there.lost);
+        self.weight -= there.weight;
+        self.full_since = None;
+        self.proofs.leave(there.process);
+        if let Some((end, timeout)) = there.patience {
+            self.ends.remove(&(end, timeout, Rc::from(member)));
+            self.patience = self.ends.first().map(|(end, timeout, _)| (*end, *timeout));
+        }
+        Some(there)
+    }
+
+    /// A member's process asks for no ruling any more.
+    pub fn take_back(&mut self, member: &Rc<str>) {
+        if let Some(there) = self.there.get_mut(member) {
+            there.taken_back = true;
+            self.left.insert(member.clone());
+        }
+    }
+
+    /// Somebody who has left, and whose place anybody can take who comes.
+    pub fn left(&self) -> Option<Rc<str>> {
+        let counted = matches!(self.agreed.wanted, Wanted::Count(_));
+        self.left.first().filter(|_| counted).cloned()
+    }
+
+    /// Notes whether a member is away. Whether that is news.
+    pub fn set_away(&mut self, member: &str, away: bool) -> bool {
+        let Some(there) = self.there.get_mut(member).filter(|there| there.away != away) else { return false };
+        there.away = away;
+        if away {
+            self.away += 1
+        } else {
+            self.away -= 1;
+            self.lost -= usize::from(std::mem::take(&mut there.lost));
+            there.taken_back = false;
+            self.left.remove(member);
+        }
+        true
+    }
+
+    /// A member that is away has not come back in time.
+    pub fn set_lost(&mut self, member: &str) {
+        if let Some(there) = self.there.get_mut(member).filter(|there| there.away && !there.lost) {
+            there.lost = true;
+            self.lost += 1;
+        }
+    }
+
+    /// Whether everybody who was there is lost, and nobody else waits here.
+    pub fn is_abandoned(&self) -> bool {
+        let others = !self.surplus.is_empty() || !self.contenders.is_empty();
+        self.lost == self.there.len() && !others
+    }
+
+    /// Whether all are there that shall meet.
+    pub fn is_full(&self) -> bool {
+        match &self.agreed.wanted {
+            Wanted::Members(members) => {
+                self.there.len() + usize::from(injected(Fault::ReleasesOneShort)) >= members.len()
+            }
+            Wanted::Count(count) => self.there.len() == *count,
+        }
+    }
+
+    /// Since when everybody must have been heard: a little before the last arrived.
+    pub fn since(&self) -> Time {
+        let fresh = i64::try_from(self.fresh.as_micros()).unwrap_or(i64::MAX);
+        self.full_since.unwrap_or_default().offset(-fresh)
+    }
+
+    /// Knows that a process was heard.
+    pub fn heard(&mut self, process: Process, presence: &dyn Presence) {
+        let since = self.since();
+        self.proofs.heard(process, since, presence);
+    }
+
+    /// Who is missing, by name if it is known, and in words.
+    pub fn missing_in_words(&self) -> (Vec<String>, String) {
+        let away = || self.there.iter().filter(|(_, there)| there.away).map(|(member, _)| &**member);
+        let missing: Vec<&str> = match &self.agreed.wanted {
+            Wanted::Members(members) => {
+                let absent = |member: &&Rc<str>| self.there.get(*member).is_none_or(|there| there.away);
+                members.iter().filter(absent).map(|member| &**member).collect()
+            }
+            Wanted::Count(count) if self.there.len() < *count => {
+                let there: Vec<&str> = self.there.keys().map(|member| &**member).collect();
+                let (have, there) = (there.len(), crate::spoken::list(&there));
+                let reason = format!("timed out; {have} of {count} were there: {there}");
+                return (away().map(str::to_owned).collect(), reason);
+            }
+            Wanted::Count(_) => away().collect(),
+        };
+        if !missing.is_empty() {
+            let who = missing.iter().take(WHO_MAX).map(|member| (*member).to_owned()).collect();
+            return (who, format!("timed out; missing: {}", crate::spoken::list(&missing)));
+        }
+        let awaited = self.proofs.awaited();
+        let silent = self.there.iter().filter(|(_, there)| awaited.contains(&there.process));
+        let silent: Vec<&str> = silent.map(|(member, _)| &**member).collect();
+        let who = silent.iter().take(WHO_MAX).map(|member| (*member).to_owned()).collect();
+        (who, format!("timed out; all had arrived, but no sign of life came from {}", crate::spoken::list(&silent)))
+    }
+}
+
+impl<V> Rendezvous<V> {
+    fn round(&self, name: &str) -> Option<&Round<V>> {
+        self.meetings.get(name)?.forming.as_ref()
+    }
+
+    /// How many are there in the round of a meeting that forms.
+    pub fn how_many_wait(&self, name: &str) -> usize {
+        self.round(name).map_or(0, |round| round.there.len())
+    }
+
+    /// Their processes.
+    pub fn who_waits(&self, name: &str) -> Vec<Process> {
+        let there = self.round(name).into_iter().flat_map(|round| round.there.values());
+        there.map(|there| there.process).collect()
+    }
+
+    /// The process that is there as this member.
+    pub fn who_waits_as(&self, name: &str, member: &str) -> Option<Process> {
+        self.round(name)?.there.get(member).map(|there| there.process)
+    }
+}
+
+/// A party as a person says it.
+pub fn in_words(party: &Party) -> String {
+    match party {
+        Party::Members(members) => {
+            let mut names: Vec<&str> = members.iter().map(String::as_str).collect();
+            names.sort_unstable();
+            names.dedup();
+            crate::spoken::list(&names)
+        }
+        Party::Count(count) => format!("any {count}"),
+    }
+}

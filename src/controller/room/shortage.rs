@@ -1,0 +1,26 @@
+//! What is dropped in all rooms when the memory for members is short.
+
+use std::rc::Rc;
+
+use crate::controller::Controller;
+use crate::controller::room::rendezvous::Spare;
+use crate::controller::room::room::Room;
+use crate::machine::Time;
+
+impl Controller {
+    /// Sees that there is room for so many bytes, as far as that can be had by dropping what can be spared: first from
+    /// the room that has most of it, because whoever fills the memory does it in few rooms.
+    pub(in crate::controller) fn make_room(&mut self, now: Time, bytes: usize) {
+        for what in [Spare::Failed, Spare::Abandoned] {
+            if self.budget.has_room_for(bytes) {
+                return;
+            }
+            let spare = |room: &Room| (room.spare(what), room.name.clone());
+            let mut rooms: Vec<(usize, Rc<str>)> = self.every_room().map(spare).filter(|(has, _)| *has > 0).collect();
+            rooms.sort_unstable();
+            while let Some((_, name)) = rooms.pop().filter(|_| !self.budget.has_room_for(bytes)) {
+                self.visit(now, &name, |room, visit| room.drop_spare(what, bytes, visit));
+            }
+        }
+    }
+}

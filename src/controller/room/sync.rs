@@ -1,0 +1,248 @@
+//! Syncs: every member of a session gives a value, and all get the map of all values, the same bytes.
+//!
+//! The rounds are those of the [rendezvous](crate::controller::room::rendezvous); a sync adds the values, their bounds and the
+//! map, and that a lost member fails the round only if one of the members wants it so.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::controller::room::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
+use crate::controller::session::budget::Held;
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{Bytes, Time};
+use crate::wire::rendezvous::{FRESH, Give, Map, Party, SESSION_MAX, SYNC_TIMEOUT, VALUE_MAX};
+use crate::wire::{Message, Note};
+
+/// How many sessions with the longest values there is memory for: each takes its values, and its map.
+const FULL_SESSIONS: usize = 2;
+
+/// What a process may hold beside its value at least, in bytes: its arrival, and who shall meet if they are not many.
+const AROUND_A_VALUE: usize = 64 * 1024;
+
+/// How much the files that the slaves of a run ship have together by default, in bytes.
+pub const OUTPUT_MAX: u64 = 64 << 30;
+
+/// How many events a run records by default.
+pub const EVENTS_MAX: u64 = 10_000_000;
+
+/// How much a run records besides those files by default, in bytes: twice of what its events take by default, when they
+/// are as long as usual.
+pub const RECORD_MAX: u64 = 8 << 30;
+
+/// How many processes without a connection are remembered to which nothing is owed, and as many that have notified
+/// something and not said goodbye; beyond, those that went first are forgotten. Those that have a verdict to hear are
+/// bounded by the memory that it holds.
+pub const AWAY_MAX: usize = 100_000;
+
+/// What peers may make grow, where a lab may need another bound than the usual one.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Limits {
+    /// A value in a sync, in bytes of JSON.
+    pub value: usize,
+    /// All values of a session together.
+    pub session: usize,
+    /// What the controller holds of all its members together.
+    pub memory: usize,
+    /// The files that the slaves of a run ship, in bytes.
+    pub output: u64,
+    /// The events of a run.
+    pub events: u64,
+    /// The processes without a connection that are remembered although nothing is owed to them.
+    #[serde(default = "away_max")]
+    pub away: usize,
+    /// What a run records besides those files, in bytes.
+    pub record: u64,
+}
+
+fn away_max() -> usize {
+    AWAY_MAX
+}
+
+impl Limits {
+    /// Those that are not named are the usual ones, or more if what is named would not fit into them.
+    pub fn new(value: Option<usize>, session: Option<usize>, memory: Option<usize>) -> Limits {
+        let value = value.unwrap_or(VALUE_MAX);
+        let session = session.unwrap_or(SESSION_MAX.max(value));
+        let full = session.max(SESSION_MAX).saturating_mul(2 * FULL_SESSIONS);
+        Limits {
+            value,
+            session,
+            memory: memory.unwrap_or(full),
+            output: OUTPUT_MAX,
+            events: EVENTS_MAX,
+            away: AWAY_MAX,
+            record: RECORD_MAX,
+        }
+    }
+
+    /// How much a process may hold at least: the longest value, its place in the map, and what goes with it.
+    pub fn least(&self) -> usize {
+        self.value.saturating_mul(2).saturating_add(AROUND_A_VALUE)
+    }
+
+    /// The same with other bounds for a run.
+    pub fn of_a_run(self, output: Option<u64>, events: Option<u64>, record: Option<u64>) -> Limits {
+        let (output, events) = (output.unwrap_or(self.output), events.unwrap_or(self.events));
+        Limits { output, events, record: record.unwrap_or(self.record), ..self }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::new(None, None, None)
+    }
+}
+
+/// What a member gives.
+#[derive(Debug, PartialEq)]
+pub struct Value {
+    /// JSON, as it was written.
+    json: Box<str>,
+    held: Held,
+}
+
+#[cfg(test)]
+impl Value {
+    pub fn held(&self) -> usize {
+        self.held.bytes()
+    }
+}
+
+/// The syncs of one room.
+#[derive(Debug, Default)]
+pub struct Syncs {
+    pub meetings: Rendezvous<Value>,
+    pub limits: Limits,
+}
+
+/// Does something with everything that a sync works with.
+pub fn with_turn<T>(
+    room: &str,
+    now: Time,
+    presence: &dyn Presence,
+    acts: &mut Vec<Act>,
+    act: impl FnOnce(&mut Turn<'_, Value>) -> T,
+) -> T {
+    let line = |session: &str, round: u64, there: &Assembly<Value>| Some(map(room, session, round, there));
+    act(&mut Turn { now, presence, line: &line, acts })
+}
+
+impl Syncs {
+    /// A member gives its value; `party` is as it says it with groups resolved, the rest as the test declares it.
+    pub fn give(
+        &mut self,
+        process: Process,
+        give: &Give<'_>,
+        party: Result<Option<Party>, String>,
+        declared: (Option<&Party>, Option<Duration>),
+        turn: &mut Turn<'_, Value>,
+    ) {
+        let arrival = (process, give.id);
+        if self.meetings.again(arrival, turn) {
+            return;
+        }
+        let value = give.value.json.get();
+        let within = party.and_then(|party| self.within_limits(&give.session, value.len()).map(|()| party));
+        // The value has its place in the map, too, which is there before the values go.
+        let cost = ARRIVAL_COST + 2 * (give.member.len() + value.len());
+        let admitted =
+            within.and_then(|party| Ok((party, self.meetings.budget().admit_for(turn.asker(process), cost)?)));
+        let (party, held) = match admitted {
+            Ok(admitted) => admitted,
+            Err(reason) => return self.meetings.refuse(arrival, reason, turn),
+        };
+        let timeout = give.timeout.map(Duration::from_micros).or(declared.1);
+        let comer = Comer {
+            process,
+            id: give.id,
+            member: Rc::from(&*give.member),
+            party,
+            timeout: Some(timeout.unwrap_or(Duration::from_micros(SYNC_TIMEOUT))),
+            fresh: Duration::from_micros(FRESH),
+            alive: give.all_alive,
+            harmonize: false,
+            abort: None,
+            weight: value.len(),
+            held: None,
+            value: Value { json: Box::from(value), held },
+        };
+        self.meetings.arrive(&give.session, comer, declared.0, turn);
+    }
+
+    fn within_limits(&self, session: &str, length: usize) -> Result<(), String> {
+        let Limits { value, session: all, .. } = self.limits;
+        if length > value {
+            return Err(format!(
+                "a value has at most {value} bytes (--value-max of the controller), this one has {length}"
+            ));
+        }
+        let given = self.meetings.weight(session);
+        if given + length > all {
+            return Err(format!(
+                "the values of a session have at most {all} bytes together (--session-max of the controller); {given} \
+                 are there, and this one has {length}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The map of all values as a line, once for all members, and once in memory: it may be as long as all values together.
+fn map(room: &str, session: &str, round: u64, there: &Assembly<Value>) -> Bytes {
+    let empty = serde_json::value::RawValue::NULL;
+    let head = Map { room: Cow::from(room), session: Cow::from(session), round, map: Note { json: empty } };
+    let mut head = head.encode().to_vec();
+    head.truncate(head.len() - "null}\n".len());
+    // Before each value a comma or a brace, its member's name, and a colon.
+    let mut names = Vec::with_capacity(there.len());
+    let left_out = usize::from(injected(Fault::MapLacksAValue));
+    for (nr, member) in there.keys().take(there.len() - left_out).enumerate() {
+        let mut name = vec![if nr == 0 { b'{' } else { b',' }];
+        serde_json::to_writer(&mut name, &**member).expect("a string always encodes");
+        name.push(b':');
+        names.push(name);
+    }
+    let values = there.values().map(|there| there.value.json.as_bytes());
+    let pairs = names.iter().zip(values).flat_map(|(name, value)| [name, value]);
+    let pieces = || std::iter::once(&head[..]).chain(pairs.clone()).chain(std::iter::once(&b"}}\n"[..]));
+    let length = pieces().map(<[u8]>::len).sum();
+    let mut line: Bytes = std::iter::repeat_n(0, length).collect();
+    let mut rest = Rc::get_mut(&mut line).expect("nobody else has it yet");
+    for piece in pieces() {
+        let (place, after) = rest.split_at_mut(piece.len());
+        place.copy_from_slice(piece);
+        rest = after;
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::controller::room::rendezvous::There;
+    use crate::wire::FromController;
+
+    #[test]
+    fn the_map_is_a_message_with_every_value_as_it_was_given() {
+        let there = |value: &str| There {
+            process: Process(1),
+            id: 1,
+            value: Value { json: Box::from(value), held: Held::default() },
+            weight: 0,
+            patience: None,
+            away: false,
+            taken_back: false,
+            lost: false,
+        };
+        let all = BTreeMap::from([(Rc::from("b\"\\"), there("1e3")), (Rc::from("a#1"), there("{\"x\": [ ]}"))]);
+        let line = map("r", "s", 7, &all);
+        let Ok(FromController::Map(map)) = FromController::decode(&line[..line.len() - 1]) else { panic!("no map") };
+        assert_eq!((&*map.room, &*map.session, map.round), ("r", "s", 7));
+        assert_eq!(map.map.json.get(), r#"{"a#1":{"x": [ ]},"b\"\\":1e3}"#);
+    }
+}

@@ -1,0 +1,418 @@
+//! Triggers: named counters. A notify takes one off; at zero the trigger fires, once.
+//!
+//! Slaves state totals ("I have notified this three times"), so that a statement can be repeated on any connection and
+//! counts once: what counts is the greatest total that each incarnation of each slave has stated, added up.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::controller::session::budget::{Budget, Held};
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{Bytes, Time};
+use crate::wire::LINE_MAX;
+use crate::wire::rendezvous::NOTE_MAX;
+
+/// How many triggers a room has at most.
+pub const TRIGGERS_MAX: usize = 5_000;
+
+/// The highest count of a trigger that clients make, as in a test file.
+const COUNT_MAX: u64 = 1_000_000_000;
+
+/// How long the data of all notifies of one trigger may be together, in bytes as those who wait are told it: it fits a
+/// line with the names around it.
+const NOTES_MAX: usize = LINE_MAX - 64 * 1024;
+
+/// What a trigger, each who has notified it, and each note hold beside names and data, in bytes.
+const TRIGGER_COST: usize = 512;
+const TOTAL_COST: usize = 64;
+const NOTE_COST: usize = 128;
+
+/// Who states a total: the number of an incarnation of a slave or of a client.
+pub type Stater = u64;
+
+/// What a notify carried.
+#[derive(Debug, Serialize)]
+struct Note {
+    from: String,
+    data: Box<RawValue>,
+}
+
+/// The triggers of one room.
+#[derive(Debug, Default)]
+pub struct Triggers {
+    by_name: BTreeMap<String, Trigger>,
+    fired: Vec<String>,
+    /// Of how many triggers each total is known: most of those that go have stated nothing, and are many.
+    stated: BTreeMap<Stater, usize>,
+    budget: Budget,
+}
+
+/// One counter.
+#[derive(Debug)]
+pub struct Trigger {
+    /// The value it began with, at least 1.
+    pub initial: u64,
+    /// How many notifies have counted, late ones included.
+    pub notified: u64,
+    /// When it fired.
+    pub fired: Option<Time>,
+    totals: BTreeMap<Stater, Total>,
+    /// What the notifies carried, in order.
+    notes: Vec<Note>,
+    /// How long that is, in bytes as it is told.
+    noted: usize,
+    held: Held,
+    /// What those are told who wait for it, encoded once: whoever comes back, or asks, is told again.
+    told: Option<Bytes>,
+}
+
+/// What one has stated.
+#[derive(Debug, Default, Clone, Copy)]
+struct Total {
+    all: u64,
+    /// Those that counted before the trigger had fired, or made it fire.
+    in_time: u64,
+}
+
+impl Trigger {
+    fn new(initial: u64, held: Held) -> Trigger {
+        Trigger {
+            initial,
+            notified: 0,
+            fired: None,
+            totals: BTreeMap::new(),
+            notes: Vec::new(),
+            noted: 0,
+            held,
+            told: None,
+        }
+    }
+
+    /// Who notified with what, in order, as a JSON list; `None` when nobody gave data.
+    pub fn notes(&self) -> Option<Box<RawValue>> {
+        let encode = || serde_json::value::to_raw_value(&self.notes).ok();
+        if self.notes.is_empty() { None } else { encode() }
+    }
+
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.held.bytes()
+    }
+
+    /// What each has stated: all, and what of it came in time.
+    pub fn totals(&self) -> impl Iterator<Item = (Stater, u64, u64)> {
+        self.totals.iter().map(|(who, total)| (*who, total.all, total.in_time))
+    }
+
+    /// Who notified with what, in order.
+    pub fn noted(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.notes.iter().map(|note| (note.from.as_str(), &*note.data))
+    }
+
+    /// What is left until it fires.
+    pub fn left(&self) -> u64 {
+        self.initial.saturating_sub(self.notified)
+    }
+}
+
+/// What a statement changed.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub struct Counted {
+    /// How many notifies were new.
+    pub new: u64,
+    /// What is left now.
+    pub left: u64,
+    /// This statement made the trigger fire.
+    pub fires: bool,
+    /// The trigger had fired before: the new notifies changed nothing.
+    pub late: bool,
+    /// How many of all that were stated came before that, if some did not: nobody is told what those carry.
+    pub in_time: Option<u64>,
+}
+
+impl Triggers {
+    pub fn new(initial: &BTreeMap<String, u64>, budget: &Budget) -> Triggers {
+        // What a test declares is there, whatever clients hold.
+        let trigger = |initial: u64| Trigger::new(initial, budget.hold(TRIGGER_COST));
+        Triggers {
+            by_name: initial.iter().map(|(name, initial)| (name.clone(), trigger(*initial))).collect(),
+            fired: Vec::new(),
+            stated: BTreeMap::new(),
+            budget: budget.clone(),
+        }
+    }
+
+    /// `who` has notified `name` so often, all in all. `None` when there is no such trigger.
+    pub fn state(&mut self, now: Time, who: Stater, name: &str, total: u64) -> Option<Counted> {
+        let trigger = self.by_name.get_mut(name)?;
+        let late = trigger.fired.is_some();
+        let known = match trigger.totals.get_mut(&who) {
+            Some(known) => known,
+            None => {
+                trigger.held.grow(TOTAL_COST);
+                *self.stated.entry(who).or_default() += 1;
+                trigger.totals.entry(who).or_default()
+            }
+        };
+        let new = if injected(Fault::StatementsAdd) { 1 } else { total.saturating_sub(known.all) };
+        known.all += new;
+        if !late {
+            known.in_time = known.all;
+        }
+        let in_time = Some(known.in_time).filter(|in_time| *in_time < known.all);
+        trigger.notified = trigger.notified.saturating_add(new);
+        let fires = !late && trigger.left() == 0;
+        if fires {
+            trigger.fired = Some(now);
+            self.fired.push(name.to_owned());
+        }
+        debug_assert_eq!(trigger.fired.is_some(), trigger.left() == 0, "a trigger has fired when nothing is left");
+        Some(Counted { new, left: trigger.left(), fires, late, in_time })
+    }
+
+    /// Whether there is room to count what a client states.
+    pub fn admits(&self, who: Stater, name: &str) -> Result<(), String> {
+        match self.by_name.get(name) {
+            Some(trigger) if !trigger.totals.contains_key(&who) => self.budget.admit(TOTAL_COST).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether something counts that this one has stated.
+    pub fn knows(&self, who: Stater) -> bool {
+        self.stated.contains_key(&who)
+    }
+
+    /// Who will state nothing any more counts as it has.
+    pub fn forget(&mut self, who: Stater) {
+        if self.stated.remove(&who).is_none() {
+            return;
+        }
+        for trigger in self.by_name.values_mut() {
+            if trigger.totals.remove(&who).is_some() {
+                trigger.held.shrink(TOTAL_COST);
+            }
+        }
+    }
+
+    /// Whether a notify may carry this data; the reason when it may not.
+    pub fn takes_note(&self, name: &str, from: &str, data: &RawValue) -> Result<(), String> {
+        let length = data.get().len();
+        if length > NOTE_MAX {
+            return Err(format!("the data of a notify has at most {NOTE_MAX} bytes, this has {length}"));
+        }
+        match self.by_name.get(name) {
+            Some(trigger) if trigger.fired.is_none() && trigger.noted + cost(from, data) > NOTES_MAX => {
+                Err(format!("the data of all notifies of {name:?} has at most {NOTES_MAX} bytes"))
+            }
+            _ => self.budget.admit(NOTE_COST + cost(from, data)).map(drop),
+        }
+    }
+
+    /// Keeps what a notify carried that counted.
+    pub fn note(&mut self, name: &str, from: &str, data: &RawValue) {
+        if let Some(trigger) = self.by_name.get_mut(name) {
+            trigger.noted += cost(from, data);
+            trigger.held.grow(NOTE_COST + cost(from, data));
+            trigger.notes.push(Note { from: from.to_owned(), data: data.to_owned() });
+        }
+    }
+
+    /// What those are told who wait for a trigger. Once it has fired no note joins it, so that is encoded once, however
+    /// often it is asked for.
+    pub fn told(&mut self, name: &str, encode: impl FnOnce(Option<&RawValue>) -> Bytes) -> Bytes {
+        let Some(trigger) = self.by_name.get_mut(name) else { return encode(None) };
+        if let Some(told) = &trigger.told {
+            return told.clone();
+        }
+        let line = encode(trigger.notes().as_deref());
+        if trigger.fired.is_some() && !trigger.notes.is_empty() {
+            trigger.held.grow(line.len());
+            trigger.told = Some(line.clone());
+        }
+        line
+    }
+
+    /// Makes a trigger. Said again with the same count it changes nothing.
+    pub fn create(&mut self, name: &str, initial: u64) -> Result<(), String> {
+        match self.by_name.get(name) {
+            Some(trigger) if trigger.initial == initial => return Ok(()),
+            Some(trigger) => {
+                return Err(format!("the trigger {name:?} is there already, with a count of {}", trigger.initial));
+            }
+            None => {}
+        }
+        if !(1..=COUNT_MAX).contains(&initial) {
+            return Err(format!("the count of a trigger is 1 to {COUNT_MAX}, not {initial}"));
+        }
+        if self.by_name.len() >= TRIGGERS_MAX {
+            return Err(format!("this room is full: it has at most {TRIGGERS_MAX} triggers"));
+        }
+        let held = self.budget.admit(TRIGGER_COST + 2 * name.len())?;
+        self.by_name.insert(name.to_owned(), Trigger::new(initial, held));
+        Ok(())
+    }
+
+    /// A trigger as it was, without its notes.
+    pub fn restore(
+        &mut self,
+        name: &str,
+        (initial, notified): (u64, u64),
+        fired: Option<Time>,
+        totals: &[(Stater, u64, u64)],
+    ) {
+        let held = self.budget.hold(TRIGGER_COST + 2 * name.len() + TOTAL_COST * totals.len());
+        totals.iter().for_each(|(who, ..)| *self.stated.entry(*who).or_default() += 1);
+        let totals = totals.iter().map(|&(who, all, in_time)| (who, Total { all, in_time })).collect();
+        let trigger = Trigger { notified, fired, totals, ..Trigger::new(initial, held) };
+        self.by_name.insert(name.to_owned(), trigger);
+        if fired.is_some() {
+            self.fired.push(name.to_owned());
+        }
+    }
+
+    /// Removes a trigger. `false` when there is none of that name.
+    pub fn delete(&mut self, name: &str) -> bool {
+        self.fired.retain(|fired| fired != name);
+        let Some(trigger) = self.by_name.remove(name) else { return false };
+        for who in trigger.totals.keys() {
+            if let Some(count) = self.stated.get_mut(who) {
+                *count -= 1;
+                if *count == 0 {
+                    self.stated.remove(who);
+                }
+            }
+        }
+        true
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Trigger> {
+        self.by_name.get(name)
+    }
+
+    /// Those that have fired, in that order.
+    pub fn fired(&self) -> &[String] {
+        &self.fired
+    }
+
+    /// The one whose name comes next behind this one.
+    pub fn after(&self, last: Option<&str>) -> Option<(&str, &Trigger)> {
+        let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.by_name.range::<str, _>((behind, Bound::Unbounded)).next();
+        next.map(|(name, trigger)| (name.as_str(), trigger))
+    }
+
+    /// All, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Trigger)> {
+        self.by_name.iter().map(|(name, trigger)| (name.as_str(), trigger))
+    }
+}
+
+/// How many bytes a note takes when it is told.
+fn cost(from: &str, data: &RawValue) -> usize {
+    // {"from":"","data":},
+    const AROUND: usize = 20;
+    from.len() + data.get().len() + AROUND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_micros(1);
+
+    fn triggers(initial: u64) -> Triggers {
+        Triggers::new(&BTreeMap::from([("t".to_owned(), initial)]), &Budget::default())
+    }
+
+    #[test]
+    fn a_trigger_fires_when_its_count_reaches_zero_and_never_again() {
+        let mut triggers = triggers(2);
+        let first = triggers.state(NOW, 1, "t", 1).unwrap();
+        assert_eq!(first, Counted { new: 1, left: 1, fires: false, late: false, in_time: None });
+        let second = triggers.state(NOW, 2, "t", 1).unwrap();
+        assert_eq!(second, Counted { new: 1, left: 0, fires: true, late: false, in_time: None });
+        let third = triggers.state(NOW, 2, "t", 2).unwrap();
+        assert_eq!(third, Counted { new: 1, left: 0, fires: false, late: true, in_time: Some(1) });
+        assert_eq!(triggers.fired(), ["t"]);
+    }
+
+    #[test]
+    fn what_came_in_time_stays_so_however_often_it_is_said() {
+        let mut triggers = triggers(2);
+        let mut in_time = |who, total| triggers.state(NOW, who, "t", total).unwrap().in_time;
+        assert_eq!([in_time(1, 1), in_time(2, 3)], [None, None], "one statement made it fire");
+        assert_eq!([in_time(1, 1), in_time(2, 3)], [None, None], "it is said again");
+        assert_eq!([in_time(2, 4), in_time(2, 3), in_time(1, 3), in_time(3, 1)], [Some(3), Some(3), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn a_total_said_again_or_out_of_order_counts_once() {
+        let mut triggers = triggers(9);
+        for total in [3, 3, 1, 2, 3] {
+            triggers.state(NOW, 1, "t", total);
+        }
+        assert_eq!(triggers.get("t").unwrap().left(), 6);
+    }
+
+    #[test]
+    fn incarnations_of_one_slave_add_up() {
+        let mut triggers = triggers(9);
+        triggers.state(NOW, 1, "t", 3);
+        triggers.state(NOW, 3, "t", 2);
+        assert_eq!(triggers.get("t").unwrap().left(), 4);
+    }
+
+    #[test]
+    fn an_unknown_trigger_counts_nothing() {
+        assert_eq!(triggers(1).state(NOW, 1, "other", 1), None);
+    }
+
+    #[test]
+    fn what_notifies_carry_is_told_in_order_and_bounded() {
+        let mut triggers = triggers(2);
+        let raw = |json: &str| RawValue::from_string(json.to_owned()).unwrap();
+        assert!(triggers.get("t").unwrap().notes().is_none());
+        for (from, json) in [("b", "1"), ("a", "{\"x\":[]}")] {
+            triggers.takes_note("t", from, &raw(json)).unwrap();
+            triggers.note("t", from, &raw(json));
+        }
+        let notes = triggers.get("t").unwrap().notes().unwrap();
+        assert_eq!(notes.get(), r#"[{"from":"b","data":1},{"from":"a","data":{"x":[]}}]"#);
+        let long = raw(&format!("{:?}", "x".repeat(NOTE_MAX - 2)));
+        let most = (0..100)
+            .take_while(|_| triggers.takes_note("t", "a", &long).map(|()| triggers.note("t", "a", &long)).is_ok());
+        assert_eq!(most.count(), NOTES_MAX / NOTE_MAX - 1);
+        assert!(triggers.get("t").unwrap().notes().unwrap().get().len() <= NOTES_MAX);
+        let longer = raw(&format!("{:?}", "x".repeat(NOTE_MAX)));
+        assert!(triggers.takes_note("t", "a", &longer).unwrap_err().contains("65536"));
+    }
+
+    #[test]
+    fn a_trigger_is_made_once_and_can_be_removed() {
+        let mut triggers = Triggers::default();
+        assert_eq!(triggers.create("t", 2), Ok(()));
+        assert_eq!(triggers.create("t", 2), Ok(()));
+        assert!(triggers.create("t", 3).unwrap_err().contains("count of 2"));
+        for wrong in [0, COUNT_MAX + 1] {
+            assert!(triggers.create("u", wrong).unwrap_err().contains("1 to 1000000000"), "{wrong}");
+        }
+        triggers.state(NOW, 1, "t", 2);
+        assert!(triggers.delete("t") && !triggers.delete("t"));
+        assert_eq!((triggers.fired().len(), triggers.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn an_absurd_total_fires_and_does_not_overflow() {
+        let mut triggers = triggers(5);
+        assert!(triggers.state(NOW, 1, "t", u64::MAX).unwrap().fires);
+        assert_eq!(triggers.state(NOW, 2, "t", u64::MAX).unwrap().left, 0);
+    }
+}

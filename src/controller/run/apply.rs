@@ -1,0 +1,261 @@
+//! What a run's facts change, live and when a ledger is gone through again: nothing is decided here, and nothing said.
+
+use std::rc::Rc;
+
+use crate::controller::ledger::Fact;
+use crate::controller::run::failures::{Failure, Kind};
+use crate::controller::run::roster::{Idle, RunEnd, Stage};
+use crate::controller::run::run::{Cause, Phase, Run, Timer};
+use crate::machine::{Outbox, Time};
+use crate::testfile::End;
+use crate::timeline::event::Event;
+use crate::wire::{self, Happened};
+
+/// How many different refusals of strangers are recorded.
+const REFUSALS_MAX: usize = 1_000;
+
+impl Run {
+    /// Something is so from now on: the ledger has it before anybody can see it.
+    pub fn enter(&mut self, now: Time, fact: Fact<'_>, out: &mut Outbox) {
+        self.ledger.write(&fact);
+        self.apply(now, &fact, out);
+    }
+
+    /// Makes a fact true here. Those of rooms are no business of the run.
+    pub fn apply(&mut self, now: Time, fact: &Fact<'_>, out: &mut Outbox) {
+        match fact {
+            Fact::Joined { slave, incarnation, address, ip, again, machine } => {
+                if let Some(machine) = machine {
+                    self.places.give(*slave, machine);
+                    let member = self.roster.get_mut(*slave);
+                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
+                }
+                let other = self.roster.get(*slave).machine.clone();
+                let event = if *again {
+                    Event::Rejoined { address: (&**address).into() }
+                } else {
+                    Event::Joined { address: (&**address).into(), machine: other.as_deref().map(Into::into) }
+                };
+                let moved = self.joined(*slave, (!again).then_some(&**incarnation), *ip);
+                self.record(now, *slave, &event, out);
+                if moved {
+                    self.unready_those_who_name(*slave);
+                }
+            }
+            Fact::Assigned { machines } => {
+                for (ix, machine) in machines.iter().enumerate().take(self.roster.len()) {
+                    self.places.give(ix, machine);
+                    let member = self.roster.get_mut(ix);
+                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
+                }
+                self.phase = Phase::Gathering;
+            }
+            Fact::Ready { slave } => {
+                self.roster.get_mut(*slave).stage = Stage::Ready;
+                self.record(now, *slave, &Event::Ready, out);
+            }
+            Fact::Start { at, wall_clock } => self.starts(*at, wall_clock, out),
+            Fact::Report { slave, seq, at, what } => self.reported(*slave, (*seq, *at), what, out),
+            Fact::Disconnected { slave, reason } => {
+                self.record(now, *slave, &Event::Disconnected { reason: (&**reason).into() }, out)
+            }
+            Fact::Lost { slave, reason } => {
+                self.roster.get_mut(*slave).stage = Stage::Lost;
+                self.absent.lose(*slave, reason);
+                self.record(now, *slave, &Event::Lost { reason: (&**reason).into() }, out);
+                if !self.goes_on_without_the_lost() {
+                    let lost = self.lost(now, *slave, reason);
+                    self.failures.add(lost);
+                }
+            }
+            Fact::Refused { name, address, reason } => {
+                self.refusals.insert(format!("{name} {reason}"));
+                let event =
+                    Event::Refused { name: (&**name).into(), address: (&**address).into(), reason: (&**reason).into() };
+                self.journal.record(now, None, &event, out);
+            }
+            Fact::Failed { kind, slave, entry, why } => {
+                let failure = self.failure(now, *kind, (*slave, entry.as_deref()), why);
+                self.failures.add(failure);
+            }
+            Fact::Finishing { why } => {
+                self.timers.clear();
+                self.timers.set(Timer::Finish, now + self.test.grace);
+                self.journal.record(now, None, &Event::Finishing { why: (&**why).into() }, out);
+                self.phase = Phase::Finishing(why.to_string());
+            }
+            Fact::Ending { verdict, why, cut } => {
+                self.timers.clear();
+                self.journal.record(now, None, &Event::Ending { verdict: *verdict, why: (&**why).into() }, out);
+                self.phase = Phase::Ending(Cause { verdict: *verdict, why: why.to_string(), cut: *cut });
+            }
+            Fact::Interrupted { why } => {
+                self.interrupts += 1;
+                if let (1, Phase::Ending(cause)) = (self.interrupts, &mut self.phase) {
+                    *cause = Cause { verdict: wire::Verdict::Interrupted, why: why.to_string(), cut: false };
+                }
+            }
+            Fact::Stopped { slave } => {
+                self.roster.get_mut(*slave).stage = Stage::Stopped;
+                self.record(now, *slave, &Event::Stopped, out);
+            }
+            Fact::Ended { verdict, why } => self.is_over_with(now, *verdict, why, out),
+            Fact::Resumed { .. } => self.journal.record(now, None, &Event::Resumed, out),
+            Fact::Event(event) => self.journal.put(now, event.get().as_bytes().to_vec(), out),
+            _ => {}
+        }
+    }
+
+    /// A slave has connected, perhaps as a new incarnation. Whether it comes from another address than before.
+    fn joined(&mut self, ix: usize, incarnation: Option<&str>, ip: Option<std::net::IpAddr>) -> bool {
+        let member = self.roster.get_mut(ix);
+        if let Some(incarnation) = incarnation {
+            member.begin_incarnation(incarnation);
+        }
+        if member.stage == Stage::Absent {
+            member.stage = Stage::Joined;
+        }
+        let moved = ip.is_some() && member.address != ip;
+        member.address = ip.or(member.address);
+        moved
+    }
+
+    fn reported(&mut self, ix: usize, (seq, at): (u64, Time), what: &Happened<'_>, out: &mut Outbox) {
+        let member = self.roster.get_mut(ix);
+        (member.recorded, member.reported) = (seq, at);
+        match what {
+            Happened::Idle { heard, services } => member.idle = Some(Idle { heard: *heard, services: *services }),
+            Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
+            Happened::Cleared => member.cleared = true,
+            _ => {}
+        }
+        if let Some(failure) = self.failure_in(at, ix, what) {
+            self.failures.add(failure);
+        }
+        self.happened(at, ix, what, out);
+    }
+
+    fn is_over_with(&mut self, now: Time, verdict: wire::Verdict, why: &str, out: &mut Outbox) {
+        if !self.journal.has_begun() {
+            self.journal.begin(now, out);
+        }
+        self.journal.record(now, None, &Event::Ended { verdict, why: why.into() }, out);
+        self.journal.close(out);
+        self.ended = Some(now);
+        if let Phase::Ending(cause) = &self.phase {
+            self.phase = Phase::Writing(cause.clone());
+        }
+        self.timers.clear();
+    }
+
+    /// Before the start: those who were told another address of a slave must be prepared again.
+    fn unready_those_who_name(&mut self, ix: usize) {
+        if self.phase != Phase::Gathering {
+            return;
+        }
+        let Run { addresses, roster, .. } = self;
+        let name = roster.get(ix).name.clone();
+        for &other in addresses.users_of(&name) {
+            let member = roster.get_mut(other);
+            if other != ix && member.stage == Stage::Ready {
+                member.stage = Stage::Joined;
+            }
+        }
+    }
+
+    fn starts(&mut self, at: Time, wall_clock: &str, out: &mut Outbox) {
+        self.timers.cancel(&Timer::Wait);
+        let (End::Duration(limit) | End::Trigger { limit, .. } | End::Idle { limit }) = self.test.end;
+        self.timers.set(Timer::End, at + limit);
+        self.journal.begin(at, out);
+        self.start = Some((at, wall_clock.to_owned()));
+        let (slaves, wall_clock) = (self.roster.len(), wall_clock.to_owned());
+        self.journal.record(at, None, &Event::Started { slaves, wall_clock }, out);
+        self.phase = Phase::Running;
+    }
+
+    fn happened(&mut self, at: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
+        let member = self.roster.get_mut(ix);
+        match what {
+            Happened::Begun { late, uncertain } => {
+                member.begun = Some((*late, *uncertain));
+                let seconds = |micros: u64| micros as f64 / 1e6;
+                self.record(at, ix, &Event::Begun { late: seconds(*late), uncertain: seconds(*uncertain) }, out);
+            }
+            Happened::Spawned { entry, nr, pid } => {
+                member.spawned(at, entry, *nr, *pid);
+                self.record(at, ix, &Event::Spawned { entry: (&**entry).into(), nr: *nr, pid: *pid }, out);
+            }
+            Happened::EntryReady { entry, nr, after } => {
+                member.entry_ready(entry, *nr);
+                let (entry, after) = ((&**entry).into(), *after as f64 / 1e6);
+                self.record(at, ix, &Event::EntryReady { entry, nr: *nr, after }, out);
+            }
+            Happened::Exited { entry, nr, exit, outcome, why, .. } => {
+                let end = RunEnd { at, exit: *exit, outcome: *outcome, why: why.as_deref().map(str::to_owned) };
+                member.exited(entry, *nr, end);
+                let (entry, why) = ((&**entry).into(), why.as_deref().map(Into::into));
+                self.record(at, ix, &Event::Exited { entry, nr: *nr, exit: *exit, outcome: *outcome, why }, out);
+            }
+            Happened::Tail { entry, nr, text } => {
+                let slave = &self.roster.get(ix).name;
+                self.failures.tail(slave, entry, *nr, text);
+                let (entry, text) = ((&**entry).into(), (&**text).into());
+                self.record(at, ix, &Event::Tail { entry, nr: *nr, text }, out);
+            }
+            Happened::Poked { entry, by } => {
+                self.record(at, ix, &Event::Poked { entry: entry.as_deref().map(Into::into), by: *by }, out);
+            }
+            Happened::Heard { trigger } => self.record(at, ix, &Event::Heard { trigger: (&**trigger).into() }, out),
+            Happened::Settled { trigger } => {
+                let ends = matches!(&self.test.end, End::Trigger { trigger: end, .. } if end == trigger);
+                member.settled |= ends;
+                self.record(at, ix, &Event::Settled { trigger: (&**trigger).into() }, out);
+            }
+            Happened::Cleared => self.record(at, ix, &Event::Cleared, out),
+            Happened::Idle { services, .. } => self.record(at, ix, &Event::Idle { services: *services }, out),
+            Happened::End { entry, verdict } => {
+                self.record(at, ix, &Event::End { entry: (&**entry).into(), verdict: *verdict }, out);
+            }
+            Happened::Warning { text } => {
+                member.warn(text);
+                self.record(at, ix, &Event::Warning { text: (&**text).into() }, out);
+            }
+            Happened::Trouble { text } => self.record(at, ix, &Event::Trouble { text: (&**text).into() }, out),
+        }
+    }
+
+    /// A stranger was turned away. One that tries again and again is recorded once.
+    pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
+        let known = self.refusals.contains(&format!("{name} {reason}"));
+        if !known && self.refusals.len() < REFUSALS_MAX && !self.journal.is_closed() {
+            let (name, address, reason) = (name.into(), address.into(), reason.into());
+            self.enter(now, Fact::Refused { name, address, reason }, out);
+        }
+    }
+
+    /// For the record: something happened that changes nothing here.
+    pub fn note(&mut self, now: Time, event: &Event<'_>, out: &mut Outbox) {
+        if !self.journal.is_closed() {
+            self.ledger.write_raw("event", &crate::timeline::event::encode(None, event));
+            self.journal.record(now, None, event, out);
+        }
+    }
+
+    /// A failure of the run, or of a slave or of an entry in it.
+    pub(in crate::controller) fn failure(
+        &self,
+        now: Time,
+        kind: Kind,
+        (slave, entry): (Option<usize>, Option<&str>),
+        reason: &str,
+    ) -> Failure {
+        let slave = slave.map(|ix| self.roster.get(ix).name.clone());
+        let entry = entry.map(|entry| (entry.to_owned(), 1));
+        Failure { slave, entry, ..Failure::of_run(kind, now, reason.to_owned()) }
+    }
+
+    pub(in crate::controller) fn lost(&self, now: Time, ix: usize, reason: &str) -> Failure {
+        self.failure(now, Kind::SlaveLost, (Some(ix), None), reason)
+    }
+}

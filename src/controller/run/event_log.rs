@@ -1,0 +1,192 @@
+//! What is written and shown of a run as it happens: every event goes to `events.jsonl` and to the view.
+
+use std::path::PathBuf;
+
+use crate::machine::{Outbox, Time};
+use crate::timeline::event::{self, Event};
+use crate::timeline::view::View;
+
+/// How many bytes of events before the start are kept; more than this only slaves that come and go without end, or say
+/// what they should not, can make.
+const HELD_MAX: usize = 32 * 1024 * 1024;
+
+/// What an event before the start takes beside its bytes.
+const HELD_COST: usize = 64;
+
+/// How much of a former life's events is written at a time, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// How many events are recorded of the end of a run that has too many: a part of so many of the bound.
+const FOR_THE_END: u64 = 8;
+
+/// Records events.
+pub struct Journal {
+    path: PathBuf,
+    pub view: View,
+    start: Option<Time>,
+    /// Events before the start, which cannot say yet how long before it they were.
+    held: Vec<(Time, Vec<u8>)>,
+    /// How many bytes those take.
+    held_bytes: usize,
+    /// How long the file is, and how much was recorded, in bytes.
+    length: u64,
+    recorded: u64,
+    /// How many events were recorded, and how many may be before the run must end.
+    events: u64,
+    events_max: u64,
+    log: Vec<u8>,
+    /// The log could not be written; nothing more is.
+    broken: bool,
+    /// The last event has been recorded.
+    closed: bool,
+    /// What happened in a former life is gone through again: it was shown, and is appended in pieces.
+    replaying: bool,
+}
+
+impl Journal {
+    pub fn new(path: PathBuf, view: View) -> Journal {
+        Journal {
+            path,
+            view,
+            start: None,
+            held: Vec::new(),
+            held_bytes: 0,
+            length: 0,
+            recorded: 0,
+            events: 0,
+            events_max: crate::controller::EVENTS_MAX,
+            log: Vec::new(),
+            broken: false,
+            closed: false,
+            replaying: false,
+        }
+    }
+
+    /// How much has been recorded in the file.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// How many events were recorded.
+    pub fn count(&self) -> u64 {
+        self.events
+    }
+
+    /// How many bytes that were, those that are held for the start too.
+    pub fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
+    pub fn set_events_max(&mut self, events_max: u64) {
+        self.events_max = events_max;
+    }
+
+    /// How many events there may be, once there are more.
+    pub fn passed(&self) -> Option<u64> {
+        (self.events > self.events_max).then_some(self.events_max)
+    }
+
+    /// Keeps what follows to itself.
+    pub fn replay(&mut self) {
+        self.replaying = true;
+    }
+
+    /// A former life was gone through to its end: what follows is new.
+    pub fn replayed(&mut self, out: &mut Outbox) {
+        self.append(out);
+        self.replaying = false;
+    }
+
+    /// Something happened at `at`.
+    pub fn record(&mut self, at: Time, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
+        let last = matches!(event, Event::Ending { .. } | Event::Ended { .. });
+        if self.closed || (self.events >= self.events_max + self.events_max / FOR_THE_END && !last) {
+            return;
+        }
+        if !self.replaying {
+            self.view.event(self.start.map(|start| at.diff(start)), slave, event, out);
+        }
+        self.put(at, event::encode(slave, event), out);
+    }
+
+    /// The same of an event that is encoded already, and that was shown.
+    pub fn put(&mut self, at: Time, encoded: Vec<u8>, out: &mut Outbox) {
+        self.events += 1;
+        self.recorded += encoded.len() as u64;
+        match self.start {
+            Some(start) => {
+                event::write_line(&mut self.log, start, at, &encoded);
+                self.flush(out);
+            }
+            None if self.held_bytes + encoded.len() + HELD_COST <= HELD_MAX => {
+                self.held_bytes += encoded.len() + HELD_COST;
+                self.held.push((at, encoded));
+            }
+            None => {}
+        }
+    }
+
+    /// The run starts at `start`, or, when it never does, times count from `start` all the same.
+    pub fn begin(&mut self, start: Time, out: &mut Outbox) {
+        self.start = Some(start);
+        for (at, encoded) in std::mem::take(&mut self.held) {
+            event::write_line(&mut self.log, start, at, &encoded);
+        }
+        self.flush(out);
+    }
+
+    /// The run is over: nothing follows its last event.
+    pub fn close(&mut self, out: &mut Outbox) {
+        self.closed = true;
+        self.view.close(out);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.start.is_some()
+    }
+
+    pub fn writes(&self, path: &std::path::Path) -> bool {
+        self.path == path
+    }
+
+    pub fn give_up(&mut self) {
+        self.broken = true;
+    }
+
+    fn flush(&mut self, out: &mut Outbox) {
+        if !self.replaying || self.log.len() >= PIECE {
+            self.append(out);
+        }
+    }
+
+    fn append(&mut self, out: &mut Outbox) {
+        let log = std::mem::take(&mut self.log);
+        if !self.broken && !log.is_empty() {
+            self.length += log.len() as u64;
+            out.append(self.path.clone(), log);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_before_the_start_are_held_within_their_bound() {
+        let mut journal = Journal::new("/r/events.jsonl".into(), View::new(false, None, false, 1));
+        let (mut out, text) = (Outbox::new(), "x".repeat(2_000));
+        for _ in 0..3 * HELD_MAX / 2_000 {
+            journal.record(Time::default(), Some("a"), &Event::Warning { text: (&*text).into() }, &mut out);
+            out.drain();
+        }
+        let held: usize = journal.held.iter().map(|(_, event)| event.len() + HELD_COST).sum();
+        assert!(held <= HELD_MAX && held > HELD_MAX - 3_000, "{held}");
+        journal.begin(Time::default(), &mut out);
+        assert_eq!(journal.held.len(), 0);
+    }
+}

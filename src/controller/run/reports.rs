@@ -1,0 +1,428 @@
+//! What a slave of the run says, handed to the concern whose business it is.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::controller::ledger::Fact;
+use crate::controller::refusal;
+use crate::controller::room::rendezvous::Process;
+use crate::controller::room::trigger::Counted;
+use crate::controller::run::failures::{Failure, Kind};
+use crate::controller::run::results;
+use crate::controller::run::run::Run;
+use crate::controller::run::runs::RunNr;
+use crate::timeline::event::Event;
+use crate::timeline::view::run_name;
+use serde_json::value::RawValue;
+
+use crate::machine::{ConnId, Outbox, Time};
+use crate::spoken::tail::last_lines;
+use crate::wire::{
+    Bye, CHUNK_MAX, Code, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Recorded, Refused,
+    Report, State, Verdict,
+};
+
+/// How many reports a slave may make in one run.
+const REPORTS_MAX: u64 = 5_000_000;
+
+/// The longest text that a report may carry, in characters.
+const TEXT_MAX: usize = 2_000;
+
+/// What an entry did whose action is `end`.
+const ENDED: &str = "ended the run";
+
+/// What one input's messages have in common: answers and events that cover several of them.
+#[derive(Default)]
+pub struct Heard {
+    /// A client has been given the list of triggers: who asks again before it can have read it needs no other.
+    pub listed: bool,
+    /// The run that it was about.
+    pub run: Option<RunNr>,
+    slave: Option<usize>,
+    recorded: bool,
+    counts: Vec<Count>,
+    /// Where in `counts` each trigger is, and whether it was late.
+    known: BTreeMap<(String, bool), usize>,
+    /// Which of them have something that is not recorded yet.
+    unrecorded: BTreeSet<usize>,
+    /// How much an operator has asked for.
+    pub asked: usize,
+}
+
+/// Notifies of one trigger.
+struct Count {
+    trigger: String,
+    total: u64,
+    counted: Counted,
+    /// What the new ones carried that counted.
+    notes: Vec<Box<RawValue>>,
+}
+
+impl Run {
+    /// A slave says something. An error closes its connection.
+    pub fn message(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ix: usize,
+        message: FromSlave<'_>,
+        heard: &mut Heard,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        heard.slave = Some(ix);
+        // Either may be the end of the run, behind which nothing is recorded.
+        if matches!(message, FromSlave::Stopped(_) | FromSlave::Bye(_)) {
+            self.record_counts(now, ix, heard, out);
+        }
+        let done = match message {
+            FromSlave::Notify(notify) => {
+                self.notify(now, conn, ix, &notify, heard, out);
+                Ok(())
+            }
+            FromSlave::Report(report) if report.run == self.id && !self.is_over() => {
+                self.report(now, ix, &report, heard, out)
+            }
+            FromSlave::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
+            FromSlave::Fetch(fetch) if fetch.run == self.id => {
+                self.resources.fetch(conn, &fetch.resource, fetch.offset, out)
+            }
+            FromSlave::State(state) if state.run == self.id => {
+                self.state(now, conn, ix, &state, heard, out);
+                Ok(())
+            }
+            FromSlave::Ready(ready) if ready.run == self.id => {
+                self.ready(now, ix, out);
+                Ok(())
+            }
+            FromSlave::Unready(unready) if unready.run == self.id => {
+                let reason = shorten(&unready.reason);
+                self.abort_for(now, Kind::SlaveUnready, (Some(ix), None), &reason, out);
+                Ok(())
+            }
+            FromSlave::Stopped(stopped) if stopped.run == self.id => {
+                self.stopped(now, ix, stopped.by_itself, out);
+                Ok(())
+            }
+            FromSlave::Waits(waits) if waits.run == self.id => {
+                self.slave_waits(ix, waits);
+                Ok(())
+            }
+            FromSlave::Bye(bye) => {
+                if self.started().is_some() {
+                    self.lose(now, ix, &format!("it said bye: {}", shorten(&bye.reason)), out);
+                }
+                return Err(refusal(Code::Leaves, shorten(&bye.reason)));
+            }
+            FromSlave::Hello(_) => Err("a second hello on one connection".to_owned()),
+            // Of a run that is over, or of another.
+            _ => Ok(()),
+        };
+        done.map_err(|reason| refusal(Code::Malformed, reason))
+    }
+
+    fn notify(&mut self, now: Time, conn: ConnId, ix: usize, notify: &Notify<'_>, heard: &mut Heard, out: &mut Outbox) {
+        let in_room = notify.room == self.id && self.started().is_some();
+        let counted = if in_room {
+            self.count(now, ix, notify, heard, out).map_err(|reason| (Code::Trigger, reason))
+        } else {
+            Err((Code::NotGoing, format!("run {:?} is not going on", notify.room)))
+        };
+        if let Err((code, reason)) = counted {
+            let (room, trigger, reason) = (notify.room.clone(), notify.trigger.clone(), Cow::from(reason));
+            let refused = Refused { room, trigger, code, reason };
+            out.send(conn, refused.encode());
+        }
+    }
+
+    /// A client of the run's room has notified a trigger.
+    pub fn client_notifies(
+        &mut self,
+        now: Time,
+        process: Process,
+        from: &str,
+        (trigger, total): (&str, u64),
+        data: Option<&RawValue>,
+        out: &mut Outbox,
+    ) -> Result<Counted, String> {
+        if self.started().is_none() {
+            return Err(format!("run {:?} is not going on", self.id));
+        }
+        let counted = self.room.notify(now, process, from, (trigger, total), data)?;
+        let Counted { new, left, late, fires, .. } = counted;
+        if new > 0 {
+            let notes = data.filter(|_| !late).into_iter().collect();
+            self.ledger.write(&notified(&self.id, process, from, (trigger, total), notes));
+            let from = (!from.is_empty()).then_some(from);
+            self.journal.record(now, from, &Event::Notified { trigger: trigger.into(), count: new, left, late }, out);
+        }
+        if fires {
+            self.tell_triggered(now, trigger, out);
+            self.take_fired();
+        }
+        Ok(counted)
+    }
+
+    /// Counts a statement. Fails with the reason why it means nothing.
+    fn count(
+        &mut self,
+        now: Time,
+        ix: usize,
+        notify: &Notify<'_>,
+        heard: &mut Heard,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let (name, total) = (&*notify.trigger, notify.count);
+        let member = self.roster.get(ix);
+        let process = member.process.ok_or("say hello first")?;
+        let data = notify.data.map(|Note { json }| json);
+        let counted = self.room.notify(now, process, &member.name, (name, total), data)?;
+        let noted = data.filter(|_| counted.new > 0 && !counted.late).map(ToOwned::to_owned).into_iter();
+        let key = (name.to_owned(), counted.late);
+        if counted.new > 0 {
+            heard.unrecorded.insert(heard.known.get(&key).copied().unwrap_or(heard.counts.len()));
+        }
+        match heard.known.get(&key).and_then(|at| heard.counts.get_mut(*at)) {
+            Some(count) => {
+                count.total = count.total.max(total);
+                count.counted.new += counted.new;
+                (count.counted.left, count.counted.in_time) = (counted.left, counted.in_time);
+                count.notes.extend(noted);
+            }
+            None => {
+                heard.known.insert(key, heard.counts.len());
+                heard.counts.push(Count { trigger: name.to_owned(), total, counted, notes: noted.collect() });
+            }
+        }
+        if counted.fires {
+            self.record_counts(now, ix, heard, out);
+            self.tell_triggered(now, name, out);
+        }
+        Ok(())
+    }
+
+    /// Records what was counted and not recorded yet.
+    fn record_counts(&mut self, now: Time, ix: usize, heard: &mut Heard, out: &mut Outbox) {
+        for at in std::mem::take(&mut heard.unrecorded) {
+            let count = &mut heard.counts[at];
+            let Counted { new, left, late, .. } = count.counted;
+            let member = self.roster.get(ix);
+            if let Some(process) = member.process.filter(|_| new > 0) {
+                let notes = count.notes.iter().map(|note| &**note).collect();
+                self.ledger.write(&notified(&self.id, process, &member.name, (&count.trigger, count.total), notes));
+                let event = Event::Notified { trigger: (&*count.trigger).into(), count: new, left, late };
+                self.journal.record(now, Some(&member.name), &event, out);
+            }
+            count.counted.new = 0;
+            count.notes.clear();
+        }
+    }
+
+    /// Answers what one input's messages had in common, and looks whether the run is done.
+    pub fn answer(&mut self, now: Time, conn: ConnId, mut heard: Heard, out: &mut Outbox) {
+        let Some(ix) = heard.slave else { return };
+        self.record_counts(now, ix, &mut heard, out);
+        for Count { trigger, total, counted, .. } in &heard.counts {
+            let noted = Noted {
+                room: Cow::from(&self.id),
+                trigger: Cow::from(trigger),
+                count: *total,
+                left: counted.left,
+                in_time: counted.in_time,
+            };
+            out.send(conn, noted.encode());
+        }
+        if heard.recorded {
+            let seq = self.roster.get(ix).recorded;
+            out.send(conn, Recorded { run: Cow::from(&self.id), seq }.encode());
+            self.end_if_done(now, out);
+        }
+    }
+
+    fn state(&mut self, now: Time, conn: ConnId, ix: usize, state: &State<'_>, heard: &mut Heard, out: &mut Outbox) {
+        for (trigger, &count) in &state.notified {
+            let notify = Notify { room: state.run.clone(), trigger: Cow::from(trigger), count, data: None };
+            self.notify(now, conn, ix, &notify, heard, out);
+        }
+    }
+
+    fn output(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ix: usize,
+        output: &Output<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        if output.data.len() > CHUNK_MAX {
+            return Err(format!("an output of more than {CHUNK_MAX} bytes"));
+        }
+        let entries = self.test.slaves[ix].entries.clone();
+        let (started, file, member) = (self.start.is_some(), &*output.file, self.roster.get_mut(ix));
+        let room = self.output_max.saturating_sub(self.shipped);
+        let piece = (output.offset, &*output.data);
+        // Nothing runs yet. Another process may come for the slave until then, and what this one ships would stay.
+        let kept = match started {
+            true => results::keep(&self.results, member, &entries, file, piece, room, out),
+            false => Err("the run has not started".to_owned()),
+        };
+        let length = member.files.get(file).copied().unwrap_or(0);
+        let refused = kept.as_ref().err().map(Cow::from);
+        out.send(conn, Kept { run: Cow::from(&self.id), file: Cow::from(file), length, refused }.encode());
+        let Ok((_, new)) = kept else { return Ok(()) };
+        self.shipped += new as u64;
+        self.stopping(now);
+        let new = &output.data[output.data.len() - new..];
+        self.journal.view.output(&self.roster.get(ix).name, file, new, out);
+        Ok(())
+    }
+
+    /// A command has started: its files are there from now on, also when it writes nothing.
+    pub(in crate::controller) fn begin_output(&mut self, ix: usize, run: &str, out: &mut Outbox) {
+        let entries = self.test.slaves[ix].entries.clone();
+        for kind in ["out", "err"] {
+            let file = format!("{run}.{kind}");
+            if let Err(reason) =
+                results::keep(&self.results, self.roster.get_mut(ix), &entries, &file, (0, b""), 0, out)
+            {
+                log::debug!("{file} is not kept: {reason}");
+            }
+        }
+    }
+
+    fn report(
+        &mut self,
+        now: Time,
+        ix: usize,
+        report: &Report<'_>,
+        heard: &mut Heard,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        heard.recorded = true;
+        let start = self.started().unwrap_or(now);
+        let recorded = self.roster.get(ix).recorded;
+        if report.seq <= recorded {
+            return Ok(());
+        }
+        if report.seq != recorded + 1 {
+            let reason = format!("report {} came after report {recorded}", report.seq);
+            if self.begun.is_some() {
+                // It was answered before the disk had it, and then the controller was killed.
+                self.lose(now, ix, &reason, out);
+            }
+            return Err(reason);
+        }
+        self.check_names(ix, &report.what)?;
+        if report.seq > REPORTS_MAX {
+            let reason = format!("it made more than {REPORTS_MAX} reports");
+            self.lose(now, ix, &reason, out);
+            return Err(reason);
+        }
+        // A slave may be wrong about the time, but not about the order, and nothing happens before the start or later
+        // than now.
+        let at = report.time.max(self.roster.get(ix).reported.max(start)).min(now);
+        self.stopping(now);
+        let what = shortened(&report.what);
+        self.enter(now, Fact::Report { slave: ix, seq: report.seq, at, what: what.clone() }, out);
+        self.follow_up(now, ix, &what, out);
+        Ok(())
+    }
+
+    /// Fails when a report is of an entry that the slave does not have, or of a trigger that the test does not have:
+    /// what is counted by such a name has no other bound.
+    fn check_names(&self, ix: usize, what: &Happened<'_>) -> Result<(), String> {
+        let is_entry = |name: &str| self.test.slaves[ix].entries.iter().any(|entry| entry.name == name);
+        match what {
+            Happened::Spawned { entry, .. }
+            | Happened::Exited { entry, .. }
+            | Happened::Tail { entry, .. }
+            | Happened::End { entry, .. }
+                if !is_entry(entry) =>
+            {
+                Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
+            }
+            Happened::Poked { entry: Some(entry), .. } | Happened::EntryReady { entry, .. } if !is_entry(entry) => {
+                Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
+            }
+            Happened::Heard { trigger } | Happened::Settled { trigger }
+                if self.room.triggers.get(trigger).is_none() =>
+            {
+                Err(format!("{:?} is not the name of a trigger of the test", shorten(trigger)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is to be done about something that a slave has reported.
+    fn follow_up(&mut self, now: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
+        match what {
+            Happened::Spawned { entry, nr, pid: Some(_) } if self.start.is_some() => {
+                self.begin_output(ix, &run_name(entry, *nr), out)
+            }
+            Happened::End { entry, verdict } => self.asked_to_end(now, ix, entry, *verdict, out),
+            _ => {
+                if let Some(failure) = self.failure_in(now, ix, what) {
+                    self.entry_failed(now, failure.in_words(), out);
+                }
+            }
+        }
+    }
+
+    /// The failure of the test that something is which a slave has reported, if it is one.
+    pub(in crate::controller) fn failure_in(&self, at: Time, ix: usize, what: &Happened<'_>) -> Option<Failure> {
+        let slave = &self.roster.get(ix).name;
+        match what {
+            Happened::Exited { entry, nr, outcome: Outcome::Failed, cut_off, exit, why } => {
+                let reason = why.as_deref().unwrap_or("no reason is known").to_owned();
+                let entry = Some((entry.to_string(), *nr));
+                let kind = if *cut_off { Kind::CutOff } else { Kind::Entry };
+                Some(Failure { entry, exit: *exit, ..Failure::of_slave(kind, at, slave, reason) })
+            }
+            Happened::Trouble { text } => Some(Failure::of_slave(Kind::SlaveTrouble, at, slave, text.to_string())),
+            _ => None,
+        }
+    }
+
+    fn asked_to_end(&mut self, now: Time, ix: usize, entry: &str, verdict: Verdict, out: &mut Outbox) {
+        match verdict {
+            Verdict::Passed => {
+                let why = format!("{} {entry} {ENDED}", self.roster.get(ix).name);
+                self.finish_jobs(now, why, out);
+            }
+            Verdict::Failed | Verdict::Interrupted => {
+                self.abort_for(now, Kind::Asked, (Some(ix), Some(entry)), ENDED, out);
+            }
+        }
+    }
+}
+
+/// The same with texts that are not too long.
+fn shortened<'a>(what: &Happened<'a>) -> Happened<'a> {
+    let mut what = what.clone();
+    match &mut what {
+        Happened::Exited { why: Some(text), .. } | Happened::Warning { text } | Happened::Trouble { text } => {
+            if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
+                text.to_mut().truncate(end);
+            }
+        }
+        Happened::Tail { text, .. } => *text = last_lines(text.as_bytes()).into(),
+        _ => {}
+    }
+    what
+}
+
+/// That a process has notified a trigger of a room so often, all in all.
+pub fn notified<'a>(
+    room: &'a str,
+    process: Process,
+    from: &'a str,
+    (trigger, total): (&'a str, u64),
+    notes: Vec<&'a RawValue>,
+) -> Fact<'a> {
+    let (room, from, trigger) = (Cow::from(room), Cow::from(from), Cow::from(trigger));
+    Fact::Notified { room, process: process.0, from, trigger, total, notes }
+}
+
+/// The beginning of a text that a slave may have made long.
+pub fn shorten(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}

@@ -1,0 +1,356 @@
+//! The results directory: the files that slaves ship, and `summary.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::controller::room::trigger::Triggers;
+use crate::controller::run::failures::{self, Failure, Failures};
+use crate::controller::run::roster::{EntryRun, Member, Roster, Stage};
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{Exit, Outbox, Time};
+use crate::session::files;
+use crate::spoken;
+use crate::testfile::Test;
+use crate::wire::{Action, Entry, Outcome, Verdict};
+
+/// How much of one file is kept, in bytes.
+pub const FILE_MAX: u64 = 1 << 30;
+
+/// How many files of one slave are kept.
+const FILES_MAX: usize = 20_000;
+
+/// How many directories the files of one slave may lie in: each takes an inode, and a look at every list of the results.
+const DIRECTORIES_MAX: usize = 5_000;
+
+/// Keeps a piece of a file that a slave ships; answers with the file's length now. A piece that was kept before changes
+/// nothing. Fails when the slave may not ship this, or when it is more than the `room` that is left in the run.
+pub fn keep(
+    results: &std::path::Path,
+    member: &mut Member,
+    entries: &[Entry],
+    file: &str,
+    (offset, data): (u64, &[u8]),
+    room: u64,
+    out: &mut Outbox,
+) -> Result<(u64, usize), String> {
+    files::check_shipped(file).map_err(|why| format!("{file:?}: {why}"))?;
+    if !is_results_file(file, entries) {
+        return Err(format!("{file:?} is not the name of a file that this slave ships"));
+    }
+    let known = member.files.get(file).copied();
+    if known.is_none() && member.files.len() >= FILES_MAX {
+        return Err(format!("more than {FILES_MAX} files"));
+    }
+    let length = known.unwrap_or(0);
+    if offset > length {
+        return Err(format!("{file:?} continues at {offset}, but {length} bytes of it have come"));
+    }
+    if known.is_none() && stands_in_the_way(member, file) {
+        return Err(format!("{file:?} is a file and a directory"));
+    }
+    let made = if known.is_none() { new_directories(member, file) } else { 0 };
+    if member.directories + made > DIRECTORIES_MAX {
+        return Err(format!("the files of the slave lie in more than {DIRECTORIES_MAX} directories"));
+    }
+    let offset = if injected(Fault::OutputKeptAgain) { length } else { offset };
+    let new = data.get((length - offset).min(data.len() as u64) as usize..).unwrap_or_default();
+    if length + new.len() as u64 > FILE_MAX {
+        return Err(format!("{file:?} is longer than {FILE_MAX} bytes"));
+    }
+    if new.len() as u64 > room {
+        return Err(
+            "the slaves of this run have shipped as much as they may (--output-max of the controller)".to_owned()
+        );
+    }
+    if known.is_none() || !new.is_empty() {
+        out.write_at(results.join(&member.name).join(file), length, new.to_vec(), false);
+        member.files.insert(file.to_owned(), length + new.len() as u64);
+        member.directories += made;
+    }
+    Ok((length + new.len() as u64, new.len()))
+}
+
+/// Whether another file of the slave is a directory of this one's path, or has this one as a directory of its own.
+fn stands_in_the_way(member: &Member, file: &str) -> bool {
+    let above = file.match_indices('/').any(|(at, _)| member.files.contains_key(&file[..at]));
+    let inside = format!("{file}/");
+    above || member.files.range(inside.clone()..).next().is_some_and(|(other, _)| other.starts_with(&inside))
+}
+
+/// How many directories these files lie in.
+pub fn directories_of(files: &BTreeMap<String, u64>) -> usize {
+    let above = |file: &'_ str| file.match_indices('/').map(|(at, _)| file[..at].to_owned()).collect::<Vec<_>>();
+    files.keys().flat_map(|file| above(file)).collect::<BTreeSet<_>>().len()
+}
+
+/// How many of the directories above a file no other file of the slave lies in.
+fn new_directories(member: &Member, file: &str) -> usize {
+    let is_new = |directory: &str| {
+        member
+            .files
+            .range::<str, _>((Bound::Included(directory), Bound::Unbounded))
+            .next()
+            .is_none_or(|(other, _)| !other.starts_with(directory))
+    };
+    file.match_indices('/').filter(|(at, _)| is_new(&file[..=*at])).count()
+}
+
+/// Whether a file of that name can come from a slave with these entries: `ENTRY.out`, `ENTRY.2.err`,
+/// `ENTRY.files/PATH`.
+pub fn is_results_file(file: &str, entries: &[Entry]) -> bool {
+    let Some((entry, rest)) = file.split_once('.').filter(|_| files::check_shipped(file).is_ok()) else { return false };
+    let Some(entry) = entries.iter().find(|candidate| candidate.name == entry) else { return false };
+    let kind = match rest.split_once('.') {
+        Some((nr, kind)) if nr.parse::<u32>().is_ok_and(|n| n > 1 && n.to_string() == nr) => kind,
+        _ => rest,
+    };
+    match (&entry.action, kind.split_once('/')) {
+        // The map of a sync.
+        (Action::Sync { .. }, None) => kind == "out",
+        (Action::Shell(_), None) => kind == "out" || kind == "err",
+        (Action::Shell(_), Some((directory, path))) => directory == "files" && !path.is_empty(),
+        _ => false,
+    }
+}
+
+/// What `summary.json` holds. Times are seconds since the start.
+#[derive(Serialize)]
+struct Summary<'a> {
+    test: &'a str,
+    run: &'a str,
+    verdict: Verdict,
+    why: &'a str,
+    /// What came after the first failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<FailureSummary<'a>>,
+    /// The wall-clock time of the start, absent when the run never started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<f64>,
+    /// Between the first slave's start and the last one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_skew: Option<f64>,
+    slaves: BTreeMap<&'a str, SlaveSummary<'a>>,
+    triggers: BTreeMap<&'a str, TriggerSummary>,
+}
+
+#[derive(Serialize)]
+struct FailureSummary<'a> {
+    kind: failures::Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slave: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nr: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<Exit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<f64>,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tail: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct SlaveSummary<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    state: &'static str,
+    entries: BTreeMap<&'a str, Vec<RunSummary<'a>>>,
+    /// How many later runs of entries are only in `events.jsonl`.
+    #[serde(skip_serializing_if = "is_zero")]
+    left_out: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+#[derive(Serialize)]
+struct RunSummary<'a> {
+    nr: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spawned: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exited: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<Exit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct TriggerSummary {
+    initial: u64,
+    notified: u64,
+    left: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fired: Option<f64>,
+}
+
+/// How a run ended, for its summary.
+pub struct Ending<'a> {
+    pub run: &'a str,
+    pub verdict: Verdict,
+    pub why: &'a str,
+    /// What came after the first failure.
+    pub then: Option<String>,
+    pub failures: &'a Failures,
+    /// The entries that never began, a line each, if the run failed.
+    pub never_began: Vec<String>,
+    /// The instant of the start and its wall-clock time.
+    pub start: Option<(Time, &'a str)>,
+    pub now: Time,
+}
+
+/// Writes `summary.json`.
+pub fn write_summary(
+    path: PathBuf,
+    test: &Test,
+    roster: &Roster,
+    triggers: &Triggers,
+    ending: &Ending,
+    out: &mut Outbox,
+) {
+    let since = |at: Time| ending.start.map(|(start, _)| at.diff(start) as f64 / 1e6);
+    let summary = Summary {
+        test: &test.name,
+        run: ending.run,
+        verdict: ending.verdict,
+        why: ending.why,
+        then: ending.then.as_deref(),
+        failures: ending.failures.kept().iter().map(|failure| failure_summary(failure, &since)).collect(),
+        started: ending.start.map(|(_, wall)| wall),
+        duration: since(ending.now),
+        start_skew: start_skew(roster).map(|(skew, _)| skew.as_secs_f64()),
+        slaves: roster.iter().map(|member| (member.name.as_str(), slave_summary(member, &since))).collect(),
+        triggers: triggers
+            .iter()
+            .map(|(name, trigger)| {
+                let fired = trigger.fired.and_then(since);
+                let (initial, notified, left) = (trigger.initial, trigger.notified, trigger.left());
+                (name, TriggerSummary { initial, notified, left, fired })
+            })
+            .collect(),
+    };
+    let bytes = serde_json::to_vec_pretty(&summary).expect("a summary of plain fields always encodes");
+    let mut bytes = spoken::harmless_json(bytes);
+    bytes.push(b'\n');
+    out.persist(path, bytes);
+}
+
+fn failure_summary<'a>(failure: &'a Failure, since: &impl Fn(Time) -> Option<f64>) -> FailureSummary<'a> {
+    FailureSummary {
+        kind: failure.kind,
+        slave: failure.slave.as_deref(),
+        entry: failure.entry.as_ref().map(|(entry, _)| entry.as_str()),
+        nr: failure.entry.as_ref().map(|(_, nr)| *nr),
+        exit: failure.exit,
+        time: since(failure.at),
+        text: failure.in_words(),
+        tail: failure.tail.as_deref(),
+    }
+}
+
+fn slave_summary<'a>(member: &'a Member, since: &impl Fn(Time) -> Option<f64>) -> SlaveSummary<'a> {
+    let mut entries: BTreeMap<&str, Vec<RunSummary>> = BTreeMap::new();
+    for run in &member.runs {
+        entries.entry(&run.entry).or_default().push(run_summary(run, since));
+    }
+    let left_out = member.counts.values().map(|counts| counts.runs).sum::<usize>().saturating_sub(member.runs.len());
+    let state = match member.stage {
+        Stage::Absent => "absent",
+        Stage::Joined => "joined",
+        Stage::Ready => "ready",
+        Stage::Stopped => "stopped",
+        Stage::Lost => "lost",
+    };
+    SlaveSummary { address: member.address.map(|address| address.to_string()), state, entries, left_out }
+}
+
+fn run_summary<'a>(run: &'a EntryRun, since: &impl Fn(Time) -> Option<f64>) -> RunSummary<'a> {
+    let end = run.end.as_ref();
+    RunSummary {
+        nr: run.nr,
+        pid: run.pid,
+        spawned: run.spawned.and_then(since),
+        exited: end.and_then(|end| since(end.at)),
+        exit: end.and_then(|end| end.exit),
+        outcome: end.map(|end| end.outcome),
+        why: end.and_then(|end| end.why.as_deref()),
+    }
+}
+
+/// How far apart the slaves started, and how wrong that can be. `None` before two have.
+pub fn start_skew(roster: &Roster) -> Option<(Duration, Duration)> {
+    let begun = || roster.iter().filter_map(|member| member.begun);
+    let first = begun().map(|(late, _)| late).min()?;
+    let last = begun().map(|(late, _)| late).max()?;
+    let uncertain = begun().map(|(_, uncertain)| uncertain).max()?;
+    (begun().count() > 1).then(|| (Duration::from_micros(last - first), Duration::from_micros(uncertain)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Expect, Policy};
+
+    fn entries() -> Vec<Entry> {
+        let action = Action::Shell(Box::default());
+        let sync = Action::Sync {
+            session: "s".to_owned(),
+            tag: None,
+            party: None,
+            timeout: None,
+            all_alive: false,
+            value: 1.into(),
+            expect: Expect::default(),
+        };
+        let entry = |name: &str, action| Entry { name: name.to_owned(), policy: Policy::Poke, action };
+        vec![entry("make", action), entry("give", sync)]
+    }
+
+    #[test]
+    fn a_slave_ships_only_files_of_its_entries() {
+        for good in ["make.out", "make.2.err", "make.files/a.log", "give.out", "give.2.out", "make.10.files/sub/a.log"]
+        {
+            assert!(is_results_file(good, &entries()), "{good}");
+        }
+        let bad = [
+            "make",
+            "give.err",
+            "give.files/x",
+            "other.out",
+            "make.1.out",
+            "make.02.out",
+            "make.files/../x",
+            "make.files/",
+            "make.log",
+        ];
+        for bad in bad.into_iter().chain([
+            "/etc/passwd",
+            "make.files//x",
+            "make.files/a\0",
+            "make.files/a\n",
+            "make.files/\u{9b}2J",
+            "make.files/\u{202e}x",
+            &format!("make.files{}/x", "/d".repeat(files::DEPTH_MAX)),
+            "../make.out",
+            "summary.json",
+        ]) {
+            assert!(!is_results_file(bad, &entries()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,651 @@
+//! A run from the first slave's hello to the last slave's dismissal: when it starts, when it ends, and with what verdict.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::controller::Config;
+use crate::controller::Limits;
+use crate::controller::Local;
+use crate::controller::OUTPUT_MAX;
+use crate::controller::ledger::{Fact, Ledger};
+use crate::controller::room::room::Room;
+use crate::controller::run::absent::Absent;
+use crate::controller::run::addresses::Addresses;
+use crate::controller::run::event_log::Journal;
+use crate::controller::run::failures::{Failures, Kind};
+use crate::controller::run::launch::Launch;
+use crate::controller::run::record::Record;
+use crate::controller::run::resources::Resources;
+use crate::controller::run::roster::{Member, Roster, Stage};
+use crate::controller::run::slots::Places;
+use crate::controller::run::standstill;
+use crate::controller::session::budget::Budget;
+use crate::machine::{Bytes, ConnId, Outbox, Signal, Time, Timers};
+use crate::spoken;
+use crate::testfile::{End, OnFail, OnLost, Test};
+use crate::timeline::event::Event;
+use crate::timeline::view::{View, run_name};
+use crate::wire::rendezvous::Check;
+use crate::wire::{Dismissed, Manner, Message, Start, Stop, Verdict};
+
+/// How far ahead the start is named: it must reach every slave before it comes.
+const START_LEAD: Duration = Duration::from_millis(100);
+
+/// More of that for each slave, because they are told one after another.
+const START_LEAD_PER_SLAVE: Duration = Duration::from_micros(20);
+
+/// How long a slave may be silent about its stopping, beyond three times the grace, before it counts as lost.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// How many slaves are named that are busy when the limit passes.
+const BUSY_MAX: usize = 10;
+
+/// How long slaves have to end at once when the controller gives up.
+pub(in crate::controller) const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
+
+/// How much a slave that has come back is told of triggers before it must have read that, in bytes.
+const TOLD_AT_ONCE: usize = 2 * 1024 * 1024;
+
+/// The time line of a run, there.
+pub const EVENTS: &str = "events.jsonl";
+
+/// What is known of a run that was handed in.
+#[derive(Debug, Clone, Default)]
+pub struct Hosted {
+    /// What it was handed in as, once.
+    pub submission: String,
+    /// When, as wall-clock time.
+    pub submitted: String,
+    /// It is over, and what became of it is written.
+    pub done: bool,
+    /// How long the text of its test is, in bytes.
+    pub size: usize,
+    /// Why it has ended so.
+    pub why: String,
+    /// How much of its files was there when somebody looked last.
+    pub seen: u64,
+}
+
+/// What a run waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// All slaves must be ready.
+    Wait,
+    /// The test's duration or limit.
+    End,
+    /// The jobs must have exited by themselves.
+    Finish,
+    /// The slaves must have stopped.
+    Stop,
+    /// The slaves of an embedded run must have exited.
+    Exit,
+    /// What the slaves of an embedded run have left must be gone.
+    Sweep,
+    /// It is looked which slaves of an embedded run have come.
+    Arrivals,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// Its slaves are not all there, or serve another run.
+    Queued,
+    /// Slaves connect and get ready.
+    Gathering,
+    /// The start has been named.
+    Running,
+    /// The end condition of the test holds, for this reason, and jobs still run.
+    Finishing(String),
+    /// The slaves stop.
+    Ending(Cause),
+    /// What became of the run is being written, before anybody hears it.
+    Writing(Cause),
+    /// Everything is written; the slaves of an embedded run exit.
+    Over { code: u8, verdict: Verdict },
+}
+
+/// Why a run ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause {
+    pub verdict: Verdict,
+    pub why: String,
+    /// The jobs that still run had their time to finish.
+    pub cut: bool,
+}
+
+/// One run.
+pub struct Run {
+    pub id: String,
+    pub test: Rc<Test>,
+    pub roster: Roster,
+    /// Those of its slaves that may be any machine with the right labels.
+    pub(in crate::controller) places: Places,
+    pub(in crate::controller) addresses: Addresses,
+    pub room: Room,
+    /// The slaves that are lost, and whether nothing happens any more.
+    pub(in crate::controller) absent: Absent,
+    /// The triggers that have fired and of which the clients that wait for them were not told yet.
+    fired: Vec<String>,
+    pub resources: Resources,
+    pub journal: Journal,
+    pub phase: Phase,
+    pub timers: Timers<Timer>,
+    pub results: PathBuf,
+    pub(in crate::controller) launch: Launch,
+    pub(in crate::controller) ledger: Ledger,
+    pub(in crate::controller) record: Record,
+    pub(in crate::controller) local: Option<Local>,
+    pub(in crate::controller) wait: Option<Duration>,
+    /// How long a slave's connection may be gone before the slave is lost.
+    pub lost_after: Duration,
+    pub(in crate::controller) wall_offset: i64,
+    pub(in crate::controller) start: Option<(Time, String)>,
+    pub(in crate::controller) failures: Failures,
+    pub(in crate::controller) interrupts: u32,
+    /// How many bytes its slaves have shipped, and how many they may.
+    pub shipped: u64,
+    pub output_max: u64,
+    /// What was said to strangers, so that one who tries again and again is recorded once.
+    pub(in crate::controller) refusals: BTreeSet<String>,
+    /// Its controller stays when it is over, and who has handed it in is told of it.
+    pub hosted: Option<Hosted>,
+    /// Of a controller that stays: the connections of slaves that are lost to it, and why. They come anew, free.
+    pub(in crate::controller) parting: Vec<(ConnId, String)>,
+    /// It had ended in a former life: its verdict stands, whatever can be written now.
+    pub(in crate::controller) over_before: bool,
+    /// While its end is being written: since which of the effects, so that the answers find their runs.
+    pub(in crate::controller) confirmed_after: u64,
+    /// When it ended.
+    pub(in crate::controller) ended: Option<Time>,
+    /// When a former life began, and whether its slaves were its own.
+    pub(in crate::controller) begun: Option<Time>,
+    pub(in crate::controller) embedded: bool,
+    /// For each slave the files of it that lie in the results of a former life, with their lengths.
+    pub(in crate::controller) kept: Vec<BTreeMap<String, u64>>,
+    /// Why the time line of a former life is not whole.
+    pub(in crate::controller) not_mended: Option<String>,
+}
+
+impl Run {
+    pub fn new(config: Config, budget: &Budget) -> Run {
+        let name_width = config.test.slaves.iter().map(|slave| slave.name.len()).max().unwrap_or(1);
+        let view = View::new(config.follow, config.terminal, config.colors, name_width);
+        let view = view.of_slaves(config.test.slaves.len());
+        Run {
+            roster: Roster::new(&config.test),
+            places: Places::new(&config.test),
+            addresses: Addresses::new(&config.test),
+            room: Room::of_run(&config.run, config.test.clone(), budget),
+            absent: Absent::default(),
+            fired: Vec::new(),
+            resources: Resources::new(config.test.clone(), config.run.clone()),
+            journal: Journal::new(config.results.join(EVENTS), view),
+            phase: Phase::Gathering,
+            timers: Timers::default(),
+            launch: Launch::default(),
+            ledger: Ledger::default(),
+            record: Record::of(config.test.slaves.len()),
+            local: config.local,
+            wait: config.wait,
+            lost_after: config.lost_after,
+            wall_offset: config.wall_offset,
+            start: None,
+            failures: Failures::default(),
+            interrupts: 0,
+            refusals: BTreeSet::new(),
+            shipped: 0,
+            output_max: OUTPUT_MAX,
+            hosted: None,
+            parting: Vec::new(),
+            over_before: false,
+            confirmed_after: 0,
+            ended: None,
+            begun: None,
+            embedded: false,
+            kept: Vec::new(),
+            not_mended: None,
+            id: config.run,
+            test: config.test,
+            results: config.results,
+        }
+    }
+
+    /// The same of a controller that stays: it waits for its slaves in the queue, and is shown to those who ask.
+    pub fn hosted(mut self, hosted: Hosted) -> Run {
+        self.phase = Phase::Queued;
+        self.journal.view = View::silent();
+        self.hosted = Some(hosted);
+        self
+    }
+
+    /// Bounds for what its slaves and clients may make grow.
+    pub fn limit(&mut self, limits: Limits) {
+        self.room.set_limits(limits);
+        self.journal.set_events_max(limits.events);
+        self.record.set_max(limits.record);
+        self.output_max = limits.output;
+    }
+
+    /// The loop runs: wait for the slaves, or start them.
+    pub fn begin(&mut self, now: Time, out: &mut Outbox) {
+        if let Some(wait) = self.wait {
+            self.timers.set(Timer::Wait, now + wait);
+        }
+        if let Some(local) = &self.local {
+            for (ix, member) in self.roster.iter().enumerate() {
+                self.launch.start(local, ix, &member.name, &self.results, out);
+            }
+            self.await_arrivals(now);
+        } else {
+            self.launch.start_the_absent(&self.roster, &self.results, out);
+        }
+    }
+
+    /// How much there is of a file of its results that grows.
+    pub fn length_of(&self, file: &str) -> u64 {
+        if file == EVENTS {
+            return self.journal.length();
+        }
+        let member = file.split_once('/').and_then(|(slave, file)| Some((self.roster.find(slave)?, file)));
+        member.and_then(|(ix, file)| self.roster.get(ix).files.get(file)).copied().unwrap_or(0)
+    }
+
+    /// Whether there is more of its files than the last time.
+    pub fn has_grown(&mut self) -> bool {
+        let there = self.journal.length() + self.shipped;
+        self.hosted.as_mut().is_some_and(|hosted| std::mem::replace(&mut hosted.seen, there) != there)
+    }
+
+    /// Whether its verdict stands, or is about to.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Writing(_) | Phase::Over { .. })
+    }
+
+    /// The instant of the start, once it has been named.
+    pub fn started(&self) -> Option<Time> {
+        self.start.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Something that a slave did.
+    pub fn record(&mut self, at: Time, ix: usize, event: &Event<'_>, out: &mut Outbox) {
+        self.journal.record(at, Some(&self.roster.get(ix).name), event, out);
+    }
+
+    /// A slave is ready; when all are, the start is named.
+    pub fn ready(&mut self, now: Time, ix: usize, out: &mut Outbox) {
+        if self.phase != Phase::Gathering {
+            return;
+        }
+        if self.roster.get(ix).stage == Stage::Joined {
+            self.enter(now, Fact::Ready { slave: ix }, out);
+        }
+        let ready = |member: &Member| member.stage == Stage::Ready && member.conn.is_some();
+        if self.roster.iter().all(ready) {
+            self.name_the_start(now, out);
+        }
+    }
+
+    fn name_the_start(&mut self, now: Time, out: &mut Outbox) {
+        let slaves = self.roster.len();
+        let at = now + START_LEAD + START_LEAD_PER_SLAVE * slaves as u32;
+        let wall_clock = crate::controller::utc(at, self.wall_offset);
+        self.enter(now, Fact::Start { at, wall_clock: wall_clock.into() }, out);
+        let line = Start { run: Cow::from(&self.id), at }.encode();
+        for conn in self.roster.connected() {
+            out.send(conn, line.clone());
+        }
+    }
+
+    /// Tells a slave that has come back what it may have missed.
+    pub fn tell_again(&mut self, ix: usize, out: &mut Outbox) {
+        let Some(conn) = self.roster.get(ix).conn else { return };
+        let id = self.id.clone();
+        let run = Cow::from(&id);
+        if let Some(at) = self.started() {
+            out.send(conn, Start { run: run.clone(), at }.encode());
+        }
+        self.roster.get_mut(ix).owed = self.room.triggers.fired().to_vec().into();
+        self.tell_more(ix, out);
+        if let Some(line) = self.stop_line() {
+            out.send(conn, line);
+        } else if let Phase::Over { verdict, .. } = self.phase {
+            out.send(conn, Dismissed { run, verdict }.encode());
+        }
+    }
+
+    /// Whether a slave is still to be told of triggers.
+    pub fn owes(&self, ix: usize) -> bool {
+        !self.roster.get(ix).owed.is_empty()
+    }
+
+    /// Tells a slave that has come back of more triggers that it may have missed: no more at a time than its queue takes
+    /// besides other things, and more when it has read that, which it shows by answering a check.
+    pub fn tell_more(&mut self, ix: usize, out: &mut Outbox) {
+        let Some(conn) = self.roster.get(ix).conn else { return };
+        let mut told = 0;
+        while told < TOLD_AT_ONCE {
+            let Some(trigger) = self.roster.get_mut(ix).owed.pop_front() else { return };
+            let line = self.room.triggered(&trigger);
+            told += line.len();
+            out.send(conn, line);
+        }
+        if !self.roster.get(ix).owed.is_empty() {
+            out.send(conn, Check { lifetime: Default::default() }.encode());
+        }
+    }
+
+    /// A trigger has fired: every connected slave is told, the others when they come back.
+    pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
+        self.journal.record(now, None, &Event::Triggered { trigger: trigger.into() }, out);
+        self.fired.push(trigger.to_owned());
+        let line = self.room.triggered(trigger);
+        for conn in self.roster.connected() {
+            out.send(conn, line.clone());
+        }
+    }
+
+    /// The triggers that have fired since the last call.
+    pub fn take_fired(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.fired)
+    }
+
+    /// Whether members may arrive: the reason why not.
+    pub fn takes_members(&self) -> Result<(), String> {
+        match self.phase {
+            Phase::Gathering | Phase::Running | Phase::Finishing(_) => Ok(()),
+            Phase::Queued | Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
+                Err(format!("run {:?} is not going on", self.id))
+            }
+        }
+    }
+
+    /// An entry failed, which is recorded.
+    pub fn entry_failed(&mut self, now: Time, why: String, out: &mut Outbox) {
+        if self.test.on_fail == OnFail::End {
+            self.end(now, Verdict::Failed, why, out);
+        }
+    }
+
+    /// Something made the test fail and there is no going on.
+    pub fn abort(&mut self, now: Time, kind: Kind, why: String, out: &mut Outbox) {
+        self.abort_for(now, kind, (None, None), &why, out);
+    }
+
+    /// The same because of a slave, and of the entry whose action it was.
+    pub fn abort_for(
+        &mut self,
+        now: Time,
+        kind: Kind,
+        (slave, entry): (Option<usize>, Option<&str>),
+        why: &str,
+        out: &mut Outbox,
+    ) {
+        if matches!(self.phase, Phase::Over { .. }) {
+            return;
+        }
+        self.enter(now, Fact::Failed { kind, slave, entry: entry.map(Cow::from), why: Cow::from(why) }, out);
+        let why = self.failure(now, kind, (slave, entry), why).in_words();
+        self.end(now, Verdict::Failed, why, out);
+    }
+
+    /// The run's end begins, if it has not.
+    pub fn end(&mut self, now: Time, verdict: Verdict, why: String, out: &mut Outbox) {
+        self.end_with(now, Cause { verdict, why, cut: false }, out);
+    }
+
+    fn end_with(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
+        if !matches!(self.phase, Phase::Queued | Phase::Gathering | Phase::Running | Phase::Finishing(_)) {
+            return;
+        }
+        let Cause { verdict, why, cut } = cause;
+        self.enter(now, Fact::Ending { verdict, why: why.into(), cut }, out);
+        self.tell_stop(out);
+        self.stopping(now);
+        self.finish_if_stopped(now, out);
+    }
+
+    pub(in crate::controller) fn tell_stop(&self, out: &mut Outbox) {
+        let Some(line) = self.stop_line() else { return };
+        for conn in self.roster.connected() {
+            out.send(conn, line.clone());
+        }
+    }
+
+    /// How the slaves are told that the run ends, if it does.
+    fn stop_line(&self) -> Option<Bytes> {
+        let (why, how) = match &self.phase {
+            Phase::Finishing(why) => (why, Manner::Finish),
+            Phase::Ending(cause) if self.interrupts > 1 => (&cause.why, Manner::Now),
+            Phase::Ending(cause) if cause.cut => (&cause.why, Manner::Cut),
+            Phase::Ending(cause) => (&cause.why, Manner::Stop),
+            _ => return None,
+        };
+        Some(Stop { run: Cow::from(&self.id), reason: Cow::from(why), how }.encode())
+    }
+
+    /// The end condition of the test holds. Jobs that still run may finish, since each may yet fail.
+    pub(in crate::controller) fn finish_jobs(&mut self, now: Time, why: String, out: &mut Outbox) {
+        if self.no_job_is_left() {
+            return self.pass(now, why, out);
+        }
+        if self.phase == Phase::Running {
+            self.enter(now, Fact::Finishing { why: Cow::from(&why) }, out);
+            self.tell_stop(out);
+        }
+    }
+
+    /// No job is left as far as the slaves have said, or the time of those that are is over. A job that a poke has
+    /// begun meanwhile is its slave's to wait for.
+    fn pass(&mut self, now: Time, why: String, out: &mut Outbox) {
+        self.end_with(now, Cause { verdict: Verdict::Passed, why, cut: true }, out);
+    }
+
+    /// A slave shows that its stopping goes on.
+    pub fn stopping(&mut self, now: Time) {
+        if matches!(self.phase, Phase::Ending(_)) && self.interrupts < 2 {
+            self.timers.set(Timer::Stop, now + STOP_WITHIN + self.test.grace * 3);
+        }
+    }
+
+    /// A slave has stopped.
+    pub fn stopped(&mut self, now: Time, ix: usize, by_itself: bool, out: &mut Outbox) {
+        let finishing = matches!(self.phase, Phase::Finishing(_));
+        let too_early = finishing || by_itself && matches!(self.phase, Phase::Ending(_));
+        if self.phase == Phase::Running || too_early && self.roster.get(ix).begun.is_some() {
+            return self.lose(
+                now,
+                ix,
+                "it has ended its part by itself: it, or its service, was stopped or started anew",
+                out,
+            );
+        }
+        if !finishing && !matches!(self.phase, Phase::Ending(_)) || self.roster.get(ix).stage == Stage::Stopped {
+            return;
+        }
+        self.enter(now, Fact::Stopped { slave: ix }, out);
+        self.end_if_done(now, out);
+        self.finish_if_stopped(now, out);
+    }
+
+    /// A slave will not come back to this run.
+    pub fn lose(&mut self, now: Time, ix: usize, reason: &str, out: &mut Outbox) {
+        if self.roster.get(ix).stage >= Stage::Stopped {
+            return;
+        }
+        self.enter(now, Fact::Lost { slave: ix, reason: Cow::from(reason) }, out);
+        if let Some(conn) = self.roster.get(ix).conn.filter(|_| self.hosted.is_some()) {
+            self.parting
+                .push((conn, format!("slave {} is lost to run {}: {reason}", self.roster.get(ix).name, self.id)));
+        }
+        if self.goes_on_without_the_lost() {
+            self.end_if_done(now, out);
+        } else {
+            let why = self.lost(now, ix, reason).in_words();
+            self.end(now, Verdict::Failed, why, out);
+        }
+        self.finish_if_stopped(now, out);
+    }
+
+    /// Loses the slaves whose connections have been gone for too long.
+    pub fn lose_those_who_stay_away(&mut self, now: Time, out: &mut Outbox) {
+        // Whoever waits for the start of a run that ends with its controller is there to see it, and decides.
+        let counts = self.started().is_some() || self.hosted.is_some();
+        let away = |ix: &usize| {
+            let member = self.roster.get(*ix);
+            (counts || self.launch.has_left(*ix))
+                && member.stage < Stage::Stopped
+                && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
+        };
+        for ix in (0..self.roster.len()).filter(away).collect::<Vec<_>>() {
+            let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
+            self.lose(now, ix, &reason, out);
+        }
+    }
+
+    pub(in crate::controller) fn goes_on_without_the_lost(&self) -> bool {
+        self.test.on_lost == OnLost::Continue && self.started().is_some() && self.slaves_left().next().is_some()
+    }
+
+    /// The slaves that are not lost.
+    fn slaves_left(&self) -> impl Iterator<Item = &Member> {
+        self.roster.iter().filter(|member| member.stage != Stage::Lost)
+    }
+
+    /// Whether what the slaves have said ends the run.
+    pub fn end_if_done(&mut self, now: Time, out: &mut Outbox) {
+        match (&self.phase, &self.test.end) {
+            (Phase::Finishing(why), _) if self.no_job_is_left() => {
+                let why = why.clone();
+                self.pass(now, why, out);
+            }
+            (Phase::Running, End::Trigger { trigger, .. }) => {
+                let Some(state) = self.room.triggers.get(trigger) else { return };
+                if state.fired.is_some() && self.slaves_left().all(|member| member.settled) {
+                    self.finish_jobs(now, format!("{trigger} fired, and what it set off has exited"), out);
+                } else if state.fired.is_none() && self.nothing_can_notify() {
+                    let why = format!(
+                        "{trigger} can no longer fire ({} of {} left): no job and no service runs, and nothing can start any more",
+                        state.left(),
+                        state.initial
+                    );
+                    self.abort(now, Kind::Stuck, why, out);
+                }
+            }
+            (Phase::Running, End::Idle { .. }) if self.no_job_is_left() => {
+                self.pass(now, "no job runs and none can start any more".to_owned(), out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether no job runs on any slave, and only a poke could start one.
+    fn no_job_is_left(&self) -> bool {
+        let fired = self.room.triggers.fired().len() as u64;
+        let done =
+            |member: &Member| member.stage == Stage::Stopped || member.idle.is_some_and(|idle| idle.heard == fired);
+        self.slaves_left().all(done)
+    }
+
+    /// Whether no trigger can fire any more: no command, nor what one has left behind, runs that could notify one, and no
+    /// client is there that could.
+    fn nothing_can_notify(&self) -> bool {
+        let quiet = |member: &Member| member.idle.is_some_and(|idle| !idle.services) && member.cleared;
+        self.no_job_is_left() && self.slaves_left().all(quiet) && self.room.clients.is_empty()
+    }
+
+    /// A deadline of the run has passed.
+    pub fn deadline(&mut self, now: Time, timer: Timer, out: &mut Outbox) {
+        match timer {
+            Timer::Wait => self.waited_long_enough(now, out),
+            Timer::End => self.time_is_up(now, out),
+            Timer::Finish => {
+                if let Phase::Finishing(why) = &self.phase {
+                    let why = why.clone();
+                    self.pass(now, why, out);
+                }
+            }
+            Timer::Stop => {
+                let late = |ix: &usize| self.roster.get(*ix).stage < Stage::Stopped;
+                for ix in (0..self.roster.len()).filter(late).collect::<Vec<_>>() {
+                    self.lose(now, ix, "it did not stop in time", out);
+                }
+            }
+            Timer::Exit if self.launch.hurry(out) => self.timers.set(Timer::Exit, now + GIVE_UP_WITHIN),
+            Timer::Exit => {
+                self.launch.kill(Signal::KILL, out);
+                out.sweep(Signal::KILL);
+                if let Phase::Over { code, .. } = self.phase {
+                    out.exit(code);
+                }
+            }
+            Timer::Sweep => out.sweep(Signal::KILL),
+            Timer::Arrivals => self.look_who_came(now, out),
+        }
+    }
+
+    fn waited_long_enough(&mut self, now: Time, out: &mut Outbox) {
+        if self.phase == Phase::Queued {
+            let why = format!("waited {} in the queue", spoken::duration(self.wait.unwrap_or_default()));
+            return self.gives_up_waiting(now, why, out);
+        }
+        let missing = self.roster.names(|member| member.conn.is_none());
+        let unready = self.roster.names(|member| member.conn.is_some() && member.stage < Stage::Ready);
+        let mut why = format!("waited {} for the slaves", spoken::duration(self.wait.unwrap_or_default()));
+        if !missing.is_empty() {
+            why += &format!("; missing: {}", spoken::list(&missing));
+        }
+        if !unready.is_empty() {
+            why += &format!("; connected but not ready: {}", spoken::list(&unready));
+        }
+        self.gives_up_waiting(now, why, out);
+    }
+
+    fn gives_up_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
+        self.abort(now, Kind::SlavesMissing, why, out);
+    }
+
+    fn time_is_up(&mut self, now: Time, out: &mut Outbox) {
+        match &self.test.end {
+            End::Duration(duration) => {
+                self.end(now, Verdict::Passed, format!("its {} are over", spoken::duration(*duration)), out)
+            }
+            End::Trigger { trigger, limit } => {
+                let why = match self.room.triggers.get(trigger).filter(|trigger| trigger.fired.is_none()) {
+                    Some(state) => {
+                        format!(
+                            "its limit of {limit:?} passed and {trigger} has {} of {} left",
+                            state.left(),
+                            state.initial
+                        )
+                    }
+                    None => format!("its limit of {limit:?} passed and what {trigger} set off still runs"),
+                };
+                let why = why + &standstill::in_words(self);
+                self.abort(now, Kind::Limit, why, out);
+            }
+            End::Idle { limit } => {
+                let busy = self.slaves_left().filter(|member| member.idle.is_none());
+                let busy: Vec<String> = busy.take(BUSY_MAX).map(busy_in_words).collect();
+                let why = format!(
+                    "its limit of {} passed and it is not idle: {}{}",
+                    spoken::duration(*limit),
+                    busy.join(", "),
+                    standstill::in_words(self)
+                );
+                self.abort(now, Kind::Limit, why, out);
+            }
+        }
+    }
+}
+
+/// `a (sleeper, make)`: a slave and what runs on it.
+fn busy_in_words(member: &Member) -> String {
+    let running: Vec<_> = member.running().map(|run| run_name(&run.entry, run.nr)).take(BUSY_MAX).collect();
+    match running[..] {
+        [] => member.name.clone(),
+        _ => format!("{} ({})", member.name, running.join(", ")),
+    }
+}

@@ -1,0 +1,158 @@
+//! The places of a test that ask for labels: each machine is given one when it says hello, and what is given stays.
+//!
+//! Who comes first is served first, so a machine may be given a place that a later one could have had alone. A
+//! controller that knows all machines before the run can [`choose`](crate::controller::host::matching) better.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use crate::controller::host::matching::fits;
+use crate::testfile::Test;
+
+type Labels = BTreeMap<String, String>;
+
+/// How many of the label sets that a test asks for a message tells.
+const ASKED_SHOWN: usize = 4;
+
+/// Places that ask for the same, by their numbers in the test.
+#[derive(Debug)]
+struct Asked {
+    with: Rc<Labels>,
+    free: BTreeSet<usize>,
+}
+
+/// The places of a test that ask for labels, and who has been given which.
+#[derive(Debug, Default)]
+pub struct Places {
+    asked: Vec<Asked>,
+    /// For each such place what it asks for.
+    wish_of: BTreeMap<usize, usize>,
+    /// By the names of the machines.
+    given: BTreeMap<String, usize>,
+}
+
+impl Places {
+    pub fn new(test: &Test) -> Places {
+        let mut places = Places::default();
+        let mut known: BTreeMap<&Labels, usize> = BTreeMap::new();
+        for (ix, with) in test.slaves.iter().enumerate().filter_map(|(ix, slave)| Some((ix, slave.with.as_ref()?))) {
+            let wish = *known.entry(with).or_insert_with(|| {
+                places.asked.push(Asked { with: with.clone(), free: BTreeSet::new() });
+                places.asked.len() - 1
+            });
+            places.asked[wish].free.insert(ix);
+            places.wish_of.insert(ix, wish);
+        }
+        places
+    }
+
+    /// Whether the test asks for labels at all.
+    pub fn any(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// Whether this place asks for labels.
+    pub fn asks(&self, place: usize) -> bool {
+        self.wish_of.contains_key(&place)
+    }
+
+    /// The place that the machine of this name was given.
+    pub fn of(&self, machine: &str) -> Option<usize> {
+        self.given.get(machine).copied()
+    }
+
+    /// A place for a machine with these labels: the one of its own name if that is free and asks for no others, else the
+    /// first of the test.
+    pub fn free(&self, own: Option<usize>, labels: &Labels) -> Option<usize> {
+        let fitting = || self.asked.iter().filter(|asked| fits(&asked.with, labels));
+        let own = own.filter(|own| fitting().any(|asked| asked.free.contains(own)));
+        own.or_else(|| fitting().filter_map(|asked| asked.free.first()).min().copied())
+    }
+
+    /// A machine serves here from now on.
+    pub fn give(&mut self, place: usize, machine: &str) {
+        if let Some(wish) = self.wish_of.get(&place) {
+            self.asked[*wish].free.remove(&place);
+            self.given.insert(machine.to_owned(), place);
+        }
+    }
+
+    /// Why there is no place for a machine that is not named in the test; `named`: the slaves that are.
+    pub fn refusal(&self, test: &str, machine: &str, labels: &Labels, named: &str) -> String {
+        if self.asked.iter().any(|asked| fits(&asked.with, labels)) {
+            return format!(
+                "the test {test:?} has no place left for slave {machine:?}: others serve all that ask for its labels"
+            );
+        }
+        let mut asked: Vec<String> = self.asked.iter().map(|asked| in_words(&asked.with)).collect();
+        if asked.len() > ASKED_SHOWN {
+            let more = format!("{} more", asked.len() - ASKED_SHOWN);
+            asked.truncate(ASKED_SHOWN);
+            asked.push(more);
+        }
+        let named = if named.is_empty() { String::new() } else { format!("; by name for {named}") };
+        format!(
+            "the test {test:?} has no place for slave {machine:?}, which has {}: it asks for {}{named}",
+            in_words(labels),
+            asked.join(" or for ")
+        )
+    }
+}
+
+/// `arch=x86_64, role=client`.
+fn in_words(labels: &Labels) -> String {
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if labels.is_empty() { "no labels".to_owned() } else { labels.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testfile::{self, Shipped};
+
+    fn test(slaves: &str) -> Test {
+        let text =
+            format!(r#"{{"name": "t", "end": {{"duration": 1}}, "schedules": {{"s": []}}, "slaves": {{{slaves}}}}}"#);
+        let no_files = &mut |_: &str| -> Result<Shipped, String> { Err("no such file".to_owned()) };
+        testfile::parse("t.json", &text, no_files).unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    const CLIENTS: &str = r#""server": ["s"], "c[1-2]": {"schedules": ["s"], "with": {"role": "client"}},
+        "arm": {"schedules": ["s"], "with": {"arch": "arm"}}"#;
+
+    #[test]
+    fn a_machine_gets_the_place_of_its_name_or_the_first_that_fits() {
+        let mut places = Places::new(&test(CLIENTS));
+        assert_eq!([0, 1, 2, 3].map(|place| places.asks(place)), [false, true, true, true]);
+        let client = labels(&[("os", "linux"), ("role", "client")]);
+        assert_eq!(places.free(Some(2), &client), Some(2));
+        assert_eq!(places.free(Some(0), &client), Some(1), "a place without labels is not given by them");
+        assert_eq!(places.free(Some(3), &client), Some(1), "its own name, but not what is asked for");
+        assert_eq!(places.free(None, &labels(&[("arch", "arm"), ("role", "client")])), Some(1));
+        assert_eq!(places.free(None, &labels(&[("arch", "arm")])), Some(3));
+        places.give(1, "m1");
+        assert_eq!((places.of("m1"), places.of("c1")), (Some(1), None));
+        assert_eq!(places.free(Some(1), &client), Some(2), "it is given");
+        places.give(2, "m2");
+        assert_eq!(places.free(None, &client), None);
+    }
+
+    #[test]
+    fn who_is_turned_away_is_told_what_the_test_asks_for() {
+        let mut places = Places::new(&test(CLIENTS));
+        let server = labels(&[("os", "linux"), ("role", "server")]);
+        let expected = "the test \"t\" has no place for slave \"m\", which has os=linux, role=server: it asks for \
+                        role=client or for arch=arm; by name for server";
+        assert_eq!(places.refusal("t", "m", &server, "server"), expected);
+        places.give(3, "n");
+        let expected = "the test \"t\" has no place left for slave \"m\": others serve all that ask for its labels";
+        assert_eq!(places.refusal("t", "m", &labels(&[("arch", "arm")]), "server"), expected);
+        let any = Places::new(&test(r#""x": {"schedules": ["s"], "with": {}}"#));
+        assert_eq!(any.free(None, &labels(&[])), Some(0));
+        assert!(any.any() && !Places::default().any());
+    }
+}

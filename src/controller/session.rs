@@ -1,0 +1,5 @@
+//! Who is connected: the connections, the processes behind them, and how much they may hold.
+
+pub mod authorization;
+pub mod budget;
+pub mod processes;

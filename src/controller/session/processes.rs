@@ -1,0 +1,399 @@
+//! The processes that speak to the controller: incarnations of slaves and of clients, numbered as they come.
+//!
+//! A process has at most one connection, the newest. When that is gone the process is remembered, for it may come back
+//! and ask for what it has missed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::controller::room::rendezvous::{Presence, Process};
+use crate::controller::room::sync::AWAY_MAX;
+use crate::machine::{ConnId, Time};
+
+/// How long the connection of a client may be gone before the client is lost.
+pub const REJOIN: Duration = Duration::from_secs(5);
+
+/// How long a peer may take to answer a check before its connection is closed.
+pub const CHECK_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a process is remembered whose connection is gone, and how long a verdict waits to be heard.
+pub const FORGET_AFTER: Duration = Duration::from_secs(600);
+
+/// What a process without a connection may still ask for, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owed {
+    Nothing,
+    /// How often it has notified something: it may say so again, and that must not count twice.
+    Count,
+    /// What became of a round that it was in.
+    Verdict,
+}
+
+/// Which process it is: in which room, whose, and which incarnation.
+type Key = (Rc<str>, Speaker, Box<str>);
+
+/// For whom a process speaks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Speaker {
+    /// A slave of the run, by its place in the test, and its name: it speaks for the members `NAME` and `NAME#TAG`.
+    Slave(usize, Rc<str>),
+    /// A client, for one member or for none.
+    Client(Option<Rc<str>>),
+}
+
+impl Speaker {
+    /// Whether it may speak for this member.
+    pub fn is(&self, member: &str) -> bool {
+        match self {
+            Speaker::Slave(_, name) => match member.strip_prefix(&**name) {
+                Some("") => true,
+                Some(rest) => rest.strip_prefix('#').is_some_and(crate::session::is_tag),
+                None => false,
+            },
+            Speaker::Client(name) => name.as_deref() == Some(member),
+        }
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Speaker::Slave(_, name) => Some(name),
+            Speaker::Client(name) => name.as_deref(),
+        }
+    }
+}
+
+/// What is known of a process.
+#[derive(Debug)]
+pub struct Known {
+    pub room: Rc<str>,
+    pub speaker: Speaker,
+    pub conn: Option<ConnId>,
+    pub incarnation: Box<str>,
+    heard: Time,
+    /// When its connection went.
+    gone: Time,
+    rejoin: Duration,
+    /// It has said goodbye, and asks for nothing any more.
+    left: bool,
+    /// What it was found to be owed since its connection went.
+    owed: Owed,
+    /// Since when an answer to a check is awaited.
+    checked: Option<Time>,
+}
+
+impl Known {
+    fn new(now: Time, room: Rc<str>, speaker: Speaker, incarnation: Box<str>, rejoin: Duration) -> Known {
+        let (conn, left, owed, checked) = (None, false, Owed::Nothing, None);
+        Known { room, speaker, conn, incarnation, heard: now, gone: now, rejoin, left, owed, checked }
+    }
+}
+
+/// All processes.
+#[derive(Debug)]
+pub struct Processes {
+    known: BTreeMap<Process, Known>,
+    by_key: BTreeMap<Key, Process>,
+    /// The clients without a connection, and since when, by what was found to be owed to them; a run's slaves are
+    /// remembered as long as the run.
+    away: [BTreeSet<(Time, Process)>; 3],
+    /// How many of each there may be.
+    away_max: usize,
+    /// The checks that were sent, in order; answered ones too.
+    checks: VecDeque<(Time, Process)>,
+    /// Not everything was read that has come.
+    behind: bool,
+    last: u64,
+}
+
+impl Default for Processes {
+    fn default() -> Self {
+        Processes {
+            known: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            away: Default::default(),
+            away_max: AWAY_MAX,
+            checks: VecDeque::new(),
+            behind: false,
+            last: 0,
+        }
+    }
+}
+
+impl Processes {
+    /// A process of a former life of the controller, by its number.
+    pub fn restore(&mut self, process: Process, room: &Rc<str>, speaker: Speaker, incarnation: &str, rejoin: Duration) {
+        let (room, incarnation, never) = (room.clone(), Box::from(incarnation), Time::default());
+        self.last = self.last.max(process.0);
+        self.by_key.insert((room.clone(), speaker.clone(), Box::clone(&incarnation)), process);
+        self.known.insert(process, Known::new(never, room, speaker, incarnation, rejoin));
+    }
+
+    /// Whether not everything was read that has come, at this deadline.
+    pub fn set_behind(&mut self, behind: bool) {
+        self.behind = behind;
+    }
+
+    /// The one behind this one, or the first, as [`restore`](Processes::restore) takes it.
+    pub fn after(&self, last: Option<Process>) -> Option<(Process, &Known)> {
+        let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.known.range((behind, Bound::Unbounded)).next().map(|(process, known)| (*process, known))
+    }
+
+    /// Nobody is connected, from now on: they have as long to come back as if their connections had just gone.
+    pub fn restored(&mut self, now: Time) {
+        for (&process, known) in &mut self.known {
+            (known.heard, known.gone) = (now, now);
+            if let Speaker::Client(_) = known.speaker {
+                self.away[0].insert((now, process));
+            }
+        }
+    }
+
+    /// A process has a connection now. Answers with its number and with the connection that this one replaces.
+    pub fn connected(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        room: &Rc<str>,
+        speaker: Speaker,
+        incarnation: &str,
+        rejoin: Duration,
+    ) -> (Process, Option<ConnId>) {
+        let key = (room.clone(), speaker, Box::from(incarnation));
+        let process = match self.by_key.get(&key) {
+            Some(&process) => process,
+            None => {
+                self.last += 1;
+                let process = Process(self.last);
+                self.by_key.insert(key.clone(), process);
+                process
+            }
+        };
+        let (room, speaker, incarnation) = key;
+        let known = self.known.entry(process).or_insert_with(|| Known::new(now, room, speaker, incarnation, rejoin));
+        self.away[known.owed as usize].remove(&(known.gone, process));
+        known.heard = now;
+        known.checked = None;
+        known.left = false;
+        (process, known.conn.replace(conn))
+    }
+
+    /// A connection is gone. `false` when it was not the newest of its process.
+    pub fn disconnected(&mut self, now: Time, conn: ConnId, process: Process) -> bool {
+        let Some(known) = self.known.get_mut(&process).filter(|known| known.conn == Some(conn)) else { return false };
+        known.conn = None;
+        known.checked = None;
+        known.gone = now;
+        known.owed = Owed::Nothing;
+        if let Speaker::Client(_) = known.speaker {
+            self.away[0].insert((now, process));
+        }
+        true
+    }
+
+    /// A process says goodbye.
+    pub fn leaves(&mut self, process: Process) {
+        if let Some(known) = self.known.get_mut(&process) {
+            known.left = true;
+        }
+    }
+
+    /// Another process speaks for this slave now, so this one is remembered no longer than a client.
+    pub fn superseded(&mut self, process: Process) {
+        if let Some(known) = self.known.get(&process).filter(|known| known.conn.is_none()) {
+            self.away[known.owed as usize].insert((known.gone, process));
+        }
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The number of a process that is known.
+    pub fn find(&self, room: &Rc<str>, speaker: &Speaker, incarnation: &str) -> Option<Process> {
+        self.by_key.get(&(room.clone(), speaker.clone(), Box::from(incarnation))).copied()
+    }
+
+    /// For whom the clients of a room speak that are connected, or may come back.
+    pub fn clients_of(&self, now: Time, room: &Rc<str>) -> Vec<Option<Rc<str>>> {
+        let first = (room.clone(), Speaker::Client(None), Box::from(""));
+        let here = self.by_key.range(first..).take_while(|(key, _)| key.0 == *room);
+        let there = here.filter(|(_, process)| !self.is_lost(now, **process));
+        let client = |(key, _): (&Key, &Process)| match &key.1 {
+            Speaker::Client(name) => Some(name.clone()),
+            Speaker::Slave(..) => None,
+        };
+        there.filter_map(client).collect()
+    }
+
+    /// Whether a client of this room that is connected, or may come back, speaks for this host or one of its members.
+    pub fn client_of_host(&self, now: Time, room: &Rc<str>, host: &str) -> bool {
+        let from = |name: &str| (room.clone(), Speaker::Client(Some(Rc::from(name))), Box::from(""));
+        let tagged = format!("{host}#");
+        let of = |first: Key, is: &dyn Fn(&str) -> bool| {
+            let own = |key: &Key| matches!(&key.1, Speaker::Client(Some(name)) if key.0 == *room && is(name));
+            let mut all = self.by_key.range(first..).take_while(|(key, _)| own(key));
+            all.any(|(_, process)| !self.is_lost(now, *process))
+        };
+        of(from(host), &|name| name == host) || of(from(&tagged), &|name| name.starts_with(&tagged))
+    }
+
+    pub fn get(&self, process: Process) -> Option<&Known> {
+        self.known.get(&process)
+    }
+
+    pub fn conn(&self, process: Process) -> Option<ConnId> {
+        self.known.get(&process)?.conn
+    }
+
+    /// A process has shown that it is alive.
+    pub fn hear(&mut self, now: Time, process: Process) {
+        if let Some(known) = self.known.get_mut(&process) {
+            known.heard = now;
+            known.checked = None;
+        }
+    }
+
+    /// A process is to be asked whether it is alive. The connection to ask on, unless it has been asked already.
+    pub fn check(&mut self, now: Time, process: Process) -> Option<ConnId> {
+        let known = self.known.get_mut(&process)?;
+        let conn = known.conn?;
+        if known.checked.is_some() {
+            return None;
+        }
+        known.checked = Some(now);
+        self.checks.push_back((now, process));
+        Some(conn)
+    }
+
+    /// When the next thing is due here.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.checks.front().map(|(at, _)| *at + CHECK_WITHIN)
+    }
+
+    /// Takes out a connection whose peer has not answered a check in time.
+    pub fn pop_unanswered(&mut self, now: Time) -> Option<ConnId> {
+        while let Some(&(at, process)) = self.checks.front().filter(|(at, _)| *at + CHECK_WITHIN <= now) {
+            self.checks.pop_front();
+            let known = self.known.get(&process).filter(|known| known.checked == Some(at));
+            if let Some(conn) = known.and_then(|known| known.conn) {
+                return Some(conn);
+            }
+        }
+        None
+    }
+
+    /// Forgets a process that has been away too long, and says which and of which room.
+    pub fn pop_forgotten(&mut self, now: Time) -> Option<(Process, Rc<str>)> {
+        let first = self.away.iter().filter_map(|away| away.first()).min();
+        let &(_, process) = first.filter(|(gone, _)| now.since(*gone) >= FORGET_AFTER)?;
+        self.forget(process)
+    }
+
+    /// Bounds how many are remembered to which nothing is owed.
+    pub fn set_max(&mut self, away_max: usize) {
+        self.away_max = away_max;
+    }
+
+    /// Forgets a process, when too many are away, and says which and of which room. `owed`: what it is owed, as its room
+    /// knows it. It is asked once for each process that goes, so a crowd costs no more than itself.
+    pub fn pop_crowded(&mut self, mut owed: impl FnMut(&Rc<str>, Process) -> Owed) -> Option<(Process, Rc<str>)> {
+        while let Some(&(gone, process)) = self.away[0].first().filter(|_| self.away[0].len() > self.away_max) {
+            let known = self.known.get_mut(&process)?;
+            known.owed = if known.left { Owed::Nothing } else { owed(&known.room, process) };
+            if known.owed == Owed::Nothing {
+                return self.forget(process);
+            }
+            self.away[0].pop_first();
+            self.away[known.owed as usize].insert((gone, process));
+        }
+        let counts = &self.away[Owed::Count as usize];
+        let &(_, process) = counts.first().filter(|_| counts.len() > self.away_max)?;
+        self.forget(process)
+    }
+
+    /// Forgets everybody who was in a room that is no more.
+    pub fn forget_room(&mut self, room: &Rc<str>) {
+        let here = |(key, process): (&Key, &Process)| (key.0 == *room).then_some(*process);
+        let first = (room.clone(), Speaker::Slave(0, Rc::from("")), Box::from(""));
+        let gone: Vec<Process> = self.by_key.range(first..).map_while(here).collect();
+        for process in gone {
+            if self.conn(process).is_none() {
+                self.forget(process);
+            }
+        }
+    }
+
+    fn forget(&mut self, process: Process) -> Option<(Process, Rc<str>)> {
+        let known = self.known.remove(&process)?;
+        self.away[known.owed as usize].remove(&(known.gone, process));
+        let key = (known.room, known.speaker, known.incarnation);
+        // One that was forgotten before and has come again is known by another number, also when a former life that
+        // knew the first goes on.
+        if self.by_key.get(&key) == Some(&process) {
+            self.by_key.remove(&key);
+        }
+        Some((process, key.0))
+    }
+
+    /// Whether a process will not come back in time.
+    pub fn is_lost(&self, now: Time, process: Process) -> bool {
+        let lost = |known: &Known| known.conn.is_none() && now.since(known.gone) > known.rejoin;
+        self.known.get(&process).is_none_or(lost)
+    }
+}
+
+impl Presence for Processes {
+    fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    fn is_slave(&self, process: Process) -> bool {
+        self.known.get(&process).is_some_and(|known| matches!(known.speaker, Speaker::Slave(..)))
+    }
+
+    fn heard(&self, process: Process) -> Option<Time> {
+        let known = self.known.get(&process)?;
+        known.conn.map(|_| known.heard)
+    }
+
+    fn rejoin(&self, process: Process) -> Duration {
+        self.known.get(&process).map_or(REJOIN, |known| known.rejoin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_forgotten_and_came_again_is_known_when_a_former_life_goes_on() {
+        let (room, speaker) = (Rc::from("r"), Speaker::Client(Some(Rc::from("a"))));
+        let mut processes = Processes::default();
+        processes.set_max(1);
+        for number in [1, 2] {
+            processes.restore(Process(number), &room, speaker.clone(), "i", REJOIN);
+        }
+        processes.restored(Time::from_micros(1));
+        let forgotten = processes.pop_crowded(|_, _| Owed::Nothing).map(|(process, _)| process);
+        assert_eq!(forgotten, Some(Process(1)));
+        assert_eq!(processes.find(&room, &speaker, "i"), Some(Process(2)));
+    }
+
+    #[test]
+    fn a_slave_speaks_for_itself_and_for_its_tags_alone() {
+        let slave = Speaker::Slave(0, Rc::from("host"));
+        for own in ["host", "host#a", "host#1.x_y-z", "host#", "host#a b", "host#a#b"] {
+            assert!(slave.is(own), "{own}");
+        }
+        for other in ["hos", "host2", "host2#a", "host#a\nb", "other", ""] {
+            assert!(!slave.is(other), "{other}");
+        }
+        assert!(Speaker::Client(Some(Rc::from("a#1"))).is("a#1"));
+        assert!(!Speaker::Client(Some(Rc::from("a"))).is("a#1") && !Speaker::Client(None).is("a"));
+    }
+}
