@@ -9,9 +9,11 @@
 //! What must outlive the process is a fact in the `ledger` before anybody can see it; `facts` makes it true, live and,
 //! with `resume`, when another process goes on.
 
+mod config;
+mod dispatch;
 mod host;
 pub mod ledger;
-mod replay;
+mod reply;
 mod rewrite;
 mod room;
 mod run;
@@ -25,34 +27,33 @@ pub use self::session::authorization;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use self::config::{Config, Local, LocalSecurity};
 pub use self::host::archive::{Keeping, OVER, Shelved};
 use self::host::host::Lab;
 pub use self::host::host::LabConfig;
 pub use self::host::submissions::RESOURCES;
 use self::ledger::{Fact, Header, Keep, Ledger};
-use self::room::rendezvous::Process;
+use self::reply::refusal;
 use self::room::room::{Acts, Room};
 pub use self::room::sync::{EVENTS_MAX, Limits, OUTPUT_MAX, RECORD_MAX};
 use self::run::admission::Admitted;
 use self::run::launch::Launch;
 pub use self::run::launch::Launcher;
 use self::run::reports::Heard;
-use self::run::roster::Stage;
 pub use self::run::run::EVENTS;
 use self::run::run::Run;
 use self::run::runs::{RunNr, Runs};
 pub use self::service::Settings;
 use self::session::budget::{Budget, Held};
 use self::session::processes::{Processes, REJOIN, Speaker};
+use self::session::session::{Session, Who};
 use crate::exit_code;
-use crate::machine::{ConnId, Input, ListenerId, Machine, Outbox, Peer, Signal, Time, Timers};
+use crate::machine::{ConnId, Input, Machine, Outbox, Signal, Time, Timers};
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::spoken;
-use crate::testfile::Test;
 use crate::wire::{Bye, Code, Cut, Frames, FromSlave, Hello, Message};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
@@ -63,9 +64,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PART_AT_ONCE: usize = 500;
 const PART_AGAIN: Duration = Duration::from_millis(20);
 
-/// How many waits of a slave's commands are known.
-const WAITS_MAX: usize = 1_000;
-
 /// How often the live picture is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
@@ -74,94 +72,6 @@ const STRANGERS_HOLD_MAX: usize = 16 * 1024 * 1024;
 
 /// How a stranger begins who speaks TLS, and no line does.
 const TLS_HANDSHAKE: u8 = 0x16;
-
-/// What a controller is told when it starts. Nothing else of the world reaches it but its inputs.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub test: Rc<Test>,
-    /// The run's id: a name.
-    pub run: String,
-    /// The run's own directory; `test.json` stands there already.
-    pub results: PathBuf,
-    /// How long to wait for all slaves to be ready; `None`: for ever.
-    pub wait: Option<Duration>,
-    /// How long a slave's connection may be gone before the slave is lost.
-    pub lost_after: Duration,
-    /// The slaves that the controller starts itself, on this machine.
-    pub local: Option<Local>,
-    /// Where it listens, to be told to people; `None` when nobody needs to know.
-    pub listening: Option<String>,
-    /// Show the output of the commands.
-    pub follow: bool,
-    /// The terminal's columns and rows, if standard output is one.
-    pub terminal: Option<(u16, u16)>,
-    /// Whether a terminal gets colours.
-    pub colors: bool,
-    /// What to add to a [`Time`] to get microseconds since 1970 in UTC, for people.
-    pub wall_offset: i64,
-}
-
-/// How to start the slaves of an embedded run.
-#[derive(Debug, Clone)]
-pub struct Local {
-    /// The program.
-    pub arete: PathBuf,
-    /// Where the controller listens.
-    pub address: String,
-    /// Each slave works in a subdirectory of its name.
-    pub dir: PathBuf,
-    /// Leave the slaves' directories where they are.
-    pub keep: bool,
-    /// What they say to be let in, so that nobody else on this machine is; none if others shall be.
-    pub secret: Option<String>,
-    /// How they prove who they are, where the controller asks for it.
-    pub security: LocalSecurity,
-}
-
-/// How slaves of this machine come to the controller that starts them.
-#[derive(Debug, Clone, Default)]
-pub enum LocalSecurity {
-    /// Plainly, over the loopback interface.
-    #[default]
-    Loopback,
-    /// Plainly, over any address.
-    Insecure,
-    /// Each with the certificate in the subdirectory of its name.
-    Tls(PathBuf),
-}
-
-/// A connection.
-#[derive(Debug)]
-struct Session {
-    peer: Peer,
-    listener: ListenerId,
-    who: Who,
-    frames: Frames,
-    /// When it last said something; before its hello: when it connected.
-    heard: Time,
-}
-
-/// Who is at the other end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
-    /// Before its hello or join.
-    Stranger,
-    /// A slave of a run, by its place in the test.
-    Slave(RunNr, usize, Process),
-    Client(Process),
-    /// A slave that serves no run, of a controller that stays.
-    Idle,
-    Operator,
-}
-
-impl Who {
-    fn process(self) -> Option<Process> {
-        match self {
-            Who::Stranger | Who::Idle | Who::Operator => None,
-            Who::Slave(_, _, process) | Who::Client(process) => Some(process),
-        }
-    }
-}
 
 /// A controller: of one run and any rooms, or of rooms alone.
 pub struct Controller {
@@ -569,23 +479,6 @@ impl Controller {
     }
 }
 
-/// It may come again.
-fn refusal(code: Code, reason: String) -> Bye<'static> {
-    Bye { code, reason: Cow::from(reason), fatal: false }
-}
-
-/// Coming again cannot help.
-fn fatal(code: Code, reason: String) -> Bye<'static> {
-    Bye { code, reason: Cow::from(reason), fatal: true }
-}
-
-/// A time as UTC, to the millisecond: `2026-01-31T12:00:00.000Z`.
-fn utc(at: Time, wall_offset: i64) -> String {
-    let micros = (at.as_micros() as i64).saturating_add(wall_offset);
-    let wall = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-    format!("{wall:.3}")
-}
-
 impl Machine for Controller {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         if matches!(input, Input::Begin) {
@@ -595,7 +488,7 @@ impl Machine for Controller {
         self.now = now;
         self.ledger.turn(now);
         self.runs.values().for_each(|run| run.ledger.turn(now));
-        let conn = self::run::record::conn_of(&input);
+        let conn = dispatch::conn_of(&input);
         let before = self.who(conn);
         match input {
             Input::Begin => self.begin(now, out),
@@ -640,7 +533,7 @@ impl Machine for Controller {
 
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
-        let due = self.lab.as_ref().and_then(|lab| lab.queue.due());
+        let due = self.lab.as_ref().and_then(Lab::queue_due);
         let rooms = [self.deadlines.next(), self.processes.next_deadline(), due, self.ledger.rewrite_due()];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))

@@ -6,6 +6,6 @@ pub mod archive;
 pub mod host;
 pub mod matching;
 pub mod operators;
-pub mod recovery;
 pub mod scheduler;
+pub mod slave;
 pub mod submissions;

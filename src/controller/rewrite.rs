@@ -12,9 +12,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::Controller;
-use crate::controller::ledger::{Fact, Header, NEW, encode, encode_raw, item};
-use crate::controller::replay::{by_process, map_of, round_fact};
+use crate::controller::ledger::fact::{Fact, Header, NEW, encode, encode_raw, item};
+use crate::controller::ledger::rounds::{by_process, map_of, round_fact};
 use crate::controller::room::rendezvous::{Arrival, Former, Process};
 use crate::controller::room::room::Room;
 use crate::controller::session::processes::Processes;
@@ -126,8 +125,19 @@ impl Rewrite {
         item(&mut self.bytes, now, |line| line.extend_from_slice(fact));
     }
 
+    /// Where it was written, and how long it is, in bytes.
+    pub fn finish(self) -> (PathBuf, u64) {
+        (self.path, self.length)
+    }
+
     /// Appends what has come, and, when it is time, a piece of what was known before. Whether that was all.
-    fn go_on(&mut self, now: Time, processes: &Processes, rooms: &BTreeMap<Rc<str>, Room>, out: &mut Outbox) -> bool {
+    pub fn go_on(
+        &mut self,
+        now: Time,
+        processes: &Processes,
+        rooms: &BTreeMap<Rc<str>, Room>,
+        out: &mut Outbox,
+    ) -> bool {
         self.end_line();
         if self.due <= now {
             (self.now, self.due, self.looked) = (now, now + PAUSE, 0);
@@ -263,33 +273,4 @@ impl Rewrite {
 
 fn beginning_of(room: &Rc<str>) -> Place {
     Place::Room(room.clone(), Part::Triggers(None))
-}
-
-impl Controller {
-    /// Writes a ledger of rooms anew, a piece more.
-    pub(in crate::controller) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
-        if !self.ledger.is_open() {
-            return;
-        }
-        if let (Some(keep), Some(header)) = (&self.keep, &self.header)
-            && self.ledger.is_long()
-            && self.is_rewritten(&self.ledger)
-        {
-            let last = self.rooms.values().map(Room::last_round).max().unwrap_or(0);
-            let facts = [
-                Fact::Rewriting,
-                Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift },
-                Fact::LastRound(self.last_round.max(last)),
-            ];
-            let piece = keep.rewrite_from.map_or(PIECE, |from| PIECE.min(from / 4));
-            self.ledger.rewrite(Rewrite::begin(&keep.path, header, now, piece, &facts, out));
-        }
-        let Some(mut rewrite) = self.ledger.take_rewrite() else { return };
-        if rewrite.go_on(now, &self.processes, &self.rooms, out) {
-            let Rewrite { path, length, .. } = rewrite;
-            self.ledger.rewritten(path, length, out);
-        } else {
-            self.ledger.rewrite(rewrite);
-        }
-    }
 }

@@ -1,13 +1,11 @@
 //! Rooms: name spaces of triggers, barriers and syncs, and what their members say.
 
 pub mod barrier;
-pub mod clients;
 pub mod guests;
 pub mod line_limits;
 pub mod rendezvous;
 #[allow(clippy::module_inception)]
 pub mod room;
 pub mod rooms;
-pub mod shortage;
 pub mod sync;
 pub mod trigger;

@@ -1,16 +1,11 @@
 //! What a controller says of itself to whoever watches over its process, and what it can be told anew while it runs.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::controller::Controller;
-use crate::controller::Keeping;
-use crate::controller::Limits;
-use crate::controller::Who;
-use crate::controller::run::run::Phase;
-use crate::machine::{Outbox, Time};
+use crate::controller::host::archive::Keeping;
+use crate::controller::room::sync::Limits;
 
 /// What of a controller's configuration can change while it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,55 +21,4 @@ pub struct Settings {
     pub lost_after: u64,
     /// Which runs that are over are kept.
     pub keeping: Keeping,
-}
-
-impl Controller {
-    /// The configuration was read anew.
-    pub(in crate::controller) fn reloaded(&mut self, now: Time, settings: &[u8], out: &mut Outbox) {
-        match serde_json::from_slice::<Settings>(settings) {
-            Ok(Settings { rejoin, limits, operators, lost_after, keeping }) => {
-                self.rejoin = Duration::from_micros(rejoin);
-                // Those of a run are its own from when it was handed in.
-                self.limits = limits;
-                self.budget.set_max(limits.memory, limits.least());
-                self.rooms.values_mut().for_each(|room| room.set_limits(self.limits));
-                if let Some(lab) = &mut self.lab {
-                    lab.config.operators = operators;
-                    lab.config.lost_after = Duration::from_micros(lost_after);
-                    lab.shelf.keep(keeping);
-                }
-                self.part_with_operators(now, out);
-            }
-            Err(error) => log::error!("these are no settings of a controller: {error}"),
-        }
-    }
-
-    /// Says how things stand, if that has changed. It is looked at as often as the peers are.
-    pub(in crate::controller) fn tell_status(&mut self, out: &mut Outbox) {
-        let line = self.status_line();
-        if line != self.status {
-            out.status(line.as_str());
-            self.status = line;
-        }
-    }
-
-    /// `12 slaves, 1 run`.
-    fn status_line(&self) -> String {
-        let count = |what: fn(Who) -> bool| self.sessions.values().filter(|session| what(session.who)).count();
-        let slaves = count(|who| matches!(who, Who::Slave(..) | Who::Idle));
-        let clients = count(|who| matches!(who, Who::Client(_)));
-        let queued = self.runs.values().filter(|run| run.phase == Phase::Queued).count();
-        let mut line = format!("{}, {}", several(slaves, "slave"), several(self.runs.len() - queued, "run"));
-        if queued > 0 {
-            line = format!("{line}, {queued} queued");
-        }
-        if clients > 0 {
-            line = format!("{line}, {}", several(clients, "client"));
-        }
-        line
-    }
-}
-
-fn several(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -3,3 +3,5 @@
 pub mod authorization;
 pub mod budget;
 pub mod processes;
+#[allow(clippy::module_inception)]
+pub mod session;

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::Config;
+use crate::controller::config::Config;
 
 use crate::controller::Controller;
 

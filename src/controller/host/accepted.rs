@@ -1,79 +1,46 @@
-//! What was handed in is a run only once the disk has it: nobody is told before that it is.
+//! What was handed in is a run only once the disk has it: no operator is told before that.
 
-use std::borrow::Cow;
-use std::path::Path;
+use std::collections::{BTreeSet, VecDeque};
 
-use crate::controller::Controller;
-use crate::controller::run::run::Phase;
 use crate::controller::run::runs::RunNr;
-use crate::machine::{ConnId, Outbox, Time};
-use crate::wire::Message;
-use crate::wire::operate::{Seen, Unfit};
+use crate::machine::ConnId;
 
-/// A run of which nobody knows yet that it was written.
+/// The runs on their way to the disk, in the order in which they were handed in.
+#[derive(Debug, Default)]
 pub struct Unwritten {
-    /// Since which of the effects its confirmation is asked for.
-    after: u64,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// The serial of the effect that asks whether all before it is written.
+    confirmation: u64,
     conn: ConnId,
-    /// `None`: it could not be written, and is gone.
+    /// `None`: the run could not be written, and is gone.
     nr: Option<RunNr>,
 }
 
 impl Unwritten {
-    /// The run, if it is still on its way.
-    pub fn run(&self) -> Option<RunNr> {
-        self.nr
-    }
-}
-
-impl Controller {
-    /// A run was just made of what this operator has handed in.
-    pub(in crate::controller) fn await_the_disk(&mut self, conn: ConnId, nr: RunNr, out: &mut Outbox) {
-        if let Some(lab) = &mut self.lab {
-            lab.unwritten.push_back(Unwritten { after: out.next_serial(), conn, nr: Some(nr) });
-            out.confirm();
-        }
+    /// A run was handed in on this connection; its confirmation is the effect with this serial.
+    pub fn push(&mut self, confirmation: u64, conn: ConnId, nr: RunNr) {
+        self.waiting.push_back(Waiting { confirmation, conn, nr: Some(nr) });
     }
 
-    /// All that was to be written before a confirmation was asked for has been. Whether it was asked for a new run.
-    pub(in crate::controller) fn is_accepted(&mut self, now: Time, out: &mut Outbox) -> bool {
-        let ending = self.runs.values().filter(|run| matches!(run.phase, Phase::Writing(_)));
-        let ending = ending.map(|run| run.confirmed_after).min().unwrap_or(u64::MAX);
-        let Some(lab) = &mut self.lab else { return false };
-        if lab.unwritten.front().is_none_or(|first| first.after >= ending) {
-            return false;
-        }
-        let Some(Unwritten { conn, nr, .. }) = lab.unwritten.pop_front() else { return false };
-        let Some(nr) = nr else { return true };
-        self.enters_queue(nr);
-        let submission = self.runs.get(nr).and_then(|run| Some(run.hosted.as_ref()?.submission.clone()));
-        if let (Some(run), Some(submission)) = (self.state_of(now, nr), submission)
-            && self.sessions.contains_key(&conn)
-        {
-            out.send(conn, Seen { submission: Some(Cow::from(submission)), run }.encode());
-        }
-        self.look_at_queue(now);
-        true
+    /// Takes out the first, if its confirmation was asked for before `other`: the connection on which it was handed in,
+    /// and the run, unless that could not be written.
+    pub fn confirmed_before(&mut self, other: u64) -> Option<(ConnId, Option<RunNr>)> {
+        let first = self.waiting.pop_front_if(|first| first.confirmation < other)?;
+        Some((first.conn, first.nr))
     }
 
-    /// A file of a run that nobody knows of could not be written: then there is no such run. Whether it was that.
-    pub(in crate::controller) fn is_not_accepted(&mut self, path: &Path, error: &str, out: &mut Outbox) -> bool {
-        let Some(lab) = &mut self.lab else { return false };
-        let is_in = |nr: &RunNr| self.runs.get(*nr).is_some_and(|run| path.starts_with(&run.results));
-        let Some(unwritten) = lab.unwritten.iter_mut().find(|unwritten| unwritten.nr.as_ref().is_some_and(is_in))
-        else {
-            return false;
-        };
-        let conn = unwritten.conn;
-        let Some(run) = unwritten.nr.take().and_then(|nr| self.runs.remove(nr)) else { return false };
-        self.deadlines.cancel(&run.room.name);
-        lab.remove(&run.id, out);
-        let submission = run.hosted.as_ref().map(|hosted| hosted.submission.clone()).unwrap_or_default();
-        let problems = vec![format!("the controller cannot write {}: {error}", path.display())];
-        log::error!("run {} is not taken: cannot write {}: {error}", run.id, path.display());
-        if self.sessions.contains_key(&conn) {
-            out.send(conn, Unfit { submission: Cow::from(submission), problems }.encode());
-        }
-        true
+    /// The first of these runs, which could not be written, is a run no more. Its confirmation is still to come.
+    pub fn give_up(&mut self, which: impl Fn(RunNr) -> bool) -> Option<(ConnId, RunNr)> {
+        let one = self.waiting.iter_mut().find(|one| one.nr.is_some_and(&which))?;
+        Some((one.conn, one.nr.take()?))
+    }
+
+    /// The runs that are still on their way.
+    pub fn runs(&self) -> BTreeSet<RunNr> {
+        self.waiting.iter().filter_map(|one| one.nr).collect()
     }
 }

@@ -4,37 +4,24 @@
 //! of its places are connected and free; until then it holds back from the runs behind it what it could have already. When
 //! a run is over its slaves are free again.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::Controller;
-use crate::controller::Who;
-use crate::controller::fatal;
 use crate::controller::host::accepted::Unwritten;
-use crate::controller::host::archive::{Keeping, OVER, Shelf, Shelved};
+use crate::controller::host::archive::{Keeping, Shelf};
 use crate::controller::host::operators::Operator;
 use crate::controller::host::scheduler::Queue;
-use crate::controller::host::submissions::RESOURCES;
-use crate::controller::ledger::{self, Fact};
-use crate::controller::refusal;
-use crate::controller::run::admission::{self, Comes};
-use crate::controller::run::run::Run;
+use crate::controller::host::slave::{Labels, Slave, Slaves};
+use crate::controller::ledger;
 use crate::controller::run::runs::{RunNr, Runs};
-use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, ConnId, Exit, ListenerId, Outbox, Time, removal};
-use crate::session::{LABELS_MAX, check_label, check_name};
 use crate::spoken;
 use crate::wire::operate::Measured;
-use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 
 /// How many processes remove directories at once.
 const REMOVED_AT_ONCE: usize = 4;
-
-pub type Labels = BTreeMap<String, String>;
 
 /// What a controller that stays is told when it starts.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +46,7 @@ pub struct LabConfig {
 pub struct Lab {
     pub config: LabConfig,
     /// By name.
-    pub slaves: BTreeMap<Rc<str>, Slave>,
+    pub slaves: Slaves,
     by_conn: BTreeMap<ConnId, Rc<str>>,
     pub operators: BTreeMap<ConnId, Operator>,
     pub shelf: Shelf,
@@ -67,26 +54,8 @@ pub struct Lab {
     removing: BTreeMap<ChildId, String>,
     /// Those that wait for that.
     to_remove: VecDeque<String>,
-    /// The runs that are on their way to the disk, in the order in which they were handed in.
-    pub unwritten: VecDeque<Unwritten>,
-    pub queue: Queue,
-}
-
-/// A slave that is connected, or that serves a run.
-pub struct Slave {
-    pub conn: Option<ConnId>,
-    incarnation: Box<str>,
-    pub address: String,
-    ip: Option<IpAddr>,
-    pub version: String,
-    /// Since when it is connected.
-    pub since: Time,
-    pub labels: Labels,
-    /// What to add to its clock to get UTC.
-    pub utc: Option<i64>,
-    pub measured: Option<Measured>,
-    /// The run that it serves, and as which of its slaves.
-    pub serves: Option<(RunNr, usize)>,
+    pub unwritten: Unwritten,
+    queue: Queue,
 }
 
 /// A slave's wall clock that is further off than that is worth a warning.
@@ -102,7 +71,7 @@ impl Lab {
             operators: BTreeMap::new(),
             removing: BTreeMap::new(),
             to_remove: VecDeque::new(),
-            unwritten: VecDeque::new(),
+            unwritten: Unwritten::default(),
             queue: Queue::default(),
         }
     }
@@ -144,6 +113,41 @@ impl Lab {
         true
     }
 
+    /// The queue is looked at as soon as everything that has come at once was heard.
+    pub fn look_at_queue(&mut self, now: Time) {
+        self.queue.look(now);
+    }
+
+    /// When the queue is looked at next.
+    pub fn queue_due(&self) -> Option<Time> {
+        self.queue.due()
+    }
+
+    /// What a run in the queue waits for, for people.
+    pub fn waits_for(&self, nr: RunNr) -> &str {
+        self.queue.waits_for(nr)
+    }
+
+    pub fn enters_queue(&mut self, nr: RunNr, runs: &Runs) {
+        self.queue.enters(nr, &self.slaves, &self.unwritten.runs(), runs);
+    }
+
+    /// The next run of the queue that can begin now, and its machines.
+    pub fn next_to_begin(&mut self, now: Time, runs: &Runs) -> Option<(RunNr, Vec<Rc<str>>)> {
+        self.queue.next_to_begin(now, &self.slaves, &self.unwritten.runs(), runs)
+    }
+
+    #[cfg(test)]
+    pub fn queue_work(&self) -> usize {
+        self.queue.work()
+    }
+
+    /// Whether a submission that is on its way has this id.
+    pub fn is_coming(&self, id: &str) -> bool {
+        let mut submissions = self.operators.values().filter_map(|operator| operator.submission.as_ref());
+        submissions.any(|submission| submission.handed.id == id)
+    }
+
     /// A slave of a former life may come back to its run.
     pub fn expect(&mut self, name: &str, serves: (RunNr, usize)) {
         let slave = Slave {
@@ -162,7 +166,7 @@ impl Lab {
     }
 
     /// A slave has said something about its clock. One that is far off is told of once a connection.
-    fn measured(&mut self, conn: ConnId, measured: Option<Measured>, shift: i64) {
+    pub fn measured(&mut self, conn: ConnId, measured: Option<Measured>, shift: i64) {
         let wall_offset = self.config.wall_offset - shift;
         let Some(name) = self.by_conn.get(&conn) else { return };
         if let Some(slave) = self.slaves.get_mut(name) {
@@ -177,6 +181,17 @@ impl Lab {
         }
     }
 
+    /// A slave has said hello on this connection. Returns the connection on which it was there before.
+    pub fn connected(&mut self, conn: ConnId, name: &str, slave: Slave) -> Option<ConnId> {
+        let name: Rc<str> = Rc::from(name);
+        let former = self.slaves.insert(name.clone(), slave).and_then(|former| former.conn);
+        self.by_conn.insert(conn, name);
+        if let Some(former) = former {
+            self.by_conn.remove(&former);
+        }
+        former
+    }
+
     /// A connection is gone. One that serves no run is forgotten with it.
     pub fn closed(&mut self, conn: ConnId) {
         self.operators.remove(&conn);
@@ -186,197 +201,5 @@ impl Lab {
         if slave.serves.is_none() {
             self.slaves.remove(&name);
         }
-    }
-
-    /// Which run a slave is needed by.
-    pub fn needed_by<'a>(slave: &Slave, runs: &'a Runs) -> Option<&'a Run> {
-        let (nr, ix) = slave.serves?;
-        runs.get(nr).filter(|run| run.needs(ix))
-    }
-}
-
-/// Whether a slave says what it is in words that can be kept.
-fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
-    check_name("a slave", &hello.name)?;
-    if hello.labels.len() > LABELS_MAX {
-        return Err(format!("a slave has {LABELS_MAX} labels at most"));
-    }
-    hello.labels.iter().try_for_each(|(key, value)| check_label(key, value))
-}
-
-/// `arch=x86_64 role=client`.
-pub fn in_words(labels: &Labels) -> String {
-    let words: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
-    words.join(" ")
-}
-
-impl Controller {
-    /// A child is gone: whether it was one that removes a directory.
-    pub(in crate::controller) fn removed(&mut self, child: ChildId, end: Result<Exit, &str>, out: &mut Outbox) -> bool {
-        self.lab.as_mut().is_some_and(|lab| lab.removed(child, end, out))
-    }
-
-    /// A slave says hello to a controller that stays.
-    pub(in crate::controller) fn comes(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        hello: &Hello<'_>,
-        out: &mut Outbox,
-    ) -> Result<(), Bye<'static>> {
-        let (Some(session), Some(lab)) = (self.sessions.get(&conn), &mut self.lab) else { return Ok(()) };
-        admission::check(&session.peer, None, hello).map_err(|(code, reason)| fatal(code, reason))?;
-        check_labels(hello).map_err(|reason| fatal(Code::Name, reason))?;
-        let known = lab.slaves.get(&*hello.name);
-        let former = known.and_then(|slave| slave.conn);
-        if let Some(slave) = known.filter(|slave| slave.conn.is_some() && *slave.incarnation != *hello.incarnation) {
-            return Err(refusal(
-                Code::Taken,
-                format!(
-                    "another slave called {} is connected from {}: stop it, or use another --name",
-                    hello.name, slave.address
-                ),
-            ));
-        }
-        let serves = known.filter(|slave| Lab::needed_by(slave, &self.runs).is_some()).and_then(|slave| slave.serves);
-        let name: Rc<str> = Rc::from(&*hello.name);
-        let slave = Slave {
-            conn: Some(conn),
-            incarnation: Box::from(&*hello.incarnation),
-            address: session.peer.to_string(),
-            ip: session.peer.address().map(|address| address.ip()),
-            version: hello.version.chars().take(64).collect(),
-            since: now,
-            labels: hello.labels.clone(),
-            utc: hello.utc,
-            measured: None,
-            serves,
-        };
-        lab.slaves.insert(name.clone(), slave);
-        lab.by_conn.insert(conn, name);
-        let replaced = "replaced by a newer connection";
-        if let Some(former) = former {
-            lab.by_conn.remove(&former);
-        }
-        let former = former.and_then(|former| Some((former, self.drop_session(former, replaced, out)?)));
-        let done = match serves {
-            Some((nr, _)) => self.admitted(now, conn, nr, hello, out),
-            None => {
-                out.send(conn, admission::welcome(None, 0).encode());
-                self.waits(now, conn);
-                Ok(())
-            }
-        };
-        // What it was in is over for it: nothing of that may stay with a connection that is gone.
-        if let Some((former, session)) = former.filter(|_| serves.is_none() || done.is_err()) {
-            self.gone(now, former, session.who, replaced, out);
-        }
-        done
-    }
-
-    /// A slave has no run, and waits for one.
-    fn waits(&mut self, now: Time, conn: ConnId) {
-        if let Some(session) = self.sessions.get_mut(&conn) {
-            (session.who, session.heard) = (Who::Idle, now);
-        }
-        self.look_at_queue(now);
-    }
-
-    /// Begins a run with these machines.
-    pub(in crate::controller) fn begin_run(&mut self, now: Time, nr: RunNr, machines: &[Rc<str>], out: &mut Outbox) {
-        let Some(run) = self.runs.get_mut(nr) else { return };
-        log::info!("run {} begins with {} slaves", run.id, machines.len());
-        let names = machines.iter().map(|name| Cow::from(&**name)).collect();
-        run.enter(now, Fact::Assigned { machines: names }, out);
-        for (ix, name) in machines.iter().enumerate() {
-            let Some(slave) = self.lab.as_mut().and_then(|lab| lab.slaves.get_mut(name)) else { continue };
-            let Some(conn) = slave.conn else { continue };
-            if let Some((former, former_ix)) = slave.serves.replace((nr, ix))
-                && let Some(former) = self.runs.get_mut(former)
-            {
-                former.roster.get_mut(former_ix).conn = None;
-            }
-            let (incarnation, address, ip) = (&*slave.incarnation, &*slave.address, slave.ip);
-            let comes = Comes { incarnation, address, ip, again: false, machine: None };
-            let Some(run) = self.runs.get_mut(nr) else { continue };
-            run.joins(now, conn, ix, comes, out);
-            run.prepare(ix, out);
-            let incarnation = slave.incarnation.clone();
-            self.serves(now, conn, (nr, ix), &incarnation);
-        }
-    }
-
-    /// A slave of a controller that stays asks for the time.
-    pub(in crate::controller) fn pinged(&mut self, now: Time, conn: ConnId, ping: &Ping<'_>, out: &mut Outbox) {
-        let shift = self.shift;
-        if let Some(lab) = &mut self.lab {
-            lab.measured(conn, ping.measured, shift);
-        }
-        out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
-    }
-
-    /// Puts the runs that are over on the shelf, and frees their slaves.
-    pub(in crate::controller) fn put_away(&mut self, now: Time, out: &mut Outbox) {
-        let lost: Vec<(ConnId, String)> =
-            self.runs.values_mut().flat_map(|run| std::mem::take(&mut run.parting)).collect();
-        for (conn, why) in lost {
-            if self.sessions.contains_key(&conn) {
-                self.part(now, conn, refusal(Code::NoRun, why), out);
-            }
-        }
-        let done = |run: &Run| run.hosted.as_ref().is_some_and(|hosted| hosted.done);
-        let over: Vec<RunNr> = self.runs.iter().filter(|(_, run)| done(run)).map(|(nr, _)| nr).collect();
-        for nr in over {
-            let Some(run) = self.runs.remove(nr) else { continue };
-            for (ix, member) in run.roster.iter().enumerate() {
-                self.is_free(now, (nr, ix), member.machine());
-            }
-            self.empty_room(now, &run, out);
-            let state = self.run_state(now, nr, &run);
-            log::info!("run {}: {}: {}", run.id, state.in_words(), state.why);
-            let since = self.wall_clock(now);
-            let shelved =
-                Shelved { state, submission: run.hosted.unwrap_or_default().submission, since, touched: since };
-            let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
-            out.persist(run.results.join(OVER), json);
-            if let Some(lab) = &mut self.lab {
-                lab.remove(&format!("{}/{RESOURCES}", run.id), out);
-                lab.shelf.put(shelved);
-            }
-            self.answer_those_who_wait(&run.id, out);
-            self.clear_shelf(now, out);
-            // Also one that had no slaves yet held some back.
-            self.look_at_queue(now);
-        }
-    }
-
-    /// A slave serves this run no more.
-    fn is_free(&mut self, now: Time, serves: (RunNr, usize), name: &str) {
-        let Some(lab) = &mut self.lab else { return };
-        let Some(slave) = lab.slaves.get_mut(name).filter(|slave| slave.serves == Some(serves)) else { return };
-        slave.serves = None;
-        if injected(Fault::SlaveNotFreed) {
-            slave.conn = None;
-        }
-        match slave.conn {
-            None => drop(lab.slaves.remove(name)),
-            Some(conn) => {
-                if let Some(process) = self.sessions.get(&conn).and_then(|session| session.who.process()) {
-                    self.processes.disconnected(now, conn, process);
-                }
-                self.waits(now, conn);
-            }
-        }
-    }
-
-    /// Nobody is in the room of a run that is over.
-    fn empty_room(&mut self, now: Time, run: &Run, out: &mut Outbox) {
-        let room = &run.room.name;
-        for conn in run.room.clients.iter().filter_map(|process| self.processes.conn(*process)).collect::<Vec<_>>() {
-            self.part(now, conn, refusal(Code::NoRun, format!("run {room} is over")), out);
-        }
-        self.pending.remove(room);
-        self.deadlines.cancel(room);
-        self.processes.forget_room(room);
     }
 }

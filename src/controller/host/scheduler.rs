@@ -6,16 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use crate::controller::Controller;
-use crate::controller::host::host::{Lab, Labels, in_words};
 use crate::controller::host::matching::{Candidate, Place, choose};
+use crate::controller::host::slave::{Labels, Slave, Slaves, in_words};
 use crate::controller::run::run::{Phase, Run};
 use crate::controller::run::runs::{RunNr, Runs};
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ConnId, Outbox, Time};
+use crate::machine::{ConnId, Time};
 use crate::spoken;
 
-/// How many places and machines are looked at in one turn, before the run that is looked at then is done.
+/// How many places and free machines are looked at in one turn of the loop, when no run begins.
 const WORK_OF_A_TURN: usize = 10_000;
 
 /// What is said of a run that was not looked at yet.
@@ -23,7 +22,7 @@ const UNKNOWN: &str = "its turn to be looked at";
 
 /// What all that is known of the queue depends on.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Picture {
+pub struct Picture {
     /// Each slave with its connection, which has its labels, and the run that it serves.
     slaves: Vec<(Rc<str>, Option<ConnId>, Option<RunNr>)>,
     /// The runs that wait, in order.
@@ -31,7 +30,7 @@ struct Picture {
 }
 
 /// A walk through the queue. Machines that come meanwhile are for the next one: runs that were passed may have wanted them.
-struct Pass {
+pub struct Pass {
     picture: Picture,
     /// What no run before has taken or holds back.
     free: Vec<(Rc<str>, ConnId)>,
@@ -52,6 +51,8 @@ pub struct Queue {
     waits: BTreeMap<RunNr, String>,
     /// How many places and machines were ever looked at, to see in tests that it is not too much.
     work: usize,
+    /// How many of them in this turn of the loop.
+    work_of_turn: usize,
 }
 
 impl Queue {
@@ -67,6 +68,81 @@ impl Queue {
     /// What a run waits for, as far as it is known.
     pub fn waits_for(&self, nr: RunNr) -> &str {
         self.waits.get(&nr).map_or(UNKNOWN, String::as_str)
+    }
+
+    /// A run is in the queue: what it waits for is known before anybody asks.
+    pub fn enters(&mut self, nr: RunNr, slaves: &Slaves, unwritten: &BTreeSet<RunNr>, runs: &Runs) {
+        let Some(run) = runs.get(nr).filter(|run| run.phase == Phase::Queued) else { return };
+        let first = runs.iter().find(|(_, run)| run.phase == Phase::Queued).is_none_or(|(one, _)| one == nr);
+        let looked = look_at(slaves, runs, run, &Picture::of(slaves, unwritten, runs).pass(), first);
+        self.work += looked.work;
+        self.waits.insert(nr, looked.waits);
+    }
+
+    /// Returns the next run that can begin now, and the machines for all its places. Nothing when the queue was looked
+    /// through, or when this turn has looked at enough: then the queue is due again.
+    pub fn next_to_begin(
+        &mut self,
+        now: Time,
+        slaves: &Slaves,
+        unwritten: &BTreeSet<RunNr>,
+        runs: &Runs,
+    ) -> Option<(RunNr, Vec<Rc<str>>)> {
+        if self.due.is_none_or(|due| due > now) {
+            return None;
+        }
+        let mut pass = match self.pass.take() {
+            Some(pass) => pass,
+            None => {
+                let picture = Picture::of(slaves, unwritten, runs);
+                if picture == self.seen {
+                    self.due = None;
+                    return None;
+                }
+                self.waits.retain(|nr, _| runs.get(*nr).is_some_and(|run| run.phase == Phase::Queued));
+                self.begin(picture)
+            }
+        };
+        while self.work_of_turn < WORK_OF_A_TURN
+            && let Some(nr) = pass.runs.pop_front()
+        {
+            if let Some(machines) = self.look_at_next(nr, &mut pass, slaves, runs) {
+                self.pass = Some(pass);
+                return Some((nr, machines));
+            }
+        }
+        (self.work_of_turn, self.due) = (0, None);
+        if !pass.runs.is_empty() {
+            self.pass = Some(pass);
+            self.look(now);
+            return None;
+        }
+        (self.seen, self.left) = (pass.picture, pass.free);
+        // What has changed meanwhile, by the runs that have begun too.
+        if Picture::of(slaves, unwritten, runs) != self.seen {
+            self.look(now);
+        }
+        None
+    }
+
+    /// Looks at the next run. Returns the machines of its places, if it can begin.
+    fn look_at_next(&mut self, nr: RunNr, pass: &mut Pass, slaves: &Slaves, runs: &Runs) -> Option<Vec<Rc<str>>> {
+        let Some(run) = runs.get(nr).filter(|run| run.phase == Phase::Queued) else {
+            self.work += 1;
+            self.work_of_turn += 1;
+            return None;
+        };
+        let first = pass.picture.runs.first() == Some(&nr);
+        let Looked { waits, taken, begins, work } = look_at(slaves, runs, run, pass, first);
+        let mut ix = 0;
+        pass.free.retain(|_| {
+            ix += 1;
+            !taken.contains(&(ix - 1))
+        });
+        self.work += work;
+        self.work_of_turn += work;
+        self.waits.insert(nr, waits);
+        begins
     }
 
     /// Begins to look: only at the runs that are new, if nothing else is.
@@ -89,12 +165,12 @@ impl Queue {
 }
 
 impl Picture {
-    fn of(lab: &Lab, runs: &Runs) -> Picture {
-        let unwritten: BTreeSet<RunNr> = lab.unwritten.iter().filter_map(|unwritten| unwritten.run()).collect();
-        let serves = |slave| Lab::needed_by(slave, runs).and(slave.serves).map(|(nr, _)| nr);
+    /// `unwritten`: the runs that are not to begin yet.
+    fn of(slaves: &Slaves, unwritten: &BTreeSet<RunNr>, runs: &Runs) -> Picture {
+        let serves = |slave: &Slave| slave.needed_by(runs).and(slave.serves).map(|(nr, _)| nr);
         let queued = runs.iter().filter(|(nr, run)| run.phase == Phase::Queued && !unwritten.contains(nr));
         Picture {
-            slaves: lab.slaves.iter().map(|(name, slave)| (name.clone(), slave.conn, serves(slave))).collect(),
+            slaves: slaves.iter().map(|(name, slave)| (name.clone(), slave.conn, serves(slave))).collect(),
             runs: queued.map(|(nr, _)| nr).collect(),
         }
     }
@@ -112,30 +188,30 @@ impl Picture {
     }
 }
 
-/// The machines of these that are still there and free, with where they are in the list.
-fn candidates<'a>(
-    lab: &'a Lab,
-    runs: &'a Runs,
-    free: &'a [(Rc<str>, ConnId)],
-) -> impl Iterator<Item = (usize, Candidate<'a>)> {
-    free.iter().enumerate().filter_map(|(ix, (name, conn))| {
-        let slave = lab.slaves.get(name).filter(|slave| slave.conn == Some(*conn))?;
-        let is_free = Lab::needed_by(slave, runs).is_none() || injected(Fault::SlaveServesTwo);
-        is_free.then_some((ix, Candidate { name, labels: &slave.labels }))
-    })
-}
-
 fn places(run: &Run) -> Vec<Place<'_>> {
     run.test.slaves.iter().map(|slave| Place { name: &slave.name, with: slave.with.as_deref() }).collect()
 }
 
+/// The machines of these that are still there and free, with where they are in the list.
+fn candidates<'a>(
+    slaves: &'a Slaves,
+    runs: &'a Runs,
+    free: &'a [(Rc<str>, ConnId)],
+) -> impl Iterator<Item = (usize, Candidate<'a>)> {
+    free.iter().enumerate().filter_map(|(ix, (name, conn))| {
+        let slave = slaves.get(name).filter(|slave| slave.conn == Some(*conn))?;
+        let is_free = slave.needed_by(runs).is_none() || injected(Fault::SlaveServesTwo);
+        is_free.then_some((ix, Candidate { name, labels: &slave.labels }))
+    })
+}
+
 /// What is missing of a run whose places are served so, for people. `first`: no other is before it.
-fn missing(lab: &Lab, runs: &Runs, places: &[Place<'_>], chosen: &[Option<usize>], first: bool) -> String {
+fn missing(slaves: &Slaves, runs: &Runs, places: &[Place<'_>], chosen: &[Option<usize>], first: bool) -> String {
     let (mut away, mut any) = (Vec::new(), BTreeMap::<&Labels, usize>::new());
     for (place, _) in places.iter().zip(chosen).filter(|(_, chosen)| chosen.is_none()) {
         match place.with {
             Some(with) => *any.entry(with).or_default() += 1,
-            None => away.push(match lab.slaves.get(place.name).map(|slave| Lab::needed_by(slave, runs)) {
+            None => away.push(match slaves.get(place.name).map(|slave| slave.needed_by(runs)) {
                 Some(Some(other)) => format!("{} (serves {})", place.name, other.id),
                 _ => format!("{} (not connected)", place.name),
             }),
@@ -161,99 +237,23 @@ struct Looked {
     work: usize,
 }
 
-fn look_at(lab: &Lab, runs: &Runs, run: &Run, pass: &Pass, first: bool) -> Looked {
+fn look_at(slaves: &Slaves, runs: &Runs, run: &Run, pass: &Pass, first: bool) -> Looked {
     let places = places(run);
-    let (at, free): (Vec<usize>, Vec<Candidate<'_>>) = candidates(lab, runs, &pass.free).unzip();
+    let (at, free): (Vec<usize>, Vec<Candidate<'_>>) = candidates(slaves, runs, &pass.free).unzip();
     let chosen = choose(&places, &free);
     let mut work = 1 + places.len() + free.len();
     // What runs before it hold back is there all the same.
     let waits = if pass.free.len() == pass.there || chosen.iter().all(Option::is_some) {
-        missing(lab, runs, &places, &chosen, first)
+        missing(slaves, runs, &places, &chosen, first)
     } else {
         let all = pass.picture.free();
-        let there: Vec<Candidate<'_>> = candidates(lab, runs, &all).map(|(_, candidate)| candidate).collect();
+        let there: Vec<Candidate<'_>> = candidates(slaves, runs, &all).map(|(_, candidate)| candidate).collect();
         work += places.len() + there.len();
-        missing(lab, runs, &places, &choose(&places, &there), first)
+        missing(slaves, runs, &places, &choose(&places, &there), first)
     };
     let begins = chosen.iter().all(Option::is_some);
     let names = || chosen.iter().flatten().map(|ix| Rc::from(free[*ix].name)).collect();
     let holds_back = begins || !injected(Fault::QueueOvertakes);
     let taken = chosen.iter().flatten().filter(|_| holds_back).map(|ix| at[*ix]).collect();
     Looked { waits, taken, begins: begins.then(names), work }
-}
-
-impl Controller {
-    /// Looks at the queue as soon as everything that has come at once was heard.
-    pub(in crate::controller) fn look_at_queue(&mut self, now: Time) {
-        if let Some(lab) = &mut self.lab {
-            lab.queue.look(now);
-        }
-    }
-
-    /// A run is in the queue: what it waits for is known before anybody asks.
-    pub(in crate::controller) fn enters_queue(&mut self, nr: RunNr) {
-        let (Some(lab), Some(run)) = (&mut self.lab, self.runs.get(nr)) else { return };
-        if run.phase == Phase::Queued {
-            let first = self.runs.iter().find(|(_, run)| run.phase == Phase::Queued).is_none_or(|(one, _)| one == nr);
-            let looked = look_at(lab, &self.runs, run, &Picture::of(lab, &self.runs).pass(), first);
-            lab.queue.work += looked.work;
-            lab.queue.waits.insert(nr, looked.waits);
-        }
-    }
-
-    /// Begins the runs whose slaves are connected and free. What has freed them was written before, for each run has a
-    /// ledger of its own.
-    pub(in crate::controller) fn begin_runs(&mut self, now: Time, out: &mut Outbox) {
-        let Some(lab) = self.lab.as_mut().filter(|lab| lab.queue.due.is_some_and(|due| due <= now)) else { return };
-        lab.queue.due = None;
-        let mut pass = match lab.queue.pass.take() {
-            Some(pass) => pass,
-            None => {
-                let picture = Picture::of(lab, &self.runs);
-                if picture == lab.queue.seen {
-                    return;
-                }
-                let runs = &self.runs;
-                lab.queue.waits.retain(|nr, _| runs.get(*nr).is_some_and(|run| run.phase == Phase::Queued));
-                lab.queue.begin(picture)
-            }
-        };
-        let mut work = 0;
-        while work < WORK_OF_A_TURN
-            && let Some(nr) = pass.runs.pop_front()
-        {
-            work += self.look_at_run(now, nr, &mut pass, out);
-        }
-        let Some(lab) = &mut self.lab else { return };
-        lab.queue.work += work;
-        if !pass.runs.is_empty() {
-            lab.queue.pass = Some(pass);
-            return lab.queue.look(now);
-        }
-        (lab.queue.seen, lab.queue.left) = (pass.picture, pass.free);
-        // What has changed meanwhile, by the runs that have begun too.
-        if Picture::of(lab, &self.runs) != lab.queue.seen {
-            lab.queue.look(now);
-        }
-    }
-
-    /// Looks at the next run, and begins it if it can. Answers with how much work that was.
-    fn look_at_run(&mut self, now: Time, nr: RunNr, pass: &mut Pass, out: &mut Outbox) -> usize {
-        let (Some(lab), Some(run)) = (&mut self.lab, self.runs.get(nr)) else { return 1 };
-        if run.phase != Phase::Queued {
-            return 1;
-        }
-        let first = pass.picture.runs.first() == Some(&nr);
-        let Looked { waits, taken, begins, work } = look_at(lab, &self.runs, run, pass, first);
-        let mut ix = 0;
-        pass.free.retain(|_| {
-            ix += 1;
-            !taken.contains(&(ix - 1))
-        });
-        lab.queue.waits.insert(nr, waits);
-        if let Some(machines) = begins {
-            self.begin_run(now, nr, &machines, out);
-        }
-        work
-    }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use super::{FORMAT, Fact, Header};
+use super::fact::{FORMAT, Fact, Header};
 use crate::machine::Time;
 
 /// What is read a line at a time.

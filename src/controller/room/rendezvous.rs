@@ -11,38 +11,51 @@
 mod acts;
 mod admit;
 mod alive;
+mod arrival;
 mod ending;
-mod held;
+mod former;
 mod hopeless;
+mod memory;
 mod open;
+mod outcome;
+mod outlook;
+mod place;
 mod proofs;
 mod restore;
 mod round;
+mod ruling;
 mod seats;
 mod spare;
 mod standing;
 mod surplus;
 #[cfg(test)]
 mod tests;
+mod turn;
+mod unheard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use self::acts::{Act, Ruling};
+pub use self::acts::Act;
+pub use self::arrival::{Arrival, Comer, Presence, Process};
 use self::ending::Ending;
-pub use self::held::need;
-pub use self::hopeless::{Forming, Outlook};
-pub use self::open::Open;
-pub use self::restore::{Former, Stands};
+pub use self::former::{Former, Stands};
+pub use self::memory::{ARRIVAL_COST, Spare, need};
+pub use self::outlook::{Forming, Open, Outlook};
+use self::place::{How, Place};
+pub use self::round::Assembly;
+
+#[cfg(test)]
 pub use self::round::There;
 use self::round::{Round, in_words};
+pub use self::ruling::Ruling;
 use self::seats::Seats;
-pub use self::spare::Spare;
 use self::standing::Standing;
-use crate::controller::session::budget::{Asker, Budget, Charge, Held, Line as SharedLine};
+pub use self::turn::Turn;
+use crate::controller::session::budget::Budget;
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Bytes, Time, Timers};
+use crate::machine::{Time, Timers};
 use crate::wire::rendezvous::{Kind, Party};
 
 /// Who waits is asked for a sign of life when it has given none for so long.
@@ -53,54 +66,6 @@ const CONTEND_WITHIN: Duration = Duration::from_secs(1);
 
 /// After how long that is looked at again when not all that has come was read.
 const CONTEND_AGAIN: Duration = Duration::from_millis(10);
-
-/// What an arrival holds beside its value and its name, in bytes: its places and its timers.
-pub const ARRIVAL_COST: usize = 512;
-
-/// An incarnation of a slave or of a client, as the controller numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Process(pub u64);
-
-/// An arrival's identity.
-pub type Arrival = (Process, u64);
-
-/// Who is there, as the controller knows it.
-pub trait Presence {
-    /// When this process was heard last; `None` when its connection is gone.
-    fn heard(&self, process: Process) -> Option<Time>;
-    /// How long its connection may be gone before it is lost.
-    fn rejoin(&self, process: Process) -> Duration;
-    /// Whether it is a slave, which speaks for many members.
-    fn is_slave(&self, _: Process) -> bool {
-        false
-    }
-    /// Whether a sign of life may have come that was not read yet.
-    fn is_behind(&self) -> bool {
-        false
-    }
-}
-
-/// A member that arrives.
-#[derive(Debug, Clone)]
-pub struct Comer<V> {
-    pub process: Process,
-    pub id: u64,
-    pub member: Rc<str>,
-    /// Who shall meet, as this member says it; groups are resolved.
-    pub party: Option<Party>,
-    pub timeout: Option<Duration>,
-    /// How long before the last arrival it may have shown last that it is alive.
-    pub fresh: Duration,
-    /// Fail when a member is lost that has arrived.
-    pub alive: bool,
-    pub harmonize: bool,
-    pub abort: Option<String>,
-    pub value: V,
-    /// How long the value is, in bytes.
-    pub weight: usize,
-    /// What its party costs while it contends, if that is another than the round's.
-    pub held: Option<Held>,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -118,26 +83,6 @@ enum Timer {
     Standing(Rc<str>),
     /// Everybody in a round is lost, and nobody has come.
     Abandoned(Rc<str>),
-}
-
-/// What has become of an arrival.
-#[derive(Debug)]
-enum Place {
-    /// It waits as this member of that meeting.
-    Waits { meeting: Rc<str>, member: Rc<str>, how: How },
-    /// It has a ruling, since then, that it has not heard yet.
-    Ruled(Rc<Ruling>, Time, #[expect(dead_code, reason = "it counts until it is dropped")] Charge),
-}
-
-/// How an arrival waits.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum How {
-    /// In the round that forms.
-    There,
-    /// For the next one.
-    Surplus,
-    /// For the place of another that waits under the same name.
-    Contends,
 }
 
 /// All meetings of one kind in one room.
@@ -167,25 +112,32 @@ struct Meeting<V> {
     standing: Option<Standing>,
 }
 
-/// The members of a complete round, by name.
-pub type Assembly<V> = BTreeMap<Rc<str>, There<V>>;
-
-/// Makes the line that all members of a complete round get before its ruling, from the meeting's name, the round's
-/// number and the values.
-pub type Line<'a, V> = &'a dyn Fn(&str, u64, &Assembly<V>) -> Option<Bytes>;
-
-/// What every entry point works with.
-pub struct Turn<'a, V> {
-    pub now: Time,
-    pub presence: &'a dyn Presence,
-    pub line: Line<'a, V>,
-    pub acts: &'a mut Vec<Act>,
+impl<V> Default for Rendezvous<V> {
+    fn default() -> Self {
+        Rendezvous::within(Budget::default())
+    }
 }
 
-impl<V> Turn<'_, V> {
-    /// A process for which something is to be held.
-    pub fn asker(&self, process: Process) -> Asker {
-        Asker { process: process.0, slave: self.presence.is_slave(process) }
+impl<V> Rendezvous<V> {
+    /// One that holds of this budget; its values hold what they cost themselves.
+    pub fn within(budget: Budget) -> Self {
+        Rendezvous {
+            budget,
+            meetings: BTreeMap::new(),
+            places: Seats::default(),
+            failed: BTreeSet::new(),
+            abandoned: BTreeSet::new(),
+            waiting: 0,
+            asked: BTreeMap::new(),
+            timers: Timers::default(),
+            last_round: 0,
+            promoting: false,
+        }
+    }
+
+    /// What arrivals hold of.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 }
 
@@ -682,5 +634,11 @@ fn forget(places: &mut BTreeMap<Process, BTreeSet<Rc<str>>>, process: Process, n
         if names.is_empty() {
             places.remove(&process);
         }
+    }
+}
+
+impl<V> Meeting<V> {
+    fn is_empty(&self) -> bool {
+        self.forming.is_none() && self.standing.is_none()
     }
 }

@@ -5,23 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
-use crate::controller::Controller;
-use crate::controller::room::rendezvous::Process;
-use crate::controller::run::prospects::Prospects;
-use crate::controller::run::roster::Stage;
-use crate::controller::run::run::{Phase, Run};
-use crate::controller::run::runs::RunNr;
-use crate::controller::run::standstill::Standstill;
-use crate::controller::session::processes::Speaker;
+use crate::controller::run::stall::Standstill;
+use crate::machine::Time;
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Outbox, Time};
-
-/// In a run of so many slaves or more, a look at who can still come is not taken for each that is lost, but so long
-/// after the last at the soonest.
-const FEW: usize = 200;
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The slaves of a run that are lost, and whether nothing happens any more.
 #[derive(Debug, Default)]
@@ -42,96 +29,35 @@ impl Absent {
         self.lost.push(slave);
         self.reasons.entry(slave).or_insert_with(|| Rc::from(reason));
     }
-}
 
-impl Run {
-    /// The slaves that members shall not wait for.
-    fn lost_to_meetings(&self) -> &[usize] {
-        if injected(Fault::LostSlaveAwaited) { &[] } else { &self.absent.lost }
+    /// The slaves that members need not wait for, in the order in which they were lost.
+    pub fn lost(&self) -> &[usize] {
+        if injected(Fault::LostSlaveAwaited) { &[] } else { &self.lost }
     }
 
-    /// Why members shall not wait for this slave, if they shall not.
-    pub(in crate::controller) fn lost_to_meetings_why(&self, slave: usize) -> Option<&Rc<str>> {
-        self.absent.reasons.get(&slave).filter(|_| !injected(Fault::LostSlaveAwaited))
+    /// Why members need not wait for this slave, if it is lost.
+    pub fn reason(&self, slave: usize) -> Option<&Rc<str>> {
+        self.reasons.get(&slave).filter(|_| !injected(Fault::LostSlaveAwaited))
     }
 
-    /// Whether this speaker may bring members: the reason why not.
-    pub(in crate::controller) fn takes_members_of(&self, speaker: &Speaker) -> Result<(), String> {
-        match speaker {
-            Speaker::Slave(ix, name) if self.roster.get(*ix).stage == Stage::Lost => {
-                Err(format!("slave {name} is lost to run {:?}", self.id))
-            }
-            _ => self.takes_members(),
-        }
-    }
-}
-
-impl Controller {
-    /// Slaves that were lost in this turn are lost to the meetings of their runs, too.
-    pub(in crate::controller) fn give_up_the_lost(&mut self, now: Time) {
-        let news = |run: &Run| run.absent.known < run.absent.lost.len();
-        let runs: Vec<RunNr> = self.runs.iter().filter(|(_, run)| news(run)).map(|(nr, _)| nr).collect();
-        for nr in runs {
-            let Some(run) = self.runs.get_mut(nr) else { continue };
-            let known = std::mem::replace(&mut run.absent.known, run.absent.lost.len());
-            if run.phase != Phase::Running {
-                continue;
-            }
-            let process = |ix: &usize| Some((run.roster.get(*ix).process?, run.lost_to_meetings_why(*ix)?.clone()));
-            let lost: Vec<(Process, Rc<str>)> = run.lost_to_meetings().iter().skip(known).filter_map(process).collect();
-            let room = run.room.name.clone();
-            for (process, why) in lost {
-                self.visit(now, &room, |room, visit| room.lose(process, &why, visit));
-            }
-            // When thousands are lost one after another, the look that comes each second sees to most of them.
-            let few = self.runs.get(nr).is_some_and(|run| run.roster.len() < FEW);
-            if few || self.runs.get(nr).is_some_and(|run| now.since(run.absent.looked) >= LOOK_AGAIN) {
-                self.give_up(now, nr);
-            }
-        }
+    /// Whether slaves were lost of which the meetings do not know.
+    pub fn has_news(&self) -> bool {
+        self.known < self.lost.len()
     }
 
-    /// Somebody has come to a meeting, which may wait for slaves that are lost. Who comes first asks that for all: when
-    /// another slave is lost, those who wait are told then.
-    pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (sync, meeting): (bool, &str)) {
-        let Some(run) = self.runs.by_id(room).filter(|run| run.phase == Phase::Running) else { return };
-        if run.lost_to_meetings().is_empty() || run.room.how_many_wait(sync, meeting) != 1 {
-            return;
-        }
-        let why = |member: &Rc<str>| {
-            let host = member.split_once('#').map_or(&**member, |(host, _)| host);
-            let why = run.lost_to_meetings_why(run.roster.find(host)?)?;
-            (!self.processes.client_of_host(now, room, host)).then(|| (member.clone(), why.clone()))
-        };
-        let Some((member, why)) = run.room.first_missing(sync, meeting, why) else { return };
-        self.visit(now, room, |room, visit| room.give_up_on((sync, meeting), &member, &why, visit));
+    /// Takes those slaves: the meetings know of them from now on.
+    pub fn take_news(&mut self) -> Vec<usize> {
+        let known = std::mem::replace(&mut self.known, self.lost.len());
+        self.lost().iter().skip(known).copied().collect()
     }
 
-    /// Ends the rounds of a run that wait for those who cannot come.
-    fn give_up(&mut self, now: Time, nr: RunNr) {
-        let Some(run) = self.runs.get(nr).filter(|run| run.phase == Phase::Running && !run.room.is_still()) else {
-            return;
-        };
-        let room = run.room.name.clone();
-        if let Some(run) = self.runs.get_mut(nr) {
-            run.absent.looked = now;
-        }
-        let Some(run) = self.runs.get(nr) else { return };
-        let prospects = Prospects::of(run, &self.processes.clients_of(now, &room));
-        if !prospects.is_open() {
-            self.visit(now, &room, |room, visit| prospects.with_both(|both| room.give_up(both, visit)));
-        }
+    /// It is looked who can still come.
+    pub fn look(&mut self, now: Time) {
+        self.looked = now;
     }
 
-    /// Looks whether members wait in vain, and whether nothing happens any more.
-    pub(in crate::controller) fn look_at_waits(&mut self, now: Time, out: &mut Outbox) {
-        let running: Vec<RunNr> =
-            self.runs.iter().filter(|(_, run)| run.phase == Phase::Running).map(|(nr, _)| nr).collect();
-        for nr in running {
-            self.give_up(now, nr);
-            if let Some(run) = self.runs.get_mut(nr) {
-                run.look_for_standstill(now, out);
-            }
-        }
+    /// When it was looked last who can still come.
+    pub fn looked(&self) -> Time {
+        self.looked
     }
 }

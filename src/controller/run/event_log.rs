@@ -54,7 +54,7 @@ impl Journal {
             length: 0,
             recorded: 0,
             events: 0,
-            events_max: crate::controller::EVENTS_MAX,
+            events_max: crate::controller::room::sync::EVENTS_MAX,
             log: Vec::new(),
             broken: false,
             closed: false,

@@ -7,11 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::controller::Local;
-use crate::controller::LocalSecurity;
+use crate::controller::config::{Local, LocalSecurity};
 use crate::controller::run::roster::{Member, Roster, Stage};
-use crate::controller::run::run::Run;
-use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal, Time};
+use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal};
 use crate::spoken;
 
 /// What `--launch` calls the slaves of an embedded run.
@@ -21,7 +19,7 @@ pub const LOCAL: &str = "local";
 const LOG: &str = "launch.log";
 
 /// What a slave of this machine writes, in its directory in the results.
-const SLAVE_LOG: &str = "arete.log";
+pub const SLAVE_LOG: &str = "arete.log";
 
 /// How much of a log is read at once, and kept to find its last line in, in bytes.
 const PIECE: usize = 64 * 1024;
@@ -44,7 +42,7 @@ const LINES_OF_A_LAUNCHER: usize = 1;
 
 /// The last words of somebody that did not do as it should, while they are being read.
 pub(in crate::controller) struct LastWords {
-    slaves: Vec<usize>,
+    pub slaves: Vec<usize>,
     /// What it did instead.
     why: String,
     /// How many lines of it are told, and what is said of the rest.
@@ -62,13 +60,13 @@ impl LastWords {
         LastWords { slaves: vec![ix], why, lines, rest, log, offset: 0, tail: Vec::new() }
     }
 
-    fn of_launcher(slaves: Vec<usize>, exit: Exit, log: PathBuf) -> LastWords {
+    pub fn of_launcher(slaves: Vec<usize>, exit: Exit, log: PathBuf) -> LastWords {
         let why = format!("its launcher ended before it had joined: {exit}");
         let (lines, rest) = (LINES_OF_A_LAUNCHER, "all that it said is in");
         LastWords { slaves, why, lines, rest, log, offset: 0, tail: Vec::new() }
     }
 
-    fn in_words(&self) -> String {
+    pub fn in_words(&self) -> String {
         let log = self.log.display();
         match last_lines(&self.tail, self.lines) {
             said if said.is_empty() => format!("{}, without a word", self.why),
@@ -204,6 +202,20 @@ impl Launch {
         self.words.contains_key(&read)
     }
 
+    /// More of somebody's last words was read. Returns the words once all is read; `None`: this is not all, or not asked.
+    pub fn last_words(&mut self, read: ReadId, said: Result<&[u8], String>, out: &mut Outbox) -> Option<LastWords> {
+        let mut words = self.words.remove(&read)?;
+        let said = said.unwrap_or_default();
+        words.tail.extend_from_slice(said);
+        words.tail.drain(..words.tail.len().saturating_sub(PIECE));
+        words.offset += said.len() as u64;
+        if said.len() == PIECE && words.offset < PIECE as u64 * PIECES_MAX {
+            self.read_on(words, out);
+            return None;
+        }
+        Some(words)
+    }
+
     pub(in crate::controller) fn read_on(&mut self, words: LastWords, out: &mut Outbox) {
         let read = out.read(words.log.clone(), words.offset, PIECE);
         self.words.insert(read, words);
@@ -211,7 +223,7 @@ impl Launch {
 }
 
 /// Where the launcher of these slaves writes.
-fn log_of(slaves: &[usize], roster: &Roster, results: &Path) -> PathBuf {
+pub fn log_of(slaves: &[usize], roster: &Roster, results: &Path) -> PathBuf {
     match slaves {
         [ix] => results.join(&roster.get(*ix).name).join(LOG),
         _ => results.join(LOG),
@@ -226,66 +238,6 @@ fn last_lines(text: &[u8], most: usize) -> String {
     last.reverse();
     let shown = |line: &&[u8]| String::from_utf8_lossy(&line[..line.len().min(LAST_LINE_MAX)]).into_owned();
     last.iter().map(shown).collect::<Vec<_>>().join(" / ")
-}
-
-impl Run {
-    /// Where a slave of this machine writes what it has to say.
-    pub(in crate::controller) fn log_of_slave(&self, ix: usize) -> PathBuf {
-        self.results.join(&self.roster.get(ix).name).join(SLAVE_LOG)
-    }
-
-    /// A launcher has ended: too early, if one of its slaves is not there.
-    pub(in crate::controller) fn launcher_ended(
-        &mut self,
-        now: Time,
-        mut slaves: Vec<usize>,
-        how: Result<Exit, String>,
-        out: &mut Outbox,
-    ) {
-        let log = log_of(&slaves, &self.roster, &self.results);
-        slaves.retain(|&ix| self.roster.get(ix).stage == Stage::Absent);
-        match how {
-            _ if slaves.is_empty() => log::debug!("a launcher has ended after its slaves had joined"),
-            Ok(exit) => self.launch.read_on(LastWords::of_launcher(slaves, exit, log), out),
-            Err(error) => {
-                self.lose_unlaunched(now, &slaves, &format!("its launcher could not be started: {error}"), out)
-            }
-        }
-    }
-
-    /// More of somebody's last words.
-    pub(in crate::controller) fn last_words(
-        &mut self,
-        now: Time,
-        read: ReadId,
-        said: Result<&[u8], String>,
-        out: &mut Outbox,
-    ) {
-        let Some(mut words) = self.launch.words.remove(&read) else { return };
-        let said = said.unwrap_or_default();
-        words.tail.extend_from_slice(said);
-        words.tail.drain(..words.tail.len().saturating_sub(PIECE));
-        words.offset += said.len() as u64;
-        if said.len() == PIECE && words.offset < PIECE as u64 * PIECES_MAX {
-            return self.launch.read_on(words, out);
-        }
-        if self.is_over() {
-            return;
-        }
-        let reason = words.in_words();
-        match self.launch.is_by_command() {
-            true => self.lose_unlaunched(now, &words.slaves, &reason, out),
-            false => words.slaves.iter().for_each(|&ix| self.lose(now, ix, &reason, out)),
-        }
-    }
-
-    fn lose_unlaunched(&mut self, now: Time, slaves: &[usize], reason: &str, out: &mut Outbox) {
-        for &ix in slaves {
-            if self.roster.get(ix).stage == Stage::Absent {
-                self.lose(now, ix, reason, out);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

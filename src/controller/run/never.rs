@@ -1,11 +1,12 @@
 //! The entries of a run that never began, and what each waited for.
 
+use std::time::Duration;
+
 use crate::controller::run::failures::Kind;
 use crate::controller::run::roster::{Member, RunEnd, Stage};
 use crate::controller::run::run::Run;
 use crate::spoken;
 use crate::wire::{After, Entry, Outcome, Policy};
-use std::time::Duration;
 
 /// How many lines tell of them at most.
 const LINES_MAX: usize = 20;

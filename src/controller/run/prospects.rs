@@ -251,7 +251,7 @@ impl<'a> Walk<'a> {
 
     /// What a slave can still come to; `None`: anything.
     fn bounds(&self, ix: usize, member: &Member) -> Option<Bounded> {
-        if let Some(reason) = self.run.lost_to_meetings_why(ix) {
+        if let Some(reason) = self.run.absent.reason(ix) {
             return Some(Bounded { lost: true, why: reason.to_string(), comes: BTreeSet::new(), came: None });
         }
         let lives = self.entries(ix).iter().zip(&self.live[ix]).filter(|(_, live)| **live).map(|(entry, _)| entry);

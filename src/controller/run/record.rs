@@ -3,15 +3,7 @@
 //! The files that slaves ship have a bound of their own. This one is for all else that slaves and clients make a controller
 //! write: reports, notifies, comings and goings.
 
-use crate::controller::Controller;
-use crate::controller::RECORD_MAX;
-use crate::controller::Who;
-use crate::controller::refusal;
-use crate::controller::run::failures::Kind;
-use crate::controller::run::run::{Phase, Run};
-use crate::controller::run::runs::RunNr;
-use crate::machine::{ConnId, Input, Outbox, Time};
-use crate::wire::Code;
+use crate::controller::room::sync::RECORD_MAX;
 
 /// One slave, and all clients together, have a part of so many of it.
 const SHARE: u64 = 4;
@@ -52,6 +44,11 @@ impl Record {
 
     pub fn set_max(&mut self, most: u64) {
         self.most = most;
+    }
+
+    /// How many bytes a run may record in all.
+    pub fn most(&self) -> u64 {
+        self.most
     }
 
     /// What one slave, or all clients, may have of it.
@@ -101,92 +98,9 @@ impl Record {
         }
     }
 
-    fn too_much(&self) -> String {
+    /// What one that has had its share has done.
+    pub fn too_much(&self) -> String {
         format!("made it record more than {} bytes, a quarter of --record-max of the controller", self.share())
-    }
-}
-
-impl Run {
-    /// How much it has recorded.
-    fn length_of_record(&self) -> u64 {
-        self.ledger.recorded() + self.journal.recorded()
-    }
-
-    /// What was recorded since the last call was because of this one. Whether that one goes.
-    fn charge(&mut self, now: Time, by: By, out: &mut Outbox) -> Option<String> {
-        let over = self.record.charge(by, self.length_of_record());
-        self.check_events(now, out);
-        match over? {
-            Over::Slave(ix) => {
-                let reason = format!("it has {}", self.record.too_much());
-                self.lose(now, ix, &reason, out);
-                Some(reason)
-            }
-            Over::Clients => Some(format!("the clients of run {} have {}", self.id, self.record.too_much())),
-            Over::Run => {
-                let most = self.record.most;
-                let why = format!("more than {most} bytes recorded: --record-max of the controller allows more");
-                self.abort_if_going(now, Kind::Events, why, out);
-                None
-            }
-        }
-    }
-
-    /// The same of a former life, whose ledger is gone through.
-    pub(in crate::controller) fn charge_again(&mut self, by: By, ledger: u64) {
-        self.record.charge(by, ledger + self.journal.recorded());
-    }
-
-    fn abort_if_going(&mut self, now: Time, kind: Kind, why: String, out: &mut Outbox) {
-        if matches!(self.phase, Phase::Queued | Phase::Gathering | Phase::Running | Phase::Finishing(_)) {
-            self.abort(now, kind, why, out);
-        }
-    }
-
-    /// A run with too many events ends.
-    fn check_events(&mut self, now: Time, out: &mut Outbox) {
-        if let Some(most) = self.journal.passed() {
-            let why = format!("more than {most} events: --events-max of the controller allows more");
-            self.abort_if_going(now, Kind::Events, why, out);
-        }
-    }
-}
-
-/// The connection on which something was said, or that is gone.
-pub fn conn_of(input: &Input<'_>) -> Option<ConnId> {
-    match input {
-        Input::Received { conn, .. } | Input::Closed { conn, .. } => Some(*conn),
-        _ => None,
-    }
-}
-
-impl Controller {
-    /// Who is at the other end of a connection, to be asked before it is gone and once it is known.
-    pub(in crate::controller) fn who(&self, conn: Option<ConnId>) -> Option<Who> {
-        self.sessions.get(&conn?).map(|session| session.who)
-    }
-
-    /// What this input made the runs record was because of whoever said it.
-    pub(in crate::controller) fn charge(
-        &mut self,
-        now: Time,
-        conn: Option<ConnId>,
-        before: Option<Who>,
-        out: &mut Outbox,
-    ) {
-        let who = before.filter(|who| *who != Who::Stranger).or_else(|| self.who(conn));
-        let by = |nr: RunNr| match who {
-            Some(Who::Slave(of, ix, _)) if of == nr => By::Slave(ix),
-            Some(Who::Client(_)) => By::Client,
-            _ => By::Other,
-        };
-        let mut goes = None;
-        for (nr, run) in self.runs.iter_mut() {
-            goes = run.charge(now, by(nr), out).or(goes);
-        }
-        if let (Some(conn), Some(reason)) = (conn.filter(|conn| self.sessions.contains_key(conn)), goes) {
-            self.part(now, conn, refusal(Code::Full, reason), out);
-        }
     }
 }
 

@@ -3,20 +3,20 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::value::RawValue;
+
 use crate::controller::ledger::Fact;
-use crate::controller::refusal;
+use crate::controller::reply::refusal;
 use crate::controller::room::rendezvous::Process;
 use crate::controller::room::trigger::Counted;
 use crate::controller::run::failures::{Failure, Kind};
 use crate::controller::run::results;
 use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
-use crate::timeline::event::Event;
-use crate::timeline::view::run_name;
-use serde_json::value::RawValue;
-
 use crate::machine::{ConnId, Outbox, Time};
 use crate::spoken::tail::last_lines;
+use crate::timeline::event::Event;
+use crate::timeline::view::run_name;
 use crate::wire::{
     Bye, CHUNK_MAX, Code, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Recorded, Refused,
     Report, State, Verdict,

@@ -6,12 +6,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::Config;
-use crate::controller::Limits;
-use crate::controller::Local;
-use crate::controller::OUTPUT_MAX;
+use crate::controller::config::{Config, Local};
 use crate::controller::ledger::{Fact, Ledger};
 use crate::controller::room::room::Room;
+use crate::controller::room::sync::{Limits, OUTPUT_MAX};
 use crate::controller::run::absent::Absent;
 use crate::controller::run::addresses::Addresses;
 use crate::controller::run::event_log::Journal;
@@ -21,13 +19,13 @@ use crate::controller::run::record::Record;
 use crate::controller::run::resources::Resources;
 use crate::controller::run::roster::{Member, Roster, Stage};
 use crate::controller::run::slots::Places;
-use crate::controller::run::standstill;
 use crate::controller::session::budget::Budget;
-use crate::machine::{Bytes, ConnId, Outbox, Signal, Time, Timers};
+use crate::controller::session::processes::Speaker;
+use crate::machine::{Bytes, ConnId, Outbox, Time, Timers};
 use crate::spoken;
 use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::timeline::event::Event;
-use crate::timeline::view::{View, run_name};
+use crate::timeline::view::View;
 use crate::wire::rendezvous::Check;
 use crate::wire::{Dismissed, Manner, Message, Start, Stop, Verdict};
 
@@ -39,9 +37,6 @@ const START_LEAD_PER_SLAVE: Duration = Duration::from_micros(20);
 
 /// How long a slave may be silent about its stopping, beyond three times the grace, before it counts as lost.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
-
-/// How many slaves are named that are busy when the limit passes.
-const BUSY_MAX: usize = 10;
 
 /// How long slaves have to end at once when the controller gives up.
 pub(in crate::controller) const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
@@ -291,7 +286,7 @@ impl Run {
     fn name_the_start(&mut self, now: Time, out: &mut Outbox) {
         let slaves = self.roster.len();
         let at = now + START_LEAD + START_LEAD_PER_SLAVE * slaves as u32;
-        let wall_clock = crate::controller::utc(at, self.wall_offset);
+        let wall_clock = crate::controller::reply::utc(at, self.wall_offset);
         self.enter(now, Fact::Start { at, wall_clock: wall_clock.into() }, out);
         let line = Start { run: Cow::from(&self.id), at }.encode();
         for conn in self.roster.connected() {
@@ -359,6 +354,16 @@ impl Run {
             Phase::Queued | Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
                 Err(format!("run {:?} is not going on", self.id))
             }
+        }
+    }
+
+    /// Whether this speaker may bring members: the reason why not.
+    pub fn takes_members_of(&self, speaker: &Speaker) -> Result<(), String> {
+        match speaker {
+            Speaker::Slave(ix, name) if self.roster.get(*ix).stage == Stage::Lost => {
+                Err(format!("slave {name} is lost to run {:?}", self.id))
+            }
+            _ => self.takes_members(),
         }
     }
 
@@ -439,7 +444,7 @@ impl Run {
 
     /// No job is left as far as the slaves have said, or the time of those that are is over. A job that a poke has
     /// begun meanwhile is its slave's to wait for.
-    fn pass(&mut self, now: Time, why: String, out: &mut Outbox) {
+    pub(in crate::controller) fn pass(&mut self, now: Time, why: String, out: &mut Outbox) {
         self.end_with(now, Cause { verdict: Verdict::Passed, why, cut: true }, out);
     }
 
@@ -510,7 +515,7 @@ impl Run {
     }
 
     /// The slaves that are not lost.
-    fn slaves_left(&self) -> impl Iterator<Item = &Member> {
+    pub(in crate::controller) fn slaves_left(&self) -> impl Iterator<Item = &Member> {
         self.roster.iter().filter(|member| member.stage != Stage::Lost)
     }
 
@@ -554,98 +559,5 @@ impl Run {
     fn nothing_can_notify(&self) -> bool {
         let quiet = |member: &Member| member.idle.is_some_and(|idle| !idle.services) && member.cleared;
         self.no_job_is_left() && self.slaves_left().all(quiet) && self.room.clients.is_empty()
-    }
-
-    /// A deadline of the run has passed.
-    pub fn deadline(&mut self, now: Time, timer: Timer, out: &mut Outbox) {
-        match timer {
-            Timer::Wait => self.waited_long_enough(now, out),
-            Timer::End => self.time_is_up(now, out),
-            Timer::Finish => {
-                if let Phase::Finishing(why) = &self.phase {
-                    let why = why.clone();
-                    self.pass(now, why, out);
-                }
-            }
-            Timer::Stop => {
-                let late = |ix: &usize| self.roster.get(*ix).stage < Stage::Stopped;
-                for ix in (0..self.roster.len()).filter(late).collect::<Vec<_>>() {
-                    self.lose(now, ix, "it did not stop in time", out);
-                }
-            }
-            Timer::Exit if self.launch.hurry(out) => self.timers.set(Timer::Exit, now + GIVE_UP_WITHIN),
-            Timer::Exit => {
-                self.launch.kill(Signal::KILL, out);
-                out.sweep(Signal::KILL);
-                if let Phase::Over { code, .. } = self.phase {
-                    out.exit(code);
-                }
-            }
-            Timer::Sweep => out.sweep(Signal::KILL),
-            Timer::Arrivals => self.look_who_came(now, out),
-        }
-    }
-
-    fn waited_long_enough(&mut self, now: Time, out: &mut Outbox) {
-        if self.phase == Phase::Queued {
-            let why = format!("waited {} in the queue", spoken::duration(self.wait.unwrap_or_default()));
-            return self.gives_up_waiting(now, why, out);
-        }
-        let missing = self.roster.names(|member| member.conn.is_none());
-        let unready = self.roster.names(|member| member.conn.is_some() && member.stage < Stage::Ready);
-        let mut why = format!("waited {} for the slaves", spoken::duration(self.wait.unwrap_or_default()));
-        if !missing.is_empty() {
-            why += &format!("; missing: {}", spoken::list(&missing));
-        }
-        if !unready.is_empty() {
-            why += &format!("; connected but not ready: {}", spoken::list(&unready));
-        }
-        self.gives_up_waiting(now, why, out);
-    }
-
-    fn gives_up_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
-        self.abort(now, Kind::SlavesMissing, why, out);
-    }
-
-    fn time_is_up(&mut self, now: Time, out: &mut Outbox) {
-        match &self.test.end {
-            End::Duration(duration) => {
-                self.end(now, Verdict::Passed, format!("its {} are over", spoken::duration(*duration)), out)
-            }
-            End::Trigger { trigger, limit } => {
-                let why = match self.room.triggers.get(trigger).filter(|trigger| trigger.fired.is_none()) {
-                    Some(state) => {
-                        format!(
-                            "its limit of {limit:?} passed and {trigger} has {} of {} left",
-                            state.left(),
-                            state.initial
-                        )
-                    }
-                    None => format!("its limit of {limit:?} passed and what {trigger} set off still runs"),
-                };
-                let why = why + &standstill::in_words(self);
-                self.abort(now, Kind::Limit, why, out);
-            }
-            End::Idle { limit } => {
-                let busy = self.slaves_left().filter(|member| member.idle.is_none());
-                let busy: Vec<String> = busy.take(BUSY_MAX).map(busy_in_words).collect();
-                let why = format!(
-                    "its limit of {} passed and it is not idle: {}{}",
-                    spoken::duration(*limit),
-                    busy.join(", "),
-                    standstill::in_words(self)
-                );
-                self.abort(now, Kind::Limit, why, out);
-            }
-        }
-    }
-}
-
-/// `a (sleeper, make)`: a slave and what runs on it.
-fn busy_in_words(member: &Member) -> String {
-    let running: Vec<_> = member.running().map(|run| run_name(&run.entry, run.nr)).take(BUSY_MAX).collect();
-    match running[..] {
-        [] => member.name.clone(),
-        _ => format!("{} ({})", member.name, running.join(", ")),
     }
 }

@@ -2,7 +2,6 @@
 //! told who waits where for whom.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::controller::run::roster::{Member, Stage};
 use crate::controller::run::run::{Phase, Run};
@@ -11,22 +10,12 @@ use crate::timeline::event::{Event, Waiting};
 use crate::wire::rendezvous::{Wait, Waits};
 use crate::wire::{Action, Entry, Policy};
 
-/// How long nothing happens before it is told who waits.
-const STALLED_AFTER: Duration = Duration::from_secs(5);
+/// How many waits of a slave's commands are known.
+const WAITS_MAX: usize = 1_000;
 
 /// At how many places waits are told, and how many names each lists.
 const PLACES_MAX: usize = 100;
 const NAMES_MAX: usize = 100;
-
-/// Whether anything happens.
-#[derive(Debug, Default)]
-pub struct Standstill {
-    /// What had happened when it was looked last: events, and bytes of output.
-    seen: (u64, u64),
-    /// Since when nothing has.
-    since: Time,
-    told: bool,
-}
 
 /// Who waits where for whom, in a run: for barriers, syncs, and triggers that commands wait for.
 pub fn waiting(run: &Run) -> Vec<Waiting> {
@@ -65,31 +54,21 @@ impl Run {
     pub(in crate::controller) fn slave_waits(&mut self, ix: usize, waits: Waits<'_>) {
         let ours = |wait: &Wait| self.test.slaves[ix].entries.iter().any(|entry| entry.name == wait.entry);
         let known = |wait: &Wait| wait.trigger.as_ref().is_none_or(|it| self.room.triggers.get(it).is_some());
-        let waits = waits
-            .waits
-            .into_iter()
-            .filter(|wait| ours(wait) && known(wait))
-            .take(crate::controller::WAITS_MAX)
-            .collect();
+        let waits = waits.waits.into_iter().filter(|wait| ours(wait) && known(wait)).take(WAITS_MAX).collect();
         self.roster.get_mut(ix).waits = waits;
     }
 
     /// Tells who waits for whom when all that runs waits, once until something happens again.
     pub(in crate::controller) fn look_for_standstill(&mut self, now: Time, out: &mut Outbox) {
         let seen = (self.journal.count(), self.shipped);
-        let still = &mut self.absent.standstill;
-        if still.seen != seen {
-            *still = Standstill { seen, since: now, told: false };
-            return;
-        }
-        if still.told || now.since(still.since) < STALLED_AFTER || self.phase != Phase::Running || !self.all_wait() {
+        let is_due = self.absent.standstill.is_due(now, seen);
+        if !is_due || self.phase != Phase::Running || !self.all_wait() {
             return;
         }
         let waits = waiting(self);
         if !waits.is_empty() {
             self.note(now, &Event::Stalled { waits: waits.into() }, out);
-            let seen = (self.journal.count(), self.shipped);
-            self.absent.standstill = Standstill { seen, since: now, told: true };
+            self.absent.standstill.tell(now, (self.journal.count(), self.shipped));
         }
     }
 

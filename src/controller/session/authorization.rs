@@ -6,30 +6,12 @@
 
 use std::hint::black_box;
 
-use crate::controller::Controller;
-use crate::controller::refusal;
 use crate::machine::Peer;
 use crate::wire::room::Join;
-use crate::wire::{Bye, Code, FromSlave};
-
-/// What a stranger is told who begins with anything else.
-const FIRST_MESSAGE: &str = "the first message must be a hello, a join or an operate";
 
 /// What a slave is told that comes where none can serve.
 pub const NO_RUN: &str =
     "this controller has no run; it serves rooms alone: \"arete controller --state-dir DIR\" takes tests";
-
-impl Controller {
-    /// What a stranger is told who begins otherwise; with a bye begins who only looks whether slaves may come here.
-    pub(in crate::controller) fn begins_otherwise(&self, message: &FromSlave<'_>) -> Bye<'static> {
-        let takes_none = self.lab.is_none() && self.runs.values().next().is_none();
-        let looks = matches!(message, FromSlave::Bye(_));
-        match looks && takes_none {
-            true => refusal(Code::NoRun, NO_RUN.to_owned()),
-            false => refusal(Code::FirstMessage, FIRST_MESSAGE.to_owned()),
-        }
-    }
-}
 
 /// Whether a peer may act for a host: a slave's name, or that of a member before its tag.
 pub fn may_act_for(peer: &Peer, name: &str) -> Result<(), String> {

@@ -1,8 +1,8 @@
 //! Slaves of this machine that do not come.
 
 use super::*;
-use crate::controller::Local;
-use crate::controller::LocalSecurity;
+use crate::controller::config::Local;
+use crate::controller::config::LocalSecurity;
 use crate::machine::{ChildId, Exit, ReadId, Signal};
 
 const TWO: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a": ["s"], "b": ["s"] },

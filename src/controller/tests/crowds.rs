@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::limits::FORGOTTEN;
 use super::{Controller, World};
-use crate::controller::Limits;
+use crate::controller::room::sync::Limits;
 use crate::machine::faults::{Fault, inject};
 use crate::machine::{ConnId, Input};
 use crate::wire::TIME_MAX;

@@ -13,13 +13,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::controller::Controller;
-use crate::controller::EVENTS;
-use crate::controller::Keeping;
 use crate::controller::LabConfig;
 use crate::controller::OVER;
 use crate::controller::Shelved;
-use crate::controller::Who;
+use crate::controller::host::archive::Keeping;
 use crate::controller::ledger::{self, Keep, Past};
+use crate::controller::run::run::EVENTS;
+use crate::controller::session::session::Who;
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Page, Peer, Time, removed};
 use crate::wire::operate::{AskFiles, AskRuns, AskSlaves, Cancel, Get, Look, Offer, Operate, PAGE_MAX, Submit, Upload};
 use crate::wire::{Message, PROTOCOL};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Controller, PEER, World};
-use crate::controller::Limits;
 use crate::controller::Room;
+use crate::controller::room::sync::Limits;
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine};
 use crate::wire::LINE_AROUND_VALUES;
 

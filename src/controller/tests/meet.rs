@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Controller, World};
-use crate::controller::Limits;
+use crate::controller::room::sync::Limits;
 use crate::machine::{ConnId, Effect, Input, Machine, Outbox, Signal};
 
 const SECOND: Duration = Duration::from_secs(1);

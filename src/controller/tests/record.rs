@@ -1,8 +1,8 @@
 //! What slaves and clients make a controller write, and what becomes of those that make it too much.
 
 use super::*;
-use crate::controller::Limits;
 use crate::controller::ledger::{Keep, Past};
+use crate::controller::room::sync::Limits;
 
 const LEDGER: &str = "/results/state.jsonl";
 

@@ -1,9 +1,9 @@
 //! Who may act under which name.
 
 use super::World;
-use crate::controller::Config;
 use crate::controller::Controller;
-use crate::controller::Local;
+use crate::controller::config::Config;
+use crate::controller::config::Local;
 use crate::machine::{ConnId, Input, ListenerId, Peer, Signal};
 use crate::testfile;
 

@@ -1,26 +1,10 @@
-//! What meetings decide, and what they want done about it.
+//! What meetings want done.
 
 use std::rc::Rc;
 
-use super::{Arrival, Process, Stands};
-use crate::controller::session::budget::{Held, Line as SharedLine};
-use crate::machine::Time;
-use crate::wire::rendezvous::Kind;
-
-/// What became of a round.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ruling {
-    /// 0 when the arrival was in none.
-    pub round: u64,
-    pub kind: Kind,
-    pub who: Vec<String>,
-    pub reason: String,
-    /// The instant of a harmonized release.
-    pub at: Option<Time>,
-    /// What every member gets before the ruling, as a line: a sync's map.
-    pub line: Option<SharedLine>,
-    pub held: Held,
-}
+use super::arrival::{Arrival, Process};
+use super::former::Stands;
+use super::ruling::Ruling;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,9 @@
 //! Whether an arrival can be taken: a room is bounded, and each process has a share of it.
 
+use super::Rendezvous;
+use super::arrival::Comer;
 use super::seats::{ARRIVALS_MAX, CLIENT_ARRIVALS_MAX, SLAVE_ARRIVALS_MAX};
-use super::{Comer, Rendezvous, Turn};
+use super::turn::Turn;
 use crate::wire::rendezvous::Party;
 
 /// How many meetings may go on at once in one room.

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::{How, Place, Process, Rendezvous, Timer, Turn};
+use super::arrival::Process;
+use super::place::{How, Place};
+use super::turn::Turn;
+use super::{Rendezvous, Timer};
 
 impl<V: PartialEq> Rendezvous<V> {
     /// Whether a sign of life of this process is waited for.

@@ -3,29 +3,14 @@
 
 use std::rc::Rc;
 
+use super::arrival::Process;
 use super::ending::Ending;
-use super::round::{Round, Wanted};
-use super::{How, Place, Process, Rendezvous, There, Timer, Turn};
+use super::outlook::{Forming, Outlook};
+use super::place::{How, Place};
+use super::round::Wanted;
+use super::turn::Turn;
+use super::{Rendezvous, Timer};
 use crate::wire::rendezvous::Kind;
-
-/// What is known of those who have not come.
-pub trait Outlook {
-    /// Why this member cannot come to this meeting any more; `None`: it may, or nothing is known of it.
-    fn barred(&self, meeting: &str, member: &str) -> Option<String>;
-    /// Why a count cannot be reached any more with those who are there, and whose fault that is; `None`: it may be.
-    fn unfillable(&self, meeting: &str, count: usize, there: &[&str]) -> Option<(Vec<String>, String)>;
-}
-
-/// A round that forms, for those who want to know who waits for whom.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Forming {
-    pub meeting: Rc<str>,
-    pub there: Vec<Rc<str>>,
-    /// Who has not come, or is away, by name.
-    pub missing: Vec<Rc<str>>,
-    /// How many more must come, whoever they are.
-    pub more: usize,
-}
 
 impl<V: PartialEq> Rendezvous<V> {
     /// A process will never come back: what waits behind it is lost now, not when its time to come back is over.
@@ -93,46 +78,5 @@ impl<V: PartialEq> Rendezvous<V> {
     pub fn forming_rounds(&self) -> impl Iterator<Item = Forming> {
         let rounds = self.meetings.iter().filter_map(|(name, meeting)| Some((name, meeting.forming.as_ref()?)));
         rounds.filter(|(_, round)| !round.there.is_empty()).map(|(name, round)| round.as_it_forms(name))
-    }
-}
-
-impl<V> Round<V> {
-    /// Why this round can never be complete, if that is known.
-    fn hopeless(&self, name: &str, outlook: &dyn Outlook) -> Option<Ending<'static>> {
-        if self.is_full() || self.there.is_empty() {
-            return None;
-        }
-        let (who, reason) = match &self.agreed.wanted {
-            Wanted::Members(members) => {
-                let absent = members.iter().filter(|member| !self.there.contains_key(*member));
-                let mut barred = absent.filter_map(|member| Some((member, outlook.barred(name, member)?)));
-                let (first, reason) = barred.next()?;
-                let others: Vec<&str> = barred.map(|(member, _)| &**member).collect();
-                let who = std::iter::once(&**first).chain(others.iter().copied()).map(str::to_owned).collect();
-                let nor = match others.is_empty() {
-                    true => String::new(),
-                    false => format!("; nor can {} come", crate::spoken::list(&others)),
-                };
-                (who, reason + &nor)
-            }
-            Wanted::Count(count) => {
-                let there: Vec<&str> = self.there.keys().map(|member| &**member).collect();
-                outlook.unfillable(name, *count, &there)?
-            }
-        };
-        Some(Ending { kind: Kind::Lost, who, reason, other: None, timeout: None })
-    }
-
-    fn as_it_forms(&self, name: &Rc<str>) -> Forming {
-        let there = |there: &There<V>| !there.away;
-        let here = self.there.iter().filter(|(_, it)| there(it)).map(|(member, _)| member.clone()).collect();
-        let (missing, more) = match &self.agreed.wanted {
-            Wanted::Members(members) => {
-                let absent = |member: &&Rc<str>| !self.there.get(*member).is_some_and(there);
-                (members.iter().filter(absent).cloned().collect(), 0)
-            }
-            Wanted::Count(count) => (Vec::new(), count.saturating_sub(self.there.len())),
-        };
-        Forming { meeting: name.clone(), there: here, missing, more }
     }
 }

@@ -1,18 +1,9 @@
 //! The rounds that form, for a person who looks on: who is there, and who is missing.
 
 use super::Rendezvous;
+use super::arrival::Process;
+use super::outlook::Open;
 use super::round::{Round, Wanted};
-
-/// A round that forms.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Open<'a> {
-    pub name: &'a str,
-    /// How many are there, and of how many.
-    pub there: usize,
-    pub wanted: usize,
-    /// Who is missing, as far as that is known by name.
-    pub missing: Vec<&'a str>,
-}
 
 impl<V> Rendezvous<V> {
     /// All rounds in which somebody waits.
@@ -32,4 +23,26 @@ fn open<'a, V>(name: &'a str, round: &'a Round<V>) -> Open<'a> {
         }
     };
     Open { name, there: round.there.len() - round.away, wanted, missing }
+}
+
+impl<V> Rendezvous<V> {
+    fn round(&self, name: &str) -> Option<&Round<V>> {
+        self.meetings.get(name)?.forming.as_ref()
+    }
+
+    /// How many are there in the round of a meeting that forms.
+    pub fn how_many_wait(&self, name: &str) -> usize {
+        self.round(name).map_or(0, |round| round.there.len())
+    }
+
+    /// Their processes.
+    pub fn who_waits(&self, name: &str) -> Vec<Process> {
+        let there = self.round(name).into_iter().flat_map(|round| round.there.values());
+        there.map(|there| there.process).collect()
+    }
+
+    /// The process that is there as this member.
+    pub fn who_waits_as(&self, name: &str, member: &str) -> Option<Process> {
+        self.round(name)?.there.get(member).map(|there| there.process)
+    }
 }

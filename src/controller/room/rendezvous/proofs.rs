@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Presence, Process};
+use super::arrival::{Presence, Process};
 use crate::machine::Time;
 
 /// What is known of the processes whose members are in a round.

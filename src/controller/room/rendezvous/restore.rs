@@ -4,57 +4,15 @@
 use std::ops::Bound;
 use std::rc::Rc;
 
-use super::held::{PLACE_COST, ROUND_COST, RULING_COST, cost};
-use super::round::Agreed;
+use super::arrival::Arrival;
+use super::former::Former;
+use super::memory::{PLACE_COST, ROUND_COST, RULING_COST, cost};
+use super::place::Place;
+use super::ruling::Ruling;
 use super::standing::Standing;
-use super::{Arrival, Meeting, Place, Rendezvous, Ruling, SharedLine};
-use crate::machine::{Bytes, Time};
-use crate::wire::rendezvous::{Kind, Party};
-
-/// For whom a failed round stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stands {
-    /// Who should have met.
-    pub(super) agreed: Rc<Agreed>,
-    /// Who was there.
-    pub told: Rc<[Rc<str>]>,
-    /// The party that one wanted who did not agree.
-    pub other: Option<Party>,
-    pub until: Time,
-}
-
-impl Stands {
-    pub fn new(party: &Party, told: impl Iterator<Item = Rc<str>>, other: Option<Party>, until: Time) -> Stands {
-        Stands { agreed: Agreed::on(party), told: told.collect(), other, until }
-    }
-
-    /// Who should have met.
-    pub fn party(&self) -> &Party {
-        &self.agreed.said
-    }
-}
-
-/// A round that is over.
-#[derive(Debug)]
-pub struct Former {
-    pub round: u64,
-    pub kind: Kind,
-    pub who: Vec<String>,
-    pub reason: String,
-    pub at: Option<Time>,
-    pub line: Option<Bytes>,
-    pub arrivals: Vec<Arrival>,
-    pub stands: Option<Stands>,
-}
-
-impl Former {
-    pub fn new(ruling: &Ruling, arrivals: Vec<Arrival>, stands: Option<Stands>) -> Former {
-        let Ruling { round, kind, at, .. } = *ruling;
-        let (who, reason) = (ruling.who.clone(), ruling.reason.clone());
-        let line = ruling.line.as_ref().map(SharedLine::share);
-        Former { round, kind, who, reason, at, line, arrivals, stands }
-    }
-}
+use super::{Meeting, Rendezvous};
+use crate::controller::session::budget::Line as SharedLine;
+use crate::machine::Time;
 
 /// All that comes behind this, or all.
 fn behind<T: ?Sized>(last: Option<&T>) -> (Bound<&T>, Bound<&T>) {

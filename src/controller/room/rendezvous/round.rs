@@ -4,18 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::held::{ROUND_COST, cost};
+use super::arrival::{Comer, Presence, Process};
+use super::ending::Ending;
+use super::memory::{ROUND_COST, cost};
+use super::outlook::{Forming, Outlook};
 use super::proofs::Proofs;
 use super::surplus::Surplus;
-use super::{Assembly, Comer, Presence, Process, Rendezvous};
 use crate::controller::session::budget::{Asker, Budget, Held};
 use crate::machine::Time;
 use crate::machine::faults::{Fault, injected};
 use crate::testfile::MEMBERS_MAX;
-use crate::wire::rendezvous::Party;
+use crate::wire::rendezvous::{Kind, Party};
 
 /// How many members a ruling names.
 pub const WHO_MAX: usize = 100;
+
+/// The members of a complete round, by name.
+pub type Assembly<V> = BTreeMap<Rc<str>, There<V>>;
 
 /// A member that is there.
 #[derive(Debug)]
@@ -344,25 +349,44 @@ impl<V> Round<V> {
     }
 }
 
-impl<V> Rendezvous<V> {
-    fn round(&self, name: &str) -> Option<&Round<V>> {
-        self.meetings.get(name)?.forming.as_ref()
+impl<V> Round<V> {
+    /// Why this round can never be complete, if that is known.
+    pub fn hopeless(&self, name: &str, outlook: &dyn Outlook) -> Option<Ending<'static>> {
+        if self.is_full() || self.there.is_empty() {
+            return None;
+        }
+        let (who, reason) = match &self.agreed.wanted {
+            Wanted::Members(members) => {
+                let absent = members.iter().filter(|member| !self.there.contains_key(*member));
+                let mut barred = absent.filter_map(|member| Some((member, outlook.barred(name, member)?)));
+                let (first, reason) = barred.next()?;
+                let others: Vec<&str> = barred.map(|(member, _)| &**member).collect();
+                let who = std::iter::once(&**first).chain(others.iter().copied()).map(str::to_owned).collect();
+                let nor = match others.is_empty() {
+                    true => String::new(),
+                    false => format!("; nor can {} come", crate::spoken::list(&others)),
+                };
+                (who, reason + &nor)
+            }
+            Wanted::Count(count) => {
+                let there: Vec<&str> = self.there.keys().map(|member| &**member).collect();
+                outlook.unfillable(name, *count, &there)?
+            }
+        };
+        Some(Ending { kind: Kind::Lost, who, reason, other: None, timeout: None })
     }
 
-    /// How many are there in the round of a meeting that forms.
-    pub fn how_many_wait(&self, name: &str) -> usize {
-        self.round(name).map_or(0, |round| round.there.len())
-    }
-
-    /// Their processes.
-    pub fn who_waits(&self, name: &str) -> Vec<Process> {
-        let there = self.round(name).into_iter().flat_map(|round| round.there.values());
-        there.map(|there| there.process).collect()
-    }
-
-    /// The process that is there as this member.
-    pub fn who_waits_as(&self, name: &str, member: &str) -> Option<Process> {
-        self.round(name)?.there.get(member).map(|there| there.process)
+    pub fn as_it_forms(&self, name: &Rc<str>) -> Forming {
+        let there = |there: &There<V>| !there.away;
+        let here = self.there.iter().filter(|(_, it)| there(it)).map(|(member, _)| member.clone()).collect();
+        let (missing, more) = match &self.agreed.wanted {
+            Wanted::Members(members) => {
+                let absent = |member: &&Rc<str>| !self.there.get(*member).is_some_and(there);
+                (members.iter().filter(absent).cloned().collect(), 0)
+            }
+            Wanted::Count(count) => (Vec::new(), count.saturating_sub(self.there.len())),
+        };
+        Forming { meeting: name.clone(), there: here, missing, more }
     }
 }
 

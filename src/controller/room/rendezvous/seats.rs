@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{Arrival, Place, Process};
+use super::arrival::{Arrival, Process};
+use super::place::Place;
 
 /// How many arrivals may wait, or not have heard their ruling, at once in one room.
 pub const ARRIVALS_MAX: usize = 200_000;

@@ -5,19 +5,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Act, Meeting, Rendezvous, Timer, Turn};
+use super::acts::Act;
+use super::memory::Spare;
+use super::turn::Turn;
+use super::{Rendezvous, Timer};
 
 /// How long a round waits in which everybody is lost, if nobody comes: then its values are of no use to anybody.
 pub const ABANDONED_FOR: Duration = Duration::from_secs(600);
-
-/// What can be dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spare {
-    /// Failed rounds that stand.
-    Failed,
-    /// Rounds in which everybody who was there is lost.
-    Abandoned,
-}
 
 impl<V: PartialEq> Rendezvous<V> {
     /// How much of it there is: the bytes of failed rounds, the number of abandoned ones.
@@ -94,11 +88,5 @@ impl<V: PartialEq> Rendezvous<V> {
         for timer in [Timer::Deadline(name.clone()), Timer::Look(name.clone()), Timer::Surplus(name.clone())] {
             self.timers.cancel(&timer);
         }
-    }
-}
-
-impl<V> Meeting<V> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.forming.is_none() && self.standing.is_none()
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::Ruling;
-use super::held::{NAME_COST, cost};
-use super::restore::Stands;
+use super::former::Stands;
+use super::memory::{NAME_COST, cost};
 use super::round::{Agreed, Wanted};
+use super::ruling::Ruling;
 use crate::controller::session::budget::Held;
 use crate::machine::Time;
 use crate::wire::rendezvous::{Kind, Party};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::Comer;
+use super::arrival::Comer;
 use crate::machine::Time;
 
 /// Those who wait for the next round.

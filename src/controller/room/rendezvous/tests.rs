@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::ending::{HARMONIZE_LEAD, STANDS_FOR, STANDS_MOST};
+use super::outcome::{HARMONIZE_LEAD, STANDS_FOR, STANDS_MOST};
 use super::*;
+use crate::controller::session::budget::Held;
+use crate::machine::Bytes;
 
 const SECOND: Duration = Duration::from_secs(1);
 const REJOIN: Duration = Duration::from_secs(5);

@@ -4,35 +4,23 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::controller::Controller;
-use crate::controller::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, Stands, Terms, TimeLine};
-use crate::controller::room::rendezvous::{self, Act, Arrival, Former, Process, Ruling};
+use crate::controller::ledger::rounds::{arrivals_of, former, map_of, round_fact};
+use crate::controller::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, TimeLine};
+use crate::controller::room::rendezvous::{Act, Former, Process, Ruling};
 use crate::controller::room::room::Room;
 use crate::controller::room::rooms::room_of;
-use crate::controller::run::launch;
 use crate::controller::run::record::By;
-use crate::controller::run::roster::Stage;
-use crate::controller::run::run::{EVENTS, GIVE_UP_WITHIN, Phase, Run, Timer};
+use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
 use crate::controller::session::processes::{Processes, Speaker};
 use crate::exit_code;
-use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Effect, Outbox, Stream, Time};
 use crate::session::VERSION;
-use crate::testfile::End;
-use crate::timeline::event::Event;
-use crate::timeline::view::run_name;
 
 /// From this length on, in bytes, a ledger of rooms is written anew when it has doubled: most of it is dead by then.
 const REWRITE_FROM: u64 = 1024 * 1024;
-
-/// How long after it goes on a run whose limit has passed meanwhile waits for what its slaves have to say.
-const HEAR_SLAVES: Duration = Duration::from_secs(5);
-
-/// Why an embedded run ends when its controller goes on.
-const DIED_WITH_US: &str = "it ended with the controller that had started it, which was killed";
 
 /// Rulings, of syncs or not, by room, round and reason.
 type Rulings = BTreeMap<(String, bool, u64, String), Rc<Ruling>>;
@@ -286,42 +274,6 @@ fn enter_round(ledger: &Ledger, room: &str, sync: bool, meeting: &str, former: &
     ledger.write(&round_fact(room, sync, meeting, former));
 }
 
-/// The map of a round, which comes before it.
-pub(in crate::controller) fn map_of(former: &Former) -> Option<&[u8]> {
-    former.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
-}
-
-pub(in crate::controller) fn round_fact<'a>(
-    room: &'a str,
-    sync: bool,
-    meeting: &'a str,
-    former: &'a Former,
-) -> Fact<'a> {
-    Fact::Round {
-        room: Cow::from(room),
-        sync,
-        meeting: Cow::from(meeting),
-        round: former.round,
-        verdict: former.kind,
-        who: former.who.clone(),
-        reason: Cow::from(&former.reason),
-        at: former.at,
-        arrivals: by_process(&former.arrivals),
-        stands: former.stands.as_ref().map(|stands| Stands {
-            party: stands.party().clone(),
-            told: stands.told.iter().map(|member| member.to_string()).collect(),
-            other: stands.other.clone(),
-            until: stands.until,
-        }),
-    }
-}
-
-/// Arrivals as a ledger has them.
-pub(in crate::controller) fn by_process(arrivals: &[Arrival]) -> Vec<(u64, Vec<u64>)> {
-    let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
-    arrivals.chunk_by(|one, other| one.0 == other.0).map(ids).collect()
-}
-
 /// Hands on what was appended, as far as it can be written.
 fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(), String>) {
     for effect in out.drain() {
@@ -351,142 +303,5 @@ fn slave_of(fact: &Fact<'_>) -> Option<usize> {
         Fact::Disconnected { slave, .. } | Fact::Lost { slave, .. } | Fact::Stopped { slave } => Some(*slave),
         Fact::Failed { slave, .. } => *slave,
         _ => None,
-    }
-}
-
-/// Arrivals from a ledger.
-fn arrivals_of(by_process: &[(u64, Vec<u64>)]) -> Vec<Arrival> {
-    by_process.iter().flat_map(|(process, ids)| ids.iter().map(|id| (Process(*process), *id))).collect()
-}
-
-/// A round as its meeting takes it up.
-fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
-    let Fact::Round { round, verdict, who, reason, at, arrivals, stands, .. } = fact else {
-        unreachable!("only rounds are asked for");
-    };
-    let stands = stands.as_ref().map(|stands| {
-        let told = stands.told.iter().map(|member| Rc::from(&**member));
-        rendezvous::Stands::new(&stands.party, told, stands.other.clone(), stands.until)
-    });
-    Former {
-        round: *round,
-        kind: *verdict,
-        who: who.clone(),
-        reason: reason.to_string(),
-        at: *at,
-        line,
-        arrivals: arrivals_of(arrivals),
-        stands,
-    }
-}
-
-impl Run {
-    /// What a former life has left beside its ledger.
-    pub(in crate::controller) fn takes_up(&mut self, past: &Past) {
-        self.wall_offset = past.header.wall_offset;
-        self.journal.replay();
-        self.begun = Some(past.header.begun);
-        let local = |terms: &Terms| terms.listen.is_none() || terms.launch.as_deref() == Some(launch::LOCAL);
-        self.embedded = self.hosted.is_none() && past.header.run.as_ref().is_some_and(local);
-        let mut kept: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
-        for (path, length) in past.files() {
-            if let Some((slave, file)) = path.split_once('/') {
-                kept.entry(slave).or_default().insert(file.to_owned(), *length);
-            }
-        }
-        self.kept = self.roster.iter().map(|member| kept.remove(&*member.name).unwrap_or_default()).collect();
-    }
-
-    /// Notifies of a former life are in the time line, too.
-    fn counted_again(
-        &mut self,
-        at: Time,
-        from: &str,
-        trigger: &str,
-        counted: crate::controller::room::trigger::Counted,
-        out: &mut Outbox,
-    ) {
-        let from = (!from.is_empty()).then_some(from);
-        let event =
-            Event::Notified { trigger: trigger.into(), count: counted.new, left: counted.left, late: counted.late };
-        self.journal.record(at, from, &event, out);
-        if counted.fires {
-            self.journal.record(at, None, &Event::Triggered { trigger: trigger.into() }, out);
-        }
-    }
-
-    /// The run goes on, or it is over and says so again.
-    pub(in crate::controller) fn resume(&mut self, now: Time, clock: (&str, i64), out: &mut Outbox) {
-        self.take_up_again(now, clock, out);
-        if let Some(error) = self.not_mended.take() {
-            self.write_failed(now, self.results.join(EVENTS), error, out);
-        }
-    }
-
-    fn take_up_again(&mut self, now: Time, (boot, shift): (&str, i64), out: &mut Outbox) {
-        self.know_files();
-        if let Phase::Writing(cause) = &self.phase {
-            let (verdict, why) = self.judge(cause);
-            self.over_before = true;
-            self.write_summary(verdict, &why, out);
-            return self.confirm(out);
-        }
-        self.enter(now, Fact::Resumed { boot: Cow::from(boot), shift }, out);
-        for ix in 0..self.roster.len() {
-            let member = self.roster.get_mut(ix);
-            member.gone = (member.stage > Stage::Absent).then_some(now);
-        }
-        self.begin_outputs(out);
-        match self.phase {
-            Phase::Queued | Phase::Gathering => {
-                if let (Some(wait), Some(begun)) = (self.wait, self.begun) {
-                    self.timers.set(Timer::Wait, (begun + wait).max(now + HEAR_SLAVES));
-                }
-                self.launch.start_the_absent(&self.roster, &self.results, out);
-            }
-            Phase::Running => self.hear_slaves_first(now),
-            Phase::Finishing(_) => self.timers.set(Timer::Finish, now + self.test.grace.max(HEAR_SLAVES)),
-            Phase::Ending(_) if self.interrupts > 1 => self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN),
-            Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => self.stopping(now),
-        }
-        if self.embedded {
-            for ix in 0..self.roster.len() {
-                self.lose(now, ix, DIED_WITH_US, out);
-            }
-        }
-        self.finish_if_stopped(now, out);
-    }
-
-    /// A limit that has passed while nobody was there to hear is no failure before the slaves could say what they did.
-    fn hear_slaves_first(&mut self, now: Time) {
-        let at = self.timers.get(&Timer::End).unwrap_or(now);
-        if !matches!(self.test.end, End::Duration(_)) {
-            self.timers.set(Timer::End, at.max(now + HEAR_SLAVES));
-        }
-    }
-
-    /// What was kept of the files of slaves is what lies there.
-    fn know_files(&mut self) {
-        let kept = std::mem::take(&mut self.kept);
-        for (ix, files) in kept.into_iter().enumerate().filter(|_| !injected(Fault::OutputsForgotten)) {
-            let entries = self.test.slaves[ix].entries.clone();
-            let ours =
-                files.into_iter().filter(|(file, _)| crate::controller::run::results::is_results_file(file, &entries));
-            let member = self.roster.get_mut(ix);
-            member.files = ours.collect();
-            member.directories = crate::controller::run::results::directories_of(&member.files);
-            self.shipped += member.files.values().sum::<u64>();
-        }
-    }
-
-    /// A command's files are there from its start on: also when the controller was killed before it had made them.
-    fn begin_outputs(&mut self, out: &mut Outbox) {
-        for ix in 0..self.roster.len() {
-            let started = self.roster.get(ix).runs.iter().filter(|run| run.pid.is_some());
-            let names: Vec<String> = started.map(|run| run_name(&run.entry, run.nr)).collect();
-            for name in names {
-                self.begin_output(ix, &name, out);
-            }
-        }
     }
 }

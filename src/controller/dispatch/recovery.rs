@@ -4,8 +4,8 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::Config;
 use crate::controller::Controller;
+use crate::controller::config::Config;
 use crate::controller::host::archive::Shelved;
 use crate::controller::ledger::{self, Ledger, Past, TimeLine};
 use crate::controller::run::roster::{Member, Stage};

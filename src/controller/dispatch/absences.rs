@@ -1,0 +1,90 @@
+//! Members are not left waiting for slaves that are lost, nor for members that cannot come any more.
+//!
+//! A slave that is lost is lost to the meetings of its run in the same turn, and to whoever comes to one later. Whether
+//! the others can still come is looked at once a second, because that takes a look at every entry of the run.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::controller::Controller;
+use crate::controller::room::rendezvous::Process;
+use crate::controller::run::prospects::Prospects;
+use crate::controller::run::run::{Phase, Run};
+use crate::controller::run::runs::RunNr;
+use crate::machine::{Outbox, Time};
+
+/// In a run of so many slaves or more, a look at who can still come is not taken for each that is lost, but so long
+/// after the last at the soonest.
+const FEW: usize = 200;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+impl Controller {
+    /// Slaves that were lost in this turn are lost to the meetings of their runs, too.
+    pub(in crate::controller) fn give_up_the_lost(&mut self, now: Time) {
+        let news = |run: &Run| run.absent.has_news();
+        let runs: Vec<RunNr> = self.runs.iter().filter(|(_, run)| news(run)).map(|(nr, _)| nr).collect();
+        for nr in runs {
+            let Some(run) = self.runs.get_mut(nr) else { continue };
+            let news = run.absent.take_news();
+            if run.phase != Phase::Running {
+                continue;
+            }
+            let process = |ix| Some((run.roster.get(ix).process?, run.absent.reason(ix)?.clone()));
+            let lost: Vec<(Process, Rc<str>)> = news.into_iter().filter_map(process).collect();
+            let room = run.room.name.clone();
+            for (process, why) in lost {
+                self.visit(now, &room, |room, visit| room.lose(process, &why, visit));
+            }
+            // When thousands are lost one after another, the look that comes each second sees to most of them.
+            let few = self.runs.get(nr).is_some_and(|run| run.roster.len() < FEW);
+            if few || self.runs.get(nr).is_some_and(|run| now.since(run.absent.looked()) >= LOOK_AGAIN) {
+                self.give_up(now, nr);
+            }
+        }
+    }
+
+    /// Somebody has come to a meeting, which may wait for slaves that are lost. Who comes first asks that for all: when
+    /// another slave is lost, those who wait are told then.
+    pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (sync, meeting): (bool, &str)) {
+        let Some(run) = self.runs.by_id(room).filter(|run| run.phase == Phase::Running) else { return };
+        if run.absent.lost().is_empty() || run.room.how_many_wait(sync, meeting) != 1 {
+            return;
+        }
+        let why = |member: &Rc<str>| {
+            let host = member.split_once('#').map_or(&**member, |(host, _)| host);
+            let why = run.absent.reason(run.roster.find(host)?)?;
+            (!self.processes.client_of_host(now, room, host)).then(|| (member.clone(), why.clone()))
+        };
+        let Some((member, why)) = run.room.first_missing(sync, meeting, why) else { return };
+        self.visit(now, room, |room, visit| room.give_up_on((sync, meeting), &member, &why, visit));
+    }
+
+    /// Ends the rounds of a run that wait for those who cannot come.
+    fn give_up(&mut self, now: Time, nr: RunNr) {
+        let Some(run) = self.runs.get(nr).filter(|run| run.phase == Phase::Running && !run.room.is_still()) else {
+            return;
+        };
+        let room = run.room.name.clone();
+        if let Some(run) = self.runs.get_mut(nr) {
+            run.absent.look(now);
+        }
+        let Some(run) = self.runs.get(nr) else { return };
+        let prospects = Prospects::of(run, &self.processes.clients_of(now, &room));
+        if !prospects.is_open() {
+            self.visit(now, &room, |room, visit| prospects.with_both(|both| room.give_up(both, visit)));
+        }
+    }
+
+    /// Looks whether members wait in vain, and whether nothing happens any more.
+    pub(in crate::controller) fn look_at_waits(&mut self, now: Time, out: &mut Outbox) {
+        let running: Vec<RunNr> =
+            self.runs.iter().filter(|(_, run)| run.phase == Phase::Running).map(|(nr, _)| nr).collect();
+        for nr in running {
+            self.give_up(now, nr);
+            if let Some(run) = self.runs.get_mut(nr) {
+                run.look_for_standstill(now, out);
+            }
+        }
+    }
+}

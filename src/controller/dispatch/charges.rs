@@ -1,0 +1,50 @@
+//! How much a run has recorded, in its ledger and its time line, at whose instance, and how much that may be.
+//!
+//! The files that slaves ship have a bound of their own. This one is for all else that slaves and clients make a controller
+//! write: reports, notifies, comings and goings.
+
+use crate::controller::Controller;
+use crate::controller::reply::refusal;
+use crate::controller::run::record::By;
+use crate::controller::run::runs::RunNr;
+use crate::controller::session::session::Who;
+use crate::machine::{ConnId, Input, Outbox, Time};
+use crate::wire::Code;
+
+impl Controller {
+    /// Who is at the other end of a connection, to be asked before it is gone and once it is known.
+    pub(in crate::controller) fn who(&self, conn: Option<ConnId>) -> Option<Who> {
+        self.sessions.get(&conn?).map(|session| session.who)
+    }
+
+    /// What this input made the runs record was because of whoever said it.
+    pub(in crate::controller) fn charge(
+        &mut self,
+        now: Time,
+        conn: Option<ConnId>,
+        before: Option<Who>,
+        out: &mut Outbox,
+    ) {
+        let who = before.filter(|who| *who != Who::Stranger).or_else(|| self.who(conn));
+        let by = |nr: RunNr| match who {
+            Some(Who::Slave(of, ix, _)) if of == nr => By::Slave(ix),
+            Some(Who::Client(_)) => By::Client,
+            _ => By::Other,
+        };
+        let mut goes = None;
+        for (nr, run) in self.runs.iter_mut() {
+            goes = run.charge(now, by(nr), out).or(goes);
+        }
+        if let (Some(conn), Some(reason)) = (conn.filter(|conn| self.sessions.contains_key(conn)), goes) {
+            self.part(now, conn, refusal(Code::Full, reason), out);
+        }
+    }
+}
+
+/// The connection on which something was said, or that is gone.
+pub fn conn_of(input: &Input<'_>) -> Option<ConnId> {
+    match input {
+        Input::Received { conn, .. } | Input::Closed { conn, .. } => Some(*conn),
+        _ => None,
+    }
+}

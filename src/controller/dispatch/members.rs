@@ -1,0 +1,353 @@
+//! What members say to a room and what the room wants done about it, between the connections and the rooms.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::controller::Controller;
+use crate::controller::ledger::Fact;
+use crate::controller::reply::refusal;
+use crate::controller::room::rendezvous::{Act, Process, Ruling, need};
+use crate::controller::room::room::{Acts, Room, Visit};
+use crate::controller::room::rooms::room_of;
+use crate::controller::session::processes::{CHECK_WITHIN, FORGET_AFTER, Owed, Processes};
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{Bytes, Outbox, Time};
+use crate::session::is_member;
+use crate::spoken;
+use crate::timeline::event::{Event, Meeting};
+use crate::wire::rendezvous::{Arrive, Check, Give, Kind, RoundVerdict};
+use crate::wire::{Code, FromSlave, Message};
+
+/// Each once.
+fn unique(mut ids: Vec<u64>) -> Vec<u64> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+impl Controller {
+    /// Visits a room; what it wants done is done when this input has been handled.
+    pub(in crate::controller) fn visit(
+        &mut self,
+        now: Time,
+        name: &Rc<str>,
+        what: impl FnOnce(&mut Room, &mut Visit<'_>),
+    ) {
+        let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) else { return };
+        let acts = self.pending.entry(name.clone()).or_default();
+        what(room, &mut Visit { now, presence: &self.processes, acts });
+    }
+
+    /// A member says something.
+    pub(in crate::controller) fn member_says(&mut self, now: Time, process: Process, message: FromSlave<'_>) {
+        let Some(room) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        let about = |other: &str| *other == *room;
+        match message {
+            FromSlave::Arrive(arrive) => self.arrives(now, process, &room, &arrive),
+            FromSlave::Give(give) => self.gives(now, process, &room, &give),
+            FromSlave::Gone(gone) if about(&gone.room) => {
+                let ids = unique(gone.ids);
+                self.has_heard(now, process, &room, &ids);
+                self.visit(now, &room, |room, visit| room.gone(process, &ids, visit));
+            }
+            FromSlave::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &unique(heard.ids)),
+            _ => {}
+        }
+    }
+
+    /// These arrivals have their rulings, or ask for none any more.
+    fn has_heard(&mut self, now: Time, process: Process, room: &Rc<str>, ids: &[u64]) {
+        let mut news = false;
+        self.visit(now, room, |room, _| news = room.told(process, ids));
+        let ledger = self.ledger_of(room);
+        if news && ledger.is_open() {
+            let room = Cow::from(&**room);
+            ledger.write(&Fact::Heard { room, process: process.0, ids: ids.to_vec() });
+        }
+    }
+
+    fn arrives(&mut self, now: Time, process: Process, room: &Rc<str>, arrive: &Arrive<'_>) {
+        let may = self.may(process, room, &arrive.room, &arrive.member);
+        self.make_room(now, need(arrive.party.as_ref(), &arrive.member, 0));
+        self.visit(now, room, |room, visit| match may {
+            Ok(()) => room.arrive(process, arrive, visit),
+            Err(reason) => room.refuse(process, arrive.id, reason, visit),
+        });
+        self.give_up_on(now, room, (false, &arrive.barrier));
+    }
+
+    fn gives(&mut self, now: Time, process: Process, room: &Rc<str>, give: &Give<'_>) {
+        let may = self.may(process, room, &give.room, &give.member);
+        self.make_room(now, need(give.party.as_ref(), &give.member, give.value.json.get().len()));
+        self.visit(now, room, |room, visit| match may {
+            Ok(()) => room.give(process, give, visit),
+            Err(reason) => room.refuse(process, give.id, reason, visit),
+        });
+        self.give_up_on(now, room, (true, &give.session));
+    }
+
+    /// Whether a process may act as this member in this room.
+    pub(in crate::controller) fn may(
+        &self,
+        process: Process,
+        room: &str,
+        said: &str,
+        member: &str,
+    ) -> Result<(), String> {
+        if said != room {
+            return Err(format!("you are in room {room:?}, not in {said:?}"));
+        }
+        let known = self.processes.get(process).ok_or("you have not joined")?;
+        if !known.speaker.is(member) || !is_member(member) {
+            return Err(match known.speaker.name() {
+                Some(name) => format!("{name} cannot act as {member:?}"),
+                None => "you have joined as nobody: say which member you are".to_owned(),
+            });
+        }
+        self.runs.by_id(room).map_or(Ok(()), |run| run.takes_members_of(&known.speaker))
+    }
+
+    /// A process is alive: whoever waits to know that hears it.
+    pub(in crate::controller) fn alive(&mut self, now: Time, process: Process) {
+        self.processes.hear(now, process);
+        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        if room_of(&mut self.runs, &mut self.rooms, &name).is_some_and(|room| room.waits_for(process)) {
+            self.visit(now, &name, |room, visit| room.heard_from(process, visit));
+        }
+    }
+
+    /// The connection of a process is gone.
+    pub(in crate::controller) fn process_gone(&mut self, now: Time, process: Process) {
+        let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
+        self.visit(now, &name, |room, visit| room.process_gone(process, visit));
+    }
+
+    /// Does what the rooms want done.
+    pub(in crate::controller) fn settle(&mut self, now: Time, out: &mut Outbox) {
+        while let Some((name, acts)) = self.pending.pop_first() {
+            if !acts.is_empty() {
+                let Acts { barriers, syncs } = acts;
+                self.act(now, &name, false, barriers, out);
+                self.act(now, &name, true, syncs, out);
+            }
+            let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) else { continue };
+            match room.next_deadline() {
+                Some(at) if self.deadlines.get(&name) == Some(at) => {}
+                Some(at) => self.deadlines.set(name.clone(), at),
+                None => self.deadlines.cancel(&name),
+            }
+            if !room.is_run() && room.is_empty() {
+                self.last_round = self.last_round.max(room.last_round());
+                self.rooms.remove(&name);
+                self.deadlines.cancel(&name);
+                self.processes.forget_room(&name);
+            }
+        }
+    }
+
+    fn act(&mut self, now: Time, room: &Rc<str>, sync: bool, acts: Vec<Act>, out: &mut Outbox) {
+        let mut teller = Teller::new(room);
+        for act in acts {
+            self.enter_act(room, sync, &act);
+            match act {
+                Act::Tell { process, ids, ruling } => teller.tell(process, ids, ruling, &self.processes, out),
+                Act::Check(process) => {
+                    if let Some(conn) = self.processes.check(now, process) {
+                        out.send(conn, Check { lifetime: Default::default() }.encode());
+                    }
+                }
+                Act::Arrived { meeting: name, member } => {
+                    self.point_elsewhere(room, sync, &name, &member, out);
+                    self.record(
+                        now,
+                        room,
+                        &Event::Arrived { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        out,
+                    );
+                }
+                Act::Away { meeting: name, member } => {
+                    self.record(
+                        now,
+                        room,
+                        &Event::Away { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        out,
+                    );
+                }
+                Act::Lost { meeting: name, member } => {
+                    self.record(
+                        now,
+                        room,
+                        &Event::MemberLost { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        out,
+                    );
+                }
+                Act::Over { meeting: name, ruling, members, .. } => {
+                    let Ruling { round, kind, who, reason, .. } = &*ruling;
+                    let (verdict, meeting) = (*kind, meeting_of(sync, &name));
+                    let (who, reason) = (who.into(), (&**reason).into());
+                    let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
+                    self.record(now, room, &event, out);
+                }
+                Act::Late { .. } | Act::StoodDown { .. } => {}
+            }
+        }
+        teller.flush(&self.processes, out);
+    }
+
+    /// For the record of the run, or for the log.
+    fn record(&mut self, now: Time, room: &str, event: &Event<'_>, out: &mut Outbox) {
+        match self.runs.by_id_mut(room) {
+            Some(run) => run.note(now, event, out),
+            None => {
+                let text = crate::timeline::view::describe(event).unwrap_or_default();
+                log::log!(log_level(event), "room {room}: {text}");
+            }
+        }
+    }
+
+    /// Does what is due in the rooms, and parts from those who have not answered a check.
+    pub(in crate::controller) fn rooms_deadline(&mut self, now: Time, out: &mut Outbox) {
+        while let Some(name) = self.deadlines.pop_due(now) {
+            self.visit(now, &name, |room, visit| room.deadline(visit));
+        }
+        while let Some(conn) = self.processes.pop_unanswered(self.behind.unwrap_or(now)) {
+            let why = format!("it has not answered a check for {}", spoken::duration(CHECK_WITHIN));
+            self.part(now, conn, refusal(Code::Silent, why), out);
+        }
+        while let Some((process, name)) = self.processes.pop_forgotten(now).or_else(|| self.pop_crowded()) {
+            self.visit(now, &name, |room, _| room.forget(process));
+        }
+    }
+
+    /// When too many have gone, the one to forget first: one to which nothing is owed.
+    fn pop_crowded(&mut self) -> Option<(Process, Rc<str>)> {
+        let (runs, rooms) = (&mut self.runs, &mut self.rooms);
+        let owed = |name: &Rc<str>, process| match room_of(runs, rooms, name) {
+            Some(room) if !injected(Fault::OwedForgottenFirst) => room.owes(process),
+            _ => Owed::Nothing,
+        };
+        self.processes.pop_crowded(owed)
+    }
+
+    /// Whether somebody may still come who is told what has been decided.
+    pub fn stands(&self) -> bool {
+        self.rooms.values().any(Room::stands)
+    }
+
+    /// Forgets the rulings that somebody who is there has not heard for too long.
+    pub(in crate::controller) fn forget_unheard(&mut self, now: Time) {
+        let rooms = self.every_room();
+        let some_wait = rooms.filter(|room| room.unheard().next().is_some());
+        for room in some_wait.map(|room| room.name.clone()).collect::<Vec<_>>() {
+            self.visit(now, &room, |room, visit| room.forget_unheard(visit.now, FORGET_AFTER));
+        }
+    }
+
+    /// Whether no arrival waits, and every ruling was heard by all that can still hear it.
+    pub fn is_quiet(&self) -> bool {
+        self.every_room().all(Room::is_still) && self.all_have_heard()
+    }
+
+    /// Whether every ruling was heard by all that can still hear it.
+    pub fn all_have_heard(&self) -> bool {
+        let mut unheard = self.every_room().flat_map(Room::unheard);
+        unheard.all(|process| self.processes.is_lost(self.now, process))
+    }
+
+    /// Whether anybody waits beside this member.
+    pub fn others_wait(&self, member: &str) -> bool {
+        self.every_room().any(|room| room.others_wait(member))
+    }
+
+    pub(in crate::controller) fn every_room(&self) -> impl Iterator<Item = &Room> {
+        self.runs.values().map(|run| &run.room).chain(self.rooms.values())
+    }
+}
+
+fn meeting_of(sync: bool, name: &str) -> Meeting<'_> {
+    if sync { Meeting::session(name) } else { Meeting::barrier(name) }
+}
+
+/// What a person shall see without having asked for it: that a member is gone, and that a round has failed.
+fn log_level(event: &Event<'_>) -> log::Level {
+    match event {
+        Event::Away { .. } | Event::MemberLost { .. } => log::Level::Warn,
+        Event::Met { verdict, .. } if *verdict != Kind::Released => log::Level::Warn,
+        _ => log::Level::Info,
+    }
+}
+
+/// Tells rulings: what many hear is encoded once.
+struct Teller<'a> {
+    room: &'a str,
+    /// The last ruling that was told, and its line up to the ids.
+    shared: Option<(Rc<Ruling>, Vec<u8>)>,
+    /// The last line that was told, and for which ids.
+    last: Option<(Vec<u64>, Bytes)>,
+    /// What a process is told when nothing more comes for it.
+    held: Option<(Process, Rc<Ruling>, Vec<u64>)>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(room: &'a str) -> Teller<'a> {
+        Teller { room, shared: None, last: None, held: None }
+    }
+
+    fn tell(&mut self, process: Process, ids: Vec<u64>, ruling: Rc<Ruling>, processes: &Processes, out: &mut Outbox) {
+        match &mut self.held {
+            Some((other, same, held)) if *other == process && Rc::ptr_eq(same, &ruling) => held.extend(ids),
+            _ => {
+                self.flush(processes, out);
+                self.held = Some((process, ruling, ids));
+            }
+        }
+    }
+
+    fn flush(&mut self, processes: &Processes, out: &mut Outbox) {
+        let Some((process, ruling, mut ids)) = self.held.take() else { return };
+        ids.sort_unstable();
+        ids.dedup();
+        let Some(conn) = processes.conn(process) else { return };
+        if let Some(line) = &ruling.line {
+            out.send(conn, line.share());
+        }
+        out.send(conn, self.line(ruling, ids));
+    }
+
+    fn line(&mut self, ruling: Rc<Ruling>, ids: Vec<u64>) -> Bytes {
+        if self.shared.as_ref().is_none_or(|(shared, _)| !Rc::ptr_eq(shared, &ruling)) {
+            let head = head(self.room, &ruling);
+            self.shared = Some((ruling, head));
+            self.last = None;
+        }
+        if let Some((same, line)) = &self.last
+            && *same == ids
+        {
+            return line.clone();
+        }
+        let mut line = self.shared.as_ref().map(|(_, head)| head.clone()).unwrap_or_default();
+        serde_json::to_writer(&mut line, &ids).expect("numbers always encode");
+        line.extend_from_slice(b"}\n");
+        let line = Bytes::from(line);
+        self.last = Some((ids, line.clone()));
+        line
+    }
+}
+
+/// A ruling's line up to the ids that it is for, which come last.
+fn head(room: &str, ruling: &Ruling) -> Vec<u8> {
+    let mut line = Vec::with_capacity(256);
+    let verdict = RoundVerdict {
+        room: Cow::from(room),
+        round: ruling.round,
+        verdict: ruling.kind,
+        who: ruling.who.clone(),
+        reason: Cow::from(&ruling.reason),
+        at: ruling.at,
+        ids: Vec::new(),
+    };
+    verdict.write_to(&mut line);
+    debug_assert!(line.ends_with(b"[]}\n"), "the ids come last");
+    line.truncate(line.len() - "[]}\n".len());
+    line
+}

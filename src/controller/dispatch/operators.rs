@@ -1,0 +1,308 @@
+//! Operators: people and scripts that hand in tests, and look after the runs and the slaves of a controller that stays.
+
+use crate::controller::Controller;
+use crate::controller::host::host::Lab;
+use crate::controller::host::operators::{Operator, page};
+use crate::controller::host::slave::Slave;
+use crate::controller::reply::{deny, fatal, refusal};
+use crate::controller::run::admission::welcome;
+use crate::controller::run::run::{Phase, Run};
+use crate::controller::run::runs::RunNr;
+use crate::controller::session::authorization;
+use crate::controller::session::session::{Session, Who};
+use crate::machine::{ConnId, Outbox, Peer, Time};
+use crate::session::VERSION;
+use crate::spoken;
+use crate::wire::operate::{
+    AskRuns, AskSlaves, Cancel, Look, Operate, RunState, Runs, Seen, SlaveState, Slaves, Standing,
+};
+use crate::wire::{Bye, Code, FromSlave, Message, PROTOCOL, Pong};
+
+/// How much is told of what a run waits for, or why it ends, in characters.
+const WHY_MAX: usize = 4_000;
+
+/// What an operator may ask for in one breath, as what is read of it at once: as much as this many looks at runs.
+const ASKED_AT_ONCE: usize = 64;
+
+/// As many looks a list takes, which is long, and a test, for which all machines are looked at.
+const A_LONG_QUESTION: usize = 16;
+
+/// How many runs are named that a name may mean.
+const RUNS_NAMED: usize = 10;
+
+/// Why no run is meant.
+struct Unknown {
+    code: Code,
+    reason: String,
+}
+
+impl Unknown {
+    fn none(name: &str) -> Unknown {
+        let reason = format!("there is no run {name:?}: arete runs shows those that there are");
+        Unknown { code: Code::NoSuchRun, reason }
+    }
+}
+
+/// A run that somebody has named.
+enum Named {
+    Going(RunNr),
+    Over(RunState),
+}
+
+impl Controller {
+    /// Somebody wants to operate this controller.
+    pub(in crate::controller) fn operates(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        operate: &Operate<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
+        let Some(lab) = &mut self.lab else {
+            return Err(fatal(
+                Code::NoTests,
+                "this controller takes no tests: \"arete controller --state-dir DIR\" is one that does".to_owned(),
+            ));
+        };
+        if operate.protocol != PROTOCOL {
+            let text = format!(
+                "the operator is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
+                 {PROTOCOL}: install the same version on both",
+                operate.version, operate.protocol
+            );
+            return Err(fatal(Code::Protocol, text));
+        }
+        may_operate(lab, &session.peer, session.listener).map_err(|why| fatal(Code::Stranger, why))?;
+        (session.who, session.heard) = (Who::Operator, now);
+        lab.operators.insert(conn, Operator::default());
+        out.send(conn, welcome(None, 0).encode());
+        Ok(())
+    }
+
+    /// The list of those who may operate is another: parts with those who may not any more.
+    pub(in crate::controller) fn part_with_operators(&mut self, now: Time, out: &mut Outbox) {
+        let Some(lab) = &self.lab else { return };
+        let may_not = |conn: &ConnId| {
+            let session = self.sessions.get(conn)?;
+            may_operate(lab, &session.peer, session.listener).err().map(|why| (*conn, why))
+        };
+        for (conn, why) in lab.operators.keys().filter_map(may_not).collect::<Vec<_>>() {
+            log::info!("an operator is parted with: {why}");
+            self.part(now, conn, fatal(Code::Stranger, why), out);
+        }
+    }
+
+    /// An operator says something. `asked`: how much it has asked for in the same breath. An error closes its connection.
+    pub(in crate::controller) fn operator_says(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        message: FromSlave<'_>,
+        asked: &mut usize,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        *asked += match message {
+            FromSlave::AskSlaves(_) | FromSlave::AskRuns(_) | FromSlave::AskFiles(_) | FromSlave::Submit(_) => {
+                A_LONG_QUESTION
+            }
+            FromSlave::Look(_) | FromSlave::Cancel(_) => 1,
+            _ => 0,
+        };
+        if *asked > ASKED_AT_ONCE {
+            return Err(refusal(Code::Full, "it asks for more at once than anybody reads".to_owned()));
+        }
+        match message {
+            FromSlave::Ping(ping) => {
+                out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
+            }
+            FromSlave::Submit(submit) => self.submit(now, conn, &submit, out),
+            FromSlave::Upload(upload) => self.upload(now, conn, &upload, out),
+            FromSlave::Look(look) => self.see(now, conn, &look, out),
+            FromSlave::Cancel(cancel) => self.cancel(now, conn, &cancel, out),
+            FromSlave::AskSlaves(ask) => self.slaves_after(now, conn, &ask, out),
+            FromSlave::AskRuns(ask) => self.runs_after(now, conn, &ask, out),
+            FromSlave::AskFiles(ask) => self.ask_files(conn, &ask, out),
+            FromSlave::Get(get) => self.get(conn, &get, out),
+            FromSlave::Bye(bye) => return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
+            _ => return Err(refusal(Code::Malformed, "that is nothing that an operator says".to_owned())),
+        }
+        Ok(())
+    }
+
+    /// The run that is called so. Else its id begins so: of those that go on the only one, or if none does the one that was over
+    /// last. Who would `end` a run means none that is over, unless it is the only one that begins so.
+    fn named(&self, name: &str, end: bool) -> Result<Named, Unknown> {
+        let Some(lab) = &self.lab else { return Err(Unknown::none(name)) };
+        if let Some(nr) = self.runs.find(name) {
+            return Ok(Named::Going(nr));
+        }
+        if let Some(state) = lab.shelf.get(name) {
+            return Ok(Named::Over(state.clone()));
+        }
+        if name.is_empty() {
+            return Err(Unknown::none(name));
+        }
+        let going: Vec<_> = self.runs.iter().filter(|(_, run)| run.id.starts_with(name)).collect();
+        let over: Vec<_> = lab.shelf.latest_first().filter(|state| state.run.starts_with(name)).take(2).collect();
+        match (&going[..], &over[..]) {
+            ([(nr, _)], _) => Ok(Named::Going(*nr)),
+            ([_, _, ..], _) => {
+                let ids: Vec<&str> = going.iter().take(RUNS_NAMED).map(|(_, run)| &*run.id).collect();
+                let more = going.len() - ids.len();
+                let ids = spoken::list(&ids) + &if more > 0 { format!(" and {more} more") } else { String::new() };
+                Err(Unknown {
+                    code: Code::Ambiguous,
+                    reason: format!("several runs that go on begin with {name:?}: {ids}"),
+                })
+            }
+            ([], [last, _, ..]) if end => {
+                let last = &last.run;
+                let reason =
+                    format!("no run that begins with {name:?} goes on: several are over, {last} the last of them");
+                Err(Unknown { code: Code::NoSuchRun, reason })
+            }
+            ([], [last, ..]) => Ok(Named::Over((*last).clone())),
+            ([], []) => Err(Unknown::none(name)),
+        }
+    }
+
+    fn see(&mut self, now: Time, conn: ConnId, look: &Look<'_>, out: &mut Outbox) {
+        let run = &*look.run;
+        let state = match self.named(run, look.end) {
+            Ok(Named::Going(nr)) => self.state_of(now, nr),
+            Ok(Named::Over(state)) => {
+                self.touch(&state.run);
+                Some(state)
+            }
+            Err(Unknown { code, reason }) => return deny(conn, Some(run), code, reason, out),
+        };
+        if let Some(run) = state {
+            out.send(conn, Seen { submission: None, run }.encode());
+        }
+    }
+
+    fn cancel(&mut self, now: Time, conn: ConnId, cancel: &Cancel<'_>, out: &mut Outbox) {
+        match self.named(&cancel.run, true) {
+            Ok(Named::Going(nr)) => {
+                if let Some(run) = self.runs.get_mut(nr) {
+                    run.cancelled(now, cancel.now, out);
+                }
+                self.look_at_queue(now);
+            }
+            Ok(Named::Over(_)) => {}
+            Err(Unknown { code, reason }) => return deny(conn, Some(&cancel.run), code, reason, out),
+        }
+        self.see(now, conn, &Look { run: cancel.run.clone(), end: true }, out);
+    }
+
+    fn slaves_after(&mut self, now: Time, conn: ConnId, ask: &AskSlaves<'_>, out: &mut Outbox) {
+        let Some(lab) = &self.lab else { return };
+        let after = (std::ops::Bound::Excluded(&*ask.after), std::ops::Bound::Unbounded);
+        let states = lab.slaves.range::<str, _>(after).map(|(name, slave)| self.slave_state(now, name, slave));
+        let (slaves, more) = page(states);
+        out.send(conn, Slaves { slaves, more, lifetime: Default::default() }.encode());
+    }
+
+    fn slave_state(&self, now: Time, name: &str, slave: &Slave) -> SlaveState {
+        let run = slave.needed_by(&self.runs);
+        let serves_as = run.zip(slave.serves).map(|(run, (_, ix))| run.roster.get(ix).name.clone());
+        let wall_offset = self.lab.as_ref().map_or(0, |lab| lab.config.wall_offset) - self.shift;
+        let ahead = slave.measured.zip(slave.utc).map(|(measured, utc)| (measured.ahead, utc));
+        SlaveState {
+            slave: name.to_owned(),
+            address: slave.address.clone(),
+            version: slave.version.clone(),
+            connected: slave.conn.map(|_| now.since(slave.since).as_secs_f64()),
+            offset: ahead.map(|(ahead, utc)| ahead.saturating_add(utc).saturating_sub(wall_offset)),
+            round_trip: slave.measured.map(|measured| measured.round_trip),
+            labels: slave.labels.clone(),
+            run: run.map(|run| run.id.clone()),
+            serves_as: serves_as.filter(|serves_as| serves_as != name),
+        }
+    }
+
+    fn runs_after(&mut self, now: Time, conn: ConnId, ask: &AskRuns<'_>, out: &mut Outbox) {
+        let Some(lab) = &self.lab else { return };
+        let going = self.runs.iter().map(|(nr, run)| (&*run.id, Ok(nr)));
+        let over = lab.shelf.latest_first().filter(|_| ask.over).map(|state| (&*state.run, Err(state)));
+        let mut all = going.chain(over);
+        if !ask.after.is_empty() {
+            // One that is not there any more was over: the answer begins anew, and nothing is left out.
+            let known = self.runs.find(&ask.after).is_some() || (ask.over && lab.shelf.get(&ask.after).is_some());
+            while known && all.next().is_some_and(|(id, _)| *id != *ask.after) {}
+        }
+        let state = |which: Result<RunNr, &RunState>| match which {
+            Ok(nr) => self.state_of(now, nr),
+            Err(state) => Some(state.clone()),
+        };
+        let (runs, more) = page(all.filter_map(|(_, which)| state(which)));
+        out.send(conn, Runs { runs, more, lifetime: Default::default() }.encode());
+    }
+
+    pub(in crate::controller) fn state_of(&self, now: Time, nr: RunNr) -> Option<RunState> {
+        self.runs.get(nr).map(|run| self.run_state(now, nr, run))
+    }
+
+    /// How a run stands.
+    pub(in crate::controller) fn run_state(&self, now: Time, nr: RunNr, run: &Run) -> RunState {
+        let (standing, verdict, code) = match &run.phase {
+            Phase::Queued => (Standing::Queued, None, None),
+            Phase::Gathering => (Standing::Gathering, None, None),
+            Phase::Running => (Standing::Running, None, None),
+            Phase::Finishing(_) | Phase::Ending(_) | Phase::Writing(_) => (Standing::Ending, None, None),
+            Phase::Over { code, verdict } => (Standing::Over, Some(*verdict), Some(*code)),
+        };
+        let why = match &run.phase {
+            Phase::Queued => {
+                let waits_for = self.lab.as_ref().map_or("", |lab| lab.waits_for(nr));
+                format!("waits for {waits_for}")
+            }
+            Phase::Gathering => {
+                let unready = run.roster.names(|member| member.stage < crate::controller::run::roster::Stage::Ready);
+                format!("waits for {} to be ready", spoken::list(&unready))
+            }
+            Phase::Running => String::new(),
+            Phase::Finishing(why) => why.clone(),
+            Phase::Ending(cause) | Phase::Writing(cause) => cause.why.clone(),
+            Phase::Over { .. } => run.hosted.as_ref().map(|hosted| hosted.why.clone()).unwrap_or_default(),
+        };
+        let begun = run.started().filter(|at| *at <= now);
+        RunState {
+            run: run.id.clone(),
+            test: run.test.name.clone(),
+            state: standing,
+            submitted: run.hosted.as_ref().map(|hosted| hosted.submitted.clone()).unwrap_or_default(),
+            started: run.start.as_ref().map(|(_, wall_clock)| wall_clock.clone()),
+            seconds: begun.map(|at| run.ended.unwrap_or(now).since(at).as_secs_f64()),
+            why: why.chars().take(WHY_MAX).collect(),
+            verdict,
+            code,
+            slaves: run.roster.len(),
+            connected: run.roster.connected().count(),
+        }
+    }
+}
+
+impl Controller {
+    /// Whether somebody has proven that he may operate this controller.
+    pub(in crate::controller) fn is_operator(&self, session: &Session) -> bool {
+        let is_proven = !matches!(session.peer, Peer::Inet(_));
+        let may = |lab: &Lab| may_operate(lab, &session.peer, session.listener).is_ok();
+        is_proven && self.lab.as_ref().is_some_and(may)
+    }
+}
+
+/// Whether a peer may operate a controller. Where nobody is asked for a proof everybody may.
+fn may_operate(lab: &Lab, peer: &Peer, listener: crate::machine::ListenerId) -> Result<(), String> {
+    match peer {
+        Peer::Local { .. } if lab.config.sockets.contains(&listener) => Ok(()),
+        Peer::Local { uid, .. } => Err(format!("user {uid} may not operate this controller here")),
+        Peer::Inet(_) => Ok(()),
+        Peer::Proven { names, .. } if names.iter().any(|name| lab.config.operators.contains(&**name)) => Ok(()),
+        Peer::Proven { names, .. } => Err(format!(
+            "the certificate is for {}, who may not operate this controller: its option --operators names who may",
+            authorization::whose(names)
+        )),
+    }
+}

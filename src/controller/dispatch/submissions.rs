@@ -1,0 +1,268 @@
+//! Tests that operators hand in: judged when they come, and runs once the files that they ship are here.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::controller::Controller;
+use crate::controller::config::Config;
+use crate::controller::host::operators::Operator;
+use crate::controller::host::submissions::{Handed, RESOURCES, Submission};
+use crate::controller::ledger::{self, FORMAT, Header, Ledger, Terms};
+use crate::controller::reply::{deny, utc};
+use crate::controller::run::run::{Hosted, Run};
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{ConnId, Outbox, Time, is_obeyed};
+use crate::session::{NAME_MAX, VERSION, check_incarnation};
+use crate::testfile::{self, Shipped};
+use crate::wire::operate::{Offer, RunState, Seen, Submit, Unfit, Upload, Wanted};
+use crate::wire::{Code, Message};
+
+/// How many runs may be in the queue or go on.
+const RUNS_MAX: usize = 1_000;
+
+/// How many submissions may be on their way at once.
+const SUBMISSIONS_MAX: usize = 64;
+
+/// How many files a submission ships at most.
+const FILES_MAX: usize = 1_000;
+
+/// How long the texts of the tests are together whose runs are in the queue or go on, in bytes.
+const TESTS_MAX: usize = 64 * 1024 * 1024;
+
+/// How many directories may wait to be removed.
+const REMOVALS_MAX: usize = 1_000;
+
+impl Controller {
+    pub(in crate::controller) fn submit(&mut self, now: Time, conn: ConnId, submit: &Submit<'_>, out: &mut Outbox) {
+        if let Some(run) = self.known_submission(now, &submit.submission) {
+            return out.send(conn, Seen { submission: Some(submit.submission.clone()), run }.encode());
+        }
+        self.forget_elsewhere(conn, &submit.submission, out);
+        match self.judge(now, submit) {
+            Err(problems) => self.unfit(conn, &submit.submission, problems, out),
+            Ok(submission) => {
+                out.make_dir(submission.handed.directory.join(RESOURCES));
+                let Some(lab) = &mut self.lab else { return };
+                let operator = lab.operators.get_mut(&conn);
+                if let Some(former) = operator.and_then(|operator| operator.submission.replace(submission)) {
+                    lab.remove(&former.handed.id, out);
+                }
+                self.go_on_with(now, conn, out);
+            }
+        }
+    }
+
+    /// An operator that has come back hands in the same on another connection: what the former one still brings is not
+    /// wanted, for one submission is one run.
+    fn forget_elsewhere(&mut self, conn: ConnId, submission: &str, out: &mut Outbox) {
+        let same =
+            |operator: &Operator| operator.submission.as_ref().is_some_and(|same| same.handed.name == submission);
+        let operators = self.lab.iter().flat_map(|lab| &lab.operators);
+        let others = operators.filter(|(other, operator)| **other != conn && same(operator)).map(|(other, _)| *other);
+        for other in others.collect::<Vec<_>>() {
+            self.forget_submission(other, out);
+        }
+    }
+
+    /// The run of a submission that was accepted before.
+    fn known_submission(&self, now: Time, submission: &str) -> Option<RunState> {
+        if injected(Fault::SubmissionRunsTwice) {
+            return None;
+        }
+        let hosted = |run: &Run| run.hosted.as_ref().is_some_and(|hosted| hosted.submission == submission);
+        let going = self.runs.iter().find(|(_, run)| hosted(run)).and_then(|(nr, _)| self.state_of(now, nr));
+        going.or_else(|| self.lab.as_ref()?.shelf.of_submission(submission).cloned())
+    }
+
+    /// Reads a test that was handed in.
+    fn judge(&self, now: Time, submit: &Submit<'_>) -> Result<Submission, Vec<String>> {
+        let Some(lab) = &self.lab else { return Err(Vec::new()) };
+        let wrong = |what: &str| Err(vec![what.to_owned()]);
+        if let Err(why) = check_incarnation("a submission", &submit.submission) {
+            return wrong(&why);
+        }
+        let on_their_way = lab.operators.values().filter(|operator| operator.submission.is_some()).count();
+        if self.runs.len() >= RUNS_MAX || on_their_way >= SUBMISSIONS_MAX {
+            return wrong("the controller has as many runs in its queue as it can have: try again later");
+        }
+        let sizes = self.runs.values().filter_map(|run| run.hosted.as_ref()).map(|hosted| hosted.size);
+        if sizes.sum::<usize>() + submit.test.len() > TESTS_MAX || lab.removals() > REMOVALS_MAX {
+            return wrong("the controller has as much in its queue as it can hold: try again later");
+        }
+        if submit.files.len() > FILES_MAX {
+            return wrong("a test ships 1000 files at most");
+        }
+        if submit.files.values().any(|offer| !is_sha256(&offer.sha256)) {
+            return wrong("the SHA-256 of a file is none");
+        }
+        let size = submit.files.values().fold(0_u64, |sum, offer| sum.saturating_add(offer.size));
+        if size > self.limits.output {
+            return Err(vec![format!(
+                "the files of the test have {size} bytes, and the controller takes {} (--output-max)",
+                self.limits.output
+            )]);
+        }
+        let (name, directory) = (submit.submission.to_string(), &lab.config.runs);
+        // Where it will lie, whatever its test is called: the id is known when the test is.
+        let mut shipped = BTreeMap::new();
+        let mut ship = |file: &str| {
+            let offer = submit.files.get(file).ok_or("the operator has not said what it is")?;
+            let shipped_as = shipped_as(offer, PathBuf::from(&offer.sha256));
+            shipped.insert(file.to_owned(), shipped_as.clone());
+            Ok(shipped_as)
+        };
+        let file: String = submit.file.chars().filter(|letter| !is_obeyed(*letter)).take(200).collect();
+        let test = testfile::parse(&file, &submit.test, &mut ship);
+        let mut test = test.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let id = self.id_for(now, &test.name, &name);
+        let directory = directory.join(&id);
+        let resources = directory.join(RESOURCES);
+        for (path, _) in test.resources.values_mut() {
+            *path = resources.join(&*path);
+        }
+        shipped.values_mut().for_each(|shipped| shipped.path = resources.join(&shipped.path));
+        let wait = submit.wait.map(Duration::from_micros);
+        let lost_after = submit.lost_after.map_or(lab.config.lost_after, Duration::from_micros);
+        let text = submit.test.to_string();
+        Ok(Submission::new(Handed { name, id, directory, text, test, shipped, wait, lost_after }))
+    }
+
+    /// `NAME-UTCTIME-` and the beginning of the submission: the run's id, which no other has.
+    fn id_for(&self, now: Time, test: &str, submission: &str) -> String {
+        let wall_clock = self.lab.as_ref().map_or(0, |lab| lab.config.wall_offset);
+        let digits = |text: String| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
+        let at: String = digits(utc(now, wall_clock - self.shift)).chars().take("20260131T120000".len()).collect();
+        let taken = |id: &str| {
+            let lab = self.lab.as_ref();
+            self.runs.find(id).is_some()
+                || lab.is_some_and(|lab| lab.shelf.get(id).is_some() || lab.is_coming(id) || lab.removes(id))
+        };
+        for nr in 0_u32.. {
+            let suffix: String = submission.chars().take(8).collect();
+            let again = if nr == 0 { String::new() } else { format!(".{nr}") };
+            let tail = format!("-{at}Z-{suffix}{again}");
+            let name: String = test.chars().take(NAME_MAX - tail.len()).collect();
+            let id = format!("{name}{tail}");
+            if !taken(&id) {
+                return id;
+            }
+        }
+        unreachable!("some number is free")
+    }
+
+    pub(in crate::controller) fn upload(&mut self, now: Time, conn: ConnId, upload: &Upload<'_>, out: &mut Outbox) {
+        let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
+        let submission = operator.and_then(|operator| operator.submission.as_mut());
+        let Some(submission) = submission.filter(|submission| submission.handed.name == *upload.submission) else {
+            return deny(
+                conn,
+                None,
+                Code::NoSuchSubmission,
+                "there is no such submission: hand the test in anew".to_owned(),
+                out,
+            );
+        };
+        match submission.takes(upload, out) {
+            Ok(()) => self.go_on_with(now, conn, out),
+            Err(problem) => self.unfit(conn, &upload.submission, vec![problem], out),
+        }
+    }
+
+    /// Says what is still wanted of a submission, or makes it a run.
+    fn go_on_with(&mut self, now: Time, conn: ConnId, out: &mut Outbox) {
+        let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
+        let Some(slot) = operator.map(|operator| &mut operator.submission) else { return };
+        let Some(submission) = slot.take_if(|submission| submission.is_whole()) else {
+            if let Some(submission) = slot {
+                let files = submission.wanted();
+                out.send(conn, Wanted { submission: Cow::from(&submission.handed.name), files }.encode());
+            }
+            return;
+        };
+        self.enqueue(now, conn, submission, out);
+    }
+
+    /// What was handed in is a run in the queue as soon as the disk has it.
+    fn enqueue(&mut self, now: Time, conn: ConnId, submission: Submission, out: &mut Outbox) {
+        let Some(config) = self.lab.as_ref().map(|lab| lab.config.clone()) else { return };
+        let wall_offset = config.wall_offset - self.shift;
+        let submitted = utc(now, wall_offset);
+        let terms = Terms {
+            id: submission.handed.id.clone(),
+            test: submission.handed.text.clone(),
+            shipped: submission.handed.shipped,
+            listen: self.listening.clone(),
+            wait: submission.handed.wait.map(|wait| wait.as_micros() as u64),
+            lost_after: submission.handed.lost_after.as_micros() as u64,
+            limits: self.limits,
+            submission: Some(submission.handed.name.clone()),
+            submitted: submitted.clone(),
+            place: self.runs.next_place(),
+            ..Terms::default()
+        };
+        let run = Run::new(
+            Config {
+                test: Rc::new(submission.handed.test),
+                run: submission.handed.id,
+                results: submission.handed.directory.clone(),
+                wait: submission.handed.wait,
+                lost_after: submission.handed.lost_after,
+                local: None,
+                listening: None,
+                follow: false,
+                terminal: None,
+                colors: false,
+                wall_offset,
+            },
+            &self.budget,
+        );
+        let (name, size) = (submission.handed.name, submission.handed.text.len());
+        let mut run = run.hosted(Hosted { submission: name, submitted, size, ..Hosted::default() });
+        run.limit(self.limits);
+        run.ledger = Ledger::default();
+        run.ledger.open(submission.handed.directory.join(ledger::FILE), 0, u64::MAX);
+        run.ledger.turn(now);
+        let (by, boot) = (VERSION.to_owned(), config.boot);
+        run.ledger.head(&Header {
+            format: FORMAT,
+            by,
+            wall_offset,
+            begun: now,
+            boot,
+            shift: self.shift,
+            run: Some(terms),
+        });
+        out.persist(submission.handed.directory.join("test.json"), submission.handed.text.into_bytes());
+        run.begin(now, out);
+        log::info!("run {} was handed in", run.id);
+        let nr = self.runs.insert(run);
+        self.await_the_disk(conn, nr, out);
+    }
+
+    /// What was handed in cannot be run; nothing of it stays.
+    fn unfit(&mut self, conn: ConnId, submission: &str, mut problems: Vec<String>, out: &mut Outbox) {
+        self.forget_submission(conn, out);
+        problems.truncate(100);
+        out.send(conn, Unfit { submission: Cow::from(submission), problems }.encode());
+    }
+
+    /// An operator is gone, or what it handed in is no good.
+    pub(in crate::controller) fn forget_submission(&mut self, conn: ConnId, out: &mut Outbox) {
+        let Some(lab) = &mut self.lab else { return };
+        let operator = lab.operators.get_mut(&conn);
+        if let Some(submission) = operator.and_then(|operator| operator.submission.take()) {
+            lab.remove(&submission.handed.id, out);
+        }
+    }
+}
+
+fn shipped_as(offer: &Offer, path: PathBuf) -> Shipped {
+    Shipped { path, size: offer.size, sha256: offer.sha256.clone(), executable: offer.executable }
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}

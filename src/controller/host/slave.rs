@@ -1,0 +1,47 @@
+//! A slave of a controller that stays.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::controller::run::run::Run;
+use crate::controller::run::runs::{RunNr, Runs};
+use crate::machine::{ConnId, Time};
+use crate::wire::operate::Measured;
+
+/// What a slave says that its machine is.
+pub type Labels = BTreeMap<String, String>;
+
+/// The slaves that are connected, or that serve a run, by name.
+pub type Slaves = BTreeMap<Rc<str>, Slave>;
+
+/// A slave that is connected, or that serves a run.
+pub struct Slave {
+    pub conn: Option<ConnId>,
+    pub incarnation: Box<str>,
+    pub address: String,
+    pub ip: Option<IpAddr>,
+    pub version: String,
+    /// Since when it is connected.
+    pub since: Time,
+    pub labels: Labels,
+    /// What to add to its clock to get UTC.
+    pub utc: Option<i64>,
+    pub measured: Option<Measured>,
+    /// The run that it serves, and as which of its slaves.
+    pub serves: Option<(RunNr, usize)>,
+}
+
+impl Slave {
+    /// Returns the run that needs this slave, if one does.
+    pub fn needed_by<'a>(&self, runs: &'a Runs) -> Option<&'a Run> {
+        let (nr, ix) = self.serves?;
+        runs.get(nr).filter(|run| run.needs(ix))
+    }
+}
+
+/// `arch=x86_64 role=client`.
+pub fn in_words(labels: &Labels) -> String {
+    let words: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+    words.join(" ")
+}

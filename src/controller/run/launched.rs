@@ -1,0 +1,88 @@
+//! What becomes of the slaves that a run has started: they come, or their last words say why not.
+
+use std::path::PathBuf;
+
+use crate::controller::run::arrivals::{LOOK_EVERY, PATIENCE};
+use crate::controller::run::launch::{LastWords, SLAVE_LOG, log_of};
+use crate::controller::run::roster::Stage;
+use crate::controller::run::run::{Phase, Run, Timer};
+use crate::machine::{Exit, Outbox, ReadId, Time};
+use crate::spoken;
+
+impl Run {
+    /// Where a slave of this machine writes what it has to say.
+    pub(in crate::controller) fn log_of_slave(&self, ix: usize) -> PathBuf {
+        self.results.join(&self.roster.get(ix).name).join(SLAVE_LOG)
+    }
+
+    /// A launcher has ended: too early, if one of its slaves is not there.
+    pub(in crate::controller) fn launcher_ended(
+        &mut self,
+        now: Time,
+        mut slaves: Vec<usize>,
+        how: Result<Exit, String>,
+        out: &mut Outbox,
+    ) {
+        let log = log_of(&slaves, &self.roster, &self.results);
+        slaves.retain(|&ix| self.roster.get(ix).stage == Stage::Absent);
+        match how {
+            _ if slaves.is_empty() => log::debug!("a launcher has ended after its slaves had joined"),
+            Ok(exit) => self.launch.read_on(LastWords::of_launcher(slaves, exit, log), out),
+            Err(error) => {
+                self.lose_unlaunched(now, &slaves, &format!("its launcher could not be started: {error}"), out)
+            }
+        }
+    }
+
+    /// More of somebody's last words.
+    pub(in crate::controller) fn last_words(
+        &mut self,
+        now: Time,
+        read: ReadId,
+        said: Result<&[u8], String>,
+        out: &mut Outbox,
+    ) {
+        let Some(words) = self.launch.last_words(read, said, out) else { return };
+        if self.is_over() {
+            return;
+        }
+        let reason = words.in_words();
+        match self.launch.is_by_command() {
+            true => self.lose_unlaunched(now, &words.slaves, &reason, out),
+            false => words.slaves.iter().for_each(|&ix| self.lose(now, ix, &reason, out)),
+        }
+    }
+
+    fn lose_unlaunched(&mut self, now: Time, slaves: &[usize], reason: &str, out: &mut Outbox) {
+        for &ix in slaves {
+            if self.roster.get(ix).stage == Stage::Absent {
+                self.lose(now, ix, reason, out);
+            }
+        }
+    }
+
+    /// The slaves of this machine were started.
+    pub(in crate::controller) fn await_arrivals(&mut self, now: Time) {
+        self.timers.set(Timer::Arrivals, now + LOOK_EVERY);
+    }
+
+    /// Gives up those that do not come, in their last words.
+    pub(in crate::controller) fn look_who_came(&mut self, now: Time, out: &mut Outbox) {
+        if self.phase != Phase::Gathering {
+            return;
+        }
+        let absent = |ix: &usize| self.roster.get(*ix).stage == Stage::Absent && self.launch.runs(*ix);
+        let absent: Vec<usize> = (0..self.roster.len()).filter(absent).collect();
+        if absent.is_empty() {
+            return;
+        }
+        if !self.launch.arrivals.look(self.roster.len() - absent.len()) {
+            return self.await_arrivals(now);
+        }
+        for ix in absent {
+            let why = format!("it has not come within {}", spoken::duration(PATIENCE));
+            let words = LastWords::of_slave(ix, why, self.log_of_slave(ix));
+            self.launch.read_on(words, out);
+        }
+    }
+}
