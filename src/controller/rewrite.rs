@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::controller::ledger::fact::{Fact, Header, NEW, encode, encode_raw, item};
 use crate::controller::ledger::rounds::{by_process, map_of, round_fact};
+use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Arrival, Former, Process};
 use crate::controller::room::room::Room;
 use crate::controller::session::processes::Processes;
@@ -44,9 +45,9 @@ enum Place {
 enum Part {
     Triggers(Option<String>),
     /// The failed rounds that stand, at barriers or in syncs.
-    Standing(bool, Option<Rc<str>>),
+    Standing(Meeting, Option<Rc<str>>),
     /// The rulings that were not heard.
-    Unheard(bool, Option<Arrival>),
+    Unheard(Meeting, Option<Arrival>),
 }
 
 /// A ledger that is being written.
@@ -62,7 +63,7 @@ pub struct Rewrite {
     looked: usize,
     place: Place,
     /// The rulings of this room that are in it: of syncs or not, with the round and the reason.
-    rulings: BTreeSet<(bool, u64, String)>,
+    rulings: BTreeSet<(Meeting, u64, String)>,
 }
 
 impl Rewrite {
@@ -211,31 +212,31 @@ impl Rewrite {
                     });
                     Part::Triggers(Some(name.to_owned()))
                 }
-                None => Part::Standing(false, None),
+                None => Part::Standing(Meeting::Barrier, None),
             }),
-            Part::Standing(sync, last) => Some(match room.meeting_after(sync, last.as_deref()) {
+            Part::Standing(kind, last) => Some(match room.meeting_after(kind, last.as_deref()) {
                 Some((name, former)) => {
                     if let Some(former) = former {
-                        self.round(&room.name, sync, &name, &former);
+                        self.round(&room.name, kind, &name, &former);
                     }
-                    Part::Standing(sync, Some(name))
+                    Part::Standing(kind, Some(name))
                 }
-                None if !sync => Part::Standing(true, None),
-                None => Part::Unheard(false, None),
+                None if kind == Meeting::Barrier => Part::Standing(Meeting::Sync, None),
+                None => Part::Unheard(Meeting::Barrier, None),
             }),
-            Part::Unheard(sync, last) => match self.unheard(room, sync, last) {
-                Some(last) => Some(Part::Unheard(sync, Some(last))),
-                None => (!sync).then_some(Part::Unheard(true, None)),
+            Part::Unheard(kind, last) => match self.unheard(room, kind, last) {
+                Some(last) => Some(Part::Unheard(kind, Some(last))),
+                None => (kind == Meeting::Barrier).then_some(Part::Unheard(Meeting::Sync, None)),
             },
         }
     }
 
     /// Writes the rulings of some arrivals. Answers with the last of them; `None`: there are no more.
-    fn unheard(&mut self, room: &Room, sync: bool, last: Option<Arrival>) -> Option<Arrival> {
+    fn unheard(&mut self, room: &Room, kind: Meeting, last: Option<Arrival>) -> Option<Arrival> {
         let mut at = None;
         let mut by_ruling: BTreeMap<(u64, &str), Former> = BTreeMap::new();
         let mut bytes = 0;
-        for (arrival, ruling) in room.arrivals_after(sync, last) {
+        for (arrival, ruling) in room.arrivals_after(kind, last) {
             at = Some(arrival);
             self.looked += 1;
             if let Some(ruling) = ruling.filter(|ruling| ruling.round > 0) {
@@ -252,22 +253,22 @@ impl Rewrite {
             }
         }
         for ((round, reason), former) in by_ruling {
-            if self.rulings.insert((sync, round, reason.to_owned())) {
-                self.round(&room.name, sync, "", &former);
+            if self.rulings.insert((kind, round, reason.to_owned())) {
+                self.round(&room.name, kind, "", &former);
             } else {
                 let arrivals = by_process(&former.arrivals);
                 let (room, reason) = (Cow::from(&*room.name), Cow::from(reason));
-                self.say(&Fact::Unheard { room, sync, round, reason, arrivals });
+                self.say(&Fact::Unheard { room, kind, round, reason, arrivals });
             }
         }
         at
     }
 
-    fn round(&mut self, room: &str, sync: bool, meeting: &str, former: &Former) {
+    fn round(&mut self, room: &str, kind: Meeting, meeting: &str, former: &Former) {
         if let Some(map) = map_of(former) {
             item(&mut self.bytes, self.now, |line| encode_raw(line, "map", map));
         }
-        self.say(&round_fact(room, sync, meeting, former));
+        self.say(&round_fact(room, kind, meeting, former));
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod barrier;
 pub mod guests;
 pub mod line_limits;
+pub mod meeting;
 pub mod rendezvous;
 #[allow(clippy::module_inception)]
 pub mod room;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::controller::Controller;
+use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::Process;
 use crate::controller::run::prospects::Prospects;
 use crate::controller::run::run::{Phase, Run};
@@ -46,9 +47,9 @@ impl Controller {
 
     /// Somebody has come to a meeting, which may wait for slaves that are lost. Who comes first asks that for all: when
     /// another slave is lost, those who wait are told then.
-    pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (sync, meeting): (bool, &str)) {
+    pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (kind, meeting): (Meeting, &str)) {
         let Some(run) = self.runs.by_id(room).filter(|run| run.phase == Phase::Running) else { return };
-        if run.absent.lost().is_empty() || run.room.how_many_wait(sync, meeting) != 1 {
+        if run.absent.lost().is_empty() || run.room.how_many_wait(kind, meeting) != 1 {
             return;
         }
         let why = |member: &Rc<str>| {
@@ -56,8 +57,8 @@ impl Controller {
             let why = run.absent.reason(run.roster.find(host)?)?;
             (!self.processes.client_of_host(now, room, host)).then(|| (member.clone(), why.clone()))
         };
-        let Some((member, why)) = run.room.first_missing(sync, meeting, why) else { return };
-        self.visit(now, room, |room, visit| room.give_up_on((sync, meeting), &member, &why, visit));
+        let Some((member, why)) = run.room.first_missing(kind, meeting, why) else { return };
+        self.visit(now, room, |room, visit| room.give_up_on((kind, meeting), &member, &why, visit));
     }
 
     /// Ends the rounds of a run that wait for those who cannot come.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::controller::Controller;
+use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::Process;
 use crate::controller::run::run::Run;
 use crate::machine::Outbox;
@@ -17,44 +18,44 @@ impl Controller {
     pub(in crate::controller) fn point_elsewhere(
         &self,
         room: &Rc<str>,
-        sync: bool,
+        kind: Meeting,
         name: &str,
         member: &str,
         out: &mut Outbox,
     ) {
         match self.runs.by_id(room) {
-            Some(run) => self.run_has(run, sync, name, out),
-            None if **room == *DEFAULT_ROOM => self.waits_outside(sync, name, member, out),
+            Some(run) => self.run_has(run, kind, name, out),
+            None if **room == *DEFAULT_ROOM => self.waits_outside(kind, name, member, out),
             None => {}
         }
     }
 
     /// Somebody has come to a meeting in the default room.
-    fn waits_outside(&self, sync: bool, name: &str, member: &str, out: &mut Outbox) {
-        let Some(process) = self.rooms.get(DEFAULT_ROOM).and_then(|room| room.who_waits_as(sync, name, member)) else {
+    fn waits_outside(&self, kind: Meeting, name: &str, member: &str, out: &mut Outbox) {
+        let Some(process) = self.rooms.get(DEFAULT_ROOM).and_then(|room| room.who_waits_as(kind, name, member)) else {
             return;
         };
         let mut going = self.runs.values().filter(|run| run.takes_members().is_ok());
-        if let Some(run) = going.find(|run| run.room.has_meeting(sync, name)) {
-            self.point_to(run, sync, name, process, out);
+        if let Some(run) = going.find(|run| run.room.has_meeting(kind, name)) {
+            self.point_to(run, kind, name, process, out);
         }
     }
 
     /// Somebody has come to a meeting of a run. Who comes first there does it for all: those in the default room are told
     /// once a round, and not once for each member.
-    fn run_has(&self, run: &Run, sync: bool, name: &str, out: &mut Outbox) {
+    fn run_has(&self, run: &Run, kind: Meeting, name: &str, out: &mut Outbox) {
         let Some(room) = self.rooms.get(DEFAULT_ROOM) else { return };
-        if run.takes_members().is_err() || run.room.how_many_wait(sync, name) != 1 {
+        if run.takes_members().is_err() || run.room.how_many_wait(kind, name) != 1 {
             return;
         }
-        for process in room.who_waits(sync, name) {
-            self.point_to(run, sync, name, process, out);
+        for process in room.who_waits(kind, name) {
+            self.point_to(run, kind, name, process, out);
         }
     }
 
-    fn point_to(&self, run: &Run, sync: bool, name: &str, process: Process, out: &mut Outbox) {
+    fn point_to(&self, run: &Run, kind: Meeting, name: &str, process: Process, out: &mut Outbox) {
         let Some(conn) = self.processes.conn(process) else { return };
         let (room, run) = (Cow::from(DEFAULT_ROOM), Cow::from(&*run.room.name));
-        out.send(conn, Elsewhere { room, run, name: name.into(), sync }.encode());
+        out.send(conn, Elsewhere { room, run, name: name.into(), sync: kind == Meeting::Sync }.encode());
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::controller::Controller;
 use crate::controller::ledger::Fact;
 use crate::controller::reply::refusal;
+use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Act, Process, Ruling, need};
 use crate::controller::room::room::{Acts, Room, Visit};
 use crate::controller::room::rooms::room_of;
@@ -14,7 +15,7 @@ use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Outbox, Time};
 use crate::session::is_member;
 use crate::spoken;
-use crate::timeline::event::{Event, Meeting};
+use crate::timeline::event::{self, Event};
 use crate::wire::rendezvous::{Arrive, Check, Give, Kind, RoundVerdict};
 use crate::wire::{Code, FromSlave, Message};
 
@@ -73,7 +74,7 @@ impl Controller {
             Ok(()) => room.arrive(process, arrive, visit),
             Err(reason) => room.refuse(process, arrive.id, reason, visit),
         });
-        self.give_up_on(now, room, (false, &arrive.barrier));
+        self.give_up_on(now, room, (Meeting::Barrier, &arrive.barrier));
     }
 
     fn gives(&mut self, now: Time, process: Process, room: &Rc<str>, give: &Give<'_>) {
@@ -83,7 +84,7 @@ impl Controller {
             Ok(()) => room.give(process, give, visit),
             Err(reason) => room.refuse(process, give.id, reason, visit),
         });
-        self.give_up_on(now, room, (true, &give.session));
+        self.give_up_on(now, room, (Meeting::Sync, &give.session));
     }
 
     /// Whether a process may act as this member in this room.
@@ -127,8 +128,8 @@ impl Controller {
         while let Some((name, acts)) = self.pending.pop_first() {
             if !acts.is_empty() {
                 let Acts { barriers, syncs } = acts;
-                self.act(now, &name, false, barriers, out);
-                self.act(now, &name, true, syncs, out);
+                self.act(now, &name, Meeting::Barrier, barriers, out);
+                self.act(now, &name, Meeting::Sync, syncs, out);
             }
             let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) else { continue };
             match room.next_deadline() {
@@ -145,10 +146,10 @@ impl Controller {
         }
     }
 
-    fn act(&mut self, now: Time, room: &Rc<str>, sync: bool, acts: Vec<Act>, out: &mut Outbox) {
+    fn act(&mut self, now: Time, room: &Rc<str>, kind: Meeting, acts: Vec<Act>, out: &mut Outbox) {
         let mut teller = Teller::new(room);
         for act in acts {
-            self.enter_act(room, sync, &act);
+            self.enter_act(room, kind, &act);
             match act {
                 Act::Tell { process, ids, ruling } => teller.tell(process, ids, ruling, &self.processes, out),
                 Act::Check(process) => {
@@ -157,11 +158,11 @@ impl Controller {
                     }
                 }
                 Act::Arrived { meeting: name, member } => {
-                    self.point_elsewhere(room, sync, &name, &member, out);
+                    self.point_elsewhere(room, kind, &name, &member, out);
                     self.record(
                         now,
                         room,
-                        &Event::Arrived { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        &Event::Arrived { meeting: meeting_of(kind, &name), member: (&*member).into() },
                         out,
                     );
                 }
@@ -169,7 +170,7 @@ impl Controller {
                     self.record(
                         now,
                         room,
-                        &Event::Away { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        &Event::Away { meeting: meeting_of(kind, &name), member: (&*member).into() },
                         out,
                     );
                 }
@@ -177,13 +178,13 @@ impl Controller {
                     self.record(
                         now,
                         room,
-                        &Event::MemberLost { meeting: meeting_of(sync, &name), member: (&*member).into() },
+                        &Event::MemberLost { meeting: meeting_of(kind, &name), member: (&*member).into() },
                         out,
                     );
                 }
                 Act::Over { meeting: name, ruling, members, .. } => {
-                    let Ruling { round, kind, who, reason, .. } = &*ruling;
-                    let (verdict, meeting) = (*kind, meeting_of(sync, &name));
+                    let Ruling { round, kind: verdict, who, reason, .. } = &*ruling;
+                    let (verdict, meeting) = (*verdict, meeting_of(kind, &name));
                     let (who, reason) = (who.into(), (&**reason).into());
                     let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
                     self.record(now, room, &event, out);
@@ -264,8 +265,11 @@ impl Controller {
     }
 }
 
-fn meeting_of(sync: bool, name: &str) -> Meeting<'_> {
-    if sync { Meeting::session(name) } else { Meeting::barrier(name) }
+fn meeting_of(kind: Meeting, name: &str) -> event::Meeting<'_> {
+    match kind {
+        Meeting::Barrier => event::Meeting::barrier(name),
+        Meeting::Sync => event::Meeting::session(name),
+    }
 }
 
 /// What a person shall see without having asked for it: that a member is gone, and that a round has failed.

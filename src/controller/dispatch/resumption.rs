@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::controller::Controller;
 use crate::controller::ledger::rounds::{arrivals_of, former, map_of, round_fact};
 use crate::controller::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, TimeLine};
+use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Act, Former, Process, Ruling};
 use crate::controller::room::room::Room;
 use crate::controller::room::rooms::room_of;
@@ -23,7 +24,7 @@ use crate::session::VERSION;
 const REWRITE_FROM: u64 = 1024 * 1024;
 
 /// Rulings, of syncs or not, by room, round and reason.
-type Rulings = BTreeMap<(String, bool, u64, String), Rc<Ruling>>;
+type Rulings = BTreeMap<(String, Meeting, u64, String), Rc<Ruling>>;
 
 /// What is known while a ledger is gone through.
 #[derive(Default)]
@@ -174,28 +175,28 @@ impl Controller {
             }
             Fact::LastRound(round) => self.last_round = self.last_round.max(*round),
             Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
-            Fact::Round { room, sync, meeting, round, reason, .. } => {
+            Fact::Round { room, kind, meeting, round, reason, .. } => {
                 let former = former(fact, replay.map.take());
-                let ruling = self.room_named(room).restore(*sync, meeting, former, at);
+                let ruling = self.room_named(room).restore(*kind, meeting, former, at);
                 if let Some(rulings) = &mut replay.rulings {
-                    rulings.insert((room.to_string(), *sync, *round, reason.to_string()), ruling.clone());
+                    rulings.insert((room.to_string(), *kind, *round, reason.to_string()), ruling.clone());
                 }
                 replay.last = Some(ruling);
             }
             Fact::Rewriting => replay.rulings = Some(BTreeMap::new()),
             Fact::Rewritten => replay.rulings = None,
-            Fact::Unheard { room, sync, round, reason, arrivals } => {
-                let key = (room.to_string(), *sync, *round, reason.to_string());
+            Fact::Unheard { room, kind, round, reason, arrivals } => {
+                let key = (room.to_string(), *kind, *round, reason.to_string());
                 let ruling = replay.rulings.as_ref().and_then(|rulings| rulings.get(&key));
                 let ruling = ruling.ok_or_else(|| format!("there is no round {round} in room {room:?}"))?.clone();
-                self.room_named(room).restore_unheard(*sync, &arrivals_of(arrivals), &ruling, at);
+                self.room_named(room).restore_unheard(*kind, &arrivals_of(arrivals), &ruling, at);
             }
-            Fact::Late { room, sync, meeting, member, process, id, ends } => {
+            Fact::Late { room, kind, meeting, member, process, id, ends } => {
                 let (member, arrival) = (Rc::from(&**member), (Process(*process), *id));
                 let last = replay.last.clone().filter(|_| *ends);
-                self.room_named(room).restore_late((*sync, meeting), &member, arrival, last, at);
+                self.room_named(room).restore_late((*kind, meeting), &member, arrival, last, at);
             }
-            Fact::StoodDown { room, sync, meeting } => self.room_named(room).restore_stood_down(*sync, meeting),
+            Fact::StoodDown { room, kind, meeting } => self.room_named(room).restore_stood_down(*kind, meeting),
             Fact::Heard { room, process, ids } => {
                 self.room_named(room).told(Process(*process), ids);
             }
@@ -238,7 +239,7 @@ impl Controller {
     }
 
     /// Writes what an act of a room decides.
-    pub(in crate::controller) fn enter_act(&self, room: &str, sync: bool, act: &Act) {
+    pub(in crate::controller) fn enter_act(&self, room: &str, kind: Meeting, act: &Act) {
         let ledger = self.ledger_of(room);
         if !ledger.is_open() {
             return;
@@ -247,11 +248,11 @@ impl Controller {
         match act {
             Act::Over { meeting, ruling, arrivals, stands, .. } => {
                 let former = Former::new(ruling, arrivals.clone(), stands.clone());
-                enter_round(&ledger, &room, sync, meeting, &former);
+                enter_round(&ledger, &room, kind, meeting, &former);
             }
             Act::Late { meeting, member, arrival, ends } => ledger.write(&Fact::Late {
                 room,
-                sync,
+                kind,
                 meeting: Cow::from(&**meeting),
                 member: Cow::from(&**member),
                 process: arrival.0.0,
@@ -259,7 +260,7 @@ impl Controller {
                 ends: *ends,
             }),
             Act::StoodDown { meeting } => {
-                ledger.write(&Fact::StoodDown { room, sync, meeting: Cow::from(&**meeting) });
+                ledger.write(&Fact::StoodDown { room, kind, meeting: Cow::from(&**meeting) });
             }
             _ => {}
         }
@@ -267,11 +268,11 @@ impl Controller {
 }
 
 /// Writes what a round has decided.
-fn enter_round(ledger: &Ledger, room: &str, sync: bool, meeting: &str, former: &Former) {
+fn enter_round(ledger: &Ledger, room: &str, kind: Meeting, meeting: &str, former: &Former) {
     if let Some(map) = map_of(former) {
         ledger.write_raw("map", map);
     }
-    ledger.write(&round_fact(room, sync, meeting, former));
+    ledger.write(&round_fact(room, kind, meeting, former));
 }
 
 /// Hands on what was appended, as far as it can be written.

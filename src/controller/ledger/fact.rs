@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::controller::room::meeting::Meeting;
 use crate::controller::room::sync::Limits;
 use crate::controller::run::failures;
 use crate::machine::faults::{Fault, injected};
@@ -247,7 +248,7 @@ pub enum Fact<'a> {
     Unheard {
         #[serde(borrow)]
         room: Cow<'a, str>,
-        sync: bool,
+        kind: Meeting,
         round: u64,
         #[serde(borrow)]
         reason: Cow<'a, str>,
@@ -257,7 +258,7 @@ pub enum Fact<'a> {
     Round {
         #[serde(borrow)]
         room: Cow<'a, str>,
-        sync: bool,
+        kind: Meeting,
         #[serde(borrow)]
         meeting: Cow<'a, str>,
         round: u64,
@@ -274,7 +275,7 @@ pub enum Fact<'a> {
     Late {
         #[serde(borrow)]
         room: Cow<'a, str>,
-        sync: bool,
+        kind: Meeting,
         #[serde(borrow)]
         meeting: Cow<'a, str>,
         #[serde(borrow)]
@@ -288,7 +289,7 @@ pub enum Fact<'a> {
     StoodDown {
         #[serde(borrow)]
         room: Cow<'a, str>,
-        sync: bool,
+        kind: Meeting,
         #[serde(borrow)]
         meeting: Cow<'a, str>,
     },

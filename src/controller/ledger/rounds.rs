@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::controller::ledger::fact::{Fact, Stands};
+use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{self, Arrival, Former, Process};
 use crate::machine::Bytes;
 
@@ -12,10 +13,10 @@ pub fn map_of(former: &Former) -> Option<&[u8]> {
     former.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
-pub fn round_fact<'a>(room: &'a str, sync: bool, meeting: &'a str, former: &'a Former) -> Fact<'a> {
+pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, former: &'a Former) -> Fact<'a> {
     Fact::Round {
         room: Cow::from(room),
-        sync,
+        kind,
         meeting: Cow::from(meeting),
         round: former.round,
         verdict: former.kind,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::controller::room::barrier::{self, Barriers};
+use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{
     Act, Arrival, Former, Forming, Open, Outlook, Presence, Process, Rendezvous, Ruling, Spare,
 };
@@ -102,9 +103,9 @@ impl Room {
     }
 
     /// The barriers and the syncs at which somebody waits.
-    pub fn open(&self) -> impl Iterator<Item = (&'static str, Open<'_>)> {
-        let barriers = self.barriers.meetings.open().map(|open| ("barrier", open));
-        barriers.chain(self.syncs.meetings.open().map(|open| ("sync", open)))
+    pub fn open(&self) -> impl Iterator<Item = (Meeting, Open<'_>)> {
+        let barriers = self.barriers.meetings.open().map(|open| (Meeting::Barrier, open));
+        barriers.chain(self.syncs.meetings.open().map(|open| (Meeting::Sync, open)))
     }
 
     pub fn is_run(&self) -> bool {
@@ -205,9 +206,9 @@ impl Room {
     }
 
     /// Ends the round of one barrier or sync that waits for a member whose host is lost.
-    pub fn give_up_on(&mut self, (sync, meeting): (bool, &str), member: &str, why: &str, visit: &mut Visit<'_>) {
+    pub fn give_up_on(&mut self, (kind, meeting): (Meeting, &str), member: &str, why: &str, visit: &mut Visit<'_>) {
         let Visit { now, presence, acts } = visit;
-        if !sync {
+        if kind == Meeting::Barrier {
             let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
             return self.barriers.meetings.give_up_on(meeting, member, why, &mut turn);
         }
@@ -218,10 +219,10 @@ impl Room {
     }
 
     /// The first of those who have not come to a barrier or a sync about whom something is known.
-    pub fn first_missing<T>(&self, sync: bool, meeting: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
-        match sync {
-            true => self.syncs.meetings.first_missing(meeting, known),
-            false => self.barriers.meetings.first_missing(meeting, known),
+    pub fn first_missing<T>(&self, kind: Meeting, meeting: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
+        match kind {
+            Meeting::Sync => self.syncs.meetings.first_missing(meeting, known),
+            Meeting::Barrier => self.barriers.meetings.first_missing(meeting, known),
         }
     }
 
@@ -250,9 +251,9 @@ impl Room {
     }
 
     /// The rounds in which somebody waits: whether it is a sync, and who waits for whom.
-    pub fn forming_rounds(&self) -> impl Iterator<Item = (bool, Forming)> {
-        let barriers = self.barriers.meetings.forming_rounds().map(|round| (false, round));
-        barriers.chain(self.syncs.meetings.forming_rounds().map(|round| (true, round)))
+    pub fn forming_rounds(&self) -> impl Iterator<Item = (Meeting, Forming)> {
+        let barriers = self.barriers.meetings.forming_rounds().map(|round| (Meeting::Barrier, round));
+        barriers.chain(self.syncs.meetings.forming_rounds().map(|round| (Meeting::Sync, round)))
     }
 
     /// Arrivals have heard their rulings, or ask for none any more. Whether that is news.
@@ -299,32 +300,33 @@ impl Room {
     }
 
     /// Whether it has this barrier or sync: the test declares it, or somebody waits there.
-    pub fn has_meeting(&self, sync: bool, name: &str) -> bool {
-        let declares = |test: &Rc<Test>| if sync { &test.syncs } else { &test.barriers }.contains_key(name);
-        self.declared.as_ref().is_some_and(declares) || self.how_many_wait(sync, name) > 0
+    pub fn has_meeting(&self, kind: Meeting, name: &str) -> bool {
+        let declares =
+            |test: &Rc<Test>| if kind == Meeting::Sync { &test.syncs } else { &test.barriers }.contains_key(name);
+        self.declared.as_ref().is_some_and(declares) || self.how_many_wait(kind, name) > 0
     }
 
     /// How many are there in the round of a barrier or a sync that forms.
-    pub fn how_many_wait(&self, sync: bool, name: &str) -> usize {
-        match sync {
-            true => self.syncs.meetings.how_many_wait(name),
-            false => self.barriers.meetings.how_many_wait(name),
+    pub fn how_many_wait(&self, kind: Meeting, name: &str) -> usize {
+        match kind {
+            Meeting::Sync => self.syncs.meetings.how_many_wait(name),
+            Meeting::Barrier => self.barriers.meetings.how_many_wait(name),
         }
     }
 
     /// Their processes.
-    pub fn who_waits(&self, sync: bool, name: &str) -> Vec<Process> {
-        match sync {
-            true => self.syncs.meetings.who_waits(name),
-            false => self.barriers.meetings.who_waits(name),
+    pub fn who_waits(&self, kind: Meeting, name: &str) -> Vec<Process> {
+        match kind {
+            Meeting::Sync => self.syncs.meetings.who_waits(name),
+            Meeting::Barrier => self.barriers.meetings.who_waits(name),
         }
     }
 
     /// The process that waits there as this member.
-    pub fn who_waits_as(&self, sync: bool, name: &str, member: &str) -> Option<Process> {
-        match sync {
-            true => self.syncs.meetings.who_waits_as(name, member),
-            false => self.barriers.meetings.who_waits_as(name, member),
+    pub fn who_waits_as(&self, kind: Meeting, name: &str, member: &str) -> Option<Process> {
+        match kind {
+            Meeting::Sync => self.syncs.meetings.who_waits_as(name, member),
+            Meeting::Barrier => self.barriers.meetings.who_waits_as(name, member),
         }
     }
 
@@ -385,59 +387,60 @@ impl Room {
     }
 
     /// The barrier or sync whose name comes next behind this one, with the failed round that stands there.
-    pub fn meeting_after(&self, sync: bool, last: Option<&str>) -> Option<(Rc<str>, Option<Former>)> {
-        match sync {
-            true => self.syncs.meetings.meeting_after(last),
-            false => self.barriers.meetings.meeting_after(last),
+    pub fn meeting_after(&self, kind: Meeting, last: Option<&str>) -> Option<(Rc<str>, Option<Former>)> {
+        match kind {
+            Meeting::Sync => self.syncs.meetings.meeting_after(last),
+            Meeting::Barrier => self.barriers.meetings.meeting_after(last),
         }
     }
 
     /// The arrivals behind this one, with the rulings of those that have not heard theirs.
     pub fn arrivals_after(
         &self,
-        sync: bool,
+        kind: Meeting,
         last: Option<Arrival>,
     ) -> impl Iterator<Item = (Arrival, Option<&Ruling>)> {
-        let barriers = (!sync).then(|| self.barriers.meetings.arrivals_after(last)).into_iter().flatten();
-        barriers.chain(sync.then(|| self.syncs.meetings.arrivals_after(last)).into_iter().flatten())
+        let barriers =
+            (kind == Meeting::Barrier).then(|| self.barriers.meetings.arrivals_after(last)).into_iter().flatten();
+        barriers.chain((kind == Meeting::Sync).then(|| self.syncs.meetings.arrivals_after(last)).into_iter().flatten())
     }
 
     /// More arrivals of a former life that have not heard their ruling.
-    pub fn restore_unheard(&mut self, sync: bool, arrivals: &[Arrival], ruling: &Rc<Ruling>, since: Time) {
-        match sync {
-            true => self.syncs.meetings.restore_unheard(arrivals, ruling, since),
-            false => self.barriers.meetings.restore_unheard(arrivals, ruling, since),
+    pub fn restore_unheard(&mut self, kind: Meeting, arrivals: &[Arrival], ruling: &Rc<Ruling>, since: Time) {
+        match kind {
+            Meeting::Sync => self.syncs.meetings.restore_unheard(arrivals, ruling, since),
+            Meeting::Barrier => self.barriers.meetings.restore_unheard(arrivals, ruling, since),
         }
     }
 
     /// A round of a former life.
-    pub fn restore(&mut self, sync: bool, meeting: &str, former: Former, since: Time) -> Rc<Ruling> {
-        match sync {
-            true => self.syncs.meetings.restore(meeting, former, since),
-            false => self.barriers.meetings.restore(meeting, former, since),
+    pub fn restore(&mut self, kind: Meeting, meeting: &str, former: Former, since: Time) -> Rc<Ruling> {
+        match kind {
+            Meeting::Sync => self.syncs.meetings.restore(meeting, former, since),
+            Meeting::Barrier => self.barriers.meetings.restore(meeting, former, since),
         }
     }
 
     /// One that was told late.
     pub fn restore_late(
         &mut self,
-        (sync, meeting): (bool, &str),
+        (kind, meeting): (Meeting, &str),
         member: &Rc<str>,
         arrival: Arrival,
         last: Option<Rc<Ruling>>,
         since: Time,
     ) {
-        match sync {
-            true => self.syncs.meetings.restore_late(meeting, member, arrival, last, since),
-            false => self.barriers.meetings.restore_late(meeting, member, arrival, last, since),
+        match kind {
+            Meeting::Sync => self.syncs.meetings.restore_late(meeting, member, arrival, last, since),
+            Meeting::Barrier => self.barriers.meetings.restore_late(meeting, member, arrival, last, since),
         }
     }
 
     /// A failed round of a former life stood no longer.
-    pub fn restore_stood_down(&mut self, sync: bool, meeting: &str) {
-        match sync {
-            true => self.syncs.meetings.restore_stood_down(meeting),
-            false => self.barriers.meetings.restore_stood_down(meeting),
+    pub fn restore_stood_down(&mut self, kind: Meeting, meeting: &str) {
+        match kind {
+            Meeting::Sync => self.syncs.meetings.restore_stood_down(meeting),
+            Meeting::Barrier => self.barriers.meetings.restore_stood_down(meeting),
         }
     }
 

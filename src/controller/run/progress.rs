@@ -31,7 +31,7 @@ pub fn of(run: &Run, now: Time) -> Picture {
     let title =
         format!("{}: {state}, {connected} of {} slaves connected, {running} running", run.test.name, run.roster.len());
     let mut rows: Vec<Row> = failed(run).into_iter().chain(waits_for(run)).collect();
-    rows.extend(run.room.open().map(|(kind, open)| meeting(kind, &open)));
+    rows.extend(run.room.open().map(|(kind, open)| meeting(kind.noun(), &open)));
     rows.extend(run.room.triggers.iter().map(|(name, trigger)| {
         let state = match trigger.fired {
             Some(_) => "fired".to_owned(),

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::Outlook;
 use crate::controller::run::roster::{Member, Stage};
 use crate::controller::run::run::Run;
@@ -16,8 +17,8 @@ use crate::machine::Exit;
 use crate::machine::faults::{Fault, injected};
 use crate::wire::{Action, After, Entry, Outcome, Policy};
 
-/// A member of a meeting: whether that is a sync, its name, and the member's tag.
-type Coming = (bool, String, Option<String>);
+/// A member of a meeting: its kind, its name, and the member's tag.
+type Coming = (Meeting, String, Option<String>);
 
 /// Whether members may still come, for one look at a run.
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ struct Bounded {
 /// The prospects of the barriers, or of the syncs.
 struct Of<'a> {
     prospects: &'a Prospects,
-    sync: bool,
+    kind: Meeting,
 }
 
 impl Prospects {
@@ -70,7 +71,7 @@ impl Prospects {
 
     /// For barriers and for syncs.
     pub fn with_both<T>(&self, act: impl FnOnce([&dyn Outlook; 2]) -> T) -> T {
-        act([&Of { prospects: self, sync: false }, &Of { prospects: self, sync: true }])
+        act([&Of { prospects: self, kind: Meeting::Barrier }, &Of { prospects: self, kind: Meeting::Sync }])
     }
 }
 
@@ -81,7 +82,7 @@ impl Outlook for Of<'_> {
             None => (member, None),
         };
         let bounded = self.prospects.bounded.get(host)?;
-        let coming = (self.sync, meeting.to_owned(), tag);
+        let coming = (self.kind, meeting.to_owned(), tag);
         let by_hand = !bounded.lost && bounded.came.as_ref().is_some_and(|came| !came.contains(&coming));
         if by_hand || bounded.comes.contains(&coming) || self.prospects.clients.contains(member) {
             return None;
@@ -92,7 +93,7 @@ impl Outlook for Of<'_> {
 
     fn unfillable(&self, meeting: &str, count: usize, there: &[&str]) -> Option<(Vec<String>, String)> {
         let Prospects { bounded, clients, unbounded, declared } = self.prospects;
-        let here = |(sync, name, _): &Coming| (*sync, &**name) == (self.sync, meeting);
+        let here = |(kind, name, _): &Coming| (*kind, &**name) == (self.kind, meeting);
         // A count beyond what the test can bring waits for others than its slaves.
         let at_first = declared.as_ref().map(|all| all.iter().filter(|(_, coming)| here(coming)).count());
         if *unbounded || at_first.is_some_and(|most| most < count) {
@@ -343,8 +344,8 @@ impl<'a> Ends<'a> {
 /// To which meeting a built-in entry comes.
 fn coming(entry: &Entry) -> Option<Coming> {
     match &entry.action {
-        Action::Barrier { barrier, tag, .. } => Some((false, barrier.clone(), tag.clone())),
-        Action::Sync { session, tag, .. } => Some((true, session.clone(), tag.clone())),
+        Action::Barrier { barrier, tag, .. } => Some((Meeting::Barrier, barrier.clone(), tag.clone())),
+        Action::Sync { session, tag, .. } => Some((Meeting::Sync, session.clone(), tag.clone())),
         _ => None,
     }
 }

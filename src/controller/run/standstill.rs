@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::controller::room::meeting::Meeting;
 use crate::controller::run::roster::{Member, Stage};
 use crate::controller::run::run::{Phase, Run};
 use crate::machine::{Outbox, Time};
@@ -19,10 +20,13 @@ const NAMES_MAX: usize = 100;
 
 /// Who waits where for whom, in a run: for barriers, syncs, and triggers that commands wait for.
 pub fn waiting(run: &Run) -> Vec<Waiting> {
-    let rounds = run.room.forming_rounds().map(|(sync, round)| {
+    let rounds = run.room.forming_rounds().map(|(kind, round)| {
         let names = |names: &[std::rc::Rc<str>]| names.iter().take(NAMES_MAX).map(|it| it.to_string()).collect();
         let name = Some(round.meeting.to_string());
-        let (barrier, session) = if sync { (None, name) } else { (name, None) };
+        let (barrier, session) = match kind {
+            Meeting::Barrier => (name, None),
+            Meeting::Sync => (None, name),
+        };
         let left = (round.more > 0).then_some(round.more as u64);
         Waiting { barrier, session, trigger: None, who: names(&round.there), missing: names(&round.missing), left }
     });

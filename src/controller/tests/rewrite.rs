@@ -1,5 +1,6 @@
 //! Ledgers of rooms that are written anew, a piece in each turn, while much happens.
 
+use crate::controller::room::meeting::Meeting;
 use std::path::Path;
 
 use super::*;
@@ -23,22 +24,22 @@ fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
             let what = (trigger.initial, trigger.notified, trigger.fired, totals, notes);
             known.insert(format!("{} trigger {name}", room.name), format!("{what:?}"));
         }
-        for sync in [false, true] {
-            for (arrival, ruling) in room.arrivals_after(sync, None) {
+        for kind in [Meeting::Barrier, Meeting::Sync] {
+            for (arrival, ruling) in room.arrivals_after(kind, None) {
                 if let Some(ruling) = ruling.filter(|ruling| ruling.round > 0) {
                     let line = ruling.line.as_ref().map(|line| line.share());
                     let line = line.map(|line| String::from_utf8_lossy(&line).into_owned());
                     let what = format!("{} {:?} {} {line:?}", ruling.round, ruling.kind, ruling.reason);
-                    known.insert(format!("{} {sync} {arrival:?}", room.name), what);
+                    known.insert(format!("{} {kind:?} {arrival:?}", room.name), what);
                 }
             }
             let mut last: Option<Rc<str>> = None;
-            while let Some((name, former)) = room.meeting_after(sync, last.as_deref()) {
+            while let Some((name, former)) = room.meeting_after(kind, last.as_deref()) {
                 let stands = former.map(|former| (former.round, former.reason, former.stands));
                 // When its time is over it stands no longer, and nobody writes that down.
                 let lasts = |stands: &Option<Stands>| stands.as_ref().is_some_and(|stands| stands.until > now);
                 if let Some(stands) = stands.filter(|(_, _, stands)| lasts(stands)) {
-                    known.insert(format!("{} {sync} stands {name}", room.name), format!("{stands:?}"));
+                    known.insert(format!("{} {kind:?} stands {name}", room.name), format!("{stands:?}"));
                 }
                 last = Some(name);
             }
