@@ -16,6 +16,7 @@ mod flood;
 mod garbage;
 mod good;
 mod liar;
+mod log;
 mod memory;
 mod names;
 mod resets;
