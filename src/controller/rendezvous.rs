@@ -40,7 +40,7 @@ use self::round::{Round, in_words};
 use self::seats::Seats;
 pub use self::spare::Spare;
 use self::standing::Standing;
-use super::budget::{Asker, Budget, Charge, Held, Line as SharedLine};
+use super::budget::{Asker, Budget, Held, Line as SharedLine};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time, Timers};
 use crate::wire::rendezvous::{Kind, Party};
@@ -60,6 +60,18 @@ pub const ARRIVAL_COST: usize = 512;
 /// An incarnation of a slave or of a client, as the controller numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process(pub u64);
+
+impl Process {
+    /// A client, for which something is to be held.
+    pub fn as_client(self) -> Asker {
+        Asker { process: self.0, slave: false }
+    }
+
+    /// The same of a slave.
+    pub fn as_slave(self) -> Asker {
+        Asker { process: self.0, slave: true }
+    }
+}
 
 /// An arrival's identity.
 pub type Arrival = (Process, u64);
@@ -126,7 +138,7 @@ enum Place {
     /// It waits as this member of that meeting.
     Waits { meeting: Rc<str>, member: Rc<str>, how: How },
     /// It has a ruling, since then, that it has not heard yet.
-    Ruled(Rc<Ruling>, Time, #[expect(dead_code, reason = "it counts until it is dropped")] Charge),
+    Ruled(Rc<Ruling>, Time, #[cfg_attr(not(test), expect(dead_code, reason = "it counts until it is dropped"))] Held),
 }
 
 /// How an arrival waits.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::seats::Seats;
 use super::{ARRIVAL_COST, Arrival, Place, Process, Rendezvous, Ruling};
-use crate::controller::budget::{Budget, Charge};
+use crate::controller::budget::Budget;
 use crate::machine::{Time, Timers};
 use crate::wire::rendezvous::Party;
 
@@ -67,8 +67,8 @@ impl<V> Rendezvous<V> {
     /// one that hears nothing would else keep ever more of what others gave.
     pub(super) fn is_ruled(&mut self, arrival: Arrival, ruling: Rc<Ruling>, since: Time) {
         let line = ruling.line.as_ref().map_or(0, |line| line.len());
-        let charge = Charge::new(&self.budget, arrival.0.0, line + ruling.reason.len());
-        self.places.insert(arrival, Place::Ruled(ruling, since, charge));
+        let held = self.budget.hold_for(arrival.0.0, PLACE_COST, line + ruling.reason.len());
+        self.places.insert(arrival, Place::Ruled(ruling, since, held));
     }
 
     /// Whether a process waits, or has not heard a ruling: what others were told of it too, or what it was told itself

@@ -4,7 +4,7 @@
 use std::ops::Bound;
 use std::rc::Rc;
 
-use super::held::{PLACE_COST, ROUND_COST, RULING_COST, cost};
+use super::held::{ROUND_COST, RULING_COST, cost};
 use super::round::Agreed;
 use super::standing::Standing;
 use super::{Arrival, Meeting, Place, Rendezvous, Ruling, SharedLine};
@@ -86,7 +86,7 @@ impl<V: PartialEq> Rendezvous<V> {
         let Former { round, kind, who, reason, at, line, arrivals, stands } = former;
         self.last_round = self.last_round.max(round);
         let line = line.map(|line| SharedLine::new(line, &self.budget));
-        let held = self.budget.hold(RULING_COST + reason.len() + PLACE_COST * arrivals.len());
+        let held = self.budget.hold(RULING_COST + reason.len());
         let ruling = Rc::new(Ruling { round, kind, who, reason, at, line, held });
         for arrival in arrivals {
             self.is_ruled(arrival, ruling.clone(), since);
