@@ -3,12 +3,16 @@
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arete::reactor::plain;
 
 /// The bits of a mode by which others than the owner may write.
 const OTHERS_WRITE: u32 = 0o022;
+
+/// The bit by which everybody may write. A group above a directory is not looked at: on many systems each user has one of
+/// his own, which may write all that is his, and who works in a directory of a larger one has chosen so.
+const EVERYBODY_WRITES: u32 = 0o002;
 
 /// In such a directory nobody removes or renames what is another's.
 const STICKY: u32 = 0o1000;
@@ -20,6 +24,8 @@ pub enum Foreign {
     Owner(u32, u32),
     /// Others than its owner may write it.
     Writable,
+    /// Everybody may write this directory above it.
+    Movable(PathBuf),
     /// It cannot be looked at.
     Unknown(String),
 }
@@ -36,6 +42,11 @@ impl Foreign {
             Foreign::Writable => format!(
                 "{path}: others than its owner may write it: \"chmod go-w {path}\" forbids that, if nobody has done so"
             ),
+            Foreign::Movable(above) => format!(
+                "{path}: everybody may write {above}, and so put another directory in its place: \"chmod o-w {above}\" \
+                 forbids that, \"chmod +t {above}\" lets each user move only what is his",
+                above = above.display()
+            ),
             Foreign::Unknown(why) => format!("{path}: cannot look at it: {why}"),
         }
     }
@@ -45,7 +56,21 @@ impl Foreign {
 pub fn works_in(directory: &Path) -> Result<(), Foreign> {
     let metadata = fs::metadata(directory).map_err(|error| Foreign::Unknown(plain(&error)))?;
     let own = rustix::process::geteuid().as_raw();
-    judge(&metadata, |owner| owner == own, OTHERS_WRITE)
+    judge(&metadata, |owner| owner == own, OTHERS_WRITE)?;
+    stays_in_its_place(directory)
+}
+
+/// Whether not everybody may rename a directory, or one above it, and make another of its name.
+fn stays_in_its_place(directory: &Path) -> Result<(), Foreign> {
+    let unknown = |error| Foreign::Unknown(plain(&error));
+    let whole = fs::canonicalize(directory).map_err(unknown)?;
+    for above in whole.ancestors().skip(1) {
+        let mode = fs::metadata(above).map_err(unknown)?.mode();
+        if mode & EVERYBODY_WRITES != 0 && mode & STICKY == 0 {
+            return Err(Foreign::Movable(above.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Whether nobody but this user and root can change a file that says what to trust or to do.
@@ -85,7 +110,8 @@ mod tests {
     fn what_others_may_write_is_not_relied_on() {
         let top = std::env::temp_dir().join(format!("arete-owned-test-{}", std::process::id()));
         fs::create_dir(&top).unwrap();
-        let file = top.join("file");
+        let (file, below) = (top.join("file"), top.join("below"));
+        fs::create_dir(&below).unwrap();
         fs::write(&file, "").unwrap();
         let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         let mut found = Vec::new();
@@ -94,8 +120,9 @@ mod tests {
         {
             set(&top, mode);
             set(&file, mode & 0o777);
-            let judged = [works_in(&top), relies_on_names_in(&top), relies_on(&fs::metadata(&file).unwrap())];
-            let expected = [may, may || mode == 0o1777, may];
+            let judged =
+                [works_in(&top), relies_on_names_in(&top), relies_on(&fs::metadata(&file).unwrap()), works_in(&below)];
+            let expected = [may, may || mode == 0o1777, may, may || matches!(mode, 0o720 | 0o1777)];
             found.push((mode, judged.iter().map(Result::is_ok).eq(expected)));
         }
         set(&top, 0o700);

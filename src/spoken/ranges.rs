@@ -1,11 +1,12 @@
 //! Many names as one: `node[001-134]`. What this writes is what the test file reads as ranges.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// How many digits a number of a range has at most. The test file reads no more.
 const DIGITS_MAX: usize = 9;
 
-/// How many names are folded at most; a message does not get better by more.
+/// Of more names than this only the last number of each is looked at, which takes less time.
 const NAMES_MAX: usize = 20_000;
 
 /// A name or several, and how many they are.
@@ -27,18 +28,81 @@ struct Fold<'a> {
 /// Writes names as ranges, in the order of the first name of each. Together they stand for just these names; a name that
 /// comes twice counts once.
 pub fn fold(names: &[&str]) -> Vec<Folded> {
+    if names.len() > NAMES_MAX {
+        return fold_many(names);
+    }
     let mut seen = std::collections::BTreeSet::new();
-    let distinct = names.iter().take(NAMES_MAX).filter(|name| seen.insert(**name));
+    let distinct = names.iter().filter(|name| seen.insert(**name));
     let mut folds: Vec<Fold<'_>> = distinct.enumerate().map(|(first, name)| Fold::new(first, name)).collect();
     let most = folds.iter().map(|fold| fold.numbers.len()).max().unwrap_or(0);
     for place in (0..most).rev() {
         folds = merged(folds, place);
     }
     folds.sort_by_key(|fold| fold.first);
-    let mut folded: Vec<Folded> = folds.iter().map(Fold::folded).collect();
-    let left_out = names.iter().skip(NAMES_MAX).map(|name| Folded { pattern: (*name).to_owned(), count: 1 });
-    folded.extend(left_out);
+    folds.iter().map(Fold::folded).collect()
+}
+
+/// The same with each range for itself, so that a message shows the first of them and stays short; sorted, with numbers by
+/// their value.
+fn fold_many(names: &[&str]) -> Vec<Folded> {
+    let mut alike: BTreeMap<(&str, &str), Vec<(u64, &str)>> = BTreeMap::new();
+    for name in names {
+        let (before, number, after) = last_number(name).unwrap_or((name, "", ""));
+        alike.entry((before, after)).or_default().push((number.parse().unwrap_or(0), number));
+    }
+    let mut folded = Vec::new();
+    for ((before, after), mut numbers) in alike {
+        sort(&mut numbers);
+        numbers.dedup();
+        let in_words = |range: &Range<'_>| {
+            let (words, count) = (range.in_words(), range.count());
+            let words = if count > 1 { format!("[{words}]") } else { words };
+            Folded { pattern: format!("{before}{words}{after}"), count }
+        };
+        folded.extend(joined(numbers).iter().map(in_words));
+    }
     folded
+}
+
+/// The last number of a name that a range can have, with what stands before and after it.
+fn last_number(name: &str) -> Option<(&str, &str, &str)> {
+    let end = name.rfind(|c: char| c.is_ascii_digit())? + 1;
+    let begin = name.as_bytes()[..end].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
+    let folds = end - begin <= DIGITS_MAX && !name.contains(['[', ']']);
+    folds.then(|| (&name[..begin], &name[begin..end], &name[end..]))
+}
+
+/// The first so many of these names as people sort them, with numbers by their value.
+pub fn first(mut names: Vec<&str>, count: usize) -> Vec<&str> {
+    if names.len() > count {
+        // Only those are sorted.
+        names.select_nth_unstable_by(count, |one, other| naturally(one, other));
+        names.truncate(count);
+    }
+    names.sort_by(|one, other| naturally(one, other));
+    names
+}
+
+/// How people sort names: `n9` before `n10`.
+fn naturally(one: &str, other: &str) -> Ordering {
+    let (mut left, mut right) = (one.as_bytes(), other.as_bytes());
+    while let (Some(&a), Some(&b)) = (left.first(), right.first()) {
+        let (order, digits) = if a.is_ascii_digit() && b.is_ascii_digit() {
+            let digits = [left, right].map(|text| text.iter().take_while(|byte| byte.is_ascii_digit()).count());
+            let [a, b] = [&left[..digits[0]], &right[..digits[1]]].map(|number| {
+                let zeros = number.iter().take_while(|byte| **byte == b'0').count();
+                &number[zeros..]
+            });
+            (a.len().cmp(&b.len()).then_with(|| a.cmp(b)), digits)
+        } else {
+            (a.cmp(&b), [1, 1])
+        };
+        if order.is_ne() {
+            return order;
+        }
+        (left, right) = (&left[digits[0]..], &right[digits[1]..]);
+    }
+    left.len().cmp(&right.len()).then_with(|| one.cmp(other))
 }
 
 /// The same with those as one that differ in the numbers of one place alone.
@@ -109,9 +173,13 @@ impl Range<'_> {
         value == self.last + 1 && text == format!("{value:0width$}")
     }
 
+    fn count(&self) -> usize {
+        (self.last - self.first.parse().unwrap_or(self.last)) as usize + 1
+    }
+
     fn in_words(&self) -> String {
         let width = self.first.len();
-        match self.first.parse() == Ok(self.last) {
+        match self.count() == 1 {
             true => self.first.to_owned(),
             false => format!("{}-{:0width$}", self.first, self.last),
         }
@@ -121,9 +189,18 @@ impl Range<'_> {
 /// `1,3,5-7`
 fn ranges(numbers: &[&str]) -> String {
     let mut sorted: Vec<(u64, &str)> = numbers.iter().map(|text| (text.parse().unwrap_or(0), *text)).collect();
-    sorted.sort_by_key(|(value, text)| (*value, text.len()));
+    sort(&mut sorted);
+    joined(sorted).iter().map(Range::in_words).collect::<Vec<_>>().join(",")
+}
+
+fn sort(numbers: &mut [(u64, &str)]) {
+    numbers.sort_unstable_by_key(|(value, text)| (*value, text.len()));
+}
+
+/// Sorted numbers as ranges.
+fn joined(numbers: Vec<(u64, &str)>) -> Vec<Range<'_>> {
     let mut done: Vec<Range<'_>> = Vec::new();
-    for (value, text) in sorted {
+    for (value, text) in numbers {
         // Numbers of several widths may take turns.
         let recent = done.len().saturating_sub(2 * DIGITS_MAX);
         match done[recent..].iter_mut().rev().find(|range| range.continues(value, text)) {
@@ -131,7 +208,7 @@ fn ranges(numbers: &[&str]) -> String {
             None => done.push(Range { first: text, last: value }),
         }
     }
-    done.iter().map(Range::in_words).collect::<Vec<_>>().join(",")
+    done
 }
 
 #[cfg(test)]
@@ -162,6 +239,22 @@ mod tests {
         let all = ["r1n1", "r1n2", "r2n1", "r2n2"];
         assert_eq!(folded(&all), "r[1-2]n[1-2]=4");
         assert_eq!(folded(&all[..3]), "r1n[1-2]=2 r2n1=1");
+    }
+
+    #[test]
+    fn very_many_names_are_ranges_by_their_last_numbers() {
+        let mut names: Vec<String> = (1..=80_002).filter(|nr| *nr != 7).map(|nr| format!("n{nr}")).collect();
+        names.extend(["a".to_owned(), "m[1]".to_owned(), "ä9".to_owned(), "n7777777777".to_owned(), "n5".to_owned()]);
+        names.sort_unstable();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(folded(&names), "a=1 m[1]=1 n[1-6]=6 n[8-80002]=79995 n7777777777=1 ä9=1");
+    }
+
+    #[test]
+    fn the_first_names_are_those_with_the_lowest_numbers() {
+        let names = vec!["n10", "n2", "n1", "n010", "m", "n", "n1a", "b2c10", "b2c9"];
+        assert_eq!(first(names.clone(), 5), ["b2c9", "b2c10", "m", "n", "n1"]);
+        assert_eq!(first(names, 20)[4..], ["n1", "n1a", "n2", "n010", "n10"]);
     }
 
     #[test]

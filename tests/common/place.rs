@@ -72,10 +72,10 @@ impl Place {
         path
     }
 
-    /// Lets every user write here, for programs that run as another user.
+    /// Lets every user write here, for programs that run as another user. As in /tmp, none moves what is another's.
     pub fn give_to_everybody(&self) {
         use std::os::unix::fs::PermissionsExt;
-        let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o777));
+        let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o1777));
         for dir in [self.dir.clone(), self.path("tmp"), self.path("run")] {
             open(&dir).unwrap_or_else(|error| panic!("cannot open {} to everybody: {error}", dir.display()));
         }

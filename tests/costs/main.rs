@@ -68,6 +68,12 @@ fn no_message_of_an_operator_holds_the_loop_up() {
     hold(operators::CASES, peer::of_runs);
 }
 
+/// What is behind all that a room is told: a ledger that has grown long is written anew.
+#[test]
+fn no_piece_of_a_ledger_that_is_written_anew_holds_the_loop_up() {
+    hold(members::LEDGERS, peer::of_runs);
+}
+
 #[test]
 fn every_message_has_a_worst_case_and_a_line_on_the_page() {
     let page = include_str!("../../src/wire/costs.md");

@@ -17,6 +17,7 @@ pub const CASES: &[Case] = &[
     ("notify", notify_with_data),
     ("arrive", arrive_with_many),
     ("arrive", arrive_at_many),
+    ("arrive", arrive_until_all_time_out),
     ("give", give),
     ("give", give_nested),
     ("gone", gone),
@@ -24,6 +25,10 @@ pub const CASES: &[Case] = &[
     ("alive", alive),
     ("bye", bye),
 ];
+
+/// Not messages: what a ledger of rooms keeps of them, when it is written anew.
+pub const LEDGERS: &[Case] =
+    &[("triggers", ledger_of_triggers), ("rounds", ledger_of_rounds), ("unheard", ledger_of_unheard)];
 
 /// As long as a name may be.
 fn long(nr: usize) -> String {
@@ -109,6 +114,76 @@ fn notify_with_data(it: &Loop<'_>) {
     others.iter().for_each(|other| other.hears("\"triggered\""));
 }
 
+/// Makes and removes a trigger until a ledger that has begun is written anew, and once more.
+fn makes_the_ledger_long(it: &Loop<'_>) {
+    let mut peer = it.joins("long");
+    for _ in 0..2 {
+        let begin = it.ledger();
+        for _ in 0..1_000 {
+            peer.lines((0..500).flat_map(|_| [trigger("create", "x", r#","count":1"#), trigger("delete", "x", "")]));
+            peer.settles();
+            if it.ledger() != begin {
+                break;
+            }
+        }
+        assert_ne!(it.ledger(), begin, "the ledger was not written anew");
+    }
+}
+
+/// As many as a room has, of which one knows very many who have notified it, and some carry as much as they can.
+fn ledger_of_triggers(it: &Loop<'_>) {
+    let mut peer = it.joins("m");
+    let data = "x".repeat(65_000);
+    for nr in 0..12 {
+        peer.lines([trigger("create", &long(nr), r#","count":1000"#)].into_iter());
+        let note = |count| trigger("notify", &long(nr), &format!(r#","count":{count},"data":"{data}""#));
+        peer.lines((1..=14).map(note));
+    }
+    peer.lines((20..5_000).map(|nr| trigger("create", &long(nr), r#","count":1000000"#)));
+    peer.settles();
+    for nr in 0..3_000 {
+        let mut other = it.peer(&join(&format!("o{nr}")));
+        other.lines([trigger("notify", &long(4_999), r#","count":1"#)].into_iter());
+    }
+    peer.settles();
+    makes_the_ledger_long(it);
+}
+
+/// Failed rounds that stand, each of as many as may meet.
+fn ledger_of_rounds(it: &Loop<'_>) {
+    let names: Vec<String> = (0..MEMBERS_MAX).map(|nr| format!("\"{}\"", long(nr))).collect();
+    let party = format!(r#"{{"members":["m",{}]}}"#, names[1..].join(","));
+    let mut peer = it.joins("m");
+    for id in 1..12 {
+        peer.lines([arrive(&format!("b{id}"), id, &party)].into_iter());
+        peer.settles();
+        // Their time is up one after the other: what many deadlines take that are due in one turn is no ledger's.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    makes_the_ledger_long(it);
+}
+
+/// Verdicts that nobody has heard, of many rounds and of one, and with large maps.
+fn ledger_of_unheard(it: &Loop<'_>) {
+    let mut peers: Vec<_> = (0..10).map(|nr| it.joins(&format!("m{nr}"))).collect();
+    for (nr, peer) in peers.iter_mut().enumerate() {
+        let at = |id: usize| {
+            let who = format!(r#""room":"r","barrier":"{}","id":{id},"member":"m{nr}""#, long(id));
+            format!(r#"{{"type":"arrive",{who},"timeout":60000000,"party":{{"count":{}}}}}"#, 1 + 9 * (id % 2))
+        };
+        peer.lines((1..900).map(at));
+        peer.settles();
+    }
+    let text = format!("\"{}\"", "x".repeat(VALUE_MAX - 2));
+    for (nr, peer) in peers.iter_mut().enumerate().take(3) {
+        let who = format!(r#""room":"r","session":"s{nr}","id":10000,"member":"m{nr}","timeout":1000000"#);
+        peer.lines([format!(r#"{{"type":"give",{who},"party":{{"count":1}},"value":{text}}}"#)].into_iter());
+        peer.settles();
+    }
+    makes_the_ledger_long(it);
+}
+
 fn arrive(barrier: &str, id: usize, party: &str) -> String {
     format!(
         r#"{{"type":"arrive","room":"r","barrier":"{barrier}","id":{id},"member":"m","timeout":1000000,"party":{party}}}"#
@@ -126,6 +201,18 @@ fn arrive_with_many(it: &Loop<'_>) {
     // Its rounds end with it; others are not disturbed.
     let mut other = it.joins("o");
     other.settles();
+}
+
+/// Large rounds whose time is up at once.
+fn arrive_until_all_time_out(it: &Loop<'_>) {
+    let names: Vec<String> = (1..MEMBERS_MAX).map(|nr| format!("\"n{nr}\"")).collect();
+    let party = format!(r#"{{"members":["m",{}]}}"#, names.join(","));
+    let mut peer = it.joins("m");
+    let soon = |id: usize| arrive(&format!("b{id}"), id, &party).replace("1000000", "800000");
+    peer.lines((1..=40).map(soon));
+    for id in 1..=40 {
+        peer.hears(&format!("\"ids\":[{id}]"));
+    }
 }
 
 fn arrive_at_many(it: &Loop<'_>) {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -36,6 +37,11 @@ impl<'a> Loop<'a> {
         let said = controller.stdout();
         let address = said.split("listening on ").nth(1).and_then(|rest| rest.split([',', '\n']).next());
         Loop { place, address: address.expect("an address").to_owned(), state, controller }
+    }
+
+    /// Which file its ledger of rooms is: another when it was written anew.
+    pub fn ledger(&self) -> u64 {
+        fs::metadata(self.state.join("state.jsonl")).expect("a ledger").ino()
     }
 
     pub fn hand_in(&self, file: &str) -> String {

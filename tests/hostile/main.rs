@@ -16,6 +16,8 @@ mod flood;
 mod garbage;
 mod good;
 mod liar;
+mod log;
+mod memory;
 mod names;
 mod resets;
 mod socket;

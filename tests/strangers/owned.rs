@@ -20,7 +20,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// Commands that work in a directory or rely on a file, and which.
-const COMMANDS: [(&str, &str); 15] = [
+const COMMANDS: [(&str, &str); 16] = [
     ("slave --controller 127.0.0.1:1 --name s --dir d", "d"),
     ("slave --controller 127.0.0.1:1 --name s --dir d --check", "d"),
     ("controller --listen 127.0.0.1:0 --state-dir d", "d"),
@@ -36,6 +36,7 @@ const COMMANDS: [(&str, &str); 15] = [
     ("slave --controller 127.0.0.1:1 --name s --dir w --tls lab/s", "lab/s/cert.pem"),
     ("slave --controller 127.0.0.1:1 --name s --dir w --tls lab/s", "lab/s/crl.pem"),
     ("pki list lab", "lab"),
+    ("ring --interface lo --address 127.0.79.1 --work cat --state-dir d", "d"),
 ];
 
 /// How they exit when they refuse to begin.
@@ -71,6 +72,37 @@ fn what_other_users_may_write_is_refused_with_what_to_do() {
         }
         set(&whole, before);
     }
+}
+
+#[test]
+fn a_directory_that_every_user_could_replace_is_refused_and_one_in_a_sticky_directory_is_not() {
+    let place = made("movable");
+    let (open, within) = (place.path("open"), place.path("open/mine"));
+    fs::create_dir_all(within.join("d")).expect("it is new");
+    place.arete(["run", "t.json", "--results", "open/mine/r"]).run().exits_with(0);
+    set(&within.join("d"), 0o700);
+    set(&open, 0o777);
+    let movable = [
+        "slave --controller 127.0.0.1:1 --name s --dir open/mine/d",
+        "slave --controller 127.0.0.1:1 --name s --dir open/new",
+        "controller --listen 127.0.0.1:0 --state-dir open/mine/d",
+        "controller --listen 127.0.0.1:0 --state-dir open/mine/d --check",
+        "run t.json --results open/mine/new",
+        "run --resume open/mine/r",
+        "ring --interface lo --address 127.0.79.1 --work cat --state-dir open/mine/d",
+    ];
+    for words in movable {
+        let ended = command(&place, words).run().exits_with(code(words));
+        let advice = format!("\"chmod o-w {}\" forbids that", open.display());
+        ended.complains(&["everybody may write ", "put another directory in its place: ", &advice]);
+    }
+    // Its group is its owner's choice.
+    for mode in [0o775, 0o1777] {
+        set(&open, mode);
+        command(&place, "controller --listen 127.0.0.1:0 --state-dir open/mine/d --check").run().exits_with(0);
+        command(&place, &format!("run t.json --results open/{mode}")).run().exits_with(0);
+    }
+    set(&open, 0o700);
 }
 
 #[test]

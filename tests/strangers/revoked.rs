@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,7 +11,7 @@ use rustix::process::Signal;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::common::{Needed, Pki, Place, SOON, have, must, skip, wait_for};
+use crate::common::{Needed, Pki, Place, Running, SOON, have, holds_within, must, skip, wait_for};
 use crate::peer::{Identity, serve};
 use crate::{barrier, controller, copy, slave_says};
 
@@ -185,4 +186,87 @@ fn a_list_with_a_wrong_signature_is_refused_and_the_old_one_stays() {
     reload(&both, &["lists 1 and 2 are both of CN=arete authority ", "the configuration stays as it was"]);
     come("good", &good, 0);
     come("gone", &gone, 6);
+}
+
+/// How long a reload takes to be heard of at most.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_reload_hangs_up_on_those_whose_certificates_were_revoked_and_on_operators_off_the_list_alone() {
+    let place = Place::new("doubts");
+    let pki = Pki::new(&place);
+    let server = pki.controller(&["127.0.0.1"]);
+    // Copies: these machines do not have the new list.
+    for name in ["good", "gone", "boss", "aide", "temp"] {
+        copy(&pki.machine(name), &place.path(name));
+    }
+    let configure = |operators: &[&str]| {
+        let config = serde_json::json!({"listen": "127.0.0.1:0", "tls": server, "state-dir": place.path("state"),
+            "operators": operators});
+        place.write("controller.json", config.to_string());
+    };
+    configure(&["boss", "aide", "temp"]);
+    let mut running = place.arete(["controller", "--config", "controller.json"]).env("RUST_LOG", "info").start();
+    running.wait_for_output("listening on ");
+    let said = running.stdout();
+    let address = said.trim_start_matches("listening on ").split([',', '\n']).next().expect("an address").to_owned();
+    let with = |name: &str, words: &[&str]| {
+        let ours = place.path(name);
+        let more = ["--controller", &*address, "--tls", ours.to_str().expect("letters")];
+        place.arete(words.iter().chain(&more))
+    };
+    let slave = |name: &str| {
+        let dir = place.path("work").join(name).join("w");
+        let slave = with(name, &["slave", "--name", name, "--dir", dir.to_str().expect("letters")]).start();
+        wait_for(SOON, "the slave to be there", || {
+            let status = with("boss", &["status", "--json"]).run().exits_with(0).stdout;
+            status.contains(&format!("\"{name}\""))
+        });
+        slave
+    };
+    let (mut good, gone) = (slave("good"), slave("gone"));
+    let waits = |name: &str| with(name, &["barrier", "b", "--count", "3", "--timeout", "60s", "--as", name]).start();
+    let (mut good_waits, gone_waits) = (waits("good"), waits("gone"));
+    let until = format!("until [ -e '{}' ]; do sleep 0.05; done", place.path("end").display());
+    let test = serde_json::json!({"name": "t", "end": {"idle": true, "limit": "60s"}, "slaves": {"good": ["s"]},
+        "schedules": {"s": [{"name": "x", "at": 0, "shell": until}]}});
+    place.write("t.json", test.to_string());
+    let mut boss = with("boss", &["run", "t.json"]).start();
+    boss.wait_for_output("x started");
+    let id = with("boss", &["runs", "--json"]).run().exits_with(0).stdout;
+    let id = id.split("\"run\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a run").to_owned();
+    let follows = |name: &str| {
+        let mut follows = with(name, &["attach", &id]).start();
+        follows.wait_for_output("x started");
+        follows
+    };
+    let (aide, temp) = (follows("aide"), follows("temp"));
+
+    pki.revoke("gone");
+    pki.revoke("aide");
+    configure(&["boss", "aide"]);
+    running.signal(Signal::HUP);
+    let hung_up = [
+        ("gone", &gone, "revoked"),
+        ("its member", &gone_waits, "revoked"),
+        ("aide", &aide, "revoked"),
+        ("temp", &temp, "the certificate is for temp"),
+    ];
+    let heard = |who: &Running<'_>, words: &str| holds_within(HEARD_WITHIN, || who.stderr().contains(words));
+    let missing = hung_up.iter().filter(|(_, who, words)| !heard(who, words));
+    let missing: Vec<(&str, String)> = missing.map(|(name, who, _)| (*name, who.stderr())).collect();
+    assert!(missing.is_empty(), "not hung up on, or not told why: {missing:?}");
+    assert!(good_waits.is_running() && boss.is_running() && good.is_running());
+    for who in [&good, &good_waits, &boss] {
+        assert!(!who.stderr().contains("revoked"), "{}", who.stderr());
+    }
+    // It would say that its connection was lost.
+    assert_eq!(good.stderr(), "");
+    for name in ["other", "third"] {
+        copy(&pki.machine(name), &place.path(name));
+    }
+    let last = [waits("other"), waits("third")];
+    last.into_iter().chain([good_waits]).for_each(|member| drop(member.wait().exits_with(0)));
+    place.write("end", "");
+    boss.wait().exits_with(0);
 }

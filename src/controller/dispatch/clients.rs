@@ -116,7 +116,9 @@ impl Controller {
                 }
             }
             FromSlave::Watch(watch) if *watch.room == *name => self.watch(conn, process, &name, &watch.trigger, out),
-            FromSlave::Create(create) if *create.room == *name => self.create(now, conn, &name, &create, out),
+            FromSlave::Create(create) if *create.room == *name => {
+                self.create(now, (conn, process), &name, &create, out)
+            }
             FromSlave::Delete(delete) if *delete.room == *name => self.delete(now, conn, &name, &delete, out),
             FromSlave::List(list) if *list.room == *name => self.list(conn, &name, out),
             FromSlave::Bye(bye) => {
@@ -160,13 +162,13 @@ impl Controller {
             guests::may_notify(run, &session.peer, known.speaker.name(), self.is_operator(session))?;
         }
         if let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) {
-            room.triggers.admits(process.0, &notify.trigger)?;
+            room.triggers.admits(process.as_client(), &notify.trigger)?;
         }
         let counted = match self.runs.by_id_mut(&name) {
             Some(run) => run.client_notifies(now, process, &from, counts, data, out)?,
             None => {
                 let room = self.rooms.get_mut(&name).ok_or("the room is gone")?;
-                let counted = room.notify(now, process, &from, counts, data)?;
+                let counted = room.notify(now, process.as_client(), &from, counts, data)?;
                 if counted.new > 0 {
                     let notes = data.filter(|_| !counted.late).into_iter().collect();
                     self.ledger.write(&notified(&name, process, &from, counts, notes));
@@ -211,13 +213,20 @@ impl Controller {
         }
     }
 
-    fn create(&mut self, now: Time, conn: ConnId, name: &Rc<str>, create: &Create<'_>, out: &mut Outbox) {
+    fn create(
+        &mut self,
+        now: Time,
+        (conn, process): (ConnId, Process),
+        name: &Rc<str>,
+        create: &Create<'_>,
+        out: &mut Outbox,
+    ) {
         let mut done = Ok(());
         self.visit(now, name, |room, _| {
             done = match room.is_run() {
                 true => Err(of_the_test(&room.name)),
                 false => check_name("a trigger", &create.trigger)
-                    .and_then(|()| room.triggers.create(&create.trigger, create.count)),
+                    .and_then(|()| room.triggers.create(Some(process.as_client()), &create.trigger, create.count)),
             };
         });
         if done.is_ok() {

@@ -19,6 +19,10 @@ use crate::timeline::event::{self, Event};
 use crate::wire::rendezvous::{Arrive, Check, Give, Kind, RoundVerdict};
 use crate::wire::{Code, FromSlave, Message};
 
+/// How many names of members what is due goes through in one turn of the loop; the rest is due in the next. One round of
+/// as many members as can meet takes about 8 ms.
+const DUE_IN_A_TURN: usize = 10_000;
+
 /// Each once.
 fn unique(mut ids: Vec<u64>) -> Vec<u64> {
     ids.sort_unstable();
@@ -208,8 +212,11 @@ impl Controller {
 
     /// Does what is due in the rooms, and parts from those who have not answered a check.
     pub(in crate::controller) fn rooms_deadline(&mut self, now: Time, out: &mut Outbox) {
-        while let Some(name) = self.deadlines.pop_due(now) {
-            self.visit(now, &name, |room, visit| room.deadline(visit));
+        let mut work = 0;
+        while work < DUE_IN_A_TURN
+            && let Some(name) = self.deadlines.pop_due(now)
+        {
+            self.visit(now, &name, |room, visit| work += 1 + room.deadline(DUE_IN_A_TURN - work, visit));
         }
         while let Some(conn) = self.processes.pop_unanswered(self.behind.unwrap_or(now)) {
             let why = format!("it has not answered a check for {}", spoken::duration(CHECK_WITHIN));

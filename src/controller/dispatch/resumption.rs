@@ -163,7 +163,7 @@ impl Controller {
                 }
             }
             Fact::Created { room, trigger, count } => {
-                self.room_named(room).triggers.create(trigger, *count)?;
+                self.room_named(room).triggers.create(None, trigger, *count)?;
             }
             Fact::Deleted { room, trigger } => {
                 self.room_named(room).triggers.delete(trigger);
@@ -171,7 +171,7 @@ impl Controller {
             Fact::Trigger { room, trigger, initial, notified, fired, totals, notes } => {
                 let triggers = &mut self.room_named(room).triggers;
                 triggers.restore(trigger, (*initial, *notified), *fired, totals);
-                notes.iter().for_each(|(from, note)| triggers.note(trigger, from, note));
+                notes.iter().for_each(|(from, note)| triggers.note(trigger, (None, &**from), note));
             }
             Fact::LastRound(round) => self.last_round = self.last_round.max(*round),
             Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),

@@ -542,9 +542,13 @@ impl<V: PartialEq> Rendezvous<V> {
         self.timers.next()
     }
 
-    /// Does what is due.
-    pub fn deadline(&mut self, turn: &mut Turn<'_, V>) {
-        while let Some(timer) = self.timers.pop_due(turn.now) {
+    /// Does what is due, until that was as much work as `most` names: the rest stays due. Returns how much it was.
+    pub fn deadline(&mut self, most: usize, turn: &mut Turn<'_, V>) -> usize {
+        let mut work = 0;
+        while work < most
+            && let Some(timer) = self.timers.pop_due(turn.now)
+        {
+            work += 1 + self.work_of(&timer);
             match timer {
                 Timer::Deadline(name) => self.time_is_up(&name, turn),
                 Timer::Away(name, member) => self.lost_there(&name, &member, format!("{member} was lost"), turn),
@@ -555,6 +559,19 @@ impl<V: PartialEq> Rendezvous<V> {
                 Timer::Standing(name) => self.stand_down(&name),
                 Timer::Abandoned(name) => self.drop_abandoned(&name),
             }
+        }
+        work
+    }
+
+    /// How many names a timer goes through, if it may go through all of its round.
+    fn work_of(&self, timer: &Timer) -> usize {
+        let round = |name: &Rc<str>| self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
+        match timer {
+            Timer::Deadline(name) | Timer::Look(name) | Timer::Standing(name) | Timer::Abandoned(name) => {
+                round(name).map_or(0, Round::names)
+            }
+            Timer::Away(name, _) => round(name).filter(|round| round.alive).map_or(0, Round::names),
+            Timer::Contend(..) | Timer::Surplus(_) => 0,
         }
     }
 

@@ -81,7 +81,7 @@ impl Room {
         let meetings = Rendezvous::within(budget.clone());
         Room {
             name: Rc::from(name),
-            triggers: Triggers::new(&BTreeMap::new(), budget),
+            triggers: Triggers::of_clients(budget),
             barriers: Barriers { meetings: Rendezvous::within(budget.clone()) },
             syncs: Syncs { limits, meetings },
             budget: budget.clone(),
@@ -280,8 +280,11 @@ impl Room {
         deadlines.into_iter().flatten().min()
     }
 
-    pub fn deadline(&mut self, visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.deadline(turn));
+    /// Does what is due, until that was as much work as `most` names: the rest stays due. Returns how much it was.
+    pub fn deadline(&mut self, most: usize, visit: &mut Visit<'_>) -> usize {
+        let mut work = 0;
+        both!(self, visit, |meetings, turn| work += meetings.deadline(most.saturating_sub(work), turn));
+        work
     }
 
     /// Whether no arrival waits.
@@ -356,18 +359,18 @@ impl Room {
     pub fn notify(
         &mut self,
         now: Time,
-        process: Process,
+        asker: Asker,
         from: &str,
         (trigger, total): (&str, u64),
         data: Option<&RawValue>,
     ) -> Result<Counted, String> {
         if let Some(data) = data {
-            self.triggers.takes_note(trigger, from, data)?;
+            self.triggers.takes_note(trigger, (asker, from), data)?;
         }
-        let counted = self.triggers.state(now, process.0, trigger, total);
+        let counted = self.triggers.state(now, asker.process, trigger, total);
         let counted = counted.ok_or_else(|| self.no_trigger(trigger))?;
         if let Some(data) = data.filter(|_| counted.new > 0 && !counted.late) {
-            self.triggers.note(trigger, from, data);
+            self.triggers.note(trigger, (Some(asker.process), from), data);
         }
         Ok(counted)
     }
@@ -382,7 +385,7 @@ impl Room {
         notes: &[&RawValue],
     ) -> Option<Counted> {
         let counted = self.triggers.state(at, process.0, trigger, total)?;
-        notes.iter().for_each(|note| self.triggers.note(trigger, from, note));
+        notes.iter().for_each(|note| self.triggers.note(trigger, (Some(process.0), from), note));
         Some(counted)
     }
 

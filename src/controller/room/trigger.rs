@@ -9,7 +9,7 @@ use std::ops::Bound;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::controller::session::budget::{Budget, Held};
+use crate::controller::session::budget::{Asker, Budget, Held, TriggerCharge};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
 use crate::wire::LINE_MAX;
@@ -38,6 +38,9 @@ pub type Stater = u64;
 struct Note {
     from: String,
     data: Box<RawValue>,
+    /// Against whose share it counts.
+    #[serde(skip)]
+    _charge: TriggerCharge,
 }
 
 /// The triggers of one room.
@@ -47,6 +50,8 @@ pub struct Triggers {
     fired: Vec<String>,
     /// Of how many triggers each total is known: most of those that go have stated nothing, and are many.
     stated: BTreeMap<Stater, usize>,
+    /// They are of no run, and stay until somebody removes them.
+    last: bool,
     budget: Budget,
 }
 
@@ -65,16 +70,19 @@ pub struct Trigger {
     /// How long that is, in bytes as it is told.
     noted: usize,
     held: Held,
+    /// Against whose share it counts itself.
+    _charge: TriggerCharge,
     /// What those are told who wait for it, encoded once: whoever comes back, or asks, is told again.
     told: Option<Bytes>,
 }
 
 /// What one has stated.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Total {
     all: u64,
     /// Those that counted before the trigger had fired, or made it fire.
     in_time: u64,
+    _charge: TriggerCharge,
 }
 
 impl Trigger {
@@ -87,6 +95,7 @@ impl Trigger {
             notes: Vec::new(),
             noted: 0,
             held,
+            _charge: TriggerCharge::default(),
             told: None,
         }
     }
@@ -141,7 +150,24 @@ impl Triggers {
             by_name: initial.iter().map(|(name, initial)| (name.clone(), trigger(*initial))).collect(),
             fired: Vec::new(),
             stated: BTreeMap::new(),
+            last: false,
             budget: budget.clone(),
+        }
+    }
+
+    /// Those of a room that is no run, which clients make and remove.
+    pub fn of_clients(budget: &Budget) -> Triggers {
+        Triggers { last: true, ..Triggers::new(&BTreeMap::new(), budget) }
+    }
+
+    fn charge(&self, process: Option<u64>, bytes: usize) -> TriggerCharge {
+        TriggerCharge::new(&self.budget, process, bytes, self.last)
+    }
+
+    fn room_for(&self, asker: Asker, bytes: usize) -> Result<(), String> {
+        match self.last {
+            true => self.budget.admits_to_triggers(asker, bytes),
+            false => self.budget.admit_for(asker, bytes).map(drop),
         }
     }
 
@@ -154,7 +180,8 @@ impl Triggers {
             None => {
                 trigger.held.grow(TOTAL_COST);
                 *self.stated.entry(who).or_default() += 1;
-                trigger.totals.entry(who).or_default()
+                let _charge = TriggerCharge::new(&self.budget, Some(who), TOTAL_COST, self.last);
+                trigger.totals.entry(who).or_insert(Total { _charge, ..Total::default() })
             }
         };
         let new = if injected(Fault::StatementsAdd) { 1 } else { total.saturating_sub(known.all) };
@@ -174,9 +201,9 @@ impl Triggers {
     }
 
     /// Whether there is room to count what a client states.
-    pub fn admits(&self, who: Stater, name: &str) -> Result<(), String> {
+    pub fn admits(&self, asker: Asker, name: &str) -> Result<(), String> {
         match self.by_name.get(name) {
-            Some(trigger) if !trigger.totals.contains_key(&who) => self.budget.admit(TOTAL_COST).map(drop),
+            Some(trigger) if !trigger.totals.contains_key(&asker.process) => self.room_for(asker, TOTAL_COST),
             _ => Ok(()),
         }
     }
@@ -199,7 +226,7 @@ impl Triggers {
     }
 
     /// Whether a notify may carry this data; the reason when it may not.
-    pub fn takes_note(&self, name: &str, from: &str, data: &RawValue) -> Result<(), String> {
+    pub fn takes_note(&self, name: &str, (asker, from): (Asker, &str), data: &RawValue) -> Result<(), String> {
         let length = data.get().len();
         if length > NOTE_MAX {
             return Err(format!("the data of a notify has at most {NOTE_MAX} bytes, this has {length}"));
@@ -208,16 +235,17 @@ impl Triggers {
             Some(trigger) if trigger.fired.is_none() && trigger.noted + cost(from, data) > NOTES_MAX => {
                 Err(format!("the data of all notifies of {name:?} has at most {NOTES_MAX} bytes"))
             }
-            _ => self.budget.admit(NOTE_COST + cost(from, data)).map(drop),
+            _ => self.room_for(asker, NOTE_COST + cost(from, data)),
         }
     }
 
-    /// Keeps what a notify carried that counted.
-    pub fn note(&mut self, name: &str, from: &str, data: &RawValue) {
+    /// Keeps what a notify carried that counted. `process`: whose it is, if that is known.
+    pub fn note(&mut self, name: &str, (process, from): (Option<Stater>, &str), data: &RawValue) {
+        let _charge = self.charge(process, NOTE_COST + cost(from, data));
         if let Some(trigger) = self.by_name.get_mut(name) {
             trigger.noted += cost(from, data);
             trigger.held.grow(NOTE_COST + cost(from, data));
-            trigger.notes.push(Note { from: from.to_owned(), data: data.to_owned() });
+            trigger.notes.push(Note { from: from.to_owned(), data: data.to_owned(), _charge });
         }
     }
 
@@ -236,8 +264,9 @@ impl Triggers {
         line
     }
 
-    /// Makes a trigger. Said again with the same count it changes nothing.
-    pub fn create(&mut self, name: &str, initial: u64) -> Result<(), String> {
+    /// Makes a trigger. Said again with the same count it changes nothing. `asker`: for whom, and within whose share;
+    /// `None`: it was there before a restart, and whoever made it is not refused now.
+    pub fn create(&mut self, asker: Option<Asker>, name: &str, initial: u64) -> Result<(), String> {
         match self.by_name.get(name) {
             Some(trigger) if trigger.initial == initial => return Ok(()),
             Some(trigger) => {
@@ -251,8 +280,13 @@ impl Triggers {
         if self.by_name.len() >= TRIGGERS_MAX {
             return Err(format!("this room is full: it has at most {TRIGGERS_MAX} triggers"));
         }
-        let held = self.budget.admit(TRIGGER_COST + 2 * name.len())?;
-        self.by_name.insert(name.to_owned(), Trigger::new(initial, held));
+        let cost = TRIGGER_COST + 2 * name.len();
+        if let Some(asker) = asker {
+            self.room_for(asker, cost)?;
+        }
+        let _charge = self.charge(asker.map(|asker| asker.process), cost);
+        let trigger = Trigger { _charge, ..Trigger::new(initial, self.budget.hold(cost)) };
+        self.by_name.insert(name.to_owned(), trigger);
         Ok(())
     }
 
@@ -266,8 +300,12 @@ impl Triggers {
     ) {
         let held = self.budget.hold(TRIGGER_COST + 2 * name.len() + TOTAL_COST * totals.len());
         totals.iter().for_each(|(who, ..)| *self.stated.entry(*who).or_default() += 1);
-        let totals = totals.iter().map(|&(who, all, in_time)| (who, Total { all, in_time })).collect();
-        let trigger = Trigger { notified, fired, totals, ..Trigger::new(initial, held) };
+        let total = |&(who, all, in_time): &(Stater, u64, u64)| {
+            (who, Total { all, in_time, _charge: self.charge(Some(who), TOTAL_COST) })
+        };
+        let totals = totals.iter().map(total).collect();
+        let _charge = self.charge(None, TRIGGER_COST + 2 * name.len());
+        let trigger = Trigger { notified, fired, totals, _charge, ..Trigger::new(initial, held) };
         self.by_name.insert(name.to_owned(), trigger);
         if fired.is_some() {
             self.fired.push(name.to_owned());
@@ -328,6 +366,8 @@ mod tests {
 
     const NOW: Time = Time::from_micros(1);
 
+    const SOMEBODY: Asker = Asker { process: 7, slave: false };
+
     fn triggers(initial: u64) -> Triggers {
         Triggers::new(&BTreeMap::from([("t".to_owned(), initial)]), &Budget::default())
     }
@@ -381,28 +421,30 @@ mod tests {
         let raw = |json: &str| RawValue::from_string(json.to_owned()).unwrap();
         assert!(triggers.get("t").unwrap().notes().is_none());
         for (from, json) in [("b", "1"), ("a", "{\"x\":[]}")] {
-            triggers.takes_note("t", from, &raw(json)).unwrap();
-            triggers.note("t", from, &raw(json));
+            triggers.takes_note("t", (SOMEBODY, from), &raw(json)).unwrap();
+            triggers.note("t", (Some(7), from), &raw(json));
         }
         let notes = triggers.get("t").unwrap().notes().unwrap();
         assert_eq!(notes.get(), r#"[{"from":"b","data":1},{"from":"a","data":{"x":[]}}]"#);
         let long = raw(&format!("{:?}", "x".repeat(NOTE_MAX - 2)));
-        let most = (0..100)
-            .take_while(|_| triggers.takes_note("t", "a", &long).map(|()| triggers.note("t", "a", &long)).is_ok());
+        let most = (0..100).take_while(|_| {
+            let taken = triggers.takes_note("t", (SOMEBODY, "a"), &long);
+            taken.map(|()| triggers.note("t", (None, "a"), &long)).is_ok()
+        });
         assert_eq!(most.count(), NOTES_MAX / NOTE_MAX - 1);
         assert!(triggers.get("t").unwrap().notes().unwrap().get().len() <= NOTES_MAX);
         let longer = raw(&format!("{:?}", "x".repeat(NOTE_MAX)));
-        assert!(triggers.takes_note("t", "a", &longer).unwrap_err().contains("65536"));
+        assert!(triggers.takes_note("t", (SOMEBODY, "a"), &longer).unwrap_err().contains("65536"));
     }
 
     #[test]
     fn a_trigger_is_made_once_and_can_be_removed() {
         let mut triggers = Triggers::default();
-        assert_eq!(triggers.create("t", 2), Ok(()));
-        assert_eq!(triggers.create("t", 2), Ok(()));
-        assert!(triggers.create("t", 3).unwrap_err().contains("count of 2"));
+        assert_eq!(triggers.create(None, "t", 2), Ok(()));
+        assert_eq!(triggers.create(Some(SOMEBODY), "t", 2), Ok(()));
+        assert!(triggers.create(None, "t", 3).unwrap_err().contains("count of 2"));
         for wrong in [0, COUNT_MAX + 1] {
-            assert!(triggers.create("u", wrong).unwrap_err().contains("1 to 1000000000"), "{wrong}");
+            assert!(triggers.create(None, "u", wrong).unwrap_err().contains("1 to 1000000000"), "{wrong}");
         }
         triggers.state(NOW, 1, "t", 2);
         assert!(triggers.delete("t") && !triggers.delete("t"));

@@ -147,7 +147,7 @@ impl Run {
         if self.started().is_none() {
             return Err(format!("run {:?} is not going on", self.id));
         }
-        let counted = self.room.notify(now, process, from, (trigger, total), data)?;
+        let counted = self.room.notify(now, process.as_client(), from, (trigger, total), data)?;
         let Counted { new, left, late, fires, .. } = counted;
         if new > 0 {
             let notes = data.filter(|_| !late).into_iter().collect();
@@ -175,7 +175,7 @@ impl Run {
         let member = self.roster.get(ix);
         let process = member.process.ok_or("say hello first")?;
         let data = notify.data.map(|Note { json }| json);
-        let counted = self.room.notify(now, process, &member.name, (name, total), data)?;
+        let counted = self.room.notify(now, process.as_slave(), &member.name, (name, total), data)?;
         let noted = data.filter(|_| counted.new > 0 && !counted.late).map(ToOwned::to_owned).into_iter();
         let key = (name.to_owned(), counted.late);
         if counted.new > 0 {

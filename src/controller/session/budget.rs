@@ -23,6 +23,13 @@ const FOR_SMALL: usize = 16;
 const CLIENT_SHARE: usize = 8;
 const SLAVE_SHARE: usize = 2;
 
+/// All triggers that clients have made, with what notifies carried, may hold one part of so many together: they stay when
+/// their makers leave, so the shares of processes alone would let one after the other fill the memory for good.
+const TRIGGERS_SHARE: usize = 4;
+
+/// Counts what all those hold, among the processes; no process has this number.
+const TRIGGERS: u64 = u64::MAX;
+
 /// Failed rounds are dropped when less than one part of so many is left.
 const SPARE: usize = 8;
 
@@ -116,6 +123,20 @@ impl Budget {
         Ok(held)
     }
 
+    /// Whether a process may make a trigger of a room hold so many bytes more.
+    pub fn admits_to_triggers(&self, asker: Asker, bytes: usize) -> Result<(), String> {
+        self.admit_for(asker, bytes)?;
+        let share = (self.max() / TRIGGERS_SHARE).max(self.0.least.get()).min(self.max());
+        let have = self.held_for(TRIGGERS);
+        if have + bytes > share {
+            return Err(format!(
+                "all triggers of rooms may hold {share} bytes of the memory for members (--memory-max), with the data of \
+                 notifies; they hold {have}, and this needs {bytes}: remove those that are over (arete trigger delete)"
+            ));
+        }
+        Ok(())
+    }
+
     /// How much is held for a process.
     pub fn held_for(&self, process: u64) -> usize {
         self.0.of.borrow().get(&process).copied().unwrap_or(0)
@@ -147,6 +168,13 @@ impl Budget {
         Held { budget: self.clone(), bytes, charge: Charge::default() }
     }
 
+    /// The same, and counts so much against the share of a process.
+    pub fn hold_for(&self, process: u64, bytes: usize, charged: usize) -> Held {
+        let mut held = self.hold(bytes);
+        held.charge = Charge::new(self, process, charged);
+        held
+    }
+
     fn give_back(&self, bytes: usize) {
         debug_assert!(bytes <= self.held(), "only what was held is given back");
         self.0.held.set(self.held() - bytes);
@@ -175,6 +203,24 @@ impl Charge {
         }
         *budget.0.of.borrow_mut().entry(process).or_default() += bytes;
         Charge(Some((budget.clone(), process, bytes)))
+    }
+}
+
+/// What a trigger holds because of one process, which may be unknown after a restart.
+#[derive(Debug, Default)]
+pub struct TriggerCharge {
+    _own: Charge,
+    _all: Charge,
+}
+
+impl TriggerCharge {
+    /// `lasts`: the trigger stays until somebody removes it.
+    pub fn new(budget: &Budget, process: Option<u64>, bytes: usize, lasts: bool) -> TriggerCharge {
+        let charge = |process| Charge::new(budget, process, bytes);
+        TriggerCharge {
+            _own: process.map(charge).unwrap_or_default(),
+            _all: if lasts { charge(TRIGGERS) } else { Charge::default() },
+        }
     }
 }
 
@@ -319,6 +365,24 @@ mod tests {
         assert!(budget.0.of.borrow().is_empty() && budget.held() == 0);
         budget.set_max(1_600, 500);
         assert!(budget.admit_for(client(1), 500).is_ok() && budget.admit_for(client(1), 501).is_err());
+    }
+
+    #[test]
+    fn all_triggers_of_rooms_have_a_share_together() {
+        let budget = Budget::new(1_600);
+        let client = |process| Asker { process, slave: false };
+        let take = |process| {
+            budget.admits_to_triggers(client(process), 150)?;
+            Ok::<_, String>(TriggerCharge::new(&budget, Some(process), 150, true))
+        };
+        let (_first, second) = (take(1).unwrap(), take(2).unwrap());
+        assert!(take(1).unwrap_err().contains("one client may hold 200 bytes"));
+        let refused = take(3).unwrap_err();
+        assert!(refused.contains("may hold 400 bytes") && refused.contains("they hold 300"), "{refused}");
+        let of_a_run = TriggerCharge::new(&budget, Some(3), 150, false);
+        assert_eq!((budget.held_for(3), budget.held_for(TRIGGERS)), (150, 300));
+        drop((second, of_a_run));
+        assert!(take(3).is_ok());
     }
 
     #[test]

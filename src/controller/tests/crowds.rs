@@ -204,3 +204,57 @@ fn a_crowd_of_strangers_makes_no_notify_count_twice() {
     let heard = world.take(a);
     assert!(heard.contains("the count of a notify is at least 1") && world.closed.contains(&a), "{heard}");
 }
+
+/// Notifies a trigger of a room, with so much data, until it is refused: how often it was not, and why it is.
+fn notifies_until_refused(world: &mut World, conn: ConnId, trigger: &str) -> (usize, String) {
+    for count in 1.. {
+        let data = super::limits::text(60_000);
+        let what = format!(r#""room":"r","trigger":"{trigger}","count":{count},"data":{data}"#);
+        world.say(conn, &format!(r#"{{"type":"notify",{what}}}"#));
+        let heard = world.take(conn);
+        if !heard.contains("\"noted\"") {
+            return (count - 1, heard);
+        }
+    }
+    unreachable!("something has a bound");
+}
+
+#[test]
+fn what_clients_make_and_notify_counts_against_their_share_and_against_one_of_all_triggers() {
+    let mut world = world();
+    let creates = |world: &mut World, number: u64, name: &str| {
+        let conn = world.joins(number, "r", "g", &format!("g{number}"));
+        world.say(conn, &format!(r#"{{"type":"create","room":"r","trigger":"{name}","count":1000000}}"#));
+        let heard = world.take(conn);
+        assert!(heard.contains("\"created\""), "{heard}");
+        conn
+    };
+    let a = creates(&mut world, 1, "a1");
+    let of_one = notifies_until_refused(&mut world, a, "a1");
+    assert!(of_one.0 == 16 && of_one.1.contains("the data of all notifies of"), "{of_one:?}");
+    let _ = creates(&mut world, 2, "a2");
+    let share = notifies_until_refused(&mut world, a, "a2");
+    assert!(share.0 == 4 && share.1.contains("one client may hold 1250000 bytes"), "{share:?}");
+    world.goes(a);
+    // As many as like to: their triggers stay, and so all have a bound together.
+    let b = creates(&mut world, 3, "b1");
+    assert_eq!(notifies_until_refused(&mut world, b, "b1").0, 16);
+    let c = creates(&mut world, 4, "c1");
+    let all = notifies_until_refused(&mut world, c, "c1");
+    assert!(all.0 == 5 && all.1.contains("all triggers of rooms may hold 2500000 bytes"), "{all:?}");
+    assert!(all.1.contains("arete trigger delete"), "{all:?}");
+    world.others_meet(100);
+    assert_eq!(world.held(), world.recount());
+    world.say(c, r#"{"type":"delete","room":"r","trigger":"a1"}"#);
+    world.take(c);
+    assert!(notifies_until_refused(&mut world, c, "c1").0 > 5);
+    for name in ["a2", "b1", "c1"] {
+        world.say(c, &format!(r#"{{"type":"delete","room":"r","trigger":"{name}"}}"#));
+    }
+    assert_eq!(world.controller.budget.held_for(u64::MAX), 0);
+    let many = (0..5_000).find(|nr| {
+        world.say(b, &format!(r#"{{"type":"create","room":"r","trigger":"{nr:0>60}","count":1}}"#));
+        !world.take(b).contains("\"created\"")
+    });
+    assert_eq!(many, Some(1_250_000 / (512 + 120)));
+}

@@ -143,3 +143,39 @@ fn a_controller_of_rooms_that_cannot_write_ends_before_it_says_anything() {
     world.input(Input::WriteFailed { path: LEDGER.into(), error });
     assert_eq!(world.halted, Some(crate::exit_code::FAILED));
 }
+
+#[test]
+fn what_was_not_heard_and_what_clients_have_made_is_held_after_a_restart_as_before() {
+    for mut world in rooms() {
+        let conns: Vec<ConnId> = (1..=40).map(|nr| world.comes(nr, &format!("m{nr}"), &format!("i{nr}"))).collect();
+        for (nr, conn) in conns.iter().enumerate() {
+            let who = format!(r#""room":"r","barrier":"b","id":1,"member":"m{}""#, nr + 1);
+            world.say(*conn, &format!(r#"{{"type":"arrive",{who},"party":{{"count":40}}}}"#));
+            let other =
+                if nr > 0 { r#","party":{"count":1}"# } else { r#","party":{"members":["m1","late"]},"timeout":1"# };
+            let who = format!(r#""room":"r","barrier":"c{nr}","id":2,"member":"m{}""#, nr + 1);
+            world.say(*conn, &format!(r#"{{"type":"arrive",{who}{other}}}"#));
+        }
+        world.say(conns[0], r#"{"type":"create","room":"r","trigger":"t","count":9}"#);
+        world.takes_one_off(conns[0], 1);
+        world.pass(Duration::from_millis(10));
+        assert!(world.take(conns[1]).contains("released"));
+        let places = 80 * 384;
+        let before = world.held();
+        assert!(before > places && before == world.recount(), "{before}");
+        // A rewritten ledger may name a ruling more than once, each with its words.
+        for _ in 0..2 {
+            world = world.again();
+            assert_eq!(world.held(), world.recount());
+            assert!(world.held() > places && world.held() < before + 2_000, "{} after {before}", world.held());
+            assert!(world.controller.budget.held_for(u64::MAX) > 512, "the trigger counts among all of them");
+        }
+        let past = Past::read(Path::new(LEDGER), world.recorded.clone().into_bytes()).expect("it was just written");
+        let small = crate::controller::Limits::new(Some(1), None, Some(1));
+        Controller::bare(None)
+            .limited(small)
+            .keeping(keep("boot", 0))
+            .resumed(&past, &mut ())
+            .expect("nothing is lost");
+    }
+}

@@ -3,13 +3,25 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::session::budget::Held;
+use crate::controller::session::budget::{Asker, Held};
 use crate::machine::Time;
 use crate::wire::rendezvous::Party;
 
 /// An incarnation of a slave or of a client, as the controller numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process(pub u64);
+
+impl Process {
+    /// A client, for which something is to be held.
+    pub fn as_client(self) -> Asker {
+        Asker { process: self.0, slave: false }
+    }
+
+    /// The same of a slave.
+    pub fn as_slave(self) -> Asker {
+        Asker { process: self.0, slave: true }
+    }
+}
 
 /// An arrival's identity.
 pub type Arrival = (Process, u64);

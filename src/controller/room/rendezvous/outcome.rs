@@ -63,7 +63,7 @@ impl<V: PartialEq> Rendezvous<V> {
         let lead = HARMONIZE_LEAD + HARMONIZE_LEAD_PER_PROCESS * round.there.len() as u32;
         let at = (released && round.harmonize).then(|| turn.now + lead);
         let line = line.map(|line| SharedLine::new(line, &self.budget));
-        let held = self.budget.hold(RULING_COST + reason.len() + PLACE_COST * round.there.len());
+        let held = self.budget.hold(RULING_COST + reason.len());
         let ruling = Rc::new(Ruling { round: self.last_round, kind, who, reason, at, line, held });
         let mut stands = None;
         if !released {
@@ -209,9 +209,9 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     pub(super) fn rule_alone(&mut self, arrival: Arrival, kind: Kind, reason: String, turn: &mut Turn<'_, V>) {
-        let admitted = self.budget.admit(RULING_COST + reason.len());
-        let remembers = admitted.is_ok();
-        let held = admitted.unwrap_or_default();
+        let cost = RULING_COST + reason.len();
+        let remembers = self.budget.has_room_for(cost + PLACE_COST);
+        let held = self.budget.hold(if remembers { cost } else { 0 });
         let ruling = Rc::new(Ruling { round: 0, kind, who: Vec::new(), reason, at: None, line: None, held });
         if remembers {
             return self.rule(arrival, ruling, turn);

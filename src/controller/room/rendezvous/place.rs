@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::ruling::Ruling;
-use crate::controller::session::budget::Charge;
+use crate::controller::session::budget::Held;
 use crate::machine::Time;
 
 /// What has become of an arrival.
@@ -12,7 +12,7 @@ pub enum Place {
     /// It waits as this member of that meeting.
     Waits { meeting: Rc<str>, member: Rc<str>, how: How },
     /// It has a ruling, since then, that it has not heard yet.
-    Ruled(Rc<Ruling>, Time, #[expect(dead_code, reason = "it counts until it is dropped")] Charge),
+    Ruled(Rc<Ruling>, Time, #[cfg_attr(not(test), expect(dead_code, reason = "it counts until it is dropped"))] Held),
 }
 
 /// How an arrival waits.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::arrival::Arrival;
 use super::former::Former;
-use super::memory::{PLACE_COST, ROUND_COST, RULING_COST, cost};
+use super::memory::{ROUND_COST, RULING_COST, cost};
 use super::place::Place;
 use super::ruling::Ruling;
 use super::standing::Standing;
@@ -44,7 +44,7 @@ impl<V: PartialEq> Rendezvous<V> {
         let Former { round, kind, who, reason, at, line, arrivals, stands } = former;
         self.last_round = self.last_round.max(round);
         let line = line.map(|line| SharedLine::new(line, &self.budget));
-        let held = self.budget.hold(RULING_COST + reason.len() + PLACE_COST * arrivals.len());
+        let held = self.budget.hold(RULING_COST + reason.len());
         let ruling = Rc::new(Ruling { round, kind, who, reason, at, line, held });
         for arrival in arrivals {
             self.is_ruled(arrival, ruling.clone(), since);

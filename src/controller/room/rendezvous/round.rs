@@ -162,6 +162,14 @@ impl<V> Round<V> {
         }
     }
 
+    /// How many names it knows: of those who shall meet, or of those who are there.
+    pub fn names(&self) -> usize {
+        match &self.agreed.wanted {
+            Wanted::Members(members) => members.len(),
+            Wanted::Count(_) => self.there.len(),
+        }
+    }
+
     /// Whether this member is wanted here.
     pub fn belongs(&self, member: &str) -> Result<(), String> {
         match &self.agreed.wanted {
@@ -338,14 +346,15 @@ impl<V> Round<V> {
             Wanted::Count(_) => away().collect(),
         };
         if !missing.is_empty() {
-            let who = missing.iter().take(WHO_MAX).map(|member| (*member).to_owned()).collect();
-            return (who, format!("timed out; missing: {}", crate::spoken::list(&missing)));
+            let text = format!("timed out; missing: {}", crate::spoken::list(&missing));
+            return (first_of(missing), text);
         }
         let awaited = self.proofs.awaited();
         let silent = self.there.iter().filter(|(_, there)| awaited.contains(&there.process));
         let silent: Vec<&str> = silent.map(|(member, _)| &**member).collect();
-        let who = silent.iter().take(WHO_MAX).map(|member| (*member).to_owned()).collect();
-        (who, format!("timed out; all had arrived, but no sign of life came from {}", crate::spoken::list(&silent)))
+        let text =
+            format!("timed out; all had arrived, but no sign of life came from {}", crate::spoken::list(&silent));
+        (first_of(silent), text)
     }
 }
 
@@ -388,6 +397,11 @@ impl<V> Round<V> {
         };
         Forming { meeting: name.clone(), there: here, missing, more }
     }
+}
+
+/// Those whom a ruling names of so many.
+fn first_of(members: Vec<&str>) -> Vec<String> {
+    crate::spoken::ranges::first(members, WHO_MAX).into_iter().map(str::to_owned).collect()
 }
 
 /// A party as a person says it.

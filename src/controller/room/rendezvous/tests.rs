@@ -124,7 +124,9 @@ impl Hall {
         let end = self.now + duration;
         while let Some(at) = self.meetings.next_deadline().filter(|at| *at <= end) {
             self.now = at;
-            self.turn(|meetings, turn| meetings.deadline(turn));
+            self.turn(|meetings, turn| {
+                meetings.deadline(usize::MAX, turn);
+            });
         }
         self.now = end;
     }

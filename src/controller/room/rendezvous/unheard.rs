@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Rendezvous;
 use super::arrival::{Arrival, Process};
+use super::memory::PLACE_COST;
 use super::place::Place;
 use super::ruling::Ruling;
-use crate::controller::session::budget::Charge;
 use crate::machine::Time;
 
 impl<V> Rendezvous<V> {
@@ -15,8 +15,8 @@ impl<V> Rendezvous<V> {
     /// one that hears nothing would else keep ever more of what others gave.
     pub(super) fn is_ruled(&mut self, arrival: Arrival, ruling: Rc<Ruling>, since: Time) {
         let line = ruling.line.as_ref().map_or(0, |line| line.len());
-        let charge = Charge::new(&self.budget, arrival.0.0, line + ruling.reason.len());
-        self.places.insert(arrival, Place::Ruled(ruling, since, charge));
+        let held = self.budget.hold_for(arrival.0.0, PLACE_COST, line + ruling.reason.len());
+        self.places.insert(arrival, Place::Ruled(ruling, since, held));
     }
 
     /// Whether a process waits, or has not heard a ruling: what others were told of it too, or what it was told itself

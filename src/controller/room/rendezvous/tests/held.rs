@@ -25,6 +25,10 @@ impl<V> Rendezvous<V> {
             Place::Ruled(ruling, ..) => Some(ruling),
             Place::Waits { .. } => None,
         });
+        let places = self.places.iter().map(|(_, place)| match place {
+            Place::Ruled(_, _, held) => held.bytes(),
+            Place::Waits { .. } => 0,
+        });
         // Each of them once, however many share it.
         let rulings = standing().map(|standing| &standing.ruling).chain(told);
         let rulings: BTreeMap<_, _> = rulings.map(|ruling| (Rc::as_ptr(ruling), ruling)).collect();
@@ -32,5 +36,6 @@ impl<V> Rendezvous<V> {
         forming().map(of_round).sum::<usize>()
             + standing().map(|standing| standing.held.bytes()).sum::<usize>()
             + rulings.into_values().map(of_ruling).sum::<usize>()
+            + places.sum::<usize>()
     }
 }
