@@ -1,9 +1,9 @@
 #!/bin/sh
-# A work step of the token ring: reads the digits of pi so far, and writes them with one more. Nothing gives "3", that
-# gives "3.", and so on: each step makes the data longer by one character.
+# A work step of the token ring: reads the digits of pi so far, and writes them with one more. Empty data becomes "3", "3"
+# becomes "3.", and so on: each step adds one character.
 #
-# They are computed, with Machin's formula, pi = 16 arctan(1/5) - 4 arctan(1/239), in numbers of as many words of six
-# decimal digits as it takes. What was computed before is checked, not believed: data that is no beginning of pi fails.
+# The digits are computed with Machin's formula, pi = 16 arctan(1/5) - 4 arctan(1/239), in numbers of as many words of six
+# decimal digits as necessary. The earlier digits are checked: the step fails if the data is not a beginning of pi.
 #
 #     arete ring --interface eth0 --work ./pi.sh
 

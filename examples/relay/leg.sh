@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs one leg of the relay, and at its end hands the baton over.
+# Runs one leg of the relay, and hands the baton over at its end.
 #
-# usage: leg.sh COMMAND    (the command that says that the leg is done; the environment names the RUNNER)
+# usage: leg.sh COMMAND    (the command to run at the end of the leg; RUNNER in the environment names the runner)
 set -eu
 echo "$RUNNER has the baton"
 for metres in 100 200 300 400; do
