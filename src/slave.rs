@@ -1,12 +1,14 @@
 //! The slave: its connection to the controller, and its part of a run.
 
 mod aimed;
+mod config;
 mod control;
 mod ending;
 mod lines;
 mod members;
 mod notifies;
 mod output;
+mod part;
 mod process;
 mod readiness;
 mod reports;
@@ -14,37 +16,39 @@ mod requests;
 mod resources;
 mod run;
 mod schedule;
-mod service;
 mod start;
+mod status;
 mod strays;
 mod tails;
 #[cfg(test)]
 mod tests;
+mod text;
+mod timer;
+mod turn;
 mod unshipped;
 mod variables;
 mod waits;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use self::config::{Config, Leave, ORPHAN_AFTER, Settings};
+use self::control::Control;
+use self::part::Part;
+use self::run::Run;
+pub use self::run::{MARK, REST};
+use self::status::Status;
+use self::turn::Turn;
 use crate::link::Link;
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{
-    Address, ChildId, ConnId, Exit, Input, ListenerId, Machine, Outbox, Reason, Signal, Stream, Time, Timers, removal,
-};
+use crate::machine::{ChildId, ConnId, Exit, Input, Machine, Outbox, Reason, Signal, Stream, Time, Timers, removal};
 use crate::session::VERSION;
 use crate::spoken;
 use crate::wire::rendezvous::Alive;
-use crate::wire::{Bye, Code, FromController, Hello, Malformed, Manner, Message, PROTOCOL, PokedBy, Stopped, Welcome};
-use control::Control;
-pub use run::{MARK, REST};
-use run::{Part, Run};
-pub use service::Settings;
-
-/// A slave whose controller is gone for so long stops what it runs and forgets the run, unless it was told another time.
-pub const ORPHAN_AFTER: Duration = Duration::from_secs(5 * 60);
+use crate::wire::{
+    Bye, Code, FromCommand, FromController, Hello, Malformed, Manner, PROTOCOL, PokedBy, Stopped, Welcome,
+};
 
 /// How long a slave that was told to quit goes on shipping what its commands wrote.
 const QUIT_SHIPS_FOR: Duration = Duration::from_secs(3);
@@ -54,53 +58,6 @@ const INTERRUPTED: u8 = 130;
 
 /// The exit code of a slave that its controller refused, or whose only run was lost.
 const FAILED: u8 = 1;
-
-/// What a slave is told when it starts. Nothing else of the world reaches it but its inputs.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub name: String,
-    pub controller: Address,
-    /// Drawn at random by whoever starts the process.
-    pub incarnation: String,
-    /// For the jitter of reconnects.
-    pub seed: u64,
-    /// This process's id.
-    pub pid: u32,
-    /// Where it works: one subdirectory a run, named by the run's id.
-    pub dir: PathBuf,
-    /// Where its control socket listens, for `ARETE_SOCKET`.
-    pub socket: PathBuf,
-    /// The listener of that socket.
-    pub control: ListenerId,
-    /// How long its controller may be gone until the slave stops what it runs and forgets the run.
-    pub orphan_after: Duration,
-    /// Exit after one run, or when the controller says a fatal `bye`.
-    pub once: bool,
-    /// Whether it ends when it is told to leave.
-    pub leave: Leave,
-    /// Leave each run's directory where it is.
-    pub keep: bool,
-    /// What the machine is, for tests that ask for slaves by that.
-    pub labels: BTreeMap<String, String>,
-    /// What to add to a [`Time`] to get microseconds since 1970 in UTC, for people.
-    pub utc: Option<i64>,
-    /// What the controller that has started this slave wants to hear from it.
-    pub secret: Option<String>,
-    /// The user that it runs as, whose processes may ask something of it.
-    pub uid: u32,
-}
-
-/// Whether a slave ends with a run whose controller has its slaves launched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Leave {
-    /// If the controller says that it has.
-    #[default]
-    WhenTold,
-    /// It was launched itself, and says so: it also ends when it finds no controller.
-    Launched,
-    /// It is there for any run, whatever a controller says.
-    Never,
-}
 
 /// A slave.
 pub struct Slave {
@@ -124,25 +81,8 @@ pub struct Slave {
     turned_away: bool,
     /// The exit code with which this slave ends as soon as nothing is left to do.
     quit: Option<u8>,
-    told: service::Told,
+    status: Status,
     timers: Timers<Timer>,
-}
-
-/// What every handler needs to act: the time, the connection to the controller, the control socket, the effects.
-struct Turn<'a> {
-    now: Time,
-    out: &'a mut Outbox,
-    link: &'a mut Link,
-    control: &'a mut Control,
-    /// The number of the last arrival of this process.
-    arrivals: &'a mut u64,
-}
-
-impl Turn<'_> {
-    /// Says something to the controller, if it is there. What must not be lost is said again after a reconnect.
-    fn say(&mut self, message: &impl Message) {
-        self.link.say(self.out, message);
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,7 +107,7 @@ impl Slave {
             leaving: config.leave == Leave::Launched,
             turned_away: false,
             quit: None,
-            told: service::Told::default(),
+            status: Status::default(),
             timers: Timers::default(),
             config: Rc::new(config),
         }
@@ -218,6 +158,25 @@ impl Slave {
             if let Some(wrong) = wrong {
                 self.hang_up(now, &self.link.misspoken(&wrong), out);
             }
+        }
+    }
+
+    /// Bytes of a request arrived.
+    fn requested(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
+        let line = match self.control.line(conn, bytes) {
+            Ok(None) => return,
+            Ok(Some(line)) => line,
+            Err(bound) => return self.control.fail(conn, &bound.to_string(), out),
+        };
+        let request = match FromCommand::decode(&line) {
+            Ok(request) => request,
+            Err(malformed) => return self.control.fail(conn, &malformed.to_string(), out),
+        };
+        let (Some(run), mut turn) = self.parts(now, out) else {
+            return self.control.fail(conn, "no run is in progress on this slave", out);
+        };
+        if let Err(reason) = run.answer(conn, &request, &mut turn) {
+            self.control.fail(conn, &reason, out);
         }
     }
 
@@ -551,11 +510,12 @@ impl Machine for Slave {
             }
             Input::Connected { .. } | Input::Datagram { .. } => {}
             Input::Disproved { .. } | Input::Paged { .. } => {}
-            Input::Reloaded { settings } => self.reloaded(settings),
+            Input::Reloaded { settings } => Rc::make_mut(&mut self.config).reload(settings),
             Input::Written | Input::Resized { .. } | Input::OutputEnded => {}
         }
         self.finish_turn(now, out);
-        self.tell_status(out);
+        let run = self.run.as_ref().map(Run::id);
+        self.status.update(&self.config.controller, &self.link, run, self.quit.is_some(), out);
     }
 
     fn next_deadline(&self) -> Option<Time> {

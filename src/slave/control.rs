@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::machine::{Bytes, ConnId, Outbox, Peer, Time};
+use crate::machine::{Bytes, ConnId, Outbox, Peer};
+use crate::slave::text::clip;
 use crate::verdict::Heard;
 use crate::wire::rendezvous::{Met, NOTE_MAX, Wait};
-use crate::wire::{
-    Bound, Done, Failure, Frames, FromCommand, LINE_MAX_BEFORE_HELLO, LINE_MOST_OF_VALUE, Message, Note,
-};
-
-use super::{Slave, requests};
+use crate::wire::{Bound, Done, Failure, Frames, LINE_MAX_BEFORE_HELLO, LINE_MOST_OF_VALUE, Message, Note};
 
 /// So many requests may wait at a time.
 const REQUESTS_MAX: usize = 4096;
@@ -22,9 +19,6 @@ const SILENT_MAX: usize = 64;
 
 /// The user who may do everything.
 const ROOT: u32 = 0;
-
-/// The longest reason that is given, in bytes.
-const REASON_MAX: usize = 4096;
 
 /// The longest line of a request, in bytes: a notify has data.
 const LINE_MAX: usize = LINE_MAX_BEFORE_HELLO + NOTE_MAX;
@@ -67,12 +61,6 @@ enum Asking {
     Waiting(String, Option<String>),
 }
 
-/// The beginning of a text that someone else may have made long.
-pub(super) fn clip(text: &str) -> &str {
-    let end = (0..=REASON_MAX.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    &text[..end.unwrap_or(0)]
-}
-
 impl Control {
     /// A process of this system connects. Those of other users are strangers, but for root's.
     pub(super) fn accepted(&mut self, conn: ConnId, peer: &Peer, uid: u32, out: &mut Outbox) {
@@ -98,7 +86,7 @@ impl Control {
     }
 
     /// Takes bytes of a request; gives its line when it has ended.
-    fn line(&mut self, conn: ConnId, bytes: &[u8]) -> Result<Option<Vec<u8>>, Bound> {
+    pub(super) fn line(&mut self, conn: ConnId, bytes: &[u8]) -> Result<Option<Vec<u8>>, Bound> {
         let partial = |asking: &Asking| if let Asking::Line(frames, _) = asking { frames.held() } else { 0 };
         let crowded = self.conns.values().map(partial).sum::<usize>() + bytes.len() > PARTIAL_MAX;
         let Some(Asking::Line(frames, head)) = self.conns.get_mut(&conn) else { return Ok(None) };
@@ -191,26 +179,5 @@ impl Control {
 
     fn which(&self, wanted: impl Fn(&Asking) -> bool) -> Vec<ConnId> {
         self.conns.iter().filter(|(_, asking)| wanted(asking)).map(|(conn, _)| *conn).collect()
-    }
-}
-
-impl Slave {
-    /// Bytes of a request arrived.
-    pub(super) fn requested(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
-        let line = match self.control.line(conn, bytes) {
-            Ok(None) => return,
-            Ok(Some(line)) => line,
-            Err(bound) => return self.control.fail(conn, &bound.to_string(), out),
-        };
-        let request = match FromCommand::decode(&line) {
-            Ok(request) => request,
-            Err(malformed) => return self.control.fail(conn, &malformed.to_string(), out),
-        };
-        let (Some(run), mut turn) = self.parts(now, out) else {
-            return self.control.fail(conn, "no run is in progress on this slave", out);
-        };
-        if let Err(reason) = requests::answer(run, conn, &request, &mut turn) {
-            self.control.fail(conn, &reason, out);
-        }
     }
 }

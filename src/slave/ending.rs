@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::machine::Signal;
 use crate::machine::faults::{Fault, injected};
+use crate::slave::process::{Due, spoken};
+use crate::slave::run::{AfterSweep, Ending, Phase, Run};
+use crate::slave::schedule::Occasion;
+use crate::slave::text::clip;
+use crate::slave::timer::Timer;
+use crate::slave::turn::Turn;
 use crate::wire::{Happened, Manner, Outcome, Stopped};
-
-use super::Turn;
-use super::control::clip;
-use super::process::spoken;
-use super::run::{AfterSweep, Ending, Phase, Run, Timer};
-use super::schedule::Occasion;
 
 /// How soon it is looked again whether what was left is gone.
 const SWEEP_EVERY: Duration = Duration::from_millis(50);
@@ -302,7 +302,7 @@ impl Run {
         self.phase = Phase::Finally;
         self.timers.set(Timer::Grace, turn.now + self.part.grace);
         for entry in entries {
-            self.begin_entry(super::run::Due { entry, ..Default::default() }, turn);
+            self.begin_entry(Due { entry, ..Default::default() }, turn);
         }
     }
 

@@ -11,14 +11,15 @@ use serde_json::value::RawValue;
 use crate::link::Link;
 use crate::machine::{Bytes, ConnId, Exit, Outbox, Time};
 use crate::session::{is_meeting, is_tag, words_rule};
+use crate::slave::notifies::Waiter;
+use crate::slave::process::{RunKey, unexpected};
+use crate::slave::run::Run;
+use crate::slave::text::clip;
+use crate::slave::timer::Timer;
+use crate::slave::turn::Turn;
 use crate::verdict::{Heard as Verdict, map_as_line};
 use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, SYNC_TIMEOUT, VALUE_MOST, Wait};
 use crate::wire::{Action, Expect, FromController, Message, Note, Outcome};
-
-use super::Turn;
-use super::notifies::Waiter;
-use super::process::{RunKey, unexpected};
-use super::run::{Run, Timer};
 
 /// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
 const VERDICT_SLACK: Duration = Duration::from_millis(250);
@@ -179,7 +180,7 @@ impl Run {
     /// A member arrives or gives, and `waiter` waits for its verdict.
     pub(super) fn meet(&mut self, asked: Asked, waiter: Waiter, turn: &mut Turn<'_>) -> Result<(), String> {
         if !is_meeting(&asked.name) {
-            let shown = super::control::clip(&asked.name);
+            let shown = clip(&asked.name);
             return Err(format!("{shown:?} can name no barrier and no sync: a {}", words_rule()));
         }
         if let What::Sync { value, .. } = &asked.what
@@ -189,7 +190,7 @@ impl Run {
         }
         let member = match &asked.tag {
             Some(tag) if !is_tag(tag) => {
-                let shown = super::control::clip(tag);
+                let shown = clip(tag);
                 return Err(format!("{shown:?} is no tag: it is too long, or has control characters"));
             }
             Some(tag) => format!("{}#{tag}", self.slave_name()),
@@ -215,7 +216,7 @@ impl Run {
         let heard = Verdict {
             verdict: Some(verdict.verdict),
             who: verdict.who.clone(),
-            reason: super::control::clip(&verdict.reason).to_owned(),
+            reason: clip(&verdict.reason).to_owned(),
         };
         let at = verdict.at.filter(|_| heard.released()).map(|at| turn.link.release_at(turn.now, at));
         let at = at.filter(|at| *at > turn.now);

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::value::RawValue;
 
 use crate::machine::ConnId;
-
-use super::process::RunKey;
+use crate::slave::process::RunKey;
 
 /// So many notifies that the controller has not counted are kept before commands are refused more.
 const UNCOUNTED_MAX: u64 = 4096;

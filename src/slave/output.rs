@@ -8,10 +8,9 @@ use std::time::Duration;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Found, ReadId};
 use crate::session::files::check_shipped;
+use crate::slave::turn::Turn;
+use crate::slave::unshipped::Unshipped;
 use crate::wire::{Kept, Output};
-
-use super::Turn;
-use super::unshipped::Unshipped;
 
 /// How many bytes are read and sent at once.
 const PIECE: usize = 64 * 1024;

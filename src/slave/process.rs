@@ -6,8 +6,6 @@ use std::time::Duration;
 use crate::machine::{ChildId, Exit, Signal};
 use crate::wire::{Expect, Outcome};
 
-use super::run::Due;
-
 /// So many runs of entries may go on at a time.
 const RUNS_MAX: usize = 1_000;
 
@@ -63,6 +61,23 @@ impl EntryRun {
             |told: &Option<(Signal, String)>| told.as_ref().is_some_and(|(signal, _)| ASK_TO_END.contains(signal));
         asks(&self.killed_by) || asks(&self.aimed_at_by)
     }
+}
+
+impl From<EntryRun> for Due {
+    fn from(run: EntryRun) -> Due {
+        Due { entry: run.entry, cause: run.cause, nr: Some(run.nr), cut_off: run.cut_off }
+    }
+}
+
+/// A run of an entry that is to begin, or is over.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    pub(super) entry: usize,
+    pub(super) cause: Option<String>,
+    /// Its number, once it has one.
+    pub(super) nr: Option<u32>,
+    /// The end of the run has cut it off.
+    pub(super) cut_off: bool,
 }
 
 #[derive(Debug)]

@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, Command, EarId, Exit, NoAnswer, ProbeId, ReadId, Signal, Time};
+use crate::slave::lines::Log;
+use crate::slave::notifies::Waiter;
+use crate::slave::process::{Due, RunKey};
+use crate::slave::run::Run;
+use crate::slave::schedule::Occasion;
+use crate::slave::text::clip;
+use crate::slave::timer::Timer;
+use crate::slave::turn::Turn;
+use crate::slave::variables::Unresolved;
 use crate::spoken;
 use crate::wire::Happened;
 use crate::wire::readiness::{Readiness, ReadyCheck};
-
-use super::Turn;
-use super::control::clip;
-use super::lines::Log;
-use super::notifies::Waiter;
-use super::process::RunKey;
-use super::run::{Due, Run, Timer};
-use super::schedule::Occasion;
-use super::variables::Unresolved;
 
 /// How often a port is tried, and a variable that has no value yet.
 const TRY_EVERY: Duration = Duration::from_millis(200);

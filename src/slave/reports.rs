@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
+use crate::slave::turn::Turn;
 use crate::wire::{Happened, Message, Report};
-
-use super::Turn;
 
 /// So many unrecorded reports are kept before pokes are refused. What already runs may still add to them.
 const UNRECORDED_MAX: usize = 10_000;

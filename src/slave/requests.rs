@@ -1,94 +1,82 @@
 //! What a request on the control socket means to the run.
 
 use crate::machine::ConnId;
+use crate::slave::members::{Asked, What};
+use crate::slave::notifies::Waiter;
+use crate::slave::run::Run;
+use crate::slave::schedule::Occasion;
+use crate::slave::text::listed;
+use crate::slave::turn::Turn;
 use crate::wire::rendezvous::{NOTE_MAX, Party};
 use crate::wire::{FromCommand, Happened, PokedBy, Policy};
 
-use super::Turn;
-use super::members::{Asked, What};
-use super::notifies::Waiter;
-use super::run::Run;
-use super::schedule::Occasion;
-
-/// How many names a message lists.
-const LISTED_MAX: usize = 10;
-
-/// Does what a command asks for, or says why not. What takes longer is answered later.
-pub(super) fn answer(
-    run: &mut Run,
-    conn: ConnId,
-    request: &FromCommand<'_>,
-    turn: &mut Turn<'_>,
-) -> Result<(), String> {
-    let command = Waiter::Command(conn);
-    match request {
-        FromCommand::PokeRequest(poke) => {
-            run.poke(poke.entry.as_deref(), PokedBy::Command, turn)?;
-            turn.control.done(conn, None, turn.out);
-        }
-        FromCommand::NotifyRequest(notify) => {
-            run.in_progress()?;
-            run.known_trigger(&notify.trigger)?;
-            if notify.data.is_some_and(|data| data.json.get().len() > NOTE_MAX) {
-                return Err(format!("the data of a notify is at most {NOTE_MAX} bytes long"));
-            }
-            if run.notifies.full() {
-                return Err(
-                    "the controller has been away for too long to count more notifies; try again later".to_owned()
-                );
-            }
-            turn.control.counts(conn);
-            run.notify(&notify.trigger, notify.data, Waiter::Command(conn), turn);
-        }
-        FromCommand::BarrierRequest(it) => {
-            run.in_progress()?;
-            let abort = it.abort.as_deref().map(str::to_owned);
-            let what = What::Barrier { fresh: it.fresh, abort, harmonize: it.harmonize };
-            let asked = asked(&it.barrier, it.tag.as_deref(), it.party.clone(), it.timeout, what);
-            run.meet(asked.by(it.entry.as_deref()), command, turn)?;
-            turn.control.meets(conn);
-            run.watch_waits(turn);
-        }
-        FromCommand::SyncRequest(it) => {
-            run.in_progress()?;
-            let what = What::Sync { all_alive: it.all_alive, value: it.value.json.to_owned().into() };
-            let asked = asked(&it.session, it.tag.as_deref(), it.party.clone(), it.timeout, what);
-            run.meet(asked.by(it.entry.as_deref()), command, turn)?;
-            turn.control.meets(conn);
-            run.watch_waits(turn);
-        }
-        FromCommand::ReadyRequest(ready) => {
-            run.in_progress()?;
-            run.says_ready(&ready.entry, ready.nr, turn)?;
-            turn.control.done(conn, None, turn.out);
-        }
-        FromCommand::WaitRequest(wait) => {
-            run.in_progress()?;
-            run.known_trigger(&wait.trigger)?;
-            if run.heard.contains(&*wait.trigger) {
-                let notes = run.notes.get(&*wait.trigger).map(|notes| &**notes);
-                turn.control.done(conn, notes, turn.out);
-            } else {
-                turn.control.waits(conn, &wait.trigger, wait.entry.as_deref().map(str::to_owned));
-                run.watch_waits(turn);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn asked(name: &str, tag: Option<&str>, party: Option<Party>, timeout: Option<u64>, what: What) -> Asked {
-    Asked { name: name.to_owned(), tag: tag.map(str::to_owned), party, timeout, entry: None, what }
-}
-
-impl Asked {
-    /// The same by a command of this entry.
-    fn by(self, entry: Option<&str>) -> Asked {
-        Asked { entry: entry.map(str::to_owned), ..self }
-    }
-}
-
 impl Run {
+    /// Does what a command asks for, or says why not. What takes longer is answered later.
+    pub(super) fn answer(
+        &mut self,
+        conn: ConnId,
+        request: &FromCommand<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), String> {
+        let command = Waiter::Command(conn);
+        match request {
+            FromCommand::PokeRequest(poke) => {
+                self.poke(poke.entry.as_deref(), PokedBy::Command, turn)?;
+                turn.control.done(conn, None, turn.out);
+            }
+            FromCommand::NotifyRequest(notify) => {
+                self.in_progress()?;
+                self.known_trigger(&notify.trigger)?;
+                if notify.data.is_some_and(|data| data.json.get().len() > NOTE_MAX) {
+                    return Err(format!("the data of a notify is at most {NOTE_MAX} bytes long"));
+                }
+                if self.notifies.full() {
+                    return Err(
+                        "the controller has been away for too long to count more notifies; try again later".to_owned()
+                    );
+                }
+                turn.control.counts(conn);
+                self.notify(&notify.trigger, notify.data, Waiter::Command(conn), turn);
+            }
+            FromCommand::BarrierRequest(it) => {
+                self.in_progress()?;
+                let abort = it.abort.as_deref().map(str::to_owned);
+                let what = What::Barrier { fresh: it.fresh, abort, harmonize: it.harmonize };
+                let asked =
+                    asked(&it.barrier, it.entry.as_deref(), it.tag.as_deref(), it.party.clone(), it.timeout, what);
+                self.meet(asked, command, turn)?;
+                turn.control.meets(conn);
+                self.watch_waits(turn);
+            }
+            FromCommand::SyncRequest(it) => {
+                self.in_progress()?;
+                let what = What::Sync { all_alive: it.all_alive, value: it.value.json.to_owned().into() };
+                let asked =
+                    asked(&it.session, it.entry.as_deref(), it.tag.as_deref(), it.party.clone(), it.timeout, what);
+                self.meet(asked, command, turn)?;
+                turn.control.meets(conn);
+                self.watch_waits(turn);
+            }
+            FromCommand::ReadyRequest(ready) => {
+                self.in_progress()?;
+                self.says_ready(&ready.entry, ready.nr, turn)?;
+                turn.control.done(conn, None, turn.out);
+            }
+            FromCommand::WaitRequest(wait) => {
+                self.in_progress()?;
+                self.known_trigger(&wait.trigger)?;
+                if self.heard.contains(&*wait.trigger) {
+                    let notes = self.notes.get(&*wait.trigger).map(|notes| &**notes);
+                    turn.control.done(conn, notes, turn.out);
+                } else {
+                    turn.control.waits(conn, &wait.trigger, wait.entry.as_deref().map(str::to_owned));
+                    self.watch_waits(turn);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Runs this `poke` entry, or all.
     pub(super) fn poke(&mut self, entry: Option<&str>, by: PokedBy, turn: &mut Turn<'_>) -> Result<(), String> {
         self.in_progress()?;
@@ -139,24 +127,14 @@ impl Run {
     }
 }
 
-/// `a, b, c`, cut after some; `none`.
-pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<&str> = names.collect();
-    match names.len() {
-        0 => "none".to_owned(),
-        1..=LISTED_MAX => names.join(", "),
-        more => format!("{} and {} more", names[..LISTED_MAX].join(", "), more - LISTED_MAX),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::listed;
-
-    #[test]
-    fn a_long_list_is_cut() {
-        assert_eq!(listed(std::iter::empty()), "none");
-        assert_eq!(listed(["a", "b"].into_iter()), "a, b");
-        assert!(listed(std::iter::repeat_n("x", 12)).ends_with("x and 2 more"));
-    }
+fn asked(
+    name: &str,
+    entry: Option<&str>,
+    tag: Option<&str>,
+    party: Option<Party>,
+    timeout: Option<u64>,
+    what: What,
+) -> Asked {
+    let (entry, tag) = (entry.map(str::to_owned), tag.map(str::to_owned));
+    Asked { name: name.to_owned(), tag, party, timeout, entry, what }
 }

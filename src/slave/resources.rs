@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::slave::turn::Turn;
 use crate::wire::{CHUNK_MAX, Chunk, Fetch, Resource};
-
-use super::Turn;
 
 /// So many pieces are asked for before the first of them has come.
 const WINDOW: usize = 4;

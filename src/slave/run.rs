@@ -1,6 +1,5 @@
 //! This slave's part of a run: from the moment it is handed out until nothing is left of it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -9,70 +8,25 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, Found, ReadId, Time, Timers, is_file_name};
-use crate::session::{check_entry_name, check_name, is_name};
+use crate::machine::{ChildId, Found, ReadId, Time, Timers};
+use crate::session::is_name;
+use crate::slave::config::Config;
+use crate::slave::members::Members;
+use crate::slave::notifies::{Notifies, Waiter};
+use crate::slave::output::{Shipping, TAIL_EVERY};
+use crate::slave::part::Part;
+use crate::slave::process::{Due, Processes, RunKey};
+use crate::slave::readiness::Readies;
+use crate::slave::reports::Reports;
+use crate::slave::resources::Resources;
+use crate::slave::schedule::{Occasion, leads_to_a_job};
+use crate::slave::strays::Strays;
+use crate::slave::tails::Tails;
+use crate::slave::text::clip;
+use crate::slave::timer::Timer;
+use crate::slave::turn::Turn;
 use crate::wire::rendezvous::Wait;
-use crate::wire::{
-    Chunk, Entry, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, Resource, State, Unready,
-};
-
-use super::control::clip;
-use super::members::Members;
-use super::notifies::{Notifies, Waiter};
-use super::output::{Shipping, TAIL_EVERY};
-use super::process::{Processes, RunKey};
-use super::readiness::Readies;
-use super::reports::Reports;
-use super::resources::Resources;
-use super::schedule::{Occasion, cycle, leads_to_a_job};
-use super::strays::Strays;
-use super::tails::Tails;
-use super::{Config, Turn};
-
-/// What a run hands to this slave.
-#[derive(Debug)]
-pub(super) struct Part {
-    pub(super) run: String,
-    /// The name that this slave has in the run, if that is not its own.
-    serve_as: Option<String>,
-    pub(super) entries: Rc<[Entry]>,
-    resources: Vec<Resource>,
-    pub(super) triggers: Vec<String>,
-    /// In microseconds, by the name of a barrier or a sync.
-    pub(super) timeouts: BTreeMap<String, u64>,
-    pub(super) addresses: BTreeMap<String, String>,
-    pub(super) end_trigger: Option<String>,
-    pub(super) grace: Duration,
-}
-
-impl Part {
-    pub(super) fn new(prepare: &Prepare<'_>) -> Part {
-        Part {
-            run: prepare.run.clone().into_owned(),
-            serve_as: prepare.serve_as.clone().map(Cow::into_owned),
-            entries: prepare.entries.clone().into(),
-            resources: prepare.resources.clone(),
-            triggers: prepare.triggers.clone(),
-            timeouts: prepare.timeouts.clone(),
-            addresses: prepare.addresses.clone(),
-            end_trigger: prepare.end_trigger.clone(),
-            grace: Duration::from_micros(prepare.grace),
-        }
-    }
-
-    /// Fails when a name could lead out of the run's directory, or the schedule could turn for ever.
-    fn check(&self) -> Result<(), String> {
-        let resource = |it: &&Resource| !is_name(&it.name) || !is_file_name(&it.file);
-        check_name("a run", &self.run)?;
-        self.serve_as.iter().try_for_each(|name| check_name("a slave", name))?;
-        self.entries.iter().try_for_each(|entry| check_entry_name(&entry.name))?;
-        if let Some(bad) = self.resources.iter().find(resource) {
-            return Err(format!("{:?} with the file {:?} is no resource", clip(&bad.name), clip(&bad.file)));
-        }
-        self.triggers.iter().try_for_each(|trigger| check_name("a trigger", trigger))?;
-        cycle(&self.entries).map_or(Ok(()), |entry| Err(format!("entry {entry} waits for itself by way of after")))
-    }
-}
+use crate::wire::{Chunk, Happened, Note, Noted, Notify, Policy, Prepare, Ready, Refused, State, Unready};
 
 /// How far the run is on this slave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,51 +75,11 @@ pub(super) struct Ending {
     pub(super) by_itself: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
-    Start,
-    /// An `at` entry, by its place in the schedule.
-    At(usize),
-    /// A command has run too long.
-    Timeout(RunKey),
-    /// A command that was told to end has not.
-    Kill(RunKey),
-    /// Jobs had their time to finish.
-    Finish,
-    /// A command is not ready in time.
-    Within(RunKey),
-    /// It is to be tested whether a command is ready.
-    Test(RunKey),
-    /// The end's grace is over.
-    Grace,
-    Sweep,
-    Tail,
-    /// A member has waited as long as it wants, by its arrival.
-    Patience(u64),
-    /// The instant of its release has come.
-    Release(u64),
-    /// It is looked what commands wait for.
-    Waits,
-    /// It is looked what commands have left behind.
-    Strays,
-}
-
 /// That no job runs here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Idle {
     /// Whether something else runs, or will by itself.
     pub(super) services: bool,
-}
-
-/// A run of an entry that is to begin, or is over.
-#[derive(Debug, Default)]
-pub(super) struct Due {
-    pub(super) entry: usize,
-    pub(super) cause: Option<String>,
-    /// Its number, once it has one.
-    pub(super) nr: Option<u32>,
-    /// The end of the run has cut it off.
-    pub(super) cut_off: bool,
 }
 
 pub(super) struct Run {
@@ -645,29 +559,5 @@ impl Run {
     /// What `collect` of this entry wants.
     pub(super) fn patterns(&self, entry: usize) -> &[String] {
         self.part.entries[entry].shell().map_or(&[], |shell| &shell.collect)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a controller says must never reach a path raw.
-    #[test]
-    fn a_resource_has_a_name_that_a_path_may_hold() {
-        let check = |file: &str| {
-            let resource = serde_json::json!({ "name": "r", "file": file, "size": 1, "sha256": "0" });
-            let prepare = serde_json::json!({
-                "run": "r", "test": "t", "entries": [], "resources": [resource], "triggers": [], "addresses": {}, "grace": 1
-            });
-            let prepare = prepare.to_string();
-            Part::new(&serde_json::from_str::<Prepare<'_>>(&prepare).unwrap()).check()
-        };
-        assert_eq!(check("data.bin"), Ok(()));
-        let long = "x".repeat(256);
-        for bad in ["", "..", "a/b", "a\nb", "\u{1b}[2J", "\u{9b}2J", "exe\u{202e}txt", "a\u{2028}b", &long] {
-            let why = check(bad).expect_err(bad);
-            assert!(why.contains("is no resource") && !why.contains(crate::machine::is_obeyed), "{why:?}");
-        }
     }
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use crate::exit_code;
 use crate::machine::{ChildId, Command, Exit, Signal};
+use crate::slave::aimed;
+use crate::slave::notifies::Waiter;
+use crate::slave::process::{Doing, Due, EntryRun, RunKey, ends_a_process, judge, spoken};
+use crate::slave::run::{Phase, Run};
+use crate::slave::schedule::Occasion;
+use crate::slave::text::clip;
+use crate::slave::timer::Timer;
+use crate::slave::turn::Turn;
+use crate::slave::variables::Unresolved;
 use crate::wire::{Action, Expect, Happened, Outcome, Shell, Verdict};
-
-use super::Turn;
-use super::aimed;
-use super::control::clip;
-use super::notifies::Waiter;
-use super::process::{Doing, EntryRun, RunKey, ends_a_process, judge, spoken};
-use super::run::{Due, Phase, Run, Timer};
-use super::schedule::Occasion;
-use super::variables::Unresolved;
 
 /// Why a run of an entry did not begin or did not pass.
 type Why = Option<String>;
@@ -347,11 +347,5 @@ impl Run {
     pub(super) fn is_awaited(&self, run: &EntryRun) -> bool {
         let told = self.phase == Phase::Finishing && run.told_to_end();
         !self.part.entries[run.entry].is_service() && !told
-    }
-}
-
-impl From<EntryRun> for Due {
-    fn from(run: EntryRun) -> Due {
-        Due { entry: run.entry, cause: run.cause, nr: Some(run.nr), cut_off: run.cut_off }
     }
 }

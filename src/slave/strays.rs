@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Signal, Time};
+use crate::slave::run::Run;
+use crate::slave::timer::Timer;
+use crate::slave::turn::Turn;
 use crate::wire::Happened;
-
-use super::Turn;
-use super::run::{Run, Timer};
 
 /// How long no command has run before it is looked what they have left: looking at all processes is work, and the next
 /// command often comes at once.

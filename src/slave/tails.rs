@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::machine::ReadId;
+use crate::slave::run::Run;
+use crate::slave::turn::Turn;
 use crate::spoken::tail::{BYTES_MAX, last_lines};
 use crate::wire::Happened;
-
-use super::Turn;
-use super::run::Run;
 
 /// Of so many failed commands of a run the last lines are reported: the ledger of the controller holds them all.
 const TAILS_MAX: u32 = 100;

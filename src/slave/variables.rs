@@ -3,13 +3,12 @@
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
+use crate::slave::members::{Asked, What};
+use crate::slave::process::Latest;
+use crate::slave::run::Run;
+use crate::slave::text::listed;
 use crate::variables::{Variable, expand, known};
-
 use crate::wire::Action;
-
-use super::members::{Asked, What};
-use super::process::Latest;
-use super::run::Run;
 
 /// Why a text has no value.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,6 +109,6 @@ impl Run {
         let entries = self.part.entries.iter().map(|entry| entry.name.as_str());
         let addresses = self.part.addresses.keys().map(String::as_str);
         let all = known(entries, self.resources.names(), addresses);
-        super::requests::listed(all.iter().map(String::as_str))
+        listed(all.iter().map(String::as_str))
     }
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::slave::run::Run;
+use crate::slave::timer::Timer;
+use crate::slave::turn::Turn;
 use crate::wire::rendezvous::{Wait, Waits};
-
-use super::Turn;
-use super::run::{Run, Timer};
 
 /// How often it is looked what commands wait for, while any does.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

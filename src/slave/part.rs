@@ -1,0 +1,81 @@
+//! What the controller hands to this slave of a run.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::machine::is_file_name;
+use crate::session::{check_entry_name, check_name, is_name};
+use crate::slave::schedule::cycle;
+use crate::slave::text::clip;
+use crate::wire::{Entry, Prepare, Resource};
+
+/// What a run hands to this slave.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) run: String,
+    /// The name that this slave has in the run, if that is not its own.
+    pub(super) serve_as: Option<String>,
+    pub(super) entries: Rc<[Entry]>,
+    pub(super) resources: Vec<Resource>,
+    pub(super) triggers: Vec<String>,
+    /// In microseconds, by the name of a barrier or a sync.
+    pub(super) timeouts: BTreeMap<String, u64>,
+    pub(super) addresses: BTreeMap<String, String>,
+    pub(super) end_trigger: Option<String>,
+    pub(super) grace: Duration,
+}
+
+impl Part {
+    pub(super) fn new(prepare: &Prepare<'_>) -> Part {
+        Part {
+            run: prepare.run.clone().into_owned(),
+            serve_as: prepare.serve_as.clone().map(Cow::into_owned),
+            entries: prepare.entries.clone().into(),
+            resources: prepare.resources.clone(),
+            triggers: prepare.triggers.clone(),
+            timeouts: prepare.timeouts.clone(),
+            addresses: prepare.addresses.clone(),
+            end_trigger: prepare.end_trigger.clone(),
+            grace: Duration::from_micros(prepare.grace),
+        }
+    }
+
+    /// Fails when a name could lead out of the run's directory, or the schedule could turn for ever.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let resource = |it: &&Resource| !is_name(&it.name) || !is_file_name(&it.file);
+        check_name("a run", &self.run)?;
+        self.serve_as.iter().try_for_each(|name| check_name("a slave", name))?;
+        self.entries.iter().try_for_each(|entry| check_entry_name(&entry.name))?;
+        if let Some(bad) = self.resources.iter().find(resource) {
+            return Err(format!("{:?} with the file {:?} is no resource", clip(&bad.name), clip(&bad.file)));
+        }
+        self.triggers.iter().try_for_each(|trigger| check_name("a trigger", trigger))?;
+        cycle(&self.entries).map_or(Ok(()), |entry| Err(format!("entry {entry} waits for itself by way of after")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a controller says must never reach a path raw.
+    #[test]
+    fn a_resource_has_a_name_that_a_path_may_hold() {
+        let check = |file: &str| {
+            let resource = serde_json::json!({ "name": "r", "file": file, "size": 1, "sha256": "0" });
+            let prepare = serde_json::json!({
+                "run": "r", "test": "t", "entries": [], "resources": [resource], "triggers": [], "addresses": {}, "grace": 1
+            });
+            let prepare = prepare.to_string();
+            Part::new(&serde_json::from_str::<Prepare<'_>>(&prepare).unwrap()).check()
+        };
+        assert_eq!(check("data.bin"), Ok(()));
+        let long = "x".repeat(256);
+        for bad in ["", "..", "a/b", "a\nb", "\u{1b}[2J", "\u{9b}2J", "exe\u{202e}txt", "a\u{2028}b", &long] {
+            let why = check(bad).expect_err(bad);
+            assert!(why.contains("is no resource") && !why.contains(crate::machine::is_obeyed), "{why:?}");
+        }
+    }
+}
