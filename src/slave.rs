@@ -3,27 +3,28 @@
 mod aimed;
 mod config;
 mod control;
-mod ending;
 mod lines;
 mod members;
 mod notifies;
 mod output;
 mod part;
 mod process;
+mod queue;
 mod readiness;
 mod reports;
-mod requests;
 mod resources;
 mod run;
+mod run_dir;
 mod schedule;
-mod start;
 mod status;
 mod strays;
+mod sweeps;
 mod tails;
 #[cfg(test)]
 mod tests;
 mod text;
 mod timer;
+mod triggers;
 mod turn;
 mod unshipped;
 mod variables;
@@ -37,7 +38,7 @@ pub use self::config::{Config, Leave, ORPHAN_AFTER, Settings};
 use self::control::Control;
 use self::part::Part;
 use self::run::Run;
-pub use self::run::{MARK, REST};
+pub use self::run_dir::{MARK, REST};
 use self::status::Status;
 use self::turn::Turn;
 use crate::link::Link;
@@ -204,10 +205,7 @@ impl Slave {
         match &message {
             FromController::Pong(pong) => {
                 self.link.ponged(now, pong, out);
-                return self.with_run(now, out, |run, turn| {
-                    run.members.answered(pong.time);
-                    run.try_ready(turn);
-                });
+                return self.with_run(now, out, |run, turn| run.on_pong(pong.time, turn));
             }
             FromController::Check(_) => {
                 return self.link.say(out, &Alive { lifetime: std::marker::PhantomData });
@@ -224,22 +222,7 @@ impl Slave {
             FromController::Dismissed(dismissed) => return self.dismissed(&dismissed.run, out),
             _ => {}
         }
-        let (Some(run), mut turn) = self.parts(now, out) else { return };
-        let turn = &mut turn;
-        match &message {
-            FromController::Chunk(it) if run.is(&it.run) => run.chunk(it, turn),
-            FromController::Start(it) if run.is(&it.run) => run.start_at(it.at, turn),
-            FromController::Triggered(it) if run.is(&it.room) => {
-                run.triggered(&it.trigger, it.notes.as_ref(), turn);
-            }
-            FromController::Map(it) if run.is(&it.room) => run.members.map(it),
-            FromController::RoundVerdict(it) if run.is(&it.room) => run.ruled(it, turn),
-            FromController::Noted(it) if run.is(&it.room) => run.noted(it, turn),
-            FromController::Refused(it) if run.is(&it.room) => run.refused(it, turn),
-            FromController::Recorded(it) if run.is(&it.run) => run.reports.recorded(it.seq),
-            FromController::Kept(it) if run.is(&it.run) => run.output.kept(it, turn),
-            _ => log::debug!("the controller said something about another run"),
-        }
+        self.with_run(now, out, |run, turn| run.on_message(&message, turn));
     }
 
     fn welcomed(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
@@ -287,11 +270,7 @@ impl Slave {
     /// The connection to the controller is gone.
     fn lost(&mut self, now: Time, out: &mut Outbox) {
         self.await_controller(now);
-        self.with_run(now, out, |run, _| {
-            run.output.disconnected();
-            run.members.disconnected();
-            run.told_to_finish = None;
-        });
+        self.with_run(now, out, |run, _| run.on_disconnect());
         if self.once() && self.run.is_none() && self.served.is_some() {
             self.quit.get_or_insert(0);
         } else if self.turned_away {

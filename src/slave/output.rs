@@ -282,6 +282,11 @@ impl Shipping {
         self.unanswered == 0 && nothing_moves && self.files.values().all(answered)
     }
 
+    /// Whether a limit has refused something for the first time.
+    pub(super) fn rest_is_news(&mut self) -> bool {
+        self.unshipped.rest_is_news()
+    }
+
     /// Whether the directory of the run holds what a limit has refused.
     pub(super) fn leaves_rest(&self) -> bool {
         self.unshipped.stays()

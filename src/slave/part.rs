@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::machine::is_file_name;
 use crate::session::{check_entry_name, check_name, is_name};
+use crate::slave::config::Config;
 use crate::slave::schedule::cycle;
-use crate::slave::text::clip;
+use crate::slave::text::{clip, listed};
 use crate::wire::{Entry, Prepare, Resource};
 
 /// What a run hands to this slave.
@@ -16,7 +17,7 @@ use crate::wire::{Entry, Prepare, Resource};
 pub(super) struct Part {
     pub(super) run: String,
     /// The name that this slave has in the run, if that is not its own.
-    pub(super) serve_as: Option<String>,
+    serve_as: Option<String>,
     pub(super) entries: Rc<[Entry]>,
     pub(super) resources: Vec<Resource>,
     pub(super) triggers: Vec<String>,
@@ -40,6 +41,25 @@ impl Part {
             end_trigger: prepare.end_trigger.clone(),
             grace: Duration::from_micros(prepare.grace),
         }
+    }
+
+    /// The name under which this slave acts in the run: that of the place in the test which it serves.
+    pub(super) fn slave_name<'a>(&'a self, config: &'a Config) -> &'a str {
+        self.serve_as.as_deref().unwrap_or(&config.name)
+    }
+
+    /// The place of an entry in the schedule.
+    pub(super) fn index_of(&self, entry: &str) -> Option<usize> {
+        self.entries.iter().position(|other| other.name == entry)
+    }
+
+    /// Fails if the test has no such trigger.
+    pub(super) fn check_trigger(&self, name: &str) -> Result<(), String> {
+        if self.triggers.iter().any(|trigger| trigger == name) {
+            return Ok(());
+        }
+        let all = listed(self.triggers.iter().map(String::as_str));
+        Err(format!("the test has no trigger {name:?}; its triggers: {all}"))
     }
 
     /// Fails when a name could lead out of the run's directory, or the schedule could turn for ever.

@@ -94,6 +94,8 @@ pub(super) enum Doing {
 pub(super) struct Processes {
     live: BTreeMap<RunKey, EntryRun>,
     by_child: BTreeMap<ChildId, RunKey>,
+    /// The groups of commands that were told to end and whose first process has.
+    lingering: BTreeMap<RunKey, ChildId>,
     /// How many runs each entry has had, by its place in the schedule.
     counts: BTreeMap<usize, u32>,
     last: u64,
@@ -145,6 +147,21 @@ impl Processes {
             self.by_child.remove(&child);
         }
         Some(run)
+    }
+
+    /// The first process of a command that was told to end has, and the rest of its group has as much time.
+    pub(super) fn linger(&mut self, key: RunKey, child: ChildId) {
+        self.lingering.insert(key, child);
+    }
+
+    /// The group of a command whose first process has ended, which has had its time.
+    pub(super) fn take_lingering(&mut self, key: RunKey) -> Option<ChildId> {
+        self.lingering.remove(&key)
+    }
+
+    /// Run `nr` of an entry, if it goes on.
+    pub(super) fn find(&self, entry: usize, nr: u32) -> Option<RunKey> {
+        self.live.iter().find(|(_, run)| (run.entry, run.nr) == (entry, nr)).map(|(key, _)| *key)
     }
 
     pub(super) fn get_mut(&mut self, key: RunKey) -> Option<&mut EntryRun> {

@@ -5,22 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
-use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, Command, EarId, Exit, NoAnswer, ProbeId, ReadId, Signal, Time};
+use crate::machine::{ChildId, Command, EarId, Exit, NoAnswer, Outbox, ProbeId, ReadId, Signal, Time, Timers};
 use crate::slave::lines::Log;
-use crate::slave::notifies::Waiter;
-use crate::slave::process::{Due, RunKey};
-use crate::slave::run::Run;
-use crate::slave::schedule::Occasion;
-use crate::slave::text::clip;
+use crate::slave::process::RunKey;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
-use crate::slave::variables::Unresolved;
+use crate::slave::variables::{Unresolved, Variables};
 use crate::spoken;
-use crate::wire::Happened;
-use crate::wire::readiness::{Readiness, ReadyCheck};
+use crate::wire::Entry;
+use crate::wire::readiness::ReadyCheck;
 
 /// How often a port is tried, and a variable that has no value yet.
 const TRY_EVERY: Duration = Duration::from_millis(200);
@@ -71,11 +67,35 @@ enum Stage {
     TooLate,
 }
 
-/// Who is awaited, and what is under way for that.
-#[derive(Debug, Default)]
+/// A run of an entry that has become ready.
+#[derive(Debug)]
+pub(super) struct BecameReady {
+    pub(super) entry: usize,
+    pub(super) nr: u32,
+    /// How long that took.
+    pub(super) after: Duration,
+}
+
+/// What a look at a command's output has shown.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// The next look comes by itself.
+    GoesOn,
+    /// There is more to read before the exit of the command is judged.
+    ReadOn(RunKey),
+    /// A line matches; the command may have exited before that.
+    Ready(RunKey, Option<Exit>),
+    /// The command has exited, and no line matches.
+    Exited(RunKey, Exit),
+}
+
+/// The runs that are awaited, and what is under way for that.
+#[derive(Debug)]
 pub(super) struct Readies {
+    schedule: Rc<[Entry]>,
     awaited: BTreeMap<RunKey, Awaited>,
-    probes: BTreeMap<ProbeId, RunKey>,
+    /// Each with what it tries, for a message.
+    probes: BTreeMap<ProbeId, (RunKey, String)>,
     checks: BTreeMap<ChildId, RunKey>,
     reads: BTreeMap<ReadId, RunKey>,
     /// The sockets of those that may say it themselves. A run keeps its own until it exits, because a service says more
@@ -84,296 +104,281 @@ pub(super) struct Readies {
 }
 
 impl Readies {
-    fn logs(&self) -> usize {
-        self.awaited.values().filter(|awaited| matches!(awaited.stage, Stage::Log(_))).count()
+    pub(super) fn new(schedule: Rc<[Entry]>) -> Readies {
+        Readies {
+            schedule,
+            awaited: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            ears: BTreeMap::new(),
+        }
     }
-}
 
-impl Run {
     /// Whether a run of an entry is still to become ready, so that something may start by itself.
-    pub(super) fn awaits_ready(&self) -> bool {
-        !self.readies.awaited.is_empty()
+    pub(super) fn any(&self) -> bool {
+        !self.awaited.is_empty()
     }
 
-    /// What a command that is about to start is given to say that it is ready.
-    pub(super) fn give_ear(&mut self, due: &Due, turn: &mut Turn<'_>) -> Option<(EarId, PathBuf)> {
-        let says_it = self.readiness(due.entry).is_some_and(|ready| ready.check == ReadyCheck::Notify);
-        says_it.then(|| turn.out.hear(|ear| self.config.socket.with_extension(format!("{}.ear", ear.0))))
+    /// Whether commands of this entry tell themselves that they are ready.
+    pub(super) fn is_told(&self, entry: usize) -> bool {
+        self.schedule[entry].readiness().is_some_and(|ready| ready.check == ReadyCheck::Notify)
     }
 
-    /// A run of an entry is being started.
-    pub(super) fn await_ready(&mut self, key: RunKey, ear: Option<EarId>, command: Box<Command>, turn: &Turn<'_>) {
-        let Some(run) = self.processes.get(key) else { return };
-        let (entry, nr) = (run.entry, run.nr);
-        let awaited = Awaited { entry, nr, since: turn.now, command, stage: Stage::Starting, why: String::new() };
-        self.readies.awaited.insert(key, awaited);
-        self.readies.ears.extend(ear.map(|ear| (ear, key)));
+    /// Run `nr` of an entry is being started. `command` is its own, `ear` where it can say that it is ready.
+    pub(super) fn add(
+        &mut self,
+        key: RunKey,
+        (entry, nr): (usize, u32),
+        ear: Option<EarId>,
+        command: Box<Command>,
+        now: Time,
+    ) {
+        self.awaited
+            .insert(key, Awaited { entry, nr, since: now, command, stage: Stage::Starting, why: String::new() });
+        self.ears.extend(ear.map(|ear| (ear, key)));
     }
 
-    fn readiness(&self, entry: usize) -> Option<&Readiness> {
-        self.part.entries[entry].readiness()
-    }
-
-    /// Its process runs: from now on it is tested.
-    pub(super) fn begin_to_test(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        let entries = self.part.entries.clone();
-        let Some(awaited) = self.readies.awaited.get_mut(&key) else { return };
-        let Some(readiness) = entries[awaited.entry].readiness() else { return };
-        awaited.since = turn.now;
+    /// The process of a run has an id: from now on it is tested. Returns whether the run is awaited. Fails if it cannot
+    /// be tested.
+    pub(super) fn begin(
+        &mut self,
+        key: RunKey,
+        files: [PathBuf; 2],
+        now: Time,
+        timers: &mut Timers<Timer>,
+    ) -> Result<bool, String> {
+        let Some(awaited) = self.awaited.get_mut(&key) else { return Ok(false) };
+        let Some(readiness) = self.schedule[awaited.entry].readiness() else { return Ok(false) };
+        awaited.since = now;
         awaited.why = first_why(&readiness.check);
         awaited.stage = Stage::Tested;
         if let ReadyCheck::Log(pattern) = &readiness.check {
-            let (entry, nr) = (awaited.entry, awaited.nr);
-            let files = self.output_names(entry, nr).map(|name| self.output_dir().join(name));
-            match Log::new(pattern, files) {
-                Ok(log) => self.set_stage(key, Stage::Log(Box::new(log))),
-                Err(why) => return self.end_early(key, &why, self.part.grace, turn),
-            }
+            awaited.stage = Stage::Log(Box::new(Log::new(pattern, files)?));
         }
-        if injected(Fault::ReadyTooEarly) {
-            self.start_those_after(key, self.readies.awaited[&key].entry);
-        }
-        self.timers.set(Timer::Within(key), turn.now + Duration::from_micros(readiness.within));
-        self.test(key, turn);
-    }
-
-    fn set_stage(&mut self, key: RunKey, stage: Stage) {
-        if let Some(awaited) = self.readies.awaited.get_mut(&key) {
-            awaited.stage = stage;
-        }
+        timers.set(Timer::Within(key), now + Duration::from_micros(readiness.within));
+        Ok(true)
     }
 
     /// Tests once whether a run is ready.
-    pub(super) fn test(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        let entries = self.part.entries.clone();
-        let Some(awaited) = self.readies.awaited.get_mut(&key) else { return };
-        let Some(readiness) = entries[awaited.entry].readiness() else { return };
+    pub(super) fn test(
+        &mut self,
+        key: RunKey,
+        variables: &Variables<'_>,
+        timers: &mut Timers<Timer>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(awaited) = self.awaited.get_mut(&key) else { return };
+        let Some(readiness) = self.schedule[awaited.entry].readiness() else { return };
         match &readiness.check {
-            ReadyCheck::Port { port, host } => {
-                let host = host.as_deref().unwrap_or(LOCALHOST);
-                match self.expand(host) {
-                    Ok(host) => drop(self.readies.probes.insert(turn.out.probe(target(&host, *port)), key)),
-                    Err(unresolved) => self.not_yet(key, said(unresolved), TRY_EVERY, turn),
+            ReadyCheck::Port { port, host } => match variables.expand(host.as_deref().unwrap_or(LOCALHOST)) {
+                Ok(to) => {
+                    let tried = match host {
+                        Some(_) => format!("port {port} of {}", shown(&to)),
+                        None => format!("port {port}"),
+                    };
+                    self.probes.insert(turn.out.probe(target(&to, *port)), (key, tried));
                 }
-            }
+                Err(unresolved) => awaited.not_yet(key, said(unresolved), turn.now + TRY_EVERY, timers),
+            },
             ReadyCheck::Log(_) => {
                 if let Stage::Log(log) = &mut awaited.stage {
-                    let reads = log.look(turn.out);
-                    self.readies.reads.extend(reads.map(|read| (read, key)));
+                    self.reads.extend(log.look(turn.out).map(|read| (read, key)));
                 }
             }
-            ReadyCheck::Shell { command, every } => {
-                let own = awaited.command.clone();
-                match self.expand(command) {
-                    Ok(command) => {
-                        let argv = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
-                        let child = turn.out.spawn(Command { argv, stdout: None, stderr: None, ..*own });
-                        self.readies.checks.insert(child, key);
-                        self.set_stage(key, Stage::Shell(child));
-                    }
-                    Err(unresolved) => self.not_yet(key, said(unresolved), Duration::from_micros(*every), turn),
+            ReadyCheck::Shell { command, every } => match variables.expand(command) {
+                Ok(command) => {
+                    let argv = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
+                    let own = (*awaited.command).clone();
+                    let child = turn.out.spawn(Command { argv, stdout: None, stderr: None, ..own });
+                    self.checks.insert(child, key);
+                    awaited.stage = Stage::Shell(child);
                 }
-            }
+                Err(unresolved) => {
+                    awaited.not_yet(key, said(unresolved), turn.now + Duration::from_micros(*every), timers);
+                }
+            },
             ReadyCheck::Notify => {}
         }
     }
 
-    /// A test has failed: the next one comes after a while.
-    fn not_yet(&mut self, key: RunKey, why: String, after: Duration, turn: &mut Turn<'_>) {
-        if let Some(awaited) = self.readies.awaited.get_mut(&key) {
-            awaited.why = why;
-            self.timers.set(Timer::Test(key), turn.now + after);
-        }
-    }
-
-    /// What became of the probe of a port.
-    pub(super) fn probed(&mut self, probe: ProbeId, result: Result<(), NoAnswer>, turn: &mut Turn<'_>) {
-        let Some(key) = self.readies.probes.remove(&probe).filter(|key| self.is_tested(*key)) else { return };
-        let Err(no_answer) = result else { return self.becomes_ready(key, turn) };
-        let Some(ReadyCheck::Port { port, host }) = self.check_of(key) else { return };
-        let host = host.as_ref().map(|host| self.expand(host).unwrap_or_else(|_| host.clone()));
-        let port = host.map_or_else(|| format!("port {port}"), |host| format!("port {port} of {}", shown(&host)));
-        let why = match no_answer {
-            NoAnswer::Refused => format!("{port} refuses"),
-            NoAnswer::Silent => format!("{port} does not answer"),
-            NoAnswer::Other(why) => format!("{port}: {why}"),
+    /// A probe of a port has this result. Returns the run that is ready by that.
+    pub(super) fn probed(
+        &mut self,
+        probe: ProbeId,
+        result: Result<(), NoAnswer>,
+        now: Time,
+        timers: &mut Timers<Timer>,
+    ) -> Option<RunKey> {
+        let (key, port) = self.probes.remove(&probe)?;
+        let awaited = self.awaited.get_mut(&key).filter(|awaited| awaited.is_in_time())?;
+        let why = match result {
+            Ok(()) => return Some(key),
+            Err(NoAnswer::Refused) => format!("{port} refuses"),
+            Err(NoAnswer::Silent) => format!("{port} does not answer"),
+            Err(NoAnswer::Other(why)) => format!("{port}: {why}"),
         };
-        self.not_yet(key, why, TRY_EVERY, turn);
+        awaited.not_yet(key, why, now + TRY_EVERY, timers);
+        None
     }
 
-    /// A piece of output was read. Returns whether it was read for this.
-    pub(super) fn read_for_ready(&mut self, read: ReadId, bytes: &[u8], turn: &mut Turn<'_>) -> bool {
-        let Some(key) = self.readies.reads.remove(&read) else { return false };
-        let Some(Awaited { stage: Stage::Log(log), .. }) = self.readies.awaited.get_mut(&key) else { return true };
+    /// A piece of output was read. Returns what that shows; `None`: it was not read for this.
+    pub(super) fn read(&mut self, read: ReadId, bytes: &[u8], now: Time, timers: &mut Timers<Timer>) -> Option<Look> {
+        let key = self.reads.remove(&read)?;
+        let logs = self.awaited.values().filter(|awaited| matches!(awaited.stage, Stage::Log(_))).count();
+        let Some(Awaited { stage: Stage::Log(log), .. }) = self.awaited.get_mut(&key) else {
+            return Some(Look::GoesOn);
+        };
         if log.take(read, bytes) {
-            let exit = log.exit();
-            self.becomes_ready(key, turn);
-            exit.into_iter().for_each(|exit| self.process_over(key, exit, turn));
-        } else if !log.reads() {
-            match log.exit() {
-                Some(_) if log.has_more() => self.test(key, turn),
-                Some(exit) => self.process_over(key, exit, turn),
-                None => {
-                    let crowd = u32::try_from(self.readies.logs() / LOOKS_AT_ONCE).unwrap_or(u32::MAX);
-                    let more = matches!(&self.readies.awaited[&key].stage, Stage::Log(log) if log.has_more());
-                    let after = if more { LOOK_ON_AFTER } else { LOOK_EVERY } * (1 + crowd);
-                    self.timers.set(Timer::Test(key), turn.now + after);
-                }
-            }
+            return Some(Look::Ready(key, log.exit()));
         }
-        true
+        if log.reads() {
+            return Some(Look::GoesOn);
+        }
+        Some(match log.exit() {
+            Some(_) if log.has_more() => Look::ReadOn(key),
+            Some(exit) => Look::Exited(key, exit),
+            None => {
+                let crowd = u32::try_from(logs / LOOKS_AT_ONCE).unwrap_or(u32::MAX);
+                let after = if log.has_more() { LOOK_ON_AFTER } else { LOOK_EVERY } * (1 + crowd);
+                timers.set(Timer::Test(key), now + after);
+                Look::GoesOn
+            }
+        })
     }
 
-    /// A run that is awaited by its output has exited: the rest of the output is read before that is judged. Returns
-    /// whether there is something to read.
-    pub(super) fn reads_last_lines(&mut self, key: RunKey, exit: Exit, turn: &mut Turn<'_>) -> bool {
-        let Some(Awaited { stage: Stage::Log(log), .. }) = self.readies.awaited.get_mut(&key) else { return false };
+    /// A run that is awaited by its output has exited: the rest of the output is to be read before that is judged.
+    /// Returns whether there is something to read.
+    pub(super) fn has_last_lines(&mut self, key: RunKey, exit: Exit, timers: &mut Timers<Timer>) -> bool {
+        let Some(Awaited { stage: Stage::Log(log), .. }) = self.awaited.get_mut(&key) else { return false };
         log.set_exit(exit);
-        self.readies.reads.retain(|_, of| *of != key);
-        self.timers.cancel(&Timer::Test(key));
-        self.test(key, turn);
+        self.reads.retain(|_, of| *of != key);
+        timers.cancel(&Timer::Test(key));
         true
     }
 
-    /// A command that tests another has ended, with this exit if it could be started. Returns whether it was one.
-    pub(super) fn tested(&mut self, child: ChildId, exit: Result<Exit, &str>, turn: &mut Turn<'_>) -> bool {
-        let Some(key) = self.readies.checks.remove(&child) else { return false };
+    /// Whether this is a command that tests another.
+    pub(super) fn is_check(&self, child: ChildId) -> bool {
+        self.checks.contains_key(&child)
+    }
+
+    /// A command that tests another has ended, with this exit if it could be started. Returns the run that is ready by
+    /// that.
+    pub(super) fn checked(
+        &mut self,
+        child: ChildId,
+        exit: Result<Exit, &str>,
+        timers: &mut Timers<Timer>,
+        turn: &mut Turn<'_>,
+    ) -> Option<RunKey> {
+        let key = self.checks.remove(&child)?;
         // It may have left something behind.
         turn.out.kill_group(child, Signal::KILL);
-        if !self.is_tested(key) {
-            return true;
-        }
-        let Some(ReadyCheck::Shell { command, every }) = self.check_of(key) else { return true };
-        let command = shown(&command);
+        let awaited = self.awaited.get_mut(&key).filter(|awaited| awaited.is_in_time())?;
+        let Some(ReadyCheck::Shell { command, every }) =
+            self.schedule[awaited.entry].readiness().map(|ready| &ready.check)
+        else {
+            return None;
+        };
+        let command = shown(command);
         let why = match exit {
-            Ok(Exit::Code(0)) => {
-                self.becomes_ready(key, turn);
-                return true;
-            }
+            Ok(Exit::Code(0)) => return Some(key),
             Ok(Exit::Code(status)) => format!("\"{command}\" exits with status {status}"),
             Ok(Exit::Signal(signal)) => format!("\"{command}\" dies of {}", signal.name()),
             Err(error) => format!("\"{command}\" could not be started: {error}"),
         };
-        self.set_stage(key, Stage::Tested);
-        self.not_yet(key, why, Duration::from_micros(every), turn);
-        true
+        awaited.stage = Stage::Tested;
+        awaited.not_yet(key, why, turn.now + Duration::from_micros(*every), timers);
+        None
     }
 
-    /// A command has said something about itself.
-    pub(super) fn overheard(&mut self, ear: EarId, bytes: &[u8], turn: &mut Turn<'_>) {
-        let Some(key) = self.readies.ears.get(&ear).copied() else { return };
-        if bytes.split(|&byte| byte == b'\n').any(|line| line == SAID) && self.is_tested(key) {
-            self.becomes_ready(key, turn);
+    /// A command has said something about itself. Returns the run that is ready by that.
+    pub(super) fn overheard(&self, ear: EarId, bytes: &[u8]) -> Option<RunKey> {
+        let key = *self.ears.get(&ear)?;
+        let ready = bytes.split(|&byte| byte == b'\n').any(|line| line == SAID);
+        (ready && self.awaited.get(&key)?.is_in_time()).then_some(key)
+    }
+
+    /// A command cannot say anything about itself. Returns its run.
+    pub(super) fn deaf(&mut self, ear: EarId) -> Option<RunKey> {
+        self.ears.remove(&ear)
+    }
+
+    /// A run says that it is ready. Returns whether that is news. Fails if it is too late.
+    pub(super) fn told(&self, key: RunKey) -> Result<bool, ()> {
+        match self.awaited.get(&key) {
+            Some(awaited) if !awaited.is_in_time() => Err(()),
+            awaited => Ok(awaited.is_some()),
         }
     }
 
-    /// A command cannot say anything about itself.
-    pub(super) fn deaf(&mut self, ear: EarId, error: &str, turn: &mut Turn<'_>) {
-        let Some(key) = self.readies.ears.remove(&ear) else { return };
-        let why = format!("it cannot say that it is ready: {}", clip(error));
-        self.end_early(key, &why, self.part.grace, turn);
+    /// A run is ready.
+    pub(super) fn finish(
+        &mut self,
+        key: RunKey,
+        timers: &mut Timers<Timer>,
+        turn: &mut Turn<'_>,
+    ) -> Option<BecameReady> {
+        let Awaited { entry, nr, since, .. } = self.end_tests(key, timers, turn.out)?;
+        Some(BecameReady { entry, nr, after: turn.now.since(since) })
     }
 
-    /// `arete ready` in a command of a run of an entry.
-    pub(super) fn says_ready(&mut self, entry: &str, nr: u32, turn: &mut Turn<'_>) -> Result<(), String> {
-        let Some(index) = self.part.entries.iter().position(|other| other.name == entry) else {
-            return Err(format!("there is no entry {:?} on this slave", clip(entry)));
-        };
-        if self.readiness(index).is_none_or(|ready| ready.check != ReadyCheck::Notify) {
-            return Err(format!("entry {entry:?} has no \"ready\": {{\"notify\": true}}"));
-        }
-        let keys = self.processes.keys_of(index);
-        let Some(key) = keys.into_iter().find(|key| self.processes.get(*key).is_some_and(|run| run.nr == nr)) else {
-            return Err(format!("run {nr} of entry {entry:?} does not go on"));
-        };
-        match self.readies.awaited.get(&key).map(|awaited| &awaited.stage) {
-            Some(Stage::TooLate) => Err(format!("entry {entry:?} was not ready in time")),
-            Some(_) => {
-                self.becomes_ready(key, turn);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Whether a run may still become ready.
-    fn is_tested(&self, key: RunKey) -> bool {
-        self.readies.awaited.get(&key).is_some_and(|awaited| !matches!(awaited.stage, Stage::TooLate))
-    }
-
-    fn check_of(&self, key: RunKey) -> Option<ReadyCheck> {
-        let awaited = self.readies.awaited.get(&key)?;
-        self.readiness(awaited.entry).map(|ready| ready.check.clone())
-    }
-
-    /// A run is ready: those that wait for it start.
-    fn becomes_ready(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        let Some(awaited) = self.end_tests(key, turn) else { return };
-        let entries = self.part.entries.clone();
-        let entry = &entries[awaited.entry];
-        let after = turn.now.since(awaited.since).as_micros() as u64;
-        let said = Happened::EntryReady { entry: entry.name.as_str().into(), nr: awaited.nr, after };
-        self.reports.push(said, turn);
-        self.start_those_after(key, awaited.entry);
-        if let Some(trigger) = entry.notifies() {
-            self.notify(trigger, None, Waiter::Nobody, turn);
-        }
-    }
-
-    /// Starts what runs when this run of an entry is ready.
-    pub(super) fn start_those_after(&mut self, key: RunKey, entry: usize) {
-        if self.running() {
-            let entries = self.part.entries.clone();
-            let cause = self.processes.get(key).and_then(|run| run.cause.clone());
-            self.enqueue(Occasion::Ready(&entries[entry].name).entries(&entries), cause.as_deref());
-        }
-    }
-
-    /// A run has had the time that it may take to become ready.
-    pub(super) fn not_ready_in_time(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        let Some(awaited) = self.end_tests(key, turn) else { return };
-        let Some(within) = self.readiness(awaited.entry).map(|ready| ready.within) else { return };
-        let within = spoken::duration(Duration::from_micros(within));
-        let why = match (&awaited.stage, self.readiness(awaited.entry).map(|ready| &ready.check)) {
-            (Stage::Shell(_), Some(ReadyCheck::Shell { command, .. })) => {
-                format!("\"{}\" has not exited", shown(command))
-            }
+    /// A run has had the time that it may take to become ready. Returns why it is not.
+    pub(super) fn expire(&mut self, key: RunKey, timers: &mut Timers<Timer>, out: &mut Outbox) -> Option<String> {
+        let awaited = self.end_tests(key, timers, out)?;
+        let ready = self.schedule[awaited.entry].readiness()?;
+        let within = spoken::duration(Duration::from_micros(ready.within));
+        let why = match (&awaited.stage, &ready.check) {
+            (Stage::Shell(_), ReadyCheck::Shell { command, .. }) => format!("\"{}\" has not exited", shown(command)),
             _ => awaited.why.clone(),
         };
-        self.readies.awaited.insert(key, Awaited { stage: Stage::TooLate, ..awaited });
-        self.end_early(key, &format!("not ready within {within}: {why}"), self.part.grace, turn);
+        self.awaited.insert(key, Awaited { stage: Stage::TooLate, ..awaited });
+        Some(format!("not ready within {within}: {why}"))
     }
 
     /// A run has exited, or could not start. Returns whether it was still to become ready.
-    pub(super) fn awaits_no_more(&mut self, key: RunKey, turn: &mut Turn<'_>) -> bool {
-        let ear = self.readies.ears.iter().find(|(_, of)| **of == key).map(|(ear, _)| *ear);
+    pub(super) fn remove(&mut self, key: RunKey, timers: &mut Timers<Timer>, out: &mut Outbox) -> bool {
+        let ear = self.ears.iter().find(|(_, of)| **of == key).map(|(ear, _)| *ear);
         if let Some(ear) = ear {
-            self.readies.ears.remove(&ear);
-            turn.out.deafen(ear);
+            self.ears.remove(&ear);
+            out.deafen(ear);
         }
-        self.end_tests(key, turn).is_some_and(|awaited| !matches!(awaited.stage, Stage::TooLate))
+        self.end_tests(key, timers, out).is_some_and(|awaited| awaited.is_in_time())
     }
 
-    /// The end of the run has begun: nothing waits for anybody to become ready.
-    pub(super) fn await_nobody(&mut self, turn: &mut Turn<'_>) {
-        for key in self.readies.awaited.keys().copied().collect::<Vec<_>>() {
-            let exited = match &self.readies.awaited[&key].stage {
-                Stage::Log(log) => log.exit(),
-                _ => None,
-            };
-            self.end_tests(key, turn);
-            exited.into_iter().for_each(|exit| self.process_over(key, exit, turn));
-        }
+    /// The end of the run has begun: no run is awaited any longer. Returns those that have exited, which waited only for
+    /// the rest of their output to be read.
+    pub(super) fn end(&mut self, timers: &mut Timers<Timer>, out: &mut Outbox) -> Vec<(RunKey, Exit)> {
+        let keys: Vec<RunKey> = self.awaited.keys().copied().collect();
+        let ended = keys.into_iter().filter_map(|key| Some((key, self.end_tests(key, timers, out)?)));
+        let exited = |(key, awaited): (RunKey, Awaited)| match awaited.stage {
+            Stage::Log(log) => log.exit().map(|exit| (key, exit)),
+            _ => None,
+        };
+        ended.filter_map(exited).collect()
     }
 
-    fn end_tests(&mut self, key: RunKey, turn: &mut Turn<'_>) -> Option<Awaited> {
-        self.timers.cancel(&Timer::Within(key));
-        self.timers.cancel(&Timer::Test(key));
-        let awaited = self.readies.awaited.remove(&key)?;
+    fn end_tests(&mut self, key: RunKey, timers: &mut Timers<Timer>, out: &mut Outbox) -> Option<Awaited> {
+        timers.cancel(&Timer::Within(key));
+        timers.cancel(&Timer::Test(key));
+        let awaited = self.awaited.remove(&key)?;
         if let Stage::Shell(child) = awaited.stage {
-            turn.out.kill_group(child, Signal::KILL);
+            out.kill_group(child, Signal::KILL);
         }
         Some(awaited)
+    }
+}
+
+impl Awaited {
+    /// Whether it may still become ready.
+    fn is_in_time(&self) -> bool {
+        !matches!(self.stage, Stage::TooLate)
+    }
+
+    /// A test has failed: the next one comes at `again`.
+    fn not_yet(&mut self, key: RunKey, why: String, again: Time, timers: &mut Timers<Timer>) {
+        self.why = why;
+        timers.set(Timer::Test(key), again);
     }
 }
 

@@ -4,11 +4,8 @@
 use std::time::Duration;
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Signal, Time};
-use crate::slave::run::Run;
+use crate::machine::{Time, Timers};
 use crate::slave::timer::Timer;
-use crate::slave::turn::Turn;
-use crate::wire::Happened;
 
 /// How long no command has run before it is looked what they have left: looking at all processes is work, and the next
 /// command often comes at once.
@@ -35,49 +32,30 @@ impl Strays {
         *self = Strays::Possible(0);
     }
 
-    /// When it is to be looked, if nothing is started until then; `None`: nothing can be left.
-    fn look_at(&self, now: Time) -> Option<Time> {
+    /// Plans the next look, or none while commands or sweeps are under way (`busy`): the last of them plans it.
+    pub(super) fn plan_look(&self, busy: bool, now: Time, timers: &mut Timers<Timer>) {
         match self {
-            Strays::Possible(looks) => Some(now + LOOK_AFTER * (1 << looks.min(&LOOK_DOUBLES))),
-            Strays::Gone | Strays::Looking(_) => None,
+            Strays::Possible(looks) if !busy => {
+                if timers.get(&Timer::Strays).is_none() {
+                    timers.set(Timer::Strays, now + LOOK_AFTER * (1 << looks.min(&LOOK_DOUBLES)));
+                }
+            }
+            _ => timers.cancel(&Timer::Strays),
         }
     }
 
-    fn look(&mut self) {
+    /// A look begins.
+    pub(super) fn look(&mut self) {
         if let Strays::Possible(looks) = self {
             *self = Strays::Looking(*looks + 1);
         }
     }
 
-    /// So many processes are left. Whether that is news: there are none any more.
-    fn seen(&mut self, left: usize) -> bool {
+    /// A look has found `left` processes. Returns whether that is news: there are none any more.
+    pub(super) fn seen(&mut self, left: usize) -> bool {
         let Strays::Looking(looks) = *self else { return false };
         let gone = left == 0 || injected(Fault::StraysIgnored);
         *self = if gone { Strays::Gone } else { Strays::Possible(looks) };
         gone
-    }
-}
-
-impl Run {
-    /// Plans the next look, while no command runs.
-    pub(super) fn await_strays(&mut self, turn: &mut Turn<'_>) {
-        let look_at = self.strays.look_at(turn.now).filter(|_| !self.processes.has_children() && self.sweeps == 0);
-        match look_at {
-            None => self.timers.cancel(&Timer::Strays),
-            Some(at) if self.timers.get(&Timer::Strays).is_none() => self.timers.set(Timer::Strays, at),
-            Some(_) => {}
-        }
-    }
-
-    pub(super) fn look_for_strays(&mut self, turn: &mut Turn<'_>) {
-        self.strays.look();
-        self.sweep(Signal::NONE, turn);
-    }
-
-    /// The answer of a look, while the run goes on.
-    pub(super) fn saw_strays(&mut self, left: usize, turn: &mut Turn<'_>) {
-        if self.strays.seen(left) && !self.unseen {
-            self.reports.push(Happened::Cleared, turn);
-        }
     }
 }

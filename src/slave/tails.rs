@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::machine::ReadId;
-use crate::slave::run::Run;
+use crate::slave::reports::Reports;
 use crate::slave::turn::Turn;
 use crate::spoken::tail::{BYTES_MAX, last_lines};
 use crate::wire::Happened;
@@ -16,7 +16,7 @@ const TAILS_MAX: u32 = 100;
 /// A failed command, and where its last lines may be, the last place first.
 #[derive(Debug)]
 struct Failed {
-    entry: usize,
+    entry: String,
     nr: u32,
     files: Vec<PathBuf>,
 }
@@ -34,6 +34,15 @@ impl Tails {
         self.reads.is_empty()
     }
 
+    /// A command has failed: what it wrote last to its standard output or its standard error may tell why.
+    pub(super) fn begin(&mut self, entry: &str, nr: u32, files: [PathBuf; 2], turn: &mut Turn<'_>) {
+        if self.begun < TAILS_MAX {
+            self.begun += 1;
+            // Standard error comes first, and standard output if that is empty.
+            self.read_next(Failed { entry: entry.to_owned(), nr, files: files.to_vec() }, turn);
+        }
+    }
+
     /// Reads the end of the next file.
     fn read_next(&mut self, mut failed: Failed, turn: &mut Turn<'_>) {
         if let Some(path) = failed.files.pop() {
@@ -41,31 +50,23 @@ impl Tails {
             self.reads.insert(read, failed);
         }
     }
-}
 
-impl Run {
-    /// A command has failed: what it wrote last may say why.
-    pub(super) fn read_tail(&mut self, entry: usize, nr: u32, turn: &mut Turn<'_>) {
-        if self.tails.begun >= TAILS_MAX {
-            return;
-        }
-        self.tails.begun += 1;
-        // Standard error comes first, and standard output if that is empty.
-        let files = self.output_names(entry, nr).map(|name| self.output_dir().join(name)).to_vec();
-        self.tails.read_next(Failed { entry, nr, files }, turn);
-    }
-
-    /// The end of a file was read. Whether it was asked for here.
-    pub(super) fn tail_read(&mut self, read: ReadId, result: &Result<&[u8], String>, turn: &mut Turn<'_>) -> bool {
-        let Some(failed) = self.tails.reads.remove(&read) else { return false };
+    /// The end of a file was read: reports its last lines. Returns whether it was read for this.
+    pub(super) fn read(
+        &mut self,
+        read: ReadId,
+        result: &Result<&[u8], String>,
+        reports: &mut Reports,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Some(failed) = self.reads.remove(&read) else { return false };
         let text = result.as_ref().map(|bytes| last_lines(bytes)).unwrap_or_default();
         if text.is_empty() {
-            self.tails.read_next(failed, turn);
-            return true;
+            self.read_next(failed, turn);
+        } else {
+            let entry = failed.entry.into();
+            reports.push(Happened::Tail { entry, nr: failed.nr, text: text.into() }, turn);
         }
-        let entries = self.part.entries.clone();
-        let entry = entries[failed.entry].name.as_str().into();
-        self.reports.push(Happened::Tail { entry, nr: failed.nr, text: text.into() }, turn);
         true
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Unshipped {
     /// How many were not named and not counted in a warning yet.
     more: usize,
     stays: bool,
+    /// It was asked whether something stays, after it did.
+    rest_known: bool,
 }
 
 impl Unshipped {
@@ -41,6 +43,11 @@ impl Unshipped {
     /// Whether the directory of the run holds what a limit has refused.
     pub(super) fn stays(&self) -> bool {
         self.stays
+    }
+
+    /// Whether a limit has refused something for the first time. Asked again, the answer is no.
+    pub(super) fn rest_is_news(&mut self) -> bool {
+        self.stays && !std::mem::replace(&mut self.rest_known, true)
     }
 
     /// The warnings since the last call; `last`: nothing more comes.

@@ -3,9 +3,12 @@
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
+use crate::slave::config::Config;
 use crate::slave::members::{Asked, What};
-use crate::slave::process::Latest;
-use crate::slave::run::Run;
+use crate::slave::part::Part;
+use crate::slave::process::{Latest, Processes};
+use crate::slave::resources::Resources;
+use crate::slave::run_dir::RunDir;
 use crate::slave::text::listed;
 use crate::variables::{Variable, expand, known};
 use crate::wire::Action;
@@ -18,7 +21,16 @@ pub(super) enum Unresolved {
     Never(String),
 }
 
-impl Run {
+/// Where the values of variables come from.
+pub(super) struct Variables<'a> {
+    pub(super) config: &'a Config,
+    pub(super) part: &'a Part,
+    pub(super) dir: &'a RunDir,
+    pub(super) processes: &'a Processes,
+    pub(super) resources: &'a Resources,
+}
+
+impl Variables<'_> {
     /// Puts the values of its variables into a text.
     pub(super) fn expand(&self, text: &str) -> Result<String, Unresolved> {
         let mut not_yet = false;
@@ -79,8 +91,8 @@ impl Run {
         match variable {
             Variable::SlavePoke => Ok(format!("kill -USR1 {}", self.config.pid)),
             Variable::SlavePid => Ok(self.config.pid.to_string()),
-            Variable::SlaveName => Ok(self.slave_name().to_owned()),
-            Variable::SlaveWorkdir => Ok(self.work_dir().display().to_string()),
+            Variable::SlaveName => Ok(self.part.slave_name(self.config).to_owned()),
+            Variable::SlaveWorkdir => Ok(self.dir.work().display().to_string()),
             Variable::Pid(entry) => self.pid(entry, not_yet),
             Variable::Path(resource) => {
                 let path = self.resources.path(resource).ok_or("no such resource was shipped to this slave")?;
@@ -94,8 +106,8 @@ impl Run {
     }
 
     fn pid(&self, entry: &str, not_yet: &mut bool) -> Result<String, String> {
-        let index = self.part.entries.iter().position(|other| other.name == entry);
-        match self.processes.latest(index.ok_or("this slave has no such entry")?) {
+        let index = self.part.index_of(entry).ok_or("this slave has no such entry")?;
+        match self.processes.latest(index) {
             Latest::Runs(pid) => Ok(pid.to_string()),
             Latest::Starts => {
                 *not_yet = true;

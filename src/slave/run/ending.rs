@@ -13,15 +13,6 @@ use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::wire::{Happened, Manner, Outcome, Stopped};
 
-/// How soon it is looked again whether what was left is gone.
-const SWEEP_EVERY: Duration = Duration::from_millis(50);
-
-/// That time doubles so often: looking at every process of a machine is work.
-const SWEEP_DOUBLES: u32 = 3;
-
-/// How often what is left is killed before the slave gives it up.
-const KILLS_MAX: u32 = 50;
-
 /// Why a job failed that still ran when the end of the run had waited for it.
 const CUT_OFF: &str = "cut off by the end of the run";
 
@@ -33,7 +24,7 @@ const FINALLY_GRACE: Duration = Duration::from_secs(1);
 
 impl Run {
     /// The run's end begins, or becomes urgent.
-    pub(super) fn stop(&mut self, how: Manner, turn: &mut Turn<'_>) {
+    pub(in crate::slave) fn stop(&mut self, how: Manner, turn: &mut Turn<'_>) {
         let now = how == Manner::Now;
         match self.ending {
             None if how == Manner::Finish => {
@@ -56,7 +47,7 @@ impl Run {
     }
 
     /// The slave shall leave: its part of the run ends here.
-    pub(super) fn quit(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::slave) fn quit(&mut self, turn: &mut Turn<'_>) {
         if self.ending.is_none() {
             self.begin_end(Manner::Stop, Ending { by_itself: true, ..Ending::default() }, turn);
         }
@@ -74,20 +65,19 @@ impl Run {
     fn begin_to_finish(&mut self) {
         self.phase = Phase::Finishing;
         self.queue.clear();
-        self.deferred.clear();
         for index in 0..self.part.entries.len() {
             self.timers.cancel(&Timer::At(index));
         }
     }
 
     /// The run ends before its start: nothing of it is here but a directory. The controller must hear that.
-    pub(super) fn never_begin(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::slave) fn never_begin(&mut self, turn: &mut Turn<'_>) {
         self.ending = Some(Ending { now: true, ..Ending::default() });
         self.nothing_left(turn);
     }
 
     /// The controller has been gone too long: ends in order what runs here, for nobody to hear.
-    pub(super) fn give_up(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::slave) fn give_up(&mut self, turn: &mut Turn<'_>) {
         let nobody = Ending { forget: true, ..Ending::default() };
         match self.ending {
             None if self.begun() => self.begin_end(Manner::Stop, nobody, turn),
@@ -102,7 +92,7 @@ impl Run {
     }
 
     /// The run is over elsewhere: kills what is left of it here, without a word to the controller.
-    pub(super) fn abandon(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::slave) fn abandon(&mut self, turn: &mut Turn<'_>) {
         match self.ending {
             None if self.begun() => {
                 self.begin_end(Manner::Now, Ending { now: true, forget: true, ..Ending::default() }, turn)
@@ -128,7 +118,9 @@ impl Run {
         self.begin_to_finish();
         self.timers.cancel(&Timer::Finish);
         self.phase = Phase::Stopping;
-        self.await_nobody(turn);
+        for (key, exit) in self.readies.end(&mut self.timers, turn.out) {
+            self.process_over(key, exit, turn);
+        }
         for key in self.processes.keys() {
             self.timers.cancel(&Timer::Timeout(key));
         }
@@ -141,11 +133,11 @@ impl Run {
         self.processes.stop_all();
         if ending.now {
             self.kill_all(turn);
-            self.sweep(Signal::KILL, turn);
+            self.sweeps.send(Signal::KILL, turn.out);
         } else {
             // Reaches all groups too; signalling these as well would say it twice to each of their processes.
             self.processes.all_got(Signal::TERM);
-            self.sweep(Signal::TERM, turn);
+            self.sweeps.send(Signal::TERM, turn.out);
             self.timers.set(Timer::Grace, turn.now + self.part.grace);
         }
     }
@@ -166,13 +158,13 @@ impl Run {
     /// What was to end in order ends at once.
     fn hurry(&mut self, turn: &mut Turn<'_>) {
         self.ending = self.ending.map(|ending| Ending { now: true, ..ending });
-        self.queue.clear();
+        self.queue.clear_due();
         match self.phase {
             Phase::Stopping | Phase::Finally => {
                 self.phase = Phase::Stopping;
                 self.end_builtins(Outcome::Stopped, "the run has ended", turn);
                 self.kill_all(turn);
-                self.sweep(Signal::KILL, turn);
+                self.sweeps.send(Signal::KILL, turn.out);
             }
             Phase::Sweeping(_) => self.timers.set(Timer::Sweep, turn.now),
             Phase::Shipping => self.nothing_left(turn),
@@ -181,7 +173,7 @@ impl Run {
     }
 
     /// Kills the groups of all that runs.
-    pub(super) fn kill_all(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::slave) fn kill_all(&mut self, turn: &mut Turn<'_>) {
         for (key, _) in self.processes.children(None) {
             self.signal_run(key, Signal::KILL, turn);
         }
@@ -212,11 +204,6 @@ impl Run {
         }
     }
 
-    pub(super) fn sweep(&mut self, signal: Signal, turn: &mut Turn<'_>) {
-        self.sweeps += 1;
-        turn.out.sweep(signal);
-    }
-
     /// Takes the next step of the end, when the last one is done.
     pub(super) fn advance(&mut self, turn: &mut Turn<'_>) {
         match self.phase {
@@ -233,14 +220,12 @@ impl Run {
     /// Looks for what the commands left behind. It has until the end of the grace.
     fn begin_sweep(&mut self, then: AfterSweep, turn: &mut Turn<'_>) {
         self.phase = Phase::Sweeping(then);
-        self.sweep_tries = 0;
-        self.kills = 0;
         let signal = match then {
             _ if self.urgent() => Signal::KILL,
             AfterSweep::Finally => Signal::NONE,
             AfterSweep::Shipping => Signal::TERM,
         };
-        self.sweep(signal, turn);
+        self.sweeps.begin(signal, turn.out);
     }
 
     fn urgent(&self) -> bool {
@@ -248,26 +233,27 @@ impl Run {
     }
 
     /// What the commands left behind cannot be looked for: says so once.
-    pub(super) fn unseen(&mut self, why: &str, turn: &mut Turn<'_>) {
-        if !std::mem::replace(&mut self.unseen, true) {
+    pub(in crate::slave) fn unseen(&mut self, why: &str, turn: &mut Turn<'_>) {
+        if self.sweeps.set_blind() {
             self.reports.push(Happened::Warning { text: clip(why).into() }, turn);
         }
     }
 
     /// So many descendants were left when the last sweep's signal was sent.
-    pub(super) fn swept(&mut self, left: usize, turn: &mut Turn<'_>) {
-        self.sweeps = self.sweeps.saturating_sub(1);
-        if self.sweeps > 0 {
+    pub(in crate::slave) fn swept(&mut self, left: usize, turn: &mut Turn<'_>) {
+        if !self.sweeps.answered() {
             return;
         }
         if self.jobs_may_run() {
-            return self.saw_strays(left, turn);
+            if self.strays.seen(left) && !self.sweeps.blind() {
+                self.reports.push(Happened::Cleared, turn);
+            }
+            return;
         }
         let Phase::Sweeping(then) = self.phase else { return };
-        if left > 0 && self.kills < KILLS_MAX && !injected(Fault::StopsTooEarly) {
-            let doubled = if self.kills > 0 { 0 } else { self.sweep_tries.min(SWEEP_DOUBLES) };
-            self.timers.set(Timer::Sweep, turn.now + SWEEP_EVERY * (1 << doubled));
-            return;
+        let again_after = self.sweeps.again_after().filter(|_| left > 0 && !injected(Fault::StopsTooEarly));
+        if let Some(after) = again_after {
+            return self.timers.set(Timer::Sweep, turn.now + after);
         }
         self.timers.cancel(&Timer::Sweep);
         self.timers.cancel(&Timer::Grace);
@@ -284,13 +270,8 @@ impl Run {
 
     /// Looks again for what is left, and kills it when its time is over.
     pub(super) fn sweep_again(&mut self, turn: &mut Turn<'_>) {
-        self.sweep_tries += 1;
-        if self.urgent() || self.timers.get(&Timer::Grace).is_none() {
-            self.kills += 1;
-            self.sweep(Signal::KILL, turn);
-        } else {
-            self.sweep(Signal::NONE, turn);
-        }
+        let kills = self.urgent() || self.timers.get(&Timer::Grace).is_none();
+        self.sweeps.again(kills, turn.out);
     }
 
     /// Runs the `finally` entries.
@@ -312,17 +293,18 @@ impl Run {
             return self.nothing_left(turn);
         }
         self.phase = Phase::Shipping;
-        self.all_gone(turn);
+        self.withdraw(|_| true, turn);
         turn.control.end(turn.out);
         for (entry, dir) in std::mem::take(&mut self.collects) {
-            let patterns = self.patterns(entry).to_vec();
-            self.output.collect(&self.part.entries[entry].name, dir, patterns, turn);
+            let entry = &self.part.entries[entry];
+            let patterns = entry.shell().map_or(Vec::new(), |shell| shell.collect.clone());
+            self.output.collect(&entry.name, dir, patterns, turn);
         }
         self.output.finish(turn);
     }
 
     /// The controller does not get the rest.
-    pub(super) fn give_up_shipping(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::slave) fn give_up_shipping(&mut self, turn: &mut Turn<'_>) {
         if self.shipping() {
             log::warn!("not everything that the commands wrote was shipped");
             self.nothing_left(turn);
@@ -331,7 +313,7 @@ impl Run {
 
     fn nothing_left(&mut self, turn: &mut Turn<'_>) {
         self.phase = Phase::Stopped;
-        self.all_gone(turn);
+        self.withdraw(|_| true, turn);
         turn.control.end(turn.out);
         self.say_stopped(turn);
     }

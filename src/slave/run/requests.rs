@@ -12,7 +12,7 @@ use crate::wire::{FromCommand, Happened, PokedBy, Policy};
 
 impl Run {
     /// Does what a command asks for, or says why not. What takes longer is answered later.
-    pub(super) fn answer(
+    pub(in crate::slave) fn answer(
         &mut self,
         conn: ConnId,
         request: &FromCommand<'_>,
@@ -26,7 +26,7 @@ impl Run {
             }
             FromCommand::NotifyRequest(notify) => {
                 self.in_progress()?;
-                self.known_trigger(&notify.trigger)?;
+                self.part.check_trigger(&notify.trigger)?;
                 if notify.data.is_some_and(|data| data.json.get().len() > NOTE_MAX) {
                     return Err(format!("the data of a notify is at most {NOTE_MAX} bytes long"));
                 }
@@ -46,7 +46,7 @@ impl Run {
                     asked(&it.barrier, it.entry.as_deref(), it.tag.as_deref(), it.party.clone(), it.timeout, what);
                 self.meet(asked, command, turn)?;
                 turn.control.meets(conn);
-                self.watch_waits(turn);
+                self.waits.watch(turn.now, &mut self.timers);
             }
             FromCommand::SyncRequest(it) => {
                 self.in_progress()?;
@@ -55,7 +55,7 @@ impl Run {
                     asked(&it.session, it.entry.as_deref(), it.tag.as_deref(), it.party.clone(), it.timeout, what);
                 self.meet(asked, command, turn)?;
                 turn.control.meets(conn);
-                self.watch_waits(turn);
+                self.waits.watch(turn.now, &mut self.timers);
             }
             FromCommand::ReadyRequest(ready) => {
                 self.in_progress()?;
@@ -64,13 +64,13 @@ impl Run {
             }
             FromCommand::WaitRequest(wait) => {
                 self.in_progress()?;
-                self.known_trigger(&wait.trigger)?;
-                if self.heard.contains(&*wait.trigger) {
-                    let notes = self.notes.get(&*wait.trigger).map(|notes| &**notes);
+                self.part.check_trigger(&wait.trigger)?;
+                if self.triggers.has_fired(&wait.trigger) {
+                    let notes = self.triggers.notes(&wait.trigger);
                     turn.control.done(conn, notes, turn.out);
                 } else {
                     turn.control.waits(conn, &wait.trigger, wait.entry.as_deref().map(str::to_owned));
-                    self.watch_waits(turn);
+                    self.waits.watch(turn.now, &mut self.timers);
                 }
             }
         }
@@ -78,7 +78,12 @@ impl Run {
     }
 
     /// Runs this `poke` entry, or all.
-    pub(super) fn poke(&mut self, entry: Option<&str>, by: PokedBy, turn: &mut Turn<'_>) -> Result<(), String> {
+    pub(in crate::slave) fn poke(
+        &mut self,
+        entry: Option<&str>,
+        by: PokedBy,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), String> {
         self.in_progress()?;
         if !self.running() {
             return Err("the run is ending".to_owned());
@@ -91,7 +96,7 @@ impl Run {
             return Err(self.not_pokable(name));
         }
         self.reports.push(Happened::Poked { entry: entry.map(Into::into), by }, turn);
-        self.enqueue(entries, None);
+        self.queue.add(entries, None);
         Ok(())
     }
 
@@ -107,7 +112,7 @@ impl Run {
     }
 
     /// Whether something may be asked of the run.
-    pub(super) fn in_progress(&self) -> Result<(), String> {
+    fn in_progress(&self) -> Result<(), String> {
         if !self.begun() {
             Err("the run has not started yet".to_owned())
         } else if self.shipping() || self.stopped() {
@@ -115,15 +120,6 @@ impl Run {
         } else {
             Ok(())
         }
-    }
-
-    pub(super) fn known_trigger(&self, name: &str) -> Result<(), String> {
-        let triggers = &self.part.triggers;
-        if triggers.iter().any(|trigger| trigger == name) {
-            return Ok(());
-        }
-        let all = listed(triggers.iter().map(String::as_str));
-        Err(format!("the test has no trigger {name:?}; its triggers: {all}"))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::machine::{ChildId, Command, Exit, Signal};
 use crate::slave::aimed;
 use crate::slave::notifies::Waiter;
 use crate::slave::process::{Doing, Due, EntryRun, RunKey, ends_a_process, judge, spoken};
-use crate::slave::run::{Phase, Run};
+use crate::slave::run::Run;
 use crate::slave::schedule::Occasion;
 use crate::slave::text::clip;
 use crate::slave::timer::Timer;
@@ -51,9 +51,9 @@ impl Run {
     }
 
     fn begin_meeting(&mut self, due: Due, action: &Action, turn: &mut Turn<'_>) {
-        let asked = match self.asked(action) {
+        let asked = match self.variables().asked(action) {
             Ok(asked) => asked,
-            Err(Unresolved::NotYet) => return self.deferred.push(due),
+            Err(Unresolved::NotYet) => return self.queue.defer(due),
             Err(Unresolved::Never(why)) => return self.finished(due, None, Outcome::Failed, Some(why), turn),
         };
         self.spawned_report(&due, None, turn);
@@ -66,20 +66,24 @@ impl Run {
     fn begin_shell(&mut self, due: Due, shell: &Shell, turn: &mut Turn<'_>) {
         let mut command = match self.command(shell, due.entry, due.nr.unwrap_or(1)) {
             Ok(command) => command,
-            Err(Unresolved::NotYet) => return self.deferred.push(due),
+            Err(Unresolved::NotYet) => return self.queue.defer(due),
             Err(Unresolved::Never(why)) => return self.finished(due, None, Outcome::Failed, Some(why), turn),
         };
         if !shell.collect.is_empty() {
             self.collects.extend(command.cwd.clone().map(|cwd| (due.entry, cwd)));
         }
         self.aim(&shell.command, due.entry);
-        let ear = self.give_ear(&due, turn);
+        let says_ready = self.readies.is_told(due.entry);
+        let socket = &self.config.socket;
+        let ear = says_ready.then(|| turn.out.hear(|ear| socket.with_extension(format!("{}.ear", ear.0))));
         command.env.extend(ear.iter().map(|(_, path)| ("NOTIFY_SOCKET".to_owned(), path.display().to_string())));
         let awaited = shell.ready.is_some().then(|| Box::new(command.clone()));
         let child = turn.out.spawn(command);
-        let key = self.processes.insert(EntryRun::new(due, Doing::Process { child, pid: None }));
+        let run = EntryRun::new(due, Doing::Process { child, pid: None });
+        let of = (run.entry, run.nr);
+        let key = self.processes.insert(run);
         if let Some(command) = awaited {
-            self.await_ready(key, ear.map(|(ear, _)| ear), command, turn);
+            self.readies.add(key, of, ear.map(|(ear, _)| ear), command, turn.now);
         }
         if let Some(micros) = shell.timeout {
             self.timers.set(Timer::Timeout(key), turn.now + Duration::from_micros(micros));
@@ -90,7 +94,7 @@ impl Run {
     fn aim(&mut self, command: &str, by: usize) {
         let entries = self.part.entries.clone();
         for (name, signal) in aimed::targets(command) {
-            let Some(index) = entries.iter().position(|entry| entry.name == name) else { continue };
+            let Some(index) = self.part.index_of(&name) else { continue };
             for key in self.processes.keys_of(index) {
                 if let Some(run) = self.processes.get_mut(key) {
                     run.aimed_at_by = Some((signal, entries[by].name.clone()));
@@ -103,24 +107,25 @@ impl Run {
     fn command(&self, shell: &Shell, index: usize, nr: u32) -> Result<Command, Unresolved> {
         let mut variables = vec![
             ("ARETE_SOCKET".to_owned(), self.config.socket.display().to_string()),
-            ("ARETE_SLAVE".to_owned(), self.slave_name().to_owned()),
+            ("ARETE_SLAVE".to_owned(), self.part.slave_name(&self.config).to_owned()),
             ("ARETE_DIR".to_owned(), self.config.dir.display().to_string()),
             ("ARETE_RUN".to_owned(), self.id().to_owned()),
             ("ARETE_ENTRY".to_owned(), self.part.entries[index].name.clone()),
             ("ARETE_ENTRY_NR".to_owned(), nr.to_string()),
         ];
+        let values = self.variables();
         for (name, value) in &shell.env {
-            variables.push((name.clone(), self.expand(value)?));
+            variables.push((name.clone(), values.expand(value)?));
         }
-        let work = self.work_dir();
+        let work = self.dir.work();
         let cwd = match &shell.cwd {
-            Some(cwd) => work.join(self.expand(cwd)?),
+            Some(cwd) => work.join(values.expand(cwd)?),
             None => work.clone(),
         };
         let make_cwd = cwd.starts_with(work);
-        let [stdout, stderr] = self.output_names(index, nr).map(|name| Some(self.output_dir().join(name)));
+        let [stdout, stderr] = self.output_of(index, nr).map(|(_, path)| Some(path));
         Ok(Command {
-            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), self.expand(&shell.command)?],
+            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), values.expand(&shell.command)?],
             cwd: Some(cwd),
             make_cwd,
             env: variables,
@@ -142,7 +147,7 @@ impl Run {
 
     /// Sends a signal to every run of an entry.
     fn kill(&mut self, entry: &str, signal: Signal, by: &str, turn: &mut Turn<'_>) {
-        let Some(index) = self.part.entries.iter().position(|other| other.name == entry) else { return };
+        let Some(index) = self.part.index_of(entry) else { return };
         for key in self.processes.keys_of(index) {
             let Some(run) = self.processes.get_mut(key) else { continue };
             run.killed_by = Some((signal, by.to_owned()));
@@ -158,7 +163,7 @@ impl Run {
         if !ends_a_process(signal) {
             return;
         }
-        self.entry_gone(key, turn);
+        self.withdraw(|waiter| *waiter == Waiter::Entry(key), turn);
         let Some(run) = self.take(key) else { return };
         let exit = Exit::Signal(signal);
         let (outcome, why) = judge(&run, &Expect::default(), exit, self.end_begun());
@@ -179,70 +184,66 @@ impl Run {
         self.reports.push(Happened::Exited { entry, nr, exit, outcome, cut_off, why }, turn);
         if self.running() {
             let after = Occasion::Exit { entry: name, exit }.entries(&entries);
-            self.enqueue(after, run.cause.as_deref());
+            self.queue.add(after, run.cause.as_deref());
         }
     }
 
     /// Takes a run out of those that go on.
-    fn take(&mut self, key: RunKey) -> Option<EntryRun> {
+    pub(in crate::slave) fn take(&mut self, key: RunKey) -> Option<EntryRun> {
         self.timers.cancel(&Timer::Timeout(key));
         let run = self.processes.remove(key)?;
         match (&run.doing, self.timers.get(&Timer::Kill(key))) {
             // Its first process has ended in time; the rest of its group has as much time.
-            (Doing::Process { child, .. }, Some(_)) => drop(self.lingering.insert(key, *child)),
+            (Doing::Process { child, .. }, Some(_)) => self.processes.linger(key, *child),
             _ => self.timers.cancel(&Timer::Kill(key)),
         }
         Some(run)
     }
 
     /// A command runs.
-    pub(super) fn spawned(&mut self, child: ChildId, pid: u32, turn: &mut Turn<'_>) {
+    pub(in crate::slave) fn spawned(&mut self, child: ChildId, pid: u32, turn: &mut Turn<'_>) {
         let Some(key) = self.processes.of_child(child) else { return };
         let Some(run) = self.processes.get_mut(key) else { return };
         run.doing = Doing::Process { child, pid: Some(pid) };
         self.strays.may_come();
         let (entry, nr) = (run.entry, run.nr);
         self.spawned_report(&Due { entry, nr: Some(nr), ..Due::default() }, Some(pid), turn);
-        for name in self.output_names(entry, nr) {
-            let path = self.output_dir().join(&name);
+        for (name, path) in self.output_of(entry, nr) {
             self.output.follow(name, path);
         }
         self.begin_to_test(key, turn);
-        self.retry_deferred();
+        self.queue.retry_deferred();
     }
 
     /// A command could not be started.
-    pub(super) fn spawn_failed(&mut self, child: ChildId, error: &str, turn: &mut Turn<'_>) {
-        if self.tested(child, Err(error), turn) {
+    pub(in crate::slave) fn spawn_failed(&mut self, child: ChildId, error: &str, turn: &mut Turn<'_>) {
+        if self.checked(child, Err(error), turn) {
             return;
         }
         let Some(key) = self.processes.of_child(child) else { return };
-        self.awaits_no_more(key, turn);
+        self.readies.remove(key, &mut self.timers, turn.out);
         let Some(run) = self.take(key) else { return };
         let why = format!("could not be started: {error}");
         self.finished(run.into(), None, Outcome::Failed, Some(why), turn);
-        self.retry_deferred();
-    }
-
-    fn retry_deferred(&mut self) {
-        let deferred = std::mem::take(&mut self.deferred);
-        self.queue.extend(deferred);
+        self.queue.retry_deferred();
     }
 
     /// A command's first process has ended.
-    pub(super) fn exited(&mut self, child: ChildId, exit: Exit, turn: &mut Turn<'_>) {
-        if self.tested(child, Ok(exit), turn) {
+    pub(in crate::slave) fn exited(&mut self, child: ChildId, exit: Exit, turn: &mut Turn<'_>) {
+        if self.checked(child, Ok(exit), turn) {
             return;
         }
         let Some(key) = self.processes.of_child(child) else { return };
-        if !self.reads_last_lines(key, exit, turn) {
+        if self.readies.has_last_lines(key, exit, &mut self.timers) {
+            self.test(key, turn);
+        } else {
             self.process_over(key, exit, turn);
         }
     }
 
     /// A command's first process has ended, and nothing more is to be found out about it.
     pub(super) fn process_over(&mut self, key: RunKey, exit: Exit, turn: &mut Turn<'_>) {
-        let unready = self.awaits_no_more(key, turn);
+        let unready = self.readies.remove(key, &mut self.timers, turn.out);
         let Some(run) = self.take(key) else { return };
         if let (Exit::Signal(signal), Doing::Process { child, .. }) = (exit, &run.doing)
             && run.got != Some(signal)
@@ -250,8 +251,9 @@ impl Run {
             let child = *child;
             turn.out.kill_group(child, signal);
         }
-        for name in self.output_names(run.entry, run.nr) {
-            self.output.ended(&name);
+        let outputs = self.output_of(run.entry, run.nr);
+        for (name, _) in &outputs {
+            self.output.ended(name);
         }
         self.output.resume(turn);
         let entries = self.part.entries.clone();
@@ -260,12 +262,12 @@ impl Run {
         if unready && outcome == Outcome::Passed && !run.told_to_end() && !run.stopped {
             (outcome, why) = (Outcome::Failed, Some(format!("exited before it was ready: {exit}")));
         }
-        let (entry, nr) = (run.entry, run.nr);
+        let (entry, nr) = (&entries[run.entry].name, run.nr);
         self.finished(run.into(), Some(exit), outcome, why, turn);
         if outcome == Outcome::Failed {
-            self.read_tail(entry, nr, turn);
+            self.tails.begin(entry, nr, outputs.map(|(_, path)| path), turn);
         }
-        self.retry_deferred();
+        self.queue.retry_deferred();
     }
 
     /// The controller has counted an entry's notify, or has refused it.
@@ -287,8 +289,7 @@ impl Run {
     /// Writes what a built-in action has to say where a command's standard output goes.
     pub(super) fn write_output(&mut self, key: RunKey, bytes: Vec<u8>, turn: &mut Turn<'_>) {
         let Some(run) = self.processes.get(key) else { return };
-        let [name, _] = self.output_names(run.entry, run.nr);
-        let path = self.output_dir().join(&name);
+        let [(name, path), _] = self.output_of(run.entry, run.nr);
         turn.out.append(path.clone(), bytes);
         self.output.follow(name.clone(), path);
         self.output.ended(&name);
@@ -297,7 +298,7 @@ impl Run {
 
     /// The run's end does not wait for what the controller has not answered.
     pub(super) fn end_builtin(&mut self, key: RunKey, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
-        self.entry_gone(key, turn);
+        self.withdraw(|waiter| *waiter == Waiter::Entry(key), turn);
         if let Some(run) = self.take(key) {
             self.finished(run.into(), None, outcome, Some(why.to_owned()), turn);
         }
@@ -323,7 +324,7 @@ impl Run {
 
     /// Kills a command that was told to end and has not.
     pub(super) fn kill_run(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        match self.lingering.remove(&key) {
+        match self.processes.take_lingering(key) {
             Some(child) => turn.out.kill_group(child, Signal::KILL),
             None => self.signal_run(key, Signal::KILL, turn),
         }
@@ -340,12 +341,6 @@ impl Run {
 
     /// Whether no run of an entry goes on or is to begin.
     pub(super) fn nothing_runs(&self) -> bool {
-        self.processes.is_empty() && self.queue.is_empty() && self.deferred.is_empty()
-    }
-
-    /// Whether the end of the run waits for this run of an entry.
-    pub(super) fn is_awaited(&self, run: &EntryRun) -> bool {
-        let told = self.phase == Phase::Finishing && run.told_to_end();
-        !self.part.entries[run.entry].is_service() && !told
+        self.processes.is_empty() && self.queue.is_empty()
     }
 }

@@ -1,0 +1,103 @@
+//! What a run does with its members at barriers and syncs, and when their verdicts are there.
+
+use std::time::Duration;
+
+use crate::machine::{ConnId, Exit};
+use crate::slave::members::{Asked, Released, What};
+use crate::slave::notifies::Waiter;
+use crate::slave::process::{RunKey, unexpected};
+use crate::slave::run::Run;
+use crate::slave::turn::Turn;
+use crate::verdict::map_as_line;
+use crate::wire::rendezvous::{RoundVerdict, SYNC_TIMEOUT};
+use crate::wire::{Action, Expect, FromController, Outcome};
+
+impl Run {
+    /// A member arrives or gives, and `waiter` waits for its verdict.
+    pub(super) fn meet(&mut self, asked: Asked, waiter: Waiter, turn: &mut Turn<'_>) -> Result<(), String> {
+        let default = matches!(asked.what, What::Sync { .. }).then_some(SYNC_TIMEOUT);
+        let timeout = asked.timeout.or_else(|| self.part.timeouts.get(&asked.name).copied()).or(default);
+        let slave = self.part.slave_name(&self.config);
+        self.members.add(slave, Asked { timeout, ..asked }, waiter, &mut self.timers, turn)
+    }
+
+    /// The controller has decided a round.
+    pub(super) fn ruled(&mut self, verdict: &RoundVerdict<'_>, turn: &mut Turn<'_>) {
+        for released in self.members.ruled(verdict, &mut self.timers, turn) {
+            self.met(released, turn);
+        }
+        self.members.confirm(&verdict.ids, turn);
+    }
+
+    /// The instant of a member's release is here.
+    pub(super) fn release(&mut self, id: u64, turn: &mut Turn<'_>) {
+        if let Some(released) = self.members.release(id) {
+            self.met(released, turn);
+        }
+    }
+
+    /// The time of a member is up.
+    pub(super) fn expire(&mut self, id: u64, turn: &mut Turn<'_>) {
+        if let Some(released) = self.members.expire(id, &mut self.timers, turn) {
+            self.met(released, turn);
+        }
+    }
+
+    /// Answers the command or ends the entry that waits for this member's verdict.
+    fn met(&mut self, released: Released, turn: &mut Turn<'_>) {
+        let Released { asked, waiter, verdict, line } = released;
+        match waiter {
+            Waiter::Command(conn) => turn.control.met(conn, &verdict, line, turn.out),
+            Waiter::Entry(key) => {
+                let waited = asked.timeout.map(Duration::from_micros);
+                let why = verdict.in_words(&asked.subject(), waited);
+                // The map is the standard output of the entry.
+                if let Some(bytes) = line.and_then(|line| map_of(&line)) {
+                    self.write_output(key, bytes, turn);
+                }
+                let exit = Exit::Code(i32::from(verdict.exit_code()));
+                let (outcome, why) = self.judge_meeting(key, exit, why);
+                self.meeting_over(key, exit, outcome, why, turn);
+            }
+            Waiter::Nobody => {}
+        }
+    }
+
+    /// What the exit of an entry that met means to its test.
+    fn judge_meeting(&self, key: RunKey, exit: Exit, why: Option<String>) -> (Outcome, Option<String>) {
+        let action = self.processes.get(key).map(|run| &self.part.entries[run.entry].action);
+        match action {
+            Some(Action::Barrier { expect, .. } | Action::Sync { expect, .. }) if expect.allows(exit) => {
+                (Outcome::Passed, None)
+            }
+            Some(Action::Barrier { expect, barrier: name, .. } | Action::Sync { expect, session: name, .. }) => {
+                let what = if matches!(action, Some(Action::Barrier { .. })) { "barrier" } else { "sync" };
+                let why = why.unwrap_or_else(|| format!("{what} {name}: all were there"));
+                let usual = *expect == Expect::default();
+                (Outcome::Failed, Some(if usual { why } else { format!("{why}; {}", unexpected(expect, exit)) }))
+            }
+            _ => (Outcome::Failed, why),
+        }
+    }
+
+    /// The connection of a command is closed: its members wait no longer.
+    pub(in crate::slave) fn command_gone(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        self.withdraw(|waiter| *waiter == Waiter::Command(conn), turn);
+    }
+
+    /// Members of these waiters wait no longer. A run that is being forgotten does not tell the controller.
+    pub(super) fn withdraw(&mut self, whose: impl Fn(&Waiter) -> bool, turn: &mut Turn<'_>) {
+        let unruled = self.members.remove(whose, &mut self.timers);
+        if self.named().is_some() {
+            self.members.take_back(unruled, turn);
+        }
+    }
+}
+
+/// The map alone, with a newline, out of its line.
+fn map_of(line: &[u8]) -> Option<Vec<u8>> {
+    match FromController::decode(line.strip_suffix(b"\n")?) {
+        Ok(FromController::Map(map)) => Some(map_as_line(&map.map)),
+        _ => None,
+    }
+}

@@ -1,0 +1,134 @@
+//! What follows when a run of an entry becomes ready, or does not.
+
+use crate::machine::faults::{Fault, injected};
+use crate::machine::{ChildId, EarId, Exit, NoAnswer, ProbeId, ReadId};
+use crate::slave::notifies::Waiter;
+use crate::slave::process::RunKey;
+use crate::slave::readiness::Look;
+use crate::slave::run::Run;
+use crate::slave::schedule::Occasion;
+use crate::slave::text::clip;
+use crate::slave::turn::Turn;
+use crate::slave::variables::Variables;
+use crate::wire::Happened;
+
+impl Run {
+    /// The process of a run of an entry has an id: from now on it is tested.
+    pub(super) fn begin_to_test(&mut self, key: RunKey, turn: &mut Turn<'_>) {
+        let Some(run) = self.processes.get(key) else { return };
+        let entry = run.entry;
+        let files = self.output_of(entry, run.nr).map(|(_, path)| path);
+        match self.readies.begin(key, files, turn.now, &mut self.timers) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(why) => return self.end_early(key, &why, self.part.grace, turn),
+        }
+        if injected(Fault::ReadyTooEarly) {
+            self.start_those_after(key, entry);
+        }
+        self.test(key, turn);
+    }
+
+    /// Tests once whether a run is ready.
+    pub(super) fn test(&mut self, key: RunKey, turn: &mut Turn<'_>) {
+        let variables = Variables {
+            config: &self.config,
+            part: &self.part,
+            dir: &self.dir,
+            processes: &self.processes,
+            resources: &self.resources,
+        };
+        self.readies.test(key, &variables, &mut self.timers, turn);
+    }
+
+    pub(in crate::slave) fn probed(&mut self, probe: ProbeId, result: Result<(), NoAnswer>, turn: &mut Turn<'_>) {
+        if let Some(key) = self.readies.probed(probe, result, turn.now, &mut self.timers) {
+            self.becomes_ready(key, turn);
+        }
+    }
+
+    /// A piece of output was read. Returns whether it was read for this.
+    pub(super) fn read_for_ready(&mut self, read: ReadId, bytes: &[u8], turn: &mut Turn<'_>) -> bool {
+        match self.readies.read(read, bytes, turn.now, &mut self.timers) {
+            None => return false,
+            Some(Look::GoesOn) => {}
+            Some(Look::ReadOn(key)) => self.test(key, turn),
+            Some(Look::Ready(key, exit)) => {
+                self.becomes_ready(key, turn);
+                exit.into_iter().for_each(|exit| self.process_over(key, exit, turn));
+            }
+            Some(Look::Exited(key, exit)) => self.process_over(key, exit, turn),
+        }
+        true
+    }
+
+    /// A command that may test another has ended, with this exit if it could be started. Returns whether it was one.
+    pub(super) fn checked(&mut self, child: ChildId, exit: Result<Exit, &str>, turn: &mut Turn<'_>) -> bool {
+        let checks = self.readies.is_check(child);
+        if let Some(key) = self.readies.checked(child, exit, &mut self.timers, turn) {
+            self.becomes_ready(key, turn);
+        }
+        checks
+    }
+
+    /// A command has said something about itself.
+    pub(in crate::slave) fn overheard(&mut self, ear: EarId, bytes: &[u8], turn: &mut Turn<'_>) {
+        if let Some(key) = self.readies.overheard(ear, bytes) {
+            self.becomes_ready(key, turn);
+        }
+    }
+
+    /// A command cannot say anything about itself.
+    pub(in crate::slave) fn deaf(&mut self, ear: EarId, error: &str, turn: &mut Turn<'_>) {
+        if let Some(key) = self.readies.deaf(ear) {
+            let why = format!("it cannot say that it is ready: {}", clip(error));
+            self.end_early(key, &why, self.part.grace, turn);
+        }
+    }
+
+    /// `arete ready` in a command of a run of an entry.
+    pub(super) fn says_ready(&mut self, entry: &str, nr: u32, turn: &mut Turn<'_>) -> Result<(), String> {
+        let Some(index) = self.part.index_of(entry) else {
+            return Err(format!("there is no entry {:?} on this slave", clip(entry)));
+        };
+        if !self.readies.is_told(index) {
+            return Err(format!("entry {entry:?} has no \"ready\": {{\"notify\": true}}"));
+        }
+        let Some(key) = self.processes.find(index, nr) else {
+            return Err(format!("run {nr} of entry {entry:?} does not go on"));
+        };
+        if self.readies.told(key).map_err(|()| format!("entry {entry:?} was not ready in time"))? {
+            self.becomes_ready(key, turn);
+        }
+        Ok(())
+    }
+
+    /// A run is ready: those that wait for it start.
+    fn becomes_ready(&mut self, key: RunKey, turn: &mut Turn<'_>) {
+        let Some(ready) = self.readies.finish(key, &mut self.timers, turn) else { return };
+        let entries = self.part.entries.clone();
+        let entry = &entries[ready.entry];
+        let after = ready.after.as_micros() as u64;
+        self.reports.push(Happened::EntryReady { entry: entry.name.as_str().into(), nr: ready.nr, after }, turn);
+        self.start_those_after(key, ready.entry);
+        if let Some(trigger) = entry.notifies() {
+            self.notify(trigger, None, Waiter::Nobody, turn);
+        }
+    }
+
+    /// Starts what runs when this run of an entry is ready.
+    fn start_those_after(&mut self, key: RunKey, entry: usize) {
+        if self.running() {
+            let entries = &self.part.entries;
+            let cause = self.processes.get(key).and_then(|run| run.cause.as_deref());
+            self.queue.add(Occasion::Ready(&entries[entry].name).entries(entries), cause);
+        }
+    }
+
+    /// A run has had the time that it may take to become ready.
+    pub(super) fn not_ready_in_time(&mut self, key: RunKey, turn: &mut Turn<'_>) {
+        if let Some(why) = self.readies.expire(key, &mut self.timers, turn.out) {
+            self.end_early(key, &why, self.part.grace, turn);
+        }
+    }
+}
