@@ -1,4 +1,4 @@
-//! This slave's part of a run: from the moment it is handed out until nothing is left of it.
+//! This slave's part of a run, from the first message about it until nothing is left of it.
 //!
 //! [`Run`] connects the owners of its state, which do not know it: `readiness`, `members`, `notifies`, `triggers`,
 //! `output` and others. The files of this folder are what it does with them.
@@ -337,12 +337,24 @@ impl Run {
             Timer::Start => self.begin(turn),
             Timer::At(index) => self.queue.add(vec![index], None),
             Timer::Timeout(key) => self.timed_out(key, turn),
-            Timer::Kill(key) => self.kill_run(key, turn),
+            // A command that was told to end has not, or has left some of its group.
+            Timer::Kill(key) => match self.processes.take_lingering(key) {
+                Some(child) => turn.out.kill_group(child, Signal::KILL),
+                None => self.signal_run(key, Signal::KILL, turn),
+            },
             Timer::Finish => self.cut(turn),
-            Timer::Within(key) => self.not_ready_in_time(key, turn),
+            Timer::Within(key) => {
+                if let Some(why) = self.readies.expire(key, &mut self.timers, turn.out) {
+                    self.end_early(key, &why, self.part.grace, turn);
+                }
+            }
             Timer::Test(key) => self.test(key, turn),
             Timer::Grace => self.grace_over(turn),
-            Timer::Sweep => self.sweep_again(turn),
+            // What is left is killed when its time is over.
+            Timer::Sweep => {
+                let kills = self.urgent() || self.timers.get(&Timer::Grace).is_none();
+                self.sweeps.again(kills, turn.out);
+            }
             Timer::Tail => self.output.tail(turn),
             Timer::Patience(id) => self.expire(id, turn),
             Timer::Release(id) => self.release(id, turn),

@@ -35,7 +35,12 @@ impl Variables<'_> {
     pub(super) fn expand(&self, text: &str) -> Result<String, Unresolved> {
         let mut not_yet = false;
         let expanded = expand(text, &mut |variable| {
-            self.value(variable, &mut not_yet).map_err(|why| format!("{why}; there is {}", self.all_variables()))
+            self.value(variable, &mut not_yet).map_err(|why| {
+                let entries = self.part.entries.iter().map(|entry| entry.name.as_str());
+                let addresses = self.part.addresses.keys().map(String::as_str);
+                let all = known(entries, self.resources.names(), addresses);
+                format!("{why}; there is {}", listed(all.iter().map(String::as_str)))
+            })
         });
         match expanded {
             Ok(text) => Ok(text),
@@ -115,12 +120,5 @@ impl Variables<'_> {
             }
             Latest::RunsNot => Err("it does not run".to_owned()),
         }
-    }
-
-    fn all_variables(&self) -> String {
-        let entries = self.part.entries.iter().map(|entry| entry.name.as_str());
-        let addresses = self.part.addresses.keys().map(String::as_str);
-        let all = known(entries, self.resources.names(), addresses);
-        listed(all.iter().map(String::as_str))
     }
 }

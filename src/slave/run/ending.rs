@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::machine::Signal;
 use crate::machine::faults::{Fault, injected};
+use crate::slave::notifies::Waiter;
 use crate::slave::process::{Due, spoken};
 use crate::slave::run::{AfterSweep, Ending, Phase, Run};
 use crate::slave::schedule::Occasion;
@@ -179,11 +180,15 @@ impl Run {
         }
     }
 
+    /// The end of the run does not wait for notifies, barriers and syncs that the controller has not answered.
     fn end_builtins(&mut self, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
         let processes: Vec<_> = self.processes.children(None).into_iter().map(|(key, _)| key).collect();
         for key in self.processes.keys() {
             if !processes.contains(&key) {
-                self.end_builtin(key, outcome, why, turn);
+                self.withdraw(|waiter| *waiter == Waiter::Entry(key), turn);
+                if let Some(run) = self.take(key) {
+                    self.finished(run.into(), None, outcome, Some(why.to_owned()), turn);
+                }
             }
         }
     }
@@ -228,7 +233,7 @@ impl Run {
         self.sweeps.begin(signal, turn.out);
     }
 
-    fn urgent(&self) -> bool {
+    pub(super) fn urgent(&self) -> bool {
         self.ending.is_some_and(|ending| ending.now)
     }
 
@@ -266,12 +271,6 @@ impl Run {
             AfterSweep::Finally => self.clean_up(turn),
             AfterSweep::Shipping => self.ship(turn),
         }
-    }
-
-    /// Looks again for what is left, and kills it when its time is over.
-    pub(super) fn sweep_again(&mut self, turn: &mut Turn<'_>) {
-        let kills = self.urgent() || self.timers.get(&Timer::Grace).is_none();
-        self.sweeps.again(kills, turn.out);
     }
 
     /// Runs the `finally` entries.

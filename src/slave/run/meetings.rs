@@ -51,9 +51,10 @@ impl Run {
             Waiter::Entry(key) => {
                 let waited = asked.timeout.map(Duration::from_micros);
                 let why = verdict.in_words(&asked.subject(), waited);
-                // The map is the standard output of the entry.
-                if let Some(bytes) = line.and_then(|line| map_of(&line)) {
-                    self.write_output(key, bytes, turn);
+                // The map, without the message around it, is the standard output of the entry.
+                let message = line.as_deref().and_then(|line| line.strip_suffix(b"\n"));
+                if let Some(Ok(FromController::Map(map))) = message.map(FromController::decode) {
+                    self.write_output(key, map_as_line(&map.map), turn);
                 }
                 let exit = Exit::Code(i32::from(verdict.exit_code()));
                 let (outcome, why) = self.judge_meeting(key, exit, why);
@@ -91,13 +92,5 @@ impl Run {
         if self.named().is_some() {
             self.members.take_back(unruled, turn);
         }
-    }
-}
-
-/// The map alone, with a newline, out of its line.
-fn map_of(line: &[u8]) -> Option<Vec<u8>> {
-    match FromController::decode(line.strip_suffix(b"\n")?) {
-        Ok(FromController::Map(map)) => Some(map_as_line(&map.map)),
-        _ => None,
     }
 }

@@ -124,11 +124,4 @@ impl Run {
             self.queue.add(Occasion::Ready(&entries[entry].name).entries(entries), cause);
         }
     }
-
-    /// A run has had the time that it may take to become ready.
-    pub(super) fn not_ready_in_time(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        if let Some(why) = self.readies.expire(key, &mut self.timers, turn.out) {
-            self.end_early(key, &why, self.part.grace, turn);
-        }
-    }
 }

@@ -1,5 +1,5 @@
-//! A run of an entry: how its action is done, and what follows when it is over. A new action is a line in
-//! [`Run::begin_entry`] and what it does.
+//! How a run of an entry begins, ends, and is told to end. A new action is an arm of [`Run::begin_entry`] and the
+//! function that does it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::slave::text::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::slave::variables::Unresolved;
-use crate::wire::{Action, Expect, Happened, Outcome, Shell, Verdict};
+use crate::wire::{Action, Expect, Happened, Outcome, Shell};
 
 /// Why a run of an entry did not begin or did not pass.
 type Why = Option<String>;
@@ -44,7 +44,8 @@ impl Run {
             action @ (Action::Barrier { .. } | Action::Sync { .. }) => self.begin_meeting(due, action, turn),
             Action::End { verdict } => {
                 self.spawned_report(&due, None, turn);
-                self.ask_end(&entries[due.entry].name, *verdict, turn);
+                let entry = entries[due.entry].name.as_str().into();
+                self.reports.push(Happened::End { entry, verdict: *verdict }, turn);
                 self.finished(due, None, Outcome::Passed, None, turn);
             }
         }
@@ -170,12 +171,8 @@ impl Run {
         self.finished(run.into(), Some(exit), outcome, why, turn);
     }
 
-    fn ask_end(&mut self, entry: &str, verdict: Verdict, turn: &mut Turn<'_>) {
-        self.reports.push(Happened::End { entry: entry.into(), verdict }, turn);
-    }
-
     /// A run of an entry is over, or could not begin: reports it, and lets run what comes after.
-    fn finished(&mut self, run: Due, exit: Option<Exit>, outcome: Outcome, why: Why, turn: &mut Turn<'_>) {
+    pub(super) fn finished(&mut self, run: Due, exit: Option<Exit>, outcome: Outcome, why: Why, turn: &mut Turn<'_>) {
         let entries = self.part.entries.clone();
         let name = &entries[run.entry].name;
         let why = why.as_deref().map(|why| clip(why).into());
@@ -189,7 +186,7 @@ impl Run {
     }
 
     /// Takes a run out of those that go on.
-    pub(in crate::slave) fn take(&mut self, key: RunKey) -> Option<EntryRun> {
+    pub(super) fn take(&mut self, key: RunKey) -> Option<EntryRun> {
         self.timers.cancel(&Timer::Timeout(key));
         let run = self.processes.remove(key)?;
         match (&run.doing, self.timers.get(&Timer::Kill(key))) {
@@ -296,14 +293,6 @@ impl Run {
         self.output.resume(turn);
     }
 
-    /// The run's end does not wait for what the controller has not answered.
-    pub(super) fn end_builtin(&mut self, key: RunKey, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
-        self.withdraw(|waiter| *waiter == Waiter::Entry(key), turn);
-        if let Some(run) = self.take(key) {
-            self.finished(run.into(), None, outcome, Some(why.to_owned()), turn);
-        }
-    }
-
     /// A command has run longer than its entry lets it.
     pub(super) fn timed_out(&mut self, key: RunKey, turn: &mut Turn<'_>) {
         let entries = self.part.entries.clone();
@@ -320,14 +309,6 @@ impl Run {
         run.failed.get_or_insert_with(|| why.to_owned());
         self.signal_run(key, Signal::TERM, turn);
         self.timers.set(Timer::Kill(key), turn.now + grace);
-    }
-
-    /// Kills a command that was told to end and has not.
-    pub(super) fn kill_run(&mut self, key: RunKey, turn: &mut Turn<'_>) {
-        match self.processes.take_lingering(key) {
-            Some(child) => turn.out.kill_group(child, Signal::KILL),
-            None => self.signal_run(key, Signal::KILL, turn),
-        }
     }
 
     /// Sends a signal to the whole group of a command.
