@@ -14,7 +14,7 @@ use crate::wire::Code;
 impl Controller {
     /// Who is at the other end of a connection, to be asked before it is gone and once it is known.
     pub(in crate::controller) fn who(&self, conn: Option<ConnId>) -> Option<Who> {
-        self.sessions.get(&conn?).map(|session| session.who)
+        self.sessions.who(conn?)
     }
 
     /// What this input made the runs record was because of whoever said it.
@@ -35,7 +35,7 @@ impl Controller {
         for (nr, run) in self.runs.iter_mut() {
             goes = run.charge(now, by(nr), out).or(goes);
         }
-        if let (Some(conn), Some(reason)) = (conn.filter(|conn| self.sessions.contains_key(conn)), goes) {
+        if let (Some(conn), Some(reason)) = (conn.filter(|conn| self.sessions.contains(*conn)), goes) {
             self.part(now, conn, refusal(Code::Full, reason), out);
         }
     }

@@ -33,7 +33,7 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         check(join)?;
-        if let Some(session) = self.sessions.get(&conn) {
+        if let Some(session) = self.sessions.get(conn) {
             let secret = self.runs.values().find_map(Run::secret);
             authorization::may_join(&session.peer, secret, join).map_err(|why| fatal(Code::Stranger, why))?;
             if let Some(run) = self.runs.by_id(&join.room) {
@@ -59,9 +59,7 @@ impl Controller {
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
         }
-        if let Some(session) = self.sessions.get_mut(&conn) {
-            (session.who, session.heard) = (Who::Client(process), now);
-        }
+        self.sessions.identify(now, conn, Who::Client(process));
         let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0, leave: false };
         out.send(conn, welcome.encode());
         log::info!("room {room}: {} joined", join.member.as_deref().unwrap_or("somebody"));
@@ -158,7 +156,7 @@ impl Controller {
         let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|Note { json }| json);
-        if let (Some(run), Some(session)) = (self.runs.by_id(&name), self.sessions.get(&conn)) {
+        if let (Some(run), Some(session)) = (self.runs.by_id(&name), self.sessions.get(conn)) {
             guests::may_notify(run, &session.peer, known.speaker.name(), self.is_operator(session))?;
         }
         if let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) {

@@ -40,9 +40,8 @@ impl Controller {
 
     /// `12 slaves, 1 run`.
     fn status_line(&self) -> String {
-        let count = |what: fn(Who) -> bool| self.sessions.values().filter(|session| what(session.who)).count();
-        let slaves = count(|who| matches!(who, Who::Slave(..) | Who::Idle));
-        let clients = count(|who| matches!(who, Who::Client(_)));
+        let slaves = self.sessions.count(|who| matches!(who, Who::Slave(..) | Who::Idle));
+        let clients = self.sessions.count(|who| matches!(who, Who::Client(_)));
         let queued = self.runs.values().filter(|run| run.phase == Phase::Queued).count();
         let mut line = format!("{}, {}", several(slaves, "slave"), several(self.runs.len() - queued, "run"));
         if queued > 0 {

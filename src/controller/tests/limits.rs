@@ -45,7 +45,7 @@ impl World {
 
     /// What is held, counted anew.
     pub fn recount(&self) -> usize {
-        self.controller.partial.bytes() + self.controller.rooms.values().map(Room::recount).sum::<usize>()
+        self.controller.sessions.partial() + self.controller.rooms.values().map(Room::recount).sum::<usize>()
     }
 }
 
@@ -278,7 +278,7 @@ fn what_is_held_is_what_is_there_whatever_happens() {
                 world.say(conn, &format!(r#"{{"type":"delete","room":"{room}","trigger":"{trigger}"}}"#));
             }
         }
-        let all: Vec<ConnId> = world.controller.sessions.keys().copied().collect();
+        let all: Vec<ConnId> = world.controller.sessions.conns();
         for conn in all {
             world.input(Input::Closed { conn, reason: "over".into() });
         }

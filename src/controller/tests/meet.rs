@@ -345,7 +345,7 @@ fn a_value_may_be_longer_than_other_lines_and_all_members_share_the_bytes_of_the
     let maps: Vec<_> = maps.collect();
     assert_eq!(maps.iter().map(|(conn, _)| *conn).collect::<Vec<_>>(), [a, b]);
     assert_eq!(maps[0].1, maps[1].1);
-    assert_eq!(world.controller.partial.bytes(), 0);
+    assert_eq!(world.controller.sessions.partial(), 0);
 }
 
 #[test]
