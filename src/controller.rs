@@ -26,7 +26,6 @@ pub use self::host::matching;
 pub use self::session::authorization;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub use self::host::host::LabConfig;
 pub use self::host::submissions::RESOURCES;
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::reply::refusal;
-use self::room::room::{Acts, Room};
+use self::room::rooms::Rooms;
 pub use self::room::sync::{EVENTS_MAX, Limits, OUTPUT_MAX, RECORD_MAX};
 use self::run::admission::Admitted;
 use self::run::launch::Launch;
@@ -52,7 +51,7 @@ use self::session::processes::{Processes, REJOIN, Speaker};
 use self::session::session::{Session, Who};
 use self::session::sessions::Sessions;
 use crate::exit_code;
-use crate::machine::{ConnId, Input, Machine, Outbox, Signal, Time, Timers};
+use crate::machine::{ConnId, Input, Machine, Outbox, Signal, Time};
 use crate::spoken;
 use crate::wire::{Bye, Code, Cut, FromSlave, Hello, Message};
 
@@ -77,15 +76,8 @@ pub struct Controller {
     runs: Runs,
     /// What a controller has that stays when a run is over.
     lab: Option<Lab>,
-    /// The rooms that are not runs.
-    rooms: BTreeMap<Rc<str>, Room>,
-    /// What rooms want done when this input has been handled.
-    pending: BTreeMap<Rc<str>, Acts>,
-    /// When something is due in a room.
-    deadlines: Timers<Rc<str>>,
+    rooms: Rooms,
     limits: Limits,
-    /// The highest number of a round in a room that is no more: when the room is made again, none comes twice.
-    last_round: u64,
     /// How long a client's connection may be gone before the client is lost.
     rejoin: Duration,
     /// What is held of members and clients.
@@ -131,11 +123,8 @@ impl Controller {
             processes: Processes::default(),
             runs: Runs::default(),
             lab: None,
-            rooms: BTreeMap::new(),
-            pending: BTreeMap::new(),
-            deadlines: Timers::default(),
+            rooms: Rooms::default(),
             limits,
-            last_round: 0,
             rejoin: REJOIN,
             listening,
             ledger: Ledger::default(),
@@ -506,7 +495,7 @@ impl Machine for Controller {
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
         let due = self.lab.as_ref().and_then(Lab::queue_due);
-        let rooms = [self.deadlines.next(), self.processes.next_deadline(), due, self.ledger.rewrite_due()];
+        let rooms = [self.rooms.next_deadline(), self.processes.next_deadline(), due, self.ledger.rewrite_due()];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))
     }

@@ -43,7 +43,7 @@ impl Controller {
         let is_in = |nr| self.runs.get(nr).is_some_and(|run| path.starts_with(&run.results));
         let Some((conn, nr)) = lab.unwritten.give_up(is_in) else { return false };
         let Some(run) = self.runs.remove(nr) else { return false };
-        self.deadlines.cancel(&run.room.name);
+        self.rooms.forget(&run.room.name);
         lab.remove(&run.id, out);
         let submission = run.hosted.as_ref().map(|hosted| hosted.submission.clone()).unwrap_or_default();
         let problems = vec![format!("the controller cannot write {}: {error}", path.display())];

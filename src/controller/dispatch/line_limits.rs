@@ -5,7 +5,6 @@ use crate::controller::Controller;
 use crate::controller::reply::refusal;
 use crate::controller::room::line_limits::LineBound;
 use crate::controller::room::rendezvous::Process;
-use crate::controller::room::rooms::room_of;
 use crate::controller::session::session::Who;
 use crate::machine::Time;
 use crate::wire::rendezvous::Giver;
@@ -45,7 +44,7 @@ impl Controller {
 
     fn refuse_gift(&mut self, now: Time, process: Process, giver: &Giver, reason: String) {
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
-        if room_of(&mut self.runs, &mut self.rooms, &name).is_some() {
+        if self.rooms.of(&mut self.runs, &name).is_some() {
             let reason = self.may(process, &name, &giver.room, &giver.member).err().unwrap_or(reason);
             self.visit(now, &name, |room, visit| room.refuse(process, giver.id, reason, visit));
         }

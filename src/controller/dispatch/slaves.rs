@@ -188,8 +188,7 @@ impl Controller {
         for conn in run.room.clients.iter().filter_map(|process| self.processes.conn(*process)).collect::<Vec<_>>() {
             self.part(now, conn, refusal(Code::NoRun, format!("run {room} is over")), out);
         }
-        self.pending.remove(room);
-        self.deadlines.cancel(room);
+        self.rooms.forget(room);
         self.processes.forget_room(room);
     }
 }

@@ -17,7 +17,7 @@ impl Controller {
                 // Those of a run are its own from when it was handed in.
                 self.limits = limits;
                 self.budget.set_max(limits.memory, limits.least());
-                self.rooms.values_mut().for_each(|room| room.set_limits(self.limits));
+                self.rooms.set_limits(self.limits);
                 if let Some(lab) = &mut self.lab {
                     lab.config.operators = operators;
                     lab.config.lost_after = Duration::from_micros(lost_after);

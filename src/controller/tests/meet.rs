@@ -174,12 +174,12 @@ fn a_room_of_which_nothing_is_left_is_forgotten() {
     let a = world.join(1, "a");
     world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":2}"#);
     world.input(Input::Closed { conn: a, reason: "cut".into() });
-    assert_eq!(world.controller.rooms.len(), 1);
+    assert_eq!(world.controller.rooms.by_name().len(), 1);
     let a = world.join(2, "a");
     world.say(a, r#"{"type":"delete","room":"r","trigger":"t"}"#);
-    assert_eq!(world.controller.rooms.len(), 1);
+    assert_eq!(world.controller.rooms.by_name().len(), 1);
     world.input(Input::Closed { conn: a, reason: "cut".into() });
-    assert_eq!(world.controller.rooms.len(), 0);
+    assert_eq!(world.controller.rooms.by_name().len(), 0);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_room_stays_while_a_failed_round_stands_in_it() {
     assert!(world.take(b).contains("a aborted: no disk"), "{:?}", world.heard);
     world.say(b, r#"{"type":"heard","room":"r","ids":[1]}"#);
     world.input(Input::Closed { conn: b, reason: "done".into() });
-    assert_eq!(world.controller.rooms.len(), 0);
+    assert_eq!(world.controller.rooms.by_name().len(), 0);
 }
 
 #[test]
