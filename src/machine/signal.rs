@@ -1,10 +1,63 @@
-//! The names of signals: the one table for whatever names a signal.
+//! Signals: their numbers, and the one table of their names.
 //!
-//! Numbers are those of Linux on all machines but MIPS, SPARC, Alpha and PA-RISC. Real-time signals are counted as the
-//! GNU C library, the shell and kill(1) count them: the first two of the kernel's are the library's own.
+//! Numbers are those of Linux on all machines except MIPS, SPARC, Alpha and PA-RISC. Real-time signals are counted as
+//! the GNU C library, the shell and kill(1) count them, because the library reserves the kernel's first two. No other
+//! file may translate between a name and a number.
+
+use serde::{Deserialize, Serialize};
+
+/// A signal, by its number on this system.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Signal(pub i32);
+
+impl Signal {
+    /// No signal: a [sweep](super::Effect::Sweep) with it only counts.
+    pub const NONE: Signal = Signal(0);
+    pub const HUP: Signal = Signal(1);
+    pub const INT: Signal = Signal(2);
+    pub const QUIT: Signal = Signal(3);
+    pub const KILL: Signal = Signal(9);
+    pub const USR1: Signal = Signal(10);
+    pub const TERM: Signal = Signal(15);
+    pub const CONT: Signal = Signal(18);
+
+    /// `"SIGTERM"` for 15, `"SIGRTMIN+3"` for 37; `"SIG32"` for a number that has no name.
+    pub fn name(self) -> String {
+        name(self.0)
+    }
+
+    /// The signal called `SIGTERM`, `TERM`, `term`, `15` or `SIG15`; `None` when there is none of that name.
+    pub fn from_name(name: &str) -> Option<Signal> {
+        number(name).map(Signal)
+    }
+
+    /// All signals that have a name of their own, in the order of their numbers.
+    pub fn named() -> impl Iterator<Item = Signal> {
+        (1..=MAX).map(Signal).filter(|signal| has_name(signal.0))
+    }
+
+    /// Whether a program that gets it is to end. A stopped process takes it only when it goes on, so SIGCONT follows
+    /// each of these. Those with which people tell programs other things, such as SIGUSR1, are not among them.
+    pub const fn asks_to_end(self) -> bool {
+        asks_to_end(self.0)
+    }
+}
+
+impl Serialize for Signal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Signal {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Signal, D::Error> {
+        let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Signal::from_name(&name).ok_or_else(|| serde::de::Error::custom(format!("no signal is called {name:?}")))
+    }
+}
 
 /// The highest number of a signal.
-pub const MAX: i32 = 64;
+const MAX: i32 = 64;
 
 /// The first and the last real-time signal.
 const RT_MIN: i32 = 34;
@@ -25,16 +78,16 @@ const ALIASES: [(&str, i32); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUS
 
 /// Those by which a program is told to end, or ends itself: HUP, INT, QUIT, ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM,
 /// XCPU, XFSZ and SYS.
-pub const fn asks_to_end(number: i32) -> bool {
+const fn asks_to_end(number: i32) -> bool {
     matches!(number, 1..=9 | 11 | 15 | 24 | 25 | 31)
 }
 
-pub fn has_name(number: i32) -> bool {
+fn has_name(number: i32) -> bool {
     (1..=NAMES.len() as i32).contains(&number) || (RT_MIN..=RT_MAX).contains(&number)
 }
 
 /// What a signal is called; a number that has no name is part of one.
-pub fn name(number: i32) -> String {
+fn name(number: i32) -> String {
     let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
     match (index.and_then(|index| NAMES.get(index)), number) {
         (Some(name), _) => format!("SIG{name}"),
@@ -47,7 +100,7 @@ pub fn name(number: i32) -> String {
 }
 
 /// The signal of a name, with or without SIG, in any case, or of a number.
-pub fn number(name: &str) -> Option<i32> {
+fn number(name: &str) -> Option<i32> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("SIG").unwrap_or(&upper);
     let named = || NAMES.iter().position(|known| *known == short).map(|index| index as i32 + 1);
