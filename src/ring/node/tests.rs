@@ -1,9 +1,10 @@
 //! What a node says and does, byte for byte, when originals speak to it: the table of states, row for row.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::machine::{Bytes, ChildId, Command, Effect, Exit, ListenerId};
+use crate::machine::{Bytes, ChildId, Command, Effect, Exit, ListenerId, SocketId};
+use crate::ring::{Periods, TCP_PORT, UDP_PORT, work};
 
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
 const PING: &str = r#"{"serial_code":581831,"type":"ping","author_node_id":"5"}"#;
@@ -103,7 +104,7 @@ impl Bench {
     /// A broadcast of an original.
     fn hear(&mut self, from: &str, text: &str) {
         let from = SocketAddr::from((address(from), 40_000));
-        self.give(Input::Datagram { socket: SOCKET, from, bytes: text.as_bytes() });
+        self.give(Input::Datagram { socket: SocketId(0), from, bytes: text.as_bytes() });
     }
 
     /// A message of an original on a connection of its own, in two pieces.

@@ -2,12 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::message::{Body, DATAGRAM_MAX, Extra, Message};
-use super::nodes::Origin;
-use super::seal::is_sealed;
-use super::token::Fence;
-use super::{Ring, SOCKET};
-use crate::machine::{Bytes, Outbox, Time};
+use super::Ring;
+use crate::machine::{Bytes, Outbox, SocketId, Time};
+use crate::ring::limits::DATAGRAM_MAX;
+use crate::ring::message::{Body, Extra, Message};
+use crate::ring::nodes::Origin;
+use crate::ring::seal::is_sealed;
+use crate::ring::token::Fence;
+
+/// The only datagram socket.
+const SOCKET: SocketId = SocketId(0);
 
 /// A message that a node listens to.
 pub struct Heard {

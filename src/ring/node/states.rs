@@ -28,14 +28,14 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::memory::Copy;
-use super::message::Body;
-use super::nodes::Why;
-use super::speech::Heard;
-use super::token::{Token, strength};
+use super::send::Heard;
 use super::{Ring, State};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
+use crate::ring::memory::Copy;
+use crate::ring::message::Body;
+use crate::ring::nodes::Why;
+use crate::ring::token::{Token, strength};
 
 impl Ring {
     /// A message from a node that we know.

@@ -7,24 +7,15 @@
 
 use std::collections::BTreeSet;
 
-use super::memory::{Copy, Grant};
-use super::message::Body;
-use super::speech::Heard;
-use super::token::{Fence, Token, strength};
+use super::send::Heard;
 use super::{Ring, State, Timer};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
+use crate::ring::candidate::Candidate;
+use crate::ring::memory::{Copy, Grant};
+use crate::ring::message::Body;
+use crate::ring::token::{Fence, Token, strength};
 use crate::spoken;
-
-/// What a candidate wants.
-#[derive(Debug)]
-pub struct Candidate {
-    pub token: Token,
-    /// 0 in a ring with originals.
-    pub epoch: u64,
-    /// Who has granted it.
-    pub grants: BTreeSet<String>,
-}
 
 impl Ring {
     /// The token that this node would make, and the data that it would go on from.
