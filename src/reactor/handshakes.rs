@@ -1,17 +1,12 @@
-//! TLS handshakes: how many go on at once, and how long they may take.
+//! TLS handshakes: how many go on at once, and how long each may take.
 //!
-//! The machine hears of a connection only when its peer has proven who it is. Until then it costs us a slot, some memory
-//! and some arithmetic, so all three have a bound: a flood of strangers slows other newcomers down, and nobody else.
+//! Until a peer has proven who it is, its connection costs a slot, some memory and some arithmetic. This file owns the
+//! bounds of all three: a flood of strangers may slow down other new connections, and must not slow down any other.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::time::Duration;
 
-use super::connections::Outcome;
-use super::stream::Stream;
-use super::tls::TlsStream;
-use super::{Due, Reactor, now};
-use crate::machine::{ConnId, Input, ListenerId, Machine, Peer, Time};
+use crate::machine::{ConnId, Peer, Time};
 
 /// How long a peer may take to prove who it is.
 pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -20,7 +15,7 @@ pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 pub const HANDSHAKES_MAX: usize = 512;
 
 /// When so many are, the oldest goes if it has had so long: whoever means it takes a few milliseconds.
-const SPARED_FOR: Duration = Duration::from_secs(1);
+pub const SPARED_FOR: Duration = Duration::from_secs(1);
 
 /// How many handshakes go on in one turn of the loop: each may cost the arithmetic of some signatures.
 const STEPS_A_TURN: usize = 16;
@@ -58,8 +53,35 @@ impl Handshakes {
         may
     }
 
+    /// Returns how many go on.
+    pub fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// Returns the handshake that has gone on longest, and since when.
+    pub fn oldest(&self) -> Option<(ConnId, Time)> {
+        self.under_way.first_key_value().map(|(conn, (since, _))| (*conn, *since))
+    }
+
+    /// Counts a handshake that a peer begins.
+    pub fn begin(&mut self, conn: ConnId, now: Time, peer: Peer) {
+        self.under_way.insert(conn, (now, peer));
+    }
+
+    /// Forgets a handshake. Returns its peer, if the peer has begun it.
+    pub fn end(&mut self, conn: ConnId) -> Option<Peer> {
+        self.under_way.remove(&conn).map(|(_, peer)| peer)
+    }
+
+    /// Counts a peer that was turned away. Returns the connection that is cut off for it, when too many are still reading
+    /// why.
+    pub fn turn_away(&mut self, conn: ConnId) -> Option<ConnId> {
+        self.turned_away.push_back(conn);
+        if self.turned_away.len() > TURNED_AWAY_MAX { self.turned_away.pop_front() } else { None }
+    }
+
     /// Tells people that somebody could not prove who it is, unless that happens too often.
-    fn tell(&mut self, now: Time, peer: &Peer, why: &str) {
+    pub fn tell(&mut self, now: Time, peer: &Peer, why: &str) {
         let (since, count) = self.told.get_or_insert((now, 0));
         if now.since(*since) >= TOLD_EVERY {
             (*since, *count) = (now, 0);
@@ -75,99 +97,5 @@ impl Handshakes {
             _ => log::debug!("{text}"),
         }
         self.last = text;
-    }
-}
-
-impl Reactor {
-    /// Puts TLS on an accepted connection, if it is spoken there.
-    pub(super) fn secure(&self, stream: Stream, listener: ListenerId) -> io::Result<Stream> {
-        match (stream, &self.tls) {
-            (Stream::Tcp(tcp), Some(tls)) => match &tls.accepts {
-                Some(config) => TlsStream::accepted(tls, config, tcp, listener).map(|it| Stream::Tls(Box::new(it))),
-                None => Ok(Stream::Tcp(tcp)),
-            },
-            (stream, _) => Ok(stream),
-        }
-    }
-
-    /// Whether somebody may be accepted at this listener: if he has to prove who he is, there must be room.
-    pub(super) fn may_begin_handshake(&mut self, listener: usize) -> bool {
-        let proves = self.listeners.is_tcp(listener) && self.tls.as_ref().is_some_and(|tls| tls.accepts.is_some());
-        while proves && self.handshakes.under_way.len() + self.accepted.len() >= HANDSHAKES_MAX {
-            let Some((&oldest, (since, _))) = self.handshakes.under_way.first_key_value() else { return false };
-            let until = *since + SPARED_FOR;
-            if until > now() {
-                self.timers.set(Due::Accept, until);
-                return false;
-            }
-            self.give_up_handshake(oldest, "it has not proven who it is, and others want to");
-        }
-        true
-    }
-
-    pub(super) fn begin_accepted_handshake(&mut self, conn: ConnId, peer: &Peer) {
-        self.handshakes.under_way.insert(conn, (now(), peer.clone()));
-        self.begin_handshake(conn);
-    }
-
-    pub(super) fn begin_handshake(&mut self, conn: ConnId) {
-        self.timers.set(Due::Handshake(conn), now() + HANDSHAKE_WITHIN);
-    }
-
-    fn end_handshake(&mut self, conn: ConnId) -> Option<Peer> {
-        self.timers.cancel(&Due::Handshake(conn));
-        self.handshakes.under_way.remove(&conn).map(|(_, peer)| peer)
-    }
-
-    pub(super) fn give_up_handshake(&mut self, conn: ConnId, why: &str) {
-        let outcome = self.conns.give_up(conn, why);
-        self.end_unless_told(conn, &outcome);
-        self.over(outcome);
-    }
-
-    /// A handshake of which nothing more will be heard.
-    fn end_unless_told(&mut self, conn: ConnId, outcome: &Outcome) {
-        if !matches!(outcome, Outcome::TurnedAway(..)) {
-            self.end_handshake(conn);
-        }
-    }
-
-    /// A handshake is through: the machine hears who is there.
-    pub(super) fn proven(&mut self, machine: &mut impl Machine, conn: ConnId) {
-        self.end_handshake(conn);
-        self.doubts.proven(conn);
-        match self.conns.introduce(conn) {
-            Ok((Some(listener), peer, _)) => self.tell(machine, Input::Accepted { conn, listener, peer }),
-            Ok((None, peer, local)) => self.tell(machine, Input::Connected { conn, peer, local }),
-            // It is gone already.
-            Err(error) => {
-                log::debug!("a connection that was proven: {error}");
-                self.conns.forget(conn);
-            }
-        }
-    }
-
-    /// A connection is over.
-    pub(super) fn over(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Fine | Outcome::Done => {}
-            Outcome::Lost(conn, reason) => {
-                self.timers.cancel(&Due::Handshake(conn));
-                self.lost(conn, reason);
-            }
-            Outcome::TurnedAway(conn, why) => {
-                if let Some(peer) = self.end_handshake(conn) {
-                    self.handshakes.tell(now(), &peer, &why);
-                }
-                self.timers.set(Due::Linger(conn), now() + super::effects::LINGER);
-                self.handshakes.turned_away.push_back(conn);
-                if self.handshakes.turned_away.len() > TURNED_AWAY_MAX
-                    && let Some(oldest) = self.handshakes.turned_away.pop_front()
-                {
-                    self.timers.cancel(&Due::Linger(oldest));
-                    self.conns.drop_lingering(oldest);
-                }
-            }
-        }
     }
 }

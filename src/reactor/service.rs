@@ -6,22 +6,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 
-use super::{Due, Reactor, Tls, now};
+use super::Reactor;
+use super::clock::now;
+use super::due::Due;
+use super::reload::Reload;
 use crate::machine::{Input, ListenerId, Machine};
-
-/// What a configuration that was read anew says.
-#[derive(Default)]
-pub struct Reloaded {
-    /// How TLS is spoken on connections from now on. `None`: as before.
-    pub tls: Option<Tls>,
-    /// How many connections there may be. `None`: as many as before.
-    pub max_connections: Option<usize>,
-    /// What the machine is told.
-    pub settings: Vec<u8>,
-}
-
-/// Reads the configuration anew; an error says what is wrong with it, a line each.
-pub type Reload = Box<dyn FnMut() -> Result<Reloaded, String>>;
 
 impl Reactor {
     /// SIGHUP is not for the machine: the configuration is read anew.
