@@ -3,6 +3,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use arete::machine::Address;
+
+use crate::cli::error::{Error, shown};
+
 /// The port of a controller, where an address names none.
 pub const PORT: u16 = 7373;
 
@@ -108,6 +112,12 @@ fn unless_of_many(of_many: bool, way: Way) -> Result<(), String> {
         }),
         false => Ok(()),
     }
+}
+
+/// An address that somebody may listen at, now or later, and that the others can name.
+pub fn named(address: &str, option: &str) -> Result<Address, Error> {
+    let wrong = |why| Error::usage(format!("{option} {}: {why}", shown(address)));
+    check(address, Way::Dial).map(|()| Address::Inet(with_port(address))).map_err(wrong)
 }
 
 #[cfg(test)]

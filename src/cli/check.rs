@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use arete::exit_code;
 
-use super::{Error, complain, load, stdout};
+use crate::cli::error::{Error, complain};
+use crate::cli::{load, stdout};
 
 /// Checks each file; says all that is wrong, or what a good one holds.
 pub fn run(files: &[PathBuf]) -> Result<u8, Error> {

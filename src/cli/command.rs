@@ -1,17 +1,82 @@
 //! `arete poke`, `arete ready`, `arete notify`, `arete wait` and `arete trigger`: what is asked of the slave that runs the command, or
 //! of a controller.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::time::Duration;
+
 use arete::client::Config;
 use arete::exit_code;
 use arete::machine::{Bytes, Time};
 use arete::member::Task;
+use arete::testfile::TRIGGER_MAX;
 use arete::wire::rendezvous::NOTE_MAX;
 use arete::wire::{Message, Note, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
-use std::borrow::Cow;
+use clap::{Args, Subcommand};
 
-use super::data::{self, Late};
-use super::place::{self, Doing, Patience, Place};
-use super::{Error, NotifyOptions, TriggerSub, WaitOptions, drive};
+use crate::cli::data::{self, Late};
+use crate::cli::error::Error;
+use crate::cli::execute::{self, Doing};
+use crate::cli::identity::Security;
+use crate::cli::patience::Patience;
+use crate::cli::place::{self, Place};
+use crate::cli::values::{count, time_limit};
+
+#[derive(Args)]
+pub struct NotifyOptions {
+    trigger: String,
+    /// What those who wait for the trigger shall read: JSON if it parses, else a string; @FILE or - for standard input
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    data: Option<OsString>,
+    /// At a controller: who notifies, HOST or HOST#TAG
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Give up after so long [default: at the end of the run]
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+pub struct WaitOptions {
+    trigger: String,
+    /// Give up after so long [default: at the end of the run]
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Subcommand)]
+pub enum TriggerSub {
+    /// Make a trigger that fires when it was notified so often
+    Create {
+        trigger: String,
+        #[arg(value_parser = |text: &str| count(text, TRIGGER_MAX))]
+        count: u64,
+    },
+    /// Show the triggers of the room, with what is left of their counts
+    List,
+    /// Remove a trigger
+    Delete { trigger: String },
+}
+
+/// Where the triggers are.
+#[derive(Args)]
+pub struct At {
+    /// The controller
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    controller: Option<String>,
+    /// The room [default: default]
+    #[arg(long, value_name = "NAME", global = true)]
+    room: Option<String>,
+    /// Give up after so long [default: never]
+    #[arg(long, value_name = "TIME", value_parser = time_limit, global = true)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    security: Security,
+}
 
 pub fn poke(entry: Option<String>) -> Result<u8, Error> {
     ask(PokeRequest { entry: entry.map(Cow::from) }.encode())
@@ -34,7 +99,7 @@ pub fn ready() -> Result<u8, Error> {
 fn ask(request: Bytes) -> Result<u8, Error> {
     let awaited = "no answer from the slave".to_owned();
     let socket = place::socket()?;
-    drive::client(Config { socket, request, begun: None, timeout: None, awaited, carries_to: None, meeting: None })
+    execute::client(Config { socket, request, begun: None, timeout: None, awaited, carries_to: None, meeting: None })
 }
 
 pub fn notify(options: NotifyOptions, begun: Time) -> Result<u8, Error> {
@@ -57,7 +122,7 @@ pub fn notify(options: NotifyOptions, begun: Time) -> Result<u8, Error> {
     let note = data.as_deref().map(|json| Note { json });
     let request = Some(NotifyRequest { trigger: Cow::from(&trigger), data: note }.encode());
     let awaited = format!("the notify of {trigger} stands, but the controller has not counted it");
-    place::act(
+    execute::act(
         &place,
         member,
         Doing { request, task: Task::Notify { trigger, data }, patience, awaited, meeting: None },
@@ -71,10 +136,19 @@ pub fn wait(options: WaitOptions, begun: Time) -> Result<u8, Error> {
     let request = Some(WaitRequest { trigger: Cow::from(&trigger), entry: place::entry() }.encode());
     let awaited = format!("{trigger} has not fired");
     let patience = Patience { begun, timeout };
-    place::act(&place, None, Doing { request, task: Task::Wait { trigger }, patience, awaited, meeting: None })
+    execute::act(&place, None, Doing { request, task: Task::Wait { trigger }, patience, awaited, meeting: None })
 }
 
-pub fn trigger(sub: TriggerSub, place: &Place, patience: Patience) -> Result<u8, Error> {
+/// Makes, lists or removes triggers.
+pub fn trigger(sub: TriggerSub, at: At, begun: Time) -> Result<u8, Error> {
+    let controller = at.controller.map_or_else(place::from_environment, |named| Ok(Some(named)))?;
+    if controller.is_none() {
+        return Err(Error::usage(
+            "arete trigger: say at which controller with --controller ADDRESS or ARETE_CONTROLLER",
+        ));
+    }
+    let place = Place { controller, room: at.room, security: at.security };
+    let patience = Patience { begun, timeout: at.timeout };
     let task = match sub {
         TriggerSub::Create { trigger, count } => {
             place::checked("trigger", &trigger)?;
@@ -86,5 +160,5 @@ pub fn trigger(sub: TriggerSub, place: &Place, patience: Patience) -> Result<u8,
         }
         TriggerSub::List => Task::List,
     };
-    place::act(place, None, Doing { request: None, task, patience, awaited: String::new(), meeting: None })
+    execute::act(&place, None, Doing { request: None, task, patience, awaited: String::new(), meeting: None })
 }

@@ -17,8 +17,13 @@ use clap::error::{ContextKind, ErrorKind as Complaint};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use super::source::{self, Takes, Unread};
-use super::{Arguments, BYTE_ORDER_MARK, Error, Sub, owned};
+use arete::testfile::BYTE_ORDER_MARK;
+
+use crate::cli::args::{Arguments, Sub};
+use crate::cli::error::Error;
+use crate::cli::origin::Origin;
+use crate::cli::source::{self, Takes, Unread};
+use crate::cli::{labels, owned};
 
 /// The subcommands that have a configuration file, and where it is.
 const FILES: [(&str, &str); 2] = [("controller", "/etc/arete/controller.json"), ("slave", "/etc/arete/slave.json")];
@@ -32,23 +37,6 @@ const COMMAND_LINE_ALONE: [&str; 4] = ["config", "check", "help", "version"];
 /// Options of which one replaces the others: whoever says one on the command line does not mean the file's.
 const INSTEAD: [[&str; 2]; 1] = [["tls", "insecure"]];
 
-/// Where the options of a subcommand come from.
-#[derive(Debug, Clone, Default)]
-pub struct Origin {
-    /// Where the file is, or would be.
-    pub file: PathBuf,
-    /// It was there.
-    pub found: bool,
-    /// What is wrong with it, a message each.
-    pub problems: Vec<Error>,
-    /// Nothing of it could be read.
-    broken: bool,
-    /// The line of each key that counts.
-    lines: BTreeMap<String, usize>,
-    /// What each option was given, on the command line or in the file.
-    values: BTreeMap<String, Vec<OsString>>,
-}
-
 /// Why there are no arguments.
 pub enum Wrong {
     CommandLine(clap::Error),
@@ -58,31 +46,6 @@ pub enum Wrong {
 impl From<clap::Error> for Wrong {
     fn from(error: clap::Error) -> Wrong {
         Wrong::CommandLine(error)
-    }
-}
-
-impl Origin {
-    /// What gives an option, for the beginning of a message: itself, or its key in the file.
-    pub fn subject(&self, option: &str) -> String {
-        match self.lines.get(option) {
-            Some(line) => format!("{}:{line}: {option:?}", self.file.display()),
-            None => format!("--{option}"),
-        }
-    }
-
-    /// How to say what must be said.
-    pub fn required(&self, what: &str, option: &str, example: &str) -> Error {
-        let file = self.file.display();
-        Error::usage(format!("{what}, with --{option} ADDRESS, or with {{\"{option}\": \"{example}\"}} in {file}"))
-    }
-
-    /// The options that are given otherwise than there.
-    pub fn differences<'a>(&'a self, other: &'a Origin) -> Vec<&'a str> {
-        let mut options: Vec<&str> = self.values.keys().chain(other.values.keys()).map(String::as_str).collect();
-        options.sort_unstable();
-        options.dedup();
-        options.retain(|option| self.values.get(*option) != other.values.get(*option));
-        options
     }
 }
 
@@ -97,23 +60,23 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
         return Ok(Arguments::from_arg_matches(&matches)?);
     };
     let (file, text) = read(name, own);
-    let mut origin = Origin { found: matches!(text, Ok(Some(_))), file, ..Origin::default() };
+    let mut origin = Origin::of(file, matches!(text, Ok(Some(_))));
     let mut more = Vec::new();
     match text {
         Ok(Some(text)) => more = Reader { command: &command, name, options, own }.arguments(&text, &mut origin),
         Ok(None) => {}
         Err(error) => {
             origin.problems.push(error);
-            origin.broken = true;
+            origin.set_broken();
         }
     }
-    if origin.broken {
+    if origin.is_broken() {
         // What else is missing may stand in it.
         return Err(Wrong::File(origin.problems));
     }
     let matches = again(&command, given, more, &mut origin)?;
     if let Some((_, own)) = matches.subcommand() {
-        origin.values = values(options, own);
+        origin.set_values(values(options, own));
     }
     let mut arguments = Arguments::from_arg_matches(&matches)?;
     let (slot, check) = match &mut arguments.subcommand {
@@ -199,7 +162,7 @@ fn again(
             return Err(Wrong::File(std::mem::take(&mut origin.problems)));
         };
         more.retain(|(other, _)| *other != key);
-        let line = origin.lines.remove(&key).unwrap_or_default();
+        let line = origin.take_line(&key);
         let text = format!("{}:{line}: {key:?}: {}", origin.file.display(), first_line(&error));
         origin.problems.push(Error::usage(text));
     }
@@ -215,7 +178,7 @@ fn key_of(error: &clap::Error, origin: &Origin) -> Option<String> {
     let is_meant = |key: &&String| {
         about.iter().flat_map(|text| text.split([' ', ',', '='])).any(|word| word.strip_prefix("--") == Some(key))
     };
-    origin.lines.keys().find(is_meant).cloned()
+    origin.options().find(is_meant).cloned()
 }
 
 fn first_line(error: &clap::Error) -> String {
@@ -251,7 +214,7 @@ impl Reader<'_> {
         match json::parse(text) {
             Err(error) => {
                 problems.add(error.at, error.message);
-                origin.broken = true;
+                origin.set_broken();
             }
             Ok(value) => match &value.kind {
                 Kind::Object(members) => {
@@ -264,7 +227,7 @@ impl Reader<'_> {
                             Ok(None) => {}
                             Ok(Some(more)) => {
                                 let line = text[..member.at].matches('\n').count() + 1;
-                                origin.lines.insert(member.key.clone(), line);
+                                origin.set_line(&member.key, line);
                                 arguments.push((member.key.clone(), more));
                             }
                             Err(why) => problems.add(member.at, why),
@@ -346,7 +309,7 @@ fn arguments_of(arg: &Arg, key: &str, member: &Member) -> Result<Vec<OsString>, 
                 _ if seen.contains(&pair.key) => Err(format!("the key {:?} stands in it twice", pair.key)),
                 Kind::String(text) => {
                     seen.push(pair.key.clone());
-                    Ok(one(&super::labels::written(&pair.key, text)))
+                    Ok(one(&labels::written(&pair.key, text)))
                 }
                 other => Err(format!("{:?} is a string, found {}", pair.key, other.noun())),
             };

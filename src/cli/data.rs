@@ -14,8 +14,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use serde_json::value::RawValue;
 
-use super::place::Patience;
-use super::{BYTE_ORDER_MARK, Error, complain};
+use arete::testfile::BYTE_ORDER_MARK;
+
+use crate::cli::error::{Error, complain};
+use crate::cli::patience::Patience;
 
 /// What is wrong with bytes that JSON cannot hold.
 const NO_TEXT: &str = "is not UTF-8: encode what is no text, with base64 for example";

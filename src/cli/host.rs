@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use arete::controller::ledger::{FILE, Keep, Past};
-use arete::controller::{Controller, EVENTS, Keeping, LabConfig, OVER, RESOURCES, Shelved};
+use arete::controller::{Controller, EVENTS, LabConfig, OVER, RESOURCES, Shelved};
 use arete::machine::ListenerId;
 use arete::reactor::plain;
 
-use super::mend::Mend;
-use super::{ControllerOptions, Error, remove, state, testfile};
+use crate::cli::error::Error;
+use crate::cli::mend::Mend;
+use crate::cli::service_options::ControllerOptions;
+use crate::cli::{directory, ledger, remove};
 
 /// The directories of the runs, in that of the controller's state.
 const RUNS: &str = "runs";
@@ -30,7 +32,7 @@ pub fn hosting(
     sockets: Vec<ListenerId>,
 ) -> Result<Controller, Error> {
     let runs = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()).join(RUNS);
-    state::make(&runs, "--state-dir")?;
+    directory::make(&runs, "--state-dir")?;
     let config = LabConfig {
         runs: runs.clone(),
         sockets,
@@ -62,7 +64,7 @@ fn find(runs: &Path) -> Result<Found, Error> {
             // Nobody needs them: it was killed before they were gone.
             let _ = remove::tree(&directory.join(RESOURCES));
         } else if directory.join(FILE).is_file() {
-            match state::past(&directory) {
+            match ledger::past(&directory) {
                 Ok(Some(past)) => found.going.push((directory, past)),
                 // Nobody was told of it.
                 Ok(None) => remove(&directory),
@@ -87,15 +89,4 @@ fn remove(directory: &Path) {
 /// A run that cannot go on disturbs no other.
 fn left_aside(directory: &Path, why: &str) {
     log::error!("the run in {} is left aside: {why}; remove the directory if nobody needs it", directory.display());
-}
-
-/// `--keep`: so many runs, or those that have been over for so long.
-pub fn keeping(text: &str) -> Result<Keeping, String> {
-    match text.parse::<usize>() {
-        Ok(count) => Ok(Keeping::Count(count)),
-        Err(_) => match testfile::time::from_text(text) {
-            Ok(age) => Ok(Keeping::Age(age)),
-            Err(_) => Err("write how many runs to keep, such as 100, or for how long, such as 720h".to_owned()),
-        },
-    }
 }

@@ -18,14 +18,13 @@ use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, ServerConfig};
 
-use super::address::{self, Way, host_of, with_port};
-use super::certificate::{self, Certificate};
-use super::owned::{self, Foreign};
-use super::place::shown;
-use super::source::{self, Takes, Unread};
-use super::tls_words::in_words;
-use super::trust::{self, Trust};
-use super::{Error, MARK_BYTES};
+use crate::cli::address::{self, Way, host_of, with_port};
+use crate::cli::certificate::{self, Certificate};
+use crate::cli::error::{Error, shown};
+use crate::cli::owned::{self, Foreign};
+use crate::cli::source::{self, MARK_BYTES, Takes, Unread};
+use crate::cli::tls_words::in_words;
+use crate::cli::trust::{self, Trust};
 
 /// The files of a directory for `--tls`.
 pub const AUTHORITY_FILE: &str = "ca.pem";

@@ -10,10 +10,12 @@ use arete::exit_code;
 use arete::reactor::{Tls, addresses_of, plain};
 use arete::spoken::harmless;
 
-use super::address::{self, Way};
-use super::config::Origin;
-use super::identity::{Security, Use};
-use super::{ControllerOptions, Error, SlaveOptions, complain, owned, reach, slave, state, stdout, with_port};
+use crate::cli::address::{self, Way, with_port};
+use crate::cli::error::{Error, complain};
+use crate::cli::identity::{Security, Use};
+use crate::cli::origin::Origin;
+use crate::cli::service_options::{ControllerOptions, SlaveOptions};
+use crate::cli::{directory, owned, reach, room, slave, stdout};
 
 /// What was found, said as it is found.
 #[derive(Default)]
@@ -62,7 +64,7 @@ impl Report {
     /// A directory in which this process works.
     fn directory(&mut self, what: &str, directory: &Path, option: &str) {
         if directory.is_dir()
-            && let Err(error) = state::check(directory, option)
+            && let Err(error) = directory::check(directory, option)
         {
             let message = format!("{what}: {}", error.message);
             return self.wrong(&Error { message, ..error });
@@ -141,7 +143,7 @@ pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
 pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
     let mut report = Report::default();
     report.configuration(&options.origin);
-    let missing = || super::room::no_address(&options.origin);
+    let missing = || room::no_address(&options.origin);
     let subject = options.origin.subject("listen");
     let checked = |listen: &String| {
         address::check(listen, Way::Listen).map_err(|why| Error::usage(format!("{subject} {listen}: {why}")))
@@ -157,7 +159,7 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
             }
         }
     }
-    if let Some(warning) = super::room::useless_operators(options) {
+    if let Some(warning) = room::useless_operators(options) {
         report.wrong(&Error::failed(warning));
     }
     if let Some(directory) = &options.state_dir {

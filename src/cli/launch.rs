@@ -10,9 +10,10 @@ use arete::controller::Launcher;
 use arete::reactor::plain;
 use arete::testfile::{Slave, Test, suggest};
 
-use super::identity::Security;
-use super::run::as_text;
-use super::{Error, with_port};
+use crate::cli::address::{PORT, with_port};
+use crate::cli::error::Error;
+use crate::cli::identity::Security;
+use crate::cli::work_dir::as_text;
 
 /// The slaves run on this machine, as those of an embedded run do.
 pub const LOCAL: &str = "local";
@@ -173,7 +174,7 @@ fn options(security: &Security) -> String {
 fn where_to_come_back_to() -> String {
     format!(
         "the slaves come back to this machine: say where with --listen ADDRESS, an address of it that they reach{}",
-        examples(super::PORT)
+        examples(PORT)
     )
 }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use arete::testfile::{self, Problem, Shipped, Test};
 use sha2::{Digest, Sha256};
 
-use super::Error;
-use super::source::{self, Takes, Unread};
+use crate::cli::error::{Error, complain};
+use crate::cli::source::{self, Takes, Unread};
 
 /// How much of a resource is read at once, in bytes.
 const PIECE: usize = 1 << 20;
@@ -34,7 +34,7 @@ impl Loaded {
     pub fn warn(&self) {
         for warning in &self.warnings {
             let Problem { file, line, column, message } = warning;
-            super::complain(&format!("{file}:{line}:{column}: warning: {message}"));
+            complain(&format!("{file}:{line}:{column}: warning: {message}"));
         }
     }
 }

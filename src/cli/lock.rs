@@ -1,5 +1,7 @@
-//! Locks of files. Some file systems have none (Lustre and NFS, as they may be mounted): then arete goes on without, and
-//! says so, because nobody could work there otherwise.
+//! Locks of files and directories, each held by one process.
+//!
+//! Some file systems have no locks (Lustre and NFS, depending on how they are mounted). There arete works without a lock
+//! and logs a warning, because otherwise it could not work there at all.
 
 use std::fs::File;
 use std::io;
@@ -8,6 +10,8 @@ use std::path::Path;
 use arete::reactor::plain;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+
+use crate::cli::error::Error;
 
 /// Locks a file for this process alone, as long as it is open. `false`: another process has it.
 pub fn take(file: &File, path: &Path) -> io::Result<bool> {
@@ -39,4 +43,14 @@ fn without(error: Errno, path: &Path) -> io::Result<()> {
         }
         other => Err(other.into()),
     }
+}
+
+/// Locks a directory for this process, as long as the file is open. `None`: another process has locked it.
+pub fn directory(directory: &Path) -> Result<Option<File>, Error> {
+    let cannot = |error: std::io::Error| {
+        Error::failed(format!("cannot lock {}: {error}", directory.display(), error = plain(&error)))
+    };
+    let file = File::open(directory).map_err(cannot)?;
+    let taken = take(&file, directory).map_err(cannot)?;
+    Ok(taken.then_some(file))
 }

@@ -13,10 +13,14 @@ use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, 
 use arete::wire::{Message, Note};
 use clap::Args;
 
-use super::data::{self, Late};
-use super::identity::{Security, Use};
-use super::place::{self, Doing, Patience, Place};
-use super::{Error, count as number, drive, room, time, time_limit};
+use crate::cli::data::{self, Late};
+use crate::cli::error::{Error, shown};
+use crate::cli::execute::{self, Doing};
+use crate::cli::identity::{Security, Use};
+use crate::cli::patience::Patience;
+use crate::cli::place::{self, Place};
+use crate::cli::values::{count as number, time, time_limit};
+use crate::cli::{address, drive, serve};
 
 #[derive(Args)]
 pub struct BarrierOptions {
@@ -86,7 +90,7 @@ impl Who {
             (Some(members), _) => self::members(members)
                 .map(Party::Members)
                 .map(Some)
-                .map_err(|why| Error::usage(format!("--members {}: {why}", place::shown(members)))),
+                .map_err(|why| Error::usage(format!("--members {}: {why}", shown(members)))),
             (None, count) => Ok(count.and_then(|count| u32::try_from(count).ok()).map(Party::Count)),
         }
     }
@@ -134,17 +138,17 @@ impl Who {
         };
         let Some(serve) = self.serve else {
             let place = Place { controller: self.controller, room: self.room, security: self.security };
-            return place::act(&place, member, doing);
+            return execute::act(&place, member, doing);
         };
-        place::address(&serve, "--serve")?;
+        address::named(&serve, "--serve")?;
         let tls = self.security.at("--serve", &serve, Use::Serve(member.as_deref()))?;
         let mut reactor = drive::reactor(tls)?;
-        let address = room::listen_to_serve(&mut reactor, &serve)?;
-        let mut config = place::config(&serve, self.room.as_deref(), member, doing)?;
-        config.controller = Address::Inet(room::reached_at(address).to_string());
-        let mut both = room::serve(Member::new(config));
+        let address = serve::listen_to_serve(&mut reactor, &serve)?;
+        let mut config = execute::config(&serve, self.room.as_deref(), member, doing)?;
+        config.controller = Address::Inet(serve::reached_at(address).to_string());
+        let mut both = serve::serve(Member::new(config));
         let code = reactor.run(&mut both);
-        drive::show(code, both.output())
+        execute::show(code, both.output())
     }
 }
 
@@ -226,7 +230,7 @@ fn members(list: &str) -> Result<Vec<String>, String> {
         }
         if item.trim() != item {
             let hint = "write commas and no spaces between; a name that has them goes into a JSON list: [\"a, b\"]";
-            return Err(format!("{} is no member: {hint}", place::shown(item)));
+            return Err(format!("{} is no member: {hint}", shown(item)));
         }
         let names = range::expand(item, MEMBERS_MAX)?;
         if let Some(wrong) = names.iter().find(|name| !session::is_member(name)) {
@@ -255,7 +259,7 @@ fn literal_members(names: Vec<String>) -> Result<Vec<String>, String> {
 
 fn no_member(name: &str) -> String {
     let rule = "write HOST or HOST#TAG, each of at most 255 bytes of UTF-8 without control characters";
-    format!("{} is no member: {rule}", place::shown(name))
+    format!("{} is no member: {rule}", shown(name))
 }
 
 /// Splits at the commas outside of brackets.

@@ -13,10 +13,14 @@ use clap::Args;
 use rustix::fs::Access;
 use rustix::io::Errno;
 
-use super::identity::{Security, Use};
-use super::load::{self, Loaded};
-use super::place::VARIABLE;
-use super::{Error, RunOptions, drive, place, random, results, state, time_limit};
+use crate::cli::environment::{self, VARIABLE};
+use crate::cli::error::Error;
+use crate::cli::identity::{Security, Use};
+use crate::cli::load::{self, Loaded};
+use crate::cli::random::random;
+use crate::cli::run_options::RunOptions;
+use crate::cli::values::time_limit;
+use crate::cli::{address, drive, lock, results};
 
 /// Where a controller of this machine is, if it is there.
 const SOCKET: &str = "/run/arete/controller.sock";
@@ -103,7 +107,7 @@ impl There {
     fn find(&self, begun: Time) -> Result<Controller, Error> {
         let option = if self.controller.is_some() { "--controller" } else { VARIABLE };
         let named = match self.controller.clone() {
-            None => place::variable()?,
+            None => environment::variable()?,
             named => named,
         };
         // Where it cannot be seen, it may be there.
@@ -128,7 +132,7 @@ fn reached(option: &str, named: &str, security: &Security) -> Result<(Address, O
     if named.ends_with(".sock") {
         return Err(Error::usage(format!("{option} {named}: the path of a socket has a \"/\": write ./{named}")));
     }
-    let address = place::address(named, option)?;
+    let address = address::named(named, option)?;
     Ok((address, security.at(option, named, Use::Client(None))?))
 }
 
@@ -190,7 +194,7 @@ pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> 
         return controller.ask(task, Show::default()).map(|(code, _)| code);
     }
     let directory = results::make(options.results.clone(), &stem)?;
-    let _lock = state::lock(&directory)?.ok_or_else(|| {
+    let _lock = lock::directory(&directory)?.ok_or_else(|| {
         Error::failed(format!("another arete works in {}: --results names another directory", directory.display()))
     })?;
     let task = Task::Run { submission: Box::new(submission), results: Some(directory.clone()) };
@@ -215,7 +219,7 @@ pub fn results(options: ResultsOptions, begun: Time) -> Result<u8, Error> {
     let (code, found) = controller.ask(Task::Find { run: options.run }, Show::default())?;
     let Some(run) = found.into_found() else { return Ok(code) };
     let into = directory_of(&run, options.output)?;
-    let _lock = state::lock(&into)?.ok_or_else(|| {
+    let _lock = lock::directory(&into)?.ok_or_else(|| {
         Error::failed(format!("another arete works in {}: --output names another directory", into.display()))
     })?;
     controller.ask(Task::Results { run: Box::new(run), into }, Show::default()).map(|(code, _)| code)

@@ -23,12 +23,13 @@ use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
-use super::certificate::{Certificate, date, hex, wall_clock};
-use super::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
-use super::place::shown;
-use super::source::{self, Takes, Unread};
-use super::stdout::print;
-use super::{Error, owned, random};
+use crate::cli::certificate::{Certificate, date, hex, wall_clock};
+use crate::cli::error::{Error, complain, shown};
+use crate::cli::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
+use crate::cli::random::random;
+use crate::cli::source::{self, Takes, Unread};
+use crate::cli::stdout::print;
+use crate::cli::{lock, owned};
 
 /// The authority's own key.
 const AUTHORITY_KEY: &str = "ca.key";
@@ -224,7 +225,7 @@ impl Authority {
         }
         owned::relies_on(&metadata).map_err(|foreign| Error::failed(foreign.of(&key_path)))?;
         owned::relies_on_names_in(dir).map_err(|foreign| Error::failed(foreign.of(dir)))?;
-        super::lock::wait(&lock, &key_path).map_err(|error| cannot("lock", &key_path, &error))?;
+        lock::wait(&lock, &key_path).map_err(|error| cannot("lock", &key_path, &error))?;
         let read = |path: &Path| fs::read_to_string(path).map_err(|error| cannot("read", path, &error));
         let pem = read(&dir.join(AUTHORITY_FILE))?;
         let wrong = |path: &Path, error: &dyn std::fmt::Display| Error::failed(format!("{}: {error}", path.display()));
@@ -272,7 +273,7 @@ impl Authority {
         print(format!("{}: for {name} until {until}; copy it to that machine, for --tls\n", own.display()))?;
         if former > 0 {
             let (dir, many) = (self.dir.display(), if former == 1 { "certificate is" } else { "certificates are" });
-            super::complain(&format!(
+            complain(&format!(
                 "{former} former {many} still good for {name}: \"arete pki list {dir}\" shows the serial numbers, \
                  \"arete pki revoke {dir} SERIAL\" takes one back"
             ));

@@ -5,17 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use arete::machine::{Address, Bytes, Time};
-use arete::member::{Config, Task};
-use arete::reactor::now;
+use arete::exit_code;
 use arete::session::{self, is_name, name_rule};
-use arete::wire::room::DEFAULT_ROOM;
-use arete::{client, exit_code, member};
 
-use super::address::{self, Way};
-use super::identity::{Security, Use};
-use super::{Error, drive, random, with_port};
-use std::time::Duration;
+use crate::cli::address;
+use crate::cli::environment::{VARIABLE, variable};
+use crate::cli::error::{Error, shown};
+use crate::cli::identity::Security;
 
 /// The options of a command that speaks to a room.
 #[derive(Args, Clone, Default)]
@@ -49,15 +45,6 @@ pub fn entry() -> Option<Cow<'static, str>> {
     std::env::var("ARETE_ENTRY").ok().filter(|entry| session::is_entry_name(entry)).map(Cow::from)
 }
 
-/// Names the controller, where nobody else does.
-pub const VARIABLE: &str = "ARETE_CONTROLLER";
-
-/// What the environment names as the controller.
-pub fn variable() -> Result<Option<String>, Error> {
-    let Some(named) = std::env::var_os(VARIABLE).filter(|named| !named.is_empty()) else { return Ok(None) };
-    named.into_string().map(Some).map_err(|named| Error::usage(format!("{VARIABLE} {named:?}: it is not UTF-8")))
-}
-
 /// The controller of those who meet, which the environment names; inside a command that a slave runs, it is the slave's.
 pub fn from_environment() -> Result<Option<String>, Error> {
     let inside = std::env::var_os("ARETE_SOCKET").is_some_and(|socket| !socket.is_empty());
@@ -66,38 +53,9 @@ pub fn from_environment() -> Result<Option<String>, Error> {
             "{VARIABLE} {}: a socket is for operators: name the controller's HOST:PORT, there or with --controller",
             shown(&named)
         ))),
-        Some(named) => address(&named, VARIABLE).map(|_| Some(named)),
+        Some(named) => address::named(&named, VARIABLE).map(|_| Some(named)),
         None => Ok(None),
     }
-}
-
-/// When a command was started, and how long it may take.
-#[derive(Clone, Copy)]
-pub struct Patience {
-    pub begun: Time,
-    pub timeout: Option<Duration>,
-}
-
-impl Patience {
-    /// What is left of the time; `None`: it never ends.
-    pub fn left(self) -> Option<Duration> {
-        self.timeout.map(|timeout| (self.begun + timeout).since(now()))
-    }
-
-    pub fn is_over(self) -> bool {
-        self.left().is_some_and(|left| left.is_zero())
-    }
-}
-
-/// What is to be done: as a request to the slave, and as a task at a controller.
-pub struct Doing {
-    pub request: Option<Bytes>,
-    pub task: Task,
-    pub patience: Patience,
-    /// What has not happened when the time is up.
-    pub awaited: String,
-    /// `barrier server-up`, if it is a barrier or a sync.
-    pub meeting: Option<String>,
 }
 
 /// The slave's control socket, or why there is none.
@@ -108,56 +66,6 @@ pub fn socket() -> Result<PathBuf, Error> {
             "ARETE_SOCKET is not set and no controller is named: this works inside a command that a slave runs; \
              elsewhere name a controller with --controller ADDRESS, or set ARETE_SOCKET to a slave's socket",
         )
-    })
-}
-
-/// Does it at a controller if one is named, else by the slave.
-pub fn act(place: &Place, member: Option<String>, doing: Doing) -> Result<u8, Error> {
-    match &place.controller {
-        Some(controller) => {
-            let to_controller = Use::Client(member.as_deref());
-            address(controller, "--controller")?;
-            let tls = place.security.at("--controller", controller, to_controller)?;
-            drive::member(config(controller, place.room.as_deref(), member, doing)?, tls)
-        }
-        None => {
-            place.security.without_address("--controller")?;
-            let request = doing.request.ok_or_else(|| Error::failed("name a controller with --controller ADDRESS"))?;
-            let carries_to = match &doing.task {
-                Task::Notify { trigger, data: Some(_) } => Some(trigger.clone()),
-                _ => None,
-            };
-            drive::client(client::Config {
-                socket: socket()?,
-                request,
-                begun: Some(doing.patience.begun),
-                timeout: doing.patience.timeout,
-                awaited: doing.awaited,
-                carries_to,
-                meeting: doing.meeting,
-            })
-        }
-    }
-}
-
-/// What a client of this controller is told.
-pub fn config(
-    controller: &str,
-    room: Option<&str>,
-    member: Option<String>,
-    doing: Doing,
-) -> Result<member::Config, Error> {
-    let room = room.unwrap_or(DEFAULT_ROOM);
-    session::check_name("a room", room).map_err(|why| Error::usage(format!("--room: {why}")))?;
-    Ok(Config {
-        controller: address(controller, "--controller")?,
-        room: room.to_owned(),
-        member,
-        incarnation: format!("{:016x}", random()),
-        seed: random(),
-        task: doing.task,
-        begun: Some(doing.patience.begun),
-        timeout: doing.patience.timeout,
     })
 }
 
@@ -197,23 +105,6 @@ pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
             Err(Error::usage(format!("--as {}: {rule}", shown(name))))
         }
         tag => Ok(tag.map(str::to_owned)),
-    }
-}
-
-/// An address that somebody may listen at, now or later, and that the others can name.
-pub fn address(named: &str, option: &str) -> Result<Address, Error> {
-    let wrong = |why| Error::usage(format!("{option} {}: {why}", shown(named)));
-    address::check(named, Way::Dial).map(|()| Address::Inet(with_port(named))).map_err(wrong)
-}
-
-/// How much of a wrong name a message repeats.
-const SHOWN_MAX: usize = 80;
-
-/// A name that somebody has given, for a message that stays short.
-pub fn shown(name: &str) -> String {
-    match name.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{:?}...", &name[..end]),
-        None => format!("{name:?}"),
     }
 }
 

@@ -5,8 +5,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::{Error, state};
 use arete::reactor::plain;
+
+use crate::cli::directory;
+use crate::cli::error::{Error, complain};
 
 /// Where results go when nobody says where.
 const DEFAULT: &str = "results";
@@ -54,7 +56,7 @@ pub fn make_for(asked: Option<PathBuf>, run: &str) -> Result<PathBuf, Error> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
         made => made.map_err(cannot)?,
     }
-    state::check(&directory, "--output")?;
+    directory::check(&directory, "--output")?;
     let mark = directory.join(MARK);
     let marked = fs::read_to_string(&mark).is_ok_and(|marked| marked.trim_end() == run);
     if !marked {
@@ -86,7 +88,7 @@ fn make_closed(directory: &Path) -> std::io::Result<()> {
 
 fn make_empty(directory: &Path) -> Result<(), Error> {
     make_closed(directory).map_err(|error| cannot_make(directory, &error))?;
-    state::check(directory, "--results")?;
+    directory::check(directory, "--results")?;
     let mut inside = fs::read_dir(directory).map_err(|error| cannot_make(directory, &error))?;
     match inside.next() {
         None => Ok(()),
@@ -125,7 +127,7 @@ fn point_latest(parent: &Path, directory: &Path) {
     let latest = parent.join("latest");
     if fs::symlink_metadata(&latest).is_ok_and(|there| !there.is_symlink()) {
         let text = format!("{} is not a symbolic link: it stays as it is", latest.display());
-        return super::complain(&format!("{text}, and the results are in {}", directory.display()));
+        return complain(&format!("{text}, and the results are in {}", directory.display()));
     }
     let fresh = parent.join(format!(".latest-{}", std::process::id()));
     let linked = std::os::unix::fs::symlink(name, &fresh).and_then(|()| fs::rename(&fresh, &latest));

@@ -11,10 +11,14 @@ use arete::controller::{Config, Controller, EVENTS, Launcher};
 use arete::reactor::{self, Options, Reactor, plain};
 use arete::testfile::{self, Test};
 
-use super::identity::{Security, Use};
-use super::launch::Launch;
-use super::mend::Mend;
-use super::{ENDING, Error, RunOptions, remove, slave, state};
+use crate::cli::drive::ENDING;
+use crate::cli::error::{Error, complain};
+use crate::cli::identity::{Security, Use};
+use crate::cli::launch::Launch;
+use crate::cli::mend::Mend;
+use crate::cli::run_options::RunOptions;
+use crate::cli::work_dir::{WORK_DIR_MODE, is_work_dir_name};
+use crate::cli::{clock, directory, ledger, listen, lock, remove, slave};
 
 /// How long slaves that lost their controller are waited for: they stop what they run, and have a grace for it.
 const SLAVES_END_WITHIN: Duration = Duration::from_secs(60);
@@ -31,11 +35,11 @@ fn take_up(directory: &Path) -> Result<(File, Past, Terms), Error> {
     if !directory.join(FILE).is_file() {
         return Err(Error::usage(format!("{subject}: no run was begun there: name the results directory of a run")));
     }
-    state::check(directory, "--resume")?;
-    let lock = state::lock(directory)?.ok_or_else(|| {
+    directory::check(directory, "--resume")?;
+    let lock = lock::directory(directory)?.ok_or_else(|| {
         Error::failed(format!("{subject}: the controller of this run still works: there is nothing to go on with"))
     })?;
-    let Some(past) = state::past(directory)? else {
+    let Some(past) = ledger::past(directory)? else {
         return Err(Error::failed(format!("{subject}: the run was killed before it had begun: start it anew")));
     };
     if !past.has_ended() && directory.join(SUMMARY).exists() {
@@ -74,7 +78,7 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
         Reactor::new(Options { signals, fsync, tls, max_connections, ..Options::default() }).map_err(cannot)?;
     let listening = if past.has_ended() { None } else { listen(&mut reactor, &terms, options)? };
     let launcher = launcher(&terms, &security, &test, listening.as_deref())?;
-    let wall_offset = state::wall_offset();
+    let wall_offset = clock::wall_offset();
     let controller = Controller::new(Config {
         run: terms.id.clone(),
         results: directory.clone(),
@@ -90,7 +94,7 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
     });
     let limits = terms.limits;
     let controller =
-        controller.limited(limits).launching(launcher).keeping(state::keep(&directory, wall_offset, Some(terms)));
+        controller.limited(limits).launching(launcher).keeping(ledger::keep(&directory, wall_offset, Some(terms)));
     let mut controller = controller.resumed(&past, &mut Mend::of(directory.join(EVENTS))).map_err(Error::failed)?;
     drop(past);
     Ok(reactor.run(&mut controller))
@@ -115,17 +119,17 @@ fn launcher(
 fn listen(reactor: &mut Reactor, terms: &Terms, options: &RunOptions) -> Result<Option<String>, Error> {
     let Some(recorded) = &terms.listen else { return Ok(None) };
     let asked = options.listen.as_ref().unwrap_or(recorded);
-    super::run::listen(reactor, Some(asked)).map(|address| Some(address.to_string()))
+    listen::listen(reactor, Some(asked)).map(|address| Some(address.to_string()))
 }
 
 /// Whether this is a directory that a controller of this user has made for its slaves. What stands in a ledger may come
 /// from anybody.
 fn is_work_of_ours(work: &Path) -> bool {
-    let named = work.file_name().and_then(|name| name.to_str()).is_some_and(super::run::is_work_dir_name);
+    let named = work.file_name().and_then(|name| name.to_str()).is_some_and(is_work_dir_name);
     let made = fs::symlink_metadata(work).is_ok_and(|metadata| {
         metadata.is_dir()
             && metadata.uid() == rustix::process::geteuid().as_raw()
-            && metadata.mode() & 0o777 == super::run::WORK_DIR_MODE
+            && metadata.mode() & 0o777 == WORK_DIR_MODE
     });
     named && made
 }
@@ -148,6 +152,6 @@ fn clear_away(work: &Path) {
         }
     }
     if let Err(error) = remove::tree(work) {
-        super::complain(&format!("cannot remove {}: {error}", work.display(), error = plain(&error)));
+        complain(&format!("cannot remove {}: {error}", work.display(), error = plain(&error)));
     }
 }

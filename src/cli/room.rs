@@ -1,50 +1,26 @@
 //! `arete controller`, a controller that serves rooms and takes tests, and the one behind `--serve`.
 
 use std::fs::{DirBuilder, File, Permissions};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use arete::controller::ledger::{Keep, Past};
 use arete::controller::{Controller, Limits, Settings};
 use arete::machine::ListenerId;
-use arete::member::Member;
 use arete::reactor::{Options, Reactor, Reload, Reloaded, Tls, plain};
-use arete::serve::Serve;
 
-use super::config::Origin;
-use super::identity::Use;
-use super::run::{Listen, listen_on};
-use super::service::{self, Inherited, Started};
-use super::{ControllerOptions, Error, Sub, config, drive, host, owned, state, with_port};
+use crate::cli::args::Sub;
+use crate::cli::error::Error;
+use crate::cli::identity::Use;
+use crate::cli::origin::Origin;
+use crate::cli::service::{self, Inherited};
+use crate::cli::service_options::ControllerOptions;
+use crate::cli::started::Started;
+use crate::cli::{clock, config, directory, drive, host, ledger, listen, lock, owned};
 
 /// The mode of a directory that is made for the operators' socket.
 const SOCKET_DIRECTORY_MODE: u32 = 0o750;
-
-/// Listens for the members of a room that this process serves.
-pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
-    listen_on(reactor, address).map_err(|error| match error {
-        Listen::Usage(why) => Error::usage(format!("--serve {address}: {why}")),
-        Listen::InUse(_) => Error::failed(format!(
-            "--serve {}: the address is in use already: if another member serves there, meet it with --controller {address}",
-            with_port(address)
-        )),
-        Listen::Failed(why) => {
-            let why = why.strip_prefix(&format!("{}: ", with_port(address))).unwrap_or(&why);
-            Error::failed(format!("--serve {address}: {why}; choose an address of this machine"))
-        }
-    })
-}
-
-/// Where a process reaches what it listens on itself.
-pub fn reached_at(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
-}
 
 /// Nobody has said where to listen.
 pub fn no_address(origin: &Origin) -> Error {
@@ -134,7 +110,7 @@ fn listen_everywhere(
         addresses.push(address.to_string());
     }
     if addresses.is_empty() {
-        addresses.push(super::run::listen(reactor, options.listen.as_deref())?.to_string());
+        addresses.push(listen::listen(reactor, options.listen.as_deref())?.to_string());
     } else if let Some(listen) = &options.listen {
         log::info!(
             "the service manager passes where to listen: {} {listen} is not used",
@@ -211,18 +187,13 @@ fn reload(options: &ControllerOptions) -> Reload {
 /// The directory of a controller's state: locked, with what a former one has left there.
 fn open(directory: &Path) -> Result<(File, Keep, Option<Past>), Error> {
     let subject = format!("--state-dir {}", directory.display());
-    state::make(directory, "--state-dir")?;
-    let lock = state::lock(directory)?.ok_or_else(|| {
+    directory::make(directory, "--state-dir")?;
+    let lock = lock::directory(directory)?.ok_or_else(|| {
         Error::failed(format!("{subject}: another controller works there: stop it, or name another directory"))
     })?;
-    let past = state::past(directory)?;
+    let past = ledger::past(directory)?;
     if past.as_ref().is_some_and(|past| past.header.run.is_some()) {
         return Err(Error::usage(format!("{subject}: this is a run's directory: go on with arete run --resume")));
     }
-    Ok((lock, state::keep(directory, state::wall_offset(), None), past))
-}
-
-/// This process serves the room for its own member.
-pub fn serve(member: Member) -> Serve<Controller> {
-    Serve::new(Controller::bare(None), member)
+    Ok((lock, ledger::keep(directory, clock::wall_offset(), None), past))
 }

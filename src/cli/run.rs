@@ -1,22 +1,24 @@
 //! `arete run`: loads the test, makes the results directory, and drives a controller.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use arete::controller::ledger::Terms;
 use arete::controller::{Config, Controller, Local, LocalSecurity};
 use arete::machine::Time;
-use arete::reactor::{self, Options, Reactor, plain};
+use arete::reactor::{self, Options, plain};
 use arete::session;
-use arete::slave::{MARK, REST};
 use arete::testfile::Test;
 
-use super::identity::{Security, Use};
-use super::launch::Launch;
-use super::load::Loaded;
-use super::{Error, RunOptions, drive, load, operator, place, random, remove, results, resume, state, with_port};
+use crate::cli::error::{Error, complain};
+use crate::cli::identity::{Security, Use};
+use crate::cli::launch::Launch;
+use crate::cli::listen::listen;
+use crate::cli::load::{self, Loaded};
+use crate::cli::random::random;
+use crate::cli::run_options::RunOptions;
+use crate::cli::work_dir::{WorkDir, as_text};
+use crate::cli::{directory, drive, environment, ledger, lock, operator, results, resume};
 
 pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     if let Some(controller) = &options.controller {
@@ -25,10 +27,10 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     if let Some(directory) = options.resume.take() {
         return resume::run(directory, &options);
     }
-    if let Some(named) = place::variable()?.filter(|_| options.listen.is_none() && options.launch.is_none()) {
-        super::complain(&format!(
+    if let Some(named) = environment::variable()?.filter(|_| options.listen.is_none() && options.launch.is_none()) {
+        complain(&format!(
             "{} is set, and arete run FILE runs here: --controller {named} hands the test to it",
-            place::VARIABLE
+            environment::VARIABLE
         ));
     }
     let tls = match &options.listen {
@@ -62,11 +64,11 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     // Who starts slaves by commands must be found again by them, whoever else may listen.
     let listening = (options.listen.is_some() || launcher.is_some()).then(|| address.to_string());
     let results = results::make(options.results.clone(), &stem)?;
-    let _lock = state::lock(&results)?.ok_or_else(|| {
+    let _lock = lock::directory(&results)?.ok_or_else(|| {
         Error::failed(format!("another controller works in {}: --results names another directory", results.display()))
     })?;
     let copy = results.join("test.json");
-    state::write(&copy, &text)
+    directory::write(&copy, &text)
         .map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display(), error = plain(&error))))?;
     let work = if here { Some(WorkDir::make(options.keep)?) } else { None };
     let local = work.as_ref().map(|work| local(work, address, options.listen.is_none(), security)).transpose()?;
@@ -81,11 +83,11 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
         shipped,
         listen: listening.clone(),
         launch: options.launch.clone(),
-        work: work.as_ref().filter(|work| !work.keep).map(|work| work.path.clone()),
+        work: work.as_ref().filter(|work| !work.is_kept()).map(|work| work.path.clone()),
         limits,
         ..terms_of(&options)
     };
-    let keep = state::keep(&results, wall_offset, Some(terms));
+    let keep = ledger::keep(&results, wall_offset, Some(terms));
     let mut controller = Controller::new(Config {
         run,
         results,
@@ -127,55 +129,6 @@ fn run_id(stem: &str) -> String {
     format!("{name}{time}{suffix}")
 }
 
-/// Listens where the option says, or on a free port of the loopback.
-pub fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, Error> {
-    let Some(asked) = asked else {
-        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listened = reactor.listen_tcp(loopback);
-        return listened.map(|(_, address)| address).map_err(|error| {
-            Error::failed(format!(
-                "cannot listen on {loopback}: {error}; is the loopback interface up?",
-                error = plain(&error)
-            ))
-        });
-    };
-    let subject = format!("--listen {asked}");
-    listen_on(reactor, asked).map_err(|error| match error {
-        Listen::Usage(why) => Error::usage(format!("{subject}: {why}")),
-        Listen::InUse(why) | Listen::Failed(why) => {
-            Error::failed(format!("{subject}: {why}; choose another address or port, or stop what listens there"))
-        }
-    })
-}
-
-/// Why an address cannot be listened on.
-pub enum Listen {
-    /// It is no address.
-    Usage(String),
-    InUse(String),
-    Failed(String),
-}
-
-/// Listens on `HOST` or `HOST:PORT`.
-pub fn listen_on(reactor: &mut Reactor, asked: &str) -> Result<SocketAddr, Listen> {
-    let addresses = reactor::addresses_of(&with_port(asked)).map_err(|error| {
-        let port = super::PORT;
-        Listen::Usage(format!("{error}; write HOST or HOST:PORT, for example 0.0.0.0:{port}"))
-    })?;
-    let mut last = Listen::Failed("the name has no address".to_owned());
-    for address in addresses {
-        match reactor.listen_tcp(address) {
-            Ok((_, address)) => return Ok(address),
-            Err(error) => {
-                let why = format!("{address}: {error}", error = plain(&error));
-                let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
-                last = if in_use { Listen::InUse(why) } else { Listen::Failed(why) };
-            }
-        }
-    }
-    Err(last)
-}
-
 /// What starts the slaves, if anything was said about that.
 fn launch(options: &RunOptions) -> Result<Option<Launch>, Error> {
     let read = |asked: &String| Launch::read(asked, options.listen.as_deref(), &options.security);
@@ -206,72 +159,7 @@ fn local(work: &WorkDir, address: SocketAddr, closed: bool, security: LocalSecur
         .map_err(|error| Error::failed(format!("cannot find arete itself: {error}", error = plain(&error))))?;
     as_text(&arete, "the program lies", "put it somewhere else")?;
     let secret = closed.then(|| format!("{:016x}{:016x}", random(), random()));
-    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep, secret, security })
-}
-
-/// A path that is handed on as text.
-pub fn as_text<'a>(path: &'a Path, what: &str, then: &str) -> Result<&'a str, Error> {
-    path.to_str().ok_or_else(|| Error::usage(format!("{path:?}: {what} there, and its name must be UTF-8: {then}")))
-}
-
-/// What the name of a temporary directory begins with; 16 hexadecimal digits follow.
-const WORK_DIR_PREFIX: &str = "arete-";
-
-/// For this user alone.
-pub const WORK_DIR_MODE: u32 = 0o700;
-
-/// Whether a directory of this name may be one that [`WorkDir::make`] has made.
-pub fn is_work_dir_name(name: &str) -> bool {
-    let digits = name.strip_prefix(WORK_DIR_PREFIX);
-    digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-}
-
-/// A temporary directory, where the slaves of an embedded run work; gone with this value unless it is to be kept.
-pub struct WorkDir {
-    pub path: PathBuf,
-    keep: bool,
-}
-
-impl WorkDir {
-    pub fn make(keep: bool) -> Result<WorkDir, Error> {
-        let path = std::env::temp_dir().join(format!("{WORK_DIR_PREFIX}{:016x}", random()));
-        as_text(&path, "slaves that are started here work", "TMPDIR names another place")?;
-        let made = std::fs::DirBuilder::new().mode(WORK_DIR_MODE).create(&path);
-        made.map_err(|error| {
-            Error::failed(format!(
-                "cannot make {}: {error}; TMPDIR names another place",
-                path.display(),
-                error = plain(&error)
-            ))
-        })?;
-        Ok(WorkDir { path, keep })
-    }
-}
-
-impl Drop for WorkDir {
-    fn drop(&mut self) {
-        if self.keep {
-            super::complain(&format!("the slaves' directories are in {}", self.path.display()));
-        } else if holds_rest(&self.path) {
-            super::complain(&format!(
-                "what was not shipped stays in {}: remove it when nobody needs it",
-                self.path.display()
-            ));
-        } else if let Err(error) = remove::tree(&self.path) {
-            complain_of_leftover(&self.path, &error);
-        }
-    }
-}
-
-/// Whether a slave has left a run there of which a limit has refused something.
-fn holds_rest(work: &Path) -> bool {
-    let below = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let runs = below(work).flat_map(|slave| below(&slave).collect::<Vec<_>>());
-    runs.map(|run| run.join(MARK)).any(|mark| std::fs::read(mark).is_ok_and(|says| says == REST))
-}
-
-fn complain_of_leftover(path: &Path, error: &std::io::Error) {
-    super::complain(&format!("cannot remove {}: {error}", path.display(), error = plain(error)));
+    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.is_kept(), secret, security })
 }
 
 #[cfg(test)]

@@ -8,9 +8,7 @@ use std::time::Duration;
 use arete::reactor::Manager;
 use listenfd::ListenFd;
 
-use super::Error;
-use super::config::Origin;
-use super::identity::Security;
+use crate::cli::error::Error;
 
 /// The first number of a passed socket.
 const FIRST_SOCKET: usize = 3;
@@ -65,43 +63,4 @@ pub fn inherited() -> Result<Inherited, Error> {
         }
     }
     Ok(inherited)
-}
-
-/// Whether standard error is the journal.
-pub fn logs_to_journal() -> bool {
-    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    let Ok(stat) = rustix::fs::fstat(rustix::stdio::stderr()) else { return false };
-    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
-}
-
-/// The priority of a log line in the journal, as syslog(3) numbers them.
-pub fn priority(level: log::Level) -> u8 {
-    match level {
-        log::Level::Error => 3,
-        log::Level::Warn => 4,
-        log::Level::Info => 6,
-        log::Level::Debug | log::Level::Trace => 7,
-    }
-}
-
-/// What was configured when this process started, to see what a reload cannot change.
-pub struct Started {
-    origin: Origin,
-    /// Certificates are read anew; whether TLS is spoken at all stays.
-    pub speaks_tls: bool,
-}
-
-impl Started {
-    pub fn new(origin: &Origin, security: &Security) -> Started {
-        Started { origin: origin.clone(), speaks_tls: security.tls.is_some() }
-    }
-
-    /// Says which options are given otherwise now than at the start, beside those that `can` change.
-    pub fn warn_of_restart(&self, now: &Origin, security: &Security, can: &[&str]) {
-        let tls = self.speaks_tls && security.tls.is_some();
-        let may = |option: &&str| can.contains(option) || (tls && *option == "tls");
-        for option in self.origin.differences(now).into_iter().filter(|option| !may(option)) {
-            log::warn!("{}: it was given otherwise at the start: that needs a restart", now.subject(option));
-        }
-    }
 }

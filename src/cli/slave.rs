@@ -9,11 +9,15 @@ use arete::reactor::{self, Options, Reactor, Reload, Reloaded, plain};
 use arete::session;
 use arete::slave::{Config, Leave, MARK, Settings, Slave};
 
-use super::identity::Use;
-use super::service::{self, Started};
-use super::{
-    ENDING, Error, SlaveOptions, Sub, config, host_name, labels, place, random, remove, socket, state, with_port,
-};
+use crate::cli::address::{self, with_port};
+use crate::cli::args::Sub;
+use crate::cli::drive::ENDING;
+use crate::cli::error::Error;
+use crate::cli::identity::Use;
+use crate::cli::random::random;
+use crate::cli::service_options::SlaveOptions;
+use crate::cli::started::Started;
+use crate::cli::{clock, config, directory, labels, lock, remove, service, socket};
 
 /// How long the secret of an embedded run is at most, in bytes.
 const SECRET_MAX: u64 = 256;
@@ -54,7 +58,7 @@ pub fn run(given: SlaveOptions) -> Result<u8, Error> {
             (false, false) => Leave::WhenTold,
         },
         keep: given.keep,
-        utc: Some(state::wall_offset()),
+        utc: Some(clock::wall_offset()),
         secret,
         labels,
         uid: rustix::process::geteuid().as_raw(),
@@ -111,7 +115,7 @@ pub fn name(options: &SlaveOptions) -> Result<String, Error> {
 pub fn controller(options: &SlaveOptions) -> Result<&str, Error> {
     let missing = || options.origin.required("arete slave: say where the controller is", "controller", "192.0.2.1");
     let controller = options.controller.as_deref().ok_or_else(missing)?;
-    place::address(controller, &options.origin.subject("controller")).map(|_| controller)
+    address::named(controller, &options.origin.subject("controller")).map(|_| controller)
 }
 
 /// What this slave is.
@@ -139,7 +143,7 @@ fn as_text(dir: PathBuf) -> Result<PathBuf, Error> {
 }
 
 fn make_work_dir(dir: &Path) -> Result<PathBuf, Error> {
-    state::make(dir, "--dir")?;
+    directory::make(dir, "--dir")?;
     let whole = fs::canonicalize(dir).map_err(|error| {
         Error::failed(format!(
             "cannot find the directory {}: {error}; --dir names another",
@@ -169,7 +173,7 @@ pub fn lock(dir: &Path) -> Result<File, Error> {
         Error::failed(format!("cannot lock {}: {error}", path.display(), error = plain(&error)))
     };
     let file = File::options().create(true).append(true).open(&path).map_err(cannot)?;
-    match super::lock::take(&file, &path).map_err(cannot)? {
+    match lock::take(&file, &path).map_err(cannot)? {
         true => Ok(file),
         false => Err(Error::failed(format!(
             "another slave works in {}: stop it, or give this one another --name or --dir",
@@ -188,4 +192,10 @@ fn remove_leftovers(dir: &Path) {
             log::warn!("{} stays: {}", path.display(), plain(&error));
         }
     }
+}
+
+/// The name of this machine, if it can name a slave.
+fn host_name() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
+    session::is_name(&name).then_some(name)
 }

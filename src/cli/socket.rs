@@ -9,7 +9,7 @@ use arete::machine::ListenerId;
 use arete::reactor::{Reactor, plain};
 use rustix::process::{Pid, test_kill_process};
 
-use super::Error;
+use crate::cli::error::Error;
 
 /// For this user alone.
 const MODE: u32 = 0o700;
