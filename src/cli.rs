@@ -2,58 +2,29 @@
 
 mod address;
 mod args;
-mod certificate;
-mod check;
+mod client;
 mod clock;
-mod command;
 mod completions;
-mod config;
-mod data;
 mod directory;
 mod drive;
 mod environment;
 mod error;
-mod execute;
 mod help;
-mod host;
-mod identity;
-mod inspect;
 mod journal;
-mod labels;
-mod launch;
 mod ledger;
 mod limits;
 mod listen;
-mod load;
 mod lock;
 mod log_limit;
-mod meet;
-mod mend;
-mod operator;
-mod origin;
 mod owned;
-mod patience;
-mod pki;
-mod place;
 mod random;
-mod reach;
 mod remove;
-mod results;
-mod resume;
 mod ring;
-mod room;
 mod run;
-mod run_options;
-mod serve;
 mod service;
-mod service_options;
-mod slave;
-mod socket;
 mod source;
-mod started;
 mod stdout;
-mod tls_words;
-mod trust;
+mod tls;
 mod values;
 mod work_dir;
 
@@ -65,9 +36,13 @@ use arete::spoken::harmless;
 use arete::{exit_code, reactor};
 
 use args::{Arguments, Sub};
+use client::{meet, trigger};
 use error::Error;
 pub use error::complain;
 use log_limit::Limited;
+use run::{check, remote};
+use service::{config, controller, preflight, slave};
+use tls::pki;
 
 /// The instant from which every time limit of the command line counts: now. Whatever the parent did to signals is undone
 /// before anything else.
@@ -102,23 +77,23 @@ pub fn parse() -> Arguments {
 pub fn run(arguments: Arguments, begun: Time) -> Result<u8, Error> {
     match arguments.subcommand {
         Sub::Run(options) => run::run(*options, begun).map_err(Error::of_a_run),
-        Sub::Slave(options) if options.configuration.check => inspect::slave(&options),
+        Sub::Slave(options) if options.configuration.check => preflight::slave(&options),
         Sub::Slave(options) => slave::run(options),
         Sub::Check { files } => check::run(&files),
-        Sub::Poke { entry } => command::poke(entry),
-        Sub::Ready => command::ready(),
-        Sub::Notify(options) => command::notify(options, begun),
-        Sub::Wait(options) => command::wait(options, begun),
+        Sub::Poke { entry } => trigger::poke(entry),
+        Sub::Ready => trigger::ready(),
+        Sub::Notify(options) => trigger::notify(options, begun),
+        Sub::Wait(options) => trigger::wait(options, begun),
         Sub::Barrier(options) => meet::barrier(options, begun),
         Sub::Sync(options) => meet::sync(options, begun),
-        Sub::Controller(options) if options.configuration.check => inspect::controller(&options),
-        Sub::Controller(options) => room::run(options),
-        Sub::Trigger { sub, at } => command::trigger(sub, at, begun),
-        Sub::Attach(options) => operator::attach(options, begun),
-        Sub::Stop(options) => operator::stop(options, begun),
-        Sub::Results(options) => operator::results(options, begun),
-        Sub::Runs(options) => operator::runs(&options, begun),
-        Sub::Status(options) => operator::status(&options, begun),
+        Sub::Controller(options) if options.configuration.check => preflight::controller(&options),
+        Sub::Controller(options) => controller::run(options),
+        Sub::Trigger { sub, at } => trigger::trigger(sub, at, begun),
+        Sub::Attach(options) => remote::attach(options, begun),
+        Sub::Stop(options) => remote::stop(options, begun),
+        Sub::Results(options) => remote::results(options, begun),
+        Sub::Runs(options) => remote::runs(&options, begun),
+        Sub::Status(options) => remote::status(&options, begun),
         Sub::Pki { sub } => pki::run(sub),
         Sub::Ring(options) => ring::run(options),
         Sub::Help(options) => help::run(options),

@@ -6,10 +6,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cli::command::{At, NotifyOptions, TriggerSub, WaitOptions};
-use crate::cli::run_options::RunOptions;
-use crate::cli::service_options::{ControllerOptions, SlaveOptions};
-use crate::cli::{meet, operator, pki, ring};
+use crate::cli::client::meet;
+use crate::cli::client::trigger::{At, NotifyOptions, TriggerSub, WaitOptions};
+use crate::cli::ring;
+use crate::cli::run::options::RunOptions;
+use crate::cli::run::remote;
+use crate::cli::service::options::{ControllerOptions, SlaveOptions};
+use crate::cli::tls::pki;
 
 /// Run one test over many machines.
 #[derive(Parser)]
@@ -52,15 +55,15 @@ pub enum Sub {
     /// Stay: run the tests that are handed in, and serve rooms in which members meet outside of any run
     Controller(ControllerOptions),
     /// Follow a run of a controller, from its beginning
-    Attach(operator::AttachOptions),
+    Attach(remote::AttachOptions),
     /// End a run of a controller, and wait until it is over
-    Stop(operator::StopOptions),
+    Stop(remote::StopOptions),
     /// Fetch what there is of the results of a controller's run
-    Results(operator::ResultsOptions),
+    Results(remote::ResultsOptions),
     /// List the runs of a controller: those that go on or wait, then the others, the last one first
-    Runs(operator::RunsOptions),
+    Runs(remote::RunsOptions),
     /// Show the slaves of a controller, what they run, and which runs wait
-    Status(operator::StatusOptions),
+    Status(remote::StatusOptions),
     /// Make, list or remove the triggers of a room
     Trigger {
         #[command(subcommand)]

@@ -1,5 +1,14 @@
 //! `arete run`: loads the test, makes the results directory, and drives a controller.
 
+pub mod check;
+pub mod event_log;
+pub mod launch;
+pub mod load;
+pub mod options;
+pub mod remote;
+pub mod results_dir;
+pub mod resume;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -10,19 +19,19 @@ use arete::reactor::{self, Options, plain};
 use arete::session;
 use arete::testfile::Test;
 
+use self::launch::Launch;
+use self::load::Loaded;
+use self::options::RunOptions;
 use crate::cli::error::{Error, complain};
-use crate::cli::identity::{Security, Use};
-use crate::cli::launch::Launch;
 use crate::cli::listen::listen;
-use crate::cli::load::{self, Loaded};
 use crate::cli::random::random;
-use crate::cli::run_options::RunOptions;
+use crate::cli::tls::identity::{Security, Use};
 use crate::cli::work_dir::{WorkDir, as_text};
-use crate::cli::{directory, drive, environment, ledger, lock, operator, results, resume};
+use crate::cli::{directory, drive, environment, ledger, lock};
 
 pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     if let Some(controller) = &options.controller {
-        return operator::run(controller, &options, begun);
+        return remote::run(controller, &options, begun);
     }
     if let Some(directory) = options.resume.take() {
         return resume::run(directory, &options);
@@ -63,7 +72,7 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     };
     // Who starts slaves by commands must be found again by them, whoever else may listen.
     let listening = (options.listen.is_some() || launcher.is_some()).then(|| address.to_string());
-    let results = results::make(options.results.clone(), &stem)?;
+    let results = results_dir::make(options.results.clone(), &stem)?;
     let _lock = lock::directory(&results)?.ok_or_else(|| {
         Error::failed(format!("another controller works in {}: --results names another directory", results.display()))
     })?;

@@ -12,7 +12,7 @@ use arete::testfile::{Slave, Test, suggest};
 
 use crate::cli::address::{PORT, with_port};
 use crate::cli::error::Error;
-use crate::cli::identity::Security;
+use crate::cli::tls::identity::Security;
 use crate::cli::work_dir::as_text;
 
 /// The slaves run on this machine, as those of an embedded run do.

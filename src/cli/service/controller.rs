@@ -12,12 +12,13 @@ use arete::reactor::{Options, Reactor, Reload, Reloaded, Tls, plain};
 
 use crate::cli::args::Sub;
 use crate::cli::error::Error;
-use crate::cli::identity::Use;
-use crate::cli::origin::Origin;
-use crate::cli::service::{self, Inherited};
-use crate::cli::service_options::ControllerOptions;
-use crate::cli::started::Started;
-use crate::cli::{clock, config, directory, drive, host, ledger, listen, lock, owned};
+use crate::cli::service::manager::{self, Inherited};
+use crate::cli::service::options::ControllerOptions;
+use crate::cli::service::origin::Origin;
+use crate::cli::service::started::Started;
+use crate::cli::service::{config, state_dir};
+use crate::cli::tls::identity::Use;
+use crate::cli::{clock, directory, drive, ledger, listen, lock, owned};
 
 /// The mode of a directory that is made for the operators' socket.
 const SOCKET_DIRECTORY_MODE: u32 = 0o750;
@@ -29,14 +30,14 @@ pub fn no_address(origin: &Origin) -> Error {
 
 /// A controller that stays until it is told to stop: of rooms, and of the runs that are handed in.
 pub fn run(options: ControllerOptions) -> Result<u8, Error> {
-    let inherited = service::inherited()?;
+    let inherited = manager::inherited()?;
     let tls = security(&options, &inherited.tcp)?;
     let kept = options.state_dir.as_deref().map(open).transpose()?;
     let mut reactor = drive::reactor_with(Options {
         max_connections: options.limits.connections(),
         fsync: options.fsync,
         tls,
-        manager: service::manager(),
+        manager: manager::manager(),
         ..Options::default()
     })?;
     if let Some(warning) = useless_operators(&options) {
@@ -55,7 +56,7 @@ pub fn run(options: ControllerOptions) -> Result<u8, Error> {
                 Some(past) => controller.resumed(&past, &mut ()).map_err(Error::failed)?,
                 None => controller,
             };
-            host::hosting(controller, directory, &options, &keep, sockets)?
+            state_dir::hosting(controller, directory, &options, &keep, sockets)?
         }
         _ => controller,
     };

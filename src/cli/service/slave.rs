@@ -13,11 +13,12 @@ use crate::cli::address::{self, with_port};
 use crate::cli::args::Sub;
 use crate::cli::drive::ENDING;
 use crate::cli::error::Error;
-use crate::cli::identity::Use;
 use crate::cli::random::random;
-use crate::cli::service_options::SlaveOptions;
-use crate::cli::started::Started;
-use crate::cli::{clock, config, directory, labels, lock, remove, service, socket};
+use crate::cli::service::options::SlaveOptions;
+use crate::cli::service::started::Started;
+use crate::cli::service::{config, labels, manager, socket};
+use crate::cli::tls::identity::Use;
+use crate::cli::{clock, directory, lock, remove};
 
 /// How long the secret of an embedded run is at most, in bytes.
 const SECRET_MAX: u64 = 256;
@@ -36,7 +37,7 @@ pub fn run(given: SlaveOptions) -> Result<u8, Error> {
     let cannot = |error: std::io::Error| Error::failed(format!("cannot start: {error}", error = plain(&error)));
     let mut signals = ENDING.to_vec();
     signals.push(Signal::USR1);
-    let manager = service::manager();
+    let manager = manager::manager();
     let options = Options { signals, subreaper: true, tls, manager, ..Options::default() };
     let mut reactor = Reactor::new(options).map_err(cannot)?;
     let (socket, control) = socket::listen(&mut reactor, &dir)?;

@@ -13,7 +13,7 @@ use arete::reactor::{Tls, addresses_of, host_of, hung_up, plain, reason, server_
 use arete::wire::{Bye, Code, FromController, LINE_MAX, Message};
 use rustls::{ClientConfig, ClientConnection};
 
-use crate::cli::certificate;
+use crate::cli::tls::certificate;
 
 /// How long each step may take: the look-up, the connection, the handshake.
 const STEP: Duration = Duration::from_secs(5);

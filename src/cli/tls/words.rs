@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use rustls::{AlertDescription, CertificateError, Error, InconsistentKeys};
 
-use crate::cli::certificate::{date, wall_clock};
+use crate::cli::tls::certificate::{date, wall_clock};
 
 /// The longest text of a peer that a message repeats, in characters.
 const SHOWN_MAX: usize = 80;

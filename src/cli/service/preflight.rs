@@ -12,10 +12,11 @@ use arete::spoken::harmless;
 
 use crate::cli::address::{self, Way, with_port};
 use crate::cli::error::{Error, complain};
-use crate::cli::identity::{Security, Use};
-use crate::cli::origin::Origin;
-use crate::cli::service_options::{ControllerOptions, SlaveOptions};
-use crate::cli::{directory, owned, reach, room, slave, stdout};
+use crate::cli::service::options::{ControllerOptions, SlaveOptions};
+use crate::cli::service::origin::Origin;
+use crate::cli::service::{controller, probe, slave};
+use crate::cli::tls::identity::{Security, Use};
+use crate::cli::{directory, owned, stdout};
 
 /// What was found, said as it is found.
 #[derive(Default)]
@@ -128,8 +129,8 @@ pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
         let tls = report.security(&options.security, &subject, controller, what);
         let address = with_port(controller);
         let reached = match &tls {
-            Some(tls) => reach::reach(&address, tls.as_ref()),
-            None => reach::stands(&address).map(|()| "not asked who it is, for want of a certificate".to_owned()),
+            Some(tls) => probe::reach(&address, tls.as_ref()),
+            None => probe::stands(&address).map(|()| "not asked who it is, for want of a certificate".to_owned()),
         };
         match reached {
             Ok(text) => report.right(&format!("controller {address}: {text}")),
@@ -143,7 +144,7 @@ pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
 pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
     let mut report = Report::default();
     report.configuration(&options.origin);
-    let missing = || room::no_address(&options.origin);
+    let missing = || controller::no_address(&options.origin);
     let subject = options.origin.subject("listen");
     let checked = |listen: &String| {
         address::check(listen, Way::Listen).map_err(|why| Error::usage(format!("{subject} {listen}: {why}")))
@@ -159,7 +160,7 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
             }
         }
     }
-    if let Some(warning) = room::useless_operators(options) {
+    if let Some(warning) = controller::useless_operators(options) {
         report.wrong(&Error::failed(warning));
     }
     if let Some(directory) = &options.state_dir {

@@ -21,9 +21,10 @@ use arete::testfile::BYTE_ORDER_MARK;
 
 use crate::cli::args::{Arguments, Sub};
 use crate::cli::error::Error;
-use crate::cli::origin::Origin;
+use crate::cli::owned;
+use crate::cli::service::labels;
+use crate::cli::service::origin::Origin;
 use crate::cli::source::{self, Takes, Unread};
-use crate::cli::{labels, owned};
 
 /// The subcommands that have a configuration file, and where it is.
 const FILES: [(&str, &str); 2] = [("controller", "/etc/arete/controller.json"), ("slave", "/etc/arete/slave.json")];

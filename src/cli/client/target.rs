@@ -11,7 +11,7 @@ use arete::session::{self, is_name, name_rule};
 use crate::cli::address;
 use crate::cli::environment::{VARIABLE, variable};
 use crate::cli::error::{Error, shown};
-use crate::cli::identity::Security;
+use crate::cli::tls::identity::Security;
 
 /// The options of a command that speaks to a room.
 #[derive(Args, Clone, Default)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::identity::Security;
 use crate::cli::limits::{EVENTS_MOST, LimitOptions};
+use crate::cli::tls::identity::Security;
 use crate::cli::values::{count, size, time};
 
 #[derive(Args)]

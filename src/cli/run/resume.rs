@@ -13,12 +13,13 @@ use arete::testfile::{self, Test};
 
 use crate::cli::drive::ENDING;
 use crate::cli::error::{Error, complain};
-use crate::cli::identity::{Security, Use};
-use crate::cli::launch::Launch;
-use crate::cli::mend::Mend;
-use crate::cli::run_options::RunOptions;
+use crate::cli::run::event_log::Mend;
+use crate::cli::run::launch::Launch;
+use crate::cli::run::options::RunOptions;
+use crate::cli::service::slave;
+use crate::cli::tls::identity::{Security, Use};
 use crate::cli::work_dir::{WORK_DIR_MODE, is_work_dir_name};
-use crate::cli::{clock, directory, ledger, listen, lock, remove, slave};
+use crate::cli::{clock, directory, ledger, listen, lock, remove};
 
 /// How long slaves that lost their controller are waited for: they stop what they run, and have a grace for it.
 const SLAVES_END_WITHIN: Duration = Duration::from_secs(60);

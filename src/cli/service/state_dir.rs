@@ -9,8 +9,8 @@ use arete::machine::ListenerId;
 use arete::reactor::plain;
 
 use crate::cli::error::Error;
-use crate::cli::mend::Mend;
-use crate::cli::service_options::ControllerOptions;
+use crate::cli::run::event_log::Mend;
+use crate::cli::service::options::ControllerOptions;
 use crate::cli::{directory, ledger, remove};
 
 /// The directories of the runs, in that of the controller's state.

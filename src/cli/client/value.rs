@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 
 use arete::testfile::BYTE_ORDER_MARK;
 
+use crate::cli::client::patience::Patience;
 use crate::cli::error::{Error, complain};
-use crate::cli::patience::Patience;
 
 /// What is wrong with bytes that JSON cannot hold.
 const NO_TEXT: &str = "is not UTF-8: encode what is no text, with base64 for example";

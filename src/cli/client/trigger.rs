@@ -14,12 +14,12 @@ use arete::wire::rendezvous::NOTE_MAX;
 use arete::wire::{Message, Note, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 use clap::{Args, Subcommand};
 
-use crate::cli::data::{self, Late};
+use crate::cli::client::execute::{self, Doing};
+use crate::cli::client::patience::Patience;
+use crate::cli::client::target::{self, Place};
+use crate::cli::client::value::{self, Late};
 use crate::cli::error::Error;
-use crate::cli::execute::{self, Doing};
-use crate::cli::identity::Security;
-use crate::cli::patience::Patience;
-use crate::cli::place::{self, Place};
+use crate::cli::tls::identity::Security;
 use crate::cli::values::{count, time_limit};
 
 #[derive(Args)]
@@ -84,7 +84,7 @@ pub fn poke(entry: Option<String>) -> Result<u8, Error> {
 
 /// Which run of which entry is ready, the environment says.
 pub fn ready() -> Result<u8, Error> {
-    place::socket()?;
+    target::socket()?;
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let run = variable("ARETE_ENTRY").zip(variable("ARETE_ENTRY_NR").and_then(|nr| nr.parse().ok()));
     let (entry, nr) = run.ok_or_else(|| {
@@ -98,27 +98,27 @@ pub fn ready() -> Result<u8, Error> {
 /// Asks the slave for something that is done at once.
 fn ask(request: Bytes) -> Result<u8, Error> {
     let awaited = "no answer from the slave".to_owned();
-    let socket = place::socket()?;
+    let socket = target::socket()?;
     execute::client(Config { socket, request, begun: None, timeout: None, awaited, carries_to: None, meeting: None })
 }
 
 pub fn notify(options: NotifyOptions, begun: Time) -> Result<u8, Error> {
     let NotifyOptions { trigger, data, name, timeout, place } = options;
     let place = place.named()?;
-    place::checked("trigger", &trigger)?;
+    target::checked("trigger", &trigger)?;
     let member = match name {
-        Some(name) if place.controller.is_some() => Some(place::member_name(&name)?),
+        Some(name) if place.controller.is_some() => Some(target::member_name(&name)?),
         Some(_) => {
             return Err(Error::usage("--as: a notify by way of a slave is the slave's; it goes with --controller"));
         }
         None => None,
     };
     if place.controller.is_none() {
-        place::socket()?;
+        target::socket()?;
     }
     let patience = Patience { begun, timeout };
     let late = Late { subject: &format!("notify {trigger}"), code: exit_code::TIME_LIMIT };
-    let data = data.map(|data| data::value(&data, NOTE_MAX, patience, &late)).transpose()?;
+    let data = data.map(|data| value::value(&data, NOTE_MAX, patience, &late)).transpose()?;
     let note = data.as_deref().map(|json| Note { json });
     let request = Some(NotifyRequest { trigger: Cow::from(&trigger), data: note }.encode());
     let awaited = format!("the notify of {trigger} stands, but the controller has not counted it");
@@ -132,8 +132,8 @@ pub fn notify(options: NotifyOptions, begun: Time) -> Result<u8, Error> {
 pub fn wait(options: WaitOptions, begun: Time) -> Result<u8, Error> {
     let WaitOptions { trigger, timeout, place } = options;
     let place = place.named()?;
-    place::checked("trigger", &trigger)?;
-    let request = Some(WaitRequest { trigger: Cow::from(&trigger), entry: place::entry() }.encode());
+    target::checked("trigger", &trigger)?;
+    let request = Some(WaitRequest { trigger: Cow::from(&trigger), entry: target::entry() }.encode());
     let awaited = format!("{trigger} has not fired");
     let patience = Patience { begun, timeout };
     execute::act(&place, None, Doing { request, task: Task::Wait { trigger }, patience, awaited, meeting: None })
@@ -141,7 +141,7 @@ pub fn wait(options: WaitOptions, begun: Time) -> Result<u8, Error> {
 
 /// Makes, lists or removes triggers.
 pub fn trigger(sub: TriggerSub, at: At, begun: Time) -> Result<u8, Error> {
-    let controller = at.controller.map_or_else(place::from_environment, |named| Ok(Some(named)))?;
+    let controller = at.controller.map_or_else(target::from_environment, |named| Ok(Some(named)))?;
     if controller.is_none() {
         return Err(Error::usage(
             "arete trigger: say at which controller with --controller ADDRESS or ARETE_CONTROLLER",
@@ -151,11 +151,11 @@ pub fn trigger(sub: TriggerSub, at: At, begun: Time) -> Result<u8, Error> {
     let patience = Patience { begun, timeout: at.timeout };
     let task = match sub {
         TriggerSub::Create { trigger, count } => {
-            place::checked("trigger", &trigger)?;
+            target::checked("trigger", &trigger)?;
             Task::Create { trigger, count }
         }
         TriggerSub::Delete { trigger } => {
-            place::checked("trigger", &trigger)?;
+            target::checked("trigger", &trigger)?;
             Task::Delete { trigger }
         }
         TriggerSub::List => Task::List,

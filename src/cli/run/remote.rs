@@ -15,12 +15,13 @@ use rustix::io::Errno;
 
 use crate::cli::environment::{self, VARIABLE};
 use crate::cli::error::Error;
-use crate::cli::identity::{Security, Use};
-use crate::cli::load::{self, Loaded};
 use crate::cli::random::random;
-use crate::cli::run_options::RunOptions;
+use crate::cli::run::load::{self, Loaded};
+use crate::cli::run::options::RunOptions;
+use crate::cli::run::results_dir;
+use crate::cli::tls::identity::{Security, Use};
 use crate::cli::values::time_limit;
-use crate::cli::{address, drive, lock, results};
+use crate::cli::{address, drive, lock};
 
 /// Where a controller of this machine is, if it is there.
 const SOCKET: &str = "/run/arete/controller.sock";
@@ -193,13 +194,13 @@ pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> 
         let task = Task::Run { submission: Box::new(submission), results: None };
         return controller.ask(task, Show::default()).map(|(code, _)| code);
     }
-    let directory = results::make(options.results.clone(), &stem)?;
+    let directory = results_dir::make(options.results.clone(), &stem)?;
     let _lock = lock::directory(&directory)?.ok_or_else(|| {
         Error::failed(format!("another arete works in {}: --results names another directory", directory.display()))
     })?;
     let task = Task::Run { submission: Box::new(submission), results: Some(directory.clone()) };
     let (code, _) = controller.ask(task, show(options.follow))?;
-    results::drop_if_empty(&directory);
+    results_dir::drop_if_empty(&directory);
     Ok(code)
 }
 
@@ -229,7 +230,7 @@ fn directory_of(run: &RunState, asked: Option<PathBuf>) -> Result<PathBuf, Error
     if !arete::session::is_name(&run.run) {
         return Err(Error::failed("the controller calls the run what cannot be the name of a directory"));
     }
-    results::make_for(asked, &run.run)
+    results_dir::make_for(asked, &run.run)
 }
 
 pub fn runs(options: &RunsOptions, begun: Time) -> Result<u8, Error> {

@@ -23,12 +23,12 @@ use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
-use crate::cli::certificate::{Certificate, date, hex, wall_clock};
 use crate::cli::error::{Error, complain, shown};
-use crate::cli::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
 use crate::cli::random::random;
 use crate::cli::source::{self, Takes, Unread};
 use crate::cli::stdout::print;
+use crate::cli::tls::certificate::{Certificate, date, hex, wall_clock};
+use crate::cli::tls::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
 use crate::cli::{lock, owned};
 
 /// The authority's own key.

@@ -19,7 +19,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use crate::cli::certificate::{Certificate, hex};
+use crate::cli::tls::certificate::{Certificate, hex};
 
 /// What is wrong with a file of the directory.
 #[derive(Debug)]

@@ -19,12 +19,12 @@ use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, ServerConfig};
 
 use crate::cli::address::{self, Way, host_of, with_port};
-use crate::cli::certificate::{self, Certificate};
 use crate::cli::error::{Error, shown};
 use crate::cli::owned::{self, Foreign};
 use crate::cli::source::{self, MARK_BYTES, Takes, Unread};
-use crate::cli::tls_words::in_words;
-use crate::cli::trust::{self, Trust};
+use crate::cli::tls::certificate::{self, Certificate};
+use crate::cli::tls::trust::{self, Trust};
+use crate::cli::tls::words::in_words;
 
 /// The files of a directory for `--tls`.
 pub const AUTHORITY_FILE: &str = "ca.pem";

@@ -7,10 +7,10 @@ use arete::controller::Keeping;
 use arete::testfile;
 use clap::Args;
 
-use crate::cli::identity::Security;
-use crate::cli::labels::Labels;
 use crate::cli::limits::{EVENTS_MOST, LimitOptions};
-use crate::cli::origin::Origin;
+use crate::cli::service::labels::Labels;
+use crate::cli::service::origin::Origin;
+use crate::cli::tls::identity::Security;
 use crate::cli::values::{count, size, time};
 
 #[derive(Args)]

@@ -13,14 +13,15 @@ use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, 
 use arete::wire::{Message, Note};
 use clap::Args;
 
-use crate::cli::data::{self, Late};
+use crate::cli::client::execute::{self, Doing};
+use crate::cli::client::patience::Patience;
+use crate::cli::client::serve;
+use crate::cli::client::target::{self, Place};
+use crate::cli::client::value::{self, Late};
 use crate::cli::error::{Error, shown};
-use crate::cli::execute::{self, Doing};
-use crate::cli::identity::{Security, Use};
-use crate::cli::patience::Patience;
-use crate::cli::place::{self, Place};
+use crate::cli::tls::identity::{Security, Use};
 use crate::cli::values::{count as number, time, time_limit};
-use crate::cli::{address, drive, serve};
+use crate::cli::{address, drive};
 
 #[derive(Args)]
 pub struct BarrierOptions {
@@ -97,7 +98,7 @@ impl Who {
 
     /// The same with the controller that the environment names, where nobody else does.
     fn named(self) -> Result<Who, Error> {
-        let controller = if self.by_slave() { place::from_environment()? } else { self.controller };
+        let controller = if self.by_slave() { target::from_environment()? } else { self.controller };
         Ok(Who { controller, ..self })
     }
 
@@ -110,7 +111,7 @@ impl Who {
     fn check(&self) -> Result<(), Error> {
         if self.by_slave() {
             self.security.without_address("--controller or --serve")?;
-            place::socket()?;
+            target::socket()?;
             if self.room.is_some() {
                 return Err(Error::usage(
                     "--room: a slave meets in its run; name a controller with --controller ADDRESS",
@@ -126,14 +127,14 @@ impl Who {
 
     fn tag(&self) -> Result<Option<String>, Error> {
         match &self.name {
-            Some(name) if self.by_slave() => place::member_tag(name),
+            Some(name) if self.by_slave() => target::member_tag(name),
             _ => Ok(None),
         }
     }
 
     fn act(self, doing: Doing) -> Result<u8, Error> {
         let member = match &self.name {
-            Some(name) if !self.by_slave() => Some(place::member_name(name)?),
+            Some(name) if !self.by_slave() => Some(target::member_name(name)?),
             _ => None,
         };
         let Some(serve) = self.serve else {
@@ -154,7 +155,7 @@ impl Who {
 
 pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
     let BarrierOptions { tag: barrier, who, timeout, fresh, abort, harmonize } = options;
-    place::checked_meeting("barrier", &barrier)?;
+    target::checked_meeting("barrier", &barrier)?;
     let who = who.named()?;
     let party = who.party()?;
     who.check()?;
@@ -171,7 +172,7 @@ pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
         fresh,
         abort: abort.as_deref().map(Into::into),
         harmonize,
-        entry: place::entry(),
+        entry: target::entry(),
     };
     let request = Some(request.encode());
     let meeting = Some(format!("barrier {barrier}"));
@@ -181,7 +182,7 @@ pub fn barrier(options: BarrierOptions, begun: Time) -> Result<u8, Error> {
 
 pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
     let SyncOptions { session, who, data, timeout, all_alive } = options;
-    place::checked_meeting("session", &session)?;
+    target::checked_meeting("session", &session)?;
     let who = who.named()?;
     let party = who.party()?;
     who.check()?;
@@ -190,7 +191,7 @@ pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
     let patience = Patience { begun, timeout };
     let tag = who.tag()?;
     let late = Late { subject: &format!("sync {session}"), code: exit_code::NO_VERDICT };
-    let value = data::value(&data, VALUE_MOST, patience, &late)?;
+    let value = value::value(&data, VALUE_MOST, patience, &late)?;
     let request: Option<Bytes> = who.by_slave().then(|| {
         let request = SyncRequest {
             session: session.as_str().into(),
@@ -198,7 +199,7 @@ pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
             party: party.clone(),
             timeout: patience.left().map(micros),
             all_alive,
-            entry: place::entry(),
+            entry: target::entry(),
             value: Note { json: &value },
         };
         request.encode()

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use arete::exit_code;
 
 use crate::cli::error::{Error, complain};
-use crate::cli::{load, stdout};
+use crate::cli::run::load;
+use crate::cli::stdout;
 
 /// Checks each file; says all that is wrong, or what a good one holds.
 pub fn run(files: &[PathBuf]) -> Result<u8, Error> {

@@ -2,8 +2,8 @@
 //!
 //! A reload can change some options. This file tells people which of the others need a restart.
 
-use crate::cli::identity::Security;
-use crate::cli::origin::Origin;
+use crate::cli::service::origin::Origin;
+use crate::cli::tls::identity::Security;
 
 /// What was configured when this process started, to see what a reload cannot change.
 pub struct Started {

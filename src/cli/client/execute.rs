@@ -9,11 +9,11 @@ use arete::reactor::Tls;
 use arete::session;
 use arete::wire::room::DEFAULT_ROOM;
 
+use crate::cli::client::patience::Patience;
+use crate::cli::client::target::{Place, socket};
 use crate::cli::error::Error;
-use crate::cli::identity::Use;
-use crate::cli::patience::Patience;
-use crate::cli::place::{Place, socket};
 use crate::cli::random::random;
+use crate::cli::tls::identity::Use;
 use crate::cli::{address, drive, stdout};
 
 /// What is to be done: as a request to the slave, and as a task at a controller.
