@@ -1,4 +1,9 @@
-//! The subcommands and their options. What touches the world before and after the loop is below, a file a subcommand.
+//! The program: its subcommands, from the command line to the exit code.
+//!
+//! What touches the world before and after the loop is here, in a file or folder for each kind of subcommand: `run`
+//! runs tests, `service` stays until it is told to stop, `client` acts as a member, `tls` is who this process is,
+//! `ring` is the token ring. The files beside these folders are used by all of them, and must not import from them,
+//! except `args`, which lists the options of all subcommands.
 
 mod address;
 mod args;
@@ -44,8 +49,8 @@ use run::{check, remote};
 use service::{config, controller, preflight, slave};
 use tls::pki;
 
-/// The instant from which every time limit of the command line counts: now. Whatever the parent did to signals is undone
-/// before anything else.
+/// The instant from which every time limit of the command line counts: now. Whatever the parent did to signals is
+/// undone before anything else.
 pub fn begin() -> Time {
     reactor::undo_inherited();
     reactor::now()

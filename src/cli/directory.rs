@@ -13,7 +13,7 @@ use crate::cli::owned;
 /// The mode of a directory that is for one user alone.
 const CLOSED: u32 = 0o700;
 
-/// The mode of those above it, of which the umask may take more away.
+/// The mode of the directories above it. The umask may remove rights of it.
 const ABOVE: u32 = 0o755;
 
 /// Makes a directory for this user alone, unless it exists. Other users can read the directories above it, because they
@@ -29,8 +29,8 @@ fn make_closed(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a directory in which this process works, for this user alone. One that is there must be this user's, and no other
-/// may write it: what lies in it says what is run. `option` names another.
+/// Makes a directory in which this process works, for this user alone. One that exists must belong to this user, and no
+/// other may write it, because its files decide what is run. `option` is the option that names it.
 pub fn make(directory: &Path, option: &str) -> Result<(), Error> {
     make_closed(directory).map_err(|error| {
         Error::failed(format!(
@@ -42,7 +42,7 @@ pub fn make(directory: &Path, option: &str) -> Result<(), Error> {
     check(directory, option)
 }
 
-/// Refuses to work in a directory that is another user's, or that others may write. `option` has named it.
+/// Fails if a directory belongs to another user, or if others may write it. `option` is the option that names it.
 pub fn check(directory: &Path, option: &str) -> Result<(), Error> {
     owned::works_in(directory).map_err(|foreign| Error::failed(format!("{option}: {}", foreign.of(directory))))
 }

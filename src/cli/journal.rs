@@ -1,4 +1,4 @@
-//! Standard error as the journal of systemd: whether it is, and how its lines are marked.
+//! Standard error, if it is the journal of systemd: how a line is marked with its priority.
 
 /// Whether standard error is the journal.
 pub fn logs_to_journal() -> bool {
@@ -7,7 +7,7 @@ pub fn logs_to_journal() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// The priority of a log line in the journal, as syslog(3) numbers them.
+/// Returns the priority of a log line in the journal, as syslog(3) numbers them.
 pub fn priority(level: log::Level) -> u8 {
     match level {
         log::Level::Error => 3,

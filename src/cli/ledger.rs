@@ -12,7 +12,7 @@ use arete::reactor::plain;
 use crate::cli::error::Error;
 use crate::cli::owned;
 
-/// A ledger in this directory.
+/// Returns how a ledger is kept in this directory.
 pub fn keep(directory: &Path, wall_offset: i64, terms: Option<Terms>) -> Keep {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     Keep { path: directory.join(ledger::FILE), boot, wall_offset, terms, rewrite_from: None }
@@ -27,8 +27,8 @@ impl ReadLine for Reader {
     }
 }
 
-/// The ledger that a former controller has left in this directory, if there is one, and what lies beside it. What a
-/// crash has torn at its end is cut off: the directory is locked.
+/// Returns the ledger that an earlier controller left in this directory, if there is one, with the files beside it. A
+/// line at its end that a crash has torn is cut off.
 pub fn past(directory: &Path) -> Result<Option<Past>, Error> {
     let path = directory.join(ledger::FILE);
     let cannot = |what: &str, error: std::io::Error| {
@@ -47,21 +47,21 @@ pub fn past(directory: &Path) -> Result<Option<Past>, Error> {
         Ok(file) => Ok(Box::new(Reader(BufReader::new(file)))),
         Err(error) => Err(plain(&error)),
     });
-    // One that was killed while it wrote its first line had begun nothing.
+    // A controller that was killed while it wrote the first line had begun nothing.
     let past = Past::find(&path, source).map_err(Error::failed)?;
     let whole = past.as_ref().map_or(0, Past::whole);
     if whole < length {
         let file = File::options().write(true).open(&path).map_err(|error| cannot("write", error))?;
         file.set_len(whole).map_err(|error| cannot("write", error))?;
     }
-    // A controller that was killed while it wrote its ledger anew left this: it is begun again.
+    // A controller that was killed while it rewrote its ledger left this. The rewriting starts again.
     let _ = fs::remove_file(directory.join(ledger::NEW));
     let mut files = Vec::new();
     walk(directory, "", &mut files);
     Ok(past.map(|past| past.beside(files)))
 }
 
-/// All regular files below a directory, relative to it, with their lengths.
+/// Collects all regular files below a directory, relative to it, with their lengths.
 fn walk(directory: &Path, prefix: &str, files: &mut Vec<(String, u64)>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let (Ok(name), Ok(metadata)) = (entry.file_name().into_string(), entry.metadata()) else { continue };

@@ -6,10 +6,10 @@ use clap::Args;
 
 use crate::cli::values::{count, size};
 
-/// The most events that a run may be told to record.
+/// The highest bound on the recorded events that can be given.
 pub const EVENTS_MOST: u64 = 1 << 40;
 
-/// The most connections that a controller may be told to keep.
+/// The highest bound on the connections of a controller that can be given.
 const CONNECTIONS_MOST: u64 = 1 << 20;
 
 /// How long the values of syncs may be, and how much is held of members.

@@ -7,7 +7,7 @@ use arete::reactor::{self, Reactor, plain};
 use crate::cli::address::{PORT, with_port};
 use crate::cli::error::Error;
 
-/// Listens where the option says, or on a free port of the loopback.
+/// Listens at the address of `--listen`, or on a free port of the loopback interface.
 pub fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, Error> {
     let Some(asked) = asked else {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -30,7 +30,7 @@ pub fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, 
 
 /// Why an address cannot be listened on.
 pub enum Listen {
-    /// It is no address.
+    /// It is not a valid address.
     Usage(String),
     InUse(String),
     Failed(String),

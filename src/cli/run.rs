@@ -1,4 +1,7 @@
-//! `arete run`: loads the test, makes the results directory, and drives a controller.
+//! The subcommands that run tests: here with `arete run`, or at a controller (`remote`).
+//!
+//! This file owns `arete run FILE`: it loads the test, makes the results directory, and drives a controller. `resume`
+//! goes on with a run that was interrupted, `launch` starts its slaves, and `check` only reads the test.
 
 pub mod check;
 pub mod event_log;
@@ -70,7 +73,7 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
         Some(Launch::By(template)) => Some(template.launcher(&test, options.listen.as_deref(), address)?),
         Some(Launch::Local) | None => None,
     };
-    // Who starts slaves by commands must be found again by them, whoever else may listen.
+    // Slaves that commands start must find this controller again after a restart.
     let listening = (options.listen.is_some() || launcher.is_some()).then(|| address.to_string());
     let results = results_dir::make(options.results.clone(), &stem)?;
     let _lock = lock::directory(&results)?.ok_or_else(|| {
@@ -116,7 +119,7 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     Ok(reactor.run(&mut controller))
 }
 
-/// What of the options a run needs to go on when its controller was killed.
+/// Returns the options that `--resume` needs.
 fn terms_of(options: &RunOptions) -> Terms {
     Terms {
         wait: options.wait.map(|wait| wait.as_micros() as u64),
@@ -129,7 +132,7 @@ fn terms_of(options: &RunOptions) -> Terms {
     }
 }
 
-/// The id of a run: a name, so the name of the test in it may have to be shortened.
+/// Makes the id of a run. It must be a valid name, so the name of the test in it may be shortened.
 fn run_id(stem: &str) -> String {
     let suffix = format!("-{:04x}", random() & 0xffff);
     let (name, time) = stem.split_at(stem.rfind('-').unwrap_or(stem.len()));
@@ -138,14 +141,15 @@ fn run_id(stem: &str) -> String {
     format!("{name}{time}{suffix}")
 }
 
-/// What starts the slaves, if anything was said about that.
+/// Reads `--launch`.
 fn launch(options: &RunOptions) -> Result<Option<Launch>, Error> {
     let read = |asked: &String| Launch::read(asked, options.listen.as_deref(), &options.security);
     options.launch.as_ref().map(read).transpose()
 }
 
-/// How slaves of this machine come to a controller that listens for others too. Their certificates are where `arete pki
-/// issue` has made them: beside the controller's, each in a directory of its name.
+/// Returns how slaves of this machine prove who they are to a controller that listens for others too. Their
+/// certificates are where `arete pki issue` puts them: beside the controller's, each in a directory of the slave's
+/// name.
 fn local_security(security: &Security, test: &Test) -> Result<LocalSecurity, Error> {
     let Some(own) = security.directory() else {
         return Ok(if security.is_insecure() { LocalSecurity::Insecure } else { LocalSecurity::Loopback });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arete::testfile;
 
-/// A time of the command line: as in a test file, or a number of seconds.
+/// Reads a time: as in a test file, or a number of seconds.
 pub fn time(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) => testfile::time::from_seconds(seconds),
@@ -12,7 +12,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A time after which a command gives up. Nothing can be asked and answered in no time.
+/// Reads a time after which a command fails. It must not be zero, because no answer comes in no time.
 pub fn time_limit(text: &str) -> Result<Duration, String> {
     match time(text) {
         Ok(time) if time.is_zero() => Err("it must be longer than 0, such as 5s; or leave it out".to_owned()),
@@ -20,7 +20,7 @@ pub fn time_limit(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A number of bytes, `64KiB` or `16MiB`, up to `max`.
+/// Reads a number of bytes, such as `64KiB` or `16MiB`, of at most `max` bytes.
 pub fn size(text: &str, max: usize) -> Result<usize, String> {
     let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
@@ -35,7 +35,7 @@ pub fn size(text: &str, max: usize) -> Result<usize, String> {
     bytes.ok_or_else(|| format!("a size is a number from 1 to {max} bytes"))
 }
 
-/// A number from 1 on.
+/// Reads a number from 1 to `max`.
 pub fn count(text: &str, max: u64) -> Result<u64, String> {
     let number = text.parse::<u64>().ok().filter(|number| (1..=max).contains(number));
     number.ok_or_else(|| format!("it is a number from 1 to {max}"))

@@ -12,15 +12,15 @@ use crate::cli::error::{Error, complain};
 use crate::cli::random::random;
 use crate::cli::remove;
 
-/// A path that is handed on as text.
+/// Returns a path as text. Fails if it is not UTF-8; `what` and `then` are for the message.
 pub fn as_text<'a>(path: &'a Path, what: &str, then: &str) -> Result<&'a str, Error> {
     path.to_str().ok_or_else(|| Error::usage(format!("{path:?}: {what} there, and its name must be UTF-8: {then}")))
 }
 
-/// What the name of a temporary directory begins with; 16 hexadecimal digits follow.
+/// The beginning of a temporary directory's name; 16 hexadecimal digits follow.
 const WORK_DIR_PREFIX: &str = "arete-";
 
-/// For this user alone.
+/// The mode of a temporary directory: for this user alone.
 pub const WORK_DIR_MODE: u32 = 0o700;
 
 /// Whether a directory of this name may be one that [`WorkDir::make`] has made.
@@ -29,7 +29,7 @@ pub fn is_work_dir_name(name: &str) -> bool {
     digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
-/// A temporary directory, where the slaves of an embedded run work; gone with this value unless it is to be kept.
+/// A temporary directory.
 pub struct WorkDir {
     pub path: PathBuf,
     keep: bool,
@@ -69,7 +69,7 @@ impl Drop for WorkDir {
     }
 }
 
-/// Whether a slave has left a run there of which a limit has refused something.
+/// Whether a slave has left output there that a limit kept from the results.
 fn holds_rest(work: &Path) -> bool {
     let below = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let runs = below(work).flat_map(|slave| below(&slave).collect::<Vec<_>>());

@@ -1,8 +1,8 @@
-//! What the reactor itself waits for, beside the machine.
+//! The deadlines of the reactor itself. Those of the machine are its own.
 
 use crate::machine::{ConnId, ProbeId};
 
-/// What the reactor itself waits for.
+/// A deadline of the reactor.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Due {
     /// A closed connection has lingered long enough.
@@ -15,7 +15,7 @@ pub enum Due {
     Handshake(ConnId),
     /// Descriptors may be free again.
     Accept,
-    /// Somebody of a group without a leader may have gone unheard.
+    /// A process of a group without a leader may have ended unnoticed.
     Groups,
     /// Peers may have stopped to read.
     Stalled,

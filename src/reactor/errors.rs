@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 
 use crate::machine::{Cause, Reason};
 
-/// Why a connection is gone or could not be made, as the system says it.
+/// Returns the reason why a connection is gone or could not be made.
 pub fn reason(error: &io::Error) -> Reason {
     let cause = match error.kind() {
         ErrorKind::ConnectionRefused => Cause::Refused,
@@ -20,7 +20,7 @@ pub fn reason(error: &io::Error) -> Reason {
     Reason::new(cause, plain(error))
 }
 
-/// The other end has closed the connection.
+/// Returns the reason that the other end has closed the connection.
 pub fn hung_up() -> Reason {
     Reason::new(Cause::HungUp, "the peer closed the connection")
 }
@@ -28,7 +28,7 @@ pub fn hung_up() -> Reason {
 /// What to do about a disk that is full.
 const MAKE_ROOM: &str = "make room there, or name another directory";
 
-/// An error in words, without the number that the system gives it.
+/// Returns an error in words, without the number that the system gives it.
 pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

@@ -1,8 +1,10 @@
-//! What happened, on its way to the machine.
+//! Inputs that wait for their turn to reach the machine.
+//!
+//! They own their bytes, because the buffers that they came from are used again.
 
 use crate::machine::{EarId, Input, ReadId};
 
-/// What happened, on its way to the machine.
+/// An input that waits.
 pub enum Pending {
     Input(Input<'static>),
     Read(ReadId, Result<Vec<u8>, String>),

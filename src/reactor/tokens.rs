@@ -1,8 +1,8 @@
-//! What an event of the poll is about: its kind and its place, in one token.
+//! Tokens of the poll: the kind of a source, and its place among those of its kind, in one number.
 
 use mio::Token;
 
-/// What an event is about.
+/// The kind of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Signals,

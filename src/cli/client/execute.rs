@@ -16,18 +16,18 @@ use crate::cli::random::random;
 use crate::cli::tls::identity::Use;
 use crate::cli::{address, drive, stdout};
 
-/// What is to be done: as a request to the slave, and as a task at a controller.
+/// What a command asks for: as a request to the slave, and as a task at a controller.
 pub struct Doing {
     pub request: Option<Bytes>,
     pub task: Task,
     pub patience: Patience,
-    /// What has not happened when the time is up.
+    /// What has not happened when the time is up, for the message.
     pub awaited: String,
     /// `barrier server-up`, if it is a barrier or a sync.
     pub meeting: Option<String>,
 }
 
-/// Does it at a controller if one is named, else by the slave.
+/// Asks a controller if one is named, otherwise the slave. Returns the exit code.
 pub fn act(place: &Place, member: Option<String>, doing: Doing) -> Result<u8, Error> {
     match &place.controller {
         Some(controller) => {
@@ -56,7 +56,7 @@ pub fn act(place: &Place, member: Option<String>, doing: Doing) -> Result<u8, Er
     }
 }
 
-/// What a client of this controller is told.
+/// Returns the configuration of a client at this controller. Fails if a name is not valid.
 pub fn config(
     controller: &str,
     room: Option<&str>,
@@ -89,7 +89,7 @@ pub fn member(config: member::Config, tls: Option<Tls>) -> Result<u8, Error> {
     show(code, member.output())
 }
 
-/// Writes the output of a client that has exited with `code`.
+/// Prints the output of a client, and returns its exit code. Fails if it cannot be printed.
 pub fn show(code: u8, output: &[u8]) -> Result<u8, Error> {
     stdout::print(output).map(|()| code)
 }

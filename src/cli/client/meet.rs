@@ -1,4 +1,6 @@
-//! `arete barrier` and `arete sync`: stand at a barrier or give to a sync, by the slave or by a controller.
+//! `arete barrier` and `arete sync`: a member waits at a barrier, or gives a value to a sync.
+//!
+//! The member is the slave's, or one of a controller, or one of a room that this process serves itself.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -96,18 +98,18 @@ impl Who {
         }
     }
 
-    /// The same with the controller that the environment names, where nobody else does.
+    /// Takes the controller from the environment, unless an option names one.
     fn named(self) -> Result<Who, Error> {
         let controller = if self.by_slave() { target::from_environment()? } else { self.controller };
         Ok(Who { controller, ..self })
     }
 
-    /// Whether a slave is asked.
+    /// Whether the command asks the slave that runs it.
     fn by_slave(&self) -> bool {
         self.controller.is_none() && self.serve.is_none()
     }
 
-    /// Fails when the options do not belong together.
+    /// Fails if the options do not go together.
     fn check(&self) -> Result<(), Error> {
         if self.by_slave() {
             self.security.without_address("--controller or --serve")?;
@@ -186,7 +188,7 @@ pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
     let who = who.named()?;
     let party = who.party()?;
     who.check()?;
-    // A slave knows what the test file says; a controller is told.
+    // A slave knows the timeout of the test file; a controller must be given one.
     let timeout = if who.by_slave() { timeout } else { timeout.or(Some(Duration::from_micros(SYNC_TIMEOUT))) };
     let patience = Patience { begun, timeout };
     let tag = who.tag()?;
@@ -213,8 +215,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The members that a list stands for, in order, each once. A JSON list holds names as they are: with commas, brackets
-/// and spaces.
+/// Returns the members of a list, in order, each once. In a JSON list, names may hold commas, brackets and spaces.
 fn members(list: &str) -> Result<Vec<String>, String> {
     if let Ok(names) = serde_json::from_str::<Vec<String>>(list) {
         return literal_members(names);
@@ -263,7 +264,7 @@ fn no_member(name: &str) -> String {
     format!("{} is no member: {rule}", shown(name))
 }
 
-/// Splits at the commas outside of brackets.
+/// Splits a list at the commas outside of brackets.
 fn items(list: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0;
     list.split(move |letter| {

@@ -1,4 +1,4 @@
-//! The time that a command may take in all.
+//! The time that a command may take in all, counted from the start of the process.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// What is left of the time; `None`: it never ends.
+    /// Returns the time that is left; `None`: there is no limit.
     pub fn left(self) -> Option<Duration> {
         self.timeout.map(|timeout| (self.begun + timeout).since(now()))
     }

@@ -1,4 +1,4 @@
-//! `--serve`: a member that serves the room itself, in which it meets the others.
+//! `--serve`: this process serves the room in which its own member meets the others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,7 +11,7 @@ use crate::cli::address::with_port;
 use crate::cli::error::Error;
 use crate::cli::listen::{Listen, listen_on};
 
-/// Listens for the members of a room that this process serves.
+/// Listens at the address of `--serve`, and returns the address with its port.
 pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAddr, Error> {
     listen_on(reactor, address).map_err(|error| match error {
         Listen::Usage(why) => Error::usage(format!("--serve {address}: {why}")),
@@ -26,7 +26,7 @@ pub fn listen_to_serve(reactor: &mut Reactor, address: &str) -> Result<SocketAdd
     })
 }
 
-/// Where a process reaches what it listens on itself.
+/// Returns the address at which this process reaches a listener of its own.
 pub fn reached_at(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -36,7 +36,7 @@ pub fn reached_at(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// This process serves the room for its own member.
+/// Joins a controller of one room with the member of this process.
 pub fn serve(member: Member) -> Serve<Controller> {
     Serve::new(Controller::bare(None), member)
 }

@@ -1,4 +1,4 @@
-//! Where a command finds those it meets: the slave that runs it, a controller by its address, or a room of its own.
+//! Which room a command speaks to: by the slave that runs it, or at a controller that is named; and who it is there.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The same with the controller that the environment names, where nobody else does.
+    /// Takes the controller from the environment, unless an option names one.
     pub fn named(self) -> Result<Place, Error> {
         let controller = match self.controller {
             None => from_environment()?,
@@ -40,12 +40,12 @@ impl Place {
     }
 }
 
-/// The entry whose command this is, if a slave runs it.
+/// Returns the entry whose command this is, if a slave runs it.
 pub fn entry() -> Option<Cow<'static, str>> {
     std::env::var("ARETE_ENTRY").ok().filter(|entry| session::is_entry_name(entry)).map(Cow::from)
 }
 
-/// The controller of those who meet, which the environment names; inside a command that a slave runs, it is the slave's.
+/// Returns the controller that the environment names. Inside a command of a slave there is none: the slave is asked.
 pub fn from_environment() -> Result<Option<String>, Error> {
     let inside = std::env::var_os("ARETE_SOCKET").is_some_and(|socket| !socket.is_empty());
     match variable()?.filter(|_| !inside) {
@@ -58,7 +58,7 @@ pub fn from_environment() -> Result<Option<String>, Error> {
     }
 }
 
-/// The slave's control socket, or why there is none.
+/// Returns the control socket of the slave. Fails outside of a command that a slave runs.
 pub fn socket() -> Result<PathBuf, Error> {
     let socket = std::env::var_os("ARETE_SOCKET").filter(|path| !path.is_empty());
     socket.map(PathBuf::from).ok_or_else(|| {
@@ -69,7 +69,7 @@ pub fn socket() -> Result<PathBuf, Error> {
     })
 }
 
-/// `--as` at a controller: `HOST` or `HOST#TAG`.
+/// Checks the value of `--as` at a controller: `HOST` or `HOST#TAG`.
 pub fn member_name(name: &str) -> Result<String, Error> {
     if session::is_member(name) {
         return Ok(name.to_owned());
@@ -78,7 +78,7 @@ pub fn member_name(name: &str) -> Result<String, Error> {
     Err(Error::usage(format!("--as {}: {rule}", shown(name))))
 }
 
-/// `--as` at a slave: `#TAG`, or the slave's own name before it.
+/// Returns the tag in the value of `--as` at a slave: `#TAG`, with or without the slave's own name before it.
 pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
     let slave = std::env::var("ARETE_SLAVE").unwrap_or_default();
     let (host, tag) = match name.split_once('#') {
@@ -108,7 +108,7 @@ pub fn member_tag(name: &str) -> Result<Option<String>, Error> {
     }
 }
 
-/// A name of a barrier or a session.
+/// Checks the name of a barrier or a session.
 pub fn checked_meeting(what: &str, name: &str) -> Result<(), Error> {
     match session::is_meeting(name) {
         true => Ok(()),
@@ -116,7 +116,7 @@ pub fn checked_meeting(what: &str, name: &str) -> Result<(), Error> {
     }
 }
 
-/// A name of a trigger.
+/// Checks the name of a trigger.
 pub fn checked(what: &str, name: &str) -> Result<(), Error> {
     if is_name(name) {
         return Ok(());

@@ -1,5 +1,4 @@
-//! `arete poke`, `arete ready`, `arete notify`, `arete wait` and `arete trigger`: what is asked of the slave that runs the command, or
-//! of a controller.
+//! The commands that are answered with one message: `arete poke`, `ready`, `notify`, `wait` and `trigger`.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -82,7 +81,7 @@ pub fn poke(entry: Option<String>) -> Result<u8, Error> {
     ask(PokeRequest { entry: entry.map(Cow::from) }.encode())
 }
 
-/// Which run of which entry is ready, the environment says.
+/// Tells the slave that the command is ready. The environment names the run of the entry.
 pub fn ready() -> Result<u8, Error> {
     target::socket()?;
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -95,7 +94,7 @@ pub fn ready() -> Result<u8, Error> {
     ask(ReadyRequest { entry: Cow::from(entry), nr }.encode())
 }
 
-/// Asks the slave for something that is done at once.
+/// Asks the slave for something that it does at once.
 fn ask(request: Bytes) -> Result<u8, Error> {
     let awaited = "no answer from the slave".to_owned();
     let socket = target::socket()?;

@@ -1,5 +1,6 @@
-//! The value of `--data`: from the command line, a file or standard input, for which a command waits no longer than it may
-//! take in all.
+//! The value of `--data`: from the command line, from a file or from standard input.
+//!
+//! Reading it takes no longer than the command may take in all, and no more than the value may be long.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
@@ -19,23 +20,23 @@ use arete::testfile::BYTE_ORDER_MARK;
 use crate::cli::client::patience::Patience;
 use crate::cli::error::{Error, complain};
 
-/// What is wrong with bytes that JSON cannot hold.
+/// What is wrong with bytes that are not text.
 const NO_TEXT: &str = "is not UTF-8: encode what is no text, with base64 for example";
 
-/// How many bytes are read at a time.
+/// The bytes that are read at once.
 const PIECE: usize = 64 * 1024;
 
-/// What is read beyond the bytes that are allowed: spaces around JSON do not count.
+/// The bytes that are read beyond the longest value, because spaces around JSON do not count.
 const SPACES_MAX: usize = 1024;
 
-/// How the command ends when the value is not complete in time.
+/// How the command ends if the value is not complete in time.
 pub struct Late<'a> {
     /// `sync session-7`, for the message.
     pub subject: &'a str,
     pub code: u8,
 }
 
-/// The value of `--data` as JSON on one line, of at most `max` bytes.
+/// Returns the value of `--data` as JSON on one line, of at most `max` bytes. Fails if it is longer, or late.
 pub fn value(data: &OsStr, max: usize, patience: Patience, late: &Late<'_>) -> Result<Rc<RawValue>, Error> {
     let Some(data) = data.to_str() else { return Err(Error::usage(format!("--data: the value {NO_TEXT}"))) };
     let (subject, text) = match data.strip_prefix('@') {
@@ -45,7 +46,7 @@ pub fn value(data: &OsStr, max: usize, patience: Patience, late: &Late<'_>) -> R
                 "--data @-: standard input is - alone, as in --data -; a file of that name is @./-",
             ));
         }
-        // A named pipe whose other end nobody has opened yet must not hold us up.
+        // Opening a named pipe would otherwise block until its other end is opened.
         Some(file) => {
             let subject = format!("--data {data}");
             let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(file);
@@ -87,7 +88,7 @@ impl Late<'_> {
     }
 }
 
-/// Reads to the end, `max` bytes and a few more at most.
+/// Reads to the end, at most `max` bytes and [`SPACES_MAX`] more.
 fn read(
     mut from: impl Read + AsFd,
     subject: &str,
@@ -105,7 +106,7 @@ fn read(
         match from.read(&mut piece) {
             Ok(0) => return text(bytes).map_err(wrong),
             Ok(count) => bytes.extend_from_slice(&piece[..count]),
-            // Somebody else has taken what there was.
+            // Another reader of the pipe was faster.
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
             Err(error) => return Err(wrong(plain(&error))),
         }
@@ -113,7 +114,7 @@ fn read(
     Err(wrong(format!("it is longer than the {max} bytes that are allowed")))
 }
 
-/// Waits for bytes or the end of them. `false`: for too long.
+/// Waits for bytes or for the end of the file. Returns `false` when the time is up.
 fn has_more(from: &impl AsFd, patience: Patience) -> std::io::Result<bool> {
     loop {
         let left = patience.left();
@@ -135,11 +136,10 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
     Ok(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text))
 }
 
-/// What JavaScript and Python write for numbers that JSON does not have.
+/// What JavaScript and Python print for numbers that JSON does not have.
 const NO_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// Why a text that somebody may have meant as JSON is taken as a text, and where it ceases to be JSON. `None`: it is JSON, or does
-/// not look like it.
+/// Returns a warning if a text looks like JSON and is not, with the place of the error. It is taken as a string then.
 fn slip(text: &str) -> Option<String> {
     let whole = text.trim();
     let looks_like_json = whole.starts_with(['{', '[', '"']) || NO_NUMBERS.contains(&whole);
@@ -153,12 +153,12 @@ fn slip(text: &str) -> Option<String> {
     ))
 }
 
-/// A text as it is if it is JSON, else as a JSON string. Line ends between the tokens of JSON become spaces, because a
-/// message is a line.
+/// Returns a text as it is if it is JSON, otherwise as a JSON string. Line ends between the tokens of JSON become
+/// spaces, because a message is one line.
 fn json_of(text: &str) -> Box<RawValue> {
     let whole = text.trim();
     let is_line = memchr::memchr2(b'\n', b'\r', whole.as_bytes()).is_none();
-    // A line end within a string is no JSON, and must not become any: so it is looked at first.
+    // This comes first, because a line end inside a string is not JSON and must not become JSON.
     let json = if is_line {
         RawValue::from_string(whole.to_owned()).ok()
     } else {

@@ -1,4 +1,4 @@
-//! Sockets for what is said to all nodes of a network.
+//! Sockets for datagrams that are sent to all nodes of a network.
 
 use std::net::Ipv4Addr;
 
@@ -7,7 +7,7 @@ use arete::reactor::{DatagramOptions, Reactor};
 
 use crate::cli::error::Error;
 
-/// Opens a socket for what is said to all.
+/// Opens a socket for datagrams to all nodes. `option` is the option that names the port.
 pub fn hear(
     reactor: &mut Reactor,
     option: &str,

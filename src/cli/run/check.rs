@@ -1,4 +1,4 @@
-//! `arete check`: everything that is wrong with a test file.
+//! `arete check`: prints everything that is wrong with a test file.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::cli::error::{Error, complain};
 use crate::cli::run::load;
 use crate::cli::stdout;
 
-/// Checks each file; says all that is wrong, or what a good one holds.
+/// Checks each file, and prints what is wrong with it, or what it holds.
 pub fn run(files: &[PathBuf]) -> Result<u8, Error> {
     let mut code = exit_code::PASSED;
     for file in files {

@@ -1,4 +1,6 @@
-//! The time line of a run that goes on: what is there and right stays, and the rest is cut off and written anew.
+//! The event log of a run that is resumed: what is there and right stays, and the rest is cut off and written again.
+//!
+//! The ledger says what the log must be. A log must never hold an event that the ledger does not have.
 
 use std::fs::File;
 use std::io;
@@ -8,12 +10,12 @@ use std::path::PathBuf;
 use arete::controller::ledger::TimeLine;
 use arete::reactor::plain;
 
-/// A file that becomes what it is told, a piece after another, and whose pieces mostly are there.
+/// A file that is made equal to the pieces it is given, one after the other. Most pieces are there already.
 pub struct Mend {
     path: PathBuf,
     file: Option<File>,
     at: u64,
-    /// What there is behind this is not what it shall be.
+    /// From `at` on the file is not what it should be.
     differs: bool,
     there: Vec<u8>,
 }
@@ -34,7 +36,7 @@ impl Mend {
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Whether these bytes are there.
+    /// Whether the file has these bytes at `at`.
     fn has(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let (at, mut there) = (self.at, std::mem::take(&mut self.there));
         there.resize(bytes.len(), 0);

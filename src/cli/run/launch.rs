@@ -1,7 +1,7 @@
-//! `--launch` of `arete run`: the commands that start the slaves of a run, wherever they run.
+//! `--launch` of `arete run`: the commands that start the slaves of a run, on this or on other machines.
 //!
-//! A template is a command for the shell in which words in braces stand for what differs from slave to slave. One that
-//! names neither `{name}` nor `{address}` starts all slaves at once, as `srun` does.
+//! A template is a shell command in which words in braces are replaced for each slave. A template that names neither
+//! `{name}` nor `{address}` starts all slaves at once, as `srun` does. A replaced word must be one word for the shell.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -15,27 +15,27 @@ use crate::cli::error::Error;
 use crate::cli::tls::identity::Security;
 use crate::cli::work_dir::as_text;
 
-/// The slaves run on this machine, as those of an embedded run do.
+/// The launcher that starts the slaves on this machine.
 pub const LOCAL: &str = "local";
 
-/// What may stand for a template.
+/// The names of launchers that need no template.
 const NAMED: [&str; 3] = [LOCAL, "srun", "ssh"];
 
-/// What may stand in braces, with what it is replaced by.
+/// The words in braces that are replaced.
 const PLACEHOLDERS: [&str; 6] = ["address", "addresses", "arete", "controller", "count", "name"];
 
-/// Where the certificate of a machine is, for the templates that arete has itself.
+/// The directory of a machine's certificate, for the built-in templates.
 const INSTALLED_TLS: &str = "/etc/arete/tls";
 
 /// A command with placeholders.
 #[derive(Debug, PartialEq)]
 pub struct Template {
-    /// What it is called in messages.
+    /// The option as it was given, for messages.
     called: String,
     pieces: Vec<Piece>,
     /// Each slave is started by a process of its own.
     each: bool,
-    /// Slaves are called as their addresses are.
+    /// The name of each slave must be its address.
     names_are_addresses: bool,
 }
 
@@ -46,7 +46,7 @@ enum Piece {
     Placeholder(usize),
 }
 
-/// How `--launch` starts the slaves.
+/// The value of `--launch`.
 #[derive(Debug, PartialEq)]
 pub enum Launch {
     Local,
@@ -54,7 +54,7 @@ pub enum Launch {
 }
 
 impl Launch {
-    /// Reads the option.
+    /// Reads the option. Fails if the launcher or a placeholder is unknown.
     pub fn read(asked: &str, listen: Option<&str>, security: &Security) -> Result<Launch, Error> {
         let wrong = |why: String| Error::usage(format!("--launch {asked}: {why}"));
         let text = match asked {
@@ -77,7 +77,7 @@ impl Launch {
 }
 
 impl Template {
-    /// The commands for the slaves of a test, whose controller listens at `address`, for which `listen` asked.
+    /// Returns the commands for the slaves of a test. The controller listens at `address`, as `listen` asked.
     pub fn launcher(&self, test: &Test, listen: Option<&str>, address: SocketAddr) -> Result<Launcher, Error> {
         if let Some(slave) =
             test.slaves.iter().find(|slave| self.names_are_addresses && address_of(slave) != slave.name)
@@ -124,7 +124,8 @@ impl Template {
         pieces.collect()
     }
 
-    /// How a slave reaches the controller: by the host that was asked for, which its certificate may name.
+    /// Returns the address at which slaves reach the controller: the host in `listen`, because a certificate may name
+    /// it.
     fn come_back_to(&self, listen: Option<&str>, address: SocketAddr) -> Result<String, Error> {
         let Some(listen) = listen else { return Ok(address.to_string()) };
         if address.ip().is_unspecified() {
@@ -141,12 +142,12 @@ impl Template {
     }
 }
 
-/// Where a slave is started.
+/// Returns the address at which a slave is started.
 fn address_of(slave: &Slave) -> &str {
     slave.address.as_deref().unwrap_or(&slave.name)
 }
 
-/// Nobody is there who could answer what ssh would ask.
+/// Returns the template of `ssh`. In batch mode, because no one could answer a question of ssh.
 fn ssh(security: &Security) -> String {
     format!(
         "exec ssh -o BatchMode=yes {{address}} arete slave --launched --controller {{controller}} --name {{name}}{}",
@@ -154,7 +155,7 @@ fn ssh(security: &Security) -> String {
     )
 }
 
-/// One step for all, so that Slurm gives all nodes or none.
+/// Returns the template of `srun`. It is one step for all slaves, so that Slurm grants all nodes or none.
 fn srun(security: &Security) -> String {
     format!(
         "exec srun --nodelist={{addresses}} --nodes={{count}} --ntasks={{count}} --ntasks-per-node=1 \
@@ -178,7 +179,7 @@ fn where_to_come_back_to() -> String {
     )
 }
 
-/// What could be listened on, as far as it is known.
+/// Returns examples of `--listen` with the addresses of this machine.
 fn examples(port: u16) -> String {
     let interfaces = arete::reactor::interfaces().unwrap_or_default();
     let up = interfaces.iter().filter(|interface| interface.up && !interface.loopback);
@@ -195,8 +196,8 @@ fn is_word(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// The pieces of a template, and the placeholders that it names. Braces that are the shell's own are left alone: those
-/// after a `$`, and those around anything but a lower-case word. Doubled ones stand for themselves.
+/// Splits a template into pieces, and returns the placeholders that it names. Braces of the shell are left as they are:
+/// those after a `$`, and those around anything except a lower-case word. Doubled braces mean single ones.
 fn pieces(text: &str) -> Result<(Vec<Piece>, Vec<&'static str>), String> {
     let (mut pieces, mut named, mut plain) = (Vec::new(), Vec::new(), String::new());
     let mut rest = text;
@@ -235,7 +236,7 @@ fn pieces(text: &str) -> Result<(Vec<Piece>, Vec<&'static str>), String> {
     Ok((pieces, named))
 }
 
-/// A word for the shell.
+/// Quotes a word for the shell, if it needs quotes.
 fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/@%+=,".contains(&byte);
     match !word.is_empty() && word.bytes().all(plain) {

@@ -1,4 +1,4 @@
-//! Reads a test file and looks at the files that it ships.
+//! Reads a test file, and describes the files that it ships.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,26 +11,26 @@ use sha2::{Digest, Sha256};
 use crate::cli::error::{Error, complain};
 use crate::cli::source::{self, Takes, Unread};
 
-/// How much of a resource is read at once, in bytes.
+/// The bytes of a resource that are read at once.
 const PIECE: usize = 1 << 20;
 
 /// The file that is standard input.
 const STDIN: &str = "-";
 
-/// How a text begins that some editors save as UTF-16.
+/// The first bytes of a text that was saved as UTF-16.
 const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// A test that was read, its text, and what is known of the files that it ships, by their names in it.
+/// A test that was read: its text, and the files that it ships, by their names in it.
 pub struct Loaded {
     pub test: Test,
     pub text: String,
     pub shipped: BTreeMap<String, Shipped>,
-    /// What is probably not meant in it.
+    /// Warnings about it.
     warnings: Vec<Problem>,
 }
 
 impl Loaded {
-    /// Says what is probably not meant, which refuses nothing.
+    /// Prints the warnings.
     pub fn warn(&self) {
         for warning in &self.warnings {
             let Problem { file, line, column, message } = warning;
@@ -39,7 +39,7 @@ impl Loaded {
     }
 }
 
-/// The test in `path`, or all that is wrong with it, a line each.
+/// Reads the test in `path`. Fails with everything that is wrong with it, a line each.
 pub fn load(path: &Path) -> Result<Loaded, Error> {
     let subject = subject(path);
     let bytes = read(path).map_err(|why| Error::usage(format!("{subject}: {why}")))?;
@@ -49,7 +49,7 @@ pub fn load(path: &Path) -> Result<Loaded, Error> {
     let text = String::from_utf8(bytes).map_err(|error| {
         Error::usage(format!("{subject}: byte {} is not UTF-8, as JSON must be", error.utf8_error().valid_up_to()))
     })?;
-    // Of standard input, the files count from the current directory.
+    // If the test is on standard input, its files are relative to the current directory.
     let base = path.parent().unwrap_or(Path::new(""));
     let mut shipped = BTreeMap::new();
     let test = testfile::parse(&subject, &text, &mut |file| {
@@ -65,7 +65,7 @@ pub fn load(path: &Path) -> Result<Loaded, Error> {
     })
 }
 
-/// What messages call the file of a test.
+/// Returns the name of a test's file for messages.
 pub fn subject(path: &Path) -> String {
     if path == Path::new(STDIN) { "standard input".to_owned() } else { path.display().to_string() }
 }
@@ -75,12 +75,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Unread> {
         return source::read(path, testfile::FILE_MAX as u64, Takes::Pipes);
     }
     let mut bytes = Vec::new();
-    // One byte more than a test may have shows that it is too long.
+    // One byte more than the limit shows that the file is too long.
     std::io::stdin().lock().take(testfile::FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(Unread::Io)?;
     Ok(bytes)
 }
 
-/// Length, hash and mode of a file that is to be shipped.
+/// Returns the length, hash and mode of a file that is shipped.
 fn ship(path: &Path) -> Result<Shipped, String> {
     let describe = |error: std::io::Error| Unread::Io(error).to_string();
     let (mut file, metadata) = source::open(path, Takes::Files).map_err(|why| why.to_string())?;
@@ -94,7 +94,7 @@ fn ship(path: &Path) -> Result<Shipped, String> {
         }
         hash.update(&piece[..read]);
         size += read as u64;
-        // It grows as fast as it is read, or is one of those in /proc, which say that they have no bytes.
+        // The file grows while it is read, or is in /proc, where files claim to be empty.
         if size > metadata.len() {
             return Err(format!(
                 "it holds more than the {} bytes that it is said to have: ship a copy of it",

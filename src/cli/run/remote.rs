@@ -1,5 +1,7 @@
-//! `arete run --controller`, `arete attach`, `stop`, `results`, `runs` and `status`: what is asked of a controller that
-//! runs tests for others.
+//! The subcommands that ask a controller which runs tests for others: `arete run --controller`, `attach`, `stop`,
+//! `results`, `runs` and `status`.
+//!
+//! The run belongs to the controller: it goes on when one of these ends.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -23,13 +25,14 @@ use crate::cli::tls::identity::{Security, Use};
 use crate::cli::values::time_limit;
 use crate::cli::{address, drive, lock};
 
-/// Where a controller of this machine is, if it is there.
+/// The socket of a controller on this machine.
 const SOCKET: &str = "/run/arete/controller.sock";
 
 /// Where the controller is, and how long it may take.
 #[derive(Args)]
 pub struct There {
-    /// The controller: HOST, HOST:PORT or the path of its socket [default: $ARETE_CONTROLLER, else /run/arete/controller.sock]
+    /// The controller: HOST, HOST:PORT or the path of its socket [default: $ARETE_CONTROLLER, else
+    /// /run/arete/controller.sock]
     #[arg(long, value_name = "ADDRESS")]
     controller: Option<String>,
     /// Give up after so long [default: never]
@@ -96,7 +99,7 @@ pub struct StatusOptions {
     there: There,
 }
 
-/// Who is asked, in what way.
+/// The controller that is asked, and how long that may take.
 struct Controller {
     address: Address,
     tls: Option<Tls>,
@@ -111,7 +114,7 @@ impl There {
             None => environment::variable()?,
             named => named,
         };
-        // Where it cannot be seen, it may be there.
+        // If the directory cannot be read, the socket may exist.
         let is_there = || Path::new(SOCKET).try_exists().unwrap_or(true);
         let named = named.or_else(|| is_there().then(|| SOCKET.to_owned())).ok_or_else(|| {
             Error::usage(format!(
@@ -123,7 +126,7 @@ impl There {
     }
 }
 
-/// A controller at an address or at a socket, and how it is spoken to.
+/// Returns the address or the socket of a controller, and how TLS is spoken to it.
 fn reached(option: &str, named: &str, security: &Security) -> Result<(Address, Option<Tls>), Error> {
     if named.contains('/') && !named.contains("://") {
         security.without_address("a controller at HOST:PORT")?;
@@ -137,7 +140,7 @@ fn reached(option: &str, named: &str, security: &Security) -> Result<(Address, O
     Ok((address, security.at(option, named, Use::Client(None))?))
 }
 
-/// Whoever may not use a socket would try in vain for ever.
+/// Fails if this user may not use a socket. Otherwise the operator would try again for ever.
 fn may_use(socket: &str) -> Result<(), Error> {
     match rustix::fs::access(socket, Access::WRITE_OK) {
         Err(Errno::ACCESS) => Err(Error::failed(format!(
@@ -149,7 +152,7 @@ fn may_use(socket: &str) -> Result<(), Error> {
 }
 
 impl Controller {
-    /// Asks it, and gives what came of it.
+    /// Runs a task at the controller. Returns the exit code, and the operator with its result.
     fn ask(&self, task: Task, show: Show) -> Result<(u8, Operator), Error> {
         let mut operator = Operator::new(Config {
             controller: self.address.clone(),
@@ -168,7 +171,7 @@ fn show(follow: bool) -> Show {
     Show { follow, terminal: reactor::terminal_size(), colors: reactor::wants_colors() }
 }
 
-/// Hands a controller a test, and follows its run unless that is not wanted.
+/// Hands a test to a controller, and follows its run unless `--detach` is given.
 pub fn run(named: &str, options: &RunOptions, begun: Time) -> Result<u8, Error> {
     let (address, tls) = reached("--controller", named, &options.security)?;
     let file = options.file.as_deref().ok_or_else(|| Error::usage("arete run: name a test file"))?;
@@ -214,7 +217,7 @@ pub fn stop(options: StopOptions, begun: Time) -> Result<u8, Error> {
     options.there.find(begun)?.ask(task, Show::default()).map(|(code, _)| code)
 }
 
-/// Brings the results of a run: first it must be known which run that is, and so which directory.
+/// Fetches the results of a run. It is looked up first, because its id names the directory.
 pub fn results(options: ResultsOptions, begun: Time) -> Result<u8, Error> {
     let controller = options.there.find(begun)?;
     let (code, found) = controller.ask(Task::Find { run: options.run }, Show::default())?;

@@ -1,4 +1,6 @@
-//! The directory of a run's results: made before the run, never one that holds something.
+//! The directory of a run's results, made before the run.
+//!
+//! A directory that holds something else must never be used.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,15 +12,14 @@ use arete::reactor::plain;
 use crate::cli::directory;
 use crate::cli::error::{Error, complain};
 
-/// Where results go when nobody says where.
+/// The directory of results by default.
 const DEFAULT: &str = "results";
 
-/// What members tell each other, and what commands write, is not for the other users of the machine; and its ledger says
-/// what `--resume` runs. The umask takes nothing from this and adds nothing to it.
+/// The mode of a results directory, whatever the umask. Output is not for other users of the machine, and the ledger
+/// decides what `--resume` runs.
 const MODE: u32 = 0o700;
 
-/// Makes the directory of a run: the one that was asked for, or `results/NAME-UTCTIME`, to which `results/latest` then
-/// points.
+/// Makes the directory of a run: `asked`, or `results/NAME-UTCTIME`, to which `results/latest` then points.
 pub fn make(asked: Option<PathBuf>, stem: &str) -> Result<PathBuf, Error> {
     match asked {
         Some(directory) => {
@@ -35,11 +36,11 @@ pub fn make(asked: Option<PathBuf>, stem: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// Says in a directory for `arete results` of which run it holds results.
+/// The file in a directory of `arete results` that names the run.
 const MARK: &str = ".run";
 
-/// Makes a directory for results of this run: the one that was asked for, or `results/RUN`. One that holds something must
-/// say that it holds results of this run.
+/// Makes a directory for the results of this run: `asked`, or `results/RUN`. Fails if it holds anything but results of
+/// this run.
 pub fn make_for(asked: Option<PathBuf>, run: &str) -> Result<PathBuf, Error> {
     let directory = asked.unwrap_or_else(|| Path::new(DEFAULT).join(run));
     let cannot = |error: std::io::Error| {
@@ -71,7 +72,7 @@ pub fn make_for(asked: Option<PathBuf>, run: &str) -> Result<PathBuf, Error> {
     Ok(directory)
 }
 
-/// Takes away the directory of a run that never was, and `latest` if it points to it.
+/// Removes the directory of a run that did not begin, and `latest` if it points to it.
 pub fn drop_if_empty(directory: &Path) {
     if fs::remove_dir(directory).is_err() {
         return;
@@ -99,7 +100,7 @@ fn make_empty(directory: &Path) -> Result<(), Error> {
     }
 }
 
-/// A directory that did not exist: two runs may begin in one second.
+/// Makes a directory that did not exist. Two runs may begin in the same second, so a number may be added.
 fn make_new(parent: &Path, stem: &str) -> Result<PathBuf, Error> {
     for nr in 1.. {
         let name = if nr == 1 { stem.to_owned() } else { format!("{stem}-{nr}") };
@@ -121,7 +122,7 @@ fn cannot_make(directory: &Path, error: &std::io::Error) -> Error {
     ))
 }
 
-/// Makes `latest` point to the directory; a link that cannot be made is no reason not to run.
+/// Makes `latest` point to the directory. A link that cannot be made does not stop the run.
 fn point_latest(parent: &Path, directory: &Path) {
     let Some(name) = directory.file_name() else { return };
     let latest = parent.join("latest");

@@ -1,4 +1,7 @@
 //! `arete run --resume`: goes on with a run whose controller was killed, from its results directory.
+//!
+//! Slaves that the killed controller started here are ended first. The directory must be locked before anything of it
+//! is read.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -21,16 +24,16 @@ use crate::cli::tls::identity::{Security, Use};
 use crate::cli::work_dir::{WORK_DIR_MODE, is_work_dir_name};
 use crate::cli::{clock, directory, ledger, listen, lock, remove};
 
-/// How long slaves that lost their controller are waited for: they stop what they run, and have a grace for it.
+/// The time that slaves of the killed controller have to end, with the grace of what they run.
 const SLAVES_END_WITHIN: Duration = Duration::from_secs(60);
 
-/// What is written when a run has ended, behind the end of its ledger.
+/// The file that is written after the end of the ledger.
 const SUMMARY: &str = "summary.json";
 
-/// How often it is looked whether they have.
+/// How often the slaves are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What is left of a run in its results directory, which nobody else works in from now on.
+/// Locks a results directory, and returns the lock with the run that it holds.
 fn take_up(directory: &Path) -> Result<(File, Past, Terms), Error> {
     let subject = format!("--resume {}", directory.display());
     if !directory.join(FILE).is_file() {
@@ -101,7 +104,7 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
     Ok(reactor.run(&mut controller))
 }
 
-/// What starts those slaves that have never come.
+/// Returns the commands for the slaves that have not connected yet.
 fn launcher(
     terms: &Terms,
     security: &Security,
@@ -116,15 +119,15 @@ fn launcher(
     }
 }
 
-/// Listens where the run did, or where the option says. A run that had started its slaves itself has none any more.
+/// Listens where `--listen` says, or where the run did. `None` if the run had started its slaves itself: they are gone.
 fn listen(reactor: &mut Reactor, terms: &Terms, options: &RunOptions) -> Result<Option<String>, Error> {
     let Some(recorded) = &terms.listen else { return Ok(None) };
     let asked = options.listen.as_ref().unwrap_or(recorded);
     listen::listen(reactor, Some(asked)).map(|address| Some(address.to_string()))
 }
 
-/// Whether this is a directory that a controller of this user has made for its slaves. What stands in a ledger may come
-/// from anybody.
+/// Whether a controller of this user has made this directory for its slaves. The path comes from a ledger, which
+/// another user may have written.
 fn is_work_of_ours(work: &Path) -> bool {
     let named = work.file_name().and_then(|name| name.to_str()).is_some_and(is_work_dir_name);
     let made = fs::symlink_metadata(work).is_ok_and(|metadata| {
@@ -135,7 +138,7 @@ fn is_work_of_ours(work: &Path) -> bool {
     named && made
 }
 
-/// Ends what the slaves of a killed controller have left on this machine, and removes where they worked.
+/// Ends the processes that the slaves of a killed controller have left here, and removes their directories.
 fn clear_away(work: &Path) {
     let begun = reactor::now();
     for entry in fs::read_dir(work).into_iter().flatten().flatten() {

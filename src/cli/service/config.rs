@@ -1,8 +1,9 @@
-//! The configuration files of `arete controller` and `arete slave`: what the command line leaves unsaid stands there, under
-//! the names of the options.
+//! The configuration files of `arete controller` and `arete slave`. They give options that the command line does not,
+//! under the names of the options.
 //!
-//! A key of the file becomes an argument, and the command line is read again with it, so that the parsers of the options
-//! judge the file too. What they refuse is said with its file, line and key.
+//! A key of the file becomes an argument, and the command line is parsed again with it, so that the parsers of the
+//! options check the file too. An error names the file, the line and the key. The command line always wins over the
+//! file.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -26,16 +27,16 @@ use crate::cli::service::labels;
 use crate::cli::service::origin::Origin;
 use crate::cli::source::{self, Takes, Unread};
 
-/// The subcommands that have a configuration file, and where it is.
+/// The subcommands that have a configuration file, and the file of each.
 const FILES: [(&str, &str); 2] = [("controller", "/etc/arete/controller.json"), ("slave", "/etc/arete/slave.json")];
 
 /// The longest of these files, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
 
-/// The options that make no sense in a file.
+/// The options that a file must not give.
 const COMMAND_LINE_ALONE: [&str; 4] = ["config", "check", "help", "version"];
 
-/// Options of which one replaces the others: whoever says one on the command line does not mean the file's.
+/// Options that exclude each other. If the command line gives one, the file's is ignored.
 const INSTEAD: [[&str; 2]; 1] = [["tls", "insecure"]];
 
 /// Why there are no arguments.
@@ -50,8 +51,8 @@ impl From<clap::Error> for Wrong {
     }
 }
 
-/// Reads the command line, and the configuration file of its subcommand. What is wrong with the file is an error, unless
-/// the subcommand only looks for what is wrong.
+/// Parses the command line, and the configuration file of its subcommand. Fails if the file is wrong, unless `--check`
+/// is given: then the problems are in the origin of the options.
 pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
     let mut command = Arguments::command();
     command.build();
@@ -72,7 +73,7 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
         }
     }
     if origin.is_broken() {
-        // What else is missing may stand in it.
+        // An option that seems to be missing may be in the file.
         return Err(Wrong::File(origin.problems));
     }
     let matches = again(&command, given, more, &mut origin)?;
@@ -92,7 +93,7 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
     Ok(arguments)
 }
 
-/// Reads the command line of this process anew, with what its configuration file says now.
+/// Parses the command line of this process again, with the configuration file as it is now.
 pub fn parse_again() -> Result<Arguments, String> {
     let given: Vec<OsString> = std::env::args_os().collect();
     parse(&given).map_err(|wrong| match wrong {
@@ -101,8 +102,8 @@ pub fn parse_again() -> Result<Arguments, String> {
     })
 }
 
-/// The text of the configuration file: the one that was named, or the usual one if it is there. A slave that its controller
-/// has started is told everything.
+/// Returns the path and the text of the configuration file: the one that `--config` names, or the usual one if it
+/// exists. A slave that its controller has started has none, because the controller gives it all options.
 fn read(subcommand: &str, own: &ArgMatches) -> (PathBuf, Result<Option<String>, Error>) {
     let named = own.get_one::<PathBuf>("config").cloned();
     let usual = FILES.iter().find(|(name, _)| *name == subcommand).map_or("", |(_, file)| file);
@@ -118,7 +119,7 @@ fn read(subcommand: &str, own: &ArgMatches) -> (PathBuf, Result<Option<String>, 
 
 fn read_text(path: &Path, must: bool) -> Result<Option<String>, Error> {
     let cannot = |why: &str, then: &str| Error::failed(format!("{}: {why}; {then}", path.display()));
-    // What is no file is refused for that.
+    // Anything that is not a file is refused below, with a better message.
     let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file);
     if let Some(Err(foreign)) = metadata.as_ref().map(owned::relies_on) {
         return Err(Error::failed(foreign.of(path)));
@@ -138,14 +139,14 @@ fn read_text(path: &Path, must: bool) -> Result<Option<String>, Error> {
     }
 }
 
-/// Reads the command line again with what the file says, key by key, before its own arguments.
+/// Parses the command line again, with the arguments of the file before its own.
 fn again(
     command: &Command,
     given: &[OsString],
     mut more: Vec<(String, Vec<OsString>)>,
     origin: &mut Origin,
 ) -> Result<ArgMatches, Wrong> {
-    // The program and its subcommand come first: this command has no options before that.
+    // The arguments of the file go after the subcommand, because the program itself has no options.
     let (head, tail) = given.split_at(given.len().min(2));
     loop {
         let of_file = more.iter().flat_map(|(_, arguments)| arguments);
@@ -153,9 +154,9 @@ fn again(
             Ok(matches) => return Ok(matches),
             Err(error) => error,
         };
-        // Without what does not go with the rest, the rest can still be looked at.
+        // Without the wrong key, the other keys can still be checked.
         let Some(key) = key_of(&error, origin) else {
-            // The command line alone was right; and what is wrong with a key may be why another lacks it.
+            // The command line alone was valid. If a key was wrong, another option may only lack that key.
             if origin.problems.is_empty() {
                 let text = format!("{}: with what it says: {}", origin.file.display(), first_line(&error));
                 origin.problems.push(Error::usage(text));
@@ -169,7 +170,7 @@ fn again(
     }
 }
 
-/// The key of the file that an error is about.
+/// Returns the key of the file that an error is about.
 fn key_of(error: &clap::Error, origin: &Origin) -> Option<String> {
     let about: Vec<String> = [ContextKind::InvalidArg, ContextKind::PriorArg]
         .into_iter()
@@ -188,7 +189,7 @@ fn first_line(error: &clap::Error) -> String {
     text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// What each option was given.
+/// Returns the values that each option was given.
 fn values(options: &Command, own: &ArgMatches) -> BTreeMap<String, Vec<OsString>> {
     let given = |arg: &Arg| {
         let option = arg.get_long()?;
@@ -199,7 +200,7 @@ fn values(options: &Command, own: &ArgMatches) -> BTreeMap<String, Vec<OsString>
     options.get_arguments().filter_map(given).collect()
 }
 
-/// Makes arguments of what stands in a file.
+/// Makes arguments of the keys of a file.
 struct Reader<'a> {
     command: &'a Command,
     name: &'a str,
@@ -247,7 +248,7 @@ impl Reader<'_> {
         arguments
     }
 
-    /// A key and its value as arguments; `None`: the command line says something else.
+    /// Returns a key and its value as arguments; `None` if the command line gives the option.
     fn argument(&self, member: &Member) -> Result<Option<Vec<OsString>>, String> {
         let key = &member.key;
         let Some(arg) = self.known().find(|arg| arg.get_long() == Some(key)) else {
@@ -261,7 +262,7 @@ impl Reader<'_> {
         Ok((!is_said).then_some(arguments))
     }
 
-    /// The options that may stand in a file.
+    /// Returns the options that a file can give.
     fn known(&self) -> impl Iterator<Item = &Arg> {
         let alone = |arg: &&Arg| arg.get_long().is_some_and(|long| COMMAND_LINE_ALONE.contains(&long));
         self.options.get_arguments().filter(move |arg| !arg.is_hide_set() && !alone(arg) && arg.get_long().is_some())
@@ -273,7 +274,7 @@ impl Reader<'_> {
         arg.is_some_and(|arg| self.own.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
     }
 
-    /// What the option's own parser says. What needs another option is seen when all are there.
+    /// Fails if the parser of the option does. Whether options go together is checked when all are known.
     fn judge(&self, arguments: &[OsString]) -> Result<(), String> {
         let head = ["arete", self.name].map(OsString::from);
         let parsed = self.command.clone().try_get_matches_from(head.iter().chain(arguments));
@@ -286,7 +287,7 @@ impl Reader<'_> {
     }
 }
 
-/// What the command line would say for this value.
+/// Returns the arguments that would give this value on the command line.
 fn arguments_of(arg: &Arg, key: &str, member: &Member) -> Result<Vec<OsString>, String> {
     let value = &member.value.kind;
     let one = |text: &str| OsString::from(format!("--{key}={text}"));

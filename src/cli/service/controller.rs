@@ -1,4 +1,6 @@
-//! `arete controller`, a controller that serves rooms and takes tests, and the one behind `--serve`.
+//! `arete controller`: a controller that serves rooms and takes tests until it is told to stop.
+//!
+//! This file owns its start and its reload. What it finds in its state directory is in `state_dir.rs`.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::net::TcpListener;
@@ -23,12 +25,12 @@ use crate::cli::{clock, directory, drive, ledger, listen, lock, owned};
 /// The mode of a directory that is made for the operators' socket.
 const SOCKET_DIRECTORY_MODE: u32 = 0o750;
 
-/// Nobody has said where to listen.
+/// Returns the error that no address to listen at was given.
 pub fn no_address(origin: &Origin) -> Error {
     origin.required("arete controller: say where to listen", "listen", "0.0.0.0")
 }
 
-/// A controller that stays until it is told to stop: of rooms, and of the runs that are handed in.
+/// Runs a controller until it is told to stop.
 pub fn run(options: ControllerOptions) -> Result<u8, Error> {
     let inherited = manager::inherited()?;
     let tls = security(&options, &inherited.tcp)?;
@@ -65,7 +67,7 @@ pub fn run(options: ControllerOptions) -> Result<u8, Error> {
     Ok(code)
 }
 
-/// Operators are known by their certificates.
+/// Returns a warning if operators are named and TLS is not used, because operators are known by their certificates.
 pub fn useless_operators(options: &ControllerOptions) -> Option<String> {
     let useless = !options.operators.is_empty() && options.security.tls.is_none();
     useless.then(|| {
@@ -80,7 +82,7 @@ fn limits(options: &ControllerOptions) -> Limits {
     options.limits.limits().of_a_run(output, options.events_max, record)
 }
 
-/// How TLS is spoken where this controller listens: at the sockets that were passed to it, else where its options say.
+/// Returns how TLS is spoken at the sockets that were passed to this process, or at the address of its options.
 fn security(options: &ControllerOptions, passed: &[TcpListener]) -> Result<Option<Tls>, Error> {
     if passed.is_empty() {
         let listen = options.listen.as_deref().ok_or_else(|| no_address(&options.origin))?;
@@ -98,8 +100,8 @@ fn cannot_use(error: &std::io::Error) -> Error {
     Error::failed(format!("cannot use the service manager's socket: {}", plain(error)))
 }
 
-/// Listens on the sockets that were passed, or else where the options say. Returns the addresses, and the listeners that
-/// are for operators.
+/// Listens on the sockets that were passed, or at the address of the options. Returns the addresses, and the listeners
+/// for operators.
 fn listen_everywhere(
     reactor: &mut Reactor,
     options: &ControllerOptions,
@@ -136,21 +138,21 @@ fn listen_everywhere(
     Ok((addresses, sockets))
 }
 
-/// Listens at a path for the user and the group of this process; its directory is made if it is not there.
+/// Listens at a path for the user and the group of this process. Makes its directory if it does not exist.
 fn listen_to_operators(reactor: &mut Reactor, path: &Path) -> std::io::Result<ListenerId> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty() && !directory.exists())
     {
         DirBuilder::new().recursive(true).mode(SOCKET_DIRECTORY_MODE).create(directory)?;
-        // Of the group's rights the system may have taken something away (umask).
+        // The umask may have removed rights of the group.
         std::fs::set_permissions(directory, Permissions::from_mode(SOCKET_DIRECTORY_MODE))?;
     }
-    // Who can put another socket there is handed the tests.
+    // A user who can put another socket there would receive the tests.
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     owned::relies_on_names_in(directory).map_err(|foreign| std::io::Error::other(foreign.of(directory)))?;
     reactor.listen_unix_for_group(path)
 }
 
-/// Reads the configuration and the certificates anew.
+/// Returns what reads the configuration and the certificates again.
 fn reload(options: &ControllerOptions) -> Reload {
     let started = Started::new(&options.origin, &options.security);
     Box::new(move || {
@@ -185,7 +187,7 @@ fn reload(options: &ControllerOptions) -> Reload {
     })
 }
 
-/// The directory of a controller's state: locked, with what a former one has left there.
+/// Locks a state directory, and returns the lock, its ledger and what an earlier controller left in it.
 fn open(directory: &Path) -> Result<(File, Keep, Option<Past>), Error> {
     let subject = format!("--state-dir {}", directory.display());
     directory::make(directory, "--state-dir")?;

@@ -1,4 +1,4 @@
-//! `--labels`: what a slave is, as KEY=VALUE pairs.
+//! `--labels`: what a slave's machine is, as KEY=VALUE pairs.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

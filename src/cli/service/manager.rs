@@ -1,5 +1,7 @@
-//! What a service manager tells this process in its environment: where it wants to hear how things stand, which sockets it
-//! passes, and that the log goes to the journal.
+//! What a service manager gives this process in its environment: a socket for status messages, and sockets to listen
+//! on.
+//!
+//! Variables that are meant for another process are ignored.
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;

@@ -58,7 +58,7 @@ pub struct ControllerOptions {
     pub origin: Origin,
 }
 
-/// What is said of a configuration itself.
+/// The options about the configuration file.
 #[derive(Args)]
 pub struct Configuration {
     /// Read the options that are not given here from this file [default: /etc/arete/controller.json or slave.json]
@@ -109,7 +109,7 @@ pub struct SlaveOptions {
     pub origin: Origin,
 }
 
-/// `--keep`: so many runs, or those that have been over for so long.
+/// Reads `--keep`: a number of runs, or the time for which a run is kept after its end.
 fn keeping(text: &str) -> Result<Keeping, String> {
     match text.parse::<usize>() {
         Ok(count) => Ok(Keeping::Count(count)),

@@ -11,22 +11,22 @@ use crate::cli::error::Error;
 /// Where the options of a subcommand come from.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
-    /// Where the file is, or would be.
+    /// The path of the file, whether it exists or not.
     pub file: PathBuf,
-    /// It was there.
+    /// The file exists.
     pub found: bool,
-    /// What is wrong with it, a message each.
+    /// What is wrong with the file.
     pub problems: Vec<Error>,
     /// It could not be read at all.
     broken: bool,
-    /// The line of each key that counts.
+    /// The line of each option that the file gives.
     lines: BTreeMap<String, usize>,
-    /// What each option was given, on the command line or in the file.
+    /// The values of each option, from the command line or the file.
     values: BTreeMap<String, Vec<OsString>>,
 }
 
 impl Origin {
-    /// The origin that is the file `file`, which was `found` or would be there.
+    /// An origin with a file, which exists if `found`.
     pub fn of(file: PathBuf, found: bool) -> Origin {
         Origin { file, found, ..Origin::default() }
     }
@@ -60,7 +60,7 @@ impl Origin {
         self.values = values;
     }
 
-    /// What gives an option, for the beginning of a message: itself, or its key in the file.
+    /// Returns the subject of a message about an option: the option itself, or its key in the file.
     pub fn subject(&self, option: &str) -> String {
         match self.lines.get(option) {
             Some(line) => format!("{}:{line}: {option:?}", self.file.display()),
@@ -68,13 +68,13 @@ impl Origin {
         }
     }
 
-    /// How to say what must be said.
+    /// Returns the error that an option is missing, with an example for the command line and for the file.
     pub fn required(&self, what: &str, option: &str, example: &str) -> Error {
         let file = self.file.display();
         Error::usage(format!("{what}, with --{option} ADDRESS, or with {{\"{option}\": \"{example}\"}} in {file}"))
     }
 
-    /// The options that are given otherwise than there.
+    /// Returns the options whose values differ from those of `other`.
     pub fn differences<'a>(&'a self, other: &'a Origin) -> Vec<&'a str> {
         let mut options: Vec<&str> = self.values.keys().chain(other.values.keys()).map(String::as_str).collect();
         options.sort_unstable();

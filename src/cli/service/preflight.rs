@@ -1,5 +1,7 @@
-//! `--check` of `arete slave` and `arete controller`: everything that is wrong with a configuration, and what is right,
-//! without starting anything.
+//! `--check` of `arete slave` and `arete controller`: prints everything that is wrong with a configuration, and what is
+//! right.
+//!
+//! Nothing is started, and nothing that a check makes may stay.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,12 +20,12 @@ use crate::cli::service::{controller, probe, slave};
 use crate::cli::tls::identity::{Security, Use};
 use crate::cli::{directory, owned, stdout};
 
-/// What was found, said as it is found.
+/// The findings, printed as they are found.
 #[derive(Default)]
 struct Report {
-    /// The highest exit code of what is wrong.
+    /// The highest exit code of the errors.
     code: u8,
-    /// Why standard output does not have all of it.
+    /// The first error of standard output.
     unwritten: Option<Error>,
 }
 
@@ -37,7 +39,7 @@ impl Report {
         self.code = self.code.max(error.code);
     }
 
-    /// What is there, unless it is wrong.
+    /// Returns a value, or prints the error.
     fn take<T>(&mut self, result: Result<T, Error>) -> Option<T> {
         result.map_err(|error| self.wrong(&error)).ok()
     }
@@ -52,7 +54,7 @@ impl Report {
         }
     }
 
-    /// The certificate, and how TLS is spoken at this address, if at all; `None`: something is wrong with it.
+    /// Checks the certificate. Returns how TLS is spoken at this address, if at all; `None` if something is wrong.
     fn security(&mut self, security: &Security, subject: &str, address: &str, what: Use<'_>) -> Option<Option<Tls>> {
         let tls = self.take(security.at(subject, address, what))?;
         match security.describe() {
@@ -62,7 +64,7 @@ impl Report {
         Some(tls)
     }
 
-    /// A directory in which this process works.
+    /// Checks a directory in which the service would work.
     fn directory(&mut self, what: &str, directory: &Path, option: &str) {
         if directory.is_dir()
             && let Err(error) = directory::check(directory, option)
@@ -75,7 +77,7 @@ impl Report {
 
     fn directory_of_socket(&mut self, directory: &Path) {
         let (what, option) = ("directory of the socket", "--socket");
-        // A path without a directory is in this one.
+        // A path without a directory is in the current one.
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         if directory.is_dir()
             && let Err(foreign) = owned::relies_on_names_in(directory)
@@ -106,7 +108,7 @@ impl Report {
     }
 }
 
-/// `arete slave --check`.
+/// Checks the configuration of a slave.
 pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
     let mut report = Report::default();
     report.configuration(&options.origin);
@@ -140,7 +142,7 @@ pub fn slave(options: &SlaveOptions) -> Result<u8, Error> {
     report.end()
 }
 
-/// `arete controller --check`.
+/// Checks the configuration of a controller.
 pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
     let mut report = Report::default();
     report.configuration(&options.origin);
@@ -172,7 +174,7 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
     report.end()
 }
 
-/// Whether an address can be listened on. It is tried, and let go of at once.
+/// Listens at an address, and stops at once. Returns what was found, or why it cannot be listened on.
 fn may_listen(address: &str) -> Result<&'static str, String> {
     let addresses = addresses_of(&with_port(address))?;
     let mut why = "the name has no address".to_owned();
@@ -188,7 +190,7 @@ fn may_listen(address: &str) -> Result<&'static str, String> {
     Err(why)
 }
 
-/// Whether a directory can be written, or made: it is tried, and nothing of it stays.
+/// Writes to a directory, or makes it, and removes that at once. Returns what is possible, or why it is not.
 fn writable(directory: &Path) -> Result<&'static str, String> {
     let absolute = std::path::absolute(directory).map_err(|error| plain(&error))?;
     let there = absolute.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));

@@ -1,5 +1,7 @@
-//! Whether a controller can be reached: its name is looked up, it is connected to, and with TLS it proves who it is. Then
-//! it is told that somebody only looks, which a controller that takes slaves answers in one way.
+//! Whether a controller can be reached: its name is looked up, a connection is made, and with TLS it proves who it is.
+//!
+//! Without TLS the probe sends one message, which a controller that takes slaves answers in one way. Each step has a
+//! time limit.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,16 +17,16 @@ use rustls::{ClientConfig, ClientConnection};
 
 use crate::cli::tls::certificate;
 
-/// How long each step may take: the look-up, the connection, the handshake.
+/// The time limit of each step: the look-up, the connection, the handshake.
 const STEP: Duration = Duration::from_secs(5);
 
-/// How long the other end has to refuse our certificate, which it does after the handshake.
+/// The time that the other end has to refuse our certificate after the handshake.
 const REFUSES_WITHIN: Duration = Duration::from_millis(500);
 
-/// How much is read of what it says at once, in bytes.
+/// The bytes that are read at once.
 const PIECE: usize = 4096;
 
-/// What there is at an address, or why it cannot be reached and what to do about it.
+/// Reaches the controller at an address. Returns what it proved, or why it failed and what to do about it.
 pub fn reach(address: &str, tls: Option<&Tls>) -> Result<String, String> {
     let stream = connect(&look_up(address)?)?;
     match tls.and_then(|tls| Some((tls, tls.dials.clone()?))) {
@@ -33,12 +35,12 @@ pub fn reach(address: &str, tls: Option<&Tls>) -> Result<String, String> {
     }
 }
 
-/// Whether anything listens at an address.
+/// Fails if nothing listens at an address.
 pub fn stands(address: &str) -> Result<(), String> {
     connect(&look_up(address)?).map(drop)
 }
 
-/// Whether what listens is a controller that takes slaves: what does it say to one who only looks?
+/// Fails if no controller that takes slaves listens: it has one answer to a first message that is not a hello.
 fn listens(mut stream: TcpStream) -> Result<(), String> {
     let until = Instant::now() + STEP;
     let looking = Bye { code: Code::Leaves, reason: "only looking".into(), fatal: false }.encode();
@@ -71,7 +73,7 @@ fn listens(mut stream: TcpStream) -> Result<(), String> {
     Err(format!("{wrong}{step}"))
 }
 
-/// The addresses of `HOST:PORT`. The system's resolver waits for as long as it likes; we do not.
+/// Returns the addresses of `HOST:PORT`. The look-up has a thread, because the system's resolver has no time limit.
 fn look_up(address: &str) -> Result<Vec<SocketAddr>, String> {
     let (answer, answered) = mpsc::channel();
     let asked = address.to_owned();
@@ -109,7 +111,7 @@ fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
     Err(why)
 }
 
-/// Lets both ends prove who they are, and waits a moment for the other end's no.
+/// Makes a TLS handshake, and waits [`REFUSES_WITHIN`] for the other end to refuse our certificate.
 fn handshake(mut stream: TcpStream, address: &str, tls: &Tls, config: Arc<ClientConfig>) -> Result<String, String> {
     let name = server_name(host_of(address)).map_err(|error| plain(&error))?;
     let mut session = ClientConnection::new(config, name).map_err(|error| (tls.in_words)(&error))?;

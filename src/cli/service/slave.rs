@@ -1,4 +1,4 @@
-//! `arete slave`: finds its name and its directory, ends what a former slave left there, and drives a slave.
+//! `arete slave`: finds its name and its directory, ends what an earlier slave left there, and drives a slave.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -20,7 +20,7 @@ use crate::cli::service::{config, labels, manager, socket};
 use crate::cli::tls::identity::Use;
 use crate::cli::{clock, directory, lock, remove};
 
-/// How long the secret of an embedded run is at most, in bytes.
+/// The longest secret of an embedded run, in bytes.
 const SECRET_MAX: u64 = 256;
 
 pub fn run(given: SlaveOptions) -> Result<u8, Error> {
@@ -67,7 +67,7 @@ pub fn run(given: SlaveOptions) -> Result<u8, Error> {
     Ok(reactor.run(&mut slave))
 }
 
-/// Reads the configuration and the certificate anew.
+/// Returns what reads the configuration and the certificate again.
 fn reload(options: &SlaveOptions, name: &str) -> Reload {
     let (started, name) = (Started::new(&options.origin, &options.security), name.to_owned());
     Box::new(move || {
@@ -84,14 +84,14 @@ fn reload(options: &SlaveOptions, name: &str) -> Reload {
     })
 }
 
-/// The name of the node on which Slurm runs a step of which this process is a task, if it can name a slave.
+/// Returns the name of the Slurm node, if this process is a task of a Slurm step and the name is valid for a slave.
 fn node_name() -> Option<String> {
     std::env::var_os("SLURM_STEP_ID")?;
     let name = std::env::var("SLURMD_NODENAME").ok()?;
     session::is_name(&name).then_some(name)
 }
 
-/// What the controller that has started this slave wants to hear from it.
+/// Reads the secret of the controller that has started this slave from standard input.
 fn read_secret() -> Result<String, Error> {
     let mut secret = String::new();
     let read = std::io::stdin().lock().take(SECRET_MAX).read_to_string(&mut secret);
@@ -99,7 +99,7 @@ fn read_secret() -> Result<String, Error> {
     Ok(secret.trim_end().to_owned())
 }
 
-/// The name that was asked for, or the host's.
+/// Returns the name of `--name`, or that of the Slurm node or the host.
 pub fn name(options: &SlaveOptions) -> Result<String, Error> {
     match &options.name {
         Some(name) => match session::check_name("a slave", name) {
@@ -112,19 +112,19 @@ pub fn name(options: &SlaveOptions) -> Result<String, Error> {
     }
 }
 
-/// Where the controller is.
+/// Returns the address of the controller. Fails if none is given, or if it can never work.
 pub fn controller(options: &SlaveOptions) -> Result<&str, Error> {
     let missing = || options.origin.required("arete slave: say where the controller is", "controller", "192.0.2.1");
     let controller = options.controller.as_deref().ok_or_else(missing)?;
     address::named(controller, &options.origin.subject("controller")).map(|_| controller)
 }
 
-/// What this slave is.
+/// Returns the labels of this slave.
 pub fn labels(options: &SlaveOptions) -> Result<std::collections::BTreeMap<String, String>, Error> {
     labels::all(&options.labels).map_err(|why| Error::usage(format!("{}: {why}", options.origin.subject("labels"))))
 }
 
-/// The directory that was asked for, or one of the slave's own among the user's state.
+/// Returns the directory of `--dir`, or one by the slave's name among the user's state.
 pub fn work_dir_of(asked: Option<&Path>, name: &str) -> Result<PathBuf, Error> {
     match asked {
         Some(dir) => as_text(dir.to_owned()),
@@ -132,7 +132,7 @@ pub fn work_dir_of(asked: Option<&Path>, name: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// Commands are told where they work, in variables that are text. A path that is none would be another there.
+/// Fails if a path is not UTF-8, because commands get it as text in variables.
 fn as_text(dir: PathBuf) -> Result<PathBuf, Error> {
     match dir.to_str() {
         Some(_) => Ok(dir),
@@ -167,7 +167,7 @@ fn state_home() -> Result<PathBuf, Error> {
     home.ok_or_else(|| Error::usage("neither XDG_STATE_HOME nor HOME is set: say where to work with --dir"))
 }
 
-/// Holds the directory for this process alone.
+/// Locks the directory of a slave. Fails if another slave works in it.
 pub fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let cannot = |error: std::io::Error| {
@@ -183,7 +183,7 @@ pub fn lock(dir: &Path) -> Result<File, Error> {
     }
 }
 
-/// Removes the directories of runs that a former slave left when it was killed.
+/// Removes the directories of runs that an earlier slave left when it was killed.
 fn remove_leftovers(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -195,7 +195,7 @@ fn remove_leftovers(dir: &Path) {
     }
 }
 
-/// The name of this machine, if it can name a slave.
+/// Returns the name of this machine, if it is valid for a slave.
 fn host_name() -> Option<String> {
     let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
     session::is_name(&name).then_some(name)

@@ -1,4 +1,6 @@
-//! Where the control socket of a slave lies: in the first place that can be used.
+//! The control socket of a slave: it is made in the first directory that can be used.
+//!
+//! Only this user may be able to write in that directory.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -14,7 +16,7 @@ use crate::cli::error::Error;
 /// For this user alone.
 const MODE: u32 = 0o700;
 
-/// Listens in the first of the places in which that is possible. `work` is the slave's own directory.
+/// Listens in the first directory in which that is possible. `work` is the slave's own directory.
 pub fn listen(reactor: &mut Reactor, work: &Path) -> Result<(PathBuf, ListenerId), Error> {
     let mut wrong = Vec::new();
     for directory in places(work) {
@@ -32,7 +34,7 @@ pub fn listen(reactor: &mut Reactor, work: &Path) -> Result<(PathBuf, ListenerId
     )))
 }
 
-/// Directories for sockets, best first. The commands of a slave are told where its socket is, so any will do.
+/// Returns the directories for sockets, best first. Any is good, because commands get the path in a variable.
 fn places(work: &Path) -> Vec<PathBuf> {
     let uid = rustix::process::geteuid();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
@@ -57,12 +59,12 @@ fn listen_in(reactor: &mut Reactor, directory: &Path) -> Result<(PathBuf, Listen
     Ok((socket, listener))
 }
 
-/// Makes a directory that nobody else can write, in one that is this user's or everybody's.
+/// Makes a directory that no other user can write. The directory above must be this user's or root's.
 fn make(directory: &Path) -> Result<(), String> {
     let uid = rustix::process::geteuid().as_raw();
     let above = directory.parent().unwrap_or(Path::new("/"));
     let owner = fs::metadata(above).map_err(|error| plain(&error))?.uid();
-    // What root makes in the directory of another user, that user cannot use.
+    // If root made a directory in that of another user, that user could not use it.
     if owner != uid && owner != 0 {
         return Err(format!("{} belongs to user {owner}", above.display()));
     }
@@ -77,8 +79,8 @@ fn make(directory: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Removes the sockets of slaves that were killed (`PID.sock`) and those of their commands (`PID.N.ear`). A slave that
-/// begins does not listen yet, as many do at once where they are launched, but its process lives.
+/// Removes the sockets of slaves that were killed (`PID.sock`) and those of their commands (`PID.N.ear`). A socket
+/// stays while its process lives, because a slave that is starting does not listen yet.
 fn remove_dead(directory: &Path) {
     for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;

@@ -5,10 +5,10 @@
 use crate::cli::service::origin::Origin;
 use crate::cli::tls::identity::Security;
 
-/// What was configured when this process started, to see what a reload cannot change.
+/// The options at the start of this process, to find what a reload cannot change.
 pub struct Started {
     origin: Origin,
-    /// Certificates are read anew; whether TLS is spoken at all stays.
+    /// A reload reads certificates again, but does not change whether TLS is spoken.
     pub speaks_tls: bool,
 }
 
@@ -17,7 +17,7 @@ impl Started {
         Started { origin: origin.clone(), speaks_tls: security.tls.is_some() }
     }
 
-    /// Says which options are given otherwise now than at the start, beside those that `can` change.
+    /// Logs which options have changed since the start, except those that `can` change.
     pub fn warn_of_restart(&self, now: &Origin, security: &Security, can: &[&str]) {
         let tls = self.speaks_tls && security.tls.is_some();
         let may = |option: &&str| can.contains(option) || (tls && *option == "tls");

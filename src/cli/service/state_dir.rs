@@ -1,4 +1,6 @@
-//! What a controller that takes tests finds in its directory: runs that go on, and runs that are over.
+//! The runs in the state directory of a controller: those that go on, and those that are over.
+//!
+//! A run that cannot be read is logged and left as it is, and must not keep the controller from starting.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,17 +15,17 @@ use crate::cli::run::event_log::Mend;
 use crate::cli::service::options::ControllerOptions;
 use crate::cli::{directory, ledger, remove};
 
-/// The directories of the runs, in that of the controller's state.
+/// The directory below the state directory that has a directory for each run.
 const RUNS: &str = "runs";
 
-/// The runs that are there.
+/// The runs that were found.
 #[derive(Default)]
 struct Found {
     going: Vec<(PathBuf, Past)>,
     over: Vec<Shelved>,
 }
 
-/// The same controller, which takes tests too, with the runs of a former life in `directory`.
+/// Makes a controller take tests, and gives it the runs that an earlier controller left in `directory`.
 pub fn hosting(
     controller: Controller,
     directory: &Path,
@@ -61,17 +63,17 @@ fn find(runs: &Path) -> Result<Found, Error> {
         let directory = entry.path();
         if let Some(shelved) = fs::read(directory.join(OVER)).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
             found.over.push(shelved);
-            // Nobody needs them: it was killed before they were gone.
+            // The controller was killed before it had removed them.
             let _ = remove::tree(&directory.join(RESOURCES));
         } else if directory.join(FILE).is_file() {
             match ledger::past(&directory) {
                 Ok(Some(past)) => found.going.push((directory, past)),
-                // Nobody was told of it.
+                // The run had not begun.
                 Ok(None) => remove(&directory),
                 Err(error) => left_aside(&directory, &error.message),
             }
         } else if directory.join(RESOURCES).is_dir() {
-            // It was being handed in when the controller was killed: whoever did so knows of no run.
+            // The controller was killed while the test was handed in, so its operator knows of no run.
             remove(&directory);
         }
     }
@@ -86,7 +88,7 @@ fn remove(directory: &Path) {
     }
 }
 
-/// A run that cannot go on disturbs no other.
+/// Logs that a run cannot go on. The others do.
 fn left_aside(directory: &Path, why: &str) {
     log::error!("the run in {} is left aside: {why}; remove the directory if nobody needs it", directory.display());
 }

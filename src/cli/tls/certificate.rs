@@ -1,4 +1,4 @@
-//! What a certificate says: whom it is for, for which role, until when.
+//! What a certificate says: its names, its roles, and until when it is valid.
 
 use std::net::IpAddr;
 
@@ -8,17 +8,17 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-/// How many names of a certificate count.
+/// The most names of a certificate that are read.
 const NAMES_MAX: usize = 256;
 
-/// What matters of a certificate.
+/// The parts of a certificate that arete reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// The names and addresses of its subject alternative name that can name a host.
+    /// The names and addresses of its subject alternative name that are valid for a host.
     pub names: Vec<Box<str>>,
-    /// Extended key usage: of a server, which a controller is; absent is none.
+    /// Extended key usage of a server, which a controller needs. Absent: it has none.
     pub is_controllers: bool,
-    /// Of a client, which a slave and every other machine is; absent is any.
+    /// Extended key usage of a client, which every other machine needs. Absent: it has any.
     pub is_machines: bool,
     /// As hexadecimal digits.
     pub serial: String,
@@ -42,7 +42,7 @@ impl Certificate {
     }
 }
 
-/// The names that a verified certificate proves.
+/// Returns the names that a verified certificate proves.
 pub fn proven_names(der: &CertificateDer<'_>) -> Vec<Box<str>> {
     Certificate::read(der).map(|certificate| certificate.names).unwrap_or_default()
 }
@@ -55,7 +55,7 @@ fn names(parsed: &X509Certificate<'_>) -> Vec<Box<str>> {
         _ => None,
     };
     let names = alternative.value.general_names.iter().filter_map(name);
-    // What cannot name a host here, such as a wildcard, proves nothing.
+    // A name that is not valid for a host, such as a wildcard, proves nothing.
     names.filter(|name| session::is_host(name)).map(Box::from).take(NAMES_MAX).collect()
 }
 
@@ -66,18 +66,18 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
-/// A serial number without the zero before it that only makes it positive.
+/// Returns a serial number without the leading zero that only makes it positive.
 pub fn hex(serial: &[u8]) -> String {
     let from = serial.iter().position(|byte| *byte != 0).unwrap_or(serial.len());
     serial[from..].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A time of a certificate, for people.
+/// Returns a time of a certificate, for people.
 pub fn date(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| "never".to_owned(), |time| time.to_string())
 }
 
-/// Seconds since 1970 by this machine's clock.
+/// Returns the seconds since 1970 by this machine's clock.
 pub fn wall_clock() -> i64 {
     jiff::Timestamp::now().as_second()
 }

@@ -1,5 +1,7 @@
-//! Who this process is to others, and whom it lets speak to it: the options `--tls` and `--insecure`, and what comes of
-//! them before anything is dialled or listened on.
+//! Who this process is to others, and which peers it accepts: the options `--tls` and `--insecure`.
+//!
+//! They are turned into a configuration of TLS before anything is dialled or listened on. Without a certificate nothing
+//! outside of loopback may be reached, unless `--insecure` says so.
 
 use std::io::Read;
 use std::net::IpAddr;
@@ -38,8 +40,8 @@ const FILE_MAX: u64 = 16 * 1024 * 1024;
 /// The bits of a file's mode by which others than its owner may do anything.
 pub const OTHERS: u32 = 0o077;
 
-/// The credential of a service that is its key, where the service's user may not read the file itself: what
-/// `LoadCredential=tls:DIR` makes of the file.
+/// The credential of a service that holds its key, if the service's user may not read the file: systemd makes it with
+/// `LoadCredential=tls:DIR`.
 const KEY_CREDENTIAL: &str = "tls_key.pem";
 
 /// The names that mean this machine wherever they are looked up.
@@ -56,16 +58,16 @@ pub struct Security {
     pub insecure: bool,
 }
 
-/// What is to be done at an address.
+/// What an address is used for.
 #[derive(Clone, Copy)]
 pub enum Use<'a> {
-    /// Others come to it, to a controller.
+    /// A controller listens there.
     Listen,
-    /// The same, and this member too, of the same process.
+    /// A room is served there, for this member of the same process too.
     Serve(Option<&'a str>),
-    /// A slave of this name goes to it.
+    /// A slave of this name connects to it.
     Slave(&'a str),
-    /// A client goes to it, perhaps for this member.
+    /// A client connects to it, for this member if there is one.
     Client(Option<&'a str>),
 }
 
@@ -74,7 +76,7 @@ impl<'a> Use<'a> {
         matches!(self, Use::Listen | Use::Serve(_))
     }
 
-    /// The name under which somebody acts there.
+    /// Returns the name that the certificate must have.
     fn name(self) -> Option<&'a str> {
         match self {
             Use::Listen => None,
@@ -85,27 +87,27 @@ impl<'a> Use<'a> {
 }
 
 impl Security {
-    /// Whether anything was said.
+    /// Whether one of the options is given.
     pub fn is_given(&self) -> bool {
         self.tls.is_some() || self.insecure
     }
 
-    /// The same, or what was said before if nothing is said now.
+    /// Returns these options, or the earlier ones if none is given.
     pub fn or(self, tls: Option<PathBuf>, insecure: bool) -> Security {
         if self.is_given() { self } else { Security { tls, insecure } }
     }
 
-    /// The directory of the certificates, wherever this program is started the next time.
+    /// Returns the absolute path of the certificates' directory.
     pub fn directory(&self) -> Option<PathBuf> {
         self.tls.as_ref().map(|directory| std::path::absolute(directory).unwrap_or_else(|_| directory.clone()))
     }
 
-    /// How TLS is spoken with the certificates as they are now.
+    /// Reads the certificates again, and returns how TLS is spoken with them.
     pub fn renewed(&self, what: Use<'_>) -> Result<Option<Tls>, Error> {
         self.tls.as_deref().map(|dir| Identity::load(dir)?.tls(what)).transpose()
     }
 
-    /// What there is to say about a certificate that nothing is wrong with.
+    /// Describes a certificate that is valid.
     pub fn describe(&self) -> Option<String> {
         let identity = Identity::load(self.tls.as_ref()?).ok()?;
         let (file, until) = (identity.dir.join(CERTIFICATE_FILE), certificate::date(identity.own.until));
@@ -116,7 +118,7 @@ impl Security {
         self.insecure
     }
 
-    /// Refuses what goes with an address where there is none.
+    /// Fails if an option is given that needs an address.
     pub fn without_address(&self, option: &str) -> Result<(), Error> {
         let given = if self.insecure { "--insecure" } else { "--tls" };
         match self.is_given() {
@@ -125,7 +127,8 @@ impl Security {
         }
     }
 
-    /// How TLS is spoken at `address`, which `option` names; `None`: it is not. Refuses plain speech with other machines.
+    /// Returns how TLS is spoken at `address`, which `option` names; `None`: it is not. Fails if another machine would be
+    /// spoken to without TLS and `--insecure` is not given.
     pub fn at(&self, option: &str, address: &str, what: Use<'_>) -> Result<Option<Tls>, Error> {
         let way = if what.listens() { Way::Listen } else { Way::Dial };
         address::check(address, way).map_err(|why| Error::usage(format!("{option} {}: {why}", shown(address))))?;
@@ -154,10 +157,10 @@ impl Security {
     }
 }
 
-/// The commands that make what is missing.
+/// Returns the commands that make the missing certificate.
 fn how_to_fix(address: &str, what: Use<'_>) -> String {
     let host = host_of(address);
-    // A zone is this machine's own word for one of its networks: a certificate has none.
+    // A zone names a network of this machine only, so no certificate has one.
     let host = host.split('%').next().unwrap_or(&host).to_owned();
     let unspecified = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
     let host = if unspecified { "ADDRESS".to_owned() } else { host };
@@ -172,7 +175,7 @@ fn how_to_fix(address: &str, what: Use<'_>) -> String {
     )
 }
 
-/// Whether an address is this machine's alone.
+/// Whether only this machine can use an address.
 fn is_here(address: &str, what: Use<'_>) -> bool {
     let host = host_of(address);
     if let Ok(ip) = host.split('%').next().unwrap_or(&host).parse::<IpAddr>() {
@@ -182,12 +185,12 @@ fn is_here(address: &str, what: Use<'_>) -> bool {
     if !what.listens() {
         return named;
     }
-    // Where it is listened is known for certain.
+    // An address to listen at is looked up, so this is certain.
     addresses_of(&with_port(address))
         .is_ok_and(|mut addresses| addresses.all(|address| address.ip().to_canonical().is_loopback()))
 }
 
-/// A certificate with its key, and what it is judged by.
+/// A certificate with its key, and what verifies those of others.
 struct Identity {
     dir: PathBuf,
     chain: Vec<CertificateDer<'static>>,
@@ -206,7 +209,7 @@ impl Identity {
         let own = Certificate::read(&chain[0]).map_err(|error| wrong(CERTIFICATE_FILE, &error))?;
         let key = PrivateKeyDer::from_pem_slice(&read(dir, KEY_FILE)?);
         let key = key.map_err(|_| wrong(KEY_FILE, "there is no private key in it, in PEM and without a password"))?;
-        // A link to nowhere is no absence.
+        // A broken link is an error, not an absent file.
         let absent = |error: std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
         let revoked = match dir.join(REVOKED_FILE).symlink_metadata().is_err_and(absent) {
             false => revocations(dir)?,
@@ -222,7 +225,7 @@ impl Identity {
         Ok(identity)
     }
 
-    /// Refuses what nobody would accept.
+    /// Fails if no peer would accept this certificate.
     fn check(&self) -> Result<(), Error> {
         let (now, Certificate { from, until, names, .. }) = (certificate::wall_clock(), &self.own);
         let clock = certificate::date(now);
@@ -252,12 +255,12 @@ impl Identity {
             Err(rustls::Error::InvalidCertificate(CertificateError::Revoked)) => {
                 Err(self.wrong("it was revoked, or an authority above it: issue it anew with \"arete pki issue\""))
             }
-            // Its role is looked at where it is known.
+            // The role is checked later, when it is known.
             _ => Ok(()),
         }
     }
 
-    /// What another machine with these files would say of it.
+    /// Verifies the certificate as another machine with these files would.
     fn judged_by_itself(&self) -> Result<Result<(), rustls::Error>, Error> {
         let ((own, above), now) = (self.chain.split_at(1), UnixTime::now());
         if self.own.is_machines {
@@ -298,7 +301,7 @@ impl Identity {
             dialled_by: dials.then(|| self.trust.of_controllers()).transpose().map_err(|why| self.no_use(&why))?,
             accepts: listens.then(|| self.accepts()).transpose()?,
             dials: dials.then(|| self.dials()).transpose()?,
-            // Who serves a room meets itself there, by whatever address.
+            // The member of this process connects to the room by any address.
             dialled_name: listens.then(|| ServerName::try_from(self.own.names[0].to_string()).ok()).flatten(),
             to_the_plain: speaks_tls(),
             names: certificate::proven_names,
@@ -313,7 +316,7 @@ impl Identity {
             .with_client_cert_verifier(self.trust.of_clients().map_err(|why| self.no_use(&why))?)
             .with_single_cert(self.chain.clone(), self.key.clone_key());
         let mut config = config.map_err(|error| self.no_use(&in_words(&error)))?;
-        // Everybody proves anew who he is: what was revoked meanwhile is found, and nothing is held for who is away.
+        // Sessions are not resumed, so that a certificate that was revoked meanwhile is found.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Arc::new(config))
@@ -337,13 +340,13 @@ impl Identity {
     }
 }
 
-/// What is said to a peer that speaks plainly where TLS is spoken.
+/// Returns the answer to a peer that does not speak TLS.
 fn speaks_tls() -> arete::machine::Bytes {
     let reason = "this controller speaks TLS: connect with --tls DIR, with a certificate of its authority";
     Bye { code: Code::Tls, reason: reason.into(), fatal: true }.encode()
 }
 
-/// The certificates in a file, at least one.
+/// Reads the certificates in a file. Fails if there is none.
 fn certificates(dir: &Path, file: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let bytes = read(dir, file)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
@@ -355,7 +358,7 @@ fn certificates(dir: &Path, file: &str) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// The revocation lists in a file: one of each authority that signs certificates.
+/// Reads the revocation lists in a file: one of each authority that signs certificates.
 fn revocations(dir: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     let bytes = read(dir, REVOKED_FILE)?;
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
@@ -366,7 +369,7 @@ fn revocations(dir: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>,
     }
 }
 
-/// A file of the directory. A key that others can read is none.
+/// Reads a file of the directory. Fails if it is a key that other users can read.
 fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
     let handed_over = if file == KEY_FILE { handed_over_key(&dir.join(file)) } else { None };
     let is_credential = handed_over.is_some() || is_credential(dir);
@@ -406,16 +409,16 @@ fn read(dir: &Path, file: &str) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Whoever may put another `ca.pem` into the directory says whom this process trusts.
+/// Fails if another user can replace a file of the directory, and with it the authorities that this process trusts.
 fn check_directory(dir: &Path) -> Result<(), Error> {
-    // What is not there is said of its first file.
+    // If the directory does not exist, reading its first file says so.
     if is_credential(dir) || !dir.is_dir() {
         return Ok(());
     }
     owned::relies_on_names_in(dir).map_err(|foreign| Error::failed(format!("--tls {}", foreign.of(dir))))
 }
 
-/// The credential that stands for a key which only root may read.
+/// Returns the credential that replaces a key which only root may read.
 fn handed_over_key(key: &Path) -> Option<PathBuf> {
     let refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
     let refused = source::open(key, Takes::Files).is_err_and(|why| matches!(why, Unread::Io(error) if refused(&error)));
@@ -423,8 +426,7 @@ fn handed_over_key(key: &Path) -> Option<PathBuf> {
     credentials.filter(|_| refused).map(|dir| dir.join(KEY_CREDENTIAL)).filter(|path| path.is_file())
 }
 
-/// Whether a directory holds the credentials of a service, which the service manager keeps from others by means of its
-/// own.
+/// Whether a directory holds the credentials of a service. The service manager protects these itself.
 fn is_credential(dir: &Path) -> bool {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     credentials.is_some_and(|credentials| credentials.is_absolute() && dir.starts_with(credentials))

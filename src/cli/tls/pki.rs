@@ -1,7 +1,8 @@
-//! `arete pki`: a lab's own authority, and the certificates of its machines.
+//! `arete pki`: an authority for a lab, and the certificates of its machines.
 //!
-//! An authority is a directory: `ca.pem` and `ca.key`, `crl.pem` with what was revoked, `.issued/SERIAL.pem` with all that
-//! was ever issued, and for each name a directory to be copied to its machine, as `--tls` takes it.
+//! An authority is a directory: `ca.pem` and `ca.key`, `crl.pem` with what was revoked, `.issued/SERIAL.pem` with every
+//! certificate that was issued, and for each name a directory to be copied to its machine, in the form that `--tls`
+//! takes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -31,27 +32,27 @@ use crate::cli::tls::certificate::{Certificate, date, hex, wall_clock};
 use crate::cli::tls::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, OTHERS, REVOKED_FILE};
 use crate::cli::{lock, owned};
 
-/// The authority's own key.
+/// The file of the authority's key.
 const AUTHORITY_KEY: &str = "ca.key";
 
-/// Where copies of all certificates lie; no name begins with a dot.
+/// The directory with copies of all certificates. No name of a machine begins with a dot.
 const ISSUED: &str = ".issued";
 
-/// How long an authority lasts, and a revocation list says that it does: nobody refuses an old one, a new one is copied.
+/// The days for which an authority is valid, and a revocation list too, because no peer rejects an old list.
 const AUTHORITY_DAYS: u64 = 3650;
 
-/// How long a certificate lasts unless `--days` says another time.
+/// The days for which a certificate is valid by default.
 const DAYS: u64 = 365;
 
-/// Certificates are valid since so long ago, for clocks that are a little behind.
+/// The time before its issue from which a certificate is valid, because clocks may be a little behind.
 const BEFORE: Duration = Duration::from_secs(3600);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The longest certificate of ours, in bytes.
+/// The longest certificate that this authority makes, in bytes.
 const PEM_MAX: u64 = 1024 * 1024;
 
-/// The modes of what everybody may read, and of what nobody else may.
+/// The modes of files that every user may read, and of those that only this user may.
 const PUBLIC: u32 = 0o644;
 const SECRET: u32 = 0o600;
 
@@ -116,7 +117,7 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Error {
     Error::failed(format!("cannot {what} {}: {}", path.display(), plain(error)))
 }
 
-/// Makes a file, or replaces it as a whole. It never has another mode than this.
+/// Makes a file, or replaces it as a whole. It has this mode at any time.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
     let fresh = path.with_extension(format!("{:016x}", random()));
     let mut options = OpenOptions::new();
@@ -158,7 +159,7 @@ fn init(dir: &Path) -> Result<(), Error> {
     print(format!("{}: an authority; keep it where nobody else can read it\n", dir.display()))
 }
 
-/// A certificate's parameters, valid from now on for at most [`AUTHORITY_DAYS`].
+/// Returns the parameters of a certificate, valid from now on for at most [`AUTHORITY_DAYS`].
 fn valid(days: u64) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -171,7 +172,7 @@ fn valid(days: u64) -> CertificateParams {
     params
 }
 
-/// A time, as rcgen takes it.
+/// Returns a time in the type of rcgen.
 fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
@@ -180,7 +181,7 @@ fn failed(error: rcgen::Error) -> Error {
     Error::failed(format!("cannot make a certificate: {error}"))
 }
 
-/// One that was issued.
+/// A certificate that was issued.
 struct Issued {
     name: String,
     certificate: Certificate,
@@ -188,7 +189,7 @@ struct Issued {
     revoked: Option<i64>,
 }
 
-/// What a revocation list holds.
+/// The content of a revocation list.
 struct Revoked {
     number: u64,
     /// Serial numbers and times.
@@ -281,7 +282,7 @@ impl Authority {
         Ok(())
     }
 
-    /// All that were issued, by name and time.
+    /// Returns all certificates that were issued, by name and time.
     fn issued(&self) -> Result<Vec<Issued>, Error> {
         let revoked = self.revoked()?.entries;
         let dir = self.dir.join(ISSUED);
@@ -291,13 +292,13 @@ impl Authority {
         };
         let mut issued = Vec::new();
         for path in entries.flatten().map(|entry| entry.path()) {
-            // What is none of ours may be anything.
+            // Other files in the directory are ignored.
             let bytes = match source::read(&path, PEM_MAX, Takes::Files) {
                 Err(Unread::Io(error)) => return Err(cannot("read", &path, &error)),
                 Err(_) => continue,
                 Ok(bytes) => bytes,
             };
-            // A file that a crash has left half made is none of ours.
+            // A crash may have left an incomplete file.
             let Ok(der) = CertificateDer::from_pem_slice(&bytes) else { continue };
             let Ok(certificate) = Certificate::read(&der) else { continue };
             let revoked = revoked.iter().find(|(serial, _)| hex(serial) == certificate.serial).map(|(_, time)| *time);
@@ -434,7 +435,7 @@ impl Issued {
     }
 }
 
-/// A name or an address, as a certificate has it.
+/// Returns a name or an address in the form that a certificate has.
 fn alternative_name(name: &str) -> Result<SanType, Error> {
     if let Ok(ip) = name.parse::<IpAddr>() {
         return Ok(SanType::IpAddress(ip));
@@ -447,7 +448,7 @@ fn alternative_name(name: &str) -> Result<SanType, Error> {
     name.to_owned().try_into().map(SanType::DnsName).map_err(|_| wrong())
 }
 
-/// The bytes of a serial number from its digits, two for each.
+/// Returns the bytes of a serial number from its hexadecimal digits.
 fn unhex(digits: &str) -> Vec<u8> {
     let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or_default());
     pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()

@@ -1,7 +1,8 @@
-//! Whom this machine believes: the authorities of `ca.pem`, and what they have taken back in `crl.pem`.
+//! Which certificates this machine accepts: those of the authorities in `ca.pem`, except what they have revoked in
+//! `crl.pem`.
 //!
-//! A list is verified here, when it is read. A verifier of TLS would only notice at the next handshake that its signature
-//! is wrong, and then turn everybody away.
+//! A list of revoked certificates is verified here, when it is read. Otherwise TLS would notice a wrong signature only
+//! at the next handshake, and then reject every peer.
 
 use std::sync::Arc;
 
@@ -28,17 +29,17 @@ pub enum Wrong {
     Lists(String),
 }
 
-/// Authorities and their lists, verified.
+/// Authorities and their revocation lists, verified.
 pub struct Trust {
     authorities: Arc<RootCertStore>,
     lists: Vec<CertificateRevocationListDer<'static>>,
     provider: Arc<CryptoProvider>,
-    /// What is odd, and does not forbid anything.
+    /// Warnings.
     warnings: Vec<String>,
 }
 
 impl Trust {
-    /// `authorities` is what `ca.pem` holds, `chain` what `cert.pem` does, `lists` what `crl.pem` does.
+    /// Verifies the content of `ca.pem` (`authorities`), `cert.pem` (`chain`) and `crl.pem` (`lists`).
     pub fn new(
         authorities: Vec<CertificateDer<'static>>,
         chain: &[CertificateDer<'static>],
@@ -76,7 +77,7 @@ impl Trust {
         for (der, authority) in authorities.iter().zip(authorities.iter().map(|der| X509Certificate::from_der(der))) {
             let authority = authority.ok().map(|(_, authority)| authority);
             if let Some(authority) = authority.filter(|authority| verified.iter().any(|list| list.revokes(authority))) {
-                // A verifier never looks whether what it begins from was taken back.
+                // A verifier never checks whether a certificate that it starts from was revoked.
                 warnings.push(format!("{} in ca.pem was revoked: it is not trusted", authority.subject()));
                 continue;
             }
@@ -94,7 +95,7 @@ impl Trust {
         &self.warnings
     }
 
-    /// Judges those who connect.
+    /// Returns what verifies the certificates of peers that connect.
     pub fn of_clients(&self) -> Result<Arc<dyn ClientCertVerifier>, String> {
         let verifier = |whole: bool| {
             let begun = WebPkiClientVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
@@ -108,7 +109,7 @@ impl Trust {
         Ok(Arc::new(WholeChain { own: verifier(false)?, whole: verifier(true)? }))
     }
 
-    /// Judges those who are dialled: controllers, who must say that they are.
+    /// Returns what verifies the certificates of controllers, which must have that role.
     pub fn of_controllers(&self) -> Result<Arc<dyn ServerCertVerifier>, String> {
         let verifier = |whole: bool| {
             let begun = WebPkiServerVerifier::builder_with_provider(self.authorities.clone(), self.provider.clone())
@@ -123,13 +124,13 @@ impl Trust {
     }
 }
 
-/// The certificate of an authority, perhaps one from which a verifier begins.
+/// The certificate of an authority. A verifier may start from it.
 struct Authority<'a> {
     is_anchor: bool,
     parsed: X509Certificate<'a>,
 }
 
-/// A revocation list of the file, and whose it says that it is.
+/// A revocation list of the file, and the authority that it names.
 struct List<'a> {
     /// Its number in the file, from 1.
     nr: usize,
@@ -138,7 +139,7 @@ struct List<'a> {
     parsed: CertificateRevocationList<'a>,
 }
 
-/// Reads the lists, and refuses two of which only one would be looked at.
+/// Reads the lists. Fails if two are of one authority, because only one of them would be used.
 fn read_lists<'a>(lists: &'a [CertificateRevocationListDer<'static>]) -> Result<Vec<List<'a>>, Wrong> {
     let mut read: Vec<List<'a>> = Vec::new();
     for (ix, der) in lists.iter().enumerate() {
@@ -158,7 +159,7 @@ fn read_lists<'a>(lists: &'a [CertificateRevocationListDer<'static>]) -> Result<
 }
 
 impl List<'_> {
-    /// Whether both are of all certificates of one authority.
+    /// Whether both lists are of the same authority, for all its certificates.
     fn is_instead_of(&self, other: &List<'_>) -> bool {
         let is_part = |list: &List<'_>| {
             let mut extensions = list.parsed.extensions().iter();
@@ -167,7 +168,7 @@ impl List<'_> {
         self.parsed.issuer().as_raw() == other.parsed.issuer().as_raw() && !is_part(self) && !is_part(other)
     }
 
-    /// Whether an authority that is known here has signed it; an error: it should have, and has not.
+    /// Whether a known authority has signed the list. Fails if the authority is known and the signature is wrong.
     fn verify(&self, known: &[Authority<'_>], provider: &CryptoProvider) -> Result<bool, Wrong> {
         let issuer = self.parsed.issuer().as_raw();
         let candidates: Vec<_> = known.iter().filter(|it| it.parsed.subject().as_raw() == issuer).collect();
@@ -191,7 +192,7 @@ impl List<'_> {
         Ok(true)
     }
 
-    /// Whether this list has taken the certificate of an authority back.
+    /// Whether this list revokes the certificate of an authority.
     fn revokes(&self, authority: &X509Certificate<'_>) -> bool {
         let serial = hex(authority.raw_serial());
         let mut entries = self.parsed.iter_revoked_certificates();
@@ -200,8 +201,8 @@ impl List<'_> {
     }
 }
 
-/// Whether the key of this `SubjectPublicKeyInfo` has signed this list, by the same algorithms as in a handshake. `None`:
-/// one of them is not DER.
+/// Whether the key of this `SubjectPublicKeyInfo` has signed this list, by the same algorithms as in a handshake.
+/// `None`: one of them is not DER.
 fn is_signed(list: &[u8], key: &[u8], provider: &CryptoProvider) -> Option<bool> {
     let (list, _) = element(list)?;
     let (message, rest) = element(list.inside)?;
@@ -210,7 +211,7 @@ fn is_signed(list: &[u8], key: &[u8], provider: &CryptoProvider) -> Option<bool>
     let (key, _) = element(key)?;
     let (key_algorithm, rest) = element(key.inside)?;
     let (key, _) = element(rest)?;
-    // Before the bits of a string stands how many of the last byte are none.
+    // The first byte of a bit string is the number of unused bits at its end.
     let (signature, key) = (signature.inside.get(1..)?, key.inside.get(1..)?);
     Some(provider.signature_verification_algorithms.all.iter().any(|known| {
         known.signature_alg_id().as_ref() == algorithm.inside
@@ -219,13 +220,13 @@ fn is_signed(list: &[u8], key: &[u8], provider: &CryptoProvider) -> Option<bool>
     }))
 }
 
-/// An element of DER: with its head, and what it holds.
+/// An element of DER: with its head, and its content.
 struct Element<'a> {
     whole: &'a [u8],
     inside: &'a [u8],
 }
 
-/// The first element, and what follows it.
+/// Splits off the first element.
 fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let first = usize::from(*bytes.get(1)?);
     let (length, head) = match first {
@@ -240,9 +241,9 @@ fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     Some((Element { whole: bytes.get(..end)?, inside: bytes.get(head..end)? }, bytes.get(end..)?))
 }
 
-/// Two verifiers that must both agree. By the lists the certificate itself must be good: an authority of which there is no
-/// list at all says so. The authorities between it and the one that is trusted must not be revoked, and of those above it
-/// there need not be a list: many have none.
+/// Two verifiers that must both accept a certificate. The first checks the certificate itself against the list of its
+/// authority, which must exist. The second checks the authorities above it, whose lists may be missing, because many
+/// have none.
 #[derive(Debug)]
 struct WholeChain<V: ?Sized> {
     own: Arc<V>,
@@ -287,7 +288,7 @@ impl ClientCertVerifier for WholeChain<dyn ClientCertVerifier> {
     }
 }
 
-/// Takes no certificate for a controller's that does not say that it is one: a stolen slave's is not enough.
+/// Rejects a controller's certificate without the role of a server, because a stolen slave's certificate has none.
 #[derive(Debug)]
 struct ControllersAlone(WholeChain<WebPkiServerVerifier>);
 

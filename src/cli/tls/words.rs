@@ -1,4 +1,4 @@
-//! What goes wrong between two ends that do not trust each other, in words that say what to do next.
+//! Failures of TLS, in words that say what to do next.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::cli::tls::certificate::{date, wall_clock};
 /// The longest text of a peer that a message repeats, in characters.
 const SHOWN_MAX: usize = 80;
 
-/// What went wrong, and the next step.
+/// Returns what went wrong, and the next step.
 pub fn in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate(error),
@@ -37,7 +37,7 @@ pub fn in_words(error: &Error) -> String {
     }
 }
 
-/// What is wrong with the other end's certificate.
+/// Returns what is wrong with the other end's certificate.
 fn certificate(error: &CertificateError) -> String {
     use CertificateError as Wrong;
     match error {
@@ -84,7 +84,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// What the other end says is wrong with us.
+/// Returns what the other end reports about our certificate.
 fn received(alert: AlertDescription) -> String {
     let why = match alert {
         AlertDescription::CertificateExpired => {
@@ -115,7 +115,7 @@ fn received(alert: AlertDescription) -> String {
     format!("the other end has refused us: {why}")
 }
 
-/// `DnsName("a")` and `IpAddress(10.0.0.1)` as `a, 10.0.0.1`.
+/// Returns `DnsName("a")` and `IpAddress(10.0.0.1)` as `a, 10.0.0.1`.
 fn presented_names(presented: &[String]) -> String {
     let bare = |name: &String| {
         let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
@@ -127,7 +127,7 @@ fn presented_names(presented: &[String]) -> String {
     }
 }
 
-/// What a peer may have written, as it can be shown.
+/// Returns a text of a peer, shortened and without control characters.
 fn printable(text: &str) -> String {
     let mut shown = String::new();
     for letter in text.chars().take(SHOWN_MAX) {
