@@ -124,11 +124,25 @@ fn first_word(text: &str) -> &str {
 
 /// The modules that a module names.
 fn imports(name: &str, text: &str, known: &BTreeSet<&str>) -> BTreeSet<String> {
-    let (uses, code) = split_uses(text);
+    let (uses, code) = split_uses(&without_inner(text));
     let mut paths: Vec<Vec<&str>> = uses.iter().flat_map(|tree| leaves(tree)).collect();
     paths.extend(paths_in(&code));
     let targets = paths.iter().filter_map(|path| resolve(name, path, known));
     targets.filter(|target| target != name).collect()
+}
+
+/// The same text with `super` in its inline modules, which are this file, taken for `self`.
+fn without_inner(text: &str) -> String {
+    let mut inner = false;
+    let line = |line: &str| {
+        let begins = visible(line).starts_with("mod ") && line.ends_with('{');
+        inner = begins || inner && line != "}";
+        match inner {
+            true => line.replace("super::super::", "\u{0}").replace("super::", "self::").replace('\u{0}', "super::"),
+            false => line.to_owned(),
+        }
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The trees of all `use`s, each on one line, and the text without them.
@@ -243,6 +257,8 @@ fn a_circle_is_found_whatever_the_import_looks_like() {
         assert!(circles(from, "use std::b::{c, d};").is_empty(), "{from}");
     }
     assert!(circles("mod b;", "use super::Item;").is_empty());
+    assert!(circles("use b::X;", "pub mod inner {\n    use super::Item;\n}").is_empty());
+    assert_eq!(circles("use b::X;", "mod inner {\n    use super::super::Item;\n}"), ["a a/b"]);
 }
 
 #[test]
