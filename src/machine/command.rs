@@ -35,19 +35,19 @@ impl fmt::Display for Exit {
 pub struct Command {
     /// The program and its arguments; the program is looked up in the PATH of arete.
     pub argv: Vec<String>,
-    /// Where it runs. `None`: where arete runs.
+    /// The directory in which it runs. `None`: that of arete.
     pub cwd: Option<PathBuf>,
-    /// That directory is created if absent.
+    /// The directory in `cwd` is created if it does not exist.
     pub make_cwd: bool,
     /// Added to the environment of arete, in this order.
     pub env: Vec<(String, String)>,
     /// Prepended to PATH: the directory of the arete binary.
     pub arete_on_path: bool,
-    /// Where standard output and standard error go; created, with the directories above. `None`: the null device.
+    /// The files for standard output and standard error, created with the directories above. `None`: the null device.
     pub stdout: Option<PathBuf>,
     pub stderr: Option<PathBuf>,
-    /// Given to the process as file descriptor 0 instead of the empty input, and gone for everybody else.
+    /// Given to the process as file descriptor 0 instead of the empty input. No other process can read it.
     pub stdin: Option<Vec<u8>>,
-    /// The process gets SIGTERM when arete itself dies, however it dies.
+    /// The process gets SIGTERM when arete itself dies, in whatever way.
     pub dies_with_us: bool,
 }

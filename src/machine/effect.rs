@@ -1,7 +1,7 @@
-//! What a machine asks for, and the outbox in which it collects that.
+//! The effects that a machine asks for, and the outbox in which it collects them.
 //!
-//! The outbox keeps the effects in causal order and gives out the names of what they create. A driver must carry them out
-//! in that order.
+//! The outbox keeps the effects in causal order and gives out the names of what they create. A driver must carry them
+//! out in that order.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ use super::ids::{ChildId, ConnId, EarId, ProbeId, ReadId, SocketId};
 use super::peer::Address;
 use super::signal::Signal;
 
-/// Bytes that many connections share: encoded once, counted, never copied.
+/// Bytes that many connections share: encoded once, and never copied.
 pub type Bytes = Rc<[u8]>;
 
-/// A message longer than this counts little against the queue of a peer, however long it is, because the queues of many
-/// may share it: whoever sends such messages bounds how many there are. In bytes.
+/// The length above which a message counts little against the queue of a peer, in bytes, because the queues of many
+/// peers may share it. A machine must bound the number of such messages itself.
 pub const LARGE: usize = 1024 * 1024;
 
 /// Which of the terminal's streams.
@@ -34,18 +34,19 @@ pub enum Effect {
         conn: ConnId,
         to: Address,
     },
-    /// Queues bytes for a peer. A peer whose queue passes the reactor's bound is closed.
+    /// Queues bytes for a peer. If the queue grows beyond the reactor's bound, the connection is closed.
     Send {
         conn: ConnId,
         bytes: Bytes,
     },
     /// Closes after what is queued has been written, or after a short while, also when the connection does not stand
-    /// yet: what is queued is written once it does. No [`Input::Closed`](super::Input::Closed) follows, and no [`Input::Connected`](super::Input::Connected).
+    /// yet: what is queued is written once it does. No [`Input::Closed`](super::Input::Closed) follows, and no
+    /// [`Input::Connected`](super::Input::Connected).
     Close {
         conn: ConnId,
         reason: String,
     },
-    /// Sends a datagram, to all of a network if the address is its broadcast address. It may be lost without a word.
+    /// Sends a datagram, to all of a network if the address is its broadcast address. It may be lost without notice.
     Datagram {
         socket: SocketId,
         to: SocketAddr,
@@ -56,14 +57,15 @@ pub enum Effect {
         command: Box<Command>,
     },
     /// Sends a signal to the whole process group of a child, also when its first process has ended: the group lives
-    /// while one of its processes does. SIGCONT follows one that [asks to end](Signal::asks_to_end), here and in a sweep.
+    /// while one of its processes does. SIGCONT follows one that [asks to end](Signal::asks_to_end), here and in a
+    /// sweep.
     KillGroup {
         child: ChildId,
         signal: Signal,
     },
     /// Sends a signal to every descendant of this process, also those that left their group or lost their parent,
-    /// and counts them; [`Signal::NONE`] only counts. Answered by [`Input::Swept`](super::Input::Swept). Where they cannot be told from strangers,
-    /// that is said, and only the groups of our children are reached.
+    /// and counts them; [`Signal::NONE`] only counts. Answered by [`Input::Swept`](super::Input::Swept). Where they
+    /// cannot be told from strangers, that is said, and only the groups of our children are reached.
     Sweep {
         signal: Signal,
     },
@@ -85,30 +87,30 @@ pub enum Effect {
         path: PathBuf,
         bytes: Vec<u8>,
     },
-    /// Lets the file `from` take the place of another, in one step, if it has this length: all that was to be written to
-    /// it is there. If not, the other stays, and [`Input::WriteFailed`](super::Input::WriteFailed) names `from`.
+    /// Lets the file `from` take the place of another, in one step, if it has this length: all that was to be written
+    /// to it is there. If not, the other stays, and [`Input::WriteFailed`](super::Input::WriteFailed) names `from`.
     Install {
         path: PathBuf,
         from: PathBuf,
         length: u64,
     },
-    /// Tries to connect to `HOST:PORT` by TCP, and closes the connection at once. Answered by [`Input::Probed`](super::Input::Probed) within a few
-    /// seconds.
+    /// Tries to connect to `HOST:PORT` by TCP, and closes the connection at once. Answered by
+    /// [`Input::Probed`](super::Input::Probed) within a few seconds.
     Probe {
         probe: ProbeId,
         to: String,
     },
-    /// Makes a datagram socket at a path, to which processes of this user alone can send.
+    /// Makes a datagram socket at a path, to which only processes of this user can send.
     Hear {
         ear: EarId,
         path: PathBuf,
     },
-    /// Removes it.
+    /// Removes such a socket.
     Deafen {
         ear: EarId,
     },
-    /// Asks for [`Input::Written`](super::Input::Written) when all that was to be written before this has been, or an [`Input::WriteFailed`](super::Input::WriteFailed) has
-    /// said that it could not be.
+    /// Asks for [`Input::Written`](super::Input::Written) when all that was to be written before this has been, or an
+    /// [`Input::WriteFailed`](super::Input::WriteFailed) has said that it could not be.
     Confirm,
     /// Creates a directory and those above it, for this user alone.
     MakeDir {
@@ -133,22 +135,23 @@ pub enum Effect {
         directory: PathBuf,
         patterns: Vec<String>,
     },
-    /// Names regular files below a directory, those behind `after` in the order of their bytes, at most `most` of them, or
-    /// fewer if much is to be looked at for them. No link is followed. Answered by [`Input::Paged`](super::Input::Paged).
+    /// Names regular files below a directory, those behind `after` in the order of their bytes, at most `most` of them,
+    /// or fewer if much is to be looked at for them. No link is followed. Answered by
+    /// [`Input::Paged`](super::Input::Paged).
     Page {
         read: ReadId,
         directory: PathBuf,
         after: String,
         most: usize,
     },
-    /// Shows bytes on the terminal, or wherever the stream goes; what nobody reads is dropped beyond a bound.
+    /// Prints bytes to a stream. If its reader is slow, bytes beyond a bound are dropped.
     Print {
         stream: Stream,
         bytes: Vec<u8>,
-        /// Beyond that bound too: the last words of a run.
+        /// Printed beyond that bound too, for the last lines of a run.
         surely: bool,
     },
-    /// How things stand, in a few words, for whoever watches over this process. Said when it changes.
+    /// The state of the process in a few words, for a service manager. Given when it changes.
     Status(String),
     /// Ends the loop with this exit code, after what is queued has been written, or after a short while.
     Exit {
@@ -173,7 +176,7 @@ impl Outbox {
         Outbox::default()
     }
 
-    /// The effects since the last call, in order. What is not taken out is dropped with the iterator.
+    /// Returns the effects since the last call, in order. Those that are not taken out are dropped with the iterator.
     pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
         self.effects.drain(..)
     }
@@ -182,7 +185,7 @@ impl Outbox {
         self.effects.is_empty()
     }
 
-    /// A number that this outbox has not given out before; the reactor names accepted connections by it too.
+    /// Returns a number that this outbox has not given out before. The reactor uses it for accepted connections too.
     pub fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
@@ -233,12 +236,13 @@ impl Outbox {
         self.effects.push(Effect::Append { path, bytes });
     }
 
-    /// How many effects were asked for since the last [`drain`](Outbox::drain): a place for [`append_at`](Outbox::append_at).
+    /// Returns the number of effects since the last [`drain`](Outbox::drain): a place for
+    /// [`append_at`](Outbox::append_at).
     pub fn mark(&self) -> usize {
         self.effects.len()
     }
 
-    /// Appends before whatever else was asked for since the mark.
+    /// Appends to a file before all effects since the mark.
     pub fn append_at(&mut self, mark: usize, path: PathBuf, bytes: Vec<u8>) {
         self.effects.insert(mark, Effect::Append { path, bytes });
     }
@@ -304,7 +308,7 @@ impl Outbox {
         self.effects.push(Effect::Print { stream, bytes: bytes.into(), surely: false });
     }
 
-    /// Prints what must not be left out, however much waits for a reader.
+    /// Prints what must not be dropped, even if the reader is slow.
     pub fn print_surely(&mut self, stream: Stream, bytes: impl Into<Vec<u8>>) {
         self.effects.push(Effect::Print { stream, bytes: bytes.into(), surely: true });
     }

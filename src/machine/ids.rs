@@ -23,10 +23,10 @@ pub struct ChildId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ReadId(pub u64);
 
-/// Names an attempt to connect that is only made to see whether somebody listens.
+/// Names an attempt to connect that only finds out whether something listens.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProbeId(pub u64);
 
-/// Names a socket at which a command can say how it is doing.
+/// Names a socket to which a command can report its state.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct EarId(pub u64);

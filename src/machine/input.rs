@@ -1,4 +1,6 @@
-//! What a machine is told.
+//! The inputs of a machine.
+//!
+//! An input is a fact, never a request: a machine decides itself what follows from it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,35 +13,37 @@ use super::reason::Reason;
 use super::signal::Signal;
 use super::time::Time;
 
-/// Something that happened.
+/// Something that happened, as a driver tells it to a machine.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// The first input of every machine: the loop runs.
+    /// The loop has started: the first input of every machine.
     Begin,
     /// A peer connected to one of our listeners.
     Accepted { conn: ConnId, listener: ListenerId, peer: Peer },
-    /// A connection that we asked for stands. `local` is our own address on it.
+    /// A connection that the machine asked for is established. `local` is its own address on it.
     Connected { conn: ConnId, peer: Peer, local: Option<SocketAddr> },
-    /// Bytes arrived, in order, cut anywhere. Never empty.
+    /// Bytes arrived, in order, split anywhere. Never empty.
     Received { conn: ConnId, bytes: &'a [u8] },
-    /// The connection is gone, or could not be made. Comes once for each connection that the machine did not close
-    /// itself; the last input about it.
+    /// A connection is gone, or could not be made. Sent once for each connection that the machine did not close itself,
+    /// as the last input about it.
     Closed { conn: ConnId, reason: Reason },
-    /// A datagram arrived, whole: one that is longer than the reactor takes was dropped.
+    /// A whole datagram arrived. A longer one than the reactor takes was dropped.
     Datagram { socket: SocketId, from: SocketAddr, bytes: &'a [u8] },
     /// [`Machine::next_deadline`](super::Machine::next_deadline) has passed. May come too early; then nothing is due.
     Deadline,
-    /// What peers have sent after this instant may not have been read yet, because a turn took long or there is much to
-    /// read: nobody is silent for having said nothing since. Comes just before a `Deadline`, and holds for that one.
+    /// Bytes that peers sent after this instant may not have been read yet, because a turn took long or there is much
+    /// to read. Therefore no peer is silent because nothing came since. Comes just before a `Deadline`, and holds for
+    /// that one.
     Behind { since: Time },
     /// A signal was sent to this process. Several may have become one.
     Signal(Signal),
-    /// The configuration was read anew: what of it can change while the machine runs, as JSON that is the machine's own.
+    /// The configuration was read again. `settings` is the part of it that can change while the machine runs, as JSON
+    /// in the machine's own form.
     Reloaded { settings: &'a [u8] },
-    /// Who is at the other end of a connection could not prove any more who it is, as the configuration is now: its
-    /// certificate was revoked, or another authority's. The connection still stands.
+    /// By the configuration as it is now, the peer of a connection could not prove who it is any more: its certificate
+    /// was revoked, or its authority is not trusted. The connection is still open.
     Disproved { conn: ConnId, why: String },
-    /// Nothing more can be written to standard output: its reader has left, or it has failed. Comes once.
+    /// Standard output can no longer be written: its reader has closed it, or it has failed. Comes once.
     OutputEnded,
     /// The terminal has this size now.
     Resized { columns: u16, rows: u16 },
@@ -49,14 +53,14 @@ pub enum Input<'a> {
     SpawnFailed { child: ChildId, error: String },
     /// A child's first process ended; others of its group may still run. The last input about it.
     Exited { child: ChildId, exit: Exit },
-    /// The answer to [`Effect::Sweep`](super::Effect::Sweep): how many descendants lived when the signal was sent, the children that the
-    /// machine asked for among them. Zombies, and the reactor's own helpers, do not count.
+    /// The answer to [`Effect::Sweep`](super::Effect::Sweep): the number of descendants that were alive when the signal
+    /// was sent, including the children that the machine asked for. Zombies and the reactor's own helpers do not count.
     Swept { left: usize },
-    /// The processes of this system cannot be looked at, for this reason: who has left the group of a child is neither
-    /// found nor signalled. Comes before each [`Input::Swept`] that it is true of.
+    /// The processes of this system cannot be listed, for this reason. A process that has left the group of a child is
+    /// neither found nor signalled. Comes before each [`Input::Swept`] that it affects.
     Unseen { why: String },
-    /// The answer to [`Effect::Read`](super::Effect::Read) or [`Effect::ReadEnd`](super::Effect::ReadEnd): what the file holds there, at most as much as was asked
-    /// for, empty at the end of the file.
+    /// The answer to [`Effect::Read`](super::Effect::Read) or [`Effect::ReadEnd`](super::Effect::ReadEnd): what the
+    /// file holds there, at most as much as was asked for, empty at the end of the file.
     Read { read: ReadId, result: Result<&'a [u8], String> },
     /// The answer to [`Effect::List`](super::Effect::List).
     Listed { read: ReadId, result: Result<Found, String> },
@@ -64,12 +68,12 @@ pub enum Input<'a> {
     Paged { read: ReadId, result: Result<Page, String> },
     /// The answer to [`Effect::Probe`](super::Effect::Probe).
     Probed { probe: ProbeId, result: Result<(), NoAnswer> },
-    /// A command has said something at this socket. What it said before its exit comes before its [`Input::Exited`].
+    /// A command has sent bytes to this socket. What it sent before its exit comes before its [`Input::Exited`].
     Overheard { ear: EarId, bytes: &'a [u8] },
-    /// Nothing can be said at this socket. The last input about it.
+    /// This socket could not be made. The last input about it.
     Deaf { ear: EarId, error: String },
     /// The answer to [`Effect::Confirm`](super::Effect::Confirm).
     Written,
-    /// Something could not be written. Comes before anything that the same turn sends goes out, and once for each file.
+    /// A file could not be written. Comes before anything that the same turn sends goes out, and once for each file.
     WriteFailed { path: PathBuf, error: String },
 }

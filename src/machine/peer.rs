@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Why a probe found nobody who listens.
+/// Why a probe found no listener.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NoAnswer {
     Refused,
@@ -15,11 +15,11 @@ pub enum NoAnswer {
     Other(String),
 }
 
-/// Who is at the other end of a connection, as the system says it.
+/// The other end of a connection, as the system reports it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Peer {
     Inet(SocketAddr),
-    /// The same, and it has proven with a certificate that these are its names and addresses.
+    /// A peer that has proven with a certificate that these are its names and addresses.
     Proven {
         address: SocketAddr,
         names: Rc<[Box<str>]>,
@@ -32,7 +32,7 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// Where it is, unless it is a process of this system.
+    /// Returns its address, unless it is connected by a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Peer::Inet(address) | Peer::Proven { address, .. } => Some(*address),
@@ -40,7 +40,7 @@ impl Peer {
         }
     }
 
-    /// The names that it has proven; `None`: nobody has asked it for a proof.
+    /// Returns the names that it has proven; `None`: it was not asked for a proof.
     pub fn names(&self) -> Option<&[Box<str>]> {
         match self {
             Peer::Proven { names, .. } => Some(names),

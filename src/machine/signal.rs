@@ -21,23 +21,23 @@ impl Signal {
     pub const TERM: Signal = Signal(15);
     pub const CONT: Signal = Signal(18);
 
-    /// `"SIGTERM"` for 15, `"SIGRTMIN+3"` for 37; `"SIG32"` for a number that has no name.
+    /// Returns its name: `"SIGTERM"` for 15, `"SIGRTMIN+3"` for 37, and `"SIG32"` for a number without a name.
     pub fn name(self) -> String {
         name(self.0)
     }
 
-    /// The signal called `SIGTERM`, `TERM`, `term`, `15` or `SIG15`; `None` when there is none of that name.
+    /// Returns the signal called `SIGTERM`, `TERM`, `term`, `15` or `SIG15`; `None` if no signal has that name.
     pub fn from_name(name: &str) -> Option<Signal> {
         number(name).map(Signal)
     }
 
-    /// All signals that have a name of their own, in the order of their numbers.
+    /// Returns all signals that have a name of their own, in the order of their numbers.
     pub fn named() -> impl Iterator<Item = Signal> {
         (1..=MAX).map(Signal).filter(|signal| has_name(signal.0))
     }
 
-    /// Whether a program that gets it is to end. A stopped process takes it only when it goes on, so SIGCONT follows
-    /// each of these. Those with which people tell programs other things, such as SIGUSR1, are not among them.
+    /// Whether the signal asks a program to end. A stopped process receives it only when it continues, so SIGCONT
+    /// follows each of these. Signals with another use, such as SIGUSR1, are not among them.
     pub const fn asks_to_end(self) -> bool {
         asks_to_end(self.0)
     }
@@ -66,18 +66,17 @@ const RT_MAX: i32 = 64;
 /// From this number on real-time signals are counted from the last one.
 const RT_UPPER: i32 = 50;
 
-/// What each signal from 1 on is called.
+/// The names of the signals from 1 on.
 const NAMES: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
     "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
     "PWR", "SYS",
 ];
 
-/// Further names of some.
+/// Further names of some signals.
 const ALIASES: [(&str, i32); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUSED", 31)];
 
-/// Those by which a program is told to end, or ends itself: HUP, INT, QUIT, ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM,
-/// XCPU, XFSZ and SYS.
+/// Whether it is one of HUP, INT, QUIT, ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM, XCPU, XFSZ and SYS.
 const fn asks_to_end(number: i32) -> bool {
     matches!(number, 1..=9 | 11 | 15 | 24 | 25 | 31)
 }
@@ -86,7 +85,7 @@ fn has_name(number: i32) -> bool {
     (1..=NAMES.len() as i32).contains(&number) || (RT_MIN..=RT_MAX).contains(&number)
 }
 
-/// What a signal is called; a number that has no name is part of one.
+/// Returns the name of a signal, with its number if it has none.
 fn name(number: i32) -> String {
     let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
     match (index.and_then(|index| NAMES.get(index)), number) {
@@ -99,7 +98,7 @@ fn name(number: i32) -> String {
     }
 }
 
-/// The signal of a name, with or without SIG, in any case, or of a number.
+/// Returns the signal of a name, with or without SIG, in upper or lower case, or of a number.
 fn number(name: &str) -> Option<i32> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -125,7 +124,7 @@ fn real_time(short: &str) -> Option<i32> {
     number.filter(|number| (RT_MIN..=RT_MAX).contains(number))
 }
 
-/// A number as people write it: digits, without a sign.
+/// Reads a number of digits, without a sign.
 fn count(text: &str) -> Option<i32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }

@@ -7,34 +7,35 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// An instant on this process's clock, in microseconds since an origin that means nothing by itself. The clock never goes
-/// back, nobody sets it, and it also counts while the system is suspended.
+/// An instant on this process's clock, in microseconds since an arbitrary origin. The clock never goes back, cannot be
+/// set, and also counts while the system is suspended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(u64);
 
 impl Time {
-    /// The instant `micros` microseconds after the origin.
+    /// Returns the instant `micros` microseconds after the origin.
     pub const fn from_micros(micros: u64) -> Time {
         Time(micros)
     }
 
-    /// Microseconds since the origin.
+    /// Returns the microseconds since the origin.
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// How long ago `earlier` was, zero if it is not earlier.
+    /// Returns the time since `earlier`, zero if it is not earlier.
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// This instant moved by `micros` microseconds, back when negative; it stops at the origin and at the end of time.
+    /// Returns this instant moved by `micros` microseconds, back if negative. It stops at the origin and at the highest
+    /// value.
     pub const fn offset(self, micros: i64) -> Time {
         Time(self.0.saturating_add_signed(micros))
     }
 
-    /// `self - other` in microseconds, negative when `other` is later.
+    /// Returns `self - other` in microseconds, negative if `other` is later.
     pub const fn diff(self, other: Time) -> i64 {
         self.0.wrapping_sub(other.0) as i64
     }
@@ -47,7 +48,7 @@ impl std::ops::Add<Duration> for Time {
     }
 }
 
-/// Deadlines, each with an identity: setting one again moves it.
+/// Deadlines, each with a key: setting one again moves it.
 #[derive(Debug, Clone)]
 pub struct Timers<K> {
     by_time: BTreeSet<(Time, K)>,
@@ -83,12 +84,12 @@ impl<K: Ord + Clone> Timers<K> {
         self.by_key.clear();
     }
 
-    /// The earliest deadline.
+    /// Returns the earliest deadline.
     pub fn next(&self) -> Option<Time> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes out the earliest deadline that has passed.
+    /// Removes the earliest deadline that has passed, and returns its key.
     pub fn pop_due(&mut self, now: Time) -> Option<K> {
         if self.next()? > now {
             return None;

@@ -8,36 +8,37 @@ use std::time::Duration;
 
 use crate::machine::{ConnId, Peer, Time};
 
-/// How long a peer may take to prove who it is.
+/// The time within which a peer must prove who it is.
 pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How many of those who connected to us may be proving it at once; beyond, the others wait to be accepted.
+/// The most handshakes of peers that connected to us at once. Beyond that, new connections are not accepted yet.
 pub const HANDSHAKES_MAX: usize = 512;
 
-/// When so many are, the oldest goes if it has had so long: whoever means it takes a few milliseconds.
+/// The time after which the oldest handshake is given up for a new one, if there are that many. An honest peer needs a
+/// few milliseconds.
 pub const SPARED_FOR: Duration = Duration::from_secs(1);
 
-/// How many handshakes go on in one turn of the loop: each may cost the arithmetic of some signatures.
+/// The most handshakes that continue in one turn of the loop, because each may cost some signatures.
 const STEPS_A_TURN: usize = 16;
 
-/// How many of those who were turned away may still be reading why; beyond, the oldest is cut off.
+/// The most rejected peers that may still read why. Beyond that, the oldest connection is closed at once.
 const TURNED_AWAY_MAX: usize = 128;
 
-/// How many failed handshakes are told within [`TOLD_EVERY`].
+/// The most failed handshakes that are logged within [`TOLD_EVERY`].
 const TOLD_MAX: u32 = 10;
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// The handshakes of those who connected to us.
+/// The handshakes of peers that connected to us.
 #[derive(Default)]
 pub struct Handshakes {
-    /// Ids are given out in order: the oldest is first.
+    /// By id. Ids are given out in order, so the oldest is first.
     under_way: BTreeMap<ConnId, (Time, Peer)>,
     steps: usize,
-    /// Those who were turned away last, and may be gone.
+    /// The peers that were rejected last. They may be gone.
     turned_away: VecDeque<ConnId>,
-    /// Since when failures are counted, and how many there were.
+    /// Since when failures are counted, and their number.
     told: Option<(Time, u32)>,
-    /// What was told last: who tries again and again is told once.
+    /// The last line that was logged, so that a peer that tries again and again is logged once.
     last: String,
 }
 
@@ -73,14 +74,13 @@ impl Handshakes {
         self.under_way.remove(&conn).map(|(_, peer)| peer)
     }
 
-    /// Counts a peer that was turned away. Returns the connection that is cut off for it, when too many are still reading
-    /// why.
+    /// Counts a rejected peer. Returns the connection that must be closed for it, if too many are still reading why.
     pub fn turn_away(&mut self, conn: ConnId) -> Option<ConnId> {
         self.turned_away.push_back(conn);
         if self.turned_away.len() > TURNED_AWAY_MAX { self.turned_away.pop_front() } else { None }
     }
 
-    /// Tells people that somebody could not prove who it is, unless that happens too often.
+    /// Logs that a peer could not prove who it is, unless that happens too often.
     pub fn tell(&mut self, now: Time, peer: &Peer, why: &str) {
         let (since, count) = self.told.get_or_insert((now, 0));
         if now.since(*since) >= TOLD_EVERY {

@@ -1,6 +1,6 @@
-//! The loop's dealings with TLS handshakes: who may begin one, and what follows from its end.
+//! The part of a turn that handles TLS handshakes: which may begin, and what follows from the end of one.
 //!
-//! The machine hears of a connection only when its peer has proven who it is.
+//! The machine must hear of a connection only after its peer has proven who it is.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use super::tls::TlsStream;
 use crate::machine::{ConnId, Input, ListenerId, Machine, Peer};
 
 impl Reactor {
-    /// Puts TLS on an accepted connection, if it is spoken there.
+    /// Puts TLS on an accepted connection, if the listener speaks TLS.
     pub(super) fn secure(&self, stream: Stream, listener: ListenerId) -> io::Result<Stream> {
         match (stream, &self.tls) {
             (Stream::Tcp(tcp), Some(tls)) => match &tls.accepts {
@@ -26,7 +26,8 @@ impl Reactor {
         }
     }
 
-    /// Whether somebody may be accepted at this listener: if he has to prove who he is, there must be room.
+    /// Whether a connection may be accepted at this listener. If the peer must prove who it is, there must be room for
+    /// a handshake.
     pub(super) fn may_begin_handshake(&mut self, listener: usize) -> bool {
         let proves = self.listeners.is_tcp(listener) && self.tls.as_ref().is_some_and(|tls| tls.accepts.is_some());
         while proves && self.handshakes.len() + self.accepted.len() >= HANDSHAKES_MAX {
@@ -61,21 +62,21 @@ impl Reactor {
         self.over(outcome);
     }
 
-    /// A handshake of which nothing more will be heard.
+    /// Ends a handshake, unless its end is still to be logged.
     fn end_unless_told(&mut self, conn: ConnId, outcome: &Outcome) {
         if !matches!(outcome, Outcome::TurnedAway(..)) {
             self.end_handshake(conn);
         }
     }
 
-    /// A handshake is through: the machine hears who is there.
+    /// Completes a handshake, and tells the machine who the peer is.
     pub(super) fn proven(&mut self, machine: &mut impl Machine, conn: ConnId) {
         self.end_handshake(conn);
         self.doubts.proven(conn);
         match self.conns.introduce(conn) {
             Ok((Some(listener), peer, _)) => self.tell(machine, Input::Accepted { conn, listener, peer }),
             Ok((None, peer, local)) => self.tell(machine, Input::Connected { conn, peer, local }),
-            // It is gone already.
+            // The connection is gone already.
             Err(error) => {
                 log::debug!("a connection that was proven: {error}");
                 self.conns.forget(conn);
@@ -83,7 +84,7 @@ impl Reactor {
         }
     }
 
-    /// A connection is over.
+    /// Handles the end of a connection.
     pub(super) fn over(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Fine | Outcome::Done => {}

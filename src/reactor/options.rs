@@ -11,25 +11,26 @@ use crate::machine::Signal;
 /// How a reactor is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The signals that the machine hears of. SIGCHLD and SIGWINCH need not be named.
+    /// The signals that the machine is told about. SIGCHLD and SIGWINCH need not be named.
     pub signals: Vec<Signal>,
-    /// Processes that lose their parent become our children.
+    /// Descendants that lose their parent become children of this process.
     pub subreaper: bool,
-    /// How much may be queued for one peer, in bytes. Who passes it is closed.
+    /// The most bytes that are queued for one peer. Beyond that, the connection is closed.
     pub max_queue: usize,
-    /// A peer for whom something is queued and who takes nothing of it for so long, or up to twice so long, is closed.
+    /// The time after which a connection is closed whose peer takes nothing of what is queued. It may take up to twice
+    /// this time.
     pub stalled_after: Duration,
-    /// How many connections there may be. `None`: what the limit of open files allows, after raising it.
+    /// The most connections. `None`: what the limit of open files allows, after raising it.
     pub max_connections: Option<usize>,
-    /// Appends and replaced files are on the disk itself before anything goes out.
+    /// Appended and replaced files are synced to the disk before anything goes out.
     pub fsync: bool,
-    /// The program whose subcommand `lookup` looks host names up: arete itself.
+    /// The program that looks host names up with its subcommand `lookup`: arete itself.
     pub lookup_program: PathBuf,
-    /// The address that TCP connections come from. `None`: what the system chooses.
+    /// The local address of TCP connections. `None`: the system chooses.
     pub source: Option<IpAddr>,
     /// How TLS is spoken on TCP connections. `None`: they are plain.
     pub tls: Option<Tls>,
-    /// Who is told how things stand.
+    /// The service manager that gets the status.
     pub manager: Option<Manager>,
 }
 

@@ -7,9 +7,9 @@ use super::tls::Tls;
 pub struct Reloaded {
     /// How TLS is spoken on connections from now on. `None`: as before.
     pub tls: Option<Tls>,
-    /// How many connections there may be. `None`: as many as before.
+    /// The most connections. `None`: as before.
     pub max_connections: Option<usize>,
-    /// What the machine is told.
+    /// The settings for the machine.
     pub settings: Vec<u8>,
 }
 

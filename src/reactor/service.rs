@@ -1,5 +1,5 @@
-//! The loop's dealings with a service manager: it is told how things stand, passes sockets, and has the configuration read
-//! anew.
+//! The part of the loop that deals with a service manager: it gets the status, passes sockets, and has the
+//! configuration read again.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -1,15 +1,15 @@
-//! A node that makes a new token: what it wants, and which nodes agree.
+//! A candidate: a node that makes a new token.
 
 use std::collections::BTreeSet;
 
 use super::token::Token;
 
-/// What a candidate wants.
+/// A node that makes a new token.
 #[derive(Debug)]
 pub struct Candidate {
     pub token: Token,
-    /// 0 in a ring with originals.
+    /// The epoch that it wants; 0 in a ring with originals.
     pub epoch: u64,
-    /// Who has granted it.
+    /// The nodes that have granted the epoch.
     pub grants: BTreeSet<String>,
 }

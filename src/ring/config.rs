@@ -1,4 +1,4 @@
-//! What a node is told when it starts.
+//! The configuration of a node.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -7,27 +7,27 @@ use std::time::Duration;
 use super::seal::Key;
 use super::work;
 
-/// The port for datagrams, of the original.
+/// The port for datagrams, as in the original program.
 pub const UDP_PORT: u16 = 23_912;
-/// The port for connections, of the original.
+/// The port for connections, as in the original program.
 pub const TCP_PORT: u16 = 8_239;
-/// The port where those listen who watch, of the original.
+/// The port at which watchers listen, as in the original program.
 pub const STATE_PORT: u16 = 23_937;
 
-/// How long what a node waits for takes. The defaults are those of the original.
+/// The periods of a node. The defaults are those of the original program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Periods {
-    /// An owner says so often where the token is.
+    /// How often an owner announces where the token is.
     pub heartbeat: Duration,
-    /// For so long a node is content with what it has heard of the token.
+    /// The time after which a node without news of the token looks for it.
     pub waiter: Duration,
-    /// So often a node asks.
+    /// How often a node asks for the token.
     pub ask: Duration,
-    /// For so long a node waits for an answer.
+    /// The time that a node waits for an answer.
     pub answer: Duration,
-    /// For so long others may object to a new token.
+    /// The time within which other nodes can object to a new token.
     pub generating: Duration,
-    /// For so long an owner keeps the token when its step is done sooner.
+    /// The time that an owner keeps the token at least.
     pub hold: Duration,
 }
 
@@ -46,24 +46,24 @@ impl Default for Periods {
 }
 
 impl Periods {
-    /// How long an owner may act after a majority has heard that it does. Shorter than the waiter time, for which they
-    /// elect nobody else, because no two clocks run alike.
+    /// Returns the time for which an owner may act after a majority has confirmed it. It is shorter than the waiter
+    /// time, in which no other owner is elected, because clocks do not run at the same speed.
     pub fn lease(&self) -> Duration {
         self.waiter / 8 * 7
     }
 
-    /// How long a node that could not be reached gets no token, the first time.
+    /// Returns the time for which a node that could not be reached gets no token, the first time.
     pub fn again(&self) -> Duration {
         self.waiter * 5
     }
 
-    /// How long a connection may take to be made.
+    /// Returns the time within which a connection must be made.
     pub fn connect(&self) -> Duration {
         self.ask * 2
     }
 }
 
-/// What a node is told when it starts.
+/// The configuration of a node.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Unique in the ring: 1 to [`ID_MAX`](super::message::ID_MAX) bytes.
@@ -72,18 +72,18 @@ pub struct Config {
     pub broadcast: Ipv4Addr,
     pub udp_port: u16,
     pub tcp_port: u16,
-    /// `None`: nobody is told about states.
+    /// The port for watchers; `None`: states are not shown.
     pub state_port: Option<u16>,
     pub periods: Periods,
-    /// Speak as the original does, and promise no more.
+    /// Speak as the original program does, with its guarantees only.
     pub compat: bool,
-    /// How many nodes the ring has; a new token needs the grants of more than half.
+    /// The number of nodes in the ring. A new token needs the grants of more than half.
     pub members: Option<u32>,
     pub key: Option<Key>,
-    /// This start of the node: drawn at random.
+    /// A random number for this start of the node.
     pub boot: u64,
     pub work: work::Config,
-    /// The directory where what must not be forgotten is kept.
+    /// The directory for what the node must remember after a restart.
     pub state: Option<PathBuf>,
     /// What to add to a [`Time`](crate::machine::Time) to get microseconds since 1970 in UTC, for people.
     pub wall_offset: i64,

@@ -1,8 +1,8 @@
 //! A node: its states, its memory and its turns.
 //!
 //! This file owns [`Ring`], the machine of one node. Its parts are below: `states` is the table of states and messages,
-//! `ownership` is what an owner does, `election` how a token is made, `send` how a message is sent and received. No part
-//! may act on a token before what it has promised is written down.
+//! `ownership` is what an owner does, `election` how a token is made, `send` how a message is sent and received. No
+//! part may act on a token before what it has promised is written down.
 
 mod election;
 mod ownership;
@@ -26,22 +26,22 @@ use super::owner::Owner;
 use crate::machine::{ConnId, Found, Input, Machine, Outbox, Peer, ReadId, Signal, Stream, Time, Timers, harmless};
 use crate::{exit_code, spoken};
 
-/// How often a node says `ping` to all when it starts.
+/// The pings that a starting node sends to all.
 const FIRST_PINGS: u32 = 3;
 
-/// How often a node in the normal mode tells those who watch that it lives.
+/// How often a node in the normal mode shows watchers that it is alive.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 
-/// What a node is; the table of [`states`] has what it does then.
+/// The state of a node. The table in [`states`] lists what it does in each.
 #[derive(Debug)]
 enum State {
     /// It has the token.
     Owner(Box<Owner>),
-    /// It has heard of the token less than the waiter time ago.
+    /// It has received news of the token within the waiter time.
     Waiter,
-    /// It has not, and asks.
+    /// It has not, and asks for the token.
     Seeker,
-    /// It makes a new token, if nobody objects.
+    /// It makes a new token, if no node objects.
     Generating(Candidate),
 }
 
@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// As the original calls it.
+    /// Returns the name of the state in the original program.
     fn original_name(&self) -> &'static str {
         match self {
             State::Owner(_) => "OWNER",
@@ -71,29 +71,29 @@ enum Timer {
     /// The next of the first pings.
     Start,
     Heartbeat,
-    /// The token has not been heard of for the waiter time.
+    /// There was no news of the token for the waiter time.
     Waiter,
     /// It is time to ask again, or to hand over again.
     Ask,
-    /// Nobody has answered.
+    /// No node has answered.
     Answer,
-    /// Nobody has objected.
+    /// No node has objected.
     Generating,
     /// The token has been held long enough.
     Hold,
     /// The lease ends.
     Lease,
-    /// Whoever watches is told that we live.
+    /// Watchers are shown that the node is alive.
     Show,
-    /// The hand-over of a node that leaves has had its time.
+    /// A leaving node has waited long enough for its hand-over.
     Leave,
 }
 
-/// What was asked of the state directory.
+/// A question about the state directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Recall {
     Names(ReadId),
-    /// Whether there is data too.
+    /// The state is read; whether there is a file of data too.
     State(ReadId, bool),
     Data(ReadId),
 }
@@ -107,25 +107,25 @@ pub struct Ring {
     nodes: Nodes,
     messenger: Messenger,
     state: State,
-    /// The first pings that are still to be said; until then a node does not look for the token.
+    /// The first pings that are still to be sent. Until then the node does not look for the token.
     first_pings: u32,
-    /// Somebody makes a stronger token: until then it is left to that one to answer the weaker.
+    /// Another node makes a stronger token: until then that node answers the weaker ones.
     yield_until: Option<Time>,
-    /// Where the token was heard of last.
+    /// The last known holder of the token.
     holder: Option<String>,
-    /// Whose lease we have confirmed: until then we grant nobody else an epoch.
+    /// The owner whose lease this node has confirmed. Until then it grants no other node an epoch.
     promise: Option<(String, Time)>,
-    /// We grant nobody anything before: an earlier start of ours may have promised.
+    /// The node grants nothing before, because it may have made a promise before it was restarted.
     grants_from: Time,
-    /// The newest epoch that somebody has granted to somebody.
+    /// The newest epoch that any node has granted.
     granted: u64,
-    /// How many messages were said.
+    /// The number of messages that were sent.
     nr: u64,
-    /// Since when it has heard of no token.
+    /// Since when there was no news of a token.
     missing_since: Option<Time>,
-    /// What was complained of, once each.
+    /// The complaints that were logged, once each.
     complaints: BTreeSet<String>,
-    /// Somebody wants us to go.
+    /// The node was told to stop.
     leaving: bool,
     timers: Timers<Timer>,
 }
@@ -161,7 +161,7 @@ impl Ring {
         }
     }
 
-    /// The name of the state that it is in.
+    /// Returns the name of its state.
     pub fn state(&self) -> &'static str {
         self.state.name()
     }
@@ -177,7 +177,7 @@ impl Ring {
         }
     }
 
-    /// Remembers what an earlier start has kept, a file after the other.
+    /// Reads what this node kept before it was restarted, one file after the other.
     fn recalled(&mut self, now: Time, step: Recall, what: Result<Recalled<'_>, String>, out: &mut Outbox) {
         let Some(directory) = self.config.state.clone() else { return };
         let done = what.and_then(|what| match (step, what) {
@@ -206,7 +206,7 @@ impl Ring {
         }
     }
 
-    /// Reads a file of the memory.
+    /// Takes the content of a file into the memory. Fails if it is not valid.
     fn remember(&mut self, step: Recall, bytes: &[u8]) -> Result<(), String> {
         let wrong = |file: &str, error: serde_json::Error| {
             format!(
@@ -244,7 +244,7 @@ impl Ring {
         self.timers.set(Timer::Start, now);
     }
 
-    /// One of the first pings; after the last the token is looked for.
+    /// Sends one of the first pings. After the last the node looks for the token.
     fn first_ping(&mut self, now: Time, out: &mut Outbox) {
         if self.first_pings == 0 {
             if matches!(self.state, State::Seeker) {
@@ -257,7 +257,7 @@ impl Ring {
         self.timers.set(Timer::Start, now + self.config.periods.ask);
     }
 
-    /// A node that hears too few to have a token says so, once until it hears of a token again.
+    /// Logs that a node without a majority cannot get a token, once until there is news of a token.
     fn miss_majority(&mut self, now: Time, out: &mut Outbox) {
         let (Some(members), Some(majority)) = (self.config.members, self.majority()) else { return };
         let answer = self.config.periods.answer;
@@ -270,7 +270,7 @@ impl Ring {
         }
     }
 
-    /// Changes the state, and lets everybody know who watches.
+    /// Changes the state, and shows that to watchers.
     fn become_state(&mut self, now: Time, state: State, why: &str, out: &mut Outbox) {
         for timer in [Timer::Heartbeat, Timer::Waiter, Timer::Ask, Timer::Answer, Timer::Generating] {
             self.timers.cancel(&timer);
@@ -302,7 +302,7 @@ impl Ring {
         matches!(self.state, State::Owner(_) | State::Waiter)
     }
 
-    /// The token is somewhere else.
+    /// Becomes or stays a waiter, because another node has the token.
     fn wait(&mut self, now: Time, why: &str, out: &mut Outbox) {
         if !matches!(self.state, State::Waiter) {
             self.become_state(now, State::Waiter, why, out);
@@ -310,7 +310,7 @@ impl Ring {
         self.timers.set(Timer::Waiter, now + self.config.periods.waiter);
     }
 
-    /// Whoever has the token is silent.
+    /// Becomes a seeker, because there was no news of the token.
     fn nothing_heard(&mut self, now: Time, out: &mut Outbox) {
         let holder = self.holder.take();
         if let Some(holder) = &holder {
@@ -326,7 +326,7 @@ impl Ring {
         self.seek(now, out);
     }
 
-    /// Asks for the token from now on, unless the first pings are still being said.
+    /// Asks for the token from now on, unless the first pings are still being sent.
     fn seek(&mut self, now: Time, out: &mut Outbox) {
         if self.first_pings == 0 {
             self.ask(now, out);
@@ -339,7 +339,7 @@ impl Ring {
         self.timers.set(Timer::Ask, now + self.config.periods.ask);
     }
 
-    /// Writes all but the data down, before anything of this turn goes out.
+    /// Writes the memory without the data, before anything of this turn goes out.
     fn keep_state(&self, out: &mut Outbox) {
         if let Some(store) = &self.store {
             store.keep_state(&self.memory, out);
@@ -352,7 +352,7 @@ impl Ring {
         }
     }
 
-    /// How many grants, or confirmations, are a majority, our own among them.
+    /// Returns the grants or confirmations that are a majority, this node's own included.
     fn majority(&self) -> Option<usize> {
         self.config.members.map(|members| members as usize / 2 + 1)
     }
@@ -392,7 +392,7 @@ impl Ring {
         }
     }
 
-    /// What became of a message for one node.
+    /// Takes the outcome of a message to one node.
     fn sent(&mut self, now: Time, sent: Sent, out: &mut Outbox) {
         match sent {
             Sent::Out(id, hands_over) => {
@@ -412,7 +412,7 @@ impl Ring {
         }
     }
 
-    /// An owner that is told to go hands the token on first; the second time nobody waits.
+    /// Stops the node. An owner hands the token on first. A second signal stops it at once.
     fn signal(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
         let code = if signal == Signal::TERM { exit_code::PASSED } else { exit_code::INTERRUPTED };
         if std::mem::replace(&mut self.leaving, true) || !self.leave(now, out) {
@@ -425,7 +425,7 @@ impl Ring {
         }
     }
 
-    /// Something went wrong that this node cannot go on with: nothing of this turn goes out.
+    /// Stops the node because of an error. Nothing of this turn goes out.
     fn give_up(&mut self, why: &str, out: &mut Outbox) {
         if let State::Owner(owner) = &mut self.state {
             owner.kill_work(out);
@@ -434,15 +434,15 @@ impl Ring {
         out.halt(exit_code::FAILED);
     }
 
-    /// A line of the node's log.
+    /// Prints a line of the node's log.
     fn tell(&self, now: Time, text: &str, out: &mut Outbox) {
         let text = harmless(text);
         out.print(Stream::Out, format!("{} {text}\n", wall_time(now, self.config.wall_offset)));
     }
 
-    /// Complains of something once.
+    /// Logs a complaint, once.
     fn complain(&mut self, now: Time, text: String, out: &mut Outbox) {
-        /// How many different complaints are told.
+        /// The most different complaints that are logged.
         const COMPLAINTS_MAX: usize = 100;
         if self.complaints.len() < COMPLAINTS_MAX && self.complaints.insert(text.clone()) {
             self.tell(now, &text, out);
@@ -501,15 +501,15 @@ impl Ring {
     }
 }
 
-/// What the state directory holds.
+/// An answer of the state directory.
 enum Recalled<'a> {
     Names(Vec<String>),
     Bytes(&'a [u8]),
 }
 
 impl Machine for Ring {
-    /// What is due comes before what has happened: a node that was stopped, or whose machine slept, must not act on what
-    /// it believed before.
+    /// Deadlines fire before the input is handled. Otherwise a node that was stopped, or whose machine was suspended,
+    /// would act on a lease that is over.
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         self.fire(now, out);
         self.turn(now, input, out);

@@ -21,7 +21,7 @@ pub struct Names<'a> {
     pub meet: &'a Meet,
     /// The regular expressions that were read.
     pub patterns: Patterns,
-    /// How many variables may still follow.
+    /// The number of variables that may still follow.
     pub variables: Cell<usize>,
 }
 
@@ -63,7 +63,7 @@ pub fn declared_trigger(value: &Value, context: &mut Context<'_, '_>) -> Option<
 #[derive(Default)]
 pub struct Used {
     listed: Vec<String>,
-    /// For looking up.
+    /// The same names, to look them up.
     set: BTreeSet<String>,
 }
 
@@ -90,7 +90,7 @@ pub fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Used> {
     good.then_some(used)
 }
 
-/// A text with variables. `used` are the resources that the entry may use, `None` if that is not known.
+/// Reads a text with variables. `used` are the resources that the entry may use, `None` if that is not known.
 pub fn template(value: &Value, what: &str, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<String> {
     let text = fields::string(value, what, context.problems)?;
     check_text(text, value.span.start, what, context.problems)?;
@@ -100,13 +100,13 @@ pub fn template(value: &Value, what: &str, used: Option<&Used>, context: &mut Co
 /// Which resources a text may name.
 #[derive(Clone, Copy)]
 pub enum Resources<'a> {
-    /// Those that its entry uses; `None`: it is not known which.
+    /// The resources that its entry uses; `None`: it is not known which.
     Of(Option<&'a Used>),
-    /// Its action uses none.
+    /// None, because of its action.
     No,
 }
 
-/// Whether `text`, which is `value`, is a template of variables that there are.
+/// Checks the variables in `text`, which is the string in `value`. Returns whether they can be read.
 pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> bool {
     let mut inside = context.problems.inside(&value.span);
     let parts = match variables::parse(text) {
@@ -130,7 +130,7 @@ pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, cont
     true
 }
 
-/// What the system can hand to a command.
+/// Checks that the system can pass a text to a command.
 fn check_text(text: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> Option<()> {
     let why = if text.is_empty() && what != ENV_VALUE {
         format!("{what} is empty")

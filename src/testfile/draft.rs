@@ -7,8 +7,7 @@ use crate::machine::Exit;
 use crate::variables::Variable;
 use crate::wire::{Action, Entry, Policy};
 
-/// An entry as far as it could be read, and what it says about other entries and slaves: whether they exist is known
-/// only where the schedule is used.
+/// An entry as far as it could be read, with the names of other entries and slaves that it mentions.
 pub struct Draft {
     pub name: String,
     pub policy: Option<Policy>,
@@ -16,17 +15,17 @@ pub struct Draft {
     /// The key of its action, also when the rest of the action is wrong.
     pub kind: Option<&'static str>,
     pub mentions: Vec<Mention>,
-    /// Whose slave must be a member.
+    /// The meeting of which its slave must be a member.
     pub membership: Option<Membership>,
 }
 
 impl Draft {
-    /// The entry, if all of it could be read.
+    /// Returns the entry, if all of it could be read.
     pub fn entry(&self) -> Option<Entry> {
         Some(Entry { name: self.name.clone(), policy: self.policy.clone()?, action: self.action.clone()? })
     }
 
-    /// The resources that it uses.
+    /// Returns the resources that it uses.
     pub fn resources(&self) -> &[String] {
         match &self.action {
             Some(Action::Shell(shell)) => &shell.use_resources,
@@ -34,23 +33,24 @@ impl Draft {
         }
     }
 
-    /// Whether it says how it is known that it is ready.
+    /// Whether it has the key `"ready"`.
     pub fn has_ready(&self) -> bool {
         matches!(&self.action, Some(Action::Shell(shell)) if shell.ready.is_some())
     }
 }
 
-/// A name of another entry or of a slave, and where it stands.
+/// A name of another entry or of a slave, and its place in the file.
 pub struct Mention {
     pub at: usize,
     pub name: String,
     pub role: Role,
 }
 
-/// What a mentioned name is meant for.
+/// The use of a mentioned name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The entry that this one runs after; with an exit it must have one, and to become ready it must say how.
+    /// The entry after which this one runs. If `exit` is given it must be able to exit so, and if `ready` is set it
+    /// must have the key `"ready"`.
     After {
         exit: Option<Exit>,
         ready: bool,
@@ -61,7 +61,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The variable that mentions `name`, if one does.
+    /// Returns the variable that mentions `name`, if it is one that does.
     pub fn variable(self, name: &str) -> Option<Variable> {
         match self {
             Role::Pid => Some(Variable::Pid(name.to_owned())),

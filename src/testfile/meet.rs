@@ -14,13 +14,13 @@ use crate::session;
 use crate::wire::rendezvous::Party;
 use crate::wire::{Action, Expect};
 
-/// The keys that may stand beside `"barrier"`.
+/// The keys that can go with `"barrier"`.
 pub const BARRIER_OPTIONS: [&str; 8] = ["members", "count", "as", "timeout", "fresh", "harmonize", "abort", "expect"];
 
-/// The keys that may stand beside `"sync"`; `"data"` must.
+/// The keys that can go with `"sync"`. `"data"` is required.
 pub const SYNC_OPTIONS: [&str; 7] = ["data", "members", "count", "as", "timeout", "all_alive", "expect"];
 
-/// The words for the statuses that one may expect of a barrier or a sync.
+/// The words for the exit statuses of a barrier or a sync.
 pub const OUTCOMES: [(&str, u8); 4] = [
     ("released", exit_code::PASSED),
     ("timed-out", exit_code::TIME_LIMIT),
@@ -28,19 +28,19 @@ pub const OUTCOMES: [(&str, u8); 4] = [
     ("lost", exit_code::LOST),
 ];
 
-/// How long the reason of `"abort"` may be, in bytes.
+/// The longest reason of `"abort"`, in bytes.
 pub const ABORT_MAX: usize = 2_000;
 
 /// What `"barrier"` and `"sync"` have in common.
 struct Common {
     name: String,
     tag: Option<String>,
-    /// What the entry says itself, unless the same is declared.
+    /// The members in the entry, unless the meeting declares them.
     party: Option<Party>,
     timeout: Option<u64>,
 }
 
-/// Reads what both have in common, and remembers who must be a member.
+/// Reads what both have in common, and notes the membership of the slave.
 fn common(member: &Member, object: &Object<'_>, meetings: &Meetings, context: &mut Context<'_, '_>) -> Option<Common> {
     let noun = meetings.noun();
     let name = fields::string(&member.value, &format!("{:?}", member.key), context.problems);
@@ -62,7 +62,7 @@ fn common(member: &Member, object: &Object<'_>, meetings: &Meetings, context: &m
     Some(Common { name: name.to_owned(), tag, party, timeout })
 }
 
-/// Reads what makes a member one of several on its host.
+/// Reads the tag of a member.
 fn tag(value: &Value, problems: &mut Problems<'_>) -> Option<String> {
     let text = fields::string(value, "\"as\"", problems)?;
     let Some(tag) = text.strip_prefix('#') else {
@@ -106,7 +106,7 @@ pub fn sync(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>)
     Some(Action::Sync { session, tag, party, timeout, all_alive: all_alive?, value: value?, expect: expect? })
 }
 
-/// Why an entry aborts its barrier.
+/// Reads the reason for which an entry aborts its barrier.
 fn abort(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
     let text = fields::string(value, "\"abort\"", context.problems)?;
     if text.trim().is_empty() || text.len() > ABORT_MAX {
@@ -117,7 +117,7 @@ fn abort(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
     check_variables(value, text, Resources::No, context).then(|| text.to_owned())
 }
 
-/// With which statuses an entry that meets may exit; `usual` when it does not say.
+/// Reads the statuses with which an entry that meets may exit; by default `usual`.
 fn expect(object: &Object<'_>, usual: u8, problems: &mut Problems<'_>) -> Option<Expect> {
     let of = |codes: Vec<u8>| Expect::Of(codes.into_iter().map(|code| Exit::Code(code.into())).collect());
     let Some(value) = object.get("expect") else { return Some(of(vec![usual])) };
@@ -135,7 +135,7 @@ fn expect(object: &Object<'_>, usual: u8, problems: &mut Problems<'_>) -> Option
     }
 }
 
-/// An exit status by its number or its word.
+/// Reads an exit status: a number or a word.
 fn status(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<u8> {
     match &value.kind {
         Kind::Number(_) => fields::integer(value, what, 0..=255, problems).map(|code| code as u8),
@@ -143,7 +143,7 @@ fn status(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<u8> 
     }
 }
 
-/// A key that is `true`, `false` or left out.
+/// Reads a key that is `true`, `false` or absent.
 fn flag(object: &Object<'_>, key: &str, problems: &mut Problems<'_>) -> Option<bool> {
     let Some(value) = object.get(key) else { return Some(false) };
     match value.kind {
@@ -152,7 +152,7 @@ fn flag(object: &Object<'_>, key: &str, problems: &mut Problems<'_>) -> Option<b
     }
 }
 
-/// Any JSON, whose strings may hold variables.
+/// Reads any JSON, whose strings may hold variables.
 fn data(value: &Value, context: &mut Context<'_, '_>) -> Option<serde_json::Value> {
     match &value.kind {
         Kind::Null => Some(serde_json::Value::Null),

@@ -21,7 +21,7 @@ pub const MEETING_KEYS: [&str; 3] = ["members", "count", "timeout"];
 /// What a test declares of one barrier or sync.
 #[derive(Debug, Default)]
 struct Meeting {
-    /// `None`: what is declared is wrong, and has been said.
+    /// The members, if they are declared; `None`: the declaration is wrong, and the problem is noted.
     whom: Option<Option<Whom>>,
     timeout: Option<Duration>,
 }
@@ -33,7 +33,7 @@ pub struct Meetings {
     declared: BTreeMap<String, Meeting>,
 }
 
-/// What entries may name when they meet.
+/// The groups, barriers and syncs that entries can name.
 pub struct Meet {
     pub groups: Groups,
     pub barriers: Meetings,
@@ -55,7 +55,7 @@ impl Membership {
         Membership { at, what, tag, members }
     }
 
-    /// What memberships have in common for which the same slaves are members.
+    /// Returns what is equal for memberships that the same slaves satisfy.
     pub fn same(&self) -> (*const Members, Option<&str>) {
         (Rc::as_ptr(&self.members), self.tag.as_deref())
     }
@@ -72,7 +72,7 @@ impl Membership {
         }
     }
 
-    /// Says that the slave is none of the members.
+    /// Notes the problem that the slave is not one of the members.
     pub fn lacks(&self, slave: &str, problems: &mut Problems<'_>) {
         problems.add_once(self.at, || {
             let listed: Vec<&str> = self.members.listed.iter().map(String::as_str).collect();
@@ -87,7 +87,7 @@ impl Membership {
 }
 
 impl Meet {
-    /// How many bytes a slave is told about the timeouts that are declared.
+    /// Returns the bytes of the declared timeouts in the message to a slave.
     pub fn told_of_timeouts(&self) -> usize {
         // Quotes, a colon and a comma, and a number of at most 13 digits. JSON may double each byte of a name.
         const AROUND: usize = 4 + 13;
@@ -153,8 +153,8 @@ impl Meetings {
         self.declared.into_iter().map(|(name, meeting)| (name, declared(meeting))).collect()
     }
 
-    /// Who shall meet where an entry names `name`: what it says itself and what is declared. `None`: something wrong,
-    /// which has been said, here or there.
+    /// Returns the members of the meeting `name`, from the entry (`own`) or from the declaration. `None`: one of them
+    /// is wrong, and the problem is noted.
     pub fn agree(&self, name: &Value, own: Option<&Whom>, problems: &mut Problems<'_>) -> Option<Whom> {
         let Kind::String(text) = &name.kind else { return None };
         let meeting = self.declared.get(text);

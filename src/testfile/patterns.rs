@@ -18,7 +18,7 @@ pub struct Patterns {
     known: RefCell<BTreeMap<String, Result<(), Wrong>>>,
 }
 
-/// What is wrong with a regular expression, and at which byte of it if at one.
+/// What is wrong with a regular expression, and at which byte, if it is at one.
 type Wrong = (String, Option<usize>);
 
 impl Patterns {

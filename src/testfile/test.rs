@@ -13,25 +13,26 @@ use crate::machine::path_text;
 use crate::wire::rendezvous::Party;
 use crate::wire::{Entry, Resource};
 
-/// A test, checked: every name in it stands for something.
+/// A test that was checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
     pub name: String,
     pub end: End,
-    /// How long what still runs at the end has between SIGTERM and SIGKILL, and the `finally` entries after that.
+    /// The time between SIGTERM and SIGKILL for what still runs at the end, and again for the `finally` entries after
+    /// that.
     pub grace: Duration,
     pub on_fail: OnFail,
     pub on_lost: OnLost,
     /// Initial values, at least 1.
     pub triggers: BTreeMap<String, u64>,
-    /// By name: where the file is, and what is shipped.
+    /// The resources by name: the path of the file, and what is shipped.
     pub resources: BTreeMap<String, (PathBuf, Resource)>,
-    /// What is declared of barriers and of syncs, by name.
+    /// The barriers and syncs that are declared, by name.
     pub barriers: BTreeMap<String, Declared>,
     pub syncs: BTreeMap<String, Declared>,
-    /// The members of each group, for `@GROUP` in what commands say.
+    /// The members of each group, for `@GROUP` in options of commands.
     pub groups: BTreeMap<String, Vec<String>>,
-    /// Who may enter the room of a run beside its slaves.
+    /// The members that may enter the room of a run in addition to its slaves.
     pub guests: BTreeSet<String>,
     /// In the order of the file, each name once.
     pub slaves: Vec<Slave>,
@@ -40,7 +41,7 @@ pub struct Test {
 /// What a test declares of a barrier or a sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
-    /// Who shall meet; groups are resolved.
+    /// The members that meet. Groups are resolved.
     pub party: Option<Party>,
     pub timeout: Option<Duration>,
 }
@@ -49,9 +50,9 @@ pub struct Declared {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slave {
     pub name: String,
-    /// What a machine must be to serve as this slave; `None`: it must be the machine of this name.
+    /// The labels that a machine must have to serve as this slave; `None`: it must be the machine of this name.
     pub with: Option<Rc<BTreeMap<String, String>>>,
-    /// Where a launcher starts it, if that is not its name.
+    /// The address at which a launcher starts it, if that is not its name.
     pub address: Option<String>,
     pub entries: Rc<[Entry]>,
 }
@@ -59,21 +60,21 @@ pub struct Slave {
 /// How a test ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// After so long.
+    /// After this time.
     Duration(Duration),
-    /// When the trigger has fired and what it set off has exited; fails when the limit passes first.
+    /// When the trigger has fired and what it started has exited. Fails if the limit passes first.
     Trigger { trigger: String, limit: Duration },
-    /// When no job runs and none can start any more; fails when the limit passes first.
+    /// When no job runs and none can start any more. Fails if the limit passes first.
     Idle { limit: Duration },
 }
 
 /// What a slave that is lost after the start means for the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnLost {
-    /// It ends at once, and fails.
+    /// The run ends at once, and fails.
     #[default]
     Fail,
-    /// It goes on without that slave, as long as one is left.
+    /// The run goes on without that slave, as long as one is left.
     Continue,
 }
 
@@ -88,7 +89,7 @@ pub enum OnFail {
 /// What is known about a resource's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shipped {
-    /// Where it is.
+    /// Its path.
     #[serde(with = "path_text")]
     pub path: PathBuf,
     /// Its length in bytes.
@@ -98,5 +99,5 @@ pub struct Shipped {
     pub executable: bool,
 }
 
-/// Says about the path of a resource, as the test file has it, what it is, or why it cannot be shipped.
+/// Describes the resource at a path of the test file. Fails with the reason if it cannot be shipped.
 pub type Ship<'a> = dyn FnMut(&str) -> Result<Shipped, String> + 'a;

@@ -6,7 +6,7 @@ use super::event::Event;
 use crate::wire::rendezvous::Kind;
 use crate::wire::{Outcome, PokedBy};
 
-/// The event in words; `None` for what only a program wants to know.
+/// Returns the event in words; `None` for an event that is for programs only.
 pub fn describe(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Joined { address, machine: None } => format!("joined from {address}"),
@@ -71,12 +71,12 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
     })
 }
 
-/// The name of an entry's run: `poke`, and `poke.2` for its second.
+/// Returns the name of an entry's run: `poke`, and `poke.2` for its second.
 pub fn run_name(entry: &str, nr: u32) -> String {
     if nr == 1 { entry.to_owned() } else { format!("{entry}.{nr}") }
 }
 
-/// How a round ended, for people.
+/// Returns how a round ended, for people.
 fn verdict_in_words(kind: Kind) -> &'static str {
     match kind {
         Kind::Released => "released",

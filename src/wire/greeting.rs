@@ -29,13 +29,13 @@ pub struct Hello<'a> {
     /// The run that this process is in, if any.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
-    /// What the slave is: `arch`, `os`, and what its configuration says.
+    /// The labels of the slave: `arch`, `os`, and those of its configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What to add to its clock to get microseconds since 1970 in UTC, when it began; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub utc: Option<i64>,
-    /// What a controller that has started the slave itself has told it, and nobody else.
+    /// The secret that a controller gave to a slave that it started itself.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Cow<'a, str>>,
 }
@@ -50,11 +50,11 @@ pub struct Welcome<'a> {
     /// it stops and forgets that run.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
-    /// The last [`Report`](super::Report) of this incarnation in this run that the controller has, 0 for none. The slave sends those
-    /// after it again.
+    /// The last [`Report`](super::Report) of this incarnation in this run that the controller has, 0 for none. The
+    /// slave sends the later ones again.
     #[serde(default)]
     pub recorded: u64,
-    /// The controller has its slaves launched: this one ends with the run, and at once if there is none for it.
+    /// The controller launches its slaves: this one exits when the run ends, or at once if there is no run for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leave: bool,
 }
@@ -62,9 +62,9 @@ pub struct Welcome<'a> {
 /// Asks for a [`Pong`]; sent by the slave, at least every [`PING_EVERY`](crate::session::PING_EVERY).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ping<'a> {
-    /// The slave's clock; comes back unchanged.
+    /// The slave's clock. The pong repeats it.
     pub time: Time,
-    /// What the slave knows of its clock, once it has measured it; for people.
+    /// What the slave has measured of its clock, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
     #[serde(skip)]
@@ -74,7 +74,7 @@ pub struct Ping<'a> {
 /// The answer to [`Ping`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pong<'a> {
-    /// As the ping had it.
+    /// The time in the ping.
     pub time: Time,
     /// The controller's clock.
     pub now: Time,
@@ -90,7 +90,7 @@ pub struct Bye<'a> {
     pub code: Code,
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
-    /// Trying again cannot help: another protocol, a wrong incarnation, a name that is not in the test.
+    /// Connecting again cannot succeed: another protocol, a wrong incarnation, or a name that is not in the test.
     #[serde(default)]
     pub fatal: bool,
 }

@@ -21,7 +21,7 @@ impl std::fmt::Display for Malformed {
     }
 }
 
-/// A message that can be put on a line.
+/// A message that can be written as a line.
 pub trait Message: Serialize {
     const TYPE: &'static str;
 
@@ -44,7 +44,7 @@ pub trait Message: Serialize {
         debug_assert!(line.len() - start <= bound, "{} fits a line", Self::TYPE);
     }
 
-    /// The message as a line that many connections can share.
+    /// Returns the message as a line that many connections can share.
     fn encode(&self) -> Bytes {
         let mut line = Vec::with_capacity(128);
         self.write_to(&mut line);

@@ -14,8 +14,8 @@ use super::schedule::{Entry, Resource};
 use super::verdict::Verdict;
 use crate::machine::Time;
 
-/// Hands a slave its part of a run. Said again after a reconnect if the slave's hello did not name the run.
-/// Answered, when the resources are there, by [`Ready`] or [`Unready`].
+/// Hands a slave its part of a run. Sent again after a reconnect if the slave's hello did not name the run. Answered by
+/// [`Ready`] or [`Unready`] when the slave has its resources.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Prepare<'a> {
     #[serde(borrow)]
@@ -23,11 +23,12 @@ pub struct Prepare<'a> {
     /// The test's name.
     #[serde(borrow)]
     pub test: Cow<'a, str>,
-    /// The slave's name in the test, if it is not its own: the test has asked for any that is as this one.
+    /// The slave's name in the test, if it differs from its own because the test asked for any machine with certain
+    /// labels.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub serve_as: Option<Cow<'a, str>>,
     pub entries: Vec<Entry>,
-    /// What this slave's entries use.
+    /// The resources that this slave's entries use.
     #[serde(default)]
     pub resources: Vec<Resource>,
     /// Every trigger of the test.
@@ -42,7 +43,7 @@ pub struct Prepare<'a> {
     /// The trigger that ends the run when it fires, if the test ends so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_trigger: Option<String>,
-    /// How long, in microseconds, what runs at the end has between SIGTERM and SIGKILL.
+    /// The time between SIGTERM and SIGKILL for what runs at the end, in microseconds.
     pub grace: u64,
 }
 
@@ -85,7 +86,7 @@ pub struct Chunk<'a> {
     pub data: Vec<u8>,
 }
 
-/// Names the instant at which the run starts. Said again after a reconnect.
+/// Names the instant at which the run starts. Sent again after a reconnect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Start<'a> {
     #[serde(borrow)]
@@ -94,15 +95,16 @@ pub struct Start<'a> {
     pub at: Time,
 }
 
-/// What a slave in a run says first after a reconnect's [`Welcome`](super::Welcome): its totals and what it has heard.
+/// The first message of a slave in a run after the [`Welcome`](super::Welcome) of a reconnect: its totals and the
+/// triggers that it knows of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State<'a> {
     #[serde(borrow)]
     pub run: Cow<'a, str>,
-    /// For each trigger how often this incarnation has notified it in this run.
+    /// For each trigger, the notifies of this incarnation in this run.
     #[serde(default)]
     pub notified: BTreeMap<String, u64>,
-    /// The triggers that it was told have fired.
+    /// The triggers that the slave knows to have fired.
     #[serde(default)]
     pub triggered: Vec<String>,
 }
@@ -120,7 +122,7 @@ pub struct Report<'a> {
     pub what: Happened<'a>,
 }
 
-/// The answer to [`Report`]: this one and all before it are on the controller's disk.
+/// The answer to [`Report`]: this one and all earlier ones are on the controller's disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recorded<'a> {
     #[serde(borrow)]
@@ -136,14 +138,14 @@ pub struct Output<'a> {
     /// `ENTRY.out`, `ENTRY.err`, or `ENTRY.files/PATH` for what `collect` brings; `ENTRY.2.out` for its second run.
     #[serde(borrow)]
     pub file: Cow<'a, str>,
-    /// Where the piece begins; at most what the controller has kept of the file.
+    /// Where the piece begins, in bytes: at most the length that the controller has kept.
     pub offset: u64,
     /// At most [`CHUNK_MAX`](super::CHUNK_MAX) bytes.
     #[serde(with = "base64_bytes")]
     pub data: Vec<u8>,
 }
 
-/// The answer to [`Output`]: so many bytes of the file have been written.
+/// The answer to [`Output`]: the length that has been written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kept<'a> {
     #[serde(borrow)]
@@ -152,14 +154,14 @@ pub struct Kept<'a> {
     pub file: Cow<'a, str>,
     /// The length of the file as the controller has it.
     pub length: u64,
-    /// Why no more of this file is taken, if so.
+    /// Why the controller takes no more of this file, if it does not.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Cow<'a, str>>,
 }
 
 /// The run's end has begun. First, a passing run lets its jobs [finish](Manner::Finish). Then the slave stops what
-/// runs, runs its `finally` entries, leaves no process behind, ships what is left, and says [`Stopped`]. Said again
-/// after a reconnect. The slave forgets a run that it has not started.
+/// runs, runs its `finally` entries, ends all processes, ships the rest of the output, and sends [`Stopped`]. Sent
+/// again after a reconnect. The slave forgets a run that it has not started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stop<'a> {
     #[serde(borrow)]
@@ -169,28 +171,29 @@ pub struct Stop<'a> {
     pub how: Manner,
 }
 
-/// How a run ends on a slave, each more urgent than the one before it.
+/// How a run ends on a slave, each more urgent than the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Manner {
-    /// Nothing begins any more. Jobs and services go on: the slave reports that it is idle when its last job has exited.
+    /// No entry starts any more. Jobs and services continue. The slave reports that it is idle when its last job has
+    /// exited.
     Finish,
-    /// What runs is stopped. That is no fault of theirs.
+    /// What runs is stopped, and does not fail because of that.
     Stop,
-    /// What runs is stopped. A job among it had its time to finish and has failed; a slave that has heard
-    /// [finish](Manner::Finish) later, or not on this connection, gives it the rest of that time.
+    /// What runs is stopped. A job fails, because its time to finish is over. A slave that received
+    /// [finish](Manner::Finish) later, or not on this connection, gives its jobs the rest of that time.
     Cut,
     /// Kill at once, run no `finally` entry and ship nothing more.
     Now,
 }
 
-/// Nothing of the run is left on the slave, and all its reports and output have been answered. Said again after a
+/// No process of the run is left on the slave, and all its reports and output have been answered. Sent again after a
 /// reconnect until [`Dismissed`] answers it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stopped<'a> {
     #[serde(borrow)]
     pub run: Cow<'a, str>,
-    /// The slave was stopped, and has ended its part before it heard that the run ends.
+    /// The slave was told to stop, and has ended its part before the run ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_itself: bool,
 }

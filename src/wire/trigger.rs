@@ -18,10 +18,11 @@ pub struct Notify<'a> {
     pub room: Cow<'a, str>,
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
-    /// How often this incarnation has notified this trigger in this run, this time included: 1, 2, 3, ...
+    /// The notifies of this trigger by this incarnation in this run, this one included: 1, 2, 3, ...
     #[serde(deserialize_with = "counted")]
     pub count: u64,
-    /// What those who wait for the trigger shall read, at most [`NOTE_MAX`](super::rendezvous::NOTE_MAX) bytes of JSON.
+    /// Data for the commands that wait for the trigger, at most [`NOTE_MAX`](super::rendezvous::NOTE_MAX) bytes of
+    /// JSON.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Note<'a>>,
 }
@@ -33,16 +34,16 @@ pub struct Noted<'a> {
     pub room: Cow<'a, str>,
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
-    /// The notify that is answered, and all before it.
+    /// The count of the notify that is answered, and with it all earlier ones.
     pub count: u64,
     /// What is left of the trigger's count; 0: it has fired.
     pub left: u64,
-    /// Only so many came before it had fired; nobody is told what the later ones carry. Absent: all did.
+    /// The notifies that came before the trigger fired. The data of later ones is dropped. Absent: all came in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_time: Option<u64>,
 }
 
-/// A notify that means nothing: there is no such trigger or room.
+/// The answer to a notify of a trigger or a room that does not exist.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Refused<'a> {
     #[serde(borrow)]
@@ -66,10 +67,11 @@ pub struct Triggered<'a> {
     pub notes: Option<Note<'a>>,
 }
 
-/// The longest number that surely fits 64 bits, in digits.
+/// The digits of the longest number that always fits 64 bits.
 const DIGITS_MAX: usize = 19;
 
-/// Reads a notify in the form in which arete writes it, several times faster than [`fields`](super::frame::fields), which reads all others.
+/// Reads a notify in the form in which arete writes it, several times faster than [`fields`](super::frame::fields),
+/// which reads all others.
 pub(super) fn usual_notify(line: &[u8]) -> Option<Notify<'_>> {
     let (room, rest) = plain_name(line.strip_prefix(b"{\"type\":\"notify\",\"room\":\"")?)?;
     let (trigger, rest) = plain_name(rest.strip_prefix(b",\"trigger\":\"")?)?;
@@ -82,7 +84,7 @@ pub(super) fn usual_notify(line: &[u8]) -> Option<Notify<'_>> {
     Some(Notify { room: room.into(), trigger: trigger.into(), count, data: None })
 }
 
-/// Splits at the closing quote of a string that holds nothing but what names are made of.
+/// Splits at the closing quote of a string that holds only characters of names.
 fn plain_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let end = bytes.iter().position(|byte| !plain(byte)).filter(|&end| bytes[end] == b'"')?;

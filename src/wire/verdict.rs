@@ -11,7 +11,7 @@ pub enum Verdict {
     Interrupted,
 }
 
-/// How a run of an entry is judged.
+/// How a run of an entry ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {

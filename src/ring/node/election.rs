@@ -1,9 +1,9 @@
-//! How a token is made: a seeker that got no answer says so to all, and becomes the owner if nobody objects.
+//! How a token is made: a seeker that got no answer announces a token to all, and becomes the owner if no node objects.
 //!
-//! In the normal mode those who do not object *grant* it an epoch, each epoch to one node alone; so the candidate knows
-//! when nobody is left who could object, and with `--members` a majority must have granted. A node grants only to a
-//! candidate that is stronger, whose copy of the data is thus not older than its own, and only when it has promised to
-//! nobody else that the present token stands.
+//! In the normal mode a node that does not object *grants* the candidate an epoch. Each epoch is granted to one node
+//! only, so the candidate knows when no node is left that could object. With `--members` a majority must have granted.
+//! A node must grant only to a stronger candidate, whose copy of the data is therefore not older than its own, and only
+//! while it has not promised another node that the present token is valid.
 
 use std::collections::BTreeSet;
 
@@ -18,13 +18,13 @@ use crate::ring::token::{Fence, Token, strength};
 use crate::spoken;
 
 impl Ring {
-    /// The token that this node would make, and the data that it would go on from.
+    /// Returns the token that this node would make, with the fence of the data that it would use.
     fn candidate_token(&self) -> (Fence, Token) {
         let copy = &self.memory.copy;
         (copy.fence, Token::new(copy.progress, &self.config.id, self.memory.revision + 1))
     }
 
-    /// Nobody has answered a seeker: it makes a token itself, unless it has promised not to.
+    /// Makes a token, because no node has answered, unless this node has promised not to.
     pub(super) fn no_answer(&mut self, now: Time, out: &mut Outbox) {
         match self.promised_until(now, &self.config.id) {
             Some(until) => self.timers.set(Timer::Answer, until),
@@ -32,7 +32,7 @@ impl Ring {
         }
     }
 
-    /// Until when no other than the one that was promised to may be granted an epoch.
+    /// Returns the time until which `candidate` gets no epoch because of a promise to another node.
     fn promised_until(&self, now: Time, candidate: &str) -> Option<Time> {
         let promise = self.promise.as_ref().filter(|(to, _)| to != candidate).map(|(_, until)| *until);
         promise.max(self.config.members.map(|_| self.grants_from)).filter(|until| *until > now)
@@ -47,7 +47,7 @@ impl Ring {
         self.announce(now, out);
     }
 
-    /// Takes the next epoch that nobody has been granted, and grants it to itself.
+    /// Takes the next epoch that no node was granted, and grants it to itself.
     fn want_epoch(&mut self, out: &mut Outbox) {
         if self.config.compat {
             return;
@@ -59,7 +59,7 @@ impl Ring {
         self.keep_state(out);
     }
 
-    /// Says to all what token it makes.
+    /// Announces to all which token it makes.
     fn announce(&mut self, now: Time, out: &mut Outbox) {
         let State::Generating(candidate) = &self.state else { return };
         let (token, have) = (candidate.token.clone(), self.memory.copy.fence);
@@ -67,14 +67,14 @@ impl Ring {
         self.timers.set(Timer::Ask, now + self.config.periods.ask);
     }
 
-    /// Says it to one who has said something weaker, too.
+    /// Announces it to one node that makes a weaker token.
     fn announce_to(&mut self, now: Time, id: &str, out: &mut Outbox) {
         let State::Generating(candidate) = &self.state else { return };
         let (token, have) = (candidate.token.clone(), self.memory.copy.fence);
         self.say_to(now, id, Body::GeneratingToken(token), |extra| extra.fence = have, out);
     }
 
-    /// Says it again; with another epoch if somebody else has been granted this one.
+    /// Announces it again, with another epoch if another node was granted this one.
     pub(super) fn generate_again(&mut self, now: Time, out: &mut Outbox) {
         let taken = matches!(&self.state, State::Generating(candidate) if self.granted >= candidate.epoch);
         if taken && !self.config.compat {
@@ -83,10 +83,10 @@ impl Ring {
         self.announce(now, out);
     }
 
-    /// Another node makes a token. The rows of the table about that, for those who have none.
+    /// Handles that another node makes a token, for a node that is not the owner.
     pub(super) fn another_generates(&mut self, now: Time, heard: &Heard, token: &Token, out: &mut Outbox) {
         if self.nodes.get(&heard.author).is_some_and(|node| node.is_unreachable()) {
-            // It does not hear us: whoever gives way to it gives way for ever.
+            // It does not receive our messages, so a node that gives way to it would do so for ever.
             return;
         }
         let (have, ours) = self.candidate_token();
@@ -106,13 +106,13 @@ impl Ring {
                 self.seek_later(now);
                 self.grant(now, heard, out);
             }
-            // The stronger one that it has heard of will answer.
+            // The node that makes a stronger token will answer.
             (State::Seeker, false) if self.yield_until.is_some_and(|until| until > now) => {}
             (State::Seeker, false) if self.promised_until(now, &self.config.id).is_none() => {
                 self.generate(now, &format!("{} makes a weaker token", heard.author), out);
                 self.announce_to(now, &heard.author, out);
             }
-            // The owner itself makes its token anew, because somebody has been granted a newer epoch.
+            // The owner itself makes its token again, because another node was granted a newer epoch.
             (State::Waiter, true) if !self.config.compat && self.holder.as_ref() == Some(&heard.author) => {
                 self.grant(now, heard, out);
             }
@@ -120,7 +120,7 @@ impl Ring {
         }
     }
 
-    /// Restarts the times of a seeker.
+    /// Restarts the timers of a seeker.
     pub(super) fn seek_later(&mut self, now: Time) {
         if self.first_pings == 0 {
             self.timers.set(Timer::Ask, now + self.config.periods.ask);
@@ -128,7 +128,7 @@ impl Ring {
         }
     }
 
-    /// Whether a candidate may have the epoch that it wants from us.
+    /// Whether this node may grant a candidate the epoch that it wants.
     fn may_grant(&self, now: Time, heard: &Heard) -> bool {
         let (epoch, grant) = (heard.extra.granted, &self.memory.grant);
         let free = epoch > grant.epoch || epoch == grant.epoch && grant.to == heard.author;
@@ -137,7 +137,7 @@ impl Ring {
         !self.config.compat && free && new && self.promised_until(now, &heard.author).is_none()
     }
 
-    /// Grants a candidate its epoch, or says which was granted to whom.
+    /// Grants a candidate its epoch, or tells it which epoch was granted to which node.
     fn grant(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
         if self.config.compat {
             return;
@@ -153,9 +153,9 @@ impl Ring {
         self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
     }
 
-    /// Somebody has said to whom it has granted what.
+    /// Takes the grant in a message of another node.
     pub(super) fn hear_grant(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
-        // An epoch that has had a token is taken, too, whether we have heard of that token or not.
+        // An epoch that has had a token is taken too, even if this node does not know of that token.
         if !matches!(heard.body, Body::GeneratingToken(_)) {
             self.granted = self.granted.max(heard.extra.fence.epoch);
         }
@@ -174,7 +174,7 @@ impl Ring {
         }
     }
 
-    /// Whether nobody is left who could object: all that were heard lately have granted, and they are enough.
+    /// Whether no node is left that could object: all live nodes have granted, and they are enough.
     fn is_elected(&self, now: Time) -> bool {
         let State::Generating(candidate) = &self.state else { return false };
         let lately = self.config.periods.answer;
@@ -183,7 +183,7 @@ impl Ring {
         all && enough && !candidate.grants.is_empty()
     }
 
-    /// The time for objections is over.
+    /// Ends the time for objections: becomes the owner, or a seeker without a majority.
     pub(super) fn nobody_objects(&mut self, now: Time, out: &mut Outbox) {
         let State::Generating(candidate) = &self.state else { return };
         let (have, majority) = (candidate.grants.len() + 1, self.majority().unwrap_or(1));

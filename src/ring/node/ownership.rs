@@ -1,8 +1,9 @@
-//! What an owner does: it says where the token is, works, holds, and hands over to the next node in the order of ids.
+//! What an owner does: it announces where the token is, works, holds, and hands the token to the next node in the order
+//! of ids.
 //!
-//! In the normal mode it acts only while its *lease* lasts: it starts a step and hands on only when those who heard its
-//! last heartbeats have said so, a majority with `--members`, else all that answer; and it works only on data that the
-//! same majority has stored. A node that was stopped, or cut off, finds its lease over when it goes on.
+//! In the normal mode an owner must act only while its *lease* lasts: it starts a step and hands on only after the last
+//! heartbeats were confirmed, by a majority with `--members`, otherwise by all nodes that answer. It must work only on
+//! data that the same majority has stored. A node that was stopped or cut off finds that its lease is over.
 
 use std::collections::BTreeSet;
 
@@ -17,11 +18,11 @@ use crate::ring::owner::{Beat, HandOver, Owner};
 use crate::ring::token::{Fence, Token};
 use crate::ring::work::Outcome;
 
-/// How many heartbeats a node may leave unanswered.
+/// The heartbeats that a node may leave unanswered.
 const SILENT_BEATS: u32 = 3;
 
 impl Ring {
-    /// The token is here: it was taken, or made.
+    /// Becomes the owner of a token that was taken or made.
     pub(super) fn own(&mut self, now: Time, token: Token, why: &str, out: &mut Outbox) {
         let fence = self.memory.copy.fence;
         self.memory.token = Some(token.clone());
@@ -49,7 +50,7 @@ impl Ring {
         }
     }
 
-    /// Says where the token is; to each node, with the data, when a majority has to store it.
+    /// Sends a heartbeat to all. While a majority must still store the data, sends it with the data to each node.
     fn beat(&mut self, now: Time, first: bool, out: &mut Outbox) {
         let majority = self.majority();
         let Some(owner) = self.owner() else { return };
@@ -71,7 +72,7 @@ impl Ring {
         }
     }
 
-    /// Says it again, and takes stock of who has answered.
+    /// Sends the next heartbeat, after checking which nodes have answered.
     pub(super) fn heartbeat(&mut self, now: Time, out: &mut Outbox) {
         if self.owner().is_none_or(|owner| owner.has_handed_over()) {
             return;
@@ -88,8 +89,8 @@ impl Ring {
         }
     }
 
-    /// Nodes that have not answered for some heartbeats get no token until they speak again; nor those that have not
-    /// answered the first.
+    /// Marks nodes that have not answered for some heartbeats, or not the first: they get no token until they answer
+    /// again.
     fn lose_silent(&mut self, now: Time, out: &mut Outbox) {
         let within = self.config.periods.heartbeat * SILENT_BEATS;
         let Some(owner) = self.owner() else { return };
@@ -115,7 +116,7 @@ impl Ring {
         }
     }
 
-    /// A node has answered a heartbeat.
+    /// Takes the answer to a heartbeat.
     pub(super) fn hear_answer(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
         let Some(nr) = heard.extra.beat else { return };
         let Some(owner) = self.owner() else { return };
@@ -126,7 +127,7 @@ impl Ring {
         self.confirm(now, out);
     }
 
-    /// Extends the lease by what has been answered; an owner that waits for it goes to work.
+    /// Extends the lease by the answers so far. An owner that waits for its lease starts to work.
     fn confirm(&mut self, now: Time, out: &mut Outbox) {
         if self.config.compat {
             return;
@@ -139,7 +140,7 @@ impl Ring {
         let Some(owner) = self.owner() else { return };
         let confirms = |(said, who): &Beat| match majority {
             Some(majority) => who.len() + 1 >= majority || injected(Fault::ActsWithoutMajority),
-            // All that live have answered, or who could object has had the time to.
+            // All live nodes have answered, or have had the time to object.
             None => {
                 let all = everybody.iter().all(|id| who.contains(id)) && (alone || !everybody.is_empty());
                 all || now.since(*said) >= ask
@@ -163,7 +164,7 @@ impl Ring {
         }
     }
 
-    /// Nobody has confirmed the lease for too long.
+    /// Gives up the token, because the lease was not confirmed in time.
     pub(super) fn lease_ends(&mut self, now: Time, out: &mut Outbox) {
         let (members, majority) = (self.config.members, self.majority());
         let Some(owner) = self.owner() else { return };
@@ -171,7 +172,7 @@ impl Ring {
             return;
         }
         let Some((members, majority)) = members.zip(majority) else {
-            // Without a majority nobody can say that the token is elsewhere but who has it. Ask before acting on.
+            // Without a majority only the other owner can tell that there is one, so ask before acting again.
             owner.forget_beats();
             self.beat(now, false, out);
             return;
@@ -207,7 +208,7 @@ impl Ring {
         self.worked(now, outcome, out);
     }
 
-    /// The step is over: the token is held for a while, and then handed on.
+    /// Ends the work step, and holds the token.
     fn worked(&mut self, now: Time, outcome: Option<Outcome>, out: &mut Outbox) {
         let Some(outcome) = outcome else { return };
         let hold = self.config.periods.hold;
@@ -219,7 +220,7 @@ impl Ring {
         self.timers.set(Timer::Hold, since + hold);
     }
 
-    /// The token has been held long enough.
+    /// Hands the token on, after it was held long enough.
     pub(super) fn held(&mut self, now: Time, out: &mut Outbox) {
         let Some(owner) = self.owner() else { return };
         if !owner.hold() {
@@ -229,19 +230,19 @@ impl Ring {
             return self.renew(now, out);
         }
         if !self.may_act(now) {
-            // The lease comes back, or ends.
+            // Until the lease is confirmed again, or ends.
             return self.timers.set(Timer::Hold, now + self.config.periods.heartbeat / 4);
         }
         self.hand_over(now, BTreeSet::new(), out);
     }
 
-    /// Makes the token anew: a newer epoch has been granted to somebody who has no token.
+    /// Makes the token again, because a newer epoch was granted to a node that has no token.
     fn renew(&mut self, now: Time, out: &mut Outbox) {
         self.keep_result();
         self.generate(now, "a newer epoch was granted while the token was here", out);
     }
 
-    /// What the step has made is our copy now, also before anybody else has it.
+    /// Takes the result of the step as this node's copy, before any other node has it.
     fn keep_result(&mut self) -> Option<(Token, Fence)> {
         let (token, fence) = self.carried()?;
         let data = self.owner()?.data().to_owned();
@@ -271,13 +272,13 @@ impl Ring {
         self.say_take_token(now, out);
     }
 
-    /// The token and where it stands for the next owner.
+    /// Returns the token, and the fence that it has for the next owner.
     fn carried(&mut self) -> Option<(Token, Fence)> {
         let compat = self.config.compat;
         self.owner().map(|owner| (owner.token.clone(), if compat { owner.fence } else { owner.fence.next() }))
     }
 
-    /// Says `take token`, the same to the same node each time.
+    /// Sends `take token`, each time the same to the same node.
     fn say_take_token(&mut self, now: Time, out: &mut Outbox) {
         let nodes = self.nodes.iter().map(|(id, node)| (id.to_owned(), node.address.to_string()));
         let nodes = nodes.chain([(self.config.id.clone(), self.config.address.to_string())]).collect();
@@ -292,7 +293,7 @@ impl Ring {
         self.timers.set(Timer::Ask, now + self.config.periods.ask);
     }
 
-    /// The hand-over has gone out.
+    /// Notes that the hand-over has been sent.
     pub(super) fn handed_over(&mut self, now: Time, id: &str, out: &mut Outbox) {
         let compat = self.config.compat;
         let Some(owner) = self.owner() else { return };
@@ -315,7 +316,7 @@ impl Ring {
         }
     }
 
-    /// No byte has gone out. If none has before either, somebody else may get the token.
+    /// Notes that the hand-over could not be sent. If no byte of it was sent before, another node may get the token.
     pub(super) fn not_handed_over(&mut self, now: Time, id: &str, out: &mut Outbox) {
         let may_act = self.may_act(now);
         let Some(hand_over) = self.owner().and_then(Owner::handing_over) else { return };
@@ -331,7 +332,7 @@ impl Ring {
         }
     }
 
-    /// No acknowledgement has come: the same again to the same node, until a new epoch must be agreed.
+    /// Sends the hand-over again, because it was not acknowledged. After a while a new epoch is needed.
     pub(super) fn hand_over_again(&mut self, now: Time, out: &mut Outbox) {
         let periods = self.config.periods;
         let Some(hand_over) = self.owner().and_then(Owner::handing_over) else { return };
@@ -348,12 +349,12 @@ impl Ring {
                 self.nodes.lose(now, &to, Why::Unreachable);
                 self.not_handed_over(now, &to, out);
             }
-            // The messenger says when it cannot be reached.
+            // The messenger reports if the node cannot be reached.
             None => self.timers.set(Timer::Ask, now + periods.ask),
         }
     }
 
-    /// Somebody knows of a token that stands where ours does, or further.
+    /// Gives way if another node knows of the same token at the next owner, or of a newer one.
     pub(super) fn hear_of_token(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
         let Some(owner) = self.owner() else { return };
         let granted = heard.extra.granted;
@@ -383,7 +384,7 @@ impl Ring {
         }
     }
 
-    /// This node is told to go. Whether there is a token that it hands on first.
+    /// Begins to leave. Returns whether there is a token to hand on first.
     pub(super) fn leave(&mut self, now: Time, out: &mut Outbox) -> bool {
         let Some(owner) = self.owner() else { return false };
         owner.kill_work(out);

@@ -1,4 +1,7 @@
-//! How a node says something to one or to all, and what it makes of what it hears before the table of states has it.
+//! How a node sends a message to one node or to all, and which messages it accepts before the table of states handles
+//! them.
+//!
+//! A message that is not meant for this node, or that comes from an unknown start of a node, must not reach the table.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -13,16 +16,16 @@ use crate::ring::token::Fence;
 /// The only datagram socket.
 const SOCKET: SocketId = SocketId(0);
 
-/// A message that a node listens to.
+/// A message that was accepted.
 pub struct Heard {
     pub author: String,
     pub body: Body,
-    /// Empty when it comes from an original.
+    /// Empty if it comes from an original program.
     pub extra: Extra,
 }
 
 impl Ring {
-    /// What the normal mode adds to a message.
+    /// Returns what the normal mode adds to a message; `None` among originals.
     fn extra(&mut self, adjust: impl FnOnce(&mut Extra)) -> Option<Extra> {
         if self.config.compat {
             return None;
@@ -47,13 +50,13 @@ impl Ring {
         Message { author: self.config.id.clone(), body, extra }.encode(self.config.key.as_ref())
     }
 
-    /// Says something to all.
+    /// Sends a message to all nodes.
     pub(super) fn say(&mut self, body: Body, adjust: impl FnOnce(&mut Extra), out: &mut Outbox) {
         let bytes = self.encode(body, adjust);
         out.datagram(SOCKET, SocketAddr::from((self.config.broadcast, self.config.udp_port)), bytes);
     }
 
-    /// Says something to one node, on a connection of its own.
+    /// Sends a message to one node, on a connection of its own.
     pub(super) fn say_to(
         &mut self,
         now: Time,
@@ -74,7 +77,7 @@ impl Ring {
         self.messenger.send(now, (id, address), bytes, hands_over, out);
     }
 
-    /// Lets those who watch know what state this node is in.
+    /// Shows the state of this node to watchers.
     pub(super) fn show(&mut self, old_original: &str, old: &str, out: &mut Outbox) {
         let Some(port) = self.config.state_port else { return };
         let (old, new) = match self.config.compat {
@@ -86,7 +89,7 @@ impl Ring {
         out.datagram(SOCKET, SocketAddr::from((self.config.broadcast, port)), bytes);
     }
 
-    /// Bytes that may be a message. Whatever else they are means nothing to us.
+    /// Takes bytes that may be a message, and ignores them if they are not.
     pub(super) fn heard(&mut self, now: Time, from: Ipv4Addr, bytes: &[u8], to_all: bool, out: &mut Outbox) {
         if self.recall.is_some() || to_all && bytes.len() > DATAGRAM_MAX {
             return;
@@ -111,7 +114,7 @@ impl Ring {
         }
     }
 
-    /// Broadcasts come back to who says them. What another says under our name is a mistake of somebody's.
+    /// Ignores our own broadcasts, and logs a message of another node under our name.
     fn heard_own(&mut self, now: Time, from: Ipv4Addr, message: &Message, out: &mut Outbox) {
         let ours = message.extra.as_ref().is_none_or(|extra| extra.boot == self.config.boot);
         if from != self.config.address && !ours {
@@ -155,7 +158,7 @@ impl Ring {
         self.react(now, Heard { author, body, extra }, out);
     }
 
-    /// Whether a message can be meant for this node at all.
+    /// Fails if a message cannot be meant for this node.
     fn fits(&self, author: &str, extra: Option<&Extra>, to_all: bool) -> Result<(), String> {
         if self.config.compat {
             return Ok(());
@@ -177,7 +180,7 @@ impl Ring {
         Err(format!("{author} says something to another node, or to an earlier start of this one"))
     }
 
-    /// A node that is heard, but could not be reached, is tried again at once.
+    /// Sends a ping to a node that could not be reached and now sends messages.
     fn reach_again(&mut self, now: Time, id: &str, out: &mut Outbox) {
         let is_unreachable = self.nodes.get(id).is_some_and(|node| node.is_unreachable());
         if is_unreachable && self.nodes.is_due(now, id, self.config.periods.ask) {
@@ -185,7 +188,7 @@ impl Ring {
         }
     }
 
-    /// Asks a node to show that it lives.
+    /// Asks a node to show that it is alive.
     fn say_hello(&mut self, now: Time, (id, address): (&str, Ipv4Addr), out: &mut Outbox) {
         let to = id.to_owned();
         let bytes = self.encode(Body::Ping, |extra| (extra.to, extra.hello) = (Some(to), true));
@@ -201,11 +204,11 @@ impl Ring {
         self.say_to_whoever(now, (id, address), bytes, out);
     }
 
-    /// Says something to whoever speaks under a node's name. If that comes from elsewhere it must not wait with what is
-    /// for the node: that it cannot be said says nothing about the node.
+    /// Sends a message to the address that uses a node's name. If it is another address than the node's, the message
+    /// has a queue of its own: that it cannot be sent must not count against the node.
     fn say_to_whoever(&mut self, now: Time, (id, address): (&str, Ipv4Addr), bytes: Bytes, out: &mut Outbox) {
         let is_there = self.nodes.get(id).is_none_or(|node| node.address == address);
-        // No node is called so.
+        // No node can have this name.
         let name = if is_there { id.to_owned() } else { format!("\n{id}") };
         self.messenger.send(now, (&name, address), bytes, false, out);
     }

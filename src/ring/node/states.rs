@@ -38,7 +38,7 @@ use crate::ring::nodes::Why;
 use crate::ring::token::{Token, strength};
 
 impl Ring {
-    /// A message from a node that we know.
+    /// Handles a message from a known node.
     pub(super) fn react(&mut self, now: Time, heard: Heard, out: &mut Outbox) {
         self.hear_grant(now, &heard, out);
         match &heard.body {
@@ -71,7 +71,7 @@ impl Ring {
         self.say_to(now, id, Body::TokenWasHereRecently, |_| {}, out);
     }
 
-    /// An owner says where the token is: to one, and perhaps to all.
+    /// Sends the place of the token, as its owner, to one node, and to all if `to_all`.
     fn say_where(&mut self, now: Time, id: &str, to_all: bool, out: &mut Outbox) {
         let State::Owner(owner) = &self.state else { return };
         let (token, fence) = (owner.token.clone(), owner.fence);
@@ -84,7 +84,7 @@ impl Ring {
     fn token_was_here_recently(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
         match &self.state {
             State::Seeker => self.seek_later(now),
-            // It was we who had the token.
+            // The sender knows of the token that this node had.
             State::Generating(_) if !self.config.compat && heard.extra.fence < self.memory.copy.fence => {}
             State::Generating(_) => {
                 self.become_seeker(now, &format!("{} has heard of the token", heard.author), out);
@@ -99,7 +99,7 @@ impl Ring {
         }
         let fence = heard.extra.fence;
         if fence < self.memory.seen {
-            // Its owner does not know that the token is elsewhere.
+            // Its sender does not know that the token is elsewhere.
             return self.say_recently(now, &heard.author, out);
         }
         let news = !matches!(self.state, State::Waiter);
@@ -107,17 +107,17 @@ impl Ring {
         self.holder = Some(heard.author.clone());
         self.wait(now, &format!("the token is at {}", heard.author), out);
         if self.config.compat && (news || self.nodes.is_due(now, &heard.author, self.config.periods.again())) {
-            // Waiters are silent: an owner that has started anew, or has lost us, would never learn of us.
+            // Waiters are silent, so an owner that was restarted, or that lost this node, would never learn of it.
             self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
         }
         self.answer_beat(now, heard, out);
     }
 
-    /// Two nodes have a token: the stronger stays.
+    /// Decides between two owners: the stronger token stays.
     fn another_is_owner(&mut self, now: Time, heard: &Heard, token: &Token, out: &mut Outbox) {
         let State::Owner(owner) = &self.state else { return };
         match strength(heard.extra.fence, token).cmp(&strength(owner.fence, &owner.token)) {
-            // It is the same token: an answer would be answered.
+            // It is the same token. An answer would be answered without end.
             Ordering::Equal => {}
             Ordering::Less => self.say_where(now, &heard.author, true, out),
             Ordering::Greater => {
@@ -129,13 +129,13 @@ impl Ring {
         }
     }
 
-    /// Confirms the lease of the owner, and stores the data that comes with it; for the waiter time nobody else is
+    /// Confirms the lease of the owner, and stores the data in the heartbeat. For the waiter time no other node is
     /// granted an epoch.
     fn answer_beat(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
         let Some(beat) = heard.extra.beat else { return };
         let fence = heard.extra.fence;
         if fence.epoch < self.memory.grant.epoch {
-            // The owner hears that a newer epoch was granted, and makes its token anew.
+            // From the answer the owner learns that a newer epoch was granted, and makes its token again.
             return self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
         }
         self.promise = Some((heard.author.clone(), now + self.config.periods.waiter));
@@ -177,7 +177,7 @@ impl Ring {
     ) {
         let fence = heard.extra.fence;
         if !self.config.compat && fence == self.memory.copy.fence && fence == self.memory.seen {
-            // Its acknowledgement was lost.
+            // The acknowledgement was lost.
             return match self.is_owner() {
                 true => self.say_where(now, &heard.author, false, out),
                 false => self.say_recently(now, &heard.author, out),
@@ -207,7 +207,7 @@ impl Ring {
         self.say_where(now, &heard.author, false, out);
     }
 
-    /// Whether a token that is handed to us may be taken.
+    /// Fails if a token that is handed to this node must not be taken.
     fn may_take(&self, heard: &Heard, token: &Token) -> Result<(), String> {
         let fence = heard.extra.fence;
         if self.config.compat {
