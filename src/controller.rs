@@ -451,7 +451,7 @@ impl Machine for Controller {
         self.now = now;
         self.ledger.turn(now);
         self.runs.values().for_each(|run| run.ledger.turn(now));
-        let conn = dispatch::conn_of(&input);
+        let conn = input.conn();
         let before = self.who(conn);
         match input {
             Input::Begin => self.begin(now, out),

@@ -8,7 +8,7 @@ use crate::controller::reply::refusal;
 use crate::controller::run::record::By;
 use crate::controller::run::runs::RunNr;
 use crate::controller::session::session::Who;
-use crate::machine::{ConnId, Input, Outbox, Time};
+use crate::machine::{ConnId, Outbox, Time};
 use crate::wire::Code;
 
 impl Controller {
@@ -38,13 +38,5 @@ impl Controller {
         if let (Some(conn), Some(reason)) = (conn.filter(|conn| self.sessions.contains(*conn)), goes) {
             self.part(now, conn, refusal(Code::Full, reason), out);
         }
-    }
-}
-
-/// The connection on which something was said, or that is gone.
-pub fn conn_of(input: &Input<'_>) -> Option<ConnId> {
-    match input {
-        Input::Received { conn, .. } | Input::Closed { conn, .. } => Some(*conn),
-        _ => None,
     }
 }
