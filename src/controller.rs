@@ -26,7 +26,6 @@ pub use self::host::matching;
 pub use self::session::authorization;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub use self::host::host::LabConfig;
 pub use self::host::submissions::RESOURCES;
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::reply::refusal;
-use self::room::room::{Acts, Room};
+use self::room::rooms::Rooms;
 pub use self::room::sync::{EVENTS_MAX, Limits, OUTPUT_MAX, RECORD_MAX};
 use self::run::admission::Admitted;
 use self::run::launch::Launch;
@@ -47,14 +46,14 @@ pub use self::run::run::EVENTS;
 use self::run::run::Run;
 use self::run::runs::{RunNr, Runs};
 pub use self::service::Settings;
-use self::session::budget::{Budget, Held};
+use self::session::budget::Budget;
 use self::session::processes::{Processes, REJOIN, Speaker};
 use self::session::session::{Session, Who};
+use self::session::sessions::Sessions;
 use crate::exit_code;
-use crate::machine::{ConnId, Input, Machine, Outbox, Signal, Time, Timers};
-use crate::session::{HELLO_WITHIN, SILENT_AFTER};
+use crate::machine::{ConnId, Input, Machine, Outbox, Signal, Time};
 use crate::spoken;
-use crate::wire::{Bye, Code, Cut, Frames, FromSlave, Hello, Message};
+use crate::wire::{Bye, Code, Cut, FromSlave, Hello, Message};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -67,36 +66,22 @@ const PART_AGAIN: Duration = Duration::from_millis(20);
 /// How often the live picture is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
-/// How much all peers together may have sent of lines that have not ended, before their hello, in bytes.
-const STRANGERS_HOLD_MAX: usize = 16 * 1024 * 1024;
-
 /// How a stranger begins who speaks TLS, and no line does.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A controller: of one run and any rooms, or of rooms alone.
 pub struct Controller {
-    sessions: BTreeMap<ConnId, Session>,
+    sessions: Sessions,
     processes: Processes,
     runs: Runs,
     /// What a controller has that stays when a run is over.
     lab: Option<Lab>,
-    /// The rooms that are not runs.
-    rooms: BTreeMap<Rc<str>, Room>,
-    /// What rooms want done when this input has been handled.
-    pending: BTreeMap<Rc<str>, Acts>,
-    /// When something is due in a room.
-    deadlines: Timers<Rc<str>>,
+    rooms: Rooms,
     limits: Limits,
-    /// The highest number of a round in a room that is no more: when the room is made again, none comes twice.
-    last_round: u64,
     /// How long a client's connection may be gone before the client is lost.
     rejoin: Duration,
     /// What is held of members and clients.
     budget: Budget,
-    /// How much of it are lines that have not ended.
-    partial: Held,
-    /// The same of strangers, in bytes.
-    strangers_hold: usize,
     listening: Option<String>,
     ledger: Ledger,
     /// Where the ledger is and what was said of the world for it, if one is kept.
@@ -133,19 +118,14 @@ impl Controller {
         let budget = Budget::new(limits.memory);
         budget.set_max(limits.memory, limits.least());
         Controller {
-            partial: budget.hold(0),
+            sessions: Sessions::new(&budget),
             budget,
-            sessions: BTreeMap::new(),
             processes: Processes::default(),
             runs: Runs::default(),
             lab: None,
-            rooms: BTreeMap::new(),
-            pending: BTreeMap::new(),
-            deadlines: Timers::default(),
+            rooms: Rooms::default(),
             limits,
-            last_round: 0,
             rejoin: REJOIN,
-            strangers_hold: 0,
             listening,
             ledger: Ledger::default(),
             keep: None,
@@ -220,21 +200,18 @@ impl Controller {
 
     /// Bytes of a peer: each line that they complete is a message.
     fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        let who = session.who;
-        if who != Who::Stranger {
-            session.heard = now;
-        } else if session.frames.held() == 0 && bytes.first() == Some(&TLS_HANDSHAKE) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        let begins = session.who == Who::Stranger && session.frames.held() == 0;
+        if begins && bytes.first() == Some(&TLS_HANDSHAKE) {
             let peer = session.peer.address().map_or_else(String::new, |address| address.ip().to_string());
             log::debug!("{peer} speaks TLS, and this controller does not");
             return self.part(now, conn, refusal(Code::Tls, "this controller does not speak TLS".to_owned()), out);
         }
-        let mut frames = std::mem::take(&mut session.frames);
+        let Some((who, mut frames)) = self.sessions.take_line(now, conn) else { return };
         if let Some(process) = who.process() {
             self.processes.hear(now, process);
         }
-        self.hold_line(who, frames.held(), 0);
-        let bound = self.line_bound(who, frames.held() + bytes.len());
+        let bound = self.sessions.line_bound(who, frames.held() + bytes.len(), &self.budget, self.limits.value);
         let mut heard = Heard::default();
         // What is too long has parted with its peer here, or nothing has.
         let _ = frames.cut(bytes, bound.max, |cut| {
@@ -253,15 +230,12 @@ impl Controller {
         if let Some(run) = heard.run.and_then(|nr| self.runs.get_mut(nr)) {
             run.answer(now, conn, heard, out);
         }
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        let (who, held) = (session.who, frames.held());
-        session.frames = frames;
-        self.hold_line(who, 0, held);
+        let Some(who) = self.sessions.put_back(conn, frames) else { return };
         // After what it says: that it waits no longer is no sign that it does.
         if let Some(process) = who.process() {
             self.alive(now, process);
         }
-        if self.strangers_hold > STRANGERS_HOLD_MAX && who == Who::Stranger {
+        if who == Who::Stranger && self.sessions.strangers_hold_too_much() {
             self.part(
                 now,
                 conn,
@@ -280,8 +254,8 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         let message = FromSlave::decode(line).map_err(|error| refusal(Code::Malformed, error.to_string()))?;
-        let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
-        match (session.who, message) {
+        let Some(who) = self.sessions.who(conn) else { return Ok(()) };
+        match (who, message) {
             (Who::Slave(..) | Who::Idle, FromSlave::Ping(ping)) => {
                 self.pinged(now, conn, &ping, out);
                 Ok(())
@@ -342,7 +316,7 @@ impl Controller {
         hello: &Hello<'_>,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        let (Some(session), Some(run)) = (self.sessions.get(&conn), self.runs.get_mut(nr)) else { return Ok(()) };
+        let (Some(session), Some(run)) = (self.sessions.get(conn), self.runs.get_mut(nr)) else { return Ok(()) };
         let Admitted { slave, earlier, former } = run.admit(now, conn, &session.peer, hello, out)?;
         self.serves(now, conn, (nr, slave), &hello.incarnation);
         if let Some(earlier) = earlier {
@@ -365,9 +339,7 @@ impl Controller {
             let fact = Fact::Process { room, process: process.0, slave: Some(ix), member: None, incarnation };
             run.ledger.write(&fact);
         }
-        if let Some(session) = self.sessions.get_mut(&conn) {
-            (session.who, session.heard) = (Who::Slave(nr, ix, process), now);
-        }
+        self.sessions.identify(now, conn, Who::Slave(nr, ix, process));
         self.alive(now, process);
     }
 
@@ -380,15 +352,13 @@ impl Controller {
     }
 
     fn drop_session(&mut self, conn: ConnId, reason: &str, out: &mut Outbox) -> Option<Session> {
-        let session = self.sessions.remove(&conn)?;
-        self.hold_line(session.who, session.frames.held(), 0);
+        let session = self.sessions.remove(conn)?;
         out.close(conn, reason);
         Some(session)
     }
 
     fn closed(&mut self, now: Time, conn: ConnId, reason: &str, out: &mut Outbox) {
-        if let Some(session) = self.sessions.remove(&conn) {
-            self.hold_line(session.who, session.frames.held(), 0);
+        if let Some(session) = self.sessions.remove(conn) {
             self.gone(now, conn, session.who, reason, out);
         }
     }
@@ -418,14 +388,7 @@ impl Controller {
     fn look(&mut self, now: Time, read: Time, out: &mut Outbox) {
         self.budget.sweep();
         self.forget_unheard(now);
-        let silent = |session: &Session| {
-            let stranger = session.who == Who::Stranger;
-            let (bound, what) = if stranger { (HELLO_WITHIN, "hello") } else { (SILENT_AFTER, "anything") };
-            (read.since(session.heard) >= bound)
-                .then(|| format!("it has not said {what} for {}", spoken::duration(bound)))
-        };
-        let silent = self.sessions.iter().filter_map(|(&conn, session)| silent(session).map(|why| (conn, why)));
-        let silent: Vec<_> = silent.take(PART_AT_ONCE).collect();
+        let silent = self.sessions.silent(read, PART_AT_ONCE);
         if silent.len() == PART_AT_ONCE {
             self.look = Some(now + PART_AGAIN);
         }
@@ -488,14 +451,12 @@ impl Machine for Controller {
         self.now = now;
         self.ledger.turn(now);
         self.runs.values().for_each(|run| run.ledger.turn(now));
-        let conn = dispatch::conn_of(&input);
+        let conn = input.conn();
         let before = self.who(conn);
         match input {
             Input::Begin => self.begin(now, out),
             Input::Accepted { conn, peer, listener } => {
-                let (who, frames) = (Who::Stranger, Frames::default());
-                let session = Session { peer, listener, who, frames, heard: now };
-                self.sessions.insert(conn, session);
+                self.sessions.accept(now, conn, peer, listener);
             }
             Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
@@ -534,7 +495,7 @@ impl Machine for Controller {
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
         let due = self.lab.as_ref().and_then(Lab::queue_due);
-        let rooms = [self.deadlines.next(), self.processes.next_deadline(), due, self.ledger.rewrite_due()];
+        let rooms = [self.rooms.next_deadline(), self.processes.next_deadline(), due, self.ledger.rewrite_due()];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))
     }

@@ -11,6 +11,7 @@ mod fetch;
 mod follow;
 mod look_up;
 mod overview;
+mod show;
 mod sight;
 mod submit;
 
@@ -22,6 +23,7 @@ use self::follow::Follow;
 use self::look_up::{Find, Results, Stop};
 use self::overview::Overview;
 pub use self::overview::Wanted;
+pub use self::show::Show;
 pub use self::submit::Submission;
 use self::submit::Submitting;
 use crate::link::Link;
@@ -43,15 +45,6 @@ pub struct Config {
     pub begun: Option<Time>,
     /// How long to wait; `None`: for ever. Who hands in a test waits so long until the controller has it.
     pub timeout: Option<Duration>,
-}
-
-/// How runs are shown.
-#[derive(Debug, Clone, Default)]
-pub struct Show {
-    /// What the commands write, too.
-    pub follow: bool,
-    pub terminal: Option<(u16, u16)>,
-    pub colors: bool,
 }
 
 /// What an operator does. Runs are meant by their ids, by the beginning of an id, or by `latest`.

@@ -1,34 +1,46 @@
-//! The poll loop: drives one [`Machine`] on real sockets, signals, child processes and files. It knows no message.
+//! The poll loop: drives one [`Machine`] on real sockets, signals, child processes and files.
 //!
-//! One thread, and nothing that blocks it: sockets are edge-triggered and read, accepted and written to until they
-//! would block; a source that still has something after its share of a turn is remembered and goes on in the next one,
-//! which then does not wait. Deadlines fire every turn, however busy the sockets are. What a turn writes to disk is
-//! written before what it sends goes out. All that a peer can make grow has a bound.
+//! There is one thread, and nothing may block it. Sockets are edge-triggered: they are read, accepted and written to until
+//! they would block. A source that has something left after its share of a turn is remembered and goes on in the next
+//! turn, which then does not wait. Deadlines fire every turn, however busy the sockets are. What a turn writes to disk is
+//! written before what it sends goes out. Everything that a peer can make grow has a bound. The reactor must not know a
+//! message.
+//!
+//! This file owns [`Reactor`] and the order of a turn. `sources`, `effects`, `handshaking` and `service` are the parts of
+//! a turn; every other file owns one kind of source, and knows neither the reactor nor the machine.
 
 mod alarm;
 mod backlog;
 mod children;
+mod clock;
 mod connections;
 mod console;
 mod datagrams;
 mod dial;
 mod doubts;
+mod due;
 mod ears;
 mod effects;
+mod errors;
 mod files;
 mod handshakes;
+mod handshaking;
 mod interfaces;
 mod kernel;
 mod leftovers;
+mod limits;
 mod list;
 mod listeners;
 mod listings;
 mod lookup;
 mod notify;
+mod options;
 mod page;
+mod pending;
 mod prepare;
 mod probes;
 mod procfs;
+mod reload;
 mod screen;
 mod service;
 mod signals;
@@ -36,166 +48,41 @@ mod sources;
 mod stream;
 mod sweep;
 mod tls;
+mod tokens;
 mod turns;
 mod unseen;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll};
 
+pub use clock::now;
 pub use console::{LogPipe, flush as flush_console, unwritten};
 pub use datagrams::DatagramOptions;
+pub use errors::{hung_up, plain, reason};
 pub use handshakes::{HANDSHAKE_WITHIN, HANDSHAKES_MAX};
 pub use interfaces::{Interface, interface, interfaces};
 pub use kernel::undo_inherited;
 pub use leftovers::end_leftovers;
 pub use lookup::{addresses_of, looked_up};
 pub use notify::Manager;
+pub use options::Options;
 pub use prepare::null;
+pub use reload::{Reload, Reloaded};
 pub use screen::{shows_colors, terminal_size, wants_colors};
-pub use service::{Reload, Reloaded};
-pub use stream::{hung_up, plain, reason};
 pub use tls::{HANDSHAKE_MAX, Tls, host_of, server_name};
 
-use crate::machine::{
-    Cause, ConnId, EarId, Effect, Input, ListenerId, Machine, Outbox, Peer, ProbeId, ReadId, Reason, Signal, SocketId,
-    Time, Timers,
-};
+use due::Due;
+use limits::{EVENTS, EXIT_FAREWELL, EXIT_LINGER, MOST_CONNECTIONS, OTHER_DESCRIPTORS, READ_BUFFER};
+use pending::Pending;
 
-/// How many events one poll takes in.
-const EVENTS: usize = 4096;
-/// The read buffer that all connections and datagrams share, in bytes: no datagram is longer.
-const READ_BUFFER: usize = 64 * 1024;
-/// How many times the machine may answer what its own effects brought, in one turn.
-const PASSES_A_TURN: usize = 8;
-/// Of so many files it reads after each of these.
-const READS_A_PASS: usize = 4;
-/// After so long in a turn no further source is read from: deadlines, and what is queued, do not wait for those that have
-/// much to say. They go on, in order, in the next turn.
-const READS_OF_A_TURN: Duration = Duration::from_millis(20);
-
-/// The same when so many writes wait for the end of the turn: each may have to create a file.
-const WRITES_OF_A_TURN: usize = 64;
-/// How long a process that ends waits for its peers and the terminal to take what is queued.
-const EXIT_LINGER: Duration = Duration::from_secs(1);
-/// How long it waits for the peers to see that it has nothing more to say.
-const EXIT_FAREWELL: Duration = Duration::from_millis(200);
-/// Descriptors that are not for connections: files, children, lookups.
-const OTHER_DESCRIPTORS: u64 = 256;
-/// The most connections by default, whatever the system allows.
-const MOST_CONNECTIONS: u64 = 1 << 20;
-
-/// How a reactor is set up.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The signals that the machine hears of. SIGCHLD and SIGWINCH need not be named.
-    pub signals: Vec<Signal>,
-    /// Processes that lose their parent become our children.
-    pub subreaper: bool,
-    /// How much may be queued for one peer, in bytes. Who passes it is closed.
-    pub max_queue: usize,
-    /// A peer for whom something is queued and who takes nothing of it for so long, or up to twice so long, is closed.
-    pub stalled_after: Duration,
-    /// How many connections there may be. `None`: what the limit of open files allows, after raising it.
-    pub max_connections: Option<usize>,
-    /// Appends and replaced files are on the disk itself before anything goes out.
-    pub fsync: bool,
-    /// The program whose subcommand `lookup` looks host names up: arete itself.
-    pub lookup_program: PathBuf,
-    /// The address that TCP connections come from. `None`: what the system chooses.
-    pub source: Option<IpAddr>,
-    /// How TLS is spoken on TCP connections. `None`: they are plain.
-    pub tls: Option<Tls>,
-    /// Who is told how things stand.
-    pub manager: Option<Manager>,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            signals: Vec::new(),
-            subreaper: false,
-            max_queue: 8 * 1024 * 1024,
-            stalled_after: Duration::from_secs(30),
-            max_connections: None,
-            fsync: false,
-            lookup_program: PathBuf::from("/proc/self/exe"),
-            source: None,
-            tls: None,
-            manager: None,
-        }
-    }
-}
-
-/// What an event is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Signals,
-    Listener,
-    Console,
-    Lookup,
-    Alarm,
-    Datagrams,
-    Probe,
-    Ear,
-    Conn,
-}
-
-const KINDS: [Kind; 9] = [
-    Kind::Signals,
-    Kind::Listener,
-    Kind::Console,
-    Kind::Lookup,
-    Kind::Alarm,
-    Kind::Datagrams,
-    Kind::Probe,
-    Kind::Ear,
-    Kind::Conn,
-];
-
-fn token(kind: Kind, index: usize) -> Token {
-    Token(index * KINDS.len() + kind as usize)
-}
-
-fn source(token: Token) -> (Kind, usize) {
-    (KINDS[token.0 % KINDS.len()], token.0 / KINDS.len())
-}
-
-/// What the reactor itself waits for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Due {
-    /// A closed connection has lingered long enough.
-    Linger(ConnId),
-    /// An address has had its time to answer.
-    Dial(ConnId),
-    /// A probe has had its time.
-    Probe(ProbeId),
-    /// A handshake has had its time.
-    Handshake(ConnId),
-    /// Descriptors may be free again.
-    Accept,
-    /// Somebody of a group without a leader may have gone unheard.
-    Groups,
-    /// Peers may have stopped to read.
-    Stalled,
-    /// The service manager may take more, or hear a new status.
-    Notify,
-    /// The service manager wants a sign of life.
-    Watchdog,
-}
-
-/// What happened, on its way to the machine.
-enum Pending {
-    Input(Input<'static>),
-    Read(ReadId, Result<Vec<u8>, String>),
-    Overheard(EarId, Vec<u8>),
-}
+use crate::machine::{Cause, Effect, Input, ListenerId, Machine, Outbox, Peer, Reason, SocketId, Time, Timers};
 
 /// The loop, and all that it watches.
 pub struct Reactor {
@@ -443,11 +330,4 @@ impl Reactor {
 /// Names what the system has refused.
 fn refused(what: &str) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {}", plain(&error)))
-}
-
-/// The time, by a clock that all processes of this system share and that also counts while the system is suspended, so
-/// that nobody wakes up and takes what has run out for good.
-pub fn now() -> Time {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Time::from_micros(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000)
 }

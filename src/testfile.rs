@@ -1,120 +1,59 @@
 //! The test file: what a test is, and everything that can be wrong with it.
 //!
-//! [`parse`] is pure: who calls it reads the file, and says about each resource what it is. It finds all problems of a
-//! file, not only the first; each has a line and a column. `arete-test(5)` describes the file for people, and
-//! `share/arete-test.schema.json` for editors: both change in the same commit as the tables here.
+//! [`parse`] is pure: the caller reads the file, and describes each resource. It finds all problems of a file, not only
+//! the first; each has a line and a column. `arete-test(5)` describes the file for people, and
+//! `share/arete-test.schema.json` for editors: both change in the same commit as the tables of the parsers below.
+//!
+//! This file owns the order in which the parts of a test are read. It must not hold a bound (`bounds.rs`) or a rule of
+//! one key (the file of that key).
 
+mod bounds;
+mod context;
+mod draft;
 mod entry;
 mod fields;
 mod head;
 pub mod json;
 mod lists;
 mod meet;
+mod meetings;
 mod members;
+mod patterns;
 mod problem;
 pub mod range;
 mod ready;
 mod slaves;
 pub mod suggest;
+mod test;
 pub mod time;
 mod told;
 pub mod warnings;
 mod words;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::rc::Rc;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
-use crate::machine::{Signal, path_text};
+use crate::machine::Signal;
 use crate::variables::{self, Part, Variable};
 use crate::wire::readiness::ReadyCheck;
-use crate::wire::rendezvous::Party;
-use crate::wire::{Action, Entry, LINE_MAX, Resource};
-use entry::Names;
+use crate::wire::{Action, Entry};
+pub use bounds::{
+    ADDRESSES_MAX, ALL_ENTRIES_MAX, CHECK_EVERY, COMMAND_MAX, COVERED_MAX, ENTRIES_MAX, FILE_MAX, GIVEN_MAX, GRACE,
+    GROUPS_MAX, LISTED_MEMBERS_MAX, MEETINGS_MAX, MEMBERS_MAX, PATTERN_MAX, PATTERNS_MAX, PREPARE_MAX, READY_WITHIN,
+    RESOURCES_MAX, RETOLD_MAX, SCHEDULES_MAX, SLAVES_MAX, TRIGGER_MAX, TRIGGERS_MAX, UNSHARED_BYTES_MAX, UNSHARED_MAX,
+    VARIABLES_MAX,
+};
+use context::Names;
+use draft::Draft;
 use fields::{Known, Object};
-pub use json::VALUES_MAX;
+pub use json::{BYTE_ORDER_MARK, VALUES_MAX};
 use json::{Member, Value};
+use patterns::Patterns;
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
-use ready::Patterns;
-pub use ready::{CHECK_EVERY, PATTERN_MAX, PATTERNS_MAX, READY_WITHIN};
-
 use slaves::Schedule;
+pub use test::{Declared, End, OnFail, OnLost, Ship, Shipped, Slave, Test};
 pub use time::TIME_MAX;
 use told::Told;
-
-/// The longest test file, in bytes.
-pub const FILE_MAX: usize = 16 * 1024 * 1024;
-
-/// The highest initial value of a trigger.
-pub const TRIGGER_MAX: u64 = 1_000_000_000;
-
-/// How many triggers a test has at most.
-pub const TRIGGERS_MAX: usize = 5_000;
-
-/// How many resources a test has at most.
-pub const RESOURCES_MAX: usize = 1_000;
-
-/// How many groups a test has at most.
-pub const GROUPS_MAX: usize = 1_000;
-
-/// How many barriers, and how many syncs, a test declares at most.
-pub const MEETINGS_MAX: usize = 5_000;
-
-/// How many members meet at most, and how many a group holds. This and the bounds below keep a test that an operator
-/// hands in to one short turn of the controller's loop; `tests/costs` measures it.
-pub const MEMBERS_MAX: usize = 10_000;
-
-/// How many members all groups and lists of members of a test hold together at most.
-pub const LISTED_MEMBERS_MAX: usize = 30_000;
-
-/// How many slaves a test has at most.
-pub const SLAVES_MAX: usize = 10_000;
-
-/// How many names the keys of "slaves" stand for at most, when those count again that several keys cover.
-pub const COVERED_MAX: usize = 30_000;
-
-/// How many variables all texts of a test have at most together.
-pub const VARIABLES_MAX: usize = 20_000;
-
-/// How many schedules a test has at most.
-pub const SCHEDULES_MAX: usize = 5_000;
-
-/// How many schedules all slaves of a test are given at most together.
-pub const GIVEN_MAX: usize = 100_000;
-
-/// How many entries all slaves of a test have at most together: the controller looks at each of them when it looks at
-/// what can still happen.
-pub const ALL_ENTRIES_MAX: usize = 400_000;
-
-/// How many addresses the commands of all slaves of a test name at most together, each once for a slave.
-pub const ADDRESSES_MAX: usize = 100_000;
-
-/// How many bytes those slaves are told at most together whose commands name addresses: they are told all of it again in
-/// one turn when such an address changes.
-pub const RETOLD_MAX: usize = 16 * 1024 * 1024;
-
-/// How many entries slaves have at most together, when slaves with the same schedules count once: these share them.
-pub const UNSHARED_MAX: usize = 5_000;
-
-/// How many bytes these entries take at most together as slaves are told them.
-pub const UNSHARED_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// How many entries a slave has at most.
-pub const ENTRIES_MAX: usize = 4_096;
-
-/// The longest command, directory or value of the environment, in bytes: Linux takes arguments below 128 KiB, and the
-/// variables need room.
-pub const COMMAND_MAX: usize = 100_000;
-
-/// The longest message that hands a slave its part, in bytes, with a margin for the names of its fields.
-pub const PREPARE_MAX: usize = LINE_MAX - 4_096;
-
-/// The grace of a test that does not say one.
-pub const GRACE: Duration = Duration::from_secs(10);
 
 /// The words for what a failed entry means for the run.
 const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", OnFail::End)];
@@ -139,97 +78,6 @@ const TEST_KEYS: [&str; 14] = [
     "schedules",
     "slaves",
 ];
-
-/// A test, checked: every name in it stands for something.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Test {
-    pub name: String,
-    pub end: End,
-    /// How long what still runs at the end has between SIGTERM and SIGKILL, and the `finally` entries after that.
-    pub grace: Duration,
-    pub on_fail: OnFail,
-    pub on_lost: OnLost,
-    /// Initial values, at least 1.
-    pub triggers: BTreeMap<String, u64>,
-    /// By name: where the file is, and what is shipped.
-    pub resources: BTreeMap<String, (PathBuf, Resource)>,
-    /// What is declared of barriers and of syncs, by name.
-    pub barriers: BTreeMap<String, Declared>,
-    pub syncs: BTreeMap<String, Declared>,
-    /// The members of each group, for `@GROUP` in what commands say.
-    pub groups: BTreeMap<String, Vec<String>>,
-    /// Who may enter the room of a run beside its slaves.
-    pub guests: BTreeSet<String>,
-    /// In the order of the file, each name once.
-    pub slaves: Vec<Slave>,
-}
-
-/// What a test declares of a barrier or a sync.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Declared {
-    /// Who shall meet; groups are resolved.
-    pub party: Option<Party>,
-    pub timeout: Option<Duration>,
-}
-
-/// One slave's part. Slaves with the same schedules share their entries.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Slave {
-    pub name: String,
-    /// What a machine must be to serve as this slave; `None`: it must be the machine of this name.
-    pub with: Option<Rc<BTreeMap<String, String>>>,
-    /// Where a launcher starts it, if that is not its name.
-    pub address: Option<String>,
-    pub entries: Rc<[Entry]>,
-}
-
-/// How a test ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// After so long.
-    Duration(Duration),
-    /// When the trigger has fired and what it set off has exited; fails when the limit passes first.
-    Trigger { trigger: String, limit: Duration },
-    /// When no job runs and none can start any more; fails when the limit passes first.
-    Idle { limit: Duration },
-}
-
-/// What a slave that is lost after the start means for the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnLost {
-    /// It ends at once, and fails.
-    #[default]
-    Fail,
-    /// It goes on without that slave, as long as one is left.
-    Continue,
-}
-
-/// What a failed entry means for the run, beyond its verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnFail {
-    #[default]
-    Continue,
-    End,
-}
-
-/// What is known about a resource's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shipped {
-    /// Where it is.
-    #[serde(with = "path_text")]
-    pub path: PathBuf,
-    /// Its length in bytes.
-    pub size: u64,
-    /// SHA-256 in lower-case hexadecimal.
-    pub sha256: String,
-    pub executable: bool,
-}
-
-/// Says about the path of a resource, as the test file has it, what it is, or why it cannot be shipped.
-pub type Ship<'a> = dyn FnMut(&str) -> Result<Shipped, String> + 'a;
-
-/// What some editors put before a text.
-pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Reads a test file. `file` is what the problems call it. Fails with all problems in the order of the file.
 pub fn parse(file: &str, text: &str, ship: &mut Ship<'_>) -> Result<Test, Vec<Problem>> {
@@ -274,7 +122,7 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     let resources = declared("resources", problems);
     let groups = declared("groups", problems);
     let (barriers, syncs) = (declared("barriers", problems), declared("syncs", problems));
-    let meet = meet::read(members::groups(groups, problems), barriers, syncs, problems);
+    let meet = meetings::read(members::groups(groups, problems), barriers, syncs, problems);
     let names = Names {
         triggers: keys_of(triggers),
         resources: keys_of(resources),
@@ -288,10 +136,10 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     let grace = test.get("grace").map_or(Some(GRACE), |value| fields::time(value, "\"grace\"", problems));
     let on_fail = test.get("on_fail");
     let on_fail =
-        on_fail.map_or(Some(OnFail::default()), |value| entry::word(value, "\"on_fail\"", &ON_FAIL, problems));
+        on_fail.map_or(Some(OnFail::default()), |value| fields::word(value, "\"on_fail\"", &ON_FAIL, problems));
     let on_lost = test.get("on_lost");
     let on_lost =
-        on_lost.map_or(Some(OnLost::default()), |value| entry::word(value, "\"on_lost\"", &ON_LOST, problems));
+        on_lost.map_or(Some(OnLost::default()), |value| fields::word(value, "\"on_lost\"", &ON_LOST, problems));
     let schedules = test.require("schedules", problems).map(|value| read_schedules(value, &names, problems));
     let slaves = test.require("slaves", problems).and_then(|value| {
         let members = fields::members(value, "\"slaves\"", problems)?;
@@ -322,7 +170,7 @@ fn read_schedules<'a>(value: &'a Value, names: &Names<'_>, problems: &mut Proble
 fn read_schedule<'a>(member: &'a Member, names: &Names<'_>, problems: &mut Problems<'_>) -> Schedule<'a> {
     let name = member.key.as_str();
     fields::check_name(name, member.at, "a schedule", problems);
-    let mut drafts: Vec<entry::Draft> = Vec::new();
+    let mut drafts: Vec<Draft> = Vec::new();
     let mut known = BTreeSet::new();
     for value in fields::list(&member.value, "a schedule", problems).unwrap_or_default() {
         if problems.is_full() {
@@ -386,7 +234,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("end", head::END_KEYS.to_vec()),
         ("resource", head::RESOURCE_KEYS.to_vec()),
         ("slave", slaves::SLAVE_KEYS.to_vec()),
-        ("meeting", meet::MEETING_KEYS.to_vec()),
+        ("meeting", meetings::MEETING_KEYS.to_vec()),
         ("entry", entry::keys()),
         ("after", entry::AFTER_KEYS.to_vec()),
         ("ready", ready::READY_KEYS.to_vec()),

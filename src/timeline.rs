@@ -3,3 +3,4 @@
 pub mod event;
 mod folded;
 pub mod view;
+mod words;

@@ -16,6 +16,9 @@ fn read(path: &str) -> String {
 fn wire() -> String {
     [
         "src/wire.rs",
+        "src/wire/greeting.rs",
+        "src/wire/run.rs",
+        "src/wire/trigger.rs",
         "src/wire/rendezvous.rs",
         "src/wire/room.rs",
         "src/wire/operate.rs",
@@ -282,7 +285,7 @@ fn rows(page: &str, section: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn the_ring_page_has_the_table_of_states_row_for_row() {
-    let (source, page) = (read("src/ring/states.rs"), read("man/arete-ring.8"));
+    let (source, page) = (read("src/ring/node/states.rs"), read("man/arete-ring.8"));
     let row = |line: &str| {
         let line = line.strip_prefix("//! | ")?.strip_suffix(" |")?.replace('`', "");
         Some(line.split(" | ").map(str::to_owned).collect::<Vec<_>>())
@@ -359,7 +362,10 @@ fn the_ring_page_has_what_the_work_step_is_given_and_the_files() {
 #[test]
 fn the_ring_page_quotes_the_log_as_the_sources_write_it() {
     let page = read("man/arete-ring.8");
-    let sources = ["src/ring.rs", "src/ring/owner.rs", "src/ring/states.rs", "src/ring/speech.rs"].map(read).concat();
+    let sources =
+        ["src/ring/node.rs", "src/ring/node/ownership.rs", "src/ring/node/states.rs", "src/ring/node/send.rs"]
+            .map(read)
+            .concat();
     let is_macro = |word: &&str| ["Ar", "Ns", ",", ":", ";"].contains(word);
     let mut quoted = 0;
     for line in between(&page, ".Sh THE LOG", ".Sh").filter(|line| line.starts_with(".It ")) {

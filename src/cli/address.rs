@@ -1,7 +1,12 @@
-//! Addresses as people write them: `HOST`, `HOST:PORT`, an IPv6 address with or without brackets, and with its zone. What can
-//! never work is refused at once, wherever it is written, because a slave or a client tries an address for ever.
+//! Addresses as people write them: `HOST`, `HOST:PORT`, an IPv6 address with or without brackets, and with its zone.
+//! What can never work is refused at once, wherever it is written, because a slave or a client tries an address for
+//! ever.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+use arete::machine::Address;
+
+use crate::cli::error::{Error, shown};
 
 /// The port of a controller, where an address names none.
 pub const PORT: u16 = 7373;
@@ -108,6 +113,12 @@ fn unless_of_many(of_many: bool, way: Way) -> Result<(), String> {
         }),
         false => Ok(()),
     }
+}
+
+/// Checks an address to connect to, and adds the port. `option` is the option that names it.
+pub fn named(address: &str, option: &str) -> Result<Address, Error> {
+    let wrong = |why| Error::usage(format!("{option} {}: {why}", shown(address)));
+    check(address, Way::Dial).map(|()| Address::Inet(with_port(address))).map_err(wrong)
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use arete::exit_code;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Arguments, Error, stdout};
+use crate::cli::args::Arguments;
+use crate::cli::error::Error;
+use crate::cli::stdout;
 
 pub fn run(shell: Shell) -> Result<u8, Error> {
     let mut script = Vec::new();

@@ -10,7 +10,9 @@ use arete::testfile::suggest;
 use clap::CommandFactory;
 use rustix::fs::MemfdFlags;
 
-use super::{Arguments, Error, HelpOptions, stdout};
+use crate::cli::args::{Arguments, HelpOptions};
+use crate::cli::error::Error;
+use crate::cli::stdout;
 
 /// A page by the name of its file, as it is written.
 macro_rules! pages {

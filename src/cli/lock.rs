@@ -1,5 +1,7 @@
-//! Locks of files. Some file systems have none (Lustre and NFS, as they may be mounted): then arete goes on without, and
-//! says so, because nobody could work there otherwise.
+//! Locks of files and directories, each held by one process.
+//!
+//! Some file systems have no locks (Lustre and NFS, depending on how they are mounted). There arete works without a
+//! lock and logs a warning, because otherwise it could not work there at all.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +11,9 @@ use arete::reactor::plain;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// Locks a file for this process alone, as long as it is open. `false`: another process has it.
+use crate::cli::error::Error;
+
+/// Locks a file for this process, as long as it is open. Returns `false` if another process has locked it.
 pub fn take(file: &File, path: &Path) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
@@ -18,7 +22,7 @@ pub fn take(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// The same, when whoever has it has let go.
+/// Locks a file for this process, after waiting for a process that has locked it.
 pub fn wait(file: &File, path: &Path) -> io::Result<()> {
     loop {
         match flock(file, FlockOperation::LockExclusive) {
@@ -29,7 +33,8 @@ pub fn wait(file: &File, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Goes on if the file system has no locks. NFS also says that a directory cannot be locked because it cannot be written.
+/// Ignores that the file system has no locks. NFS reports that as `EBADF`, because a directory cannot be opened for
+/// writing.
 fn without(error: Errno, path: &Path) -> io::Result<()> {
     match error {
         Errno::NOSYS | Errno::NOLCK | Errno::OPNOTSUPP | Errno::BADF => {
@@ -39,4 +44,14 @@ fn without(error: Errno, path: &Path) -> io::Result<()> {
         }
         other => Err(other.into()),
     }
+}
+
+/// Locks a directory for this process, as long as the file is open. `None`: another process has locked it.
+pub fn directory(directory: &Path) -> Result<Option<File>, Error> {
+    let cannot = |error: std::io::Error| {
+        Error::failed(format!("cannot lock {}: {error}", directory.display(), error = plain(&error)))
+    };
+    let file = File::open(directory).map_err(cannot)?;
+    let taken = take(&file, directory).map_err(cannot)?;
+    Ok(taken.then_some(file))
 }

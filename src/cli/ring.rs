@@ -2,6 +2,7 @@
 
 mod demo;
 mod files;
+mod hear;
 mod place;
 mod watch;
 
@@ -9,16 +10,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arete::machine::SocketId;
-use arete::reactor::{self, DatagramOptions, Options, Reactor, plain};
+use arete::reactor::{Options, Reactor, plain};
 use arete::ring::message::{ID_MAX, MESSAGE_MAX};
 use arete::ring::work;
 use arete::ring::{Config, NODES_MAX, Periods, Ring, STATE_PORT, TCP_PORT, UDP_PORT};
 use arete::spoken;
 use clap::{Args, Subcommand};
 
-use super::run::WorkDir;
-use super::{ENDING, Error, random, time};
+use crate::cli::clock::wall_offset;
+use crate::cli::drive::ENDING;
+use crate::cli::error::Error;
+use crate::cli::random::random;
+use crate::cli::ring::hear::hear;
+use crate::cli::values::time;
+use crate::cli::work_dir::WorkDir;
 
 /// The shortest period: what is shorter is a storm of messages, and no two machines keep time so well.
 const PERIOD_MIN: Duration = Duration::from_millis(10);
@@ -239,26 +244,6 @@ fn listen(reactor: &mut Reactor, place: &place::Place, udp_port: u16, tcp_port: 
         ))
     })?;
     hear(reactor, "--udp-port", Some(&place.name), place.address, udp_port).map(drop)
-}
-
-/// Opens a socket for what is said to all.
-fn hear(
-    reactor: &mut Reactor,
-    option: &str,
-    interface: Option<&String>,
-    address: Ipv4Addr,
-    port: u16,
-) -> Result<SocketId, Error> {
-    let options = DatagramOptions { interface: interface.cloned(), address, port, reuse: true };
-    reactor.bind_datagrams(options).map_err(|error| {
-        let advice = "stop that program, or say another port, the same on all nodes";
-        Error::failed(format!("{option} {port}: {error}; {advice}"))
-    })
-}
-
-/// What to add to the reactor's time to get microseconds since 1970.
-fn wall_offset() -> i64 {
-    jiff::Timestamp::now().as_microsecond() - reactor::now().as_micros() as i64
 }
 
 #[cfg(test)]

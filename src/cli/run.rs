@@ -1,34 +1,48 @@
-//! `arete run`: loads the test, makes the results directory, and drives a controller.
+//! The subcommands that run tests: here with `arete run`, or at a controller (`remote`).
+//!
+//! This file owns `arete run FILE`: it loads the test, makes the results directory, and drives a controller. `resume`
+//! goes on with a run that was interrupted, `launch` starts its slaves, and `check` only reads the test.
+
+pub mod check;
+pub mod event_log;
+pub mod launch;
+pub mod load;
+pub mod options;
+pub mod remote;
+pub mod results_dir;
+pub mod resume;
 
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use arete::controller::ledger::Terms;
 use arete::controller::{Config, Controller, Local, LocalSecurity};
 use arete::machine::Time;
-use arete::reactor::{self, Options, Reactor, plain};
+use arete::reactor::{self, Options, plain};
 use arete::session;
-use arete::slave::{MARK, REST};
 use arete::testfile::Test;
 
-use super::identity::{Security, Use};
-use super::launch::Launch;
-use super::load::Loaded;
-use super::{Error, RunOptions, drive, load, operator, place, random, remove, results, resume, state, with_port};
+use self::launch::Launch;
+use self::load::Loaded;
+use self::options::RunOptions;
+use crate::cli::error::{Error, complain};
+use crate::cli::listen::listen;
+use crate::cli::random::random;
+use crate::cli::tls::identity::{Security, Use};
+use crate::cli::work_dir::{WorkDir, as_text};
+use crate::cli::{directory, drive, environment, ledger, lock};
 
 pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     if let Some(controller) = &options.controller {
-        return operator::run(controller, &options, begun);
+        return remote::run(controller, &options, begun);
     }
     if let Some(directory) = options.resume.take() {
         return resume::run(directory, &options);
     }
-    if let Some(named) = place::variable()?.filter(|_| options.listen.is_none() && options.launch.is_none()) {
-        super::complain(&format!(
+    if let Some(named) = environment::variable()?.filter(|_| options.listen.is_none() && options.launch.is_none()) {
+        complain(&format!(
             "{} is set, and arete run FILE runs here: --controller {named} hands the test to it",
-            place::VARIABLE
+            environment::VARIABLE
         ));
     }
     let tls = match &options.listen {
@@ -59,14 +73,14 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
         Some(Launch::By(template)) => Some(template.launcher(&test, options.listen.as_deref(), address)?),
         Some(Launch::Local) | None => None,
     };
-    // Who starts slaves by commands must be found again by them, whoever else may listen.
+    // Slaves that commands start must find this controller again after a restart.
     let listening = (options.listen.is_some() || launcher.is_some()).then(|| address.to_string());
-    let results = results::make(options.results.clone(), &stem)?;
-    let _lock = state::lock(&results)?.ok_or_else(|| {
+    let results = results_dir::make(options.results.clone(), &stem)?;
+    let _lock = lock::directory(&results)?.ok_or_else(|| {
         Error::failed(format!("another controller works in {}: --results names another directory", results.display()))
     })?;
     let copy = results.join("test.json");
-    state::write(&copy, &text)
+    directory::write(&copy, &text)
         .map_err(|error| Error::failed(format!("cannot write {}: {error}", copy.display(), error = plain(&error))))?;
     let work = if here { Some(WorkDir::make(options.keep)?) } else { None };
     let local = work.as_ref().map(|work| local(work, address, options.listen.is_none(), security)).transpose()?;
@@ -81,11 +95,11 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
         shipped,
         listen: listening.clone(),
         launch: options.launch.clone(),
-        work: work.as_ref().filter(|work| !work.keep).map(|work| work.path.clone()),
+        work: work.as_ref().filter(|work| !work.is_kept()).map(|work| work.path.clone()),
         limits,
         ..terms_of(&options)
     };
-    let keep = state::keep(&results, wall_offset, Some(terms));
+    let keep = ledger::keep(&results, wall_offset, Some(terms));
     let mut controller = Controller::new(Config {
         run,
         results,
@@ -105,7 +119,7 @@ pub fn run(mut options: RunOptions, begun: Time) -> Result<u8, Error> {
     Ok(reactor.run(&mut controller))
 }
 
-/// What of the options a run needs to go on when its controller was killed.
+/// Returns the options that `--resume` needs.
 fn terms_of(options: &RunOptions) -> Terms {
     Terms {
         wait: options.wait.map(|wait| wait.as_micros() as u64),
@@ -118,7 +132,7 @@ fn terms_of(options: &RunOptions) -> Terms {
     }
 }
 
-/// The id of a run: a name, so the name of the test in it may have to be shortened.
+/// Makes the id of a run. It must be a valid name, so the name of the test in it may be shortened.
 fn run_id(stem: &str) -> String {
     let suffix = format!("-{:04x}", random() & 0xffff);
     let (name, time) = stem.split_at(stem.rfind('-').unwrap_or(stem.len()));
@@ -127,63 +141,15 @@ fn run_id(stem: &str) -> String {
     format!("{name}{time}{suffix}")
 }
 
-/// Listens where the option says, or on a free port of the loopback.
-pub fn listen(reactor: &mut Reactor, asked: Option<&str>) -> Result<SocketAddr, Error> {
-    let Some(asked) = asked else {
-        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listened = reactor.listen_tcp(loopback);
-        return listened.map(|(_, address)| address).map_err(|error| {
-            Error::failed(format!(
-                "cannot listen on {loopback}: {error}; is the loopback interface up?",
-                error = plain(&error)
-            ))
-        });
-    };
-    let subject = format!("--listen {asked}");
-    listen_on(reactor, asked).map_err(|error| match error {
-        Listen::Usage(why) => Error::usage(format!("{subject}: {why}")),
-        Listen::InUse(why) | Listen::Failed(why) => {
-            Error::failed(format!("{subject}: {why}; choose another address or port, or stop what listens there"))
-        }
-    })
-}
-
-/// Why an address cannot be listened on.
-pub enum Listen {
-    /// It is no address.
-    Usage(String),
-    InUse(String),
-    Failed(String),
-}
-
-/// Listens on `HOST` or `HOST:PORT`.
-pub fn listen_on(reactor: &mut Reactor, asked: &str) -> Result<SocketAddr, Listen> {
-    let addresses = reactor::addresses_of(&with_port(asked)).map_err(|error| {
-        let port = super::PORT;
-        Listen::Usage(format!("{error}; write HOST or HOST:PORT, for example 0.0.0.0:{port}"))
-    })?;
-    let mut last = Listen::Failed("the name has no address".to_owned());
-    for address in addresses {
-        match reactor.listen_tcp(address) {
-            Ok((_, address)) => return Ok(address),
-            Err(error) => {
-                let why = format!("{address}: {error}", error = plain(&error));
-                let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
-                last = if in_use { Listen::InUse(why) } else { Listen::Failed(why) };
-            }
-        }
-    }
-    Err(last)
-}
-
-/// What starts the slaves, if anything was said about that.
+/// Reads `--launch`.
 fn launch(options: &RunOptions) -> Result<Option<Launch>, Error> {
     let read = |asked: &String| Launch::read(asked, options.listen.as_deref(), &options.security);
     options.launch.as_ref().map(read).transpose()
 }
 
-/// How slaves of this machine come to a controller that listens for others too. Their certificates are where `arete pki
-/// issue` has made them: beside the controller's, each in a directory of its name.
+/// Returns how slaves of this machine prove who they are to a controller that listens for others too. Their
+/// certificates are where `arete pki issue` puts them: beside the controller's, each in a directory of the slave's
+/// name.
 fn local_security(security: &Security, test: &Test) -> Result<LocalSecurity, Error> {
     let Some(own) = security.directory() else {
         return Ok(if security.is_insecure() { LocalSecurity::Insecure } else { LocalSecurity::Loopback });
@@ -206,72 +172,7 @@ fn local(work: &WorkDir, address: SocketAddr, closed: bool, security: LocalSecur
         .map_err(|error| Error::failed(format!("cannot find arete itself: {error}", error = plain(&error))))?;
     as_text(&arete, "the program lies", "put it somewhere else")?;
     let secret = closed.then(|| format!("{:016x}{:016x}", random(), random()));
-    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.keep, secret, security })
-}
-
-/// A path that is handed on as text.
-pub fn as_text<'a>(path: &'a Path, what: &str, then: &str) -> Result<&'a str, Error> {
-    path.to_str().ok_or_else(|| Error::usage(format!("{path:?}: {what} there, and its name must be UTF-8: {then}")))
-}
-
-/// What the name of a temporary directory begins with; 16 hexadecimal digits follow.
-const WORK_DIR_PREFIX: &str = "arete-";
-
-/// For this user alone.
-pub const WORK_DIR_MODE: u32 = 0o700;
-
-/// Whether a directory of this name may be one that [`WorkDir::make`] has made.
-pub fn is_work_dir_name(name: &str) -> bool {
-    let digits = name.strip_prefix(WORK_DIR_PREFIX);
-    digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-}
-
-/// A temporary directory, where the slaves of an embedded run work; gone with this value unless it is to be kept.
-pub struct WorkDir {
-    pub path: PathBuf,
-    keep: bool,
-}
-
-impl WorkDir {
-    pub fn make(keep: bool) -> Result<WorkDir, Error> {
-        let path = std::env::temp_dir().join(format!("{WORK_DIR_PREFIX}{:016x}", random()));
-        as_text(&path, "slaves that are started here work", "TMPDIR names another place")?;
-        let made = std::fs::DirBuilder::new().mode(WORK_DIR_MODE).create(&path);
-        made.map_err(|error| {
-            Error::failed(format!(
-                "cannot make {}: {error}; TMPDIR names another place",
-                path.display(),
-                error = plain(&error)
-            ))
-        })?;
-        Ok(WorkDir { path, keep })
-    }
-}
-
-impl Drop for WorkDir {
-    fn drop(&mut self) {
-        if self.keep {
-            super::complain(&format!("the slaves' directories are in {}", self.path.display()));
-        } else if holds_rest(&self.path) {
-            super::complain(&format!(
-                "what was not shipped stays in {}: remove it when nobody needs it",
-                self.path.display()
-            ));
-        } else if let Err(error) = remove::tree(&self.path) {
-            complain_of_leftover(&self.path, &error);
-        }
-    }
-}
-
-/// Whether a slave has left a run there of which a limit has refused something.
-fn holds_rest(work: &Path) -> bool {
-    let below = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let runs = below(work).flat_map(|slave| below(&slave).collect::<Vec<_>>());
-    runs.map(|run| run.join(MARK)).any(|mark| std::fs::read(mark).is_ok_and(|says| says == REST))
-}
-
-fn complain_of_leftover(path: &Path, error: &std::io::Error) {
-    super::complain(&format!("cannot remove {}: {error}", path.display(), error = plain(error)));
+    Ok(Local { arete, address: address.to_string(), dir: work.path.clone(), keep: work.is_kept(), secret, security })
 }
 
 #[cfg(test)]

@@ -1,107 +1,17 @@
-//! What a service manager tells this process in its environment: where it wants to hear how things stand, which sockets it
-//! passes, and that the log goes to the journal.
+//! The services: `arete controller` and `arete slave`, which run until they are told to stop.
+//!
+//! They share a configuration file, a service manager and a check of both before the start. What a controller keeps in
+//! its state directory is found here too.
 
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
-use std::time::Duration;
-
-use arete::reactor::Manager;
-use listenfd::ListenFd;
-
-use super::Error;
-use super::config::Origin;
-use super::identity::Security;
-
-/// The first number of a passed socket.
-const FIRST_SOCKET: usize = 3;
-
-/// Where a service manager listens, if there is one.
-pub fn manager() -> Option<Manager> {
-    let socket = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
-    Some(Manager { socket, watchdog: watchdog() })
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
-/// How often the manager wants a sign of life, if it wants one of this process.
-fn watchdog() -> Option<Duration> {
-    let micros = number("WATCHDOG_USEC").filter(|micros| *micros > 0)?;
-    let is_ours =
-        std::env::var_os("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(std::process::id().into());
-    is_ours.then(|| Duration::from_micros(micros))
-}
-
-/// The sockets that were passed to this process.
-#[derive(Debug, Default)]
-pub struct Inherited {
-    pub tcp: Vec<TcpListener>,
-    pub unix: Vec<UnixListener>,
-}
-
-/// Takes the sockets that were passed to this process, once.
-pub fn inherited() -> Result<Inherited, Error> {
-    // Without a number of a process they might be anybody's.
-    if number("LISTEN_PID") != Some(std::process::id().into()) {
-        return Ok(Inherited::default());
-    }
-    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-    let mut names = names.split(':');
-    let mut passed = ListenFd::from_env();
-    let mut inherited = Inherited::default();
-    for index in 0..passed.len() {
-        let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown");
-        if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
-            inherited.tcp.push(listener);
-        } else if let Ok(Some(listener)) = passed.take_unix_listener(index) {
-            inherited.unix.push(listener);
-        } else {
-            return Err(Error::failed(format!(
-                "descriptor {} ({name}), which the service manager passes, is no TCP or Unix stream socket: mend the \
-                 socket unit (ListenStream=)",
-                FIRST_SOCKET + index
-            )));
-        }
-    }
-    Ok(inherited)
-}
-
-/// Whether standard error is the journal.
-pub fn logs_to_journal() -> bool {
-    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    let Ok(stat) = rustix::fs::fstat(rustix::stdio::stderr()) else { return false };
-    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
-}
-
-/// The priority of a log line in the journal, as syslog(3) numbers them.
-pub fn priority(level: log::Level) -> u8 {
-    match level {
-        log::Level::Error => 3,
-        log::Level::Warn => 4,
-        log::Level::Info => 6,
-        log::Level::Debug | log::Level::Trace => 7,
-    }
-}
-
-/// What was configured when this process started, to see what a reload cannot change.
-pub struct Started {
-    origin: Origin,
-    /// Certificates are read anew; whether TLS is spoken at all stays.
-    pub speaks_tls: bool,
-}
-
-impl Started {
-    pub fn new(origin: &Origin, security: &Security) -> Started {
-        Started { origin: origin.clone(), speaks_tls: security.tls.is_some() }
-    }
-
-    /// Says which options are given otherwise now than at the start, beside those that `can` change.
-    pub fn warn_of_restart(&self, now: &Origin, security: &Security, can: &[&str]) {
-        let tls = self.speaks_tls && security.tls.is_some();
-        let may = |option: &&str| can.contains(option) || (tls && *option == "tls");
-        for option in self.origin.differences(now).into_iter().filter(|option| !may(option)) {
-            log::warn!("{}: it was given otherwise at the start: that needs a restart", now.subject(option));
-        }
-    }
-}
+pub mod config;
+pub mod controller;
+pub mod labels;
+pub mod manager;
+pub mod options;
+pub mod origin;
+pub mod preflight;
+pub mod probe;
+pub mod slave;
+pub mod socket;
+pub mod started;
+pub mod state_dir;

@@ -10,6 +10,9 @@ use std::path::Path;
 use arete::reactor::plain;
 use rustix::fs::OFlags;
 
+/// The mark that some editors put before a text, in UTF-8.
+pub const MARK_BYTES: &[u8] = "\u{feff}".as_bytes();
+
 /// Why a file was not read.
 #[derive(Debug)]
 pub enum Unread {

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use arete::exit_code;
 use arete::reactor::{flush_console, unwritten};
 
-use super::{Error, complain};
+use crate::cli::error::{Error, complain};
 
 /// How long the last words wait for a reader that does not read, in milliseconds.
 const FLUSH_MILLIS: u64 = 10_000;

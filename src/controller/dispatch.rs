@@ -20,5 +20,3 @@ mod slaves;
 mod status;
 mod strangers;
 mod submissions;
-
-pub use self::charges::conn_of;

@@ -5,3 +5,4 @@ pub mod budget;
 pub mod processes;
 #[allow(clippy::module_inception)]
 pub mod session;
+pub mod sessions;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Command;
+use super::command::Command;
 
 /// A directory that its owner may not write holds what it has in it: then all directories are made writable. Files keep
 /// their modes, because other directories may have them too, by hard links.

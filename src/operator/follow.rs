@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Show;
 use super::asked::{Next, Question, Talk};
 use super::fetch::{EVENTS, Fetch, output_of};
+use super::show::Show;
 use super::sight::Sight;
 use crate::machine::{Address, Outbox, Signal, Stream, Time, Timers};
 use crate::testfile::{self, FILE_MAX, Shipped, Test};

@@ -1,4 +1,4 @@
-//! The alarm clock that ends a wait at the next deadline, by the clock of [`now`](super::now). A poll's own timeout counts
+//! The alarm clock that ends a wait at the next deadline, by the clock of [`now`](super::clock::now). A poll's own timeout counts
 //! in whole milliseconds, rounded up, and what is to happen on many machines at one instant would happen up to one later.
 
 use std::io;
@@ -10,7 +10,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use super::{Kind, token};
+use super::tokens::{Kind, token};
 use crate::machine::Time;
 
 pub struct Alarm {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::EVENTS;
+use super::limits::EVENTS;
 use crate::machine::Time;
 
 /// A machine is not told of what is behind by less.

@@ -12,9 +12,10 @@ use std::net::SocketAddr;
 use mio::{Interest, Registry};
 use slab::Slab;
 
-use super::stream::{Stream, hung_up, reason};
+use super::errors::{hung_up, reason};
+use super::stream::Stream;
 use super::tls::{Opened, SEALED_AT_ONCE, TlsStream};
-use super::{Kind, token};
+use super::tokens::{Kind, token};
 use crate::machine::{Bytes, Cause, ConnId, LARGE, ListenerId, Peer, Reason};
 
 /// How many queued messages one write takes.

@@ -14,8 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags};
 use rustix::net::SendFlags;
 
-use super::stream::plain;
-use super::{Kind, token};
+use super::errors::plain;
+use super::tokens::{Kind, token};
 use crate::machine::Stream;
 
 /// How much may wait for a stream, in bytes.

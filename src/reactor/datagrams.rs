@@ -15,7 +15,8 @@ use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
-use super::{Kind, token};
+use super::errors::plain;
+use super::tokens::{Kind, token};
 use crate::machine::{Bytes, SocketId};
 
 /// How a datagram socket is set up.
@@ -172,5 +173,5 @@ fn open(options: &DatagramOptions) -> io::Result<OwnedFd> {
 
 fn explain(error: Errno, what: &str) -> io::Error {
     let error = io::Error::from(error);
-    io::Error::new(error.kind(), format!("{what}: {}", super::plain(&error)))
+    io::Error::new(error.kind(), format!("{what}: {}", plain(&error)))
 }

@@ -10,8 +10,9 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::connections::Connections;
+use super::errors::{plain, reason};
 use super::lookup::Lookups;
-use super::stream::{Stream, plain, reason};
+use super::stream::Stream;
 use super::tls::{Tls, TlsStream, host_of};
 use crate::machine::{Address, Cause, ConnId, Reason};
 

@@ -4,9 +4,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::clock::now;
 use super::connections::Connections;
+use super::pending::Pending;
 use super::tls::Tls;
-use super::{Pending, now};
 use crate::machine::{ConnId, Input};
 
 /// How long certificates are looked at in one turn.

@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use slab::Slab;
 
 use super::listeners::{OF_THE_USER, SocketFile};
-use super::{Kind, token};
+use super::tokens::{Kind, token};
 use crate::machine::EarId;
 
 /// The longest message that is taken, in bytes; what is longer is cut.

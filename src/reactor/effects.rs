@@ -1,19 +1,15 @@
 //! The loop's dealings with what the machine wants done.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use super::clock::now;
+use super::due::Due;
+use super::errors::plain;
+use super::limits::{DIAL_TIME, LINGER, LOOK_AT_GROUPS, PASSES_A_TURN, READS_A_PASS, READS_OF_A_TURN};
+use super::pending::Pending;
 use super::probes::{self, PROBE_TIME};
-use super::stream::plain;
-use super::{Due, PASSES_A_TURN, Pending, READS_A_PASS, READS_OF_A_TURN, Reactor, console, files, now};
+use super::{Reactor, console, files};
 use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, NoAnswer, ProbeId, Reason};
-
-/// How long a closed connection may take to get rid of what is queued.
-pub(super) const LINGER: Duration = Duration::from_secs(2);
-/// How long one address may take to answer.
-const DIAL_TIME: Duration = Duration::from_secs(10);
-/// How often groups without a leader are looked at, beside every time that a child ends.
-const LOOK_AT_GROUPS: Duration = Duration::from_secs(1);
 
 impl Reactor {
     /// Takes in what the machine has just asked for: bytes join their queues, the rest waits for the end of the pass.

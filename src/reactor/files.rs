@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::stream::plain;
+use super::errors::plain;
 
 /// How many files stay open for the next turn.
 const MAX_OPEN: usize = 64;

@@ -1,48 +1,44 @@
-//! TLS handshakes: how many go on at once, and how long they may take.
+//! TLS handshakes: how many go on at once, and how long each may take.
 //!
-//! The machine hears of a connection only when its peer has proven who it is. Until then it costs us a slot, some memory
-//! and some arithmetic, so all three have a bound: a flood of strangers slows other newcomers down, and nobody else.
+//! Until a peer has proven who it is, its connection costs a slot, some memory and some arithmetic. This file owns the
+//! bounds of all three: a flood of strangers may slow down other new connections, and must not slow down any other.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::time::Duration;
 
-use super::connections::Outcome;
-use super::stream::Stream;
-use super::tls::TlsStream;
-use super::{Due, Reactor, now};
-use crate::machine::{ConnId, Input, ListenerId, Machine, Peer, Time};
+use crate::machine::{ConnId, Peer, Time};
 
-/// How long a peer may take to prove who it is.
+/// The time within which a peer must prove who it is.
 pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How many of those who connected to us may be proving it at once; beyond, the others wait to be accepted.
+/// The most handshakes of peers that connected to us at once. Beyond that, new connections are not accepted yet.
 pub const HANDSHAKES_MAX: usize = 512;
 
-/// When so many are, the oldest goes if it has had so long: whoever means it takes a few milliseconds.
-const SPARED_FOR: Duration = Duration::from_secs(1);
+/// The time after which the oldest handshake is given up for a new one, if there are that many. An honest peer needs a
+/// few milliseconds.
+pub const SPARED_FOR: Duration = Duration::from_secs(1);
 
-/// How many handshakes go on in one turn of the loop: each may cost the arithmetic of some signatures.
+/// The most handshakes that continue in one turn of the loop, because each may cost some signatures.
 const STEPS_A_TURN: usize = 16;
 
-/// How many of those who were turned away may still be reading why; beyond, the oldest is cut off.
+/// The most rejected peers that may still read why. Beyond that, the oldest connection is closed at once.
 const TURNED_AWAY_MAX: usize = 128;
 
-/// How many failed handshakes are told within [`TOLD_EVERY`].
+/// The most failed handshakes that are logged within [`TOLD_EVERY`].
 const TOLD_MAX: u32 = 10;
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// The handshakes of those who connected to us.
+/// The handshakes of peers that connected to us.
 #[derive(Default)]
 pub struct Handshakes {
-    /// Ids are given out in order: the oldest is first.
+    /// By id. Ids are given out in order, so the oldest is first.
     under_way: BTreeMap<ConnId, (Time, Peer)>,
     steps: usize,
-    /// Those who were turned away last, and may be gone.
+    /// The peers that were rejected last. They may be gone.
     turned_away: VecDeque<ConnId>,
-    /// Since when failures are counted, and how many there were.
+    /// Since when failures are counted, and their number.
     told: Option<(Time, u32)>,
-    /// What was told last: who tries again and again is told once.
+    /// The last line that was logged, so that a peer that tries again and again is logged once.
     last: String,
 }
 
@@ -58,8 +54,34 @@ impl Handshakes {
         may
     }
 
-    /// Tells people that somebody could not prove who it is, unless that happens too often.
-    fn tell(&mut self, now: Time, peer: &Peer, why: &str) {
+    /// Returns how many go on.
+    pub fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// Returns the handshake that has gone on longest, and since when.
+    pub fn oldest(&self) -> Option<(ConnId, Time)> {
+        self.under_way.first_key_value().map(|(conn, (since, _))| (*conn, *since))
+    }
+
+    /// Counts a handshake that a peer begins.
+    pub fn begin(&mut self, conn: ConnId, now: Time, peer: Peer) {
+        self.under_way.insert(conn, (now, peer));
+    }
+
+    /// Forgets a handshake. Returns its peer, if the peer has begun it.
+    pub fn end(&mut self, conn: ConnId) -> Option<Peer> {
+        self.under_way.remove(&conn).map(|(_, peer)| peer)
+    }
+
+    /// Counts a rejected peer. Returns the connection that must be closed for it, if too many are still reading why.
+    pub fn turn_away(&mut self, conn: ConnId) -> Option<ConnId> {
+        self.turned_away.push_back(conn);
+        if self.turned_away.len() > TURNED_AWAY_MAX { self.turned_away.pop_front() } else { None }
+    }
+
+    /// Logs that a peer could not prove who it is, unless that happens too often.
+    pub fn tell(&mut self, now: Time, peer: &Peer, why: &str) {
         let (since, count) = self.told.get_or_insert((now, 0));
         if now.since(*since) >= TOLD_EVERY {
             (*since, *count) = (now, 0);
@@ -75,99 +97,5 @@ impl Handshakes {
             _ => log::debug!("{text}"),
         }
         self.last = text;
-    }
-}
-
-impl Reactor {
-    /// Puts TLS on an accepted connection, if it is spoken there.
-    pub(super) fn secure(&self, stream: Stream, listener: ListenerId) -> io::Result<Stream> {
-        match (stream, &self.tls) {
-            (Stream::Tcp(tcp), Some(tls)) => match &tls.accepts {
-                Some(config) => TlsStream::accepted(tls, config, tcp, listener).map(|it| Stream::Tls(Box::new(it))),
-                None => Ok(Stream::Tcp(tcp)),
-            },
-            (stream, _) => Ok(stream),
-        }
-    }
-
-    /// Whether somebody may be accepted at this listener: if he has to prove who he is, there must be room.
-    pub(super) fn may_begin_handshake(&mut self, listener: usize) -> bool {
-        let proves = self.listeners.is_tcp(listener) && self.tls.as_ref().is_some_and(|tls| tls.accepts.is_some());
-        while proves && self.handshakes.under_way.len() + self.accepted.len() >= HANDSHAKES_MAX {
-            let Some((&oldest, (since, _))) = self.handshakes.under_way.first_key_value() else { return false };
-            let until = *since + SPARED_FOR;
-            if until > now() {
-                self.timers.set(Due::Accept, until);
-                return false;
-            }
-            self.give_up_handshake(oldest, "it has not proven who it is, and others want to");
-        }
-        true
-    }
-
-    pub(super) fn begin_accepted_handshake(&mut self, conn: ConnId, peer: &Peer) {
-        self.handshakes.under_way.insert(conn, (now(), peer.clone()));
-        self.begin_handshake(conn);
-    }
-
-    pub(super) fn begin_handshake(&mut self, conn: ConnId) {
-        self.timers.set(Due::Handshake(conn), now() + HANDSHAKE_WITHIN);
-    }
-
-    fn end_handshake(&mut self, conn: ConnId) -> Option<Peer> {
-        self.timers.cancel(&Due::Handshake(conn));
-        self.handshakes.under_way.remove(&conn).map(|(_, peer)| peer)
-    }
-
-    pub(super) fn give_up_handshake(&mut self, conn: ConnId, why: &str) {
-        let outcome = self.conns.give_up(conn, why);
-        self.end_unless_told(conn, &outcome);
-        self.over(outcome);
-    }
-
-    /// A handshake of which nothing more will be heard.
-    fn end_unless_told(&mut self, conn: ConnId, outcome: &Outcome) {
-        if !matches!(outcome, Outcome::TurnedAway(..)) {
-            self.end_handshake(conn);
-        }
-    }
-
-    /// A handshake is through: the machine hears who is there.
-    pub(super) fn proven(&mut self, machine: &mut impl Machine, conn: ConnId) {
-        self.end_handshake(conn);
-        self.doubts.proven(conn);
-        match self.conns.introduce(conn) {
-            Ok((Some(listener), peer, _)) => self.tell(machine, Input::Accepted { conn, listener, peer }),
-            Ok((None, peer, local)) => self.tell(machine, Input::Connected { conn, peer, local }),
-            // It is gone already.
-            Err(error) => {
-                log::debug!("a connection that was proven: {error}");
-                self.conns.forget(conn);
-            }
-        }
-    }
-
-    /// A connection is over.
-    pub(super) fn over(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Fine | Outcome::Done => {}
-            Outcome::Lost(conn, reason) => {
-                self.timers.cancel(&Due::Handshake(conn));
-                self.lost(conn, reason);
-            }
-            Outcome::TurnedAway(conn, why) => {
-                if let Some(peer) = self.end_handshake(conn) {
-                    self.handshakes.tell(now(), &peer, &why);
-                }
-                self.timers.set(Due::Linger(conn), now() + super::effects::LINGER);
-                self.handshakes.turned_away.push_back(conn);
-                if self.handshakes.turned_away.len() > TURNED_AWAY_MAX
-                    && let Some(oldest) = self.handshakes.turned_away.pop_front()
-                {
-                    self.timers.cancel(&Due::Linger(oldest));
-                    self.conns.drop_lingering(oldest);
-                }
-            }
-        }
     }
 }

@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use super::clock::now;
 use super::procfs::{Handle, processes};
-use super::{now, unseen};
+use super::unseen;
 use crate::machine::Signal;
 
 /// How long killed processes are waited for.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{Found, is_obeyed};
 
-use super::stream::plain;
+use super::errors::plain;
 
 /// How many directory entries a list looks at.
 const MAX_WALKED: usize = 200_000;

@@ -13,7 +13,7 @@ use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use super::stream::{Stream, credentials};
-use super::{Kind, token};
+use super::tokens::{Kind, token};
 use crate::machine::{ListenerId, Peer};
 
 /// How many connections the system holds for us until we accept them.

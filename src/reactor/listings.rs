@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::clock::now;
 use super::list::Walk;
-use super::{Pending, now, page};
+use super::page;
+use super::pending::Pending;
 use crate::machine::{Input, ReadId};
 
 /// How long directories are looked at in one turn. What was begun then is done.

@@ -13,9 +13,9 @@ use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
 use slab::Slab;
 
+use super::errors::plain;
 use super::prepare::{OF_THE_MANAGER, null};
-use super::stream::plain;
-use super::{Kind, token};
+use super::tokens::{Kind, token};
 use crate::machine::ConnId;
 
 /// How many lookups run at a time.

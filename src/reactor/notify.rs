@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use super::stream::plain;
+use super::errors::plain;
 use crate::machine::{Time, is_obeyed};
 
 /// How often the status is said at most.

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::stream::plain;
+use super::errors::plain;
 use crate::machine::Page;
 
 /// When so many directory entries were looked at, no further directory is entered: the page ends early.

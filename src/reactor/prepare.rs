@@ -16,9 +16,9 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, OFlags};
 use rustix::process::{Resource, Rlimit, chdir, getppid, set_parent_process_death_signal, setrlimit, setsid};
 
+use super::errors::plain;
 use super::files::{make_dir, make_parent};
 use super::kernel;
-use super::stream::plain;
 use crate::machine::Command;
 
 /// The limit of open files that this process was started with: its commands get it back. `None`: the system does not tell.

@@ -14,8 +14,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use slab::Slab;
 
-use super::stream::plain;
-use super::{Kind, token};
+use super::errors::plain;
+use super::tokens::{Kind, token};
 use crate::machine::{ConnId, NoAnswer, ProbeId};
 
 /// How long a probe may take, the look-up of a name included.

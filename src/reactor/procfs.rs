@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
+use super::errors::plain;
 use super::kernel;
-use super::stream::plain;
 use crate::machine::Signal;
 
 /// One process.

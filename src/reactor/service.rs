@@ -1,27 +1,16 @@
-//! The loop's dealings with a service manager: it is told how things stand, passes sockets, and has the configuration read
-//! anew.
+//! The part of the loop that deals with a service manager: it gets the status, passes sockets, and has the
+//! configuration read again.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 
-use super::{Due, Reactor, Tls, now};
+use super::Reactor;
+use super::clock::now;
+use super::due::Due;
+use super::reload::Reload;
 use crate::machine::{Input, ListenerId, Machine};
-
-/// What a configuration that was read anew says.
-#[derive(Default)]
-pub struct Reloaded {
-    /// How TLS is spoken on connections from now on. `None`: as before.
-    pub tls: Option<Tls>,
-    /// How many connections there may be. `None`: as many as before.
-    pub max_connections: Option<usize>,
-    /// What the machine is told.
-    pub settings: Vec<u8>,
-}
-
-/// Reads the configuration anew; an error says what is wrong with it, a line each.
-pub type Reload = Box<dyn FnMut() -> Result<Reloaded, String>>;
 
 impl Reactor {
     /// SIGHUP is not for the machine: the configuration is read anew.

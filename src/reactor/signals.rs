@@ -6,7 +6,8 @@ use mio::{Interest, Registry};
 use signal_hook::consts::{SIGCHLD, SIGWINCH};
 use signal_hook_mio::v1_0::Signals as Source;
 
-use super::{Kind, kernel, token};
+use super::kernel;
+use super::tokens::{Kind, token};
 use crate::machine::Signal;
 
 /// What the signals that came mean.

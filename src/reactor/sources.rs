@@ -2,17 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::time::Duration;
 
+use super::clock::now;
 use super::connections::{Confirmed, Got};
-use super::stream::plain;
-use super::{Due, Kind, Pending, READS_OF_A_TURN, Reactor, WRITES_OF_A_TURN, now, screen, source};
+use super::due::Due;
+use super::errors::plain;
+use super::limits::{ACCEPT_PAUSE, READS_OF_A_TURN, SHARE_OF_A_TURN, WRITES_OF_A_TURN};
+use super::pending::Pending;
+use super::tokens::{Kind, source};
+use super::{Reactor, screen};
 use crate::machine::{ConnId, Input, ListenerId, Machine, Reason, Signal, SocketId, Time};
 
-/// How many reads, datagrams or accepts one source gets in a turn.
-const SHARE_OF_A_TURN: usize = 16;
-/// How long accepting pauses when not even one descriptor is to be had.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Why connections are turned away, and what to do about it.
 const ENOUGH: &str = "there are as many as there may be; --connections-max, or else the limit of open files, says how \
                       many that is";

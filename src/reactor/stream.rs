@@ -1,4 +1,6 @@
-//! A TCP or Unix stream, and errors in words.
+//! A TCP or Unix stream, or TLS on one.
+//!
+//! This file owns what is the same for all of them, so that the connections need not know which they have.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -6,7 +8,7 @@ use std::net::{Shutdown, SocketAddr};
 use mio::net::{TcpStream, UnixStream};
 
 use super::tls::TlsStream;
-use crate::machine::{Cause, Peer, Reason};
+use crate::machine::Peer;
 
 /// A socket of either kind, or TLS on one. What TLS needs lies elsewhere, so that the others do not pay for it.
 pub enum Stream {
@@ -125,45 +127,5 @@ pub fn credentials(stream: &UnixStream) -> Peer {
             log::debug!("peer credentials: {error}");
             Peer::Local { uid: u32::MAX, pid: None }
         }
-    }
-}
-
-/// Why a connection is gone or could not be made, as the system says it.
-pub fn reason(error: &io::Error) -> Reason {
-    let cause = match error.kind() {
-        ErrorKind::ConnectionRefused => Cause::Refused,
-        ErrorKind::NotFound => Cause::NoSocket,
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
-            Cause::NoAnswer
-        }
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Cause::HungUp,
-        _ => Cause::Other,
-    };
-    Reason::new(cause, plain(error))
-}
-
-/// The other end has closed the connection.
-pub fn hung_up() -> Reason {
-    Reason::new(Cause::HungUp, "the peer closed the connection")
-}
-
-/// What to do about a disk that is full.
-const MAKE_ROOM: &str = "make room there, or name another directory";
-
-/// An error in words, without the number that the system gives it.
-pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    let text = match chars.next() {
-        // "Connection refused" becomes "connection refused"; "I/O error" stays.
-        Some(head) if chars.clone().next().is_some_and(char::is_lowercase) => {
-            head.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_owned(),
-    };
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("{text}: {MAKE_ROOM}"),
-        _ => text,
     }
 }

@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
-use super::stream::plain;
+use super::errors::plain;
 use crate::machine::{Bytes, ListenerId, Peer};
 
 /// How many bytes of a handshake are taken in at most; one takes two or three thousand, more with a long chain.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::now;
+use super::clock::now;
 use crate::machine::Time;
 
 /// The turn that goes on, and the longest so far.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::message::DATA_MAX;
+use super::limits::DATA_MAX;
 use super::token::{Fence, Token};
 use crate::machine::Outbox;
 

@@ -7,22 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::nodes::NODES_MAX;
+use super::limits::NODES_MAX;
+pub use super::limits::{DATA_MAX, DATAGRAM_MAX, ID_MAX, MESSAGE_MAX};
 use super::seal::{Key, open, seal};
 use super::token::{Fence, TOKEN_CODE, Token};
 use crate::machine::Bytes;
-
-/// How long the data of a token may be, in bytes.
-pub const DATA_MAX: usize = 1024 * 1024;
-
-/// The longest message, in bytes: data of nothing but control characters, the nodes, and the rest.
-pub const MESSAGE_MAX: usize = 6 * DATA_MAX + 1024 * 1024;
-
-/// The longest datagram that is looked at, in bytes.
-pub const DATAGRAM_MAX: usize = 16 * 1024;
-
-/// The longest id of a node, in bytes.
-pub const ID_MAX: usize = 64;
 
 /// Whether this can name a node.
 pub fn is_id(id: &str) -> bool {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::message::MESSAGE_MAX;
+use super::limits::MESSAGE_MAX;
 use crate::machine::{Address, Bytes, ConnId, Outbox, Time, Timers};
 
 /// How many connections may be open at once on which others say something.

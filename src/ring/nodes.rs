@@ -8,11 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::limits::NODES_MAX;
 use super::message::Extra;
 use crate::machine::Time;
-
-/// How many other nodes there may be.
-pub const NODES_MAX: usize = 1_024;
 
 /// How many messages of one node may overtake each other, and more than that are refused as replays.
 const WINDOW: u64 = 512;

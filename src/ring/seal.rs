@@ -1,7 +1,7 @@
 //! Seals: with a shared key every message carries an HMAC-SHA256 (RFC 2104) of all that stands before it.
 //!
 //! The seal is the last key of the message's object, so that what it covers is what was sent, byte for byte, and not
-//! what a parser made of it. Replays are refused by the [nodes](super::nodes), which know what each has said.
+//! what a parser made of it. Replays are refused by `nodes.rs`, which knows what each node has said.
 
 use std::fmt::Write;
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::limits::NODES_MAX;
 use super::message::{Body, DATAGRAM_MAX, Message};
-use super::nodes::NODES_MAX;
 use super::seal::Key;
 use super::token::{Fence, Token};
 use crate::machine::Time;

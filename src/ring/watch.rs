@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::log::wall_time;
 use super::picture::{Picture, table};
 use super::seal::Key;
 use super::sight::{News, Sight};
-use super::wall_time;
 use crate::exit_code;
 use crate::machine::{Input, Machine, Outbox, Signal, Stream, Time};
 

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::message::DATA_MAX;
+use super::limits::DATA_MAX;
 use super::token::Fence;
 use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal};
 

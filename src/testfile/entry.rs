@@ -3,18 +3,17 @@
 //! A new run-policy or action is one row in [`POLICIES`] or [`ACTIONS`] with its parser: the keys that an entry may
 //! have, and the messages that list them, come from these tables.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::fields::{self, Known, Object};
+use super::context::{Context, ENV_VALUE, Names, Used, declared_trigger, resources, template};
+use super::draft::{Draft, Role};
+use super::fields::{self, Object, transposed, word};
 use super::json::{Kind, Member, Value};
-use super::meet::{self, Meet, Membership};
+use super::meet;
 use super::problem::Problems;
-use super::ready::{self, Patterns};
-use super::{COMMAND_MAX, VARIABLES_MAX, suggest};
+use super::{ready, suggest};
 use crate::machine::{Exit, Signal};
-use crate::variables::{self, Part, Variable};
-use crate::wire::{Action, After, Entry, Expect, Policy, Shell, Verdict};
+use crate::wire::{Action, After, Expect, Policy, Shell, Verdict};
 
 /// A run-policy: its key, and what reads the key's value.
 pub struct PolicyKind {
@@ -69,89 +68,6 @@ pub fn keys() -> Vec<&'static str> {
     keys
 }
 
-/// What the test declares and every entry may name.
-pub struct Names<'a> {
-    pub triggers: Known<'a>,
-    pub resources: Known<'a>,
-    pub meet: &'a Meet,
-    /// The regular expressions that were read.
-    pub patterns: Patterns,
-    /// How many variables may still follow.
-    pub variables: Cell<usize>,
-}
-
-/// An entry as far as it could be read, and what it says about other entries and slaves: whether they exist is known
-/// only where the schedule is used.
-pub struct Draft {
-    pub name: String,
-    pub policy: Option<Policy>,
-    pub action: Option<Action>,
-    /// The key of its action, also when the rest of the action is wrong.
-    pub kind: Option<&'static str>,
-    pub mentions: Vec<Mention>,
-    /// Whose slave must be a member.
-    pub membership: Option<Membership>,
-}
-
-impl Draft {
-    /// The entry, if all of it could be read.
-    pub fn entry(&self) -> Option<Entry> {
-        Some(Entry { name: self.name.clone(), policy: self.policy.clone()?, action: self.action.clone()? })
-    }
-
-    /// The resources that it uses.
-    pub fn resources(&self) -> &[String] {
-        match &self.action {
-            Some(Action::Shell(shell)) => &shell.use_resources,
-            _ => &[],
-        }
-    }
-
-    /// Whether it says how it is known that it is ready.
-    pub fn has_ready(&self) -> bool {
-        matches!(&self.action, Some(Action::Shell(shell)) if shell.ready.is_some())
-    }
-}
-
-/// A name of another entry or of a slave, and where it stands.
-pub struct Mention {
-    pub at: usize,
-    pub name: String,
-    pub role: Role,
-}
-
-/// What a mentioned name is meant for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The entry that this one runs after; with an exit it must have one, and to become ready it must say how.
-    After {
-        exit: Option<Exit>,
-        ready: bool,
-    },
-    Kill,
-    Pid,
-    Address,
-}
-
-impl Role {
-    /// The variable that mentions `name`, if one does.
-    pub fn variable(self, name: &str) -> Option<Variable> {
-        match self {
-            Role::Pid => Some(Variable::Pid(name.to_owned())),
-            Role::Address => Some(Variable::Address(name.to_owned())),
-            Role::After { .. } | Role::Kill => None,
-        }
-    }
-}
-
-/// What the parsers of one entry share.
-pub struct Context<'a, 'p> {
-    pub names: &'a Names<'a>,
-    mentions: Vec<Mention>,
-    pub membership: Option<Membership>,
-    pub problems: &'a mut Problems<'p>,
-}
-
 /// Reads an entry. `None` when it has no usable name.
 pub fn read(value: &Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Option<Draft> {
     let object = Object::read(value, "an entry", &keys(), problems)?;
@@ -180,10 +96,10 @@ pub fn read(value: &Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Op
             }
         }
     }
-    let mut context = Context { names, mentions: Vec::new(), membership: None, problems };
+    let mut context = Context::new(names, problems);
     let policy = policy_kind.zip(policy_key).and_then(|(kind, member)| (kind.parse)(member, &mut context));
     let action = action_kind.zip(action_key).and_then(|(kind, member)| (kind.parse)(member, &object, &mut context));
-    let (mentions, membership) = (context.mentions, context.membership);
+    let (mentions, membership) = context.into_noted();
     Some(Draft { name: name?, policy, action, kind: action_kind.map(|kind| kind.key), mentions, membership })
 }
 
@@ -211,10 +127,6 @@ fn trigger(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
     declared_trigger(&member.value, context).map(Policy::Trigger)
 }
 
-pub fn declared_trigger(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
-    fields::known_name(value, "trigger", &context.names.triggers, context.problems).map(|(name, _)| name.to_owned())
-}
-
 fn after(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
     let value = &member.value;
     let (entry, exit, ready) = match &value.kind {
@@ -234,7 +146,7 @@ fn after(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
     let exit = transposed(exit.map(|value| fields::exit(value, "\"exit\"", context.problems)));
     let ready = transposed(ready.map(|member| fields::only_true(member, context.problems)));
     let role = Role::After { exit: exit.flatten(), ready: ready.flatten().is_some() };
-    context.mentions.push(Mention { at: entry.span.start, name: name.clone(), role });
+    context.mention(entry.span.start, name.clone(), role);
     Some(Policy::After(After { entry: name, exit: exit?, ready: ready?.is_some() }))
 }
 
@@ -252,25 +164,13 @@ fn kill(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> 
         Some(value) => fields::signal(value, "\"signal\"", context.problems),
     };
     let entry = fields::string(&member.value, "\"kill\"", context.problems)?.to_owned();
-    context.mentions.push(Mention { at: member.value.span.start, name: entry.clone(), role: Role::Kill });
+    context.mention(member.value.span.start, entry.clone(), Role::Kill);
     Some(Action::Kill { entry, signal: signal? })
 }
 
 fn end(member: &Member, _: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let verdict = word(&member.value, "\"end\"", &VERDICTS, context.problems)?;
     Some(Action::End { verdict })
-}
-
-/// One of a few words.
-pub fn word<T: Copy>(value: &Value, what: &str, words: &[(&str, T)], problems: &mut Problems<'_>) -> Option<T> {
-    let keys: Vec<&str> = words.iter().map(|(key, _)| *key).collect();
-    let expected = format!("{what} is {}", suggest::list(&keys, "or"));
-    let Kind::String(text) = &value.kind else { return fields::wrong(value, &expected, problems) };
-    let found = words.iter().find(|(key, _)| key == text);
-    if found.is_none() {
-        problems.add(value.span.start, format!("{expected}, found {text:?}"));
-    }
-    found.map(|(_, meaning)| *meaning)
 }
 
 fn shell(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
@@ -293,119 +193,10 @@ fn shell(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) ->
         env: env?,
         cwd: transposed(cwd)?,
         timeout: transposed(timeout)?.map(|time| time.as_micros() as u64),
-        use_resources: use_resources?.listed,
+        use_resources: use_resources?.into_listed(),
         collect: collect?,
     })))
 }
-
-/// Absent is fine, wrong is not.
-pub fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
-    match value {
-        None => Some(None),
-        Some(value) => value.map(Some),
-    }
-}
-
-/// The resources that an entry uses.
-#[derive(Default)]
-pub struct Used {
-    listed: Vec<String>,
-    /// For looking up.
-    set: BTreeSet<String>,
-}
-
-fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Used> {
-    let mut used = Used::default();
-    let mut good = true;
-    for item in fields::list(value, "\"use_resources\"", context.problems)? {
-        match fields::known_name(item, "resource", &context.names.resources, context.problems) {
-            Some((name, _)) if used.set.insert(name.to_owned()) => used.listed.push(name.to_owned()),
-            Some((name, _)) => {
-                context.problems.add(item.span.start, format!("the resource {name:?} stands here twice"));
-            }
-            None => good = false,
-        }
-    }
-    good.then_some(used)
-}
-
-/// A text with variables. `used` are the resources that the entry may use, `None` if that is not known.
-pub fn template(value: &Value, what: &str, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<String> {
-    let text = fields::string(value, what, context.problems)?;
-    check_text(text, value.span.start, what, context.problems)?;
-    check_variables(value, text, Resources::Of(used), context).then(|| text.to_owned())
-}
-
-/// Which resources a text may name.
-#[derive(Clone, Copy)]
-pub enum Resources<'a> {
-    /// Those that its entry uses; `None`: it is not known which.
-    Of(Option<&'a Used>),
-    /// Its action uses none.
-    No,
-}
-
-/// Whether `text`, which is `value`, is a template of variables that there are.
-pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> bool {
-    let mut inside = context.problems.inside(&value.span);
-    let parts = match variables::parse(text) {
-        Ok(parts) => parts,
-        Err(error) => {
-            context.problems.add(inside.place(error.at), error.message);
-            return false;
-        }
-    };
-    for part in parts {
-        if let Part::Variable { at, variable } = part {
-            let left = context.names.variables.get();
-            if left == 0 {
-                context.problems.add(inside.place(at), format!("a test has at most {VARIABLES_MAX} variables"));
-                return false;
-            }
-            context.names.variables.set(left - 1);
-            mention(inside.place(at), variable, resources, context);
-        }
-    }
-    true
-}
-
-/// What the system can hand to a command.
-fn check_text(text: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> Option<()> {
-    let why = if text.is_empty() && what != ENV_VALUE {
-        format!("{what} is empty")
-    } else if text.len() > COMMAND_MAX {
-        format!("{what} is {} bytes long, at most {COMMAND_MAX} are allowed: ship a file as a resource", text.len())
-    } else if text.contains('\0') {
-        format!("{what} holds a NUL character")
-    } else {
-        return Some(());
-    };
-    problems.add(at, why);
-    None
-}
-
-fn mention(at: usize, variable: Variable, resources: Resources<'_>, context: &mut Context<'_, '_>) {
-    match variable {
-        Variable::Pid(name) => context.mentions.push(Mention { at, name, role: Role::Pid }),
-        Variable::Address(name) => context.mentions.push(Mention { at, name, role: Role::Address }),
-        Variable::Path(name) => {
-            let known = &context.names.resources;
-            let why = match resources {
-                _ if known.place(&name).is_none() => known.unknown("resource", &name, context.problems),
-                Resources::Of(Some(used)) if !used.set.contains(&name) => {
-                    format!("add {name:?} to \"use_resources\" of this entry")
-                }
-                Resources::No => "only a \"shell\" entry uses resources".to_owned(),
-                Resources::Of(_) => return,
-            };
-            context.problems.add(at, format!("@{{{name}.path}}: {why}"));
-        }
-        Variable::SlavePoke | Variable::SlavePid | Variable::SlaveName | Variable::SlaveWorkdir => {}
-    }
-}
-
-/// What a value of the environment is called in messages.
-const ENV_VALUE: &str = "a value of \"env\"";
 
 fn env(value: &Value, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<BTreeMap<String, String>> {
     let mut env = BTreeMap::new();

@@ -247,3 +247,23 @@ pub fn known_name<'a>(
     }
     place.map(|place| (name, place))
 }
+
+/// Reads one of a few words, and returns its meaning.
+pub fn word<T: Copy>(value: &Value, what: &str, words: &[(&str, T)], problems: &mut Problems<'_>) -> Option<T> {
+    let keys: Vec<&str> = words.iter().map(|(key, _)| *key).collect();
+    let expected = format!("{what} is {}", suggest::list(&keys, "or"));
+    let Kind::String(text) = &value.kind else { return wrong(value, &expected, problems) };
+    let found = words.iter().find(|(key, _)| key == text);
+    if found.is_none() {
+        problems.add(value.span.start, format!("{expected}, found {text:?}"));
+    }
+    found.map(|(_, meaning)| *meaning)
+}
+
+/// Turns a value that may be absent and may be wrong inside out: `None` if it is wrong, `Some(None)` if it is absent.
+pub fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        None => Some(None),
+        Some(value) => value.map(Some),
+    }
+}

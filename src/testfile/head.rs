@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::bounds::{RESOURCES_MAX, TRIGGER_MAX, TRIGGERS_MAX};
 use super::fields::{self, Known, Object};
 use super::json::{Member, Value};
 use super::problem::Problems;
-use super::{End, RESOURCES_MAX, Ship, TRIGGER_MAX, TRIGGERS_MAX};
+use super::test::{End, Ship};
 use crate::machine::{COMPONENT_MAX, is_file_name};
 use crate::wire::Resource;
 

@@ -10,6 +10,9 @@ pub const DEPTH_MAX: usize = 32;
 /// How many keys and values a text has at most: more are not a test, and only cost the time to read them.
 pub const VALUES_MAX: usize = 100_000;
 
+/// The mark that some editors put before a text.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A value and the bytes of the text that it stands in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {

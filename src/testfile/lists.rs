@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{End, Test};
+use super::test::{End, Test};
 use crate::variables::{self, Part, Variable};
 use crate::wire::{Action, Entry, Policy};
 

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::bounds::{GROUPS_MAX, LISTED_MEMBERS_MAX, MEMBERS_MAX};
 use super::fields::{self, Object};
 use super::json::{Kind, Member, Value};
 use super::problem::Problems;
 use super::range::Pattern;
-use super::{GROUPS_MAX, LISTED_MEMBERS_MAX, MEMBERS_MAX, suggest};
+use super::suggest;
 use crate::session;
 use crate::wire::rendezvous::Party;
 

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::entry::{Draft, Mention, Role};
-use super::fields::Object;
-use super::json::{Kind, Member, Value};
-use super::meet::Membership;
-use super::problem::Problems;
-use super::range::Pattern;
-use super::told::{self, Told};
-use super::{
+use super::bounds::{
     ADDRESSES_MAX, ALL_ENTRIES_MAX, COVERED_MAX, ENTRIES_MAX, GIVEN_MAX, PREPARE_MAX, RETOLD_MAX, SLAVES_MAX,
     UNSHARED_BYTES_MAX, UNSHARED_MAX,
 };
-use super::{Slave, fields};
+use super::draft::{Draft, Mention, Role};
+use super::fields::{self, Object};
+use super::json::{Kind, Member, Value};
+use super::meetings::Membership;
+use super::problem::Problems;
+use super::range::Pattern;
+use super::test::Slave;
+use super::told::{self, Told};
 use crate::session::{LABELS_MAX, check_label};
 use crate::wire::{Entry, Policy};
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::entry::{Draft, Role};
+use super::draft::{Draft, Role};
 use crate::wire::Resource;
 
 /// How long an address is at most, in bytes, as `@{NAME.address}` puts it in.

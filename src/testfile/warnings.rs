@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::json::{self, Kind, Value};
+use super::json::{self, BYTE_ORDER_MARK, Kind, Value};
 use super::lists::{List, Times, command_of};
 use super::problem::{Problem, Problems};
-use super::{BYTE_ORDER_MARK, End, Test, words};
+use super::test::{End, Test};
+use super::words;
 use crate::wire::Policy;
 
 /// A test, and the file in which its parts have places.

@@ -1,7 +1,9 @@
-//! What several slaves do at nearly the same time, as one line each.
+//! Lines that several slaves share: when many do the same at nearly the same time, one line names them all.
+//!
+//! This file owns the lines that wait for more slaves, and bounds them. It must never print: the view does.
 
 use super::event::Event;
-use super::view::{describe, run_name};
+use super::words::{describe, run_name};
 use crate::spoken;
 
 /// How many different lines wait at most.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::event::Event;
 use super::folded::Folded;
+pub use super::words::{describe, run_name};
 use crate::machine::{Outbox, Stream};
 use crate::spoken::{harmless, is_obeyed};
 use crate::wire::rendezvous::Kind;
-use crate::wire::{Outcome, PokedBy, Verdict};
+use crate::wire::{Outcome, Verdict};
 
 /// How much of an output line without an end is held back until its end comes.
 const PARTIAL_MAX: usize = 8 * 1024;
@@ -293,76 +294,6 @@ fn tame(line: &[u8]) -> Vec<u8> {
     text.replace(|letter: char| is_obeyed(letter) && letter != '\t', "?").into_bytes()
 }
 
-/// The event in words; `None` for what only a program wants to know.
-pub fn describe(event: &Event<'_>) -> Option<String> {
-    Some(match event {
-        Event::Joined { address, machine: None } => format!("joined from {address}"),
-        Event::Joined { address, machine: Some(machine) } => format!("joined from {address}: machine {machine}"),
-        Event::Rejoined { address } => format!("is back from {address}"),
-        Event::Disconnected { reason } => format!("connection gone: {reason}"),
-        Event::Refused { name, address, reason } => format!("refused {name:?} from {address}: {reason}"),
-        Event::Started { slaves: 1, .. } => "started 1 slave".to_owned(),
-        Event::Started { slaves, .. } => format!("started {slaves} slaves"),
-        Event::Spawned { entry, nr, pid: Some(pid) } => format!("{} started (pid {pid})", run_name(entry, *nr)),
-        Event::EntryReady { entry, nr, after } => format!("{} is ready after {after:.3} s", run_name(entry, *nr)),
-        Event::Exited { entry, nr, exit, outcome, why } => {
-            let outcome = match outcome {
-                Outcome::Passed => "passed",
-                Outcome::Failed => "failed",
-                Outcome::Stopped => "stopped",
-            };
-            let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
-            let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
-            format!("{} {outcome}{detail}", run_name(entry, *nr))
-        }
-        Event::Poked { entry, by } => {
-            let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
-            entry.as_ref().map_or_else(|| format!("poked by {by}"), |entry| format!("poked by {by}: {entry}"))
-        }
-        Event::Notified { trigger, count, left, late } => {
-            let times = if *count == 1 { String::new() } else { format!(" {count} times") };
-            let left = if *late { "it had fired already".to_owned() } else { format!("{left} left") };
-            format!("notified {trigger}{times}, {left}")
-        }
-        Event::Triggered { trigger } => format!("{trigger} fired"),
-        Event::Arrived { meeting, member } => format!("{member} is at {meeting}"),
-        Event::Away { meeting, member } => format!("{member} is gone from {meeting}"),
-        Event::MemberLost { meeting, member } => format!("{member} is lost to {meeting}"),
-        Event::Met { meeting, verdict: Kind::Released, members, .. } => format!("{meeting}: {members} have met"),
-        Event::Met { meeting, verdict, reason, .. } => {
-            let verdict = verdict_in_words(*verdict);
-            let reason = reason.strip_prefix(verdict).unwrap_or(reason).trim_start_matches([';', ' ', ',']);
-            format!("{meeting} {verdict}: {reason}")
-        }
-        Event::Stalled { waits } => {
-            let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
-            format!("stalled: {}", waits.join("; "))
-        }
-        Event::End { entry, .. } => format!("{entry} asks for the end of the run"),
-        Event::Lost { reason } => format!("lost: {reason}"),
-        Event::Warning { text } => format!("warning: {text}"),
-        Event::Trouble { text } => format!("trouble: {text}"),
-        Event::Finishing { why } => format!("finishing: {why}; jobs still run"),
-        Event::Ending { why, .. } => format!("ending: {why}"),
-        Event::Resumed => "the run goes on".to_owned(),
-        Event::Tail { .. }
-        | Event::Ready
-        | Event::Begun { .. }
-        | Event::Spawned { .. }
-        | Event::Heard { .. }
-        | Event::Settled { .. }
-        | Event::Idle { .. }
-        | Event::Cleared
-        | Event::Stopped
-        | Event::Ended { .. } => return None,
-    })
-}
-
-/// The name of an entry's run: `poke`, and `poke.2` for its second.
-pub fn run_name(entry: &str, nr: u32) -> String {
-    if nr == 1 { entry.to_owned() } else { format!("{entry}.{nr}") }
-}
-
 /// How a terminal is told to write bold, and red.
 const BOLD: &str = "1";
 const RED: &str = "31";
@@ -377,18 +308,6 @@ fn color(event: &Event<'_>) -> Option<&'static str> {
         Event::Triggered { .. } => Some("36"),
         Event::Ending { verdict: Verdict::Failed, .. } => Some("31"),
         _ => None,
-    }
-}
-
-/// How a round ended, for people.
-fn verdict_in_words(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Released => "released",
-        Kind::TimedOut => "timed out",
-        Kind::Aborted => "aborted",
-        Kind::Lost => "lost",
-        Kind::Disagreed => "disagreed",
-        Kind::Refused => "refused",
     }
 }
 

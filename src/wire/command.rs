@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::Note;
+use super::note::Note;
 
 /// `arete poke`: run this `poke` entry, or all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub struct Done<'a> {
     /// For a notify: the trigger had fired already, so nobody is told what it carries.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
-    /// For a wait: who notified with what, as in [`Triggered`].
+    /// For a wait: who notified with what, as in [`Triggered`](super::Triggered).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<Note<'a>>,
 }

@@ -2,31 +2,10 @@
 
 use serde::Deserialize;
 
-use super::rendezvous::{VALUE_MAX, VALUE_MOST};
-use super::{Malformed, Notify};
-
-/// The longest line a peer may send before its hello was accepted, in bytes with the newline.
-pub const LINE_MAX_BEFORE_HELLO: usize = 64 * 1024;
-
-/// The longest line a peer may send after that: a [`Chunk`](super::Chunk) in base64 with room for its other fields, or
-/// a long schedule.
-pub const LINE_MAX: usize = 1024 * 1024;
-
-/// How much longer than its values a line with a value or a map may be, in bytes: it names as many members as can meet.
-pub const LINE_AROUND_VALUES: usize = 4 * 1024 * 1024;
-
-/// The longest line with one value of a sync in it, a [`Give`](super::rendezvous::Give), in bytes with the newline, at a
-/// controller that takes values of the usual length.
-pub const LINE_MAX_OF_VALUE: usize = VALUE_MAX + LINE_AROUND_VALUES;
-
-/// The same at a controller that takes the longest values that any may take.
-pub const LINE_MOST_OF_VALUE: usize = VALUE_MOST + LINE_AROUND_VALUES;
+use super::message::Malformed;
 
 /// How much of an unknown word an error message repeats.
 const EXCERPT_MAX: usize = 40;
-
-/// The longest number that surely fits 64 bits, in digits.
-const DIGITS_MAX: usize = 19;
 
 /// The bound that a line went over.
 #[derive(Debug, PartialEq, Eq)]
@@ -129,26 +108,6 @@ pub(super) fn fields<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Malfor
     serde_json::from_slice(line).map_err(|error| Malformed(error.to_string()))
 }
 
-/// Reads a notify in the form in which arete writes it, several times faster than [`fields`], which reads all others.
-pub(super) fn usual_notify(line: &[u8]) -> Option<Notify<'_>> {
-    let (room, rest) = plain_name(line.strip_prefix(b"{\"type\":\"notify\",\"room\":\"")?)?;
-    let (trigger, rest) = plain_name(rest.strip_prefix(b",\"trigger\":\"")?)?;
-    let digits = rest.strip_prefix(b",\"count\":")?.strip_suffix(b"}")?;
-    if !matches!(digits, [b'1'..=b'9', ..]) || digits.len() > DIGITS_MAX {
-        return None;
-    }
-    let digit = |count: u64, byte: &u8| byte.is_ascii_digit().then(|| count * 10 + u64::from(byte - b'0'));
-    let count = digits.iter().try_fold(0, digit)?;
-    Some(Notify { room: room.into(), trigger: trigger.into(), count, data: None })
-}
-
-/// Splits at the closing quote of a string that holds nothing but what names are made of.
-fn plain_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let end = bytes.iter().position(|byte| !plain(byte)).filter(|&end| bytes[end] == b'"')?;
-    Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
-}
-
 /// The beginning of what a stranger wrote, fit for a message.
 pub(super) fn excerpt(text: &str) -> String {
     text.chars().take(EXCERPT_MAX).collect()
@@ -173,7 +132,6 @@ pub(super) mod base64_bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Message;
 
     #[test]
     fn a_line_that_is_too_long_is_shown_once_and_skipped_and_the_next_is_read() {
@@ -192,36 +150,6 @@ mod tests {
             }
             assert_eq!((lines, frames.held()), (vec![b"one".to_vec(), b"two".to_vec()], 0), "{step}");
             assert!(over.len() == 1 && b"0123456789abcdefghij".starts_with(&over[0]), "{step}: {over:?}");
-        }
-    }
-
-    #[test]
-    fn the_quick_reader_reads_what_arete_writes() {
-        for count in [1, 10, 4_294_967_296, 9_999_999_999_999_999_999] {
-            let notify =
-                Notify { room: "relay-20260101T000000Z".into(), trigger: "stop.it_now-1".into(), count, data: None };
-            let line = notify.encode();
-            assert_eq!(usual_notify(&line[..line.len() - 1]), Some(notify));
-        }
-    }
-
-    #[test]
-    fn the_quick_reader_leaves_all_else_to_the_full_one() {
-        let usual = "{\"type\":\"notify\",\"room\":\"r\",\"trigger\":\"t\",\"count\":12}";
-        assert!(usual_notify(usual.as_bytes()).is_some());
-        // Whatever one byte becomes, it says what the full reader says, or nothing.
-        for at in 0..usual.len() {
-            for byte in 0..=255 {
-                let mut line = usual.as_bytes().to_vec();
-                line[at] = byte;
-                if let Some(quick) = usual_notify(&line) {
-                    assert_eq!(fields::<Notify>(&line), Ok(quick), "{}", String::from_utf8_lossy(&line));
-                }
-            }
-            assert_eq!(usual_notify(&usual.as_bytes()[..at]), None);
-        }
-        for odd in ["0", "-1", "1.0", "1e3", "99999999999999999999", "012", ""] {
-            assert_eq!(usual_notify(usual.replace("12", odd).as_bytes()), None, "{odd}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Verdict};
+use super::verdict::{Outcome, Verdict};
 use crate::machine::Exit;
 
 /// What a [`Report`](super::Report) reports, in its field `what` and those beside it.

@@ -9,14 +9,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::code::Code;
+use super::frame;
+pub use super::limits::{GETS_MAX, PAGE_MAX};
 use super::times::bounded;
-use super::{Code, Verdict, frame};
-
-/// How many slaves, runs or files one answer names at most.
-pub const PAGE_MAX: usize = 500;
-
-/// How many [`Get`]s of one operator may be unanswered.
-pub const GETS_MAX: usize = 64;
+use super::verdict::Verdict;
 
 /// The first message on a connection, from an operator. Answered by [`Welcome`](super::Welcome), without a run, or by
 /// [`Bye`](super::Bye).

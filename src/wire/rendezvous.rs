@@ -9,28 +9,11 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use super::limits::{FRESH, IDS_MAX, NOTE_MAX, SESSION_MAX, SESSION_MOST, SYNC_TIMEOUT, VALUE_MAX, VALUE_MOST};
+use super::message::Message;
+use super::note::Note;
 use super::times::bounded;
-use super::{Message, Note};
 use crate::machine::Time;
-
-/// How long the data of a notify may be, in bytes of JSON.
-pub const NOTE_MAX: usize = 64 * 1024;
-
-/// How long a value that a member gives may be by default, in bytes of JSON.
-pub const VALUE_MAX: usize = 4 * 1024 * 1024;
-
-/// How long the values of a session may be together by default, in bytes of JSON.
-pub const SESSION_MAX: usize = 256 * 1024 * 1024;
-
-/// How long a controller may be told to let them be at most: a value, and the values of a session.
-pub const VALUE_MOST: usize = 1024 * 1024 * 1024;
-pub const SESSION_MOST: usize = 2 * 1024 * 1024 * 1024;
-
-/// How long a sync waits when nobody says it, in microseconds.
-pub const SYNC_TIMEOUT: u64 = 60_000_000;
-
-/// How long before the last arrival a member must have shown that it is alive when nobody says it, in microseconds.
-pub const FRESH: u64 = 1_000_000;
 
 /// Who shall meet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,9 +141,6 @@ pub struct Map<'a> {
     #[serde(borrow)]
     pub map: Note<'a>,
 }
-
-/// How many arrivals one [`Gone`] or [`Heard`] names at most: as many as a slave may have.
-pub const IDS_MAX: usize = 100_000;
 
 fn few_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
     let ids = Vec::deserialize(deserializer)?;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Verdict;
 use super::readiness::Readiness;
 use super::rendezvous::Party;
+use super::verdict::Verdict;
 use crate::machine::{Exit, Signal};
 
 /// One line of a schedule: when to do what. Times are microseconds.
@@ -153,18 +153,6 @@ pub struct Shell {
     /// Patterns of the files below its directory that are brought back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collect: Vec<String>,
-}
-
-/// How a run of an entry is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// It ended as its `expect` says.
-    Passed,
-    /// It did not, took too long, or could not start.
-    Failed,
-    /// A `kill` action or the end of the run ended it.
-    Stopped,
 }
 
 /// How a command may end without failing.

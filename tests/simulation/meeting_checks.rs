@@ -49,7 +49,12 @@ fn decided(world: &World) -> BTreeSet<(bool, u64)> {
     let ledger = world.hosts[CONTROLLER].disk.get(format!("{RESULTS}/state.jsonl")).unwrap_or_default();
     let facts = lines(ledger).filter_map(|line| serde_json::from_slice::<(u64, Vec<Value>)>(line).ok());
     let rounds = facts.flat_map(|(_, facts)| facts).filter_map(|mut fact| Some(fact.get_mut("round")?.take()));
-    rounds.map(|round| (round["sync"] == true, round["round"].as_u64().unwrap_or(0))).collect()
+    let is_sync = |round: &Value| match round["kind"].as_str() {
+        Some("sync") => true,
+        Some("barrier") => false,
+        other => panic!("a round in the ledger is of a barrier or a sync, not {other:?}"),
+    };
+    rounds.map(|round| (is_sync(&round), round["round"].as_u64().expect("a number"))).collect()
 }
 
 #[path = "meeting_absent.rs"]

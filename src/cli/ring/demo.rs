@@ -8,9 +8,12 @@ use arete::reactor::{Options, plain, terminal_size};
 use arete::ring::demo::{Config, Demo, Node};
 use clap::Args;
 
-use super::super::run::{WorkDir, as_text};
-use super::super::{Error, drive, random, time};
-use super::hear;
+use crate::cli::drive;
+use crate::cli::error::Error;
+use crate::cli::random::random;
+use crate::cli::ring::hear::hear;
+use crate::cli::values::time;
+use crate::cli::work_dir::{WorkDir, as_text};
 
 /// The work: it must be at hand wherever arete is installed.
 const PI: &str = include_str!("../../../examples/pi.sh");

@@ -10,9 +10,10 @@ use arete::reactor::{null, plain};
 use arete::ring::seal::Key;
 use rustix::fs::Access;
 
-use super::super::lock::take;
-use super::super::source::{self, Takes, Unread};
-use super::super::{Error, MARK_BYTES, owned};
+use crate::cli::error::Error;
+use crate::cli::lock::take;
+use crate::cli::source::{self, MARK_BYTES, Takes, Unread};
+use crate::cli::{directory, owned};
 
 /// The shortest secret that nobody guesses, in bytes.
 pub const KEY_MIN: usize = 16;
@@ -72,7 +73,7 @@ impl StateDir {
         };
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(asked);
         let path = made.and_then(|()| fs::canonicalize(asked)).map_err(|error| cannot("make it", error))?;
-        super::super::state::check(&path, "--state-dir")?;
+        directory::check(&path, "--state-dir")?;
         let lock = File::options().create(true).append(true).open(path.join(LOCK_FILE));
         let lock = lock.map_err(|error| cannot("write there", error))?;
         if !take(&lock, &path).map_err(|error| cannot("lock it", error))? {

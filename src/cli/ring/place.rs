@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use arete::reactor::{self, Interface};
 
-use super::super::Error;
+use crate::cli::error::Error;
 
 /// An interface, and our address there.
 pub struct Place {

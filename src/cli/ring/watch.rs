@@ -8,8 +8,11 @@ use arete::ring::watch::{Config, Watch};
 use arete::ring::{STATE_PORT, UDP_PORT};
 use clap::Args;
 
-use super::super::{Error, drive};
-use super::{files, hear, place, wall_offset};
+use crate::cli::clock::wall_offset;
+use crate::cli::drive;
+use crate::cli::error::Error;
+use crate::cli::ring::hear::hear;
+use crate::cli::ring::{files, place};
 
 #[derive(Args)]
 pub struct WatchOptions {

@@ -29,7 +29,7 @@ impl Controller {
         self.enters_queue(nr);
         let submission = self.runs.get(nr).and_then(|run| Some(run.hosted.as_ref()?.submission.clone()));
         if let (Some(run), Some(submission)) = (self.state_of(now, nr), submission)
-            && self.sessions.contains_key(&conn)
+            && self.sessions.contains(conn)
         {
             out.send(conn, Seen { submission: Some(Cow::from(submission)), run }.encode());
         }
@@ -43,12 +43,12 @@ impl Controller {
         let is_in = |nr| self.runs.get(nr).is_some_and(|run| path.starts_with(&run.results));
         let Some((conn, nr)) = lab.unwritten.give_up(is_in) else { return false };
         let Some(run) = self.runs.remove(nr) else { return false };
-        self.deadlines.cancel(&run.room.name);
+        self.rooms.forget(&run.room.name);
         lab.remove(&run.id, out);
         let submission = run.hosted.as_ref().map(|hosted| hosted.submission.clone()).unwrap_or_default();
         let problems = vec![format!("the controller cannot write {}: {error}", path.display())];
         log::error!("run {} is not taken: cannot write {}: {error}", run.id, path.display());
-        if self.sessions.contains_key(&conn) {
+        if self.sessions.contains(conn) {
             out.send(conn, Unfit { submission: Cow::from(submission), problems }.encode());
         }
         true

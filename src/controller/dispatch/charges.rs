@@ -8,13 +8,13 @@ use crate::controller::reply::refusal;
 use crate::controller::run::record::By;
 use crate::controller::run::runs::RunNr;
 use crate::controller::session::session::Who;
-use crate::machine::{ConnId, Input, Outbox, Time};
+use crate::machine::{ConnId, Outbox, Time};
 use crate::wire::Code;
 
 impl Controller {
     /// Who is at the other end of a connection, to be asked before it is gone and once it is known.
     pub(in crate::controller) fn who(&self, conn: Option<ConnId>) -> Option<Who> {
-        self.sessions.get(&conn?).map(|session| session.who)
+        self.sessions.who(conn?)
     }
 
     /// What this input made the runs record was because of whoever said it.
@@ -35,16 +35,8 @@ impl Controller {
         for (nr, run) in self.runs.iter_mut() {
             goes = run.charge(now, by(nr), out).or(goes);
         }
-        if let (Some(conn), Some(reason)) = (conn.filter(|conn| self.sessions.contains_key(conn)), goes) {
+        if let (Some(conn), Some(reason)) = (conn.filter(|conn| self.sessions.contains(*conn)), goes) {
             self.part(now, conn, refusal(Code::Full, reason), out);
         }
-    }
-}
-
-/// The connection on which something was said, or that is gone.
-pub fn conn_of(input: &Input<'_>) -> Option<ConnId> {
-    match input {
-        Input::Received { conn, .. } | Input::Closed { conn, .. } => Some(*conn),
-        _ => None,
     }
 }

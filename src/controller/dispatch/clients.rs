@@ -8,8 +8,7 @@ use crate::controller::ledger::Fact;
 use crate::controller::reply::{fatal, refusal};
 use crate::controller::room::guests;
 use crate::controller::room::rendezvous::Process;
-use crate::controller::room::room::Room;
-use crate::controller::room::rooms::room_of;
+use crate::controller::room::rooms::ROOMS_MAX;
 use crate::controller::run::reports::{Heard, notified};
 use crate::controller::run::run::Run;
 use crate::controller::session::authorization;
@@ -19,9 +18,6 @@ use crate::machine::{ConnId, Outbox, Time};
 use crate::session::{VERSION, WORDS_MAX, check_incarnation, check_name, is_member};
 use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
 use crate::wire::{Bye, Code, FromSlave, Message, Note, Noted, Notify, PROTOCOL, Pong, Refused, Welcome};
-
-/// How many rooms there are at most, a run's not counted.
-const ROOMS_MAX: usize = 1_000;
 
 impl Controller {
     /// A client joins a room; one that is not there yet is made.
@@ -33,7 +29,7 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         check(join)?;
-        if let Some(session) = self.sessions.get(&conn) {
+        if let Some(session) = self.sessions.get(conn) {
             let secret = self.runs.values().find_map(Run::secret);
             authorization::may_join(&session.peer, secret, join).map_err(|why| fatal(Code::Stranger, why))?;
             if let Some(run) = self.runs.by_id(&join.room) {
@@ -59,9 +55,7 @@ impl Controller {
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
         }
-        if let Some(session) = self.sessions.get_mut(&conn) {
-            (session.who, session.heard) = (Who::Client(process), now);
-        }
+        self.sessions.identify(now, conn, Who::Client(process));
         let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0, leave: false };
         out.send(conn, welcome.encode());
         log::info!("room {room}: {} joined", join.member.as_deref().unwrap_or("somebody"));
@@ -81,17 +75,11 @@ impl Controller {
     }
 
     fn enter_room(&mut self, name: &str) -> Result<Rc<str>, Bye<'static>> {
-        if let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) {
+        if let Some(room) = self.rooms.of(&mut self.runs, name) {
             return Ok(room.name.clone());
         }
-        if self.rooms.len() >= ROOMS_MAX {
-            return Err(refusal(Code::Full, format!("there are {ROOMS_MAX} rooms already, as many as there can be")));
-        }
-        let mut room = Room::new(name, self.limits, &self.budget);
-        room.number_after(self.last_round);
-        let name = room.name.clone();
-        self.rooms.insert(name.clone(), room);
-        Ok(name)
+        let full = || format!("there are {ROOMS_MAX} rooms already, as many as there can be");
+        self.rooms.open(name, self.limits, &self.budget).ok_or_else(|| refusal(Code::Full, full()))
     }
 
     /// A client says something. An error closes its connection.
@@ -158,16 +146,16 @@ impl Controller {
         let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|Note { json }| json);
-        if let (Some(run), Some(session)) = (self.runs.by_id(&name), self.sessions.get(&conn)) {
+        if let (Some(run), Some(session)) = (self.runs.by_id(&name), self.sessions.get(conn)) {
             guests::may_notify(run, &session.peer, known.speaker.name(), self.is_operator(session))?;
         }
-        if let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) {
+        if let Some(room) = self.rooms.of(&mut self.runs, &name) {
             room.triggers.admits(process.as_client(), &notify.trigger)?;
         }
         let counted = match self.runs.by_id_mut(&name) {
             Some(run) => run.client_notifies(now, process, &from, counts, data, out)?,
             None => {
-                let room = self.rooms.get_mut(&name).ok_or("the room is gone")?;
+                let room = self.rooms.named_mut(&name).ok_or("the room is gone")?;
                 let counted = room.notify(now, process.as_client(), &from, counts, data)?;
                 if counted.new > 0 {
                     let notes = data.filter(|_| !counted.late).into_iter().collect();
@@ -193,7 +181,7 @@ impl Controller {
 
     /// A trigger has fired: the clients that wait for it are told.
     pub(in crate::controller) fn tell_watchers(&mut self, room: &str, trigger: &str, out: &mut Outbox) {
-        let Some(room) = room_of(&mut self.runs, &mut self.rooms, room) else { return };
+        let Some(room) = self.rooms.of(&mut self.runs, room) else { return };
         let watchers = room.take_watchers(trigger);
         if watchers.is_empty() {
             return;
@@ -205,7 +193,7 @@ impl Controller {
     }
 
     fn watch(&mut self, conn: ConnId, process: Process, name: &str, trigger: &str, out: &mut Outbox) {
-        let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) else { return };
+        let Some(room) = self.rooms.of(&mut self.runs, name) else { return };
         match room.watch(process, trigger) {
             Ok(true) => out.send(conn, room.triggered(trigger)),
             Ok(false) => {}
@@ -259,7 +247,7 @@ impl Controller {
     }
 
     fn list(&mut self, conn: ConnId, name: &str, out: &mut Outbox) {
-        let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) else { return };
+        let Some(room) = self.rooms.of(&mut self.runs, name) else { return };
         let state = |(name, trigger): (&str, &crate::controller::room::trigger::Trigger)| TriggerState {
             trigger: name.to_owned(),
             initial: trigger.initial,

@@ -32,7 +32,8 @@ impl Controller {
 
     /// Somebody has come to a meeting in the default room.
     fn waits_outside(&self, kind: Meeting, name: &str, member: &str, out: &mut Outbox) {
-        let Some(process) = self.rooms.get(DEFAULT_ROOM).and_then(|room| room.who_waits_as(kind, name, member)) else {
+        let Some(process) = self.rooms.named(DEFAULT_ROOM).and_then(|room| room.who_waits_as(kind, name, member))
+        else {
             return;
         };
         let mut going = self.runs.values().filter(|run| run.takes_members().is_ok());
@@ -44,7 +45,7 @@ impl Controller {
     /// Somebody has come to a meeting of a run. Who comes first there does it for all: those in the default room are told
     /// once a round, and not once for each member.
     fn run_has(&self, run: &Run, kind: Meeting, name: &str, out: &mut Outbox) {
-        let Some(room) = self.rooms.get(DEFAULT_ROOM) else { return };
+        let Some(room) = self.rooms.named(DEFAULT_ROOM) else { return };
         if run.takes_members().is_err() || run.room.how_many_wait(kind, name) != 1 {
             return;
         }

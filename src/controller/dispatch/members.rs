@@ -9,7 +9,6 @@ use crate::controller::reply::refusal;
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Act, Process, Ruling, need};
 use crate::controller::room::room::{Acts, Room, Visit};
-use crate::controller::room::rooms::room_of;
 use crate::controller::session::processes::{CHECK_WITHIN, FORGET_AFTER, Owed, Processes};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Outbox, Time};
@@ -38,9 +37,7 @@ impl Controller {
         name: &Rc<str>,
         what: impl FnOnce(&mut Room, &mut Visit<'_>),
     ) {
-        let Some(room) = room_of(&mut self.runs, &mut self.rooms, name) else { return };
-        let acts = self.pending.entry(name.clone()).or_default();
-        what(room, &mut Visit { now, presence: &self.processes, acts });
+        self.rooms.visit(now, (&mut self.runs, &self.processes), name, what);
     }
 
     /// A member says something.
@@ -116,7 +113,7 @@ impl Controller {
     pub(in crate::controller) fn alive(&mut self, now: Time, process: Process) {
         self.processes.hear(now, process);
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
-        if room_of(&mut self.runs, &mut self.rooms, &name).is_some_and(|room| room.waits_for(process)) {
+        if self.rooms.of(&mut self.runs, &name).is_some_and(|room| room.waits_for(process)) {
             self.visit(now, &name, |room, visit| room.heard_from(process, visit));
         }
     }
@@ -129,22 +126,13 @@ impl Controller {
 
     /// Does what the rooms want done.
     pub(in crate::controller) fn settle(&mut self, now: Time, out: &mut Outbox) {
-        while let Some((name, acts)) = self.pending.pop_first() {
+        while let Some((name, acts)) = self.rooms.next_acts() {
             if !acts.is_empty() {
                 let Acts { barriers, syncs } = acts;
                 self.act(now, &name, Meeting::Barrier, barriers, out);
                 self.act(now, &name, Meeting::Sync, syncs, out);
             }
-            let Some(room) = room_of(&mut self.runs, &mut self.rooms, &name) else { continue };
-            match room.next_deadline() {
-                Some(at) if self.deadlines.get(&name) == Some(at) => {}
-                Some(at) => self.deadlines.set(name.clone(), at),
-                None => self.deadlines.cancel(&name),
-            }
-            if !room.is_run() && room.is_empty() {
-                self.last_round = self.last_round.max(room.last_round());
-                self.rooms.remove(&name);
-                self.deadlines.cancel(&name);
+            if self.rooms.settle(&mut self.runs, &name) {
                 self.processes.forget_room(&name);
             }
         }
@@ -214,7 +202,7 @@ impl Controller {
     pub(in crate::controller) fn rooms_deadline(&mut self, now: Time, out: &mut Outbox) {
         let mut work = 0;
         while work < DUE_IN_A_TURN
-            && let Some(name) = self.deadlines.pop_due(now)
+            && let Some(name) = self.rooms.pop_due(now)
         {
             self.visit(now, &name, |room, visit| work += 1 + room.deadline(DUE_IN_A_TURN - work, visit));
         }
@@ -230,7 +218,7 @@ impl Controller {
     /// When too many have gone, the one to forget first: one to which nothing is owed.
     fn pop_crowded(&mut self) -> Option<(Process, Rc<str>)> {
         let (runs, rooms) = (&mut self.runs, &mut self.rooms);
-        let owed = |name: &Rc<str>, process| match room_of(runs, rooms, name) {
+        let owed = |name: &Rc<str>, process| match rooms.of(runs, name) {
             Some(room) if !injected(Fault::OwedForgottenFirst) => room.owes(process),
             _ => Owed::Nothing,
         };
@@ -239,12 +227,12 @@ impl Controller {
 
     /// Whether somebody may still come who is told what has been decided.
     pub fn stands(&self) -> bool {
-        self.rooms.values().any(Room::stands)
+        self.rooms.by_name().values().any(Room::stands)
     }
 
     /// Forgets the rulings that somebody who is there has not heard for too long.
     pub(in crate::controller) fn forget_unheard(&mut self, now: Time) {
-        let rooms = self.every_room();
+        let rooms = self.rooms.all(&self.runs);
         let some_wait = rooms.filter(|room| room.unheard().next().is_some());
         for room in some_wait.map(|room| room.name.clone()).collect::<Vec<_>>() {
             self.visit(now, &room, |room, visit| room.forget_unheard(visit.now, FORGET_AFTER));
@@ -253,22 +241,18 @@ impl Controller {
 
     /// Whether no arrival waits, and every ruling was heard by all that can still hear it.
     pub fn is_quiet(&self) -> bool {
-        self.every_room().all(Room::is_still) && self.all_have_heard()
+        self.rooms.all(&self.runs).all(Room::is_still) && self.all_have_heard()
     }
 
     /// Whether every ruling was heard by all that can still hear it.
     pub fn all_have_heard(&self) -> bool {
-        let mut unheard = self.every_room().flat_map(Room::unheard);
+        let mut unheard = self.rooms.all(&self.runs).flat_map(Room::unheard);
         unheard.all(|process| self.processes.is_lost(self.now, process))
     }
 
     /// Whether anybody waits beside this member.
     pub fn others_wait(&self, member: &str) -> bool {
-        self.every_room().any(|room| room.others_wait(member))
-    }
-
-    pub(in crate::controller) fn every_room(&self) -> impl Iterator<Item = &Room> {
-        self.runs.values().map(|run| &run.room).chain(self.rooms.values())
+        self.rooms.all(&self.runs).any(|room| room.others_wait(member))
     }
 }
 

@@ -58,7 +58,7 @@ impl Controller {
         operate: &Operate<'_>,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
+        let Some(session) = self.sessions.get(conn) else { return Ok(()) };
         let Some(lab) = &mut self.lab else {
             return Err(fatal(
                 Code::NoTests,
@@ -74,7 +74,7 @@ impl Controller {
             return Err(fatal(Code::Protocol, text));
         }
         may_operate(lab, &session.peer, session.listener).map_err(|why| fatal(Code::Stranger, why))?;
-        (session.who, session.heard) = (Who::Operator, now);
+        self.sessions.identify(now, conn, Who::Operator);
         lab.operators.insert(conn, Operator::default());
         out.send(conn, welcome(None, 0).encode());
         Ok(())
@@ -84,7 +84,7 @@ impl Controller {
     pub(in crate::controller) fn part_with_operators(&mut self, now: Time, out: &mut Outbox) {
         let Some(lab) = &self.lab else { return };
         let may_not = |conn: &ConnId| {
-            let session = self.sessions.get(conn)?;
+            let session = self.sessions.get(*conn)?;
             may_operate(lab, &session.peer, session.listener).err().map(|why| (*conn, why))
         };
         for (conn, why) in lab.operators.keys().filter_map(may_not).collect::<Vec<_>>() {

@@ -11,7 +11,6 @@ use crate::controller::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, TimeLi
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Act, Former, Process, Ruling};
 use crate::controller::room::room::Room;
-use crate::controller::room::rooms::room_of;
 use crate::controller::run::record::By;
 use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
@@ -59,8 +58,7 @@ impl Controller {
             nr
         });
         self.replay_all(past, &keep.path, nr, time_line)?;
-        self.last_round = self.last_round.max(self.rooms.values().map(Room::last_round).max().unwrap_or(0));
-        self.rooms.values_mut().for_each(|room| room.number_after(self.last_round));
+        self.rooms.number_on();
         self.resumes = true;
         self.keep = Some(keep);
         Ok(self)
@@ -121,9 +119,7 @@ impl Controller {
             self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
         }
         self.processes.restored(now);
-        for room in self.runs.values().map(|run| &run.room).chain(self.rooms.values()) {
-            self.pending.entry(room.name.clone()).or_default();
-        }
+        self.rooms.touch_all(&self.runs);
     }
 
     /// A controller of rooms alone cannot write its ledger: what it would say now nobody could rely on. It ends before
@@ -173,7 +169,7 @@ impl Controller {
                 triggers.restore(trigger, (*initial, *notified), *fired, totals);
                 notes.iter().for_each(|(from, note)| triggers.note(trigger, (None, &**from), note));
             }
-            Fact::LastRound(round) => self.last_round = self.last_round.max(*round),
+            Fact::LastRound(round) => self.rooms.restore_last_round(*round),
             Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
             Fact::Round { room, kind, meeting, round, reason, .. } => {
                 let former = former(fact, replay.map.take());
@@ -230,12 +226,10 @@ impl Controller {
 
     /// A room of a former life: it was there when something happened in it.
     fn room_named(&mut self, name: &str) -> &mut Room {
-        let run = self.runs.find(name).is_some();
-        if !run && !self.rooms.contains_key(name) {
-            let room = Room::new(name, self.limits, &self.budget);
-            self.rooms.insert(room.name.clone(), room);
+        if self.runs.find(name).is_none() {
+            self.rooms.restore(name, self.limits, &self.budget);
         }
-        room_of(&mut self.runs, &mut self.rooms, name).expect("it was just made if it was not there")
+        self.rooms.of(&mut self.runs, name).expect("it was just made if it was not there")
     }
 
     /// Writes what an act of a room decides.

@@ -11,7 +11,6 @@ use std::borrow::Cow;
 use crate::controller::Controller;
 use crate::controller::ledger::Fact;
 use crate::controller::rewrite::{PIECE, Rewrite};
-use crate::controller::room::room::Room;
 use crate::machine::{Outbox, Time};
 
 impl Controller {
@@ -24,17 +23,16 @@ impl Controller {
             && self.ledger.is_long()
             && self.is_rewritten(&self.ledger)
         {
-            let last = self.rooms.values().map(Room::last_round).max().unwrap_or(0);
             let facts = [
                 Fact::Rewriting,
                 Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift },
-                Fact::LastRound(self.last_round.max(last)),
+                Fact::LastRound(self.rooms.last_round()),
             ];
             let piece = keep.rewrite_from.map_or(PIECE, |from| PIECE.min(from / 4));
             self.ledger.rewrite(Rewrite::begin(&keep.path, header, now, piece, &facts, out));
         }
         let Some(mut rewrite) = self.ledger.take_rewrite() else { return };
-        if rewrite.go_on(now, &self.processes, &self.rooms, out) {
+        if rewrite.go_on(now, &self.processes, self.rooms.by_name(), out) {
             let (path, length) = rewrite.finish();
             self.ledger.rewritten(path, length, out);
         } else {

@@ -45,7 +45,7 @@ impl Controller {
         hello: &Hello<'_>,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        let (Some(session), Some(lab)) = (self.sessions.get(&conn), &mut self.lab) else { return Ok(()) };
+        let (Some(session), Some(lab)) = (self.sessions.get(conn), &mut self.lab) else { return Ok(()) };
         admission::check(&session.peer, None, hello).map_err(|(code, reason)| fatal(code, reason))?;
         check_labels(hello).map_err(|reason| fatal(Code::Name, reason))?;
         let known = lab.slaves.get(&*hello.name);
@@ -91,9 +91,7 @@ impl Controller {
 
     /// A slave has no run, and waits for one.
     fn waits(&mut self, now: Time, conn: ConnId) {
-        if let Some(session) = self.sessions.get_mut(&conn) {
-            (session.who, session.heard) = (Who::Idle, now);
-        }
+        self.sessions.identify(now, conn, Who::Idle);
         self.look_at_queue(now);
     }
 
@@ -135,7 +133,7 @@ impl Controller {
         let lost: Vec<(ConnId, String)> =
             self.runs.values_mut().flat_map(|run| std::mem::take(&mut run.parting)).collect();
         for (conn, why) in lost {
-            if self.sessions.contains_key(&conn) {
+            if self.sessions.contains(conn) {
                 self.part(now, conn, refusal(Code::NoRun, why), out);
             }
         }
@@ -176,7 +174,7 @@ impl Controller {
         match slave.conn {
             None => drop(lab.slaves.remove(name)),
             Some(conn) => {
-                if let Some(process) = self.sessions.get(&conn).and_then(|session| session.who.process()) {
+                if let Some(process) = self.sessions.who(conn).and_then(Who::process) {
                     self.processes.disconnected(now, conn, process);
                 }
                 self.waits(now, conn);
@@ -190,8 +188,7 @@ impl Controller {
         for conn in run.room.clients.iter().filter_map(|process| self.processes.conn(*process)).collect::<Vec<_>>() {
             self.part(now, conn, refusal(Code::NoRun, format!("run {room} is over")), out);
         }
-        self.pending.remove(room);
-        self.deadlines.cancel(room);
+        self.rooms.forget(room);
         self.processes.forget_room(room);
     }
 }

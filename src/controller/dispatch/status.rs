@@ -17,7 +17,7 @@ impl Controller {
                 // Those of a run are its own from when it was handed in.
                 self.limits = limits;
                 self.budget.set_max(limits.memory, limits.least());
-                self.rooms.values_mut().for_each(|room| room.set_limits(self.limits));
+                self.rooms.set_limits(self.limits);
                 if let Some(lab) = &mut self.lab {
                     lab.config.operators = operators;
                     lab.config.lost_after = Duration::from_micros(lost_after);
@@ -40,9 +40,8 @@ impl Controller {
 
     /// `12 slaves, 1 run`.
     fn status_line(&self) -> String {
-        let count = |what: fn(Who) -> bool| self.sessions.values().filter(|session| what(session.who)).count();
-        let slaves = count(|who| matches!(who, Who::Slave(..) | Who::Idle));
-        let clients = count(|who| matches!(who, Who::Client(_)));
+        let slaves = self.sessions.count(|who| matches!(who, Who::Slave(..) | Who::Idle));
+        let clients = self.sessions.count(|who| matches!(who, Who::Client(_)));
         let queued = self.runs.values().filter(|run| run.phase == Phase::Queued).count();
         let mut line = format!("{}, {}", several(slaves, "slave"), several(self.runs.len() - queued, "run"));
         if queued > 0 {

@@ -29,7 +29,8 @@ impl Unwritten {
     /// Takes out the first, if its confirmation was asked for before `other`: the connection on which it was handed in,
     /// and the run, unless that could not be written.
     pub fn confirmed_before(&mut self, other: u64) -> Option<(ConnId, Option<RunNr>)> {
-        let first = self.waiting.pop_front_if(|first| first.confirmation < other)?;
+        self.waiting.front().filter(|first| first.confirmation < other)?;
+        let first = self.waiting.pop_front()?;
         Some((first.conn, first.nr))
     }
 

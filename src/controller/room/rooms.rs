@@ -1,17 +1,163 @@
-//! What members say to a room and what the room wants done about it, between the connections and the rooms.
+//! All rooms: those of the runs, which the runs own, and those of clients, which are here; and what rooms want done.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::controller::room::room::Room;
+use crate::controller::room::rendezvous::Presence;
+use crate::controller::room::room::{Acts, Room, Visit};
+use crate::controller::room::sync::Limits;
 use crate::controller::run::runs::Runs;
+use crate::controller::session::budget::Budget;
+use crate::machine::{Time, Timers};
 use crate::wire::FromSlave;
 
-/// A room by its name: a run's, or one of the clients'.
-pub fn room_of<'a>(runs: &'a mut Runs, rooms: &'a mut BTreeMap<Rc<str>, Room>, name: &str) -> Option<&'a mut Room> {
-    match runs.by_id_mut(name) {
-        Some(run) => Some(&mut run.room),
-        None => rooms.get_mut(name),
+/// How many rooms there are at most beside those of runs.
+pub const ROOMS_MAX: usize = 1_000;
+
+/// The rooms of clients, by name, and when something is due in any room.
+#[derive(Default)]
+pub struct Rooms {
+    named: BTreeMap<Rc<str>, Room>,
+    /// What rooms want done when this input has been handled.
+    pending: BTreeMap<Rc<str>, Acts>,
+    deadlines: Timers<Rc<str>>,
+    /// The highest number of a round in a room that is gone: when the room is made again, no number comes twice.
+    last_round: u64,
+}
+
+impl Rooms {
+    /// Returns the room of this name: a run's, or one of the clients'.
+    pub fn of<'a>(&'a mut self, runs: &'a mut Runs, name: &str) -> Option<&'a mut Room> {
+        match runs.by_id_mut(name) {
+            Some(run) => Some(&mut run.room),
+            None => self.named.get_mut(name),
+        }
+    }
+
+    /// Returns a room of clients.
+    pub fn named(&self, name: &str) -> Option<&Room> {
+        self.named.get(name)
+    }
+
+    pub fn named_mut(&mut self, name: &str) -> Option<&mut Room> {
+        self.named.get_mut(name)
+    }
+
+    /// The rooms of clients, in the order of their names.
+    pub fn by_name(&self) -> &BTreeMap<Rc<str>, Room> {
+        &self.named
+    }
+
+    /// Every room, those of the runs first.
+    pub fn all<'a>(&'a self, runs: &'a Runs) -> impl Iterator<Item = &'a Room> {
+        runs.values().map(|run| &run.room).chain(self.named.values())
+    }
+
+    /// Makes a room for clients. `None`: there are as many as there can be.
+    pub fn open(&mut self, name: &str, limits: Limits, budget: &Budget) -> Option<Rc<str>> {
+        if self.named.len() >= ROOMS_MAX {
+            return None;
+        }
+        let mut room = Room::new(name, limits, budget);
+        room.number_after(self.last_round);
+        let name = room.name.clone();
+        self.named.insert(name.clone(), room);
+        Some(name)
+    }
+
+    /// Makes a room of a former life, if it is not there, however many there are.
+    pub fn restore(&mut self, name: &str, limits: Limits, budget: &Budget) {
+        if !self.named.contains_key(name) {
+            let room = Room::new(name, limits, budget);
+            self.named.insert(room.name.clone(), room);
+        }
+    }
+
+    /// Visits a room. What it wants done is pending until [`Rooms::next_acts`].
+    pub fn visit(
+        &mut self,
+        now: Time,
+        (runs, presence): (&mut Runs, &dyn Presence),
+        name: &Rc<str>,
+        what: impl FnOnce(&mut Room, &mut Visit<'_>),
+    ) {
+        let room = match runs.by_id_mut(name) {
+            Some(run) => Some(&mut run.room),
+            None => self.named.get_mut(name),
+        };
+        let Some(room) = room else { return };
+        let acts = self.pending.entry(name.clone()).or_default();
+        what(room, &mut Visit { now, presence, acts });
+    }
+
+    /// Sees to the deadlines of every room when this input has been handled.
+    pub fn touch_all(&mut self, runs: &Runs) {
+        let names: Vec<Rc<str>> = self.all(runs).map(|room| room.name.clone()).collect();
+        for name in names {
+            self.pending.entry(name).or_default();
+        }
+    }
+
+    /// Takes what one room wants done.
+    pub fn next_acts(&mut self) -> Option<(Rc<str>, Acts)> {
+        self.pending.pop_first()
+    }
+
+    /// What a room wanted is done: notes when something is due there, and removes it if it is empty. Whether it was.
+    pub fn settle(&mut self, runs: &mut Runs, name: &Rc<str>) -> bool {
+        let Some(room) = self.of(runs, name) else { return false };
+        let (due, last_round) = (room.next_deadline(), room.last_round());
+        let empty = !room.is_run() && room.is_empty();
+        match due.filter(|_| !empty) {
+            Some(at) if self.deadlines.get(name) == Some(at) => {}
+            Some(at) => self.deadlines.set(name.clone(), at),
+            None => self.deadlines.cancel(name),
+        }
+        if empty {
+            self.last_round = self.last_round.max(last_round);
+            self.named.remove(name);
+        }
+        empty
+    }
+
+    /// Takes a room in which something is due.
+    pub fn pop_due(&mut self, now: Time) -> Option<Rc<str>> {
+        self.deadlines.pop_due(now)
+    }
+
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.next()
+    }
+
+    /// The run of this room is gone: nothing is due there any more.
+    pub fn forget(&mut self, name: &Rc<str>) {
+        self.pending.remove(name);
+        self.deadlines.cancel(name);
+    }
+
+    /// The highest number of a round that was in any of these rooms.
+    pub fn last_round(&self) -> u64 {
+        self.last_round.max(self.named.values().map(Room::last_round).max().unwrap_or(0))
+    }
+
+    /// A former life had numbered its rounds so far.
+    pub fn restore_last_round(&mut self, round: u64) {
+        self.last_round = self.last_round.max(round);
+    }
+
+    /// Numbers all rounds from here on after those that were.
+    pub fn number_on(&mut self) {
+        self.last_round = self.last_round();
+        self.named.values_mut().for_each(|room| room.number_after(self.last_round));
+    }
+
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.named.values_mut().for_each(|room| room.set_limits(limits));
+    }
+
+    #[cfg(test)]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
     }
 }
 

@@ -366,10 +366,3 @@ fn why_not(member: &Member) -> String {
         None => format!("nothing runs on {name} and nothing can start there any more"),
     }
 }
-
-impl Member {
-    /// Whether nothing runs, and only a trigger beyond so many, or a poke, could start something.
-    pub fn has_nothing_to_do(&self, fired: u64) -> bool {
-        self.idle.is_some_and(|idle| idle.heard == fired && !idle.services)
-    }
-}

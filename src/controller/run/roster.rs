@@ -219,6 +219,11 @@ impl Member {
         self.open.range(first..).next().is_some_and(|((name, _), _)| name == entry)
     }
 
+    /// Whether nothing runs, and only a trigger beyond so many, or a poke, could start something.
+    pub fn has_nothing_to_do(&self, fired: u64) -> bool {
+        self.idle.is_some_and(|idle| idle.heard == fired && !idle.services)
+    }
+
     /// The runs of entries that have begun and not ended.
     pub fn running(&self) -> impl Iterator<Item = &EntryRun> {
         self.runs.iter().filter(|run| run.end.is_none())

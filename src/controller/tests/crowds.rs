@@ -67,7 +67,7 @@ fn who_arrives_often_with_many_names_and_leaves_keeps_nobody_out() {
         assert_eq!(world.held(), world.recount());
     }
     world.pass(Duration::from_secs(4_000));
-    assert_eq!((world.held(), world.controller.rooms.len()), (0, 0), "a failed round stands an hour at most");
+    assert_eq!((world.held(), world.controller.rooms.by_name().len()), (0, 0), "a failed round stands an hour at most");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn what_a_client_that_is_gone_gave_is_dropped_when_nobody_can_come_for_it_or_oth
     world.say(other, r#"{"type":"bye","reason":"done"}"#);
     world.pass(FORGOTTEN);
     world.pass(FORGOTTEN);
-    assert_eq!((world.held(), world.controller.rooms.len()), (0, 0));
+    assert_eq!((world.held(), world.controller.rooms.by_name().len()), (0, 0));
 }
 
 #[test]

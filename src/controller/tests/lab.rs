@@ -293,9 +293,12 @@ impl Lab {
     fn is_bare(&self) {
         let Lab { controller, .. } = self;
         assert_eq!(controller.runs.len(), 0);
-        assert_eq!((controller.processes.len(), controller.pending.len(), controller.rooms.len()), (0, 0, 0));
-        assert_eq!((controller.deadlines.next(), controller.budget.held()), (None, 0));
-        assert!(controller.sessions.values().all(|session| matches!(session.who, Who::Idle | Who::Operator)));
+        assert_eq!(
+            (controller.processes.len(), controller.rooms.pending(), controller.rooms.by_name().len()),
+            (0, 0, 0)
+        );
+        assert_eq!((controller.rooms.next_deadline(), controller.budget.held()), (None, 0));
+        assert!(controller.sessions.count(|who| !matches!(who, Who::Idle | Who::Operator)) == 0);
         let lab = controller.lab.as_ref().expect("it stays");
         assert!(lab.slaves.values().all(|slave| slave.conn.is_some() && slave.serves.is_none()));
         assert!(lab.operators.values().all(|one| one.asked == 0 && one.waits.is_empty() && one.submission.is_none()));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Controller, PEER, World};
-use crate::controller::Room;
+use crate::controller::room::room::Room;
 use crate::controller::room::sync::Limits;
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine};
 use crate::wire::LINE_AROUND_VALUES;
@@ -45,7 +45,7 @@ impl World {
 
     /// What is held, counted anew.
     pub fn recount(&self) -> usize {
-        self.controller.partial.bytes() + self.controller.rooms.values().map(Room::recount).sum::<usize>()
+        self.controller.sessions.partial() + self.controller.rooms.by_name().values().map(Room::recount).sum::<usize>()
     }
 }
 
@@ -92,7 +92,7 @@ fn who_fills_the_memory_is_refused_and_others_meet_in_another_room() {
         world.say(conn, r#"{"type":"bye","reason":"done"}"#);
     }
     world.pass(FORGOTTEN);
-    assert_eq!((world.held(), world.controller.rooms.len()), (0, 0));
+    assert_eq!((world.held(), world.controller.rooms.by_name().len()), (0, 0));
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn what_is_held_is_what_is_there_whatever_happens() {
             let closed = std::mem::take(&mut world.closed);
             there.retain(|(conn, ..)| !closed.contains(conn));
             assert_eq!(world.held(), world.recount(), "seed {seed}, step {step}");
-            for room in world.controller.rooms.values() {
+            for room in world.controller.rooms.by_name().values() {
                 rare.iter_mut().zip(room.has_rare()).for_each(|(count, is)| *count += usize::from(is));
             }
             refused += world.heard.values().filter(|heard| heard.contains("--memory-max")).count();
@@ -278,13 +278,13 @@ fn what_is_held_is_what_is_there_whatever_happens() {
                 world.say(conn, &format!(r#"{{"type":"delete","room":"{room}","trigger":"{trigger}"}}"#));
             }
         }
-        let all: Vec<ConnId> = world.controller.sessions.keys().copied().collect();
+        let all: Vec<ConnId> = world.controller.sessions.conns();
         for conn in all {
             world.input(Input::Closed { conn, reason: "over".into() });
         }
         world.pass(FORGOTTEN);
         world.pass(SECOND);
-        assert_eq!((world.held(), world.controller.rooms.len()), (0, 0), "seed {seed}");
+        assert_eq!((world.held(), world.controller.rooms.by_name().len()), (0, 0), "seed {seed}");
     }
     assert!(rare.iter().all(|count| *count > 0), "{rare:?}");
 }

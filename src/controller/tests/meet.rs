@@ -174,12 +174,12 @@ fn a_room_of_which_nothing_is_left_is_forgotten() {
     let a = world.join(1, "a");
     world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":2}"#);
     world.input(Input::Closed { conn: a, reason: "cut".into() });
-    assert_eq!(world.controller.rooms.len(), 1);
+    assert_eq!(world.controller.rooms.by_name().len(), 1);
     let a = world.join(2, "a");
     world.say(a, r#"{"type":"delete","room":"r","trigger":"t"}"#);
-    assert_eq!(world.controller.rooms.len(), 1);
+    assert_eq!(world.controller.rooms.by_name().len(), 1);
     world.input(Input::Closed { conn: a, reason: "cut".into() });
-    assert_eq!(world.controller.rooms.len(), 0);
+    assert_eq!(world.controller.rooms.by_name().len(), 0);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_room_stays_while_a_failed_round_stands_in_it() {
     assert!(world.take(b).contains("a aborted: no disk"), "{:?}", world.heard);
     world.say(b, r#"{"type":"heard","room":"r","ids":[1]}"#);
     world.input(Input::Closed { conn: b, reason: "done".into() });
-    assert_eq!(world.controller.rooms.len(), 0);
+    assert_eq!(world.controller.rooms.by_name().len(), 0);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_value_may_be_longer_than_other_lines_and_all_members_share_the_bytes_of_the
     let maps: Vec<_> = maps.collect();
     assert_eq!(maps.iter().map(|(conn, _)| *conn).collect::<Vec<_>>(), [a, b]);
     assert_eq!(maps[0].1, maps[1].1);
-    assert_eq!(world.controller.partial.bytes(), 0);
+    assert_eq!(world.controller.sessions.partial(), 0);
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn rooms(rewrite_from: u64) -> Controller {
 /// What a restart must not forget: triggers, and who has not heard which ruling.
 fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
     let mut known = BTreeMap::new();
-    for room in controller.rooms.values() {
+    for room in controller.rooms.by_name().values() {
         for (name, trigger) in room.triggers.iter() {
             let notes: Vec<_> = trigger.noted().map(|(from, note)| (from.to_owned(), note.get().to_owned())).collect();
             let totals: Vec<_> = trigger.totals().collect();
@@ -28,7 +28,7 @@ fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
             for (arrival, ruling) in room.arrivals_after(kind, None) {
                 if let Some(ruling) = ruling.filter(|ruling| ruling.round > 0) {
                     let line = ruling.line.as_ref().map(|line| line.share());
-                    let line = line.map(|line| String::from_utf8_lossy(&line).into_owned());
+                    let line = line.map(|line| String::from_utf8_lossy(&line[..]).into_owned());
                     let what = format!("{} {:?} {} {line:?}", ruling.round, ruling.kind, ruling.reason);
                     known.insert(format!("{} {kind:?} {arrival:?}", room.name), what);
                 }

@@ -1,0 +1,12 @@
+//! The commands that act as a member of a room, or inside a command that a slave runs: `poke`, `ready`, `notify`, `wait`,
+//! `trigger`, `barrier` and `sync`.
+//!
+//! Each speaks to a controller if one is named, otherwise to the slave that runs it, and ends with the answer.
+
+pub mod execute;
+pub mod meet;
+pub mod patience;
+pub mod serve;
+pub mod target;
+pub mod trigger;
+pub mod value;

@@ -1,0 +1,108 @@
+//! Reads a test file, and describes the files that it ships.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use arete::testfile::{self, Problem, Shipped, Test};
+use sha2::{Digest, Sha256};
+
+use crate::cli::error::{Error, complain};
+use crate::cli::source::{self, Takes, Unread};
+
+/// The bytes of a resource that are read at once.
+const PIECE: usize = 1 << 20;
+
+/// The file that is standard input.
+const STDIN: &str = "-";
+
+/// The first bytes of a text that was saved as UTF-16.
+const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
+/// A test that was read: its text, and the files that it ships, by their names in it.
+pub struct Loaded {
+    pub test: Test,
+    pub text: String,
+    pub shipped: BTreeMap<String, Shipped>,
+    /// Warnings about it.
+    warnings: Vec<Problem>,
+}
+
+impl Loaded {
+    /// Prints the warnings.
+    pub fn warn(&self) {
+        for warning in &self.warnings {
+            let Problem { file, line, column, message } = warning;
+            complain(&format!("{file}:{line}:{column}: warning: {message}"));
+        }
+    }
+}
+
+/// Reads the test in `path`. Fails with everything that is wrong with it, a line each.
+pub fn load(path: &Path) -> Result<Loaded, Error> {
+    let subject = subject(path);
+    let bytes = read(path).map_err(|why| Error::usage(format!("{subject}: {why}")))?;
+    if UTF_16.iter().any(|mark| bytes.starts_with(mark)) {
+        return Err(Error::usage(format!("{subject}: it is UTF-16: save it as UTF-8, as JSON must be")));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        Error::usage(format!("{subject}: byte {} is not UTF-8, as JSON must be", error.utf8_error().valid_up_to()))
+    })?;
+    // If the test is on standard input, its files are relative to the current directory.
+    let base = path.parent().unwrap_or(Path::new(""));
+    let mut shipped = BTreeMap::new();
+    let test = testfile::parse(&subject, &text, &mut |file| {
+        let found = ship(&base.join(file))?;
+        shipped.insert(file.to_owned(), found.clone());
+        Ok(found)
+    });
+    let warned = |test: &Test| testfile::warnings::of(&subject.to_string(), &text, test);
+    let warned = test.as_ref().map(warned).unwrap_or_default();
+    test.map(|test| Loaded { test, text, shipped, warnings: warned }).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Error::usage(lines.join("\n"))
+    })
+}
+
+/// Returns the name of a test's file for messages.
+pub fn subject(path: &Path) -> String {
+    if path == Path::new(STDIN) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Unread> {
+    if path != Path::new(STDIN) {
+        return source::read(path, testfile::FILE_MAX as u64, Takes::Pipes);
+    }
+    let mut bytes = Vec::new();
+    // One byte more than the limit shows that the file is too long.
+    std::io::stdin().lock().take(testfile::FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(Unread::Io)?;
+    Ok(bytes)
+}
+
+/// Returns the length, hash and mode of a file that is shipped.
+fn ship(path: &Path) -> Result<Shipped, String> {
+    let describe = |error: std::io::Error| Unread::Io(error).to_string();
+    let (mut file, metadata) = source::open(path, Takes::Files).map_err(|why| why.to_string())?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    let mut size = 0;
+    loop {
+        let read = file.read(&mut piece).map_err(describe)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&piece[..read]);
+        size += read as u64;
+        // The file grows while it is read, or is in /proc, where files claim to be empty.
+        if size > metadata.len() {
+            return Err(format!(
+                "it holds more than the {} bytes that it is said to have: ship a copy of it",
+                metadata.len()
+            ));
+        }
+    }
+    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = std::path::absolute(path).map_err(describe)?;
+    Ok(Shipped { path, size, sha256, executable: metadata.permissions().mode() & 0o111 != 0 })
+}

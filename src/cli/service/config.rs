@@ -1,0 +1,323 @@
+//! The configuration files of `arete controller` and `arete slave`. They give options that the command line does not,
+//! under the names of the options.
+//!
+//! A key of the file becomes an argument, and the command line is parsed again with it, so that the parsers of the
+//! options check the file too. An error names the file, the line and the key. The command line always wins over the
+//! file.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use arete::testfile::json::{self, Kind, Member};
+use arete::testfile::{Problems, suggest};
+use clap::builder::ArgAction;
+use clap::error::{ContextKind, ErrorKind as Complaint};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+
+use arete::testfile::BYTE_ORDER_MARK;
+
+use crate::cli::args::{Arguments, Sub};
+use crate::cli::error::Error;
+use crate::cli::owned;
+use crate::cli::service::labels;
+use crate::cli::service::origin::Origin;
+use crate::cli::source::{self, Takes, Unread};
+
+/// The subcommands that have a configuration file, and the file of each.
+const FILES: [(&str, &str); 2] = [("controller", "/etc/arete/controller.json"), ("slave", "/etc/arete/slave.json")];
+
+/// The longest of these files, in bytes.
+const FILE_MAX: u64 = 1024 * 1024;
+
+/// The options that a file must not give.
+const COMMAND_LINE_ALONE: [&str; 4] = ["config", "check", "help", "version"];
+
+/// Options that exclude each other. If the command line gives one, the file's is ignored.
+const INSTEAD: [[&str; 2]; 1] = [["tls", "insecure"]];
+
+/// Why there are no arguments.
+pub enum Wrong {
+    CommandLine(clap::Error),
+    File(Vec<Error>),
+}
+
+impl From<clap::Error> for Wrong {
+    fn from(error: clap::Error) -> Wrong {
+        Wrong::CommandLine(error)
+    }
+}
+
+/// Parses the command line, and the configuration file of its subcommand. Fails if the file is wrong, unless `--check`
+/// is given: then the problems are in the origin of the options.
+pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
+    let mut command = Arguments::command();
+    command.build();
+    let matches = command.clone().try_get_matches_from(given)?;
+    let Some((name, own)) = matches.subcommand() else { return Ok(Arguments::from_arg_matches(&matches)?) };
+    let Some(options) = FILES.iter().find(|(sub, _)| *sub == name).and_then(|_| command.find_subcommand(name)) else {
+        return Ok(Arguments::from_arg_matches(&matches)?);
+    };
+    let (file, text) = read(name, own);
+    let mut origin = Origin::of(file, matches!(text, Ok(Some(_))));
+    let mut more = Vec::new();
+    match text {
+        Ok(Some(text)) => more = Reader { command: &command, name, options, own }.arguments(&text, &mut origin),
+        Ok(None) => {}
+        Err(error) => {
+            origin.problems.push(error);
+            origin.set_broken();
+        }
+    }
+    if origin.is_broken() {
+        // An option that seems to be missing may be in the file.
+        return Err(Wrong::File(origin.problems));
+    }
+    let matches = again(&command, given, more, &mut origin)?;
+    if let Some((_, own)) = matches.subcommand() {
+        origin.set_values(values(options, own));
+    }
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    let (slot, check) = match &mut arguments.subcommand {
+        Sub::Slave(options) => (&mut options.origin, options.configuration.check),
+        Sub::Controller(options) => (&mut options.origin, options.configuration.check),
+        _ => return Ok(arguments),
+    };
+    if !check && !origin.problems.is_empty() {
+        return Err(Wrong::File(origin.problems));
+    }
+    *slot = origin;
+    Ok(arguments)
+}
+
+/// Parses the command line of this process again, with the configuration file as it is now.
+pub fn parse_again() -> Result<Arguments, String> {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    parse(&given).map_err(|wrong| match wrong {
+        Wrong::CommandLine(error) => first_line(&error),
+        Wrong::File(problems) => problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("\n"),
+    })
+}
+
+/// Returns the path and the text of the configuration file: the one that `--config` names, or the usual one if it
+/// exists. A slave that its controller has started has none, because the controller gives it all options.
+fn read(subcommand: &str, own: &ArgMatches) -> (PathBuf, Result<Option<String>, Error>) {
+    let named = own.get_one::<PathBuf>("config").cloned();
+    let usual = FILES.iter().find(|(name, _)| *name == subcommand).map_or("", |(_, file)| file);
+    let must = named.is_some();
+    let path = named.unwrap_or_else(|| PathBuf::from(usual));
+    let is_started = own.try_get_one::<bool>("secret").is_ok_and(|secret| secret == Some(&true));
+    if is_started && !must {
+        return (path, Ok(None));
+    }
+    let text = read_text(&path, must);
+    (path, text)
+}
+
+fn read_text(path: &Path, must: bool) -> Result<Option<String>, Error> {
+    let cannot = |why: &str, then: &str| Error::failed(format!("{}: {why}; {then}", path.display()));
+    // Anything that is not a file is refused below, with a better message.
+    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+    if let Some(Err(foreign)) = metadata.as_ref().map(owned::relies_on) {
+        return Err(Error::failed(foreign.of(path)));
+    }
+    match source::read(path, FILE_MAX, Takes::Files) {
+        Ok(bytes) => String::from_utf8(bytes)
+            .map(|text| Some(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text)))
+            .map_err(|_| Error::usage(format!("{}: it is not UTF-8, as JSON is", path.display()))),
+        Err(why @ (Unread::Long(_) | Unread::Kind(_))) => Err(Error::usage(format!("{}: {why}", path.display()))),
+        Err(why) if why.is_missing() => match must {
+            true => Err(cannot("it is not there", "make it, or leave --config out")),
+            false => Ok(None),
+        },
+        Err(why) => {
+            Err(cannot(&format!("cannot read it: {why}"), "let this user read it, or name another with --config"))
+        }
+    }
+}
+
+/// Parses the command line again, with the arguments of the file before its own.
+fn again(
+    command: &Command,
+    given: &[OsString],
+    mut more: Vec<(String, Vec<OsString>)>,
+    origin: &mut Origin,
+) -> Result<ArgMatches, Wrong> {
+    // The arguments of the file go after the subcommand, because the program itself has no options.
+    let (head, tail) = given.split_at(given.len().min(2));
+    loop {
+        let of_file = more.iter().flat_map(|(_, arguments)| arguments);
+        let error = match command.clone().try_get_matches_from(head.iter().chain(of_file).chain(tail)) {
+            Ok(matches) => return Ok(matches),
+            Err(error) => error,
+        };
+        // Without the wrong key, the other keys can still be checked.
+        let Some(key) = key_of(&error, origin) else {
+            // The command line alone was valid. If a key was wrong, another option may only lack that key.
+            if origin.problems.is_empty() {
+                let text = format!("{}: with what it says: {}", origin.file.display(), first_line(&error));
+                origin.problems.push(Error::usage(text));
+            }
+            return Err(Wrong::File(std::mem::take(&mut origin.problems)));
+        };
+        more.retain(|(other, _)| *other != key);
+        let line = origin.take_line(&key);
+        let text = format!("{}:{line}: {key:?}: {}", origin.file.display(), first_line(&error));
+        origin.problems.push(Error::usage(text));
+    }
+}
+
+/// Returns the key of the file that an error is about.
+fn key_of(error: &clap::Error, origin: &Origin) -> Option<String> {
+    let about: Vec<String> = [ContextKind::InvalidArg, ContextKind::PriorArg]
+        .into_iter()
+        .filter_map(|kind| error.get(kind))
+        .map(|value| value.to_string())
+        .collect();
+    let is_meant = |key: &&String| {
+        about.iter().flat_map(|text| text.split([' ', ',', '='])).any(|word| word.strip_prefix("--") == Some(key))
+    };
+    origin.options().find(is_meant).cloned()
+}
+
+fn first_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the values that each option was given.
+fn values(options: &Command, own: &ArgMatches) -> BTreeMap<String, Vec<OsString>> {
+    let given = |arg: &Arg| {
+        let option = arg.get_long()?;
+        let by_somebody = own.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let raw = own.get_raw(arg.get_id().as_str()).filter(|_| by_somebody)?;
+        Some((option.to_owned(), raw.map(OsString::from).collect()))
+    };
+    options.get_arguments().filter_map(given).collect()
+}
+
+/// Makes arguments of the keys of a file.
+struct Reader<'a> {
+    command: &'a Command,
+    name: &'a str,
+    options: &'a Command,
+    /// What the command line says.
+    own: &'a ArgMatches,
+}
+
+impl Reader<'_> {
+    fn arguments(&self, text: &str, origin: &mut Origin) -> Vec<(String, Vec<OsString>)> {
+        let mut problems = Problems::new(text);
+        let mut arguments = Vec::new();
+        match json::parse(text) {
+            Err(error) => {
+                problems.add(error.at, error.message);
+                origin.set_broken();
+            }
+            Ok(value) => match &value.kind {
+                Kind::Object(members) => {
+                    for (index, member) in members.iter().enumerate() {
+                        if members[..index].iter().any(|before| before.key == member.key) {
+                            problems.add(member.at, format!("the key {:?} stands here twice", member.key));
+                            continue;
+                        }
+                        match self.argument(member) {
+                            Ok(None) => {}
+                            Ok(Some(more)) => {
+                                let line = text[..member.at].matches('\n').count() + 1;
+                                origin.set_line(&member.key, line);
+                                arguments.push((member.key.clone(), more));
+                            }
+                            Err(why) => problems.add(member.at, why),
+                        }
+                    }
+                }
+                other => {
+                    let noun = other.noun();
+                    problems.add(value.span.start, format!("a configuration is an object, found {noun}"));
+                }
+            },
+        }
+        let found = problems.finish(&origin.file.display().to_string());
+        let message = |file: &str, line, message: &str| Error::usage(format!("{file}:{line}: {message}"));
+        origin.problems.extend(found.iter().map(|it| message(&it.file, it.line, &it.message)));
+        arguments
+    }
+
+    /// Returns a key and its value as arguments; `None` if the command line gives the option.
+    fn argument(&self, member: &Member) -> Result<Option<Vec<OsString>>, String> {
+        let key = &member.key;
+        let Some(arg) = self.known().find(|arg| arg.get_long() == Some(key)) else {
+            let hint = suggest::hint(key, self.known().filter_map(Arg::get_long));
+            return Err(format!("unknown key {key:?}{hint}"));
+        };
+        let arguments = arguments_of(arg, key, member).map_err(|why| format!("{key:?}: {why}"))?;
+        self.judge(&arguments).map_err(|why| format!("{key:?}: {why}"))?;
+        let is_said = self.said(key)
+            || INSTEAD.iter().any(|pair| pair.contains(&&**key) && pair.iter().any(|one| self.said(one)));
+        Ok((!is_said).then_some(arguments))
+    }
+
+    /// Returns the options that a file can give.
+    fn known(&self) -> impl Iterator<Item = &Arg> {
+        let alone = |arg: &&Arg| arg.get_long().is_some_and(|long| COMMAND_LINE_ALONE.contains(&long));
+        self.options.get_arguments().filter(move |arg| !arg.is_hide_set() && !alone(arg) && arg.get_long().is_some())
+    }
+
+    /// Whether the command line gives an option.
+    fn said(&self, option: &str) -> bool {
+        let arg = self.options.get_arguments().find(|arg| arg.get_long() == Some(option));
+        arg.is_some_and(|arg| self.own.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
+    }
+
+    /// Fails if the parser of the option does. Whether options go together is checked when all are known.
+    fn judge(&self, arguments: &[OsString]) -> Result<(), String> {
+        let head = ["arete", self.name].map(OsString::from);
+        let parsed = self.command.clone().try_get_matches_from(head.iter().chain(arguments));
+        match parsed {
+            Err(error) if error.kind() != Complaint::MissingRequiredArgument => {
+                Err(error.source().map_or_else(|| first_line(&error), ToString::to_string))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns the arguments that would give this value on the command line.
+fn arguments_of(arg: &Arg, key: &str, member: &Member) -> Result<Vec<OsString>, String> {
+    let value = &member.value.kind;
+    let one = |text: &str| OsString::from(format!("--{key}={text}"));
+    let takes_several = matches!(arg.get_action(), ArgAction::Append);
+    match (arg.get_action(), value) {
+        (ArgAction::SetTrue, Kind::Bool(true)) => Ok(vec![OsString::from(format!("--{key}"))]),
+        (ArgAction::SetTrue, Kind::Bool(false)) => Ok(Vec::new()),
+        (ArgAction::SetTrue, other) => Err(format!("it is true or false, found {}", other.noun())),
+        (_, Kind::String(text)) => Ok(vec![one(text)]),
+        (_, Kind::Number(number)) => Ok(vec![one(&number.to_string())]),
+        (_, Kind::List(items)) if takes_several => {
+            let text = |item: &json::Value| match &item.kind {
+                Kind::String(text) => Ok(one(text)),
+                other => Err(format!("it is a list of strings, found {}", other.noun())),
+            };
+            items.iter().map(text).collect()
+        }
+        (_, Kind::Object(members)) if takes_several => {
+            let mut seen = Vec::new();
+            let pair = |pair: &Member| match &pair.value.kind {
+                _ if seen.contains(&pair.key) => Err(format!("the key {:?} stands in it twice", pair.key)),
+                Kind::String(text) => {
+                    seen.push(pair.key.clone());
+                    Ok(one(&labels::written(&pair.key, text)))
+                }
+                other => Err(format!("{:?} is a string, found {}", pair.key, other.noun())),
+            };
+            members.iter().map(pair).collect()
+        }
+        (_, other) if takes_several => Err(format!("it is an object or a string, found {}", other.noun())),
+        (_, other) => Err(format!("it is a string or a number, found {}", other.noun())),
+    }
+}

@@ -1,0 +1,53 @@
+//! The processes that a machine starts, and how they end.
+//!
+//! This file owns the description of a process ([`Command`]) and of its end ([`Exit`]). It must never start one: the
+//! reactor does.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::signal::Signal;
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exit {
+    /// It exited with this status, 0 to 255.
+    Code(i32),
+    /// It died of this signal.
+    Signal(Signal),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit status {code}"),
+            Exit::Signal(signal) => write!(f, "died of {}", signal.name()),
+        }
+    }
+}
+
+/// A process to start. It gets a session and a process group of its own without a terminal, empty standard input, the
+/// limits of open files that arete itself was started with, and no signal blocked or ignored.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Command {
+    /// The program and its arguments; the program is looked up in the PATH of arete.
+    pub argv: Vec<String>,
+    /// The directory in which it runs. `None`: that of arete.
+    pub cwd: Option<PathBuf>,
+    /// The directory in `cwd` is created if it does not exist.
+    pub make_cwd: bool,
+    /// Added to the environment of arete, in this order.
+    pub env: Vec<(String, String)>,
+    /// Prepended to PATH: the directory of the arete binary.
+    pub arete_on_path: bool,
+    /// The files for standard output and standard error, created with the directories above. `None`: the null device.
+    pub stdout: Option<PathBuf>,
+    pub stderr: Option<PathBuf>,
+    /// Given to the process as file descriptor 0 instead of the empty input. No other process can read it.
+    pub stdin: Option<Vec<u8>>,
+    /// The process gets SIGTERM when arete itself dies, in whatever way.
+    pub dies_with_us: bool,
+}

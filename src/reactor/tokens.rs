@@ -1,0 +1,39 @@
+//! Tokens of the poll: the kind of a source, and its place among those of its kind, in one number.
+
+use mio::Token;
+
+/// The kind of a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Signals,
+    Listener,
+    Console,
+    Lookup,
+    Alarm,
+    Datagrams,
+    Probe,
+    Ear,
+    Conn,
+}
+
+const KINDS: [Kind; 9] = [
+    Kind::Signals,
+    Kind::Listener,
+    Kind::Console,
+    Kind::Lookup,
+    Kind::Alarm,
+    Kind::Datagrams,
+    Kind::Probe,
+    Kind::Ear,
+    Kind::Conn,
+];
+
+/// Makes the token of the source that has this place among those of its kind.
+pub fn token(kind: Kind, index: usize) -> Token {
+    Token(index * KINDS.len() + kind as usize)
+}
+
+/// Returns the kind and the place of the source that a token means.
+pub fn source(token: Token) -> (Kind, usize) {
+    (KINDS[token.0 % KINDS.len()], token.0 / KINDS.len())
+}

@@ -1,0 +1,169 @@
+//! What the parsers of one entry share: the names that the test declares, and where to note what they find.
+//!
+//! This file owns the rules for texts with variables, because every action has such texts.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use super::bounds::{COMMAND_MAX, VARIABLES_MAX};
+use super::draft::{Mention, Role};
+use super::fields::{self, Known};
+use super::json::Value;
+use super::meetings::{Meet, Membership};
+use super::patterns::Patterns;
+use super::problem::Problems;
+use crate::variables::{self, Part, Variable};
+
+/// What the test declares and every entry may name.
+pub struct Names<'a> {
+    pub triggers: Known<'a>,
+    pub resources: Known<'a>,
+    pub meet: &'a Meet,
+    /// The regular expressions that were read.
+    pub patterns: Patterns,
+    /// The number of variables that may still follow.
+    pub variables: Cell<usize>,
+}
+
+/// What the parsers of one entry share.
+pub struct Context<'a, 'p> {
+    pub names: &'a Names<'a>,
+    pub problems: &'a mut Problems<'p>,
+    mentions: Vec<Mention>,
+    membership: Option<Membership>,
+}
+
+impl<'a, 'p> Context<'a, 'p> {
+    pub fn new(names: &'a Names<'a>, problems: &'a mut Problems<'p>) -> Context<'a, 'p> {
+        Context { names, problems, mentions: Vec::new(), membership: None }
+    }
+
+    /// Notes that the entry names another entry or a slave, at the byte `at`.
+    pub fn mention(&mut self, at: usize, name: String, role: Role) {
+        self.mentions.push(Mention { at, name, role });
+    }
+
+    /// Notes that the entry's slave must be a member of a meeting.
+    pub fn require(&mut self, membership: Membership) {
+        self.membership = Some(membership);
+    }
+
+    /// Returns what was noted.
+    pub fn into_noted(self) -> (Vec<Mention>, Option<Membership>) {
+        (self.mentions, self.membership)
+    }
+}
+
+/// Reads the name of a trigger that the test declares.
+pub fn declared_trigger(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
+    fields::known_name(value, "trigger", &context.names.triggers, context.problems).map(|(name, _)| name.to_owned())
+}
+
+/// The resources that an entry uses.
+#[derive(Default)]
+pub struct Used {
+    listed: Vec<String>,
+    /// The same names, to look them up.
+    set: BTreeSet<String>,
+}
+
+impl Used {
+    /// Returns their names, in the order of the file.
+    pub fn into_listed(self) -> Vec<String> {
+        self.listed
+    }
+}
+
+/// Reads `"use_resources"`.
+pub fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Used> {
+    let mut used = Used::default();
+    let mut good = true;
+    for item in fields::list(value, "\"use_resources\"", context.problems)? {
+        match fields::known_name(item, "resource", &context.names.resources, context.problems) {
+            Some((name, _)) if used.set.insert(name.to_owned()) => used.listed.push(name.to_owned()),
+            Some((name, _)) => {
+                context.problems.add(item.span.start, format!("the resource {name:?} stands here twice"));
+            }
+            None => good = false,
+        }
+    }
+    good.then_some(used)
+}
+
+/// Reads a text with variables. `used` are the resources that the entry may use, `None` if that is not known.
+pub fn template(value: &Value, what: &str, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<String> {
+    let text = fields::string(value, what, context.problems)?;
+    check_text(text, value.span.start, what, context.problems)?;
+    check_variables(value, text, Resources::Of(used), context).then(|| text.to_owned())
+}
+
+/// Which resources a text may name.
+#[derive(Clone, Copy)]
+pub enum Resources<'a> {
+    /// The resources that its entry uses; `None`: it is not known which.
+    Of(Option<&'a Used>),
+    /// None, because of its action.
+    No,
+}
+
+/// Checks the variables in `text`, which is the string in `value`. Returns whether they can be read.
+pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> bool {
+    let mut inside = context.problems.inside(&value.span);
+    let parts = match variables::parse(text) {
+        Ok(parts) => parts,
+        Err(error) => {
+            context.problems.add(inside.place(error.at), error.message);
+            return false;
+        }
+    };
+    for part in parts {
+        if let Part::Variable { at, variable } = part {
+            let left = context.names.variables.get();
+            if left == 0 {
+                context.problems.add(inside.place(at), format!("a test has at most {VARIABLES_MAX} variables"));
+                return false;
+            }
+            context.names.variables.set(left - 1);
+            check_variable(inside.place(at), variable, resources, context);
+        }
+    }
+    true
+}
+
+/// Checks that the system can pass a text to a command.
+fn check_text(text: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> Option<()> {
+    let why = if text.is_empty() && what != ENV_VALUE {
+        format!("{what} is empty")
+    } else if text.len() > COMMAND_MAX {
+        format!("{what} is {} bytes long, at most {COMMAND_MAX} are allowed: ship a file as a resource", text.len())
+    } else if text.contains('\0') {
+        format!("{what} holds a NUL character")
+    } else {
+        return Some(());
+    };
+    problems.add(at, why);
+    None
+}
+
+fn check_variable(at: usize, variable: Variable, resources: Resources<'_>, context: &mut Context<'_, '_>) {
+    match variable {
+        Variable::Pid(name) => context.mention(at, name, Role::Pid),
+        Variable::Address(name) => context.mention(at, name, Role::Address),
+        Variable::Path(name) => {
+            let known = &context.names.resources;
+            let why = match resources {
+                _ if known.place(&name).is_none() => known.unknown("resource", &name, context.problems),
+                Resources::Of(Some(used)) if !used.set.contains(&name) => {
+                    format!("add {name:?} to \"use_resources\" of this entry")
+                }
+                Resources::No => "only a \"shell\" entry uses resources".to_owned(),
+                Resources::Of(_) => return,
+            };
+            context.problems.add(at, format!("@{{{name}.path}}: {why}"));
+        }
+        Variable::SlavePoke | Variable::SlavePid | Variable::SlaveName | Variable::SlaveWorkdir => {}
+    }
+}
+
+/// What a value of the environment is called in messages.
+pub const ENV_VALUE: &str = "a value of \"env\"";

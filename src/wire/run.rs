@@ -1,0 +1,207 @@
+//! The messages of a run: a slave gets its part, reports what happens, ships its files, and stops.
+//!
+//! What a slave states here ([`Report`], [`Output`], [`State`]) can be repeated on any later connection: each carries a
+//! number, an offset or a total, so that it counts once.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::base64_bytes;
+use super::happened::Happened;
+use super::schedule::{Entry, Resource};
+use super::verdict::Verdict;
+use crate::machine::Time;
+
+/// Hands a slave its part of a run. Sent again after a reconnect if the slave's hello did not name the run. Answered by
+/// [`Ready`] or [`Unready`] when the slave has its resources.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Prepare<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// The test's name.
+    #[serde(borrow)]
+    pub test: Cow<'a, str>,
+    /// The slave's name in the test, if it differs from its own because the test asked for any machine with certain
+    /// labels.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub serve_as: Option<Cow<'a, str>>,
+    pub entries: Vec<Entry>,
+    /// The resources that this slave's entries use.
+    #[serde(default)]
+    pub resources: Vec<Resource>,
+    /// Every trigger of the test.
+    #[serde(default)]
+    pub triggers: Vec<String>,
+    /// The timeouts, in microseconds, that the test declares for barriers and syncs, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub timeouts: BTreeMap<String, u64>,
+    /// The addresses of the slaves that this slave's commands name in `@{NAME.address}`.
+    #[serde(default)]
+    pub addresses: BTreeMap<String, String>,
+    /// The trigger that ends the run when it fires, if the test ends so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_trigger: Option<String>,
+    /// The time between SIGTERM and SIGKILL for what runs at the end, in microseconds.
+    pub grace: u64,
+}
+
+/// The slave has its resources and its directory, knows its clock's offset, and waits for [`Start`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ready<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+}
+
+/// The slave cannot take part. The run fails.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unready<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+}
+
+/// Asks for a piece of a resource. Answered by [`Chunk`], or by [`Stop`] when the resource vanished.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fetch<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub resource: Cow<'a, str>,
+    /// Where the piece begins, in bytes.
+    pub offset: u64,
+}
+
+/// A piece of a resource, [`CHUNK_MAX`](super::CHUNK_MAX) bytes or up to its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chunk<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub resource: Cow<'a, str>,
+    pub offset: u64,
+    #[serde(with = "base64_bytes")]
+    pub data: Vec<u8>,
+}
+
+/// Names the instant at which the run starts. Sent again after a reconnect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// On the controller's clock.
+    pub at: Time,
+}
+
+/// The first message of a slave in a run after the [`Welcome`](super::Welcome) of a reconnect: its totals and the
+/// triggers that it knows of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// For each trigger, the notifies of this incarnation in this run.
+    #[serde(default)]
+    pub notified: BTreeMap<String, u64>,
+    /// The triggers that the slave knows to have fired.
+    #[serde(default)]
+    pub triggered: Vec<String>,
+}
+
+/// Something happened at the slave. Answered by [`Recorded`]; one answer may cover several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// 1 for the incarnation's first report in this run, then one more each.
+    pub seq: u64,
+    /// When it happened, on the controller's clock as the slave knows it.
+    pub time: Time,
+    #[serde(flatten, borrow)]
+    pub what: Happened<'a>,
+}
+
+/// The answer to [`Report`]: this one and all earlier ones are on the controller's disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recorded<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    pub seq: u64,
+}
+
+/// A piece of a file for the results directory. Answered by [`Kept`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Output<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// `ENTRY.out`, `ENTRY.err`, or `ENTRY.files/PATH` for what `collect` brings; `ENTRY.2.out` for its second run.
+    #[serde(borrow)]
+    pub file: Cow<'a, str>,
+    /// Where the piece begins, in bytes: at most the length that the controller has kept.
+    pub offset: u64,
+    /// At most [`CHUNK_MAX`](super::CHUNK_MAX) bytes.
+    #[serde(with = "base64_bytes")]
+    pub data: Vec<u8>,
+}
+
+/// The answer to [`Output`]: the length that has been written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub file: Cow<'a, str>,
+    /// The length of the file as the controller has it.
+    pub length: u64,
+    /// Why the controller takes no more of this file, if it does not.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Cow<'a, str>>,
+}
+
+/// The run's end has begun. First, a passing run lets its jobs [finish](Manner::Finish). Then the slave stops what
+/// runs, runs its `finally` entries, ends all processes, ships the rest of the output, and sends [`Stopped`]. Sent
+/// again after a reconnect. The slave forgets a run that it has not started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stop<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+    pub how: Manner,
+}
+
+/// How a run ends on a slave, each more urgent than the previous one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manner {
+    /// No entry starts any more. Jobs and services continue. The slave reports that it is idle when its last job has
+    /// exited.
+    Finish,
+    /// What runs is stopped, and does not fail because of that.
+    Stop,
+    /// What runs is stopped. A job fails, because its time to finish is over. A slave that received
+    /// [finish](Manner::Finish) later, or not on this connection, gives its jobs the rest of that time.
+    Cut,
+    /// Kill at once, run no `finally` entry and ship nothing more.
+    Now,
+}
+
+/// No process of the run is left on the slave, and all its reports and output have been answered. Sent again after a
+/// reconnect until [`Dismissed`] answers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stopped<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    /// The slave was told to stop, and has ended its part before the run ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_itself: bool,
+}
+
+/// The slave may forget the run and remove its directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dismissed<'a> {
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+    pub verdict: Verdict,
+}
