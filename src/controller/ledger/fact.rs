@@ -84,8 +84,8 @@ pub struct Terms {
     pub place: u64,
 }
 
-/// Something that happened and that is known from then on. `slave` is a place in the test, `process` a number of
-/// [`Processes`](crate::controller::session::processes::Processes).
+/// Something that happened and that is known from then on. `slave` is a place in the test, `process` a number that
+/// `Processes` in `session/processes.rs` has assigned.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fact<'a> {
