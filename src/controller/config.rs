@@ -9,6 +9,7 @@ use crate::testfile::Test;
 /// What a controller is told when it starts. Nothing else of the world reaches it but its inputs.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The test that the run executes.
     pub test: Rc<Test>,
     /// The run's id: a name.
     pub run: String,
