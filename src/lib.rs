@@ -5,9 +5,8 @@
 //! and the node of a token ring are pure state machines ("sans-IO"). One poll loop, the reactor, connects a machine to
 //! the real world. The tests connect the same machines to a simulated world instead.
 //!
-//! The command line and its behaviour are stable as the manual states them. The library is not: a new version may
-//! change every item here. If you want a machine of your own, read `examples/machine.rs` first: a chat server under the
-//! reactor and in a simulated world, in one file.
+//! The library exists for the program and its tests, and changes with them. If you want a machine of your own, read
+//! `examples/machine.rs` first: a chat server under the reactor and in a simulated world, in one file.
 //!
 //! # The contract of a machine
 //!
@@ -27,7 +26,7 @@
 //! - It depends on its arguments alone. It reads no clock, socket, file, environment variable or random source, and it
 //!   never iterates a hash map. The same inputs at the same times always give the same effects.
 //! - It never blocks and never panics because of an input.
-//! - `next_deadline` has no side effect. It may change only after a call of `handle`.
+//! - `next_deadline` has no side effect. Its value changes only in a call of `handle`.
 //!
 //! The driver (the reactor or a simulator) promises:
 //!
