@@ -150,7 +150,7 @@ mod tests {
     struct Link {
         to_server: Vec<u8>,
         to_client: Vec<u8>,
-        /// What the client has read.
+        /// Everything that the client has read.
         seen: String,
         /// In a partition nothing passes. TCP keeps the bytes, and delivers them when the partition is healed.
         cut: bool,
@@ -171,7 +171,7 @@ mod tests {
             World { now: Time::from_micros(1), rng: Rng::with_seed(seed), chat, out, links }
         }
 
-        /// What the reactor does in a turn: one input for the machine, then its effects in order.
+        /// A turn, as the reactor makes it: one input for the machine, then its effects in order.
         fn tell(&mut self, input: Input<'_>) {
             self.chat.handle(self.now, input, &mut self.out);
             for effect in self.out.drain() {
@@ -221,7 +221,7 @@ mod tests {
 
         /// Moves some bytes over one link, in one of both directions. Returns false if no bytes are on their way.
         fn step(&mut self) -> bool {
-            let busy = |link: &Link| !link.cut && !(link.to_server.is_empty() && link.to_client.is_empty());
+            let busy = |link: &Link| !link.cut && (!link.to_server.is_empty() || !link.to_client.is_empty());
             let busy: Vec<ConnId> = self.links.iter().filter(|(_, link)| busy(link)).map(|(&conn, _)| conn).collect();
             let Some(conn) = self.rng.choice(busy) else { return false };
             let link = self.links.get_mut(&conn).expect("just listed");
