@@ -43,6 +43,7 @@ pub struct Client {
 }
 
 impl Client {
+    /// Returns a client that has not connected yet.
     pub fn new(config: Config) -> Client {
         Client { config, conn: None, frames: Frames::default(), deadline: None, over: false, output: Vec::new() }
     }

@@ -1,13 +1,13 @@
 //! The controller: the connections of slaves and clients, the run that slaves take part in, and the rooms where members
 //! meet.
 //!
-//! This file knows who is connected and hands each message to the concern whose business it is: `run` decides when the
-//! run starts and ends, `resources` ships files to slaves, `results` keeps what they ship back, and `journal` records
-//! and shows all of it. A `room` holds triggers, barriers and syncs; `presence` knows which processes live, `clients`
-//! admits clients, and `meet` carries what members and rooms say to each other.
+//! This file decides whose concern an input is. State has owners, in four parts that do not know this file: `session`
+//! (connections, the processes behind them, and their share of the memory), `run` (one run), `room` (triggers, barriers
+//! and syncs), and `host` (the queue, the submissions and the archive of a controller that stays). `dispatch` holds what
+//! the controller does with what it is told, by speaker: it asks the owners and carries out their decisions.
 //!
-//! What must outlive the process is a fact in the `ledger` before anybody can see it; `facts` makes it true, live and,
-//! with `resume`, when another process goes on.
+//! What must outlive the process is a fact in the `ledger` before any peer can see its effect. The function that applies
+//! the facts of a run is the same for a live run and for a replay (`run/apply.rs`).
 
 mod config;
 mod dispatch;

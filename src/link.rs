@@ -28,6 +28,7 @@ pub const NO_CONTROLLER: &str = "what listens there is no controller of arete";
 pub struct Link {
     to: Address,
     state: State,
+    /// The offset between our clock and the controller's.
     pub clock: ClockOffset,
     /// The bytes of a line that has not ended yet.
     frames: Frames,
@@ -199,6 +200,7 @@ impl Link {
         self.timers.set(Timer::Ping, now + PING_EVERY);
     }
 
+    /// Takes the answer to a ping: a new sample of the clock offset.
     pub fn ponged(&mut self, now: Time, pong: &Pong<'_>, out: &mut Outbox) {
         if self.ping != Some(pong.time) {
             return;
@@ -309,6 +311,7 @@ impl Link {
         self.clock.to_ours(theirs).min(now + RELEASE_AHEAD_MAX)
     }
 
+    /// Returns when the link wants to be called next: for a reconnect, a ping, or a silent controller.
     pub fn next_deadline(&self) -> Option<Time> {
         [self.timers.next(), self.silent].into_iter().flatten().min()
     }

@@ -27,7 +27,9 @@ const ONLY: u64 = 1;
 /// What a client is told when it starts.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where the controller listens.
     pub controller: Address,
+    /// The room to join.
     pub room: String,
     /// Whom it speaks for, `HOST` or `HOST#TAG`.
     pub member: Option<String>,
@@ -35,6 +37,7 @@ pub struct Config {
     pub incarnation: String,
     /// For the jitter of reconnects.
     pub seed: u64,
+    /// What the client does in the room.
     pub task: Task,
     /// Since when it is waited; `None`: since it begins.
     pub begun: Option<Time>,
@@ -47,32 +50,53 @@ pub struct Config {
 pub enum Task {
     /// Stands at a barrier; `fresh` is in microseconds.
     Barrier {
+        /// The name of the barrier.
         barrier: String,
+        /// The members that must arrive; `None` if the test or another member names them.
         party: Option<Party>,
+        /// How recent a sign of life must be, in microseconds.
         fresh: Option<u64>,
+        /// Fails the round for this reason instead of waiting.
         abort: Option<String>,
+        /// Releases all members at one instant.
         harmonize: bool,
     },
+    /// Gives a value to a sync, and prints the map of all values.
     Sync {
+        /// The name of the session.
         session: String,
+        /// The members that must give a value; `None` if the test or another member names them.
         party: Option<Party>,
+        /// Waits for a sign of life from each member.
         all_alive: bool,
+        /// The value, as JSON.
         value: Rc<RawValue>,
     },
+    /// Notifies a trigger once.
     Notify {
+        /// The name of the trigger.
         trigger: String,
+        /// What the notify carries, as JSON.
         data: Option<Rc<RawValue>>,
     },
+    /// Waits until a trigger has fired.
     Wait {
+        /// The name of the trigger.
         trigger: String,
     },
+    /// Creates a trigger.
     Create {
+        /// The name of the trigger.
         trigger: String,
+        /// The number of notifies after which it fires.
         count: u64,
     },
+    /// Removes a trigger.
     Delete {
+        /// The name of the trigger.
         trigger: String,
     },
+    /// Prints the triggers of the room.
     List,
 }
 
@@ -118,6 +142,7 @@ enum Timer {
 }
 
 impl Member {
+    /// Returns a client that has not connected yet.
     pub fn new(config: Config) -> Member {
         Member {
             link: Link::new(config.controller.clone(), config.seed),

@@ -60,6 +60,7 @@ pub struct Serve<R> {
 }
 
 impl<R: Room> Serve<R> {
+    /// Returns both in one machine: the controller of the room, and the client.
     pub fn new(room: R, member: Member) -> Serve<R> {
         Serve { room, member, until: None, closed: false }
     }

@@ -211,6 +211,7 @@ impl Backoff {
     /// The first wait.
     const FIRST: Duration = Duration::from_millis(50);
 
+    /// Returns a backoff; `seed` determines its jitter.
     pub fn new(seed: u64) -> Backoff {
         Backoff { since: None, random: fastrand::Rng::with_seed(seed) }
     }

@@ -70,8 +70,13 @@ impl Variable {
 pub enum Part {
     /// Stands for itself; never empty.
     Text(String),
-    /// `at` is the byte of the template at which its `@{` begins.
-    Variable { at: usize, variable: Variable },
+    /// Is replaced just before use.
+    Variable {
+        /// The byte of the template at which its `@{` begins.
+        at: usize,
+        /// Which variable it is.
+        variable: Variable,
+    },
 }
 
 /// Why a text is not a template.
@@ -79,6 +84,7 @@ pub enum Part {
 pub struct TemplateError {
     /// The byte of the text at which the wrong variable begins.
     pub at: usize,
+    /// What is wrong.
     pub message: String,
 }
 

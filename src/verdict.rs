@@ -14,6 +14,7 @@ use crate::{exit_code, spoken};
 pub struct Heard {
     /// Absent: no verdict was heard in time.
     pub verdict: Option<Kind>,
+    /// The members that were missing, lost or did not agree.
     pub who: Vec<String>,
     /// Without a verdict: why none was heard; empty: the controller is out of reach.
     pub reason: String,
@@ -42,6 +43,7 @@ impl Heard {
         Heard { reason, ..Heard::default() }
     }
 
+    /// Returns whether the round released its members.
     pub fn released(&self) -> bool {
         self.verdict == Some(Kind::Released)
     }

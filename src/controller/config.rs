@@ -9,6 +9,7 @@ use crate::testfile::Test;
 /// What a controller is told when it starts. Nothing else of the world reaches it but its inputs.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The test that the run executes.
     pub test: Rc<Test>,
     /// The run's id: a name.
     pub run: String,
@@ -28,7 +29,7 @@ pub struct Config {
     pub terminal: Option<(u16, u16)>,
     /// Whether a terminal gets colours.
     pub colors: bool,
-    /// What to add to a [`Time`] to get microseconds since 1970 in UTC, for people.
+    /// What to add to a [`Time`](crate::machine::Time) to get microseconds since 1970 in UTC, for people.
     pub wall_offset: i64,
 }
 

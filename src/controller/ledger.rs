@@ -25,11 +25,13 @@ use crate::machine::{Outbox, Time};
 /// Where a controller keeps its ledger, and what it was told of the world for it.
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
+    /// The file.
     pub path: PathBuf,
     /// The boot of the system, by its name.
     pub boot: String,
     /// As in [`Config`](crate::controller::config::Config).
     pub wall_offset: i64,
+    /// The terms of the run; `None` for a controller of rooms alone.
     pub terms: Option<Terms>,
     /// How long a ledger of rooms becomes before it is written anew; `None`: as is usual.
     pub rewrite_from: Option<u64>,
@@ -80,6 +82,7 @@ impl Ledger {
         self.0.borrow_mut().anew = Some(anew);
     }
 
+    /// Takes out the rewrite that is in progress.
     pub fn take_rewrite(&self) -> Option<Rewrite> {
         self.0.borrow_mut().anew.take()
     }
@@ -106,6 +109,7 @@ impl Ledger {
         }
     }
 
+    /// Returns whether facts are written: there is a file, and no write has failed.
     pub fn is_open(&self) -> bool {
         let book = self.0.borrow();
         book.path.is_some() && !book.broken
@@ -116,10 +120,12 @@ impl Ledger {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Returns whether this is the file of the ledger.
     pub fn is_at(&self, path: &Path) -> bool {
         self.0.borrow().path.as_deref() == Some(path)
     }
 
+    /// Stops writing, because a write has failed.
     pub fn give_up(&self) {
         self.0.borrow_mut().broken = true;
     }
@@ -129,6 +135,7 @@ impl Ledger {
         self.0.borrow_mut().now = now;
     }
 
+    /// Adds a fact to the line of this input.
     pub fn write(&self, fact: &Fact<'_>) {
         if !is_left_out(fact) {
             let anew = |anew: &Rewrite| anew.takes(fact);

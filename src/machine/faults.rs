@@ -8,6 +8,7 @@ use std::cell::Cell;
 /// A rule that can be broken, by the words that tell it.
 macro_rules! faults {
     ($($(#[$doc:meta])* $fault:ident,)*) => {
+        /// A rule that a test can break on purpose.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Fault {
             $($(#[$doc])* $fault,)*

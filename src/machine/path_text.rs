@@ -31,10 +31,12 @@ impl From<Form> for PathBuf {
     }
 }
 
+/// Writes a path as text, or as bytes if it is not UTF-8.
 pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     Form::from(path).serialize(serializer)
 }
 
+/// Reads what [`serialize`] has written.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     Form::deserialize(deserializer).map(PathBuf::from)
 }
@@ -43,10 +45,12 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf
 pub mod option {
     use super::{Deserialize, Deserializer, Form, PathBuf, Serialize, Serializer};
 
+    /// Writes a path, or null.
     pub fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
         path.as_deref().map(Form::from).serialize(serializer)
     }
 
+    /// Reads what [`serialize`] has written.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
         Ok(Option::<Form>::deserialize(deserializer)?.map(PathBuf::from))
     }

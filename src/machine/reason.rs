@@ -26,11 +26,14 @@ pub enum Cause {
 /// Why a connection is gone or could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
+    /// By which a machine decides.
     pub cause: Cause,
+    /// The same for people.
     pub words: String,
 }
 
 impl Reason {
+    /// Returns a reason of this cause.
     pub fn new(cause: Cause, words: impl Into<String>) -> Reason {
         Reason { cause, words: words.into() }
     }

@@ -22,7 +22,9 @@ const PART_MAX: usize = 255;
 /// Why a name cannot be that of a file in the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
+    /// The path or a part of it is too long.
     Long,
+    /// The path has too many directories.
     Deep,
     /// A directory or the file itself has a name that is too long.
     LongPart,

@@ -12,7 +12,9 @@ const NAMES_MAX: usize = 20_000;
 /// A name or several, and how many they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folded {
+    /// The names in short form.
     pub pattern: String,
+    /// The number of names.
     pub count: usize,
 }
 

@@ -35,7 +35,9 @@ pub enum Keeping {
 /// A run that is over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Shelved {
+    /// The run as operators see it.
     pub state: RunState,
+    /// The name under which the run was handed in.
     pub submission: String,
     /// When it was put here, in microseconds since 1970 in UTC.
     pub since: i64,

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// A place of a test.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
+    /// The name of the slave in the test.
     pub name: &'a str,
     /// What the machine must be; `None`: the machine of that name.
     pub with: Option<&'a BTreeMap<String, String>>,
@@ -19,7 +20,9 @@ pub struct Place<'a> {
 /// A machine that could serve a place.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
+    /// The name under which the machine connected.
     pub name: &'a str,
+    /// The labels that the machine has.
     pub labels: &'a BTreeMap<String, String>,
 }
 

@@ -93,6 +93,7 @@ impl TimeLine for Vec<u8> {
 /// The ledger of a former life.
 #[derive(Debug, Clone)]
 pub struct Past {
+    /// The first line of the ledger.
     pub header: Header,
     source: Source,
     /// How much of the file is whole: the rest was torn by a crash and is cut off.

@@ -13,6 +13,7 @@ pub fn map_of(former: &Former) -> Option<&[u8]> {
     former.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
+/// Returns the fact that a round is over.
 pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, former: &'a Former) -> Fact<'a> {
     Fact::Round {
         room: Cow::from(room),
