@@ -376,7 +376,7 @@ fn a_careless_word_is_answered_with_what_to_write() {
         (&["--members", "@a b"], &["group of a test file", "a name is"]),
         (&["--count", "2", "--room", "a b"], &["--room: \"a b\" cannot name a room: a name is"]),
         (&["--count", "2", "--abort", " "], &["--abort: say why"]),
-        (&["--count", "100001"], &["--count", "from 1 to 100000"]),
+        (&["--count", "10001"], &["--count", "from 1 to 10000"]),
     ] {
         wrong(&[&barrier, more].concat(), 2, says);
     }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 pub use self::fact::{FILE, FORMAT, Fact, Header, NEW, Stands, Terms};
-use self::fact::{encode, encode_raw, is_left_out, item};
+use self::fact::{encode, encode_header, encode_raw, is_left_out, item};
 pub use self::past::{Past, ReadLine, Source, TimeLine};
 use crate::controller::rewrite::Rewrite;
 use crate::machine::{Outbox, Time};
@@ -169,8 +169,7 @@ impl Ledger {
     pub fn head(&self, header: &Header) {
         let mut book = self.0.borrow_mut();
         debug_assert!(book.line.is_empty(), "the header comes first");
-        serde_json::to_writer(&mut book.line, header).expect("a header of plain fields always encodes");
-        book.line.push(b'\n');
+        encode_header(&mut book.line, header);
     }
 
     /// Ends the line of this input; it comes before whatever else was asked for since `mark`.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::ledger::fact::{Fact, Header, NEW, encode, encode_raw, item};
+use crate::controller::ledger::fact::{Fact, Header, NEW, encode, encode_header, encode_raw, item};
 use crate::controller::ledger::rounds::{by_process, map_of, round_fact};
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Arrival, Former, Process};
@@ -76,8 +76,8 @@ impl Rewrite {
         facts: &[Fact<'_>],
         out: &mut Outbox,
     ) -> Rewrite {
-        let mut bytes = serde_json::to_vec(header).expect("a header of plain fields always encodes");
-        bytes.push(b'\n');
+        let mut bytes = Vec::new();
+        encode_header(&mut bytes, header);
         facts.iter().for_each(|fact| item(&mut bytes, now, |line| encode(line, fact)));
         bytes.extend_from_slice(b"]]\n");
         let (path, length) = (ledger.with_file_name(NEW), bytes.len() as u64);

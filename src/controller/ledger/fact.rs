@@ -429,6 +429,13 @@ pub(in crate::controller) fn encode(line: &mut Vec<u8>, fact: &Fact<'_>) {
     spoken::make_harmless(line, begin);
 }
 
+/// The first line. It holds the text of a test, which a terminal must not obey either.
+pub(in crate::controller) fn encode_header(line: &mut Vec<u8>, header: &Header) {
+    serde_json::to_writer(&mut *line, header).expect("a header of plain fields always encodes");
+    spoken::make_harmless(line, 0);
+    line.push(b'\n');
+}
+
 pub(in crate::controller) fn encode_raw(line: &mut Vec<u8>, kind: &str, json: &[u8]) {
     line.extend_from_slice(b"{\"");
     line.extend_from_slice(kind.as_bytes());

@@ -266,7 +266,7 @@ fn parse(line: &[u8]) -> Result<(Time, Vec<Fact<'_>>), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FILE, Ledger};
+    use super::super::{FILE, Ledger, Terms};
     use super::*;
     use crate::machine::{Effect, Outbox};
 
@@ -281,7 +281,7 @@ mod tests {
             begun: Time::from_micros(1),
             boot,
             shift: 0,
-            run: None,
+            run: Some(Terms { test: "\u{202e}cat".to_owned(), ..Terms::default() }),
         });
         ledger.flush(0, &mut out);
         for now in [10, 20] {
@@ -330,6 +330,14 @@ mod tests {
         let mut blank = bytes.clone();
         blank.extend_from_slice(b"\0\0\0\n");
         assert_eq!(Past::read(Path::new(FILE), blank).expect("the last line is cut off").whole(), bytes.len() as u64);
+    }
+
+    #[test]
+    fn the_text_of_a_test_is_written_so_that_a_terminal_does_not_obey_it() {
+        let bytes = ledger();
+        assert!(!String::from_utf8_lossy(&bytes).contains('\u{202e}'));
+        let past = Past::read(Path::new(FILE), bytes).expect("it is whole");
+        assert_eq!(past.header.run.expect("a run").test, "\u{202e}cat");
     }
 
     #[test]
