@@ -241,7 +241,7 @@ fn the_manual_has_every_exit_status_and_no_other() {
 
 #[test]
 fn the_manual_has_every_variable_that_a_command_is_given_and_no_other() {
-    let (source, page) = (read("src/slave/start.rs"), read("man/arete.1"));
+    let (source, page) = (read("src/slave/run/start.rs"), read("man/arete.1"));
     let given: BTreeSet<&str> = source.split('"').filter(|word| word.starts_with("ARETE_")).collect();
     let first = between(&page, ".Sh ENVIRONMENT", ".It Ev PATH");
     let described = first.filter_map(|line| line.strip_prefix(".It Ev ")).filter(|name| name.starts_with("ARETE_"));

@@ -28,7 +28,7 @@ use crate::slave::readiness::Readies;
 use crate::slave::reports::Reports;
 use crate::slave::resources::Resources;
 use crate::slave::run_dir::{REST, RunDir};
-use crate::slave::schedule::leads_to_a_job;
+use crate::slave::schedule::lead_to_a_job;
 use crate::slave::strays::Strays;
 use crate::slave::sweeps::Sweeps;
 use crate::slave::tails::Tails;
@@ -385,7 +385,7 @@ impl Run {
         let busy = !self.queue.is_empty()
             || self.processes.iter().any(|run| is_awaited(run, &self.part, self.phase == Phase::Finishing))
             || self.running() && self.readies.any()
-            || pending.any(|index| leads_to_a_job(index, entries));
+            || lead_to_a_job(pending, entries);
         (!busy).then_some(Idle { services })
     }
 

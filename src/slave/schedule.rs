@@ -1,6 +1,8 @@
 //! Which entries run on which occasion: the table of the run-policies. A new policy is a line here, and an occasion
 //! where it comes about.
 
+use std::collections::BTreeMap;
+
 use crate::machine::Exit;
 use crate::wire::{Entry, Policy};
 
@@ -43,39 +45,54 @@ impl Occasion<'_> {
     }
 }
 
-/// Whether a job begins by itself when this entry does: it is one, or one waits for it by way of `after`.
-pub(super) fn leads_to_a_job(index: usize, schedule: &[Entry]) -> bool {
-    let (mut reached, mut next) = (vec![index], 0);
-    while let Some(&index) = reached.get(next) {
+/// Whether a job begins by itself when one of these entries does: it is one, or one waits for it by way of `after`.
+pub(super) fn lead_to_a_job(indices: impl Iterator<Item = usize>, schedule: &[Entry]) -> bool {
+    let mut todo: Vec<usize> = indices.collect();
+    if todo.is_empty() {
+        return false;
+    }
+    let mut followers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, entry) in schedule.iter().enumerate() {
+        if let Policy::After(after) = &entry.policy {
+            followers.entry(&after.entry).or_default().push(index);
+        }
+    }
+    let mut reached = vec![false; schedule.len()];
+    while let Some(index) = todo.pop() {
         if !schedule[index].is_service() {
             return true;
         }
-        let waits = |other: &usize| matches!(&schedule[*other].policy, Policy::After(after) if after.entry == schedule[index].name);
-        let more: Vec<usize> = (0..schedule.len()).filter(waits).filter(|other| !reached.contains(other)).collect();
-        reached.extend(more);
-        next += 1;
+        if !std::mem::replace(&mut reached[index], true) {
+            todo.extend(followers.get(schedule[index].name.as_str()).into_iter().flatten());
+        }
     }
     false
 }
 
 /// The first entry that waits for itself by way of `after`.
 pub(super) fn cycle(schedule: &[Entry]) -> Option<&str> {
-    let before = |entry: &Entry| match &entry.policy {
-        Policy::After(after) => schedule.iter().find(|other| other.name == after.entry),
+    let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, entry) in schedule.iter().enumerate() {
+        by_name.entry(&entry.name).or_insert(index);
+    }
+    let before = |index: usize| match &schedule[index].policy {
+        Policy::After(after) => by_name.get(after.entry.as_str()).copied(),
         _ => None,
     };
-    let waits_for_itself = |first: &&Entry| {
-        let mut entry = *first;
-        for _ in 0..schedule.len() {
-            match before(entry) {
-                Some(other) if other.name == first.name => return true,
-                Some(other) => entry = other,
-                None => return false,
-            }
+    // On which walk each entry was passed. A walk that meets itself has found a circle.
+    let (mut walks, mut first) = (vec![None; schedule.len()], None::<usize>);
+    for start in 0..schedule.len() {
+        let mut at = Some(start);
+        while let Some(index) = at.filter(|index| walks[*index].is_none()) {
+            walks[index] = Some(start);
+            at = before(index);
         }
-        false
-    };
-    schedule.iter().find(waits_for_itself).map(|entry| entry.name.as_str())
+        if let Some(meets) = at.filter(|index| walks[*index] == Some(start)) {
+            let around = std::iter::successors(before(meets), |index| before(*index).filter(|_| *index != meets));
+            first = around.take(schedule.len()).chain([meets]).chain(first).min();
+        }
+    }
+    first.map(|index| schedule[index].name.as_str())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::controller::session::session::Who;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, ConnId, Exit, Outbox, Time};
 use crate::session::{LABELS_MAX, check_label, check_name};
+use crate::spoken;
 use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 
 /// Whether a slave says what it is in words that can be kept.
@@ -151,7 +152,7 @@ impl Controller {
             let shelved =
                 Shelved { state, submission: run.hosted.unwrap_or_default().submission, since, touched: since };
             let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
-            out.persist(run.results.join(OVER), json);
+            out.persist(run.results.join(OVER), spoken::harmless_json(json));
             if let Some(lab) = &mut self.lab {
                 lab.remove(&format!("{}/{RESOURCES}", run.id), out);
                 lab.shelf.put(shelved);

@@ -1,5 +1,7 @@
 //! The entries of a run that never began, and what each waited for.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::controller::run::failures::Kind;
@@ -11,23 +13,32 @@ use crate::wire::{After, Entry, Outcome, Policy};
 /// How many lines tell of them at most.
 const LINES_MAX: usize = 20;
 
+/// How many entries of a chain a line names.
+const LINKS_MAX: usize = 10;
+
 /// A line for each entry that never began and for each reason, with the slaves that it is true of: `node[1-3] client (waits
 /// for trigger up: 1 of 1 left)`. Entries that only the end begins are left out, and those that only a poke begins too,
 /// unless the run could not go on without one.
 /// A run that has `passed` may leave out what waits for one of several exits.
 pub fn lines(run: &Run, passed: bool) -> Vec<String> {
     let mut found: Vec<(String, String, Vec<&str>)> = Vec::new();
+    // Slaves share their entries.
+    let mut by_name: BTreeMap<*const Entry, Rc<BTreeMap<&str, &Entry>>> = BTreeMap::new();
     let left = run.roster.iter().enumerate().filter(|(_, member)| member.stage != Stage::Lost);
     for (ix, member) in left {
         let entries = &run.test.slaves[ix].entries;
+        let index = || Rc::new(entries.iter().map(|entry| (entry.name.as_str(), entry)).collect());
+        let by_name = by_name.entry(entries.as_ptr()).or_insert_with(index).clone();
+        let mut causes = Causes { run, member, by_name, known: BTreeMap::new() };
         for entry in entries.iter().filter(|entry| !member.counts.contains_key(&entry.name)) {
-            if passed && is_branch(entry) {
+            let is_full = found.len() > LINES_MAX;
+            if passed && is_branch(entry) || is_full && !found.iter().any(|(name, ..)| *name == entry.name) {
                 continue;
             }
-            let Some(why) = waits_for(run, entries, entry, member) else { continue };
+            let Some(why) = causes.waits_for(entry) else { continue };
             match found.iter().position(|(name, other, _)| *name == entry.name && *other == why) {
                 Some(known) => found[known].2.push(&member.name),
-                None if found.len() > LINES_MAX => {}
+                None if is_full => {}
                 None => found.push((entry.name.clone(), why, vec![&member.name])),
             }
         }
@@ -62,15 +73,73 @@ fn is_stuck(run: &Run) -> bool {
     run.failures.kept().iter().any(|failure| failure.kind == Kind::Stuck)
 }
 
-/// What an entry that has not begun waits for. `None`: for nothing that the run needs.
-fn waits_for(run: &Run, entries: &[Entry], entry: &Entry, member: &Member) -> Option<String> {
-    let mut entry = entry;
-    let mut chain = String::new();
-    // As many steps as there are entries: no entry waits for itself.
-    for _ in 0..entries.len() {
-        let what = match &entry.policy {
+/// What the entries of one slave wait for that have not begun.
+struct Causes<'a> {
+    run: &'a Run,
+    member: &'a Member,
+    by_name: Rc<BTreeMap<&'a str, &'a Entry>>,
+    /// Why the entry at the end of a chain has not begun, by each entry of the chain; `None`: the run does not need it.
+    known: BTreeMap<&'a str, Option<Rc<str>>>,
+}
+
+impl<'a> Causes<'a> {
+    /// What an entry that has not begun waits for. `None`: for nothing that the run needs.
+    fn waits_for(&mut self, entry: &'a Entry) -> Option<String> {
+        let cause = self.cause(entry)?;
+        let (mut entry, mut chain) = (entry, String::new());
+        for link in 0.. {
+            let Policy::After(after) = &entry.policy else { break };
+            if link == LINKS_MAX {
+                chain += "and so on; ";
+                break;
+            }
+            let how = match after.exit {
+                Some(exit) => format!("exits with {exit}"),
+                None if after.ready => "is ready".to_owned(),
+                None => "exits".to_owned(),
+            };
+            chain += &format!("waits until {} {how}; ", after.entry);
+            if self.member.counts.contains_key(&after.entry) {
+                break;
+            }
+            entry = self.by_name.get(after.entry.as_str())?;
+        }
+        Some(chain + &cause)
+    }
+
+    /// Follows a chain to its end, each entry once.
+    fn cause(&mut self, entry: &'a Entry) -> Option<Rc<str>> {
+        let (mut entry, mut passed) = (entry, Vec::new());
+        let cause = loop {
+            if let Some(known) = self.known.get(entry.name.as_str()) {
+                break known.clone();
+            }
+            // An entry that waits for itself is not in a test, so this ends.
+            self.known.insert(&entry.name, None);
+            passed.push(entry.name.as_str());
+            match &entry.policy {
+                Policy::After(after) if self.member.counts.contains_key(&after.entry) => {
+                    break Some(Rc::from(became_of(self.member, after)));
+                }
+                Policy::After(after) => match self.by_name.get(after.entry.as_str()) {
+                    Some(other) => entry = other,
+                    None => break None,
+                },
+                policy => break self.first_cause(policy).map(Rc::from),
+            }
+        };
+        for name in passed {
+            self.known.insert(name, cause.clone());
+        }
+        cause
+    }
+
+    /// What an entry waits for that waits for no other.
+    fn first_cause(&self, policy: &Policy) -> Option<String> {
+        let run = self.run;
+        Some(match policy {
             Policy::Poke if is_stuck(run) => "waits for a poke".to_owned(),
-            Policy::Finally | Policy::Poke => return None,
+            Policy::Finally | Policy::Poke | Policy::After(_) => return None,
             Policy::At(_) if run.started().is_none() => "the run did not start".to_owned(),
             Policy::At(micros) => {
                 format!("waits for its time, {} after the start", spoken::duration(Duration::from_micros(*micros)))
@@ -79,22 +148,6 @@ fn waits_for(run: &Run, entries: &[Entry], entry: &Entry, member: &Member) -> Op
                 state if state.fired.is_some() => format!("trigger {trigger} fired when nothing began any more"),
                 state => format!("waits for trigger {trigger}: {} of {} left", state.left(), state.initial),
             },
-            Policy::After(after) => {
-                let ran = member.counts.contains_key(&after.entry);
-                let how = match after.exit {
-                    Some(exit) => format!("exits with {exit}"),
-                    None if after.ready => "is ready".to_owned(),
-                    None => "exits".to_owned(),
-                };
-                chain += &format!("waits until {} {how}; ", after.entry);
-                if ran {
-                    return Some(chain + &became_of(member, after));
-                }
-                entry = entries.iter().find(|other| other.name == after.entry)?;
-                continue;
-            }
-        };
-        return Some(format!("{chain}{what}"));
+        })
     }
-    None
 }

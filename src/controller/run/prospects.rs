@@ -29,8 +29,10 @@ pub struct Prospects {
     clients: BTreeSet<Rc<str>>,
     /// Some slave may bring any member.
     unbounded: bool,
-    /// The members that the entries of the test could bring at its start; `None`: any.
-    declared: Option<BTreeSet<(String, Coming)>>,
+    /// To how many members of each meeting the entries of the test could bring at its start; `None`: to any.
+    declared: Option<BTreeMap<(Meeting, String), usize>>,
+    /// The members that the slaves which cannot come to every meeting still can bring, by meeting.
+    coming: BTreeMap<(Meeting, String), BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,7 @@ struct Bounded {
     why: String,
     comes: BTreeSet<Coming>,
     /// To what its entries could come at the start; `None`: to anything. To the rest people come by hand.
-    came: Option<BTreeSet<Coming>>,
+    came: Option<Rc<BTreeSet<Coming>>>,
 }
 
 /// The prospects of the barriers, or of the syncs.
@@ -57,7 +59,14 @@ impl Prospects {
         let mut prospects = Prospects { clients, declared: walk.declared(), ..Prospects::default() };
         for (ix, member) in run.roster.iter().enumerate() {
             match walk.bounds(ix, member) {
-                Some(bounded) => drop(prospects.bounded.insert(member.name.clone(), bounded)),
+                Some(bounded) => {
+                    for coming in &bounded.comes {
+                        let (kind, name, _) = coming;
+                        let members = prospects.coming.entry((*kind, name.clone())).or_default();
+                        members.insert(self::member(&member.name, coming));
+                    }
+                    prospects.bounded.insert(member.name.clone(), bounded);
+                }
                 None => prospects.unbounded = true,
             }
         }
@@ -92,15 +101,14 @@ impl Outlook for Of<'_> {
     }
 
     fn unfillable(&self, meeting: &str, count: usize, there: &[&str]) -> Option<(Vec<String>, String)> {
-        let Prospects { bounded, clients, unbounded, declared } = self.prospects;
-        let here = |(kind, name, _): &Coming| (*kind, &**name) == (self.kind, meeting);
+        let Prospects { bounded, clients, unbounded, declared, coming } = self.prospects;
+        let here = (self.kind, meeting.to_owned());
         // A count beyond what the test can bring waits for others than its slaves.
-        let at_first = declared.as_ref().map(|all| all.iter().filter(|(_, coming)| here(coming)).count());
+        let at_first = declared.as_ref().map(|all| all.get(&here).copied().unwrap_or(0));
         if *unbounded || at_first.is_some_and(|most| most < count) {
             return None;
         }
-        let coming = bounded.iter().flat_map(|(host, bounded)| bounded.comes.iter().map(move |it| (host, it)));
-        let mut all: BTreeSet<String> = coming.filter(|(_, it)| here(it)).map(|(host, it)| member(host, it)).collect();
+        let mut all: BTreeSet<String> = coming.get(&here).cloned().unwrap_or_default();
         all.extend(clients.iter().map(|member| member.to_string()));
         all.extend(there.iter().map(|member| (*member).to_owned()));
         if all.len() >= count {
@@ -134,6 +142,8 @@ struct Walk<'a> {
     by_trigger: BTreeMap<&'a str, Vec<(usize, usize)>>,
     /// Which entries follow which. Slaves share their entries, and these; by where the entries lie.
     followers: BTreeMap<*const Entry, Rc<Followers<'a>>>,
+    /// To what the entries come, likewise.
+    come: BTreeMap<*const Entry, Option<Rc<BTreeSet<Coming>>>>,
     /// The triggers that may fire.
     may_fire: BTreeSet<&'a str>,
 }
@@ -150,7 +160,16 @@ impl<'a> Walk<'a> {
         }
         let live = run.test.slaves.iter().map(|slave| vec![false; slave.entries.len()]).collect();
         let poked = vec![false; run.test.slaves.len()];
-        Walk { run, live, poked, todo: Vec::new(), by_trigger, followers: BTreeMap::new(), may_fire: BTreeSet::new() }
+        Walk {
+            run,
+            live,
+            poked,
+            todo: Vec::new(),
+            by_trigger,
+            followers: BTreeMap::new(),
+            come: BTreeMap::new(),
+            may_fire: BTreeSet::new(),
+        }
     }
 
     fn entries(&self, ix: usize) -> &'a [Entry] {
@@ -251,7 +270,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What a slave can still come to; `None`: anything.
-    fn bounds(&self, ix: usize, member: &Member) -> Option<Bounded> {
+    fn bounds(&mut self, ix: usize, member: &Member) -> Option<Bounded> {
         if let Some(reason) = self.run.absent.reason(ix) {
             return Some(Bounded { lost: true, why: reason.to_string(), comes: BTreeSet::new(), came: None });
         }
@@ -264,16 +283,28 @@ impl<'a> Walk<'a> {
             return None;
         }
         let comes = lives.into_iter().filter_map(coming).collect();
-        Some(Bounded { lost: false, why: why_not(member), comes, came: comes_of(self.entries(ix)) })
+        Some(Bounded { lost: false, why: why_not(member), comes, came: self.comes_of(ix) })
     }
 
     /// The members that the test could bring at its start; `None`: any.
-    fn declared(&self) -> Option<BTreeSet<(String, Coming)>> {
-        let mut declared = BTreeSet::new();
-        for slave in &self.run.test.slaves {
-            declared.extend(comes_of(&slave.entries)?.into_iter().map(|coming| (slave.name.clone(), coming)));
+    fn declared(&mut self) -> Option<BTreeMap<(Meeting, String), usize>> {
+        let mut slaves: BTreeMap<*const Entry, (usize, usize)> = BTreeMap::new();
+        for (ix, slave) in self.run.test.slaves.iter().enumerate() {
+            slaves.entry(slave.entries.as_ptr()).or_insert((ix, 0)).1 += 1;
+        }
+        let mut declared = BTreeMap::new();
+        for (ix, count) in slaves.into_values() {
+            for (kind, name, _) in self.comes_of(ix)?.iter() {
+                *declared.entry((*kind, name.clone())).or_default() += count;
+            }
         }
         Some(declared)
+    }
+
+    /// To what the entries of a slave come; `None`: to anything.
+    fn comes_of(&mut self, ix: usize) -> Option<Rc<BTreeSet<Coming>>> {
+        let entries = self.entries(ix);
+        self.come.entry(entries.as_ptr()).or_insert_with(|| comes_of(entries).map(Rc::new)).clone()
     }
 }
 

@@ -215,6 +215,9 @@ impl Member {
 
     /// Whether a run of this entry has begun and not ended.
     pub fn runs_now(&self, entry: &str) -> bool {
+        if self.open.is_empty() {
+            return false;
+        }
         let first = (entry.to_owned(), 0);
         self.open.range(first..).next().is_some_and(|((name, _), _)| name == entry)
     }

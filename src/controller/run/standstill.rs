@@ -1,7 +1,7 @@
 //! A run in which all that runs waits: nothing is ended, because a command that waits may have a second process, but it is
 //! told who waits where for whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::room::meeting::Meeting;
 use crate::controller::run::roster::{Member, Stage};
@@ -56,9 +56,10 @@ pub fn in_words(run: &Run) -> String {
 impl Run {
     /// A slave says what its commands wait for.
     pub(in crate::controller) fn slave_waits(&mut self, ix: usize, waits: Waits<'_>) {
-        let ours = |wait: &Wait| self.test.slaves[ix].entries.iter().any(|entry| entry.name == wait.entry);
+        let entries: BTreeSet<&str> = self.test.slaves[ix].entries.iter().map(|entry| entry.name.as_str()).collect();
+        let ours = |wait: &Wait| entries.contains(&*wait.entry);
         let known = |wait: &Wait| wait.trigger.as_ref().is_none_or(|it| self.room.triggers.get(it).is_some());
-        let waits = waits.waits.into_iter().filter(|wait| ours(wait) && known(wait)).take(WAITS_MAX).collect();
+        let waits = waits.waits.into_iter().take(WAITS_MAX).filter(|wait| ours(wait) && known(wait)).collect();
         self.roster.get_mut(ix).waits = waits;
     }
 
@@ -81,20 +82,21 @@ impl Run {
         let mut slaves = self.roster.iter().enumerate().filter(|(_, member)| member.stage != Stage::Lost);
         slaves.all(|(ix, member)| {
             let entries = &self.test.slaves[ix].entries;
-            member.conn.is_some() && member.begun.is_some() && entries.iter().all(|entry| rests(member, entry))
+            let waits: BTreeSet<&str> = member.waits.iter().map(|wait| wait.entry.as_str()).collect();
+            member.conn.is_some() && member.begun.is_some() && entries.iter().all(|entry| rests(member, &waits, entry))
         })
     }
 }
 
-/// Whether an entry of a slave does nothing by itself: it waits, or it does not run and its time is not ahead.
-fn rests(member: &Member, entry: &Entry) -> bool {
+/// Whether an entry of a slave does nothing by itself: it is among those that wait, or it does not run and its time is not ahead.
+fn rests(member: &Member, waits: &BTreeSet<&str>, entry: &Entry) -> bool {
     if !member.runs_now(&entry.name) {
         let ran = member.counts.get(&entry.name).is_some_and(|counts| counts.runs > 0);
         return ran || !matches!(entry.policy, Policy::At(_));
     }
     match &entry.action {
         Action::Barrier { .. } | Action::Sync { .. } => true,
-        Action::Shell(shell) => shell.service || member.waits.iter().any(|wait| wait.entry == entry.name),
+        Action::Shell(shell) => shell.service || waits.contains(entry.name.as_str()),
         Action::Notify { .. } | Action::Kill { .. } | Action::End { .. } => false,
     }
 }
