@@ -578,6 +578,7 @@ fn the_manual_has_every_key_and_every_bound() {
         ("patterns", testfile::PATTERNS_MAX),
         ("names of slaves", testfile::COVERED_MAX),
         ("schedules given", testfile::GIVEN_MAX),
+        ("sets of labels", testfile::WITH_MAX),
         ("entries of all slaves", testfile::ALL_ENTRIES_MAX),
         ("addresses", testfile::ADDRESSES_MAX),
         ("bytes told again", testfile::RETOLD_MAX),

@@ -49,7 +49,10 @@ pub const GIVEN_MAX: usize = 100_000;
 
 /// The most entries of all slaves of a test together. The controller looks at each of them when it decides what can still
 /// happen.
-pub const ALL_ENTRIES_MAX: usize = 400_000;
+pub const ALL_ENTRIES_MAX: usize = 100_000;
+
+/// How many different sets of labels the slaves of a test ask for at most.
+pub const WITH_MAX: usize = 500;
 
 /// The most addresses that the commands of all slaves of a test name together. An address counts once for each slave.
 pub const ADDRESSES_MAX: usize = 100_000;

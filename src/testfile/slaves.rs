@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::bounds::{
     ADDRESSES_MAX, ALL_ENTRIES_MAX, COVERED_MAX, ENTRIES_MAX, GIVEN_MAX, PREPARE_MAX, RETOLD_MAX, SLAVES_MAX,
-    UNSHARED_BYTES_MAX, UNSHARED_MAX,
+    UNSHARED_BYTES_MAX, UNSHARED_MAX, WITH_MAX,
 };
 use super::draft::{Draft, Mention, Role};
 use super::fields::{self, Object};
@@ -261,6 +261,11 @@ fn with(value: &Value, asked: &mut BTreeSet<With>, problems: &mut Problems<'_>) 
     let labels: Vec<_> = members.iter().map(label).collect();
     let with = labels.into_iter().collect::<Option<_>>().map(Rc::new)?;
     let same = asked.get(&with).cloned();
+    if same.is_none() && asked.len() == WITH_MAX {
+        let message = format!("the slaves of a test ask for at most {WITH_MAX} different sets of labels");
+        problems.add(value.span.start, message);
+        return None;
+    }
     Some(same.unwrap_or_else(|| {
         asked.insert(with.clone());
         with

@@ -94,7 +94,7 @@ pub fn tests() -> Vec<(&'static str, String, bool)> {
             "slaves at barriers",
             test(
                 &format!(r#"{group}"barriers":{{"b":{{"members":["@g"]}}}},"#),
-                &entries(20, |_| r#""at":0,"barrier":"b""#.to_owned()),
+                &entries(10, |_| r#""at":0,"barrier":"b""#.to_owned()),
                 r#""a[1-9999]":["s"]"#,
             ),
             true,
@@ -156,13 +156,13 @@ pub fn tests() -> Vec<(&'static str, String, bool)> {
             test(
                 &format!(r#""triggers":{{{}}},"#, each(1_000, |nr| format!(r#""t{nr}":1"#))),
                 &entries(4_000, |nr| format!(r#""at":0,"shell":"x {nr} {}""#, "y".repeat(150))),
-                r#""a[1-100]":["s"]"#,
+                r#""a[1-25]":["s"]"#,
             ),
             true,
         ),
         (
             "commands of the most slaves",
-            test("", &entries(20, |nr| format!(r#""at":0,"shell":"x {nr}""#)), r#""a[1-9999]":["s"]"#),
+            test("", &entries(10, |nr| format!(r#""at":0,"shell":"x {nr}""#)), r#""a[1-9999]":["s"]"#),
             true,
         ),
         (

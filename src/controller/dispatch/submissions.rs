@@ -32,6 +32,9 @@ const FILES_MAX: usize = 1_000;
 /// How long the texts of the tests are together whose runs are in the queue or go on, in bytes.
 const TESTS_MAX: usize = 64 * 1024 * 1024;
 
+/// How many slaves the tests of these runs have together. A short test can have thousands, and each takes about 600 bytes.
+const SLAVES_MAX: usize = 100_000;
+
 /// How many directories may wait to be removed.
 const REMOVALS_MAX: usize = 1_000;
 
@@ -117,6 +120,12 @@ impl Controller {
         let file: String = submit.file.chars().filter(|letter| !is_obeyed(*letter)).take(200).collect();
         let test = testfile::parse(&file, &submit.test, &mut ship);
         let mut test = test.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let slaves: usize = self.runs.values().map(|run| run.test.slaves.len()).sum();
+        if slaves + test.slaves.len() > SLAVES_MAX {
+            return Err(vec![format!(
+                "the runs in the queue have {slaves} slaves together, and {SLAVES_MAX} are possible: try again later"
+            )]);
+        }
         let id = self.id_for(now, &test.name, &name);
         let directory = directory.join(&id);
         let resources = directory.join(RESOURCES);
