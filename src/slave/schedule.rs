@@ -150,4 +150,19 @@ mod tests {
         let round = [entry("x", after("b", None)), entry("a", after("b", None)), entry("b", after("a", None))];
         assert_eq!(cycle(&round), Some("a"));
     }
+
+    #[test]
+    fn a_circle_is_found_behind_thousands_of_entries_and_named_by_its_first() {
+        // Each follows the one before it. A search from each entry anew would take minutes here.
+        let chain = |first: &str| {
+            let before = |nr: usize| if nr == 0 { first.to_owned() } else { format!("e{}", nr - 1) };
+            (0..4_000).map(|nr| entry(&format!("e{nr}"), after(&before(nr), None))).collect::<Vec<_>>()
+        };
+        assert_eq!(cycle(&chain("another")), None);
+        assert_eq!(cycle(&chain("e3999")), Some("e0"));
+        assert_eq!(cycle(&chain("e0")), Some("e0"));
+        let mut behind = chain("e1500");
+        behind.rotate_left(1_000);
+        assert_eq!(cycle(&behind), Some("e1000"));
+    }
 }

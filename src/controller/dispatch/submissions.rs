@@ -123,7 +123,9 @@ impl Controller {
         let slaves: usize = self.runs.values().map(|run| run.test.slaves.len()).sum();
         if slaves + test.slaves.len() > SLAVES_MAX {
             return Err(vec![format!(
-                "the runs in the queue have {slaves} slaves together, and {SLAVES_MAX} are possible: try again later"
+                "the test has {} slaves, and the queue has room for {}: try again later",
+                test.slaves.len(),
+                SLAVES_MAX.saturating_sub(slaves)
             )]);
         }
         let id = self.id_for(now, &test.name, &name);

@@ -22,6 +22,7 @@ const LINKS_MAX: usize = 10;
 /// A run that has `passed` may leave out what waits for one of several exits.
 pub fn lines(run: &Run, passed: bool) -> Vec<String> {
     let mut found: Vec<(String, String, Vec<&str>)> = Vec::new();
+    let stuck = is_stuck(run);
     // Slaves share their entries.
     let mut by_name: BTreeMap<*const Entry, Rc<BTreeMap<&str, &Entry>>> = BTreeMap::new();
     let left = run.roster.iter().enumerate().filter(|(_, member)| member.stage != Stage::Lost);
@@ -29,7 +30,7 @@ pub fn lines(run: &Run, passed: bool) -> Vec<String> {
         let entries = &run.test.slaves[ix].entries;
         let index = || Rc::new(entries.iter().map(|entry| (entry.name.as_str(), entry)).collect());
         let by_name = by_name.entry(entries.as_ptr()).or_insert_with(index).clone();
-        let mut causes = Causes { run, member, by_name, known: BTreeMap::new() };
+        let mut causes = Causes { run, member, stuck, by_name, known: BTreeMap::new() };
         for entry in entries.iter().filter(|entry| !member.counts.contains_key(&entry.name)) {
             let is_full = found.len() > LINES_MAX;
             if passed && is_branch(entry) || is_full && !found.iter().any(|(name, ..)| *name == entry.name) {
@@ -77,6 +78,8 @@ fn is_stuck(run: &Run) -> bool {
 struct Causes<'a> {
     run: &'a Run,
     member: &'a Member,
+    /// The run could not go on without a poke.
+    stuck: bool,
     by_name: Rc<BTreeMap<&'a str, &'a Entry>>,
     /// Why the entry at the end of a chain has not begun, by each entry of the chain; `None`: the run does not need it.
     known: BTreeMap<&'a str, Option<Rc<str>>>,
@@ -138,7 +141,7 @@ impl<'a> Causes<'a> {
     fn first_cause(&self, policy: &Policy) -> Option<String> {
         let run = self.run;
         Some(match policy {
-            Policy::Poke if is_stuck(run) => "waits for a poke".to_owned(),
+            Policy::Poke if self.stuck => "waits for a poke".to_owned(),
             Policy::Finally | Policy::Poke | Policy::After(_) => return None,
             Policy::At(_) if run.started().is_none() => "the run did not start".to_owned(),
             Policy::At(micros) => {
