@@ -37,7 +37,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use arete::machine::Time;
-use arete::spoken::harmless;
+use arete::text::harmless;
 use arete::{exit_code, reactor};
 
 use args::{Arguments, Sub};
@@ -61,7 +61,7 @@ pub fn begin() -> Time {
 pub fn parse() -> Arguments {
     let given: Vec<OsString> = std::env::args_os().collect();
     config::parse(&given).unwrap_or_else(|wrong| match wrong {
-        config::Wrong::CommandLine(error) => {
+        config::ConfigError::CommandLine(error) => {
             let (text, code) = (error.render(), error.exit_code());
             if !error.use_stderr() {
                 let text = if reactor::shows_colors() { text.ansi().to_string() } else { text.to_string() };
@@ -71,7 +71,7 @@ pub fn parse() -> Arguments {
             let _ = write!(std::io::stderr(), "arete: {}", text.strip_prefix("error: ").unwrap_or(&text));
             std::process::exit(code)
         }
-        config::Wrong::File(problems) => {
+        config::ConfigError::File(problems) => {
             problems.iter().for_each(|problem| complain(&problem.message));
             std::process::exit(i32::from(problems.iter().map(|problem| problem.code).max().unwrap_or(exit_code::USAGE)))
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::link::LINE_FROM_CONTROLLER_MAX;
 use crate::machine::{Address, Bytes, ConnId, Input, Machine, Outbox, Stream, Time};
-use crate::verdict::{Heard, map_as_line, notes_in_lines, too_late};
-use crate::wire::{Done, Frames, FromSocket};
-use crate::{exit_code, spoken};
+use crate::verdict::{RoundResult, map_as_line, notes_in_lines, too_late};
+use crate::wire::{ControlReply, Done, Frames};
+use crate::{exit_code, text};
 
 /// What a client is told when it starts.
 #[derive(Debug, Clone)]
@@ -51,11 +51,11 @@ impl Client {
     fn received(&mut self, bytes: &[u8], out: &mut Outbox) {
         let mut frames = std::mem::take(&mut self.frames);
         let whole = frames.feed(bytes, LINE_FROM_CONTROLLER_MAX, |line| {
-            match FromSocket::decode(line) {
-                Ok(FromSocket::Done(done)) => self.done(&done, out),
-                Ok(FromSocket::Map(map)) => self.output = map_as_line(&map.map),
-                Ok(FromSocket::Met(met)) => self.met(&Heard::from(&met), out),
-                Ok(FromSocket::Failure(failure)) => self.end(exit_code::FAILED, Some(&failure.reason), out),
+            match ControlReply::decode(line) {
+                Ok(ControlReply::Done(done)) => self.done(&done, out),
+                Ok(ControlReply::Map(map)) => self.output = map_as_line(&map.map),
+                Ok(ControlReply::Met(met)) => self.met(&RoundResult::from(&met), out),
+                Ok(ControlReply::Failure(failure)) => self.end(exit_code::FAILED, Some(&failure.reason), out),
                 Err(error) => self.end(exit_code::FAILED, Some(&format!("the slave's answer: {error}")), out),
             }
             !self.over
@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// The barrier or the sync is over for us.
-    fn met(&mut self, heard: &Heard, out: &mut Outbox) {
+    fn met(&mut self, heard: &RoundResult, out: &mut Outbox) {
         let subject = self.config.meeting.clone().unwrap_or_default();
         let message = heard.in_words(&subject, self.config.timeout);
         if !heard.released() {
@@ -102,7 +102,7 @@ impl Client {
         if !std::mem::replace(&mut self.over, true) {
             self.deadline = None;
             if let Some(message) = message {
-                out.print(Stream::Err, format!("arete: {}\n", spoken::harmless(message)));
+                out.print(Stream::Err, format!("arete: {}\n", text::harmless(message)));
             }
             out.exit(code);
         }
@@ -131,10 +131,10 @@ impl Machine for Client {
             Input::Deadline if self.deadline.is_some_and(|at| at <= now) => {
                 if self.config.meeting.is_some() {
                     let reason = "the slave has not answered".to_owned();
-                    return self.met(&Heard { reason, ..Heard::default() }, out);
+                    return self.met(&RoundResult { reason, ..RoundResult::default() }, out);
                 }
                 let timeout = self.config.timeout.unwrap_or_default();
-                let message = format!("{} within {}", self.config.awaited, spoken::duration(timeout));
+                let message = format!("{} within {}", self.config.awaited, text::duration(timeout));
                 self.end(exit_code::TIME_LIMIT, Some(&message), out);
             }
             Input::Signal(_) => self.end(exit_code::INTERRUPTED, None, out),

@@ -30,9 +30,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use self::config::{Config, Local, LocalSecurity};
-pub use self::host::archive::{Keeping, OVER, Shelved};
-use self::host::host::Lab;
-pub use self::host::host::LabConfig;
+pub use self::host::archive::{Archived, Keeping, OVER};
+use self::host::host::Host;
+pub use self::host::host::HostConfig;
 pub use self::host::submissions::RESOURCES;
 use self::ledger::{Fact, Header, Keep, Ledger};
 use self::reply::refusal;
@@ -41,19 +41,19 @@ pub use self::room::sync::{EVENTS_MAX, Limits, OUTPUT_MAX, RECORD_MAX};
 use self::run::admission::Admitted;
 use self::run::launch::Launch;
 pub use self::run::launch::Launcher;
-use self::run::reports::Heard;
+use self::run::reports::Batch;
 pub use self::run::run::EVENTS;
 use self::run::run::Run;
 use self::run::runs::{RunNr, Runs};
 pub use self::service::Settings;
 use self::session::budget::Budget;
 use self::session::processes::{Processes, REJOIN, Speaker};
-use self::session::session::{Session, Who};
+use self::session::session::{Role, Session};
 use self::session::sessions::Sessions;
 use crate::exit_code;
 use crate::machine::{ConnId, Input, Machine, Outbox, Signal, Time};
-use crate::spoken;
-use crate::wire::{Bye, Code, Cut, FromSlave, Hello, Message};
+use crate::text;
+use crate::wire::{Bye, Code, Cut, Hello, Message, ToController};
 
 /// How often the controller looks for peers that have gone silent, and for slaves that stay away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ pub struct Controller {
     processes: Processes,
     runs: Runs,
     /// What a controller has that stays when a run is over.
-    lab: Option<Lab>,
+    host: Option<Host>,
     rooms: Rooms,
     limits: Limits,
     /// How long a client's connection may be gone before the client is lost.
@@ -122,7 +122,7 @@ impl Controller {
             budget,
             processes: Processes::default(),
             runs: Runs::default(),
-            lab: None,
+            host: None,
             rooms: Rooms::default(),
             limits,
             rejoin: REJOIN,
@@ -142,8 +142,8 @@ impl Controller {
     }
 
     /// The same that takes tests, and stays when a run is over.
-    pub fn hosting(mut self, config: LabConfig) -> Controller {
-        self.lab = Some(Lab::new(config));
+    pub fn hosting(mut self, config: HostConfig) -> Controller {
+        self.host = Some(Host::new(config));
         self
     }
 
@@ -176,21 +176,21 @@ impl Controller {
         if self.resumes {
             self.go_on(now);
         }
-        let Some(run) = self.runs.values_mut().next().filter(|_| self.lab.is_none()) else {
+        let Some(run) = self.runs.values_mut().next().filter(|_| self.host.is_none()) else {
             if let Some(address) = &self.listening {
                 out.print(crate::machine::Stream::Out, format!("listening on {address}\n"));
             }
             return self.take_up_runs(now, out);
         };
-        self.draw = run.journal.view.is_live().then_some(now);
+        self.draw = run.event_log.view.is_live().then_some(now);
         if let Some(address) = &self.listening {
-            let slaves = spoken::list(&run.roster.names(|_| true));
+            let slaves = text::list(&run.roster.names(|_| true));
             let text = match self.resumes {
                 true => format!("run {} goes on, listening on {address}, waiting for {slaves}", run.id),
                 // Members from outside need the id for --room.
                 false => format!("listening on {address}, run {}, waiting for {slaves}", run.id),
             };
-            run.journal.view.line(&text, out);
+            run.event_log.view.line(&text, out);
         }
         match &self.keep {
             Some(keep) if self.resumes => run.resume(now, (&keep.boot, self.shift), out),
@@ -201,7 +201,7 @@ impl Controller {
     /// Bytes of a peer: each line that they complete is a message.
     fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(session) = self.sessions.get(conn) else { return };
-        let begins = session.who == Who::Stranger && session.frames.held() == 0;
+        let begins = session.who == Role::Stranger && session.frames.held() == 0;
         if begins && bytes.first() == Some(&TLS_HANDSHAKE) {
             let peer = session.peer.address().map_or_else(String::new, |address| address.ip().to_string());
             log::debug!("{peer} speaks TLS, and this controller does not");
@@ -212,7 +212,7 @@ impl Controller {
             self.processes.hear(now, process);
         }
         let bound = self.sessions.line_bound(who, frames.held() + bytes.len(), &self.budget, self.limits.value);
-        let mut heard = Heard::default();
+        let mut heard = Batch::default();
         // What is too long has parted with its peer here, or nothing has.
         let _ = frames.cut(bytes, bound.max, |cut| {
             let done = match cut {
@@ -235,7 +235,7 @@ impl Controller {
         if let Some(process) = who.process() {
             self.alive(now, process);
         }
-        if who == Who::Stranger && self.sessions.strangers_hold_too_much() {
+        if who == Role::Stranger && self.sessions.strangers_hold_too_much() {
             self.part(
                 now,
                 conn,
@@ -250,27 +250,29 @@ impl Controller {
         now: Time,
         conn: ConnId,
         line: &[u8],
-        heard: &mut Heard,
+        heard: &mut Batch,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        let message = FromSlave::decode(line).map_err(|error| refusal(Code::Malformed, error.to_string()))?;
+        let message = ToController::decode(line).map_err(|error| refusal(Code::Malformed, error.to_string()))?;
         let Some(who) = self.sessions.who(conn) else { return Ok(()) };
         match (who, message) {
-            (Who::Slave(..) | Who::Idle, FromSlave::Ping(ping)) => {
+            (Role::Slave(..) | Role::Idle, ToController::Ping(ping)) => {
                 self.pinged(now, conn, &ping, out);
                 Ok(())
             }
-            (Who::Slave(nr, ix, _), FromSlave::Alive(_)) if self.runs.get(nr).is_some_and(|run| run.owes(ix)) => {
+            (Role::Slave(nr, ix, _), ToController::Alive(_)) if self.runs.get(nr).is_some_and(|run| run.owes(ix)) => {
                 if let Some(run) = self.runs.get_mut(nr) {
                     run.tell_more(ix, out);
                 }
                 Ok(())
             }
-            (Who::Slave(_, _, process) | Who::Client(process), message) if self::room::rooms::is_members(&message) => {
+            (Role::Slave(_, _, process) | Role::Client(process), message)
+                if self::room::rooms::is_members(&message) =>
+            {
                 self.member_says(now, process, message);
                 Ok(())
             }
-            (Who::Slave(nr, ix, _), message) => {
+            (Role::Slave(nr, ix, _), message) => {
                 let Some(run) = self.runs.get_mut(nr) else { return Ok(()) };
                 heard.run = Some(nr);
                 run.message(now, conn, ix, message, heard, out)?;
@@ -280,26 +282,26 @@ impl Controller {
                 }
                 Ok(())
             }
-            (Who::Idle, FromSlave::Bye(bye)) => Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
-            (Who::Idle, FromSlave::Hello(_)) => {
+            (Role::Idle, ToController::Bye(bye)) => Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
+            (Role::Idle, ToController::Hello(_)) => {
                 Err(refusal(Code::Malformed, "a second hello on one connection".to_owned()))
             }
             // Of a run that is over.
-            (Who::Idle, _) => Ok(()),
-            (Who::Operator, message) => self.operator_says(now, conn, message, &mut heard.asked, out),
-            (Who::Client(_), FromSlave::List(_)) if std::mem::replace(&mut heard.listed, true) => Ok(()),
-            (Who::Client(process), message) => self.client_says(now, conn, process, message, heard, out),
-            (Who::Stranger, FromSlave::Hello(hello)) => self.hello(now, conn, &hello, out),
-            (Who::Stranger, FromSlave::Join(join)) => self.join(now, conn, &join, out),
-            (Who::Stranger, FromSlave::Operate(operate)) => self.operates(now, conn, &operate, out),
-            (Who::Stranger, message) => Err(self.begins_otherwise(&message)),
+            (Role::Idle, _) => Ok(()),
+            (Role::Operator, message) => self.operator_says(now, conn, message, &mut heard.asked, out),
+            (Role::Client(_), ToController::List(_)) if std::mem::replace(&mut heard.listed, true) => Ok(()),
+            (Role::Client(process), message) => self.client_says(now, conn, process, message, heard, out),
+            (Role::Stranger, ToController::Hello(hello)) => self.hello(now, conn, &hello, out),
+            (Role::Stranger, ToController::Join(join)) => self.join(now, conn, &join, out),
+            (Role::Stranger, ToController::Operate(operate)) => self.operates(now, conn, &operate, out),
+            (Role::Stranger, message) => Err(self.begins_otherwise(&message)),
         }
     }
 
     /// A slave says hello.
     fn hello(&mut self, now: Time, conn: ConnId, hello: &Hello<'_>, out: &mut Outbox) -> Result<(), Bye<'static>> {
-        if self.lab.is_some() {
-            return self.comes(now, conn, hello, out);
+        if self.host.is_some() {
+            return self.on_hello(now, conn, hello, out);
         }
         let Some((nr, _)) = self.runs.first_mut() else {
             return Err(refusal(Code::NoRun, self::session::authorization::NO_RUN.to_owned()));
@@ -339,7 +341,7 @@ impl Controller {
             let fact = Fact::Process { room, process: process.0, slave: Some(ix), member: None, incarnation };
             run.ledger.write(&fact);
         }
-        self.sessions.identify(now, conn, Who::Slave(nr, ix, process));
+        self.sessions.identify(now, conn, Role::Slave(nr, ix, process));
         self.alive(now, process);
     }
 
@@ -347,7 +349,7 @@ impl Controller {
     fn part(&mut self, now: Time, conn: ConnId, bye: Bye<'_>, out: &mut Outbox) {
         out.send(conn, bye.encode());
         if let Some(session) = self.drop_session(conn, &bye.reason, out) {
-            self.gone(now, conn, session.who, &bye.reason, out);
+            self.on_disconnect(now, conn, session.who, &bye.reason, out);
         }
     }
 
@@ -359,19 +361,19 @@ impl Controller {
 
     fn closed(&mut self, now: Time, conn: ConnId, reason: &str, out: &mut Outbox) {
         if let Some(session) = self.sessions.remove(conn) {
-            self.gone(now, conn, session.who, reason, out);
+            self.on_disconnect(now, conn, session.who, reason, out);
         }
     }
 
     /// A connection is gone, and with it the presence of who was there.
-    fn gone(&mut self, now: Time, conn: ConnId, who: Who, reason: &str, out: &mut Outbox) {
-        if self.lab.is_some() {
+    fn on_disconnect(&mut self, now: Time, conn: ConnId, who: Role, reason: &str, out: &mut Outbox) {
+        if self.host.is_some() {
             self.forget_submission(conn, out);
         }
-        if let Some(lab) = &mut self.lab {
-            lab.closed(conn);
+        if let Some(host) = &mut self.host {
+            host.closed(conn);
         }
-        if let Who::Slave(nr, ix, _) = who
+        if let Role::Slave(nr, ix, _) = who
             && let Some(run) = self.runs.get_mut(nr)
         {
             run.disconnected(now, conn, ix, reason, out);
@@ -417,25 +419,25 @@ impl Controller {
         if self.draw.is_some_and(|at| at <= now)
             && let Some(run) = self.runs.values_mut().next()
         {
-            self.draw = run.journal.view.is_live().then_some(now + DRAW_EVERY);
-            run.journal.view.flush(out);
+            self.draw = run.event_log.view.is_live().then_some(now + DRAW_EVERY);
+            run.event_log.view.flush(out);
             if self.draw.is_some() {
                 let picture = self::run::progress::of(run, now);
-                run.journal.view.draw(&picture, out);
+                run.event_log.view.draw(&picture, out);
             }
         }
     }
 
     /// Lines that wait for more slaves to join them are shown soon, also where there is no live picture.
     fn show_soon(&mut self, now: Time) {
-        let waits = || self.runs.values().next().is_some_and(|run| run.journal.view.waits());
+        let waits = || self.runs.values().next().is_some_and(|run| run.event_log.view.waits());
         if self.draw.is_none() && waits() {
             self.draw = Some(now + DRAW_EVERY);
         }
     }
 
     fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
-        match self.runs.values_mut().next().filter(|_| self.lab.is_none()) {
+        match self.runs.values_mut().next().filter(|_| self.host.is_none()) {
             Some(run) => run.interrupt(now, signal, out),
             None => out.exit(if signal == Signal::TERM { exit_code::PASSED } else { exit_code::INTERRUPTED }),
         }
@@ -473,8 +475,8 @@ impl Machine for Controller {
             Input::SpawnFailed { child, ref error } if self.removed(child, Err(error), out) => {}
             Input::Paged { read, result } => self.paged(read, result, out),
             Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
-            Input::Written if self.is_accepted(now, out) => {}
-            Input::WriteFailed { path, error } if self.is_not_accepted(&path, &error, out) => {}
+            Input::Written if self.confirm_submission(now, out) => {}
+            Input::WriteFailed { path, error } if self.reject_unwritten(&path, &error, out) => {}
             Input::WriteFailed { path, error } if self.run_concerned(&path).is_none() => {
                 self.cannot_keep(&path, &error, out);
             }
@@ -494,7 +496,7 @@ impl Machine for Controller {
 
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
-        let due = self.lab.as_ref().and_then(Lab::queue_due);
+        let due = self.host.as_ref().and_then(Host::queue_due);
         let rooms = [self.rooms.next_deadline(), self.processes.next_deadline(), due, self.ledger.rewrite_due()];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| at.offset(-self.shift))

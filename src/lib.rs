@@ -136,7 +136,7 @@
 //! | [`timeline`] | the events of a run, as files and as lines for people |
 //! | [`verdict`] | the verdict of a round as an exit status and as a message |
 //! | [`variables`] | replaces `@{...}` in the strings of a test |
-//! | [`spoken`] | durations, lists and ranges as a person reads them |
+//! | [`text`] | durations, lists and ranges as a person reads them |
 //! | [`exit_code`] | the exit statuses of the program |
 //!
 //! `doc/ARCHITECTURE.md` in the repository follows a notify, a barrier arrival and a submitted test through the files,
@@ -157,8 +157,8 @@ pub mod ring;
 pub mod serve;
 pub mod session;
 pub mod slave;
-pub mod spoken;
 pub mod testfile;
+pub mod text;
 pub mod timeline;
 pub mod variables;
 pub mod verdict;

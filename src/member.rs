@@ -12,11 +12,11 @@ use crate::exit_code;
 use crate::link::Link;
 use crate::machine::{Address, ConnId, Input, Machine, Outbox, Reason, Signal, Stream, Time, Timers};
 use crate::session::VERSION;
-use crate::spoken;
-use crate::verdict::{Heard as Verdict, map_as_line, notes_in_lines, out_of_reach, too_late};
+use crate::text;
+use crate::verdict::{RoundResult, map_as_line, notes_in_lines, out_of_reach, too_late};
 use crate::wire::rendezvous::{Alive, Arrive, Elsewhere, Give, Gone, Heard, Map, Party, RoundVerdict};
 use crate::wire::room::{Create, Delete, Join, List, Listing, Watch};
-use crate::wire::{Bye, Code, FromController, Malformed, Note, Noted, Notify, PROTOCOL, Triggered, Welcome};
+use crate::wire::{Bye, Code, FromController, Malformed, Noted, Notify, PROTOCOL, RawJson, Triggered, Welcome};
 
 /// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
 const VERDICT_SLACK: Duration = Duration::from_millis(250);
@@ -309,12 +309,12 @@ impl Member {
                     party: party.clone(),
                     timeout,
                     all_alive: *all_alive,
-                    value: Note { json: value },
+                    value: RawJson { json: value },
                 };
                 link.say(out, &give);
             }
             Task::Notify { trigger, data } => {
-                let data = data.as_deref().map(|json| Note { json });
+                let data = data.as_deref().map(|json| RawJson { json });
                 link.say(out, &Notify { room: room(), trigger: trigger.as_str().into(), count: ONLY, data });
             }
             Task::Wait { trigger } => link.say(out, &Watch { room: room(), trigger: trigger.as_str().into() }),
@@ -345,7 +345,7 @@ impl Member {
         let (what, subject) = (if elsewhere.sync { "sync" } else { "barrier" }, self.config.task.subject());
         let Elsewhere { run, name, .. } = elsewhere;
         let line = format!("arete: {subject}: run {run:?} has a {what} {name:?}: use --room {run}\n");
-        out.print(Stream::Err, spoken::harmless(line.trim_end()).into_owned() + "\n");
+        out.print(Stream::Err, text::harmless(line.trim_end()).into_owned() + "\n");
     }
 
     /// The values of our session; the verdict follows.
@@ -363,7 +363,7 @@ impl Member {
         if !waits || !verdict.ids.contains(&ONLY) {
             return;
         }
-        let heard = Verdict::from(verdict);
+        let heard = RoundResult::from(verdict);
         if !heard.released() || verdict.round != self.round {
             self.output.clear();
         }
@@ -376,7 +376,7 @@ impl Member {
         }
     }
 
-    fn met(&mut self, heard: &Verdict, out: &mut Outbox) {
+    fn met(&mut self, heard: &RoundResult, out: &mut Outbox) {
         let message = heard.in_words(&self.config.task.subject(), self.config.timeout);
         self.end(heard.exit_code(), message.as_deref(), out);
     }
@@ -406,7 +406,7 @@ impl Member {
     fn listed(&mut self, listing: &Listing<'_>, out: &mut Outbox) {
         let line = |it: &crate::wire::room::TriggerState| {
             let fired = if it.fired { " fired" } else { "" };
-            format!("{} {} of {}{fired}\n", spoken::harmless(&it.trigger), it.left, it.initial)
+            format!("{} {} of {}{fired}\n", text::harmless(&it.trigger), it.left, it.initial)
         };
         self.output = listing.triggers.iter().map(line).collect::<String>().into_bytes();
         self.done(out);
@@ -442,7 +442,7 @@ impl Member {
     /// The time is up. Of a verdict the controller, while it is there, is given a moment to say so itself.
     fn out_of_patience(&mut self, now: Time, out: &mut Outbox) {
         if !self.config.task.meets() {
-            let within = spoken::duration(self.config.timeout.unwrap_or_default());
+            let within = text::duration(self.config.timeout.unwrap_or_default());
             let why = match &self.config.task {
                 _ if !self.link.up() => {
                     out_of_reach(&format!("controller {}", self.config.controller), self.link.why_away())
@@ -459,7 +459,7 @@ impl Member {
         }
         self.take_back(out);
         self.output.clear();
-        self.met(&Verdict::none(self.link.up(), self.link.why_away()), out);
+        self.met(&RoundResult::none(self.link.up(), self.link.why_away()), out);
     }
 
     fn done(&mut self, out: &mut Outbox) {
@@ -480,7 +480,7 @@ impl Member {
         self.timers.clear();
         self.link.leave("done", out);
         if let Some(message) = message {
-            out.print(Stream::Err, format!("arete: {}\n", spoken::harmless(message)));
+            out.print(Stream::Err, format!("arete: {}\n", text::harmless(message)));
         }
     }
 

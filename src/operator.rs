@@ -4,25 +4,25 @@
 //!
 //! This file knows the connection and hands each answer to the concern whose business it is: `submit` hands a test in,
 //! `follow` follows a run to its end, `fetch` brings files, `look_up` finds a run and ends one, and `overview` shows
-//! what there is. `asked` keeps what was not answered yet, and `sight` what the live picture shows.
+//! what there is. `pending_requests` keeps the requests without an answer, and `run_view` what the live picture shows.
 
-mod asked;
 mod fetch;
 mod follow;
 mod look_up;
 mod overview;
+mod pending_requests;
+mod run_view;
 mod show;
-mod sight;
 mod submit;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::asked::{Asked, Next, Question, Talk};
 use self::follow::Follow;
 use self::look_up::{Find, Results, Stop};
 use self::overview::Overview;
-pub use self::overview::Wanted;
+pub use self::overview::OverviewOptions;
+use self::pending_requests::{Next, PendingRequests, Question, Talk};
 pub use self::show::Show;
 pub use self::submit::Submission;
 use self::submit::Submitting;
@@ -31,7 +31,7 @@ use crate::machine::{Address, Input, Machine, Outbox, Reason, Signal, Stream, Ti
 use crate::session::VERSION;
 use crate::wire::operate::{Operate, Piece, RunState, Seen};
 use crate::wire::{Bye, Code, FromController, LINE_MAX, Malformed, PROTOCOL, Welcome};
-use crate::{exit_code, spoken};
+use crate::{exit_code, text};
 
 /// What an operator is told when it starts.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub enum Task {
     /// Brings the results of this run.
     Results { run: Box<RunState>, into: PathBuf },
     /// Shows slaves and runs.
-    Overview(Wanted),
+    Overview(OverviewOptions),
 }
 
 impl Task {
@@ -92,7 +92,7 @@ enum Work {
 pub struct Operator {
     config: Config,
     link: Link,
-    asked: Asked,
+    asked: PendingRequests,
     work: Work,
     /// When the time is up.
     patience: Option<Time>,
@@ -114,7 +114,7 @@ impl Operator {
         };
         Operator {
             link: Link::new(config.controller.clone(), config.seed),
-            asked: Asked::default(),
+            asked: PendingRequests::default(),
             work,
             patience: None,
             found: None,
@@ -199,7 +199,7 @@ impl Operator {
             Work::Submit(submitting) if seen.submission.as_deref() == Some(&submitting.what.id) => {
                 self.accepted(now, seen.run, out);
             }
-            Work::Find(_) if asked == Question::Look => self.is_found(now, seen.run, out),
+            Work::Find(_) if asked == Question::Look => self.on_found(now, seen.run, out),
             Work::Follow(follow) => follow.seen(seen.run, &asked, &mut talk),
             Work::Stop(stop) => {
                 let next = stop.seen(seen.run, &asked, &mut talk);
@@ -214,10 +214,10 @@ impl Operator {
         let Task::Run { submission, results } = &self.config.task else { return };
         self.patience = None;
         let Some(results) = results.clone() else {
-            out.print_surely(Stream::Out, format!("{}\n", spoken::harmless(&state.run)));
+            out.print_surely(Stream::Out, format!("{}\n", text::harmless(&state.run)));
             return self.end(exit_code::PASSED, None, out);
         };
-        let line = format!("run {} at {}\n", spoken::harmless(&state.run), self.config.controller);
+        let line = format!("run {} at {}\n", text::harmless(&state.run), self.config.controller);
         out.print(Stream::Out, line);
         let test = submission.test.clone();
         let follow = Follow::new(state, Some(&test), Some(results), true, self.config.show.clone());
@@ -226,7 +226,7 @@ impl Operator {
     }
 
     /// The run that was meant is this one.
-    fn is_found(&mut self, now: Time, state: RunState, out: &mut Outbox) {
+    fn on_found(&mut self, now: Time, state: RunState, out: &mut Outbox) {
         self.work = match &self.config.task {
             Task::Attach { .. } => {
                 Work::Follow(Box::new(Follow::new(state, None, None, false, self.config.show.clone())))
@@ -276,7 +276,7 @@ impl Operator {
                 match work {
                     Work::Overview(overview) => return overview.runs(runs, &mut talk),
                     Work::Find(find) => match find.told(runs, &mut talk) {
-                        Ok(Some(state)) => self.is_found(now, state, out),
+                        Ok(Some(state)) => self.on_found(now, state, out),
                         Ok(None) => {}
                         Err(next) => return next,
                     },
@@ -410,7 +410,7 @@ impl Operator {
             }
         }
         if self.patience.take_if(|at| *at <= now).is_some() {
-            let within = spoken::duration(self.config.timeout.unwrap_or_default());
+            let within = text::duration(self.config.timeout.unwrap_or_default());
             let why = match self.link.up() {
                 false => match self.link.why_away() {
                     "" => format!("the controller {} is out of reach", self.config.controller),
@@ -449,7 +449,7 @@ impl Operator {
         self.patience = None;
         self.link.leave("done", out);
         for line in message.unwrap_or_default().lines() {
-            out.print(Stream::Err, format!("arete: {}\n", spoken::harmless(line)));
+            out.print(Stream::Err, format!("arete: {}\n", text::harmless(line)));
         }
         out.exit(code);
     }

@@ -8,7 +8,7 @@ use crate::controller::Controller;
 use crate::exit_code;
 use crate::machine::{Input, Machine, Outbox, Stream, Time};
 use crate::member::Member;
-use crate::spoken;
+use crate::text;
 
 /// How long the room stays open for those that have not heard their verdict when our own is there.
 const OTHERS_HAVE: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub trait Room: Machine {
     fn others_wait(&self, member: &str) -> bool;
 
     /// Whether somebody may still come who is told what has been decided.
-    fn stands(&self) -> bool;
+    fn keeps_verdicts(&self) -> bool;
 }
 
 impl Room for Controller {
@@ -45,8 +45,8 @@ impl Room for Controller {
         Controller::others_wait(self, member)
     }
 
-    fn stands(&self) -> bool {
-        Controller::stands(self)
+    fn keeps_verdicts(&self) -> bool {
+        Controller::keeps_verdicts(self)
     }
 }
 
@@ -88,12 +88,12 @@ impl<R: Room> Serve<R> {
         match code {
             exit_code::PASSED => self.room.is_quiet(),
             exit_code::INTERRUPTED => !self.room.others_wait(self.member.name()) && self.room.all_have_heard(),
-            _ => self.room.is_quiet() && !self.room.stands(),
+            _ => self.room.is_quiet() && !self.room.keeps_verdicts(),
         }
     }
 
     fn say_why_it_stays(&self, out: &mut Outbox) {
-        let (subject, most) = (self.member.subject(), spoken::duration(OTHERS_HAVE));
+        let (subject, most) = (self.member.subject(), text::duration(OTHERS_HAVE));
         out.print(
             Stream::Err,
             format!(

@@ -1,13 +1,13 @@
 //! The slave: its connection to the controller, and its part of a run.
 
 mod aimed;
+mod assignment;
 mod config;
 mod control;
 mod lines;
 mod members;
 mod notifies;
 mod output;
-mod part;
 mod process;
 mod queue;
 mod readiness;
@@ -16,13 +16,13 @@ mod resources;
 mod run;
 mod run_dir;
 mod schedule;
+mod shorten;
 mod status;
 mod strays;
 mod sweeps;
 mod tails;
 #[cfg(test)]
 mod tests;
-mod text;
 mod timer;
 mod triggers;
 mod turn;
@@ -34,9 +34,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use self::assignment::Assignment;
 pub use self::config::{Config, Leave, ORPHAN_AFTER, Settings};
 use self::control::Control;
-use self::part::Part;
 use self::run::Run;
 pub use self::run_dir::{MARK, REST};
 use self::status::Status;
@@ -45,10 +45,10 @@ use crate::link::Link;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, ConnId, Exit, Input, Machine, Outbox, Reason, Signal, Stream, Time, Timers, removal};
 use crate::session::VERSION;
-use crate::spoken;
+use crate::text;
 use crate::wire::rendezvous::Alive;
 use crate::wire::{
-    Bye, Code, FromCommand, FromController, Hello, Malformed, Manner, PROTOCOL, PokedBy, Stopped, Welcome,
+    Bye, Code, ControlRequest, FromController, Hello, Malformed, Manner, PROTOCOL, PokedBy, Stopped, Welcome,
 };
 
 /// How long a slave that was told to quit goes on shipping what its commands wrote.
@@ -69,7 +69,7 @@ pub struct Slave {
     arrivals: u64,
     run: Option<Run>,
     /// The next run, while the last one is being cleaned up.
-    next: Option<Part>,
+    next: Option<Assignment>,
     /// The processes that remove the directories of former runs, by their names.
     removing: BTreeMap<ChildId, String>,
     /// The last run of which a limit has refused something: its directory stays until there is another such run.
@@ -169,7 +169,7 @@ impl Slave {
             Ok(Some(line)) => line,
             Err(bound) => return self.control.fail(conn, &bound.to_string(), out),
         };
-        let request = match FromCommand::decode(&line) {
+        let request = match ControlRequest::decode(&line) {
             Ok(request) => request,
             Err(malformed) => return self.control.fail(conn, &malformed.to_string(), out),
         };
@@ -215,7 +215,7 @@ impl Slave {
                     return self.with_run(now, out, |run, turn| run.prepare_again(prepare, turn));
                 }
                 self.abandon(now, out);
-                self.next = Some(Part::new(prepare));
+                self.next = Some(Assignment::new(prepare));
                 return;
             }
             FromController::Stop(stop) => return self.stopped(now, &stop.run, stop.how, out),
@@ -250,7 +250,7 @@ impl Slave {
     /// The controller said that the connection ends.
     fn refused(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
         if (bye.fatal || self.turned_away) && self.once() {
-            let text = format!("arete: controller {}: {}\n", self.config.controller, spoken::harmless(&bye.reason));
+            let text = format!("arete: controller {}: {}\n", self.config.controller, text::harmless(&bye.reason));
             out.print(Stream::Err, text);
             self.link.leave("refused", out);
             self.quit.get_or_insert(FAILED);
@@ -379,7 +379,7 @@ impl Slave {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Orphan => {
-                    let gone = spoken::duration(self.config.orphan_after);
+                    let gone = text::duration(self.config.orphan_after);
                     let what = if self.run.is_some() { "the run ends here" } else { "leaving" };
                     log::warn!("the controller has been gone for {gone}: {what}");
                     self.with_run(now, out, |run, turn| run.give_up(turn));

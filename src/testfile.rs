@@ -34,7 +34,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use crate::machine::Signal;
-use crate::variables::{self, Part, Variable};
+use crate::variables::{self, Segment, Variable};
 use crate::wire::readiness::ReadyCheck;
 use crate::wire::{Action, Entry};
 pub use bounds::{
@@ -45,9 +45,9 @@ pub use bounds::{
 };
 use context::Names;
 use draft::Draft;
-use fields::{Known, Object};
+use fields::{KnownNames, Object};
 pub use json::{BYTE_ORDER_MARK, VALUES_MAX};
-use json::{Member, Value};
+use json::{KeyValue, Value};
 use patterns::Patterns;
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
 use slaves::Schedule;
@@ -154,8 +154,8 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     Some(Test { name, end, grace, on_fail, on_lost, triggers, resources, barriers, syncs, groups, guests, slaves })
 }
 
-fn keys_of(members: &[Member]) -> Known<'_> {
-    Known::new(members.iter().map(|member| member.key.as_str()))
+fn keys_of(members: &[KeyValue]) -> KnownNames<'_> {
+    KnownNames::new(members.iter().map(|member| member.key.as_str()))
 }
 
 fn read_schedules<'a>(value: &'a Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Vec<Schedule<'a>> {
@@ -167,7 +167,7 @@ fn read_schedules<'a>(value: &'a Value, names: &Names<'_>, problems: &mut Proble
     members.iter().map(|member| read_schedule(member, names, problems)).collect()
 }
 
-fn read_schedule<'a>(member: &'a Member, names: &Names<'_>, problems: &mut Problems<'_>) -> Schedule<'a> {
+fn read_schedule<'a>(member: &'a KeyValue, names: &Names<'_>, problems: &mut Problems<'_>) -> Schedule<'a> {
     let name = member.key.as_str();
     fields::check_name(name, member.at, "a schedule", problems);
     let mut drafts: Vec<Draft> = Vec::new();
@@ -211,7 +211,7 @@ pub fn addresses_of(entry: &Entry) -> Vec<String> {
     }
     let parts = texts.into_iter().flat_map(|text| variables::parse(text).unwrap_or_default());
     let addresses = parts.filter_map(|part| match part {
-        Part::Variable { variable: Variable::Address(slave), .. } => Some(slave),
+        Segment::Variable { variable: Variable::Address(slave), .. } => Some(slave),
         _ => None,
     });
     addresses.collect()

@@ -67,7 +67,7 @@ impl Variable {
 
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum Segment {
     /// Stands for itself; never empty.
     Text(String),
     /// Is replaced just before use.
@@ -95,7 +95,7 @@ impl fmt::Display for TemplateError {
 }
 
 /// Cuts a text into what stands for itself and what is a variable.
-pub fn parse(text: &str) -> Result<Vec<Part>, TemplateError> {
+pub fn parse(text: &str) -> Result<Vec<Segment>, TemplateError> {
     let mut parts = Vec::new();
     let mut plain = String::new();
     let mut at = 0;
@@ -109,9 +109,9 @@ pub fn parse(text: &str) -> Result<Vec<Part>, TemplateError> {
         } else if let Some(after) = rest.strip_prefix(OPEN) {
             let (variable, length) = variable(after).map_err(|message| TemplateError { at, message })?;
             if !plain.is_empty() {
-                parts.push(Part::Text(std::mem::take(&mut plain)));
+                parts.push(Segment::Text(std::mem::take(&mut plain)));
             }
-            parts.push(Part::Variable { at, variable });
+            parts.push(Segment::Variable { at, variable });
             at += OPEN.len() + length;
         } else {
             plain.push('@');
@@ -120,7 +120,7 @@ pub fn parse(text: &str) -> Result<Vec<Part>, TemplateError> {
     }
     plain.push_str(&text[at..]);
     if !plain.is_empty() {
-        parts.push(Part::Text(plain));
+        parts.push(Segment::Text(plain));
     }
     Ok(parts)
 }
@@ -142,8 +142,8 @@ pub fn expand(text: &str, resolve: &mut dyn FnMut(&Variable) -> Result<String, S
     let mut whole = String::with_capacity(text.len());
     for part in parse(text).map_err(|error| error.message)? {
         match part {
-            Part::Text(text) => whole.push_str(&text),
-            Part::Variable { variable, .. } => {
+            Segment::Text(text) => whole.push_str(&text),
+            Segment::Variable { variable, .. } => {
                 let value = resolve(&variable).map_err(|why| format!("{variable}: {why}"))?;
                 whole.push_str(&value);
             }
@@ -173,10 +173,10 @@ mod tests {
     fn a_command_is_cut_into_text_and_variables() {
         let parts = parse("ctorrent -X '@{arete-slave-poke}' @{torrent.path}").unwrap();
         let expected = [
-            Part::Text("ctorrent -X '".to_owned()),
-            Part::Variable { at: 13, variable: Variable::SlavePoke },
-            Part::Text("' ".to_owned()),
-            Part::Variable { at: 34, variable: Variable::Path("torrent".to_owned()) },
+            Segment::Text("ctorrent -X '".to_owned()),
+            Segment::Variable { at: 13, variable: Variable::SlavePoke },
+            Segment::Text("' ".to_owned()),
+            Segment::Variable { at: 34, variable: Variable::Path("torrent".to_owned()) },
         ];
         assert_eq!(parts, expected);
     }
@@ -185,14 +185,14 @@ mod tests {
     fn the_last_dot_cuts_the_name_from_what_is_asked_of_it() {
         let parts = parse("@{node-1.example.org.address}").unwrap();
         let variable = Variable::Address("node-1.example.org".to_owned());
-        assert_eq!(parts, [Part::Variable { at: 0, variable }]);
+        assert_eq!(parts, [Segment::Variable { at: 0, variable }]);
     }
 
     #[test]
     fn every_variable_reads_back_as_it_is_written() {
         for text in known(["e", "slave"], ["r"], ["s.t"]) {
             match &parse(&text).unwrap()[..] {
-                [Part::Variable { at: 0, variable }] => assert_eq!(variable.to_string(), text),
+                [Segment::Variable { at: 0, variable }] => assert_eq!(variable.to_string(), text),
                 other => panic!("{text}: {other:?}"),
             }
         }

@@ -5,57 +5,57 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::wire::Note;
-use crate::wire::rendezvous::{Kind, Met, RoundVerdict};
-use crate::{exit_code, spoken};
+use crate::wire::RawJson;
+use crate::wire::rendezvous::{Met, OutcomeKind, RoundVerdict};
+use crate::{exit_code, text};
 
 /// What a member heard of its round, or that it heard nothing in time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Heard {
+pub struct RoundResult {
     /// Absent: no verdict was heard in time.
-    pub verdict: Option<Kind>,
+    pub verdict: Option<OutcomeKind>,
     /// The members that were missing, lost or did not agree.
     pub who: Vec<String>,
     /// Without a verdict: why none was heard; empty: the controller is out of reach.
     pub reason: String,
 }
 
-impl From<&RoundVerdict<'_>> for Heard {
-    fn from(verdict: &RoundVerdict<'_>) -> Heard {
+impl From<&RoundVerdict<'_>> for RoundResult {
+    fn from(verdict: &RoundVerdict<'_>) -> RoundResult {
         let reason = verdict.reason.clone().into_owned();
-        Heard { verdict: Some(verdict.verdict), who: verdict.who.clone(), reason }
+        RoundResult { verdict: Some(verdict.verdict), who: verdict.who.clone(), reason }
     }
 }
 
-impl From<&Met<'_>> for Heard {
-    fn from(met: &Met<'_>) -> Heard {
-        Heard { verdict: met.verdict, who: met.who.clone(), reason: met.reason.clone().into_owned() }
+impl From<&Met<'_>> for RoundResult {
+    fn from(met: &Met<'_>) -> RoundResult {
+        RoundResult { verdict: met.verdict, who: met.who.clone(), reason: met.reason.clone().into_owned() }
     }
 }
 
-impl Heard {
+impl RoundResult {
     /// No verdict was heard in time, from a controller that is there or is not, and why it is not.
-    pub fn none(there: bool, why_away: &str) -> Heard {
+    pub fn none(there: bool, why_away: &str) -> RoundResult {
         let reason = match there {
             true => "the controller is there and has not answered yet".to_owned(),
             false => out_of_reach("controller", why_away),
         };
-        Heard { reason, ..Heard::default() }
+        RoundResult { reason, ..RoundResult::default() }
     }
 
     /// Returns whether the round released its members.
     pub fn released(&self) -> bool {
-        self.verdict == Some(Kind::Released)
+        self.verdict == Some(OutcomeKind::Released)
     }
 
     /// The exit status of `arete barrier` and `arete sync`, and of entries that do the same.
     pub fn exit_code(&self) -> u8 {
         match self.verdict {
-            Some(Kind::Released) => exit_code::PASSED,
-            Some(Kind::TimedOut) => exit_code::TIME_LIMIT,
-            Some(Kind::Aborted) => exit_code::ABORTED,
-            Some(Kind::Lost) => exit_code::LOST,
-            Some(Kind::Disagreed | Kind::Refused) => exit_code::FAILED,
+            Some(OutcomeKind::Released) => exit_code::PASSED,
+            Some(OutcomeKind::TimedOut) => exit_code::TIME_LIMIT,
+            Some(OutcomeKind::Aborted) => exit_code::ABORTED,
+            Some(OutcomeKind::Lost) => exit_code::LOST,
+            Some(OutcomeKind::Disagreed | OutcomeKind::Refused) => exit_code::FAILED,
             None => exit_code::NO_VERDICT,
         }
     }
@@ -64,27 +64,27 @@ impl Heard {
     /// long it was waited for.
     pub fn in_words(&self, what: &str, waited: Option<Duration>) -> Option<String> {
         let verdict = match self.verdict {
-            Some(Kind::Released) => return None,
+            Some(OutcomeKind::Released) => return None,
             None => {
-                let within = waited.map(|waited| format!(" within {}", spoken::duration(waited))).unwrap_or_default();
+                let within = waited.map(|waited| format!(" within {}", text::duration(waited))).unwrap_or_default();
                 let why = if self.reason.is_empty() { "the controller is out of reach" } else { &self.reason };
                 return Some(format!(
                     "{what}: no verdict was heard{within}: {why}, and the others may have been released"
                 ));
             }
-            Some(Kind::TimedOut) => "timed out",
-            Some(Kind::Aborted) => "aborted",
-            Some(Kind::Lost) => "a member was lost",
-            Some(Kind::Disagreed) => "the members disagree",
-            Some(Kind::Refused) => "refused",
+            Some(OutcomeKind::TimedOut) => "timed out",
+            Some(OutcomeKind::Aborted) => "aborted",
+            Some(OutcomeKind::Lost) => "a member was lost",
+            Some(OutcomeKind::Disagreed) => "the members disagree",
+            Some(OutcomeKind::Refused) => "refused",
         };
         if !self.reason.is_empty() {
             // Another has chosen it: it stays a line, and moves no cursor.
-            let reason = self.reason.replace(spoken::is_obeyed, " ");
+            let reason = self.reason.replace(text::is_obeyed, " ");
             return Some(format!("{what}: {reason}"));
         }
         let who: Vec<&str> = self.who.iter().map(String::as_str).collect();
-        let who = if who.is_empty() { String::new() } else { format!(": {}", spoken::list(&who)) };
+        let who = if who.is_empty() { String::new() } else { format!(": {}", text::list(&who)) };
         Some(format!("{what}: {verdict}{who}"))
     }
 }
@@ -122,7 +122,7 @@ fn as_word(member: &str) -> String {
         "" => NOBODY.to_owned(),
         NOBODY => "\\u002d".to_owned(),
         _ => {
-            let escaped = |letter: char| match letter == ' ' || spoken::is_obeyed(letter) {
+            let escaped = |letter: char| match letter == ' ' || text::is_obeyed(letter) {
                 true => format!("\\u{:04x}", letter as u32),
                 false => letter.to_string(),
             };
@@ -133,20 +133,20 @@ fn as_word(member: &str) -> String {
 
 /// Who notified with what, a line each: `MEMBER DATA`, the data as JSON. The first space ends the name, and a message is
 /// one line, so each line has one meaning.
-pub fn notes_in_lines(notes: &Note<'_>) -> Result<String, String> {
+pub fn notes_in_lines(notes: &RawJson<'_>) -> Result<String, String> {
     let notes: Vec<Notified<'_>> = serde_json::from_str(notes.json.get()).map_err(|error| error.to_string())?;
     let line = |note: &Notified<'_>| format!("{} {}\n", as_word(&note.from), note.data.get());
     let lines: String = notes.iter().map(line).collect();
     // It stays text: what is escaped is ASCII.
-    Ok(String::from_utf8(spoken::harmless_json(lines.into_bytes())).unwrap_or_default())
+    Ok(String::from_utf8(text::harmless_json(lines.into_bytes())).unwrap_or_default())
 }
 
 /// A sync's map as a shell gets it: one line.
-pub fn map_as_line(map: &Note<'_>) -> Vec<u8> {
+pub fn map_as_line(map: &RawJson<'_>) -> Vec<u8> {
     let json = map.json.get();
     let mut line = Vec::with_capacity(json.len() + 1);
     line.extend_from_slice(json.as_bytes());
-    let mut line = spoken::harmless_json(line);
+    let mut line = text::harmless_json(line);
     line.push(b'\n');
     line
 }
@@ -161,29 +161,29 @@ mod tests {
         let json = RawValue::from_string(json.to_owned()).unwrap();
         let lines = "b {\"x\": 1}\n- \"- 1\"\na#1 \"s\\nt\"\n";
         let rude = RawValue::from_string("[{\"from\":\"b\\u001b\",\"data\":\"\u{9b}2J\"}]".to_owned()).unwrap();
-        assert_eq!(notes_in_lines(&Note { json: &rude }).unwrap(), "b\\u001b \"\\u009b2J\"\n");
-        assert_eq!(map_as_line(&Note { json: &rude }).iter().filter(|byte| byte.is_ascii_control()).count(), 1);
-        assert_eq!(notes_in_lines(&Note { json: &json }).unwrap(), lines);
+        assert_eq!(notes_in_lines(&RawJson { json: &rude }).unwrap(), "b\\u001b \"\\u009b2J\"\n");
+        assert_eq!(map_as_line(&RawJson { json: &rude }).iter().filter(|byte| byte.is_ascii_control()).count(), 1);
+        assert_eq!(notes_in_lines(&RawJson { json: &json }).unwrap(), lines);
         assert_eq!(["", "-", "a b#", "ż\u{202e}"].map(as_word), ["-", "\\u002d", "a\\u0020b#", "ż\\u202e"]);
     }
 
     #[test]
     fn every_verdict_has_its_exit_status_and_all_but_a_release_their_words() {
-        let heard = |verdict| Heard { verdict, who: vec!["c2".to_owned()], reason: String::new() };
+        let heard = |verdict| RoundResult { verdict, who: vec!["c2".to_owned()], reason: String::new() };
         let code = |verdict| heard(verdict).exit_code();
-        use Kind::*;
+        use OutcomeKind::*;
         assert_eq!([Released, TimedOut, Aborted, Lost].map(|kind| code(Some(kind))), [0, 3, 4, 5]);
         assert_eq!([code(Some(Disagreed)), code(Some(Refused)), code(None)], [1, 1, 6]);
         assert_eq!(heard(Some(Released)).in_words("barrier up", None), None);
         assert_eq!(heard(Some(Lost)).in_words("barrier up", None).unwrap(), "barrier up: a member was lost: c2");
-        let rude = Heard { reason: "a aborted: no\ndisk\u{1b}[2J".to_owned(), ..heard(Some(Aborted)) };
+        let rude = RoundResult { reason: "a aborted: no\ndisk\u{1b}[2J".to_owned(), ..heard(Some(Aborted)) };
         assert_eq!(rude.in_words("barrier up", None).unwrap(), "barrier up: a aborted: no disk [2J");
         let words = heard(None).in_words("sync s", Some(Duration::from_secs(2))).unwrap();
         assert!(words.starts_with("sync s: no verdict was heard within 2s: the controller is out of reach"), "{words}");
-        let away = Heard::none(false, "connection refused").in_words("sync s", None).unwrap();
+        let away = RoundResult::none(false, "connection refused").in_words("sync s", None).unwrap();
         assert!(away.contains(": the controller is out of reach (connection refused), and the others"), "{away}");
-        let there = Heard::none(true, "").in_words("sync s", None).unwrap();
+        let there = RoundResult::none(true, "").in_words("sync s", None).unwrap();
         assert!(there.starts_with("sync s: no verdict was heard: the controller is there"), "{there}");
-        assert_eq!((Heard::none(true, "").exit_code(), Heard::none(false, "").exit_code()), (6, 6));
+        assert_eq!((RoundResult::none(true, "").exit_code(), RoundResult::none(false, "").exit_code()), (6, 6));
     }
 }

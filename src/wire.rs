@@ -15,16 +15,16 @@ mod command;
 pub mod costs {}
 mod frame;
 mod greeting;
-mod happened;
 mod limits;
 mod message;
-mod note;
 pub mod operate;
+mod raw_json;
 pub mod readiness;
 pub mod rendezvous;
 pub mod room;
 mod run;
 mod schedule;
+mod slave_event;
 mod times;
 mod trigger;
 mod verdict;
@@ -33,20 +33,20 @@ pub use self::code::Code;
 pub use self::command::{Done, Failure, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 pub use self::frame::{Bound, Cut, Frames};
 pub use self::greeting::{Bye, Hello, Ping, Pong, Welcome};
-pub use self::happened::{Happened, PokedBy};
 pub use self::limits::{
     CHUNK_MAX, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO, LINE_MAX_OF_VALUE, LINE_MOST_OF_VALUE, PROTOCOL,
 };
 pub use self::message::{Malformed, Message};
-pub use self::note::Note;
+pub use self::raw_json::RawJson;
 pub use self::run::{
     Chunk, Dismissed, Fetch, Kept, Manner, Output, Prepare, Ready, Recorded, Report, Start, State, Stop, Stopped,
     Unready,
 };
 pub use self::schedule::{Action, After, Entry, Expect, Policy, Resource, Shell};
+pub use self::slave_event::{PokedBy, SlaveEvent};
 pub use self::times::TIME_MAX;
 pub use self::trigger::{Noted, Notify, Refused, Triggered};
-pub use self::verdict::{Outcome, Verdict};
+pub use self::verdict::{EntryOutcome, Verdict};
 
 use self::operate::{
     AskFiles, AskRuns, AskSlaves, Cancel, Denied, Files, Get, Look, Operate, Piece, Runs, Seen, Slaves, Submit, Unfit,
@@ -103,7 +103,7 @@ macro_rules! messages {
 
 heard_by! {
     /// What a slave, a client that has joined a room, or an operator says to its controller.
-    FromSlave {
+    ToController {
         "hello" => Hello,
         "ping" => Ping,
         "state" => State,
@@ -173,7 +173,7 @@ heard_by! {
 
 heard_by! {
     /// What a command says to the slave that runs it, on the slave's control socket: one request a connection.
-    FromCommand {
+    ControlRequest {
         "poke" => PokeRequest,
         "notify" => NotifyRequest,
         "wait" => WaitRequest,
@@ -185,7 +185,7 @@ heard_by! {
 
 heard_by! {
     /// What a slave answers on its control socket.
-    FromSocket {
+    ControlReply {
         "done" => Done,
         "error" => Failure,
         "map" => Map,

@@ -145,17 +145,17 @@ fn fields_in_text<'a>(lines: impl Iterator<Item = &'a str>) -> Fields {
 #[test]
 fn the_protocol_page_has_every_message_with_its_fields_and_no_other() {
     let (wire, page) = (wire(), read("man/arete-protocol.7"));
-    assert_eq!(items(&page, ".Sh MESSAGES OF THE SLAVE"), messages(&wire, "    FromSlave {"));
+    assert_eq!(items(&page, ".Sh MESSAGES OF THE SLAVE"), messages(&wire, "    ToController {"));
     assert_eq!(items(&page, ".Sh MESSAGES OF THE CONTROLLER"), messages(&wire, "    FromController {"));
-    let mut of_socket = messages(&wire, "    FromCommand {");
-    of_socket.extend(messages(&wire, "    FromSocket {"));
+    let mut of_socket = messages(&wire, "    ControlRequest {");
+    of_socket.extend(messages(&wire, "    ControlReply {"));
     assert_eq!(items(&page, ".Sh CONTROL SOCKET"), of_socket);
 }
 
 #[test]
 fn the_protocol_page_has_every_report_with_its_fields_and_no_other() {
-    let (wire, page) = (read("src/wire/happened.rs"), read("man/arete-protocol.7"));
-    assert_eq!(items(&page, ".Sh REPORTS"), variants(&wire, "pub enum Happened<'a> {"));
+    let (wire, page) = (read("src/wire/slave_event.rs"), read("man/arete-protocol.7"));
+    assert_eq!(items(&page, ".Sh REPORTS"), variants(&wire, "pub enum SlaveEvent<'a> {"));
 }
 
 #[test]
@@ -337,9 +337,9 @@ fn listed<'a>(lines: impl Iterator<Item = &'a str>) -> Fields {
 #[test]
 fn the_ring_page_has_every_key_of_the_lines_of_json() {
     let (source, page) = (read("src/ring/watch.rs"), read("man/arete-ring.8"));
-    let declared = fields(between(&source, "struct Line<'a> {", "}"));
+    let declared = fields(between(&source, "struct NewsLine<'a> {", "}"));
     assert_eq!(listed(between(&page, ".Sh LINES OF JSON", ".Sh")), declared);
-    let news = read("src/ring/sight.rs");
+    let news = read("src/ring/observer.rs");
     for event in news.lines().filter_map(|line| line.trim().strip_prefix("News::")?.split_once(" => \"")) {
         let name = event.1.trim_end_matches("\",");
         assert!(page.lines().any(|line| line == format!(".Li {name} :")), "the page does not name the event {name}");

@@ -335,7 +335,7 @@ fn beyond_this_machine_plain_speech_is_refused_with_the_commands_that_help() {
     assert!(!place.path("results").exists(), "nothing was begun");
     let mut open = place.arete(["controller", "--listen", "0.0.0.0:0", "--insecure"]).start();
     open.wait_for_output("listening on ");
-    assert!(open.stderr().contains("--insecure: --listen 0.0.0.0:0 is spoken to plainly"), "{}", open.stderr());
+    assert!(open.stderr().contains("--insecure: --listen 0.0.0.0:0 is text to plainly"), "{}", open.stderr());
     let both = ["controller", "--listen", "127.0.0.1:0", "--insecure", "--tls", "x"];
     place.arete(both).run().exits_with(2).complains(&["cannot be used with"]);
     place.arete(["run", "t.json", "--tls", "x"]).run().exits_with(2).complains(&["--tls goes with --listen"]);

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use arete::wire::{Frames, FromSlave, LINE_MAX, Message, Noted, Notify};
+use arete::wire::{Frames, LINE_MAX, Message, Noted, Notify, ToController};
 
 /// What one read brings in the throughput row.
 const LINES: u64 = 32;
@@ -34,7 +34,7 @@ pub fn measure() -> Vec<(&'static str, f64)> {
         let mut sum = 0;
         frames
             .feed(black_box(&bytes), LINE_MAX, |line| {
-                if let Ok(FromSlave::Notify(notify)) = FromSlave::decode(line) {
+                if let Ok(ToController::Notify(notify)) = ToController::decode(line) {
                     sum += notify.count;
                 }
                 true

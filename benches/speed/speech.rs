@@ -3,7 +3,7 @@
 use arete::session;
 use arete::wire::rendezvous::{self, Alive, Arrive, Give, Heard, Party};
 use arete::wire::room::Join;
-use arete::wire::{Hello, Message, Note, Noted, Notify, Ping, Ready, Triggered};
+use arete::wire::{Hello, Message, Noted, Notify, Ping, RawJson, Ready, Triggered};
 
 use arete::machine::Time;
 
@@ -220,7 +220,7 @@ impl Speech {
             party: Some(Party::Count(party as u32)),
             timeout: None,
             all_alive: false,
-            value: Note { json: value },
+            value: RawJson { json: value },
         })
     }
 
@@ -294,7 +294,7 @@ pub fn limit_release() -> Vec<u8> {
     line(&rendezvous::RoundVerdict {
         room: ROOM.into(),
         round: 1,
-        verdict: rendezvous::Kind::Released,
+        verdict: rendezvous::OutcomeKind::Released,
         who: Vec::new(),
         reason: "".into(),
         at: None,
@@ -306,7 +306,7 @@ pub fn limit_release() -> Vec<u8> {
 pub fn map_start() -> Vec<u8> {
     let map: &serde_json::value::RawValue = serde_json::from_str("{}").expect("an empty map is JSON");
     let whole =
-        line(&rendezvous::Map { room: ROOM.into(), session: SESSION.into(), round: 1, map: Note { json: map } });
+        line(&rendezvous::Map { room: ROOM.into(), session: SESSION.into(), round: 1, map: RawJson { json: map } });
     whole[..whole.len() - MAP_END.len()].to_vec()
 }
 

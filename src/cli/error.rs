@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use arete::exit_code;
-use arete::spoken::harmless;
+use arete::text::harmless;
 
 use crate::cli::journal::logs_to_journal;
 

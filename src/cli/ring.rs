@@ -3,7 +3,7 @@
 mod demo;
 mod files;
 mod hear;
-mod place;
+mod interface_address;
 mod watch;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use arete::reactor::{Options, Reactor, plain};
 use arete::ring::message::{ID_MAX, MESSAGE_MAX};
 use arete::ring::work;
 use arete::ring::{Config, NODES_MAX, Periods, Ring, STATE_PORT, TCP_PORT, UDP_PORT};
-use arete::spoken;
+use arete::text;
 use clap::{Args, Subcommand};
 
 use crate::cli::clock::wall_offset;
@@ -133,7 +133,7 @@ impl PeriodOptions {
             ("--generating", periods.generating),
         ];
         if let Some((name, short)) = named.into_iter().find(|(_, period)| *period < PERIOD_MIN) {
-            let (short, least) = (spoken::duration(short), spoken::duration(PERIOD_MIN));
+            let (short, least) = (text::duration(short), text::duration(PERIOD_MIN));
             return Err(Error::usage(format!("{name} {short} is too short: a period is at least {least}")));
         }
         let [heartbeat, waiter, ask, answer, generating] = named;
@@ -151,12 +151,12 @@ fn two_of(long: (&str, Duration), short: (&str, Duration), and_more: bool, why: 
         return Ok(());
     }
     let than = if and_more { "more than" } else { "at least" };
-    let (long_time, short_time) = (spoken::duration(long.1), spoken::duration(short.1));
+    let (long_time, short_time) = (text::duration(long.1), text::duration(short.1));
     Err(Error::usage(format!(
         "{} {long_time} is too short for {} {short_time}: {why}; make it {than} {}",
         long.0,
         short.0,
-        spoken::duration(room)
+        text::duration(room)
     )))
 }
 
@@ -177,7 +177,7 @@ fn run_node(options: NodeOptions, periods: Periods) -> Result<u8, Error> {
     }
     files::check_step("--work", &options.work)?;
     options.progress.iter().try_for_each(|command| files::check_step("--progress", command))?;
-    let place = place::find(&options.interface, options.address)?;
+    let place = interface_address::find(&options.interface, options.address)?;
     let id = id(options.id, &place)?;
     let key = options.key_file.as_deref().map(files::key).transpose()?;
     let state = options.state_dir.as_deref().map(files::StateDir::open).transpose()?;
@@ -205,7 +205,7 @@ fn run_node(options: NodeOptions, periods: Periods) -> Result<u8, Error> {
 }
 
 /// The node's id: what was asked for, or one that comes from the interface, as in the original.
-fn id(asked: Option<String>, place: &place::Place) -> Result<String, Error> {
+fn id(asked: Option<String>, place: &interface_address::InterfaceAddress) -> Result<String, Error> {
     match (asked, place.mac) {
         (Some(id), _) if id.is_empty() || id.len() > ID_MAX || id.chars().any(char::is_control) => {
             Err(Error::usage(format!("--id {id:?}: an id has 1 to {ID_MAX} bytes, none of them control characters")))
@@ -229,7 +229,12 @@ fn reactor(fsync: bool, source: Ipv4Addr) -> Result<Reactor, Error> {
 }
 
 /// Opens the ports of a node.
-fn listen(reactor: &mut Reactor, place: &place::Place, udp_port: u16, tcp_port: u16) -> Result<(), Error> {
+fn listen(
+    reactor: &mut Reactor,
+    place: &interface_address::InterfaceAddress,
+    udp_port: u16,
+    tcp_port: u16,
+) -> Result<(), Error> {
     let address = SocketAddr::from((place.address, tcp_port));
     reactor.listen_tcp(address).map_err(|error| {
         let advice = match error.kind() {

@@ -3,6 +3,7 @@
 
 mod absences;
 mod accepted;
+mod authorization;
 mod charges;
 mod clients;
 mod concerns;
@@ -18,5 +19,4 @@ mod rewrite;
 mod shortage;
 mod slaves;
 mod status;
-mod strangers;
 mod submissions;

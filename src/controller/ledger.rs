@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-pub use self::fact::{FILE, FORMAT, Fact, Header, NEW, Stands, Terms};
+pub use self::fact::{Audience, FILE, FORMAT, Fact, Header, NEW, Terms};
 use self::fact::{encode, encode_header, encode_raw, is_left_out, item};
 pub use self::past::{Past, ReadLine, Source, TimeLine};
 use crate::controller::rewrite::Rewrite;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::controller::ledger::fact::{Fact, Header, NEW, encode, encode_header, encode_raw, item};
 use crate::controller::ledger::rounds::{by_process, map_of, round_fact};
 use crate::controller::room::meeting::Meeting;
-use crate::controller::room::rendezvous::{Arrival, Former, Process};
+use crate::controller::room::rendezvous::{Arrival, PastRound, Process};
 use crate::controller::room::room::Room;
 use crate::controller::session::processes::Processes;
 use crate::machine::{Outbox, Time};
@@ -34,18 +34,18 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// How far the new file goes: all before this is in it.
 #[derive(Debug, Clone)]
-enum Place {
+enum Position {
     Processes(Option<Process>),
-    Room(Rc<str>, Part),
+    Room(Rc<str>, Section),
     All,
 }
 
 /// The same in a room, in this order.
 #[derive(Debug, Clone)]
-enum Part {
+enum Section {
     Triggers(Option<String>),
     /// The failed rounds that stand, at barriers or in syncs.
-    Standing(Meeting, Option<Rc<str>>),
+    FailedRound(Meeting, Option<Rc<str>>),
     /// The rulings that were not heard.
     Unheard(Meeting, Option<Arrival>),
 }
@@ -61,9 +61,9 @@ pub struct Rewrite {
     length: u64,
     piece: usize,
     looked: usize,
-    place: Place,
+    place: Position,
     /// The rulings of this room that are in it: of syncs or not, with the round and the reason.
-    rulings: BTreeSet<(Meeting, u64, String)>,
+    outcomes: BTreeSet<(Meeting, u64, String)>,
 }
 
 impl Rewrite {
@@ -90,8 +90,8 @@ impl Rewrite {
             length,
             piece: usize::try_from(piece).unwrap_or(usize::MAX),
             looked: 0,
-            place: Place::Processes(None),
-            rulings: BTreeSet::new(),
+            place: Position::Processes(None),
+            outcomes: BTreeSet::new(),
         }
     }
 
@@ -112,12 +112,12 @@ impl Rewrite {
             return true;
         };
         match &self.place {
-            Place::Processes(_) => false,
-            Place::Room(at, Part::Triggers(last)) if **at == **room => {
+            Position::Processes(_) => false,
+            Position::Room(at, Section::Triggers(last)) if **at == **room => {
                 last.as_deref().is_some_and(|last| &**trigger <= last)
             }
-            Place::Room(at, _) => **room <= **at,
-            Place::All => true,
+            Position::Room(at, _) => **room <= **at,
+            Position::All => true,
         }
     }
 
@@ -146,11 +146,11 @@ impl Rewrite {
             loop {
                 self.place = self.next(processes, rooms);
                 let full = self.bytes.len() - before >= self.piece || self.looked >= LOOKED_AT;
-                if full || matches!(self.place, Place::All) {
+                if full || matches!(self.place, Position::All) {
                     break;
                 }
             }
-            if matches!(self.place, Place::All) {
+            if matches!(self.place, Position::All) {
                 self.say(&Fact::Rewritten);
             }
             self.end_line();
@@ -159,7 +159,7 @@ impl Rewrite {
             self.length += self.bytes.len() as u64;
             out.append(self.path.clone(), std::mem::take(&mut self.bytes));
         }
-        matches!(self.place, Place::All)
+        matches!(self.place, Position::All)
     }
 
     fn end_line(&mut self) {
@@ -173,33 +173,33 @@ impl Rewrite {
     }
 
     /// Writes what comes next, and goes there.
-    fn next(&mut self, processes: &Processes, rooms: &BTreeMap<Rc<str>, Room>) -> Place {
+    fn next(&mut self, processes: &Processes, rooms: &BTreeMap<Rc<str>, Room>) -> Position {
         self.looked += 1;
         match self.place.clone() {
-            Place::Processes(last) => match processes.after(last) {
+            Position::Processes(last) => match processes.after(last) {
                 Some((process, known)) => {
                     let (room, incarnation) = (Cow::from(&*known.room), Cow::from(&*known.incarnation));
                     let member = known.speaker.name().map(Cow::from);
                     self.say(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
-                    Place::Processes(Some(process))
+                    Position::Processes(Some(process))
                 }
-                None => rooms.keys().next().map_or(Place::All, beginning_of),
+                None => rooms.keys().next().map_or(Position::All, beginning_of),
             },
-            Place::Room(name, part) => match rooms.get(&name).and_then(|room| self.next_of(room, part)) {
-                Some(part) => Place::Room(name, part),
+            Position::Room(name, part) => match rooms.get(&name).and_then(|room| self.next_of(room, part)) {
+                Some(part) => Position::Room(name, part),
                 None => {
-                    self.rulings.clear();
+                    self.outcomes.clear();
                     let behind = (std::ops::Bound::Excluded(&*name), std::ops::Bound::Unbounded);
-                    rooms.range::<str, _>(behind).next().map_or(Place::All, |(name, _)| beginning_of(name))
+                    rooms.range::<str, _>(behind).next().map_or(Position::All, |(name, _)| beginning_of(name))
                 }
             },
-            Place::All => Place::All,
+            Position::All => Position::All,
         }
     }
 
-    fn next_of(&mut self, room: &Room, part: Part) -> Option<Part> {
+    fn next_of(&mut self, room: &Room, part: Section) -> Option<Section> {
         match part {
-            Part::Triggers(last) => Some(match room.triggers.after(last.as_deref()) {
+            Section::Triggers(last) => Some(match room.triggers.after(last.as_deref()) {
                 Some((name, trigger)) => {
                     self.say(&Fact::Trigger {
                         room: Cow::from(&*room.name),
@@ -210,23 +210,23 @@ impl Rewrite {
                         totals: trigger.totals().collect(),
                         notes: trigger.noted().map(|(from, note)| (Cow::from(from), note)).collect(),
                     });
-                    Part::Triggers(Some(name.to_owned()))
+                    Section::Triggers(Some(name.to_owned()))
                 }
-                None => Part::Standing(Meeting::Barrier, None),
+                None => Section::FailedRound(Meeting::Barrier, None),
             }),
-            Part::Standing(kind, last) => Some(match room.meeting_after(kind, last.as_deref()) {
+            Section::FailedRound(kind, last) => Some(match room.meeting_after(kind, last.as_deref()) {
                 Some((name, former)) => {
                     if let Some(former) = former {
                         self.round(&room.name, kind, &name, &former);
                     }
-                    Part::Standing(kind, Some(name))
+                    Section::FailedRound(kind, Some(name))
                 }
-                None if kind == Meeting::Barrier => Part::Standing(Meeting::Sync, None),
-                None => Part::Unheard(Meeting::Barrier, None),
+                None if kind == Meeting::Barrier => Section::FailedRound(Meeting::Sync, None),
+                None => Section::Unheard(Meeting::Barrier, None),
             }),
-            Part::Unheard(kind, last) => match self.unheard(room, kind, last) {
-                Some(last) => Some(Part::Unheard(kind, Some(last))),
-                None => (kind == Meeting::Barrier).then_some(Part::Unheard(Meeting::Sync, None)),
+            Section::Unheard(kind, last) => match self.unheard(room, kind, last) {
+                Some(last) => Some(Section::Unheard(kind, Some(last))),
+                None => (kind == Meeting::Barrier).then_some(Section::Unheard(Meeting::Sync, None)),
             },
         }
     }
@@ -234,14 +234,14 @@ impl Rewrite {
     /// Writes the rulings of some arrivals. Answers with the last of them; `None`: there are no more.
     fn unheard(&mut self, room: &Room, kind: Meeting, last: Option<Arrival>) -> Option<Arrival> {
         let mut at = None;
-        let mut by_ruling: BTreeMap<(u64, &str), Former> = BTreeMap::new();
+        let mut by_ruling: BTreeMap<(u64, &str), PastRound> = BTreeMap::new();
         let mut bytes = 0;
-        for (arrival, ruling) in room.arrivals_after(kind, last) {
+        for (arrival, outcome) in room.arrivals_after(kind, last) {
             at = Some(arrival);
             self.looked += 1;
-            if let Some(ruling) = ruling.filter(|ruling| ruling.round > 0) {
-                let known = by_ruling.entry((ruling.round, &ruling.reason)).or_insert_with(|| {
-                    let former = Former::new(ruling, Vec::new(), None);
+            if let Some(outcome) = outcome.filter(|outcome| outcome.round > 0) {
+                let known = by_ruling.entry((outcome.round, &outcome.reason)).or_insert_with(|| {
+                    let former = PastRound::new(outcome, Vec::new(), None);
                     bytes += former.line.as_ref().map_or(0, |line| line.len());
                     former
                 });
@@ -253,7 +253,7 @@ impl Rewrite {
             }
         }
         for ((round, reason), former) in by_ruling {
-            if self.rulings.insert((kind, round, reason.to_owned())) {
+            if self.outcomes.insert((kind, round, reason.to_owned())) {
                 self.round(&room.name, kind, "", &former);
             } else {
                 let arrivals = by_process(&former.arrivals);
@@ -264,7 +264,7 @@ impl Rewrite {
         at
     }
 
-    fn round(&mut self, room: &str, kind: Meeting, meeting: &str, former: &Former) {
+    fn round(&mut self, room: &str, kind: Meeting, meeting: &str, former: &PastRound) {
         if let Some(map) = map_of(former) {
             item(&mut self.bytes, self.now, |line| encode_raw(line, "map", map));
         }
@@ -272,6 +272,6 @@ impl Rewrite {
     }
 }
 
-fn beginning_of(room: &Rc<str>) -> Place {
-    Place::Room(room.clone(), Part::Triggers(None))
+fn beginning_of(room: &Rc<str>) -> Position {
+    Position::Room(room.clone(), Section::Triggers(None))
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-use super::asked::Talk;
+use super::pending_requests::Talk;
 use crate::session::files::check_results;
-use crate::spoken;
+use crate::text;
 use crate::wire::operate::{Files, Piece};
 
 /// The time line of a run.
@@ -281,7 +281,7 @@ impl Fetch {
                 self.asked = self.asked.saturating_sub(1);
             }
         }
-        self.lacks(format!("{}: {}", file.unwrap_or("the results"), spoken::harmless(reason)));
+        self.lacks(format!("{}: {}", file.unwrap_or("the results"), text::harmless(reason)));
         self.pump(talk);
     }
 }

@@ -4,17 +4,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::asked::{Next, Question, Talk};
 use super::fetch::{EVENTS, Fetch, output_of};
+use super::pending_requests::{Next, Question, Talk};
+use super::run_view::RunView;
 use super::show::Show;
-use super::sight::Sight;
 use crate::machine::{Address, Outbox, Signal, Stream, Time, Timers};
 use crate::testfile::{self, FILE_MAX, Shipped, Test};
 use crate::timeline::event::Past;
 use crate::timeline::view::View;
-use crate::wire::operate::{Files, Piece, RunState, Standing};
+use crate::wire::operate::{Files, Piece, RunState, RunStatus};
 use crate::wire::{Frames, Verdict};
-use crate::{exit_code, spoken};
+use crate::{exit_code, text};
 
 /// How often it is looked how a run stands that waits or ends.
 const LOOK_SOON: Duration = Duration::from_millis(250);
@@ -62,7 +62,7 @@ pub struct Follow {
     /// A signal ends the run, not only this.
     owns: bool,
     view: View,
-    sight: Sight,
+    run_view: RunView,
     fetch: Fetch,
     stage: Stage,
     /// What is there of the test file while it is read.
@@ -94,7 +94,7 @@ impl Follow {
             state,
             owns,
             view: view(&show, 1),
-            sight: Sight::default(),
+            run_view: RunView::default(),
             fetch: Fetch::new(run, results, show.follow),
             stage: Stage::Reading,
             test: Vec::new(),
@@ -122,7 +122,7 @@ impl Follow {
     fn knows(&mut self, test: &Test) {
         let width = test.slaves.iter().map(|slave| slave.name.len()).max().unwrap_or(1);
         self.view = view(&self.show, width).of_slaves(test.slaves.len());
-        self.sight = Sight::of(test);
+        self.run_view = RunView::of(test);
         self.stage = Stage::Following;
     }
 
@@ -153,7 +153,7 @@ impl Follow {
         for (tick, every) in [(Tick::List, LIST_SOON), (Tick::Draw, DRAW_EVERY)] {
             self.timers.set(tick, talk.now + every);
         }
-        self.stands(talk);
+        self.show_status(talk);
     }
 
     /// The connection is gone; the picture would be of nothing.
@@ -167,12 +167,12 @@ impl Follow {
         if !self.looks {
             self.looks = talk.look(&self.state.run);
         }
-        let waits = matches!(self.state.state, Standing::Running) && !self.all_read;
+        let waits = matches!(self.state.state, RunStatus::Running) && !self.all_read;
         self.timers.set(Tick::Look, talk.now + if waits { LOOK_LATER } else { LOOK_SOON });
     }
 
     fn is_over(&self) -> bool {
-        self.state.state == Standing::Over
+        self.state.state == RunStatus::Over
     }
 
     /// The controller has said how the run stands.
@@ -181,35 +181,35 @@ impl Follow {
             Question::Cancel => self.cancels = None,
             _ => self.looks = false,
         }
-        if self.is_over() && state.state != Standing::Over {
+        if self.is_over() && state.state != RunStatus::Over {
             return;
         }
-        self.sight.stands(talk.now, &state);
+        self.run_view.set_status(talk.now, &state);
         self.state = state;
         if self.all_read && !self.is_over() {
             // It has been told that nothing more comes, by a controller that went away.
             self.all_read = false;
         }
-        self.stands(talk);
+        self.show_status(talk);
     }
 
     /// Does what the state of the run asks for.
-    fn stands(&mut self, talk: &mut Talk<'_>) {
+    fn show_status(&mut self, talk: &mut Talk<'_>) {
         match self.state.state {
-            Standing::Queued | Standing::Gathering => self.say_what_it_waits_for(talk.out),
-            Standing::Running | Standing::Ending | Standing::Over => self.await_events(talk),
+            RunStatus::Queued | RunStatus::Gathering => self.say_what_it_waits_for(talk.out),
+            RunStatus::Running | RunStatus::Ending | RunStatus::Over => self.await_events(talk),
         }
         self.go_on(talk);
     }
 
     fn say_what_it_waits_for(&mut self, out: &mut Outbox) {
         let why = match (&*self.state.why, self.state.state) {
-            ("", Standing::Queued) => "queued",
+            ("", RunStatus::Queued) => "queued",
             (why, _) => why,
         };
         if why != self.waits_for && !why.is_empty() {
             self.waits_for = why.to_owned();
-            let line = spoken::harmless(&self.waits_for).into_owned();
+            let line = text::harmless(&self.waits_for).into_owned();
             self.view.line(&line, out);
         }
     }
@@ -269,7 +269,7 @@ impl Follow {
         if let Ok(test) = testfile::parse(TEST, &text, &mut ship) {
             self.knows(&test);
         }
-        self.stands(talk);
+        self.show_status(talk);
     }
 
     /// More of the time line, or its end.
@@ -297,8 +297,8 @@ impl Follow {
     fn event(&mut self, line: &[u8], out: &mut Outbox) {
         // One that this arete does not know is in the file all the same.
         let Ok(past) = Past::decode(line) else { return };
-        let slave = past.slave.as_deref().map(spoken::harmless);
-        self.sight.event(slave.as_deref(), &past.event);
+        let slave = past.slave.as_deref().map(text::harmless);
+        self.run_view.event(slave.as_deref(), &past.event);
         let since_start = Some(past.micros()).filter(|micros| *micros >= 0);
         self.view.event(since_start, slave.as_deref(), &past.event, out);
     }
@@ -317,13 +317,13 @@ impl Follow {
             }
             Some(Question::Cancel) => {
                 self.cancels = None;
-                let line = spoken::harmless(reason).into_owned();
+                let line = text::harmless(reason).into_owned();
                 self.view.line(&line, talk.out);
             }
             Some(Question::Files) => self.fetch.denied(None, reason, talk),
             Some(Question::Get(file)) if file == TEST && self.stage == Stage::Reading => {
                 self.stage = Stage::Following;
-                self.stands(talk);
+                self.show_status(talk);
             }
             Some(Question::Get(file)) => self.fetch.denied(Some(&file), reason, talk),
             // There is no time line yet, or there never will be one: how the run stands says which.
@@ -353,7 +353,7 @@ impl Follow {
                 Tick::Draw if self.stage == Stage::Following => {
                     self.view.flush(talk.out);
                     if self.view.is_live() {
-                        self.view.draw(&self.sight.picture(talk.now, &self.state), talk.out);
+                        self.view.draw(&self.run_view.picture(talk.now, &self.state), talk.out);
                     }
                     self.timers.set(Tick::Draw, talk.now + DRAW_EVERY);
                 }
@@ -423,7 +423,7 @@ impl Follow {
                 let again = format!("arete results {} fetches them again", self.state.run);
                 out.print(
                     Stream::Err,
-                    format!("arete: not all results are here: {}; {again}\n", spoken::harmless(wrong)),
+                    format!("arete: not all results are here: {}; {again}\n", text::harmless(wrong)),
                 );
                 code = if code == exit_code::PASSED { exit_code::INFRASTRUCTURE } else { code };
             }
@@ -436,7 +436,7 @@ impl Follow {
         let report = String::from_utf8_lossy(&self.fetch.report);
         let report = report.trim_matches('\n');
         if !report.is_empty() {
-            let lines = report.lines().map(|line| format!("{}\n", spoken::harmless(line)));
+            let lines = report.lines().map(|line| format!("{}\n", text::harmless(line)));
             return format!("\n{}", lines.collect::<String>());
         }
         let verdict = match self.state.verdict {
@@ -444,7 +444,7 @@ impl Follow {
             Some(Verdict::Interrupted) => "was interrupted",
             Some(Verdict::Failed) | None => "failed",
         };
-        format!("\n{} {verdict}: {}\n", spoken::harmless(&self.state.test), spoken::harmless(&self.state.why))
+        format!("\n{} {verdict}: {}\n", text::harmless(&self.state.test), text::harmless(&self.state.why))
     }
 }
 

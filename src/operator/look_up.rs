@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::asked::{Next, Question, Talk};
 use super::fetch::Fetch;
+use super::pending_requests::{Next, Question, Talk};
 use crate::machine::{Outbox, Stream, Time};
-use crate::wire::operate::{Piece, RunState, Runs, Standing};
-use crate::{exit_code, spoken};
+use crate::wire::operate::{Piece, RunState, RunStatus, Runs};
+use crate::{exit_code, text};
 
 /// What means the run that was handed in last.
 const LATEST: &str = "latest";
@@ -41,7 +41,7 @@ impl Find {
 
     /// Some runs; gives the one that is meant once it is certain.
     pub fn told(&mut self, runs: Runs<'_>, talk: &mut Talk<'_>) -> Result<Option<RunState>, Next> {
-        let last = runs.runs.last().map(|run| (run.run.clone(), run.state == Standing::Over));
+        let last = runs.runs.last().map(|run| (run.run.clone(), run.state == RunStatus::Over));
         for run in runs.runs {
             if self.latest.as_ref().is_none_or(|latest| latest.submitted < run.submitted) {
                 self.latest = Some(run);
@@ -86,12 +86,12 @@ impl Stop {
     pub fn seen(&mut self, state: RunState, asked: &Question, talk: &mut Talk<'_>) -> Next {
         self.told |= *asked == Question::Cancel;
         self.state = state;
-        let over = self.state.state == Standing::Over;
+        let over = self.state.state == RunStatus::Over;
         if !over && (self.waits || !self.told) {
             self.look = Some(talk.now + LOOK_EVERY);
             return Next::On;
         }
-        let (run, why) = (spoken::harmless(&self.state.run), spoken::harmless(&self.state.why));
+        let (run, why) = (text::harmless(&self.state.run), text::harmless(&self.state.why));
         let how = match over {
             true if why.is_empty() => "is over".to_owned(),
             true => format!("is over: {why}"),
@@ -122,7 +122,7 @@ pub struct Results {
 impl Results {
     pub fn new(state: &RunState, into: PathBuf) -> Results {
         let fetch = Fetch::new(state.run.clone(), Some(into), false);
-        Results { goes_on: state.state != Standing::Over, fetch, writes: false }
+        Results { goes_on: state.state != RunStatus::Over, fetch, writes: false }
     }
 
     pub fn begin(&mut self, talk: &mut Talk<'_>) {

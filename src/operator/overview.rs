@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::asked::{Next, Talk};
+use super::pending_requests::{Next, Talk};
 use crate::machine::{Outbox, Stream, Time};
-use crate::wire::operate::{RunState, Runs, SlaveState, Slaves, Standing};
-use crate::{exit_code, spoken};
+use crate::wire::operate::{RunState, RunStatus, Runs, SlaveState, Slaves};
+use crate::{exit_code, text};
 
 /// How often what is watched is looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const GAP: &str = "  ";
 
 /// What is shown, and how.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct OverviewOptions {
     /// The slaves and the runs that are not over; else all runs and no slaves.
     pub slaves: bool,
     pub json: bool,
@@ -33,7 +33,7 @@ pub struct Wanted {
 
 /// Collects what a controller has, and shows it.
 pub struct Overview {
-    what: Wanted,
+    what: OverviewOptions,
     controller: String,
     terminal: Option<(u16, u16)>,
     slaves: Vec<SlaveState>,
@@ -62,7 +62,7 @@ struct AllRuns<'a> {
 }
 
 impl Overview {
-    pub fn new(what: Wanted, controller: String, terminal: Option<(u16, u16)>) -> Overview {
+    pub fn new(what: OverviewOptions, controller: String, terminal: Option<(u16, u16)>) -> Overview {
         Overview {
             what,
             controller,
@@ -153,20 +153,20 @@ impl Overview {
     }
 
     fn json(&self) -> Vec<u8> {
-        let (queue, runs) = self.runs.iter().partition(|run| run.state == Standing::Queued);
+        let (queue, runs) = self.runs.iter().partition(|run| run.state == RunStatus::Queued);
         let json = if self.what.slaves {
             serde_json::to_vec(&Status { controller: &self.controller, slaves: &self.slaves, runs, queue })
         } else {
             serde_json::to_vec(&AllRuns { runs: &self.runs })
         };
-        let mut line = spoken::harmless_json(json.unwrap_or_default());
+        let mut line = text::harmless_json(json.unwrap_or_default());
         line.push(b'\n');
         line
     }
 
     fn status(&self, width: Option<usize>) -> String {
         let (queue, runs): (Vec<&RunState>, Vec<&RunState>) =
-            self.runs.iter().partition(|run| run.state == Standing::Queued);
+            self.runs.iter().partition(|run| run.state == RunStatus::Queued);
         let mut text = slaves_table(&self.slaves, width);
         for (title, runs) in [("runs", runs), ("queue", queue)] {
             text += &format!("\n{title}:");
@@ -258,7 +258,7 @@ fn offset(micros: i64) -> String {
 
 /// Columns side by side. The widest are cut until a row fits the terminal, the first one last.
 fn table<const N: usize>(heads: [&str; N], rows: Vec<[String; N]>, width: Option<usize>) -> String {
-    let rows: Vec<_> = rows.into_iter().map(|row| row.map(|cell| spoken::harmless(&cell).into_owned())).collect();
+    let rows: Vec<_> = rows.into_iter().map(|row| row.map(|cell| text::harmless(&cell).into_owned())).collect();
     let mut widths: [usize; N] = std::array::from_fn(|column| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.max().unwrap_or(0).max(heads[column].len())

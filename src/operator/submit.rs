@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::asked::{Next, Question, Talk};
+use super::pending_requests::{Next, Question, Talk};
 use crate::machine::ReadId;
 use crate::testfile::{Shipped, Test};
 use crate::wire::operate::{Offer, Submit, Upload, Wanted};
 use crate::wire::{CHUNK_MAX, LINE_MAX, Message};
-use crate::{exit_code, spoken};
+use crate::{exit_code, text};
 
 /// How many pieces may be on their way.
 const WINDOW: usize = 8;
@@ -97,7 +97,7 @@ impl Submitting {
             let known = self.what.by_content();
             if let Some(strange) = wanted.files.keys().find(|sha256| !known.contains_key(sha256.as_str())) {
                 let why =
-                    format!("the controller wants a file that this test does not ship: {}", spoken::harmless(strange));
+                    format!("the controller wants a file that this test does not ship: {}", text::harmless(strange));
                 return Next::Failed { code: exit_code::FAILED, why };
             }
             self.wanted = wanted.files;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use self::world::{RUN, TEST, TOOL, World, submission};
-use super::{Show, Task, Wanted};
+use super::{OverviewOptions, Show, Task};
 use crate::machine::{Input, Signal};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -273,7 +273,7 @@ fn what_there_is_of_the_results_is_brought_while_the_run_goes_on() {
 
 #[test]
 fn status_is_one_object_a_second_until_ctrl_c() {
-    let wanted = Wanted { slaves: true, json: true, watch: true };
+    let wanted = OverviewOptions { slaves: true, json: true, watch: true };
     let mut world = World::new(Task::Overview(wanted));
     world.connect();
     for nr in 1..=2 {
@@ -296,7 +296,7 @@ fn status_is_one_object_a_second_until_ctrl_c() {
 
 #[test]
 fn who_waits_for_a_controller_in_vain_gives_up_in_time() {
-    let wanted = Wanted { slaves: false, json: false, watch: false };
+    let wanted = OverviewOptions { slaves: false, json: false, watch: false };
     let mut world = World::with(Task::Overview(wanted), Show::default(), Some(Duration::from_secs(5)));
     world.pass(Duration::from_secs(6));
     assert_eq!(world.exit, Some(3));
@@ -330,7 +330,7 @@ fn a_controller_that_says_anything_at_all_does_no_harm() {
         let task = match round % 3 {
             0 => Task::Run { submission: Box::new(submission()), results: Some("/r".into()) },
             1 => Task::Attach { run: "latest".to_owned() },
-            _ => Task::Overview(Wanted { slaves: true, json: false, watch: true }),
+            _ => Task::Overview(OverviewOptions { slaves: true, json: false, watch: true }),
         };
         let mut world = World::new(task);
         for _ in 0..60 {

@@ -10,7 +10,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use super::tokens::{Kind, token};
+use super::tokens::{SourceKind, token};
 use crate::machine::Time;
 
 pub struct Alarm {
@@ -22,7 +22,7 @@ pub struct Alarm {
 impl Alarm {
     pub fn new(registry: &Registry) -> io::Result<Alarm> {
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        registry.register(&mut SourceFd(&timer.as_raw_fd()), token(Kind::Alarm, 0), Interest::READABLE)?;
+        registry.register(&mut SourceFd(&timer.as_raw_fd()), token(SourceKind::Alarm, 0), Interest::READABLE)?;
         Ok(Alarm { timer, set: None })
     }
 

@@ -15,7 +15,7 @@ use slab::Slab;
 use super::errors::{hung_up, reason};
 use super::stream::Stream;
 use super::tls::{Opened, SEALED_AT_ONCE, TlsStream};
-use super::tokens::{Kind, token};
+use super::tokens::{SourceKind, token};
 use crate::machine::{Bytes, Cause, ConnId, LARGE, ListenerId, Peer, Reason};
 
 /// How many queued messages one write takes.
@@ -71,7 +71,7 @@ struct Conn {
 
 /// What a flush or a read came to.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum Flushed {
     /// Nothing that matters.
     Fine,
     /// The connection is over; the machine must hear it.
@@ -184,7 +184,7 @@ impl Connections {
         if let Some(stream) = stream.tcp() {
             stream.set_nodelay(true)?;
         }
-        let entry = token(Kind::Conn, self.slab.vacant_key());
+        let entry = token(SourceKind::Conn, self.slab.vacant_key());
         self.registry.register(stream.source(), entry, Interest::READABLE)?;
         let state = if stream.tls().is_some() { State::Handshaking } else { State::Open };
         self.insert(id, Some(stream), state);
@@ -205,7 +205,7 @@ impl Connections {
     pub fn attach(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
         let Some(&slot) = self.slots.get(&id) else { return Ok(()) };
         let both = Interest::READABLE | Interest::WRITABLE;
-        self.registry.register(stream.source(), token(Kind::Conn, slot as usize), both)?;
+        self.registry.register(stream.source(), token(SourceKind::Conn, slot as usize), both)?;
         let conn = &mut self.slab[slot as usize];
         conn.stream = Some(stream);
         conn.awaits_room = true;
@@ -383,7 +383,7 @@ impl Connections {
     }
 
     /// Reads once. `Ok(None)`: nothing there.
-    pub fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<Got>, Outcome> {
+    pub fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<Got>, Flushed> {
         let Some(conn) = self.slab.get_mut(slot as usize) else { return Ok(None) };
         let deaf = match conn.state {
             State::Open | State::Handshaking => false,
@@ -413,7 +413,7 @@ impl Connections {
     }
 
     /// The same where TLS is spoken: also goes on with the handshake.
-    fn read_sealed(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<Got>, Outcome> {
+    fn read_sealed(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<Got>, Flushed> {
         self.sealed.resize(SEALED_AT_ONCE, 0);
         let conn = &mut self.slab[slot as usize];
         let Some(stream) = conn.stream.as_mut().and_then(Stream::tls) else { return Ok(None) };
@@ -473,28 +473,28 @@ impl Connections {
     }
 
     /// Ends a handshake that has taken too long, or that others cannot wait for.
-    pub fn give_up(&mut self, id: ConnId, why: &str) -> Outcome {
+    pub fn give_up(&mut self, id: ConnId, why: &str) -> Flushed {
         match self.slots.get(&id) {
             Some(&slot) if self.is_handshaking(slot) => self.over(slot, Reason::new(Cause::NoAnswer, why)),
-            _ => Outcome::Fine,
+            _ => Flushed::Fine,
         }
     }
 
-    fn over(&mut self, slot: u32, why: Reason) -> Outcome {
+    fn over(&mut self, slot: u32, why: Reason) -> Flushed {
         let conn = &self.slab[slot as usize];
         let (id, state) = (conn.id, conn.state);
         if state == State::Closing || state == State::HalfClosed {
             self.remove(slot);
-            return Outcome::Done;
+            return Flushed::Done;
         }
         if state == State::Handshaking && self.is_accepted(slot) {
             // It gets to read why, if it still reads.
             self.slab[slot as usize].state = State::Closing;
             self.touch(slot);
-            return Outcome::TurnedAway(id, why.words);
+            return Flushed::TurnedAway(id, why.words);
         }
         self.fail(id);
-        Outcome::Lost(id, why)
+        Flushed::Lost(id, why)
     }
 
     /// Writes what this turn queued, one write a connection; `lost` hears of those that failed.
@@ -505,7 +505,7 @@ impl Connections {
                 && conn.dirty
             {
                 conn.dirty = false;
-                if let Outcome::Lost(id, why) = self.flush_one(slot) {
+                if let Flushed::Lost(id, why) = self.flush_one(slot) {
                     lost(id, why);
                 }
             }
@@ -526,13 +526,13 @@ impl Connections {
         }
         for slot in stuck {
             let why = format!("it does not read: {} bytes are queued", self.slab[slot as usize].waiting());
-            if let Outcome::Lost(id, why) = self.over(slot, why.into()) {
+            if let Flushed::Lost(id, why) = self.over(slot, why.into()) {
                 lost(id, why);
             }
         }
     }
 
-    fn flush_one(&mut self, slot: u32) -> Outcome {
+    fn flush_one(&mut self, slot: u32) -> Flushed {
         let conn = &mut self.slab[slot as usize];
         if matches!(conn.state, State::Open | State::Closing)
             && let Err(error) = conn.write()
@@ -557,7 +557,7 @@ impl Connections {
                 Some(Ok(false)) => {}
                 Some(Err(_)) | None => {
                     self.remove(slot);
-                    return Outcome::Done;
+                    return Flushed::Done;
                 }
             }
         }
@@ -565,31 +565,31 @@ impl Connections {
     }
 
     /// Asks to be told of room while something is queued, and only then.
-    fn ask_for_room(&mut self, slot: u32) -> Outcome {
+    fn ask_for_room(&mut self, slot: u32) -> Flushed {
         let conn = &mut self.slab[slot as usize];
         let wanted = match conn.state {
-            State::Dialling => return Outcome::Fine,
+            State::Dialling => return Flushed::Fine,
             State::Handshaking => conn.stream.as_ref().is_some_and(Stream::has_sealed),
             _ => conn.has_unwritten(),
         };
         self.some_wait |= wanted;
         if conn.awaits_room == wanted {
-            return Outcome::Fine;
+            return Flushed::Fine;
         }
         conn.awaits_room = wanted;
-        let Some(stream) = &mut conn.stream else { return Outcome::Fine };
+        let Some(stream) = &mut conn.stream else { return Flushed::Fine };
         let interest = if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        match self.registry.reregister(stream.source(), token(Kind::Conn, slot as usize), interest) {
-            Ok(()) => Outcome::Fine,
+        match self.registry.reregister(stream.source(), token(SourceKind::Conn, slot as usize), interest) {
+            Ok(()) => Flushed::Fine,
             Err(error) => self.broken(slot, &error),
         }
     }
 
     /// A socket has failed while it was written to. Nobody has to hear of one whose peer was a stranger.
-    fn broken(&mut self, slot: u32, error: &io::Error) -> Outcome {
+    fn broken(&mut self, slot: u32, error: &io::Error) -> Flushed {
         if self.is_handshaking(slot) && self.is_accepted(slot) {
             self.remove(slot);
-            return Outcome::Done;
+            return Flushed::Done;
         }
         self.over(slot, reason(error))
     }

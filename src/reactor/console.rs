@@ -15,7 +15,7 @@ use rustix::fs::{FileType, OFlags};
 use rustix::net::SendFlags;
 
 use super::errors::plain;
-use super::tokens::{Kind, token};
+use super::tokens::{SourceKind, token};
 use crate::machine::Stream;
 
 /// How much may wait for a stream, in bytes.
@@ -252,7 +252,7 @@ impl Console {
                 continue;
             }
             output.flush();
-            self.ask_for_room(&mut output, token(Kind::Console, index));
+            self.ask_for_room(&mut output, token(SourceKind::Console, index));
         }
     }
 

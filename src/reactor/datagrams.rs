@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::errors::plain;
-use super::tokens::{Kind, token};
+use super::tokens::{SourceKind, token};
 use crate::machine::{Bytes, SocketId};
 
 /// How a datagram socket is set up.
@@ -65,7 +65,7 @@ impl Datagrams {
     }
 
     fn register(&self, receiver: &OwnedFd, index: usize) -> io::Result<()> {
-        let entry = token(Kind::Datagrams, index);
+        let entry = token(SourceKind::Datagrams, index);
         self.registry.register(&mut SourceFd(&receiver.as_raw_fd()), entry, Interest::READABLE)
     }
 

@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use slab::Slab;
 
 use super::listeners::{OF_THE_USER, SocketFile};
-use super::tokens::{Kind, token};
+use super::tokens::{SourceKind, token};
 use crate::machine::EarId;
 
 /// The longest message that is taken, in bytes; what is longer is cut.
@@ -52,7 +52,7 @@ impl Ears {
         let file = SocketFile::at(path)?;
         let mut socket = mio::net::UnixDatagram::from_std(UnixDatagram::from(socket));
         let entry = self.slab.vacant_entry();
-        self.registry.register(&mut socket, token(Kind::Ear, entry.key()), Interest::READABLE)?;
+        self.registry.register(&mut socket, token(SourceKind::Ear, entry.key()), Interest::READABLE)?;
         self.by_id.insert(id, entry.key());
         entry.insert(Ear { id, socket, _file: file });
         Ok(())

@@ -6,7 +6,7 @@ use std::io;
 
 use super::Reactor;
 use super::clock::now;
-use super::connections::Outcome;
+use super::connections::Flushed;
 use super::due::Due;
 use super::handshakes::{HANDSHAKE_WITHIN, HANDSHAKES_MAX, SPARED_FOR};
 use super::limits::LINGER;
@@ -63,8 +63,8 @@ impl Reactor {
     }
 
     /// Ends a handshake, unless its end is still to be logged.
-    fn end_unless_told(&mut self, conn: ConnId, outcome: &Outcome) {
-        if !matches!(outcome, Outcome::TurnedAway(..)) {
+    fn end_unless_told(&mut self, conn: ConnId, outcome: &Flushed) {
+        if !matches!(outcome, Flushed::TurnedAway(..)) {
             self.end_handshake(conn);
         }
     }
@@ -85,14 +85,14 @@ impl Reactor {
     }
 
     /// Handles the end of a connection.
-    pub(super) fn over(&mut self, outcome: Outcome) {
+    pub(super) fn over(&mut self, outcome: Flushed) {
         match outcome {
-            Outcome::Fine | Outcome::Done => {}
-            Outcome::Lost(conn, reason) => {
+            Flushed::Fine | Flushed::Done => {}
+            Flushed::Lost(conn, reason) => {
                 self.timers.cancel(&Due::Handshake(conn));
                 self.lost(conn, reason);
             }
-            Outcome::TurnedAway(conn, why) => {
+            Flushed::TurnedAway(conn, why) => {
                 if let Some(peer) = self.end_handshake(conn) {
                     self.handshakes.tell(now(), &peer, &why);
                 }

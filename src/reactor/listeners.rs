@@ -13,7 +13,7 @@ use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use super::stream::{Stream, credentials};
-use super::tokens::{Kind, token};
+use super::tokens::{SourceKind, token};
 use crate::machine::{ListenerId, Peer};
 
 /// How many connections the system holds for us until we accept them.
@@ -75,7 +75,7 @@ impl Listeners {
 
     fn add(&mut self, mut socket: Socket) -> io::Result<ListenerId> {
         let id = self.sockets.len();
-        let entry = token(Kind::Listener, id);
+        let entry = token(SourceKind::Listener, id);
         match &mut socket {
             Socket::Tcp(listener) => self.registry.register(listener, entry, Interest::READABLE)?,
             Socket::Unix { listener, .. } => self.registry.register(listener, entry, Interest::READABLE)?,

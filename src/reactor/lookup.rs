@@ -15,7 +15,7 @@ use slab::Slab;
 
 use super::errors::plain;
 use super::prepare::{OF_THE_MANAGER, null};
-use super::tokens::{Kind, token};
+use super::tokens::{SourceKind, token};
 use crate::machine::ConnId;
 
 /// How many lookups run at a time.
@@ -68,7 +68,7 @@ impl Lookups {
         let mut helper = helper.spawn().map_err(|error| format!("cannot look up the host name: {}", plain(&error)))?;
         let Some(stdout) = helper.stdout.take() else { return Err("cannot look up the host name".to_owned()) };
         let mut pipe = Receiver::from(stdout);
-        let entry = token(Kind::Lookup, self.slab.vacant_key());
+        let entry = token(SourceKind::Lookup, self.slab.vacant_key());
         let registered =
             pipe.set_nonblocking(true).and_then(|()| self.registry.register(&mut pipe, entry, Interest::READABLE));
         self.slab.insert(Lookup { conn, helper, pipe, answer: Vec::new() });

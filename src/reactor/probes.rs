@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use slab::Slab;
 
 use super::errors::plain;
-use super::tokens::{Kind, token};
+use super::tokens::{SourceKind, token};
 use crate::machine::{ConnId, NoAnswer, ProbeId};
 
 /// How long a probe may take, the look-up of a name included.
@@ -78,7 +78,7 @@ impl Probes {
     fn next(&mut self, index: usize, mut why: NoAnswer) -> Option<Found> {
         while let Some(address) = self.slab[index].rest.pop_front() {
             let attempt = connect(address).and_then(|mut stream| {
-                self.registry.register(&mut stream, token(Kind::Probe, index), Interest::WRITABLE)?;
+                self.registry.register(&mut stream, token(SourceKind::Probe, index), Interest::WRITABLE)?;
                 Ok(stream)
             });
             match attempt {

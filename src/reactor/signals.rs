@@ -7,7 +7,7 @@ use signal_hook::consts::{SIGCHLD, SIGWINCH};
 use signal_hook_mio::v1_0::Signals as Source;
 
 use super::kernel;
-use super::tokens::{Kind, token};
+use super::tokens::{SourceKind, token};
 use crate::machine::Signal;
 
 /// What the signals that came mean.
@@ -33,7 +33,7 @@ impl Signals {
         let ignored = |signal: &&Signal| **signal == Signal::HUP && kernel::is_ignored(**signal);
         let heard = wanted.iter().filter(|signal| !ignored(signal)).map(|signal| signal.0);
         let mut source = Source::new(heard.chain(ours))?;
-        registry.register(&mut source, token(Kind::Signals, 0), Interest::READABLE)?;
+        registry.register(&mut source, token(SourceKind::Signals, 0), Interest::READABLE)?;
         Ok(Signals { source, wanted: wanted.to_vec() })
     }
 

@@ -9,7 +9,7 @@ use super::due::Due;
 use super::errors::plain;
 use super::limits::{ACCEPT_PAUSE, READS_OF_A_TURN, SHARE_OF_A_TURN, WRITES_OF_A_TURN};
 use super::pending::Pending;
-use super::tokens::{Kind, source};
+use super::tokens::{SourceKind, source};
 use super::{Reactor, screen};
 use crate::machine::{ConnId, Input, ListenerId, Machine, Reason, Signal, SocketId, Time};
 
@@ -24,7 +24,7 @@ impl Reactor {
         for event in &events {
             let (kind, index) = source(event.token());
             match kind {
-                Kind::Conn => {
+                SourceKind::Conn => {
                     let slot = index as u32;
                     let ends = event.is_read_closed() || event.is_error();
                     if event.is_writable() || event.is_error() {
@@ -35,10 +35,10 @@ impl Reactor {
                         self.conns.mark_ready(slot, ends);
                     }
                 }
-                Kind::Listener => self.listeners.mark_ready(index),
-                Kind::Datagrams => self.datagrams.mark_ready(index),
-                Kind::Signals => self.take_signals(machine),
-                Kind::Lookup => {
+                SourceKind::Listener => self.listeners.mark_ready(index),
+                SourceKind::Datagrams => self.datagrams.mark_ready(index),
+                SourceKind::Signals => self.take_signals(machine),
+                SourceKind::Lookup => {
                     if let Some((conn, result)) = self.lookups.read(index) {
                         if let Some(probe) = self.probes.of_lookup(conn) {
                             self.probe_found(probe, result);
@@ -48,15 +48,15 @@ impl Reactor {
                         self.dialled(conn, dialled);
                     }
                 }
-                Kind::Alarm => self.alarm.went_off(),
-                Kind::Probe => {
+                SourceKind::Alarm => self.alarm.went_off(),
+                SourceKind::Probe => {
                     if let Some(found) = self.probes.confirm(index) {
                         self.probed(found);
                     }
                 }
-                Kind::Ear => self.ears.mark_ready(index),
+                SourceKind::Ear => self.ears.mark_ready(index),
                 // The console is flushed every turn.
-                Kind::Console => {}
+                SourceKind::Console => {}
             }
         }
         self.events = events;
@@ -65,7 +65,7 @@ impl Reactor {
     /// The same, when only what is queued still goes out.
     pub(super) fn take_farewell_events(&mut self) {
         for event in &self.events {
-            if let (Kind::Conn, index) = source(event.token()) {
+            if let (SourceKind::Conn, index) = source(event.token()) {
                 let slot = index as u32;
                 if let Confirmed::Failed(conn, _) = self.conns.confirm(slot) {
                     self.conns.forget(conn);
@@ -229,12 +229,12 @@ impl Reactor {
                     self.accepted.push((stream, peer, ListenerId(index)));
                 }
                 Ok(_) => self.tell_of_shedding(ENOUGH),
-                Err(error) if self.is_drained(index, &error) => return,
+                Err(error) if self.mark_drained(index, &error) => return,
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 Err(error) => match self.shed(index) {
                     Ok(()) => self.tell_of_shedding(&format!("{}: raise the limit of open files", plain(&error))),
                     // The system looks for a descriptor first, and only then whether anybody waits.
-                    Err(second) if self.is_drained(index, &second) => return,
+                    Err(second) if self.mark_drained(index, &second) => return,
                     Err(_) => {
                         self.tell_of_shedding(&plain(&error));
                         self.timers.set(Due::Accept, now() + ACCEPT_PAUSE);
@@ -246,7 +246,7 @@ impl Reactor {
     }
 
     /// Whether nobody waits at a listener any more, which is then forgotten until its next event.
-    fn is_drained(&mut self, index: usize, error: &io::Error) -> bool {
+    fn mark_drained(&mut self, index: usize, error: &io::Error) -> bool {
         let drained = error.kind() == ErrorKind::WouldBlock;
         self.listeners.ready[index] &= !drained;
         drained

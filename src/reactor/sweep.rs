@@ -7,7 +7,7 @@ use super::procfs::{Handle, Process, processes};
 use crate::machine::Signal;
 
 /// A process that was seen, and its parent; `None`: that is us.
-struct Seen {
+struct SeenProcess {
     process: Process,
     parent: Option<Rc<Parent>>,
 }
@@ -51,7 +51,7 @@ fn look(signal: Signal, helpers: &[i32], known: &mut BTreeSet<(i32, u64)>) -> Re
     let mut take = |pid: i32, parent: Option<&Rc<Parent>>| {
         let children = by_parent.remove(&pid).unwrap_or_default().into_iter();
         let others = children.filter(|child| !helpers.contains(&child.pid));
-        others.map(|process| Seen { process, parent: parent.cloned() }).collect::<Vec<_>>()
+        others.map(|process| SeenProcess { process, parent: parent.cloned() }).collect::<Vec<_>>()
     };
     let own = std::process::id() as i32;
     let mut open = take(own, None);
@@ -73,7 +73,7 @@ fn look(signal: Signal, helpers: &[i32], known: &mut BTreeSet<(i32, u64)>) -> Re
 
 /// Takes hold of a process that was seen, if it is still the same and a child of the same parent. While all processes
 /// were looked at, some have ended, and others may have got their numbers.
-fn hold(seen: &Seen, own: i32) -> Option<Handle> {
+fn hold(seen: &SeenProcess, own: i32) -> Option<Handle> {
     let handle = Handle::open(seen.process.pid).ok()?;
     let now = handle.look().filter(|now| now.is(&seen.process))?;
     // A child of ours is ours, whoever its parent was: orphans come to us.

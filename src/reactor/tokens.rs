@@ -4,7 +4,7 @@ use mio::Token;
 
 /// The kind of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum SourceKind {
     Signals,
     Listener,
     Console,
@@ -16,24 +16,24 @@ pub enum Kind {
     Conn,
 }
 
-const KINDS: [Kind; 9] = [
-    Kind::Signals,
-    Kind::Listener,
-    Kind::Console,
-    Kind::Lookup,
-    Kind::Alarm,
-    Kind::Datagrams,
-    Kind::Probe,
-    Kind::Ear,
-    Kind::Conn,
+const KINDS: [SourceKind; 9] = [
+    SourceKind::Signals,
+    SourceKind::Listener,
+    SourceKind::Console,
+    SourceKind::Lookup,
+    SourceKind::Alarm,
+    SourceKind::Datagrams,
+    SourceKind::Probe,
+    SourceKind::Ear,
+    SourceKind::Conn,
 ];
 
 /// Makes the token of the source that has this place among those of its kind.
-pub fn token(kind: Kind, index: usize) -> Token {
+pub fn token(kind: SourceKind, index: usize) -> Token {
     Token(index * KINDS.len() + kind as usize)
 }
 
 /// Returns the kind and the place of the source that a token means.
-pub fn source(token: Token) -> (Kind, usize) {
+pub fn source(token: Token) -> (SourceKind, usize) {
     (KINDS[token.0 % KINDS.len()], token.0 / KINDS.len())
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::memory::{Copy, DATA_FILE, FILE_MAX};
-use super::picture::{Picture, table};
-use super::sight::{News, Sight, harmless};
+use super::observer::{News, Observer, harmless};
+use super::picture::{LivePicture, table};
 use super::token::Fence;
 use crate::exit_code;
 use crate::machine::{ChildId, Command, Exit, Input, Machine, Outbox, ReadId, Signal, Stream, Time, Timers};
@@ -91,8 +91,8 @@ pub struct Demo {
     nodes: Vec<Node>,
     processes: Vec<Process>,
     children: BTreeMap<ChildId, usize>,
-    sight: Sight,
-    picture: Option<Picture>,
+    sight: Observer,
+    picture: Option<LivePicture>,
     began: Time,
     data: String,
     reads: BTreeMap<ReadId, Reading>,
@@ -107,8 +107,8 @@ impl Demo {
             processes: config.nodes.iter().map(|_| Process::default()).collect(),
             nodes: config.nodes,
             children: BTreeMap::new(),
-            sight: Sight::default(),
-            picture: config.terminal.map(Picture::new),
+            sight: Observer::default(),
+            picture: config.terminal.map(LivePicture::new),
             began: Time::default(),
             data: String::new(),
             reads: BTreeMap::new(),
@@ -156,13 +156,13 @@ impl Demo {
                     let read = out.read(self.nodes[index].state_dir.join(DATA_FILE), 0, FILE_MAX);
                     self.reads.insert(read, Reading::Data(index, fence));
                 }
-                (News::State, Some(state)) => self.is_now(now, index, state, out),
+                (News::State, Some(state)) => self.set_state(now, index, state, out),
                 _ => {}
             }
         }
     }
 
-    fn is_now(&mut self, now: Time, index: usize, state: &str, out: &mut Outbox) {
+    fn set_state(&mut self, now: Time, index: usize, state: &str, out: &mut Outbox) {
         let (search, text) = match state {
             "seeker" => (Search::Seeks, "seeks the token"),
             "generating" => (Search::Generates, "makes a new token"),

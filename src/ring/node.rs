@@ -24,7 +24,7 @@ use super::messenger::{Messenger, Sent};
 use super::nodes::{Nodes, Why};
 use super::owner::Owner;
 use crate::machine::{ConnId, Found, Input, Machine, Outbox, Peer, ReadId, Signal, Stream, Time, Timers, harmless};
-use crate::{exit_code, spoken};
+use crate::{exit_code, text};
 
 /// The pings that a starting node sends to all.
 const FIRST_PINGS: u32 = 3;
@@ -317,7 +317,7 @@ impl Ring {
             self.nodes.lose(now, holder, Why::Swallows);
         }
         let at = holder.map_or_else(String::new, |holder| format!("; it was at {holder}"));
-        let waiter = spoken::duration(self.config.periods.waiter);
+        let waiter = text::duration(self.config.periods.waiter);
         self.become_seeker(now, &format!("the token was not heard of for {waiter}{at}"), out);
     }
 

@@ -82,7 +82,7 @@ impl Said {
     }
 
     /// Whether this message was not heard before.
-    fn is_new(&mut self, nr: u64) -> bool {
+    fn note_number(&mut self, nr: u64) -> bool {
         let oldest = self.last.saturating_sub(WINDOW).max(self.before);
         if nr <= oldest || !self.recent.insert(nr) {
             return false;
@@ -183,7 +183,7 @@ impl Nodes {
                 self.hellos.remove(&(id.to_owned(), address));
                 (node.boot, node.said) = (Some(extra.boot), Said::since(extra.nr));
             }
-            if self.sealed && !node.said.is_new(extra.nr) {
+            if self.sealed && !node.said.note_number(extra.nr) {
                 return Origin::Refused("it was heard before");
             }
             node.boot = Some(extra.boot);

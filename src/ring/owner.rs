@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::token::{Fence, Token};
-use super::work::{self, Outcome, Work};
+use super::work::{self, StepOutcome, Work};
 use crate::machine::{Outbox, Time};
 
 /// The most heartbeats whose answers are awaited. An answer to an older one is too late.
@@ -169,11 +169,11 @@ impl Owner {
     }
 
     /// Ends the work step with its result, and holds the token. Fails if the step failed; the data is then as it was.
-    pub fn end_work(&mut self, outcome: Outcome) -> Result<(), String> {
+    pub fn end_work(&mut self, outcome: StepOutcome) -> Result<(), String> {
         self.phase = Phase::Holding;
         match outcome {
-            Outcome::Done { data, progress } => (self.data, self.token.progress) = (data, progress),
-            Outcome::Failed(why) => return Err(why),
+            StepOutcome::Done { data, progress } => (self.data, self.token.progress) = (data, progress),
+            StepOutcome::Failed(why) => return Err(why),
         }
         Ok(())
     }

@@ -4,16 +4,16 @@ use crate::machine::{Outbox, Stream};
 
 /// What stands on the terminal.
 #[derive(Debug)]
-pub struct Picture {
+pub struct LivePicture {
     columns: usize,
     rows: usize,
     drawn: Vec<String>,
 }
 
-impl Picture {
+impl LivePicture {
     /// On a terminal of this size, (columns, rows).
-    pub fn new((columns, rows): (u16, u16)) -> Picture {
-        Picture { columns: columns.into(), rows: rows.into(), drawn: Vec::new() }
+    pub fn new((columns, rows): (u16, u16)) -> LivePicture {
+        LivePicture { columns: columns.into(), rows: rows.into(), drawn: Vec::new() }
     }
 
     pub fn resize(&mut self, columns: u16, rows: u16) {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_picture_takes_the_place_of_the_last_one() {
-        let (mut picture, mut out) = (Picture::new((80, 24)), Outbox::new());
+        let (mut picture, mut out) = (LivePicture::new((80, 24)), Outbox::new());
         picture.draw(&lines(&["a", "b"]), &mut out);
         assert_eq!(printed(&mut out), "a\nb\n");
         picture.draw(&lines(&["a", "b"]), &mut out);
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_picture_is_no_larger_than_its_terminal() {
-        let (mut picture, mut out) = (Picture::new((5, 4)), Outbox::new());
+        let (mut picture, mut out) = (LivePicture::new((5, 4)), Outbox::new());
         picture.draw(&lines(&["a long line", "b", "c", "d"]), &mut out);
         assert_eq!(printed(&mut out), "a lo\nb\n... \n");
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::log::wall_time;
-use super::picture::{Picture, table};
+use super::observer::{News, Observer};
+use super::picture::{LivePicture, table};
 use super::seal::Key;
-use super::sight::{News, Sight};
 use crate::exit_code;
 use crate::machine::{Input, Machine, Outbox, Signal, Stream, Time};
 
@@ -34,7 +34,7 @@ pub struct Config {
 
 /// A line of JSON: what is new about a node, and all that is known of it.
 #[derive(Serialize)]
-struct Line<'a> {
+struct NewsLine<'a> {
     time: String,
     event: &'static str,
     node: &'a str,
@@ -55,8 +55,8 @@ pub struct Watch {
     key: Option<Key>,
     listening: String,
     wall_offset: i64,
-    sight: Sight,
-    picture: Option<Picture>,
+    sight: Observer,
+    picture: Option<LivePicture>,
     next: Option<Time>,
 }
 
@@ -66,8 +66,8 @@ impl Watch {
             key: config.key,
             listening: config.listening,
             wall_offset: config.wall_offset,
-            sight: Sight::default(),
-            picture: config.terminal.map(Picture::new),
+            sight: Observer::default(),
+            picture: config.terminal.map(LivePicture::new),
             next: None,
         }
     }
@@ -79,7 +79,7 @@ impl Watch {
         for (id, news) in news {
             let Some(seen) = self.sight.get(id) else { continue };
             let fence = seen.token.map(|(fence, _)| fence).filter(|fence| fence.epoch > 0);
-            let line = Line {
+            let line = NewsLine {
                 time: wall_time(now, self.wall_offset),
                 event: news.name(),
                 node: id,
@@ -112,7 +112,7 @@ impl Watch {
 }
 
 /// The table, and a title above it.
-fn lines(sight: &Sight, now: Time, listening: &str) -> Vec<String> {
+fn lines(sight: &Observer, now: Time, listening: &str) -> Vec<String> {
     let count = sight.nodes().count();
     let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
     let title = match (count, sight.token()) {

@@ -35,7 +35,7 @@ pub struct Config {
 
 /// What a step came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StepOutcome {
     Done {
         data: String,
         progress: u64,
@@ -84,7 +84,7 @@ impl Work {
     }
 
     /// A child has ended, or could not be started. The outcome, when there is one.
-    pub fn exited(&mut self, child: ChildId, end: Result<Exit, String>, out: &mut Outbox) -> Option<Outcome> {
+    pub fn exited(&mut self, child: ChildId, end: Result<Exit, String>, out: &mut Outbox) -> Option<StepOutcome> {
         let what = match &self.stage {
             Stage::Step(running) if *running == child => "the work step",
             Stage::Measure(running, _) if *running == child => "the command for the progress",
@@ -92,7 +92,7 @@ impl Work {
         };
         let exit = match end {
             Ok(exit) => exit,
-            Err(error) => return Some(Outcome::Failed(format!("{what} cannot be started: {error}"))),
+            Err(error) => return Some(StepOutcome::Failed(format!("{what} cannot be started: {error}"))),
         };
         // What it has left behind in its group works no longer.
         out.kill_group(child, Signal::KILL);
@@ -108,31 +108,31 @@ impl Work {
     }
 
     /// An output was read. The outcome, when there is one.
-    pub fn read(&mut self, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) -> Option<Outcome> {
+    pub fn read(&mut self, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) -> Option<StepOutcome> {
         match &mut self.stage {
             Stage::Complaint(asked, why) if *asked == read => {
                 let said = String::from_utf8_lossy(result.unwrap_or_default()).trim().to_owned();
-                Some(Outcome::Failed(if said.is_empty() { std::mem::take(why) } else { format!("{why}: {said}") }))
+                Some(StepOutcome::Failed(if said.is_empty() { std::mem::take(why) } else { format!("{why}: {said}") }))
             }
             Stage::Output(asked) if *asked == read => match text(result) {
                 Ok(data) => self.measure(data, out),
-                Err(why) => Some(Outcome::Failed(format!("the output of the work step {why}"))),
+                Err(why) => Some(StepOutcome::Failed(format!("the output of the work step {why}"))),
             },
             Stage::Number(asked, data) if *asked == read => {
                 let data = std::mem::take(data);
                 Some(match text(result).and_then(|number| parse(&number)) {
-                    Ok(progress) => Outcome::Done { data, progress },
-                    Err(why) => Outcome::Failed(format!("the output of the command for the progress {why}")),
+                    Ok(progress) => StepOutcome::Done { data, progress },
+                    Err(why) => StepOutcome::Failed(format!("the output of the command for the progress {why}")),
                 })
             }
             _ => None,
         }
     }
 
-    fn measure(&mut self, data: String, out: &mut Outbox) -> Option<Outcome> {
+    fn measure(&mut self, data: String, out: &mut Outbox) -> Option<StepOutcome> {
         let Some(measure) = &self.config.progress else {
             let progress = data.chars().count() as u64;
-            return Some(Outcome::Done { data, progress });
+            return Some(StepOutcome::Done { data, progress });
         };
         let command = command(&self.config, measure, &self.env, &data, NUMBER);
         self.stage = Stage::Measure(out.spawn(command), data);

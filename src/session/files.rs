@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::NAME_MAX;
-use crate::spoken;
+use crate::text;
 
 /// How long the name may be by which a slave ships a file (`ENTRY.files/PATH`), in bytes.
 pub const SHIPPED_MAX: usize = 1_000;
@@ -60,7 +60,7 @@ fn check(file: &str, longest: usize, deepest: usize) -> Result<(), Unfit> {
     if file.len() > longest {
         return Err(Unfit::Long);
     }
-    if file.contains(spoken::is_obeyed) {
+    if file.contains(text::is_obeyed) {
         return Err(Unfit::Obeyed);
     }
     let mut parts = 0;

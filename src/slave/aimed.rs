@@ -5,7 +5,7 @@
 //! nothing is found, and the job has to exit by itself.
 
 use crate::machine::Signal;
-use crate::variables::{self, Part, Variable};
+use crate::variables::{self, Segment, Variable};
 
 /// What separates simple commands in a shell.
 const SEPARATORS: [char; 7] = [';', '|', '&', '\n', '(', ')', '`'];
@@ -21,12 +21,12 @@ fn flat(command: &str) -> (String, Vec<String>) {
     let (mut text, mut entries) = (String::new(), Vec::new());
     for part in variables::parse(command).unwrap_or_default() {
         match part {
-            Part::Text(plain) => text.push_str(&plain.replace('@', "a")),
-            Part::Variable { variable: Variable::Pid(entry), .. } => {
+            Segment::Text(plain) => text.push_str(&plain.replace('@', "a")),
+            Segment::Variable { variable: Variable::Pid(entry), .. } => {
                 text.push_str(&format!("@{}", entries.len()));
                 entries.push(entry);
             }
-            Part::Variable { .. } => text.push('x'),
+            Segment::Variable { .. } => text.push('x'),
         }
     }
     (text, entries)

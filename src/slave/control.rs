@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use crate::machine::{Bytes, ConnId, Outbox, Peer};
-use crate::slave::text::clip;
-use crate::verdict::Heard;
+use crate::slave::shorten::clip;
+use crate::verdict::RoundResult;
 use crate::wire::rendezvous::{Met, NOTE_MAX, Wait};
-use crate::wire::{Bound, Done, Failure, Frames, LINE_MAX_BEFORE_HELLO, LINE_MOST_OF_VALUE, Message, Note};
+use crate::wire::{Bound, Done, Failure, Frames, LINE_MAX_BEFORE_HELLO, LINE_MOST_OF_VALUE, Message, RawJson};
 
 /// So many requests may wait at a time.
 const REQUESTS_MAX: usize = 4096;
@@ -110,7 +110,7 @@ impl Control {
     }
 
     /// The verdict is there, after the map of a sync.
-    pub(super) fn met(&mut self, conn: ConnId, verdict: &Heard, map: Option<Bytes>, out: &mut Outbox) {
+    pub(super) fn met(&mut self, conn: ConnId, verdict: &RoundResult, map: Option<Bytes>, out: &mut Outbox) {
         if self.conns.remove(&conn).is_some() {
             if let Some(map) = map {
                 out.send(conn, map);
@@ -138,7 +138,7 @@ impl Control {
 
     /// What was asked for has been done; `notes` is what a wait shows.
     pub(super) fn done(&mut self, conn: ConnId, notes: Option<&RawValue>, out: &mut Outbox) {
-        self.answer(conn, &Done { notes: notes.map(|json| Note { json }), ..Done::default() }, out);
+        self.answer(conn, &Done { notes: notes.map(|json| RawJson { json }), ..Done::default() }, out);
     }
 
     /// The controller has counted a notify.

@@ -12,12 +12,12 @@ use crate::link::Link;
 use crate::machine::{Bytes, Outbox, Time, Timers};
 use crate::session::{is_meeting, is_tag, words_rule};
 use crate::slave::notifies::Waiter;
-use crate::slave::text::clip;
+use crate::slave::shorten::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
-use crate::verdict::Heard as Verdict;
+use crate::verdict::RoundResult;
 use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, VALUE_MOST, Wait};
-use crate::wire::{Message, Note};
+use crate::wire::{Message, RawJson};
 
 /// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
 const VERDICT_SLACK: Duration = Duration::from_millis(250);
@@ -27,7 +27,7 @@ const VALUES_MAX: usize = 2 * VALUE_MOST;
 
 /// What a member asks for: an arrival at a barrier, or a gift to a sync.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct MeetRequest {
     /// The barrier's name or the session id.
     pub(super) name: String,
     /// What makes the member one of several on this slave.
@@ -37,21 +37,21 @@ pub(super) struct Asked {
     pub(super) timeout: Option<u64>,
     /// The entry whose command asks, as that says.
     pub(super) entry: Option<String>,
-    pub(super) what: What,
+    pub(super) what: MeetKind,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum What {
+pub(super) enum MeetKind {
     Barrier { fresh: Option<u64>, abort: Option<String>, harmonize: bool },
     Sync { all_alive: bool, value: Rc<RawValue> },
 }
 
-impl Asked {
+impl MeetRequest {
     /// `barrier server-up`, for a message.
     pub(super) fn subject(&self) -> String {
         match self.what {
-            What::Barrier { .. } => format!("barrier {}", self.name),
-            What::Sync { .. } => format!("sync {}", self.name),
+            MeetKind::Barrier { .. } => format!("barrier {}", self.name),
+            MeetKind::Sync { .. } => format!("sync {}", self.name),
         }
     }
 }
@@ -59,38 +59,38 @@ impl Asked {
 /// A member whose verdict is there, and the map of its sync.
 #[derive(Debug)]
 pub(super) struct Released {
-    pub(super) asked: Asked,
+    pub(super) asked: MeetRequest,
     pub(super) waiter: Waiter,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: RoundResult,
     pub(super) line: Option<Bytes>,
 }
 
 /// A member that waits here.
 #[derive(Debug)]
-struct Member {
+struct LocalMember {
     member: String,
-    asked: Asked,
+    asked: MeetRequest,
     waiter: Waiter,
     deadline: Option<Time>,
     /// Its verdict, when that holds from a later instant on.
-    release: Option<(Verdict, Option<Bytes>)>,
+    release: Option<(RoundResult, Option<Bytes>)>,
 }
 
-impl Member {
+impl LocalMember {
     fn say(&self, room: &str, id: u64, now: Time, link: &Link, out: &mut Outbox) {
         let timeout = self.deadline.map(|deadline| deadline.since(now).as_micros() as u64);
         let (member, party) = (self.member.as_str().into(), self.asked.party.clone());
         match &self.asked.what {
-            What::Barrier { fresh, abort, harmonize } => {
+            MeetKind::Barrier { fresh, abort, harmonize } => {
                 let barrier = self.asked.name.as_str().into();
                 let abort = abort.as_deref().map(Into::into);
                 let (fresh, harmonize) = (*fresh, *harmonize);
                 let room = room.into();
                 link.say(out, &Arrive { room, barrier, id, member, party, timeout, fresh, abort, harmonize });
             }
-            What::Sync { all_alive, value } => {
+            MeetKind::Sync { all_alive, value } => {
                 let (room, session) = (room.into(), self.asked.name.as_str().into());
-                let value = Note { json: value };
+                let value = RawJson { json: value };
                 link.say(out, &Give { room, session, id, member, party, timeout, all_alive: *all_alive, value });
             }
         }
@@ -108,7 +108,7 @@ struct Received {
 pub(super) struct Members {
     /// The room in which they meet others: the run's id.
     room: String,
-    waiting: BTreeMap<u64, Member>,
+    waiting: BTreeMap<u64, LocalMember>,
     map: Option<Received>,
     /// What was said and may not have arrived: arrivals taken back, and verdicts heard, with the time of saying.
     gone: Vec<(u64, Time)>,
@@ -161,9 +161,9 @@ impl Members {
 
     /// How many bytes of values wait here for their sessions.
     fn values(&self) -> usize {
-        let value = |member: &Member| match &member.asked.what {
-            What::Sync { value, .. } => value.get().len(),
-            What::Barrier { .. } => 0,
+        let value = |member: &LocalMember| match &member.asked.what {
+            MeetKind::Sync { value, .. } => value.get().len(),
+            MeetKind::Barrier { .. } => 0,
         };
         self.waiting.values().map(value).sum()
     }
@@ -174,8 +174,8 @@ impl Members {
         commands.filter_map(|member| {
             let (entry, name) = (member.asked.entry.clone()?, Some(member.asked.name.clone()));
             Some(match member.asked.what {
-                What::Barrier { .. } => Wait { entry, barrier: name, ..Wait::default() },
-                What::Sync { .. } => Wait { entry, session: name, ..Wait::default() },
+                MeetKind::Barrier { .. } => Wait { entry, barrier: name, ..Wait::default() },
+                MeetKind::Sync { .. } => Wait { entry, session: name, ..Wait::default() },
             })
         })
     }
@@ -185,7 +185,7 @@ impl Members {
     pub(super) fn add(
         &mut self,
         slave: &str,
-        asked: Asked,
+        asked: MeetRequest,
         waiter: Waiter,
         timers: &mut Timers<Timer>,
         turn: &mut Turn<'_>,
@@ -194,7 +194,7 @@ impl Members {
             let shown = clip(&asked.name);
             return Err(format!("{shown:?} can name no barrier and no sync: a {}", words_rule()));
         }
-        if let What::Sync { value, .. } = &asked.what
+        if let MeetKind::Sync { value, .. } = &asked.what
             && self.values() + value.get().len() > VALUES_MAX
         {
             return Err(format!("the values that wait on this slave have at most {VALUES_MAX} bytes together"));
@@ -213,7 +213,7 @@ impl Members {
         if let Some(deadline) = deadline {
             timers.set(Timer::Patience(id), deadline);
         }
-        let member = Member { member, asked, waiter, deadline, release: None };
+        let member = LocalMember { member, asked, waiter, deadline, release: None };
         member.say(&self.room, id, turn.now, turn.link, turn.out);
         self.waiting.insert(id, member);
         Ok(())
@@ -228,7 +228,7 @@ impl Members {
         turn: &Turn<'_>,
     ) -> Vec<Released> {
         let line = self.map.take_if(|map| map.round == verdict.round).map(|map| map.line);
-        let heard = Verdict {
+        let heard = RoundResult {
             verdict: Some(verdict.verdict),
             who: verdict.who.clone(),
             reason: clip(&verdict.reason).to_owned(),
@@ -271,7 +271,7 @@ impl Members {
         }
         let member = self.waiting.remove(&id)?;
         self.take_back(vec![id], turn);
-        let verdict = Verdict::none(turn.link.up(), turn.link.why_away());
+        let verdict = RoundResult::none(turn.link.up(), turn.link.why_away());
         Some(Released { asked: member.asked, waiter: member.waiter, verdict, line: None })
     }
 

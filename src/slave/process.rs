@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::machine::{ChildId, Exit, Signal};
-use crate::wire::{Expect, Outcome};
+use crate::wire::{EntryOutcome, Expect};
 
 /// So many runs of entries may go on at a time.
 const RUNS_MAX: usize = 1_000;
@@ -247,28 +247,28 @@ const CRASHES: [Signal; 9] =
     [Signal(4), Signal(5), Signal(6), Signal(7), Signal(8), Signal(11), Signal(24), Signal(25), Signal(31)];
 
 /// Judges a run whose first process has ended. `ending`: the end trigger of the test has fired.
-pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -> (Outcome, Option<String>) {
+pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -> (EntryOutcome, Option<String>) {
     if let Some(why) = &run.failed {
-        return (Outcome::Failed, Some(why.clone()));
+        return (EntryOutcome::Failed, Some(why.clone()));
     }
     if expect.allows(exit) {
-        return (Outcome::Passed, None);
+        return (EntryOutcome::Passed, None);
     }
     if let Some((signal, by)) = &run.killed_by
         && (ASK_TO_END.contains(signal) || of(*signal, exit))
     {
-        return (Outcome::Stopped, Some(format!("entry {by} sent {}", signal.name())));
+        return (EntryOutcome::Stopped, Some(format!("entry {by} sent {}", signal.name())));
     }
     if let Some((signal, by)) = &run.aimed_at_by
         && of_signal(exit)
         && (ASK_TO_END.contains(signal) || of(*signal, exit))
     {
-        return (Outcome::Stopped, Some(format!("the command of entry {by} sent {}", signal.name())));
+        return (EntryOutcome::Stopped, Some(format!("the command of entry {by} sent {}", signal.name())));
     }
     if run.stopped && !CRASHES.iter().any(|signal| of(*signal, exit)) || ending && of_signal(exit) {
-        return (Outcome::Stopped, Some("the end of the run".to_owned()));
+        return (EntryOutcome::Stopped, Some("the end of the run".to_owned()));
     }
-    (Outcome::Failed, Some(unexpected(expect, exit)))
+    (EntryOutcome::Failed, Some(unexpected(expect, exit)))
 }
 
 /// That an exit is none of those that are expected.
@@ -305,7 +305,7 @@ fn expected(expect: &Expect) -> String {
 }
 
 /// A duration as people write it: `250ms`, `1.5s`, `2min`.
-pub(super) fn spoken(duration: Duration) -> String {
+pub(super) fn text(duration: Duration) -> String {
     let millis = duration.as_millis();
     match millis {
         0..1_000 => format!("{millis}ms"),
@@ -325,38 +325,38 @@ mod tests {
     #[test]
     fn what_expect_allows_passes_and_the_rest_fails_with_a_reason() {
         let zero = Expect::default();
-        assert_eq!(judge(&run(), &zero, Exit::Code(0), false), (Outcome::Passed, None));
+        assert_eq!(judge(&run(), &zero, Exit::Code(0), false), (EntryOutcome::Passed, None));
         let (outcome, why) = judge(&run(), &zero, Exit::Code(3), false);
-        assert_eq!((outcome, why.as_deref()), (Outcome::Failed, Some("exit status 3, expected 0")));
+        assert_eq!((outcome, why.as_deref()), (EntryOutcome::Failed, Some("exit status 3, expected 0")));
         let two = Expect::Of(vec![Exit::Code(3), Exit::Signal(Signal::TERM)]);
-        assert_eq!(judge(&run(), &two, Exit::Signal(Signal::TERM), false).0, Outcome::Passed);
+        assert_eq!(judge(&run(), &two, Exit::Signal(Signal::TERM), false).0, EntryOutcome::Passed);
         let (_, why) = judge(&run(), &two, Exit::Signal(Signal::KILL), false);
         assert_eq!(why.as_deref(), Some("died of SIGKILL, expected 3 or SIGTERM"));
-        assert_eq!(judge(&run(), &Expect::Any, Exit::Code(77), false).0, Outcome::Passed);
+        assert_eq!(judge(&run(), &Expect::Any, Exit::Code(77), false).0, EntryOutcome::Passed);
     }
 
     #[test]
     fn a_signal_stops_only_once_the_end_has_begun() {
         let expect = Expect::default();
         for exit in [Exit::Signal(Signal::TERM), Exit::Code(143), Exit::Code(130)] {
-            assert_eq!(judge(&run(), &expect, exit, false).0, Outcome::Failed, "{exit}");
-            assert_eq!(judge(&run(), &expect, exit, true).0, Outcome::Stopped, "{exit}");
+            assert_eq!(judge(&run(), &expect, exit, false).0, EntryOutcome::Failed, "{exit}");
+            assert_eq!(judge(&run(), &expect, exit, true).0, EntryOutcome::Stopped, "{exit}");
         }
-        assert_eq!(judge(&run(), &expect, Exit::Code(1), true).0, Outcome::Failed);
-        assert_eq!(judge(&run(), &expect, Exit::Code(128), true).0, Outcome::Failed);
+        assert_eq!(judge(&run(), &expect, Exit::Code(1), true).0, EntryOutcome::Failed);
+        assert_eq!(judge(&run(), &expect, Exit::Code(128), true).0, EntryOutcome::Failed);
     }
 
     #[test]
     fn who_was_killed_is_stopped_and_who_took_too_long_has_failed() {
         let sent = |signal| EntryRun { killed_by: Some((signal, "stop".to_owned())), ..run() };
         let outcome = |signal, exit| judge(&sent(signal), &Expect::default(), exit, false).0;
-        assert_eq!(outcome(Signal::TERM, Exit::Code(1)), Outcome::Stopped);
-        assert_eq!(outcome(Signal::USR1, Exit::Code(1)), Outcome::Failed);
-        assert_eq!(outcome(Signal::USR1, Exit::Signal(Signal::USR1)), Outcome::Stopped);
-        assert_eq!(outcome(Signal::USR1, Exit::Code(138)), Outcome::Stopped);
-        assert_eq!(outcome(Signal::HUP, Exit::Signal(Signal::TERM)), Outcome::Failed);
+        assert_eq!(outcome(Signal::TERM, Exit::Code(1)), EntryOutcome::Stopped);
+        assert_eq!(outcome(Signal::USR1, Exit::Code(1)), EntryOutcome::Failed);
+        assert_eq!(outcome(Signal::USR1, Exit::Signal(Signal::USR1)), EntryOutcome::Stopped);
+        assert_eq!(outcome(Signal::USR1, Exit::Code(138)), EntryOutcome::Stopped);
+        assert_eq!(outcome(Signal::HUP, Exit::Signal(Signal::TERM)), EntryOutcome::Failed);
         let late = EntryRun { failed: Some("ran longer than 2s".to_owned()), ..run() };
-        assert_eq!(judge(&late, &Expect::Any, Exit::Code(0), true).0, Outcome::Failed);
+        assert_eq!(judge(&late, &Expect::Any, Exit::Code(0), true).0, EntryOutcome::Failed);
     }
 
     #[test]
@@ -364,12 +364,12 @@ mod tests {
         let stopped = EntryRun { stopped: true, ..run() };
         let outcome = |exit| judge(&stopped, &Expect::default(), exit, false).0;
         for exit in [Exit::Code(1), Exit::Code(143), Exit::Signal(Signal::TERM), Exit::Signal(Signal::KILL)] {
-            assert_eq!(outcome(exit), Outcome::Stopped, "{exit}");
+            assert_eq!(outcome(exit), EntryOutcome::Stopped, "{exit}");
         }
-        assert_eq!(outcome(Exit::Code(0)), Outcome::Passed);
+        assert_eq!(outcome(Exit::Code(0)), EntryOutcome::Passed);
         for exit in [Exit::Signal(Signal(11)), Exit::Code(134)] {
-            assert_eq!(outcome(exit), Outcome::Failed, "{exit}");
-            assert_eq!(judge(&run(), &Expect::default(), exit, true).0, Outcome::Failed, "{exit}");
+            assert_eq!(outcome(exit), EntryOutcome::Failed, "{exit}");
+            assert_eq!(judge(&run(), &Expect::default(), exit, true).0, EntryOutcome::Failed, "{exit}");
         }
     }
 
@@ -377,27 +377,27 @@ mod tests {
     fn a_service_that_exits_by_itself_has_failed_with_any_status() {
         let none = Expect::Of(Vec::new());
         let (outcome, why) = judge(&run(), &none, Exit::Code(0), false);
-        assert_eq!(outcome, Outcome::Failed);
+        assert_eq!(outcome, EntryOutcome::Failed);
         assert_eq!(why.as_deref(), Some("exit status 0, but a service must run until it is stopped"));
         let stopped = EntryRun { stopped: true, ..run() };
-        assert_eq!(judge(&stopped, &none, Exit::Code(0), false).0, Outcome::Stopped);
+        assert_eq!(judge(&stopped, &none, Exit::Code(0), false).0, EntryOutcome::Stopped);
     }
 
     #[test]
     fn a_command_that_kills_by_process_id_stops_what_then_dies_of_a_signal() {
         let aimed = |signal| EntryRun { aimed_at_by: Some((signal, "stop".to_owned())), ..run() };
         let outcome = |signal, exit| judge(&aimed(signal), &Expect::default(), exit, false).0;
-        assert_eq!(outcome(Signal::TERM, Exit::Signal(Signal::TERM)), Outcome::Stopped);
-        assert_eq!(outcome(Signal::TERM, Exit::Code(130)), Outcome::Stopped);
+        assert_eq!(outcome(Signal::TERM, Exit::Signal(Signal::TERM)), EntryOutcome::Stopped);
+        assert_eq!(outcome(Signal::TERM, Exit::Code(130)), EntryOutcome::Stopped);
         // The command may not have come to its kill.
-        assert_eq!(outcome(Signal::TERM, Exit::Code(1)), Outcome::Failed);
-        assert_eq!(outcome(Signal::USR1, Exit::Signal(Signal::TERM)), Outcome::Failed);
+        assert_eq!(outcome(Signal::TERM, Exit::Code(1)), EntryOutcome::Failed);
+        assert_eq!(outcome(Signal::USR1, Exit::Signal(Signal::TERM)), EntryOutcome::Failed);
         assert!(aimed(Signal::TERM).told_to_end() && !aimed(Signal::USR1).told_to_end());
     }
 
     #[test]
     fn durations_read_as_people_write_them() {
-        let spoken = |millis| spoken(Duration::from_millis(millis));
-        assert_eq!([250, 1_500, 2_000, 120_000].map(spoken), ["250ms", "1.5s", "2s", "2min"]);
+        let text = |millis| text(Duration::from_millis(millis));
+        assert_eq!([250, 1_500, 2_000, 120_000].map(text), ["250ms", "1.5s", "2s", "2min"]);
     }
 }

@@ -14,7 +14,7 @@ use crate::slave::process::RunKey;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::slave::variables::{Unresolved, Variables};
-use crate::spoken;
+use crate::text;
 use crate::wire::Entry;
 use crate::wire::readiness::ReadyCheck;
 
@@ -327,7 +327,7 @@ impl Readies {
     pub(super) fn expire(&mut self, key: RunKey, timers: &mut Timers<Timer>, out: &mut Outbox) -> Option<String> {
         let awaited = self.end_tests(key, timers, out)?;
         let ready = self.schedule[awaited.entry].readiness()?;
-        let within = spoken::duration(Duration::from_micros(ready.within));
+        let within = text::duration(Duration::from_micros(ready.within));
         let why = match (&awaited.stage, &ready.check) {
             (Stage::Shell(_), ReadyCheck::Shell { command, .. }) => format!("\"{}\" has not exited", shown(command)),
             _ => awaited.why.clone(),

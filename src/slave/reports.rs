@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
 use crate::slave::turn::Turn;
-use crate::wire::{Happened, Message, Report};
+use crate::wire::{Message, Report, SlaveEvent};
 
 /// So many unrecorded reports are kept before pokes are refused. What already runs may still add to them.
 const UNRECORDED_MAX: usize = 10_000;
@@ -25,7 +25,7 @@ impl Reports {
     }
 
     /// Reports something that happened now.
-    pub(super) fn push(&mut self, what: Happened<'_>, turn: &mut Turn<'_>) {
+    pub(super) fn push(&mut self, what: SlaveEvent<'_>, turn: &mut Turn<'_>) {
         self.last += 1;
         let time: Time = turn.link.clock.to_theirs(turn.now);
         let line = Report { run: self.run.as_str().into(), seq: self.last, time, what }.encode();

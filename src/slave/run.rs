@@ -17,11 +17,11 @@ use std::rc::Rc;
 
 use crate::machine::{Found, ReadId, Signal, Time, Timers};
 use crate::session::is_name;
+use crate::slave::assignment::Assignment;
 use crate::slave::config::Config;
 use crate::slave::members::Members;
 use crate::slave::notifies::Notifies;
 use crate::slave::output::{Shipping, TAIL_EVERY};
-use crate::slave::part::Part;
 use crate::slave::process::{EntryRun, Processes};
 use crate::slave::queue::Queue;
 use crate::slave::readiness::Readies;
@@ -29,16 +29,16 @@ use crate::slave::reports::Reports;
 use crate::slave::resources::Resources;
 use crate::slave::run_dir::{REST, RunDir};
 use crate::slave::schedule::lead_to_a_job;
+use crate::slave::shorten::clip;
 use crate::slave::strays::Strays;
 use crate::slave::sweeps::Sweeps;
 use crate::slave::tails::Tails;
-use crate::slave::text::clip;
 use crate::slave::timer::Timer;
 use crate::slave::triggers::Triggers;
 use crate::slave::turn::Turn;
 use crate::slave::variables::Variables;
-use crate::slave::waits::Waits;
-use crate::wire::{FromController, Happened, Note, Notify, State};
+use crate::slave::waits::ReportedWaits;
+use crate::wire::{FromController, Notify, RawJson, SlaveEvent, State};
 
 /// How far the run is on this slave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ struct Idle {
 
 pub(super) struct Run {
     config: Rc<Config>,
-    part: Part,
+    part: Assignment,
     phase: Phase,
     ending: Option<Ending>,
     /// When the controller has said on this connection that jobs may finish.
@@ -109,7 +109,7 @@ pub(super) struct Run {
     queue: Queue,
     notifies: Notifies,
     members: Members,
-    waits: Waits,
+    waits: ReportedWaits,
     triggers: Triggers,
     /// It was said that no job runs, with or without services, and nothing has begun since.
     idle: Option<Idle>,
@@ -121,7 +121,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(part: Part, config: Rc<Config>) -> Run {
+    pub(super) fn new(part: Assignment, config: Rc<Config>) -> Run {
         let dir = RunDir::new(&config.dir, &part.run);
         Run {
             phase: Phase::Preparing,
@@ -138,7 +138,7 @@ impl Run {
             queue: Queue::default(),
             notifies: Notifies::default(),
             members: Members::new(&part.run),
-            waits: Waits::default(),
+            waits: ReportedWaits::default(),
             triggers: Triggers::default(),
             idle: None,
             reports: Reports::new(&part.run),
@@ -261,7 +261,7 @@ impl Run {
         }
         let reason = format!("{}: {error}", path.display());
         if self.begun() {
-            self.reports.push(Happened::Trouble { text: clip(&reason).into() }, turn);
+            self.reports.push(SlaveEvent::Trouble { text: clip(&reason).into() }, turn);
         } else {
             self.cannot(reason, turn);
         }
@@ -272,7 +272,7 @@ impl Run {
         let triggered = self.triggers.fired().iter().cloned().collect();
         turn.say(&State { run: self.id().into(), notified: self.notifies.totals(), triggered });
         for (trigger, count, data) in self.notifies.unanswered() {
-            let data = data.map(|json| Note { json });
+            let data = data.map(|json| RawJson { json });
             turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count, data });
         }
         self.reports.recorded(recorded);
@@ -320,7 +320,7 @@ impl Run {
     /// Reports what is not shipped. The directory of the run says so too if it holds the rest.
     fn warn(&mut self, turn: &mut Turn<'_>) {
         for text in self.output.take_warnings(self.shipping()) {
-            self.reports.push(Happened::Warning { text: clip(&text).into() }, turn);
+            self.reports.push(SlaveEvent::Warning { text: clip(&text).into() }, turn);
         }
         if self.output.rest_is_news() && !self.config.keep {
             turn.out.persist(self.dir.mark(), REST.to_vec());
@@ -371,7 +371,7 @@ impl Run {
         if let Some(Idle { services }) = idle
             && idle != self.idle
         {
-            self.reports.push(Happened::Idle { heard: self.triggers.fired().len() as u64, services }, turn);
+            self.reports.push(SlaveEvent::Idle { heard: self.triggers.fired().len() as u64, services }, turn);
         }
         self.idle = idle;
     }
@@ -396,7 +396,7 @@ impl Run {
 }
 
 /// Whether the end of the run waits for this run of an entry. `finishing`: the run is [`Phase::Finishing`].
-fn is_awaited(run: &EntryRun, part: &Part, finishing: bool) -> bool {
+fn is_awaited(run: &EntryRun, part: &Assignment, finishing: bool) -> bool {
     let told = finishing && run.told_to_end();
     !part.entries[run.entry].is_service() && !told
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use crate::machine::ReadId;
 use crate::slave::reports::Reports;
 use crate::slave::turn::Turn;
-use crate::spoken::tail::{BYTES_MAX, last_lines};
-use crate::wire::Happened;
+use crate::text::tail::{BYTES_MAX, last_lines};
+use crate::wire::SlaveEvent;
 
 /// Of so many failed commands of a run the last lines are reported: the ledger of the controller holds them all.
 const TAILS_MAX: u32 = 100;
@@ -65,7 +65,7 @@ impl Tails {
             self.read_next(failed, turn);
         } else {
             let entry = failed.entry.into();
-            reports.push(Happened::Tail { entry, nr: failed.nr, text: text.into() }, turn);
+            reports.push(SlaveEvent::Tail { entry, nr: failed.nr, text: text.into() }, turn);
         }
         true
     }

@@ -3,13 +3,13 @@
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
+use crate::slave::assignment::Assignment;
 use crate::slave::config::Config;
-use crate::slave::members::{Asked, What};
-use crate::slave::part::Part;
+use crate::slave::members::{MeetKind, MeetRequest};
 use crate::slave::process::{Latest, Processes};
 use crate::slave::resources::Resources;
 use crate::slave::run_dir::RunDir;
-use crate::slave::text::listed;
+use crate::slave::shorten::listed;
 use crate::variables::{Variable, expand, known};
 use crate::wire::Action;
 
@@ -24,7 +24,7 @@ pub(super) enum Unresolved {
 /// Where the values of variables come from.
 pub(super) struct Variables<'a> {
     pub(super) config: &'a Config,
-    pub(super) part: &'a Part,
+    pub(super) part: &'a Assignment,
     pub(super) dir: &'a RunDir,
     pub(super) processes: &'a Processes,
     pub(super) resources: &'a Resources,
@@ -50,15 +50,15 @@ impl Variables<'_> {
     }
 
     /// What an entry's barrier or sync asks for, its variables resolved.
-    pub(super) fn asked(&self, action: &Action) -> Result<Asked, Unresolved> {
+    pub(super) fn asked(&self, action: &Action) -> Result<MeetRequest, Unresolved> {
         match action {
-            Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, .. } => Ok(Asked {
+            Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, .. } => Ok(MeetRequest {
                 entry: None,
                 name: barrier.clone(),
                 tag: tag.clone(),
                 party: party.clone(),
                 timeout: *timeout,
-                what: What::Barrier {
+                what: MeetKind::Barrier {
                     fresh: *fresh,
                     abort: abort.as_deref().map(|why| self.expand(why)).transpose()?,
                     harmonize: *harmonize,
@@ -68,13 +68,13 @@ impl Variables<'_> {
                 let mut value = value.clone();
                 self.expand_in(&mut value)?;
                 let value = to_raw_value(&value).map_err(|error| Unresolved::Never(error.to_string()))?;
-                Ok(Asked {
+                Ok(MeetRequest {
                     entry: None,
                     name: session.clone(),
                     tag: tag.clone(),
                     party: party.clone(),
                     timeout: *timeout,
-                    what: What::Sync { all_alive: *all_alive, value: value.into() },
+                    what: MeetKind::Sync { all_alive: *all_alive, value: value.into() },
                 })
             }
             _ => Err(Unresolved::Never("this action meets nobody".to_owned())),

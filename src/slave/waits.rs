@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::machine::{Time, Timers};
+use crate::slave::assignment::Assignment;
 use crate::slave::members::Members;
-use crate::slave::part::Part;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::wire::rendezvous::{self, Wait};
@@ -19,11 +19,11 @@ const WAITS_MAX: usize = 1_000;
 
 /// What the controller was told that commands wait for.
 #[derive(Debug, Default)]
-pub(super) struct Waits {
+pub(super) struct ReportedWaits {
     told: BTreeSet<Wait>,
 }
 
-impl Waits {
+impl ReportedWaits {
     /// A command waits: plans the next look, unless one is planned.
     pub(super) fn watch(&self, now: Time, timers: &mut Timers<Timer>) {
         if timers.get(&Timer::Waits).is_none() {
@@ -38,7 +38,13 @@ impl Waits {
     }
 
     /// Tells the controller what commands wait for, if that has changed.
-    pub(super) fn tell(&mut self, part: &Part, members: &Members, timers: &mut Timers<Timer>, turn: &mut Turn<'_>) {
+    pub(super) fn tell(
+        &mut self,
+        part: &Assignment,
+        members: &Members,
+        timers: &mut Timers<Timer>,
+        turn: &mut Turn<'_>,
+    ) {
         let waits = members.commands_wait().chain(turn.control.commands_wait());
         let ours = waits.filter(|wait| part.index_of(&wait.entry).is_some());
         let waits: BTreeSet<Wait> = ours.take(WAITS_MAX).collect();

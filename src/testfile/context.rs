@@ -7,17 +7,17 @@ use std::collections::BTreeSet;
 
 use super::bounds::{COMMAND_MAX, VARIABLES_MAX};
 use super::draft::{Mention, Role};
-use super::fields::{self, Known};
+use super::fields::{self, KnownNames};
 use super::json::Value;
 use super::meetings::{Meet, Membership};
 use super::patterns::Patterns;
 use super::problem::Problems;
-use crate::variables::{self, Part, Variable};
+use crate::variables::{self, Segment, Variable};
 
 /// What the test declares and every entry may name.
 pub struct Names<'a> {
-    pub triggers: Known<'a>,
-    pub resources: Known<'a>,
+    pub triggers: KnownNames<'a>,
+    pub resources: KnownNames<'a>,
     pub meet: &'a Meet,
     /// The regular expressions that were read.
     pub patterns: Patterns,
@@ -117,7 +117,7 @@ pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, cont
         }
     };
     for part in parts {
-        if let Part::Variable { at, variable } = part {
+        if let Segment::Variable { at, variable } = part {
             let left = context.names.variables.get();
             if left == 0 {
                 context.problems.add(inside.place(at), format!("a test has at most {VARIABLES_MAX} variables"));

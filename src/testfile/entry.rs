@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::context::{Context, ENV_VALUE, Names, Used, declared_trigger, resources, template};
 use super::draft::{Draft, Role};
 use super::fields::{self, Object, transposed, word};
-use super::json::{Kind, Member, Value};
+use super::json::{KeyValue, Value, ValueKind};
 use super::meet;
 use super::problem::Problems;
 use super::{ready, suggest};
@@ -18,14 +18,14 @@ use crate::wire::{Action, After, Expect, Policy, Shell, Verdict};
 /// A run-policy: its key, and what reads the key's value.
 pub struct PolicyKind {
     pub key: &'static str,
-    parse: fn(&Member, &mut Context<'_, '_>) -> Option<Policy>,
+    parse: fn(&KeyValue, &mut Context<'_, '_>) -> Option<Policy>,
 }
 
 /// An action: its key, the keys that may stand beside it, and what reads all of them.
 pub struct ActionKind {
     pub key: &'static str,
     pub options: &'static [&'static str],
-    parse: fn(&Member, &Object<'_>, &mut Context<'_, '_>) -> Option<Action>,
+    parse: fn(&KeyValue, &Object<'_>, &mut Context<'_, '_>) -> Option<Action>,
 }
 
 pub const POLICIES: [PolicyKind; 5] = [
@@ -114,24 +114,24 @@ fn check_options(object: &Object<'_>, chosen: &ActionKind, problems: &mut Proble
     }
 }
 
-fn at(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
+fn at(member: &KeyValue, context: &mut Context<'_, '_>) -> Option<Policy> {
     let time = fields::time(&member.value, "\"at\"", context.problems)?;
     Some(Policy::At(time.as_micros() as u64))
 }
 
-fn poke(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
+fn poke(member: &KeyValue, context: &mut Context<'_, '_>) -> Option<Policy> {
     fields::only_true(member, context.problems).map(|()| Policy::Poke)
 }
 
-fn trigger(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
+fn trigger(member: &KeyValue, context: &mut Context<'_, '_>) -> Option<Policy> {
     declared_trigger(&member.value, context).map(Policy::Trigger)
 }
 
-fn after(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
+fn after(member: &KeyValue, context: &mut Context<'_, '_>) -> Option<Policy> {
     let value = &member.value;
     let (entry, exit, ready) = match &value.kind {
-        Kind::String(_) => (value, None, None),
-        Kind::Object(_) => {
+        ValueKind::String(_) => (value, None, None),
+        ValueKind::Object(_) => {
             let object = Object::read(value, "\"after\"", &AFTER_KEYS, context.problems)?;
             (object.require("entry", context.problems)?, object.get("exit"), object.member("ready"))
         }
@@ -150,15 +150,15 @@ fn after(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
     Some(Policy::After(After { entry: name, exit: exit?, ready: ready?.is_some() }))
 }
 
-fn finally(member: &Member, context: &mut Context<'_, '_>) -> Option<Policy> {
+fn finally(member: &KeyValue, context: &mut Context<'_, '_>) -> Option<Policy> {
     fields::only_true(member, context.problems).map(|()| Policy::Finally)
 }
 
-fn notify(member: &Member, _: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
+fn notify(member: &KeyValue, _: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     declared_trigger(&member.value, context).map(|trigger| Action::Notify { trigger })
 }
 
-fn kill(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
+fn kill(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let signal = match object.get("signal") {
         None => Some(Signal::TERM),
         Some(value) => fields::signal(value, "\"signal\"", context.problems),
@@ -168,12 +168,12 @@ fn kill(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> 
     Some(Action::Kill { entry, signal: signal? })
 }
 
-fn end(member: &Member, _: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
+fn end(member: &KeyValue, _: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let verdict = word(&member.value, "\"end\"", &VERDICTS, context.problems)?;
     Some(Action::End { verdict })
 }
 
-fn shell(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
+fn shell(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let use_resources = object.get("use_resources").map_or(Some(Used::default()), |value| resources(value, context));
     let used = use_resources.as_ref();
     let command = template(&member.value, "\"shell\"", used, context);
@@ -216,13 +216,13 @@ fn env(value: &Value, used: Option<&Used>, context: &mut Context<'_, '_>) -> Opt
 
 fn expect(value: &Value, problems: &mut Problems<'_>) -> Option<Expect> {
     match &value.kind {
-        Kind::String(text) if text == "any" => Some(Expect::Any),
-        Kind::Number(_) => fields::exit(value, "\"expect\"", problems).map(|exit| Expect::Of(vec![exit])),
-        Kind::List(items) if items.is_empty() => {
+        ValueKind::String(text) if text == "any" => Some(Expect::Any),
+        ValueKind::Number(_) => fields::exit(value, "\"expect\"", problems).map(|exit| Expect::Of(vec![exit])),
+        ValueKind::List(items) if items.is_empty() => {
             problems.add(value.span.start, "\"expect\" is an empty list: the command could never pass");
             None
         }
-        Kind::List(items) => {
+        ValueKind::List(items) => {
             let exits: Vec<Option<Exit>> =
                 items.iter().map(|item| fields::exit(item, "an item of \"expect\"", problems)).collect();
             exits.into_iter().collect::<Option<_>>().map(Expect::Of)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::json::{Kind, Member, Value};
+use super::json::{KeyValue, Value, ValueKind};
 use super::problem::Problems;
 use super::{suggest, time};
 use crate::machine::{Exit, Signal};
@@ -16,7 +16,7 @@ pub struct Object<'a> {
     pub at: usize,
     /// What it is, for messages: `the test`, `an entry`.
     what: &'static str,
-    members: &'a [Member],
+    members: &'a [KeyValue],
 }
 
 impl<'a> Object<'a> {
@@ -39,7 +39,7 @@ impl<'a> Object<'a> {
         Some(Object { at: value.span.start, what, members })
     }
 
-    pub fn member(&self, key: &str) -> Option<&'a Member> {
+    pub fn member(&self, key: &str) -> Option<&'a KeyValue> {
         self.members.iter().find(|member| member.key == key)
     }
 
@@ -57,7 +57,7 @@ impl<'a> Object<'a> {
     }
 
     /// The one key of `keys` that the object has; none, or several, is a problem.
-    pub fn exactly_one(&self, keys: &[&str], kind: &str, problems: &mut Problems<'_>) -> Option<&'a Member> {
+    pub fn exactly_one(&self, keys: &[&str], kind: &str, problems: &mut Problems<'_>) -> Option<&'a KeyValue> {
         let mut there = self.members.iter().filter(|member| keys.contains(&member.key.as_str()));
         let Some(first) = there.next() else {
             let keys = suggest::list(keys, "or");
@@ -75,8 +75,8 @@ impl<'a> Object<'a> {
 }
 
 /// The members of an object whose keys are names that the test gives; a key twice is a problem.
-pub fn members<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a [Member]> {
-    let Kind::Object(members) = &value.kind else {
+pub fn members<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a [KeyValue]> {
+    let ValueKind::Object(members) = &value.kind else {
         return wrong(value, &format!("{what} is an object"), problems);
     };
     let mut seen = std::collections::BTreeSet::new();
@@ -94,22 +94,22 @@ pub fn wrong<T>(value: &Value, expected: &str, problems: &mut Problems<'_>) -> O
 
 pub fn list<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a [Value]> {
     match &value.kind {
-        Kind::List(items) => Some(items),
+        ValueKind::List(items) => Some(items),
         _ => wrong(value, &format!("{what} is a list"), problems),
     }
 }
 
 pub fn string<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a str> {
     match &value.kind {
-        Kind::String(string) => Some(string),
+        ValueKind::String(string) => Some(string),
         _ => wrong(value, &format!("{what} is a string"), problems),
     }
 }
 
 /// The key's value must be `true`, because the key itself says all.
-pub fn only_true(member: &Member, problems: &mut Problems<'_>) -> Option<()> {
+pub fn only_true(member: &KeyValue, problems: &mut Problems<'_>) -> Option<()> {
     match member.value.kind {
-        Kind::Bool(true) => Some(()),
+        ValueKind::Bool(true) => Some(()),
         _ => wrong(&member.value, &format!("{:?} is true or is left out", member.key), problems),
     }
 }
@@ -123,7 +123,7 @@ pub fn integer(
 ) -> Option<u64> {
     let (first, last) = (range.start(), range.end());
     let expected = format!("{what} is a whole number from {first} to {last}");
-    let Kind::Number(number) = &value.kind else { return wrong(value, &expected, problems) };
+    let ValueKind::Number(number) = &value.kind else { return wrong(value, &expected, problems) };
     let whole = number.as_u64().filter(|whole| range.contains(whole));
     if whole.is_none() {
         problems.add(value.span.start, format!("{expected}, found {number}"));
@@ -134,8 +134,8 @@ pub fn integer(
 /// A time.
 pub fn time(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Duration> {
     let time = match &value.kind {
-        Kind::Number(number) => time::from_seconds(number.as_f64().unwrap_or(f64::INFINITY)),
-        Kind::String(text) => time::from_text(text),
+        ValueKind::Number(number) => time::from_seconds(number.as_f64().unwrap_or(f64::INFINITY)),
+        ValueKind::String(text) => time::from_text(text),
         _ => return wrong(value, &format!("{what} is a time: seconds, or a string such as \"90s\""), problems),
     };
     time.map_err(|why| problems.add(value.span.start, format!("{what}: {why}"))).ok()
@@ -153,7 +153,7 @@ pub fn time_above_zero(value: &Value, what: &str, problems: &mut Problems<'_>) -
 
 /// A signal, by its name or its number.
 pub fn signal(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Signal> {
-    if let Kind::Number(_) = value.kind {
+    if let ValueKind::Number(_) = value.kind {
         return integer(value, what, 1..=64, problems).map(|number| Signal(number as i32));
     }
     signal_by_name(value, what, problems)
@@ -173,8 +173,8 @@ fn signal_by_name(value: &Value, what: &str, problems: &mut Problems<'_>) -> Opt
 /// How a command ended: an exit status, or the name of the signal that it died of.
 pub fn exit(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Exit> {
     match &value.kind {
-        Kind::Number(_) => integer(value, what, 0..=255, problems).map(|code| Exit::Code(code as i32)),
-        Kind::String(_) => signal_by_name(value, what, problems).map(Exit::Signal),
+        ValueKind::Number(_) => integer(value, what, 0..=255, problems).map(|code| Exit::Code(code as i32)),
+        ValueKind::String(_) => signal_by_name(value, what, problems).map(Exit::Signal),
         _ => wrong(value, &format!("{what} is a number from 0 to 255 or the name of a signal"), problems),
     }
 }
@@ -204,21 +204,21 @@ fn said(checked: Result<(), String>, at: usize, problems: &mut Problems<'_>) -> 
 }
 
 /// The names that a test gives to things of one kind.
-pub struct Known<'a> {
+pub struct KnownNames<'a> {
     /// In the order of the file, for suggestions.
     listed: Vec<&'a str>,
     /// Where each is in the list.
     places: BTreeMap<&'a str, usize>,
 }
 
-impl<'a> Known<'a> {
-    pub fn new(names: impl Iterator<Item = &'a str>) -> Known<'a> {
+impl<'a> KnownNames<'a> {
+    pub fn new(names: impl Iterator<Item = &'a str>) -> KnownNames<'a> {
         let listed: Vec<&str> = names.collect();
         let mut places = BTreeMap::new();
         for (place, name) in listed.iter().enumerate() {
             places.entry(*name).or_insert(place);
         }
-        Known { listed, places }
+        KnownNames { listed, places }
     }
 
     /// Where the name is in the list.
@@ -236,7 +236,7 @@ impl<'a> Known<'a> {
 pub fn known_name<'a>(
     value: &'a Value,
     what: &str,
-    known: &Known<'_>,
+    known: &KnownNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<(&'a str, usize)> {
     let name = string(value, what, problems)?;
@@ -252,7 +252,7 @@ pub fn known_name<'a>(
 pub fn word<T: Copy>(value: &Value, what: &str, words: &[(&str, T)], problems: &mut Problems<'_>) -> Option<T> {
     let keys: Vec<&str> = words.iter().map(|(key, _)| *key).collect();
     let expected = format!("{what} is {}", suggest::list(&keys, "or"));
-    let Kind::String(text) = &value.kind else { return wrong(value, &expected, problems) };
+    let ValueKind::String(text) = &value.kind else { return wrong(value, &expected, problems) };
     let found = words.iter().find(|(key, _)| key == text);
     if found.is_none() {
         problems.add(value.span.start, format!("{expected}, found {text:?}"));

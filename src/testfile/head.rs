@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::bounds::{RESOURCES_MAX, TRIGGER_MAX, TRIGGERS_MAX};
-use super::fields::{self, Known, Object};
-use super::json::{Member, Value};
+use super::fields::{self, KnownNames, Object};
+use super::json::{KeyValue, Value};
 use super::problem::Problems;
 use super::test::{End, Ship};
 use crate::machine::{COMPONENT_MAX, is_file_name};
@@ -20,7 +20,7 @@ pub const END_KEYS: [&str; 4] = ["duration", "trigger", "idle", "limit"];
 /// The keys of a resource.
 pub const RESOURCE_KEYS: [&str; 1] = ["file"];
 
-pub fn end(value: &Value, triggers: &Known<'_>, problems: &mut Problems<'_>) -> Option<End> {
+pub fn end(value: &Value, triggers: &KnownNames<'_>, problems: &mut Problems<'_>) -> Option<End> {
     let object = Object::read(value, "\"end\"", &END_KEYS, problems)?;
     let form = object.exactly_one(&ENDS, "a way to end", problems);
     let duration = form.is_some_and(|form| form.key == "duration");
@@ -49,7 +49,7 @@ pub fn end(value: &Value, triggers: &Known<'_>, problems: &mut Problems<'_>) -> 
     }
 }
 
-pub fn triggers(members: &[Member], problems: &mut Problems<'_>) -> BTreeMap<String, u64> {
+pub fn triggers(members: &[KeyValue], problems: &mut Problems<'_>) -> BTreeMap<String, u64> {
     if let Some(first) = members.get(TRIGGERS_MAX) {
         problems.add(first.at, format!("a test has at most {TRIGGERS_MAX} triggers"));
     }
@@ -64,7 +64,7 @@ pub fn triggers(members: &[Member], problems: &mut Problems<'_>) -> BTreeMap<Str
 }
 
 pub fn resources(
-    members: &[Member],
+    members: &[KeyValue],
     ship: &mut Ship<'_>,
     problems: &mut Problems<'_>,
 ) -> BTreeMap<String, (PathBuf, Resource)> {
@@ -82,7 +82,7 @@ pub fn resources(
     resources
 }
 
-fn resource(member: &Member, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Option<(PathBuf, Resource)> {
+fn resource(member: &KeyValue, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Option<(PathBuf, Resource)> {
     let object = Object::read(&member.value, "a resource", &RESOURCE_KEYS, problems)?;
     let value = object.require("file", problems)?;
     let written = fields::string(value, "\"file\"", problems)?;

@@ -17,41 +17,41 @@ pub const BYTE_ORDER_MARK: char = '\u{feff}';
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
     pub span: Range<usize>,
-    pub kind: Kind,
+    pub kind: ValueKind,
 }
 
 /// What a value is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub enum ValueKind {
     Null,
     Bool(bool),
     Number(serde_json::Number),
     String(String),
     List(Vec<Value>),
     /// In the order of the text; a key may stand there twice.
-    Object(Vec<Member>),
+    Object(Vec<KeyValue>),
 }
 
 /// A key of an object with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Member {
+pub struct KeyValue {
     /// Where the key stands.
     pub at: usize,
     pub key: String,
     pub value: Value,
 }
 
-impl Kind {
+impl ValueKind {
     /// What it is, for a message.
     pub fn noun(&self) -> &'static str {
         match self {
-            Kind::Null => "null",
-            Kind::Bool(true) => "true",
-            Kind::Bool(false) => "false",
-            Kind::Number(_) => "a number",
-            Kind::String(_) => "a string",
-            Kind::List(_) => "a list",
-            Kind::Object(_) => "an object",
+            ValueKind::Null => "null",
+            ValueKind::Bool(true) => "true",
+            ValueKind::Bool(false) => "false",
+            ValueKind::Number(_) => "a number",
+            ValueKind::String(_) => "a string",
+            ValueKind::List(_) => "a list",
+            ValueKind::Object(_) => "an object",
         }
     }
 }
@@ -198,15 +198,15 @@ impl Reader<'_> {
             }
             Some(b'{') => self.object(depth + 1)?,
             Some(b'[') => self.list(depth + 1)?,
-            Some(b'"') => Kind::String(self.string()?),
+            Some(b'"') => ValueKind::String(self.string()?),
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => self.word()?,
         };
         Ok(Value { span: start..self.at, kind })
     }
 
-    fn word(&mut self) -> Result<Kind, SyntaxError> {
-        let words = [("true", Kind::Bool(true)), ("false", Kind::Bool(false)), ("null", Kind::Null)];
+    fn word(&mut self) -> Result<ValueKind, SyntaxError> {
+        let words = [("true", ValueKind::Bool(true)), ("false", ValueKind::Bool(false)), ("null", ValueKind::Null)];
         for (word, kind) in words {
             if self.rest().starts_with(word) {
                 self.at += word.len();
@@ -216,13 +216,13 @@ impl Reader<'_> {
         self.fail("expected a value")
     }
 
-    fn number(&mut self) -> Result<Kind, SyntaxError> {
+    fn number(&mut self) -> Result<ValueKind, SyntaxError> {
         let rest = self.rest();
         let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).unwrap_or(rest.len());
         match serde_json::from_str(&rest[..length]) {
             Ok(number) => {
                 self.at += length;
-                Ok(Kind::Number(number))
+                Ok(ValueKind::Number(number))
             }
             Err(_) => Err(SyntaxError { at: self.at, message: format!("{:?} is no number", &rest[..length.min(40)]) }),
         }
@@ -259,27 +259,27 @@ impl Reader<'_> {
         }
     }
 
-    fn list(&mut self, depth: usize) -> Result<Kind, SyntaxError> {
+    fn list(&mut self, depth: usize) -> Result<ValueKind, SyntaxError> {
         self.at += 1;
         let mut items = Vec::new();
         if self.next_char() == Some(b']') {
             self.at += 1;
-            return Ok(Kind::List(items));
+            return Ok(ValueKind::List(items));
         }
         loop {
             items.push(self.value(depth)?);
             if self.ends(b']', "expected \",\" or \"]\" in the list")? {
-                return Ok(Kind::List(items));
+                return Ok(ValueKind::List(items));
             }
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Kind, SyntaxError> {
+    fn object(&mut self, depth: usize) -> Result<ValueKind, SyntaxError> {
         self.at += 1;
         let mut members = Vec::new();
         if self.next_char() == Some(b'}') {
             self.at += 1;
-            return Ok(Kind::Object(members));
+            return Ok(ValueKind::Object(members));
         }
         loop {
             if self.next_char() != Some(b'"') {
@@ -293,9 +293,9 @@ impl Reader<'_> {
             }
             self.at += 1;
             let value = self.value(depth)?;
-            members.push(Member { at, key, value });
+            members.push(KeyValue { at, key, value });
             if self.ends(b'}', "expected \",\" or \"}\" in the object")? {
-                return Ok(Kind::Object(members));
+                return Ok(ValueKind::Object(members));
             }
         }
     }
@@ -333,12 +333,12 @@ mod tests {
     /// The value without its places, as serde_json has it.
     fn plain(value: Value) -> serde_json::Value {
         match value.kind {
-            Kind::Null => serde_json::Value::Null,
-            Kind::Bool(bool) => bool.into(),
-            Kind::Number(number) => number.into(),
-            Kind::String(string) => string.into(),
-            Kind::List(items) => items.into_iter().map(plain).collect::<Vec<_>>().into(),
-            Kind::Object(members) => {
+            ValueKind::Null => serde_json::Value::Null,
+            ValueKind::Bool(bool) => bool.into(),
+            ValueKind::Number(number) => number.into(),
+            ValueKind::String(string) => string.into(),
+            ValueKind::List(items) => items.into_iter().map(plain).collect::<Vec<_>>().into(),
+            ValueKind::Object(members) => {
                 serde_json::Value::Object(members.into_iter().map(|member| (member.key, plain(member.value))).collect())
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::test::{End, Test};
-use crate::variables::{self, Part, Variable};
+use crate::variables::{self, Segment, Variable};
 use crate::wire::{Action, Entry, Policy};
 
 /// How often something can happen in a run.
@@ -111,7 +111,7 @@ impl<'a> List<'a> {
             return None;
         }
         match &self.entries[nr].policy {
-            Policy::At(_) => Some(format!("the run is over after {}", spoken(limit(end)))),
+            Policy::At(_) => Some(format!("the run is over after {}", text(limit(end)))),
             Policy::Trigger(trigger) => Some(format!("the trigger {trigger:?} cannot fire")),
             _ => {
                 let before = &self.entries[self.before(nr)?];
@@ -138,7 +138,7 @@ fn ended(entries: &[Entry]) -> BTreeSet<String> {
         }
         let parts = command_of(entry).map(|text| variables::parse(text).unwrap_or_default());
         ended.extend(parts.into_iter().flatten().filter_map(|part| match part {
-            Part::Variable { variable: Variable::Pid(entry), .. } => Some(entry),
+            Segment::Variable { variable: Variable::Pid(entry), .. } => Some(entry),
             _ => None,
         }));
     }
@@ -150,7 +150,7 @@ pub fn command_of(entry: &Entry) -> Option<&str> {
 }
 
 /// A duration as the test file takes it.
-fn spoken(duration: Duration) -> String {
+fn text(duration: Duration) -> String {
     match duration.as_millis() {
         millis if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
         millis => format!("{millis}ms"),

@@ -4,7 +4,7 @@
 
 use super::context::{Context, Resources, check_variables};
 use super::fields::{self, Object, transposed};
-use super::json::{Kind, Member, Value};
+use super::json::{KeyValue, Value, ValueKind};
 use super::meetings::{Meetings, Membership};
 use super::members::Whom;
 use super::problem::Problems;
@@ -41,7 +41,12 @@ struct Common {
 }
 
 /// Reads what both have in common, and notes the membership of the slave.
-fn common(member: &Member, object: &Object<'_>, meetings: &Meetings, context: &mut Context<'_, '_>) -> Option<Common> {
+fn common(
+    member: &KeyValue,
+    object: &Object<'_>,
+    meetings: &Meetings,
+    context: &mut Context<'_, '_>,
+) -> Option<Common> {
     let noun = meetings.noun();
     let name = fields::string(&member.value, &format!("{:?}", member.key), context.problems);
     let name = name
@@ -77,7 +82,7 @@ fn tag(value: &Value, problems: &mut Problems<'_>) -> Option<String> {
     Some(tag.to_owned())
 }
 
-pub fn barrier(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
+pub fn barrier(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let fresh = object.get("fresh").map(|value| fields::time(value, "\"fresh\"", context.problems));
     let harmonize = flag(object, "harmonize", context.problems);
     let abort = object.get("abort").map(|value| abort(value, context));
@@ -90,7 +95,7 @@ pub fn barrier(member: &Member, object: &Object<'_>, context: &mut Context<'_, '
     Some(Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, expect })
 }
 
-pub fn sync(member: &Member, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
+pub fn sync(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let value = match object.get("data") {
         Some(value) => data(value, context),
         None => {
@@ -122,12 +127,12 @@ fn expect(object: &Object<'_>, usual: u8, problems: &mut Problems<'_>) -> Option
     let of = |codes: Vec<u8>| Expect::Of(codes.into_iter().map(|code| Exit::Code(code.into())).collect());
     let Some(value) = object.get("expect") else { return Some(of(vec![usual])) };
     match &value.kind {
-        Kind::String(text) if text == "any" => Some(Expect::Any),
-        Kind::List(items) if items.is_empty() => {
+        ValueKind::String(text) if text == "any" => Some(Expect::Any),
+        ValueKind::List(items) if items.is_empty() => {
             problems.add(value.span.start, "\"expect\" is an empty list: the entry could never pass");
             None
         }
-        Kind::List(items) => {
+        ValueKind::List(items) => {
             let codes: Vec<_> = items.iter().map(|item| status(item, "an item of \"expect\"", problems)).collect();
             codes.into_iter().collect::<Option<_>>().map(of)
         }
@@ -138,7 +143,7 @@ fn expect(object: &Object<'_>, usual: u8, problems: &mut Problems<'_>) -> Option
 /// Reads an exit status: a number or a word.
 fn status(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<u8> {
     match &value.kind {
-        Kind::Number(_) => fields::integer(value, what, 0..=255, problems).map(|code| code as u8),
+        ValueKind::Number(_) => fields::integer(value, what, 0..=255, problems).map(|code| code as u8),
         _ => fields::word(value, what, &OUTCOMES, problems),
     }
 }
@@ -147,7 +152,7 @@ fn status(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<u8> 
 fn flag(object: &Object<'_>, key: &str, problems: &mut Problems<'_>) -> Option<bool> {
     let Some(value) = object.get(key) else { return Some(false) };
     match value.kind {
-        Kind::Bool(flag) => Some(flag),
+        ValueKind::Bool(flag) => Some(flag),
         _ => fields::wrong(value, &format!("{key:?} is true or false"), problems),
     }
 }
@@ -155,18 +160,18 @@ fn flag(object: &Object<'_>, key: &str, problems: &mut Problems<'_>) -> Option<b
 /// Reads any JSON, whose strings may hold variables.
 fn data(value: &Value, context: &mut Context<'_, '_>) -> Option<serde_json::Value> {
     match &value.kind {
-        Kind::Null => Some(serde_json::Value::Null),
-        Kind::Bool(bool) => Some((*bool).into()),
-        Kind::Number(number) => Some(serde_json::Value::Number(number.clone())),
-        Kind::String(text) => {
+        ValueKind::Null => Some(serde_json::Value::Null),
+        ValueKind::Bool(bool) => Some((*bool).into()),
+        ValueKind::Number(number) => Some(serde_json::Value::Number(number.clone())),
+        ValueKind::String(text) => {
             let good = check_variables(value, text, Resources::No, context);
             good.then(|| text.as_str().into())
         }
-        Kind::List(items) => {
+        ValueKind::List(items) => {
             let items: Vec<_> = items.iter().map(|item| data(item, context)).collect();
             items.into_iter().collect::<Option<Vec<_>>>().map(serde_json::Value::Array)
         }
-        Kind::Object(_) => {
+        ValueKind::Object(_) => {
             let members = fields::members(value, "\"data\"", context.problems)?;
             let members: Vec<_> =
                 members.iter().map(|member| Some((member.key.clone(), data(&member.value, context)?))).collect();

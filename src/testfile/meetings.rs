@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bounds::MEETINGS_MAX;
 use super::fields::{self, Object};
-use super::json::{Kind, Member, Value};
+use super::json::{KeyValue, Value, ValueKind};
 use super::members::{Groups, Members, Whom};
 use super::problem::Problems;
 use super::suggest;
@@ -97,7 +97,7 @@ impl Meet {
 }
 
 /// Reads `"barriers"` and `"syncs"`.
-pub fn read(groups: Groups, barriers: &[Member], syncs: &[Member], problems: &mut Problems<'_>) -> Meet {
+pub fn read(groups: Groups, barriers: &[KeyValue], syncs: &[KeyValue], problems: &mut Problems<'_>) -> Meet {
     let names: BTreeSet<&str> = barriers.iter().map(|barrier| barrier.key.as_str()).collect();
     for sync in syncs.iter().filter(|sync| names.contains(sync.key.as_str())) {
         problems.add(sync.at, format!("{:?} is the name of a barrier: give the sync another", sync.key));
@@ -107,7 +107,7 @@ pub fn read(groups: Groups, barriers: &[Member], syncs: &[Member], problems: &mu
     Meet { groups, barriers, syncs }
 }
 
-fn meetings(noun: &'static str, members: &[Member], groups: &Groups, problems: &mut Problems<'_>) -> Meetings {
+fn meetings(noun: &'static str, members: &[KeyValue], groups: &Groups, problems: &mut Problems<'_>) -> Meetings {
     if let Some(first) = members.get(MEETINGS_MAX) {
         problems.add(first.at, format!("a test has at most {MEETINGS_MAX} {noun}s"));
     }
@@ -156,7 +156,7 @@ impl Meetings {
     /// Returns the members of the meeting `name`, from the entry (`own`) or from the declaration. `None`: one of them
     /// is wrong, and the problem is noted.
     pub fn agree(&self, name: &Value, own: Option<&Whom>, problems: &mut Problems<'_>) -> Option<Whom> {
-        let Kind::String(text) = &name.kind else { return None };
+        let ValueKind::String(text) = &name.kind else { return None };
         let meeting = self.declared.get(text);
         let declared = match meeting {
             Some(meeting) => meeting.whom.as_ref()?.as_ref(),

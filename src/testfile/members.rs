@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::bounds::{GROUPS_MAX, LISTED_MEMBERS_MAX, MEMBERS_MAX};
 use super::fields::{self, Object};
-use super::json::{Kind, Member, Value};
+use super::json::{KeyValue, Value, ValueKind};
 use super::problem::Problems;
 use super::range::Pattern;
 use super::suggest;
@@ -60,7 +60,7 @@ pub struct Groups {
 
 /// The groups as the file has them, while they are resolved.
 struct Reading<'a> {
-    declared: BTreeMap<&'a str, &'a Member>,
+    declared: BTreeMap<&'a str, &'a KeyValue>,
     groups: Groups,
     /// The groups that are being resolved, from the outermost.
     path: Vec<&'a str>,
@@ -69,7 +69,7 @@ struct Reading<'a> {
 }
 
 /// Reads the object `"groups"`.
-pub fn groups(members: &[Member], problems: &mut Problems<'_>) -> Groups {
+pub fn groups(members: &[KeyValue], problems: &mut Problems<'_>) -> Groups {
     if let Some(first) = members.get(GROUPS_MAX) {
         problems.add(first.at, format!("a test has at most {GROUPS_MAX} groups"));
     }
@@ -121,9 +121,9 @@ impl<'a> Reading<'a> {
 
 /// The groups that a list names, and where.
 fn named_groups(value: &Value) -> impl Iterator<Item = (usize, &str)> {
-    let items = if let Kind::List(items) = &value.kind { items.as_slice() } else { &[] };
+    let items = if let ValueKind::List(items) = &value.kind { items.as_slice() } else { &[] };
     items.iter().filter_map(|item| match &item.kind {
-        Kind::String(text) => Some((item.span.start, text.strip_prefix('@')?)),
+        ValueKind::String(text) => Some((item.span.start, text.strip_prefix('@')?)),
         _ => None,
     })
 }
@@ -157,7 +157,7 @@ impl Groups {
 
     /// The members that `"guests"` names. An empty list invites nobody.
     pub fn guests(&self, value: &Value, problems: &mut Problems<'_>) -> Option<BTreeSet<String>> {
-        if matches!(&value.kind, Kind::List(items) if items.is_empty()) {
+        if matches!(&value.kind, ValueKind::List(items) if items.is_empty()) {
             return Some(BTreeSet::new());
         }
         self.members(value, "\"guests\"", problems).map(|members| members.into_iter().collect())

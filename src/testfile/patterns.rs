@@ -15,11 +15,11 @@ use crate::wire::readiness::line_pattern;
 /// The regular expressions that were read.
 #[derive(Default)]
 pub struct Patterns {
-    known: RefCell<BTreeMap<String, Result<(), Wrong>>>,
+    known: RefCell<BTreeMap<String, Result<(), PatternError>>>,
 }
 
 /// What is wrong with a regular expression, and at which byte, if it is at one.
-type Wrong = (String, Option<usize>);
+type PatternError = (String, Option<usize>);
 
 impl Patterns {
     /// Reads the value of `"log"`.
@@ -40,7 +40,7 @@ impl Patterns {
         None
     }
 
-    fn check(&self, text: &str) -> Result<(), Wrong> {
+    fn check(&self, text: &str) -> Result<(), PatternError> {
         let mut all = self.known.borrow_mut();
         if let Some(known) = all.get(text) {
             return known.clone();

@@ -8,7 +8,7 @@ use crate::session::MEMBER_MAX;
 const DIGITS_MAX: usize = 9;
 
 /// A piece of a pattern.
-enum Piece<'a> {
+enum Segment<'a> {
     Text(&'a str),
     /// What stands in a pair of brackets: (first, last, width).
     Numbers(Vec<(u64, u64, usize)>),
@@ -16,7 +16,7 @@ enum Piece<'a> {
 
 /// A pattern that was read: how many names it stands for is known before any of them is made.
 pub struct Pattern<'a> {
-    pieces: Vec<Piece<'a>>,
+    pieces: Vec<Segment<'a>>,
     pub count: usize,
 }
 
@@ -43,15 +43,15 @@ impl<'a> Pattern<'a> {
 
 /// Appends the names that begin with `begun` and go on as the pieces say. Each is written once as a whole: a list that
 /// grew piece by piece would be copied for each of them.
-fn write(pieces: &[Piece<'_>], begun: &mut String, names: &mut Vec<String>) {
+fn write(pieces: &[Segment<'_>], begun: &mut String, names: &mut Vec<String>) {
     let Some((piece, rest)) = pieces.split_first() else { return names.push(begun.clone()) };
     let length = begun.len();
     match piece {
-        Piece::Text(text) => {
+        Segment::Text(text) => {
             begun.push_str(text);
             write(rest, begun, names);
         }
-        Piece::Numbers(ranges) => {
+        Segment::Numbers(ranges) => {
             for &(first, last, width) in ranges {
                 for number in first..=last {
                     begun.truncate(length);
@@ -66,16 +66,16 @@ fn write(pieces: &[Piece<'_>], begun: &mut String, names: &mut Vec<String>) {
 }
 
 /// How many names the pieces stand for, at most `max`.
-fn check(pattern: &str, pieces: &[Piece<'_>], max: usize) -> Result<usize, String> {
+fn check(pattern: &str, pieces: &[Segment<'_>], max: usize) -> Result<usize, String> {
     let count = pieces.iter().fold(1u64, |count, piece| match piece {
-        Piece::Text(_) => count,
-        Piece::Numbers(ranges) => count
+        Segment::Text(_) => count,
+        Segment::Numbers(ranges) => count
             .saturating_mul(ranges.iter().fold(0, |sum: u64, (first, last, _)| sum.saturating_add(last - first + 1))),
     });
     if count > max as u64 {
         return Err(format!("{pattern:?} stands for {count} names: at most {max} are allowed"));
     }
-    let plain: usize = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 1 }).sum();
+    let plain: usize = pieces.iter().map(|piece| if let Segment::Text(text) = piece { text.len() } else { 1 }).sum();
     // A pair of brackets counts as one byte: what the names are for bounds each of them.
     if plain > MEMBER_MAX {
         return Err(format!("a name is at most {MEMBER_MAX} bytes long, this one is longer"));
@@ -83,12 +83,12 @@ fn check(pattern: &str, pieces: &[Piece<'_>], max: usize) -> Result<usize, Strin
     Ok(count as usize)
 }
 
-fn pieces(pattern: &str) -> Result<Vec<Piece<'_>>, String> {
+fn pieces(pattern: &str) -> Result<Vec<Segment<'_>>, String> {
     let mut pieces = Vec::new();
     let mut rest = pattern;
     while let Some(open) = rest.find(['[', ']']) {
         let (text, from_bracket) = rest.split_at(open);
-        pieces.push(Piece::Text(text));
+        pieces.push(Segment::Text(text));
         let Some(inside) = from_bracket.strip_prefix('[') else {
             return Err(format!("{pattern:?} has a \"]\" without a \"[\" before it"));
         };
@@ -97,12 +97,12 @@ fn pieces(pattern: &str) -> Result<Vec<Piece<'_>>, String> {
         let ranges: Result<Vec<_>, String> = inside[..end].split(',').map(|range| numbers(pattern, range)).collect();
         pieces.push(match &ranges?[..] {
             // One number is text; each of many such would be written anew for each name.
-            [(first, last, _)] if first == last && !inside[..end].contains('-') => Piece::Text(&inside[..end]),
-            ranges => Piece::Numbers(ranges.to_vec()),
+            [(first, last, _)] if first == last && !inside[..end].contains('-') => Segment::Text(&inside[..end]),
+            ranges => Segment::Numbers(ranges.to_vec()),
         });
         rest = &inside[end + 1..];
     }
-    pieces.push(Piece::Text(rest));
+    pieces.push(Segment::Text(rest));
     Ok(pieces)
 }
 

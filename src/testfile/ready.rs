@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bounds::{CHECK_EVERY, READY_WITHIN};
 use super::context::{Context, Used, declared_trigger, template};
 use super::fields::{self, Object, transposed};
-use super::json::{Member, Value};
+use super::json::{KeyValue, Value};
 use super::problem::Problems;
 use crate::wire::readiness::{Readiness, ReadyCheck};
 
@@ -37,7 +37,7 @@ pub fn read(value: &Value, used: Option<&Used>, context: &mut Context<'_, '_>) -
 }
 
 fn check(
-    member: &Member,
+    member: &KeyValue,
     object: &Object<'_>,
     used: Option<&Used>,
     context: &mut Context<'_, '_>,

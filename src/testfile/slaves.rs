@@ -9,7 +9,7 @@ use super::bounds::{
 };
 use super::draft::{Draft, Mention, Role};
 use super::fields::{self, Object};
-use super::json::{Kind, Member, Value};
+use super::json::{KeyValue, Value, ValueKind};
 use super::meetings::Membership;
 use super::problem::Problems;
 use super::range::Pattern;
@@ -50,7 +50,7 @@ impl<'a> Schedule<'a> {
 #[derive(Default)]
 struct Parts<'a> {
     /// In the order of the file.
-    list: Vec<Part<'a>>,
+    list: Vec<SlaveDraft<'a>>,
     /// By name, where each is in the list.
     places: BTreeMap<String, usize>,
     /// Who is given which schedule.
@@ -76,7 +76,7 @@ impl Room {
 }
 
 /// A slave as its keys say.
-struct Part<'a> {
+struct SlaveDraft<'a> {
     name: String,
     /// Which schedules, and where the slave was given each.
     schedules: Vec<(usize, &'a Value)>,
@@ -96,7 +96,7 @@ struct Shared<'s> {
 
 /// Reads the object `"slaves"`.
 pub fn read(
-    members: &[Member],
+    members: &[KeyValue],
     at: usize,
     schedules: &[Schedule<'_>],
     told: &Told<'_>,
@@ -146,9 +146,9 @@ pub fn read(
 }
 
 /// Expands the keys, and puts together what several keys say about one slave.
-fn parts<'a>(members: &'a [Member], schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Parts<'a> {
+fn parts<'a>(members: &'a [KeyValue], schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Parts<'a> {
     let mut parts = Parts::default();
-    let names = fields::Known::new(schedules.iter().map(|schedule| schedule.name));
+    let names = fields::KnownNames::new(schedules.iter().map(|schedule| schedule.name));
     for member in members {
         if problems.is_full() {
             break;
@@ -214,8 +214,8 @@ struct Given<'a> {
 /// What one key gives: a list of schedules, or an object with that and more in it.
 fn object<'a>(value: &'a Value, problems: &mut Problems<'_>) -> Given<'a> {
     match &value.kind {
-        Kind::List(_) => Given { list: Some(value), ..Given::default() },
-        Kind::Object(_) => match Object::read(value, "what a slave is given", &SLAVE_KEYS, problems) {
+        ValueKind::List(_) => Given { list: Some(value), ..Given::default() },
+        ValueKind::Object(_) => match Object::read(value, "what a slave is given", &SLAVE_KEYS, problems) {
             Some(object) => Given {
                 list: object.require("schedules", problems),
                 with: object.get("with"),
@@ -234,7 +234,7 @@ fn object<'a>(value: &'a Value, problems: &mut Problems<'_>) -> Given<'a> {
 fn given<'a>(
     key: &str,
     list: &'a Value,
-    names: &fields::Known<'_>,
+    names: &fields::KnownNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<(usize, &'a Value)> {
     let Some(items) = fields::list(list, "\"schedules\"", problems) else { return Vec::new() };
@@ -252,7 +252,7 @@ fn with(value: &Value, asked: &mut BTreeSet<With>, problems: &mut Problems<'_>) 
         problems.add(first.at, format!("a slave has at most {LABELS_MAX} labels"));
         return None;
     }
-    let label = |member: &Member| {
+    let label = |member: &KeyValue| {
         let value = fields::string(&member.value, "the value of a label", problems)?;
         let wrong = check_label(&member.key, value);
         wrong.map_err(|why| problems.add(member.at, why)).ok()?;
@@ -273,7 +273,7 @@ fn with(value: &Value, asked: &mut BTreeSet<With>, problems: &mut Problems<'_>) 
 }
 
 /// A place is one machine: whatever keys cover it, they ask for the same.
-fn ask(part: &mut Part<'_>, with: &With, value: &Value, problems: &mut Problems<'_>) {
+fn ask(part: &mut SlaveDraft<'_>, with: &With, value: &Value, problems: &mut Problems<'_>) {
     match &part.with {
         Some(other) if !Rc::ptr_eq(other, with) => {
             let message = || format!("the slave {:?} is asked for with other labels before", part.name);
@@ -313,7 +313,7 @@ fn is_address(address: &str) -> bool {
 }
 
 /// A slave has one address, whatever keys cover it.
-fn settle(part: &mut Part<'_>, address: &str, value: &Value, problems: &mut Problems<'_>) {
+fn settle(part: &mut SlaveDraft<'_>, address: &str, value: &Value, problems: &mut Problems<'_>) {
     match part.address.as_deref() {
         Some(other) if other != address => {
             let message = || format!("the slave {:?} has the address {other:?} and here another", part.name);
@@ -323,7 +323,7 @@ fn settle(part: &mut Part<'_>, address: &str, value: &Value, problems: &mut Prob
     }
 }
 
-fn check_slave_name(name: &str, member: &Member, problems: &mut Problems<'_>) -> bool {
+fn check_slave_name(name: &str, member: &KeyValue, problems: &mut Problems<'_>) -> bool {
     if RESERVED.contains(&name) {
         problems.add(member.at, format!("{name:?} cannot name a slave: the results have a file of that name"));
         return false;
@@ -336,7 +336,7 @@ impl<'a> Parts<'a> {
     fn place(&mut self, name: String) -> usize {
         let end = self.list.len();
         *self.places.entry(name).or_insert_with_key(|name| {
-            self.list.push(Part { name: name.clone(), schedules: Vec::new(), with: None, address: None });
+            self.list.push(SlaveDraft { name: name.clone(), schedules: Vec::new(), with: None, address: None });
             end
         })
     }
@@ -362,7 +362,7 @@ impl<'a> Parts<'a> {
 }
 
 /// What the entries of a slave that has these schedules want it to be a member of.
-fn memberships<'s>(part: &Part<'_>, schedules: &'s [Schedule<'_>]) -> Vec<Vec<&'s Membership>> {
+fn memberships<'s>(part: &SlaveDraft<'_>, schedules: &'s [Schedule<'_>]) -> Vec<Vec<&'s Membership>> {
     let drafts = part.schedules.iter().flat_map(|&(schedule, _)| &schedules[schedule].drafts);
     let mut same: BTreeMap<_, Vec<&Membership>> = BTreeMap::new();
     for membership in drafts.filter_map(|draft| draft.membership.as_ref()) {
@@ -373,7 +373,7 @@ fn memberships<'s>(part: &Part<'_>, schedules: &'s [Schedule<'_>]) -> Vec<Vec<&'
 
 /// The entries of one slave, checked together, how many addresses their commands name, and how much it is told of all.
 fn entries(
-    part: &Part<'_>,
+    part: &SlaveDraft<'_>,
     schedules: &[Schedule<'_>],
     slaves: &Parts<'_>,
     room: &mut Room,

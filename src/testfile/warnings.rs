@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::json::{self, BYTE_ORDER_MARK, Kind, Value};
+use super::json::{self, BYTE_ORDER_MARK, Value, ValueKind};
 use super::lists::{List, Times, command_of};
 use super::problem::{Problem, Problems};
 use super::test::{End, Test};
@@ -23,7 +23,7 @@ struct File<'a> {
 }
 
 /// An entry where a schedule has it.
-struct Place<'a> {
+struct EntryRef<'a> {
     object: &'a Value,
     /// A list that has it, and where in the list it is.
     list: usize,
@@ -102,7 +102,7 @@ impl<'a> File<'a> {
     /// Schedules that no slave has.
     fn schedules_of_no_slave(&self, found: &mut Problems<'_>) {
         let slaves = members(self.root, "slaves").map(|member| match &member.value.kind {
-            Kind::Object(_) => get(&member.value, "schedules").unwrap_or(&member.value),
+            ValueKind::Object(_) => get(&member.value, "schedules").unwrap_or(&member.value),
             _ => &member.value,
         });
         let used: BTreeSet<&str> = slaves.flat_map(items).filter_map(string).collect();
@@ -112,7 +112,7 @@ impl<'a> File<'a> {
     }
 
     /// Commands that notify or await a trigger which the test does not declare.
-    fn unknown_triggers_of_commands(&self, place: &Place<'_>, found: &mut Problems<'_>) {
+    fn unknown_triggers_of_commands(&self, place: &EntryRef<'_>, found: &mut Problems<'_>) {
         let Some(command) = get(place.object, "shell") else { return };
         let Some(text) = string(command) else { return };
         let mut inside = found.inside(&command.span);
@@ -124,7 +124,7 @@ impl<'a> File<'a> {
     }
 
     /// Entries whose occasion cannot arise.
-    fn entries_that_cannot_start(&self, place: &Place<'_>, found: &mut Problems<'_>) {
+    fn entries_that_cannot_start(&self, place: &EntryRef<'_>, found: &mut Problems<'_>) {
         let key = ["at", "trigger", "after"].into_iter().find_map(|key| get(place.object, key));
         let list = &self.lists[place.list];
         if let (Some(value), Some(why)) = (key, list.why_never(place.nr, &self.test.end)) {
@@ -134,7 +134,7 @@ impl<'a> File<'a> {
     }
 
     /// Entries that wait for the exit of a service, which exits only when the run ends, or fails.
-    fn entries_after_services(&self, place: &Place<'_>, found: &mut Problems<'_>) {
+    fn entries_after_services(&self, place: &EntryRef<'_>, found: &mut Problems<'_>) {
         let list = &self.lists[place.list];
         let entry = &list.entries[place.nr];
         let (Policy::After(after), Some(value)) = (&entry.policy, get(place.object, "after")) else { return };
@@ -148,7 +148,7 @@ impl<'a> File<'a> {
     }
 
     /// The entries that slaves have, each once.
-    fn entries(&self) -> Vec<Place<'a>> {
+    fn entries(&self) -> Vec<EntryRef<'a>> {
         let mut owners: BTreeMap<(&str, Option<&str>), (usize, usize)> = BTreeMap::new();
         for (list, it) in self.lists.iter().enumerate() {
             for (nr, entry) in it.entries.iter().enumerate() {
@@ -158,7 +158,7 @@ impl<'a> File<'a> {
         let place = |object: &'a Value| {
             let name = get(object, "name").and_then(string).unwrap_or_default();
             let command = get(object, "shell").and_then(string);
-            owners.get(&(name, command)).map(|&(list, nr)| Place { object, list, nr })
+            owners.get(&(name, command)).map(|&(list, nr)| EntryRef { object, list, nr })
         };
         members(self.root, "schedules").flat_map(|member| items(&member.value)).filter_map(place).collect()
     }
@@ -223,14 +223,14 @@ fn says_hidden(text: &str) -> bool {
 
 /// The value of a key of an object.
 fn get<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
-    let Kind::Object(members) = &value.kind else { return None };
+    let ValueKind::Object(members) = &value.kind else { return None };
     members.iter().find(|member| member.key == key).map(|member| &member.value)
 }
 
 /// What an object of the file holds.
-fn members<'a>(root: &'a Value, key: &str) -> impl Iterator<Item = &'a json::Member> {
+fn members<'a>(root: &'a Value, key: &str) -> impl Iterator<Item = &'a json::KeyValue> {
     let members = match get(root, key).map(|value| &value.kind) {
-        Some(Kind::Object(members)) => members.as_slice(),
+        Some(ValueKind::Object(members)) => members.as_slice(),
         _ => &[],
     };
     members.iter()
@@ -238,14 +238,14 @@ fn members<'a>(root: &'a Value, key: &str) -> impl Iterator<Item = &'a json::Mem
 
 fn items(value: &Value) -> &[Value] {
     match &value.kind {
-        Kind::List(items) => items,
+        ValueKind::List(items) => items,
         _ => &[],
     }
 }
 
 fn string(value: &Value) -> Option<&str> {
     match &value.kind {
-        Kind::String(text) => Some(text),
+        ValueKind::String(text) => Some(text),
         _ => None,
     }
 }

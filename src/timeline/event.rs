@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Exit, Time};
-use crate::spoken::{harmless_json, list};
-use crate::wire::rendezvous::Kind;
-use crate::wire::{Outcome, PokedBy, Verdict};
+use crate::text::{harmless_json, list};
+use crate::wire::rendezvous::OutcomeKind;
+use crate::wire::{EntryOutcome, PokedBy, Verdict};
 
 /// One line of `events.jsonl`, without its time and its slave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ pub enum Event<'a> {
         nr: u32,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit: Option<Exit>,
-        outcome: Outcome,
+        outcome: EntryOutcome,
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         why: Option<Cow<'a, str>>,
     },
@@ -133,7 +133,7 @@ pub enum Event<'a> {
         #[serde(flatten, borrow)]
         meeting: Meeting<'a>,
         round: u64,
-        verdict: Kind,
+        verdict: OutcomeKind,
         #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
         who: Cow<'a, [String]>,
         #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
@@ -269,7 +269,7 @@ impl std::fmt::Display for Waiting {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct EventLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     slave: Option<&'a str>,
     #[serde(flatten)]
@@ -278,7 +278,7 @@ struct Line<'a> {
 
 /// The event as a JSON object, without its time.
 pub fn encode(slave: Option<&str>, event: &Event<'_>) -> Vec<u8> {
-    let line = serde_json::to_vec(&Line { slave, event }).expect("an event of plain fields always encodes");
+    let line = serde_json::to_vec(&EventLine { slave, event }).expect("an event of plain fields always encodes");
     harmless_json(line)
 }
 
@@ -343,7 +343,7 @@ mod tests {
     fn what_was_written_is_read_back() {
         let meeting = || Meeting::barrier("up");
         let who = vec!["a".to_owned(), "b".to_owned()];
-        let (exit, outcome) = (Some(Exit::Code(1)), Outcome::Failed);
+        let (exit, outcome) = (Some(Exit::Code(1)), EntryOutcome::Failed);
         let events = [
             Event::Ready,
             Event::Begun { late: 0.25, uncertain: 0.000_1 },
@@ -356,7 +356,7 @@ mod tests {
             Event::Met {
                 meeting: meeting(),
                 round: 1,
-                verdict: Kind::Lost,
+                verdict: OutcomeKind::Lost,
                 who: who.into(),
                 reason: "".into(),
                 members: 2,

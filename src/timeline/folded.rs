@@ -4,7 +4,7 @@
 
 use super::event::Event;
 use super::words::{describe, run_name};
-use crate::spoken;
+use crate::text;
 
 /// How many different lines wait at most.
 const LINES_MAX: usize = 200;
@@ -13,7 +13,7 @@ const LINES_MAX: usize = 200;
 const TAILS_MAX: usize = 10;
 
 /// A line that more slaves may join.
-pub struct Line {
+pub struct FoldedLine {
     /// What is the same for all of them.
     key: String,
     pub time: String,
@@ -26,19 +26,19 @@ pub struct Line {
     pub quoted: bool,
 }
 
-impl Line {
+impl FoldedLine {
     /// Who, and what.
     pub fn in_words(&self) -> (String, &str) {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let text = if names.len() > 1 { &self.several } else { &self.one };
-        (spoken::list(&names), text)
+        (text::list(&names), text)
     }
 }
 
 /// The lines that wait for more slaves to join them.
 #[derive(Default)]
 pub struct Folded {
-    lines: Vec<Line>,
+    lines: Vec<FoldedLine>,
     /// The last lines of commands that were shown.
     tails: Vec<String>,
 }
@@ -55,10 +55,10 @@ impl Folded {
                 Event::Notified { trigger, late, .. } => format!("notified {trigger} {late}"),
                 _ => several.clone(),
             };
-            self.join(Line {
+            self.join(FoldedLine {
                 key,
                 time: time.to_owned(),
-                names: vec![spoken::harmless(slave).into_owned()],
+                names: vec![text::harmless(slave).into_owned()],
                 one,
                 several,
                 color,
@@ -79,10 +79,10 @@ impl Folded {
         }
         let (key, one, several) = (text.to_owned(), text.to_owned(), text.to_owned());
         let (time, names) = (time.to_owned(), vec![slave.to_owned()]);
-        self.join(Line { key, time, names, one, several, color: None, quoted: true });
+        self.join(FoldedLine { key, time, names, one, several, color: None, quoted: true });
     }
 
-    fn join(&mut self, line: Line) {
+    fn join(&mut self, line: FoldedLine) {
         match self.lines.iter_mut().find(|other| other.key == line.key && other.quoted == line.quoted) {
             Some(known) => {
                 known.names.extend(line.names);
@@ -96,7 +96,7 @@ impl Folded {
         self.lines.is_empty()
     }
 
-    pub fn take(&mut self) -> Vec<Line> {
+    pub fn take(&mut self) -> Vec<FoldedLine> {
         std::mem::take(&mut self.lines)
     }
 }

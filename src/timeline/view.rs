@@ -7,9 +7,9 @@ use super::event::Event;
 use super::folded::Folded;
 pub use super::words::{describe, run_name};
 use crate::machine::{Outbox, Stream};
-use crate::spoken::{harmless, is_obeyed};
-use crate::wire::rendezvous::Kind;
-use crate::wire::{Outcome, Verdict};
+use crate::text::{harmless, is_obeyed};
+use crate::wire::rendezvous::OutcomeKind;
+use crate::wire::{EntryOutcome, Verdict};
 
 /// How much of an output line without an end is held back until its end comes.
 const PARTIAL_MAX: usize = 8 * 1024;
@@ -56,7 +56,7 @@ pub fn rows_of_slaves(slaves: impl Iterator<Item = (String, String, bool)>) -> V
     }
     let row = |(names, state, alarm): (Vec<String>, String, bool)| {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        Row { name: crate::spoken::list(&names), state, alarm }
+        Row { name: crate::text::list(&names), state, alarm }
     };
     alike.into_iter().map(row).collect()
 }
@@ -300,10 +300,10 @@ const RED: &str = "31";
 
 fn color(event: &Event<'_>) -> Option<&'static str> {
     match event {
-        Event::Met { verdict: Kind::Released, .. } => Some("36"),
+        Event::Met { verdict: OutcomeKind::Released, .. } => Some("36"),
         Event::Met { .. } => Some("31"),
         Event::Away { .. } | Event::MemberLost { .. } | Event::Stalled { .. } => Some("33"),
-        Event::Exited { outcome: Outcome::Failed, .. } | Event::Lost { .. } | Event::Trouble { .. } => Some("31"),
+        Event::Exited { outcome: EntryOutcome::Failed, .. } | Event::Lost { .. } | Event::Trouble { .. } => Some("31"),
         Event::Refused { .. } | Event::Disconnected { .. } | Event::Warning { .. } => Some("33"),
         Event::Triggered { .. } => Some("36"),
         Event::Ending { verdict: Verdict::Failed, .. } => Some("31"),
@@ -383,7 +383,7 @@ mod tests {
                 &mut out,
             );
             let exited =
-                Event::Exited { entry: "x".into(), nr: 1, exit: None, outcome: Outcome::Failed, why: why.clone() };
+                Event::Exited { entry: "x".into(), nr: 1, exit: None, outcome: EntryOutcome::Failed, why: why.clone() };
             view.event(Some(2_000), Some(&slave), &exited, &mut out);
             view.event(
                 Some(2_000),

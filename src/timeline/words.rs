@@ -3,8 +3,8 @@
 //! One sentence per event, whoever shows it: the view, the folded lines, the report. Nothing here prints.
 
 use super::event::Event;
-use crate::wire::rendezvous::Kind;
-use crate::wire::{Outcome, PokedBy};
+use crate::wire::rendezvous::OutcomeKind;
+use crate::wire::{EntryOutcome, PokedBy};
 
 /// Returns the event in words; `None` for an event that is for programs only.
 pub fn describe(event: &Event<'_>) -> Option<String> {
@@ -20,9 +20,9 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::EntryReady { entry, nr, after } => format!("{} is ready after {after:.3} s", run_name(entry, *nr)),
         Event::Exited { entry, nr, exit, outcome, why } => {
             let outcome = match outcome {
-                Outcome::Passed => "passed",
-                Outcome::Failed => "failed",
-                Outcome::Stopped => "stopped",
+                EntryOutcome::Passed => "passed",
+                EntryOutcome::Failed => "failed",
+                EntryOutcome::Stopped => "stopped",
             };
             let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
             let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
@@ -41,7 +41,7 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
         Event::Arrived { meeting, member } => format!("{member} is at {meeting}"),
         Event::Away { meeting, member } => format!("{member} is gone from {meeting}"),
         Event::MemberLost { meeting, member } => format!("{member} is lost to {meeting}"),
-        Event::Met { meeting, verdict: Kind::Released, members, .. } => format!("{meeting}: {members} have met"),
+        Event::Met { meeting, verdict: OutcomeKind::Released, members, .. } => format!("{meeting}: {members} have met"),
         Event::Met { meeting, verdict, reason, .. } => {
             let verdict = verdict_in_words(*verdict);
             let reason = reason.strip_prefix(verdict).unwrap_or(reason).trim_start_matches([';', ' ', ',']);
@@ -77,13 +77,13 @@ pub fn run_name(entry: &str, nr: u32) -> String {
 }
 
 /// Returns how a round ended, for people.
-fn verdict_in_words(kind: Kind) -> &'static str {
+fn verdict_in_words(kind: OutcomeKind) -> &'static str {
     match kind {
-        Kind::Released => "released",
-        Kind::TimedOut => "timed out",
-        Kind::Aborted => "aborted",
-        Kind::Lost => "lost",
-        Kind::Disagreed => "disagreed",
-        Kind::Refused => "refused",
+        OutcomeKind::Released => "released",
+        OutcomeKind::TimedOut => "timed out",
+        OutcomeKind::Aborted => "aborted",
+        OutcomeKind::Lost => "lost",
+        OutcomeKind::Disagreed => "disagreed",
+        OutcomeKind::Refused => "refused",
     }
 }

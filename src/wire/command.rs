@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::note::Note;
+use super::raw_json::RawJson;
 
 /// `arete poke`: run this `poke` entry, or all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct NotifyRequest<'a> {
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Note<'a>>,
+    pub data: Option<RawJson<'a>>,
 }
 
 /// `arete wait`: answered when the trigger has fired.
@@ -37,7 +37,7 @@ pub struct WaitRequest<'a> {
 pub struct ReadyRequest<'a> {
     #[serde(borrow)]
     pub entry: Cow<'a, str>,
-    /// As in [`Happened::Spawned`](super::Happened::Spawned).
+    /// As in [`SlaveEvent::Spawned`](super::SlaveEvent::Spawned).
     pub nr: u32,
 }
 
@@ -52,7 +52,7 @@ pub struct Done<'a> {
     pub late: bool,
     /// For a wait: who notified with what, as in [`Triggered`](super::Triggered).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub notes: Option<Note<'a>>,
+    pub notes: Option<RawJson<'a>>,
 }
 
 /// What a command asked for cannot be done.

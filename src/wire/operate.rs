@@ -117,7 +117,7 @@ pub struct RunState {
     pub run: String,
     /// The test's name.
     pub test: String,
-    pub state: Standing,
+    pub state: RunStatus,
     /// When it was handed in, wall-clock time in UTC.
     pub submitted: String,
     /// When it started, likewise.
@@ -143,14 +143,14 @@ impl RunState {
     /// How it stands, or how it ended, in a word.
     pub fn in_words(&self) -> &'static str {
         match (self.state, self.verdict) {
-            (Standing::Queued, _) => "queued",
-            (Standing::Gathering, _) => "gathering",
-            (Standing::Running, _) => "running",
-            (Standing::Ending, _) => "ending",
-            (Standing::Over, Some(Verdict::Passed)) => "passed",
-            (Standing::Over, Some(Verdict::Failed)) => "failed",
-            (Standing::Over, Some(Verdict::Interrupted)) => "interrupted",
-            (Standing::Over, None) => "over",
+            (RunStatus::Queued, _) => "queued",
+            (RunStatus::Gathering, _) => "gathering",
+            (RunStatus::Running, _) => "running",
+            (RunStatus::Ending, _) => "ending",
+            (RunStatus::Over, Some(Verdict::Passed)) => "passed",
+            (RunStatus::Over, Some(Verdict::Failed)) => "failed",
+            (RunStatus::Over, Some(Verdict::Interrupted)) => "interrupted",
+            (RunStatus::Over, None) => "over",
         }
     }
 }
@@ -158,7 +158,7 @@ impl RunState {
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
+pub enum RunStatus {
     /// Its slaves are not all there, or serve another run.
     Queued,
     /// Its slaves get ready.

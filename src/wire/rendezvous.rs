@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use super::limits::{FRESH, IDS_MAX, NOTE_MAX, SESSION_MAX, SESSION_MOST, SYNC_TIMEOUT, VALUE_MAX, VALUE_MOST};
 use super::message::Message;
-use super::note::Note;
+use super::raw_json::RawJson;
 use super::times::bounded;
 use crate::machine::Time;
 
@@ -75,7 +75,7 @@ pub struct Give<'a> {
     pub all_alive: bool,
     /// Any JSON.
     #[serde(borrow)]
-    pub value: Note<'a>,
+    pub value: RawJson<'a>,
 }
 
 /// Who gives, from the beginning of the line of a [`Give`] whose value is too long to be read.
@@ -139,7 +139,7 @@ pub struct Map<'a> {
     pub session: Cow<'a, str>,
     pub round: u64,
     #[serde(borrow)]
-    pub map: Note<'a>,
+    pub map: RawJson<'a>,
 }
 
 fn few_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
@@ -229,7 +229,7 @@ pub struct RoundVerdict<'a> {
     pub room: Cow<'a, str>,
     /// Of the barrier or of the session; no other round of it has the same. 0 when the arrival was in none.
     pub round: u64,
-    pub verdict: Kind,
+    pub verdict: OutcomeKind,
     /// Who was missing, aborted, was lost or disagreed; at most 100 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub who: Vec<String>,
@@ -246,7 +246,7 @@ pub struct RoundVerdict<'a> {
 /// How a round ended for its members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum OutcomeKind {
     /// All were there; of a sync, the [`Map`] of the same round has come just before.
     Released,
     /// The time of one of them was up.
@@ -303,7 +303,7 @@ pub struct SyncRequest<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    pub value: Note<'a>,
+    pub value: RawJson<'a>,
 }
 
 /// How a barrier or a sync ended for a command.
@@ -311,7 +311,7 @@ pub struct SyncRequest<'a> {
 pub struct Met<'a> {
     /// Absent: no verdict was heard in time; the others may have been released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<Kind>,
+    pub verdict: Option<OutcomeKind>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub who: Vec<String>,
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::frame::base64_bytes;
-use super::happened::Happened;
 use super::schedule::{Entry, Resource};
+use super::slave_event::SlaveEvent;
 use super::verdict::Verdict;
 use crate::machine::Time;
 
@@ -119,7 +119,7 @@ pub struct Report<'a> {
     /// When it happened, on the controller's clock as the slave knows it.
     pub time: Time,
     #[serde(flatten, borrow)]
-    pub what: Happened<'a>,
+    pub what: SlaveEvent<'a>,
 }
 
 /// The answer to [`Report`]: this one and all earlier ones are on the controller's disk.

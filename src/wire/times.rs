@@ -25,7 +25,7 @@ pub fn counted<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
 
 #[cfg(test)]
 mod tests {
-    use crate::wire::FromSlave;
+    use crate::wire::ToController;
 
     #[test]
     fn no_message_carries_a_time_that_no_command_line_may_have() {
@@ -36,9 +36,9 @@ mod tests {
             [(arrive, "timeout"), (arrive, "fresh"), (give, "timeout"), (submit, "wait"), (submit, "lost_after")];
         for (head, key) in said {
             let line = |time: u64| format!("{head}\"{key}\":{time}}}");
-            assert!(FromSlave::decode(line(super::TIME_MAX).as_bytes()).is_ok(), "{}", line(super::TIME_MAX));
+            assert!(ToController::decode(line(super::TIME_MAX).as_bytes()).is_ok(), "{}", line(super::TIME_MAX));
             for time in [super::TIME_MAX + 1, u64::MAX] {
-                let why = FromSlave::decode(line(time).as_bytes()).expect_err(&line(time)).to_string();
+                let why = ToController::decode(line(time).as_bytes()).expect_err(&line(time)).to_string();
                 assert!(why.contains("a time is at most 2592000000000 microseconds"), "{why}");
             }
         }
@@ -47,8 +47,8 @@ mod tests {
     #[test]
     fn a_notify_that_says_that_there_was_none_is_malformed() {
         let line = |count: u64| format!(r#"{{"type":"notify","room":"r","trigger":"t","count":{count}}}"#);
-        assert!(FromSlave::decode(line(1).as_bytes()).is_ok());
-        let why = FromSlave::decode(line(0).as_bytes()).unwrap_err().to_string();
+        assert!(ToController::decode(line(1).as_bytes()).is_ok());
+        let why = ToController::decode(line(0).as_bytes()).unwrap_err().to_string();
         assert!(why.contains("the count of a notify is at least 1"), "{why}");
     }
 }

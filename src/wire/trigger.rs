@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::code::Code;
-use super::note::Note;
+use super::raw_json::RawJson;
 use super::times::counted;
 
 /// A slave has notified a trigger. Answered by [`Noted`] or [`Refused`]; one answer may cover several.
@@ -24,7 +24,7 @@ pub struct Notify<'a> {
     /// Data for the commands that wait for the trigger, at most [`NOTE_MAX`](super::rendezvous::NOTE_MAX) bytes of
     /// JSON.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Note<'a>>,
+    pub data: Option<RawJson<'a>>,
 }
 
 /// The answer to [`Notify`].
@@ -64,7 +64,7 @@ pub struct Triggered<'a> {
     pub trigger: Cow<'a, str>,
     /// A list of objects `{"from": member, "data": ...}`: the notifies that had data, in order.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub notes: Option<Note<'a>>,
+    pub notes: Option<RawJson<'a>>,
 }
 
 /// The digits of the longest number that always fits 64 bits.

@@ -14,7 +14,7 @@ pub enum Verdict {
 /// How a run of an entry ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum EntryOutcome {
     /// It ended as its `expect` says.
     Passed,
     /// It did not, took too long, or could not start.

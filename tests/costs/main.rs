@@ -19,7 +19,7 @@ mod slaves;
 use std::fmt::Write;
 use std::time::Duration;
 
-use arete::wire::FromSlave;
+use arete::wire::ToController;
 use common::Place;
 use peer::Loop;
 
@@ -79,9 +79,9 @@ fn every_message_has_a_worst_case_and_a_line_on_the_page() {
     let page = include_str!("../../src/wire/costs.md");
     let told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let tried = || [members::CASES, slaves::CASES, operators::CASES].into_iter().flatten().map(|(message, _)| *message);
-    for message in FromSlave::TYPES {
+    for message in ToController::TYPES {
         assert!(tried().any(|it| it == *message), "{message} has no worst case");
         assert!(told.contains(message), "{message} is not on the page");
     }
-    assert_eq!(told.len(), FromSlave::TYPES.len(), "the page tells of other messages: {told:?}");
+    assert_eq!(told.len(), ToController::TYPES.len(), "the page tells of other messages: {told:?}");
 }

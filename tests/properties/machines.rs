@@ -10,14 +10,14 @@ use std::path::{Component, Path};
 use std::rc::Rc;
 use std::time::Duration;
 
-use arete::controller::{self, Controller, LabConfig, Limits};
+use arete::controller::{self, Controller, HostConfig, Limits};
 use arete::machine::{
     Address, ChildId, ConnId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Outbox, Page, Peer, ProbeId, ReadId,
     Signal, Time, is_obeyed,
 };
 use arete::slave::{self, Slave};
 use arete::testfile;
-use arete::wire::{FromController, FromSlave, FromSocket};
+use arete::wire::{ControlReply, FromController, ToController};
 
 /// The run that the controller and the slave are in.
 const TEST: &str = r#"{
@@ -94,7 +94,7 @@ pub fn check_rooms(script: &[u8]) {
 pub fn check_host(script: &[u8]) {
     let limits = Limits::new(Some(2_000), Some(4_000), Some(100_000));
     let config =
-        LabConfig { runs: "/results/runs".into(), lost_after: Duration::from_secs(10), ..LabConfig::default() };
+        HostConfig { runs: "/results/runs".into(), lost_after: Duration::from_secs(10), ..HostConfig::default() };
     World::new(Controller::bare(None).limited(limits).hosting(config), "/results", Hears::Slave).play(script);
 }
 
@@ -374,8 +374,8 @@ fn check_said(hears: Hears, bytes: &[u8]) {
     assert!(!line.contains(&b'\n'), "more than one line: {text}");
     let heard = match hears {
         Hears::Slave => FromController::decode(line).map(drop),
-        Hears::Controller => FromSlave::decode(line).map(drop),
-        Hears::Command => FromSocket::decode(line).map(drop),
+        Hears::Controller => ToController::decode(line).map(drop),
+        Hears::Command => ControlReply::decode(line).map(drop),
     };
     assert_eq!(heard, Ok(()), "{text}");
 }

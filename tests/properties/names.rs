@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use arete::session::{MEMBER_MAX, NAME_MAX, is_entry_name, is_host, is_incarnation, is_meeting, is_member, is_name};
-use arete::spoken::ranges;
 use arete::testfile::{range, time};
-use arete::variables::{Part, expand, parse};
+use arete::text::ranges;
+use arete::variables::{Segment, expand, parse};
 
 /// More names than a text of some KiB should stand for.
 const NAMES_MAX: usize = 1_000;
@@ -37,16 +37,16 @@ fn check_variables(text: &str) {
     let written: String = parts
         .iter()
         .map(|part| match part {
-            Part::Text(text) => text.replace("@{", "@@{"),
-            Part::Variable { variable, .. } => variable.to_string(),
+            Segment::Text(text) => text.replace("@{", "@@{"),
+            Segment::Variable { variable, .. } => variable.to_string(),
         })
         .collect();
     assert_eq!(written, text, "the parts are the whole");
     // What a variable stands for is never read as a variable itself.
     let expanded = expand(text, &mut |_| Ok("@{x.pid}".to_owned())).expect("every variable is resolved");
     let texts = parts.iter().map(|part| match part {
-        Part::Text(text) => text.as_str(),
-        Part::Variable { .. } => "@{x.pid}",
+        Segment::Text(text) => text.as_str(),
+        Segment::Variable { .. } => "@{x.pid}",
     });
     assert_eq!(expanded, texts.collect::<String>());
 }

@@ -1,7 +1,7 @@
 //! What holds of the wire whatever the bytes: cutting them elsewhere changes nothing, no line panics a decoder, and a
 //! message that was read is written and read again as itself.
 
-use arete::wire::{Cut, Frames, FromCommand, FromController, FromSlave, FromSocket, Notify};
+use arete::wire::{ControlReply, ControlRequest, Cut, Frames, FromController, Notify, ToController};
 
 /// A line is never longer here, so that a short input can go over it.
 const LINE_MAX_MOST: usize = 4096;
@@ -81,9 +81,9 @@ pub fn check_line(line: &[u8]) {
             }
         )*};
     }
-    reads_back!(FromSlave FromController FromCommand FromSocket);
+    reads_back!(ToController FromController ControlRequest ControlReply);
     // The quick reader of notifies and the full one are of one mind.
-    if let Ok(FromSlave::Notify(notify)) = FromSlave::decode(line) {
+    if let Ok(ToController::Notify(notify)) = ToController::decode(line) {
         assert_eq!(serde_json::from_slice::<Notify>(line).ok(), Some(notify));
     }
 }

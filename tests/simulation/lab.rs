@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arete::controller::ledger::{self, Keep, Past, Terms, TimeLine};
 use arete::controller::{
-    Config as ControllerConfig, Controller, EVENTS, LabConfig, Launcher, Limits, OVER, RESOURCES, Shelved,
+    Archived, Config as ControllerConfig, Controller, EVENTS, HostConfig, Launcher, Limits, OVER, RESOURCES,
 };
 use arete::machine::{Address, Input, ListenerId, Machine, Outbox, Time};
 use arete::member::{Config as MemberConfig, Member, Task};
@@ -110,12 +110,12 @@ pub const RUNS: &str = "/state/runs";
 /// A controller that stays, and takes tests. Started again, it goes on with all that it was handed.
 pub fn add_hosting_controller(world: &mut World, lost_after: Duration) -> usize {
     let node = world.add_node("controller", CONTROLLER, vec![controller_address()], move |birth| {
-        let config = LabConfig {
+        let config = HostConfig {
             runs: PathBuf::from(RUNS),
             lost_after,
             boot: birth.boot.clone(),
             wall_offset: birth.wall_offset,
-            ..LabConfig::default()
+            ..HostConfig::default()
         };
         let controller = lasting(Controller::bare(None), Path::new(STATE), None, birth);
         Box::new(with_runs(controller.hosting(config), birth))
@@ -128,7 +128,7 @@ pub fn add_hosting_controller(world: &mut World, lost_after: Duration) -> usize 
 fn with_runs(mut controller: Controller, birth: &mut Birth<'_>) -> Controller {
     let below = birth.disk.paths_below(Path::new(RUNS));
     let runs = below.filter_map(|path| Some(Path::new(RUNS).join(path.strip_prefix(RUNS).ok()?.components().next()?)));
-    let (mut going, mut over) = (Vec::new(), Vec::<Shelved>::new());
+    let (mut going, mut over) = (Vec::new(), Vec::<Archived>::new());
     for directory in runs.collect::<BTreeSet<PathBuf>>() {
         let path = directory.join(ledger::FILE);
         if let Some(json) = birth.disk.get(directory.join(OVER)) {

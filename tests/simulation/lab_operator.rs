@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::machine::{ConnId, Input, Machine, Outbox, Time};
-use arete::wire::operate::{Cancel, Get, Look, Offer, Operate, RunState, Standing, Submit, Upload};
+use arete::wire::operate::{Cancel, Get, Look, Offer, Operate, RunState, RunStatus, Submit, Upload};
 use arete::wire::{CHUNK_MAX, Frames, FromController, LINE_MAX, Message, PROTOCOL, Ping};
 
 use crate::lab::controller_address;
@@ -155,7 +155,7 @@ impl Operator {
                     }
                     order.accepted.get_or_insert(now);
                     self.submitted.take_if(|submitted| *submitted == ix);
-                } else if state.state == Standing::Over {
+                } else if state.state == RunStatus::Over {
                     let order = book.orders.iter_mut().find(|order| order.run.as_ref() == Some(&state.run));
                     if let Some(order) = order.filter(|order| order.whole) {
                         order.last = Some(state);

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::controller::ledger::{self, Past};
-use arete::controller::{OVER, RESOURCES, Shelved};
+use arete::controller::{Archived, OVER, RESOURCES};
 use arete::machine::{Exit, Signal};
 use arete::testfile::{self, End, OnFail, OnLost, Shipped, Test};
-use arete::wire::operate::{Offer, Standing};
+use arete::wire::operate::{Offer, RunStatus};
 use arete::wire::readiness::{Readiness, ReadyCheck};
 use arete::wire::{Action, Entry, Expect, Policy, Shell, Verdict};
 use fastrand::Rng;
@@ -233,7 +233,7 @@ impl LabSweep {
     }
 }
 
-fn shelved(id: &str, world: &World) -> Result<Shelved, String> {
+fn shelved(id: &str, world: &World) -> Result<Archived, String> {
     let json = world.hosts[CONTROLLER].disk.get(Path::new(RUNS).join(id).join(OVER));
     let json = json.ok_or_else(|| format!("run {id} is not over"))?;
     serde_json::from_slice(json).map_err(|error| format!("{OVER} of run {id}: {error}"))
@@ -252,7 +252,7 @@ fn check_order(order: &Order, world: &World) -> Result<(), String> {
         .and_then(|bytes| serde_json::from_slice(bytes).ok())
         .ok_or_else(|| format!("run {run} has no summary"))?;
     let verdict = serde_json::to_value(last.verdict).expect("it is a word");
-    if last.state != Standing::Over || summary["verdict"] != verdict || summary["why"] != *last.why {
+    if last.state != RunStatus::Over || summary["verdict"] != verdict || summary["why"] != *last.why {
         return Err(format!("an operator is told {last:?}, and the summary says {summary}"));
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! What a virtual command asks for when it stands at a barrier or gives to a sync, and how that ends for it.
 
 use arete::machine::Bytes;
-use arete::wire::rendezvous::{BarrierRequest, Kind, Party, SyncRequest};
-use arete::wire::{Message, Note};
+use arete::wire::rendezvous::{BarrierRequest, OutcomeKind, Party, SyncRequest};
+use arete::wire::{Message, RawJson};
 
 /// The serial number of an arrival travels as the odd microseconds of its freshness, or in its value.
 const SERIALS: u64 = 1_000_000;
@@ -28,7 +28,7 @@ pub struct Meet {
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
     pub code: u8,
-    pub verdict: Option<Kind>,
+    pub verdict: Option<OutcomeKind>,
     pub who: Vec<String>,
     pub reason: String,
     /// The map as it came.
@@ -36,13 +36,13 @@ pub struct End {
 }
 
 /// The exit status that a verdict stands for, as the manual has it.
-pub fn exit_code(verdict: Option<Kind>) -> u8 {
+pub fn exit_code(verdict: Option<OutcomeKind>) -> u8 {
     match verdict {
-        Some(Kind::Released) => 0,
-        Some(Kind::TimedOut) => 3,
-        Some(Kind::Aborted) => 4,
-        Some(Kind::Lost) => 5,
-        Some(Kind::Disagreed | Kind::Refused) => 1,
+        Some(OutcomeKind::Released) => 0,
+        Some(OutcomeKind::TimedOut) => 3,
+        Some(OutcomeKind::Aborted) => 4,
+        Some(OutcomeKind::Lost) => 5,
+        Some(OutcomeKind::Disagreed | OutcomeKind::Refused) => 1,
         None => 6,
     }
 }
@@ -102,7 +102,7 @@ impl Meet {
         let name = self.name.as_str().into();
         if self.sync {
             let json: &serde_json::value::RawValue = serde_json::from_str(&self.value).expect("a value is JSON");
-            let value = Note { json };
+            let value = RawJson { json };
             SyncRequest { session: name, tag, party, timeout, all_alive: self.all_alive, entry, value }.encode()
         } else {
             let abort = self.abort.as_deref().map(Into::into);

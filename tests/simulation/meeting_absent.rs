@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arete::wire::rendezvous::{Kind, Party};
+use arete::wire::rendezvous::{OutcomeKind, Party};
 use serde_json::Value;
 
 use super::{Key, MeetingChecks, Name, Told};
@@ -110,7 +110,7 @@ impl MeetingChecks {
 
     /// Somebody is told that others cannot come.
     pub(super) fn remember_given_up(&mut self, name: &Name, key: Key, told: &Told) {
-        if told.kind != Kind::Lost {
+        if told.kind != OutcomeKind::Lost {
             return;
         }
         if told.reason.contains(CANNOT_COME) {

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arete::machine::ConnId;
-use arete::wire::rendezvous::{Kind, Party, RoundVerdict};
-use arete::wire::{FromController, FromSlave};
+use arete::wire::rendezvous::{OutcomeKind, Party, RoundVerdict};
+use arete::wire::{FromController, ToController};
 use serde_json::Value;
 
 use crate::lab::{CONTROLLER, RESULTS};
@@ -313,7 +313,7 @@ impl MeetingChecks {
             "{serial} got {end:?}, its slave was told {told:?}"
         );
         let map = self.rounds.get(&(self.name_of(serial), told.round)).and_then(|round| round.map.as_ref());
-        let map = map.filter(|_| kind == Kind::Released && told.round > 0);
+        let map = map.filter(|_| kind == OutcomeKind::Released && told.round > 0);
         hold!(end.map.as_ref() == map, "{serial} got {:?} as its map, which is {map:?}", end.map);
         Ok(())
     }
@@ -321,9 +321,15 @@ impl MeetingChecks {
     /// A client has exited by itself. It shows less than a command: its status, and a map.
     pub fn client_is_told(&mut self, now: u64, life: Life, serial: u64, code: u8, output: &[u8]) -> Result<(), String> {
         let told = self.ids.get(&(life, serial)).and_then(|id| self.arrivals[&(life, *id)].told.clone());
-        let verdict = [Kind::Released, Kind::TimedOut, Kind::Aborted, Kind::Lost, Kind::Disagreed]
-            .into_iter()
-            .find(|kind| exit_code(Some(*kind)) == code);
+        let verdict = [
+            OutcomeKind::Released,
+            OutcomeKind::TimedOut,
+            OutcomeKind::Aborted,
+            OutcomeKind::Lost,
+            OutcomeKind::Disagreed,
+        ]
+        .into_iter()
+        .find(|kind| exit_code(Some(*kind)) == code);
         let told = told.filter(|told| exit_code(Some(told.kind)) == code);
         let verdict = told.as_ref().map(|told| told.kind).or(verdict.filter(|_| code != 1));
         let (who, reason) = told.map(|told| (told.who, told.reason)).unwrap_or_default();
@@ -334,7 +340,7 @@ impl MeetingChecks {
     /// A slave or a client says something.
     fn member_says(&mut self, said: &Said, world: &World) -> Result<(), String> {
         for line in lines(&said.bytes).filter(|line| is_of(line, &["arrive", "give", "gone"])) {
-            if let Ok(FromSlave::Gone(gone)) = FromSlave::decode(line) {
+            if let Ok(ToController::Gone(gone)) = ToController::decode(line) {
                 for id in gone.ids {
                     if let Some(arrival) = self.arrivals.get_mut(&(said.life, id)) {
                         arrival.withdrawn = true;
@@ -372,7 +378,7 @@ impl MeetingChecks {
         held.extend_from_slice(&received.bytes);
         let end = memchr::memrchr(b'\n', &held).map_or(0, |at| at + 1);
         for line in lines(&held[..end]).filter(|line| is_of(line, &["arrive", "give", "gone"])) {
-            if let Ok(FromSlave::Gone(gone)) = FromSlave::decode(line) {
+            if let Ok(ToController::Gone(gone)) = ToController::decode(line) {
                 for id in gone.ids {
                     if let Some(arrival) = self.arrivals.get_mut(&(from, id)) {
                         arrival.taken_back.get_or_insert(received.at);
@@ -477,11 +483,11 @@ impl MeetingChecks {
 
     /// It is wrong, or its time is up while it waits for the next round of so many.
     fn may_be_of_no_round(&self, key: &Key, told: &Told) -> Result<(), String> {
-        let wrong = matches!(told.kind, Kind::Refused | Kind::Disagreed);
+        let wrong = matches!(told.kind, OutcomeKind::Refused | OutcomeKind::Disagreed);
         let arrival = &self.arrivals[key];
         let due = arrival.over_at.is_some_and(|over_at| over_at <= self.now + CLOCKS);
         let counted = matches!(self.party_of(key), Some(Party::Count(_)) | None);
-        hold!(wrong || told.kind == Kind::TimedOut && due && counted, "{told:?} is of no round: {arrival:?}");
+        hold!(wrong || told.kind == OutcomeKind::TimedOut && due && counted, "{told:?} is of no round: {arrival:?}");
         Ok(())
     }
 
@@ -510,7 +516,7 @@ impl MeetingChecks {
         }
         let round = self.rounds.entry(place.clone()).or_default();
         round.told.insert(key);
-        if told.kind == Kind::Released {
+        if told.kind == OutcomeKind::Released {
             let members: Vec<String> =
                 round.told.iter().map(|key| self.planned[&self.arrivals[key].serial].member()).collect();
             let once: BTreeSet<&String> = members.iter().collect();
@@ -521,9 +527,9 @@ impl MeetingChecks {
         if first {
             self.seen.rounds += 1;
             match told.kind {
-                Kind::TimedOut => self.may_time_out(&name, told, world)?,
-                Kind::Aborted => self.may_be_aborted(&name, told)?,
-                Kind::Lost => self.may_be_lost(&name, told)?,
+                OutcomeKind::TimedOut => self.may_time_out(&name, told, world)?,
+                OutcomeKind::Aborted => self.may_be_aborted(&name, told)?,
+                OutcomeKind::Lost => self.may_be_lost(&name, told)?,
                 _ => {}
             }
         }
@@ -548,7 +554,7 @@ impl MeetingChecks {
         let party = |key: &Key| self.parties[&self.arrivals[key].serial].as_ref().map(wanted);
         let (mine, theirs) = (party(&key), round.told.iter().find_map(party));
         let other = mine.is_some() && theirs.is_some() && mine != theirs;
-        hold!(!other || told.kind == Kind::Disagreed, "{name:?}: {arrival:?} wants another party than {told:?}");
+        hold!(!other || told.kind == OutcomeKind::Disagreed, "{name:?}: {arrival:?} wants another party than {told:?}");
         self.seen.late += 1;
         Ok(())
     }
@@ -666,8 +672,9 @@ impl MeetingChecks {
     /// When all is over: the k-th release of a member belongs with the k-th of the others.
     pub fn after_run(&self) -> Result<(), String> {
         for (name, keys) in &self.by_name {
-            let all_released =
-                keys.iter().all(|key| self.arrivals[key].told.as_ref().is_some_and(|told| told.kind == Kind::Released));
+            let all_released = keys
+                .iter()
+                .all(|key| self.arrivals[key].told.as_ref().is_some_and(|told| told.kind == OutcomeKind::Released));
             let counted = keys.iter().any(|key| matches!(self.party_of(key), Some(Party::Count(_)) | None));
             if !all_released || counted {
                 continue;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arete::wire::FromSlave;
-use arete::wire::rendezvous::{Kind, Party, RoundVerdict};
+use arete::wire::ToController;
+use arete::wire::rendezvous::{OutcomeKind, Party, RoundVerdict};
 use serde_json::Value;
 
 use crate::world::meet::{serial_of_fresh, serial_of_value};
@@ -15,7 +15,7 @@ const EARLIER: &str = "an earlier round ";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     pub round: u64,
-    pub kind: Kind,
+    pub kind: OutcomeKind,
     pub who: Vec<String>,
     pub reason: String,
     /// The instant of the release on the controller's clock.
@@ -73,9 +73,9 @@ pub fn holds_serial(map: &[u8], serial: u64) -> bool {
 
 /// The id, serial number and member of an arrival.
 pub fn arrival_of(line: &[u8]) -> Result<Option<(u64, u64, String)>, String> {
-    match FromSlave::decode(line).map_err(|wrong| wrong.to_string())? {
-        FromSlave::Arrive(it) => Ok(Some((it.id, serial_of_fresh(it.fresh), it.member.into_owned()))),
-        FromSlave::Give(it) => Ok(Some((it.id, serial_of_value(it.value.json.get()), it.member.into_owned()))),
+    match ToController::decode(line).map_err(|wrong| wrong.to_string())? {
+        ToController::Arrive(it) => Ok(Some((it.id, serial_of_fresh(it.fresh), it.member.into_owned()))),
+        ToController::Give(it) => Ok(Some((it.id, serial_of_value(it.value.json.get()), it.member.into_owned()))),
         _ => Ok(None),
     }
 }

@@ -1,6 +1,6 @@
 //! What seeds of meetings have seen, to tell whether a sweep tests what it should.
 
-use arete::wire::rendezvous::Kind;
+use arete::wire::rendezvous::OutcomeKind;
 
 /// How often what was seen.
 #[derive(Debug, Default, Clone, Copy)]
@@ -62,14 +62,14 @@ impl MeetingsSeen {
         pairs.into_iter().for_each(|(sum, more)| *sum += more);
     }
 
-    pub fn count(&mut self, verdict: Option<Kind>) {
+    pub fn count(&mut self, verdict: Option<OutcomeKind>) {
         *match verdict {
-            Some(Kind::Released) => &mut self.released,
-            Some(Kind::TimedOut) => &mut self.timed_out,
-            Some(Kind::Aborted) => &mut self.aborted,
-            Some(Kind::Lost) => &mut self.lost,
-            Some(Kind::Disagreed) => &mut self.disagreed,
-            Some(Kind::Refused) => &mut self.refused,
+            Some(OutcomeKind::Released) => &mut self.released,
+            Some(OutcomeKind::TimedOut) => &mut self.timed_out,
+            Some(OutcomeKind::Aborted) => &mut self.aborted,
+            Some(OutcomeKind::Lost) => &mut self.lost,
+            Some(OutcomeKind::Disagreed) => &mut self.disagreed,
+            Some(OutcomeKind::Refused) => &mut self.refused,
             None => &mut self.unheard,
         } += 1;
     }

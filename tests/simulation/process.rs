@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::machine::{Address, ChildId, Command, Exit, Signal, removed};
-use arete::wire::{FromSocket, Message, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
+use arete::wire::{ControlReply, Message, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
 
 use super::meet::{self, Meet};
 use super::network::LinkId;
@@ -417,8 +417,8 @@ impl World {
 
     fn process_hears_line(&mut self, pid: u32, line: &[u8]) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
-        let said = FromSocket::decode(line).expect("a slave answers well-formed lines");
-        if let FromSocket::Map(map) = said {
+        let said = ControlReply::decode(line).expect("a slave answers well-formed lines");
+        if let ControlReply::Map(map) = said {
             process.map = Some(map.map.json.get().as_bytes().to_vec());
             return;
         }
@@ -426,13 +426,13 @@ impl World {
         let map = process.map.take();
         self.close_side(link, 0);
         match (said, ask) {
-            (FromSocket::Met(met), Ask::Meet(meet)) => {
+            (ControlReply::Met(met), Ask::Meet(meet)) => {
                 let (code, who) = (meet::exit_code(met.verdict), met.who.clone());
                 let reason = met.reason.into_owned();
                 self.met(pid, meet, meet::End { code, verdict: met.verdict, who, reason, map });
             }
-            (FromSocket::Done(done), ask) => self.answer(pid, ask, Ok(done.left)),
-            (FromSocket::Failure(failure), ask) => self.fail(pid, ask, &failure.reason),
+            (ControlReply::Done(done), ask) => self.answer(pid, ask, Ok(done.left)),
+            (ControlReply::Failure(failure), ask) => self.fail(pid, ask, &failure.reason),
             (said, ask) => panic!("a slave answers {ask:?} with {said:?}"),
         }
     }

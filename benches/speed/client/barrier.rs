@@ -160,5 +160,5 @@ fn early(line: &[u8]) -> Error {
 fn releases(line: &[u8], ids: &[u64]) -> bool {
     let Ok(FromController::RoundVerdict(mut verdict)) = FromController::decode(line) else { return false };
     verdict.ids.sort_unstable();
-    verdict.verdict == rendezvous::Kind::Released && verdict.ids == ids
+    verdict.verdict == rendezvous::OutcomeKind::Released && verdict.ids == ids
 }

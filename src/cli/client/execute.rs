@@ -10,7 +10,7 @@ use arete::session;
 use arete::wire::room::DEFAULT_ROOM;
 
 use crate::cli::client::patience::Patience;
-use crate::cli::client::target::{Place, socket};
+use crate::cli::client::target::{RoomTarget, socket};
 use crate::cli::error::Error;
 use crate::cli::random::random;
 use crate::cli::tls::identity::Use;
@@ -28,7 +28,7 @@ pub struct Doing {
 }
 
 /// Asks a controller if one is named, otherwise the slave. Returns the exit code.
-pub fn act(place: &Place, member: Option<String>, doing: Doing) -> Result<u8, Error> {
+pub fn act(place: &RoomTarget, member: Option<String>, doing: Doing) -> Result<u8, Error> {
     match &place.controller {
         Some(controller) => {
             let to_controller = Use::Client(member.as_deref());

@@ -12,13 +12,13 @@ use arete::member::{Member, Task};
 use arete::session;
 use arete::testfile::{MEMBERS_MAX, range};
 use arete::wire::rendezvous::{BarrierRequest, Party, SYNC_TIMEOUT, SyncRequest, VALUE_MOST};
-use arete::wire::{Message, Note};
+use arete::wire::{Message, RawJson};
 use clap::Args;
 
 use crate::cli::client::execute::{self, Doing};
 use crate::cli::client::patience::Patience;
 use crate::cli::client::serve;
-use crate::cli::client::target::{self, Place};
+use crate::cli::client::target::{self, RoomTarget};
 use crate::cli::client::value::{self, Late};
 use crate::cli::error::{Error, shown};
 use crate::cli::tls::identity::{Security, Use};
@@ -30,7 +30,7 @@ pub struct BarrierOptions {
     /// The barrier's name
     tag: String,
     #[command(flatten)]
-    who: Who,
+    who: MeetOptions,
     /// Give up after so long, and with it the others [default: as the test file says, else never]
     #[arg(long, value_name = "TIME", value_parser = time_limit)]
     timeout: Option<Duration>,
@@ -50,7 +50,7 @@ pub struct SyncOptions {
     /// The session id
     session: String,
     #[command(flatten)]
-    who: Who,
+    who: MeetOptions,
     /// The value: JSON if it parses, else a string; @FILE reads a file, - standard input
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     data: OsString,
@@ -64,7 +64,7 @@ pub struct SyncOptions {
 
 /// Who meets, and where.
 #[derive(Args)]
-struct Who {
+struct MeetOptions {
     /// Who shall meet: HOST, HOST#TAG, client[1-8] or @GROUP, with commas between
     #[arg(long, value_name = "A,B", conflicts_with = "count")]
     members: Option<String>,
@@ -87,7 +87,7 @@ struct Who {
     security: Security,
 }
 
-impl Who {
+impl MeetOptions {
     fn party(&self) -> Result<Option<Party>, Error> {
         match (&self.members, self.count) {
             (Some(members), _) => self::members(members)
@@ -99,9 +99,9 @@ impl Who {
     }
 
     /// Takes the controller from the environment, unless an option names one.
-    fn named(self) -> Result<Who, Error> {
+    fn named(self) -> Result<MeetOptions, Error> {
         let controller = if self.by_slave() { target::from_environment()? } else { self.controller };
-        Ok(Who { controller, ..self })
+        Ok(MeetOptions { controller, ..self })
     }
 
     /// Whether the command asks the slave that runs it.
@@ -140,7 +140,7 @@ impl Who {
             _ => None,
         };
         let Some(serve) = self.serve else {
-            let place = Place { controller: self.controller, room: self.room, security: self.security };
+            let place = RoomTarget { controller: self.controller, room: self.room, security: self.security };
             return execute::act(&place, member, doing);
         };
         address::named(&serve, "--serve")?;
@@ -202,7 +202,7 @@ pub fn sync(options: SyncOptions, begun: Time) -> Result<u8, Error> {
             timeout: patience.left().map(micros),
             all_alive,
             entry: target::entry(),
-            value: Note { json: &value },
+            value: RawJson { json: &value },
         };
         request.encode()
     });

@@ -15,7 +15,7 @@ use crate::cli::tls::identity::Security;
 
 /// The options of a command that speaks to a room.
 #[derive(Args, Clone, Default)]
-pub struct Place {
+pub struct RoomTarget {
     /// Ask this controller instead of the slave that runs the command [default outside of one: $ARETE_CONTROLLER]
     #[arg(long, value_name = "ADDRESS")]
     pub controller: Option<String>,
@@ -26,9 +26,9 @@ pub struct Place {
     pub security: Security,
 }
 
-impl Place {
+impl RoomTarget {
     /// Takes the controller from the environment, unless an option names one.
-    pub fn named(self) -> Result<Place, Error> {
+    pub fn named(self) -> Result<RoomTarget, Error> {
         let controller = match self.controller {
             None => from_environment()?,
             named => named,
@@ -36,7 +36,7 @@ impl Place {
         if controller.is_none() && self.room.is_some() {
             return Err(Error::usage("--room: a slave's room is its run; name a controller with --controller ADDRESS"));
         }
-        Ok(Place { controller, ..self })
+        Ok(RoomTarget { controller, ..self })
     }
 }
 

@@ -10,12 +10,12 @@ use arete::machine::{Bytes, Time};
 use arete::member::Task;
 use arete::testfile::TRIGGER_MAX;
 use arete::wire::rendezvous::NOTE_MAX;
-use arete::wire::{Message, Note, NotifyRequest, PokeRequest, ReadyRequest, WaitRequest};
+use arete::wire::{Message, NotifyRequest, PokeRequest, RawJson, ReadyRequest, WaitRequest};
 use clap::{Args, Subcommand};
 
 use crate::cli::client::execute::{self, Doing};
 use crate::cli::client::patience::Patience;
-use crate::cli::client::target::{self, Place};
+use crate::cli::client::target::{self, RoomTarget};
 use crate::cli::client::value::{self, Late};
 use crate::cli::error::Error;
 use crate::cli::tls::identity::Security;
@@ -34,7 +34,7 @@ pub struct NotifyOptions {
     #[arg(long, value_name = "TIME", value_parser = time_limit)]
     timeout: Option<Duration>,
     #[command(flatten)]
-    place: Place,
+    place: RoomTarget,
 }
 
 #[derive(Args)]
@@ -44,7 +44,7 @@ pub struct WaitOptions {
     #[arg(long, value_name = "TIME", value_parser = time_limit)]
     timeout: Option<Duration>,
     #[command(flatten)]
-    place: Place,
+    place: RoomTarget,
 }
 
 #[derive(Subcommand)]
@@ -118,7 +118,7 @@ pub fn notify(options: NotifyOptions, begun: Time) -> Result<u8, Error> {
     let patience = Patience { begun, timeout };
     let late = Late { subject: &format!("notify {trigger}"), code: exit_code::TIME_LIMIT };
     let data = data.map(|data| value::value(&data, NOTE_MAX, patience, &late)).transpose()?;
-    let note = data.as_deref().map(|json| Note { json });
+    let note = data.as_deref().map(|json| RawJson { json });
     let request = Some(NotifyRequest { trigger: Cow::from(&trigger), data: note }.encode());
     let awaited = format!("the notify of {trigger} stands, but the controller has not counted it");
     execute::act(
@@ -146,7 +146,7 @@ pub fn trigger(sub: TriggerSub, at: At, begun: Time) -> Result<u8, Error> {
             "arete trigger: say at which controller with --controller ADDRESS or ARETE_CONTROLLER",
         ));
     }
-    let place = Place { controller, room: at.room, security: at.security };
+    let place = RoomTarget { controller, room: at.room, security: at.security };
     let patience = Patience { begun, timeout: at.timeout };
     let task = match sub {
         TriggerSub::Create { trigger, count } => {

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 
 use arete::reactor::plain;
-use arete::spoken;
+use arete::text;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use serde_json::value::RawValue;
@@ -78,7 +78,7 @@ pub fn value(data: &OsStr, max: usize, patience: Patience, late: &Late<'_>) -> R
 
 impl Late<'_> {
     fn error(&self, why: &str, patience: Patience) -> Error {
-        let within = spoken::duration(patience.timeout.unwrap_or_default());
+        let within = text::duration(patience.timeout.unwrap_or_default());
         let message = format!(
             "{}: the value was not complete within {within}, so nobody was told anything: {why}; give it more time with \
              --timeout",

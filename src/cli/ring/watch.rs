@@ -12,7 +12,7 @@ use crate::cli::clock::wall_offset;
 use crate::cli::drive;
 use crate::cli::error::Error;
 use crate::cli::ring::hear::hear;
-use crate::cli::ring::{files, place};
+use crate::cli::ring::{files, interface_address};
 
 #[derive(Args)]
 pub struct WatchOptions {
@@ -32,7 +32,8 @@ pub struct WatchOptions {
 
 pub fn run(options: WatchOptions) -> Result<u8, Error> {
     let key = options.key_file.as_deref().map(files::key).transpose()?;
-    let interface = options.interface.as_deref().map(place::interface).transpose()?.map(|interface| interface.name);
+    let interface =
+        options.interface.as_deref().map(interface_address::interface).transpose()?.map(|interface| interface.name);
     let mut reactor = drive::reactor(None)?;
     for (option, port) in [("--udp-port", options.udp_port), ("--state-port", options.state_port)] {
         hear(&mut reactor, option, interface.as_ref(), Ipv4Addr::UNSPECIFIED, port)?;

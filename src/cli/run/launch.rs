@@ -32,7 +32,7 @@ const INSTALLED_TLS: &str = "/etc/arete/tls";
 pub struct Template {
     /// The option as it was given, for messages.
     called: String,
-    pieces: Vec<Piece>,
+    pieces: Vec<Segment>,
     /// Each slave is started by a process of its own.
     each: bool,
     /// The name of each slave must be its address.
@@ -40,7 +40,7 @@ pub struct Template {
 }
 
 #[derive(Debug, PartialEq)]
-enum Piece {
+enum Segment {
     Text(String),
     /// The place of a placeholder among [`PLACEHOLDERS`].
     Placeholder(usize),
@@ -105,7 +105,7 @@ impl Template {
     }
 
     fn needs(&self, placeholder: &str) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, Piece::Placeholder(nr) if PLACEHOLDERS[*nr] == placeholder))
+        self.pieces.iter().any(|piece| matches!(piece, Segment::Placeholder(nr) if PLACEHOLDERS[*nr] == placeholder))
     }
 
     fn fill(&self, slaves: &[&Slave], controller: &str, own: &str) -> String {
@@ -118,8 +118,8 @@ impl Template {
             _ => slaves.len().to_string(),
         };
         let pieces = self.pieces.iter().map(|piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Placeholder(nr) => quoted(&value(PLACEHOLDERS[*nr])).into_owned(),
+            Segment::Text(text) => text.clone(),
+            Segment::Placeholder(nr) => quoted(&value(PLACEHOLDERS[*nr])).into_owned(),
         });
         pieces.collect()
     }
@@ -198,7 +198,7 @@ fn is_word(text: &str) -> bool {
 
 /// Splits a template into pieces, and returns the placeholders that it names. Braces of the shell are left as they are:
 /// those after a `$`, and those around anything except a lower-case word. Doubled braces mean single ones.
-fn pieces(text: &str) -> Result<(Vec<Piece>, Vec<&'static str>), String> {
+fn pieces(text: &str) -> Result<(Vec<Segment>, Vec<&'static str>), String> {
     let (mut pieces, mut named, mut plain) = (Vec::new(), Vec::new(), String::new());
     let mut rest = text;
     while let Some(open) = rest.find('{') {
@@ -225,14 +225,14 @@ fn pieces(text: &str) -> Result<(Vec<Piece>, Vec<&'static str>), String> {
                     suggest::hint(word, PLACEHOLDERS)
                 )
             })?;
-            pieces.push(Piece::Text(std::mem::take(&mut plain)));
-            pieces.push(Piece::Placeholder(nr));
+            pieces.push(Segment::Text(std::mem::take(&mut plain)));
+            pieces.push(Segment::Placeholder(nr));
             named.push(PLACEHOLDERS[nr]);
             rest = &after[1..];
         }
     }
     plain += rest;
-    pieces.push(Piece::Text(plain));
+    pieces.push(Segment::Text(plain));
     Ok((pieces, named))
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arete::machine::{Address, Time};
-use arete::operator::{Config, Operator, Show, Submission, Task, Wanted};
+use arete::operator::{Config, Operator, OverviewOptions, Show, Submission, Task};
 use arete::reactor::{self, Tls};
 use arete::wire::operate::RunState;
 use clap::Args;
@@ -30,7 +30,7 @@ const SOCKET: &str = "/run/arete/controller.sock";
 
 /// Where the controller is, and how long it may take.
 #[derive(Args)]
-pub struct There {
+pub struct ControllerTarget {
     /// The controller: HOST, HOST:PORT or the path of its socket [default: $ARETE_CONTROLLER, else
     /// /run/arete/controller.sock]
     #[arg(long, value_name = "ADDRESS")]
@@ -50,7 +50,7 @@ pub struct AttachOptions {
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
-    there: There,
+    there: ControllerTarget,
 }
 
 #[derive(Args)]
@@ -64,7 +64,7 @@ pub struct StopOptions {
     #[arg(long)]
     detach: bool,
     #[command(flatten)]
-    there: There,
+    there: ControllerTarget,
 }
 
 #[derive(Args)]
@@ -75,7 +75,7 @@ pub struct ResultsOptions {
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    there: There,
+    there: ControllerTarget,
 }
 
 #[derive(Args)]
@@ -84,7 +84,7 @@ pub struct RunsOptions {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    there: There,
+    there: ControllerTarget,
 }
 
 #[derive(Args)]
@@ -96,7 +96,7 @@ pub struct StatusOptions {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    there: There,
+    there: ControllerTarget,
 }
 
 /// The controller that is asked, and how long that may take.
@@ -107,7 +107,7 @@ struct Controller {
     timeout: Option<Duration>,
 }
 
-impl There {
+impl ControllerTarget {
     fn find(&self, begun: Time) -> Result<Controller, Error> {
         let option = if self.controller.is_some() { "--controller" } else { VARIABLE };
         let named = match self.controller.clone() {
@@ -237,11 +237,11 @@ fn directory_of(run: &RunState, asked: Option<PathBuf>) -> Result<PathBuf, Error
 }
 
 pub fn runs(options: &RunsOptions, begun: Time) -> Result<u8, Error> {
-    let wanted = Wanted { slaves: false, json: options.json, watch: false };
+    let wanted = OverviewOptions { slaves: false, json: options.json, watch: false };
     options.there.find(begun)?.ask(Task::Overview(wanted), show(false)).map(|(code, _)| code)
 }
 
 pub fn status(options: &StatusOptions, begun: Time) -> Result<u8, Error> {
-    let wanted = Wanted { slaves: true, json: options.json, watch: options.watch };
+    let wanted = OverviewOptions { slaves: true, json: options.json, watch: options.watch };
     options.there.find(begun)?.ask(Task::Overview(wanted), show(false)).map(|(code, _)| code)
 }

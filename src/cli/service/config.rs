@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arete::testfile::json::{self, Kind, Member};
+use arete::testfile::json::{self, KeyValue, ValueKind};
 use arete::testfile::{Problems, suggest};
 use clap::builder::ArgAction;
 use clap::error::{ContextKind, ErrorKind as Complaint};
@@ -40,20 +40,20 @@ const COMMAND_LINE_ALONE: [&str; 4] = ["config", "check", "help", "version"];
 const INSTEAD: [[&str; 2]; 1] = [["tls", "insecure"]];
 
 /// Why there are no arguments.
-pub enum Wrong {
+pub enum ConfigError {
     CommandLine(clap::Error),
     File(Vec<Error>),
 }
 
-impl From<clap::Error> for Wrong {
-    fn from(error: clap::Error) -> Wrong {
-        Wrong::CommandLine(error)
+impl From<clap::Error> for ConfigError {
+    fn from(error: clap::Error) -> ConfigError {
+        ConfigError::CommandLine(error)
     }
 }
 
 /// Parses the command line, and the configuration file of its subcommand. Fails if the file is wrong, unless `--check`
 /// is given: then the problems are in the origin of the options.
-pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
+pub fn parse(given: &[OsString]) -> Result<Arguments, ConfigError> {
     let mut command = Arguments::command();
     command.build();
     let matches = command.clone().try_get_matches_from(given)?;
@@ -74,7 +74,7 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
     }
     if origin.is_broken() {
         // An option that seems to be missing may be in the file.
-        return Err(Wrong::File(origin.problems));
+        return Err(ConfigError::File(origin.problems));
     }
     let matches = again(&command, given, more, &mut origin)?;
     if let Some((_, own)) = matches.subcommand() {
@@ -87,7 +87,7 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
         _ => return Ok(arguments),
     };
     if !check && !origin.problems.is_empty() {
-        return Err(Wrong::File(origin.problems));
+        return Err(ConfigError::File(origin.problems));
     }
     *slot = origin;
     Ok(arguments)
@@ -97,8 +97,10 @@ pub fn parse(given: &[OsString]) -> Result<Arguments, Wrong> {
 pub fn parse_again() -> Result<Arguments, String> {
     let given: Vec<OsString> = std::env::args_os().collect();
     parse(&given).map_err(|wrong| match wrong {
-        Wrong::CommandLine(error) => first_line(&error),
-        Wrong::File(problems) => problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("\n"),
+        ConfigError::CommandLine(error) => first_line(&error),
+        ConfigError::File(problems) => {
+            problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("\n")
+        }
     })
 }
 
@@ -145,7 +147,7 @@ fn again(
     given: &[OsString],
     mut more: Vec<(String, Vec<OsString>)>,
     origin: &mut Origin,
-) -> Result<ArgMatches, Wrong> {
+) -> Result<ArgMatches, ConfigError> {
     // The arguments of the file go after the subcommand, because the program itself has no options.
     let (head, tail) = given.split_at(given.len().min(2));
     loop {
@@ -161,7 +163,7 @@ fn again(
                 let text = format!("{}: with what it says: {}", origin.file.display(), first_line(&error));
                 origin.problems.push(Error::usage(text));
             }
-            return Err(Wrong::File(std::mem::take(&mut origin.problems)));
+            return Err(ConfigError::File(std::mem::take(&mut origin.problems)));
         };
         more.retain(|(other, _)| *other != key);
         let line = origin.take_line(&key);
@@ -219,7 +221,7 @@ impl Reader<'_> {
                 origin.set_broken();
             }
             Ok(value) => match &value.kind {
-                Kind::Object(members) => {
+                ValueKind::Object(members) => {
                     for (index, member) in members.iter().enumerate() {
                         if members[..index].iter().any(|before| before.key == member.key) {
                             problems.add(member.at, format!("the key {:?} stands here twice", member.key));
@@ -249,7 +251,7 @@ impl Reader<'_> {
     }
 
     /// Returns a key and its value as arguments; `None` if the command line gives the option.
-    fn argument(&self, member: &Member) -> Result<Option<Vec<OsString>>, String> {
+    fn argument(&self, member: &KeyValue) -> Result<Option<Vec<OsString>>, String> {
         let key = &member.key;
         let Some(arg) = self.known().find(|arg| arg.get_long() == Some(key)) else {
             let hint = suggest::hint(key, self.known().filter_map(Arg::get_long));
@@ -288,28 +290,28 @@ impl Reader<'_> {
 }
 
 /// Returns the arguments that would give this value on the command line.
-fn arguments_of(arg: &Arg, key: &str, member: &Member) -> Result<Vec<OsString>, String> {
+fn arguments_of(arg: &Arg, key: &str, member: &KeyValue) -> Result<Vec<OsString>, String> {
     let value = &member.value.kind;
     let one = |text: &str| OsString::from(format!("--{key}={text}"));
     let takes_several = matches!(arg.get_action(), ArgAction::Append);
     match (arg.get_action(), value) {
-        (ArgAction::SetTrue, Kind::Bool(true)) => Ok(vec![OsString::from(format!("--{key}"))]),
-        (ArgAction::SetTrue, Kind::Bool(false)) => Ok(Vec::new()),
+        (ArgAction::SetTrue, ValueKind::Bool(true)) => Ok(vec![OsString::from(format!("--{key}"))]),
+        (ArgAction::SetTrue, ValueKind::Bool(false)) => Ok(Vec::new()),
         (ArgAction::SetTrue, other) => Err(format!("it is true or false, found {}", other.noun())),
-        (_, Kind::String(text)) => Ok(vec![one(text)]),
-        (_, Kind::Number(number)) => Ok(vec![one(&number.to_string())]),
-        (_, Kind::List(items)) if takes_several => {
+        (_, ValueKind::String(text)) => Ok(vec![one(text)]),
+        (_, ValueKind::Number(number)) => Ok(vec![one(&number.to_string())]),
+        (_, ValueKind::List(items)) if takes_several => {
             let text = |item: &json::Value| match &item.kind {
-                Kind::String(text) => Ok(one(text)),
+                ValueKind::String(text) => Ok(one(text)),
                 other => Err(format!("it is a list of strings, found {}", other.noun())),
             };
             items.iter().map(text).collect()
         }
-        (_, Kind::Object(members)) if takes_several => {
+        (_, ValueKind::Object(members)) if takes_several => {
             let mut seen = Vec::new();
-            let pair = |pair: &Member| match &pair.value.kind {
+            let pair = |pair: &KeyValue| match &pair.value.kind {
                 _ if seen.contains(&pair.key) => Err(format!("the key {:?} stands in it twice", pair.key)),
-                Kind::String(text) => {
+                ValueKind::String(text) => {
                     seen.push(pair.key.clone());
                     Ok(one(&labels::written(&pair.key, text)))
                 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use arete::exit_code;
 use arete::reactor::{Tls, addresses_of, plain};
-use arete::spoken::harmless;
+use arete::text::harmless;
 
 use crate::cli::address::{self, Way, with_port};
 use crate::cli::error::{Error, complain};
@@ -59,7 +59,7 @@ impl Report {
         let tls = self.take(security.at(subject, address, what))?;
         match security.describe() {
             Some(text) => self.right(&format!("certificate: {text}")),
-            None => self.right(&format!("certificate: none, {address} is spoken to plainly")),
+            None => self.right(&format!("certificate: none, {address} is text to plainly")),
         }
         Some(tls)
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use arete::controller::ledger::{FILE, Keep, Past};
-use arete::controller::{Controller, EVENTS, LabConfig, OVER, RESOURCES, Shelved};
+use arete::controller::{Archived, Controller, EVENTS, HostConfig, OVER, RESOURCES};
 use arete::machine::ListenerId;
 use arete::reactor::plain;
 
@@ -22,7 +22,7 @@ const RUNS: &str = "runs";
 #[derive(Default)]
 struct Found {
     going: Vec<(PathBuf, Past)>,
-    over: Vec<Shelved>,
+    over: Vec<Archived>,
 }
 
 /// Makes a controller take tests, and gives it the runs that an earlier controller left in `directory`.
@@ -35,7 +35,7 @@ pub fn hosting(
 ) -> Result<Controller, Error> {
     let runs = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()).join(RUNS);
     directory::make(&runs, "--state-dir")?;
-    let config = LabConfig {
+    let config = HostConfig {
         runs: runs.clone(),
         sockets,
         operators: options.operators.iter().cloned().collect(),
@@ -78,7 +78,7 @@ fn find(runs: &Path) -> Result<Found, Error> {
         }
     }
     found.going.sort_by_key(|(_, past)| past.place_in_queue());
-    found.over.sort_by_key(|shelved: &Shelved| shelved.since);
+    found.over.sort_by_key(|shelved: &Archived| shelved.since);
     Ok(found)
 }
 

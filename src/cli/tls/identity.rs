@@ -137,9 +137,7 @@ impl Security {
         }
         if is_here(address, what) {
             if self.insecure {
-                log::warn!(
-                    "--insecure: {option} {address} is spoken to plainly: every user of this machine may do that"
-                );
+                log::warn!("--insecure: {option} {address} is text to plainly: every user of this machine may do that");
             }
             return Ok(None);
         }
@@ -150,7 +148,7 @@ impl Security {
             Use::Client(_) => "nobody knows who answers there, and the controller does not know who asks",
         };
         if self.insecure {
-            log::warn!("--insecure: {option} {address} is spoken to plainly: {danger}");
+            log::warn!("--insecure: {option} {address} is text to plainly: {danger}");
             return Ok(None);
         }
         Err(Error::usage(format!("{option} {address}: without TLS {danger}\n{}", how_to_fix(address, what))))
@@ -217,8 +215,8 @@ impl Identity {
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let trust = Trust::new(authorities, &chain, revoked, provider.clone()).map_err(|error| match error {
-            trust::Wrong::Authorities(what) => wrong(AUTHORITY_FILE, &what),
-            trust::Wrong::Lists(what) => wrong(REVOKED_FILE, &what),
+            trust::TrustError::Authorities(what) => wrong(AUTHORITY_FILE, &what),
+            trust::TrustError::Lists(what) => wrong(REVOKED_FILE, &what),
         })?;
         let identity = Identity { dir: dir.to_owned(), chain, own, key, trust, provider };
         identity.check()?;

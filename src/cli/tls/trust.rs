@@ -24,7 +24,7 @@ use crate::cli::tls::certificate::{Certificate, hex};
 
 /// What is wrong with a file of the directory.
 #[derive(Debug)]
-pub enum Wrong {
+pub enum TrustError {
     Authorities(String),
     Lists(String),
 }
@@ -45,7 +45,7 @@ impl Trust {
         chain: &[CertificateDer<'static>],
         lists: Vec<CertificateRevocationListDer<'static>>,
         provider: Arc<CryptoProvider>,
-    ) -> Result<Trust, Wrong> {
+    ) -> Result<Trust, TrustError> {
         let mut warnings = Vec::new();
         let read = read_lists(&lists)?;
         let above = chain.iter().skip(1);
@@ -68,7 +68,7 @@ impl Trust {
         }
         if verified.is_empty() && !read.is_empty() {
             let whose = read.iter().map(|list| list.issuer.as_str()).collect::<Vec<_>>().join("; ");
-            return Err(Wrong::Lists(format!(
+            return Err(TrustError::Lists(format!(
                 "it holds lists of {whose} alone, and of no authority of ca.pem: everybody would be turned away; copy the \
                  crl.pem of that authority"
             )));
@@ -82,10 +82,10 @@ impl Trust {
                 continue;
             }
             let added = store.add(der.clone());
-            added.map_err(|error| Wrong::Authorities(format!("it is no authority's certificate: {error}")))?;
+            added.map_err(|error| TrustError::Authorities(format!("it is no authority's certificate: {error}")))?;
         }
         if store.is_empty() {
-            return Err(Wrong::Authorities("all authorities in it were revoked".to_owned()));
+            return Err(TrustError::Authorities("all authorities in it were revoked".to_owned()));
         }
         drop(read);
         Ok(Trust { authorities: Arc::new(store), lists, provider, warnings })
@@ -140,15 +140,15 @@ struct List<'a> {
 }
 
 /// Reads the lists. Fails if two are of one authority, because only one of them would be used.
-fn read_lists<'a>(lists: &'a [CertificateRevocationListDer<'static>]) -> Result<Vec<List<'a>>, Wrong> {
+fn read_lists<'a>(lists: &'a [CertificateRevocationListDer<'static>]) -> Result<Vec<List<'a>>, TrustError> {
     let mut read: Vec<List<'a>> = Vec::new();
     for (ix, der) in lists.iter().enumerate() {
         let (nr, der) = (ix + 1, der.as_ref());
         let (_, parsed) = CertificateRevocationList::from_der(der)
-            .map_err(|_| Wrong::Lists(format!("list {nr} in it is damaged: copy the file again")))?;
+            .map_err(|_| TrustError::Lists(format!("list {nr} in it is damaged: copy the file again")))?;
         let list = List { nr, der, issuer: parsed.issuer().to_string(), parsed };
         if let Some(other) = read.iter().find(|other| other.is_instead_of(&list)) {
-            return Err(Wrong::Lists(format!(
+            return Err(TrustError::Lists(format!(
                 "lists {} and {nr} are both of {}: take the older one out",
                 other.nr, list.issuer
             )));
@@ -169,7 +169,7 @@ impl List<'_> {
     }
 
     /// Whether a known authority has signed the list. Fails if the authority is known and the signature is wrong.
-    fn verify(&self, known: &[Authority<'_>], provider: &CryptoProvider) -> Result<bool, Wrong> {
+    fn verify(&self, known: &[Authority<'_>], provider: &CryptoProvider) -> Result<bool, TrustError> {
         let issuer = self.parsed.issuer().as_raw();
         let candidates: Vec<_> = known.iter().filter(|it| it.parsed.subject().as_raw() == issuer).collect();
         if candidates.is_empty() {
@@ -177,14 +177,14 @@ impl List<'_> {
         }
         let signed = |it: &&&Authority<'_>| is_signed(self.der, it.parsed.public_key().raw, provider).unwrap_or(false);
         let Some(signer) = candidates.iter().find(signed) else {
-            return Err(Wrong::Lists(format!(
+            return Err(TrustError::Lists(format!(
                 "the signature of list {} is not that of {}: copy the authority's crl.pem again",
                 self.nr, self.issuer
             )));
         };
         let usage = signer.parsed.key_usage().ok().flatten();
         if !signer.is_anchor && usage.is_some_and(|usage| !usage.value.crl_sign()) {
-            return Err(Wrong::Lists(format!(
+            return Err(TrustError::Lists(format!(
                 "list {} is of {}, whose key usage does not allow it to sign lists (cRLSign)",
                 self.nr, self.issuer
             )));

@@ -7,13 +7,13 @@ use crate::controller::Controller;
 use crate::controller::reply::refusal;
 use crate::controller::run::record::By;
 use crate::controller::run::runs::RunNr;
-use crate::controller::session::session::Who;
+use crate::controller::session::session::Role;
 use crate::machine::{ConnId, Outbox, Time};
 use crate::wire::Code;
 
 impl Controller {
     /// Who is at the other end of a connection, to be asked before it is gone and once it is known.
-    pub(in crate::controller) fn who(&self, conn: Option<ConnId>) -> Option<Who> {
+    pub(in crate::controller) fn who(&self, conn: Option<ConnId>) -> Option<Role> {
         self.sessions.who(conn?)
     }
 
@@ -22,13 +22,13 @@ impl Controller {
         &mut self,
         now: Time,
         conn: Option<ConnId>,
-        before: Option<Who>,
+        before: Option<Role>,
         out: &mut Outbox,
     ) {
-        let who = before.filter(|who| *who != Who::Stranger).or_else(|| self.who(conn));
+        let who = before.filter(|who| *who != Role::Stranger).or_else(|| self.who(conn));
         let by = |nr: RunNr| match who {
-            Some(Who::Slave(of, ix, _)) if of == nr => By::Slave(ix),
-            Some(Who::Client(_)) => By::Client,
+            Some(Role::Slave(of, ix, _)) if of == nr => By::Slave(ix),
+            Some(Role::Client(_)) => By::Client,
             _ => By::Other,
         };
         let mut goes = None;

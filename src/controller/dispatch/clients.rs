@@ -9,15 +9,15 @@ use crate::controller::reply::{fatal, refusal};
 use crate::controller::room::guests;
 use crate::controller::room::rendezvous::Process;
 use crate::controller::room::rooms::ROOMS_MAX;
-use crate::controller::run::reports::{Heard, notified};
+use crate::controller::run::reports::{Batch, notified};
 use crate::controller::run::run::Run;
 use crate::controller::session::authorization;
 use crate::controller::session::processes::Speaker;
-use crate::controller::session::session::Who;
+use crate::controller::session::session::Role;
 use crate::machine::{ConnId, Outbox, Time};
 use crate::session::{VERSION, WORDS_MAX, check_incarnation, check_name, is_member};
 use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
-use crate::wire::{Bye, Code, FromSlave, Message, Note, Noted, Notify, PROTOCOL, Pong, Refused, Welcome};
+use crate::wire::{Bye, Code, Message, Noted, Notify, PROTOCOL, Pong, RawJson, Refused, ToController, Welcome};
 
 impl Controller {
     /// A client joins a room; one that is not there yet is made.
@@ -55,7 +55,7 @@ impl Controller {
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
         }
-        self.sessions.identify(now, conn, Who::Client(process));
+        self.sessions.identify(now, conn, Role::Client(process));
         let welcome = Welcome { protocol: PROTOCOL, version: Cow::from(VERSION), run: None, recorded: 0, leave: false };
         out.send(conn, welcome.encode());
         log::info!("room {room}: {} joined", join.member.as_deref().unwrap_or("somebody"));
@@ -88,44 +88,44 @@ impl Controller {
         now: Time,
         conn: ConnId,
         process: Process,
-        message: FromSlave<'_>,
-        heard: &mut Heard,
+        message: ToController<'_>,
+        heard: &mut Batch,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return Ok(()) };
         heard.run = self.runs.find(&name);
         match message {
-            FromSlave::Ping(ping) => {
+            ToController::Ping(ping) => {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
             }
-            FromSlave::Notify(notify) if *notify.room == *name => {
+            ToController::Notify(notify) if *notify.room == *name => {
                 if let Err(reason) = self.client_notifies(now, conn, process, &notify, out) {
                     refuse(conn, (&name, &notify.trigger), Code::Trigger, reason, out);
                 }
             }
-            FromSlave::Watch(watch) if *watch.room == *name => self.watch(conn, process, &name, &watch.trigger, out),
-            FromSlave::Create(create) if *create.room == *name => {
+            ToController::Watch(watch) if *watch.room == *name => self.watch(conn, process, &name, &watch.trigger, out),
+            ToController::Create(create) if *create.room == *name => {
                 self.create(now, (conn, process), &name, &create, out)
             }
-            FromSlave::Delete(delete) if *delete.room == *name => self.delete(now, conn, &name, &delete, out),
-            FromSlave::List(list) if *list.room == *name => self.list(conn, &name, out),
-            FromSlave::Bye(bye) => {
+            ToController::Delete(delete) if *delete.room == *name => self.delete(now, conn, &name, &delete, out),
+            ToController::List(list) if *list.room == *name => self.list(conn, &name, out),
+            ToController::Bye(bye) => {
                 self.processes.leaves(process);
                 return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect()));
             }
-            FromSlave::Hello(_) | FromSlave::Join(_) => {
+            ToController::Hello(_) | ToController::Join(_) => {
                 return Err(refusal(Code::Malformed, "a second hello or join on one connection".to_owned()));
             }
-            FromSlave::Notify(Notify { room, trigger, .. }) => {
+            ToController::Notify(Notify { room, trigger, .. }) => {
                 refuse(conn, (&room, &trigger), Code::WrongRoom, not_here(&name, &room), out);
             }
-            FromSlave::Watch(watch) => {
+            ToController::Watch(watch) => {
                 refuse(conn, (&watch.room, &watch.trigger), Code::WrongRoom, not_here(&name, &watch.room), out)
             }
-            FromSlave::Create(create) => {
+            ToController::Create(create) => {
                 refuse(conn, (&create.room, &create.trigger), Code::WrongRoom, not_here(&name, &create.room), out)
             }
-            FromSlave::Delete(delete) => {
+            ToController::Delete(delete) => {
                 refuse(conn, (&delete.room, &delete.trigger), Code::WrongRoom, not_here(&name, &delete.room), out)
             }
             // What only slaves say.
@@ -145,7 +145,7 @@ impl Controller {
         let known = self.processes.get(process).ok_or("you have not joined")?;
         let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
         let counts = (&*notify.trigger, notify.count);
-        let data = notify.data.map(|Note { json }| json);
+        let data = notify.data.map(|RawJson { json }| json);
         if let (Some(run), Some(session)) = (self.runs.by_id(&name), self.sessions.get(conn)) {
             guests::may_notify(run, &session.peer, known.speaker.name(), self.is_operator(session))?;
         }

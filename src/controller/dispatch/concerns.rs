@@ -10,7 +10,7 @@ use crate::machine::{Input, Outbox, Time};
 impl Controller {
     /// The run in whose results a file is, or the only one that there is.
     pub(in crate::controller) fn run_concerned(&mut self, path: &Path) -> Option<&mut Run> {
-        let hosts = self.lab.is_some();
+        let hosts = self.host.is_some();
         self.runs.values_mut().find(|run| !hosts || path.starts_with(&run.results))
     }
 
@@ -18,7 +18,7 @@ impl Controller {
     pub(in crate::controller) fn of_a_run(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         let run = match &input {
             Input::WriteFailed { path, .. } => self.run_concerned(path),
-            Input::Read { read, .. } if self.lab.is_some() => {
+            Input::Read { read, .. } if self.host.is_some() => {
                 self.runs.values_mut().find(|run| run.resources.reads(*read))
             }
             Input::Written => {
@@ -30,13 +30,13 @@ impl Controller {
         };
         let Some(run) = run else { return };
         match input {
-            Input::Resized { columns, rows } => run.journal.view.resize(columns, rows),
+            Input::Resized { columns, rows } => run.event_log.view.resize(columns, rows),
             Input::SpawnFailed { child, error } => run.child_ended(now, child, Err(error), out),
             Input::Exited { child, exit } => run.child_ended(now, child, Ok(exit), out),
             Input::Read { read, result } if run.launch.reads(read) => run.last_words(now, read, result, out),
             Input::Read { read, result } => {
                 if let Err(why) = run.resources.read(read, result, out) {
-                    run.abort(now, failures::Kind::Resource, why, out);
+                    run.abort(now, failures::FailureKind::Resource, why, out);
                 }
             }
             Input::Written => run.written(now, out),

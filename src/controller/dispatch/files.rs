@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::controller::Controller;
-use crate::controller::host::archive::{Asked, Waiting, What, is_shipped};
+use crate::controller::host::archive::{FileQuery, FileRequest, FileWaiter, is_shipped};
 use crate::controller::reply::deny;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ConnId, Outbox, Page, ReadId, Time};
@@ -21,17 +21,17 @@ impl Controller {
     /// Removes the results that are not kept any longer.
     pub(in crate::controller) fn clear_shelf(&mut self, now: Time, out: &mut Outbox) {
         let wall_clock = self.wall_clock(now);
-        let Some(lab) = &mut self.lab else { return };
+        let Some(host) = &mut self.host else { return };
         for _ in 0..REMOVED_AT_ONCE {
-            let Some(shelved) = lab.shelf.take_oldest(wall_clock) else { return };
+            let Some(shelved) = host.archive.take_oldest(wall_clock) else { return };
             log::info!("the results of run {} are removed: --keep does not keep them longer", shelved.state.run);
-            lab.remove(&shelved.state.run, out);
+            host.remove(&shelved.state.run, out);
         }
     }
 
     /// Whether there is such a run.
     fn has_run(&self, id: &str) -> bool {
-        self.runs.find(id).is_some() || self.lab.as_ref().is_some_and(|lab| lab.shelf.get(id).is_some())
+        self.runs.find(id).is_some() || self.host.as_ref().is_some_and(|host| host.archive.get(id).is_some())
     }
 
     /// One more question of an operator about files of a run, if it may ask.
@@ -41,7 +41,7 @@ impl Controller {
             deny(conn, Some(run), Code::NoSuchRun, reason, out);
             return false;
         }
-        let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
+        let operator = self.host.as_mut().and_then(|host| host.operators.get_mut(&conn));
         let Some(operator) = operator else { return false };
         if operator.asked >= GETS_MAX {
             deny(conn, Some(run), Code::Full, format!("more than {GETS_MAX} questions at once"), out);
@@ -55,20 +55,20 @@ impl Controller {
     /// Somebody has to do with a run: it is not removed for a while.
     pub(in crate::controller) fn touch(&mut self, run: &str) {
         let wall_clock = self.wall_clock(self.now);
-        if let Some(lab) = &mut self.lab {
-            lab.shelf.touch(run, wall_clock);
+        if let Some(host) = &mut self.host {
+            host.archive.touch(run, wall_clock);
         }
     }
 
     /// What an operator had asked is answered.
     fn answered(&mut self, conn: ConnId) {
-        if let Some(operator) = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn)) {
+        if let Some(operator) = self.host.as_mut().and_then(|host| host.operators.get_mut(&conn)) {
             operator.asked = operator.asked.saturating_sub(1);
         }
     }
 
     fn directory_of(&self, run: &str) -> PathBuf {
-        self.lab.as_ref().map(|lab| lab.config.runs.join(run)).unwrap_or_default()
+        self.host.as_ref().map(|host| host.config.runs.join(run)).unwrap_or_default()
     }
 
     pub(in crate::controller) fn ask_files(&mut self, conn: ConnId, ask: &AskFiles<'_>, out: &mut Outbox) {
@@ -76,15 +76,15 @@ impl Controller {
             return;
         }
         let read = out.page(self.directory_of(&ask.run), ask.after.to_string(), PAGE_MAX);
-        if let Some(lab) = &mut self.lab {
-            lab.shelf.ask(read, Asked { conn, run: ask.run.to_string(), what: What::Files });
+        if let Some(host) = &mut self.host {
+            host.archive.ask(read, FileRequest { conn, run: ask.run.to_string(), what: FileQuery::Files });
         }
     }
 
     /// Some files of a run are known.
     pub(in crate::controller) fn paged(&mut self, read: ReadId, result: Result<Page, String>, out: &mut Outbox) {
-        let Some(asked) = self.lab.as_mut().and_then(|lab| lab.shelf.answers(read)) else { return };
-        let Asked { conn, run, what: What::Files } = asked else { return };
+        let Some(asked) = self.host.as_mut().and_then(|host| host.archive.answers(read)) else { return };
+        let FileRequest { conn, run, what: FileQuery::Files } = asked else { return };
         self.answered(conn);
         let Page { mut files, mut next } = match result {
             Ok(page) => page,
@@ -121,17 +121,17 @@ impl Controller {
         let wait = wait && going.is_some();
         let there = going.is_none_or(|going| going.length_of(file) > offset);
         let directory = self.directory_of(run);
-        let Some(lab) = &mut self.lab else { return };
+        let Some(host) = &mut self.host else { return };
         if wait && !there {
-            if let Some(operator) = lab.operators.get_mut(&conn) {
-                operator.waits.push(Waiting { run: run.to_owned(), file: file.to_owned(), offset });
+            if let Some(operator) = host.operators.get_mut(&conn) {
+                operator.waits.push(FileWaiter { run: run.to_owned(), file: file.to_owned(), offset });
             }
             return;
         }
         let skipped = u64::from(injected(Fault::GetSkipsBytes) && offset > 0);
         let read = out.read(directory.join(file), offset + skipped, CHUNK_MAX);
-        let what = What::Piece { file: file.to_owned(), offset };
-        lab.shelf.ask(read, Asked { conn, run: run.to_owned(), what });
+        let what = FileQuery::Piece { file: file.to_owned(), offset };
+        host.archive.ask(read, FileRequest { conn, run: run.to_owned(), what });
     }
 
     /// A piece of a file of results was read. `false`: it was read for another reason.
@@ -141,8 +141,8 @@ impl Controller {
         result: &Result<&[u8], String>,
         out: &mut Outbox,
     ) -> bool {
-        let Some(asked) = self.lab.as_mut().and_then(|lab| lab.shelf.answers(read)) else { return false };
-        let Asked { conn, run, what: What::Piece { file, offset } } = asked else { return true };
+        let Some(asked) = self.host.as_mut().and_then(|host| host.archive.answers(read)) else { return false };
+        let FileRequest { conn, run, what: FileQuery::Piece { file, offset } } = asked else { return true };
         self.answered(conn);
         match result {
             Ok(data) => {
@@ -165,20 +165,20 @@ impl Controller {
 
     /// Answers those who wait for files of a run, as far as there is something.
     pub(in crate::controller) fn answer_those_who_wait(&mut self, run: &str, out: &mut Outbox) {
-        let Some(lab) = &mut self.lab else { return };
+        let Some(host) = &mut self.host else { return };
         let mut again = Vec::new();
-        for (&conn, operator) in &mut lab.operators {
+        for (&conn, operator) in &mut host.operators {
             let these = operator.waits.extract_if(.., |waiting| waiting.run == run);
             again.extend(these.map(|waiting| (conn, waiting)));
         }
-        for (conn, Waiting { run, file, offset }) in again {
+        for (conn, FileWaiter { run, file, offset }) in again {
             self.read_piece(conn, &run, (&file, offset, true), out);
         }
     }
 
     /// Microseconds since 1970 in UTC.
     pub(in crate::controller) fn wall_clock(&self, now: Time) -> i64 {
-        let wall_offset = self.lab.as_ref().map_or(0, |lab| lab.config.wall_offset);
+        let wall_offset = self.host.as_ref().map_or(0, |host| host.config.wall_offset);
         (now.as_micros() as i64).saturating_sub(self.shift).saturating_add(wall_offset)
     }
 }

@@ -5,7 +5,7 @@ use crate::controller::Controller;
 use crate::controller::reply::refusal;
 use crate::controller::room::line_limits::LineBound;
 use crate::controller::room::rendezvous::Process;
-use crate::controller::session::session::Who;
+use crate::controller::session::session::Role;
 use crate::machine::Time;
 use crate::wire::rendezvous::Giver;
 use crate::wire::{Bound, Bye, Code};
@@ -16,7 +16,7 @@ impl Controller {
     pub(in crate::controller) fn too_long(
         &mut self,
         now: Time,
-        who: Who,
+        who: Role,
         beginning: &[u8],
         bound: LineBound,
     ) -> Result<(), Bye<'static>> {

@@ -7,16 +7,16 @@ use crate::controller::Controller;
 use crate::controller::ledger::Fact;
 use crate::controller::reply::refusal;
 use crate::controller::room::meeting::Meeting;
-use crate::controller::room::rendezvous::{Act, Process, Ruling, need};
+use crate::controller::room::rendezvous::{Act, Outcome, Process, need};
 use crate::controller::room::room::{Acts, Room, Visit};
 use crate::controller::session::processes::{CHECK_WITHIN, FORGET_AFTER, Owed, Processes};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Outbox, Time};
 use crate::session::is_member;
-use crate::spoken;
+use crate::text;
 use crate::timeline::event::{self, Event};
-use crate::wire::rendezvous::{Arrive, Check, Give, Kind, RoundVerdict};
-use crate::wire::{Code, FromSlave, Message};
+use crate::wire::rendezvous::{Arrive, Check, Give, OutcomeKind, RoundVerdict};
+use crate::wire::{Code, Message, ToController};
 
 /// How many names of members what is due goes through in one turn of the loop; the rest is due in the next. One round of
 /// as many members as can meet takes about 8 ms.
@@ -41,18 +41,18 @@ impl Controller {
     }
 
     /// A member says something.
-    pub(in crate::controller) fn member_says(&mut self, now: Time, process: Process, message: FromSlave<'_>) {
+    pub(in crate::controller) fn member_says(&mut self, now: Time, process: Process, message: ToController<'_>) {
         let Some(room) = self.processes.get(process).map(|known| known.room.clone()) else { return };
         let about = |other: &str| *other == *room;
         match message {
-            FromSlave::Arrive(arrive) => self.arrives(now, process, &room, &arrive),
-            FromSlave::Give(give) => self.gives(now, process, &room, &give),
-            FromSlave::Gone(gone) if about(&gone.room) => {
+            ToController::Arrive(arrive) => self.arrives(now, process, &room, &arrive),
+            ToController::Give(give) => self.gives(now, process, &room, &give),
+            ToController::Gone(gone) if about(&gone.room) => {
                 let ids = unique(gone.ids);
                 self.has_heard(now, process, &room, &ids);
                 self.visit(now, &room, |room, visit| room.gone(process, &ids, visit));
             }
-            FromSlave::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &unique(heard.ids)),
+            ToController::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &unique(heard.ids)),
             _ => {}
         }
     }
@@ -143,7 +143,7 @@ impl Controller {
         for act in acts {
             self.enter_act(room, kind, &act);
             match act {
-                Act::Tell { process, ids, ruling } => teller.tell(process, ids, ruling, &self.processes, out),
+                Act::Tell { process, ids, outcome } => teller.tell(process, ids, outcome, &self.processes, out),
                 Act::Check(process) => {
                     if let Some(conn) = self.processes.check(now, process) {
                         out.send(conn, Check { lifetime: Default::default() }.encode());
@@ -174,8 +174,8 @@ impl Controller {
                         out,
                     );
                 }
-                Act::Over { meeting: name, ruling, members, .. } => {
-                    let Ruling { round, kind: verdict, who, reason, .. } = &*ruling;
+                Act::Over { meeting: name, outcome, members, .. } => {
+                    let Outcome { round, kind: verdict, who, reason, .. } = &*outcome;
                     let (verdict, meeting) = (*verdict, meeting_of(kind, &name));
                     let (who, reason) = (who.into(), (&**reason).into());
                     let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
@@ -207,7 +207,7 @@ impl Controller {
             self.visit(now, &name, |room, visit| work += 1 + room.deadline(DUE_IN_A_TURN - work, visit));
         }
         while let Some(conn) = self.processes.pop_unanswered(self.behind.unwrap_or(now)) {
-            let why = format!("it has not answered a check for {}", spoken::duration(CHECK_WITHIN));
+            let why = format!("it has not answered a check for {}", text::duration(CHECK_WITHIN));
             self.part(now, conn, refusal(Code::Silent, why), out);
         }
         while let Some((process, name)) = self.processes.pop_forgotten(now).or_else(|| self.pop_crowded()) {
@@ -226,8 +226,8 @@ impl Controller {
     }
 
     /// Whether somebody may still come who is told what has been decided.
-    pub fn stands(&self) -> bool {
-        self.rooms.by_name().values().any(Room::stands)
+    pub fn keeps_verdicts(&self) -> bool {
+        self.rooms.by_name().values().any(Room::keeps_verdicts)
     }
 
     /// Forgets the rulings that somebody who is there has not heard for too long.
@@ -267,7 +267,7 @@ fn meeting_of(kind: Meeting, name: &str) -> event::Meeting<'_> {
 fn log_level(event: &Event<'_>) -> log::Level {
     match event {
         Event::Away { .. } | Event::MemberLost { .. } => log::Level::Warn,
-        Event::Met { verdict, .. } if *verdict != Kind::Released => log::Level::Warn,
+        Event::Met { verdict, .. } if *verdict != OutcomeKind::Released => log::Level::Warn,
         _ => log::Level::Info,
     }
 }
@@ -276,11 +276,11 @@ fn log_level(event: &Event<'_>) -> log::Level {
 struct Teller<'a> {
     room: &'a str,
     /// The last ruling that was told, and its line up to the ids.
-    shared: Option<(Rc<Ruling>, Vec<u8>)>,
+    shared: Option<(Rc<Outcome>, Vec<u8>)>,
     /// The last line that was told, and for which ids.
     last: Option<(Vec<u64>, Bytes)>,
     /// What a process is told when nothing more comes for it.
-    held: Option<(Process, Rc<Ruling>, Vec<u64>)>,
+    held: Option<(Process, Rc<Outcome>, Vec<u64>)>,
 }
 
 impl<'a> Teller<'a> {
@@ -288,31 +288,31 @@ impl<'a> Teller<'a> {
         Teller { room, shared: None, last: None, held: None }
     }
 
-    fn tell(&mut self, process: Process, ids: Vec<u64>, ruling: Rc<Ruling>, processes: &Processes, out: &mut Outbox) {
+    fn tell(&mut self, process: Process, ids: Vec<u64>, outcome: Rc<Outcome>, processes: &Processes, out: &mut Outbox) {
         match &mut self.held {
-            Some((other, same, held)) if *other == process && Rc::ptr_eq(same, &ruling) => held.extend(ids),
+            Some((other, same, held)) if *other == process && Rc::ptr_eq(same, &outcome) => held.extend(ids),
             _ => {
                 self.flush(processes, out);
-                self.held = Some((process, ruling, ids));
+                self.held = Some((process, outcome, ids));
             }
         }
     }
 
     fn flush(&mut self, processes: &Processes, out: &mut Outbox) {
-        let Some((process, ruling, mut ids)) = self.held.take() else { return };
+        let Some((process, outcome, mut ids)) = self.held.take() else { return };
         ids.sort_unstable();
         ids.dedup();
         let Some(conn) = processes.conn(process) else { return };
-        if let Some(line) = &ruling.line {
+        if let Some(line) = &outcome.line {
             out.send(conn, line.share());
         }
-        out.send(conn, self.line(ruling, ids));
+        out.send(conn, self.line(outcome, ids));
     }
 
-    fn line(&mut self, ruling: Rc<Ruling>, ids: Vec<u64>) -> Bytes {
-        if self.shared.as_ref().is_none_or(|(shared, _)| !Rc::ptr_eq(shared, &ruling)) {
-            let head = head(self.room, &ruling);
-            self.shared = Some((ruling, head));
+    fn line(&mut self, outcome: Rc<Outcome>, ids: Vec<u64>) -> Bytes {
+        if self.shared.as_ref().is_none_or(|(shared, _)| !Rc::ptr_eq(shared, &outcome)) {
+            let head = head(self.room, &outcome);
+            self.shared = Some((outcome, head));
             self.last = None;
         }
         if let Some((same, line)) = &self.last
@@ -330,15 +330,15 @@ impl<'a> Teller<'a> {
 }
 
 /// A ruling's line up to the ids that it is for, which come last.
-fn head(room: &str, ruling: &Ruling) -> Vec<u8> {
+fn head(room: &str, outcome: &Outcome) -> Vec<u8> {
     let mut line = Vec::with_capacity(256);
     let verdict = RoundVerdict {
         room: Cow::from(room),
-        round: ruling.round,
-        verdict: ruling.kind,
-        who: ruling.who.clone(),
-        reason: Cow::from(&ruling.reason),
-        at: ruling.at,
+        round: outcome.round,
+        verdict: outcome.kind,
+        who: outcome.who.clone(),
+        reason: Cow::from(&outcome.reason),
+        at: outcome.at,
         ids: Vec::new(),
     };
     verdict.write_to(&mut line);

@@ -1,22 +1,22 @@
 //! Operators: people and scripts that hand in tests, and look after the runs and the slaves of a controller that stays.
 
 use crate::controller::Controller;
-use crate::controller::host::host::Lab;
+use crate::controller::host::host::Host;
 use crate::controller::host::operators::{Operator, page};
-use crate::controller::host::slave::Slave;
+use crate::controller::host::slave::HostSlave;
 use crate::controller::reply::{deny, fatal, refusal};
 use crate::controller::run::admission::welcome;
 use crate::controller::run::run::{Phase, Run};
 use crate::controller::run::runs::RunNr;
 use crate::controller::session::authorization;
-use crate::controller::session::session::{Session, Who};
+use crate::controller::session::session::{Role, Session};
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::VERSION;
-use crate::spoken;
+use crate::text;
 use crate::wire::operate::{
-    AskRuns, AskSlaves, Cancel, Look, Operate, RunState, Runs, Seen, SlaveState, Slaves, Standing,
+    AskRuns, AskSlaves, Cancel, Look, Operate, RunState, RunStatus, Runs, Seen, SlaveState, Slaves,
 };
-use crate::wire::{Bye, Code, FromSlave, Message, PROTOCOL, Pong};
+use crate::wire::{Bye, Code, Message, PROTOCOL, Pong, ToController};
 
 /// How much is told of what a run waits for, or why it ends, in characters.
 const WHY_MAX: usize = 4_000;
@@ -59,7 +59,7 @@ impl Controller {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         let Some(session) = self.sessions.get(conn) else { return Ok(()) };
-        let Some(lab) = &mut self.lab else {
+        let Some(host) = &mut self.host else {
             return Err(fatal(
                 Code::NoTests,
                 "this controller takes no tests: \"arete controller --state-dir DIR\" is one that does".to_owned(),
@@ -73,21 +73,21 @@ impl Controller {
             );
             return Err(fatal(Code::Protocol, text));
         }
-        may_operate(lab, &session.peer, session.listener).map_err(|why| fatal(Code::Stranger, why))?;
-        self.sessions.identify(now, conn, Who::Operator);
-        lab.operators.insert(conn, Operator::default());
+        may_operate(host, &session.peer, session.listener).map_err(|why| fatal(Code::Stranger, why))?;
+        self.sessions.identify(now, conn, Role::Operator);
+        host.operators.insert(conn, Operator::default());
         out.send(conn, welcome(None, 0).encode());
         Ok(())
     }
 
     /// The list of those who may operate is another: parts with those who may not any more.
     pub(in crate::controller) fn part_with_operators(&mut self, now: Time, out: &mut Outbox) {
-        let Some(lab) = &self.lab else { return };
+        let Some(host) = &self.host else { return };
         let may_not = |conn: &ConnId| {
             let session = self.sessions.get(*conn)?;
-            may_operate(lab, &session.peer, session.listener).err().map(|why| (*conn, why))
+            may_operate(host, &session.peer, session.listener).err().map(|why| (*conn, why))
         };
-        for (conn, why) in lab.operators.keys().filter_map(may_not).collect::<Vec<_>>() {
+        for (conn, why) in host.operators.keys().filter_map(may_not).collect::<Vec<_>>() {
             log::info!("an operator is parted with: {why}");
             self.part(now, conn, fatal(Code::Stranger, why), out);
         }
@@ -98,33 +98,34 @@ impl Controller {
         &mut self,
         now: Time,
         conn: ConnId,
-        message: FromSlave<'_>,
+        message: ToController<'_>,
         asked: &mut usize,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         *asked += match message {
-            FromSlave::AskSlaves(_) | FromSlave::AskRuns(_) | FromSlave::AskFiles(_) | FromSlave::Submit(_) => {
-                A_LONG_QUESTION
-            }
-            FromSlave::Look(_) | FromSlave::Cancel(_) => 1,
+            ToController::AskSlaves(_)
+            | ToController::AskRuns(_)
+            | ToController::AskFiles(_)
+            | ToController::Submit(_) => A_LONG_QUESTION,
+            ToController::Look(_) | ToController::Cancel(_) => 1,
             _ => 0,
         };
         if *asked > ASKED_AT_ONCE {
             return Err(refusal(Code::Full, "it asks for more at once than anybody reads".to_owned()));
         }
         match message {
-            FromSlave::Ping(ping) => {
+            ToController::Ping(ping) => {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
             }
-            FromSlave::Submit(submit) => self.submit(now, conn, &submit, out),
-            FromSlave::Upload(upload) => self.upload(now, conn, &upload, out),
-            FromSlave::Look(look) => self.see(now, conn, &look, out),
-            FromSlave::Cancel(cancel) => self.cancel(now, conn, &cancel, out),
-            FromSlave::AskSlaves(ask) => self.slaves_after(now, conn, &ask, out),
-            FromSlave::AskRuns(ask) => self.runs_after(now, conn, &ask, out),
-            FromSlave::AskFiles(ask) => self.ask_files(conn, &ask, out),
-            FromSlave::Get(get) => self.get(conn, &get, out),
-            FromSlave::Bye(bye) => return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
+            ToController::Submit(submit) => self.submit(now, conn, &submit, out),
+            ToController::Upload(upload) => self.upload(now, conn, &upload, out),
+            ToController::Look(look) => self.see(now, conn, &look, out),
+            ToController::Cancel(cancel) => self.cancel(now, conn, &cancel, out),
+            ToController::AskSlaves(ask) => self.slaves_after(now, conn, &ask, out),
+            ToController::AskRuns(ask) => self.runs_after(now, conn, &ask, out),
+            ToController::AskFiles(ask) => self.ask_files(conn, &ask, out),
+            ToController::Get(get) => self.get(conn, &get, out),
+            ToController::Bye(bye) => return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
             _ => return Err(refusal(Code::Malformed, "that is nothing that an operator says".to_owned())),
         }
         Ok(())
@@ -133,24 +134,24 @@ impl Controller {
     /// The run that is called so. Else its id begins so: of those that go on the only one, or if none does the one that was over
     /// last. Who would `end` a run means none that is over, unless it is the only one that begins so.
     fn named(&self, name: &str, end: bool) -> Result<Named, Unknown> {
-        let Some(lab) = &self.lab else { return Err(Unknown::none(name)) };
+        let Some(host) = &self.host else { return Err(Unknown::none(name)) };
         if let Some(nr) = self.runs.find(name) {
             return Ok(Named::Going(nr));
         }
-        if let Some(state) = lab.shelf.get(name) {
+        if let Some(state) = host.archive.get(name) {
             return Ok(Named::Over(state.clone()));
         }
         if name.is_empty() {
             return Err(Unknown::none(name));
         }
         let going: Vec<_> = self.runs.iter().filter(|(_, run)| run.id.starts_with(name)).collect();
-        let over: Vec<_> = lab.shelf.latest_first().filter(|state| state.run.starts_with(name)).take(2).collect();
+        let over: Vec<_> = host.archive.latest_first().filter(|state| state.run.starts_with(name)).take(2).collect();
         match (&going[..], &over[..]) {
             ([(nr, _)], _) => Ok(Named::Going(*nr)),
             ([_, _, ..], _) => {
                 let ids: Vec<&str> = going.iter().take(RUNS_NAMED).map(|(_, run)| &*run.id).collect();
                 let more = going.len() - ids.len();
-                let ids = spoken::list(&ids) + &if more > 0 { format!(" and {more} more") } else { String::new() };
+                let ids = text::list(&ids) + &if more > 0 { format!(" and {more} more") } else { String::new() };
                 Err(Unknown {
                     code: Code::Ambiguous,
                     reason: format!("several runs that go on begin with {name:?}: {ids}"),
@@ -197,17 +198,17 @@ impl Controller {
     }
 
     fn slaves_after(&mut self, now: Time, conn: ConnId, ask: &AskSlaves<'_>, out: &mut Outbox) {
-        let Some(lab) = &self.lab else { return };
+        let Some(host) = &self.host else { return };
         let after = (std::ops::Bound::Excluded(&*ask.after), std::ops::Bound::Unbounded);
-        let states = lab.slaves.range::<str, _>(after).map(|(name, slave)| self.slave_state(now, name, slave));
+        let states = host.slaves.range::<str, _>(after).map(|(name, slave)| self.slave_state(now, name, slave));
         let (slaves, more) = page(states);
         out.send(conn, Slaves { slaves, more, lifetime: Default::default() }.encode());
     }
 
-    fn slave_state(&self, now: Time, name: &str, slave: &Slave) -> SlaveState {
+    fn slave_state(&self, now: Time, name: &str, slave: &HostSlave) -> SlaveState {
         let run = slave.needed_by(&self.runs);
         let serves_as = run.zip(slave.serves).map(|(run, (_, ix))| run.roster.get(ix).name.clone());
-        let wall_offset = self.lab.as_ref().map_or(0, |lab| lab.config.wall_offset) - self.shift;
+        let wall_offset = self.host.as_ref().map_or(0, |host| host.config.wall_offset) - self.shift;
         let ahead = slave.measured.zip(slave.utc).map(|(measured, utc)| (measured.ahead, utc));
         SlaveState {
             slave: name.to_owned(),
@@ -223,13 +224,13 @@ impl Controller {
     }
 
     fn runs_after(&mut self, now: Time, conn: ConnId, ask: &AskRuns<'_>, out: &mut Outbox) {
-        let Some(lab) = &self.lab else { return };
+        let Some(host) = &self.host else { return };
         let going = self.runs.iter().map(|(nr, run)| (&*run.id, Ok(nr)));
-        let over = lab.shelf.latest_first().filter(|_| ask.over).map(|state| (&*state.run, Err(state)));
+        let over = host.archive.latest_first().filter(|_| ask.over).map(|state| (&*state.run, Err(state)));
         let mut all = going.chain(over);
         if !ask.after.is_empty() {
             // One that is not there any more was over: the answer begins anew, and nothing is left out.
-            let known = self.runs.find(&ask.after).is_some() || (ask.over && lab.shelf.get(&ask.after).is_some());
+            let known = self.runs.find(&ask.after).is_some() || (ask.over && host.archive.get(&ask.after).is_some());
             while known && all.next().is_some_and(|(id, _)| *id != *ask.after) {}
         }
         let state = |which: Result<RunNr, &RunState>| match which {
@@ -247,20 +248,20 @@ impl Controller {
     /// How a run stands.
     pub(in crate::controller) fn run_state(&self, now: Time, nr: RunNr, run: &Run) -> RunState {
         let (standing, verdict, code) = match &run.phase {
-            Phase::Queued => (Standing::Queued, None, None),
-            Phase::Gathering => (Standing::Gathering, None, None),
-            Phase::Running => (Standing::Running, None, None),
-            Phase::Finishing(_) | Phase::Ending(_) | Phase::Writing(_) => (Standing::Ending, None, None),
-            Phase::Over { code, verdict } => (Standing::Over, Some(*verdict), Some(*code)),
+            Phase::Queued => (RunStatus::Queued, None, None),
+            Phase::Gathering => (RunStatus::Gathering, None, None),
+            Phase::Running => (RunStatus::Running, None, None),
+            Phase::Finishing(_) | Phase::Ending(_) | Phase::Writing(_) => (RunStatus::Ending, None, None),
+            Phase::Over { code, verdict } => (RunStatus::Over, Some(*verdict), Some(*code)),
         };
         let why = match &run.phase {
             Phase::Queued => {
-                let waits_for = self.lab.as_ref().map_or("", |lab| lab.waits_for(nr));
+                let waits_for = self.host.as_ref().map_or("", |host| host.waits_for(nr));
                 format!("waits for {waits_for}")
             }
             Phase::Gathering => {
                 let unready = run.roster.names(|member| member.stage < crate::controller::run::roster::Stage::Ready);
-                format!("waits for {} to be ready", spoken::list(&unready))
+                format!("waits for {} to be ready", text::list(&unready))
             }
             Phase::Running => String::new(),
             Phase::Finishing(why) => why.clone(),
@@ -288,18 +289,18 @@ impl Controller {
     /// Whether somebody has proven that he may operate this controller.
     pub(in crate::controller) fn is_operator(&self, session: &Session) -> bool {
         let is_proven = !matches!(session.peer, Peer::Inet(_));
-        let may = |lab: &Lab| may_operate(lab, &session.peer, session.listener).is_ok();
-        is_proven && self.lab.as_ref().is_some_and(may)
+        let may = |host: &Host| may_operate(host, &session.peer, session.listener).is_ok();
+        is_proven && self.host.as_ref().is_some_and(may)
     }
 }
 
 /// Whether a peer may operate a controller. Where nobody is asked for a proof everybody may.
-fn may_operate(lab: &Lab, peer: &Peer, listener: crate::machine::ListenerId) -> Result<(), String> {
+fn may_operate(host: &Host, peer: &Peer, listener: crate::machine::ListenerId) -> Result<(), String> {
     match peer {
-        Peer::Local { .. } if lab.config.sockets.contains(&listener) => Ok(()),
+        Peer::Local { .. } if host.config.sockets.contains(&listener) => Ok(()),
         Peer::Local { uid, .. } => Err(format!("user {uid} may not operate this controller here")),
         Peer::Inet(_) => Ok(()),
-        Peer::Proven { names, .. } if names.iter().any(|name| lab.config.operators.contains(&**name)) => Ok(()),
+        Peer::Proven { names, .. } if names.iter().any(|name| host.config.operators.contains(&**name)) => Ok(()),
         Peer::Proven { names, .. } => Err(format!(
             "the certificate is for {}, who may not operate this controller: its option --operators names who may",
             authorization::whose(names)

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::controller::Controller;
 use crate::controller::config::Config;
-use crate::controller::host::archive::Shelved;
+use crate::controller::host::archive::Archived;
 use crate::controller::ledger::{self, Ledger, Past, TimeLine};
-use crate::controller::run::roster::{Member, Stage};
+use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Hosted, Phase, Run};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
@@ -54,20 +54,20 @@ impl Controller {
             return Err(why);
         }
         let run = self.runs.get(nr).filter(|run| run.phase != Phase::Queued);
-        if let (Some(run), Some(lab)) = (run, &mut self.lab) {
+        if let (Some(run), Some(host)) = (run, &mut self.host) {
             // One that was ended in the queue never had its slaves: they may be those of another run.
-            let has = |(ix, member): &(usize, &Member)| run.needs(*ix) && member.stage > Stage::Absent;
+            let has = |(ix, member): &(usize, &RunSlave)| run.needs(*ix) && member.stage > Stage::Absent;
             for (ix, member) in run.roster.iter().enumerate().filter(has) {
-                lab.expect(member.machine(), (nr, ix));
+                host.expect(member.machine(), (nr, ix));
             }
         }
         Ok(())
     }
 
     /// The same with runs that are over, the latest last.
-    pub fn remembering(mut self, over: Vec<Shelved>) -> Controller {
-        if let Some(lab) = &mut self.lab {
-            over.into_iter().for_each(|shelved| lab.shelf.put(shelved));
+    pub fn remembering(mut self, over: Vec<Archived>) -> Controller {
+        if let Some(host) = &mut self.host {
+            over.into_iter().for_each(|shelved| host.archive.put(shelved));
         }
         self
     }

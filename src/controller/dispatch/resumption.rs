@@ -9,7 +9,7 @@ use crate::controller::Controller;
 use crate::controller::ledger::rounds::{arrivals_of, former, map_of, round_fact};
 use crate::controller::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, TimeLine};
 use crate::controller::room::meeting::Meeting;
-use crate::controller::room::rendezvous::{Act, Former, Process, Ruling};
+use crate::controller::room::rendezvous::{Act, Outcome, PastRound, Process};
 use crate::controller::room::room::Room;
 use crate::controller::run::record::By;
 use crate::controller::run::run::Run;
@@ -23,7 +23,7 @@ use crate::session::VERSION;
 const REWRITE_FROM: u64 = 1024 * 1024;
 
 /// Rulings, of syncs or not, by room, round and reason.
-type Rulings = BTreeMap<(String, Meeting, u64, String), Rc<Ruling>>;
+type Rulings = BTreeMap<(String, Meeting, u64, String), Rc<Outcome>>;
 
 /// What is known while a ledger is gone through.
 #[derive(Default)]
@@ -33,9 +33,9 @@ struct Replay {
     /// The map of the round that comes.
     map: Option<Bytes>,
     /// The last ruling of barriers and of syncs.
-    last: Option<Rc<Ruling>>,
+    last: Option<Rc<Outcome>>,
     /// While the ledger was written anew.
-    rulings: Option<Rulings>,
+    outcomes: Option<Rulings>,
 }
 
 impl Controller {
@@ -86,9 +86,9 @@ impl Controller {
             Ok(())
         })?;
         if let Some(run) = run.and_then(|nr| self.runs.get_mut(nr)) {
-            run.journal.replayed(&mut out);
+            run.event_log.replayed(&mut out);
             put_all(&mut out, time_line, &mut mended);
-            if run.journal.has_begun() {
+            if run.event_log.has_begun() {
                 mended = mended.and_then(|()| time_line.end());
             }
             run.not_mended = mended.err();
@@ -173,19 +173,19 @@ impl Controller {
             Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
             Fact::Round { room, kind, meeting, round, reason, .. } => {
                 let former = former(fact, replay.map.take());
-                let ruling = self.room_named(room).restore(*kind, meeting, former, at);
-                if let Some(rulings) = &mut replay.rulings {
-                    rulings.insert((room.to_string(), *kind, *round, reason.to_string()), ruling.clone());
+                let outcome = self.room_named(room).restore(*kind, meeting, former, at);
+                if let Some(outcomes) = &mut replay.outcomes {
+                    outcomes.insert((room.to_string(), *kind, *round, reason.to_string()), outcome.clone());
                 }
-                replay.last = Some(ruling);
+                replay.last = Some(outcome);
             }
-            Fact::Rewriting => replay.rulings = Some(BTreeMap::new()),
-            Fact::Rewritten => replay.rulings = None,
+            Fact::Rewriting => replay.outcomes = Some(BTreeMap::new()),
+            Fact::Rewritten => replay.outcomes = None,
             Fact::Unheard { room, kind, round, reason, arrivals } => {
                 let key = (room.to_string(), *kind, *round, reason.to_string());
-                let ruling = replay.rulings.as_ref().and_then(|rulings| rulings.get(&key));
-                let ruling = ruling.ok_or_else(|| format!("there is no round {round} in room {room:?}"))?.clone();
-                self.room_named(room).restore_unheard(*kind, &arrivals_of(arrivals), &ruling, at);
+                let outcome = replay.outcomes.as_ref().and_then(|outcomes| outcomes.get(&key));
+                let outcome = outcome.ok_or_else(|| format!("there is no round {round} in room {room:?}"))?.clone();
+                self.room_named(room).restore_unheard(*kind, &arrivals_of(arrivals), &outcome, at);
             }
             Fact::Late { room, kind, meeting, member, process, id, ends } => {
                 let (member, arrival) = (Rc::from(&**member), (Process(*process), *id));
@@ -240,8 +240,8 @@ impl Controller {
         }
         let room = Cow::from(room);
         match act {
-            Act::Over { meeting, ruling, arrivals, stands, .. } => {
-                let former = Former::new(ruling, arrivals.clone(), stands.clone());
+            Act::Over { meeting, outcome, arrivals, audience, .. } => {
+                let former = PastRound::new(outcome, arrivals.clone(), audience.clone());
                 enter_round(&ledger, &room, kind, meeting, &former);
             }
             Act::Late { meeting, member, arrival, ends } => ledger.write(&Fact::Late {
@@ -262,7 +262,7 @@ impl Controller {
 }
 
 /// Writes what a round has decided.
-fn enter_round(ledger: &Ledger, room: &str, kind: Meeting, meeting: &str, former: &Former) {
+fn enter_round(ledger: &Ledger, room: &str, kind: Meeting, meeting: &str, former: &PastRound) {
     if let Some(map) = map_of(former) {
         ledger.write_raw("map", map);
     }

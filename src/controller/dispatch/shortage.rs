@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::controller::Controller;
-use crate::controller::room::rendezvous::Spare;
+use crate::controller::room::rendezvous::Eviction;
 use crate::controller::room::room::Room;
 use crate::machine::Time;
 
@@ -11,7 +11,7 @@ impl Controller {
     /// Sees that there is room for so many bytes, as far as that can be had by dropping what can be spared: first from
     /// the room that has most of it, because whoever fills the memory does it in few rooms.
     pub(in crate::controller) fn make_room(&mut self, now: Time, bytes: usize) {
-        for what in [Spare::Failed, Spare::Abandoned] {
+        for what in [Eviction::Failed, Eviction::Abandoned] {
             if self.budget.has_room_for(bytes) {
                 return;
             }

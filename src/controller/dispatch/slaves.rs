@@ -8,19 +8,19 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::controller::Controller;
-use crate::controller::host::archive::{OVER, Shelved};
-use crate::controller::host::slave::Slave;
+use crate::controller::host::archive::{Archived, OVER};
+use crate::controller::host::slave::HostSlave;
 use crate::controller::host::submissions::RESOURCES;
 use crate::controller::ledger::Fact;
 use crate::controller::reply::{fatal, refusal};
 use crate::controller::run::admission::{self, Comes};
 use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
-use crate::controller::session::session::Who;
+use crate::controller::session::session::Role;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, ConnId, Exit, Outbox, Time};
 use crate::session::{LABELS_MAX, check_label, check_name};
-use crate::spoken;
+use crate::text;
 use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 
 /// Whether a slave says what it is in words that can be kept.
@@ -35,21 +35,21 @@ fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
 impl Controller {
     /// A child is gone: whether it was one that removes a directory.
     pub(in crate::controller) fn removed(&mut self, child: ChildId, end: Result<Exit, &str>, out: &mut Outbox) -> bool {
-        self.lab.as_mut().is_some_and(|lab| lab.removed(child, end, out))
+        self.host.as_mut().is_some_and(|host| host.removed(child, end, out))
     }
 
     /// A slave says hello to a controller that stays.
-    pub(in crate::controller) fn comes(
+    pub(in crate::controller) fn on_hello(
         &mut self,
         now: Time,
         conn: ConnId,
         hello: &Hello<'_>,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        let (Some(session), Some(lab)) = (self.sessions.get(conn), &mut self.lab) else { return Ok(()) };
+        let (Some(session), Some(host)) = (self.sessions.get(conn), &mut self.host) else { return Ok(()) };
         admission::check(&session.peer, None, hello).map_err(|(code, reason)| fatal(code, reason))?;
         check_labels(hello).map_err(|reason| fatal(Code::Name, reason))?;
-        let known = lab.slaves.get(&*hello.name);
+        let known = host.slaves.get(&*hello.name);
         if let Some(slave) = known.filter(|slave| slave.conn.is_some() && *slave.incarnation != *hello.incarnation) {
             return Err(refusal(
                 Code::Taken,
@@ -60,7 +60,7 @@ impl Controller {
             ));
         }
         let serves = known.filter(|slave| slave.needed_by(&self.runs).is_some()).and_then(|slave| slave.serves);
-        let slave = Slave {
+        let slave = HostSlave {
             conn: Some(conn),
             incarnation: Box::from(&*hello.incarnation),
             address: session.peer.to_string(),
@@ -72,7 +72,7 @@ impl Controller {
             measured: None,
             serves,
         };
-        let former = lab.connected(conn, &hello.name, slave);
+        let former = host.connected(conn, &hello.name, slave);
         let replaced = "replaced by a newer connection";
         let former = former.and_then(|former| Some((former, self.drop_session(former, replaced, out)?)));
         let done = match serves {
@@ -85,14 +85,14 @@ impl Controller {
         };
         // What it was in is over for it: nothing of that may stay with a connection that is gone.
         if let Some((former, session)) = former.filter(|_| serves.is_none() || done.is_err()) {
-            self.gone(now, former, session.who, replaced, out);
+            self.on_disconnect(now, former, session.who, replaced, out);
         }
         done
     }
 
     /// A slave has no run, and waits for one.
     fn waits(&mut self, now: Time, conn: ConnId) {
-        self.sessions.identify(now, conn, Who::Idle);
+        self.sessions.identify(now, conn, Role::Idle);
         self.look_at_queue(now);
     }
 
@@ -103,7 +103,7 @@ impl Controller {
         let names = machines.iter().map(|name| Cow::from(&**name)).collect();
         run.enter(now, Fact::Assigned { machines: names }, out);
         for (ix, name) in machines.iter().enumerate() {
-            let Some(slave) = self.lab.as_mut().and_then(|lab| lab.slaves.get_mut(name)) else { continue };
+            let Some(slave) = self.host.as_mut().and_then(|host| host.slaves.get_mut(name)) else { continue };
             let Some(conn) = slave.conn else { continue };
             if let Some((former, former_ix)) = slave.serves.replace((nr, ix))
                 && let Some(former) = self.runs.get_mut(former)
@@ -123,8 +123,8 @@ impl Controller {
     /// A slave of a controller that stays asks for the time.
     pub(in crate::controller) fn pinged(&mut self, now: Time, conn: ConnId, ping: &Ping<'_>, out: &mut Outbox) {
         let shift = self.shift;
-        if let Some(lab) = &mut self.lab {
-            lab.measured(conn, ping.measured, shift);
+        if let Some(host) = &mut self.host {
+            host.measured(conn, ping.measured, shift);
         }
         out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
     }
@@ -143,19 +143,19 @@ impl Controller {
         for nr in over {
             let Some(run) = self.runs.remove(nr) else { continue };
             for (ix, member) in run.roster.iter().enumerate() {
-                self.is_free(now, (nr, ix), member.machine());
+                self.free_slave(now, (nr, ix), member.machine());
             }
             self.empty_room(now, &run, out);
             let state = self.run_state(now, nr, &run);
             log::info!("run {}: {}: {}", run.id, state.in_words(), state.why);
             let since = self.wall_clock(now);
             let shelved =
-                Shelved { state, submission: run.hosted.unwrap_or_default().submission, since, touched: since };
+                Archived { state, submission: run.hosted.unwrap_or_default().submission, since, touched: since };
             let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
-            out.persist(run.results.join(OVER), spoken::harmless_json(json));
-            if let Some(lab) = &mut self.lab {
-                lab.remove(&format!("{}/{RESOURCES}", run.id), out);
-                lab.shelf.put(shelved);
+            out.persist(run.results.join(OVER), text::harmless_json(json));
+            if let Some(host) = &mut self.host {
+                host.remove(&format!("{}/{RESOURCES}", run.id), out);
+                host.archive.put(shelved);
             }
             self.answer_those_who_wait(&run.id, out);
             self.clear_shelf(now, out);
@@ -165,17 +165,17 @@ impl Controller {
     }
 
     /// A slave serves this run no more.
-    fn is_free(&mut self, now: Time, serves: (RunNr, usize), name: &str) {
-        let Some(lab) = &mut self.lab else { return };
-        let Some(slave) = lab.slaves.get_mut(name).filter(|slave| slave.serves == Some(serves)) else { return };
+    fn free_slave(&mut self, now: Time, serves: (RunNr, usize), name: &str) {
+        let Some(host) = &mut self.host else { return };
+        let Some(slave) = host.slaves.get_mut(name).filter(|slave| slave.serves == Some(serves)) else { return };
         slave.serves = None;
         if injected(Fault::SlaveNotFreed) {
             slave.conn = None;
         }
         match slave.conn {
-            None => drop(lab.slaves.remove(name)),
+            None => drop(host.slaves.remove(name)),
             Some(conn) => {
-                if let Some(process) = self.sessions.who(conn).and_then(Who::process) {
+                if let Some(process) = self.sessions.who(conn).and_then(Role::process) {
                     self.processes.disconnected(now, conn, process);
                 }
                 self.waits(now, conn);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::controller::Controller;
 use crate::controller::run::run::Phase;
 use crate::controller::service::Settings;
-use crate::controller::session::session::Who;
+use crate::controller::session::session::Role;
 use crate::machine::{Outbox, Time};
 
 impl Controller {
@@ -18,10 +18,10 @@ impl Controller {
                 self.limits = limits;
                 self.budget.set_max(limits.memory, limits.least());
                 self.rooms.set_limits(self.limits);
-                if let Some(lab) = &mut self.lab {
-                    lab.config.operators = operators;
-                    lab.config.lost_after = Duration::from_micros(lost_after);
-                    lab.shelf.keep(keeping);
+                if let Some(host) = &mut self.host {
+                    host.config.operators = operators;
+                    host.config.lost_after = Duration::from_micros(lost_after);
+                    host.archive.keep(keeping);
                 }
                 self.part_with_operators(now, out);
             }
@@ -40,8 +40,8 @@ impl Controller {
 
     /// `12 slaves, 1 run`.
     fn status_line(&self) -> String {
-        let slaves = self.sessions.count(|who| matches!(who, Who::Slave(..) | Who::Idle));
-        let clients = self.sessions.count(|who| matches!(who, Who::Client(_)));
+        let slaves = self.sessions.count(|who| matches!(who, Role::Slave(..) | Role::Idle));
+        let clients = self.sessions.count(|who| matches!(who, Role::Client(_)));
         let queued = self.runs.values().filter(|run| run.phase == Phase::Queued).count();
         let mut line = format!("{}, {}", several(slaves, "slave"), several(self.runs.len() - queued, "run"));
         if queued > 0 {

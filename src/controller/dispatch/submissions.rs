@@ -48,10 +48,10 @@ impl Controller {
             Err(problems) => self.unfit(conn, &submit.submission, problems, out),
             Ok(submission) => {
                 out.make_dir(submission.handed.directory.join(RESOURCES));
-                let Some(lab) = &mut self.lab else { return };
-                let operator = lab.operators.get_mut(&conn);
+                let Some(host) = &mut self.host else { return };
+                let operator = host.operators.get_mut(&conn);
                 if let Some(former) = operator.and_then(|operator| operator.submission.replace(submission)) {
-                    lab.remove(&former.handed.id, out);
+                    host.remove(&former.handed.id, out);
                 }
                 self.go_on_with(now, conn, out);
             }
@@ -63,7 +63,7 @@ impl Controller {
     fn forget_elsewhere(&mut self, conn: ConnId, submission: &str, out: &mut Outbox) {
         let same =
             |operator: &Operator| operator.submission.as_ref().is_some_and(|same| same.handed.name == submission);
-        let operators = self.lab.iter().flat_map(|lab| &lab.operators);
+        let operators = self.host.iter().flat_map(|host| &host.operators);
         let others = operators.filter(|(other, operator)| **other != conn && same(operator)).map(|(other, _)| *other);
         for other in others.collect::<Vec<_>>() {
             self.forget_submission(other, out);
@@ -77,22 +77,22 @@ impl Controller {
         }
         let hosted = |run: &Run| run.hosted.as_ref().is_some_and(|hosted| hosted.submission == submission);
         let going = self.runs.iter().find(|(_, run)| hosted(run)).and_then(|(nr, _)| self.state_of(now, nr));
-        going.or_else(|| self.lab.as_ref()?.shelf.of_submission(submission).cloned())
+        going.or_else(|| self.host.as_ref()?.archive.of_submission(submission).cloned())
     }
 
     /// Reads a test that was handed in.
     fn judge(&self, now: Time, submit: &Submit<'_>) -> Result<Submission, Vec<String>> {
-        let Some(lab) = &self.lab else { return Err(Vec::new()) };
+        let Some(host) = &self.host else { return Err(Vec::new()) };
         let wrong = |what: &str| Err(vec![what.to_owned()]);
         if let Err(why) = check_incarnation("a submission", &submit.submission) {
             return wrong(&why);
         }
-        let on_their_way = lab.operators.values().filter(|operator| operator.submission.is_some()).count();
+        let on_their_way = host.operators.values().filter(|operator| operator.submission.is_some()).count();
         if self.runs.len() >= RUNS_MAX || on_their_way >= SUBMISSIONS_MAX {
             return wrong("the controller has as many runs in its queue as it can have: try again later");
         }
         let sizes = self.runs.values().filter_map(|run| run.hosted.as_ref()).map(|hosted| hosted.size);
-        if sizes.sum::<usize>() + submit.test.len() > TESTS_MAX || lab.removals() > REMOVALS_MAX {
+        if sizes.sum::<usize>() + submit.test.len() > TESTS_MAX || host.removals() > REMOVALS_MAX {
             return wrong("the controller has as much in its queue as it can hold: try again later");
         }
         if submit.files.len() > FILES_MAX {
@@ -108,7 +108,7 @@ impl Controller {
                 self.limits.output
             )]);
         }
-        let (name, directory) = (submit.submission.to_string(), &lab.config.runs);
+        let (name, directory) = (submit.submission.to_string(), &host.config.runs);
         // Where it will lie, whatever its test is called: the id is known when the test is.
         let mut shipped = BTreeMap::new();
         let mut ship = |file: &str| {
@@ -136,20 +136,20 @@ impl Controller {
         }
         shipped.values_mut().for_each(|shipped| shipped.path = resources.join(&shipped.path));
         let wait = submit.wait.map(Duration::from_micros);
-        let lost_after = submit.lost_after.map_or(lab.config.lost_after, Duration::from_micros);
+        let lost_after = submit.lost_after.map_or(host.config.lost_after, Duration::from_micros);
         let text = submit.test.to_string();
         Ok(Submission::new(Handed { name, id, directory, text, test, shipped, wait, lost_after }))
     }
 
     /// `NAME-UTCTIME-` and the beginning of the submission: the run's id, which no other has.
     fn id_for(&self, now: Time, test: &str, submission: &str) -> String {
-        let wall_clock = self.lab.as_ref().map_or(0, |lab| lab.config.wall_offset);
+        let wall_clock = self.host.as_ref().map_or(0, |host| host.config.wall_offset);
         let digits = |text: String| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
         let at: String = digits(utc(now, wall_clock - self.shift)).chars().take("20260131T120000".len()).collect();
         let taken = |id: &str| {
-            let lab = self.lab.as_ref();
+            let host = self.host.as_ref();
             self.runs.find(id).is_some()
-                || lab.is_some_and(|lab| lab.shelf.get(id).is_some() || lab.is_coming(id) || lab.removes(id))
+                || host.is_some_and(|host| host.archive.get(id).is_some() || host.is_coming(id) || host.removes(id))
         };
         for nr in 0_u32.. {
             let suffix: String = submission.chars().take(8).collect();
@@ -165,7 +165,7 @@ impl Controller {
     }
 
     pub(in crate::controller) fn upload(&mut self, now: Time, conn: ConnId, upload: &Upload<'_>, out: &mut Outbox) {
-        let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
+        let operator = self.host.as_mut().and_then(|host| host.operators.get_mut(&conn));
         let submission = operator.and_then(|operator| operator.submission.as_mut());
         let Some(submission) = submission.filter(|submission| submission.handed.name == *upload.submission) else {
             return deny(
@@ -184,7 +184,7 @@ impl Controller {
 
     /// Says what is still wanted of a submission, or makes it a run.
     fn go_on_with(&mut self, now: Time, conn: ConnId, out: &mut Outbox) {
-        let operator = self.lab.as_mut().and_then(|lab| lab.operators.get_mut(&conn));
+        let operator = self.host.as_mut().and_then(|host| host.operators.get_mut(&conn));
         let Some(slot) = operator.map(|operator| &mut operator.submission) else { return };
         let Some(submission) = slot.take_if(|submission| submission.is_whole()) else {
             if let Some(submission) = slot {
@@ -198,7 +198,7 @@ impl Controller {
 
     /// What was handed in is a run in the queue as soon as the disk has it.
     fn enqueue(&mut self, now: Time, conn: ConnId, submission: Submission, out: &mut Outbox) {
-        let Some(config) = self.lab.as_ref().map(|lab| lab.config.clone()) else { return };
+        let Some(config) = self.host.as_ref().map(|host| host.config.clone()) else { return };
         let wall_offset = config.wall_offset - self.shift;
         let submitted = utc(now, wall_offset);
         let terms = Terms {
@@ -262,10 +262,10 @@ impl Controller {
 
     /// An operator is gone, or what it handed in is no good.
     pub(in crate::controller) fn forget_submission(&mut self, conn: ConnId, out: &mut Outbox) {
-        let Some(lab) = &mut self.lab else { return };
-        let operator = lab.operators.get_mut(&conn);
+        let Some(host) = &mut self.host else { return };
+        let operator = host.operators.get_mut(&conn);
         if let Some(submission) = operator.and_then(|operator| operator.submission.take()) {
-            lab.remove(&submission.handed.id, out);
+            host.remove(&submission.handed.id, out);
         }
     }
 }

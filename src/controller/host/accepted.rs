@@ -8,11 +8,11 @@ use crate::machine::ConnId;
 /// The runs on their way to the disk, in the order in which they were handed in.
 #[derive(Debug, Default)]
 pub struct Unwritten {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Unconfirmed>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Unconfirmed {
     /// The serial of the effect that asks whether all before it is written.
     confirmation: u64,
     conn: ConnId,
@@ -23,7 +23,7 @@ struct Waiting {
 impl Unwritten {
     /// A run was handed in on this connection; its confirmation is the effect with this serial.
     pub fn push(&mut self, confirmation: u64, conn: ConnId, nr: RunNr) {
-        self.waiting.push_back(Waiting { confirmation, conn, nr: Some(nr) });
+        self.waiting.push_back(Unconfirmed { confirmation, conn, nr: Some(nr) });
     }
 
     /// Takes out the first, if its confirmation was asked for before `other`: the connection on which it was handed in,

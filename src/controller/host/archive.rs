@@ -34,7 +34,7 @@ pub enum Keeping {
 
 /// A run that is over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Shelved {
+pub struct Archived {
     /// The run as operators see it.
     pub state: RunState,
     /// The name under which the run was handed in.
@@ -47,51 +47,51 @@ pub struct Shelved {
 }
 
 /// The runs that are over, the latest last.
-pub struct Shelf {
+pub struct Archive {
     keeping: Keeping,
-    over: VecDeque<Shelved>,
-    reads: BTreeMap<ReadId, Asked>,
+    over: VecDeque<Archived>,
+    reads: BTreeMap<ReadId, FileRequest>,
 }
 
 /// A question about files.
-pub struct Asked {
+pub struct FileRequest {
     pub conn: ConnId,
     pub run: String,
-    pub what: What,
+    pub what: FileQuery,
 }
 
-pub enum What {
+pub enum FileQuery {
     Files,
     Piece { file: String, offset: u64 },
 }
 
 /// Somebody waits until there is more of a file.
-pub struct Waiting {
+pub struct FileWaiter {
     pub run: String,
     pub file: String,
     pub offset: u64,
 }
 
-impl Shelf {
-    pub fn new(keeping: Keeping) -> Shelf {
-        Shelf { keeping, over: VecDeque::new(), reads: BTreeMap::new() }
+impl Archive {
+    pub fn new(keeping: Keeping) -> Archive {
+        Archive { keeping, over: VecDeque::new(), reads: BTreeMap::new() }
     }
 
     pub fn keep(&mut self, keeping: Keeping) {
         self.keeping = keeping;
     }
 
-    pub fn put(&mut self, shelved: Shelved) {
+    pub fn put(&mut self, shelved: Archived) {
         self.over.push_back(shelved);
     }
 
     /// A question is answered when this has been read.
-    pub fn ask(&mut self, read: ReadId, asked: Asked) {
+    pub fn ask(&mut self, read: ReadId, asked: FileRequest) {
         self.reads.insert(read, asked);
     }
 
     /// Something was read: the question that it answers, if one asked for it.
-    pub fn answers(&mut self, read: ReadId) -> Option<Asked> {
+    pub fn answers(&mut self, read: ReadId) -> Option<FileRequest> {
         self.reads.remove(&read)
     }
 
@@ -115,17 +115,17 @@ impl Shelf {
     }
 
     /// Takes out a run that is not kept any longer.
-    pub fn take_oldest(&mut self, wall_clock: i64) -> Option<Shelved> {
+    pub fn take_oldest(&mut self, wall_clock: i64) -> Option<Archived> {
         let most = match self.keeping {
             Keeping::Count(count) => count.min(KEPT_MAX),
             Keeping::All | Keeping::Age(_) => KEPT_MAX,
         };
-        let too_old = |shelved: &Shelved| match self.keeping {
+        let too_old = |shelved: &Archived| match self.keeping {
             Keeping::Age(age) => i128::from(wall_clock) - i128::from(shelved.since) > age.as_micros() as i128,
             Keeping::All | Keeping::Count(_) => false,
         };
         // Whoever has followed a run fetches what it has left.
-        let rests = |shelved: &Shelved| wall_clock.saturating_sub(shelved.touched) >= KEPT_AT_LEAST;
+        let rests = |shelved: &Archived| wall_clock.saturating_sub(shelved.touched) >= KEPT_AT_LEAST;
         let many = self.over.len() > most;
         let goes = self.over.front().is_some_and(|shelved| rests(shelved) && (many || too_old(shelved)));
         if goes { self.over.pop_front() } else { None }

@@ -10,14 +10,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::controller::host::accepted::Unwritten;
-use crate::controller::host::archive::{Keeping, Shelf};
+use crate::controller::host::archive::{Archive, Keeping};
 use crate::controller::host::operators::Operator;
 use crate::controller::host::scheduler::Queue;
-use crate::controller::host::slave::{Labels, Slave, Slaves};
+use crate::controller::host::slave::{HostSlave, Labels, Slaves};
 use crate::controller::ledger;
 use crate::controller::run::runs::{RunNr, Runs};
 use crate::machine::{ChildId, ConnId, Exit, ListenerId, Outbox, Time, removal};
-use crate::spoken;
+use crate::text;
 use crate::wire::operate::Measured;
 
 /// How many processes remove directories at once.
@@ -25,7 +25,7 @@ const REMOVED_AT_ONCE: usize = 4;
 
 /// What a controller that stays is told when it starts.
 #[derive(Debug, Clone, Default)]
-pub struct LabConfig {
+pub struct HostConfig {
     /// Where it keeps the directories of the runs.
     pub runs: PathBuf,
     /// The listeners whose peers may operate it, for the system has looked at who they are.
@@ -43,13 +43,13 @@ pub struct LabConfig {
 }
 
 /// What a controller that stays has beside its runs.
-pub struct Lab {
-    pub config: LabConfig,
+pub struct Host {
+    pub config: HostConfig,
     /// By name.
     pub slaves: Slaves,
     by_conn: BTreeMap<ConnId, Rc<str>>,
     pub operators: BTreeMap<ConnId, Operator>,
-    pub shelf: Shelf,
+    pub archive: Archive,
     /// The runs and submissions whose directories are being removed: what comes to stand in one now would go with it.
     removing: BTreeMap<ChildId, String>,
     /// Those that wait for that.
@@ -61,10 +61,10 @@ pub struct Lab {
 /// A slave's wall clock that is further off than that is worth a warning.
 const CLOCK_OFF_MOST: Duration = Duration::from_secs(10);
 
-impl Lab {
-    pub fn new(config: LabConfig) -> Lab {
-        Lab {
-            shelf: Shelf::new(config.keeping),
+impl Host {
+    pub fn new(config: HostConfig) -> Host {
+        Host {
+            archive: Archive::new(config.keeping),
             config,
             slaves: BTreeMap::new(),
             by_conn: BTreeMap::new(),
@@ -150,7 +150,7 @@ impl Lab {
 
     /// A slave of a former life may come back to its run.
     pub fn expect(&mut self, name: &str, serves: (RunNr, usize)) {
-        let slave = Slave {
+        let slave = HostSlave {
             conn: None,
             incarnation: Box::from(""),
             address: String::new(),
@@ -174,7 +174,7 @@ impl Lab {
             let off = first.map_or(0, |(measured, utc)| measured.ahead.saturating_add(utc).saturating_sub(wall_offset));
             if off.unsigned_abs() > CLOCK_OFF_MOST.as_micros() as u64 {
                 let side = if off < 0 { "behind" } else { "ahead of" };
-                let by = spoken::roughly(Duration::from_micros(off.unsigned_abs()));
+                let by = text::roughly(Duration::from_micros(off.unsigned_abs()));
                 log::warn!("slave {name}: its clock is {by} {side} the controller's: set it");
             }
             slave.measured = measured.or(slave.measured);
@@ -182,7 +182,7 @@ impl Lab {
     }
 
     /// A slave has said hello on this connection. Returns the connection on which it was there before.
-    pub fn connected(&mut self, conn: ConnId, name: &str, slave: Slave) -> Option<ConnId> {
+    pub fn connected(&mut self, conn: ConnId, name: &str, slave: HostSlave) -> Option<ConnId> {
         let name: Rc<str> = Rc::from(name);
         let former = self.slaves.insert(name.clone(), slave).and_then(|former| former.conn);
         self.by_conn.insert(conn, name);

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A place of a test.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct Slot<'a> {
     /// The name of the slave in the test.
     pub name: &'a str,
     /// What the machine must be; `None`: the machine of that name.
@@ -36,22 +36,22 @@ pub fn fits(with: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) 
 ///
 /// A place that asks for labels gets the machine of its own name where that fits; else the smallest names go first. In
 /// whatever order the machines are named, the same are chosen.
-pub fn choose(places: &[Place<'_>], free: &[Candidate<'_>]) -> Vec<Option<usize>> {
+pub fn choose(slots: &[Slot<'_>], free: &[Candidate<'_>]) -> Vec<Option<usize>> {
     let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
     for (ix, candidate) in free.iter().enumerate() {
         by_name.entry(candidate.name).or_insert(ix);
     }
-    let mut chosen = vec![None; places.len()];
+    let mut chosen = vec![None; slots.len()];
     // No other machine can serve these, so this never costs a place.
-    for (place, chosen) in places.iter().zip(&mut chosen).filter(|(place, _)| place.with.is_none()) {
+    for (place, chosen) in slots.iter().zip(&mut chosen).filter(|(place, _)| place.with.is_none()) {
         *chosen = by_name.remove(place.name);
     }
-    let mut matching = Matching::new(places, free, &by_name);
-    matching.hold_own(places, &by_name);
-    for place in 0..places.len() {
+    let mut matching = Matching::new(slots, free, &by_name);
+    matching.hold_own(slots, &by_name);
+    for place in 0..slots.len() {
         matching.serve(place);
     }
-    matching.hand_out(places, &by_name, &mut chosen);
+    matching.hand_out(slots, &by_name, &mut chosen);
     chosen
 }
 
@@ -76,8 +76,8 @@ struct Matching {
 }
 
 impl Matching {
-    fn new(places: &[Place<'_>], free: &[Candidate<'_>], by_name: &BTreeMap<&str, usize>) -> Matching {
-        let asked: BTreeSet<(&String, &String)> = places.iter().filter_map(|place| place.with).flatten().collect();
+    fn new(slots: &[Slot<'_>], free: &[Candidate<'_>], by_name: &BTreeMap<&str, usize>) -> Matching {
+        let asked: BTreeSet<(&String, &String)> = slots.iter().filter_map(|place| place.with).flatten().collect();
         // By the part of its labels that anybody asks for.
         let mut known: BTreeMap<Vec<(&String, &String)>, usize> = BTreeMap::new();
         let mut classes: Vec<Class> = Vec::new();
@@ -98,8 +98,8 @@ impl Matching {
         }
         let mut wishes: Vec<Vec<usize>> = Vec::new();
         let mut known: BTreeMap<&BTreeMap<String, String>, usize> = BTreeMap::new();
-        let mut wish_of = Vec::with_capacity(places.len());
-        for place in places {
+        let mut wish_of = Vec::with_capacity(slots.len());
+        for place in slots {
             wish_of.push(place.with.map(|with| {
                 *known.entry(with).or_insert_with(|| {
                     wishes.push(having(with, classes.len(), &with_label));
@@ -108,14 +108,14 @@ impl Matching {
             }));
         }
         let dead = vec![false; classes.len()];
-        Matching { classes, class_of, wishes, wish_of, served: vec![false; places.len()], dead }
+        Matching { classes, class_of, wishes, wish_of, served: vec![false; slots.len()], dead }
     }
 
     /// Gives places the machines of their own names, where these fit. Any matching is a good beginning.
-    fn hold_own(&mut self, places: &[Place<'_>], by_name: &BTreeMap<&str, usize>) {
+    fn hold_own(&mut self, slots: &[Slot<'_>], by_name: &BTreeMap<&str, usize>) {
         let mut taken = BTreeSet::new();
         for (place, wish) in self.wish_of.iter().enumerate() {
-            let (Some(wish), Some(own)) = (wish, by_name.get(places[place].name)) else { continue };
+            let (Some(wish), Some(own)) = (wish, by_name.get(slots[place].name)) else { continue };
             let class = self.class_of[own];
             if self.wishes[*wish].binary_search(&class).is_ok() && taken.insert(own) {
                 self.classes[class].serves.push(place);
@@ -165,15 +165,15 @@ impl Matching {
     }
 
     /// Gives the places of each class its machines: their own names first, then by name.
-    fn hand_out(self, places: &[Place<'_>], by_name: &BTreeMap<&str, usize>, chosen: &mut [Option<usize>]) {
-        let mut of_place = vec![None; places.len()];
+    fn hand_out(self, slots: &[Slot<'_>], by_name: &BTreeMap<&str, usize>, chosen: &mut [Option<usize>]) {
+        let mut of_place = vec![None; slots.len()];
         for (ix, class) in self.classes.iter().enumerate() {
             class.serves.iter().for_each(|place| of_place[*place] = Some(ix));
         }
         let mut taken = BTreeSet::new();
         for (place, class) in of_place.iter().enumerate() {
             let own =
-                by_name.get(places[place].name).filter(|own| class.is_some_and(|class| self.class_of[own] == class));
+                by_name.get(slots[place].name).filter(|own| class.is_some_and(|class| self.class_of[own] == class));
             if let Some(&own) = own.filter(|own| taken.insert(**own)) {
                 chosen[place] = Some(own);
             }
@@ -224,17 +224,17 @@ mod tests {
     }
 
     /// Which machine serves each place, `-` for none.
-    fn chosen(places: &str, free: &str) -> String {
-        let places: Vec<_> = places.split_whitespace().map(parts).collect();
+    fn chosen(slots: &str, free: &str) -> String {
+        let slots: Vec<_> = slots.split_whitespace().map(parts).collect();
         let free: Vec<_> = free.split_whitespace().map(parts).collect();
         let none = Labels::new();
-        let places: Vec<_> = places.iter().map(|(name, with)| Place { name, with: with.as_ref() }).collect();
+        let slots: Vec<_> = slots.iter().map(|(name, with)| Slot { name, with: with.as_ref() }).collect();
         let candidate =
             |(name, labels): &'_ (String, Option<Labels>)| (name.clone(), labels.clone().unwrap_or_default());
         let free: Vec<_> = free.iter().map(candidate).collect();
         let free: Vec<_> = free.iter().map(|(name, labels)| Candidate { name, labels }).collect();
         assert!(fits(&none, &none));
-        let names = choose(&places, &free).into_iter().map(|chosen| chosen.map_or("-", |ix| free[ix].name));
+        let names = choose(&slots, &free).into_iter().map(|chosen| chosen.map_or("-", |ix| free[ix].name));
         names.collect::<Vec<_>>().join(" ")
     }
 
@@ -284,30 +284,30 @@ mod tests {
                 _ => (format!("any{ix}"), labels(&format!("rack={}", ix % 100))),
             })
             .collect();
-        let places: Vec<_> = wanted.iter().map(|(name, with)| Place { name, with: Some(with) }).collect();
+        let slots: Vec<_> = wanted.iter().map(|(name, with)| Slot { name, with: Some(with) }).collect();
         let free: Vec<_> = free.iter().map(|(name, labels)| Candidate { name, labels }).collect();
-        let chosen = choose(&places, &free);
-        check(&places, &free, &chosen);
+        let chosen = choose(&slots, &free);
+        check(&slots, &free, &chosen);
         assert!(chosen.iter().all(Option::is_some));
     }
 
     /// Every choice fits, and no machine serves twice.
-    fn check(places: &[Place<'_>], free: &[Candidate<'_>], chosen: &[Option<usize>]) {
-        assert_eq!(places.len(), chosen.len());
+    fn check(slots: &[Slot<'_>], free: &[Candidate<'_>], chosen: &[Option<usize>]) {
+        assert_eq!(slots.len(), chosen.len());
         let mut taken = BTreeSet::new();
-        for (place, ix) in places.iter().zip(chosen).filter_map(|(place, ix)| Some((place, (*ix)?))) {
+        for (place, ix) in slots.iter().zip(chosen).filter_map(|(place, ix)| Some((place, (*ix)?))) {
             assert!(serves(place, &free[ix]), "{place:?} {:?}", free[ix]);
             assert!(taken.insert(ix), "{:?} serves twice", free[ix]);
         }
     }
 
-    fn serves(place: &Place<'_>, machine: &Candidate<'_>) -> bool {
+    fn serves(place: &Slot<'_>, machine: &Candidate<'_>) -> bool {
         place.with.map_or(place.name == machine.name, |with| fits(with, machine.labels))
     }
 
     /// How many places can be served at most, by trying all ways.
-    fn most(places: &[Place<'_>], free: &[Candidate<'_>], taken: u32) -> usize {
-        let Some((place, others)) = places.split_first() else { return 0 };
+    fn most(slots: &[Slot<'_>], free: &[Candidate<'_>], taken: u32) -> usize {
+        let Some((place, others)) = slots.split_first() else { return 0 };
         let ways = (0..free.len()).filter(|ix| taken & (1 << ix) == 0 && serves(place, &free[*ix]));
         let with = ways.map(|ix| 1 + most(others, free, taken | 1 << ix)).max();
         with.unwrap_or(0).max(most(others, free, taken))
@@ -321,20 +321,20 @@ mod tests {
     proptest! {
         #[test]
         fn no_other_choice_serves_more(
-            places in proptest::collection::vec(("[a-h]", proptest::option::weighted(0.8, some_labels())), 0..=6),
+            slots in proptest::collection::vec(("[a-h]", proptest::option::weighted(0.8, some_labels())), 0..=6),
             free in proptest::collection::btree_map("[a-h]", some_labels(), 0..=7),
         ) {
-            let places: Vec<_> = places.iter().map(|(name, with)| Place { name, with: with.as_ref() }).collect();
+            let slots: Vec<_> = slots.iter().map(|(name, with)| Slot { name, with: with.as_ref() }).collect();
             let mut free: Vec<_> = free.iter().map(|(name, labels)| Candidate { name, labels }).collect();
-            let chosen = choose(&places, &free);
-            check(&places, &free, &chosen);
-            prop_assert_eq!(chosen.iter().flatten().count(), most(&places, &free, 0));
+            let chosen = choose(&slots, &free);
+            check(&slots, &free, &chosen);
+            prop_assert_eq!(chosen.iter().flatten().count(), most(&slots, &free, 0));
             let names = |free: &[Candidate<'_>], chosen: &[Option<usize>]| -> Vec<Option<String>> {
                 chosen.iter().map(|ix| ix.map(|ix| free[ix].name.to_owned())).collect()
             };
             let before = names(&free, &chosen);
             free.reverse();
-            prop_assert_eq!(before, names(&free, &choose(&places, &free)));
+            prop_assert_eq!(before, names(&free, &choose(&slots, &free)));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::controller::host::archive::Waiting;
+use crate::controller::host::archive::FileWaiter;
 use crate::controller::host::submissions::Submission;
 use crate::wire::LINE_MAX;
 use crate::wire::operate::PAGE_MAX;
@@ -15,7 +15,7 @@ const PAGE_BYTES: usize = LINE_MAX / 2;
 pub struct Operator {
     pub submission: Option<Submission>,
     /// What waits for a file to grow.
-    pub waits: Vec<Waiting>,
+    pub waits: Vec<FileWaiter>,
     /// How many of its questions about files are unanswered.
     pub asked: usize,
 }

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use crate::controller::host::matching::{Candidate, Place, choose};
-use crate::controller::host::slave::{Labels, Slave, Slaves, in_words};
+use crate::controller::host::matching::{Candidate, Slot, choose};
+use crate::controller::host::slave::{HostSlave, Labels, Slaves, in_words};
 use crate::controller::run::run::{Phase, Run};
 use crate::controller::run::runs::{RunNr, Runs};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ConnId, Time};
-use crate::spoken;
+use crate::text;
 
 /// How many places and free machines are looked at in one turn of the loop, when no run begins.
 const WORK_OF_A_TURN: usize = 10_000;
@@ -22,7 +22,7 @@ const UNKNOWN: &str = "its turn to be looked at";
 
 /// What all that is known of the queue depends on.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Picture {
+pub struct QueueView {
     /// Each slave with its connection, which has its labels, and the run that it serves.
     slaves: Vec<(Rc<str>, Option<ConnId>, Option<RunNr>)>,
     /// The runs that wait, in order.
@@ -31,7 +31,7 @@ pub struct Picture {
 
 /// A walk through the queue. Machines that come meanwhile are for the next one: runs that were passed may have wanted them.
 pub struct Pass {
-    picture: Picture,
+    picture: QueueView,
     /// What no run before has taken or holds back.
     free: Vec<(Rc<str>, ConnId)>,
     /// How many machines were free in the beginning.
@@ -45,7 +45,7 @@ pub struct Queue {
     due: Option<Time>,
     pass: Option<Pass>,
     /// By what it was looked at last, and what no run has taken or holds back since.
-    seen: Picture,
+    seen: QueueView,
     left: Vec<(Rc<str>, ConnId)>,
     /// What each run waits for, for people.
     waits: BTreeMap<RunNr, String>,
@@ -74,7 +74,7 @@ impl Queue {
     pub fn enters(&mut self, nr: RunNr, slaves: &Slaves, unwritten: &BTreeSet<RunNr>, runs: &Runs) {
         let Some(run) = runs.get(nr).filter(|run| run.phase == Phase::Queued) else { return };
         let first = runs.iter().find(|(_, run)| run.phase == Phase::Queued).is_none_or(|(one, _)| one == nr);
-        let looked = look_at(slaves, runs, run, &Picture::of(slaves, unwritten, runs).pass(), first);
+        let looked = look_at(slaves, runs, run, &QueueView::of(slaves, unwritten, runs).pass(), first);
         self.work += looked.work;
         self.waits.insert(nr, looked.waits);
     }
@@ -94,7 +94,7 @@ impl Queue {
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
             None => {
-                let picture = Picture::of(slaves, unwritten, runs);
+                let picture = QueueView::of(slaves, unwritten, runs);
                 if picture == self.seen {
                     self.due = None;
                     return None;
@@ -119,7 +119,7 @@ impl Queue {
         }
         (self.seen, self.left) = (pass.picture, pass.free);
         // What has changed meanwhile, by the runs that have begun too.
-        if Picture::of(slaves, unwritten, runs) != self.seen {
+        if QueueView::of(slaves, unwritten, runs) != self.seen {
             self.look(now);
         }
         None
@@ -146,7 +146,7 @@ impl Queue {
     }
 
     /// Begins to look: only at the runs that are new, if nothing else is.
-    fn begin(&mut self, picture: Picture) -> Pass {
+    fn begin(&mut self, picture: QueueView) -> Pass {
         let known = self.seen.runs.len();
         let only_more = picture.slaves == self.seen.slaves && picture.runs.starts_with(&self.seen.runs);
         let free = std::mem::take(&mut self.left);
@@ -164,12 +164,12 @@ impl Queue {
     }
 }
 
-impl Picture {
+impl QueueView {
     /// `unwritten`: the runs that are not to begin yet.
-    fn of(slaves: &Slaves, unwritten: &BTreeSet<RunNr>, runs: &Runs) -> Picture {
-        let serves = |slave: &Slave| slave.needed_by(runs).and(slave.serves).map(|(nr, _)| nr);
+    fn of(slaves: &Slaves, unwritten: &BTreeSet<RunNr>, runs: &Runs) -> QueueView {
+        let serves = |slave: &HostSlave| slave.needed_by(runs).and(slave.serves).map(|(nr, _)| nr);
         let queued = runs.iter().filter(|(nr, run)| run.phase == Phase::Queued && !unwritten.contains(nr));
-        Picture {
+        QueueView {
             slaves: slaves.iter().map(|(name, slave)| (name.clone(), slave.conn, serves(slave))).collect(),
             runs: queued.map(|(nr, _)| nr).collect(),
         }
@@ -188,8 +188,8 @@ impl Picture {
     }
 }
 
-fn places(run: &Run) -> Vec<Place<'_>> {
-    run.test.slaves.iter().map(|slave| Place { name: &slave.name, with: slave.with.as_deref() }).collect()
+fn slots(run: &Run) -> Vec<Slot<'_>> {
+    run.test.slaves.iter().map(|slave| Slot { name: &slave.name, with: slave.with.as_deref() }).collect()
 }
 
 /// The machines of these that are still there and free, with where they are in the list.
@@ -206,9 +206,9 @@ fn candidates<'a>(
 }
 
 /// What is missing of a run whose places are served so, for people. `first`: no other is before it.
-fn missing(slaves: &Slaves, runs: &Runs, places: &[Place<'_>], chosen: &[Option<usize>], first: bool) -> String {
+fn missing(slaves: &Slaves, runs: &Runs, slots: &[Slot<'_>], chosen: &[Option<usize>], first: bool) -> String {
     let (mut away, mut any) = (Vec::new(), BTreeMap::<&Labels, usize>::new());
-    for (place, _) in places.iter().zip(chosen).filter(|(_, chosen)| chosen.is_none()) {
+    for (place, _) in slots.iter().zip(chosen).filter(|(_, chosen)| chosen.is_none()) {
         match place.with {
             Some(with) => *any.entry(with).or_default() += 1,
             None => away.push(match slaves.get(place.name).map(|slave| slave.needed_by(runs)) {
@@ -223,7 +223,7 @@ fn missing(slaves: &Slaves, runs: &Runs, places: &[Place<'_>], chosen: &[Option<
     match all.is_empty() {
         true if first => "its slaves, which are there, to be told".to_owned(),
         true => "the runs before it".to_owned(),
-        false => spoken::list(&all),
+        false => text::list(&all),
     }
 }
 
@@ -238,18 +238,18 @@ struct Looked {
 }
 
 fn look_at(slaves: &Slaves, runs: &Runs, run: &Run, pass: &Pass, first: bool) -> Looked {
-    let places = places(run);
+    let slots = slots(run);
     let (at, free): (Vec<usize>, Vec<Candidate<'_>>) = candidates(slaves, runs, &pass.free).unzip();
-    let chosen = choose(&places, &free);
-    let mut work = 1 + places.len() + free.len();
+    let chosen = choose(&slots, &free);
+    let mut work = 1 + slots.len() + free.len();
     // What runs before it hold back is there all the same.
     let waits = if pass.free.len() == pass.there || chosen.iter().all(Option::is_some) {
-        missing(slaves, runs, &places, &chosen, first)
+        missing(slaves, runs, &slots, &chosen, first)
     } else {
         let all = pass.picture.free();
         let there: Vec<Candidate<'_>> = candidates(slaves, runs, &all).map(|(_, candidate)| candidate).collect();
-        work += places.len() + there.len();
-        missing(slaves, runs, &places, &choose(&places, &there), first)
+        work += slots.len() + there.len();
+        missing(slaves, runs, &slots, &choose(&slots, &there), first)
     };
     let begins = chosen.iter().all(Option::is_some);
     let names = || chosen.iter().flatten().map(|ix| Rc::from(free[*ix].name)).collect();

@@ -13,10 +13,10 @@ use crate::wire::operate::Measured;
 pub type Labels = BTreeMap<String, String>;
 
 /// The slaves that are connected, or that serve a run, by name.
-pub type Slaves = BTreeMap<Rc<str>, Slave>;
+pub type Slaves = BTreeMap<Rc<str>, HostSlave>;
 
 /// A slave that is connected, or that serves a run.
-pub struct Slave {
+pub struct HostSlave {
     pub conn: Option<ConnId>,
     pub incarnation: Box<str>,
     pub address: String,
@@ -32,7 +32,7 @@ pub struct Slave {
     pub serves: Option<(RunNr, usize)>,
 }
 
-impl Slave {
+impl HostSlave {
     /// Returns the run that needs this slave, if one does.
     pub fn needed_by<'a>(&self, runs: &'a Runs) -> Option<&'a Run> {
         let (nr, ix) = self.serves?;

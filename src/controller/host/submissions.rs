@@ -17,7 +17,7 @@ pub const RESOURCES: &str = "resources";
 pub struct Submission {
     pub handed: Handed,
     /// By SHA-256, those that are not whole.
-    missing: BTreeMap<String, Part>,
+    missing: BTreeMap<String, PartialFile>,
 }
 
 /// What an operator hands in.
@@ -37,7 +37,7 @@ pub struct Handed {
 }
 
 /// What has come of a file.
-struct Part {
+struct PartialFile {
     size: u64,
     come: u64,
     hash: Sha256,
@@ -46,7 +46,7 @@ struct Part {
 impl Submission {
     /// A submission of which no file has come.
     pub fn new(handed: Handed) -> Submission {
-        let part = |offer: &Shipped| Part { size: offer.size, come: 0, hash: Sha256::new() };
+        let part = |offer: &Shipped| PartialFile { size: offer.size, come: 0, hash: Sha256::new() };
         let missing = handed.shipped.values().map(|offer| (offer.sha256.clone(), part(offer))).collect();
         Submission { handed, missing }
     }

@@ -13,10 +13,10 @@ use crate::controller::room::sync::Limits;
 use crate::controller::run::failures;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Time, path_text};
-use crate::spoken;
 use crate::testfile::Shipped;
-use crate::wire::rendezvous::{Kind, Party};
-use crate::wire::{Happened, Verdict};
+use crate::text;
+use crate::wire::rendezvous::{OutcomeKind, Party};
+use crate::wire::{SlaveEvent, Verdict};
 
 /// The format of the ledger. Another one is not read.
 pub const FORMAT: u32 = 1;
@@ -157,7 +157,7 @@ pub enum Fact<'a> {
         at: Time,
         /// What the slave reported.
         #[serde(borrow)]
-        what: Happened<'a>,
+        what: SlaveEvent<'a>,
     },
     /// A process has notified a trigger so often, all in all; `notes` is what the new ones carried that counted.
     Notified {
@@ -209,7 +209,7 @@ pub enum Fact<'a> {
     /// Something made the test fail that no other fact says.
     Failed {
         /// What kind of failure it is.
-        kind: failures::Kind,
+        kind: failures::FailureKind,
         /// The slave and the entry that failed it, if it is theirs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         slave: Option<usize>,
@@ -342,7 +342,7 @@ pub enum Fact<'a> {
         /// The round's number.
         round: u64,
         /// How the round ended.
-        verdict: Kind,
+        verdict: OutcomeKind,
         /// The members that were missing, lost or did not agree.
         who: Vec<String>,
         /// Why, for people.
@@ -353,7 +353,7 @@ pub enum Fact<'a> {
         /// By process.
         arrivals: Vec<(u64, Vec<u64>)>,
         /// The members that the failed round still concerns.
-        stands: Option<Stands>,
+        audience: Option<Audience>,
     },
     /// An arrival that was not there gets the ruling of the last round of a meeting.
     Late {
@@ -400,7 +400,7 @@ pub enum Fact<'a> {
 
 /// For whom a failed round stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stands {
+pub struct Audience {
     /// Who should have met.
     pub party: Party,
     /// Who was there.
@@ -426,13 +426,13 @@ pub(in crate::controller) fn encode(line: &mut Vec<u8>, fact: &Fact<'_>) {
     let begin = line.len();
     serde_json::to_writer(&mut *line, fact).expect("a fact of plain fields always encodes");
     // A person may read a ledger on a terminal, and what peers said stands in it.
-    spoken::make_harmless(line, begin);
+    text::make_harmless(line, begin);
 }
 
 /// The first line. It holds the text of a test, which a terminal must not obey either.
 pub(in crate::controller) fn encode_header(line: &mut Vec<u8>, header: &Header) {
     serde_json::to_writer(&mut *line, header).expect("a header of plain fields always encodes");
-    spoken::make_harmless(line, 0);
+    text::make_harmless(line, 0);
     line.push(b'\n');
 }
 

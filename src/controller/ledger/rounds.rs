@@ -3,18 +3,18 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::controller::ledger::fact::{Fact, Stands};
+use crate::controller::ledger::fact::{Audience, Fact};
 use crate::controller::room::meeting::Meeting;
-use crate::controller::room::rendezvous::{self, Arrival, Former, Process};
+use crate::controller::room::rendezvous::{self, Arrival, PastRound, Process};
 use crate::machine::Bytes;
 
 /// The map of a round, which comes before it.
-pub fn map_of(former: &Former) -> Option<&[u8]> {
+pub fn map_of(former: &PastRound) -> Option<&[u8]> {
     former.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
 /// Returns the fact that a round is over.
-pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, former: &'a Former) -> Fact<'a> {
+pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, former: &'a PastRound) -> Fact<'a> {
     Fact::Round {
         room: Cow::from(room),
         kind,
@@ -25,11 +25,11 @@ pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, former: &'
         reason: Cow::from(&former.reason),
         at: former.at,
         arrivals: by_process(&former.arrivals),
-        stands: former.stands.as_ref().map(|stands| Stands {
-            party: stands.party().clone(),
-            told: stands.told.iter().map(|member| member.to_string()).collect(),
-            other: stands.other.clone(),
-            until: stands.until,
+        audience: former.audience.as_ref().map(|audience| Audience {
+            party: audience.party().clone(),
+            told: audience.told.iter().map(|member| member.to_string()).collect(),
+            other: audience.other.clone(),
+            until: audience.until,
         }),
     }
 }
@@ -46,15 +46,15 @@ pub fn arrivals_of(by_process: &[(u64, Vec<u64>)]) -> Vec<Arrival> {
 }
 
 /// A round as its meeting takes it up.
-pub fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
-    let Fact::Round { round, verdict, who, reason, at, arrivals, stands, .. } = fact else {
+pub fn former(fact: &Fact<'_>, line: Option<Bytes>) -> PastRound {
+    let Fact::Round { round, verdict, who, reason, at, arrivals, audience, .. } = fact else {
         unreachable!("only rounds are asked for");
     };
-    let stands = stands.as_ref().map(|stands| {
-        let told = stands.told.iter().map(|member| Rc::from(&**member));
-        rendezvous::Stands::new(&stands.party, told, stands.other.clone(), stands.until)
+    let audience = audience.as_ref().map(|audience| {
+        let told = audience.told.iter().map(|member| Rc::from(&**member));
+        rendezvous::Audience::new(&audience.party, told, audience.other.clone(), audience.until)
     });
-    Former {
+    PastRound {
         round: *round,
         kind: *verdict,
         who: who.clone(),
@@ -62,6 +62,6 @@ pub fn former(fact: &Fact<'_>, line: Option<Bytes>) -> Former {
         at: *at,
         line,
         arrivals: arrivals_of(arrivals),
-        stands,
+        audience,
     }
 }

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::room::rendezvous::{ARRIVAL_COST, Act, Comer, Presence, Process, Rendezvous, Turn};
+use crate::controller::room::rendezvous::{ARRIVAL_COST, Act, ArrivalRequest, Presence, Process, Rendezvous, Turn};
 use crate::controller::session::budget::Held;
 use crate::machine::Time;
 use crate::wire::rendezvous::{Arrive, FRESH, Party};
@@ -46,7 +46,7 @@ impl Barriers {
             Err(_) if self.meetings.again(arrival, turn) => return,
             Err(reason) => return self.meetings.refuse(arrival, reason, turn),
         };
-        let comer = Comer {
+        let request = ArrivalRequest {
             process,
             id: arrive.id,
             member: Rc::from(&*arrive.member),
@@ -60,6 +60,6 @@ impl Barriers {
             weight: 0,
             held: None,
         };
-        self.meetings.arrive(&arrive.barrier, comer, declared.0, turn);
+        self.meetings.arrive(&arrive.barrier, request, declared.0, turn);
     }
 }

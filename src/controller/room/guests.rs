@@ -46,5 +46,5 @@ pub fn may_notify(run: &Run, peer: &Peer, member: Option<&str>, operates: bool) 
 fn is_invited(run: &Run, member: &str) -> bool {
     let host = member.split_once('#').map_or(member, |(host, _)| host);
     let guests = &run.test.guests;
-    run.roster.find(host).is_some() || run.places.of(host).is_some() || guests.contains(host) || guests.contains(member)
+    run.roster.find(host).is_some() || run.slots.of(host).is_some() || guests.contains(host) || guests.contains(member)
 }

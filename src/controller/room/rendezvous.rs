@@ -12,22 +12,22 @@ mod acts;
 mod admit;
 mod alive;
 mod arrival;
+mod arrival_state;
+mod conclude;
 mod ending;
+mod failed_round;
 mod former;
 mod hopeless;
 mod memory;
 mod open;
 mod outcome;
 mod outlook;
-mod place;
+mod overflow;
 mod proofs;
 mod restore;
 mod round;
-mod ruling;
 mod seats;
 mod spare;
-mod standing;
-mod surplus;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -38,25 +38,25 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use self::acts::Act;
-pub use self::arrival::{Arrival, Comer, Presence, Process};
+pub use self::arrival::{Arrival, ArrivalRequest, Presence, Process};
+use self::arrival_state::{ArrivalState, How};
 use self::ending::Ending;
-pub use self::former::{Former, Stands};
-pub use self::memory::{ARRIVAL_COST, Spare, need};
+pub use self::former::{Audience, PastRound};
+pub use self::memory::{ARRIVAL_COST, Eviction, need};
 pub use self::outlook::{Forming, Open, Outlook};
-use self::place::{How, Place};
 pub use self::round::Assembly;
 
+use self::failed_round::FailedRound;
+pub use self::outcome::Outcome;
 #[cfg(test)]
-pub use self::round::There;
+pub use self::round::Participant;
 use self::round::{Round, in_words};
-pub use self::ruling::Ruling;
 use self::seats::Seats;
-use self::standing::Standing;
 pub use self::turn::Turn;
 use crate::controller::session::budget::Budget;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Time, Timers};
-use crate::wire::rendezvous::{Kind, Party};
+use crate::wire::rendezvous::{OutcomeKind, Party};
 
 /// Who waits is asked for a sign of life when it has given none for so long.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -76,11 +76,11 @@ enum Timer {
     /// Who waits under a name has not shown that it is alive.
     Contend(Rc<str>, Rc<str>),
     /// The time of one who waits for the next round is up.
-    Surplus(Rc<str>),
+    Overflow(Rc<str>),
     /// Signs of life are due.
     Look(Rc<str>),
     /// A failed round stands no longer.
-    Standing(Rc<str>),
+    FailedRound(Rc<str>),
     /// Everybody in a round is lost, and nobody has come.
     Abandoned(Rc<str>),
 }
@@ -109,7 +109,7 @@ pub struct Rendezvous<V> {
 #[derive(Debug)]
 struct Meeting<V> {
     forming: Option<Round<V>>,
-    standing: Option<Standing>,
+    failed_round: Option<FailedRound>,
 }
 
 impl<V> Default for Rendezvous<V> {
@@ -143,19 +143,19 @@ impl<V> Rendezvous<V> {
 
 impl<V: PartialEq> Rendezvous<V> {
     /// A member arrives, or says again that it has. `declared`: who shall meet when nobody says it.
-    pub fn arrive(&mut self, name: &str, comer: Comer<V>, declared: Option<&Party>, turn: &mut Turn<'_, V>) {
-        let arrival = (comer.process, comer.id);
+    pub fn arrive(&mut self, name: &str, request: ArrivalRequest<V>, declared: Option<&Party>, turn: &mut Turn<'_, V>) {
+        let arrival = (request.process, request.id);
         if self.again(arrival, turn) {
             return;
         }
-        if let Err(reason) = self.admissible(name, &comer, turn) {
+        if let Err(reason) = self.admissible(name, &request, turn) {
             return self.refuse(arrival, reason, turn);
         }
-        if let Some(ruling) = self.standing_for(name, &comer, turn) {
-            return self.rule(arrival, ruling, turn);
+        if let Some(outcome) = self.standing_for(name, &request, turn) {
+            return self.rule(arrival, outcome, turn);
         }
-        match self.form(name, &comer, declared, turn) {
-            Ok(name) => self.seat(&name, comer, turn),
+        match self.form(name, &request, declared, turn) {
+            Ok(name) => self.seat(&name, request, turn),
             Err(reason) => self.refuse(arrival, reason, turn),
         }
     }
@@ -163,134 +163,138 @@ impl<V: PartialEq> Rendezvous<V> {
     /// Whether this arrival is known: then it is there again, or hears its ruling again.
     pub fn again(&mut self, arrival: Arrival, turn: &mut Turn<'_, V>) -> bool {
         match self.places.get(&arrival) {
-            Some(Place::Ruled(ruling, ..)) => tell(arrival, ruling.clone(), turn),
-            Some(Place::Waits { meeting, member, how: How::There }) => {
+            Some(ArrivalState::Ruled(outcome, ..)) => tell(arrival, outcome.clone(), turn),
+            Some(ArrivalState::Waits { meeting, member, how: How::Participant }) => {
                 let (meeting, member) = (meeting.clone(), member.clone());
                 self.returned(&meeting, &member, turn);
             }
-            Some(Place::Waits { .. }) => {}
+            Some(ArrivalState::Waits { .. }) => {}
             None => return false,
         }
         true
     }
 
     /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
-    fn standing_for(&mut self, name: &str, comer: &Comer<V>, turn: &mut Turn<'_, V>) -> Option<Rc<Ruling>> {
+    fn standing_for(&mut self, name: &str, request: &ArrivalRequest<V>, turn: &mut Turn<'_, V>) -> Option<Rc<Outcome>> {
         let (name, meeting) = self.meetings.get_key_value(name)?;
-        let (name, standing) = (name.clone(), meeting.standing.as_ref()?);
+        let (name, failed_round) = (name.clone(), meeting.failed_round.as_ref()?);
         // A controller that was paused hears of those who have come meanwhile before it sees to what is due.
-        let over = standing.until <= turn.now;
-        if over || standing.has_told(&comer.member) {
+        let over = failed_round.until <= turn.now;
+        if over || failed_round.has_told(&request.member) {
             self.stand_down(&name);
             turn.acts.push(Act::StoodDown { meeting: name });
             return None;
         }
-        if !standing.concerns(comer.party.as_ref()) {
+        if !failed_round.concerns(request.party.as_ref()) {
             return None;
         }
-        let ruling = self.tell_standing(&name, &comer.member)?;
-        let (member, arrival) = (comer.member.clone(), (comer.process, comer.id));
+        let outcome = self.tell_standing(&name, &request.member)?;
+        let (member, arrival) = (request.member.clone(), (request.process, request.id));
         turn.acts.push(Act::Late { meeting: name, member, arrival, ends: false });
-        Some(ruling)
+        Some(outcome)
     }
 
     /// Makes a round if none forms, and looks whether this member belongs to it.
     fn form(
         &mut self,
         name: &str,
-        comer: &Comer<V>,
+        request: &ArrivalRequest<V>,
         declared: Option<&Party>,
         turn: &Turn<'_, V>,
     ) -> Result<Rc<str>, String> {
         if let Some((name, meeting)) = self.meetings.get_key_value(name)
             && let Some(round) = &meeting.forming
         {
-            return round.belongs(&comer.member).map(|()| name.clone());
+            return round.belongs(&request.member).map(|()| name.clone());
         }
-        let party = declared.or(comer.party.as_ref()).ok_or_else(|| {
+        let party = declared.or(request.party.as_ref()).ok_or_else(|| {
             format!(
                 "{name:?} is not declared, and nobody has said who shall meet: name the members or the count, or let \
                  a member come first that does"
             )
         })?;
-        let said = || (comer.member.clone(), turn.asker(comer.process));
+        let said = || (request.member.clone(), turn.asker(request.process));
         let round = Round::new(party, declared.is_none().then(said), &self.budget)?;
-        round.belongs(&comer.member)?;
+        round.belongs(&request.member)?;
         let name: Rc<str> = Rc::from(name);
-        let meeting = self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, standing: None });
+        let meeting =
+            self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, failed_round: None });
         meeting.forming = Some(round);
         Ok(name)
     }
 
     /// Who has said otherwise who shall meet, and what.
-    fn disagrees(&self, name: &str, comer: &Comer<V>) -> Option<(Option<Rc<str>>, String)> {
+    fn disagrees(&self, name: &str, request: &ArrivalRequest<V>) -> Option<(Option<Rc<str>>, String)> {
         let round = self.meetings.get(name)?.forming.as_ref()?;
-        let party = comer.party.as_ref().filter(|party| !round.agreed.is(party))?;
+        let party = request.party.as_ref().filter(|party| !round.agreed.is(party))?;
         let said_by = round.said_by.as_deref().unwrap_or("the test file");
-        let said = format!("{said_by} says {}, {} says {}", round.party_in_words(), comer.member, in_words(party));
+        let said = format!("{said_by} says {}, {} says {}", round.party_in_words(), request.member, in_words(party));
         Some((round.said_by.clone(), said))
     }
 
     /// Puts a member where it belongs, or lets it contend with who waits under its name. Who is not in the place that
     /// it claims has no say in who shall meet.
-    fn seat(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+    fn seat(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.forming(name) else { return };
-        let holder = round.holder(&comer.member);
+        let holder = round.holder(&request.member);
         let taken = holder.is_some() || round.is_full();
-        if let Some(why) = comer.abort.as_ref().filter(|_| taken && self.disagrees(name, &comer).is_none()) {
-            let (who, reason) = (vec![comer.member.to_string()], aborted(&comer.member, why));
-            return self.fail(name, comer, Kind::Aborted, (who, reason), turn);
+        if let Some(why) = request.abort.as_ref().filter(|_| taken && self.disagrees(name, &request).is_none()) {
+            let (who, reason) = (vec![request.member.to_string()], aborted(&request.member, why));
+            return self.fail(name, request, OutcomeKind::Aborted, (who, reason), turn);
         }
         match holder {
             Some((process, false)) if turn.presence.heard(process).is_some() => {
-                self.contend(name, process, comer, turn);
+                self.contend(name, process, request, turn);
             }
             Some(_) => {
-                self.leave(name, &comer.member, turn);
-                self.take_place(name, comer, turn);
+                self.leave(name, &request.member, turn);
+                self.take_place(name, request, turn);
             }
-            None => self.take_place(name, comer, turn),
+            None => self.take_place(name, request, turn),
         }
     }
 
     /// A member comes to a place that is free.
-    fn take_place(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+    fn take_place(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         let budget = self.budget.clone();
         if let Some(round) = self.forming(name) {
-            round.begin_anew(&comer, turn.asker(comer.process), &budget);
+            round.begin_anew(&request, turn.asker(request.process), &budget);
         }
-        if let Some((first, said)) = self.disagrees(name, &comer) {
-            let who = first.iter().map(|first| first.to_string()).chain([comer.member.to_string()]).collect();
+        if let Some((first, said)) = self.disagrees(name, &request) {
+            let who = first.iter().map(|first| first.to_string()).chain([request.member.to_string()]).collect();
             let reason = format!("the members disagree: {said}");
-            return self.fail(name, comer, Kind::Disagreed, (who, reason), turn);
+            return self.fail(name, request, OutcomeKind::Disagreed, (who, reason), turn);
         }
         match self.forming(name).is_some_and(|round| round.is_full()) {
-            true => self.wait_for_next(name, comer, turn),
-            false => self.enter(name, comer, turn),
+            true => self.wait_for_next(name, request, turn),
+            false => self.enter(name, request, turn),
         }
     }
 
     /// Another waits under a member's name, and its connection is there.
-    fn contend(&mut self, name: &Rc<str>, other: Process, comer: Comer<V>, turn: &mut Turn<'_, V>) {
-        let (arrival, member) = ((comer.process, comer.id), comer.member.clone());
+    fn contend(&mut self, name: &Rc<str>, other: Process, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+        let (arrival, member) = ((request.process, request.id), request.member.clone());
         let budget = self.budget.clone();
         let Some(round) = self.forming(name) else { return };
-        if other == comer.process {
-            let same = round.value(&member) == Some(&comer.value);
-            let (kind, what) =
-                if same { (Kind::Refused, "waits at") } else { (Kind::Disagreed, "has given another value to") };
+        if other == request.process {
+            let same = round.value(&member) == Some(&request.value);
+            let (kind, what) = if same {
+                (OutcomeKind::Refused, "waits at")
+            } else {
+                (OutcomeKind::Disagreed, "has given another value to")
+            };
             let reason = format!("{member} {what} {name:?} already, and this round is not over");
             return self.rule_alone(arrival, kind, reason, turn);
         }
         if round.contenders.contains_key(&member) {
             return self.refuse(arrival, format!("others contend for the name {member} already"), turn);
         }
-        let comer = match round.keep_party(comer, turn.asker(arrival.0), &budget) {
-            Ok(comer) => comer,
+        let request = match round.keep_party(request, turn.asker(arrival.0), &budget) {
+            Ok(request) => request,
             Err(reason) => return self.refuse(arrival, reason, turn),
         };
-        let place = Place::Waits { meeting: name.clone(), member: member.clone(), how: How::Contends };
-        round.contenders.insert(member.clone(), comer);
+        let place = ArrivalState::Waits { meeting: name.clone(), member: member.clone(), how: How::Contends };
+        round.contenders.insert(member.clone(), request);
         self.places.insert(arrival, place);
         self.timers.set(Timer::Contend(name.clone(), member), turn.now + CONTEND_WITHIN);
         self.ask(other, name, turn);
@@ -301,16 +305,16 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// A member is there. What it wants joins what the others want.
-    fn enter(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
+    fn enter(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         self.not_abandoned(name);
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
-        let (member, abort) = (comer.member.clone(), comer.abort.clone());
-        let now_alive = comer.alive && !round.alive;
-        let place = Place::Waits { meeting: name.clone(), member: member.clone(), how: How::There };
-        self.places.insert((comer.process, comer.id), place);
+        let (member, abort) = (request.member.clone(), request.abort.clone());
+        let now_alive = request.alive && !round.alive;
+        let place = ArrivalState::Waits { meeting: name.clone(), member: member.clone(), how: How::Participant };
+        self.places.insert((request.process, request.id), place);
         self.waiting += 1;
-        round.proofs.enter(comer.process, turn.presence.heard(comer.process));
-        if round.enter(comer, turn.now) {
+        round.proofs.enter(request.process, turn.presence.heard(request.process));
+        if round.enter(request, turn.now) {
             let deadline = round.patience.map_or(turn.now, |(end, _)| end);
             self.timers.set(Timer::Deadline(name.clone()), deadline);
         }
@@ -321,7 +325,7 @@ impl<V: PartialEq> Rendezvous<V> {
         turn.acts.push(Act::Arrived { meeting: name.clone(), member: member.clone() });
         match abort {
             Some(reason) => {
-                let ending = Ending::of(Kind::Aborted, &member, aborted(&member, &reason));
+                let ending = Ending::of(OutcomeKind::Aborted, &member, aborted(&member, &reason));
                 self.end(name, ending, turn);
             }
             None if now_alive && self.ends_with_the_lost(name, turn) => {}
@@ -330,20 +334,21 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     /// The round that forms is complete without this member.
-    fn wait_for_next(&mut self, name: &Rc<str>, comer: Comer<V>, turn: &mut Turn<'_, V>) {
-        let place = Place::Waits { meeting: name.clone(), member: comer.member.clone(), how: How::Surplus };
+    fn wait_for_next(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+        let place = ArrivalState::Waits { meeting: name.clone(), member: request.member.clone(), how: How::Overflow };
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
-        self.places.insert((comer.process, comer.id), place);
+        self.places.insert((request.process, request.id), place);
         self.waiting += 1;
         // Who shall meet, all have agreed on.
-        round.surplus.push(Comer { party: None, ..comer }, turn.now);
+        round.overflow.push(ArrivalRequest { party: None, ..request }, turn.now);
         self.time_surplus(name);
         self.replace(name, turn);
     }
 
     /// Those who wait for the next round take the places of those who have left this one.
     fn replace(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
-        while let Some(member) = self.forming(name).filter(|round| !round.surplus.is_empty()).and_then(|it| it.left()) {
+        while let Some(member) = self.forming(name).filter(|round| !round.overflow.is_empty()).and_then(|it| it.left())
+        {
             self.vacate(name, &member);
             self.promote(name, turn);
         }
@@ -356,20 +361,20 @@ impl<V: PartialEq> Rendezvous<V> {
             return;
         }
         while let Some(round) = self.forming(name).filter(|round| !round.is_full())
-            && let Some(comer) = round.surplus.pop(turn.now)
+            && let Some(request) = round.overflow.pop(turn.now)
         {
             self.waiting -= 1;
             self.time_surplus(name);
-            self.enter(name, comer, turn);
+            self.enter(name, request, turn);
         }
         self.promoting = false;
     }
 
     /// Knows when the first of those who wait for the next round loses its patience.
     fn time_surplus(&mut self, name: &Rc<str>) {
-        match self.forming(name).and_then(|round| round.surplus.deadline()) {
-            Some(at) => self.timers.set(Timer::Surplus(name.clone()), at),
-            None => self.timers.cancel(&Timer::Surplus(name.clone())),
+        match self.forming(name).and_then(|round| round.overflow.deadline()) {
+            Some(at) => self.timers.set(Timer::Overflow(name.clone()), at),
+            None => self.timers.cancel(&Timer::Overflow(name.clone())),
         }
     }
 
@@ -387,8 +392,8 @@ impl<V: PartialEq> Rendezvous<V> {
         let (arrival, waits) = match round.leave(member) {
             Some(there) => ((there.process, there.id), !there.taken_back),
             None => {
-                let comer = round.surplus.take(member)?;
-                ((comer.process, comer.id), true)
+                let request = round.overflow.take(member)?;
+                ((request.process, request.id), true)
             }
         };
         match round.patience {
@@ -446,7 +451,7 @@ impl<V: PartialEq> Rendezvous<V> {
     pub fn gone(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_, V>) {
         for &id in ids {
             let arrival = (process, id);
-            if let Some(Place::Waits { meeting, member, how: How::There }) = self.places.get(&arrival) {
+            if let Some(ArrivalState::Waits { meeting, member, how: How::Participant }) = self.places.get(&arrival) {
                 let (meeting, member) = (meeting.clone(), member.clone());
                 if let Some(round) = self.forming(&meeting) {
                     round.take_back(&member);
@@ -458,7 +463,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     fn away(&mut self, arrival: Arrival, rejoin: Duration, turn: &mut Turn<'_, V>) {
-        let Some(Place::Waits { meeting, member, how }) = self.places.get(&arrival) else { return };
+        let Some(ArrivalState::Waits { meeting, member, how }) = self.places.get(&arrival) else { return };
         let (name, member, how) = (meeting.clone(), member.clone(), *how);
         let Some(round) = self.forming(&name) else { return };
         match how {
@@ -468,11 +473,11 @@ impl<V: PartialEq> Rendezvous<V> {
                 self.timers.cancel(&Timer::Contend(name, member));
             }
             // It is in no round yet: when it is back it says that it is there, and waits again.
-            How::Surplus => {
+            How::Overflow => {
                 self.vacate(&name, &member);
                 self.contender_wins(&name, &member, turn);
             }
-            How::There => {
+            How::Participant => {
                 if round.set_away(&member, true) {
                     turn.acts.push(Act::Away { meeting: name.clone(), member: member.clone() });
                     self.timers.set(Timer::Away(name.clone(), member.clone()), turn.now + rejoin);
@@ -501,7 +506,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.meetings
             .get(name)
             .and_then(|meeting| meeting.forming.as_ref())
-            .map_or(0, |round| round.weight + round.surplus.weight)
+            .map_or(0, |round| round.weight + round.overflow.weight)
     }
 
     /// The number of the last round.
@@ -524,7 +529,7 @@ impl<V: PartialEq> Rendezvous<V> {
         let mut rounds = self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
         rounds.any(|round| {
             let mut others = round.there.iter().filter(|(name, there)| ***name != *member && !there.taken_back);
-            others.next().is_some() || !round.surplus.is_empty()
+            others.next().is_some() || !round.overflow.is_empty()
         })
     }
 
@@ -554,9 +559,9 @@ impl<V: PartialEq> Rendezvous<V> {
                 Timer::Away(name, member) => self.lost_there(&name, &member, format!("{member} was lost"), turn),
                 Timer::Contend(..) if turn.presence.is_behind() => self.timers.set(timer, turn.now + CONTEND_AGAIN),
                 Timer::Contend(name, member) => self.contender_wins(&name, &member, turn),
-                Timer::Surplus(name) => self.surplus_goes(&name, turn),
+                Timer::Overflow(name) => self.surplus_goes(&name, turn),
                 Timer::Look(name) => self.look(&name, turn),
-                Timer::Standing(name) => self.stand_down(&name),
+                Timer::FailedRound(name) => self.stand_down(&name),
                 Timer::Abandoned(name) => self.drop_abandoned(&name),
             }
         }
@@ -567,18 +572,18 @@ impl<V: PartialEq> Rendezvous<V> {
     fn work_of(&self, timer: &Timer) -> usize {
         let round = |name: &Rc<str>| self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
         match timer {
-            Timer::Deadline(name) | Timer::Look(name) | Timer::Standing(name) | Timer::Abandoned(name) => {
+            Timer::Deadline(name) | Timer::Look(name) | Timer::FailedRound(name) | Timer::Abandoned(name) => {
                 round(name).map_or(0, Round::names)
             }
             Timer::Away(name, _) => round(name).filter(|round| round.alive).map_or(0, Round::names),
-            Timer::Contend(..) | Timer::Surplus(_) => 0,
+            Timer::Contend(..) | Timer::Overflow(_) => 0,
         }
     }
 
     fn time_is_up(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
         let (who, reason) = round.missing_in_words();
-        self.end(name, Ending { kind: Kind::TimedOut, who, reason, other: None, timeout: None }, turn);
+        self.end(name, Ending { kind: OutcomeKind::TimedOut, who, reason, other: None, timeout: None }, turn);
     }
 
     /// A member that had come is lost.
@@ -591,8 +596,8 @@ impl<V: PartialEq> Rendezvous<V> {
             }
             return self.note_abandoned(name, turn);
         }
-        if round.surplus.is_empty() {
-            self.end(name, Ending::of(Kind::Lost, member, reason), turn);
+        if round.overflow.is_empty() {
+            self.end(name, Ending::of(OutcomeKind::Lost, member, reason), turn);
         } else {
             // Should it come back all the same, it waits for the next round.
             self.vacate(name, member);
@@ -603,13 +608,13 @@ impl<V: PartialEq> Rendezvous<V> {
     /// The time of some who wait for the next round is up: theirs alone.
     fn surplus_goes(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         while let Some(round) = self.forming(name)
-            && let Some(comer) = round.surplus.pop_due(turn.now)
+            && let Some(request) = round.overflow.pop_due(turn.now)
         {
             let there = round.there.len();
             self.waiting -= 1;
             let reason = format!("timed out; {there} others were there before, and their round was not over");
-            self.rule_alone((comer.process, comer.id), Kind::TimedOut, reason, turn);
-            self.contender_wins(name, &comer.member, turn);
+            self.rule_alone((request.process, request.id), OutcomeKind::TimedOut, reason, turn);
+            self.contender_wins(name, &request.member, turn);
         }
         self.time_surplus(name);
     }
@@ -640,8 +645,8 @@ fn aborted(member: &str, why: &str) -> String {
     format!("{member} aborted: {why}")
 }
 
-fn tell<V>((process, id): Arrival, ruling: Rc<Ruling>, turn: &mut Turn<'_, V>) {
-    turn.acts.push(Act::Tell { process, ids: vec![id], ruling });
+fn tell<V>((process, id): Arrival, outcome: Rc<Outcome>, turn: &mut Turn<'_, V>) {
+    turn.acts.push(Act::Tell { process, ids: vec![id], outcome });
 }
 
 /// Takes a meeting from those of a process.
@@ -656,6 +661,6 @@ fn forget(places: &mut BTreeMap<Process, BTreeSet<Rc<str>>>, process: Process, n
 
 impl<V> Meeting<V> {
     fn is_empty(&self) -> bool {
-        self.forming.is_none() && self.standing.is_none()
+        self.forming.is_none() && self.failed_round.is_none()
     }
 }

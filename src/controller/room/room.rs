@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::controller::room::barrier::{self, Barriers};
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{
-    Act, Arrival, Former, Forming, Open, Outlook, Presence, Process, Rendezvous, Ruling, Spare,
+    Act, Arrival, Eviction, Forming, Open, Outcome, Outlook, PastRound, Presence, Process, Rendezvous,
 };
 use crate::controller::room::sync::{self, Limits, Syncs};
 use crate::controller::room::trigger::{Counted, Triggers};
@@ -19,7 +19,7 @@ use crate::machine::{Bytes, Time};
 use crate::session;
 use crate::testfile::{Declared, Test};
 use crate::wire::rendezvous::{Arrive, Give, Party};
-use crate::wire::{Message, Note, Triggered};
+use crate::wire::{Message, RawJson, Triggered};
 
 /// What it costs to know who waits for a trigger, beside the trigger's name, in bytes.
 const WATCH_COST: usize = 256;
@@ -227,12 +227,12 @@ impl Room {
     }
 
     /// How much could be dropped.
-    pub fn spare(&self, what: Spare) -> usize {
+    pub fn spare(&self, what: Eviction) -> usize {
         self.barriers.meetings.spare(what) + self.syncs.meetings.spare(what)
     }
 
     /// Drops what can be spared until there is room for so many bytes.
-    pub fn drop_spare(&mut self, what: Spare, bytes: usize, visit: &mut Visit<'_>) {
+    pub fn drop_spare(&mut self, what: Eviction, bytes: usize, visit: &mut Visit<'_>) {
         both!(self, visit, |meetings, turn| meetings.drop_spare(what, bytes, turn));
     }
 
@@ -298,7 +298,7 @@ impl Room {
     }
 
     /// Whether a round still forms, or one that failed stands for those who have not come.
-    pub fn stands(&self) -> bool {
+    pub fn keeps_verdicts(&self) -> bool {
         self.barriers.meetings.stand() || self.syncs.meetings.stand()
     }
 
@@ -390,7 +390,7 @@ impl Room {
     }
 
     /// The barrier or sync whose name comes next behind this one, with the failed round that stands there.
-    pub fn meeting_after(&self, kind: Meeting, last: Option<&str>) -> Option<(Rc<str>, Option<Former>)> {
+    pub fn meeting_after(&self, kind: Meeting, last: Option<&str>) -> Option<(Rc<str>, Option<PastRound>)> {
         match kind {
             Meeting::Sync => self.syncs.meetings.meeting_after(last),
             Meeting::Barrier => self.barriers.meetings.meeting_after(last),
@@ -402,22 +402,22 @@ impl Room {
         &self,
         kind: Meeting,
         last: Option<Arrival>,
-    ) -> impl Iterator<Item = (Arrival, Option<&Ruling>)> {
+    ) -> impl Iterator<Item = (Arrival, Option<&Outcome>)> {
         let barriers =
             (kind == Meeting::Barrier).then(|| self.barriers.meetings.arrivals_after(last)).into_iter().flatten();
         barriers.chain((kind == Meeting::Sync).then(|| self.syncs.meetings.arrivals_after(last)).into_iter().flatten())
     }
 
     /// More arrivals of a former life that have not heard their ruling.
-    pub fn restore_unheard(&mut self, kind: Meeting, arrivals: &[Arrival], ruling: &Rc<Ruling>, since: Time) {
+    pub fn restore_unheard(&mut self, kind: Meeting, arrivals: &[Arrival], outcome: &Rc<Outcome>, since: Time) {
         match kind {
-            Meeting::Sync => self.syncs.meetings.restore_unheard(arrivals, ruling, since),
-            Meeting::Barrier => self.barriers.meetings.restore_unheard(arrivals, ruling, since),
+            Meeting::Sync => self.syncs.meetings.restore_unheard(arrivals, outcome, since),
+            Meeting::Barrier => self.barriers.meetings.restore_unheard(arrivals, outcome, since),
         }
     }
 
     /// A round of a former life.
-    pub fn restore(&mut self, kind: Meeting, meeting: &str, former: Former, since: Time) -> Rc<Ruling> {
+    pub fn restore(&mut self, kind: Meeting, meeting: &str, former: PastRound, since: Time) -> Rc<Outcome> {
         match kind {
             Meeting::Sync => self.syncs.meetings.restore(meeting, former, since),
             Meeting::Barrier => self.barriers.meetings.restore(meeting, former, since),
@@ -430,7 +430,7 @@ impl Room {
         (kind, meeting): (Meeting, &str),
         member: &Rc<str>,
         arrival: Arrival,
-        last: Option<Rc<Ruling>>,
+        last: Option<Rc<Outcome>>,
         since: Time,
     ) {
         match kind {
@@ -486,7 +486,7 @@ impl Room {
     pub fn triggered(&mut self, trigger: &str) -> Bytes {
         let room = &*self.name;
         let encode = |notes: Option<&RawValue>| {
-            let notes = notes.map(|json| Note { json });
+            let notes = notes.map(|json| RawJson { json });
             Triggered { room: room.into(), trigger: trigger.into(), notes }.encode()
         };
         self.triggers.told(trigger, encode)

@@ -9,7 +9,7 @@ use crate::controller::room::sync::Limits;
 use crate::controller::run::runs::Runs;
 use crate::controller::session::budget::Budget;
 use crate::machine::{Time, Timers};
-use crate::wire::FromSlave;
+use crate::wire::ToController;
 
 /// How many rooms there are at most beside those of runs.
 pub const ROOMS_MAX: usize = 1_000;
@@ -162,7 +162,7 @@ impl Rooms {
 }
 
 /// Whether a message is about barriers and syncs.
-pub fn is_members(message: &FromSlave<'_>) -> bool {
-    use FromSlave as Said;
+pub fn is_members(message: &ToController<'_>) -> bool {
+    use ToController as Said;
     matches!(message, Said::Arrive(_) | Said::Give(_) | Said::Gone(_) | Said::Heard(_) | Said::Alive(_))
 }

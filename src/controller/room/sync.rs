@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::controller::room::rendezvous::{ARRIVAL_COST, Act, Assembly, Comer, Presence, Process, Rendezvous, Turn};
+use crate::controller::room::rendezvous::{
+    ARRIVAL_COST, Act, ArrivalRequest, Assembly, Presence, Process, Rendezvous, Turn,
+};
 use crate::controller::session::budget::Held;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Bytes, Time};
 use crate::wire::rendezvous::{FRESH, Give, Map, Party, SESSION_MAX, SYNC_TIMEOUT, VALUE_MAX};
-use crate::wire::{Message, Note};
+use crate::wire::{Message, RawJson};
 
 /// How many sessions with the longest values there is memory for: each takes its values, and its map.
 const FULL_SESSIONS: usize = 2;
@@ -155,7 +157,7 @@ impl Syncs {
             Err(reason) => return self.meetings.refuse(arrival, reason, turn),
         };
         let timeout = give.timeout.map(Duration::from_micros).or(declared.1);
-        let comer = Comer {
+        let request = ArrivalRequest {
             process,
             id: give.id,
             member: Rc::from(&*give.member),
@@ -169,7 +171,7 @@ impl Syncs {
             held: None,
             value: Value { json: Box::from(value), held },
         };
-        self.meetings.arrive(&give.session, comer, declared.0, turn);
+        self.meetings.arrive(&give.session, request, declared.0, turn);
     }
 
     fn within_limits(&self, session: &str, length: usize) -> Result<(), String> {
@@ -193,7 +195,7 @@ impl Syncs {
 /// The map of all values as a line, once for all members, and once in memory: it may be as long as all values together.
 fn map(room: &str, session: &str, round: u64, there: &Assembly<Value>) -> Bytes {
     let empty = serde_json::value::RawValue::NULL;
-    let head = Map { room: Cow::from(room), session: Cow::from(session), round, map: Note { json: empty } };
+    let head = Map { room: Cow::from(room), session: Cow::from(session), round, map: RawJson { json: empty } };
     let mut head = head.encode().to_vec();
     head.truncate(head.len() - "null}\n".len());
     // Before each value a comma or a brace, its member's name, and a colon.
@@ -224,12 +226,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::controller::room::rendezvous::There;
+    use crate::controller::room::rendezvous::Participant;
     use crate::wire::FromController;
 
     #[test]
     fn the_map_is_a_message_with_every_value_as_it_was_given() {
-        let there = |value: &str| There {
+        let there = |value: &str| Participant {
             process: Process(1),
             id: 1,
             value: Value { json: Box::from(value), held: Held::default() },

@@ -12,8 +12,8 @@ use crate::controller::run::run::{Phase, Run};
 use crate::controller::session::authorization;
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::{NAME_MAX, VERSION, check_incarnation, check_name};
-use crate::spoken;
 use crate::testfile::{End, resources_of};
+use crate::text;
 use crate::wire::{Bye, Code, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
 
 /// A slave that takes part.
@@ -119,7 +119,7 @@ impl Run {
         let recorded = if resumes { self.roster.get(ix).recorded } else { 0 };
         let leave = self.launch.is_by_command();
         out.send(conn, Welcome { leave, ..welcome(Some(&self.id), recorded) }.encode());
-        let machine = (self.local.is_none() && self.places.asks(ix)).then_some(&*hello.name);
+        let machine = (self.local.is_none() && self.slots.asks(ix)).then_some(&*hello.name);
         let comes = Comes { incarnation: &hello.incarnation, address: &address, ip, again: resumes, machine };
         let former = self.joins(now, conn, ix, comes, out);
         let resumes = hello.run.as_deref() == Some(&self.id);
@@ -158,14 +158,14 @@ impl Run {
     fn place_of(&self, hello: &Hello<'_>) -> Result<usize, Refusal> {
         let name = &*hello.name;
         let own = self.roster.find(name);
-        if let Some(ix) = own.filter(|ix| self.local.is_some() || !self.places.asks(*ix)) {
+        if let Some(ix) = own.filter(|ix| self.local.is_some() || !self.slots.asks(*ix)) {
             return Ok(ix);
         }
-        if let Some(ix) = self.places.of(name).or_else(|| self.places.free(own, &hello.labels)) {
+        if let Some(ix) = self.slots.of(name).or_else(|| self.slots.free(own, &hello.labels)) {
             return check_name("a slave", name).map(|()| ix).map_err(|why| Refusal::fatal(Code::Name, why));
         }
-        if !self.places.any() {
-            let names = spoken::list(&self.roster.names(|_| true));
+        if !self.slots.any() {
+            let names = text::list(&self.roster.names(|_| true));
             return Err(Refusal::fatal(
                 Code::NoPlace,
                 format!(
@@ -176,8 +176,8 @@ impl Run {
             ));
         }
         let named = self.test.slaves.iter().filter(|slave| slave.with.is_none()).map(|slave| slave.name.as_str());
-        let named = spoken::list(&named.collect::<Vec<_>>());
-        Err(Refusal::fatal(Code::NoPlace, self.places.refusal(&self.test.name, name, &hello.labels, &named)))
+        let named = text::list(&named.collect::<Vec<_>>());
+        Err(Refusal::fatal(Code::NoPlace, self.slots.refusal(&self.test.name, name, &hello.labels, &named)))
     }
 
     /// Which slave this is, and whether its process is known already.

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use crate::controller::ledger::Fact;
-use crate::controller::run::failures::{Failure, Kind};
+use crate::controller::run::failures::{Failure, FailureKind};
 use crate::controller::run::roster::{Idle, RunEnd, Stage};
 use crate::controller::run::run::{Cause, Phase, Run, Timer};
 use crate::machine::{Outbox, Time};
 use crate::testfile::End;
 use crate::timeline::event::Event;
-use crate::wire::{self, Happened};
+use crate::wire::{self, SlaveEvent};
 
 /// How many different refusals of strangers are recorded.
 const REFUSALS_MAX: usize = 1_000;
@@ -26,7 +26,7 @@ impl Run {
         match fact {
             Fact::Joined { slave, incarnation, address, ip, again, machine } => {
                 if let Some(machine) = machine {
-                    self.places.give(*slave, machine);
+                    self.slots.give(*slave, machine);
                     let member = self.roster.get_mut(*slave);
                     member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
                 }
@@ -44,7 +44,7 @@ impl Run {
             }
             Fact::Assigned { machines } => {
                 for (ix, machine) in machines.iter().enumerate().take(self.roster.len()) {
-                    self.places.give(ix, machine);
+                    self.slots.give(ix, machine);
                     let member = self.roster.get_mut(ix);
                     member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
                 }
@@ -72,7 +72,7 @@ impl Run {
                 self.refusals.insert(format!("{name} {reason}"));
                 let event =
                     Event::Refused { name: (&**name).into(), address: (&**address).into(), reason: (&**reason).into() };
-                self.journal.record(now, None, &event, out);
+                self.event_log.record(now, None, &event, out);
             }
             Fact::Failed { kind, slave, entry, why } => {
                 let failure = self.failure(now, *kind, (*slave, entry.as_deref()), why);
@@ -81,12 +81,12 @@ impl Run {
             Fact::Finishing { why } => {
                 self.timers.clear();
                 self.timers.set(Timer::Finish, now + self.test.grace);
-                self.journal.record(now, None, &Event::Finishing { why: (&**why).into() }, out);
+                self.event_log.record(now, None, &Event::Finishing { why: (&**why).into() }, out);
                 self.phase = Phase::Finishing(why.to_string());
             }
             Fact::Ending { verdict, why, cut } => {
                 self.timers.clear();
-                self.journal.record(now, None, &Event::Ending { verdict: *verdict, why: (&**why).into() }, out);
+                self.event_log.record(now, None, &Event::Ending { verdict: *verdict, why: (&**why).into() }, out);
                 self.phase = Phase::Ending(Cause { verdict: *verdict, why: why.to_string(), cut: *cut });
             }
             Fact::Interrupted { why } => {
@@ -99,9 +99,9 @@ impl Run {
                 self.roster.get_mut(*slave).stage = Stage::Stopped;
                 self.record(now, *slave, &Event::Stopped, out);
             }
-            Fact::Ended { verdict, why } => self.is_over_with(now, *verdict, why, out),
-            Fact::Resumed { .. } => self.journal.record(now, None, &Event::Resumed, out),
-            Fact::Event(event) => self.journal.put(now, event.get().as_bytes().to_vec(), out),
+            Fact::Ended { verdict, why } => self.on_ended(now, *verdict, why, out),
+            Fact::Resumed { .. } => self.event_log.record(now, None, &Event::Resumed, out),
+            Fact::Event(event) => self.event_log.put(now, event.get().as_bytes().to_vec(), out),
             _ => {}
         }
     }
@@ -120,13 +120,13 @@ impl Run {
         moved
     }
 
-    fn reported(&mut self, ix: usize, (seq, at): (u64, Time), what: &Happened<'_>, out: &mut Outbox) {
+    fn reported(&mut self, ix: usize, (seq, at): (u64, Time), what: &SlaveEvent<'_>, out: &mut Outbox) {
         let member = self.roster.get_mut(ix);
         (member.recorded, member.reported) = (seq, at);
         match what {
-            Happened::Idle { heard, services } => member.idle = Some(Idle { heard: *heard, services: *services }),
-            Happened::Begun { .. } | Happened::Spawned { .. } | Happened::Heard { .. } => member.idle = None,
-            Happened::Cleared => member.cleared = true,
+            SlaveEvent::Idle { heard, services } => member.idle = Some(Idle { heard: *heard, services: *services }),
+            SlaveEvent::Begun { .. } | SlaveEvent::Spawned { .. } | SlaveEvent::Heard { .. } => member.idle = None,
+            SlaveEvent::Cleared => member.cleared = true,
             _ => {}
         }
         if let Some(failure) = self.failure_in(at, ix, what) {
@@ -135,12 +135,12 @@ impl Run {
         self.happened(at, ix, what, out);
     }
 
-    fn is_over_with(&mut self, now: Time, verdict: wire::Verdict, why: &str, out: &mut Outbox) {
-        if !self.journal.has_begun() {
-            self.journal.begin(now, out);
+    fn on_ended(&mut self, now: Time, verdict: wire::Verdict, why: &str, out: &mut Outbox) {
+        if !self.event_log.has_begun() {
+            self.event_log.begin(now, out);
         }
-        self.journal.record(now, None, &Event::Ended { verdict, why: why.into() }, out);
-        self.journal.close(out);
+        self.event_log.record(now, None, &Event::Ended { verdict, why: why.into() }, out);
+        self.event_log.close(out);
         self.ended = Some(now);
         if let Phase::Ending(cause) = &self.phase {
             self.phase = Phase::Writing(cause.clone());
@@ -167,68 +167,68 @@ impl Run {
         self.timers.cancel(&Timer::Wait);
         let (End::Duration(limit) | End::Trigger { limit, .. } | End::Idle { limit }) = self.test.end;
         self.timers.set(Timer::End, at + limit);
-        self.journal.begin(at, out);
+        self.event_log.begin(at, out);
         self.start = Some((at, wall_clock.to_owned()));
         let (slaves, wall_clock) = (self.roster.len(), wall_clock.to_owned());
-        self.journal.record(at, None, &Event::Started { slaves, wall_clock }, out);
+        self.event_log.record(at, None, &Event::Started { slaves, wall_clock }, out);
         self.phase = Phase::Running;
     }
 
-    fn happened(&mut self, at: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
+    fn happened(&mut self, at: Time, ix: usize, what: &SlaveEvent<'_>, out: &mut Outbox) {
         let member = self.roster.get_mut(ix);
         match what {
-            Happened::Begun { late, uncertain } => {
+            SlaveEvent::Begun { late, uncertain } => {
                 member.begun = Some((*late, *uncertain));
                 let seconds = |micros: u64| micros as f64 / 1e6;
                 self.record(at, ix, &Event::Begun { late: seconds(*late), uncertain: seconds(*uncertain) }, out);
             }
-            Happened::Spawned { entry, nr, pid } => {
+            SlaveEvent::Spawned { entry, nr, pid } => {
                 member.spawned(at, entry, *nr, *pid);
                 self.record(at, ix, &Event::Spawned { entry: (&**entry).into(), nr: *nr, pid: *pid }, out);
             }
-            Happened::EntryReady { entry, nr, after } => {
+            SlaveEvent::EntryReady { entry, nr, after } => {
                 member.entry_ready(entry, *nr);
                 let (entry, after) = ((&**entry).into(), *after as f64 / 1e6);
                 self.record(at, ix, &Event::EntryReady { entry, nr: *nr, after }, out);
             }
-            Happened::Exited { entry, nr, exit, outcome, why, .. } => {
+            SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
                 let end = RunEnd { at, exit: *exit, outcome: *outcome, why: why.as_deref().map(str::to_owned) };
                 member.exited(entry, *nr, end);
                 let (entry, why) = ((&**entry).into(), why.as_deref().map(Into::into));
                 self.record(at, ix, &Event::Exited { entry, nr: *nr, exit: *exit, outcome: *outcome, why }, out);
             }
-            Happened::Tail { entry, nr, text } => {
+            SlaveEvent::Tail { entry, nr, text } => {
                 let slave = &self.roster.get(ix).name;
                 self.failures.tail(slave, entry, *nr, text);
                 let (entry, text) = ((&**entry).into(), (&**text).into());
                 self.record(at, ix, &Event::Tail { entry, nr: *nr, text }, out);
             }
-            Happened::Poked { entry, by } => {
+            SlaveEvent::Poked { entry, by } => {
                 self.record(at, ix, &Event::Poked { entry: entry.as_deref().map(Into::into), by: *by }, out);
             }
-            Happened::Heard { trigger } => self.record(at, ix, &Event::Heard { trigger: (&**trigger).into() }, out),
-            Happened::Settled { trigger } => {
+            SlaveEvent::Heard { trigger } => self.record(at, ix, &Event::Heard { trigger: (&**trigger).into() }, out),
+            SlaveEvent::Settled { trigger } => {
                 let ends = matches!(&self.test.end, End::Trigger { trigger: end, .. } if end == trigger);
                 member.settled |= ends;
                 self.record(at, ix, &Event::Settled { trigger: (&**trigger).into() }, out);
             }
-            Happened::Cleared => self.record(at, ix, &Event::Cleared, out),
-            Happened::Idle { services, .. } => self.record(at, ix, &Event::Idle { services: *services }, out),
-            Happened::End { entry, verdict } => {
+            SlaveEvent::Cleared => self.record(at, ix, &Event::Cleared, out),
+            SlaveEvent::Idle { services, .. } => self.record(at, ix, &Event::Idle { services: *services }, out),
+            SlaveEvent::End { entry, verdict } => {
                 self.record(at, ix, &Event::End { entry: (&**entry).into(), verdict: *verdict }, out);
             }
-            Happened::Warning { text } => {
+            SlaveEvent::Warning { text } => {
                 member.warn(text);
                 self.record(at, ix, &Event::Warning { text: (&**text).into() }, out);
             }
-            Happened::Trouble { text } => self.record(at, ix, &Event::Trouble { text: (&**text).into() }, out),
+            SlaveEvent::Trouble { text } => self.record(at, ix, &Event::Trouble { text: (&**text).into() }, out),
         }
     }
 
     /// A stranger was turned away. One that tries again and again is recorded once.
     pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
         let known = self.refusals.contains(&format!("{name} {reason}"));
-        if !known && self.refusals.len() < REFUSALS_MAX && !self.journal.is_closed() {
+        if !known && self.refusals.len() < REFUSALS_MAX && !self.event_log.is_closed() {
             let (name, address, reason) = (name.into(), address.into(), reason.into());
             self.enter(now, Fact::Refused { name, address, reason }, out);
         }
@@ -236,9 +236,9 @@ impl Run {
 
     /// For the record: something happened that changes nothing here.
     pub fn note(&mut self, now: Time, event: &Event<'_>, out: &mut Outbox) {
-        if !self.journal.is_closed() {
+        if !self.event_log.is_closed() {
             self.ledger.write_raw("event", &crate::timeline::event::encode(None, event));
-            self.journal.record(now, None, event, out);
+            self.event_log.record(now, None, event, out);
         }
     }
 
@@ -246,7 +246,7 @@ impl Run {
     pub(in crate::controller) fn failure(
         &self,
         now: Time,
-        kind: Kind,
+        kind: FailureKind,
         (slave, entry): (Option<usize>, Option<&str>),
         reason: &str,
     ) -> Failure {
@@ -256,6 +256,6 @@ impl Run {
     }
 
     pub(in crate::controller) fn lost(&self, now: Time, ix: usize, reason: &str) -> Failure {
-        self.failure(now, Kind::SlaveLost, (Some(ix), None), reason)
+        self.failure(now, FailureKind::SlaveLost, (Some(ix), None), reason)
     }
 }

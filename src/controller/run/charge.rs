@@ -1,6 +1,6 @@
 //! Who has made a run record how much, and what becomes of one that has made it record too much.
 
-use crate::controller::run::failures::Kind;
+use crate::controller::run::failures::FailureKind;
 use crate::controller::run::record::{By, Over};
 use crate::controller::run::run::{Phase, Run};
 use crate::machine::{Outbox, Time};
@@ -8,7 +8,7 @@ use crate::machine::{Outbox, Time};
 impl Run {
     /// How much it has recorded.
     fn length_of_record(&self) -> u64 {
-        self.ledger.recorded() + self.journal.recorded()
+        self.ledger.recorded() + self.event_log.recorded()
     }
 
     /// What was recorded since the last call was because of this one. Whether that one goes.
@@ -25,7 +25,7 @@ impl Run {
             Over::Run => {
                 let most = self.record.most();
                 let why = format!("more than {most} bytes recorded: --record-max of the controller allows more");
-                self.abort_if_going(now, Kind::Events, why, out);
+                self.abort_if_going(now, FailureKind::Events, why, out);
                 None
             }
         }
@@ -33,10 +33,10 @@ impl Run {
 
     /// The same of a former life, whose ledger is gone through.
     pub(in crate::controller) fn charge_again(&mut self, by: By, ledger: u64) {
-        self.record.charge(by, ledger + self.journal.recorded());
+        self.record.charge(by, ledger + self.event_log.recorded());
     }
 
-    fn abort_if_going(&mut self, now: Time, kind: Kind, why: String, out: &mut Outbox) {
+    fn abort_if_going(&mut self, now: Time, kind: FailureKind, why: String, out: &mut Outbox) {
         if matches!(self.phase, Phase::Queued | Phase::Gathering | Phase::Running | Phase::Finishing(_)) {
             self.abort(now, kind, why, out);
         }
@@ -44,9 +44,9 @@ impl Run {
 
     /// A run with too many events ends.
     fn check_events(&mut self, now: Time, out: &mut Outbox) {
-        if let Some(most) = self.journal.passed() {
+        if let Some(most) = self.event_log.passed() {
             let why = format!("more than {most} events: --events-max of the controller allows more");
-            self.abort_if_going(now, Kind::Events, why, out);
+            self.abort_if_going(now, FailureKind::Events, why, out);
         }
     }
 }

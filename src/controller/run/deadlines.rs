@@ -1,12 +1,12 @@
 //! What is due in a run: the slaves have not come, its time is up, or its slaves have not stopped.
 
-use crate::controller::run::failures::Kind;
-use crate::controller::run::roster::{Member, Stage};
+use crate::controller::run::failures::FailureKind;
+use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{GIVE_UP_WITHIN, Phase, Run, Timer};
 use crate::controller::run::standstill;
 use crate::machine::{Outbox, Signal, Time};
-use crate::spoken;
 use crate::testfile::End;
+use crate::text;
 use crate::timeline::view::run_name;
 use crate::wire::Verdict;
 
@@ -46,29 +46,29 @@ impl Run {
 
     fn waited_long_enough(&mut self, now: Time, out: &mut Outbox) {
         if self.phase == Phase::Queued {
-            let why = format!("waited {} in the queue", spoken::duration(self.wait.unwrap_or_default()));
+            let why = format!("waited {} in the queue", text::duration(self.wait.unwrap_or_default()));
             return self.gives_up_waiting(now, why, out);
         }
         let missing = self.roster.names(|member| member.conn.is_none());
         let unready = self.roster.names(|member| member.conn.is_some() && member.stage < Stage::Ready);
-        let mut why = format!("waited {} for the slaves", spoken::duration(self.wait.unwrap_or_default()));
+        let mut why = format!("waited {} for the slaves", text::duration(self.wait.unwrap_or_default()));
         if !missing.is_empty() {
-            why += &format!("; missing: {}", spoken::list(&missing));
+            why += &format!("; missing: {}", text::list(&missing));
         }
         if !unready.is_empty() {
-            why += &format!("; connected but not ready: {}", spoken::list(&unready));
+            why += &format!("; connected but not ready: {}", text::list(&unready));
         }
         self.gives_up_waiting(now, why, out);
     }
 
     fn gives_up_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
-        self.abort(now, Kind::SlavesMissing, why, out);
+        self.abort(now, FailureKind::SlavesMissing, why, out);
     }
 
     fn time_is_up(&mut self, now: Time, out: &mut Outbox) {
         match &self.test.end {
             End::Duration(duration) => {
-                self.end(now, Verdict::Passed, format!("its {} are over", spoken::duration(*duration)), out)
+                self.end(now, Verdict::Passed, format!("its {} are over", text::duration(*duration)), out)
             }
             End::Trigger { trigger, limit } => {
                 let why = match self.room.triggers.get(trigger).filter(|trigger| trigger.fired.is_none()) {
@@ -82,25 +82,25 @@ impl Run {
                     None => format!("its limit of {limit:?} passed and what {trigger} set off still runs"),
                 };
                 let why = why + &standstill::in_words(self);
-                self.abort(now, Kind::Limit, why, out);
+                self.abort(now, FailureKind::Limit, why, out);
             }
             End::Idle { limit } => {
                 let busy = self.slaves_left().filter(|member| member.idle.is_none());
                 let busy: Vec<String> = busy.take(BUSY_MAX).map(busy_in_words).collect();
                 let why = format!(
                     "its limit of {} passed and it is not idle: {}{}",
-                    spoken::duration(*limit),
+                    text::duration(*limit),
                     busy.join(", "),
                     standstill::in_words(self)
                 );
-                self.abort(now, Kind::Limit, why, out);
+                self.abort(now, FailureKind::Limit, why, out);
             }
         }
     }
 }
 
 /// `a (sleeper, make)`: a slave and what runs on it.
-fn busy_in_words(member: &Member) -> String {
+fn busy_in_words(member: &RunSlave) -> String {
     let running: Vec<_> = member.running().map(|run| run_name(&run.entry, run.nr)).take(BUSY_MAX).collect();
     match running[..] {
         [] => member.name.clone(),

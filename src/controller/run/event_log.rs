@@ -20,7 +20,7 @@ const PIECE: usize = 64 * 1024;
 const FOR_THE_END: u64 = 8;
 
 /// Records events.
-pub struct Journal {
+pub struct EventLog {
     path: PathBuf,
     pub view: View,
     start: Option<Time>,
@@ -43,9 +43,9 @@ pub struct Journal {
     replaying: bool,
 }
 
-impl Journal {
-    pub fn new(path: PathBuf, view: View) -> Journal {
-        Journal {
+impl EventLog {
+    pub fn new(path: PathBuf, view: View) -> EventLog {
+        EventLog {
             path,
             view,
             start: None,
@@ -178,15 +178,15 @@ mod tests {
 
     #[test]
     fn events_before_the_start_are_held_within_their_bound() {
-        let mut journal = Journal::new("/r/events.jsonl".into(), View::new(false, None, false, 1));
+        let mut event_log = EventLog::new("/r/events.jsonl".into(), View::new(false, None, false, 1));
         let (mut out, text) = (Outbox::new(), "x".repeat(2_000));
         for _ in 0..3 * HELD_MAX / 2_000 {
-            journal.record(Time::default(), Some("a"), &Event::Warning { text: (&*text).into() }, &mut out);
+            event_log.record(Time::default(), Some("a"), &Event::Warning { text: (&*text).into() }, &mut out);
             out.drain();
         }
-        let held: usize = journal.held.iter().map(|(_, event)| event.len() + HELD_COST).sum();
+        let held: usize = event_log.held.iter().map(|(_, event)| event.len() + HELD_COST).sum();
         assert!(held <= HELD_MAX && held > HELD_MAX - 3_000, "{held}");
-        journal.begin(Time::default(), &mut out);
-        assert_eq!(journal.held.len(), 0);
+        event_log.begin(Time::default(), &mut out);
+        assert_eq!(event_log.held.len(), 0);
     }
 }

@@ -11,7 +11,7 @@ const KEPT_MAX: usize = 1_000;
 /// What kind of thing failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum FailureKind {
     /// A run of an entry failed.
     Entry,
     /// A job still ran when its time to finish was over.
@@ -38,18 +38,23 @@ pub enum Kind {
     Results,
 }
 
-impl Kind {
+impl FailureKind {
     /// Whether the surroundings of the test failed and not the test. A person who reads the exit status then looks at the
     /// lab first.
     pub fn is_infrastructure(self) -> bool {
         match self {
-            Kind::Entry | Kind::CutOff | Kind::Asked | Kind::Limit | Kind::Stuck | Kind::Events => false,
-            Kind::SlaveLost
-            | Kind::SlaveUnready
-            | Kind::SlavesMissing
-            | Kind::SlaveTrouble
-            | Kind::Resource
-            | Kind::Results => true,
+            FailureKind::Entry
+            | FailureKind::CutOff
+            | FailureKind::Asked
+            | FailureKind::Limit
+            | FailureKind::Stuck
+            | FailureKind::Events => false,
+            FailureKind::SlaveLost
+            | FailureKind::SlaveUnready
+            | FailureKind::SlavesMissing
+            | FailureKind::SlaveTrouble
+            | FailureKind::Resource
+            | FailureKind::Results => true,
         }
     }
 }
@@ -57,7 +62,7 @@ impl Kind {
 /// One failure.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
-    pub kind: Kind,
+    pub kind: FailureKind,
     pub at: Time,
     /// On which slave, if the failure belongs to one.
     pub slave: Option<String>,
@@ -73,12 +78,12 @@ pub struct Failure {
 
 impl Failure {
     /// A failure of the run as a whole.
-    pub fn of_run(kind: Kind, at: Time, reason: String) -> Failure {
+    pub fn of_run(kind: FailureKind, at: Time, reason: String) -> Failure {
         Failure { kind, at, slave: None, entry: None, exit: None, reason, tail: None }
     }
 
     /// A failure of a slave as a whole.
-    pub fn of_slave(kind: Kind, at: Time, slave: &str, reason: String) -> Failure {
+    pub fn of_slave(kind: FailureKind, at: Time, slave: &str, reason: String) -> Failure {
         Failure { slave: Some(slave.to_owned()), ..Failure::of_run(kind, at, reason) }
     }
 
@@ -96,10 +101,10 @@ impl Failure {
     pub fn of(&self, slaves: &str) -> String {
         let reason = &self.reason;
         match (self.kind, self.run_name()) {
-            (Kind::SlaveLost, _) => format!("slave {slaves} was lost: {reason}"),
-            (Kind::SlaveUnready, _) => format!("slave {slaves} cannot take part: {reason}"),
-            (Kind::SlaveTrouble, _) => format!("slave {slaves}: {reason}"),
-            (Kind::Asked, Some(entry)) => format!("{slaves} {entry} {reason}"),
+            (FailureKind::SlaveLost, _) => format!("slave {slaves} was lost: {reason}"),
+            (FailureKind::SlaveUnready, _) => format!("slave {slaves} cannot take part: {reason}"),
+            (FailureKind::SlaveTrouble, _) => format!("slave {slaves}: {reason}"),
+            (FailureKind::Asked, Some(entry)) => format!("{slaves} {entry} {reason}"),
             (_, Some(entry)) => format!("{slaves} {entry} failed: {reason}"),
             (_, None) => reason.clone(),
         }
@@ -162,7 +167,7 @@ mod tests {
     fn entry(slave: &str, nr: u32) -> Failure {
         Failure {
             entry: Some(("x".to_owned(), nr)),
-            ..Failure::of_slave(Kind::Entry, Time::from_micros(1_500_000), slave, "exit status 1".to_owned())
+            ..Failure::of_slave(FailureKind::Entry, Time::from_micros(1_500_000), slave, "exit status 1".to_owned())
         }
     }
 
@@ -171,9 +176,9 @@ mod tests {
         let start = Some(Time::from_micros(1_000_000));
         assert_eq!(entry("a", 2).headline(start), "at 0.500 s, a x.2 failed: exit status 1");
         assert_eq!(entry("a", 1).headline(None), "a x failed: exit status 1");
-        let limit = Failure::of_run(Kind::Limit, Time::default(), "its limit of 1s passed".to_owned());
+        let limit = Failure::of_run(FailureKind::Limit, Time::default(), "its limit of 1s passed".to_owned());
         assert_eq!(limit.headline(start), "its limit of 1s passed");
-        let lost = Failure::of_slave(Kind::SlaveLost, Time::from_micros(3_000_000), "b", "no sign".to_owned());
+        let lost = Failure::of_slave(FailureKind::SlaveLost, Time::from_micros(3_000_000), "b", "no sign".to_owned());
         assert_eq!(lost.headline(start), "at 2.000 s, slave b was lost: no sign");
     }
 

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::controller::config::{Local, LocalSecurity};
-use crate::controller::run::roster::{Member, Roster, Stage};
+use crate::controller::run::roster::{Roster, RunSlave, Stage};
 use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal};
-use crate::spoken;
+use crate::text;
 
 /// What `--launch` calls the slaves of an embedded run.
 pub const LOCAL: &str = "local";
@@ -70,7 +70,7 @@ impl LastWords {
         let log = self.log.display();
         match last_lines(&self.tail, self.lines) {
             said if said.is_empty() => format!("{}, without a word", self.why),
-            said => format!("{}: {}; {} {log}", self.why, spoken::harmless(&said), self.rest),
+            said => format!("{}: {}; {} {log}", self.why, text::harmless(&said), self.rest),
         }
     }
 }
@@ -113,7 +113,7 @@ impl Launch {
         match &local.security {
             LocalSecurity::Loopback => {}
             LocalSecurity::Insecure => argv.push("--insecure".to_owned()),
-            LocalSecurity::Tls(lab) => argv.extend(["--tls".to_owned(), lab.join(name).display().to_string()]),
+            LocalSecurity::Tls(host) => argv.extend(["--tls".to_owned(), host.join(name).display().to_string()]),
         }
         // Not as an argument nor in the environment: others can read the one, and commands inherit the other.
         argv.extend(local.secret.as_ref().map(|_| "--secret".to_owned()));
@@ -185,7 +185,8 @@ impl Launch {
     /// that have never joined hear from nobody that they may go.
     pub fn end_the_useless(&self, roster: &Roster, out: &mut Outbox) {
         for (&child, slaves) in &self.children {
-            let useless = |member: &Member| member.conn.is_none() && (self.is_by_command() || member.process.is_none());
+            let useless =
+                |member: &RunSlave| member.conn.is_none() && (self.is_by_command() || member.process.is_none());
             if slaves.iter().all(|&ix| useless(roster.get(ix))) {
                 out.kill_group(child, Signal::TERM);
             }

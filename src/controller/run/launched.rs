@@ -7,7 +7,7 @@ use crate::controller::run::launch::{LastWords, SLAVE_LOG, log_of};
 use crate::controller::run::roster::Stage;
 use crate::controller::run::run::{Phase, Run, Timer};
 use crate::machine::{Exit, Outbox, ReadId, Time};
-use crate::spoken;
+use crate::text;
 
 impl Run {
     /// Where a slave of this machine writes what it has to say.
@@ -80,7 +80,7 @@ impl Run {
             return self.await_arrivals(now);
         }
         for ix in absent {
-            let why = format!("it has not come within {}", spoken::duration(PATIENCE));
+            let why = format!("it has not come within {}", text::duration(PATIENCE));
             let words = LastWords::of_slave(ix, why, self.log_of_slave(ix));
             self.launch.read_on(words, out);
         }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::run::failures::Kind;
-use crate::controller::run::roster::{Member, RunEnd, Stage};
+use crate::controller::run::failures::FailureKind;
+use crate::controller::run::roster::{RunEnd, RunSlave, Stage};
 use crate::controller::run::run::Run;
-use crate::spoken;
-use crate::wire::{After, Entry, Outcome, Policy};
+use crate::text;
+use crate::wire::{After, Entry, EntryOutcome, Policy};
 
 /// How many lines tell of them at most.
 const LINES_MAX: usize = 20;
@@ -46,7 +46,7 @@ pub fn lines(run: &Run, passed: bool) -> Vec<String> {
     }
     let more = found.len() > LINES_MAX;
     found.truncate(LINES_MAX);
-    let line = |(entry, why, slaves): &(String, String, Vec<&str>)| format!("{} {entry} ({why})", spoken::list(slaves));
+    let line = |(entry, why, slaves): &(String, String, Vec<&str>)| format!("{} {entry} ({why})", text::list(slaves));
     let mut lines: Vec<String> = found.iter().map(line).collect();
     lines.extend(more.then(|| "and more".to_owned()));
     lines
@@ -58,12 +58,12 @@ fn is_branch(entry: &Entry) -> bool {
 }
 
 /// What became of an entry that ran and did not let another one begin.
-fn became_of(member: &Member, after: &After) -> String {
+fn became_of(member: &RunSlave, after: &After) -> String {
     let name = &after.entry;
     let last = member.runs.iter().rev().find(|run| run.entry == *name);
     match last.and_then(|run| run.end.as_ref()) {
         _ if after.ready => format!("{name} never was"),
-        Some(end) if end.outcome == Outcome::Stopped => format!("{name} was stopped"),
+        Some(end) if end.outcome == EntryOutcome::Stopped => format!("{name} was stopped"),
         Some(RunEnd { exit: Some(exit), .. }) if after.exit.is_some() => format!("{name}: {exit}"),
         Some(_) => format!("{name} exited when nothing began any more"),
         None => format!("{name} had not exited"),
@@ -71,13 +71,13 @@ fn became_of(member: &Member, after: &After) -> String {
 }
 
 fn is_stuck(run: &Run) -> bool {
-    run.failures.kept().iter().any(|failure| failure.kind == Kind::Stuck)
+    run.failures.kept().iter().any(|failure| failure.kind == FailureKind::Stuck)
 }
 
 /// What the entries of one slave wait for that have not begun.
 struct Causes<'a> {
     run: &'a Run,
-    member: &'a Member,
+    member: &'a RunSlave,
     /// The run could not go on without a poke.
     stuck: bool,
     by_name: Rc<BTreeMap<&'a str, &'a Entry>>,
@@ -145,7 +145,7 @@ impl<'a> Causes<'a> {
             Policy::Finally | Policy::Poke | Policy::After(_) => return None,
             Policy::At(_) if run.started().is_none() => "the run did not start".to_owned(),
             Policy::At(micros) => {
-                format!("waits for its time, {} after the start", spoken::duration(Duration::from_micros(*micros)))
+                format!("waits for its time, {} after the start", text::duration(Duration::from_micros(*micros)))
             }
             Policy::Trigger(trigger) => match run.room.triggers.get(trigger)? {
                 state if state.fired.is_some() => format!("trigger {trigger} fired when nothing began any more"),

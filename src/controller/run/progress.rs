@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::controller::room::rendezvous::Open;
-use crate::controller::run::roster::{Member, Stage};
+use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Phase, Run, Timer};
 use crate::machine::Time;
-use crate::spoken;
 use crate::testfile::End;
+use crate::text;
 use crate::timeline::view::{Picture, Row, rows_of_slaves, run_name};
 
 /// The state of the run in a few lines: what is wrong first, then what is waited for.
@@ -48,7 +48,7 @@ pub fn of(run: &Run, now: Time) -> Picture {
 
 /// How long the run can still last, as far as the test says.
 fn time_left(run: &Run, now: Time) -> String {
-    let left = |at: Time| spoken::duration(Duration::from_secs(at.since(now).as_secs_f64().ceil() as u64));
+    let left = |at: Time| text::duration(Duration::from_secs(at.since(now).as_secs_f64().ceil() as u64));
     match (&run.phase, run.timers.get(&Timer::End)) {
         (Phase::Running, Some(at)) => match run.test.end {
             End::Duration(_) => format!(" ({} left)", left(at)),
@@ -65,7 +65,7 @@ fn failed(run: &Run) -> Option<Row> {
         1 => first,
         count => format!("{count} failures; first {first}"),
     };
-    let state = spoken::harmless(&state).into_owned();
+    let state = text::harmless(&state).into_owned();
     Some(Row { alarm: true, ..Row::new("failed", state) })
 }
 
@@ -74,7 +74,7 @@ fn waits_for(run: &Run) -> Option<Row> {
     let what = match (&run.phase, &run.test.end) {
         (Phase::Gathering, _) => {
             let absent = run.roster.names(|member| member.stage < Stage::Ready);
-            format!("{} to be ready", spoken::list(&absent))
+            format!("{} to be ready", text::list(&absent))
         }
         (Phase::Running, End::Duration(_)) => "its time to be over".to_owned(),
         (Phase::Running, End::Trigger { trigger, .. }) => match run.room.triggers.get(trigger)? {
@@ -83,15 +83,15 @@ fn waits_for(run: &Run) -> Option<Row> {
         },
         (Phase::Running, End::Idle { .. }) => {
             let busy = run.roster.names(|member| member.stage != Stage::Lost && member.idle.is_none());
-            format!("{} to be idle", spoken::list(&busy))
+            format!("{} to be idle", text::list(&busy))
         }
         (Phase::Finishing(_), _) => {
             let busy = run.roster.names(|member| member.stage < Stage::Stopped && member.idle.is_none());
-            format!("the jobs of {} to exit", spoken::list(&busy))
+            format!("the jobs of {} to exit", text::list(&busy))
         }
         (Phase::Ending(_), _) => {
             let left = run.roster.names(|member| member.stage < Stage::Stopped);
-            format!("{} to stop", spoken::list(&left))
+            format!("{} to stop", text::list(&left))
         }
         (Phase::Queued | Phase::Writing(_) | Phase::Over { .. }, _) => return None,
     };
@@ -102,14 +102,14 @@ fn waits_for(run: &Run) -> Option<Row> {
 fn meeting(kind: &str, open: &Open<'_>) -> Row {
     let missing = match open.missing[..] {
         [] => String::new(),
-        _ => format!("; missing: {}", spoken::harmless(&spoken::list(&open.missing))),
+        _ => format!("; missing: {}", text::harmless(&text::list(&open.missing))),
     };
-    let name = format!("{kind} {}", spoken::harmless(open.name));
+    let name = format!("{kind} {}", text::harmless(open.name));
     Row::new(name, format!("{} of {} there{missing}", open.there, open.wanted))
 }
 
 /// The state of a slave, and whether that is wrong.
-fn slave(member: &Member) -> (String, bool) {
+fn slave(member: &RunSlave) -> (String, bool) {
     let running: Vec<_> = member.running().map(|entry| run_name(&entry.entry, entry.nr)).collect();
     match (member.conn, member.stage) {
         (_, Stage::Lost) => ("lost".to_owned(), true),

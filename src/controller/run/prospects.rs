@@ -11,11 +11,11 @@ use std::rc::Rc;
 
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::Outlook;
-use crate::controller::run::roster::{Member, Stage};
+use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::Run;
 use crate::machine::Exit;
 use crate::machine::faults::{Fault, injected};
-use crate::wire::{Action, After, Entry, Outcome, Policy};
+use crate::wire::{Action, After, Entry, EntryOutcome, Policy};
 
 /// A member of a meeting: its kind, its name, and the member's tag.
 type Coming = (Meeting, String, Option<String>);
@@ -270,7 +270,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What a slave can still come to; `None`: anything.
-    fn bounds(&mut self, ix: usize, member: &Member) -> Option<Bounded> {
+    fn bounds(&mut self, ix: usize, member: &RunSlave) -> Option<Bounded> {
         if let Some(reason) = self.run.absent.reason(ix) {
             return Some(Bounded { lost: true, why: reason.to_string(), comes: BTreeSet::new(), came: None });
         }
@@ -320,7 +320,7 @@ fn is_given_up(run: &Run, ix: usize) -> bool {
 }
 
 /// Whether an entry runs, or will without a further trigger or poke, as far as is known.
-fn is_under_way(run: &Run, member: &Member, ends: &Ends<'_>, entry: &Entry) -> bool {
+fn is_under_way(run: &Run, member: &RunSlave, ends: &Ends<'_>, entry: &Entry) -> bool {
     let triggers = &run.room.triggers;
     if member.begun.is_none() || !member.knows_all_runs() || member.runs_now(&entry.name) {
         return true;
@@ -349,7 +349,7 @@ enum How {
 }
 
 impl<'a> Ends<'a> {
-    fn of(member: &'a Member) -> Ends<'a> {
+    fn of(member: &'a RunSlave) -> Ends<'a> {
         let mut ends: BTreeMap<(&str, How), usize> = BTreeMap::new();
         for run in &member.runs {
             let exit = run.end.as_ref().and_then(|end| end.exit);
@@ -382,9 +382,9 @@ fn coming(entry: &Entry) -> Option<Coming> {
 }
 
 /// Why a slave that is there does not come: its first failure, if it has failed.
-fn why_not(member: &Member) -> String {
+fn why_not(member: &RunSlave) -> String {
     let ended = member.runs.iter().filter_map(|run| Some((run, run.end.as_ref()?)));
-    let first = ended.filter(|(_, end)| end.outcome == Outcome::Failed).min_by_key(|(_, end)| end.at);
+    let first = ended.filter(|(_, end)| end.outcome == EntryOutcome::Failed).min_by_key(|(_, end)| end.at);
     if let Some((run, end)) = first {
         let why = end.why.as_deref().unwrap_or("failed");
         // What was expected instead is in the line of the entry itself.

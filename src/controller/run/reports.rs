@@ -9,17 +9,17 @@ use crate::controller::ledger::Fact;
 use crate::controller::reply::refusal;
 use crate::controller::room::rendezvous::Process;
 use crate::controller::room::trigger::Counted;
-use crate::controller::run::failures::{Failure, Kind};
+use crate::controller::run::failures::{Failure, FailureKind};
 use crate::controller::run::results;
 use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
 use crate::machine::{ConnId, Outbox, Time};
-use crate::spoken::tail::last_lines;
+use crate::text::tail::last_lines;
 use crate::timeline::event::Event;
 use crate::timeline::view::run_name;
 use crate::wire::{
-    Bye, CHUNK_MAX, Code, FromSlave, Happened, Kept, Message, Note, Noted, Notify, Outcome, Output, Recorded, Refused,
-    Report, State, Verdict,
+    Bye, CHUNK_MAX, Code, EntryOutcome, Kept, Message, Noted, Notify, Output, RawJson, Recorded, Refused, Report,
+    SlaveEvent, State, ToController, Verdict,
 };
 
 /// How many reports a slave may make in one run.
@@ -33,7 +33,7 @@ const ENDED: &str = "ended the run";
 
 /// What one input's messages have in common: answers and events that cover several of them.
 #[derive(Default)]
-pub struct Heard {
+pub struct Batch {
     /// A client has been given the list of triggers: who asks again before it can have read it needs no other.
     pub listed: bool,
     /// The run that it was about.
@@ -65,62 +65,62 @@ impl Run {
         now: Time,
         conn: ConnId,
         ix: usize,
-        message: FromSlave<'_>,
-        heard: &mut Heard,
+        message: ToController<'_>,
+        heard: &mut Batch,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         heard.slave = Some(ix);
         // Either may be the end of the run, behind which nothing is recorded.
-        if matches!(message, FromSlave::Stopped(_) | FromSlave::Bye(_)) {
+        if matches!(message, ToController::Stopped(_) | ToController::Bye(_)) {
             self.record_counts(now, ix, heard, out);
         }
         let done = match message {
-            FromSlave::Notify(notify) => {
+            ToController::Notify(notify) => {
                 self.notify(now, conn, ix, &notify, heard, out);
                 Ok(())
             }
-            FromSlave::Report(report) if report.run == self.id && !self.is_over() => {
+            ToController::Report(report) if report.run == self.id && !self.is_over() => {
                 self.report(now, ix, &report, heard, out)
             }
-            FromSlave::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
-            FromSlave::Fetch(fetch) if fetch.run == self.id => {
+            ToController::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
+            ToController::Fetch(fetch) if fetch.run == self.id => {
                 self.resources.fetch(conn, &fetch.resource, fetch.offset, out)
             }
-            FromSlave::State(state) if state.run == self.id => {
+            ToController::State(state) if state.run == self.id => {
                 self.state(now, conn, ix, &state, heard, out);
                 Ok(())
             }
-            FromSlave::Ready(ready) if ready.run == self.id => {
+            ToController::Ready(ready) if ready.run == self.id => {
                 self.ready(now, ix, out);
                 Ok(())
             }
-            FromSlave::Unready(unready) if unready.run == self.id => {
+            ToController::Unready(unready) if unready.run == self.id => {
                 let reason = shorten(&unready.reason);
-                self.abort_for(now, Kind::SlaveUnready, (Some(ix), None), &reason, out);
+                self.abort_for(now, FailureKind::SlaveUnready, (Some(ix), None), &reason, out);
                 Ok(())
             }
-            FromSlave::Stopped(stopped) if stopped.run == self.id => {
+            ToController::Stopped(stopped) if stopped.run == self.id => {
                 self.stopped(now, ix, stopped.by_itself, out);
                 Ok(())
             }
-            FromSlave::Waits(waits) if waits.run == self.id => {
+            ToController::Waits(waits) if waits.run == self.id => {
                 self.slave_waits(ix, waits);
                 Ok(())
             }
-            FromSlave::Bye(bye) => {
+            ToController::Bye(bye) => {
                 if self.started().is_some() {
                     self.lose(now, ix, &format!("it said bye: {}", shorten(&bye.reason)), out);
                 }
                 return Err(refusal(Code::Leaves, shorten(&bye.reason)));
             }
-            FromSlave::Hello(_) => Err("a second hello on one connection".to_owned()),
+            ToController::Hello(_) => Err("a second hello on one connection".to_owned()),
             // Of a run that is over, or of another.
             _ => Ok(()),
         };
         done.map_err(|reason| refusal(Code::Malformed, reason))
     }
 
-    fn notify(&mut self, now: Time, conn: ConnId, ix: usize, notify: &Notify<'_>, heard: &mut Heard, out: &mut Outbox) {
+    fn notify(&mut self, now: Time, conn: ConnId, ix: usize, notify: &Notify<'_>, heard: &mut Batch, out: &mut Outbox) {
         let in_room = notify.room == self.id && self.started().is_some();
         let counted = if in_room {
             self.count(now, ix, notify, heard, out).map_err(|reason| (Code::Trigger, reason))
@@ -153,7 +153,7 @@ impl Run {
             let notes = data.filter(|_| !late).into_iter().collect();
             self.ledger.write(&notified(&self.id, process, from, (trigger, total), notes));
             let from = (!from.is_empty()).then_some(from);
-            self.journal.record(now, from, &Event::Notified { trigger: trigger.into(), count: new, left, late }, out);
+            self.event_log.record(now, from, &Event::Notified { trigger: trigger.into(), count: new, left, late }, out);
         }
         if fires {
             self.tell_triggered(now, trigger, out);
@@ -168,13 +168,13 @@ impl Run {
         now: Time,
         ix: usize,
         notify: &Notify<'_>,
-        heard: &mut Heard,
+        heard: &mut Batch,
         out: &mut Outbox,
     ) -> Result<(), String> {
         let (name, total) = (&*notify.trigger, notify.count);
         let member = self.roster.get(ix);
         let process = member.process.ok_or("say hello first")?;
-        let data = notify.data.map(|Note { json }| json);
+        let data = notify.data.map(|RawJson { json }| json);
         let counted = self.room.notify(now, process.as_slave(), &member.name, (name, total), data)?;
         let noted = data.filter(|_| counted.new > 0 && !counted.late).map(ToOwned::to_owned).into_iter();
         let key = (name.to_owned(), counted.late);
@@ -201,7 +201,7 @@ impl Run {
     }
 
     /// Records what was counted and not recorded yet.
-    fn record_counts(&mut self, now: Time, ix: usize, heard: &mut Heard, out: &mut Outbox) {
+    fn record_counts(&mut self, now: Time, ix: usize, heard: &mut Batch, out: &mut Outbox) {
         for at in std::mem::take(&mut heard.unrecorded) {
             let count = &mut heard.counts[at];
             let Counted { new, left, late, .. } = count.counted;
@@ -210,7 +210,7 @@ impl Run {
                 let notes = count.notes.iter().map(|note| &**note).collect();
                 self.ledger.write(&notified(&self.id, process, &member.name, (&count.trigger, count.total), notes));
                 let event = Event::Notified { trigger: (&*count.trigger).into(), count: new, left, late };
-                self.journal.record(now, Some(&member.name), &event, out);
+                self.event_log.record(now, Some(&member.name), &event, out);
             }
             count.counted.new = 0;
             count.notes.clear();
@@ -218,7 +218,7 @@ impl Run {
     }
 
     /// Answers what one input's messages had in common, and looks whether the run is done.
-    pub fn answer(&mut self, now: Time, conn: ConnId, mut heard: Heard, out: &mut Outbox) {
+    pub fn answer(&mut self, now: Time, conn: ConnId, mut heard: Batch, out: &mut Outbox) {
         let Some(ix) = heard.slave else { return };
         self.record_counts(now, ix, &mut heard, out);
         for Count { trigger, total, counted, .. } in &heard.counts {
@@ -238,7 +238,7 @@ impl Run {
         }
     }
 
-    fn state(&mut self, now: Time, conn: ConnId, ix: usize, state: &State<'_>, heard: &mut Heard, out: &mut Outbox) {
+    fn state(&mut self, now: Time, conn: ConnId, ix: usize, state: &State<'_>, heard: &mut Batch, out: &mut Outbox) {
         for (trigger, &count) in &state.notified {
             let notify = Notify { room: state.run.clone(), trigger: Cow::from(trigger), count, data: None };
             self.notify(now, conn, ix, &notify, heard, out);
@@ -272,7 +272,7 @@ impl Run {
         self.shipped += new as u64;
         self.stopping(now);
         let new = &output.data[output.data.len() - new..];
-        self.journal.view.output(&self.roster.get(ix).name, file, new, out);
+        self.event_log.view.output(&self.roster.get(ix).name, file, new, out);
         Ok(())
     }
 
@@ -294,7 +294,7 @@ impl Run {
         now: Time,
         ix: usize,
         report: &Report<'_>,
-        heard: &mut Heard,
+        heard: &mut Batch,
         out: &mut Outbox,
     ) -> Result<(), String> {
         heard.recorded = true;
@@ -329,21 +329,21 @@ impl Run {
 
     /// Fails when a report is of an entry that the slave does not have, or of a trigger that the test does not have:
     /// what is counted by such a name has no other bound.
-    fn check_names(&self, ix: usize, what: &Happened<'_>) -> Result<(), String> {
+    fn check_names(&self, ix: usize, what: &SlaveEvent<'_>) -> Result<(), String> {
         let is_entry = |name: &str| self.test.slaves[ix].entries.iter().any(|entry| entry.name == name);
         match what {
-            Happened::Spawned { entry, .. }
-            | Happened::Exited { entry, .. }
-            | Happened::Tail { entry, .. }
-            | Happened::End { entry, .. }
+            SlaveEvent::Spawned { entry, .. }
+            | SlaveEvent::Exited { entry, .. }
+            | SlaveEvent::Tail { entry, .. }
+            | SlaveEvent::End { entry, .. }
                 if !is_entry(entry) =>
             {
                 Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
             }
-            Happened::Poked { entry: Some(entry), .. } | Happened::EntryReady { entry, .. } if !is_entry(entry) => {
+            SlaveEvent::Poked { entry: Some(entry), .. } | SlaveEvent::EntryReady { entry, .. } if !is_entry(entry) => {
                 Err(format!("{:?} is not the name of an entry of this slave", shorten(entry)))
             }
-            Happened::Heard { trigger } | Happened::Settled { trigger }
+            SlaveEvent::Heard { trigger } | SlaveEvent::Settled { trigger }
                 if self.room.triggers.get(trigger).is_none() =>
             {
                 Err(format!("{:?} is not the name of a trigger of the test", shorten(trigger)))
@@ -353,12 +353,12 @@ impl Run {
     }
 
     /// What is to be done about something that a slave has reported.
-    fn follow_up(&mut self, now: Time, ix: usize, what: &Happened<'_>, out: &mut Outbox) {
+    fn follow_up(&mut self, now: Time, ix: usize, what: &SlaveEvent<'_>, out: &mut Outbox) {
         match what {
-            Happened::Spawned { entry, nr, pid: Some(_) } if self.start.is_some() => {
+            SlaveEvent::Spawned { entry, nr, pid: Some(_) } if self.start.is_some() => {
                 self.begin_output(ix, &run_name(entry, *nr), out)
             }
-            Happened::End { entry, verdict } => self.asked_to_end(now, ix, entry, *verdict, out),
+            SlaveEvent::End { entry, verdict } => self.asked_to_end(now, ix, entry, *verdict, out),
             _ => {
                 if let Some(failure) = self.failure_in(now, ix, what) {
                     self.entry_failed(now, failure.in_words(), out);
@@ -368,16 +368,18 @@ impl Run {
     }
 
     /// The failure of the test that something is which a slave has reported, if it is one.
-    pub(in crate::controller) fn failure_in(&self, at: Time, ix: usize, what: &Happened<'_>) -> Option<Failure> {
+    pub(in crate::controller) fn failure_in(&self, at: Time, ix: usize, what: &SlaveEvent<'_>) -> Option<Failure> {
         let slave = &self.roster.get(ix).name;
         match what {
-            Happened::Exited { entry, nr, outcome: Outcome::Failed, cut_off, exit, why } => {
+            SlaveEvent::Exited { entry, nr, outcome: EntryOutcome::Failed, cut_off, exit, why } => {
                 let reason = why.as_deref().unwrap_or("no reason is known").to_owned();
                 let entry = Some((entry.to_string(), *nr));
-                let kind = if *cut_off { Kind::CutOff } else { Kind::Entry };
+                let kind = if *cut_off { FailureKind::CutOff } else { FailureKind::Entry };
                 Some(Failure { entry, exit: *exit, ..Failure::of_slave(kind, at, slave, reason) })
             }
-            Happened::Trouble { text } => Some(Failure::of_slave(Kind::SlaveTrouble, at, slave, text.to_string())),
+            SlaveEvent::Trouble { text } => {
+                Some(Failure::of_slave(FailureKind::SlaveTrouble, at, slave, text.to_string()))
+            }
             _ => None,
         }
     }
@@ -389,22 +391,22 @@ impl Run {
                 self.finish_jobs(now, why, out);
             }
             Verdict::Failed | Verdict::Interrupted => {
-                self.abort_for(now, Kind::Asked, (Some(ix), Some(entry)), ENDED, out);
+                self.abort_for(now, FailureKind::Asked, (Some(ix), Some(entry)), ENDED, out);
             }
         }
     }
 }
 
 /// The same with texts that are not too long.
-fn shortened<'a>(what: &Happened<'a>) -> Happened<'a> {
+fn shortened<'a>(what: &SlaveEvent<'a>) -> SlaveEvent<'a> {
     let mut what = what.clone();
     match &mut what {
-        Happened::Exited { why: Some(text), .. } | Happened::Warning { text } | Happened::Trouble { text } => {
+        SlaveEvent::Exited { why: Some(text), .. } | SlaveEvent::Warning { text } | SlaveEvent::Trouble { text } => {
             if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
                 text.to_mut().truncate(end);
             }
         }
-        Happened::Tail { text, .. } => *text = last_lines(text.as_bytes()).into(),
+        SlaveEvent::Tail { text, .. } => *text = last_lines(text.as_bytes()).into(),
         _ => {}
     }
     what

@@ -14,15 +14,15 @@ const PIECES_KEPT: usize = 16;
 /// How many pieces one slave may have asked for and not got.
 const ASKED_MAX: usize = 64;
 
-type Piece = (String, u64);
+type ChunkKey = (String, u64);
 
 /// Serves the resources of one run.
 pub struct Resources {
     test: Rc<Test>,
     run: String,
-    reads: BTreeMap<ReadId, Piece>,
-    waiting: BTreeMap<Piece, Vec<ConnId>>,
-    kept: VecDeque<(Piece, Bytes)>,
+    reads: BTreeMap<ReadId, ChunkKey>,
+    waiting: BTreeMap<ChunkKey, Vec<ConnId>>,
+    kept: VecDeque<(ChunkKey, Bytes)>,
 }
 
 impl Resources {

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use crate::controller::room::trigger::Triggers;
 use crate::controller::run::failures::{self, Failure, Failures};
-use crate::controller::run::roster::{EntryRun, Member, Roster, Stage};
+use crate::controller::run::roster::{EntryRun, Roster, RunSlave, Stage};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Exit, Outbox, Time};
 use crate::session::files;
-use crate::spoken;
 use crate::testfile::Test;
-use crate::wire::{Action, Entry, Outcome, Verdict};
+use crate::text;
+use crate::wire::{Action, Entry, EntryOutcome, Verdict};
 
 /// How much of one file is kept, in bytes.
 pub const FILE_MAX: u64 = 1 << 30;
@@ -30,7 +30,7 @@ const DIRECTORIES_MAX: usize = 5_000;
 /// nothing. Fails when the slave may not ship this, or when it is more than the `room` that is left in the run.
 pub fn keep(
     results: &std::path::Path,
-    member: &mut Member,
+    member: &mut RunSlave,
     entries: &[Entry],
     file: &str,
     (offset, data): (u64, &[u8]),
@@ -75,7 +75,7 @@ pub fn keep(
 }
 
 /// Whether another file of the slave is a directory of this one's path, or has this one as a directory of its own.
-fn stands_in_the_way(member: &Member, file: &str) -> bool {
+fn stands_in_the_way(member: &RunSlave, file: &str) -> bool {
     let above = file.match_indices('/').any(|(at, _)| member.files.contains_key(&file[..at]));
     let inside = format!("{file}/");
     above || member.files.range(inside.clone()..).next().is_some_and(|(other, _)| other.starts_with(&inside))
@@ -88,7 +88,7 @@ pub fn directories_of(files: &BTreeMap<String, u64>) -> usize {
 }
 
 /// How many of the directories above a file no other file of the slave lies in.
-fn new_directories(member: &Member, file: &str) -> usize {
+fn new_directories(member: &RunSlave, file: &str) -> usize {
     let is_new = |directory: &str| {
         member
             .files
@@ -143,7 +143,7 @@ struct Summary<'a> {
 
 #[derive(Serialize)]
 struct FailureSummary<'a> {
-    kind: failures::Kind,
+    kind: failures::FailureKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     slave: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,7 +186,7 @@ struct RunSummary<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     exit: Option<Exit>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<Outcome>,
+    outcome: Option<EntryOutcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
 }
@@ -246,7 +246,7 @@ pub fn write_summary(
             .collect(),
     };
     let bytes = serde_json::to_vec_pretty(&summary).expect("a summary of plain fields always encodes");
-    let mut bytes = spoken::harmless_json(bytes);
+    let mut bytes = text::harmless_json(bytes);
     bytes.push(b'\n');
     out.persist(path, bytes);
 }
@@ -264,7 +264,7 @@ fn failure_summary<'a>(failure: &'a Failure, since: &impl Fn(Time) -> Option<f64
     }
 }
 
-fn slave_summary<'a>(member: &'a Member, since: &impl Fn(Time) -> Option<f64>) -> SlaveSummary<'a> {
+fn slave_summary<'a>(member: &'a RunSlave, since: &impl Fn(Time) -> Option<f64>) -> SlaveSummary<'a> {
     let mut entries: BTreeMap<&str, Vec<RunSummary>> = BTreeMap::new();
     for run in &member.runs {
         entries.entry(&run.entry).or_default().push(run_summary(run, since));

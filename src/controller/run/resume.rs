@@ -24,7 +24,7 @@ impl Run {
     /// What a former life has left beside its ledger.
     pub(in crate::controller) fn takes_up(&mut self, past: &Past) {
         self.wall_offset = past.header.wall_offset;
-        self.journal.replay();
+        self.event_log.replay();
         self.begun = Some(past.header.begun);
         let local = |terms: &Terms| terms.listen.is_none() || terms.launch.as_deref() == Some(launch::LOCAL);
         self.embedded = self.hosted.is_none() && past.header.run.as_ref().is_some_and(local);
@@ -49,9 +49,9 @@ impl Run {
         let from = (!from.is_empty()).then_some(from);
         let event =
             Event::Notified { trigger: trigger.into(), count: counted.new, left: counted.left, late: counted.late };
-        self.journal.record(at, from, &event, out);
+        self.event_log.record(at, from, &event, out);
         if counted.fires {
-            self.journal.record(at, None, &Event::Triggered { trigger: trigger.into() }, out);
+            self.event_log.record(at, None, &Event::Triggered { trigger: trigger.into() }, out);
         }
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::controller::room::rendezvous::Process;
 use crate::machine::{ConnId, Exit, Time};
 use crate::testfile::Test;
-use crate::wire::Outcome;
+use crate::wire::EntryOutcome;
 use crate::wire::rendezvous::Wait;
 
 /// How many runs of entries the summary keeps of one slave; `events.jsonl` has them all.
@@ -33,7 +33,7 @@ pub enum Stage {
 
 /// One slave.
 #[derive(Debug)]
-pub struct Member {
+pub struct RunSlave {
     pub name: String,
     /// The machine that serves as this slave, if its name is another.
     pub machine: Option<Rc<str>>,
@@ -110,13 +110,13 @@ pub struct Counts {
 pub struct RunEnd {
     pub at: Time,
     pub exit: Option<Exit>,
-    pub outcome: Outcome,
+    pub outcome: EntryOutcome,
     pub why: Option<String>,
 }
 
-impl Member {
-    fn new(name: &str) -> Member {
-        Member {
+impl RunSlave {
+    fn new(name: &str) -> RunSlave {
+        RunSlave {
             name: name.to_owned(),
             machine: None,
             stage: Stage::Absent,
@@ -162,8 +162,12 @@ impl Member {
     /// Another process speaks for this slave now; what the former one said of its part is void.
     pub fn begin_incarnation(&mut self, incarnation: &str) {
         let machine = self.machine.take();
-        *self =
-            Member { incarnation: Some(incarnation.into()), machine, address: self.address, ..Member::new(&self.name) };
+        *self = RunSlave {
+            incarnation: Some(incarnation.into()),
+            machine,
+            address: self.address,
+            ..RunSlave::new(&self.name)
+        };
     }
 
     pub fn spawned(&mut self, at: Time, entry: &str, nr: u32, pid: Option<u32>) {
@@ -185,9 +189,9 @@ impl Member {
     pub fn exited(&mut self, entry: &str, nr: u32, end: RunEnd) {
         let counts = self.counts.entry(entry.to_owned()).or_default();
         match end.outcome {
-            Outcome::Passed => counts.passed += 1,
-            Outcome::Stopped => counts.stopped += 1,
-            Outcome::Failed => counts.failed += 1,
+            EntryOutcome::Passed => counts.passed += 1,
+            EntryOutcome::Stopped => counts.stopped += 1,
+            EntryOutcome::Failed => counts.failed += 1,
         }
         // A run that could not begin was not said to have.
         counts.runs = counts.runs.max(counts.passed + counts.stopped + counts.failed);
@@ -236,14 +240,14 @@ impl Member {
 /// All slaves of a run, in the order of the test file.
 #[derive(Debug)]
 pub struct Roster {
-    members: Vec<Member>,
+    members: Vec<RunSlave>,
     by_name: BTreeMap<String, usize>,
 }
 
 impl Roster {
     pub fn new(test: &Test) -> Roster {
         Roster {
-            members: test.slaves.iter().map(|slave| Member::new(&slave.name)).collect(),
+            members: test.slaves.iter().map(|slave| RunSlave::new(&slave.name)).collect(),
             by_name: test.slaves.iter().enumerate().map(|(ix, slave)| (slave.name.clone(), ix)).collect(),
         }
     }
@@ -252,15 +256,15 @@ impl Roster {
         self.by_name.get(name).copied()
     }
 
-    pub fn get(&self, ix: usize) -> &Member {
+    pub fn get(&self, ix: usize) -> &RunSlave {
         &self.members[ix]
     }
 
-    pub fn get_mut(&mut self, ix: usize) -> &mut Member {
+    pub fn get_mut(&mut self, ix: usize) -> &mut RunSlave {
         &mut self.members[ix]
     }
 
-    pub fn iter(&self) -> std::slice::Iter<'_, Member> {
+    pub fn iter(&self) -> std::slice::Iter<'_, RunSlave> {
         self.members.iter()
     }
 
@@ -273,7 +277,7 @@ impl Roster {
         self.members.iter().filter_map(|member| member.conn)
     }
 
-    pub fn names(&self, which: impl Fn(&Member) -> bool) -> Vec<&str> {
+    pub fn names(&self, which: impl Fn(&RunSlave) -> bool) -> Vec<&str> {
         self.members.iter().filter(|member| which(member)).map(|member| member.name.as_str()).collect()
     }
 }

@@ -12,18 +12,18 @@ use crate::controller::room::room::Room;
 use crate::controller::room::sync::{Limits, OUTPUT_MAX};
 use crate::controller::run::absent::Absent;
 use crate::controller::run::addresses::Addresses;
-use crate::controller::run::event_log::Journal;
-use crate::controller::run::failures::{Failures, Kind};
+use crate::controller::run::event_log::EventLog;
+use crate::controller::run::failures::{FailureKind, Failures};
 use crate::controller::run::launch::Launch;
 use crate::controller::run::record::Record;
 use crate::controller::run::resources::Resources;
-use crate::controller::run::roster::{Member, Roster, Stage};
-use crate::controller::run::slots::Places;
+use crate::controller::run::roster::{Roster, RunSlave, Stage};
+use crate::controller::run::slots::Slots;
 use crate::controller::session::budget::Budget;
 use crate::controller::session::processes::Speaker;
 use crate::machine::{Bytes, ConnId, Outbox, Time, Timers};
-use crate::spoken;
 use crate::testfile::{End, OnFail, OnLost, Test};
+use crate::text;
 use crate::timeline::event::Event;
 use crate::timeline::view::View;
 use crate::wire::rendezvous::Check;
@@ -117,7 +117,7 @@ pub struct Run {
     pub test: Rc<Test>,
     pub roster: Roster,
     /// Those of its slaves that may be any machine with the right labels.
-    pub(in crate::controller) places: Places,
+    pub(in crate::controller) slots: Slots,
     pub(in crate::controller) addresses: Addresses,
     pub room: Room,
     /// The slaves that are lost, and whether nothing happens any more.
@@ -125,7 +125,7 @@ pub struct Run {
     /// The triggers that have fired and of which the clients that wait for them were not told yet.
     fired: Vec<String>,
     pub resources: Resources,
-    pub journal: Journal,
+    pub event_log: EventLog,
     pub phase: Phase,
     pub timers: Timers<Timer>,
     pub results: PathBuf,
@@ -171,13 +171,13 @@ impl Run {
         let view = view.of_slaves(config.test.slaves.len());
         Run {
             roster: Roster::new(&config.test),
-            places: Places::new(&config.test),
+            slots: Slots::new(&config.test),
             addresses: Addresses::new(&config.test),
             room: Room::of_run(&config.run, config.test.clone(), budget),
             absent: Absent::default(),
             fired: Vec::new(),
             resources: Resources::new(config.test.clone(), config.run.clone()),
-            journal: Journal::new(config.results.join(EVENTS), view),
+            event_log: EventLog::new(config.results.join(EVENTS), view),
             phase: Phase::Gathering,
             timers: Timers::default(),
             launch: Launch::default(),
@@ -211,7 +211,7 @@ impl Run {
     /// The same of a controller that stays: it waits for its slaves in the queue, and is shown to those who ask.
     pub fn hosted(mut self, hosted: Hosted) -> Run {
         self.phase = Phase::Queued;
-        self.journal.view = View::silent();
+        self.event_log.view = View::silent();
         self.hosted = Some(hosted);
         self
     }
@@ -219,7 +219,7 @@ impl Run {
     /// Bounds for what its slaves and clients may make grow.
     pub fn limit(&mut self, limits: Limits) {
         self.room.set_limits(limits);
-        self.journal.set_events_max(limits.events);
+        self.event_log.set_events_max(limits.events);
         self.record.set_max(limits.record);
         self.output_max = limits.output;
     }
@@ -242,7 +242,7 @@ impl Run {
     /// How much there is of a file of its results that grows.
     pub fn length_of(&self, file: &str) -> u64 {
         if file == EVENTS {
-            return self.journal.length();
+            return self.event_log.length();
         }
         let member = file.split_once('/').and_then(|(slave, file)| Some((self.roster.find(slave)?, file)));
         member.and_then(|(ix, file)| self.roster.get(ix).files.get(file)).copied().unwrap_or(0)
@@ -250,7 +250,7 @@ impl Run {
 
     /// Whether there is more of its files than the last time.
     pub fn has_grown(&mut self) -> bool {
-        let there = self.journal.length() + self.shipped;
+        let there = self.event_log.length() + self.shipped;
         self.hosted.as_mut().is_some_and(|hosted| std::mem::replace(&mut hosted.seen, there) != there)
     }
 
@@ -266,7 +266,7 @@ impl Run {
 
     /// Something that a slave did.
     pub fn record(&mut self, at: Time, ix: usize, event: &Event<'_>, out: &mut Outbox) {
-        self.journal.record(at, Some(&self.roster.get(ix).name), event, out);
+        self.event_log.record(at, Some(&self.roster.get(ix).name), event, out);
     }
 
     /// A slave is ready; when all are, the start is named.
@@ -277,7 +277,7 @@ impl Run {
         if self.roster.get(ix).stage == Stage::Joined {
             self.enter(now, Fact::Ready { slave: ix }, out);
         }
-        let ready = |member: &Member| member.stage == Stage::Ready && member.conn.is_some();
+        let ready = |member: &RunSlave| member.stage == Stage::Ready && member.conn.is_some();
         if self.roster.iter().all(ready) {
             self.name_the_start(now, out);
         }
@@ -334,7 +334,7 @@ impl Run {
 
     /// A trigger has fired: every connected slave is told, the others when they come back.
     pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
-        self.journal.record(now, None, &Event::Triggered { trigger: trigger.into() }, out);
+        self.event_log.record(now, None, &Event::Triggered { trigger: trigger.into() }, out);
         self.fired.push(trigger.to_owned());
         let line = self.room.triggered(trigger);
         for conn in self.roster.connected() {
@@ -375,7 +375,7 @@ impl Run {
     }
 
     /// Something made the test fail and there is no going on.
-    pub fn abort(&mut self, now: Time, kind: Kind, why: String, out: &mut Outbox) {
+    pub fn abort(&mut self, now: Time, kind: FailureKind, why: String, out: &mut Outbox) {
         self.abort_for(now, kind, (None, None), &why, out);
     }
 
@@ -383,7 +383,7 @@ impl Run {
     pub fn abort_for(
         &mut self,
         now: Time,
-        kind: Kind,
+        kind: FailureKind,
         (slave, entry): (Option<usize>, Option<&str>),
         why: &str,
         out: &mut Outbox,
@@ -505,7 +505,7 @@ impl Run {
                 && member.gone.is_some_and(|gone| now.since(gone) >= self.lost_after)
         };
         for ix in (0..self.roster.len()).filter(away).collect::<Vec<_>>() {
-            let reason = format!("its connection has been gone for {}", spoken::duration(self.lost_after));
+            let reason = format!("its connection has been gone for {}", text::duration(self.lost_after));
             self.lose(now, ix, &reason, out);
         }
     }
@@ -515,7 +515,7 @@ impl Run {
     }
 
     /// The slaves that are not lost.
-    pub(in crate::controller) fn slaves_left(&self) -> impl Iterator<Item = &Member> {
+    pub(in crate::controller) fn slaves_left(&self) -> impl Iterator<Item = &RunSlave> {
         self.roster.iter().filter(|member| member.stage != Stage::Lost)
     }
 
@@ -536,7 +536,7 @@ impl Run {
                         state.left(),
                         state.initial
                     );
-                    self.abort(now, Kind::Stuck, why, out);
+                    self.abort(now, FailureKind::Stuck, why, out);
                 }
             }
             (Phase::Running, End::Idle { .. }) if self.no_job_is_left() => {
@@ -550,14 +550,14 @@ impl Run {
     fn no_job_is_left(&self) -> bool {
         let fired = self.room.triggers.fired().len() as u64;
         let done =
-            |member: &Member| member.stage == Stage::Stopped || member.idle.is_some_and(|idle| idle.heard == fired);
+            |member: &RunSlave| member.stage == Stage::Stopped || member.idle.is_some_and(|idle| idle.heard == fired);
         self.slaves_left().all(done)
     }
 
     /// Whether no trigger can fire any more: no command, nor what one has left behind, runs that could notify one, and no
     /// client is there that could.
     fn nothing_can_notify(&self) -> bool {
-        let quiet = |member: &Member| member.idle.is_some_and(|idle| !idle.services) && member.cleared;
+        let quiet = |member: &RunSlave| member.idle.is_some_and(|idle| !idle.services) && member.cleared;
         self.no_job_is_left() && self.slaves_left().all(quiet) && self.room.clients.is_empty()
     }
 }

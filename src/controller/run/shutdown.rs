@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::controller::ledger::Fact;
-use crate::controller::run::failures::Kind;
+use crate::controller::run::failures::FailureKind;
 use crate::controller::run::launch::LastWords;
 use crate::controller::run::results::{self, Ending};
-use crate::controller::run::roster::{Member, Stage};
+use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Cause, GIVE_UP_WITHIN, Phase, Run, Timer};
 use crate::machine::{ChildId, Exit, Outbox, Signal, Time};
 use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
-use crate::{exit_code, spoken};
+use crate::{exit_code, text};
 
 /// How long the slaves of an embedded run have to exit after their dismissal.
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
@@ -41,10 +41,10 @@ impl Run {
         self.enter(now, Fact::Interrupted { why: Cow::from(&why) }, out);
         match (self.interrupts, &self.phase) {
             (1, Phase::Ending(_)) => {
-                self.journal.view.line("interrupted; again to give up at once", out);
+                self.event_log.view.line("interrupted; again to give up at once", out);
             }
             (1, _) => {
-                self.journal.view.line("interrupted: everything is being stopped; again to give up at once", out);
+                self.event_log.view.line("interrupted: everything is being stopped; again to give up at once", out);
                 self.end(now, Verdict::Interrupted, why, out);
             }
             (2, _) => {
@@ -69,7 +69,7 @@ impl Run {
     pub(in crate::controller) fn finish_if_stopped(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Ending(cause) = &self.phase else { return };
         let started = self.start.is_some();
-        let over = |member: &Member| match member.stage {
+        let over = |member: &RunSlave| match member.stage {
             Stage::Stopped | Stage::Lost => true,
             Stage::Absent | Stage::Joined | Stage::Ready => !started && member.conn.is_none(),
         };
@@ -82,7 +82,7 @@ impl Run {
     /// Nothing of the run is left anywhere: writes what became of it. The verdict stands when that has been written.
     fn finish(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
         let (verdict, why) = self.judge(&cause);
-        self.journal.view.end_output(out);
+        self.event_log.view.end_output(out);
         self.enter(now, Fact::Ended { verdict, why: Cow::from(&why) }, out);
         self.write_summary(verdict, &why, out);
         self.confirm(out);
@@ -249,20 +249,20 @@ impl Run {
 
     /// Something in the results directory could not be written.
     pub fn write_failed(&mut self, now: Time, path: PathBuf, error: String, out: &mut Outbox) {
-        if self.journal.writes(&path) {
-            self.journal.give_up();
+        if self.event_log.writes(&path) {
+            self.event_log.give_up();
         }
         if self.ledger.is_at(&path) {
             self.ledger.give_up();
             // What the time line said beyond the ledger, nobody could make true again.
-            self.journal.give_up();
+            self.event_log.give_up();
         }
         let why = format!("cannot write {}: {error}", path.display());
-        out.print(crate::machine::Stream::Err, format!("arete: {}\n", spoken::harmless(&why)));
+        out.print(crate::machine::Stream::Err, format!("arete: {}\n", text::harmless(&why)));
         match &mut self.phase {
             Phase::Writing(_) if self.over_before => {}
             Phase::Writing(_) => {
-                let fact = Fact::Failed { kind: Kind::Results, slave: None, entry: None, why: Cow::from(&why) };
+                let fact = Fact::Failed { kind: FailureKind::Results, slave: None, entry: None, why: Cow::from(&why) };
                 self.enter(now, fact, out);
                 // The summary may still have room where the events have none.
                 if path != self.results.join(SUMMARY) {
@@ -275,7 +275,7 @@ impl Run {
                 }
                 self.exit_if_alone(out);
             }
-            _ => self.abort(now, Kind::Results, why, out),
+            _ => self.abort(now, FailureKind::Results, why, out),
         }
     }
 }

@@ -16,34 +16,34 @@ const ASKED_SHOWN: usize = 4;
 
 /// Places that ask for the same, by their numbers in the test.
 #[derive(Debug)]
-struct Asked {
+struct SlotGroup {
     with: Rc<Labels>,
     free: BTreeSet<usize>,
 }
 
 /// The places of a test that ask for labels, and who has been given which.
 #[derive(Debug, Default)]
-pub struct Places {
-    asked: Vec<Asked>,
+pub struct Slots {
+    asked: Vec<SlotGroup>,
     /// For each such place what it asks for.
     wish_of: BTreeMap<usize, usize>,
     /// By the names of the machines.
     given: BTreeMap<String, usize>,
 }
 
-impl Places {
-    pub fn new(test: &Test) -> Places {
-        let mut places = Places::default();
+impl Slots {
+    pub fn new(test: &Test) -> Slots {
+        let mut slots = Slots::default();
         let mut known: BTreeMap<&Labels, usize> = BTreeMap::new();
         for (ix, with) in test.slaves.iter().enumerate().filter_map(|(ix, slave)| Some((ix, slave.with.as_ref()?))) {
             let wish = *known.entry(with).or_insert_with(|| {
-                places.asked.push(Asked { with: with.clone(), free: BTreeSet::new() });
-                places.asked.len() - 1
+                slots.asked.push(SlotGroup { with: with.clone(), free: BTreeSet::new() });
+                slots.asked.len() - 1
             });
-            places.asked[wish].free.insert(ix);
-            places.wish_of.insert(ix, wish);
+            slots.asked[wish].free.insert(ix);
+            slots.wish_of.insert(ix, wish);
         }
-        places
+        slots
     }
 
     /// Whether the test asks for labels at all.
@@ -126,33 +126,33 @@ mod tests {
 
     #[test]
     fn a_machine_gets_the_place_of_its_name_or_the_first_that_fits() {
-        let mut places = Places::new(&test(CLIENTS));
-        assert_eq!([0, 1, 2, 3].map(|place| places.asks(place)), [false, true, true, true]);
+        let mut slots = Slots::new(&test(CLIENTS));
+        assert_eq!([0, 1, 2, 3].map(|place| slots.asks(place)), [false, true, true, true]);
         let client = labels(&[("os", "linux"), ("role", "client")]);
-        assert_eq!(places.free(Some(2), &client), Some(2));
-        assert_eq!(places.free(Some(0), &client), Some(1), "a place without labels is not given by them");
-        assert_eq!(places.free(Some(3), &client), Some(1), "its own name, but not what is asked for");
-        assert_eq!(places.free(None, &labels(&[("arch", "arm"), ("role", "client")])), Some(1));
-        assert_eq!(places.free(None, &labels(&[("arch", "arm")])), Some(3));
-        places.give(1, "m1");
-        assert_eq!((places.of("m1"), places.of("c1")), (Some(1), None));
-        assert_eq!(places.free(Some(1), &client), Some(2), "it is given");
-        places.give(2, "m2");
-        assert_eq!(places.free(None, &client), None);
+        assert_eq!(slots.free(Some(2), &client), Some(2));
+        assert_eq!(slots.free(Some(0), &client), Some(1), "a place without labels is not given by them");
+        assert_eq!(slots.free(Some(3), &client), Some(1), "its own name, but not what is asked for");
+        assert_eq!(slots.free(None, &labels(&[("arch", "arm"), ("role", "client")])), Some(1));
+        assert_eq!(slots.free(None, &labels(&[("arch", "arm")])), Some(3));
+        slots.give(1, "m1");
+        assert_eq!((slots.of("m1"), slots.of("c1")), (Some(1), None));
+        assert_eq!(slots.free(Some(1), &client), Some(2), "it is given");
+        slots.give(2, "m2");
+        assert_eq!(slots.free(None, &client), None);
     }
 
     #[test]
     fn who_is_turned_away_is_told_what_the_test_asks_for() {
-        let mut places = Places::new(&test(CLIENTS));
+        let mut slots = Slots::new(&test(CLIENTS));
         let server = labels(&[("os", "linux"), ("role", "server")]);
         let expected = "the test \"t\" has no place for slave \"m\", which has os=linux, role=server: it asks for \
                         role=client or for arch=arm; by name for server";
-        assert_eq!(places.refusal("t", "m", &server, "server"), expected);
-        places.give(3, "n");
+        assert_eq!(slots.refusal("t", "m", &server, "server"), expected);
+        slots.give(3, "n");
         let expected = "the test \"t\" has no place left for slave \"m\": others serve all that ask for its labels";
-        assert_eq!(places.refusal("t", "m", &labels(&[("arch", "arm")]), "server"), expected);
-        let any = Places::new(&test(r#""x": {"schedules": ["s"], "with": {}}"#));
+        assert_eq!(slots.refusal("t", "m", &labels(&[("arch", "arm")]), "server"), expected);
+        let any = Slots::new(&test(r#""x": {"schedules": ["s"], "with": {}}"#));
         assert_eq!(any.free(None, &labels(&[])), Some(0));
-        assert!(any.any() && !Places::default().any());
+        assert!(any.any() && !Slots::default().any());
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::room::meeting::Meeting;
-use crate::controller::run::roster::{Member, Stage};
+use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Phase, Run};
 use crate::machine::{Outbox, Time};
 use crate::timeline::event::{Event, Waiting};
@@ -65,7 +65,7 @@ impl Run {
 
     /// Tells who waits for whom when all that runs waits, once until something happens again.
     pub(in crate::controller) fn look_for_standstill(&mut self, now: Time, out: &mut Outbox) {
-        let seen = (self.journal.count(), self.shipped);
+        let seen = (self.event_log.count(), self.shipped);
         let is_due = self.absent.standstill.is_due(now, seen);
         if !is_due || self.phase != Phase::Running || !self.all_wait() {
             return;
@@ -73,7 +73,7 @@ impl Run {
         let waits = waiting(self);
         if !waits.is_empty() {
             self.note(now, &Event::Stalled { waits: waits.into() }, out);
-            self.absent.standstill.tell(now, (self.journal.count(), self.shipped));
+            self.absent.standstill.tell(now, (self.event_log.count(), self.shipped));
         }
     }
 
@@ -89,7 +89,7 @@ impl Run {
 }
 
 /// Whether an entry of a slave does nothing by itself: it is among those that wait, or it does not run and its time is not ahead.
-fn rests(member: &Member, waits: &BTreeSet<&str>, entry: &Entry) -> bool {
+fn rests(member: &RunSlave, waits: &BTreeSet<&str>, entry: &Entry) -> bool {
     if !member.runs_now(&entry.name) {
         let ran = member.counts.get(&entry.name).is_some_and(|counts| counts.runs > 0);
         return ran || !matches!(entry.policy, Policy::At(_));

@@ -7,8 +7,8 @@ use crate::controller::run::failures::{Failure, Failures};
 use crate::controller::run::results::{Ending, start_skew};
 use crate::controller::run::roster::{Counts, Roster, Stage};
 use crate::machine::{Outbox, Stream};
-use crate::spoken;
 use crate::testfile::Test;
+use crate::text;
 use crate::wire::Verdict;
 
 /// How many kinds of failures are told one by one.
@@ -26,13 +26,13 @@ pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> St
     text += &entries(roster);
     let lost = roster.names(|member| member.stage == Stage::Lost);
     if !lost.is_empty() {
-        text += &format!("  lost: {}\n", spoken::list(&lost));
+        text += &format!("  lost: {}\n", text::list(&lost));
     }
     text += &failed(ending.failures, roster, results);
     text += &warnings(roster);
-    text.extend(ending.never_began.iter().map(|line| format!("  never began: {}\n", spoken::harmless(line))));
+    text.extend(ending.never_began.iter().map(|line| format!("  never began: {}\n", text::harmless(line))));
     if let Some((skew, uncertain)) = start_skew(roster) {
-        text += &format!("  start skew {} (clocks known to {})\n", spoken::duration(skew), spoken::duration(uncertain));
+        text += &format!("  start skew {} (clocks known to {})\n", text::duration(skew), text::duration(uncertain));
     }
     let verdict = match ending.verdict {
         Verdict::Passed => "passed",
@@ -42,8 +42,8 @@ pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> St
     let took = ending
         .start
         .map_or_else(String::new, |(start, _)| format!(" after {:.3} s", ending.now.since(start).as_secs_f64()));
-    text += &format!("{} {verdict}{took}: {}\n", test.name, spoken::harmless(ending.why));
-    text.extend(ending.then.iter().map(|then| format!("  {}\n", spoken::harmless(then))));
+    text += &format!("{} {verdict}{took}: {}\n", test.name, text::harmless(ending.why));
+    text.extend(ending.then.iter().map(|then| format!("  {}\n", text::harmless(then))));
     text
 }
 
@@ -85,14 +85,14 @@ impl Alike<'_> {
     /// On which slaves, what failed and why, where the output is, and the last lines of it.
     fn in_words(&self, roster: &Roster, results: &Path) -> String {
         let [first, ..] = self.failures[..] else { return String::new() };
-        let mut text = format!("  {}", spoken::harmless(&first.of(&spoken::list(&self.slaves()))));
+        let mut text = format!("  {}", text::harmless(&first.of(&text::list(&self.slaves()))));
         if let Some(output) = output_of(first, roster) {
             text += &format!("; see {}", results.join(output).display());
         }
         text.push('\n');
         let Some(told) = self.failures.iter().find(|failure| failure.tail.is_some()) else { return text };
         let tail = told.tail.as_deref().unwrap_or_default();
-        text.extend(tail.lines().map(|line| format!("      | {}\n", spoken::harmless(line))));
+        text.extend(tail.lines().map(|line| format!("      | {}\n", text::harmless(line))));
         if self.failures.iter().any(|failure| failure.tail != told.tail) {
             let slave = told.slave.as_deref().unwrap_or_default();
             text += &format!("      ({slave} wrote this, others wrote something else)\n");
@@ -113,9 +113,9 @@ fn output_of(failure: &Failure, roster: &Roster) -> Option<String> {
 /// What failed on slaves; the same on several is told once. What failed elsewhere is the headline.
 fn failed(failures: &Failures, roster: &Roster, results: &Path) -> String {
     let mut alike: Vec<Alike<'_>> = Vec::new();
-    let mut places = BTreeMap::new();
+    let mut slots = BTreeMap::new();
     for failure in failures.kept().iter().filter(|failure| failure.slave.is_some()) {
-        let place = *places.entry((failure.kind, &failure.entry, &failure.reason)).or_insert(alike.len());
+        let place = *slots.entry((failure.kind, &failure.entry, &failure.reason)).or_insert(alike.len());
         match alike.get_mut(place) {
             Some(same) => same.failures.push(failure),
             None => alike.push(Alike { failures: vec![failure] }),
@@ -137,7 +137,7 @@ fn warnings(roster: &Roster) -> String {
     for member in roster.iter() {
         let (first, count) = &member.warnings;
         for warning in first {
-            text += &format!("  {} warning: {}\n", member.name, spoken::harmless(warning));
+            text += &format!("  {} warning: {}\n", member.name, text::harmless(warning));
         }
         if *count > first.len() {
             text += &format!("  {} and {} warnings more, in events.jsonl\n", member.name, count - first.len());
@@ -149,7 +149,7 @@ fn warnings(roster: &Roster) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::run::failures::Kind;
+    use crate::controller::run::failures::FailureKind;
     use crate::machine::Time;
     use crate::testfile::{self, Test};
 
@@ -165,7 +165,7 @@ mod tests {
         Failure {
             entry: Some(("check".to_owned(), 1)),
             tail: (!tail.is_empty()).then(|| tail.to_owned()),
-            ..Failure::of_slave(Kind::Entry, Time::default(), slave, "exit status 1, expected 0".to_owned())
+            ..Failure::of_slave(FailureKind::Entry, Time::default(), slave, "exit status 1, expected 0".to_owned())
         }
     }
 

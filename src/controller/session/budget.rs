@@ -292,16 +292,16 @@ impl Drop for Held {
 /// A line for many peers. It is held until the last queue has let go of it: a long one counts little against its peer,
 /// so it counts here.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Line {
+pub struct SharedLine {
     bytes: Bytes,
     held: Held,
 }
 
-impl Line {
+impl SharedLine {
     /// A line that replaces what was admitted for it.
-    pub fn new(bytes: Bytes, budget: &Budget) -> Line {
+    pub fn new(bytes: Bytes, budget: &Budget) -> SharedLine {
         let held = budget.hold(bytes.len());
-        Line { bytes, held }
+        SharedLine { bytes, held }
     }
 
     /// For a queue.
@@ -310,7 +310,7 @@ impl Line {
     }
 }
 
-impl std::ops::Deref for Line {
+impl std::ops::Deref for SharedLine {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -318,7 +318,7 @@ impl std::ops::Deref for Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for SharedLine {
     fn drop(&mut self) {
         if self.bytes.len() > LARGE && Rc::strong_count(&self.bytes) > 1 {
             let waits = (self.bytes.clone(), std::mem::take(&mut self.held.bytes));
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn a_long_line_is_held_until_the_last_queue_has_let_go_of_it() {
         let budget = Budget::new(10 * LARGE);
-        let line = Line::new(Bytes::from(vec![b'x'; 2 * LARGE]), &budget);
+        let line = SharedLine::new(Bytes::from(vec![b'x'; 2 * LARGE]), &budget);
         let queued = line.share();
         drop(line);
         budget.sweep();
@@ -405,7 +405,7 @@ mod tests {
         drop(queued);
         assert!(budget.admit(9 * LARGE).is_ok(), "who needs the room looks first");
         assert_eq!(budget.held(), 0);
-        let short = Line::new(Bytes::from(vec![b'x'; LARGE]), &budget);
+        let short = SharedLine::new(Bytes::from(vec![b'x'; LARGE]), &budget);
         let queued = short.share();
         drop(short);
         assert_eq!((budget.held(), queued.len()), (0, LARGE));

@@ -67,7 +67,7 @@ impl Speaker {
 
 /// What is known of a process.
 #[derive(Debug)]
-pub struct Known {
+pub struct ProcessState {
     pub room: Rc<str>,
     pub speaker: Speaker,
     pub conn: Option<ConnId>,
@@ -84,17 +84,17 @@ pub struct Known {
     checked: Option<Time>,
 }
 
-impl Known {
-    fn new(now: Time, room: Rc<str>, speaker: Speaker, incarnation: Box<str>, rejoin: Duration) -> Known {
+impl ProcessState {
+    fn new(now: Time, room: Rc<str>, speaker: Speaker, incarnation: Box<str>, rejoin: Duration) -> ProcessState {
         let (conn, left, owed, checked) = (None, false, Owed::Nothing, None);
-        Known { room, speaker, conn, incarnation, heard: now, gone: now, rejoin, left, owed, checked }
+        ProcessState { room, speaker, conn, incarnation, heard: now, gone: now, rejoin, left, owed, checked }
     }
 }
 
 /// All processes.
 #[derive(Debug)]
 pub struct Processes {
-    known: BTreeMap<Process, Known>,
+    known: BTreeMap<Process, ProcessState>,
     by_key: BTreeMap<Key, Process>,
     /// The clients without a connection, and since when, by what was found to be owed to them; a run's slaves are
     /// remembered as long as the run.
@@ -128,7 +128,7 @@ impl Processes {
         let (room, incarnation, never) = (room.clone(), Box::from(incarnation), Time::default());
         self.last = self.last.max(process.0);
         self.by_key.insert((room.clone(), speaker.clone(), Box::clone(&incarnation)), process);
-        self.known.insert(process, Known::new(never, room, speaker, incarnation, rejoin));
+        self.known.insert(process, ProcessState::new(never, room, speaker, incarnation, rejoin));
     }
 
     /// Whether not everything was read that has come, at this deadline.
@@ -137,7 +137,7 @@ impl Processes {
     }
 
     /// The one behind this one, or the first, as [`restore`](Processes::restore) takes it.
-    pub fn after(&self, last: Option<Process>) -> Option<(Process, &Known)> {
+    pub fn after(&self, last: Option<Process>) -> Option<(Process, &ProcessState)> {
         let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
         self.known.range((behind, Bound::Unbounded)).next().map(|(process, known)| (*process, known))
     }
@@ -173,7 +173,8 @@ impl Processes {
             }
         };
         let (room, speaker, incarnation) = key;
-        let known = self.known.entry(process).or_insert_with(|| Known::new(now, room, speaker, incarnation, rejoin));
+        let known =
+            self.known.entry(process).or_insert_with(|| ProcessState::new(now, room, speaker, incarnation, rejoin));
         self.away[known.owed as usize].remove(&(known.gone, process));
         known.heard = now;
         known.checked = None;
@@ -242,7 +243,7 @@ impl Processes {
         of(from(host), &|name| name == host) || of(from(&tagged), &|name| name.starts_with(&tagged))
     }
 
-    pub fn get(&self, process: Process) -> Option<&Known> {
+    pub fn get(&self, process: Process) -> Option<&ProcessState> {
         self.known.get(&process)
     }
 
@@ -342,7 +343,7 @@ impl Processes {
 
     /// Whether a process will not come back in time.
     pub fn is_lost(&self, now: Time, process: Process) -> bool {
-        let lost = |known: &Known| known.conn.is_none() && now.since(known.gone) > known.rejoin;
+        let lost = |known: &ProcessState| known.conn.is_none() && now.since(known.gone) > known.rejoin;
         self.known.get(&process).is_none_or(lost)
     }
 }

@@ -10,7 +10,7 @@ use crate::wire::Frames;
 pub struct Session {
     pub peer: Peer,
     pub listener: ListenerId,
-    pub who: Who,
+    pub who: Role,
     pub frames: Frames,
     /// When it last said something; before its hello: when it connected.
     pub heard: Time,
@@ -18,7 +18,7 @@ pub struct Session {
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
+pub enum Role {
     /// Before its hello or join.
     Stranger,
     /// A slave of a run, by its place in the test.
@@ -29,11 +29,11 @@ pub enum Who {
     Operator,
 }
 
-impl Who {
+impl Role {
     pub fn process(self) -> Option<Process> {
         match self {
-            Who::Stranger | Who::Idle | Who::Operator => None,
-            Who::Slave(_, _, process) | Who::Client(process) => Some(process),
+            Role::Stranger | Role::Idle | Role::Operator => None,
+            Role::Slave(_, _, process) | Role::Client(process) => Some(process),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::controller::room::line_limits::LineBound;
 use crate::controller::session::budget::{Budget, Held};
-use crate::controller::session::session::{Session, Who};
+use crate::controller::session::session::{Role, Session};
 use crate::machine::{ConnId, ListenerId, Peer, Time};
 use crate::session::{HELLO_WITHIN, SILENT_AFTER};
-use crate::spoken;
+use crate::text;
 use crate::wire::{Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO};
 
 /// How many bytes all strangers together hold at most of lines that have not ended.
@@ -36,7 +36,7 @@ impl Sessions {
 
     /// A stranger has connected.
     pub fn accept(&mut self, now: Time, conn: ConnId, peer: Peer, listener: ListenerId) {
-        let session = Session { peer, listener, who: Who::Stranger, frames: Frames::default(), heard: now };
+        let session = Session { peer, listener, who: Role::Stranger, frames: Frames::default(), heard: now };
         self.by_conn.insert(conn, session);
     }
 
@@ -49,17 +49,17 @@ impl Sessions {
     }
 
     /// Returns who is at the other end of a connection, if there is one.
-    pub fn who(&self, conn: ConnId) -> Option<Who> {
+    pub fn who(&self, conn: ConnId) -> Option<Role> {
         self.get(conn).map(|session| session.who)
     }
 
     /// Counts the connections with such a peer.
-    pub fn count(&self, which: impl Fn(Who) -> bool) -> usize {
+    pub fn count(&self, which: impl Fn(Role) -> bool) -> usize {
         self.by_conn.values().filter(|session| which(session.who)).count()
     }
 
     /// The peer of a connection has said who it is.
-    pub fn identify(&mut self, now: Time, conn: ConnId, who: Who) {
+    pub fn identify(&mut self, now: Time, conn: ConnId, who: Role) {
         if let Some(session) = self.by_conn.get_mut(&conn) {
             (session.who, session.heard) = (who, now);
         }
@@ -67,9 +67,9 @@ impl Sessions {
 
     /// Takes the beginning of the line that a peer has sent, to be cut into lines with what has come now. Its bytes count
     /// nowhere until [`Sessions::put_back`].
-    pub fn take_line(&mut self, now: Time, conn: ConnId) -> Option<(Who, Frames)> {
+    pub fn take_line(&mut self, now: Time, conn: ConnId) -> Option<(Role, Frames)> {
         let session = self.by_conn.get_mut(&conn)?;
-        if session.who != Who::Stranger {
+        if session.who != Role::Stranger {
             session.heard = now;
         }
         let (who, frames) = (session.who, std::mem::take(&mut session.frames));
@@ -78,20 +78,20 @@ impl Sessions {
     }
 
     /// Puts back what is left. Returns who is there now; `None` if the connection is gone.
-    pub fn put_back(&mut self, conn: ConnId, frames: Frames) -> Option<Who> {
+    pub fn put_back(&mut self, conn: ConnId, frames: Frames) -> Option<Role> {
         let session = self.by_conn.get_mut(&conn)?;
         let (who, held) = (session.who, frames.held());
         session.frames = frames;
         match who {
-            Who::Stranger => self.strangers_hold += held,
+            Role::Stranger => self.strangers_hold += held,
             _ => self.partial.grow(held),
         }
         Some(who)
     }
 
-    fn release(&mut self, who: Who, held: usize) {
+    fn release(&mut self, who: Role, held: usize) {
         match who {
-            Who::Stranger => self.strangers_hold -= held,
+            Role::Stranger => self.strangers_hold -= held,
             _ => self.partial.shrink(held),
         }
     }
@@ -102,12 +102,12 @@ impl Sessions {
     }
 
     /// How long the lines of a peer may be that has sent so many bytes of one. `value_max`: the longest value, in bytes.
-    pub fn line_bound(&self, who: Who, length: usize, budget: &Budget, value_max: usize) -> LineBound {
+    pub fn line_bound(&self, who: Role, length: usize, budget: &Budget, value_max: usize) -> LineBound {
         let max = match who {
-            Who::Stranger => Some(LINE_MAX_BEFORE_HELLO),
+            Role::Stranger => Some(LINE_MAX_BEFORE_HELLO),
             // Neither a slave that serves no run nor an operator has a value to give.
-            Who::Idle | Who::Operator => Some(LINE_MAX),
-            Who::Slave(..) | Who::Client(_) => None,
+            Role::Idle | Role::Operator => Some(LINE_MAX),
+            Role::Slave(..) | Role::Client(_) => None,
         };
         if let Some(max) = max {
             return LineBound { max, crowded: false };
@@ -139,10 +139,10 @@ impl Sessions {
     /// the time up to which everything was read that has come.
     pub fn silent(&self, read: Time, most: usize) -> Vec<(ConnId, String)> {
         let why = |session: &Session| {
-            let stranger = session.who == Who::Stranger;
+            let stranger = session.who == Role::Stranger;
             let (bound, what) = if stranger { (HELLO_WITHIN, "hello") } else { (SILENT_AFTER, "anything") };
             let silent = read.since(session.heard) >= bound;
-            silent.then(|| format!("it has not said {what} for {}", spoken::duration(bound)))
+            silent.then(|| format!("it has not said {what} for {}", text::duration(bound)))
         };
         self.by_conn.iter().filter_map(|(&conn, session)| Some((conn, why(session)?))).take(most).collect()
     }

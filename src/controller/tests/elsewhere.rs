@@ -38,12 +38,12 @@ fn who_comes_to_the_default_room_is_told_of_the_run_that_declares_the_barrier() 
     let mut world = World::running(TEST);
     let run = "r1";
     let (lost, other, elsewhere) =
-        (world.comes_to(1, "default"), world.comes_to(2, "default"), world.comes_to(3, "lab"));
+        (world.comes_to(1, "default"), world.comes_to(2, "default"), world.comes_to(3, "host"));
     world.stands_at(lost, "default", "up");
     let said = format!("{{\"type\":\"elsewhere\",\"room\":\"default\",\"run\":\"{run}\",\"name\":\"up\"}}\n");
     assert_eq!(world.take(lost), said);
     world.stands_at(other, "default", "lunch");
-    world.stands_at(elsewhere, "lab", "up");
+    world.stands_at(elsewhere, "host", "up");
     assert_eq!((world.take(other), world.take(elsewhere)), (String::new(), String::new()));
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::World;
-use crate::controller::run::failures::Kind;
+use crate::controller::run::failures::FailureKind;
 use crate::machine::Time;
-use crate::wire::Happened;
+use crate::wire::SlaveEvent;
 
 #[test]
 fn a_job_that_was_cut_off_is_a_kind_of_failure_of_its_own() {
@@ -13,11 +13,11 @@ fn a_job_that_was_cut_off_is_a_kind_of_failure_of_its_own() {
     let (_, run) = world.controller.runs.first_mut().expect("a run");
     let kind = |more: &str| {
         let exited = format!(r#"{{"what":"exited","entry":"x","nr":1,{more}}}"#);
-        let what: Happened<'_> = serde_json::from_str(&exited).expect("a report");
+        let what: SlaveEvent<'_> = serde_json::from_str(&exited).expect("a report");
         run.failure_in(Time::default(), 0, &what).map(|failure| failure.kind)
     };
-    assert_eq!(kind(r#""outcome":"failed","cut_off":true,"why":"cut off""#), Some(Kind::CutOff));
-    assert_eq!(kind(r#""outcome":"failed","why":"cut off""#), Some(Kind::Entry));
+    assert_eq!(kind(r#""outcome":"failed","cut_off":true,"why":"cut off""#), Some(FailureKind::CutOff));
+    assert_eq!(kind(r#""outcome":"failed","why":"cut off""#), Some(FailureKind::Entry));
     assert_eq!(kind(r#""outcome":"stopped""#), None);
 }
 

@@ -12,14 +12,14 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::controller::Archived;
 use crate::controller::Controller;
-use crate::controller::LabConfig;
+use crate::controller::HostConfig;
 use crate::controller::OVER;
-use crate::controller::Shelved;
 use crate::controller::host::archive::Keeping;
 use crate::controller::ledger::{self, Keep, Past};
 use crate::controller::run::run::EVENTS;
-use crate::controller::session::session::Who;
+use crate::controller::session::session::Role;
 use crate::machine::{ConnId, Effect, Input, ListenerId, Machine, Outbox, Page, Peer, Time, removed};
 use crate::wire::operate::{AskFiles, AskRuns, AskSlaves, Cancel, Get, Look, Offer, Operate, PAGE_MAX, Submit, Upload};
 use crate::wire::{Message, PROTOCOL};
@@ -55,7 +55,7 @@ struct Lab {
     disk: BTreeMap<PathBuf, Vec<u8>>,
     heard: BTreeMap<ConnId, VecDeque<Value>>,
     open: BTreeSet<ConnId>,
-    config: LabConfig,
+    config: HostConfig,
     conns: u64,
     /// Nothing can be written.
     full: bool,
@@ -67,7 +67,7 @@ impl Lab {
     }
 
     fn keeping(keeping: Keeping) -> Lab {
-        let config = LabConfig {
+        let config = HostConfig {
             runs: RUNS.into(),
             sockets: vec![SOCKET],
             operators: BTreeSet::from(["ada".to_owned()]),
@@ -98,7 +98,7 @@ impl Lab {
             Controller::bare(None).keeping(keep()).resumed(&past(&self, Path::new("/state/state.jsonl")), &mut ());
         let mut controller = controller.expect("it was just written").hosting(self.config.clone());
         let ledgers = self.disk.keys().filter(|path| path.ends_with(ledger::FILE) && path.starts_with(RUNS));
-        let (mut going, mut over) = (Vec::new(), Vec::<Shelved>::new());
+        let (mut going, mut over) = (Vec::new(), Vec::<Archived>::new());
         for path in ledgers {
             let directory = path.parent().expect("it is in a directory");
             match self.disk.get(&directory.join(OVER)) {
@@ -298,8 +298,8 @@ impl Lab {
             (0, 0, 0)
         );
         assert_eq!((controller.rooms.next_deadline(), controller.budget.held()), (None, 0));
-        assert!(controller.sessions.count(|who| !matches!(who, Who::Idle | Who::Operator)) == 0);
-        let lab = controller.lab.as_ref().expect("it stays");
+        assert!(controller.sessions.count(|who| !matches!(who, Role::Idle | Role::Operator)) == 0);
+        let lab = controller.host.as_ref().expect("it stays");
         assert!(lab.slaves.values().all(|slave| slave.conn.is_some() && slave.serves.is_none()));
         assert!(lab.operators.values().all(|one| one.asked == 0 && one.waits.is_empty() && one.submission.is_none()));
     }

@@ -18,7 +18,7 @@ impl World {
         self.take(conn)
     }
 
-    fn is_ready(&mut self, number: u64) {
+    fn report_ready(&mut self, number: u64) {
         self.say(ConnId(number), r#"{"type":"ready","run":"r1"}"#);
     }
 }
@@ -40,7 +40,7 @@ fn machines_serve_the_places_that_ask_for_what_they_are() {
     assert!(said.contains("prepare") && !said.contains("serve_as"), "{said}");
     // The address of a slave is that of the machine that serves.
     assert!(said.contains(r#""addresses":{"any1":"10.0.0.1"}"#), "{said}");
-    [1, 2, 5].iter().for_each(|number| world.is_ready(*number));
+    [1, 2, 5].iter().for_each(|number| world.report_ready(*number));
     assert!([1, 2, 5].iter().all(|number| world.take(ConnId(*number)).contains(r#""type":"start""#)));
     let joined = r#""slave":"any1","event":"joined","address":"10.0.0.1:5","machine":"m1""#;
     assert!(world.recorded.contains(joined), "{}", world.recorded);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::controller::ledger::{Keep, Past};
-use crate::controller::room::rendezvous::Stands;
+use crate::controller::room::rendezvous::Audience;
 
 const LEDGER: &str = "/state/state.jsonl";
 
@@ -25,19 +25,19 @@ fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
             known.insert(format!("{} trigger {name}", room.name), format!("{what:?}"));
         }
         for kind in [Meeting::Barrier, Meeting::Sync] {
-            for (arrival, ruling) in room.arrivals_after(kind, None) {
-                if let Some(ruling) = ruling.filter(|ruling| ruling.round > 0) {
-                    let line = ruling.line.as_ref().map(|line| line.share());
+            for (arrival, outcome) in room.arrivals_after(kind, None) {
+                if let Some(outcome) = outcome.filter(|outcome| outcome.round > 0) {
+                    let line = outcome.line.as_ref().map(|line| line.share());
                     let line = line.map(|line| String::from_utf8_lossy(&line[..]).into_owned());
-                    let what = format!("{} {:?} {} {line:?}", ruling.round, ruling.kind, ruling.reason);
+                    let what = format!("{} {:?} {} {line:?}", outcome.round, outcome.kind, outcome.reason);
                     known.insert(format!("{} {kind:?} {arrival:?}", room.name), what);
                 }
             }
             let mut last: Option<Rc<str>> = None;
             while let Some((name, former)) = room.meeting_after(kind, last.as_deref()) {
-                let stands = former.map(|former| (former.round, former.reason, former.stands));
+                let stands = former.map(|former| (former.round, former.reason, former.audience));
                 // When its time is over it stands no longer, and nobody writes that down.
-                let lasts = |stands: &Option<Stands>| stands.as_ref().is_some_and(|stands| stands.until > now);
+                let lasts = |stands: &Option<Audience>| stands.as_ref().is_some_and(|stands| stands.until > now);
                 if let Some(stands) = stands.filter(|(_, _, stands)| lasts(stands)) {
                     known.insert(format!("{} {kind:?} stands {name}", room.name), format!("{stands:?}"));
                 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::send::Heard;
+use super::send::Accepted;
 use super::{Ring, State, Timer};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
@@ -15,7 +15,7 @@ use crate::ring::candidate::Candidate;
 use crate::ring::memory::{Copy, Grant};
 use crate::ring::message::Body;
 use crate::ring::token::{Fence, Token, strength};
-use crate::spoken;
+use crate::text;
 
 impl Ring {
     /// Returns the token that this node would make, with the fence of the data that it would use.
@@ -84,7 +84,7 @@ impl Ring {
     }
 
     /// Handles that another node makes a token, for a node that is not the owner.
-    pub(super) fn another_generates(&mut self, now: Time, heard: &Heard, token: &Token, out: &mut Outbox) {
+    pub(super) fn another_generates(&mut self, now: Time, heard: &Accepted, token: &Token, out: &mut Outbox) {
         if self.nodes.get(&heard.author).is_some_and(|node| node.is_unreachable()) {
             // It does not receive our messages, so a node that gives way to it would do so for ever.
             return;
@@ -129,7 +129,7 @@ impl Ring {
     }
 
     /// Whether this node may grant a candidate the epoch that it wants.
-    fn may_grant(&self, now: Time, heard: &Heard) -> bool {
+    fn may_grant(&self, now: Time, heard: &Accepted) -> bool {
         let (epoch, grant) = (heard.extra.granted, &self.memory.grant);
         let free = epoch > grant.epoch || epoch == grant.epoch && grant.to == heard.author;
         let new = epoch > self.memory.seen.epoch;
@@ -138,7 +138,7 @@ impl Ring {
     }
 
     /// Grants a candidate its epoch, or tells it which epoch was granted to which node.
-    fn grant(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+    fn grant(&mut self, now: Time, heard: &Accepted, out: &mut Outbox) {
         if self.config.compat {
             return;
         }
@@ -154,7 +154,7 @@ impl Ring {
     }
 
     /// Takes the grant in a message of another node.
-    pub(super) fn hear_grant(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+    pub(super) fn hear_grant(&mut self, now: Time, heard: &Accepted, out: &mut Outbox) {
         // An epoch that has had a token is taken too, even if this node does not know of that token.
         if !matches!(heard.body, Body::GeneratingToken(_)) {
             self.granted = self.granted.max(heard.extra.fence.epoch);
@@ -201,7 +201,7 @@ impl Ring {
         let granted = grants.iter().map(String::as_str).collect::<Vec<_>>();
         let why = match granted.is_empty() {
             true => "nobody objects".to_owned(),
-            false => format!("granted by {}", spoken::list(&granted)),
+            false => format!("granted by {}", text::list(&granted)),
         };
         self.memory.revision = token.author_token_revision;
         let Copy { data, progress, .. } = std::mem::take(&mut self.memory.copy);

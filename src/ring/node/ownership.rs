@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::send::Heard;
+use super::send::Accepted;
 use super::{Ring, State, Timer};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, Exit, Outbox, ReadId, Time};
@@ -16,7 +16,7 @@ use crate::ring::message::{Body, Extra};
 use crate::ring::nodes::Why;
 use crate::ring::owner::{Beat, HandOver, Owner};
 use crate::ring::token::{Fence, Token};
-use crate::ring::work::Outcome;
+use crate::ring::work::StepOutcome;
 
 /// The heartbeats that a node may leave unanswered.
 const SILENT_BEATS: u32 = 3;
@@ -117,7 +117,7 @@ impl Ring {
     }
 
     /// Takes the answer to a heartbeat.
-    pub(super) fn hear_answer(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+    pub(super) fn hear_answer(&mut self, now: Time, heard: &Accepted, out: &mut Outbox) {
         let Some(nr) = heard.extra.beat else { return };
         let Some(owner) = self.owner() else { return };
         if heard.extra.fence != owner.fence {
@@ -209,7 +209,7 @@ impl Ring {
     }
 
     /// Ends the work step, and holds the token.
-    fn worked(&mut self, now: Time, outcome: Option<Outcome>, out: &mut Outbox) {
+    fn worked(&mut self, now: Time, outcome: Option<StepOutcome>, out: &mut Outbox) {
         let Some(outcome) = outcome else { return };
         let hold = self.config.periods.hold;
         let Some(owner) = self.owner() else { return };
@@ -355,7 +355,7 @@ impl Ring {
     }
 
     /// Gives way if another node knows of the same token at the next owner, or of a newer one.
-    pub(super) fn hear_of_token(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+    pub(super) fn hear_of_token(&mut self, now: Time, heard: &Accepted, out: &mut Outbox) {
         let Some(owner) = self.owner() else { return };
         let granted = heard.extra.granted;
         let newer_epoch = granted > owner.fence.epoch;

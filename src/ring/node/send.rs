@@ -17,7 +17,7 @@ use crate::ring::token::Fence;
 const SOCKET: SocketId = SocketId(0);
 
 /// A message that was accepted.
-pub struct Heard {
+pub struct Accepted {
     pub author: String,
     pub body: Body,
     /// Empty if it comes from an original program.
@@ -155,7 +155,7 @@ impl Ring {
         {
             return log::debug!("{from} as {author}: token {} is too far ahead", extra.fence);
         }
-        self.react(now, Heard { author, body, extra }, out);
+        self.react(now, Accepted { author, body, extra }, out);
     }
 
     /// Fails if a message cannot be meant for this node.

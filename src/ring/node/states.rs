@@ -28,7 +28,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::send::Heard;
+use super::send::Accepted;
 use super::{Ring, State};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
@@ -39,7 +39,7 @@ use crate::ring::token::{Token, strength};
 
 impl Ring {
     /// Handles a message from a known node.
-    pub(super) fn react(&mut self, now: Time, heard: Heard, out: &mut Outbox) {
+    pub(super) fn react(&mut self, now: Time, heard: Accepted, out: &mut Outbox) {
         self.hear_grant(now, &heard, out);
         match &heard.body {
             Body::Ping => {}
@@ -59,7 +59,7 @@ impl Ring {
         matches!(&self.state, State::Owner(owner) if !owner.has_handed_over())
     }
 
-    fn where_is_token(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+    fn where_is_token(&mut self, now: Time, heard: &Accepted, out: &mut Outbox) {
         match &self.state {
             State::Owner(_) if self.is_owner() => self.say_where(now, &heard.author, false, out),
             State::Owner(_) | State::Waiter => self.say_recently(now, &heard.author, out),
@@ -81,7 +81,7 @@ impl Ring {
         }
     }
 
-    fn token_was_here_recently(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+    fn token_was_here_recently(&mut self, now: Time, heard: &Accepted, out: &mut Outbox) {
         match &self.state {
             State::Seeker => self.seek_later(now),
             // The sender knows of the token that this node had.
@@ -93,7 +93,7 @@ impl Ring {
         }
     }
 
-    fn token_is_here(&mut self, now: Time, heard: &Heard, token: &Token, out: &mut Outbox) {
+    fn token_is_here(&mut self, now: Time, heard: &Accepted, token: &Token, out: &mut Outbox) {
         if self.is_owner() {
             return self.another_is_owner(now, heard, token, out);
         }
@@ -114,7 +114,7 @@ impl Ring {
     }
 
     /// Decides between two owners: the stronger token stays.
-    fn another_is_owner(&mut self, now: Time, heard: &Heard, token: &Token, out: &mut Outbox) {
+    fn another_is_owner(&mut self, now: Time, heard: &Accepted, token: &Token, out: &mut Outbox) {
         let State::Owner(owner) = &self.state else { return };
         match strength(heard.extra.fence, token).cmp(&strength(owner.fence, &owner.token)) {
             // It is the same token. An answer would be answered without end.
@@ -131,7 +131,7 @@ impl Ring {
 
     /// Confirms the lease of the owner, and stores the data in the heartbeat. For the waiter time no other node is
     /// granted an epoch.
-    fn answer_beat(&mut self, now: Time, heard: &Heard, out: &mut Outbox) {
+    fn answer_beat(&mut self, now: Time, heard: &Accepted, out: &mut Outbox) {
         let Some(beat) = heard.extra.beat else { return };
         let fence = heard.extra.fence;
         if fence.epoch < self.memory.grant.epoch {
@@ -160,7 +160,7 @@ impl Ring {
         );
     }
 
-    fn generating_token(&mut self, now: Time, heard: &Heard, token: &Token, out: &mut Outbox) {
+    fn generating_token(&mut self, now: Time, heard: &Accepted, token: &Token, out: &mut Outbox) {
         if self.is_owner() {
             self.say_where(now, &heard.author, true, out);
         } else {
@@ -171,7 +171,7 @@ impl Ring {
     fn take_token(
         &mut self,
         now: Time,
-        heard: &Heard,
+        heard: &Accepted,
         (token, nodes, data): (&Token, &BTreeMap<String, String>, &str),
         out: &mut Outbox,
     ) {
@@ -208,7 +208,7 @@ impl Ring {
     }
 
     /// Fails if a token that is handed to this node must not be taken.
-    fn may_take(&self, heard: &Heard, token: &Token) -> Result<(), String> {
+    fn may_take(&self, heard: &Accepted, token: &Token) -> Result<(), String> {
         let fence = heard.extra.fence;
         if self.config.compat {
             if self.is_owner() {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::machine::Signal;
 use crate::machine::faults::{Fault, injected};
 use crate::slave::notifies::Waiter;
-use crate::slave::process::{Due, spoken};
+use crate::slave::process::{Due, text};
 use crate::slave::run::{AfterSweep, Ending, Phase, Run};
 use crate::slave::schedule::Occasion;
-use crate::slave::text::clip;
+use crate::slave::shorten::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
-use crate::wire::{Happened, Manner, Outcome, Stopped};
+use crate::wire::{EntryOutcome, Manner, SlaveEvent, Stopped};
 
 /// Why a job failed that still ran when the end of the run had waited for it.
 const CUT_OFF: &str = "cut off by the end of the run";
@@ -127,9 +127,9 @@ impl Run {
         }
         if how == Manner::Cut {
             self.fail_jobs();
-            self.end_builtins(Outcome::Failed, CUT_OFF, turn);
+            self.end_builtins(EntryOutcome::Failed, CUT_OFF, turn);
         } else {
-            self.end_builtins(Outcome::Stopped, "the run has ended", turn);
+            self.end_builtins(EntryOutcome::Stopped, "the run has ended", turn);
         }
         self.processes.stop_all();
         if ending.now {
@@ -163,7 +163,7 @@ impl Run {
         match self.phase {
             Phase::Stopping | Phase::Finally => {
                 self.phase = Phase::Stopping;
-                self.end_builtins(Outcome::Stopped, "the run has ended", turn);
+                self.end_builtins(EntryOutcome::Stopped, "the run has ended", turn);
                 self.kill_all(turn);
                 self.sweeps.send(Signal::KILL, turn.out);
             }
@@ -181,7 +181,7 @@ impl Run {
     }
 
     /// The end of the run does not wait for notifies, barriers and syncs that the controller has not answered.
-    fn end_builtins(&mut self, outcome: Outcome, why: &str, turn: &mut Turn<'_>) {
+    fn end_builtins(&mut self, outcome: EntryOutcome, why: &str, turn: &mut Turn<'_>) {
         let processes: Vec<_> = self.processes.children(None).into_iter().map(|(key, _)| key).collect();
         for key in self.processes.keys() {
             if !processes.contains(&key) {
@@ -199,11 +199,11 @@ impl Run {
             Phase::Stopping => self.kill_all(turn),
             Phase::Sweeping(_) => self.timers.set(Timer::Sweep, turn.now),
             Phase::Finally => {
-                let why = format!("ran longer than the grace of {}", spoken(self.part.grace));
+                let why = format!("ran longer than the grace of {}", text(self.part.grace));
                 for (key, _) in self.processes.children(None) {
                     self.end_early(key, &why, FINALLY_GRACE, turn);
                 }
-                self.end_builtins(Outcome::Failed, "the controller did not count it in time", turn);
+                self.end_builtins(EntryOutcome::Failed, "the controller did not count it in time", turn);
             }
             _ => {}
         }
@@ -240,7 +240,7 @@ impl Run {
     /// What the commands left behind cannot be looked for: says so once.
     pub(in crate::slave) fn unseen(&mut self, why: &str, turn: &mut Turn<'_>) {
         if self.sweeps.set_blind() {
-            self.reports.push(Happened::Warning { text: clip(why).into() }, turn);
+            self.reports.push(SlaveEvent::Warning { text: clip(why).into() }, turn);
         }
     }
 
@@ -251,7 +251,7 @@ impl Run {
         }
         if self.jobs_may_run() {
             if self.strays.seen(left) && !self.sweeps.blind() {
-                self.reports.push(Happened::Cleared, turn);
+                self.reports.push(SlaveEvent::Cleared, turn);
             }
             return;
         }
@@ -264,7 +264,7 @@ impl Run {
         self.timers.cancel(&Timer::Grace);
         if left > 0 {
             let text = format!("{left} processes of this run cannot be killed and are left");
-            self.reports.push(Happened::Trouble { text: text.into() }, turn);
+            self.reports.push(SlaveEvent::Trouble { text: text.into() }, turn);
         }
         match then {
             _ if self.urgent() => self.nothing_left(turn),

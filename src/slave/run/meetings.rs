@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use crate::machine::{ConnId, Exit};
-use crate::slave::members::{Asked, Released, What};
+use crate::slave::members::{MeetKind, MeetRequest, Released};
 use crate::slave::notifies::Waiter;
 use crate::slave::process::{RunKey, unexpected};
 use crate::slave::run::Run;
 use crate::slave::turn::Turn;
 use crate::verdict::map_as_line;
 use crate::wire::rendezvous::{RoundVerdict, SYNC_TIMEOUT};
-use crate::wire::{Action, Expect, FromController, Outcome};
+use crate::wire::{Action, EntryOutcome, Expect, FromController};
 
 impl Run {
     /// A member arrives or gives, and `waiter` waits for its verdict.
-    pub(super) fn meet(&mut self, asked: Asked, waiter: Waiter, turn: &mut Turn<'_>) -> Result<(), String> {
-        let default = matches!(asked.what, What::Sync { .. }).then_some(SYNC_TIMEOUT);
+    pub(super) fn meet(&mut self, asked: MeetRequest, waiter: Waiter, turn: &mut Turn<'_>) -> Result<(), String> {
+        let default = matches!(asked.what, MeetKind::Sync { .. }).then_some(SYNC_TIMEOUT);
         let timeout = asked.timeout.or_else(|| self.part.timeouts.get(&asked.name).copied()).or(default);
         let slave = self.part.slave_name(&self.config);
-        self.members.add(slave, Asked { timeout, ..asked }, waiter, &mut self.timers, turn)
+        self.members.add(slave, MeetRequest { timeout, ..asked }, waiter, &mut self.timers, turn)
     }
 
     /// The controller has decided a round.
@@ -65,19 +65,19 @@ impl Run {
     }
 
     /// What the exit of an entry that met means to its test.
-    fn judge_meeting(&self, key: RunKey, exit: Exit, why: Option<String>) -> (Outcome, Option<String>) {
+    fn judge_meeting(&self, key: RunKey, exit: Exit, why: Option<String>) -> (EntryOutcome, Option<String>) {
         let action = self.processes.get(key).map(|run| &self.part.entries[run.entry].action);
         match action {
             Some(Action::Barrier { expect, .. } | Action::Sync { expect, .. }) if expect.allows(exit) => {
-                (Outcome::Passed, None)
+                (EntryOutcome::Passed, None)
             }
             Some(Action::Barrier { expect, barrier: name, .. } | Action::Sync { expect, session: name, .. }) => {
                 let what = if matches!(action, Some(Action::Barrier { .. })) { "barrier" } else { "sync" };
                 let why = why.unwrap_or_else(|| format!("{what} {name}: all were there"));
                 let usual = *expect == Expect::default();
-                (Outcome::Failed, Some(if usual { why } else { format!("{why}; {}", unexpected(expect, exit)) }))
+                (EntryOutcome::Failed, Some(if usual { why } else { format!("{why}; {}", unexpected(expect, exit)) }))
             }
-            _ => (Outcome::Failed, why),
+            _ => (EntryOutcome::Failed, why),
         }
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::machine::Time;
 use crate::slave::run::{Phase, Run};
 use crate::slave::schedule::Occasion;
-use crate::slave::text::clip;
+use crate::slave::shorten::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
-use crate::wire::{Chunk, Happened, Policy, Prepare, Ready, Unready};
+use crate::wire::{Chunk, Policy, Prepare, Ready, SlaveEvent, Unready};
 
 impl Run {
     /// The first thing: makes the directory and asks for the resources.
@@ -89,7 +89,7 @@ impl Run {
         self.phase = Phase::Running;
         let late = turn.now.since(self.start).as_micros() as u64;
         let uncertain = turn.link.clock.uncertainty().unwrap_or_default().as_micros() as u64;
-        self.reports.push(Happened::Begun { late, uncertain }, turn);
+        self.reports.push(SlaveEvent::Begun { late, uncertain }, turn);
         let mut due = Occasion::Elapsed(late).entries(&self.part.entries);
         due.sort_by_key(|&index| self.at(index));
         for index in 0..self.part.entries.len() {

@@ -7,10 +7,10 @@ use crate::slave::process::RunKey;
 use crate::slave::readiness::Look;
 use crate::slave::run::Run;
 use crate::slave::schedule::Occasion;
-use crate::slave::text::clip;
+use crate::slave::shorten::clip;
 use crate::slave::turn::Turn;
 use crate::slave::variables::Variables;
-use crate::wire::Happened;
+use crate::wire::SlaveEvent;
 
 impl Run {
     /// The process of a run of an entry has an id: from now on it is tested.
@@ -109,7 +109,7 @@ impl Run {
         let entries = self.part.entries.clone();
         let entry = &entries[ready.entry];
         let after = ready.after.as_micros() as u64;
-        self.reports.push(Happened::EntryReady { entry: entry.name.as_str().into(), nr: ready.nr, after }, turn);
+        self.reports.push(SlaveEvent::EntryReady { entry: entry.name.as_str().into(), nr: ready.nr, after }, turn);
         self.start_those_after(key, ready.entry);
         if let Some(trigger) = entry.notifies() {
             self.notify(trigger, None, Waiter::Nobody, turn);

@@ -1,30 +1,30 @@
 //! What a request on the control socket means to the run.
 
 use crate::machine::ConnId;
-use crate::slave::members::{Asked, What};
+use crate::slave::members::{MeetKind, MeetRequest};
 use crate::slave::notifies::Waiter;
 use crate::slave::run::Run;
 use crate::slave::schedule::Occasion;
-use crate::slave::text::listed;
+use crate::slave::shorten::listed;
 use crate::slave::turn::Turn;
 use crate::wire::rendezvous::{NOTE_MAX, Party};
-use crate::wire::{FromCommand, Happened, PokedBy, Policy};
+use crate::wire::{ControlRequest, PokedBy, Policy, SlaveEvent};
 
 impl Run {
     /// Does what a command asks for, or says why not. What takes longer is answered later.
     pub(in crate::slave) fn answer(
         &mut self,
         conn: ConnId,
-        request: &FromCommand<'_>,
+        request: &ControlRequest<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), String> {
         let command = Waiter::Command(conn);
         match request {
-            FromCommand::PokeRequest(poke) => {
+            ControlRequest::PokeRequest(poke) => {
                 self.poke(poke.entry.as_deref(), PokedBy::Command, turn)?;
                 turn.control.done(conn, None, turn.out);
             }
-            FromCommand::NotifyRequest(notify) => {
+            ControlRequest::NotifyRequest(notify) => {
                 self.in_progress()?;
                 self.part.check_trigger(&notify.trigger)?;
                 if notify.data.is_some_and(|data| data.json.get().len() > NOTE_MAX) {
@@ -38,31 +38,31 @@ impl Run {
                 turn.control.counts(conn);
                 self.notify(&notify.trigger, notify.data, Waiter::Command(conn), turn);
             }
-            FromCommand::BarrierRequest(it) => {
+            ControlRequest::BarrierRequest(it) => {
                 self.in_progress()?;
                 let abort = it.abort.as_deref().map(str::to_owned);
-                let what = What::Barrier { fresh: it.fresh, abort, harmonize: it.harmonize };
+                let what = MeetKind::Barrier { fresh: it.fresh, abort, harmonize: it.harmonize };
                 let asked =
                     asked(&it.barrier, it.entry.as_deref(), it.tag.as_deref(), it.party.clone(), it.timeout, what);
                 self.meet(asked, command, turn)?;
                 turn.control.meets(conn);
                 self.waits.watch(turn.now, &mut self.timers);
             }
-            FromCommand::SyncRequest(it) => {
+            ControlRequest::SyncRequest(it) => {
                 self.in_progress()?;
-                let what = What::Sync { all_alive: it.all_alive, value: it.value.json.to_owned().into() };
+                let what = MeetKind::Sync { all_alive: it.all_alive, value: it.value.json.to_owned().into() };
                 let asked =
                     asked(&it.session, it.entry.as_deref(), it.tag.as_deref(), it.party.clone(), it.timeout, what);
                 self.meet(asked, command, turn)?;
                 turn.control.meets(conn);
                 self.waits.watch(turn.now, &mut self.timers);
             }
-            FromCommand::ReadyRequest(ready) => {
+            ControlRequest::ReadyRequest(ready) => {
                 self.in_progress()?;
                 self.says_ready(&ready.entry, ready.nr, turn)?;
                 turn.control.done(conn, None, turn.out);
             }
-            FromCommand::WaitRequest(wait) => {
+            ControlRequest::WaitRequest(wait) => {
                 self.in_progress()?;
                 self.part.check_trigger(&wait.trigger)?;
                 if self.triggers.has_fired(&wait.trigger) {
@@ -95,7 +95,7 @@ impl Run {
         if let Some(name) = entry.filter(|_| entries.is_empty()) {
             return Err(self.not_pokable(name));
         }
-        self.reports.push(Happened::Poked { entry: entry.map(Into::into), by }, turn);
+        self.reports.push(SlaveEvent::Poked { entry: entry.map(Into::into), by }, turn);
         self.queue.add(entries, None);
         Ok(())
     }
@@ -129,8 +129,8 @@ fn asked(
     tag: Option<&str>,
     party: Option<Party>,
     timeout: Option<u64>,
-    what: What,
-) -> Asked {
+    what: MeetKind,
+) -> MeetRequest {
     let (entry, tag) = (entry.map(str::to_owned), tag.map(str::to_owned));
-    Asked { name: name.to_owned(), tag, party, timeout, entry, what }
+    MeetRequest { name: name.to_owned(), tag, party, timeout, entry, what }
 }

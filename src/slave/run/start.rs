@@ -7,14 +7,14 @@ use crate::exit_code;
 use crate::machine::{ChildId, Command, Exit, Signal};
 use crate::slave::aimed;
 use crate::slave::notifies::Waiter;
-use crate::slave::process::{Doing, Due, EntryRun, RunKey, ends_a_process, judge, spoken};
+use crate::slave::process::{Doing, Due, EntryRun, RunKey, ends_a_process, judge, text};
 use crate::slave::run::Run;
 use crate::slave::schedule::Occasion;
-use crate::slave::text::clip;
+use crate::slave::shorten::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::slave::variables::Unresolved;
-use crate::wire::{Action, Expect, Happened, Outcome, Shell};
+use crate::wire::{Action, EntryOutcome, Expect, Shell, SlaveEvent};
 
 /// Why a run of an entry did not begin or did not pass.
 type Why = Option<String>;
@@ -26,7 +26,7 @@ impl Run {
         let due = Due { nr: Some(nr), ..due };
         self.idle = None;
         if let Err(why) = self.processes.room() {
-            return self.finished(due, None, Outcome::Failed, Some(why), turn);
+            return self.finished(due, None, EntryOutcome::Failed, Some(why), turn);
         }
         let entries = self.part.entries.clone();
         match &entries[due.entry].action {
@@ -39,14 +39,14 @@ impl Run {
             Action::Kill { entry, signal } => {
                 self.spawned_report(&due, None, turn);
                 self.kill(entry, *signal, &entries[due.entry].name, turn);
-                self.finished(due, None, Outcome::Passed, None, turn);
+                self.finished(due, None, EntryOutcome::Passed, None, turn);
             }
             action @ (Action::Barrier { .. } | Action::Sync { .. }) => self.begin_meeting(due, action, turn),
             Action::End { verdict } => {
                 self.spawned_report(&due, None, turn);
                 let entry = entries[due.entry].name.as_str().into();
-                self.reports.push(Happened::End { entry, verdict: *verdict }, turn);
-                self.finished(due, None, Outcome::Passed, None, turn);
+                self.reports.push(SlaveEvent::End { entry, verdict: *verdict }, turn);
+                self.finished(due, None, EntryOutcome::Passed, None, turn);
             }
         }
     }
@@ -55,12 +55,12 @@ impl Run {
         let asked = match self.variables().asked(action) {
             Ok(asked) => asked,
             Err(Unresolved::NotYet) => return self.queue.defer(due),
-            Err(Unresolved::Never(why)) => return self.finished(due, None, Outcome::Failed, Some(why), turn),
+            Err(Unresolved::Never(why)) => return self.finished(due, None, EntryOutcome::Failed, Some(why), turn),
         };
         self.spawned_report(&due, None, turn);
         let key = self.processes.insert(EntryRun::new(due, Doing::Meet));
         if let Err(why) = self.meet(asked, Waiter::Entry(key), turn) {
-            self.meeting_over(key, Exit::Code(i32::from(exit_code::FAILED)), Outcome::Failed, Some(why), turn);
+            self.meeting_over(key, Exit::Code(i32::from(exit_code::FAILED)), EntryOutcome::Failed, Some(why), turn);
         }
     }
 
@@ -68,7 +68,7 @@ impl Run {
         let mut command = match self.command(shell, due.entry, due.nr.unwrap_or(1)) {
             Ok(command) => command,
             Err(Unresolved::NotYet) => return self.queue.defer(due),
-            Err(Unresolved::Never(why)) => return self.finished(due, None, Outcome::Failed, Some(why), turn),
+            Err(Unresolved::Never(why)) => return self.finished(due, None, EntryOutcome::Failed, Some(why), turn),
         };
         if !shell.collect.is_empty() {
             self.collects.extend(command.cwd.clone().map(|cwd| (due.entry, cwd)));
@@ -143,7 +143,7 @@ impl Run {
         self.idle = None;
         let entries = self.part.entries.clone();
         let entry = entries[due.entry].name.as_str().into();
-        self.reports.push(Happened::Spawned { entry, nr: due.nr.unwrap_or(1), pid }, turn);
+        self.reports.push(SlaveEvent::Spawned { entry, nr: due.nr.unwrap_or(1), pid }, turn);
     }
 
     /// Sends a signal to every run of an entry.
@@ -172,13 +172,20 @@ impl Run {
     }
 
     /// A run of an entry is over, or could not begin: reports it, and lets run what comes after.
-    pub(super) fn finished(&mut self, run: Due, exit: Option<Exit>, outcome: Outcome, why: Why, turn: &mut Turn<'_>) {
+    pub(super) fn finished(
+        &mut self,
+        run: Due,
+        exit: Option<Exit>,
+        outcome: EntryOutcome,
+        why: Why,
+        turn: &mut Turn<'_>,
+    ) {
         let entries = self.part.entries.clone();
         let name = &entries[run.entry].name;
         let why = why.as_deref().map(|why| clip(why).into());
         let nr = run.nr.unwrap_or(1);
         let (entry, cut_off) = (name.as_str().into(), run.cut_off);
-        self.reports.push(Happened::Exited { entry, nr, exit, outcome, cut_off, why }, turn);
+        self.reports.push(SlaveEvent::Exited { entry, nr, exit, outcome, cut_off, why }, turn);
         if self.running() {
             let after = Occasion::Exit { entry: name, exit }.entries(&entries);
             self.queue.add(after, run.cause.as_deref());
@@ -221,7 +228,7 @@ impl Run {
         self.readies.remove(key, &mut self.timers, turn.out);
         let Some(run) = self.take(key) else { return };
         let why = format!("could not be started: {error}");
-        self.finished(run.into(), None, Outcome::Failed, Some(why), turn);
+        self.finished(run.into(), None, EntryOutcome::Failed, Some(why), turn);
         self.queue.retry_deferred();
     }
 
@@ -256,12 +263,12 @@ impl Run {
         let entries = self.part.entries.clone();
         let Some(shell) = entries[run.entry].shell() else { return };
         let (mut outcome, mut why) = judge(&run, &shell.expect, exit, self.end_begun());
-        if unready && outcome == Outcome::Passed && !run.told_to_end() && !run.stopped {
-            (outcome, why) = (Outcome::Failed, Some(format!("exited before it was ready: {exit}")));
+        if unready && outcome == EntryOutcome::Passed && !run.told_to_end() && !run.stopped {
+            (outcome, why) = (EntryOutcome::Failed, Some(format!("exited before it was ready: {exit}")));
         }
         let (entry, nr) = (&entries[run.entry].name, run.nr);
         self.finished(run.into(), Some(exit), outcome, why, turn);
-        if outcome == Outcome::Failed {
+        if outcome == EntryOutcome::Failed {
             self.tails.begin(entry, nr, outputs.map(|(_, path)| path), turn);
         }
         self.queue.retry_deferred();
@@ -271,13 +278,20 @@ impl Run {
     pub(super) fn notify_over(&mut self, key: RunKey, counted: Result<(), &str>, turn: &mut Turn<'_>) {
         let Some(run) = self.take(key) else { return };
         match counted {
-            Ok(()) => self.finished(run.into(), None, Outcome::Passed, None, turn),
-            Err(reason) => self.finished(run.into(), None, Outcome::Failed, Some(reason.to_owned()), turn),
+            Ok(()) => self.finished(run.into(), None, EntryOutcome::Passed, None, turn),
+            Err(reason) => self.finished(run.into(), None, EntryOutcome::Failed, Some(reason.to_owned()), turn),
         }
     }
 
     /// The verdict of an entry's barrier or sync is there, or will not come.
-    pub(super) fn meeting_over(&mut self, key: RunKey, exit: Exit, outcome: Outcome, why: Why, turn: &mut Turn<'_>) {
+    pub(super) fn meeting_over(
+        &mut self,
+        key: RunKey,
+        exit: Exit,
+        outcome: EntryOutcome,
+        why: Why,
+        turn: &mut Turn<'_>,
+    ) {
         if let Some(run) = self.take(key) {
             self.finished(run.into(), Some(exit), outcome, why, turn);
         }
@@ -300,7 +314,7 @@ impl Run {
         let Some(micros) = entries[run.entry].shell().and_then(|shell| shell.timeout) else { return };
         let limit = Duration::from_micros(micros);
         let grace = self.part.grace;
-        self.end_early(key, &format!("ran longer than {}", spoken(limit)), grace, turn);
+        self.end_early(key, &format!("ran longer than {}", text(limit)), grace, turn);
     }
 
     /// Tells a command to end, and kills it when it has not after `grace`.

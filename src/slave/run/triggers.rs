@@ -5,13 +5,13 @@ use crate::slave::notifies::Waiter;
 use crate::slave::process::EntryRun;
 use crate::slave::run::{Phase, Run, is_awaited};
 use crate::slave::schedule::Occasion;
-use crate::slave::text::clip;
+use crate::slave::shorten::clip;
 use crate::slave::turn::Turn;
-use crate::wire::{Happened, Note, Noted, Notify, Refused};
+use crate::wire::{Noted, Notify, RawJson, Refused, SlaveEvent};
 
 impl Run {
     /// A trigger has fired: acts once, however often it is told.
-    pub(super) fn triggered(&mut self, trigger: &str, notes: Option<&Note<'_>>, turn: &mut Turn<'_>) {
+    pub(super) fn triggered(&mut self, trigger: &str, notes: Option<&RawJson<'_>>, turn: &mut Turn<'_>) {
         if self.part.check_trigger(trigger).is_err() {
             return log::warn!("a trigger fired that the test does not have");
         }
@@ -25,7 +25,7 @@ impl Run {
             return;
         }
         self.idle = None;
-        self.reports.push(Happened::Heard { trigger: trigger.into() }, turn);
+        self.reports.push(SlaveEvent::Heard { trigger: trigger.into() }, turn);
         turn.control.fired(trigger, self.triggers.notes(trigger), turn.out);
         if self.running() {
             self.triggers.set_unsettled(trigger);
@@ -35,7 +35,7 @@ impl Run {
     }
 
     /// Counts one notify, and says so.
-    pub(super) fn notify(&mut self, trigger: &str, data: Option<Note<'_>>, waiter: Waiter, turn: &mut Turn<'_>) {
+    pub(super) fn notify(&mut self, trigger: &str, data: Option<RawJson<'_>>, waiter: Waiter, turn: &mut Turn<'_>) {
         let count = self.notifies.add(trigger, data.map(|note| note.json), waiter);
         let count = if injected(Fault::NotifyIsADelta) { 1 } else { count };
         turn.say(&Notify { room: self.id().into(), trigger: trigger.into(), count, data });
@@ -71,7 +71,7 @@ impl Run {
             processes.iter().any(caused) || queue.defers_for(trigger)
         });
         for trigger in settled {
-            self.reports.push(Happened::Settled { trigger: trigger.into() }, turn);
+            self.reports.push(SlaveEvent::Settled { trigger: trigger.into() }, turn);
         }
     }
 }

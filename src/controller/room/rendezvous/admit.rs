@@ -1,7 +1,7 @@
 //! Whether an arrival can be taken: a room is bounded, and each process has a share of it.
 
 use super::Rendezvous;
-use super::arrival::Comer;
+use super::arrival::ArrivalRequest;
 use super::seats::{ARRIVALS_MAX, CLIENT_ARRIVALS_MAX, SLAVE_ARRIVALS_MAX};
 use super::turn::Turn;
 use crate::wire::rendezvous::Party;
@@ -11,12 +11,17 @@ const MEETINGS_MAX: usize = 10_000;
 
 impl<V: PartialEq> Rendezvous<V> {
     /// Whether an arrival can be taken at all.
-    pub(super) fn admissible(&mut self, name: &str, comer: &Comer<V>, turn: &mut Turn<'_, V>) -> Result<(), String> {
-        let (who, most) = match turn.presence.is_slave(comer.process) {
+    pub(super) fn admissible(
+        &mut self,
+        name: &str,
+        request: &ArrivalRequest<V>,
+        turn: &mut Turn<'_, V>,
+    ) -> Result<(), String> {
+        let (who, most) = match turn.presence.is_slave(request.process) {
             true => ("slave", SLAVE_ARRIVALS_MAX),
             false => ("client", CLIENT_ARRIVALS_MAX),
         };
-        if self.places.count_of(comer.process) >= most {
+        if self.places.count_of(request.process) >= most {
             return Err(format!(
                 "one {who} may wait at {most} places at once, and those count where it has not heard its verdict"
             ));
@@ -28,9 +33,9 @@ impl<V: PartialEq> Rendezvous<V> {
                 "this room is full: it holds {MEETINGS_MAX} meetings and {ARRIVALS_MAX} arrivals at most"
             ));
         }
-        match &comer.party {
-            Some(Party::Members(members)) if !members.iter().any(|member| **member == *comer.member) => {
-                Err(format!("{} is not among the members that it names", comer.member))
+        match &request.party {
+            Some(Party::Members(members)) if !members.iter().any(|member| **member == *request.member) => {
+                Err(format!("{} is not among the members that it names", request.member))
             }
             Some(Party::Count(0)) => Err("nobody cannot meet: the count must be at least 1".to_owned()),
             _ => Ok(()),

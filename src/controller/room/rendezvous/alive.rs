@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::arrival::Process;
-use super::place::{How, Place};
+use super::arrival_state::{ArrivalState, How};
 use super::turn::Turn;
 use super::{Rendezvous, Timer};
 
@@ -37,7 +37,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
         // Its own places, and not all contenders: everybody may contend with somebody.
         let held = self.places.of(process).filter_map(|(_, place)| match place {
-            Place::Waits { meeting, member, how } if *how != How::Contends && asked.contains(meeting) => {
+            ArrivalState::Waits { meeting, member, how } if *how != How::Contends && asked.contains(meeting) => {
                 Some((meeting.clone(), member.clone()))
             }
             _ => None,

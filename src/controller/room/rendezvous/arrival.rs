@@ -44,7 +44,7 @@ pub trait Presence {
 
 /// A member that arrives.
 #[derive(Debug, Clone)]
-pub struct Comer<V> {
+pub struct ArrivalRequest<V> {
     pub process: Process,
     pub id: u64,
     pub member: Rc<str>,

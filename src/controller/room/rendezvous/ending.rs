@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::wire::rendezvous::{Kind, Party};
+use crate::wire::rendezvous::{OutcomeKind, Party};
 
 /// What becomes of a round.
 pub struct Ending<'a> {
-    pub kind: Kind,
+    pub kind: OutcomeKind,
     pub who: Vec<String>,
     pub reason: String,
     /// The party that one wanted who did not agree.
@@ -17,11 +17,11 @@ pub struct Ending<'a> {
 
 impl Ending<'_> {
     pub fn released() -> Self {
-        Ending { kind: Kind::Released, who: Vec::new(), reason: String::new(), other: None, timeout: None }
+        Ending { kind: OutcomeKind::Released, who: Vec::new(), reason: String::new(), other: None, timeout: None }
     }
 
     /// Because of one member.
-    pub fn of(kind: Kind, member: &str, reason: String) -> Self {
+    pub fn of(kind: OutcomeKind, member: &str, reason: String) -> Self {
         Ending { kind, who: vec![member.to_owned()], reason, other: None, timeout: None }
     }
 }

@@ -3,15 +3,15 @@
 use std::rc::Rc;
 
 use super::arrival::Arrival;
+use super::outcome::Outcome;
 use super::round::Agreed;
-use super::ruling::Ruling;
-use crate::controller::session::budget::Line as SharedLine;
+use crate::controller::session::budget::SharedLine;
 use crate::machine::{Bytes, Time};
-use crate::wire::rendezvous::{Kind, Party};
+use crate::wire::rendezvous::{OutcomeKind, Party};
 
 /// For whom a failed round stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stands {
+pub struct Audience {
     /// Who should have met.
     pub(super) agreed: Rc<Agreed>,
     /// Who was there.
@@ -21,9 +21,9 @@ pub struct Stands {
     pub until: Time,
 }
 
-impl Stands {
-    pub fn new(party: &Party, told: impl Iterator<Item = Rc<str>>, other: Option<Party>, until: Time) -> Stands {
-        Stands { agreed: Agreed::on(party), told: told.collect(), other, until }
+impl Audience {
+    pub fn new(party: &Party, told: impl Iterator<Item = Rc<str>>, other: Option<Party>, until: Time) -> Audience {
+        Audience { agreed: Agreed::on(party), told: told.collect(), other, until }
     }
 
     /// Who should have met.
@@ -34,22 +34,22 @@ impl Stands {
 
 /// A round that is over.
 #[derive(Debug)]
-pub struct Former {
+pub struct PastRound {
     pub round: u64,
-    pub kind: Kind,
+    pub kind: OutcomeKind,
     pub who: Vec<String>,
     pub reason: String,
     pub at: Option<Time>,
     pub line: Option<Bytes>,
     pub arrivals: Vec<Arrival>,
-    pub stands: Option<Stands>,
+    pub audience: Option<Audience>,
 }
 
-impl Former {
-    pub fn new(ruling: &Ruling, arrivals: Vec<Arrival>, stands: Option<Stands>) -> Former {
-        let Ruling { round, kind, at, .. } = *ruling;
-        let (who, reason) = (ruling.who.clone(), ruling.reason.clone());
-        let line = ruling.line.as_ref().map(SharedLine::share);
-        Former { round, kind, who, reason, at, line, arrivals, stands }
+impl PastRound {
+    pub fn new(outcome: &Outcome, arrivals: Vec<Arrival>, audience: Option<Audience>) -> PastRound {
+        let Outcome { round, kind, at, .. } = *outcome;
+        let (who, reason) = (outcome.who.clone(), outcome.reason.clone());
+        let line = outcome.line.as_ref().map(SharedLine::share);
+        PastRound { round, kind, who, reason, at, line, arrivals, audience }
     }
 }

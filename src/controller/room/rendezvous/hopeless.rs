@@ -4,13 +4,13 @@
 use std::rc::Rc;
 
 use super::arrival::Process;
+use super::arrival_state::{ArrivalState, How};
 use super::ending::Ending;
 use super::outlook::{Forming, Outlook};
-use super::place::{How, Place};
-use super::round::Wanted;
+use super::round::Expected;
 use super::turn::Turn;
 use super::{Rendezvous, Timer};
-use crate::wire::rendezvous::Kind;
+use crate::wire::rendezvous::OutcomeKind;
 
 impl<V: PartialEq> Rendezvous<V> {
     /// A process will never come back: what waits behind it is lost now, not when its time to come back is over.
@@ -19,7 +19,9 @@ impl<V: PartialEq> Rendezvous<V> {
         let waits: Vec<u64> = self.waits_of(process).collect();
         for arrival in waits.into_iter().map(|id| (process, id)) {
             self.away(arrival, rejoin, turn);
-            let Some(Place::Waits { meeting, member, how: How::There }) = self.places.get(&arrival) else { continue };
+            let Some(ArrivalState::Waits { meeting, member, how: How::Participant }) = self.places.get(&arrival) else {
+                continue;
+            };
             let (meeting, member) = (meeting.clone(), member.clone());
             // Without that timer, it is known to be lost already.
             let timer = Timer::Away(meeting.clone(), member.clone());
@@ -37,12 +39,12 @@ impl<V: PartialEq> Rendezvous<V> {
         // Without that timer, its time to come back is over.
         let is_lost = |member: &&Rc<str>| self.timers.get(&Timer::Away(name.clone(), (*member).clone())).is_none();
         let Some(member) = away.filter(|_| round.away > 0).find(is_lost).cloned() else { return false };
-        self.end(name, Ending::of(Kind::Lost, &member, format!("{member} was lost")), turn);
+        self.end(name, Ending::of(OutcomeKind::Lost, &member, format!("{member} was lost")), turn);
         true
     }
 
     fn waits_of(&self, process: Process) -> impl Iterator<Item = u64> {
-        self.places.of(process).filter(|(_, place)| matches!(place, Place::Waits { .. })).map(|(id, _)| id)
+        self.places.of(process).filter(|(_, place)| matches!(place, ArrivalState::Waits { .. })).map(|(id, _)| id)
     }
 
     /// Whether anything waits behind this process.
@@ -64,13 +66,13 @@ impl<V: PartialEq> Rendezvous<V> {
     pub fn give_up_on(&mut self, name: &str, member: &str, why: &str, turn: &mut Turn<'_, V>) {
         let Some((name, _)) = self.meetings.get_key_value(name) else { return };
         let name = name.clone();
-        self.end(&name, Ending::of(Kind::Lost, member, format!("{member} was lost: {why}")), turn);
+        self.end(&name, Ending::of(OutcomeKind::Lost, member, format!("{member} was lost: {why}")), turn);
     }
 
     /// The first of those who have not come to a meeting about whom something is known.
     pub fn first_missing<T>(&self, name: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
         let round = self.meetings.get(name)?.forming.as_ref().filter(|round| !round.is_full())?;
-        let Wanted::Members(members) = &round.agreed.wanted else { return None };
+        let Expected::Members(members) = &round.agreed.wanted else { return None };
         members.iter().filter(|member| !round.there.contains_key(*member)).find_map(known)
     }
 

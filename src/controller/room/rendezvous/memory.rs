@@ -32,7 +32,7 @@ pub fn cost(party: &Party) -> usize {
 
 /// What can be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spare {
+pub enum Eviction {
     /// Failed rounds that stand.
     Failed,
     /// Rounds in which everybody who was there is lost.

@@ -3,7 +3,7 @@
 use super::Rendezvous;
 use super::arrival::Process;
 use super::outlook::Open;
-use super::round::{Round, Wanted};
+use super::round::{Expected, Round};
 
 impl<V> Rendezvous<V> {
     /// All rounds in which somebody waits.
@@ -15,10 +15,10 @@ impl<V> Rendezvous<V> {
 fn open<'a, V>(name: &'a str, round: &'a Round<V>) -> Open<'a> {
     let here = |member: &str| round.there.get(member).is_some_and(|there| !there.away);
     let (wanted, missing) = match &round.agreed.wanted {
-        Wanted::Members(members) => {
+        Expected::Members(members) => {
             (members.len(), members.iter().map(|member| &**member).filter(|member| !here(member)).collect())
         }
-        Wanted::Count(count) => {
+        Expected::Count(count) => {
             (*count, round.there.keys().map(|member| &**member).filter(|member| !here(member)).collect())
         }
     };

@@ -13,7 +13,7 @@ use crate::machine::Time;
 /// What is known of the processes whose members are in a round.
 #[derive(Debug, Default)]
 pub struct Proofs {
-    known: BTreeMap<Process, Known>,
+    known: BTreeMap<Process, Proof>,
     /// Those that are not awaited, the one that was heard first at the front.
     by_time: BTreeSet<(Time, Process)>,
     /// Those that have not been heard since the round wants it.
@@ -21,7 +21,7 @@ pub struct Proofs {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct Proof {
     /// How many members of the round it has.
     members: usize,
     /// It has been heard then, or later.

@@ -5,13 +5,13 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use super::arrival::Arrival;
-use super::former::Former;
+use super::arrival_state::ArrivalState;
+use super::failed_round::FailedRound;
+use super::former::PastRound;
 use super::memory::{ROUND_COST, RULING_COST, cost};
-use super::place::Place;
-use super::ruling::Ruling;
-use super::standing::Standing;
+use super::outcome::Outcome;
 use super::{Meeting, Rendezvous};
-use crate::controller::session::budget::Line as SharedLine;
+use crate::controller::session::budget::SharedLine;
 use crate::machine::Time;
 
 /// All that comes behind this, or all.
@@ -21,49 +21,52 @@ fn behind<T: ?Sized>(last: Option<&T>) -> (Bound<&T>, Bound<&T>) {
 
 impl<V: PartialEq> Rendezvous<V> {
     /// The meeting whose name comes next behind this one, with the failed round that stands there.
-    pub fn meeting_after(&self, last: Option<&str>) -> Option<(Rc<str>, Option<Former>)> {
+    pub fn meeting_after(&self, last: Option<&str>) -> Option<(Rc<str>, Option<PastRound>)> {
         let (name, meeting) = self.meetings.range::<str, _>(behind(last)).next()?;
-        let former = meeting.standing.as_ref().map(|standing| {
-            let mut former = Former::new(&standing.ruling, Vec::new(), Some(standing.stands()));
-            former.reason = standing.reason().to_owned();
+        let former = meeting.failed_round.as_ref().map(|failed_round| {
+            let mut former = PastRound::new(&failed_round.outcome, Vec::new(), Some(failed_round.audience()));
+            former.reason = failed_round.reason().to_owned();
             former
         });
         Some((name.clone(), former))
     }
 
     /// The arrivals behind this one, with the rulings of those that have one and have not heard it.
-    pub fn arrivals_after(&self, last: Option<Arrival>) -> impl Iterator<Item = (Arrival, Option<&Ruling>)> {
+    pub fn arrivals_after(&self, last: Option<Arrival>) -> impl Iterator<Item = (Arrival, Option<&Outcome>)> {
         self.places.after(last).map(|(arrival, place)| match place {
-            Place::Ruled(ruling, ..) => (*arrival, Some(&**ruling)),
-            Place::Waits { .. } => (*arrival, None),
+            ArrivalState::Ruled(outcome, ..) => (*arrival, Some(&**outcome)),
+            ArrivalState::Waits { .. } => (*arrival, None),
         })
     }
 
     /// A round was over then. Gives its ruling, for one that was told it late.
-    pub fn restore(&mut self, name: &str, former: Former, since: Time) -> Rc<Ruling> {
-        let Former { round, kind, who, reason, at, line, arrivals, stands } = former;
+    pub fn restore(&mut self, name: &str, former: PastRound, since: Time) -> Rc<Outcome> {
+        let PastRound { round, kind, who, reason, at, line, arrivals, audience } = former;
         self.last_round = self.last_round.max(round);
         let line = line.map(|line| SharedLine::new(line, &self.budget));
         let held = self.budget.hold(RULING_COST + reason.len());
-        let ruling = Rc::new(Ruling { round, kind, who, reason, at, line, held });
+        let outcome = Rc::new(Outcome { round, kind, who, reason, at, line, held });
         for arrival in arrivals {
-            self.is_ruled(arrival, ruling.clone(), since);
+            self.record_outcome(arrival, outcome.clone(), since);
         }
-        if let Some(stands) = stands {
+        if let Some(audience) = audience {
             let name: Rc<str> = Rc::from(name);
-            self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, standing: None });
-            let held = self.budget.hold(ROUND_COST + cost(stands.party()));
-            let (agreed, told) = (stands.agreed, stands.told.iter().cloned().collect());
-            self.let_stand(&name, Standing::new(agreed, told, &ruling, stands.other.as_ref(), stands.until, held));
+            self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, failed_round: None });
+            let held = self.budget.hold(ROUND_COST + cost(audience.party()));
+            let (agreed, told) = (audience.agreed, audience.told.iter().cloned().collect());
+            self.let_stand(
+                &name,
+                FailedRound::new(agreed, told, &outcome, audience.other.as_ref(), audience.until, held),
+            );
             self.tidy(&name);
         }
-        ruling
+        outcome
     }
 
     /// More arrivals have a ruling that they have not heard.
-    pub fn restore_unheard(&mut self, arrivals: &[Arrival], ruling: &Rc<Ruling>, since: Time) {
+    pub fn restore_unheard(&mut self, arrivals: &[Arrival], outcome: &Rc<Outcome>, since: Time) {
         for arrival in arrivals {
-            self.is_ruled(*arrival, ruling.clone(), since);
+            self.record_outcome(*arrival, outcome.clone(), since);
         }
     }
 
@@ -73,12 +76,12 @@ impl<V: PartialEq> Rendezvous<V> {
         name: &str,
         member: &Rc<str>,
         arrival: Arrival,
-        last: Option<Rc<Ruling>>,
+        last: Option<Rc<Outcome>>,
         since: Time,
     ) {
-        let standing = self.tell_standing(name, member);
-        if let Some(ruling) = last.or(standing) {
-            self.is_ruled(arrival, ruling, since);
+        let failed_round = self.tell_standing(name, member);
+        if let Some(outcome) = last.or(failed_round) {
+            self.record_outcome(arrival, outcome, since);
         }
     }
 

@@ -4,27 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::arrival::{Comer, Presence, Process};
+use super::arrival::{ArrivalRequest, Presence, Process};
 use super::ending::Ending;
 use super::memory::{ROUND_COST, cost};
 use super::outlook::{Forming, Outlook};
+use super::overflow::Overflow;
 use super::proofs::Proofs;
-use super::surplus::Surplus;
 use crate::controller::session::budget::{Asker, Budget, Held};
 use crate::machine::Time;
 use crate::machine::faults::{Fault, injected};
 use crate::testfile::MEMBERS_MAX;
-use crate::wire::rendezvous::{Kind, Party};
+use crate::wire::rendezvous::{OutcomeKind, Party};
 
 /// How many members a ruling names.
 pub const WHO_MAX: usize = 100;
 
 /// The members of a complete round, by name.
-pub type Assembly<V> = BTreeMap<Rc<str>, There<V>>;
+pub type Assembly<V> = BTreeMap<Rc<str>, Participant<V>>;
 
 /// A member that is there.
 #[derive(Debug)]
-pub struct There<V> {
+pub struct Participant<V> {
     pub process: Process,
     pub id: u64,
     pub value: V,
@@ -55,9 +55,9 @@ pub struct Round<V> {
     /// How long their values are together, in bytes.
     pub weight: usize,
     /// Others that have come under the name of a member that is there.
-    pub contenders: BTreeMap<Rc<str>, Comer<V>>,
+    pub contenders: BTreeMap<Rc<str>, ArrivalRequest<V>>,
     /// Who has come to a count that is complete, and waits for the next round.
-    pub surplus: Surplus<V>,
+    pub overflow: Overflow<V>,
     /// The earliest end of anybody's patience, and how long that was.
     pub patience: Option<(Time, Duration)>,
     /// The end of everybody's patience.
@@ -80,12 +80,12 @@ pub struct Round<V> {
 #[derive(Debug, PartialEq)]
 pub struct Agreed {
     pub said: Party,
-    pub wanted: Wanted,
+    pub wanted: Expected,
 }
 
 impl Agreed {
     pub fn on(party: &Party) -> Rc<Agreed> {
-        Rc::new(Agreed { said: party.clone(), wanted: Wanted::from(party) })
+        Rc::new(Agreed { said: party.clone(), wanted: Expected::from(party) })
     }
 
     /// Whether a member is wanted by its name.
@@ -95,29 +95,29 @@ impl Agreed {
 
     /// Whether somebody wants the same party.
     pub fn is(&self, party: &Party) -> bool {
-        self.said == *party || self.wanted == Wanted::from(party)
+        self.said == *party || self.wanted == Expected::from(party)
     }
 }
 
 /// Who shall be there.
 #[derive(Debug, PartialEq)]
-pub enum Wanted {
+pub enum Expected {
     Members(BTreeSet<Rc<str>>),
     Count(usize),
 }
 
-impl Wanted {
+impl Expected {
     /// Whether a member is wanted by its name.
     pub fn has(&self, member: &str) -> bool {
-        matches!(self, Wanted::Members(members) if members.contains(member))
+        matches!(self, Expected::Members(members) if members.contains(member))
     }
 }
 
-impl From<&Party> for Wanted {
-    fn from(party: &Party) -> Wanted {
+impl From<&Party> for Expected {
+    fn from(party: &Party) -> Expected {
         match party {
-            Party::Members(members) => Wanted::Members(members.iter().map(|member| Rc::from(&**member)).collect()),
-            Party::Count(count) => Wanted::Count(*count as usize),
+            Party::Members(members) => Expected::Members(members.iter().map(|member| Rc::from(&**member)).collect()),
+            Party::Count(count) => Expected::Count(*count as usize),
         }
     }
 }
@@ -130,8 +130,8 @@ impl<V> Round<V> {
         let held = asker.map_or_else(|| budget.admit(cost), |asker| budget.admit_for(asker, cost))?;
         let agreed = Agreed::on(party);
         let size = match &agreed.wanted {
-            Wanted::Members(members) => members.len(),
-            Wanted::Count(count) => *count,
+            Expected::Members(members) => members.len(),
+            Expected::Count(count) => *count,
         };
         if size == 0 || size > MEMBERS_MAX {
             return Err(format!("1 to {MEMBERS_MAX} members can meet, not {size}"));
@@ -149,7 +149,7 @@ impl<V> Round<V> {
             left: BTreeSet::new(),
             weight: 0,
             contenders: BTreeMap::new(),
-            surplus: Surplus::default(),
+            overflow: Overflow::default(),
             patience: None,
             ends: BTreeSet::new(),
             proofs: Proofs::default(),
@@ -165,15 +165,15 @@ impl<V> Round<V> {
     /// How many names it knows: of those who shall meet, or of those who are there.
     pub fn names(&self) -> usize {
         match &self.agreed.wanted {
-            Wanted::Members(members) => members.len(),
-            Wanted::Count(_) => self.there.len(),
+            Expected::Members(members) => members.len(),
+            Expected::Count(_) => self.there.len(),
         }
     }
 
     /// Whether this member is wanted here.
     pub fn belongs(&self, member: &str) -> Result<(), String> {
         match &self.agreed.wanted {
-            Wanted::Members(members) if !members.contains(member) => {
+            Expected::Members(members) if !members.contains(member) => {
                 Err(format!("{member} is not a member; the members are {}", self.party_in_words()))
             }
             _ => Ok(()),
@@ -186,70 +186,75 @@ impl<V> Round<V> {
 
     /// The round after this one, for the same party, when some wait for it already. The first of them asks for it.
     pub fn take_next(&mut self) -> Option<Round<V>> {
-        let first = self.surplus.first()?;
+        let first = self.overflow.first()?;
         let said_by = self.said_by.is_some().then(|| first.member.clone());
         let mut next = Round::of(self.agreed.clone(), said_by, self.held.clone());
-        next.surplus = std::mem::take(&mut self.surplus);
+        next.overflow = std::mem::take(&mut self.overflow);
         let (theirs, ours) = std::mem::take(&mut self.contenders)
             .into_iter()
-            .partition(|(member, _)| next.surplus.get(member).is_some());
+            .partition(|(member, _)| next.overflow.get(member).is_some());
         (next.contenders, self.contenders) = (theirs, ours);
         Some(next)
     }
 
     /// In a round that its only member has left there is nobody to disagree with: who comes says who shall meet.
-    pub fn begin_anew(&mut self, comer: &Comer<V>, asker: Asker, budget: &Budget) {
-        let deserted = self.there.is_empty() && self.surplus.is_empty() && self.said_by.is_some();
-        if let Some(party) = comer.party.as_ref().filter(|party| deserted && !self.agreed.is(party))
-            && let Ok(round) = Round::new(party, Some((comer.member.clone(), asker)), budget)
+    pub fn begin_anew(&mut self, request: &ArrivalRequest<V>, asker: Asker, budget: &Budget) {
+        let deserted = self.there.is_empty() && self.overflow.is_empty() && self.said_by.is_some();
+        if let Some(party) = request.party.as_ref().filter(|party| deserted && !self.agreed.is(party))
+            && let Ok(round) = Round::new(party, Some((request.member.clone(), asker)), budget)
         {
             *self = round;
         }
     }
 
     /// One that shall contend for a place, with its party only if that is another: then there must be room for it.
-    pub fn keep_party(&self, comer: Comer<V>, asker: Asker, budget: &Budget) -> Result<Comer<V>, String> {
-        let party = comer.party.filter(|party| !self.agreed.is(party));
+    pub fn keep_party(
+        &self,
+        request: ArrivalRequest<V>,
+        asker: Asker,
+        budget: &Budget,
+    ) -> Result<ArrivalRequest<V>, String> {
+        let party = request.party.filter(|party| !self.agreed.is(party));
         let held = party.as_ref().map(|party| budget.admit_for(asker, cost(party))).transpose()?;
-        Ok(Comer { party, held, ..comer })
+        Ok(ArrivalRequest { party, held, ..request })
     }
 
     /// Which process waits under a member's name, and whether it is away.
     pub fn holder(&self, member: &str) -> Option<(Process, bool)> {
         let there = self.there.get(member).map(|there| (there.process, there.away));
-        there.or_else(|| self.surplus.get(member).map(|comer| (comer.process, false)))
+        there.or_else(|| self.overflow.get(member).map(|request| (request.process, false)))
     }
 
     /// What is given in a member's name.
     pub fn value(&self, member: &str) -> Option<&V> {
         let there = self.there.get(member).map(|there| &there.value);
-        there.or_else(|| self.surplus.get(member).map(|comer| &comer.value))
+        there.or_else(|| self.overflow.get(member).map(|request| &request.value))
     }
 
     /// Takes a member in. Whether the deadline has moved.
-    pub fn enter(&mut self, comer: Comer<V>, now: Time) -> bool {
+    pub fn enter(&mut self, request: ArrivalRequest<V>, now: Time) -> bool {
         debug_assert!(!self.is_full(), "who comes to a full round waits for the next");
-        let patience = comer.timeout.map(|timeout| (now + timeout, timeout));
+        let patience = request.timeout.map(|timeout| (now + timeout, timeout));
         let earlier = patience.is_some_and(|(end, _)| self.patience.is_none_or(|(known, _)| end < known));
         if earlier {
             self.patience = patience;
         }
-        self.fresh = self.fresh.min(comer.fresh);
-        self.alive |= comer.alive;
-        self.harmonize |= comer.harmonize;
-        self.weight += comer.weight;
-        let Comer { process, id, member, value, weight, .. } = comer;
+        self.fresh = self.fresh.min(request.fresh);
+        self.alive |= request.alive;
+        self.harmonize |= request.harmonize;
+        self.weight += request.weight;
+        let ArrivalRequest { process, id, member, value, weight, .. } = request;
         if let Some((end, timeout)) = patience {
             self.ends.insert((end, timeout, member.clone()));
         }
-        let there = There { process, id, value, weight, patience, away: false, taken_back: false, lost: false };
+        let there = Participant { process, id, value, weight, patience, away: false, taken_back: false, lost: false };
         let former = self.there.insert(member, there);
         debug_assert!(former.is_none(), "who was there has left");
         earlier
     }
 
     /// Takes a member out.
-    pub fn leave(&mut self, member: &str) -> Option<There<V>> {
+    pub fn leave(&mut self, member: &str) -> Option<Participant<V>> {
         let there = self.there.remove(member)?;
         self.left.remove(member);
         self.away -= usize::from(there.away);
@@ -274,7 +279,7 @@ impl<V> Round<V> {
 
     /// Somebody who has left, and whose place anybody can take who comes.
     pub fn left(&self) -> Option<Rc<str>> {
-        let counted = matches!(self.agreed.wanted, Wanted::Count(_));
+        let counted = matches!(self.agreed.wanted, Expected::Count(_));
         self.left.first().filter(|_| counted).cloned()
     }
 
@@ -303,17 +308,17 @@ impl<V> Round<V> {
 
     /// Whether everybody who was there is lost, and nobody else waits here.
     pub fn is_abandoned(&self) -> bool {
-        let others = !self.surplus.is_empty() || !self.contenders.is_empty();
+        let others = !self.overflow.is_empty() || !self.contenders.is_empty();
         self.lost == self.there.len() && !others
     }
 
     /// Whether all are there that shall meet.
     pub fn is_full(&self) -> bool {
         match &self.agreed.wanted {
-            Wanted::Members(members) => {
+            Expected::Members(members) => {
                 self.there.len() + usize::from(injected(Fault::ReleasesOneShort)) >= members.len()
             }
-            Wanted::Count(count) => self.there.len() == *count,
+            Expected::Count(count) => self.there.len() == *count,
         }
     }
 
@@ -333,27 +338,26 @@ impl<V> Round<V> {
     pub fn missing_in_words(&self) -> (Vec<String>, String) {
         let away = || self.there.iter().filter(|(_, there)| there.away).map(|(member, _)| &**member);
         let missing: Vec<&str> = match &self.agreed.wanted {
-            Wanted::Members(members) => {
+            Expected::Members(members) => {
                 let absent = |member: &&Rc<str>| self.there.get(*member).is_none_or(|there| there.away);
                 members.iter().filter(absent).map(|member| &**member).collect()
             }
-            Wanted::Count(count) if self.there.len() < *count => {
+            Expected::Count(count) if self.there.len() < *count => {
                 let there: Vec<&str> = self.there.keys().map(|member| &**member).collect();
-                let (have, there) = (there.len(), crate::spoken::list(&there));
+                let (have, there) = (there.len(), crate::text::list(&there));
                 let reason = format!("timed out; {have} of {count} were there: {there}");
                 return (away().map(str::to_owned).collect(), reason);
             }
-            Wanted::Count(_) => away().collect(),
+            Expected::Count(_) => away().collect(),
         };
         if !missing.is_empty() {
-            let text = format!("timed out; missing: {}", crate::spoken::list(&missing));
+            let text = format!("timed out; missing: {}", crate::text::list(&missing));
             return (first_of(missing), text);
         }
         let awaited = self.proofs.awaited();
         let silent = self.there.iter().filter(|(_, there)| awaited.contains(&there.process));
         let silent: Vec<&str> = silent.map(|(member, _)| &**member).collect();
-        let text =
-            format!("timed out; all had arrived, but no sign of life came from {}", crate::spoken::list(&silent));
+        let text = format!("timed out; all had arrived, but no sign of life came from {}", crate::text::list(&silent));
         (first_of(silent), text)
     }
 }
@@ -365,7 +369,7 @@ impl<V> Round<V> {
             return None;
         }
         let (who, reason) = match &self.agreed.wanted {
-            Wanted::Members(members) => {
+            Expected::Members(members) => {
                 let absent = members.iter().filter(|member| !self.there.contains_key(*member));
                 let mut barred = absent.filter_map(|member| Some((member, outlook.barred(name, member)?)));
                 let (first, reason) = barred.next()?;
@@ -373,27 +377,27 @@ impl<V> Round<V> {
                 let who = std::iter::once(&**first).chain(others.iter().copied()).map(str::to_owned).collect();
                 let nor = match others.is_empty() {
                     true => String::new(),
-                    false => format!("; nor can {} come", crate::spoken::list(&others)),
+                    false => format!("; nor can {} come", crate::text::list(&others)),
                 };
                 (who, reason + &nor)
             }
-            Wanted::Count(count) => {
+            Expected::Count(count) => {
                 let there: Vec<&str> = self.there.keys().map(|member| &**member).collect();
                 outlook.unfillable(name, *count, &there)?
             }
         };
-        Some(Ending { kind: Kind::Lost, who, reason, other: None, timeout: None })
+        Some(Ending { kind: OutcomeKind::Lost, who, reason, other: None, timeout: None })
     }
 
     pub fn as_it_forms(&self, name: &Rc<str>) -> Forming {
-        let there = |there: &There<V>| !there.away;
+        let there = |there: &Participant<V>| !there.away;
         let here = self.there.iter().filter(|(_, it)| there(it)).map(|(member, _)| member.clone()).collect();
         let (missing, more) = match &self.agreed.wanted {
-            Wanted::Members(members) => {
+            Expected::Members(members) => {
                 let absent = |member: &&Rc<str>| !self.there.get(*member).is_some_and(there);
                 (members.iter().filter(absent).cloned().collect(), 0)
             }
-            Wanted::Count(count) => (Vec::new(), count.saturating_sub(self.there.len())),
+            Expected::Count(count) => (Vec::new(), count.saturating_sub(self.there.len())),
         };
         Forming { meeting: name.clone(), there: here, missing, more }
     }
@@ -401,7 +405,7 @@ impl<V> Round<V> {
 
 /// Those whom a ruling names of so many.
 fn first_of(members: Vec<&str>) -> Vec<String> {
-    crate::spoken::ranges::first(members, WHO_MAX).into_iter().map(str::to_owned).collect()
+    crate::text::ranges::first(members, WHO_MAX).into_iter().map(str::to_owned).collect()
 }
 
 /// A party as a person says it.
@@ -411,7 +415,7 @@ pub fn in_words(party: &Party) -> String {
             let mut names: Vec<&str> = members.iter().map(String::as_str).collect();
             names.sort_unstable();
             names.dedup();
-            crate::spoken::list(&names)
+            crate::text::list(&names)
         }
         Party::Count(count) => format!("any {count}"),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::arrival::{Arrival, Process};
-use super::place::Place;
+use super::arrival_state::ArrivalState;
 
 /// How many arrivals may wait, or not have heard their ruling, at once in one room.
 pub const ARRIVALS_MAX: usize = 200_000;
@@ -21,16 +21,16 @@ pub const REFUSED_MAX: usize = ARRIVALS_MAX / 2;
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Seats {
-    by_arrival: BTreeMap<Arrival, Place>,
+    by_arrival: BTreeMap<Arrival, ArrivalState>,
     of: BTreeMap<Process, usize>,
 }
 
 impl Seats {
-    pub fn get(&self, arrival: &Arrival) -> Option<&Place> {
+    pub fn get(&self, arrival: &Arrival) -> Option<&ArrivalState> {
         self.by_arrival.get(arrival)
     }
 
-    pub fn insert(&mut self, arrival: Arrival, place: Place) {
+    pub fn insert(&mut self, arrival: Arrival, place: ArrivalState) {
         if self.by_arrival.insert(arrival, place).is_none() {
             *self.of.entry(arrival.0).or_default() += 1;
         }
@@ -52,7 +52,7 @@ impl Seats {
     }
 
     /// Those of one process.
-    pub fn of(&self, process: Process) -> impl Iterator<Item = (u64, &Place)> {
+    pub fn of(&self, process: Process) -> impl Iterator<Item = (u64, &ArrivalState)> {
         let own = self.by_arrival.range((process, 0)..=(process, u64::MAX));
         own.map(|(arrival, place)| (arrival.1, place))
     }
@@ -62,18 +62,18 @@ impl Seats {
         self.of.get(&process).copied().unwrap_or(0)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&Arrival, &Place)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Arrival, &ArrivalState)> {
         self.by_arrival.iter()
     }
 
     /// Those behind this one, or all.
-    pub fn after(&self, last: Option<Arrival>) -> impl Iterator<Item = (&Arrival, &Place)> {
+    pub fn after(&self, last: Option<Arrival>) -> impl Iterator<Item = (&Arrival, &ArrivalState)> {
         let begin = last.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_arrival.range((begin, Bound::Unbounded))
     }
 
     /// Removes those that nobody is to know any more.
-    pub fn forget(&mut self, forgets: impl Fn(&Place) -> bool) {
+    pub fn forget(&mut self, forgets: impl Fn(&ArrivalState) -> bool) {
         let gone: Vec<Arrival> = self.iter().filter(|(_, place)| forgets(place)).map(|(arrival, _)| *arrival).collect();
         gone.iter().for_each(|arrival| self.remove(arrival));
     }

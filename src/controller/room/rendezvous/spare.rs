@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::acts::Act;
-use super::memory::Spare;
+use super::memory::Eviction;
 use super::turn::Turn;
 use super::{Rendezvous, Timer};
 
@@ -15,24 +15,24 @@ pub const ABANDONED_FOR: Duration = Duration::from_secs(600);
 
 impl<V: PartialEq> Rendezvous<V> {
     /// How much of it there is: the bytes of failed rounds, the number of abandoned ones.
-    pub fn spare(&self, what: Spare) -> usize {
+    pub fn spare(&self, what: Eviction) -> usize {
         match what {
-            Spare::Failed => self.failed.iter().map(|(bytes, _)| bytes).sum(),
-            Spare::Abandoned => self.abandoned.len(),
+            Eviction::Failed => self.failed.iter().map(|(bytes, _)| bytes).sum(),
+            Eviction::Abandoned => self.abandoned.len(),
         }
     }
 
     /// Drops what can be spared, the largest first, until there is room for so many bytes.
-    pub fn drop_spare(&mut self, what: Spare, bytes: usize, turn: &mut Turn<'_, V>) {
+    pub fn drop_spare(&mut self, what: Eviction, bytes: usize, turn: &mut Turn<'_, V>) {
         while !self.budget.has_room_for(bytes) {
             let name = match what {
-                Spare::Failed => self.failed.last().map(|(_, name)| name.clone()),
-                Spare::Abandoned => self.abandoned.first().cloned(),
+                Eviction::Failed => self.failed.last().map(|(_, name)| name.clone()),
+                Eviction::Abandoned => self.abandoned.first().cloned(),
             };
             let Some(name) = name else { return };
             match what {
-                Spare::Failed => self.drop_failed(&name, turn),
-                Spare::Abandoned => self.drop_abandoned(&name),
+                Eviction::Failed => self.drop_failed(&name, turn),
+                Eviction::Abandoned => self.drop_abandoned(&name),
             }
         }
     }
@@ -85,7 +85,7 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// Nothing is due of the round that formed here.
     pub(super) fn cancel_timers_of(&mut self, name: &Rc<str>) {
-        for timer in [Timer::Deadline(name.clone()), Timer::Look(name.clone()), Timer::Surplus(name.clone())] {
+        for timer in [Timer::Deadline(name.clone()), Timer::Look(name.clone()), Timer::Overflow(name.clone())] {
             self.timers.cancel(&timer);
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::outcome::{HARMONIZE_LEAD, STANDS_FOR, STANDS_MOST};
+use super::conclude::{HARMONIZE_LEAD, STANDS_FOR, STANDS_MOST};
 use super::*;
 use crate::controller::session::budget::Held;
 use crate::machine::Bytes;
@@ -19,9 +19,9 @@ const REJOIN: Duration = Duration::from_secs(5);
 
 /// When each process that is connected was heard last.
 #[derive(Default)]
-struct Heard(BTreeMap<Process, Time>);
+struct HeardAt(BTreeMap<Process, Time>);
 
-impl Presence for Heard {
+impl Presence for HeardAt {
     fn heard(&self, process: Process) -> Option<Time> {
         self.0.get(&process).copied()
     }
@@ -32,11 +32,11 @@ impl Presence for Heard {
 
 struct Hall {
     meetings: Rendezvous<&'static str>,
-    heard: Heard,
+    heard: HeardAt,
     now: Time,
     declared: Option<Party>,
     /// The rulings that each arrival was told.
-    told: BTreeMap<(u64, u64), Vec<Rc<Ruling>>>,
+    told: BTreeMap<(u64, u64), Vec<Rc<Outcome>>>,
     checked: Vec<u64>,
     records: Vec<Act>,
 }
@@ -46,8 +46,8 @@ fn members(names: &str) -> Option<Party> {
 }
 
 /// An arrival as barriers make it.
-fn comer(process: u64, id: u64, member: &str) -> Comer<&'static str> {
-    Comer {
+fn request(process: u64, id: u64, member: &str) -> ArrivalRequest<&'static str> {
+    ArrivalRequest {
         process: Process(process),
         id,
         member: Rc::from(member),
@@ -67,7 +67,7 @@ impl Hall {
     fn new() -> Hall {
         Hall {
             meetings: Rendezvous::default(),
-            heard: Heard::default(),
+            heard: HeardAt::default(),
             now: Time::from_micros(10_000_000),
             declared: None,
             told: BTreeMap::new(),
@@ -86,9 +86,9 @@ impl Hall {
         for act in acts {
             match act {
                 Act::Check(process) => self.checked.push(process.0),
-                Act::Tell { process, ids, ruling } => {
+                Act::Tell { process, ids, outcome } => {
                     for id in ids {
-                        self.told.entry((process.0, id)).or_default().push(ruling.clone());
+                        self.told.entry((process.0, id)).or_default().push(outcome.clone());
                     }
                 }
                 other => self.records.push(other),
@@ -96,10 +96,10 @@ impl Hall {
         }
     }
 
-    fn arrive(&mut self, comer: Comer<&'static str>) {
-        self.heard.0.insert(comer.process, self.now);
+    fn arrive(&mut self, request: ArrivalRequest<&'static str>) {
+        self.heard.0.insert(request.process, self.now);
         let declared = self.declared.clone();
-        self.turn(|meetings, turn| meetings.arrive("m", comer, declared.as_ref(), turn));
+        self.turn(|meetings, turn| meetings.arrive("m", request, declared.as_ref(), turn));
     }
 
     fn hear(&mut self, process: u64) {
@@ -145,11 +145,11 @@ impl Hall {
     /// How the last ruling that an arrival was told reads; empty when it was told none.
     fn verdict(&self, process: u64, id: u64) -> String {
         let last = self.told.get(&(process, id)).and_then(|told| told.last());
-        last.map_or_else(String::new, |ruling| format!("{:?} {}", ruling.kind, ruling.reason).trim_end().to_owned())
+        last.map_or_else(String::new, |outcome| format!("{:?} {}", outcome.kind, outcome.reason).trim_end().to_owned())
     }
 
     fn round(&self, process: u64, id: u64) -> u64 {
-        self.told[&(process, id)].last().map_or(0, |ruling| ruling.round)
+        self.told[&(process, id)].last().map_or(0, |outcome| outcome.round)
     }
 }
 
@@ -158,12 +158,12 @@ impl Hall {
 #[test]
 fn all_get_one_verdict_also_who_comes_back_after_the_release() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(request(2, 1, "b"));
     hall.cut(1);
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     assert_eq!(hall.told[&(1, 1)].len(), 2);
-    assert!(hall.told[&(1, 1)].iter().all(|ruling| Rc::ptr_eq(ruling, &hall.told[&(2, 1)][0])));
+    assert!(hall.told[&(1, 1)].iter().all(|outcome| Rc::ptr_eq(outcome, &hall.told[&(2, 1)][0])));
     hall.meetings.told(Process(1), &[1]);
     hall.meetings.told(Process(2), &[1]);
     assert_eq!((hall.meetings.unheard().count(), hall.meetings.meetings.len()), (0, 0));
@@ -172,18 +172,18 @@ fn all_get_one_verdict_also_who_comes_back_after_the_release() {
 #[test]
 fn members_that_were_heard_a_moment_ago_are_released_without_a_question() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     hall.pass(SECOND);
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!((hall.verdict(1, 1), hall.checked.len()), ("Released".to_owned(), 0));
 }
 
 #[test]
 fn who_was_silent_longer_than_fresh_is_asked_first_and_nobody_is_released_before() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     hall.pass(SECOND + Duration::from_micros(1));
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!((hall.verdict(1, 1), hall.verdict(2, 1)), (String::new(), String::new()));
     assert_eq!(hall.checked, [1]);
     hall.hear(1);
@@ -194,7 +194,7 @@ fn who_was_silent_longer_than_fresh_is_asked_first_and_nobody_is_released_before
 #[test]
 fn those_who_wait_are_asked_for_signs_of_life_while_they_wait() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     hall.pass(CHECK_EVERY);
     assert_eq!(hall.checked, [1]);
     hall.hear(1);
@@ -207,13 +207,13 @@ fn those_who_wait_are_asked_for_signs_of_life_while_they_wait() {
 #[test]
 fn a_name_can_be_used_again_at_once_and_rounds_do_not_mix() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(comer(2, 1, "b"));
-    hall.arrive(comer(1, 2, "a"));
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(request(2, 1, "b"));
+    hall.arrive(request(1, 2, "a"));
     assert_eq!(hall.verdict(1, 2), "");
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!((hall.verdict(1, 2), hall.round(2, 1)), (String::new(), hall.round(1, 1)));
-    hall.arrive(comer(2, 2, "b"));
+    hall.arrive(request(2, 2, "b"));
     assert_eq!(hall.round(1, 2), hall.round(2, 2));
     assert_ne!(hall.round(1, 2), hall.round(1, 1));
 }
@@ -221,8 +221,8 @@ fn a_name_can_be_used_again_at_once_and_rounds_do_not_mix() {
 #[test]
 fn a_failed_round_stands_for_those_who_come_later_until_one_that_has_it_comes_again() {
     let mut hall = Hall::new();
-    let three = |process, id, member| Comer { party: members("a b c"), ..comer(process, id, member) };
-    hall.arrive(Comer { timeout: Some(SECOND), ..three(1, 1, "a") });
+    let three = |process, id, member| ArrivalRequest { party: members("a b c"), ..request(process, id, member) };
+    hall.arrive(ArrivalRequest { timeout: Some(SECOND), ..three(1, 1, "a") });
     hall.live(&[1], SECOND);
     assert_eq!(hall.verdict(1, 1), "TimedOut timed out; missing: b, c");
     hall.arrive(three(2, 1, "b"));
@@ -241,74 +241,77 @@ fn a_failed_round_stands_for_those_who_come_later_until_one_that_has_it_comes_ag
 fn a_failed_round_stands_no_longer_when_all_have_its_verdict_or_its_time_is_over() {
     let mut hall = Hall::new();
     for _ in 0..2 {
-        let failed = Comer { abort: Some("no disk".to_owned()), ..comer(1, 1, "a") };
+        let failed = ArrivalRequest { abort: Some("no disk".to_owned()), ..request(1, 1, "a") };
         hall.arrive(failed);
         assert_eq!(hall.verdict(1, 1), "Aborted a aborted: no disk");
         hall.meetings.told(Process(1), &[1]);
         hall.pass(STANDS_FOR);
     }
     assert_eq!(hall.meetings.meetings.len(), 0);
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(2, 1), "");
 }
 
 #[test]
 fn a_failed_round_stands_as_long_as_its_timeout_was_counted_from_its_verdict() {
-    for (timeout, stands) in [(Some(SECOND * 3), SECOND * 3), (Some(SECOND * 90), SECOND * 90), (None, STANDS_FOR)] {
-        for (after, standing) in [(stands - SECOND, true), (stands, false)] {
+    for (timeout, audience) in [(Some(SECOND * 3), SECOND * 3), (Some(SECOND * 90), SECOND * 90), (None, STANDS_FOR)] {
+        for (after, failed_round) in [(audience - SECOND, true), (audience, false)] {
             let mut hall = Hall::new();
-            hall.arrive(Comer { timeout, party: members("a b c"), ..comer(1, 1, "a") });
+            hall.arrive(ArrivalRequest { timeout, party: members("a b c"), ..request(1, 1, "a") });
             hall.live(&[1], SECOND);
-            let aborts = Comer { abort: Some("x".to_owned()), party: members("a b c"), ..comer(2, 1, "b") };
+            let aborts = ArrivalRequest { abort: Some("x".to_owned()), party: members("a b c"), ..request(2, 1, "b") };
             hall.arrive(aborts);
             hall.pass(after);
-            hall.arrive(Comer { party: members("c b a"), ..comer(3, 1, "c") });
-            assert_eq!(!hall.verdict(3, 1).is_empty(), standing, "{timeout:?} {after:?}");
+            hall.arrive(ArrivalRequest { party: members("c b a"), ..request(3, 1, "c") });
+            assert_eq!(!hall.verdict(3, 1).is_empty(), failed_round, "{timeout:?} {after:?}");
         }
     }
 }
 
 #[test]
 fn a_failed_round_stands_an_hour_at_most_however_patient_its_members_were() {
-    for (after, standing) in [(STANDS_MOST - SECOND, true), (STANDS_MOST, false)] {
+    for (after, failed_round) in [(STANDS_MOST - SECOND, true), (STANDS_MOST, false)] {
         let mut hall = Hall::new();
-        let patient = || Comer { timeout: Some(Duration::from_micros(u64::MAX)), ..comer(1, 1, "a") };
-        hall.arrive(Comer { abort: Some("x".to_owned()), ..patient() });
+        let patient = || ArrivalRequest { timeout: Some(Duration::from_micros(u64::MAX)), ..request(1, 1, "a") };
+        hall.arrive(ArrivalRequest { abort: Some("x".to_owned()), ..patient() });
         hall.pass(after);
-        hall.arrive(comer(2, 1, "b"));
-        assert_eq!(!hall.verdict(2, 1).is_empty(), standing, "{after:?}");
+        hall.arrive(request(2, 1, "b"));
+        assert_eq!(!hall.verdict(2, 1).is_empty(), failed_round, "{after:?}");
     }
 }
 
 #[test]
 fn a_failed_round_whose_time_is_over_says_nothing_also_before_the_deadline_is_seen_to() {
     let mut hall = Hall::new();
-    hall.arrive(Comer { abort: Some("x".to_owned()), ..comer(1, 1, "a") });
+    hall.arrive(ArrivalRequest { abort: Some("x".to_owned()), ..request(1, 1, "a") });
     hall.now = hall.now + STANDS_FOR;
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(2, 1), "");
 }
 
 #[test]
 fn a_failed_round_answers_who_says_no_party_or_the_same_and_a_disagreement_all_that_it_concerns() {
     let mut hall = Hall::new();
-    hall.arrive(Comer { abort: Some("x".to_owned()), party: members("a b c d"), ..comer(1, 1, "a") });
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(ArrivalRequest { abort: Some("x".to_owned()), party: members("a b c d"), ..request(1, 1, "a") });
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(2, 1), "", "it waits in another party");
-    hall.arrive(Comer { party: None, ..comer(3, 1, "c") });
-    hall.arrive(Comer { party: members("d c b a"), ..comer(4, 1, "d") });
+    hall.arrive(ArrivalRequest { party: None, ..request(3, 1, "c") });
+    hall.arrive(ArrivalRequest { party: members("d c b a"), ..request(4, 1, "d") });
     assert_eq!((hall.round(3, 1), hall.round(4, 1)), (hall.round(1, 1), hall.round(1, 1)));
-    hall.arrive(Comer { party: members("a b c"), ..comer(1, 2, "a") });
+    hall.arrive(ArrivalRequest { party: members("a b c"), ..request(1, 2, "a") });
     assert!(hall.verdict(2, 1).starts_with("Disagreed"), "{}", hall.verdict(2, 1));
-    hall.arrive(Comer { party: members("c x"), ..comer(3, 2, "c") });
+    hall.arrive(ArrivalRequest { party: members("c x"), ..request(3, 2, "c") });
     assert!(hall.verdict(3, 2).starts_with("Disagreed an earlier round failed: the members disagree"));
 }
 
 #[test]
 fn a_failed_count_stands_for_as_many_as_were_missing() {
     let mut hall = Hall::new();
-    let any = |process: u64, id| Comer { party: Some(Party::Count(3)), ..comer(process, id, &format!("m{process}")) };
-    hall.arrive(Comer { timeout: Some(SECOND), ..any(1, 1) });
+    let any = |process: u64, id| ArrivalRequest {
+        party: Some(Party::Count(3)),
+        ..request(process, id, &format!("m{process}"))
+    };
+    hall.arrive(ArrivalRequest { timeout: Some(SECOND), ..any(1, 1) });
     hall.live(&[1], SECOND);
     assert_eq!(hall.verdict(1, 1), "TimedOut timed out; 1 of 3 were there: m1");
     hall.arrive(any(2, 1));
@@ -323,11 +326,11 @@ fn a_failed_count_stands_for_as_many_as_were_missing() {
 #[test]
 fn a_member_that_died_takes_its_place_again_as_a_new_process() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     hall.cut(1);
     hall.pass(SECOND);
-    hall.arrive(comer(9, 1, "a"));
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(9, 1, "a"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(9, 1), "Released");
     assert_eq!(hall.verdict(1, 1), "Refused another process has taken the place of a at \"m\"");
     assert_eq!(hall.meetings.waiting(), 0);
@@ -336,11 +339,11 @@ fn a_member_that_died_takes_its_place_again_as_a_new_process() {
 #[test]
 fn a_member_is_lost_when_it_has_not_come_back_in_time() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(comer(3, 1, "stranger"));
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(request(3, 1, "stranger"));
     hall.cut(1);
     hall.pass(REJOIN - SECOND);
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     hall.gone(1, 1);
     hall.live(&[1], REJOIN - SECOND);
     assert_eq!(hall.meetings.waiting(), 1);
@@ -348,18 +351,18 @@ fn a_member_is_lost_when_it_has_not_come_back_in_time() {
     assert_eq!((hall.meetings.waiting(), hall.verdict(1, 1)), (0, String::new()), "it has taken its arrival back");
     let lost = Act::Lost { meeting: Rc::from("m"), member: Rc::from("a") };
     assert!(hall.records.contains(&lost));
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(2, 1), "Lost an earlier round failed: a was lost");
 }
 
 #[test]
 fn nobody_is_released_while_a_member_is_away() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     hall.cut(1);
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(2, 1), "");
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     assert_eq!((hall.verdict(1, 1), hall.verdict(2, 1)), ("Released".to_owned(), "Released".to_owned()));
 }
 
@@ -368,35 +371,35 @@ fn nobody_is_released_while_a_member_is_away() {
 #[test]
 fn a_stranger_is_refused_and_told_so_and_the_round_goes_on() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(Comer { party: members("a b c"), ..comer(3, 1, "c") });
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(ArrivalRequest { party: members("a b c"), ..request(3, 1, "c") });
     assert_eq!(hall.verdict(3, 1), "Refused c is not a member; the members are a, b");
-    hall.arrive(Comer { party: None, ..comer(4, 1, "d") });
+    hall.arrive(ArrivalRequest { party: None, ..request(4, 1, "d") });
     assert!(hall.verdict(4, 1).starts_with("Refused"));
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(1, 1), "Released");
 }
 
 #[test]
 fn a_duplicate_is_refused_when_the_first_shows_that_it_lives() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(comer(9, 1, "a"));
-    hall.arrive(comer(9, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(request(9, 1, "a"));
+    hall.arrive(request(9, 1, "a"));
     assert_eq!((hall.checked.clone(), hall.verdict(9, 1)), (vec![1], String::new()));
     hall.hear(1);
     assert_eq!(hall.verdict(9, 1), "Refused another process waits at \"m\" as a");
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(1, 1), "Released");
 }
 
 #[test]
 fn a_duplicate_takes_the_place_of_one_that_does_not_answer() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(comer(9, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(request(9, 1, "a"));
     hall.pass(CONTEND_WITHIN);
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(9, 1), "Released");
     assert!(hall.verdict(1, 1).starts_with("Refused another process has taken"), "{}", hall.verdict(1, 1));
 }
@@ -404,21 +407,21 @@ fn a_duplicate_takes_the_place_of_one_that_does_not_answer() {
 #[test]
 fn a_contender_takes_the_place_at_once_when_the_first_goes() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(comer(9, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(request(9, 1, "a"));
     hall.gone(1, 1);
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!((hall.verdict(9, 1), hall.verdict(1, 1)), ("Released".to_owned(), String::new()));
 }
 
 #[test]
 fn a_duplicate_that_goes_again_leaves_the_first_alone() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(comer(9, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(request(9, 1, "a"));
     hall.cut(9);
     hall.pass(CONTEND_WITHIN);
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     hall.hear(1);
     assert_eq!((hall.verdict(1, 1), hall.verdict(9, 1)), ("Released".to_owned(), String::new()));
 }
@@ -426,9 +429,9 @@ fn a_duplicate_that_goes_again_leaves_the_first_alone() {
 #[test]
 fn a_duplicate_is_not_released_with_the_first() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(comer(9, 1, "a"));
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(request(9, 1, "a"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(1, 1), "Released");
     assert_eq!(hall.verdict(9, 1), "Refused another process has met at \"m\" as a");
 }
@@ -437,14 +440,14 @@ fn a_duplicate_is_not_released_with_the_first() {
 fn who_claims_a_place_that_is_taken_has_no_say_in_who_shall_meet_until_it_has_won_it() {
     let three = || members("a b c");
     let mut hall = Hall::new();
-    hall.arrive(Comer { party: three(), ..comer(1, 1, "a") });
-    hall.arrive(Comer { party: three(), ..comer(2, 1, "b") });
-    hall.arrive(comer(8, 1, "b"));
+    hall.arrive(ArrivalRequest { party: three(), ..request(1, 1, "a") });
+    hall.arrive(ArrivalRequest { party: three(), ..request(2, 1, "b") });
+    hall.arrive(request(8, 1, "b"));
     hall.hear(2);
     assert_eq!(hall.verdict(8, 1), "Refused another process waits at \"m\" as b");
-    hall.arrive(comer(2, 2, "b"));
+    hall.arrive(request(2, 2, "b"));
     assert!(hall.verdict(2, 2).starts_with("Refused b waits at"), "{}", hall.verdict(2, 2));
-    hall.arrive(comer(9, 1, "b"));
+    hall.arrive(request(9, 1, "b"));
     hall.pass(CONTEND_WITHIN);
     let verdict = "Disagreed the members disagree: a says a, b, c, b says a, b";
     assert_eq!((hall.verdict(1, 1).as_str(), hall.verdict(9, 1).as_str()), (verdict, verdict));
@@ -454,11 +457,11 @@ fn who_claims_a_place_that_is_taken_has_no_say_in_who_shall_meet_until_it_has_wo
 #[test]
 fn who_comes_back_to_a_round_that_it_was_alone_in_may_name_others() {
     let mut hall = Hall::new();
-    hall.arrive(Comer { party: members("a bb"), timeout: Some(SECOND), ..comer(1, 1, "a") });
+    hall.arrive(ArrivalRequest { party: members("a bb"), timeout: Some(SECOND), ..request(1, 1, "a") });
     hall.gone(1, 1);
-    hall.arrive(comer(9, 1, "a"));
+    hall.arrive(request(9, 1, "a"));
     hall.live(&[9], SECOND * 2);
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(request(2, 1, "b"));
     assert_eq!((hall.verdict(9, 1).as_str(), hall.verdict(2, 1).as_str()), ("Released", "Released"));
 }
 
@@ -467,15 +470,15 @@ fn who_comes_back_to_a_round_that_it_was_alone_in_may_name_others() {
 #[test]
 fn members_that_disagree_are_told_who_said_what() {
     let mut hall = Hall::new();
-    hall.arrive(Comer { party: members("b a c"), ..comer(1, 1, "a") });
-    hall.arrive(Comer { party: members("c a b"), ..comer(3, 1, "c") });
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(ArrivalRequest { party: members("b a c"), ..request(1, 1, "a") });
+    hall.arrive(ArrivalRequest { party: members("c a b"), ..request(3, 1, "c") });
+    hall.arrive(request(2, 1, "b"));
     for process in [1, 2, 3] {
         assert_eq!(hall.verdict(process, 1), "Disagreed the members disagree: a says a, b, c, b says a, b");
     }
     assert_eq!(hall.told[&(1, 1)][0].who, ["a", "b"]);
-    hall.arrive(Comer { party: Some(Party::Count(2)), ..comer(1, 2, "a") });
-    hall.arrive(comer(2, 2, "b"));
+    hall.arrive(ArrivalRequest { party: Some(Party::Count(2)), ..request(1, 2, "a") });
+    hall.arrive(request(2, 2, "b"));
     assert!(hall.verdict(1, 2).ends_with("a says any 2, b says a, b"), "{}", hall.verdict(1, 2));
 }
 
@@ -483,8 +486,8 @@ fn members_that_disagree_are_told_who_said_what() {
 fn the_round_ends_with_the_earliest_timeout_and_says_who_was_missing() {
     let mut hall = Hall::new();
     let party = || members("a b c");
-    hall.arrive(Comer { party: party(), timeout: Some(SECOND * 9), ..comer(1, 1, "a") });
-    hall.arrive(Comer { party: party(), timeout: Some(SECOND * 2), ..comer(2, 1, "b") });
+    hall.arrive(ArrivalRequest { party: party(), timeout: Some(SECOND * 9), ..request(1, 1, "a") });
+    hall.arrive(ArrivalRequest { party: party(), timeout: Some(SECOND * 2), ..request(2, 1, "b") });
     hall.live(&[1, 2], SECOND * 2);
     assert_eq!(hall.verdict(1, 1), "TimedOut timed out; missing: c");
     assert_eq!(hall.verdict(2, 1), hall.verdict(1, 1));
@@ -493,9 +496,9 @@ fn the_round_ends_with_the_earliest_timeout_and_says_who_was_missing() {
 #[test]
 fn a_timeout_while_one_has_not_answered_names_it() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     hall.pass(SECOND * 3);
-    hall.arrive(Comer { timeout: Some(SECOND), ..comer(2, 1, "b") });
+    hall.arrive(ArrivalRequest { timeout: Some(SECOND), ..request(2, 1, "b") });
     hall.pass(SECOND);
     let why = "TimedOut timed out; all had arrived, but no sign of life came from a";
     assert_eq!(hall.verdict(2, 1), why);
@@ -504,8 +507,8 @@ fn a_timeout_while_one_has_not_answered_names_it() {
 #[test]
 fn an_abort_reaches_everybody_and_the_one_that_aborts() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
-    hall.arrive(Comer { abort: Some("no disk".to_owned()), ..comer(2, 1, "b") });
+    hall.arrive(request(1, 1, "a"));
+    hall.arrive(ArrivalRequest { abort: Some("no disk".to_owned()), ..request(2, 1, "b") });
     assert_eq!((hall.verdict(1, 1), hall.verdict(2, 1)), (hall.verdict(2, 1), "Aborted b aborted: no disk".to_owned()));
     assert_eq!(hall.told[&(1, 1)][0].who, ["b"]);
 }
@@ -514,13 +517,13 @@ fn an_abort_reaches_everybody_and_the_one_that_aborts() {
 fn who_waits_already_can_abort_by_another_process_and_by_its_own_but_not_for_another_party() {
     for (process, id) in [(9, 1), (1, 2)] {
         let mut hall = Hall::new();
-        let three = |process, id, member| Comer { party: members("a b c"), ..comer(process, id, member) };
+        let three = |process, id, member| ArrivalRequest { party: members("a b c"), ..request(process, id, member) };
         hall.arrive(three(1, 1, "a"));
         hall.arrive(three(2, 1, "b"));
         let abort = || Some("no disk".to_owned());
-        hall.arrive(Comer { abort: abort(), party: members("a x"), ..comer(8, 1, "a") });
+        hall.arrive(ArrivalRequest { abort: abort(), party: members("a x"), ..request(8, 1, "a") });
         assert_eq!(hall.verdict(1, 1), "");
-        hall.arrive(Comer { abort: abort(), ..three(process, id, "a") });
+        hall.arrive(ArrivalRequest { abort: abort(), ..three(process, id, "a") });
         for arrival in [(1, 1), (2, 1), (process, id)] {
             assert_eq!(hall.verdict(arrival.0, arrival.1), "Aborted a aborted: no disk");
         }
@@ -533,13 +536,13 @@ fn who_waits_already_can_abort_by_another_process_and_by_its_own_but_not_for_ano
 #[test]
 fn a_declaration_says_who_shall_meet_when_nobody_else_does() {
     let mut hall = Hall::new();
-    hall.arrive(Comer { party: None, ..comer(1, 1, "a") });
+    hall.arrive(ArrivalRequest { party: None, ..request(1, 1, "a") });
     assert!(hall.verdict(1, 1).starts_with("Refused \"m\" is not declared"), "{}", hall.verdict(1, 1));
     hall.declared = members("a b");
-    hall.arrive(Comer { party: None, ..comer(1, 2, "a") });
-    hall.arrive(Comer { party: None, ..comer(2, 2, "b") });
+    hall.arrive(ArrivalRequest { party: None, ..request(1, 2, "a") });
+    hall.arrive(ArrivalRequest { party: None, ..request(2, 2, "b") });
     assert_eq!(hall.verdict(1, 2), "Released");
-    hall.arrive(Comer { party: Some(Party::Count(2)), ..comer(1, 3, "a") });
+    hall.arrive(ArrivalRequest { party: Some(Party::Count(2)), ..request(1, 3, "a") });
     assert_eq!(hall.verdict(1, 3), "Disagreed the members disagree: the test file says a, b, a says any 2");
 }
 
@@ -548,10 +551,10 @@ fn a_declaration_says_who_shall_meet_when_nobody_else_does() {
 #[test]
 fn arrivals_said_again_to_an_empty_controller_make_the_round_anew() {
     let mut hall = Hall::new();
-    hall.arrive(comer(1, 1, "a"));
+    hall.arrive(request(1, 1, "a"));
     let mut other = Hall::new();
-    other.arrive(comer(2, 1, "b"));
-    other.arrive(comer(1, 1, "a"));
+    other.arrive(request(2, 1, "b"));
+    other.arrive(request(1, 1, "a"));
     assert_eq!(other.verdict(1, 1), "Released");
 }
 
@@ -560,7 +563,8 @@ fn arrivals_said_again_to_an_empty_controller_make_the_round_anew() {
 #[test]
 fn a_value_given_twice_counts_once_and_a_second_different_one_is_an_error() {
     let mut hall = Hall::new();
-    let value = |process, id, member, value| Comer { value, weight: 3, alive: false, ..comer(process, id, member) };
+    let value =
+        |process, id, member, value| ArrivalRequest { value, weight: 3, alive: false, ..request(process, id, member) };
     hall.arrive(value(1, 1, "a", "one"));
     hall.arrive(value(1, 1, "a", "one"));
     assert_eq!(hall.meetings.weight("m"), 3);
@@ -577,13 +581,13 @@ fn a_value_given_twice_counts_once_and_a_second_different_one_is_an_error() {
 fn a_dead_member_s_value_stays_unless_all_shall_be_alive_and_its_death_is_recorded() {
     for all_alive in [false, true] {
         let mut hall = Hall::new();
-        hall.arrive(Comer { alive: false, value: "x", ..comer(1, 1, "a") });
+        hall.arrive(ArrivalRequest { alive: false, value: "x", ..request(1, 1, "a") });
         hall.cut(1);
         hall.pass(REJOIN * 2);
         let (meeting, member): (Rc<str>, Rc<str>) = (Rc::from("m"), Rc::from("a"));
         let away = Act::Away { meeting: meeting.clone(), member: member.clone() };
         assert_eq!(hall.records[1..], [away, Act::Lost { meeting, member }]);
-        hall.arrive(Comer { alive: all_alive, value: "y", ..comer(2, 1, "b") });
+        hall.arrive(ArrivalRequest { alive: all_alive, value: "y", ..request(2, 1, "b") });
         let verdict = hall.verdict(2, 1);
         assert_eq!(verdict, if all_alive { "Lost a was lost" } else { "Released" });
     }
@@ -592,8 +596,8 @@ fn a_dead_member_s_value_stays_unless_all_shall_be_alive_and_its_death_is_record
 #[test]
 fn a_harmonized_release_names_an_instant_ahead() {
     let mut hall = Hall::new();
-    hall.arrive(Comer { harmonize: true, ..comer(1, 1, "a") });
-    hall.arrive(comer(2, 1, "b"));
+    hall.arrive(ArrivalRequest { harmonize: true, ..request(1, 1, "a") });
+    hall.arrive(request(2, 1, "b"));
     assert!(hall.told[&(1, 1)][0].at.is_some_and(|at| at >= hall.now + HARMONIZE_LEAD));
     assert_eq!(hall.told[&(1, 1)], hall.told[&(2, 1)]);
 }
@@ -604,10 +608,10 @@ fn ten_thousand_members_meet_in_time_and_leave_nothing_behind() {
     let many = 10_000;
     for process in 1..=many {
         let member = format!("m{process}");
-        hall.arrive(Comer { party: Some(Party::Count(many as u32)), ..comer(process, 1, &member) });
+        hall.arrive(ArrivalRequest { party: Some(Party::Count(many as u32)), ..request(process, 1, &member) });
     }
     assert_eq!(hall.told.len(), many as usize);
-    assert!(hall.told.values().all(|told| told.len() == 1 && told[0].kind == Kind::Released));
+    assert!(hall.told.values().all(|told| told.len() == 1 && told[0].kind == OutcomeKind::Released));
     for process in 1..=many {
         hall.meetings.told(Process(process), &[1]);
     }

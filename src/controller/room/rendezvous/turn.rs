@@ -8,13 +8,13 @@ use crate::machine::{Bytes, Time};
 
 /// Makes the line that all members of a complete round get before its ruling, from the meeting's name, the round's
 /// number and the values.
-pub type Line<'a, V> = &'a dyn Fn(&str, u64, &Assembly<V>) -> Option<Bytes>;
+pub type MapLine<'a, V> = &'a dyn Fn(&str, u64, &Assembly<V>) -> Option<Bytes>;
 
 /// What every entry point works with.
 pub struct Turn<'a, V> {
     pub now: Time,
     pub presence: &'a dyn Presence,
-    pub line: Line<'a, V>,
+    pub line: MapLine<'a, V>,
     pub acts: &'a mut Vec<Act>,
 }
 

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use super::Rendezvous;
 use super::arrival::{Arrival, Process};
+use super::arrival_state::ArrivalState;
 use super::memory::PLACE_COST;
-use super::place::Place;
-use super::ruling::Ruling;
+use super::outcome::Outcome;
 use crate::machine::Time;
 
 impl<V> Rendezvous<V> {
     /// An arrival has a ruling, and has not heard it. Until it has, what the ruling says counts against its process:
     /// one that hears nothing would else keep ever more of what others gave.
-    pub(super) fn is_ruled(&mut self, arrival: Arrival, ruling: Rc<Ruling>, since: Time) {
-        let line = ruling.line.as_ref().map_or(0, |line| line.len());
-        let held = self.budget.hold_for(arrival.0.0, PLACE_COST, line + ruling.reason.len());
-        self.places.insert(arrival, Place::Ruled(ruling, since, held));
+    pub(super) fn record_outcome(&mut self, arrival: Arrival, outcome: Rc<Outcome>, since: Time) {
+        let line = outcome.line.as_ref().map_or(0, |line| line.len());
+        let held = self.budget.hold_for(arrival.0.0, PLACE_COST, line + outcome.reason.len());
+        self.places.insert(arrival, ArrivalState::Ruled(outcome, since, held));
     }
 
     /// Whether a process waits, or has not heard a ruling: what others were told of it too, or what it was told itself
@@ -29,7 +29,7 @@ impl<V> Rendezvous<V> {
     pub fn told(&mut self, process: Process, ids: &[u64]) -> bool {
         let mut news = false;
         for &id in ids {
-            if let Some(Place::Ruled(..)) = self.places.get(&(process, id)) {
+            if let Some(ArrivalState::Ruled(..)) = self.places.get(&(process, id)) {
                 self.places.remove(&(process, id));
                 news = true;
             }
@@ -39,18 +39,18 @@ impl<V> Rendezvous<V> {
 
     /// This process will never be heard again.
     pub fn forget(&mut self, process: Process) {
-        let unheard = |(id, place): (u64, &Place)| matches!(place, Place::Ruled(..)).then_some(id);
+        let unheard = |(id, place): (u64, &ArrivalState)| matches!(place, ArrivalState::Ruled(..)).then_some(id);
         let unheard: Vec<u64> = self.places.of(process).filter_map(unheard).collect();
         self.told(process, &unheard);
     }
 
     /// Who has not heard a ruling.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
-        self.places.iter().filter(|(_, place)| matches!(place, Place::Ruled(..))).map(|(arrival, _)| arrival.0)
+        self.places.iter().filter(|(_, place)| matches!(place, ArrivalState::Ruled(..))).map(|(arrival, _)| arrival.0)
     }
 
     /// Who has not heard its ruling for so long will not hear it any more.
     pub fn forget_unheard(&mut self, now: Time, after: Duration) {
-        self.places.forget(|place| matches!(place, Place::Ruled(_, since, _) if now.since(*since) >= after));
+        self.places.forget(|place| matches!(place, ArrivalState::Ruled(_, since, _) if now.since(*since) >= after));
     }
 }

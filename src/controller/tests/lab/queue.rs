@@ -7,7 +7,7 @@ const RUNS_THERE: usize = 300;
 const PLACES: usize = 30;
 
 fn work(lab: &Lab) -> usize {
-    lab.controller.lab.as_ref().expect("it stays").queue_work()
+    lab.controller.host.as_ref().expect("it stays").queue_work()
 }
 
 /// A controller with idle slaves and a queue that none of them can serve.

@@ -3,18 +3,18 @@
 use super::*;
 
 /// Two of a count of two, one of which has to show that it is alive, and so many more.
-fn complete_with(more: u64, comer: impl Fn(u64) -> Comer<&'static str>) -> Hall {
+fn complete_with(more: u64, request: impl Fn(u64) -> ArrivalRequest<&'static str>) -> Hall {
     let mut hall = Hall::new();
-    hall.arrive(comer(1));
+    hall.arrive(request(1));
     hall.pass(SECOND + Duration::from_micros(1));
     for process in 2..=2 + more {
-        hall.arrive(comer(process));
+        hall.arrive(request(process));
     }
     hall
 }
 
-fn any_two(process: u64) -> Comer<&'static str> {
-    Comer { party: Some(Party::Count(2)), ..comer(process, 1, &format!("m{process}")) }
+fn any_two(process: u64) -> ArrivalRequest<&'static str> {
+    ArrivalRequest { party: Some(Party::Count(2)), ..request(process, 1, &format!("m{process}")) }
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn who_came_beyond_a_count_and_goes_waits_no_longer_and_may_come_back() {
 #[test]
 fn the_time_of_who_came_beyond_a_count_is_up_for_it_alone_and_goes_on_in_the_next_round() {
     let mut hall = complete_with(0, any_two);
-    hall.arrive(Comer { timeout: Some(SECOND), ..any_two(3) });
-    hall.arrive(Comer { timeout: Some(SECOND * 3), ..any_two(4) });
+    hall.arrive(ArrivalRequest { timeout: Some(SECOND), ..any_two(3) });
+    hall.arrive(ArrivalRequest { timeout: Some(SECOND * 3), ..any_two(4) });
     hall.pass(SECOND);
     let said = "TimedOut timed out; 2 others were there before, and their round was not over";
     assert_eq!((hall.verdict(3, 1).as_str(), hall.told.len()), (said, 1));
@@ -87,7 +87,7 @@ fn the_time_of_who_came_beyond_a_count_is_up_for_it_alone_and_goes_on_in_the_nex
 
 #[test]
 fn a_round_of_a_count_that_fails_leaves_those_beyond_it_to_the_next() {
-    let mut hall = complete_with(0, |process| Comer { timeout: Some(SECOND * 2), ..any_two(process) });
+    let mut hall = complete_with(0, |process| ArrivalRequest { timeout: Some(SECOND * 2), ..any_two(process) });
     hall.arrive(any_two(3));
     hall.live(&[3], SECOND * 2);
     assert!(hall.verdict(1, 1).starts_with("TimedOut timed out; all had arrived"), "{}", hall.verdict(1, 1));
@@ -99,7 +99,7 @@ fn a_round_of_a_count_that_fails_leaves_those_beyond_it_to_the_next() {
 #[test]
 fn an_abort_beyond_a_count_fails_the_round_that_is_complete() {
     let mut hall = complete_with(1, any_two);
-    hall.arrive(Comer { abort: Some("x".to_owned()), ..any_two(4) });
+    hall.arrive(ArrivalRequest { abort: Some("x".to_owned()), ..any_two(4) });
     for process in [1, 2, 4] {
         assert_eq!(hall.verdict(process, 1), "Aborted m4 aborted: x");
     }
@@ -108,7 +108,7 @@ fn an_abort_beyond_a_count_fails_the_round_that_is_complete() {
 
 #[test]
 fn a_duplicate_of_who_came_beyond_a_count_is_refused_while_it_lives_and_takes_its_place_otherwise() {
-    let twin = |process: u64| Comer { process: Process(process), ..any_two(3) };
+    let twin = |process: u64| ArrivalRequest { process: Process(process), ..any_two(3) };
     let mut hall = complete_with(1, any_two);
     hall.arrive(twin(9));
     assert_eq!((hall.checked.as_slice(), hall.verdict(9, 1)), (&[1, 3][..], String::new()));
@@ -127,6 +127,6 @@ fn a_duplicate_of_who_came_beyond_a_count_is_refused_while_it_lives_and_takes_it
 
 #[test]
 fn the_values_of_those_beyond_a_count_are_within_the_bound_of_the_session() {
-    let hall = complete_with(2, |process| Comer { weight: 5, ..any_two(process) });
+    let hall = complete_with(2, |process| ArrivalRequest { weight: 5, ..any_two(process) });
     assert_eq!(hall.meetings.weight("m"), 20);
 }

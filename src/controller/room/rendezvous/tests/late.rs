@@ -33,8 +33,11 @@ fn meet(many: u64, party: &Party, alive: impl Fn(u64) -> bool) -> (usize, usize,
             now = now + Duration::from_millis(1_500);
         }
         presence.heard.insert(Process(process), now);
-        let came =
-            Comer { party: Some(party.clone()), alive: alive(process), ..comer(process, 1, &format!("m{process}")) };
+        let came = ArrivalRequest {
+            party: Some(party.clone()),
+            alive: alive(process),
+            ..request(process, 1, &format!("m{process}"))
+        };
         let mut turn = Turn { now, presence: &presence, line: &no_line, acts: &mut acts };
         meetings.arrive("m", came, None, &mut turn);
     }
@@ -46,7 +49,7 @@ fn meet(many: u64, party: &Party, alive: impl Fn(u64) -> bool) -> (usize, usize,
         let mut turn = Turn { now, presence: &presence, line: &no_line, acts: &mut acts };
         meetings.heard_from(*process, &mut turn);
     }
-    let released = |act: &&Act| matches!(act, Act::Tell { ruling, .. } if ruling.kind == Kind::Released);
+    let released = |act: &&Act| matches!(act, Act::Tell { outcome, .. } if outcome.kind == OutcomeKind::Released);
     (acts.iter().filter(released).count(), asked.len(), presence.asked.get())
 }
 
@@ -75,13 +78,17 @@ fn members_that_leave_in_the_order_of_their_patience_leave_the_earliest_end_behi
     let mut hall = Hall::new();
     let party = || Some(Party::Count(4));
     for process in 1..=3 {
-        hall.arrive(Comer { party: party(), timeout: Some(SECOND * 10), ..comer(process, 1, &format!("m{process}")) });
+        hall.arrive(ArrivalRequest {
+            party: party(),
+            timeout: Some(SECOND * 10),
+            ..request(process, 1, &format!("m{process}"))
+        });
         hall.live(&[1, 2, 3], SECOND);
     }
     for (process, end) in [(1, 11), (2, 12)] {
         hall.cut(process);
         hall.pass(Duration::ZERO);
-        hall.arrive(Comer { party: party(), ..comer(10 + process, 1, &format!("m{process}")) });
+        hall.arrive(ArrivalRequest { party: party(), ..request(10 + process, 1, &format!("m{process}")) });
         let deadline = hall.meetings.timers.get(&Timer::Deadline(Rc::from("m")));
         assert_eq!(deadline, Some(Time::from_micros((10 + end) * 1_000_000)));
     }
@@ -93,8 +100,8 @@ fn thousands_whose_names_are_all_claimed_keep_them_when_they_are_heard() {
     let (mut hall, many) = (Hall::new(), 9_999);
     let party = || Some(Party::Count(many as u32 + 1));
     for process in 1..=many {
-        hall.arrive(Comer { party: party(), ..comer(process, 1, &format!("m{process}")) });
-        hall.arrive(Comer { party: party(), ..comer(many + process, 1, &format!("m{process}")) });
+        hall.arrive(ArrivalRequest { party: party(), ..request(process, 1, &format!("m{process}")) });
+        hall.arrive(ArrivalRequest { party: party(), ..request(many + process, 1, &format!("m{process}")) });
     }
     for process in 1..=many {
         hall.hear(process);
@@ -106,10 +113,10 @@ fn thousands_whose_names_are_all_claimed_keep_them_when_they_are_heard() {
 fn who_is_awaited_is_who_has_not_been_heard_since_the_last_came() {
     let mut hall = Hall::new();
     let party = || members("a b c");
-    hall.arrive(Comer { party: party(), ..comer(1, 1, "a") });
-    hall.arrive(Comer { party: party(), ..comer(1, 2, "b") });
+    hall.arrive(ArrivalRequest { party: party(), ..request(1, 1, "a") });
+    hall.arrive(ArrivalRequest { party: party(), ..request(1, 2, "b") });
     hall.pass(SECOND * 3);
-    hall.arrive(Comer { party: party(), timeout: Some(SECOND), ..comer(2, 1, "c") });
+    hall.arrive(ArrivalRequest { party: party(), timeout: Some(SECOND), ..request(2, 1, "c") });
     // Its connection is gone and back: that is a sign of life, of all its members once they say that they wait.
     hall.cut(1);
     hall.heard.0.insert(Process(1), hall.now);

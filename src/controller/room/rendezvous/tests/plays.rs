@@ -52,10 +52,10 @@ impl Play {
             (!play.heard.contains(&(process, id))).then_some(id)
         };
         let count = self.count;
-        let three = |process: u64, id| Comer {
+        let three = |process: u64, id| ArrivalRequest {
             party: count.map(Party::Count).or(members("a b c")),
             timeout: Some(SECOND * 20),
-            ..comer(process, id, NAMES[process as usize % 3])
+            ..request(process, id, NAMES[process as usize % 3])
         };
         match step {
             Step::Arrive(process) | Step::Abort(process) => {
@@ -63,7 +63,7 @@ impl Play {
                 self.last.insert(process, id);
                 self.said.insert((process, id), nr);
                 let abort = matches!(step, Step::Abort(_)).then(|| "why".to_owned());
-                hall.arrive(Comer { abort, ..three(process, id) });
+                hall.arrive(ArrivalRequest { abort, ..three(process, id) });
             }
             Step::Again(process) => {
                 if let Some(id) = again(self, process) {
@@ -100,13 +100,13 @@ proptest! {
             prop_assert_eq!(
                 hall.meetings.waiting(),
                 hall.meetings.meetings.values().filter_map(|meeting| meeting.forming.as_ref())
-                    .map(|round| round.there.len() + round.surplus.iter().count()).sum::<usize>()
+                    .map(|round| round.there.len() + round.overflow.iter().count()).sum::<usize>()
             );
         }
         let mut rounds: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
         for (&arrival, told) in &hall.told {
-            prop_assert!(told.iter().all(|ruling| Rc::ptr_eq(ruling, &told[0])), "{arrival:?} was told {told:?}");
-            if told[0].kind == Kind::Released {
+            prop_assert!(told.iter().all(|outcome| Rc::ptr_eq(outcome, &told[0])), "{arrival:?} was told {told:?}");
+            if told[0].kind == OutcomeKind::Released {
                 rounds.entry(told[0].round).or_default().push(arrival);
             }
         }
@@ -123,14 +123,14 @@ proptest! {
         for (nr, &step) in steps.iter().enumerate() {
             play.step(&mut hall, nr, step);
             let forming = hall.meetings.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
-            let all = forming.map(|round| (round.there.len(), round.surplus.iter().count()));
+            let all = forming.map(|round| (round.there.len(), round.overflow.iter().count()));
             let all: Vec<(usize, usize)> = all.collect();
-            prop_assert_eq!(hall.meetings.waiting(), all.iter().map(|(there, surplus)| there + surplus).sum::<usize>());
-            prop_assert!(all.iter().all(|(there, surplus)| *there == 2 || *there == 1 && *surplus == 0), "{:?}", all);
+            prop_assert_eq!(hall.meetings.waiting(), all.iter().map(|(there, overflow)| there + overflow).sum::<usize>());
+            prop_assert!(all.iter().all(|(there, overflow)| *there == 2 || *there == 1 && *overflow == 0), "{:?}", all);
         }
         for act in &hall.records {
-            if let Act::Over { ruling, members, .. } = act {
-                prop_assert!(ruling.kind != Kind::Released || *members == 2, "{act:?}");
+            if let Act::Over { outcome, members, .. } = act {
+                prop_assert!(outcome.kind != OutcomeKind::Released || *members == 2, "{act:?}");
             }
         }
     }

@@ -6,14 +6,14 @@ use crate::machine::Time;
 use crate::testfile::Test;
 use crate::timeline::event::Event;
 use crate::timeline::view::{Picture, Row, describe, rows_of_slaves, run_name};
-use crate::wire::Outcome;
-use crate::wire::operate::{RunState, Standing};
+use crate::wire::EntryOutcome;
+use crate::wire::operate::{RunState, RunStatus};
 
 /// How many slaves, triggers and running entries are kept in sight; a test has fewer.
 const SEEN_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
-struct Slave {
+struct SlaveView {
     connected: bool,
     state: State,
     running: BTreeSet<String>,
@@ -30,7 +30,7 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Trigger {
+struct TriggerView {
     left: Option<u64>,
     initial: Option<u64>,
     fired: bool,
@@ -38,9 +38,9 @@ struct Trigger {
 
 /// A run from afar.
 #[derive(Debug, Default)]
-pub struct Sight {
-    slaves: BTreeMap<String, Slave>,
-    triggers: BTreeMap<String, Trigger>,
+pub struct RunView {
+    slaves: BTreeMap<String, SlaveView>,
+    triggers: BTreeMap<String, TriggerView>,
     running: usize,
     /// What failed first, and how much has.
     failed: Option<String>,
@@ -49,19 +49,19 @@ pub struct Sight {
     start: Option<Time>,
 }
 
-impl Sight {
+impl RunView {
     /// What the test file says.
-    pub fn of(test: &Test) -> Sight {
-        let slaves = test.slaves.iter().map(|slave| (slave.name.clone(), Slave::default()));
+    pub fn of(test: &Test) -> RunView {
+        let slaves = test.slaves.iter().map(|slave| (slave.name.clone(), SlaveView::default()));
         let trigger = |(name, &count): (&String, &u64)| {
-            (name.clone(), Trigger { left: Some(count), initial: Some(count), fired: false })
+            (name.clone(), TriggerView { left: Some(count), initial: Some(count), fired: false })
         };
         let triggers = test.triggers.iter().map(trigger).collect();
-        Sight { slaves: slaves.collect(), triggers, ..Sight::default() }
+        RunView { slaves: slaves.collect(), triggers, ..RunView::default() }
     }
 
     /// What the controller says of the run.
-    pub fn stands(&mut self, now: Time, state: &RunState) {
+    pub fn set_status(&mut self, now: Time, state: &RunState) {
         if let Some(seconds) = state.seconds.filter(|seconds| (0.0..1e12).contains(seconds)) {
             self.start = Some(now.offset(-((seconds * 1e6) as i64)));
         }
@@ -69,7 +69,7 @@ impl Sight {
 
     /// Something has happened.
     pub fn event(&mut self, slave: Option<&str>, event: &Event<'_>) {
-        let fails = matches!(event, Event::Exited { outcome: Outcome::Failed, .. } | Event::Trouble { .. });
+        let fails = matches!(event, Event::Exited { outcome: EntryOutcome::Failed, .. } | Event::Trouble { .. });
         if let (true, Some(what)) = (fails, describe(event)) {
             self.failures += 1;
             self.failed.get_or_insert_with(|| format!("{} {what}", slave.unwrap_or_default()));
@@ -93,9 +93,9 @@ impl Sight {
         }
     }
 
-    fn trigger(&mut self, name: &str) -> Option<&mut Trigger> {
+    fn trigger(&mut self, name: &str) -> Option<&mut TriggerView> {
         if !self.triggers.contains_key(name) && self.triggers.len() < SEEN_MAX {
-            self.triggers.insert(name.to_owned(), Trigger { left: None, initial: None, fired: false });
+            self.triggers.insert(name.to_owned(), TriggerView { left: None, initial: None, fired: false });
         }
         self.triggers.get_mut(name)
     }
@@ -105,7 +105,7 @@ impl Sight {
             if self.slaves.len() >= SEEN_MAX {
                 return;
             }
-            self.slaves.insert(name.to_owned(), Slave::default());
+            self.slaves.insert(name.to_owned(), SlaveView::default());
         }
         let Some(slave) = self.slaves.get_mut(name) else { return };
         match event {
@@ -133,23 +133,23 @@ impl Sight {
     pub fn picture(&self, now: Time, state: &RunState) -> Picture {
         let elapsed = || format!("{:.1} s", now.since(self.start.unwrap_or(now)).as_secs_f64());
         let standing = match state.state {
-            Standing::Queued => "queued".to_owned(),
-            Standing::Gathering => "gathering".to_owned(),
-            Standing::Running => format!("running {}", elapsed()),
-            Standing::Ending => format!("ending {}", elapsed()),
-            Standing::Over => "over".to_owned(),
+            RunStatus::Queued => "queued".to_owned(),
+            RunStatus::Gathering => "gathering".to_owned(),
+            RunStatus::Running => format!("running {}", elapsed()),
+            RunStatus::Ending => format!("ending {}", elapsed()),
+            RunStatus::Over => "over".to_owned(),
         };
         let connected = match state.state {
-            Standing::Queued | Standing::Gathering => state.connected,
+            RunStatus::Queued | RunStatus::Gathering => state.connected,
             _ => self.slaves.values().filter(|slave| slave.connected).count(),
         };
         let (test, of, running) = (&state.test, state.slaves, self.running);
         let title = format!("{test}: {standing}, {connected} of {of} slaves connected, {running} running");
-        let title = crate::spoken::harmless(&title).into_owned();
-        if matches!(state.state, Standing::Queued | Standing::Gathering) {
+        let title = crate::text::harmless(&title).into_owned();
+        if matches!(state.state, RunStatus::Queued | RunStatus::Gathering) {
             return Picture { title, rows: Vec::new() };
         }
-        let harmless = |text: &str| crate::spoken::harmless(text).into_owned();
+        let harmless = |text: &str| crate::text::harmless(text).into_owned();
         let mut rows: Vec<Row> = self.failed.iter().map(|first| self.failed_row(harmless(first))).collect();
         rows.extend(
             self.triggers.iter().map(|(name, trigger)| Row::new(harmless(name), harmless(&trigger.in_words()))),
@@ -167,7 +167,7 @@ impl Sight {
     }
 }
 
-impl Trigger {
+impl TriggerView {
     fn in_words(&self) -> String {
         match (self.fired, self.left, self.initial) {
             (true, ..) => "fired".to_owned(),
@@ -178,7 +178,7 @@ impl Trigger {
     }
 }
 
-impl Slave {
+impl SlaveView {
     fn in_words(&self) -> String {
         match (self.connected, self.state) {
             (_, State::Lost) => "lost".to_owned(),

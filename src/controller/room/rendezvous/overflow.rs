@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::arrival::Comer;
+use super::arrival::ArrivalRequest;
 use crate::machine::Time;
 
 /// Those who wait for the next round.
 #[derive(Debug)]
-pub struct Surplus<V> {
+pub struct Overflow<V> {
     /// By their order.
-    comers: BTreeMap<u64, Comer<V>>,
+    comers: BTreeMap<u64, ArrivalRequest<V>>,
     orders: BTreeMap<Rc<str>, u64>,
     /// When the patience of each ends.
     deadlines: BTreeSet<(Time, u64)>,
@@ -21,9 +21,9 @@ pub struct Surplus<V> {
     pub weight: usize,
 }
 
-impl<V> Default for Surplus<V> {
+impl<V> Default for Overflow<V> {
     fn default() -> Self {
-        Surplus {
+        Overflow {
             comers: BTreeMap::new(),
             orders: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -34,21 +34,21 @@ impl<V> Default for Surplus<V> {
     }
 }
 
-impl<V> Surplus<V> {
+impl<V> Overflow<V> {
     pub fn is_empty(&self) -> bool {
         self.comers.is_empty()
     }
 
     #[cfg(test)]
-    pub fn iter(&self) -> impl Iterator<Item = &Comer<V>> {
+    pub fn iter(&self) -> impl Iterator<Item = &ArrivalRequest<V>> {
         self.comers.values()
     }
 
-    pub fn first(&self) -> Option<&Comer<V>> {
-        self.comers.first_key_value().map(|(_, comer)| comer)
+    pub fn first(&self) -> Option<&ArrivalRequest<V>> {
+        self.comers.first_key_value().map(|(_, request)| request)
     }
 
-    pub fn get(&self, member: &str) -> Option<&Comer<V>> {
+    pub fn get(&self, member: &str) -> Option<&ArrivalRequest<V>> {
         self.comers.get(self.orders.get(member)?)
     }
 
@@ -57,44 +57,44 @@ impl<V> Surplus<V> {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    pub fn push(&mut self, comer: Comer<V>, now: Time) {
+    pub fn push(&mut self, request: ArrivalRequest<V>, now: Time) {
         self.last += 1;
-        if let Some(timeout) = comer.timeout {
+        if let Some(timeout) = request.timeout {
             self.deadlines.insert((now + timeout, self.last));
             self.ends.insert(self.last, now + timeout);
         }
-        self.weight += comer.weight;
-        self.orders.insert(comer.member.clone(), self.last);
-        self.comers.insert(self.last, comer);
+        self.weight += request.weight;
+        self.orders.insert(request.member.clone(), self.last);
+        self.comers.insert(self.last, request);
     }
 
     /// Takes out a member.
-    pub fn take(&mut self, member: &str) -> Option<Comer<V>> {
+    pub fn take(&mut self, member: &str) -> Option<ArrivalRequest<V>> {
         let order = *self.orders.get(member)?;
         self.remove(order)
     }
 
     /// Takes out who came first, patient for what is left of its time.
-    pub fn pop(&mut self, now: Time) -> Option<Comer<V>> {
+    pub fn pop(&mut self, now: Time) -> Option<ArrivalRequest<V>> {
         let (&order, _) = self.comers.first_key_value()?;
         let left = self.ends.get(&order).map(|end| end.since(now));
-        let comer = self.remove(order)?;
-        Some(Comer { timeout: left, ..comer })
+        let request = self.remove(order)?;
+        Some(ArrivalRequest { timeout: left, ..request })
     }
 
     /// Takes out one whose patience is over.
-    pub fn pop_due(&mut self, now: Time) -> Option<Comer<V>> {
+    pub fn pop_due(&mut self, now: Time) -> Option<ArrivalRequest<V>> {
         let &(_, order) = self.deadlines.first().filter(|(at, _)| *at <= now)?;
         self.remove(order)
     }
 
-    fn remove(&mut self, order: u64) -> Option<Comer<V>> {
-        let comer = self.comers.remove(&order)?;
-        self.orders.remove(&comer.member);
-        self.weight -= comer.weight;
+    fn remove(&mut self, order: u64) -> Option<ArrivalRequest<V>> {
+        let request = self.comers.remove(&order)?;
+        self.orders.remove(&request.member);
+        self.weight -= request.weight;
         if let Some(end) = self.ends.remove(&order) {
             self.deadlines.remove(&(end, order));
         }
-        Some(comer)
+        Some(request)
     }
 }

@@ -7,7 +7,7 @@ use arete::reactor::{self, Interface};
 use crate::cli::error::Error;
 
 /// An interface, and our address there.
-pub struct Place {
+pub struct InterfaceAddress {
     pub name: String,
     pub address: Ipv4Addr,
     pub broadcast: Ipv4Addr,
@@ -15,7 +15,7 @@ pub struct Place {
 }
 
 /// Finds the place of a node; an error says what the interface lacks.
-pub fn find(name: &str, asked: Option<Ipv4Addr>) -> Result<Place, Error> {
+pub fn find(name: &str, asked: Option<Ipv4Addr>) -> Result<InterfaceAddress, Error> {
     let interface = interface(name)?;
     let with_broadcast = interface.addresses.iter().find(|(_, broadcast)| broadcast.is_some());
     let Some(&(first, _)) = with_broadcast.or(interface.addresses.first()) else {
@@ -34,7 +34,7 @@ pub fn find(name: &str, asked: Option<Ipv4Addr>) -> Result<Place, Error> {
             "{lacks}: a ring needs a network where one can speak to all, not a point-to-point link"
         )));
     };
-    Ok(Place { name: interface.name, address, broadcast, mac: interface.mac })
+    Ok(InterfaceAddress { name: interface.name, address, broadcast, mac: interface.mac })
 }
 
 /// An interface that is up.

@@ -6,12 +6,12 @@ use serde_json::value::RawValue;
 /// JSON as it was written. Two are equal when their texts are.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Note<'a> {
+pub struct RawJson<'a> {
     #[serde(borrow)]
     pub json: &'a RawValue,
 }
 
-impl PartialEq for Note<'_> {
+impl PartialEq for RawJson<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.json.get() == other.json.get()
     }

@@ -22,7 +22,7 @@ const MINUTE: u64 = 60;
 
 /// A node, as it was seen.
 #[derive(Debug)]
-pub struct Seen {
+pub struct NodeView {
     pub address: Ipv4Addr,
     /// `None`: it has not said enough to tell.
     pub state: Option<&'static str>,
@@ -33,7 +33,7 @@ pub struct Seen {
     hops: Hops,
 }
 
-impl Seen {
+impl NodeView {
     /// How often it got the token in the last minute.
     pub fn hops(&self, now: Time) -> u32 {
         self.hops.count(now)
@@ -85,18 +85,18 @@ impl News {
 
 /// All nodes that were seen.
 #[derive(Debug, Default)]
-pub struct Sight {
-    nodes: BTreeMap<String, Seen>,
+pub struct Observer {
+    nodes: BTreeMap<String, NodeView>,
     /// The newest token, and who had it last.
     newest: Option<(Fence, Token, String)>,
 }
 
-impl Sight {
-    pub fn nodes(&self) -> impl Iterator<Item = (&str, &Seen)> {
+impl Observer {
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, &NodeView)> {
         self.nodes.iter().map(|(id, seen)| (&**id, seen))
     }
 
-    pub fn get(&self, id: &str) -> Option<&Seen> {
+    pub fn get(&self, id: &str) -> Option<&NodeView> {
         self.nodes.get(id)
     }
 
@@ -125,7 +125,7 @@ impl Sight {
             }
             Body::MyState { new, .. } => {
                 if let Some(state) = in_our_words(&new) {
-                    self.is_now(now, &id, state, &mut news);
+                    self.set_state(now, &id, state, &mut news);
                 }
             }
             Body::Ping | Body::TokenWasHereRecently | Body::TakeToken { .. } => {}
@@ -144,7 +144,7 @@ impl Sight {
             oldest.and_then(|oldest| self.nodes.remove(&oldest));
         }
         let hops = Hops::default();
-        let seen = Seen { address: from, state: None, token: None, heard: now, silent: false, hops };
+        let seen = NodeView { address: from, state: None, token: None, heard: now, silent: false, hops };
         self.nodes.insert(id.to_owned(), seen);
         true
     }
@@ -158,7 +158,7 @@ impl Sight {
     }
 
     /// A node says its state. Where tokens have no place in an order, that it is the owner now is a hop.
-    fn is_now(&mut self, now: Time, id: &str, state: &'static str, news: &mut Vec<(String, News)>) {
+    fn set_state(&mut self, now: Time, id: &str, state: &'static str, news: &mut Vec<(String, News)>) {
         let was_owner = self.nodes.get(id).is_some_and(|seen| seen.state == Some("owner"));
         self.turn(id, state, news);
         let Some(seen) = self.nodes.get_mut(id) else { return };
@@ -228,7 +228,7 @@ fn in_our_words(state: &str) -> Option<&'static str> {
 pub fn harmless(text: &str) -> String {
     let tame = |letter: char| match letter {
         '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '?',
-        letter if crate::spoken::is_obeyed(letter) => '?',
+        letter if crate::text::is_obeyed(letter) => '?',
         letter => letter,
     };
     text.chars().map(tame).collect()
@@ -245,7 +245,7 @@ mod tests {
         Time::from_micros(millis * 1_000)
     }
 
-    fn say(sight: &mut Sight, millis: u64, author: &str, fence: Option<(u64, u64)>, body: Body) -> Vec<String> {
+    fn say(sight: &mut Observer, millis: u64, author: &str, fence: Option<(u64, u64)>, body: Body) -> Vec<String> {
         let extra = fence.map(|(epoch, hop)| Extra { fence: Fence { epoch, hop }, ..Extra::default() });
         let message = Message { author: author.to_owned(), body, extra };
         let news = sight.hear(at(millis), HERE, &message.encode(None), None);
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_token_that_is_somewhere_else_is_a_hop_and_its_former_owner_waits() {
-        let mut sight = Sight::default();
+        let mut sight = Observer::default();
         assert_eq!(say(&mut sight, 0, "a", Some((1, 0)), here(0)), ["a new", "a state", "a token"]);
         assert!(say(&mut sight, 500, "a", Some((1, 0)), here(1)).is_empty(), "the same token is no hop");
         assert_eq!(say(&mut sight, 900, "b", Some((1, 1)), here(1)), ["b new", "b state", "b token", "a state"]);
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_states_of_originals_are_said_in_our_words() {
-        let mut sight = Sight::default();
+        let mut sight = Observer::default();
         assert_eq!(say(&mut sight, 0, "7", None, my_state("WAITER", "LOOSER")), ["7 new", "7 state"]);
         assert_eq!(sight.get("7").and_then(|seen| seen.state), Some("seeker"));
         assert_eq!(say(&mut sight, 1, "7", None, Body::GeneratingToken(Token::new(0, "7", 1))), ["7 state"]);
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_node_that_says_nothing_is_silent_until_it_speaks() {
-        let mut sight = Sight::default();
+        let mut sight = Observer::default();
         say(&mut sight, 0, "a", None, Body::Ping);
         assert!(sight.look(at(9_999)).is_empty());
         assert_eq!(sight.look(at(10_000)), [("a".to_owned(), News::Silent)]);
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_many_nodes_and_the_one_that_was_heard_longest_ago_makes_room() {
-        let mut sight = Sight::default();
+        let mut sight = Observer::default();
         for number in 0..NODES_MAX as u64 + 5 {
             say(&mut sight, number, &format!("n{number}"), None, Body::Ping);
         }
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn what_is_not_sealed_with_the_key_is_not_seen() {
         let key = Key::new(b"0123456789abcdef".to_vec());
-        let mut sight = Sight::default();
+        let mut sight = Observer::default();
         let ping = || Message { author: "a".to_owned(), body: Body::Ping, extra: None };
         assert!(sight.hear(at(0), HERE, &ping().encode(None), Some(&key)).is_empty());
         assert_eq!(sight.hear(at(0), HERE, &ping().encode(Some(&key)), Some(&key)).len(), 1);

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::verdict::{Outcome, Verdict};
+use super::verdict::{EntryOutcome, Verdict};
 use crate::machine::Exit;
 
 /// What a [`Report`](super::Report) reports, in its field `what` and those beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
-pub enum Happened<'a> {
+pub enum SlaveEvent<'a> {
     /// The slave has started its `at` entries.
     Begun {
         /// How long after the agreed instant, in microseconds, by the slave's clock.
@@ -43,7 +43,7 @@ pub enum Happened<'a> {
         /// How its process ended; absent when none ran.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit: Option<Exit>,
-        outcome: Outcome,
+        outcome: EntryOutcome,
         /// It failed because it still ran when the end of the run had waited for it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cut_off: bool,

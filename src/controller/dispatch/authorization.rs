@@ -7,16 +7,16 @@
 use crate::controller::Controller;
 use crate::controller::reply::refusal;
 use crate::controller::session::authorization::NO_RUN;
-use crate::wire::{Bye, Code, FromSlave};
+use crate::wire::{Bye, Code, ToController};
 
 /// What a stranger is told who begins with anything else.
 const FIRST_MESSAGE: &str = "the first message must be a hello, a join or an operate";
 
 impl Controller {
     /// What a stranger is told who begins otherwise; with a bye begins who only looks whether slaves may come here.
-    pub(in crate::controller) fn begins_otherwise(&self, message: &FromSlave<'_>) -> Bye<'static> {
-        let takes_none = self.lab.is_none() && self.runs.values().next().is_none();
-        let looks = matches!(message, FromSlave::Bye(_));
+    pub(in crate::controller) fn begins_otherwise(&self, message: &ToController<'_>) -> Bye<'static> {
+        let takes_none = self.host.is_none() && self.runs.values().next().is_none();
+        let looks = matches!(message, ToController::Bye(_));
         match looks && takes_none {
             true => refusal(Code::NoRun, NO_RUN.to_owned()),
             false => refusal(Code::FirstMessage, FIRST_MESSAGE.to_owned()),

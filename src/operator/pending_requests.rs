@@ -33,9 +33,9 @@ impl Question {
 
 /// The questions of one connection, the oldest first.
 #[derive(Debug, Default)]
-pub struct Asked(VecDeque<Question>);
+pub struct PendingRequests(VecDeque<Question>);
 
-impl Asked {
+impl PendingRequests {
     /// The connection is another: nothing that was asked will be answered.
     pub fn forget(&mut self) {
         self.0.clear();
@@ -58,7 +58,7 @@ impl Asked {
 pub struct Talk<'a> {
     pub now: Time,
     pub link: &'a Link,
-    pub asked: &'a mut Asked,
+    pub asked: &'a mut PendingRequests,
     pub out: &'a mut Outbox,
 }
 

@@ -9,12 +9,12 @@ use crate::machine::is_file_name;
 use crate::session::{check_entry_name, check_name, is_name};
 use crate::slave::config::Config;
 use crate::slave::schedule::cycle;
-use crate::slave::text::{clip, listed};
+use crate::slave::shorten::{clip, listed};
 use crate::wire::{Entry, Prepare, Resource};
 
 /// What a run hands to this slave.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct Assignment {
     pub(super) run: String,
     /// The name that this slave has in the run, if that is not its own.
     serve_as: Option<String>,
@@ -28,9 +28,9 @@ pub(super) struct Part {
     pub(super) grace: Duration,
 }
 
-impl Part {
-    pub(super) fn new(prepare: &Prepare<'_>) -> Part {
-        Part {
+impl Assignment {
+    pub(super) fn new(prepare: &Prepare<'_>) -> Assignment {
+        Assignment {
             run: prepare.run.clone().into_owned(),
             serve_as: prepare.serve_as.clone().map(Cow::into_owned),
             entries: prepare.entries.clone().into(),
@@ -89,7 +89,7 @@ mod tests {
                 "run": "r", "test": "t", "entries": [], "resources": [resource], "triggers": [], "addresses": {}, "grace": 1
             });
             let prepare = prepare.to_string();
-            Part::new(&serde_json::from_str::<Prepare<'_>>(&prepare).unwrap()).check()
+            Assignment::new(&serde_json::from_str::<Prepare<'_>>(&prepare).unwrap()).check()
         };
         assert_eq!(check("data.bin"), Ok(()));
         let long = "x".repeat(256);

@@ -1,0 +1,223 @@
+//! How a round ends: with one ruling for everybody who is there. A failed one stands for those who are not, and who
+//! waited for the next round begins it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::acts::Act;
+use super::arrival::{Arrival, ArrivalRequest};
+use super::ending::Ending;
+use super::failed_round::FailedRound;
+use super::former::Audience;
+use super::memory::{PLACE_COST, RULING_COST, cost};
+use super::outcome::Outcome;
+use super::round::{Round, WHO_MAX};
+use super::seats::{ARRIVALS_MAX, REFUSED_MAX};
+use super::turn::Turn;
+use super::{Meeting, Rendezvous, Timer, forget, tell};
+use crate::controller::session::budget::SharedLine;
+use crate::machine::faults::{Fault, injected};
+use crate::wire::rendezvous::OutcomeKind;
+
+/// How long a failed round stands for its missing members when nobody named a timeout.
+pub const STANDS_FOR: Duration = Duration::from_secs(60);
+
+/// How long a failed round stands at most, however patient its members were.
+pub const STANDS_MOST: Duration = Duration::from_secs(3600);
+
+/// How far ahead of now a harmonized release is named.
+pub const HARMONIZE_LEAD: Duration = Duration::from_millis(50);
+
+/// More of that for each process, because they are told one after another.
+const HARMONIZE_LEAD_PER_PROCESS: Duration = Duration::from_micros(20);
+
+impl<V: PartialEq> Rendezvous<V> {
+    /// Ends the round that forms because of an arrival that is not in it, and that gets the ruling as well.
+    pub(super) fn fail(
+        &mut self,
+        name: &Rc<str>,
+        request: ArrivalRequest<V>,
+        kind: OutcomeKind,
+        (who, reason): (Vec<String>, String),
+        turn: &mut Turn<'_, V>,
+    ) {
+        let other = request.party.as_ref().filter(|_| kind == OutcomeKind::Disagreed);
+        // Those whom it has named are told if there is room to know them.
+        let other = other.filter(|party| request.held.is_some() || self.budget.admit(cost(party)).is_ok());
+        let ending = Ending { kind, who, reason, other, timeout: request.timeout };
+        let Some(outcome) = self.end(name, ending, turn) else { return };
+        let (arrival, member) = ((request.process, request.id), request.member);
+        turn.acts.push(Act::Late { meeting: name.clone(), member: member.clone(), arrival, ends: true });
+        self.tell_standing(name, &member);
+        self.rule(arrival, outcome, turn);
+    }
+
+    /// Ends the round that forms, with one ruling for everybody who is there.
+    pub(super) fn end(&mut self, name: &Rc<str>, ending: Ending<'_>, turn: &mut Turn<'_, V>) -> Option<Rc<Outcome>> {
+        let mut round = self.meetings.get_mut(name)?.forming.take()?;
+        self.last_round += u64::from(!injected(Fault::RoundsShareANumber));
+        let Ending { kind, mut who, reason, other, timeout } = ending;
+        who.truncate(WHO_MAX);
+        let released = kind == OutcomeKind::Released;
+        let line = if released { (turn.line)(name, self.last_round, &round.there) } else { None };
+        let lead = HARMONIZE_LEAD + HARMONIZE_LEAD_PER_PROCESS * round.there.len() as u32;
+        let at = (released && round.harmonize).then(|| turn.now + lead);
+        let line = line.map(|line| SharedLine::new(line, &self.budget));
+        let held = self.budget.hold(RULING_COST + reason.len());
+        let outcome = Rc::new(Outcome { round: self.last_round, kind, who, reason, at, line, held });
+        let mut audience = None;
+        if !released {
+            let timeout = round.patience.map(|(_, timeout)| timeout).or(timeout);
+            let until = turn.now + timeout.unwrap_or(STANDS_FOR).min(STANDS_MOST);
+            let told = round.there.keys().cloned().collect();
+            let failed_round = FailedRound::new(round.agreed.clone(), told, &outcome, other, until, round.held.clone());
+            audience = Some(failed_round.audience());
+            self.let_stand(name, failed_round);
+        }
+        self.cancel_timers_of(name);
+        self.not_abandoned(name);
+        let next = round.take_next();
+        self.dissolve(name, round, &outcome, audience, turn);
+        match next {
+            Some(next) => self.begin(name, next, turn),
+            None => self.tidy(name),
+        }
+        Some(outcome)
+    }
+
+    /// Those who waited for the next round are there; those who contend with them still do.
+    fn begin(&mut self, name: &Rc<str>, next: Round<V>, turn: &mut Turn<'_, V>) {
+        let contended = next.contenders.keys().filter_map(|member| next.holder(member));
+        let contended: Vec<_> = contended.map(|(process, _)| process).collect();
+        if let Some(meeting) = self.meetings.get_mut(name) {
+            meeting.forming = Some(next);
+        }
+        for process in contended {
+            self.ask(process, name, turn);
+        }
+        self.promote(name, turn);
+    }
+
+    /// Gives everybody of a round its ruling, one act a process.
+    fn dissolve(
+        &mut self,
+        name: &Rc<str>,
+        mut round: Round<V>,
+        outcome: &Rc<Outcome>,
+        audience: Option<Audience>,
+        turn: &mut Turn<'_, V>,
+    ) {
+        let members = round.there.len();
+        let mut arrivals: Vec<Arrival> = Vec::with_capacity(round.there.len());
+        self.waiting -= round.there.len();
+        for (member, there) in &round.there {
+            if there.away {
+                self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
+            }
+            let arrival = (there.process, there.id);
+            if there.taken_back {
+                self.places.remove(&arrival);
+            } else {
+                arrivals.push(arrival);
+            }
+        }
+        let contenders = std::mem::take(&mut round.contenders);
+        if outcome.kind != OutcomeKind::Released {
+            arrivals.extend(contenders.values().map(|contender| (contender.process, contender.id)));
+        }
+        arrivals.sort_unstable();
+        let (meeting, of) = (name.clone(), arrivals.clone());
+        turn.acts.push(Act::Over { meeting, outcome: outcome.clone(), members, arrivals: of, audience });
+        for (member, contender) in contenders {
+            self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
+            if outcome.kind == OutcomeKind::Released {
+                let reason = format!("another process has met at {name:?} as {member}");
+                self.refuse((contender.process, contender.id), reason, turn);
+            }
+        }
+        for group in arrivals.chunk_by(|one, other| one.0 == other.0) {
+            let process = group[0].0;
+            if !self.asked.is_empty() {
+                forget(&mut self.asked, process, name);
+            }
+            for arrival in group {
+                debug_assert!(self.places.get(arrival).is_some(), "who is there has a place");
+                match injected(Fault::VerdictToldOnce) {
+                    true => self.places.remove(arrival),
+                    false => self.record_outcome(*arrival, outcome.clone(), turn.now),
+                }
+            }
+            let ids = group.iter().map(|arrival| arrival.1).collect();
+            turn.acts.push(Act::Tell { process, ids, outcome: outcome.clone() });
+        }
+    }
+
+    /// A failed round stands for those who were not there, unless there are none.
+    pub(super) fn let_stand(&mut self, name: &Rc<str>, failed_round: FailedRound) {
+        let (audience, until, size) = (!failed_round.is_told(), failed_round.until, failed_round.size());
+        let Some(meeting) = self.meetings.get_mut(name) else { return };
+        if let Some(former) = std::mem::replace(&mut meeting.failed_round, audience.then_some(failed_round)) {
+            self.failed.remove(&(former.size(), name.clone()));
+        }
+        if audience {
+            self.failed.insert((size, name.clone()));
+        }
+        match audience {
+            true => self.timers.set(Timer::FailedRound(name.clone()), until),
+            false => self.timers.cancel(&Timer::FailedRound(name.clone())),
+        }
+    }
+
+    /// The ruling of a failed round for a member that has not got it. When all have it, it stands no longer.
+    pub(super) fn tell_standing(&mut self, name: &str, member: &Rc<str>) -> Option<Rc<Outcome>> {
+        let failed_round = self.meetings.get_mut(name)?.failed_round.as_mut()?;
+        let outcome = failed_round.tell(member);
+        if failed_round.is_told() {
+            self.stand_down(name);
+        }
+        outcome
+    }
+
+    /// A failed round stands no longer.
+    pub(super) fn stand_down(&mut self, name: &str) {
+        let failed_round = self.meetings.get_mut(name).and_then(|meeting| meeting.failed_round.take());
+        if let Some(failed_round) = failed_round {
+            self.failed.remove(&(failed_round.size(), Rc::from(name)));
+        }
+        self.timers.cancel(&Timer::FailedRound(Rc::from(name)));
+        self.tidy(name);
+    }
+
+    /// Forgets a meeting of which nothing is left.
+    pub(super) fn tidy(&mut self, name: &str) {
+        if self.meetings.get(name).is_some_and(Meeting::is_empty) {
+            self.meetings.remove(name);
+        }
+    }
+
+    pub(super) fn rule(&mut self, arrival: Arrival, outcome: Rc<Outcome>, turn: &mut Turn<'_, V>) {
+        let max = if outcome.round == 0 { REFUSED_MAX } else { ARRIVALS_MAX };
+        if self.places.len() < max || self.places.get(&arrival).is_some() {
+            self.record_outcome(arrival, outcome.clone(), turn.now);
+        }
+        tell(arrival, outcome, turn);
+    }
+
+    /// This arrival alone is wrong; the round goes on without it.
+    pub fn refuse(&mut self, arrival: Arrival, reason: String, turn: &mut Turn<'_, V>) {
+        self.rule_alone(arrival, OutcomeKind::Refused, reason, turn);
+    }
+
+    pub(super) fn rule_alone(&mut self, arrival: Arrival, kind: OutcomeKind, reason: String, turn: &mut Turn<'_, V>) {
+        let cost = RULING_COST + reason.len();
+        let remembers = self.budget.has_room_for(cost + PLACE_COST);
+        let held = self.budget.hold(if remembers { cost } else { 0 });
+        let outcome = Rc::new(Outcome { round: 0, kind, who: Vec::new(), reason, at: None, line: None, held });
+        if remembers {
+            return self.rule(arrival, outcome, turn);
+        }
+        // There is no room to remember it: it is judged again when it asks again.
+        self.places.remove(&arrival);
+        tell(arrival, outcome, turn);
+    }
+}
