@@ -1,17 +1,17 @@
-//! The controller: the connections of slaves and clients, the run that slaves take part in, and the rooms where members
-//! meet.
+//! The controller: one run and any rooms, rooms alone, or the permanent controller of a lab.
 //!
-//! This file decides whose concern an input is. State has owners, in four parts that do not know this file: `session`
-//! (connections, the processes behind them, and their share of the memory), `run` (one run), `room` (triggers, barriers
-//! and syncs), and `host` (the queue, the submissions and the archive of a controller that stays). `dispatch` holds what
-//! the controller does with what it is told, by speaker: it asks the owners and carries out their decisions.
+//! This file decides which concern an input belongs to. The state has owners, in four parts that do not know this file:
+//! `session` (connections, the processes behind them, and their share of the memory), `run` (one run), `room` (triggers,
+//! barriers and syncs), and `host` (the queue, the submissions and the archive of a permanent controller). `dispatch`
+//! handles the messages by speaker: it asks the owners and carries out their decisions.
 //!
-//! What must outlive the process is a fact in the `ledger` before any peer can see its effect. The function that applies
-//! the facts of a run is the same for a live run and for a replay (`run/apply.rs`).
+//! Whatever must outlive the process is a fact in the `ledger` before a peer can see its effect. One function applies the
+//! facts of a run, live and in a replay (`run/apply.rs`).
 
 mod config;
 mod dispatch;
 mod host;
+mod keeper;
 pub mod ledger;
 mod reply;
 mod rewrite;
@@ -24,6 +24,7 @@ mod tests;
 
 pub use self::host::matching;
 pub use self::session::authorization;
+use self::session::authorization::NO_RUN;
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -34,8 +35,10 @@ pub use self::host::archive::{Archived, Keeping, OVER};
 use self::host::host::Host;
 pub use self::host::host::HostConfig;
 pub use self::host::submissions::RESOURCES;
-use self::ledger::{Fact, Header, Keep, Ledger};
-use self::reply::refusal;
+use self::keeper::Keeper;
+use self::ledger::Fact;
+use self::reply::{leaves, refusal};
+use self::room::rendezvous::Process;
 use self::room::rooms::Rooms;
 pub use self::room::sync::{EVENTS_MAX, Limits, OUTPUT_MAX, RECORD_MAX};
 use self::run::admission::Admitted;
@@ -53,66 +56,63 @@ use self::session::sessions::Sessions;
 use crate::exit_code;
 use crate::machine::{ConnId, Input, Machine, Outbox, Signal, Time};
 use crate::text;
-use crate::wire::{Bye, Code, Cut, Hello, Message, ToController};
+use crate::wire::{Bye, Code, Cut, FromMember, Hello, Message, ToController};
 
-/// How often the controller looks for peers that have gone silent, and for slaves that stay away.
+/// The time between two looks for silent peers and for slaves that stay disconnected.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How many silent peers are parted from in one turn, and after how long from the next of them: a crowd that goes does
-/// not hold up those that stay.
+/// How many silent peers are disconnected in one turn, and the time until the next of them: a crowd that leaves must not
+/// delay the others.
 const PART_AT_ONCE: usize = 500;
 const PART_AGAIN: Duration = Duration::from_millis(20);
 
-/// How often the live picture is drawn anew.
+/// The time between two updates of the live picture.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
-/// How a stranger begins who speaks TLS, and no line does.
+/// The first byte of a TLS handshake. No message begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// A controller: of one run and any rooms, or of rooms alone.
+/// The reason that a stranger gets if its first message is another one.
+const FIRST_MESSAGE: &str = "the first message must be a hello, a join or an operate";
+
+/// The reason that a slave gets if it sends hello twice on one connection.
+const SECOND_HELLO: &str = "a second hello on one connection";
+
+/// A controller.
 pub struct Controller {
     sessions: Sessions,
     processes: Processes,
     runs: Runs,
-    /// What a controller has that stays when a run is over.
+    /// The queue, the submissions and the archive of a permanent controller.
     host: Option<Host>,
     rooms: Rooms,
     limits: Limits,
-    /// How long a client's connection may be gone before the client is lost.
+    /// How long a client may be disconnected before it is lost.
     rejoin: Duration,
-    /// What is held of members and clients.
+    /// The memory that members and clients take.
     budget: Budget,
     listening: Option<String>,
-    ledger: Ledger,
-    /// Where the ledger is and what was said of the world for it, if one is kept.
-    keep: Option<Keep>,
-    /// A former life goes on.
-    resumes: bool,
-    header: Option<Header>,
-    /// The last instant of it.
-    resumed_after: Time,
-    /// How far our clock is ahead of the system's: after a reboot it goes on from where it was.
-    shift: i64,
+    keeper: Keeper,
     now: Time,
     look: Option<Time>,
-    /// What peers have said since may not have been read.
+    /// There may be unread input that arrived after this instant.
     behind: Option<Time>,
     draw: Option<Time>,
-    /// How things stand, as it was said last.
+    /// The last status that was reported to the service manager.
     status: String,
 }
 
 impl Controller {
-    /// A controller of a run.
+    /// Returns a controller of one run.
     pub fn new(config: Config) -> Controller {
         let mut controller = Controller::bare(config.listening.clone());
         let mut run = Run::new(config, &controller.budget);
-        run.ledger = controller.ledger.clone();
+        run.ledger = controller.keeper.ledger().clone();
         controller.runs.insert(run);
         controller
     }
 
-    /// A controller of rooms alone, which serves until it is told to stop. `listening`: where, to be told to people.
+    /// Returns a controller of rooms alone, which serves until it is stopped. `listening` is the address to show to people.
     pub fn bare(listening: Option<String>) -> Controller {
         let limits = Limits::default();
         let budget = Budget::new(limits.memory);
@@ -127,12 +127,7 @@ impl Controller {
             limits,
             rejoin: REJOIN,
             listening,
-            ledger: Ledger::default(),
-            keep: None,
-            resumes: false,
-            header: None,
-            resumed_after: Time::default(),
-            shift: 0,
+            keeper: Keeper::default(),
             now: Time::default(),
             look: None,
             behind: None,
@@ -141,19 +136,19 @@ impl Controller {
         }
     }
 
-    /// The same that takes tests, and stays when a run is over.
+    /// Also takes tests, and continues when a run is over.
     pub fn hosting(mut self, config: HostConfig) -> Controller {
         self.host = Some(Host::new(config));
         self
     }
 
-    /// The same with another time for clients to come back.
+    /// Sets how long a client may be disconnected before it is lost.
     pub fn rejoining(mut self, rejoin: Duration) -> Controller {
         self.rejoin = rejoin;
         self
     }
 
-    /// The same with other bounds for the values of syncs, and for all that is held of members.
+    /// Sets the limits for the values of syncs and for the memory of all members.
     pub fn limited(mut self, limits: Limits) -> Controller {
         self.limits = limits;
         self.budget.set_max(limits.memory, limits.least());
@@ -162,7 +157,7 @@ impl Controller {
         self
     }
 
-    /// The same with commands that start its slaves.
+    /// Also starts its slaves with commands.
     pub fn launching(mut self, launcher: Option<Launcher>) -> Controller {
         if let (Some((_, run)), Some(launcher)) = (self.runs.first_mut(), launcher) {
             run.launch = Launch::by(launcher);
@@ -173,7 +168,7 @@ impl Controller {
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.look = Some(now + LOOK_EVERY);
         self.tell_status(out);
-        if self.resumes {
+        if self.keeper.resumes() {
             self.go_on(now);
         }
         let Some(run) = self.runs.values_mut().next().filter(|_| self.host.is_none()) else {
@@ -185,20 +180,20 @@ impl Controller {
         self.draw = run.event_log.view.is_live().then_some(now);
         if let Some(address) = &self.listening {
             let slaves = text::list(&run.roster.names(|_| true));
-            let text = match self.resumes {
+            let text = match self.keeper.resumes() {
                 true => format!("run {} goes on, listening on {address}, waiting for {slaves}", run.id),
                 // Members from outside need the id for --room.
                 false => format!("listening on {address}, run {}, waiting for {slaves}", run.id),
             };
             run.event_log.view.line(&text, out);
         }
-        match &self.keep {
-            Some(keep) if self.resumes => run.resume(now, (&keep.boot, self.shift), out),
-            _ => run.begin(now, out),
+        match self.keeper.resumes() && self.keeper.keeps() {
+            true => run.resume(now, self.keeper.life(), out),
+            false => run.begin(now, out),
         }
     }
 
-    /// Bytes of a peer: each line that they complete is a message.
+    /// Handles bytes of a peer: each line that they complete is a message.
     fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(session) = self.sessions.get(conn) else { return };
         let begins = session.who == Role::Stranger && session.frames.held() == 0;
@@ -213,7 +208,7 @@ impl Controller {
         }
         let bound = self.sessions.line_bound(who, frames.held() + bytes.len(), &self.budget, self.limits.value);
         let mut heard = Batch::default();
-        // What is too long has parted with its peer here, or nothing has.
+        // If a line was too long, its peer was disconnected here; otherwise nothing failed.
         let _ = frames.cut(bytes, bound.max, |cut| {
             let done = match cut {
                 Cut::Line(line) => self.line(now, conn, line, &mut heard, out),
@@ -231,7 +226,7 @@ impl Controller {
             run.answer(now, conn, heard, out);
         }
         let Some(who) = self.sessions.put_back(conn, frames) else { return };
-        // After what it says: that it waits no longer is no sign that it does.
+        // Only after its messages: a member that withdraws must not count as one that still waits.
         if let Some(process) = who.process() {
             self.alive(now, process);
         }
@@ -239,7 +234,7 @@ impl Controller {
             self.part(
                 now,
                 conn,
-                refusal(Code::Full, "too many strangers say too much at once; try again".to_owned()),
+                refusal(Code::Full, "too many unfinished first messages at once; try again".to_owned()),
                 out,
             );
         }
@@ -256,60 +251,86 @@ impl Controller {
         let message = ToController::decode(line).map_err(|error| refusal(Code::Malformed, error.to_string()))?;
         let Some(who) = self.sessions.who(conn) else { return Ok(()) };
         match (who, message) {
-            (Role::Slave(..) | Role::Idle, ToController::Ping(ping)) => {
-                self.pinged(now, conn, &ping, out);
-                Ok(())
-            }
-            (Role::Slave(nr, ix, _), ToController::Alive(_)) if self.runs.get(nr).is_some_and(|run| run.owes(ix)) => {
-                if let Some(run) = self.runs.get_mut(nr) {
-                    run.tell_more(ix, out);
-                }
-                Ok(())
-            }
-            (Role::Slave(_, _, process) | Role::Client(process), message)
-                if self::room::rooms::is_members(&message) =>
-            {
-                self.member_says(now, process, message);
-                Ok(())
-            }
-            (Role::Slave(nr, ix, _), message) => {
-                let Some(run) = self.runs.get_mut(nr) else { return Ok(()) };
-                heard.run = Some(nr);
-                run.message(now, conn, ix, message, heard, out)?;
-                let room = run.room.name.clone();
-                for trigger in run.take_fired() {
-                    self.tell_watchers(&room, &trigger, out);
-                }
-                Ok(())
-            }
-            (Role::Idle, ToController::Bye(bye)) => Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
-            (Role::Idle, ToController::Hello(_)) => {
-                Err(refusal(Code::Malformed, "a second hello on one connection".to_owned()))
-            }
-            // Of a run that is over.
-            (Role::Idle, _) => Ok(()),
-            (Role::Operator, message) => self.operator_says(now, conn, message, &mut heard.asked, out),
-            (Role::Client(_), ToController::List(_)) if std::mem::replace(&mut heard.listed, true) => Ok(()),
-            (Role::Client(process), message) => self.client_says(now, conn, process, message, heard, out),
             (Role::Stranger, ToController::Hello(hello)) => self.hello(now, conn, &hello, out),
             (Role::Stranger, ToController::Join(join)) => self.join(now, conn, &join, out),
             (Role::Stranger, ToController::Operate(operate)) => self.operates(now, conn, &operate, out),
             (Role::Stranger, message) => Err(self.begins_otherwise(&message)),
+            (Role::Operator, message) => self.operator_says(now, conn, message, &mut heard.asked, out),
+            (Role::Client(process), message) => self.client_says(now, conn, process, message, heard, out),
+            (Role::Slave(nr, ix, process), message) => {
+                self.slave_says(now, conn, (nr, ix, process), message, heard, out)
+            }
+            (Role::Idle, ToController::Ping(ping)) => {
+                self.pinged(now, conn, &ping, out);
+                Ok(())
+            }
+            (Role::Idle, ToController::Bye(bye)) => Err(leaves(&bye)),
+            (Role::Idle, ToController::Hello(_)) => Err(refusal(Code::Malformed, SECOND_HELLO.to_owned())),
+            // A message for a run that is over.
+            (Role::Idle, _) => Ok(()),
         }
     }
 
-    /// A slave says hello.
+    /// Handles a message of a slave that serves a run. An error closes its connection.
+    fn slave_says(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        (nr, ix, process): (RunNr, usize, Process),
+        message: ToController<'_>,
+        heard: &mut Batch,
+        out: &mut Outbox,
+    ) -> Result<(), Bye<'static>> {
+        let Some(run) = self.runs.get_mut(nr) else { return Ok(()) };
+        heard.of_slave(nr, ix);
+        match message {
+            ToController::Ping(ping) => {
+                self.pinged(now, conn, &ping, out);
+                return Ok(());
+            }
+            // It has read everything that was sent so far.
+            ToController::Member(FromMember::Alive(_)) if run.owes(ix) => {
+                run.tell_more(ix, out);
+                return Ok(());
+            }
+            ToController::Member(message) => {
+                self.member_says(now, process, message);
+                return Ok(());
+            }
+            ToController::Notify(notify) => run.slave_notifies(now, conn, ix, &notify, heard, out),
+            ToController::Slave(message) => run.message(now, conn, ix, message, heard, out)?,
+            ToController::Bye(bye) => return Err(run.on_bye(now, ix, &bye, heard, out)),
+            ToController::Hello(_) => return Err(refusal(Code::Malformed, SECOND_HELLO.to_owned())),
+            ToController::Join(_) | ToController::Operate(_) | ToController::Client(_) | ToController::Operator(_) => {}
+        }
+        let room = run.room.name.clone();
+        for trigger in run.take_fired() {
+            self.tell_watchers(&room, &trigger, out);
+        }
+        Ok(())
+    }
+
+    /// Returns the reason for a stranger whose first message does not begin a conversation.
+    fn begins_otherwise(&self, message: &ToController<'_>) -> Bye<'static> {
+        let takes_none = self.host.is_none() && self.runs.values().next().is_none();
+        match matches!(message, ToController::Bye(_)) && takes_none {
+            true => refusal(Code::NoRun, NO_RUN.to_owned()),
+            false => refusal(Code::FirstMessage, FIRST_MESSAGE.to_owned()),
+        }
+    }
+
+    /// Handles the hello of a slave.
     fn hello(&mut self, now: Time, conn: ConnId, hello: &Hello<'_>, out: &mut Outbox) -> Result<(), Bye<'static>> {
         if self.host.is_some() {
             return self.on_hello(now, conn, hello, out);
         }
         let Some((nr, _)) = self.runs.first_mut() else {
-            return Err(refusal(Code::NoRun, self::session::authorization::NO_RUN.to_owned()));
+            return Err(refusal(Code::NoRun, NO_RUN.to_owned()));
         };
         self.admitted(now, conn, nr, hello, out)
     }
 
-    /// A slave says hello that serves a run, or shall.
+    /// Handles the hello of a slave that serves this run, or will serve it.
     fn admitted(
         &mut self,
         now: Time,
@@ -330,7 +351,7 @@ impl Controller {
         Ok(())
     }
 
-    /// A connection is that of a slave of a run from now on, which this process is.
+    /// Binds a connection and its process to a slave of a run.
     fn serves(&mut self, now: Time, conn: ConnId, (nr, ix): (RunNr, usize), incarnation: &str) {
         let Some(run) = self.runs.get_mut(nr) else { return };
         let member = run.roster.get_mut(ix);
@@ -345,7 +366,7 @@ impl Controller {
         self.alive(now, process);
     }
 
-    /// Closes a connection, and says why.
+    /// Closes a connection after a `bye` with the reason.
     fn part(&mut self, now: Time, conn: ConnId, bye: Bye<'_>, out: &mut Outbox) {
         out.send(conn, bye.encode());
         if let Some(session) = self.drop_session(conn, &bye.reason, out) {
@@ -365,7 +386,7 @@ impl Controller {
         }
     }
 
-    /// A connection is gone, and with it the presence of who was there.
+    /// Handles the end of a connection: its process is disconnected.
     fn on_disconnect(&mut self, now: Time, conn: ConnId, who: Role, reason: &str, out: &mut Outbox) {
         if self.host.is_some() {
             self.forget_submission(conn, out);
@@ -386,7 +407,7 @@ impl Controller {
         }
     }
 
-    /// Parts from peers that have said nothing in what was `read`, and gives up slaves that stay away.
+    /// Disconnects peers from which nothing was `read` for too long, and gives up slaves that stay disconnected.
     fn look(&mut self, now: Time, read: Time, out: &mut Outbox) {
         self.budget.sweep();
         self.forget_unheard(now);
@@ -428,7 +449,7 @@ impl Controller {
         }
     }
 
-    /// Lines that wait for more slaves to join them are shown soon, also where there is no live picture.
+    /// Shows lines soon that wait for more slaves to join them, also without a live picture.
     fn show_soon(&mut self, now: Time) {
         let waits = || self.runs.values().next().is_some_and(|run| run.event_log.view.waits());
         if self.draw.is_none() && waits() {
@@ -447,14 +468,14 @@ impl Controller {
 impl Machine for Controller {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         if matches!(input, Input::Begin) {
-            self.open_ledger(now, out);
+            self.keeper.begin(now, out);
         }
-        let (now, mark) = (now.offset(self.shift), out.mark());
+        let (now, mark) = (self.keeper.time(now), out.mark());
         self.now = now;
-        self.ledger.turn(now);
+        self.keeper.ledger().turn(now);
         self.runs.values().for_each(|run| run.ledger.turn(now));
         let conn = input.conn();
-        let before = self.who(conn);
+        let before = conn.and_then(|conn| self.sessions.who(conn));
         match input {
             Input::Begin => self.begin(now, out),
             Input::Accepted { conn, peer, listener } => {
@@ -462,7 +483,7 @@ impl Machine for Controller {
             }
             Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
-            Input::Behind { since } => self.behind = Some(since.offset(self.shift)),
+            Input::Behind { since } => self.behind = Some(self.keeper.time(since)),
             Input::Deadline => {
                 self.processes.set_behind(self.behind.is_some());
                 self.deadline(now, out);
@@ -471,16 +492,13 @@ impl Machine for Controller {
             Input::Signal(signal) => self.interrupt(now, signal, out),
             Input::Reloaded { settings } => self.reloaded(now, settings, out),
             Input::Disproved { conn, why } => self.part(now, conn, refusal(Code::Stranger, why), out),
-            Input::Exited { child, exit } if self.removed(child, Ok(exit), out) => {}
-            Input::SpawnFailed { child, ref error } if self.removed(child, Err(error), out) => {}
+            Input::Exited { child, exit } => self.child_ended(now, child, Ok(exit), out),
+            Input::SpawnFailed { child, error } => self.child_ended(now, child, Err(&error), out),
             Input::Paged { read, result } => self.paged(read, result, out),
-            Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
-            Input::Written if self.confirm_submission(now, out) => {}
-            Input::WriteFailed { path, error } if self.reject_unwritten(&path, &error, out) => {}
-            Input::WriteFailed { path, error } if self.run_concerned(&path).is_none() => {
-                self.cannot_keep(&path, &error, out);
-            }
-            input => self.of_a_run(now, input, out),
+            Input::Read { read, result } => self.read(now, read, result, out),
+            Input::Written { confirm } => self.written(now, confirm, out),
+            Input::WriteFailed { path, error } => self.write_failed(now, path, error, out),
+            input => self.of_embedded_run(now, input, out),
         }
         self.put_away(now, out);
         self.give_up_the_lost(now);
@@ -490,15 +508,16 @@ impl Machine for Controller {
         self.charge(now, conn, before, out);
         self.answer_grown(out);
         self.runs.values().for_each(|run| run.ledger.flush(mark, out));
-        self.ledger.flush(mark, out);
+        self.keeper.ledger().flush(mark, out);
         self.rewrite_if_long(now, out);
     }
 
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
         let due = self.host.as_ref().and_then(Host::queue_due);
-        let rooms = [self.rooms.next_deadline(), self.processes.next_deadline(), due, self.ledger.rewrite_due()];
+        let rooms =
+            [self.rooms.next_deadline(), self.processes.next_deadline(), due, self.keeper.ledger().rewrite_due()];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
-        next.map(|at| at.offset(-self.shift))
+        next.map(|at| self.keeper.system_time(at))
     }
 }

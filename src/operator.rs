@@ -382,8 +382,8 @@ impl Operator {
             (Input::Read { read, result }, Work::Submit(submitting)) => {
                 return submitting.read(read, result, &mut talk);
             }
-            (Input::Written, Work::Follow(follow)) => return follow.written(talk.out),
-            (Input::Written, Work::Results(results)) => return results.written(talk.out),
+            (Input::Written { .. }, Work::Follow(follow)) => return follow.written(talk.out),
+            (Input::Written { .. }, Work::Results(results)) => return results.written(talk.out),
             (Input::WriteFailed { path, error }, Work::Follow(follow)) => follow.write_failed(&path, &error, &mut talk),
             (Input::WriteFailed { path, error }, Work::Results(results)) => {
                 results.fetch.cannot_write(&path, &error);

@@ -490,7 +490,7 @@ impl Machine for Slave {
             Input::Connected { .. } | Input::Datagram { .. } => {}
             Input::Disproved { .. } | Input::Paged { .. } => {}
             Input::Reloaded { settings } => Rc::make_mut(&mut self.config).reload(settings),
-            Input::Written | Input::Resized { .. } | Input::OutputEnded => {}
+            Input::Written { .. } | Input::Resized { .. } | Input::OutputEnded => {}
         }
         self.finish_turn(now, out);
         let run = self.run.as_ref().map(Run::id);

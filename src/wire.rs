@@ -5,7 +5,7 @@
 //! `arete-protocol(7)` lists every message for people who write a peer in another language: it changes in the same
 //! commit as this file.
 //!
-//! This file owns the lists of who may send what; the files below own the messages. A slave can repeat the facts that it
+//! This file owns the lists of who may send what, one entry for each message; the files below own the messages. A slave can repeat the facts that it
 //! states ([`Notify`], [`Report`], [`Output`], [`State`]) on any later connection, because each carries a total, a
 //! number or an offset: a repeated fact must count once. [`costs`] lists what each message may cost its receiver.
 
@@ -58,88 +58,122 @@ use self::rendezvous::{
 use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::Bytes;
 
-/// Declares what one end can hear: an enum with a variant a message, and its decoder. `or` names a quick reader of the
-/// usual form of a message that comes often.
-macro_rules! heard_by {
-    ($(#[$doc:meta])* $name:ident { $($kind:literal => $message:ident $(or $quick:path)?,)* }) => {
+/// Declares the messages that one end can receive: an enum with a variant for each message, its decoder, and the types of
+/// the messages. `or` names a fast decoder for the usual form of a frequent message. A group is an enum of its own, for
+/// the messages that only one kind of speaker sends. `; again` lists messages that another end, declared above, also receives.
+macro_rules! messages {
+    ($(#[$doc:meta])* $name:ident {
+        $($kind:literal => $message:ident $(or $quick:path)?,)*
+        $($(#[$about:meta])* $group:ident($part:ident) { $($part_kind:literal => $part_message:ident,)* })*
+        $(; again $($again_kind:literal => $again:ident,)*)?
+    }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq)]
         pub enum $name<'a> {
-            $($message($message<'a>),)*
+            $(#[doc = concat!("`", $kind, "`.")] $message($message<'a>),)*
+            $($(#[$about])* $group($part<'a>),)*
+            $($(#[doc = concat!("`", $again_kind, "`.")] $again($again<'a>),)*)?
         }
 
-        impl<'a> $name<'a> {
-            /// The words of their field `type`.
-            pub const TYPES: &'static [&'static str] = &[$($kind,)*];
+        $($(#[$about])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum $part<'a> {
+            $(#[doc = concat!("`", $part_kind, "`.")] $part_message($part_message<'a>),)*
+        })*
 
-            /// Decodes one line, without its newline.
+        impl<'a> $name<'a> {
+            /// The values of the field `type` of these messages.
+            pub const TYPES: &'static [&'static str] =
+                &[$($kind,)* $($($part_kind,)*)* $($($again_kind,)*)?];
+
+            /// Decodes one line, without its newline. Fails if the line is no message, or one that this end does not
+            /// receive.
             pub fn decode(line: &'a [u8]) -> Result<Self, Malformed> {
                 $($(if let Some(message) = $quick(line) {
                     return Ok($name::$message(message));
                 })?)*
                 match frame::type_of(line)? {
                     $($kind => frame::fields(line).map($name::$message),)*
+                    $($($part_kind => frame::fields(line).map($part::$part_message).map($name::$group),)*)*
+                    $($($again_kind => frame::fields(line).map($name::$again),)*)?
                     other => Err(Malformed(format!("unknown message type {:?}", frame::excerpt(other)))),
                 }
             }
 
-            /// The message as its author would say it.
+            /// Encodes the message as its sender does.
             pub fn encode(&self) -> Bytes {
                 match self {
                     $($name::$message(message) => message.encode(),)*
+                    $($($name::$group($part::$part_message(message)) => message.encode(),)*)*
+                    $($($name::$again(message) => message.encode(),)*)?
                 }
             }
         }
-    };
-}
 
-macro_rules! messages {
-    ($($kind:literal => $message:ident,)*) => {
         $(impl Message for $message<'_> {
             const TYPE: &'static str = $kind;
         })*
+        $($(impl Message for $part_message<'_> {
+            const TYPE: &'static str = $part_kind;
+        })*)*
     };
 }
 
-heard_by! {
-    /// What a slave, a client that has joined a room, or an operator says to its controller.
+messages! {
+    /// What a controller receives. The messages outside of the groups have several kinds of senders.
     ToController {
         "hello" => Hello,
-        "ping" => Ping,
-        "state" => State,
-        "ready" => Ready,
-        "unready" => Unready,
-        "fetch" => Fetch,
-        "notify" => Notify or trigger::usual_notify,
-        "report" => Report,
-        "output" => Output,
-        "stopped" => Stopped,
-        "arrive" => Arrive,
-        "give" => Give,
-        "gone" => Gone,
-        "waits" => Waits,
-        "heard" => Heard,
-        "alive" => Alive,
-        "bye" => Bye,
         "join" => Join,
-        "watch" => Watch,
-        "create" => Create,
-        "delete" => Delete,
-        "list" => List,
         "operate" => Operate,
-        "submit" => Submit,
-        "upload" => Upload,
-        "look" => Look,
-        "cancel" => Cancel,
-        "slaves" => AskSlaves,
-        "runs" => AskRuns,
-        "files" => AskFiles,
-        "get" => Get,
+        "ping" => Ping,
+        "notify" => Notify or trigger::usual_notify,
+        "bye" => Bye,
+
+        /// What only a slave of a run sends.
+        Slave(FromSlave) {
+            "state" => State,
+            "ready" => Ready,
+            "unready" => Unready,
+            "fetch" => Fetch,
+            "report" => Report,
+            "output" => Output,
+            "stopped" => Stopped,
+            "waits" => Waits,
+        }
+
+        /// What a member of barriers and syncs sends: a slave of a run, or a client.
+        Member(FromMember) {
+            "arrive" => Arrive,
+            "give" => Give,
+            "gone" => Gone,
+            "heard" => Heard,
+            "alive" => Alive,
+        }
+
+        /// What only a client of a room sends.
+        Client(FromClient) {
+            "watch" => Watch,
+            "create" => Create,
+            "delete" => Delete,
+            "list" => List,
+        }
+
+        /// What only an operator sends.
+        Operator(FromOperator) {
+            "submit" => Submit,
+            "upload" => Upload,
+            "look" => Look,
+            "cancel" => Cancel,
+            "slaves" => AskSlaves,
+            "runs" => AskRuns,
+            "files" => AskFiles,
+            "get" => Get,
+        }
     }
 }
 
-heard_by! {
-    /// What a controller says to a slave, a client or an operator.
+messages! {
+    /// What a controller sends to a slave, a client or an operator.
     FromController {
         "welcome" => Welcome,
         "pong" => Pong,
@@ -167,12 +201,13 @@ heard_by! {
         "runs" => Runs,
         "files" => Files,
         "piece" => Piece,
+        ; again
         "bye" => Bye,
     }
 }
 
-heard_by! {
-    /// What a command says to the slave that runs it, on the slave's control socket: one request a connection.
+messages! {
+    /// What a command sends to the slave that runs it, on the slave's control socket: one request for each connection.
     ControlRequest {
         "poke" => PokeRequest,
         "notify" => NotifyRequest,
@@ -183,81 +218,13 @@ heard_by! {
     }
 }
 
-heard_by! {
+messages! {
     /// What a slave answers on its control socket.
     ControlReply {
         "done" => Done,
         "error" => Failure,
-        "map" => Map,
         "met" => Met,
+        ; again
+        "map" => Map,
     }
-}
-
-messages! {
-    "hello" => Hello,
-    "ping" => Ping,
-    "state" => State,
-    "ready" => Ready,
-    "unready" => Unready,
-    "fetch" => Fetch,
-    "notify" => Notify,
-    "report" => Report,
-    "output" => Output,
-    "stopped" => Stopped,
-    "bye" => Bye,
-    "welcome" => Welcome,
-    "pong" => Pong,
-    "prepare" => Prepare,
-    "chunk" => Chunk,
-    "start" => Start,
-    "triggered" => Triggered,
-    "noted" => Noted,
-    "refused" => Refused,
-    "recorded" => Recorded,
-    "kept" => Kept,
-    "stop" => Stop,
-    "dismissed" => Dismissed,
-    "arrive" => Arrive,
-    "give" => Give,
-    "gone" => Gone,
-    "waits" => Waits,
-    "heard" => Heard,
-    "alive" => Alive,
-    "map" => Map,
-    "verdict" => RoundVerdict,
-    "check" => Check,
-    "elsewhere" => Elsewhere,
-    "join" => Join,
-    "watch" => Watch,
-    "create" => Create,
-    "delete" => Delete,
-    "list" => List,
-    "created" => Created,
-    "listing" => Listing,
-    "operate" => Operate,
-    "submit" => Submit,
-    "wanted" => Wanted,
-    "upload" => Upload,
-    "unfit" => Unfit,
-    "look" => Look,
-    "seen" => Seen,
-    "denied" => Denied,
-    "cancel" => Cancel,
-    "slaves" => AskSlaves,
-    "slaves" => Slaves,
-    "runs" => AskRuns,
-    "runs" => Runs,
-    "files" => AskFiles,
-    "files" => Files,
-    "get" => Get,
-    "piece" => Piece,
-    "barrier" => BarrierRequest,
-    "sync" => SyncRequest,
-    "met" => Met,
-    "poke" => PokeRequest,
-    "notify" => NotifyRequest,
-    "wait" => WaitRequest,
-    "ready" => ReadyRequest,
-    "done" => Done,
-    "error" => Failure,
 }

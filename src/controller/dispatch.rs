@@ -2,21 +2,15 @@
 //! the parts in `session`, `run`, `room` and `host`, and carries out what they decide. No part knows these files.
 
 mod absences;
-mod accepted;
-mod authorization;
-mod charges;
+mod answers;
+mod budget;
 mod clients;
-mod concerns;
 mod elsewhere;
 mod files;
-mod line_limits;
 mod members;
 mod operators;
-mod queue;
 mod recovery;
-mod resumption;
-mod rewrite;
-mod shortage;
+mod replay;
 mod slaves;
 mod status;
 mod submissions;

@@ -1,6 +1,5 @@
 //! A controller that stays: the runs that operators hand in, their queue, and the slaves that serve them.
 
-pub mod accepted;
 pub mod archive;
 #[allow(clippy::module_inception)]
 pub mod host;
@@ -9,3 +8,4 @@ pub mod operators;
 pub mod scheduler;
 pub mod slave;
 pub mod submissions;
+pub mod unwritten;

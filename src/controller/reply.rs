@@ -6,9 +6,17 @@ use crate::machine::{ConnId, Outbox, Time};
 use crate::wire::operate::Denied;
 use crate::wire::{Bye, Code, Message};
 
+/// How much of the reason of a `bye` is repeated, in characters.
+const REASON_MAX: usize = 200;
+
 /// It may come again.
 pub fn refusal(code: Code, reason: String) -> Bye<'static> {
     Bye { code, reason: Cow::from(reason), fatal: false }
+}
+
+/// Answers a `bye`: its sender leaves.
+pub fn leaves(bye: &Bye<'_>) -> Bye<'static> {
+    refusal(Code::Leaves, bye.reason.chars().take(REASON_MAX).collect())
 }
 
 /// Coming again cannot help.

@@ -100,10 +100,10 @@ impl World {
 
     fn input(&mut self, input: Input<'_>) {
         self.controller.handle(self.now, input, &mut self.out);
-        let mut confirm = false;
+        let mut confirms = Vec::new();
         for effect in self.out.drain() {
             match effect {
-                Effect::Confirm => confirm = true,
+                Effect::Confirm { confirm } => confirms.push(confirm),
                 Effect::Send { conn, bytes } => {
                     self.heard.entry(conn).or_default().push_str(&String::from_utf8_lossy(&bytes));
                 }
@@ -122,8 +122,8 @@ impl World {
                 other => self.asked.push(other),
             }
         }
-        if confirm {
-            self.input(Input::Written);
+        for confirm in confirms {
+            self.input(Input::Written { confirm });
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::command::Command;
-use super::ids::{ChildId, ConnId, EarId, ProbeId, ReadId, SocketId};
+use super::ids::{ChildId, ConfirmId, ConnId, EarId, ProbeId, ReadId, SocketId};
 use super::peer::Address;
 use super::signal::Signal;
 
@@ -111,7 +111,9 @@ pub enum Effect {
     },
     /// Asks for [`Input::Written`](super::Input::Written) when all that was to be written before this has been, or an
     /// [`Input::WriteFailed`](super::Input::WriteFailed) has said that it could not be.
-    Confirm,
+    Confirm {
+        confirm: ConfirmId,
+    },
     /// Creates a directory and those above it, for this user alone.
     MakeDir {
         path: PathBuf,
@@ -224,8 +226,10 @@ impl Outbox {
         self.effects.push(Effect::KillGroup { child, signal });
     }
 
-    pub fn confirm(&mut self) {
-        self.effects.push(Effect::Confirm);
+    pub fn confirm(&mut self) -> ConfirmId {
+        let confirm = ConfirmId(self.next_serial());
+        self.effects.push(Effect::Confirm { confirm });
+        confirm
     }
 
     pub fn sweep(&mut self, signal: Signal) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::command::Exit;
 use super::found::{Found, Page};
-use super::ids::{ChildId, ConnId, EarId, ListenerId, ProbeId, ReadId, SocketId};
+use super::ids::{ChildId, ConfirmId, ConnId, EarId, ListenerId, ProbeId, ReadId, SocketId};
 use super::peer::{NoAnswer, Peer};
 use super::reason::Reason;
 use super::signal::Signal;
@@ -73,7 +73,7 @@ pub enum Input<'a> {
     /// This socket could not be made. The last input about it.
     Deaf { ear: EarId, error: String },
     /// The answer to [`Effect::Confirm`](super::Effect::Confirm).
-    Written,
+    Written { confirm: ConfirmId },
     /// A file could not be written. Comes before anything that the same turn sends goes out, and once for each file.
     WriteFailed { path: PathBuf, error: String },
 }

@@ -165,7 +165,7 @@ impl Reactor {
                 self.pending.push_back(Pending::Input(Input::Swept { left }));
             }
             // The files of this pass are written by now.
-            Effect::Confirm => self.pending.push_back(Pending::Input(Input::Written)),
+            Effect::Confirm { confirm } => self.pending.push_back(Pending::Input(Input::Written { confirm })),
             Effect::Read { read, path, offset, max } => {
                 let result = files::read(&path, offset, max).map_err(|error| plain(&error));
                 self.pending.push_back(Pending::Read(read, result));

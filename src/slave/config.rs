@@ -75,7 +75,7 @@ impl Config {
                 self.labels = labels;
                 self.orphan_after = Duration::from_micros(orphan_after);
             }
-            Err(error) => log::error!("these are no settings of a slave: {error}"),
+            Err(error) => log::error!("invalid settings: {error}"),
         }
     }
 }

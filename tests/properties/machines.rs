@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use arete::controller::{self, Controller, HostConfig, Limits};
 use arete::machine::{
-    Address, ChildId, ConnId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Outbox, Page, Peer, ProbeId, ReadId,
-    Signal, Time, is_obeyed,
+    Address, ChildId, ConfirmId, ConnId, Effect, Exit, Input, ListenerId, Machine, NoAnswer, Outbox, Page, Peer,
+    ProbeId, ReadId, Signal, Time, is_obeyed,
 };
 use arete::slave::{self, Slave};
 use arete::testfile;
@@ -60,7 +60,7 @@ enum Answer {
     Listed(ReadId),
     Paged(ReadId),
     Swept,
-    Written,
+    Written(ConfirmId),
     Probed(ProbeId),
 }
 
@@ -258,7 +258,7 @@ impl<M: Machine> World<M> {
                     Input::Paged { read, result: Ok(Page { files: vec![("f".to_owned(), 5)], next: None }) }
                 }
                 Answer::Swept => Input::Swept { left: self.children.len() },
-                Answer::Written => Input::Written,
+                Answer::Written(confirm) => Input::Written { confirm },
                 Answer::Probed(probe) => Input::Probed { probe, result: Err(NoAnswer::Refused) },
             };
             self.machine.handle(self.now, input, &mut self.out);
@@ -315,7 +315,7 @@ impl<M: Machine> World<M> {
                     self.answers.push_back(Answer::Spawned(child));
                 }
                 Effect::Sweep { .. } => self.answers.push_back(Answer::Swept),
-                Effect::Confirm => self.answers.push_back(Answer::Written),
+                Effect::Confirm { confirm } => self.answers.push_back(Answer::Written(confirm)),
                 Effect::Probe { probe, .. } => self.answers.push_back(Answer::Probed(probe)),
                 Effect::Hear { .. } | Effect::Deafen { .. } => {}
                 Effect::Append { path, bytes } => {

@@ -60,7 +60,7 @@ alone! {
                 out.confirm();
             }
             Input::WriteFailed { path, error } => failed.push((path, error)),
-            Input::Written if failed.len() == 1 => {
+            Input::Written { .. } if failed.len() == 1 => {
                 assert_eq!(fs::read(&path).expect("the old one"), b"old\nolder\n");
                 failed.push(Default::default());
                 out.append(new.clone(), b"two\n".to_vec());
@@ -68,7 +68,7 @@ alone! {
                 out.append(path.clone(), b"three\n".to_vec());
                 out.confirm();
             }
-            Input::Written => out.exit(0),
+            Input::Written { .. } => out.exit(0),
             _ => {}
         });
         assert_eq!(failed[0].0, new);

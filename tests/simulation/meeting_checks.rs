@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arete::machine::ConnId;
 use arete::wire::rendezvous::{OutcomeKind, Party, RoundVerdict};
-use arete::wire::{FromController, ToController};
+use arete::wire::{FromController, FromMember, ToController};
 use serde_json::Value;
 
 use crate::lab::{CONTROLLER, RESULTS};
@@ -340,7 +340,7 @@ impl MeetingChecks {
     /// A slave or a client says something.
     fn member_says(&mut self, said: &Said, world: &World) -> Result<(), String> {
         for line in lines(&said.bytes).filter(|line| is_of(line, &["arrive", "give", "gone"])) {
-            if let Ok(ToController::Gone(gone)) = ToController::decode(line) {
+            if let Ok(ToController::Member(FromMember::Gone(gone))) = ToController::decode(line) {
                 for id in gone.ids {
                     if let Some(arrival) = self.arrivals.get_mut(&(said.life, id)) {
                         arrival.withdrawn = true;
@@ -378,7 +378,7 @@ impl MeetingChecks {
         held.extend_from_slice(&received.bytes);
         let end = memchr::memrchr(b'\n', &held).map_or(0, |at| at + 1);
         for line in lines(&held[..end]).filter(|line| is_of(line, &["arrive", "give", "gone"])) {
-            if let Ok(ToController::Gone(gone)) = ToController::decode(line) {
+            if let Ok(ToController::Member(FromMember::Gone(gone))) = ToController::decode(line) {
                 for id in gone.ids {
                     if let Some(arrival) = self.arrivals.get_mut(&(from, id)) {
                         arrival.taken_back.get_or_insert(received.at);

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arete::wire::ToController;
 use arete::wire::rendezvous::{OutcomeKind, Party, RoundVerdict};
+use arete::wire::{FromMember, ToController};
 use serde_json::Value;
 
 use crate::world::meet::{serial_of_fresh, serial_of_value};
@@ -74,8 +74,12 @@ pub fn holds_serial(map: &[u8], serial: u64) -> bool {
 /// The id, serial number and member of an arrival.
 pub fn arrival_of(line: &[u8]) -> Result<Option<(u64, u64, String)>, String> {
     match ToController::decode(line).map_err(|wrong| wrong.to_string())? {
-        ToController::Arrive(it) => Ok(Some((it.id, serial_of_fresh(it.fresh), it.member.into_owned()))),
-        ToController::Give(it) => Ok(Some((it.id, serial_of_value(it.value.json.get()), it.member.into_owned()))),
+        ToController::Member(FromMember::Arrive(it)) => {
+            Ok(Some((it.id, serial_of_fresh(it.fresh), it.member.into_owned())))
+        }
+        ToController::Member(FromMember::Give(it)) => {
+            Ok(Some((it.id, serial_of_value(it.value.json.get()), it.member.into_owned())))
+        }
         _ => Ok(None),
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arete::machine::{
-    Address, Bytes, ChildId, Command, ConnId, EarId, Effect, Exit, Found, Input, ListenerId, Machine, NoAnswer, Outbox,
-    Page, Peer, ProbeId, ReadId, Signal, SocketId, Time,
+    Address, Bytes, ChildId, Command, ConfirmId, ConnId, EarId, Effect, Exit, Found, Input, ListenerId, Machine,
+    NoAnswer, Outbox, Page, Peer, ProbeId, ReadId, Signal, SocketId, Time,
 };
 
 use super::disk::{Disk, is_write, one_write_a_file, tear};
@@ -86,7 +86,7 @@ pub enum Queued {
     SpawnFailed { child: ChildId, error: String },
     Exited { child: ChildId, exit: Exit },
     Swept { left: usize },
-    Written,
+    Written { confirm: ConfirmId },
     Probed { probe: ProbeId, result: Result<(), NoAnswer> },
     Overheard { ear: EarId, bytes: Vec<u8> },
     Read { read: ReadId, result: Result<Vec<u8>, String> },
@@ -121,7 +121,7 @@ impl Queued {
             Queued::SpawnFailed { child, error } => Input::SpawnFailed { child: *child, error: error.clone() },
             Queued::Exited { child, exit } => Input::Exited { child: *child, exit: *exit },
             Queued::Swept { left } => Input::Swept { left: *left },
-            Queued::Written => Input::Written,
+            Queued::Written { confirm } => Input::Written { confirm: *confirm },
             Queued::Probed { probe, result } => Input::Probed { probe: *probe, result: result.clone() },
             Queued::Overheard { ear, bytes } => Input::Overheard { ear: *ear, bytes },
             Queued::Read { read, result } => {
@@ -561,7 +561,7 @@ impl World {
             Effect::Probe { probe, to } => self.probe(life, probe, &to),
             Effect::Hear { ear, path } => self.make_ear(life, ear, path),
             Effect::Deafen { ear } => self.remove_ear(life, ear),
-            Effect::Confirm => self.deliver_input(life, Queued::Written),
+            Effect::Confirm { confirm } => self.deliver_input(life, Queued::Written { confirm }),
             Effect::Read { read, path, offset, max } => {
                 let result = self.hosts[self.nodes[id].host].disk.read(&path, offset, max);
                 self.deliver_input(life, Queued::Read { read, result });
@@ -635,7 +635,7 @@ impl World {
             Queued::Spawned { child, pid } => trace_line!(self, "{name} < child {} has pid {pid}", child.0),
             Queued::SpawnFailed { child, error } => trace_line!(self, "{name} < child {} failed: {error}", child.0),
             Queued::Exited { child, exit } => trace_line!(self, "{name} < child {} ended: {exit}", child.0),
-            Queued::Written => trace_line!(self, "{name} < written"),
+            Queued::Written { .. } => trace_line!(self, "{name} < written"),
             Queued::Probed { probe, result } => trace_line!(self, "{name} < probe {} {result:?}", probe.0),
             Queued::Overheard { ear, bytes } => trace_line!(self, "{name} < ear {} {}", ear.0, super::show(bytes)),
             Queued::Swept { left } => trace_line!(self, "{name} < swept, {left} were left"),

@@ -1,7 +1,7 @@
-//! Members are not left waiting for slaves that are lost, nor for members that cannot come any more.
+//! Ends waits that cannot succeed: for slaves that are lost, and for members that cannot arrive any more.
 //!
-//! A slave that is lost is lost to the meetings of its run in the same turn, and to whoever comes to one later. Whether
-//! the others can still come is looked at once a second, because that takes a look at every entry of the run.
+//! A lost slave is lost to the meetings of its run in the same turn, and to a meeting that begins later. Whether the other
+//! members can still arrive is checked once a second, because the check visits every entry of the run.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::controller::run::run::{Phase, Run};
 use crate::controller::run::runs::RunNr;
 use crate::machine::{Outbox, Time};
 
-/// In a run of so many slaves or more, a look at who can still come is not taken for each that is lost, but so long
-/// after the last at the soonest.
+/// In a run with at least this many slaves, the check is not repeated for each lost slave, but at most once in
+/// [`LOOK_AGAIN`].
 const FEW: usize = 200;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl Controller {
-    /// Slaves that were lost in this turn are lost to the meetings of their runs, too.
+    /// Tells the meetings of runs which slaves were lost in this turn.
     pub(in crate::controller) fn give_up_the_lost(&mut self, now: Time) {
         let news = |run: &Run| run.absent.has_news();
         let runs: Vec<RunNr> = self.runs.iter().filter(|(_, run)| news(run)).map(|(nr, _)| nr).collect();
@@ -37,7 +37,7 @@ impl Controller {
             for (process, why) in lost {
                 self.visit(now, &room, |room, visit| room.lose(process, &why, visit));
             }
-            // When thousands are lost one after another, the look that comes each second sees to most of them.
+            // When thousands are lost one after another, the check of each second handles most of them.
             let few = self.runs.get(nr).is_some_and(|run| run.roster.len() < FEW);
             if few || self.runs.get(nr).is_some_and(|run| now.since(run.absent.looked()) >= LOOK_AGAIN) {
                 self.give_up(now, nr);
@@ -45,8 +45,8 @@ impl Controller {
         }
     }
 
-    /// Somebody has come to a meeting, which may wait for slaves that are lost. Who comes first asks that for all: when
-    /// another slave is lost, those who wait are told then.
+    /// A member has arrived at a meeting that may wait for lost slaves. Only the first member checks: when another slave is
+    /// lost later, the waiting members are told then.
     pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (kind, meeting): (Meeting, &str)) {
         let Some(run) = self.runs.by_id(room).filter(|run| run.phase == Phase::Running) else { return };
         if run.absent.lost().is_empty() || run.room.how_many_wait(kind, meeting) != 1 {
@@ -61,7 +61,7 @@ impl Controller {
         self.visit(now, room, |room, visit| room.give_up_on((kind, meeting), &member, &why, visit));
     }
 
-    /// Ends the rounds of a run that wait for those who cannot come.
+    /// Ends the rounds of a run that wait for members that cannot arrive.
     fn give_up(&mut self, now: Time, nr: RunNr) {
         let Some(run) = self.runs.get(nr).filter(|run| run.phase == Phase::Running && !run.room.is_still()) else {
             return;
@@ -77,7 +77,7 @@ impl Controller {
         }
     }
 
-    /// Looks whether members wait in vain, and whether nothing happens any more.
+    /// Checks whether members wait in vain, and whether a run stands still.
     pub(in crate::controller) fn look_at_waits(&mut self, now: Time, out: &mut Outbox) {
         let running: Vec<RunNr> =
             self.runs.iter().filter(|(_, run)| run.phase == Phase::Running).map(|(nr, _)| nr).collect();

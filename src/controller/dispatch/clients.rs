@@ -1,11 +1,11 @@
-//! Clients: people and scripts that meet in a room without being slaves of a run.
+//! Clients: people and scripts that use a room without being slaves of a run.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::controller::Controller;
 use crate::controller::ledger::Fact;
-use crate::controller::reply::{fatal, refusal};
+use crate::controller::reply::{fatal, leaves, refusal};
 use crate::controller::room::guests;
 use crate::controller::room::rendezvous::Process;
 use crate::controller::room::rooms::ROOMS_MAX;
@@ -17,10 +17,12 @@ use crate::controller::session::session::Role;
 use crate::machine::{ConnId, Outbox, Time};
 use crate::session::{VERSION, WORDS_MAX, check_incarnation, check_name, is_member};
 use crate::wire::room::{Create, Created, Delete, Join, Listing, TriggerState};
-use crate::wire::{Bye, Code, Message, Noted, Notify, PROTOCOL, Pong, RawJson, Refused, ToController, Welcome};
+use crate::wire::{
+    Bye, Code, FromClient, Message, Noted, Notify, PROTOCOL, Pong, RawJson, Refused, ToController, Welcome,
+};
 
 impl Controller {
-    /// A client joins a room; one that is not there yet is made.
+    /// Handles a client that joins a room. The room is created if it does not exist.
     pub(in crate::controller) fn join(
         &mut self,
         now: Time,
@@ -41,7 +43,7 @@ impl Controller {
         let room = self.enter_room(&join.room)?;
         let known = self.processes.find(&room, &speaker, &join.incarnation).is_some();
         let ledger = self.ledger_of(&room);
-        // A ledger of rooms alone is written anew when it is long.
+        // A ledger of rooms alone is rewritten when it is long, so it needs no limit.
         let shares = |run: &&Run| !known && run.ledger.is(&ledger);
         if let Some(run) = self.runs.values().find(shares) {
             let full = |why| refusal(Code::Full, format!("run {}: {why}; no more clients may join", run.id));
@@ -66,7 +68,7 @@ impl Controller {
         Ok(())
     }
 
-    /// A client is gone from a run that may have waited for nothing but its notify.
+    /// A client of a run is lost: the run may have waited only for its notify.
     pub(in crate::controller) fn may_have_been_the_last(&mut self, now: Time, process: Process, out: &mut Outbox) {
         let room = self.processes.get(process).map(|known| known.room.clone());
         if let Some(run) = room.and_then(|room| self.runs.by_id_mut(&room)) {
@@ -78,11 +80,11 @@ impl Controller {
         if let Some(room) = self.rooms.of(&mut self.runs, name) {
             return Ok(room.name.clone());
         }
-        let full = || format!("there are {ROOMS_MAX} rooms already, as many as there can be");
+        let full = || format!("the maximum of {ROOMS_MAX} rooms is reached");
         self.rooms.open(name, self.limits, &self.budget).ok_or_else(|| refusal(Code::Full, full()))
     }
 
-    /// A client says something. An error closes its connection.
+    /// Handles a message of a client. An error closes its connection.
     pub(in crate::controller) fn client_says(
         &mut self,
         now: Time,
@@ -98,40 +100,62 @@ impl Controller {
             ToController::Ping(ping) => {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
             }
-            ToController::Notify(notify) if *notify.room == *name => {
-                if let Err(reason) = self.client_notifies(now, conn, process, &notify, out) {
-                    refuse(conn, (&name, &notify.trigger), Code::Trigger, reason, out);
+            ToController::Member(message) => self.member_says(now, process, message),
+            ToController::Notify(notify) => {
+                let done = match *notify.room == *name {
+                    true => self.client_notifies(now, conn, process, &notify, out).map_err(|why| (Code::Trigger, why)),
+                    false => Err((Code::WrongRoom, not_here(&name, &notify.room))),
+                };
+                if let Err((code, reason)) = done {
+                    refuse(conn, (&notify.room, &notify.trigger), code, reason, out);
                 }
             }
-            ToController::Watch(watch) if *watch.room == *name => self.watch(conn, process, &name, &watch.trigger, out),
-            ToController::Create(create) if *create.room == *name => {
-                self.create(now, (conn, process), &name, &create, out)
-            }
-            ToController::Delete(delete) if *delete.room == *name => self.delete(now, conn, &name, &delete, out),
-            ToController::List(list) if *list.room == *name => self.list(conn, &name, out),
+            ToController::Client(message) => self.triggers_of_room(now, (conn, process), &name, message, heard, out),
             ToController::Bye(bye) => {
                 self.processes.leaves(process);
-                return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect()));
+                return Err(leaves(&bye));
             }
             ToController::Hello(_) | ToController::Join(_) => {
                 return Err(refusal(Code::Malformed, "a second hello or join on one connection".to_owned()));
             }
-            ToController::Notify(Notify { room, trigger, .. }) => {
-                refuse(conn, (&room, &trigger), Code::WrongRoom, not_here(&name, &room), out);
-            }
-            ToController::Watch(watch) => {
-                refuse(conn, (&watch.room, &watch.trigger), Code::WrongRoom, not_here(&name, &watch.room), out)
-            }
-            ToController::Create(create) => {
-                refuse(conn, (&create.room, &create.trigger), Code::WrongRoom, not_here(&name, &create.room), out)
-            }
-            ToController::Delete(delete) => {
-                refuse(conn, (&delete.room, &delete.trigger), Code::WrongRoom, not_here(&name, &delete.room), out)
-            }
-            // What only slaves say.
-            _ => {}
+            ToController::Operate(_) | ToController::Slave(_) | ToController::Operator(_) => {}
         }
         Ok(())
+    }
+
+    /// Handles a client that watches, creates, deletes or lists triggers of its room.
+    fn triggers_of_room(
+        &mut self,
+        now: Time,
+        (conn, process): (ConnId, Process),
+        name: &Rc<str>,
+        message: FromClient<'_>,
+        heard: &mut Batch,
+        out: &mut Outbox,
+    ) {
+        let (room, trigger) = match &message {
+            FromClient::Watch(watch) => (&watch.room, &*watch.trigger),
+            FromClient::Create(create) => (&create.room, &*create.trigger),
+            FromClient::Delete(delete) => (&delete.room, &*delete.trigger),
+            FromClient::List(list) => (&list.room, ""),
+        };
+        if **room != **name {
+            if !matches!(message, FromClient::List(_)) {
+                refuse(conn, (room, trigger), Code::WrongRoom, not_here(name, room), out);
+            }
+            return;
+        }
+        match message {
+            FromClient::Watch(watch) => self.watch(conn, process, name, &watch.trigger, out),
+            FromClient::Create(create) => self.create(now, (conn, process), name, &create, out),
+            FromClient::Delete(delete) => self.delete(now, conn, name, &delete, out),
+            // One list answers all requests that were made before it was sent.
+            FromClient::List(_) if heard.listed => {}
+            FromClient::List(_) => {
+                heard.listed = true;
+                self.list(conn, name, out);
+            }
+        }
     }
 
     fn client_notifies(
@@ -159,7 +183,7 @@ impl Controller {
                 let counted = room.notify(now, process.as_client(), &from, counts, data)?;
                 if counted.new > 0 {
                     let notes = data.filter(|_| !counted.late).into_iter().collect();
-                    self.ledger.write(&notified(&name, process, &from, counts, notes));
+                    self.keeper.ledger().write(&notified(&name, process, &from, counts, notes));
                 }
                 counted
             }
@@ -179,7 +203,7 @@ impl Controller {
         Ok(())
     }
 
-    /// A trigger has fired: the clients that wait for it are told.
+    /// Tells the clients that watch a trigger that it has fired.
     pub(in crate::controller) fn tell_watchers(&mut self, room: &str, trigger: &str, out: &mut Outbox) {
         let Some(room) = self.rooms.of(&mut self.runs, room) else { return };
         let watchers = room.take_watchers(trigger);
@@ -219,7 +243,7 @@ impl Controller {
         });
         if done.is_ok() {
             let (room, trigger) = (Cow::from(&**name), Cow::from(&*create.trigger));
-            self.ledger.write(&Fact::Created { room, trigger, count: create.count });
+            self.keeper.ledger().write(&Fact::Created { room, trigger, count: create.count });
         }
         answer(conn, name, &create.trigger, done, out);
     }
@@ -238,7 +262,7 @@ impl Controller {
         });
         if done.is_ok() {
             let (room, trigger) = (Cow::from(&**name), Cow::from(trigger));
-            self.ledger.write(&Fact::Deleted { room, trigger });
+            self.keeper.ledger().write(&Fact::Deleted { room, trigger });
         }
         for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {
             refuse(conn, (name, trigger), Code::Trigger, format!("the trigger {trigger:?} was removed"), out);
@@ -259,7 +283,7 @@ impl Controller {
     }
 }
 
-/// Whether a client may come in.
+/// Checks whether a client may join.
 fn check(join: &Join<'_>) -> Result<(), Bye<'static>> {
     if join.protocol != PROTOCOL {
         let text = format!(

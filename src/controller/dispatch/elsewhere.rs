@@ -1,5 +1,5 @@
-//! Members that wait in the room of those who name none, while a run of this controller has a meeting of that name: they
-//! have most likely forgotten to name the run. They are told which run it is, and wait on.
+//! Members that wait in the default room while a run of this controller has a meeting of that name: most likely they have
+//! forgotten to name the run. They are told which run it is, and continue to wait.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::wire::rendezvous::Elsewhere;
 use crate::wire::room::DEFAULT_ROOM;
 
 impl Controller {
-    /// A member has arrived in a room: tells those who wait where they do not meet it.
+    /// A member has arrived in a room: tells members that wait for it in another room.
     pub(in crate::controller) fn point_elsewhere(
         &self,
         room: &Rc<str>,
@@ -30,7 +30,7 @@ impl Controller {
         }
     }
 
-    /// Somebody has come to a meeting in the default room.
+    /// A member has arrived at a meeting in the default room.
     fn waits_outside(&self, kind: Meeting, name: &str, member: &str, out: &mut Outbox) {
         let Some(process) = self.rooms.named(DEFAULT_ROOM).and_then(|room| room.who_waits_as(kind, name, member))
         else {
@@ -42,8 +42,8 @@ impl Controller {
         }
     }
 
-    /// Somebody has come to a meeting of a run. Who comes first there does it for all: those in the default room are told
-    /// once a round, and not once for each member.
+    /// A member has arrived at a meeting of a run. Only its first member does this, so that members in the default room are
+    /// told once in a round, and not once for each member.
     fn run_has(&self, run: &Run, kind: Meeting, name: &str, out: &mut Outbox) {
         let Some(room) = self.rooms.named(DEFAULT_ROOM) else { return };
         if run.takes_members().is_err() || run.room.how_many_wait(kind, name) != 1 {

@@ -1,4 +1,4 @@
-//! The runs that are over, and the files of the results of all runs, for those who ask.
+//! The finished runs, and the files of all runs' results, for operators that ask.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -11,40 +11,40 @@ use crate::machine::{ConnId, Outbox, Page, ReadId, Time};
 use crate::wire::operate::{AskFiles, Files, GETS_MAX, Get, PAGE_MAX, Piece};
 use crate::wire::{CHUNK_MAX, Code, LINE_MAX, Message};
 
-/// How long the names of files in one answer are together, in bytes: with their lengths they fit a line.
+/// The maximum length of all names of files in one answer, in bytes: with their sizes they fit one line.
 const FILES_BYTES: usize = LINE_MAX / 2;
 
 /// How many directories are removed in one turn.
 const REMOVED_AT_ONCE: usize = 10;
 
 impl Controller {
-    /// Removes the results that are not kept any longer.
+    /// Removes results that need not be kept any longer.
     pub(in crate::controller) fn clear_shelf(&mut self, now: Time, out: &mut Outbox) {
         let wall_clock = self.wall_clock(now);
         let Some(host) = &mut self.host else { return };
         for _ in 0..REMOVED_AT_ONCE {
             let Some(shelved) = host.archive.take_oldest(wall_clock) else { return };
-            log::info!("the results of run {} are removed: --keep does not keep them longer", shelved.state.run);
+            log::info!("the results of run {} were removed, as --keep asks", shelved.state.run);
             host.remove(&shelved.state.run, out);
         }
     }
 
-    /// Whether there is such a run.
+    /// Returns whether this run exists.
     fn has_run(&self, id: &str) -> bool {
         self.runs.find(id).is_some() || self.host.as_ref().is_some_and(|host| host.archive.get(id).is_some())
     }
 
-    /// One more question of an operator about files of a run, if it may ask.
+    /// Counts a request of an operator about files of a run, if it may make one.
     fn asks(&mut self, conn: ConnId, run: &str, out: &mut Outbox) -> bool {
         if !self.has_run(run) {
-            let reason = format!("there is no run {run:?}: arete runs shows those that there are");
+            let reason = format!("no such run: {run:?}: \"arete runs\" lists them");
             deny(conn, Some(run), Code::NoSuchRun, reason, out);
             return false;
         }
         let operator = self.host.as_mut().and_then(|host| host.operators.get_mut(&conn));
         let Some(operator) = operator else { return false };
         if operator.asked >= GETS_MAX {
-            deny(conn, Some(run), Code::Full, format!("more than {GETS_MAX} questions at once"), out);
+            deny(conn, Some(run), Code::Full, format!("more than {GETS_MAX} requests at once"), out);
             return false;
         }
         operator.asked += 1;
@@ -52,7 +52,7 @@ impl Controller {
         true
     }
 
-    /// Somebody has to do with a run: it is not removed for a while.
+    /// An operator uses a run: it is not removed for a while.
     pub(in crate::controller) fn touch(&mut self, run: &str) {
         let wall_clock = self.wall_clock(self.now);
         if let Some(host) = &mut self.host {
@@ -60,7 +60,7 @@ impl Controller {
         }
     }
 
-    /// What an operator had asked is answered.
+    /// A request of an operator is answered.
     fn answered(&mut self, conn: ConnId) {
         if let Some(operator) = self.host.as_mut().and_then(|host| host.operators.get_mut(&conn)) {
             operator.asked = operator.asked.saturating_sub(1);
@@ -81,7 +81,7 @@ impl Controller {
         }
     }
 
-    /// Some files of a run are known.
+    /// Answers with a page of the names of a run's files.
     pub(in crate::controller) fn paged(&mut self, read: ReadId, result: Result<Page, String>, out: &mut Outbox) {
         let Some(asked) = self.host.as_mut().and_then(|host| host.archive.answers(read)) else { return };
         let FileRequest { conn, run, what: FileQuery::Files } = asked else { return };
@@ -106,7 +106,7 @@ impl Controller {
 
     pub(in crate::controller) fn get(&mut self, conn: ConnId, get: &Get<'_>, out: &mut Outbox) {
         if !is_shipped(&get.file) {
-            let reason = format!("{:?} is no file of results", get.file.chars().take(200).collect::<String>());
+            let reason = format!("{:?} is not a file of the results", get.file.chars().take(200).collect::<String>());
             return deny(conn, Some(&get.run), Code::NoSuchFile, reason, out);
         }
         if self.asks(conn, &get.run, out) {
@@ -115,7 +115,7 @@ impl Controller {
         }
     }
 
-    /// Answers with a piece of a file once it has been read, or once there is one.
+    /// Answers with a piece of a file once it has been read. If the operator waits, that may be once the file has grown.
     fn read_piece(&mut self, conn: ConnId, run: &str, (file, offset, wait): (&str, u64, bool), out: &mut Outbox) {
         let going = self.runs.by_id(run);
         let wait = wait && going.is_some();
@@ -134,15 +134,14 @@ impl Controller {
         host.archive.ask(read, FileRequest { conn, run: run.to_owned(), what });
     }
 
-    /// A piece of a file of results was read. `false`: it was read for another reason.
+    /// Answers an operator with the piece of a file that was read for it.
     pub(in crate::controller) fn read_for_operator(
         &mut self,
-        read: ReadId,
+        request: FileRequest,
         result: &Result<&[u8], String>,
         out: &mut Outbox,
-    ) -> bool {
-        let Some(asked) = self.host.as_mut().and_then(|host| host.archive.answers(read)) else { return false };
-        let FileRequest { conn, run, what: FileQuery::Piece { file, offset } } = asked else { return true };
+    ) {
+        let FileRequest { conn, run, what: FileQuery::Piece { file, offset } } = request else { return };
         self.answered(conn);
         match result {
             Ok(data) => {
@@ -151,10 +150,9 @@ impl Controller {
             }
             Err(reason) => deny(conn, Some(&run), Code::Unreadable, format!("{file}: {reason}"), out),
         }
-        true
     }
 
-    /// Answers those who wait for a file that has grown.
+    /// Answers operators that wait for files of runs that have grown.
     pub(in crate::controller) fn answer_grown(&mut self, out: &mut Outbox) {
         let grown: Vec<String> =
             self.runs.values_mut().filter_map(|run| run.has_grown().then(|| run.id.clone())).collect();
@@ -163,7 +161,7 @@ impl Controller {
         }
     }
 
-    /// Answers those who wait for files of a run, as far as there is something.
+    /// Answers operators that wait for files of this run, as far as there is new data.
     pub(in crate::controller) fn answer_those_who_wait(&mut self, run: &str, out: &mut Outbox) {
         let Some(host) = &mut self.host else { return };
         let mut again = Vec::new();
@@ -176,9 +174,9 @@ impl Controller {
         }
     }
 
-    /// Microseconds since 1970 in UTC.
+    /// Returns the wall-clock time in microseconds since 1970, UTC.
     pub(in crate::controller) fn wall_clock(&self, now: Time) -> i64 {
         let wall_offset = self.host.as_ref().map_or(0, |host| host.config.wall_offset);
-        (now.as_micros() as i64).saturating_sub(self.shift).saturating_add(wall_offset)
+        (now.as_micros() as i64).saturating_add(self.keeper.wall_offset(wall_offset))
     }
 }

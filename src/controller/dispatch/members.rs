@@ -1,4 +1,4 @@
-//! What members say to a room and what the room wants done about it, between the connections and the rooms.
+//! The messages of members to their rooms, and what the rooms decide, between the connections and the rooms.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -16,13 +16,13 @@ use crate::session::is_member;
 use crate::text;
 use crate::timeline::event::{self, Event};
 use crate::wire::rendezvous::{Arrive, Check, Give, OutcomeKind, RoundVerdict};
-use crate::wire::{Code, Message, ToController};
+use crate::wire::{Code, FromMember, Message};
 
-/// How many names of members what is due goes through in one turn of the loop; the rest is due in the next. One round of
-/// as many members as can meet takes about 8 ms.
+/// How many names of members the due timers of rooms may visit in one turn of the loop; the rest follows in the next turn.
+/// A round of as many members as can meet takes about 8 ms.
 const DUE_IN_A_TURN: usize = 10_000;
 
-/// Each once.
+/// Removes duplicates.
 fn unique(mut ids: Vec<u64>) -> Vec<u64> {
     ids.sort_unstable();
     ids.dedup();
@@ -30,7 +30,7 @@ fn unique(mut ids: Vec<u64>) -> Vec<u64> {
 }
 
 impl Controller {
-    /// Visits a room; what it wants done is done when this input has been handled.
+    /// Visits a room. Its decisions are carried out when this input has been handled.
     pub(in crate::controller) fn visit(
         &mut self,
         now: Time,
@@ -40,24 +40,25 @@ impl Controller {
         self.rooms.visit(now, (&mut self.runs, &self.processes), name, what);
     }
 
-    /// A member says something.
-    pub(in crate::controller) fn member_says(&mut self, now: Time, process: Process, message: ToController<'_>) {
+    /// Handles a message of a member.
+    pub(in crate::controller) fn member_says(&mut self, now: Time, process: Process, message: FromMember<'_>) {
         let Some(room) = self.processes.get(process).map(|known| known.room.clone()) else { return };
         let about = |other: &str| *other == *room;
         match message {
-            ToController::Arrive(arrive) => self.arrives(now, process, &room, &arrive),
-            ToController::Give(give) => self.gives(now, process, &room, &give),
-            ToController::Gone(gone) if about(&gone.room) => {
+            FromMember::Arrive(arrive) => self.arrives(now, process, &room, &arrive),
+            FromMember::Give(give) => self.gives(now, process, &room, &give),
+            FromMember::Gone(gone) if about(&gone.room) => {
                 let ids = unique(gone.ids);
                 self.has_heard(now, process, &room, &ids);
                 self.visit(now, &room, |room, visit| room.gone(process, &ids, visit));
             }
-            ToController::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &unique(heard.ids)),
-            _ => {}
+            FromMember::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &unique(heard.ids)),
+            // For another room. Every message is also a sign of life, which is handled elsewhere.
+            FromMember::Gone(_) | FromMember::Heard(_) | FromMember::Alive(_) => {}
         }
     }
 
-    /// These arrivals have their rulings, or ask for none any more.
+    /// These arrivals have received their outcomes, or were withdrawn.
     fn has_heard(&mut self, now: Time, process: Process, room: &Rc<str>, ids: &[u64]) {
         let mut news = false;
         self.visit(now, room, |room, _| news = room.told(process, ids));
@@ -88,7 +89,7 @@ impl Controller {
         self.give_up_on(now, room, (Meeting::Sync, &give.session));
     }
 
-    /// Whether a process may act as this member in this room.
+    /// Checks whether a process may act as this member in this room.
     pub(in crate::controller) fn may(
         &self,
         process: Process,
@@ -103,13 +104,13 @@ impl Controller {
         if !known.speaker.is(member) || !is_member(member) {
             return Err(match known.speaker.name() {
                 Some(name) => format!("{name} cannot act as {member:?}"),
-                None => "you have joined as nobody: say which member you are".to_owned(),
+                None => "you have joined without a name: join as a member".to_owned(),
             });
         }
         self.runs.by_id(room).map_or(Ok(()), |run| run.takes_members_of(&known.speaker))
     }
 
-    /// A process is alive: whoever waits to know that hears it.
+    /// A process is alive: tells the rooms that check it.
     pub(in crate::controller) fn alive(&mut self, now: Time, process: Process) {
         self.processes.hear(now, process);
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
@@ -118,13 +119,13 @@ impl Controller {
         }
     }
 
-    /// The connection of a process is gone.
+    /// The connection of a process is closed.
     pub(in crate::controller) fn process_gone(&mut self, now: Time, process: Process) {
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
         self.visit(now, &name, |room, visit| room.process_gone(process, visit));
     }
 
-    /// Does what the rooms want done.
+    /// Carries out what the rooms have decided.
     pub(in crate::controller) fn settle(&mut self, now: Time, out: &mut Outbox) {
         while let Some((name, acts)) = self.rooms.next_acts() {
             if !acts.is_empty() {
@@ -187,7 +188,7 @@ impl Controller {
         teller.flush(&self.processes, out);
     }
 
-    /// For the record of the run, or for the log.
+    /// Writes an event to the record of the run, or to the log.
     fn record(&mut self, now: Time, room: &str, event: &Event<'_>, out: &mut Outbox) {
         match self.runs.by_id_mut(room) {
             Some(run) => run.note(now, event, out),
@@ -198,7 +199,7 @@ impl Controller {
         }
     }
 
-    /// Does what is due in the rooms, and parts from those who have not answered a check.
+    /// Handles the due timers of the rooms, and disconnects processes that have not answered a check.
     pub(in crate::controller) fn rooms_deadline(&mut self, now: Time, out: &mut Outbox) {
         let mut work = 0;
         while work < DUE_IN_A_TURN
@@ -215,7 +216,7 @@ impl Controller {
         }
     }
 
-    /// When too many have gone, the one to forget first: one to which nothing is owed.
+    /// Returns the process to forget first when too many are disconnected: one to which no outcome is owed.
     fn pop_crowded(&mut self) -> Option<(Process, Rc<str>)> {
         let (runs, rooms) = (&mut self.runs, &mut self.rooms);
         let owed = |name: &Rc<str>, process| match rooms.of(runs, name) {
@@ -225,12 +226,12 @@ impl Controller {
         self.processes.pop_crowded(owed)
     }
 
-    /// Whether somebody may still come who is told what has been decided.
+    /// Returns whether a late member would still get an outcome that was decided.
     pub fn keeps_verdicts(&self) -> bool {
         self.rooms.by_name().values().any(Room::keeps_verdicts)
     }
 
-    /// Forgets the rulings that somebody who is there has not heard for too long.
+    /// Forgets outcomes that a connected member has not confirmed for too long.
     pub(in crate::controller) fn forget_unheard(&mut self, now: Time) {
         let rooms = self.rooms.all(&self.runs);
         let some_wait = rooms.filter(|room| room.unheard().next().is_some());
@@ -239,18 +240,18 @@ impl Controller {
         }
     }
 
-    /// Whether no arrival waits, and every ruling was heard by all that can still hear it.
+    /// Returns whether no arrival waits, and every outcome was received by all that can still receive it.
     pub fn is_quiet(&self) -> bool {
         self.rooms.all(&self.runs).all(Room::is_still) && self.all_have_heard()
     }
 
-    /// Whether every ruling was heard by all that can still hear it.
+    /// Returns whether every outcome was received by all that can still receive it.
     pub fn all_have_heard(&self) -> bool {
         let mut unheard = self.rooms.all(&self.runs).flat_map(Room::unheard);
         unheard.all(|process| self.processes.is_lost(self.now, process))
     }
 
-    /// Whether anybody waits beside this member.
+    /// Returns whether other members wait.
     pub fn others_wait(&self, member: &str) -> bool {
         self.rooms.all(&self.runs).any(|room| room.others_wait(member))
     }
@@ -263,7 +264,7 @@ fn meeting_of(kind: Meeting, name: &str) -> event::Meeting<'_> {
     }
 }
 
-/// What a person shall see without having asked for it: that a member is gone, and that a round has failed.
+/// Returns the level of an event in the log: lost members and failed rounds are shown by default.
 fn log_level(event: &Event<'_>) -> log::Level {
     match event {
         Event::Away { .. } | Event::MemberLost { .. } => log::Level::Warn,
@@ -272,14 +273,14 @@ fn log_level(event: &Event<'_>) -> log::Level {
     }
 }
 
-/// Tells rulings: what many hear is encoded once.
+/// Sends outcomes. A line for many processes is encoded once.
 struct Teller<'a> {
     room: &'a str,
-    /// The last ruling that was told, and its line up to the ids.
+    /// The last outcome that was sent, and its line up to the ids.
     shared: Option<(Rc<Outcome>, Vec<u8>)>,
-    /// The last line that was told, and for which ids.
+    /// The last line that was sent, and the ids that it has.
     last: Option<(Vec<u64>, Bytes)>,
-    /// What a process is told when nothing more comes for it.
+    /// The messages for one process so far.
     held: Option<(Process, Rc<Outcome>, Vec<u64>)>,
 }
 
@@ -329,7 +330,7 @@ impl<'a> Teller<'a> {
     }
 }
 
-/// A ruling's line up to the ids that it is for, which come last.
+/// Returns the line of an outcome up to the ids of its arrivals, which are last.
 fn head(room: &str, outcome: &Outcome) -> Vec<u8> {
     let mut line = Vec::with_capacity(256);
     let verdict = RoundVerdict {

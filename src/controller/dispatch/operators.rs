@@ -1,10 +1,10 @@
-//! Operators: people and scripts that hand in tests, and look after the runs and the slaves of a controller that stays.
+//! Operators: people and scripts that hand in tests, and look after the runs and slaves of a permanent controller.
 
 use crate::controller::Controller;
 use crate::controller::host::host::Host;
 use crate::controller::host::operators::{Operator, page};
 use crate::controller::host::slave::HostSlave;
-use crate::controller::reply::{deny, fatal, refusal};
+use crate::controller::reply::{deny, fatal, leaves, refusal};
 use crate::controller::run::admission::welcome;
 use crate::controller::run::run::{Phase, Run};
 use crate::controller::run::runs::RunNr;
@@ -16,21 +16,21 @@ use crate::text;
 use crate::wire::operate::{
     AskRuns, AskSlaves, Cancel, Look, Operate, RunState, RunStatus, Runs, Seen, SlaveState, Slaves,
 };
-use crate::wire::{Bye, Code, Message, PROTOCOL, Pong, ToController};
+use crate::wire::{Bye, Code, FromOperator, Message, PROTOCOL, Pong, ToController};
 
-/// How much is told of what a run waits for, or why it ends, in characters.
+/// The maximum length of what a run waits for, or why it ends, in characters.
 const WHY_MAX: usize = 4_000;
 
-/// What an operator may ask for in one breath, as what is read of it at once: as much as this many looks at runs.
+/// What an operator may request in one batch of input, measured in looks at one run.
 const ASKED_AT_ONCE: usize = 64;
 
-/// As many looks a list takes, which is long, and a test, for which all machines are looked at.
+/// The cost of a list, which is long, and of a test, for which all machines are checked, measured in looks.
 const A_LONG_QUESTION: usize = 16;
 
-/// How many runs are named that a name may mean.
+/// How many runs are listed when a name is ambiguous.
 const RUNS_NAMED: usize = 10;
 
-/// Why no run is meant.
+/// Why a name selects no run.
 struct Unknown {
     code: Code,
     reason: String,
@@ -38,19 +38,19 @@ struct Unknown {
 
 impl Unknown {
     fn none(name: &str) -> Unknown {
-        let reason = format!("there is no run {name:?}: arete runs shows those that there are");
+        let reason = format!("no such run: {name:?}: \"arete runs\" lists them");
         Unknown { code: Code::NoSuchRun, reason }
     }
 }
 
-/// A run that somebody has named.
+/// A run that an operator has named.
 enum Named {
     Going(RunNr),
     Over(RunState),
 }
 
 impl Controller {
-    /// Somebody wants to operate this controller.
+    /// Handles a stranger that wants to operate this controller.
     pub(in crate::controller) fn operates(
         &mut self,
         now: Time,
@@ -80,7 +80,7 @@ impl Controller {
         Ok(())
     }
 
-    /// The list of those who may operate is another: parts with those who may not any more.
+    /// The list of operators has changed: disconnects those that are no longer on it.
     pub(in crate::controller) fn part_with_operators(&mut self, now: Time, out: &mut Outbox) {
         let Some(host) = &self.host else { return };
         let may_not = |conn: &ConnId| {
@@ -88,12 +88,13 @@ impl Controller {
             may_operate(host, &session.peer, session.listener).err().map(|why| (*conn, why))
         };
         for (conn, why) in host.operators.keys().filter_map(may_not).collect::<Vec<_>>() {
-            log::info!("an operator is parted with: {why}");
+            log::info!("an operator was disconnected: {why}");
             self.part(now, conn, fatal(Code::Stranger, why), out);
         }
     }
 
-    /// An operator says something. `asked`: how much it has asked for in the same breath. An error closes its connection.
+    /// Handles a message of an operator. `asked` is the cost of its requests in this batch so far. An error closes its
+    /// connection.
     pub(in crate::controller) fn operator_says(
         &mut self,
         now: Time,
@@ -102,37 +103,41 @@ impl Controller {
         asked: &mut usize,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        *asked += match message {
-            ToController::AskSlaves(_)
-            | ToController::AskRuns(_)
-            | ToController::AskFiles(_)
-            | ToController::Submit(_) => A_LONG_QUESTION,
-            ToController::Look(_) | ToController::Cancel(_) => 1,
-            _ => 0,
-        };
-        if *asked > ASKED_AT_ONCE {
-            return Err(refusal(Code::Full, "it asks for more at once than anybody reads".to_owned()));
-        }
-        match message {
+        let message = match message {
+            ToController::Operator(message) => message,
             ToController::Ping(ping) => {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
+                return Ok(());
             }
-            ToController::Submit(submit) => self.submit(now, conn, &submit, out),
-            ToController::Upload(upload) => self.upload(now, conn, &upload, out),
-            ToController::Look(look) => self.see(now, conn, &look, out),
-            ToController::Cancel(cancel) => self.cancel(now, conn, &cancel, out),
-            ToController::AskSlaves(ask) => self.slaves_after(now, conn, &ask, out),
-            ToController::AskRuns(ask) => self.runs_after(now, conn, &ask, out),
-            ToController::AskFiles(ask) => self.ask_files(conn, &ask, out),
-            ToController::Get(get) => self.get(conn, &get, out),
-            ToController::Bye(bye) => return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect())),
-            _ => return Err(refusal(Code::Malformed, "that is nothing that an operator says".to_owned())),
+            ToController::Bye(bye) => return Err(leaves(&bye)),
+            _ => return Err(refusal(Code::Malformed, "an operator does not send this message".to_owned())),
+        };
+        *asked += match message {
+            FromOperator::AskSlaves(_)
+            | FromOperator::AskRuns(_)
+            | FromOperator::AskFiles(_)
+            | FromOperator::Submit(_) => A_LONG_QUESTION,
+            FromOperator::Look(_) | FromOperator::Cancel(_) => 1,
+            FromOperator::Upload(_) | FromOperator::Get(_) => 0,
+        };
+        if *asked > ASKED_AT_ONCE {
+            return Err(refusal(Code::Full, "too many requests at once; wait for the answers".to_owned()));
+        }
+        match message {
+            FromOperator::Submit(submit) => self.submit(now, conn, &submit, out),
+            FromOperator::Upload(upload) => self.upload(now, conn, &upload, out),
+            FromOperator::Look(look) => self.see(now, conn, &look, out),
+            FromOperator::Cancel(cancel) => self.cancel(now, conn, &cancel, out),
+            FromOperator::AskSlaves(ask) => self.slaves_after(now, conn, &ask, out),
+            FromOperator::AskRuns(ask) => self.runs_after(now, conn, &ask, out),
+            FromOperator::AskFiles(ask) => self.ask_files(conn, &ask, out),
+            FromOperator::Get(get) => self.get(conn, &get, out),
         }
         Ok(())
     }
 
-    /// The run that is called so. Else its id begins so: of those that go on the only one, or if none does the one that was over
-    /// last. Who would `end` a run means none that is over, unless it is the only one that begins so.
+    /// Returns the run with this id, or with an id that begins so: the only unfinished one, or else the last finished one.
+    /// To `end` a run, a finished one is selected only if no other id begins so.
     fn named(&self, name: &str, end: bool) -> Result<Named, Unknown> {
         let Some(host) = &self.host else { return Err(Unknown::none(name)) };
         if let Some(nr) = self.runs.find(name) {
@@ -154,13 +159,13 @@ impl Controller {
                 let ids = text::list(&ids) + &if more > 0 { format!(" and {more} more") } else { String::new() };
                 Err(Unknown {
                     code: Code::Ambiguous,
-                    reason: format!("several runs that go on begin with {name:?}: {ids}"),
+                    reason: format!("several unfinished runs begin with {name:?}: {ids}"),
                 })
             }
             ([], [last, _, ..]) if end => {
                 let last = &last.run;
                 let reason =
-                    format!("no run that begins with {name:?} goes on: several are over, {last} the last of them");
+                    format!("no unfinished run begins with {name:?}, and several finished ones do: the last is {last}");
                 Err(Unknown { code: Code::NoSuchRun, reason })
             }
             ([], [last, ..]) => Ok(Named::Over((*last).clone())),
@@ -208,7 +213,7 @@ impl Controller {
     fn slave_state(&self, now: Time, name: &str, slave: &HostSlave) -> SlaveState {
         let run = slave.needed_by(&self.runs);
         let serves_as = run.zip(slave.serves).map(|(run, (_, ix))| run.roster.get(ix).name.clone());
-        let wall_offset = self.host.as_ref().map_or(0, |host| host.config.wall_offset) - self.shift;
+        let wall_offset = self.keeper.wall_offset(self.host.as_ref().map_or(0, |host| host.config.wall_offset));
         let ahead = slave.measured.zip(slave.utc).map(|(measured, utc)| (measured.ahead, utc));
         SlaveState {
             slave: name.to_owned(),
@@ -229,7 +234,7 @@ impl Controller {
         let over = host.archive.latest_first().filter(|_| ask.over).map(|state| (&*state.run, Err(state)));
         let mut all = going.chain(over);
         if !ask.after.is_empty() {
-            // One that is not there any more was over: the answer begins anew, and nothing is left out.
+            // A run that no longer exists was over: the answer begins at the first finished run, so that none is left out.
             let known = self.runs.find(&ask.after).is_some() || (ask.over && host.archive.get(&ask.after).is_some());
             while known && all.next().is_some_and(|(id, _)| *id != *ask.after) {}
         }
@@ -245,7 +250,7 @@ impl Controller {
         self.runs.get(nr).map(|run| self.run_state(now, nr, run))
     }
 
-    /// How a run stands.
+    /// Returns the status of a run.
     pub(in crate::controller) fn run_state(&self, now: Time, nr: RunNr, run: &Run) -> RunState {
         let (standing, verdict, code) = match &run.phase {
             Phase::Queued => (RunStatus::Queued, None, None),
@@ -286,7 +291,7 @@ impl Controller {
 }
 
 impl Controller {
-    /// Whether somebody has proven that he may operate this controller.
+    /// Returns whether a connection may operate this controller.
     pub(in crate::controller) fn is_operator(&self, session: &Session) -> bool {
         let is_proven = !matches!(session.peer, Peer::Inet(_));
         let may = |host: &Host| may_operate(host, &session.peer, session.listener).is_ok();
@@ -294,7 +299,7 @@ impl Controller {
     }
 }
 
-/// Whether a peer may operate a controller. Where nobody is asked for a proof everybody may.
+/// Checks whether a peer may operate a controller. Without TLS and without a list, every peer may.
 fn may_operate(host: &Host, peer: &Peer, listener: crate::machine::ListenerId) -> Result<(), String> {
     match peer {
         Peer::Local { .. } if host.config.sockets.contains(&listener) => Ok(()),
@@ -302,7 +307,7 @@ fn may_operate(host: &Host, peer: &Peer, listener: crate::machine::ListenerId) -
         Peer::Inet(_) => Ok(()),
         Peer::Proven { names, .. } if names.iter().any(|name| host.config.operators.contains(&**name)) => Ok(()),
         Peer::Proven { names, .. } => Err(format!(
-            "the certificate is for {}, who may not operate this controller: its option --operators names who may",
+            "the certificate is for {}, which may not operate this controller: its option --operators lists who may",
             authorization::whose(names)
         )),
     }

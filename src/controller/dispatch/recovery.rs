@@ -1,4 +1,4 @@
-//! The runs of a former life of a controller that stays.
+//! The unfinished runs of an earlier permanent controller.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -15,15 +15,15 @@ use crate::machine::{Outbox, Time};
 use crate::testfile;
 
 impl Controller {
-    /// Takes up a run of a former life, which was handed in, from its directory. An error says what is wrong with its
-    /// ledger, and where; then there is no such run. Its time line is mended.
+    /// Takes up an unfinished run from its directory, and repairs its time line. Fails if its ledger contradicts itself: then
+    /// the controller does not have this run, and the error names the place.
     pub fn take_up(&mut self, directory: &Path, past: &Past, time_line: &mut dyn TimeLine) -> Result<(), String> {
         if injected(Fault::RunForgottenOnRestart) {
             return Ok(());
         }
         let path = directory.join(ledger::FILE);
         let subject = path.display().to_string();
-        let Some(terms) = &past.header.run else { return Err(format!("{subject}:1: it is no run's")) };
+        let Some(terms) = &past.header.run else { return Err(format!("{subject}:1: this is not the ledger of a run")) };
         let mut known = |file: &str| terms.shipped.get(file).cloned().ok_or_else(|| "is not known any more".to_owned());
         let test = testfile::parse(&subject, &terms.test, &mut known);
         let test = test.map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))?;
@@ -55,7 +55,7 @@ impl Controller {
         }
         let run = self.runs.get(nr).filter(|run| run.phase != Phase::Queued);
         if let (Some(run), Some(host)) = (run, &mut self.host) {
-            // One that was ended in the queue never had its slaves: they may be those of another run.
+            // A run that was cancelled in the queue never had its slaves: another run may have them.
             let has = |(ix, member): &(usize, &RunSlave)| run.needs(*ix) && member.stage > Stage::Absent;
             for (ix, member) in run.roster.iter().enumerate().filter(has) {
                 host.expect(member.machine(), (nr, ix));
@@ -64,7 +64,7 @@ impl Controller {
         Ok(())
     }
 
-    /// The same with runs that are over, the latest last.
+    /// Also has these finished runs, the latest last.
     pub fn remembering(mut self, over: Vec<Archived>) -> Controller {
         if let Some(host) = &mut self.host {
             over.into_iter().for_each(|shelved| host.archive.put(shelved));
@@ -72,12 +72,11 @@ impl Controller {
         self
     }
 
-    /// The runs of a former life go on.
+    /// Continues the unfinished runs of an earlier controller.
     pub(in crate::controller) fn take_up_runs(&mut self, now: Time, out: &mut Outbox) {
-        let boot = self.keep.as_ref().map(|keep| keep.boot.clone()).unwrap_or_default();
         for run in self.runs.values_mut() {
             log::info!("run {} goes on", run.id);
-            run.resume(now, (&boot, self.shift), out);
+            run.resume(now, self.keeper.life(), out);
         }
         self.look_at_queue(now);
     }

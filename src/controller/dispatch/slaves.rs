@@ -1,8 +1,8 @@
-//! A controller that stays: which slaves are connected, which run each of them serves, and which run begins next.
+//! The slaves of a permanent controller: which are connected, which run each serves, and which run begins next.
 //!
-//! A slave without a run waits, connected. A run that was handed in waits in the queue, in order, until machines for all
-//! of its places are connected and free; until then it holds back from the runs behind it what it could have already. When
-//! a run is over its slaves are free again.
+//! A slave without a run is connected and idle. A run waits in the queue until machines for all of its slaves are connected
+//! and free. Meanwhile it reserves those that it could use, so that later runs do not overtake it for ever. When a run is
+//! over, its slaves are free again.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -18,27 +18,22 @@ use crate::controller::run::run::Run;
 use crate::controller::run::runs::RunNr;
 use crate::controller::session::session::Role;
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, ConnId, Exit, Outbox, Time};
+use crate::machine::{ConnId, Outbox, Time};
 use crate::session::{LABELS_MAX, check_label, check_name};
 use crate::text;
 use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 
-/// Whether a slave says what it is in words that can be kept.
+/// Checks whether the labels of a slave can be kept.
 fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
     check_name("a slave", &hello.name)?;
     if hello.labels.len() > LABELS_MAX {
-        return Err(format!("a slave has {LABELS_MAX} labels at most"));
+        return Err(format!("a slave has at most {LABELS_MAX} labels"));
     }
     hello.labels.iter().try_for_each(|(key, value)| check_label(key, value))
 }
 
 impl Controller {
-    /// A child is gone: whether it was one that removes a directory.
-    pub(in crate::controller) fn removed(&mut self, child: ChildId, end: Result<Exit, &str>, out: &mut Outbox) -> bool {
-        self.host.as_mut().is_some_and(|host| host.removed(child, end, out))
-    }
-
-    /// A slave says hello to a controller that stays.
+    /// Handles the hello of a slave of a permanent controller.
     pub(in crate::controller) fn on_hello(
         &mut self,
         now: Time,
@@ -83,14 +78,14 @@ impl Controller {
                 Ok(())
             }
         };
-        // What it was in is over for it: nothing of that may stay with a connection that is gone.
+        // The run that it served is over for it: the closed connection must leave nothing behind.
         if let Some((former, session)) = former.filter(|_| serves.is_none() || done.is_err()) {
             self.on_disconnect(now, former, session.who, replaced, out);
         }
         done
     }
 
-    /// A slave has no run, and waits for one.
+    /// Makes a slave idle, which has no run.
     fn waits(&mut self, now: Time, conn: ConnId) {
         self.sessions.identify(now, conn, Role::Idle);
         self.look_at_queue(now);
@@ -120,16 +115,16 @@ impl Controller {
         }
     }
 
-    /// A slave of a controller that stays asks for the time.
+    /// Answers a ping of a slave of a permanent controller.
     pub(in crate::controller) fn pinged(&mut self, now: Time, conn: ConnId, ping: &Ping<'_>, out: &mut Outbox) {
-        let shift = self.shift;
+        let (_, shift) = self.keeper.life();
         if let Some(host) = &mut self.host {
             host.measured(conn, ping.measured, shift);
         }
         out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
     }
 
-    /// Puts the runs that are over on the shelf, and frees their slaves.
+    /// Archives the runs that are over, and frees their slaves.
     pub(in crate::controller) fn put_away(&mut self, now: Time, out: &mut Outbox) {
         let lost: Vec<(ConnId, String)> =
             self.runs.values_mut().flat_map(|run| std::mem::take(&mut run.parting)).collect();
@@ -159,12 +154,12 @@ impl Controller {
             }
             self.answer_those_who_wait(&run.id, out);
             self.clear_shelf(now, out);
-            // Also one that had no slaves yet held some back.
+            // A run without slaves so far had also reserved some.
             self.look_at_queue(now);
         }
     }
 
-    /// A slave serves this run no more.
+    /// Frees a slave of this run.
     fn free_slave(&mut self, now: Time, serves: (RunNr, usize), name: &str) {
         let Some(host) = &mut self.host else { return };
         let Some(slave) = host.slaves.get_mut(name).filter(|slave| slave.serves == Some(serves)) else { return };
@@ -183,7 +178,7 @@ impl Controller {
         }
     }
 
-    /// Nobody is in the room of a run that is over.
+    /// Disconnects the clients in the room of a run that is over.
     fn empty_room(&mut self, now: Time, run: &Run, out: &mut Outbox) {
         let room = &run.room.name;
         for conn in run.room.clients.iter().filter_map(|process| self.processes.conn(*process)).collect::<Vec<_>>() {

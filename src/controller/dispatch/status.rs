@@ -1,4 +1,4 @@
-//! What a controller says of itself to whoever watches over its process, and what it can be told anew while it runs.
+//! The status for a service manager, and the settings that can change while the controller runs.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::controller::session::session::Role;
 use crate::machine::{Outbox, Time};
 
 impl Controller {
-    /// The configuration was read anew.
+    /// Applies the settings of a configuration that was read again.
     pub(in crate::controller) fn reloaded(&mut self, now: Time, settings: &[u8], out: &mut Outbox) {
         match serde_json::from_slice::<Settings>(settings) {
             Ok(Settings { rejoin, limits, operators, lost_after, keeping }) => {
                 self.rejoin = Duration::from_micros(rejoin);
-                // Those of a run are its own from when it was handed in.
+                // A run keeps the limits that it was handed in with.
                 self.limits = limits;
                 self.budget.set_max(limits.memory, limits.least());
                 self.rooms.set_limits(self.limits);
@@ -25,11 +25,11 @@ impl Controller {
                 }
                 self.part_with_operators(now, out);
             }
-            Err(error) => log::error!("these are no settings of a controller: {error}"),
+            Err(error) => log::error!("invalid settings: {error}"),
         }
     }
 
-    /// Says how things stand, if that has changed. It is looked at as often as the peers are.
+    /// Reports the status if it has changed. This is checked as often as the peers are.
     pub(in crate::controller) fn tell_status(&mut self, out: &mut Outbox) {
         let line = self.status_line();
         if line != self.status {

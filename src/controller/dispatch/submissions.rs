@@ -1,8 +1,8 @@
-//! Tests that operators hand in: judged when they come, and runs once the files that they ship are here.
+//! Tests that operators hand in. A test is checked when it arrives, and becomes a run once its files are complete.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::controller::host::submissions::{Handed, RESOURCES, Submission};
 use crate::controller::ledger::{self, FORMAT, Header, Ledger, Terms};
 use crate::controller::reply::{deny, utc};
 use crate::controller::run::run::{Hosted, Run};
+use crate::controller::run::runs::RunNr;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ConnId, Outbox, Time, is_obeyed};
 use crate::session::{NAME_MAX, VERSION, check_incarnation};
@@ -20,25 +21,26 @@ use crate::testfile::{self, Shipped};
 use crate::wire::operate::{Offer, RunState, Seen, Submit, Unfit, Upload, Wanted};
 use crate::wire::{Code, Message};
 
-/// How many runs may be in the queue or go on.
+/// How many runs may be unfinished.
 const RUNS_MAX: usize = 1_000;
 
-/// How many submissions may be on their way at once.
+/// How many submissions may be incomplete.
 const SUBMISSIONS_MAX: usize = 64;
 
 /// How many files a submission ships at most.
 const FILES_MAX: usize = 1_000;
 
-/// How long the texts of the tests are together whose runs are in the queue or go on, in bytes.
+/// The maximum length of the texts of all tests of unfinished runs, in bytes.
 const TESTS_MAX: usize = 64 * 1024 * 1024;
 
-/// How many slaves the tests of these runs have together. A short test can have thousands, and each takes about 600 bytes.
+/// How many slaves the tests of these runs have in all. A short test can have thousands, and each takes about 600 bytes.
 const SLAVES_MAX: usize = 100_000;
 
-/// How many directories may wait to be removed.
+/// How many directories may wait for their removal.
 const REMOVALS_MAX: usize = 1_000;
 
 impl Controller {
+    /// Handles a test that an operator hands in.
     pub(in crate::controller) fn submit(&mut self, now: Time, conn: ConnId, submit: &Submit<'_>, out: &mut Outbox) {
         if let Some(run) = self.known_submission(now, &submit.submission) {
             return out.send(conn, Seen { submission: Some(submit.submission.clone()), run }.encode());
@@ -58,8 +60,8 @@ impl Controller {
         }
     }
 
-    /// An operator that has come back hands in the same on another connection: what the former one still brings is not
-    /// wanted, for one submission is one run.
+    /// An operator that has reconnected hands in the same test on another connection: forgets what the earlier connection has
+    /// sent, because one submission is one run.
     fn forget_elsewhere(&mut self, conn: ConnId, submission: &str, out: &mut Outbox) {
         let same =
             |operator: &Operator| operator.submission.as_ref().is_some_and(|same| same.handed.name == submission);
@@ -70,7 +72,7 @@ impl Controller {
         }
     }
 
-    /// The run of a submission that was accepted before.
+    /// Returns the run of a submission that was accepted before.
     fn known_submission(&self, now: Time, submission: &str) -> Option<RunState> {
         if injected(Fault::SubmissionRunsTwice) {
             return None;
@@ -80,7 +82,7 @@ impl Controller {
         going.or_else(|| self.host.as_ref()?.archive.of_submission(submission).cloned())
     }
 
-    /// Reads a test that was handed in.
+    /// Checks a test that was handed in.
     fn judge(&self, now: Time, submit: &Submit<'_>) -> Result<Submission, Vec<String>> {
         let Some(host) = &self.host else { return Err(Vec::new()) };
         let wrong = |what: &str| Err(vec![what.to_owned()]);
@@ -89,17 +91,17 @@ impl Controller {
         }
         let on_their_way = host.operators.values().filter(|operator| operator.submission.is_some()).count();
         if self.runs.len() >= RUNS_MAX || on_their_way >= SUBMISSIONS_MAX {
-            return wrong("the controller has as many runs in its queue as it can have: try again later");
+            return wrong("the queue of the controller is full: try again later");
         }
         let sizes = self.runs.values().filter_map(|run| run.hosted.as_ref()).map(|hosted| hosted.size);
         if sizes.sum::<usize>() + submit.test.len() > TESTS_MAX || host.removals() > REMOVALS_MAX {
-            return wrong("the controller has as much in its queue as it can hold: try again later");
+            return wrong("the tests in the queue of the controller take too much memory: try again later");
         }
         if submit.files.len() > FILES_MAX {
-            return wrong("a test ships 1000 files at most");
+            return wrong("a test ships at most 1000 files");
         }
         if submit.files.values().any(|offer| !is_sha256(&offer.sha256)) {
-            return wrong("the SHA-256 of a file is none");
+            return wrong("the SHA-256 of a file is malformed");
         }
         let size = submit.files.values().fold(0_u64, |sum, offer| sum.saturating_add(offer.size));
         if size > self.limits.output {
@@ -109,7 +111,7 @@ impl Controller {
             )]);
         }
         let (name, directory) = (submit.submission.to_string(), &host.config.runs);
-        // Where it will lie, whatever its test is called: the id is known when the test is.
+        // The directory of its files. The id of the run is known only when the test has been read.
         let mut shipped = BTreeMap::new();
         let mut ship = |file: &str| {
             let offer = submit.files.get(file).ok_or("the operator has not said what it is")?;
@@ -141,11 +143,12 @@ impl Controller {
         Ok(Submission::new(Handed { name, id, directory, text, test, shipped, wait, lost_after }))
     }
 
-    /// `NAME-UTCTIME-` and the beginning of the submission: the run's id, which no other has.
+    /// Returns the run's id, which is unique: `NAME-UTCTIME-` and the beginning of the submission.
     fn id_for(&self, now: Time, test: &str, submission: &str) -> String {
         let wall_clock = self.host.as_ref().map_or(0, |host| host.config.wall_offset);
         let digits = |text: String| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
-        let at: String = digits(utc(now, wall_clock - self.shift)).chars().take("20260131T120000".len()).collect();
+        let at: String =
+            digits(utc(now, self.keeper.wall_offset(wall_clock))).chars().take("20260131T120000".len()).collect();
         let taken = |id: &str| {
             let host = self.host.as_ref();
             self.runs.find(id).is_some()
@@ -172,7 +175,7 @@ impl Controller {
                 conn,
                 None,
                 Code::NoSuchSubmission,
-                "there is no such submission: hand the test in anew".to_owned(),
+                "no such submission: hand the test in again".to_owned(),
                 out,
             );
         };
@@ -182,7 +185,7 @@ impl Controller {
         }
     }
 
-    /// Says what is still wanted of a submission, or makes it a run.
+    /// Asks for the missing files of a submission, or makes it a run.
     fn go_on_with(&mut self, now: Time, conn: ConnId, out: &mut Outbox) {
         let operator = self.host.as_mut().and_then(|host| host.operators.get_mut(&conn));
         let Some(slot) = operator.map(|operator| &mut operator.submission) else { return };
@@ -196,10 +199,10 @@ impl Controller {
         self.enqueue(now, conn, submission, out);
     }
 
-    /// What was handed in is a run in the queue as soon as the disk has it.
+    /// Makes a submission a run, which enters the queue once the disk has it.
     fn enqueue(&mut self, now: Time, conn: ConnId, submission: Submission, out: &mut Outbox) {
         let Some(config) = self.host.as_ref().map(|host| host.config.clone()) else { return };
-        let wall_offset = config.wall_offset - self.shift;
+        let wall_offset = self.keeper.wall_offset(config.wall_offset);
         let submitted = utc(now, wall_offset);
         let terms = Terms {
             id: submission.handed.id.clone(),
@@ -243,7 +246,7 @@ impl Controller {
             wall_offset,
             begun: now,
             boot,
-            shift: self.shift,
+            shift: self.keeper.life().1,
             run: Some(terms),
         });
         out.persist(submission.handed.directory.join("test.json"), submission.handed.text.into_bytes());
@@ -253,19 +256,73 @@ impl Controller {
         self.await_the_disk(conn, nr, out);
     }
 
-    /// What was handed in cannot be run; nothing of it stays.
+    /// Rejects a submission, and removes its files.
     fn unfit(&mut self, conn: ConnId, submission: &str, mut problems: Vec<String>, out: &mut Outbox) {
         self.forget_submission(conn, out);
         problems.truncate(100);
         out.send(conn, Unfit { submission: Cow::from(submission), problems }.encode());
     }
 
-    /// An operator is gone, or what it handed in is no good.
+    /// Forgets a submission: its operator has disconnected, or it was rejected.
     pub(in crate::controller) fn forget_submission(&mut self, conn: ConnId, out: &mut Outbox) {
         let Some(host) = &mut self.host else { return };
         let operator = host.operators.get_mut(&conn);
         if let Some(submission) = operator.and_then(|operator| operator.submission.take()) {
             host.remove(&submission.handed.id, out);
+        }
+    }
+
+    /// A run was made of the submission of this operator: its operator gets an answer once the disk has the run.
+    fn await_the_disk(&mut self, conn: ConnId, nr: RunNr, out: &mut Outbox) {
+        if let Some(host) = &mut self.host {
+            host.unwritten.push(out.confirm(), conn, nr);
+        }
+    }
+
+    /// A run is written: it enters the queue, and its operator gets the answer.
+    pub(in crate::controller) fn confirm_submission(&mut self, now: Time, conn: ConnId, nr: RunNr, out: &mut Outbox) {
+        if let Some(host) = &mut self.host {
+            host.enters_queue(nr, &self.runs);
+        }
+        let submission = self.runs.get(nr).and_then(|run| Some(run.hosted.as_ref()?.submission.clone()));
+        if let (Some(run), Some(submission)) = (self.state_of(now, nr), submission)
+            && self.sessions.contains(conn)
+        {
+            out.send(conn, Seen { submission: Some(Cow::from(submission)), run }.encode());
+        }
+        self.look_at_queue(now);
+    }
+
+    /// Forgets a run that was handed in and could not be written, and tells its operator. Returns whether the file belongs to
+    /// such a run.
+    pub(in crate::controller) fn reject_unwritten(&mut self, path: &Path, error: &str, out: &mut Outbox) -> bool {
+        let Some(host) = &mut self.host else { return false };
+        let is_in = |nr| self.runs.get(nr).is_some_and(|run| path.starts_with(&run.results));
+        let Some((conn, nr)) = host.unwritten.failed(is_in) else { return false };
+        let Some(run) = self.runs.remove(nr) else { return false };
+        self.rooms.forget(&run.room.name);
+        host.remove(&run.id, out);
+        let submission = run.hosted.as_ref().map(|hosted| hosted.submission.clone()).unwrap_or_default();
+        let problems = vec![format!("the controller cannot write {}: {error}", path.display())];
+        log::error!("run {} is not taken: cannot write {}: {error}", run.id, path.display());
+        if self.sessions.contains(conn) {
+            out.send(conn, Unfit { submission: Cow::from(submission), problems }.encode());
+        }
+        true
+    }
+
+    /// Looks at the queue as soon as all input that is waiting has been handled.
+    pub(in crate::controller) fn look_at_queue(&mut self, now: Time) {
+        if let Some(host) = &mut self.host {
+            host.look_at_queue(now);
+        }
+    }
+
+    /// Begins the runs whose slaves are connected and free. What has freed the slaves was written before, because each run
+    /// has a ledger of its own.
+    pub(in crate::controller) fn begin_runs(&mut self, now: Time, out: &mut Outbox) {
+        while let Some((nr, machines)) = self.host.as_mut().and_then(|host| host.next_to_begin(now, &self.runs)) {
+            self.begin_run(now, nr, &machines, out);
         }
     }
 }

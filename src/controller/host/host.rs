@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::host::accepted::Unwritten;
 use crate::controller::host::archive::{Archive, Keeping};
 use crate::controller::host::operators::Operator;
 use crate::controller::host::scheduler::Queue;
 use crate::controller::host::slave::{HostSlave, Labels, Slaves};
+use crate::controller::host::unwritten::Unwritten;
 use crate::controller::ledger;
 use crate::controller::run::runs::{RunNr, Runs};
 use crate::machine::{ChildId, ConnId, Exit, ListenerId, Outbox, Time, removal};

@@ -9,7 +9,6 @@ use crate::controller::room::sync::Limits;
 use crate::controller::run::runs::Runs;
 use crate::controller::session::budget::Budget;
 use crate::machine::{Time, Timers};
-use crate::wire::ToController;
 
 /// How many rooms there are at most beside those of runs.
 pub const ROOMS_MAX: usize = 1_000;
@@ -159,10 +158,4 @@ impl Rooms {
     pub fn pending(&self) -> usize {
         self.pending.len()
     }
-}
-
-/// Whether a message is about barriers and syncs.
-pub fn is_members(message: &ToController<'_>) -> bool {
-    use ToController as Said;
-    matches!(message, Said::Arrive(_) | Said::Give(_) | Said::Gone(_) | Said::Heard(_) | Said::Alive(_))
 }

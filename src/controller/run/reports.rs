@@ -18,8 +18,8 @@ use crate::text::tail::last_lines;
 use crate::timeline::event::Event;
 use crate::timeline::view::run_name;
 use crate::wire::{
-    Bye, CHUNK_MAX, Code, EntryOutcome, Kept, Message, Noted, Notify, Output, RawJson, Recorded, Refused, Report,
-    SlaveEvent, State, ToController, Verdict,
+    Bye, CHUNK_MAX, Code, EntryOutcome, FromSlave, Kept, Message, Noted, Notify, Output, RawJson, Recorded, Refused,
+    Report, SlaveEvent, State, Verdict,
 };
 
 /// How many reports a slave may make in one run.
@@ -49,6 +49,14 @@ pub struct Batch {
     pub asked: usize,
 }
 
+impl Batch {
+    /// The messages of the batch are those of a slave of this run.
+    pub fn of_slave(&mut self, nr: RunNr, ix: usize) {
+        self.run = Some(nr);
+        self.slave = Some(ix);
+    }
+}
+
 /// Notifies of one trigger.
 struct Count {
     trigger: String,
@@ -59,68 +67,76 @@ struct Count {
 }
 
 impl Run {
-    /// A slave says something. An error closes its connection.
+    /// Handles what only a slave sends. An error closes its connection.
     pub fn message(
         &mut self,
         now: Time,
         conn: ConnId,
         ix: usize,
-        message: ToController<'_>,
+        message: FromSlave<'_>,
         heard: &mut Batch,
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
-        heard.slave = Some(ix);
-        // Either may be the end of the run, behind which nothing is recorded.
-        if matches!(message, ToController::Stopped(_) | ToController::Bye(_)) {
-            self.record_counts(now, ix, heard, out);
-        }
         let done = match message {
-            ToController::Notify(notify) => {
-                self.notify(now, conn, ix, &notify, heard, out);
-                Ok(())
-            }
-            ToController::Report(report) if report.run == self.id && !self.is_over() => {
+            FromSlave::Report(report) if report.run == self.id && !self.is_over() => {
                 self.report(now, ix, &report, heard, out)
             }
-            ToController::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
-            ToController::Fetch(fetch) if fetch.run == self.id => {
+            FromSlave::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
+            FromSlave::Fetch(fetch) if fetch.run == self.id => {
                 self.resources.fetch(conn, &fetch.resource, fetch.offset, out)
             }
-            ToController::State(state) if state.run == self.id => {
+            FromSlave::State(state) if state.run == self.id => {
                 self.state(now, conn, ix, &state, heard, out);
                 Ok(())
             }
-            ToController::Ready(ready) if ready.run == self.id => {
+            FromSlave::Ready(ready) if ready.run == self.id => {
                 self.ready(now, ix, out);
                 Ok(())
             }
-            ToController::Unready(unready) if unready.run == self.id => {
+            FromSlave::Unready(unready) if unready.run == self.id => {
                 let reason = shorten(&unready.reason);
                 self.abort_for(now, FailureKind::SlaveUnready, (Some(ix), None), &reason, out);
                 Ok(())
             }
-            ToController::Stopped(stopped) if stopped.run == self.id => {
-                self.stopped(now, ix, stopped.by_itself, out);
+            FromSlave::Stopped(stopped) => {
+                // It may end the run, after which nothing is recorded.
+                self.record_counts(now, ix, heard, out);
+                if stopped.run == self.id {
+                    self.stopped(now, ix, stopped.by_itself, out);
+                }
                 Ok(())
             }
-            ToController::Waits(waits) if waits.run == self.id => {
+            FromSlave::Waits(waits) if waits.run == self.id => {
                 self.slave_waits(ix, waits);
                 Ok(())
             }
-            ToController::Bye(bye) => {
-                if self.started().is_some() {
-                    self.lose(now, ix, &format!("it said bye: {}", shorten(&bye.reason)), out);
-                }
-                return Err(refusal(Code::Leaves, shorten(&bye.reason)));
-            }
-            ToController::Hello(_) => Err("a second hello on one connection".to_owned()),
             // Of a run that is over, or of another.
             _ => Ok(()),
         };
         done.map_err(|reason| refusal(Code::Malformed, reason))
     }
 
-    fn notify(&mut self, now: Time, conn: ConnId, ix: usize, notify: &Notify<'_>, heard: &mut Batch, out: &mut Outbox) {
+    /// Handles the `bye` of a slave, which is lost to a run that has started. Returns why its connection is closed.
+    pub fn on_bye(&mut self, now: Time, ix: usize, bye: &Bye<'_>, heard: &mut Batch, out: &mut Outbox) -> Bye<'static> {
+        // Losing the slave may end the run, after which nothing is recorded.
+        self.record_counts(now, ix, heard, out);
+        let reason = shorten(&bye.reason);
+        if self.started().is_some() {
+            self.lose(now, ix, &format!("it said bye: {reason}"), out);
+        }
+        refusal(Code::Leaves, reason)
+    }
+
+    /// Counts the notify of a slave, or answers why it does not count.
+    pub fn slave_notifies(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ix: usize,
+        notify: &Notify<'_>,
+        heard: &mut Batch,
+        out: &mut Outbox,
+    ) {
         let in_room = notify.room == self.id && self.started().is_some();
         let counted = if in_room {
             self.count(now, ix, notify, heard, out).map_err(|reason| (Code::Trigger, reason))
@@ -241,7 +257,7 @@ impl Run {
     fn state(&mut self, now: Time, conn: ConnId, ix: usize, state: &State<'_>, heard: &mut Batch, out: &mut Outbox) {
         for (trigger, &count) in &state.notified {
             let notify = Notify { room: state.run.clone(), trigger: Cow::from(trigger), count, data: None };
-            self.notify(now, conn, ix, &notify, heard, out);
+            self.slave_notifies(now, conn, ix, &notify, heard, out);
         }
     }
 

@@ -21,7 +21,7 @@ use crate::controller::run::roster::{Roster, RunSlave, Stage};
 use crate::controller::run::slots::Slots;
 use crate::controller::session::budget::Budget;
 use crate::controller::session::processes::Speaker;
-use crate::machine::{Bytes, ConnId, Outbox, Time, Timers};
+use crate::machine::{Bytes, ConfirmId, ConnId, Outbox, Time, Timers};
 use crate::testfile::{End, OnFail, OnLost, Test};
 use crate::text;
 use crate::timeline::event::Event;
@@ -151,8 +151,8 @@ pub struct Run {
     pub(in crate::controller) parting: Vec<(ConnId, String)>,
     /// It had ended in a former life: its verdict stands, whatever can be written now.
     pub(in crate::controller) over_before: bool,
-    /// While its end is being written: since which of the effects, so that the answers find their runs.
-    pub(in crate::controller) confirmed_after: u64,
+    /// While its end is being written: what confirms that it is.
+    pub(in crate::controller) confirmation: Option<ConfirmId>,
     /// When it ended.
     pub(in crate::controller) ended: Option<Time>,
     /// When a former life began, and whether its slaves were its own.
@@ -196,7 +196,7 @@ impl Run {
             hosted: None,
             parting: Vec::new(),
             over_before: false,
-            confirmed_after: 0,
+            confirmation: None,
             ended: None,
             begun: None,
             embedded: false,

@@ -10,7 +10,7 @@ use crate::controller::run::launch::LastWords;
 use crate::controller::run::results::{self, Ending};
 use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Cause, GIVE_UP_WITHIN, Phase, Run, Timer};
-use crate::machine::{ChildId, Exit, Outbox, Signal, Time};
+use crate::machine::{ChildId, ConfirmId, Exit, Outbox, Signal, Time};
 use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, text};
 
@@ -88,10 +88,14 @@ impl Run {
         self.confirm(out);
     }
 
-    /// Asks for word that all of it is written.
+    /// Asks for a confirmation that all of it is written.
     pub(in crate::controller) fn confirm(&mut self, out: &mut Outbox) {
-        self.confirmed_after = out.next_serial();
-        out.confirm();
+        self.confirmation = Some(out.confirm());
+    }
+
+    /// Returns whether this confirmation is the one that the end of the run waits for.
+    pub fn awaits(&self, confirm: ConfirmId) -> bool {
+        self.confirmation == Some(confirm) && matches!(self.phase, Phase::Writing(_))
     }
 
     pub(in crate::controller) fn write_summary(&self, verdict: Verdict, why: &str, out: &mut Outbox) {

@@ -163,7 +163,7 @@ impl Lab {
         }
         for effect in others {
             match effect {
-                Effect::Confirm => self.input(Input::Written),
+                Effect::Confirm { confirm } => self.input(Input::Written { confirm }),
                 Effect::Send { conn, bytes } if self.open.contains(&conn) => {
                     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
                     let lines = lines.map(|line| serde_json::from_slice::<Value>(line).expect("it says JSON"));

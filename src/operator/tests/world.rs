@@ -121,7 +121,7 @@ impl World {
                 Effect::Exit { code } => self.exit = self.exit.or(Some(code)),
                 Effect::Persist { path, bytes } => self.write(path, 0, bytes),
                 Effect::WriteAt { path, offset, bytes, .. } => self.write(path, offset as usize, bytes),
-                Effect::Confirm => self.input(Input::Written),
+                Effect::Confirm { confirm } => self.input(Input::Written { confirm }),
                 Effect::Read { read, path, offset, max } => self.read(read, &path, offset as usize, max),
                 other => panic!("{other:?}"),
             }

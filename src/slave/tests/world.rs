@@ -264,7 +264,9 @@ impl World {
             Effect::Probe { probe, to } => self.probes.push((probe, to)),
             Effect::Hear { ear, path } => self.ears.push((ear, path)),
             Effect::Deafen { ear } => self.ears.retain(|(other, _)| *other != ear),
-            Effect::Datagram { .. } | Effect::Halt { .. } | Effect::Confirm => panic!("a slave does not {effect:?}"),
+            Effect::Datagram { .. } | Effect::Halt { .. } | Effect::Confirm { .. } => {
+                panic!("a slave does not {effect:?}")
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Keeping a ledger, and going on from that of a former life.
+//! Keeping a ledger, and continuing from that of an earlier controller.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::controller::Controller;
 use crate::controller::ledger::rounds::{arrivals_of, former, map_of, round_fact};
-use crate::controller::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, TimeLine};
+use crate::controller::ledger::{Fact, Keep, Ledger, Past, TimeLine};
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Act, Outcome, PastRound, Process};
 use crate::controller::room::room::Room;
@@ -17,54 +17,44 @@ use crate::controller::run::runs::RunNr;
 use crate::controller::session::processes::{Processes, Speaker};
 use crate::exit_code;
 use crate::machine::{Bytes, Effect, Outbox, Stream, Time};
-use crate::session::VERSION;
 
-/// From this length on, in bytes, a ledger of rooms is written anew when it has doubled: most of it is dead by then.
-const REWRITE_FROM: u64 = 1024 * 1024;
-
-/// Rulings, of syncs or not, by room, round and reason.
+/// Outcomes by room, kind of meeting, round and reason.
 type Rulings = BTreeMap<(String, Meeting, u64, String), Rc<Outcome>>;
 
-/// What is known while a ledger is gone through.
+/// The state of a replay.
 #[derive(Default)]
 struct Replay {
-    /// The run whose ledger it is.
+    /// The run that the ledger belongs to.
     run: Option<RunNr>,
-    /// The map of the round that comes.
+    /// The map of the next round.
     map: Option<Bytes>,
-    /// The last ruling of barriers and of syncs.
+    /// The last outcome.
     last: Option<Rc<Outcome>>,
-    /// While the ledger was written anew.
+    /// The outcomes of a ledger that was rewritten, until its last piece.
     outcomes: Option<Rulings>,
 }
 
 impl Controller {
-    /// The same with a ledger, so that it can be killed and go on.
+    /// Adds a ledger, so that the controller can be killed and continued.
     pub fn keeping(mut self, keep: Keep) -> Controller {
-        self.ledger.open(keep.path.clone(), 0, keep.rewrite_from.unwrap_or(REWRITE_FROM));
-        self.keep = Some(keep);
+        self.keeper.keep(keep);
         self
     }
 
-    /// The same with what a former life has left, and whose time line, if it has a run, is mended. An error says what is
-    /// wrong with its ledger, and where.
+    /// Continues an earlier controller from its ledger, and repairs the time line of its run, if it has one. Fails if the
+    /// ledger contradicts itself: the error names the place.
     pub fn resumed(mut self, past: &Past, time_line: &mut dyn TimeLine) -> Result<Controller, String> {
-        let keep = self.keep.take().unwrap_or_default();
-        self.shift = past.shift(&keep.boot, keep.wall_offset);
-        self.ledger.open(keep.path.clone(), past.whole(), keep.rewrite_from.unwrap_or(REWRITE_FROM));
-        self.header = Some(past.header.clone());
+        let path = self.keeper.resume(past);
         let nr = self.runs.first_mut().map(|(nr, run)| {
             run.takes_up(past);
             nr
         });
-        self.replay_all(past, &keep.path, nr, time_line)?;
+        self.replay_all(past, &path, nr, time_line)?;
         self.rooms.number_on();
-        self.resumes = true;
-        self.keep = Some(keep);
         Ok(self)
     }
 
-    /// Goes through the ledger of a former life. What that says beside, of the time line alone, is taken by this.
+    /// Replays the ledger of an earlier controller. `time_line` gets what the replay records in the time line.
     pub(in crate::controller) fn replay_all(
         &mut self,
         past: &Past,
@@ -93,42 +83,28 @@ impl Controller {
             }
             run.not_mended = mended.err();
         }
-        self.resumed_after = self.resumed_after.max(past.last());
+        self.keeper.goes_on_after(past.last());
         Ok(())
     }
 
-    /// The first thing of all: a ledger begins, or its clock goes on.
-    pub(in crate::controller) fn open_ledger(&mut self, now: Time, out: &mut Outbox) {
-        let Some(keep) = &self.keep else { return };
-        if self.resumes {
-            // Whatever the wall clock says, nothing happens before what has happened.
-            let behind = self.resumed_after.as_micros() as i64 - (now.as_micros() as i64 + self.shift);
-            self.shift += behind.max(0);
-            return;
-        }
-        let (by, boot, run) = (VERSION.to_owned(), keep.boot.clone(), keep.terms.clone());
-        let header = Header { format: FORMAT, by, wall_offset: keep.wall_offset, begun: now, boot, shift: 0, run };
-        self.ledger.head(&header);
-        self.ledger.flush(out.mark(), out);
-        self.header = Some(header);
-    }
-
-    /// A former life goes on from now: everybody has as long to come back as if the connections had just gone.
+    /// An earlier controller is continued from now on: every peer has as long to return as if its connection had just been
+    /// lost.
     pub(in crate::controller) fn go_on(&mut self, now: Time) {
-        if let Some(keep) = self.keep.as_ref().filter(|_| self.is_rewritten(&self.ledger)) {
-            self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
+        if self.ledger_is_of_rooms() {
+            self.keeper.write_resumed();
         }
         self.processes.restored(now);
         self.rooms.touch_all(&self.runs);
     }
 
-    /// A controller of rooms alone cannot write its ledger: what it would say now nobody could rely on. It ends before
-    /// anything of this turn is said, so that whoever watches over it starts it again when there is room.
-    pub(in crate::controller) fn cannot_keep(&mut self, path: &Path, error: &str, out: &mut Outbox) {
-        self.ledger.keep_the_old(path);
-        if self.ledger.is_at(path) {
-            self.ledger.give_up();
-            let why = format!("arete: cannot write {}: {error}; nothing is said that is not kept", path.display());
+    /// Handles that a file of no run could not be written. A controller of rooms that cannot write its ledger ends before
+    /// anything of this turn is sent, so that a service manager starts it again when there is space.
+    pub(in crate::controller) fn ledger_failed(&mut self, path: &Path, error: &str, out: &mut Outbox) {
+        if self.keeper.write_failed(path) {
+            let why = format!(
+                "arete: cannot write {}: {error}: the controller answers nothing that is not kept",
+                path.display()
+            );
             out.print(Stream::Err, format!("{why}\n"));
             out.halt(exit_code::FAILED);
         }
@@ -150,6 +126,35 @@ impl Controller {
                     self.runs_member(replay.run, *ix)?.roster.get_mut(*ix).process = Some(process);
                 }
             }
+            Fact::LastRound(round) => self.rooms.restore_last_round(*round),
+            Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
+            Fact::Rewriting => replay.outcomes = Some(BTreeMap::new()),
+            Fact::Rewritten => replay.outcomes = None,
+            of_a_trigger @ (Fact::Notified { .. }
+            | Fact::Created { .. }
+            | Fact::Deleted { .. }
+            | Fact::Trigger { .. }) => {
+                self.replay_trigger(at, of_a_trigger, out)?;
+            }
+            of_a_meeting @ (Fact::Round { .. }
+            | Fact::Unheard { .. }
+            | Fact::Late { .. }
+            | Fact::StoodDown { .. }
+            | Fact::Heard { .. }) => self.replay_meeting(at, of_a_meeting, replay)?,
+            of_the_run => {
+                if let Some(ix) = slave_of(of_the_run) {
+                    self.runs_member(replay.run, ix)?;
+                }
+                if let Some(run) = replay.run.and_then(|nr| self.runs.get_mut(nr)) {
+                    run.apply(at, of_the_run, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_trigger(&mut self, at: Time, fact: &Fact<'_>, out: &mut Outbox) -> Result<(), String> {
+        match fact {
             Fact::Notified { room, process, from, trigger, total, notes } => {
                 let (counts, process) = ((&**trigger, *total), Process(*process));
                 let counted = self.room_named(room).notified(at, process, from, counts, notes);
@@ -169,8 +174,13 @@ impl Controller {
                 triggers.restore(trigger, (*initial, *notified), *fired, totals);
                 notes.iter().for_each(|(from, note)| triggers.note(trigger, (None, &**from), note));
             }
-            Fact::LastRound(round) => self.rooms.restore_last_round(*round),
-            Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn replay_meeting(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay) -> Result<(), String> {
+        match fact {
             Fact::Round { room, kind, meeting, round, reason, .. } => {
                 let former = former(fact, replay.map.take());
                 let outcome = self.room_named(room).restore(*kind, meeting, former, at);
@@ -179,8 +189,6 @@ impl Controller {
                 }
                 replay.last = Some(outcome);
             }
-            Fact::Rewriting => replay.outcomes = Some(BTreeMap::new()),
-            Fact::Rewritten => replay.outcomes = None,
             Fact::Unheard { room, kind, round, reason, arrivals } => {
                 let key = (room.to_string(), *kind, *round, reason.to_string());
                 let outcome = replay.outcomes.as_ref().and_then(|outcomes| outcomes.get(&key));
@@ -196,35 +204,33 @@ impl Controller {
             Fact::Heard { room, process, ids } => {
                 self.room_named(room).told(Process(*process), ids);
             }
-            of_the_run => {
-                if let Some(ix) = slave_of(of_the_run) {
-                    self.runs_member(replay.run, ix)?;
-                }
-                if let Some(run) = replay.run.and_then(|nr| self.runs.get_mut(nr)) {
-                    run.apply(at, of_the_run, out);
-                }
-            }
+            _ => {}
         }
         Ok(())
     }
 
-    /// Whether this ledger is of rooms alone, and so written anew when it is long.
-    pub(in crate::controller) fn is_rewritten(&self, ledger: &Ledger) -> bool {
-        self.runs.values().all(|run| !run.ledger.is(ledger))
+    /// Returns whether the controller's ledger is of rooms alone. Only such a ledger is rewritten when it is long.
+    pub(in crate::controller) fn ledger_is_of_rooms(&self) -> bool {
+        self.runs.values().all(|run| !run.ledger.is(self.keeper.ledger()))
     }
 
-    /// The ledger of what happens in a room.
+    /// Writes the next piece of a ledger of rooms that is being rewritten, or begins to rewrite it if it is long.
+    pub(in crate::controller) fn rewrite_if_long(&mut self, now: Time, out: &mut Outbox) {
+        self.keeper.rewrite_if_long(now, self.ledger_is_of_rooms(), (&self.processes, &self.rooms), out);
+    }
+
+    /// Returns the ledger for what happens in a room.
     pub(in crate::controller) fn ledger_of(&self, room: &str) -> Ledger {
-        self.runs.by_id(room).map_or(&self.ledger, |run| &run.ledger).clone()
+        self.runs.by_id(room).map_or(self.keeper.ledger(), |run| &run.ledger).clone()
     }
 
-    /// The run that a ledger is of, which has a slave at this place.
+    /// Returns the run that the ledger belongs to. Fails if it has no such slave.
     fn runs_member(&mut self, run: Option<RunNr>, ix: usize) -> Result<&mut Run, String> {
         let run = run.and_then(|nr| self.runs.get_mut(nr)).filter(|run| ix < run.roster.len());
         run.ok_or_else(|| format!("the test has no slave number {ix}"))
     }
 
-    /// A room of a former life: it was there when something happened in it.
+    /// Returns a room that the earlier controller had: one in which something happened existed.
     fn room_named(&mut self, name: &str) -> &mut Room {
         if self.runs.find(name).is_none() {
             self.rooms.restore(name, self.limits, &self.budget);
@@ -232,7 +238,7 @@ impl Controller {
         self.rooms.of(&mut self.runs, name).expect("it was just made if it was not there")
     }
 
-    /// Writes what an act of a room decides.
+    /// Writes the decision of a room to its ledger.
     pub(in crate::controller) fn enter_act(&self, room: &str, kind: Meeting, act: &Act) {
         let ledger = self.ledger_of(room);
         if !ledger.is_open() {
@@ -261,7 +267,7 @@ impl Controller {
     }
 }
 
-/// Writes what a round has decided.
+/// Writes the outcome of a round.
 fn enter_round(ledger: &Ledger, room: &str, kind: Meeting, meeting: &str, former: &PastRound) {
     if let Some(map) = map_of(former) {
         ledger.write_raw("map", map);
@@ -269,7 +275,7 @@ fn enter_round(ledger: &Ledger, room: &str, kind: Meeting, meeting: &str, former
     ledger.write(&round_fact(room, kind, meeting, former));
 }
 
-/// Hands on what was appended, as far as it can be written.
+/// Appends what was recorded to the time line, unless that has failed before.
 fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(), String>) {
     for effect in out.drain() {
         if let (Effect::Append { bytes, .. }, Ok(())) = (effect, &mended) {
@@ -278,7 +284,7 @@ fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(
     }
 }
 
-/// Who was the cause of a fact.
+/// Returns which peer caused a fact.
 fn by(fact: &Fact<'_>, processes: &Processes) -> Option<By> {
     let process = match fact {
         Fact::Process { process, .. } | Fact::Notified { process, .. } => process,
@@ -291,7 +297,7 @@ fn by(fact: &Fact<'_>, processes: &Processes) -> Option<By> {
     }
 }
 
-/// Which slave a fact is about.
+/// Returns which slave a fact is about.
 fn slave_of(fact: &Fact<'_>) -> Option<usize> {
     match fact {
         Fact::Joined { slave, .. } | Fact::Ready { slave } | Fact::Report { slave, .. } => Some(*slave),
