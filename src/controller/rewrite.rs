@@ -1,10 +1,10 @@
-//! Writing the ledger of rooms anew, without what is over and forgotten.
+//! Rewrites the ledger of rooms without what is over and forgotten.
 //!
-//! It is done in pieces, one in a turn, into a file beside the ledger, so that no turn is long and no copy of all that is
-//! known is ever held. Meanwhile the ledger goes on, and each fact that comes stands in both: in the new one behind the
-//! pieces that were written before it. What it is about may come in a later piece, which says it as it is then. So the
-//! facts of rounds are good in any order, and those of a trigger wait until the trigger itself is there. When all is said
-//! the new file takes the ledger's place, in one step: whenever the controller is killed, one of them is whole.
+//! The rewrite is done in pieces, one per turn, into a file next to the ledger, so that no turn is long and no copy of
+//! the whole state is held. Meanwhile new facts are written to both files. In the new file a fact follows the pieces
+//! that exist by then; its subject may be part of a later piece, which then has the state after that fact. Therefore
+//! facts of rounds are valid in any order, and facts of a trigger are left out until the trigger is written. At the end
+//! the new file replaces the ledger in one step. What must never happen: a moment at which neither file is complete.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,19 +20,19 @@ use crate::controller::room::room::Room;
 use crate::controller::session::processes::Processes;
 use crate::machine::{Outbox, Time};
 
-/// How much is written in a turn, in bytes; one thing may have more.
+/// How much is written per turn, in bytes; a single entry may be longer.
 pub const PIECE: u64 = 256 * 1024;
 
-/// How many things are looked at in a turn, also if little of them is written.
+/// How many entries are visited per turn, even if little of them is written.
 const LOOKED_AT: usize = 5_000;
 
-/// What an arrival takes, at most.
+/// The longest encoding of an arrival, in bytes.
 const ARRIVAL: usize = 64;
 
-/// How long others have the loop for themselves between two pieces.
+/// The pause between two pieces, in which the loop does its other work.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How far the new file goes: all before this is in it.
+/// The position in the state: everything before it is written.
 #[derive(Debug, Clone)]
 enum Position {
     Processes(Option<Process>),
@@ -40,34 +40,34 @@ enum Position {
     All,
 }
 
-/// The same in a room, in this order.
+/// The position within a room, in this order.
 #[derive(Debug, Clone)]
 enum Section {
     Triggers(Option<String>),
-    /// The failed rounds that stand, at barriers or in syncs.
+    /// The failed rounds of barriers or of syncs.
     FailedRound(Meeting, Option<Rc<str>>),
-    /// The rulings that were not heard.
+    /// The unconfirmed outcomes.
     Unheard(Meeting, Option<Arrival>),
 }
 
-/// A ledger that is being written.
+/// A rewrite in progress.
 #[derive(Debug)]
 pub struct Rewrite {
     path: PathBuf,
     now: Time,
     due: Time,
-    /// What is to be appended in this turn.
+    /// What is appended at the end of this turn.
     bytes: Vec<u8>,
     length: u64,
     piece: usize,
     looked: usize,
     place: Position,
-    /// The rulings of this room that are in it: of syncs or not, with the round and the reason.
+    /// The outcomes of this room that are written, by kind, number and reason.
     outcomes: BTreeSet<(Meeting, u64, String)>,
 }
 
 impl Rewrite {
-    /// Begins with these facts.
+    /// Starts a rewrite with these facts.
     pub fn begin(
         ledger: &Path,
         header: &Header,
@@ -103,7 +103,7 @@ impl Rewrite {
         self.path == path
     }
 
-    /// Whether a fact that comes now belongs here: what it is about is here, or does not matter.
+    /// Returns whether a new fact belongs into the new file: its subject is written, or it depends on none.
     pub fn takes(&self, fact: &Fact<'_>) -> bool {
         let (Fact::Created { room, trigger, .. }
         | Fact::Deleted { room, trigger }
@@ -121,17 +121,17 @@ impl Rewrite {
         }
     }
 
-    /// A fact that comes now, as it stands in the ledger.
+    /// Adds a new fact, encoded.
     pub fn add(&mut self, now: Time, fact: &[u8]) {
         item(&mut self.bytes, now, |line| line.extend_from_slice(fact));
     }
 
-    /// Where it was written, and how long it is, in bytes.
+    /// Returns the path and the length of the new file, in bytes.
     pub fn finish(self) -> (PathBuf, u64) {
         (self.path, self.length)
     }
 
-    /// Appends what has come, and, when it is time, a piece of what was known before. Whether that was all.
+    /// Appends new facts and, if due, the next piece of the state. Returns whether everything is written.
     pub fn go_on(
         &mut self,
         now: Time,
@@ -172,7 +172,7 @@ impl Rewrite {
         item(&mut self.bytes, self.now, |line| encode(line, fact));
     }
 
-    /// Writes what comes next, and goes there.
+    /// Writes the entry at the position. Returns the next position.
     fn next(&mut self, processes: &Processes, rooms: &BTreeMap<Rc<str>, Room>) -> Position {
         self.looked += 1;
         match self.place.clone() {
@@ -231,7 +231,7 @@ impl Rewrite {
         }
     }
 
-    /// Writes the rulings of some arrivals. Answers with the last of them; `None`: there are no more.
+    /// Writes some unconfirmed outcomes. Returns the last arrival; `None` if none is left.
     fn unheard(&mut self, room: &Room, kind: Meeting, last: Option<Arrival>) -> Option<Arrival> {
         let mut at = None;
         let mut by_ruling: BTreeMap<(u64, &str), PastRound> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Rooms: name spaces of triggers, barriers and syncs, and what their members say.
+//! Rooms: namespaces of triggers, barriers and syncs, and the handlers of the messages that members send to them.
 
 pub mod barrier;
 pub mod guests;

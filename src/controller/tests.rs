@@ -163,7 +163,7 @@ fn a_peer_that_says_its_hello_a_byte_at_a_time_is_not_waited_for_longer_than_a_s
     }
     for conn in [slow, silent] {
         assert!(world.closed.contains(&conn), "{:?}", world.heard);
-        assert!(world.heard[&conn].contains("it has not said hello for 10s"), "{:?}", world.heard);
+        assert!(world.heard[&conn].contains("no hello within 10s"), "{:?}", world.heard);
     }
 }
 

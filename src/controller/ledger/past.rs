@@ -1,4 +1,4 @@
-//! The ledger of a former life, read a line at a time: what it takes is what its state takes, however long it is.
+//! Reads a ledger after a restart, one line at a time, so that a long ledger takes no more memory than its state.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,24 +10,24 @@ use serde::Deserialize;
 use super::fact::{FORMAT, Fact, Header};
 use crate::machine::Time;
 
-/// What is read a line at a time.
+/// A file that is read by lines.
 pub trait ReadLine {
-    /// Appends the next line, with what ends it; nothing when all was read.
+    /// Appends the next line with its end. Appends nothing at the end of the file.
     fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), String>;
 }
 
-/// Where a ledger is read from. It is read twice: once to know what it is, and once to go through it.
+/// The file of a ledger. It is read twice: once for its header and its end, and once to replay it.
 #[derive(Clone)]
 pub struct Source(Rc<dyn Fn() -> Result<Box<dyn ReadLine>, String>>);
 
 impl Source {
-    /// Each call of `open` gives it from its beginning.
+    /// Each call of `open` returns the file from its beginning.
     pub fn new(open: impl Fn() -> Result<Box<dyn ReadLine>, String> + 'static) -> Source {
         Source(Rc::new(open))
     }
 }
 
-/// Bytes that are all there.
+/// A ledger in memory.
 struct Bytes {
     bytes: Rc<[u8]>,
     at: usize,
@@ -56,17 +56,17 @@ impl fmt::Debug for Source {
     }
 }
 
-/// The time line of a run, which is made true while its ledger is gone through: it holds just what that says, whatever a
-/// crash has left out of it or torn.
+/// The time line of a run, which is rebuilt while the ledger is replayed. A crash may have torn it or lost a part;
+/// after the replay it has exactly the events of the ledger.
 pub trait TimeLine {
-    /// This comes next in it.
+    /// Appends events.
     fn put(&mut self, bytes: &[u8]) -> Result<(), String>;
 
-    /// That was all.
+    /// Ends the time line.
     fn end(&mut self) -> Result<(), String>;
 }
 
-/// For who needs none: a controller of rooms.
+/// No time line, for a controller of rooms.
 impl TimeLine for () {
     fn put(&mut self, _: &[u8]) -> Result<(), String> {
         Ok(())
@@ -77,7 +77,7 @@ impl TimeLine for () {
     }
 }
 
-/// For tests that look at it.
+/// A time line in memory, for tests.
 #[cfg(test)]
 impl TimeLine for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), String> {
@@ -90,47 +90,47 @@ impl TimeLine for Vec<u8> {
     }
 }
 
-/// The ledger of a former life.
+/// A ledger of an earlier process of the controller.
 #[derive(Debug, Clone)]
 pub struct Past {
     /// The first line of the ledger.
     pub header: Header,
     source: Source,
-    /// How much of the file is whole: the rest was torn by a crash and is cut off.
+    /// The length of the complete lines, in bytes. The rest was torn by a crash and is cut off.
     whole: u64,
     /// The last instant in it.
     last: Time,
-    /// The boots that its lives were in, with how far their clocks were ahead of the system's.
+    /// The boots in which it was written, and how far the controller's clock was ahead of the system's in each.
     clocks: BTreeMap<String, i64>,
     ended: bool,
-    /// What lies beside it: the files of a run's slaves, with their lengths.
+    /// The files of a run's slaves in the results directory, with their lengths in bytes.
     files: Vec<(String, u64)>,
 }
 
-/// What one input brought, and when.
+/// The facts of one input, and its time.
 pub(in crate::controller) struct Line<'a> {
-    /// Where in the file it ends.
+    /// Where the line ends in the file, in bytes.
     pub end: u64,
     pub at: Time,
     pub facts: Vec<Fact<'a>>,
 }
 
 impl Past {
-    /// By what the runs of a controller that stays are put in the order in which they were handed in.
+    /// Returns the key by which submitted runs are sorted after a restart.
     pub fn place_in_queue(&self) -> (Time, u64) {
         (self.header.begun, self.header.run.as_ref().map_or(0, |terms| terms.place))
     }
 
-    /// Reads a ledger. `path` is what an error calls it.
+    /// Reads a ledger. `path` is its name in errors. Fails if the controller was killed before it wrote the first line.
     pub fn read(path: &Path, source: impl Into<Source>) -> Result<Past, String> {
         let past = Past::find(path, source)?;
         past.ok_or_else(|| {
             let subject = path.display();
-            format!("{subject} is empty: the controller was killed before it had begun; start it anew")
+            format!("{subject} is empty: the controller was killed before it had begun; start it again")
         })
     }
 
-    /// The same; `None` if the controller was killed before it had begun.
+    /// Reads a ledger. Returns `None` if the controller was killed before it wrote the first line.
     pub fn find(path: &Path, source: impl Into<Source>) -> Result<Option<Past>, String> {
         let (subject, source) = (path.display(), source.into());
         let cannot = |error: String| format!("cannot read {subject}: {error}");
@@ -145,7 +145,7 @@ impl Past {
         while lines.advance().map_err(cannot)? {
             if let Err(error) = parse(lines.line()).map(|(at, facts)| past.knows(at, facts)) {
                 let damaged = format!("{subject}:{}: this line is damaged: {error}", lines.number);
-                // A crash of the whole system may leave a last line that ends and is not what was written.
+                // A crash of the whole system may leave a damaged last line that has its end.
                 return if lines.advance().map_err(cannot)? { Err(damaged) } else { Ok(Some(past)) };
             }
             past.whole = lines.end;
@@ -153,7 +153,7 @@ impl Past {
         Ok(Some(past))
     }
 
-    /// What must be known of a line before all are gone through.
+    /// Records what must be known of a line before the replay.
     fn knows(&mut self, at: Time, facts: Vec<Fact<'_>>) {
         self.last = self.last.max(at);
         for fact in facts {
@@ -165,7 +165,7 @@ impl Past {
         }
     }
 
-    /// The same with what lies in the directory of the results, relative to it, and how long it is.
+    /// Adds the files in the results directory, by relative paths, with their lengths in bytes.
     pub fn beside(self, files: Vec<(String, u64)>) -> Past {
         Past { files, ..self }
     }
@@ -174,22 +174,22 @@ impl Past {
         &self.files
     }
 
-    /// How long the file is without what a crash has torn.
+    /// Returns the length of the complete lines, in bytes.
     pub fn whole(&self) -> u64 {
         self.whole
     }
 
-    /// Whether its run is over.
+    /// Returns whether its run is over.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// The last instant in it.
+    /// Returns the last instant in it.
     pub(in crate::controller) fn last(&self) -> Time {
         self.last
     }
 
-    /// Goes through the lines after the first. `path` is what an error calls it.
+    /// Calls `each` with the lines after the first. `path` is the ledger's name in errors.
     pub(in crate::controller) fn each_line(
         &self,
         path: &Path,
@@ -207,14 +207,14 @@ impl Past {
         Ok(())
     }
 
-    /// How far ahead of the system's clock the controller's goes on. In the same boot as before that is what it was; in
-    /// another the wall clock says how much time has passed.
+    /// Returns how far the controller's clock must be ahead of the system's. In a boot that the ledger knows it is the
+    /// recorded distance; in another, the wall clock tells how much time has passed.
     pub(in crate::controller) fn shift(&self, boot: &str, wall_offset: i64) -> i64 {
         self.clocks.get(boot).copied().unwrap_or_else(|| wall_offset.wrapping_sub(self.header.wall_offset))
     }
 }
 
-/// The lines of a ledger that end, one after another.
+/// The complete lines of a ledger.
 struct Lines {
     reader: Box<dyn ReadLine>,
     line: Vec<u8>,
@@ -227,7 +227,7 @@ impl Lines {
         Ok(Lines { reader: (source.0)()?, line: Vec::new(), number: 0, end: 0 })
     }
 
-    /// Takes the next line, unless there is none, or a crash has torn it.
+    /// Reads the next line. Returns `false` at the end, or if the line was torn by a crash.
     fn advance(&mut self) -> Result<bool, String> {
         self.line.clear();
         self.reader.read_line(&mut self.line)?;
@@ -245,7 +245,7 @@ impl Lines {
 }
 
 fn read_header(line: &[u8]) -> Result<Header, String> {
-    /// What every format says.
+    /// The field that all formats have.
     #[derive(Deserialize)]
     struct AnyFormat {
         format: u32,
@@ -293,7 +293,7 @@ mod tests {
             ledger.flush(mark, &mut out);
         }
         let effects: Vec<Effect> = out.drain().collect();
-        assert!(matches!(effects[1], Effect::Append { .. }), "what is kept comes before what is done");
+        assert!(matches!(effects[1], Effect::Append { .. }), "a fact is written before its effect");
         let text = |effect: &Effect| match effect {
             Effect::Append { bytes, .. } => bytes.clone(),
             _ => Vec::new(),

@@ -1,14 +1,15 @@
-//! Who may enter the room of a run: its slaves, the guests that its test names, and those who operate the controller.
+//! Who may enter the room of a run: its slaves, the guests that its test names, and operators of the controller.
 //!
-//! Whoever is in the room can fire the trigger that ends the run. A certificate of the lab alone is no invitation.
+//! A member of the room can fire the trigger that ends the run. Therefore a valid certificate is not enough.
 
 use crate::controller::run::run::Run;
 use crate::controller::session::authorization::whose;
 use crate::machine::Peer;
 use crate::wire::room::Join;
 
-/// Whether somebody who joins may enter the room of this run; `operates`: a proven operator, who could end it anyway.
-/// Where nobody proves anything, a client is the member that it says it is, and who says nothing may look.
+/// Checks whether a client that joins may enter the room of this run. `operates`: it is a proven operator, who could
+/// end the run anyway. Where peers prove no names, a client is the member that it claims to be, and may look without a
+/// name.
 pub fn may_enter(run: &Run, peer: &Peer, join: &Join<'_>, operates: bool) -> Result<(), String> {
     if operates || matches!((peer, &join.member), (Peer::Inet(_) | Peer::Local { .. }, None)) {
         return Ok(());
@@ -30,7 +31,7 @@ pub fn may_enter(run: &Run, peer: &Peer, join: &Join<'_>, operates: bool) -> Res
     }
 }
 
-/// Whether this client may notify in the room of this run. Who only looks may not.
+/// Checks whether this client may notify in the room of this run. A client that joined without a name may only look.
 pub fn may_notify(run: &Run, peer: &Peer, member: Option<&str>, operates: bool) -> Result<(), String> {
     if operates || member.is_some() || peer.names().is_some() {
         return Ok(());
@@ -42,7 +43,8 @@ pub fn may_notify(run: &Run, peer: &Peer, member: Option<&str>, operates: bool) 
     ))
 }
 
-/// Whether the test has a place for this member or its host, as a slave, as the machine that serves as one, or as a guest.
+/// Returns whether the test names this member or its host: as a slave, as the machine that serves as a slave, or as a
+/// guest.
 fn is_invited(run: &Run, member: &str) -> bool {
     let host = member.split_once('#').map_or(member, |(host, _)| host);
     let guests = &run.test.guests;

@@ -1,10 +1,16 @@
-//! Rounds of members that wait for each other: what a barrier and a sync have in common.
+//! Rounds of members that wait for each other: what barriers and syncs have in common.
 //!
-//! Members *arrive* at a *meeting* of some name, each by an arrival that its process never uses again, until the party
-//! is complete; then, or when it cannot be any more, all get one *ruling*. A meeting has one round at a time that
-//! forms. Its ruling stays for every arrival until that has heard it. A round that failed *stands* for the members that
-//! had not arrived: who comes for the first time gets its ruling too. Who comes to a count that is complete is surplus,
-//! and waits for the next round.
+//! Members *arrive* at a *meeting*, which has a name. Each arrival has an id that its process never uses again. A
+//! meeting has at most one *round* that forms. When the party is complete and alive, the round is *released*; when it
+//! cannot be complete any more, the round *fails*. All its members get one *outcome*, which is kept for each arrival
+//! until it has confirmed it.
+//!
+//! A *failed round* is kept for its *audience*, the members that had not arrived: a late member gets its outcome too.
+//! An arrival at a round whose count is complete goes to the *overflow*, and waits for the next round. A *contender*
+//! claims the name of a member that is connected.
+//!
+//! What must never happen: two members of one round get different outcomes, or a round is released before each member
+//! has shown, since shortly before the last arrival, that it is alive.
 //!
 //! This is the rendezvous of autotest's `Barrier` and `SyncData`, with identities that survive reconnects.
 
@@ -58,30 +64,30 @@ use crate::machine::faults::{Fault, injected};
 use crate::machine::{Time, Timers};
 use crate::wire::rendezvous::{OutcomeKind, Party};
 
-/// Who waits is asked for a sign of life when it has given none for so long.
+/// After this silence a process with a waiting arrival is asked for a sign of life.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long an arrival has to show that it is alive when another process comes under its name.
+/// How long the holder of a name has to show that it is alive when a contender claims the name.
 const CONTEND_WITHIN: Duration = Duration::from_secs(1);
 
-/// After how long that is looked at again when not all that has come was read.
+/// The delay until a contention is checked again if received bytes were not read yet.
 const CONTEND_AGAIN: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// A member's time is up.
+    /// The timeout of a member expires.
     Deadline(Rc<str>),
-    /// A member that is away has not come back.
+    /// A disconnected member has not reconnected in time.
     Away(Rc<str>, Rc<str>),
-    /// Who waits under a name has not shown that it is alive.
+    /// The holder of a contended name has not shown that it is alive.
     Contend(Rc<str>, Rc<str>),
-    /// The time of one who waits for the next round is up.
+    /// The timeout of an arrival in the overflow expires.
     Overflow(Rc<str>),
-    /// Signs of life are due.
+    /// Silent members are asked for signs of life.
     Look(Rc<str>),
-    /// A failed round stands no longer.
+    /// A failed round is dropped.
     FailedRound(Rc<str>),
-    /// Everybody in a round is lost, and nobody has come.
+    /// A round in which every member is lost is dropped.
     Abandoned(Rc<str>),
 }
 
@@ -89,19 +95,19 @@ enum Timer {
 #[derive(Debug)]
 pub struct Rendezvous<V> {
     meetings: BTreeMap<Rc<str>, Meeting<V>>,
-    /// Every arrival that waits or has not heard its ruling.
+    /// Every arrival that waits or has not confirmed its outcome.
     places: Seats,
-    /// How many of them wait.
+    /// How many arrivals wait.
     waiting: usize,
-    /// The failed rounds that stand, by what they held when they began to.
+    /// The failed rounds, by their size when they failed.
     failed: BTreeSet<(usize, Rc<str>)>,
-    /// The rounds in which everybody is lost.
+    /// The rounds in which every member is lost.
     abandoned: BTreeSet<Rc<str>>,
-    /// Who was asked for a sign of life, and for which meetings.
+    /// The processes that were asked for a sign of life, and for which meetings.
     asked: BTreeMap<Process, BTreeSet<Rc<str>>>,
     timers: Timers<Timer>,
     last_round: u64,
-    /// Surplus members are being put into a round.
+    /// Arrivals in the overflow are being moved into a round.
     promoting: bool,
     budget: Budget,
 }
@@ -119,7 +125,7 @@ impl<V> Default for Rendezvous<V> {
 }
 
 impl<V> Rendezvous<V> {
-    /// One that holds of this budget; its values hold what they cost themselves.
+    /// Creates a rendezvous that holds memory of this budget. Values hold their own memory.
     pub fn within(budget: Budget) -> Self {
         Rendezvous {
             budget,
@@ -135,14 +141,14 @@ impl<V> Rendezvous<V> {
         }
     }
 
-    /// What arrivals hold of.
+    /// Returns the budget of the arrivals.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
 }
 
 impl<V: PartialEq> Rendezvous<V> {
-    /// A member arrives, or says again that it has. `declared`: who shall meet when nobody says it.
+    /// Handles an arrival, new or repeated. `declared` is the party if the member names none.
     pub fn arrive(&mut self, name: &str, request: ArrivalRequest<V>, declared: Option<&Party>, turn: &mut Turn<'_, V>) {
         let arrival = (request.process, request.id);
         if self.again(arrival, turn) {
@@ -160,7 +166,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// Whether this arrival is known: then it is there again, or hears its ruling again.
+    /// Returns whether this arrival is known. If so, its member is present again, or gets its outcome again.
     pub fn again(&mut self, arrival: Arrival, turn: &mut Turn<'_, V>) -> bool {
         match self.places.get(&arrival) {
             Some(ArrivalState::Ruled(outcome, ..)) => tell(arrival, outcome.clone(), turn),
@@ -174,11 +180,12 @@ impl<V: PartialEq> Rendezvous<V> {
         true
     }
 
-    /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
+    /// Returns the outcome of a failed round that this late member has not received. If it has received it, the failed
+    /// round is dropped and the member begins a new round.
     fn standing_for(&mut self, name: &str, request: &ArrivalRequest<V>, turn: &mut Turn<'_, V>) -> Option<Rc<Outcome>> {
         let (name, meeting) = self.meetings.get_key_value(name)?;
         let (name, failed_round) = (name.clone(), meeting.failed_round.as_ref()?);
-        // A controller that was paused hears of those who have come meanwhile before it sees to what is due.
+        // After a pause of the controller, arrivals may be read before overdue timers are handled.
         let over = failed_round.until <= turn.now;
         if over || failed_round.has_told(&request.member) {
             self.stand_down(&name);
@@ -194,7 +201,7 @@ impl<V: PartialEq> Rendezvous<V> {
         Some(outcome)
     }
 
-    /// Makes a round if none forms, and looks whether this member belongs to it.
+    /// Starts a round if none forms, and checks that the member belongs to it.
     fn form(
         &mut self,
         name: &str,
@@ -209,8 +216,8 @@ impl<V: PartialEq> Rendezvous<V> {
         }
         let party = declared.or(request.party.as_ref()).ok_or_else(|| {
             format!(
-                "{name:?} is not declared, and nobody has said who shall meet: name the members or the count, or let \
-                 a member come first that does"
+                "{name:?} is not declared, and no member has named a party: name the members or the count, or let \
+                 a member arrive first that does"
             )
         })?;
         let said = || (request.member.clone(), turn.asker(request.process));
@@ -223,7 +230,7 @@ impl<V: PartialEq> Rendezvous<V> {
         Ok(name)
     }
 
-    /// Who has said otherwise who shall meet, and what.
+    /// Returns who named another party, and the two parties in words. `None` if they agree.
     fn disagrees(&self, name: &str, request: &ArrivalRequest<V>) -> Option<(Option<Rc<str>>, String)> {
         let round = self.meetings.get(name)?.forming.as_ref()?;
         let party = request.party.as_ref().filter(|party| !round.agreed.is(party))?;
@@ -232,8 +239,7 @@ impl<V: PartialEq> Rendezvous<V> {
         Some((round.said_by.clone(), said))
     }
 
-    /// Puts a member where it belongs, or lets it contend with who waits under its name. Who is not in the place that
-    /// it claims has no say in who shall meet.
+    /// Admits a member to the round, or as a contender if its name is held. A contender has no influence on the party.
     fn seat(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.forming(name) else { return };
         let holder = round.holder(&request.member);
@@ -254,7 +260,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// A member comes to a place that is free.
+    /// Admits a member under a name that is free.
     fn take_place(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         let budget = self.budget.clone();
         if let Some(round) = self.forming(name) {
@@ -271,7 +277,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// Another waits under a member's name, and its connection is there.
+    /// Registers a contender for a name whose holder is connected.
     fn contend(&mut self, name: &Rc<str>, other: Process, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         let (arrival, member) = ((request.process, request.id), request.member.clone());
         let budget = self.budget.clone();
@@ -287,7 +293,7 @@ impl<V: PartialEq> Rendezvous<V> {
             return self.rule_alone(arrival, kind, reason, turn);
         }
         if round.contenders.contains_key(&member) {
-            return self.refuse(arrival, format!("others contend for the name {member} already"), turn);
+            return self.refuse(arrival, format!("other processes claim the name {member} already"), turn);
         }
         let request = match round.keep_party(request, turn.asker(arrival.0), &budget) {
             Ok(request) => request,
@@ -304,7 +310,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.meetings.get_mut(name)?.forming.as_mut()
     }
 
-    /// A member is there. What it wants joins what the others want.
+    /// Adds a member to the round, and merges its options with those of the others.
     fn enter(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         self.not_abandoned(name);
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
@@ -333,19 +339,19 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// The round that forms is complete without this member.
+    /// Adds an arrival to the overflow, because the round that forms is complete without it.
     fn wait_for_next(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         let place = ArrivalState::Waits { meeting: name.clone(), member: request.member.clone(), how: How::Overflow };
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         self.places.insert((request.process, request.id), place);
         self.waiting += 1;
-        // Who shall meet, all have agreed on.
+        // The party is left out because all members have agreed on it.
         round.overflow.push(ArrivalRequest { party: None, ..request }, turn.now);
         self.time_surplus(name);
         self.replace(name, turn);
     }
 
-    /// Those who wait for the next round take the places of those who have left this one.
+    /// Moves arrivals from the overflow to the places of members that have withdrawn.
     fn replace(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         while let Some(member) = self.forming(name).filter(|round| !round.overflow.is_empty()).and_then(|it| it.left())
         {
@@ -354,9 +360,9 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// Puts those who wait for the next round into the round that forms, as far as there is room.
+    /// Moves arrivals from the overflow into the round that forms, while there is room.
     fn promote(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
-        // A round that this makes complete is followed by another, which is filled here too.
+        // If this completes the round, the next one starts within the loop and is filled by it too.
         if std::mem::replace(&mut self.promoting, true) {
             return;
         }
@@ -370,7 +376,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.promoting = false;
     }
 
-    /// Knows when the first of those who wait for the next round loses its patience.
+    /// Sets the timer for the earliest timeout in the overflow.
     fn time_surplus(&mut self, name: &Rc<str>) {
         match self.forming(name).and_then(|round| round.overflow.deadline()) {
             Some(at) => self.timers.set(Timer::Overflow(name.clone()), at),
@@ -378,14 +384,14 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// Takes a former arrival out of its place, for another that comes under its name.
+    /// Removes the arrival that holds a name, because a contender takes it.
     fn leave(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         if let Some(arrival) = self.vacate(name, member) {
             self.refuse(arrival, format!("another process has taken the place of {member} at {name:?}"), turn);
         }
     }
 
-    /// Takes a member out. Its arrival, if anybody still waits for a ruling behind it.
+    /// Removes a member from the round. Returns its arrival if it still waits for an outcome.
     fn vacate(&mut self, name: &Rc<str>, member: &Rc<str>) -> Option<Arrival> {
         self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
         let round = self.meetings.get_mut(name)?.forming.as_mut()?;
@@ -406,7 +412,8 @@ impl<V: PartialEq> Rendezvous<V> {
         waits.then_some(arrival)
     }
 
-    /// Looks whether a round is complete and everybody alive; asks those of whom it is not known.
+    /// Releases the round if it is complete and every member is alive. Otherwise asks the silent ones for a sign of
+    /// life.
     fn complete(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         if !round.is_full() {
@@ -437,7 +444,7 @@ impl<V: PartialEq> Rendezvous<V> {
         asked.insert(name.clone());
     }
 
-    /// A connection is gone: all that wait behind it are away.
+    /// Marks all members of a disconnected process as away.
     pub fn process_gone(&mut self, process: Process, turn: &mut Turn<'_, V>) {
         self.asked.remove(&process);
         let rejoin = turn.presence.rejoin(process);
@@ -447,7 +454,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// The processes behind these arrivals are gone, or wait no longer.
+    /// Withdraws arrivals: their commands have ended, or wait no longer.
     pub fn gone(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_, V>) {
         for &id in ids {
             let arrival = (process, id);
@@ -472,7 +479,7 @@ impl<V: PartialEq> Rendezvous<V> {
                 self.places.remove(&arrival);
                 self.timers.cancel(&Timer::Contend(name, member));
             }
-            // It is in no round yet: when it is back it says that it is there, and waits again.
+            // It is in no round yet. After a reconnect it arrives again.
             How::Overflow => {
                 self.vacate(&name, &member);
                 self.contender_wins(&name, &member, turn);
@@ -488,7 +495,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// An arrival that was away, or not, is there again.
+    /// Marks a member as present after a reconnect or a repeated arrival.
     fn returned(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.forming(name) else { return };
         if let Some(process) = round.there.get(member).map(|there| there.process) {
@@ -501,7 +508,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.complete(name, turn);
     }
 
-    /// How long the values are together that were given to a round and are there for the next, in bytes.
+    /// Returns the length of all values in the round and in its overflow, in bytes.
     pub fn weight(&self, name: &str) -> usize {
         self.meetings
             .get(name)
@@ -509,22 +516,22 @@ impl<V: PartialEq> Rendezvous<V> {
             .map_or(0, |round| round.weight + round.overflow.weight)
     }
 
-    /// The number of the last round.
+    /// Returns the number of the last round.
     pub fn last_round(&self) -> u64 {
         self.last_round
     }
 
-    /// Numbers the rounds from here on.
+    /// Numbers the next rounds from `last_round` + 1.
     pub fn number_after(&mut self, last_round: u64) {
         self.last_round = last_round;
     }
 
-    /// How many arrivals wait.
+    /// Returns how many arrivals wait.
     pub fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Whether anybody waits beside this member, in a round or for the next one.
+    /// Returns whether any other member than this one waits, in a round or in an overflow.
     pub fn others_wait(&self, member: &str) -> bool {
         let mut rounds = self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
         rounds.any(|round| {
@@ -533,12 +540,12 @@ impl<V: PartialEq> Rendezvous<V> {
         })
     }
 
-    /// Whether nothing is left of any meeting: nobody waits, no ruling is unheard, no failed round stands.
+    /// Returns whether nothing is left: no waiting arrival, no unconfirmed outcome, no failed round.
     pub fn is_idle(&self) -> bool {
         self.meetings.is_empty() && self.places.is_empty()
     }
 
-    /// Whether a round still forms, or one that failed stands for those who have not come.
+    /// Returns whether a round forms, or a failed round is kept.
     pub fn stand(&self) -> bool {
         !self.meetings.is_empty()
     }
@@ -547,7 +554,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.timers.next()
     }
 
-    /// Does what is due, until that was as much work as `most` names: the rest stays due. Returns how much it was.
+    /// Handles due timers until the work reaches `most`, in names; the rest stays due. Returns the work done.
     pub fn deadline(&mut self, most: usize, turn: &mut Turn<'_, V>) -> usize {
         let mut work = 0;
         while work < most
@@ -568,7 +575,7 @@ impl<V: PartialEq> Rendezvous<V> {
         work
     }
 
-    /// How many names a timer goes through, if it may go through all of its round.
+    /// Returns the most names that handling a timer can visit.
     fn work_of(&self, timer: &Timer) -> usize {
         let round = |name: &Rc<str>| self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
         match timer {
@@ -586,7 +593,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.end(name, Ending { kind: OutcomeKind::TimedOut, who, reason, other: None, timeout: None }, turn);
     }
 
-    /// A member that had come is lost.
+    /// Handles that a member did not reconnect in time.
     fn lost_there(&mut self, name: &Rc<str>, member: &Rc<str>, reason: String, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
         turn.acts.push(Act::Lost { meeting: name.clone(), member: member.clone() });
@@ -599,20 +606,20 @@ impl<V: PartialEq> Rendezvous<V> {
         if round.overflow.is_empty() {
             self.end(name, Ending::of(OutcomeKind::Lost, member, reason), turn);
         } else {
-            // Should it come back all the same, it waits for the next round.
+            // If the member reconnects later, it waits for the next round.
             self.vacate(name, member);
             self.promote(name, turn);
         }
     }
 
-    /// The time of some who wait for the next round is up: theirs alone.
+    /// Ends the arrivals in the overflow whose timeouts have expired. The round is not affected.
     fn surplus_goes(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         while let Some(round) = self.forming(name)
             && let Some(request) = round.overflow.pop_due(turn.now)
         {
             let there = round.there.len();
             self.waiting -= 1;
-            let reason = format!("timed out; {there} others were there before, and their round was not over");
+            let reason = format!("timed out; {there} others had arrived before, and their round was not over");
             self.rule_alone((request.process, request.id), OutcomeKind::TimedOut, reason, turn);
             self.contender_wins(name, &request.member, turn);
         }
@@ -626,7 +633,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.take_place(name, contender, turn);
     }
 
-    /// Asks everybody who waits here and has been silent for a sign of life.
+    /// Asks the silent members of this round for a sign of life.
     fn look(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
         self.timers.set(Timer::Look(name.clone()), turn.now + CHECK_EVERY);
@@ -640,7 +647,7 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 }
 
-/// Why a round is aborted.
+/// Returns the reason of a round that a member aborts.
 fn aborted(member: &str, why: &str) -> String {
     format!("{member} aborted: {why}")
 }
@@ -649,7 +656,7 @@ fn tell<V>((process, id): Arrival, outcome: Rc<Outcome>, turn: &mut Turn<'_, V>)
     turn.acts.push(Act::Tell { process, ids: vec![id], outcome });
 }
 
-/// Takes a meeting from those of a process.
+/// Removes a meeting from those of a process.
 fn forget(places: &mut BTreeMap<Process, BTreeSet<Rc<str>>>, process: Process, name: &str) {
     if let Some(names) = places.get_mut(&process) {
         names.remove(name);

@@ -1,4 +1,4 @@
-//! A room: a name space of triggers, barriers and syncs. A run is one; named ones serve clients outside any run.
+//! A room: a namespace of triggers, barriers and syncs. Each run has one; named rooms serve clients outside any run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use crate::testfile::{Declared, Test};
 use crate::wire::rendezvous::{Arrive, Give, Party};
 use crate::wire::{Message, RawJson, Triggered};
 
-/// What it costs to know who waits for a trigger, beside the trigger's name, in bytes.
+/// The memory of one watcher of a trigger besides the trigger's name, in bytes.
 const WATCH_COST: usize = 256;
 
 /// A room.
@@ -30,18 +30,18 @@ pub struct Room {
     pub triggers: Triggers,
     barriers: Barriers,
     syncs: Syncs,
-    /// What a test declares; `None`: no run, clients make and remove its triggers.
+    /// What a test declares. `None`: the room belongs to no run, and clients create and delete its triggers.
     declared: Option<Rc<Test>>,
-    /// Who is told when a trigger fires, beside the slaves.
+    /// The clients that wait for each trigger; slaves need no entry.
     watchers: BTreeMap<String, BTreeMap<Process, Held>>,
-    /// What each of them waits for, so that one who goes costs what it held.
+    /// The triggers that each client waits for, so that a disconnect costs only what it held.
     watched: BTreeMap<Process, BTreeSet<String>>,
     budget: Budget,
     /// The clients that are connected.
     pub clients: BTreeSet<Process>,
 }
 
-/// What a room wants to be done.
+/// What a room requests of the controller.
 #[derive(Default)]
 pub struct Acts {
     pub barriers: Vec<Act>,
@@ -54,14 +54,14 @@ impl Acts {
     }
 }
 
-/// What every entry point of a room works with.
+/// The context of each call of a room.
 pub struct Visit<'a> {
     pub now: Time,
     pub presence: &'a dyn Presence,
     pub acts: &'a mut Acts,
 }
 
-/// Does the same with the barriers and with the syncs of a room.
+/// Makes the same call for the barriers and for the syncs of a room.
 macro_rules! both {
     ($room:ident, $visit:ident, |$meetings:ident, $turn:ident| $what:expr) => {{
         let Visit { now, presence, acts } = $visit;
@@ -76,7 +76,7 @@ macro_rules! both {
 }
 
 impl Room {
-    /// A room that is no run.
+    /// Creates a room that belongs to no run.
     pub fn new(name: &str, limits: Limits, budget: &Budget) -> Room {
         let meetings = Rendezvous::within(budget.clone());
         Room {
@@ -92,7 +92,7 @@ impl Room {
         }
     }
 
-    /// The room of a run.
+    /// Creates the room of a run.
     pub fn of_run(id: &str, test: Rc<Test>, budget: &Budget) -> Room {
         let triggers = Triggers::new(&test.triggers, budget);
         Room { triggers, declared: Some(test), ..Room::new(id, Limits::default(), budget) }
@@ -102,7 +102,7 @@ impl Room {
         self.syncs.limits = limits;
     }
 
-    /// The barriers and the syncs at which somebody waits.
+    /// Returns the barriers and the syncs at which a member waits.
     pub fn open(&self) -> impl Iterator<Item = (Meeting, Open<'_>)> {
         let barriers = self.barriers.meetings.open().map(|open| (Meeting::Barrier, open));
         barriers.chain(self.syncs.meetings.open().map(|open| (Meeting::Sync, open)))
@@ -112,7 +112,7 @@ impl Room {
         self.declared.is_some()
     }
 
-    /// A member arrives at a barrier.
+    /// Handles the arrival of a member at a barrier.
     pub fn arrive(&mut self, process: Process, arrive: &Arrive<'_>, visit: &mut Visit<'_>) {
         let party = check_name(&arrive.barrier).and_then(|()| self.resolve(arrive.party.as_ref()));
         let test = self.declared.clone();
@@ -121,7 +121,7 @@ impl Room {
         self.barriers.arrive(process, arrive, party, declared, &mut turn);
     }
 
-    /// A member gives its value to a sync.
+    /// Handles the value that a member gives to a sync.
     pub fn give(&mut self, process: Process, give: &Give<'_>, visit: &mut Visit<'_>) {
         let party = check_name(&give.session).and_then(|()| self.resolve(give.party.as_ref()));
         let test = self.declared.clone();
@@ -132,7 +132,7 @@ impl Room {
         });
     }
 
-    /// An arrival that its process may not make, unless it made it when it might.
+    /// Refuses an arrival that its process may not make. An arrival that was accepted earlier is repeated instead.
     pub fn refuse(&mut self, process: Process, id: u64, reason: String, visit: &mut Visit<'_>) {
         let (arrival, Visit { now, presence, acts }) = ((process, id), visit);
         let syncs = &mut self.syncs.meetings;
@@ -143,7 +143,7 @@ impl Room {
         }
     }
 
-    /// A party with its groups resolved.
+    /// Resolves the groups in a party. Fails if a group is unknown.
     fn resolve(&self, party: Option<&Party>) -> Result<Option<Party>, String> {
         let Some(Party::Members(members)) = party else { return Ok(party.cloned()) };
         if !members.iter().any(|member| member.starts_with('@')) {
@@ -165,7 +165,7 @@ impl Room {
         Ok(Some(Party::Members(resolved)))
     }
 
-    /// Whether a sign of life of this process is waited for.
+    /// Returns whether a sign of life of this process was requested and has not arrived.
     pub fn waits_for(&self, process: Process) -> bool {
         self.barriers.meetings.waits_for(process) || self.syncs.meetings.waits_for(process)
     }
@@ -187,17 +187,17 @@ impl Room {
         both!(self, visit, |meetings, turn| meetings.process_gone(process, turn));
     }
 
-    /// Arrivals are taken back.
+    /// Withdraws arrivals of a process.
     pub fn gone(&mut self, process: Process, ids: &[u64], visit: &mut Visit<'_>) {
         both!(self, visit, |meetings, turn| meetings.gone(process, ids, REJOIN, turn));
     }
 
-    /// A process will never come back.
+    /// Marks a process as lost: it cannot reconnect.
     pub fn lose(&mut self, process: Process, why: &str, visit: &mut Visit<'_>) {
         both!(self, visit, |meetings, turn| meetings.lose(process, why, turn));
     }
 
-    /// Ends the rounds that wait for those who cannot come, at barriers and at syncs.
+    /// Ends the rounds, at barriers and syncs, that wait for members that cannot arrive.
     pub fn give_up(&mut self, [barriers, syncs]: [&dyn Outlook; 2], visit: &mut Visit<'_>) {
         let Visit { now, presence, acts } = visit;
         self.barriers.meetings.give_up(barriers, &mut barrier::turn(*now, *presence, &mut acts.barriers));
@@ -205,7 +205,7 @@ impl Room {
         sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.give_up(syncs, turn));
     }
 
-    /// Ends the round of one barrier or sync that waits for a member whose host is lost.
+    /// Ends the round of one barrier or sync that waits for a member, because the host of that member is lost.
     pub fn give_up_on(&mut self, (kind, meeting): (Meeting, &str), member: &str, why: &str, visit: &mut Visit<'_>) {
         let Visit { now, presence, acts } = visit;
         if kind == Meeting::Barrier {
@@ -218,7 +218,7 @@ impl Room {
         });
     }
 
-    /// The first of those who have not come to a barrier or a sync about whom something is known.
+    /// Returns the first known fact about a missing member of a barrier or a sync.
     pub fn first_missing<T>(&self, kind: Meeting, meeting: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
         match kind {
             Meeting::Sync => self.syncs.meetings.first_missing(meeting, known),
@@ -226,17 +226,17 @@ impl Room {
         }
     }
 
-    /// How much could be dropped.
+    /// Returns how much could be evicted: bytes of failed rounds, or the number of abandoned rounds.
     pub fn spare(&self, what: Eviction) -> usize {
         self.barriers.meetings.spare(what) + self.syncs.meetings.spare(what)
     }
 
-    /// Drops what can be spared until there is room for so many bytes.
+    /// Evicts until `bytes` more fit into the budget, or nothing is left to evict.
     pub fn drop_spare(&mut self, what: Eviction, bytes: usize, visit: &mut Visit<'_>) {
         both!(self, visit, |meetings, turn| meetings.drop_spare(what, bytes, turn));
     }
 
-    /// What a process may still ask for.
+    /// Returns what the room owes to a process that may reconnect.
     pub fn owes(&self, process: Process) -> Owed {
         match self.barriers.meetings.owes(process) || self.syncs.meetings.owes(process) {
             true => Owed::Verdict,
@@ -245,31 +245,31 @@ impl Room {
         }
     }
 
-    /// Whether anything waits behind this process.
+    /// Returns whether an arrival of this process waits.
     pub fn has_waiting(&self, process: Process) -> bool {
         self.barriers.meetings.has_waiting(process) || self.syncs.meetings.has_waiting(process)
     }
 
-    /// The rounds in which somebody waits: whether it is a sync, and who waits for whom.
+    /// Returns the rounds in which a member waits, with their missing members.
     pub fn forming_rounds(&self) -> impl Iterator<Item = (Meeting, Forming)> {
         let barriers = self.barriers.meetings.forming_rounds().map(|round| (Meeting::Barrier, round));
         barriers.chain(self.syncs.meetings.forming_rounds().map(|round| (Meeting::Sync, round)))
     }
 
-    /// Arrivals have heard their rulings, or ask for none any more. Whether that is news.
+    /// Confirms that arrivals have received their outcomes, or need none any more. Returns whether any was unconfirmed.
     pub fn told(&mut self, process: Process, ids: &[u64]) -> bool {
         let barriers = self.barriers.meetings.told(process, ids);
         self.syncs.meetings.told(process, ids) || barriers
     }
 
-    /// A process will never be heard again.
+    /// Forgets a process that cannot reconnect.
     pub fn forget(&mut self, process: Process) {
         self.triggers.forget(process.0);
         self.barriers.meetings.forget(process);
         self.syncs.meetings.forget(process);
     }
 
-    /// Who has not heard its ruling for so long will not hear it any more.
+    /// Forgets outcomes that were not confirmed within `after`.
     pub fn forget_unheard(&mut self, now: Time, after: Duration) {
         self.barriers.meetings.forget_unheard(now, after);
         self.syncs.meetings.forget_unheard(now, after);
@@ -280,36 +280,36 @@ impl Room {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Does what is due, until that was as much work as `most` names: the rest stays due. Returns how much it was.
+    /// Handles due timers until the work reaches `most`, in names; the rest stays due. Returns the work done.
     pub fn deadline(&mut self, most: usize, visit: &mut Visit<'_>) -> usize {
         let mut work = 0;
         both!(self, visit, |meetings, turn| work += meetings.deadline(most.saturating_sub(work), turn));
         work
     }
 
-    /// Whether no arrival waits.
+    /// Returns whether no arrival waits.
     pub fn is_still(&self) -> bool {
         self.barriers.meetings.waiting() == 0 && self.syncs.meetings.waiting() == 0
     }
 
-    /// Whether anybody waits beside this member.
+    /// Returns whether any other member than this one waits.
     pub fn others_wait(&self, member: &str) -> bool {
         self.barriers.meetings.others_wait(member) || self.syncs.meetings.others_wait(member)
     }
 
-    /// Whether a round still forms, or one that failed stands for those who have not come.
+    /// Returns whether a round forms, or a failed round is kept for late members.
     pub fn keeps_verdicts(&self) -> bool {
         self.barriers.meetings.stand() || self.syncs.meetings.stand()
     }
 
-    /// Whether it has this barrier or sync: the test declares it, or somebody waits there.
+    /// Returns whether the test declares this barrier or sync, or a member waits there.
     pub fn has_meeting(&self, kind: Meeting, name: &str) -> bool {
         let declares =
             |test: &Rc<Test>| if kind == Meeting::Sync { &test.syncs } else { &test.barriers }.contains_key(name);
         self.declared.as_ref().is_some_and(declares) || self.how_many_wait(kind, name) > 0
     }
 
-    /// How many are there in the round of a barrier or a sync that forms.
+    /// Returns how many members have arrived in the round that forms.
     pub fn how_many_wait(&self, kind: Meeting, name: &str) -> usize {
         match kind {
             Meeting::Sync => self.syncs.meetings.how_many_wait(name),
@@ -317,7 +317,7 @@ impl Room {
         }
     }
 
-    /// Their processes.
+    /// Returns the processes of the members that have arrived in the round that forms.
     pub fn who_waits(&self, kind: Meeting, name: &str) -> Vec<Process> {
         match kind {
             Meeting::Sync => self.syncs.meetings.who_waits(name),
@@ -325,7 +325,7 @@ impl Room {
         }
     }
 
-    /// The process that waits there as this member.
+    /// Returns the process that waits there as this member.
     pub fn who_waits_as(&self, kind: Meeting, name: &str, member: &str) -> Option<Process> {
         match kind {
             Meeting::Sync => self.syncs.meetings.who_waits_as(name, member),
@@ -333,29 +333,29 @@ impl Room {
         }
     }
 
-    /// Those that have not heard a ruling.
+    /// Returns the processes that have unconfirmed outcomes, once for each outcome.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
         self.barriers.meetings.unheard().chain(self.syncs.meetings.unheard())
     }
 
-    /// The highest number of a round that was here.
+    /// Returns the highest number of a round in this room.
     pub fn last_round(&self) -> u64 {
         self.barriers.meetings.last_round().max(self.syncs.meetings.last_round())
     }
 
-    /// Numbers its rounds from here on.
+    /// Numbers the next rounds from `last_round` + 1.
     pub fn number_after(&mut self, last_round: u64) {
         self.barriers.meetings.number_after(last_round);
         self.syncs.meetings.number_after(last_round);
     }
 
-    /// Whether nothing of it is left.
+    /// Returns whether nothing is left in this room.
     pub fn is_empty(&self) -> bool {
         let idle = self.barriers.meetings.is_idle() && self.syncs.meetings.is_idle();
         self.clients.is_empty() && self.triggers.is_empty() && idle
     }
 
-    /// A process has notified a trigger so often, all in all. Fails with the reason why that means nothing.
+    /// Counts a total of notifies of a trigger that a process states. Fails if the trigger or the data is refused.
     pub fn notify(
         &mut self,
         now: Time,
@@ -375,7 +375,7 @@ impl Room {
         Ok(counted)
     }
 
-    /// What [`notify`](Room::notify) has counted in a former life, with the notes that were kept.
+    /// Replays what [`notify`](Room::notify) counted before a restart, with the notes that were kept.
     pub fn notified(
         &mut self,
         at: Time,
@@ -389,7 +389,7 @@ impl Room {
         Some(counted)
     }
 
-    /// The barrier or sync whose name comes next behind this one, with the failed round that stands there.
+    /// Returns the barrier or sync with the next name after `last`, with the failed round that is kept there.
     pub fn meeting_after(&self, kind: Meeting, last: Option<&str>) -> Option<(Rc<str>, Option<PastRound>)> {
         match kind {
             Meeting::Sync => self.syncs.meetings.meeting_after(last),
@@ -397,7 +397,7 @@ impl Room {
         }
     }
 
-    /// The arrivals behind this one, with the rulings of those that have not heard theirs.
+    /// Returns the arrivals after `last`, with the unconfirmed outcomes.
     pub fn arrivals_after(
         &self,
         kind: Meeting,
@@ -408,7 +408,7 @@ impl Room {
         barriers.chain((kind == Meeting::Sync).then(|| self.syncs.meetings.arrivals_after(last)).into_iter().flatten())
     }
 
-    /// More arrivals of a former life that have not heard their ruling.
+    /// Restores unconfirmed arrivals of a round that ended before a restart.
     pub fn restore_unheard(&mut self, kind: Meeting, arrivals: &[Arrival], outcome: &Rc<Outcome>, since: Time) {
         match kind {
             Meeting::Sync => self.syncs.meetings.restore_unheard(arrivals, outcome, since),
@@ -416,7 +416,7 @@ impl Room {
         }
     }
 
-    /// A round of a former life.
+    /// Restores a round that ended before a restart.
     pub fn restore(&mut self, kind: Meeting, meeting: &str, former: PastRound, since: Time) -> Rc<Outcome> {
         match kind {
             Meeting::Sync => self.syncs.meetings.restore(meeting, former, since),
@@ -424,7 +424,7 @@ impl Room {
         }
     }
 
-    /// One that was told late.
+    /// Restores a late member that received the outcome of a failed round before a restart.
     pub fn restore_late(
         &mut self,
         (kind, meeting): (Meeting, &str),
@@ -439,7 +439,7 @@ impl Room {
         }
     }
 
-    /// A failed round of a former life stood no longer.
+    /// Replays that a failed round was dropped before a restart.
     pub fn restore_stood_down(&mut self, kind: Meeting, meeting: &str) {
         match kind {
             Meeting::Sync => self.syncs.meetings.restore_stood_down(meeting),
@@ -447,7 +447,7 @@ impl Room {
         }
     }
 
-    /// A process wants to know when a trigger has fired. Whether it has.
+    /// Registers a process as a watcher of a trigger. Returns whether the trigger has fired already.
     pub fn watch(&mut self, process: Process, trigger: &str) -> Result<bool, String> {
         match self.triggers.get(trigger) {
             None => Err(self.no_trigger(trigger)),
@@ -462,16 +462,16 @@ impl Room {
         }
     }
 
-    /// Why nothing can be done with a trigger that is not there.
+    /// Returns the error about a trigger that does not exist in this room.
     pub fn no_trigger(&self, trigger: &str) -> String {
         let (room, what) = (&self.name, format!("there is no trigger {trigger:?} in room {:?}", self.name));
         match self.declared {
-            Some(_) => format!("{what}: the triggers of a run are those of its test file"),
+            Some(_) => format!("{what}: a run has only the triggers of its test file"),
             None => format!("{what}: make it with arete trigger create NAME COUNT --room {room}"),
         }
     }
 
-    /// Those who wait for a trigger; they are told, and wait no longer.
+    /// Takes the watchers of a trigger that has fired.
     pub fn take_watchers(&mut self, trigger: &str) -> Vec<Process> {
         let watchers: Vec<Process> = self.watchers.remove(trigger).unwrap_or_default().into_keys().collect();
         for process in &watchers {
@@ -482,7 +482,7 @@ impl Room {
         watchers
     }
 
-    /// The line that says that a trigger has fired.
+    /// Returns the line that reports that a trigger has fired.
     pub fn triggered(&mut self, trigger: &str) -> Bytes {
         let room = &*self.name;
         let encode = |notes: Option<&RawValue>| {
@@ -511,7 +511,7 @@ impl Room {
         self.barriers.meetings.has_rare()
     }
 
-    /// What everything here holds of the budget, counted anew.
+    /// Recounts what this room holds of the budget, in bytes.
     pub fn recount(&self) -> usize {
         let watchers = self.watchers.values().flat_map(BTreeMap::values).map(Held::bytes).sum::<usize>();
         let triggers = self.triggers.iter().map(|(_, trigger)| trigger.held()).sum::<usize>();

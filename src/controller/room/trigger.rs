@@ -1,7 +1,7 @@
-//! Triggers: named counters. A notify takes one off; at zero the trigger fires, once.
+//! Triggers: named counters. Each notify takes one off; at zero the trigger fires, once.
 //!
 //! Slaves state totals ("I have notified this three times"), so that a statement can be repeated on any connection and
-//! counts once: what counts is the greatest total that each incarnation of each slave has stated, added up.
+//! still counts once. The count is the sum of the greatest totals that all incarnations have stated.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -15,30 +15,30 @@ use crate::machine::{Bytes, Time};
 use crate::wire::LINE_MAX;
 use crate::wire::rendezvous::NOTE_MAX;
 
-/// How many triggers a room has at most.
+/// The highest number of triggers in a room.
 pub const TRIGGERS_MAX: usize = 5_000;
 
-/// The highest count of a trigger that clients make, as in a test file.
+/// The highest count of a trigger that a client creates; a test file has the same limit.
 const COUNT_MAX: u64 = 1_000_000_000;
 
-/// How long the data of all notifies of one trigger may be together, in bytes as those who wait are told it: it fits a
-/// line with the names around it.
+/// The limit for the data of all notifies of one trigger, in bytes as it is sent: it fits one line with the names
+/// around it.
 const NOTES_MAX: usize = LINE_MAX - 64 * 1024;
 
-/// What a trigger, each who has notified it, and each note hold beside names and data, in bytes.
+/// The memory of a trigger, of a process that has notified it, and of a note, besides names and data, in bytes.
 const TRIGGER_COST: usize = 512;
 const TOTAL_COST: usize = 64;
 const NOTE_COST: usize = 128;
 
-/// Who states a total: the number of an incarnation of a slave or of a client.
+/// The number of the process that states a total: an incarnation of a slave or of a client.
 pub type Stater = u64;
 
-/// What a notify carried.
+/// The data of a notify.
 #[derive(Debug, Serialize)]
 struct Note {
     from: String,
     data: Box<RawValue>,
-    /// Against whose share it counts.
+    /// The process that pays for it.
     #[serde(skip)]
     _charge: TriggerCharge,
 }
@@ -48,9 +48,10 @@ struct Note {
 pub struct Triggers {
     by_name: BTreeMap<String, Trigger>,
     fired: Vec<String>,
-    /// Of how many triggers each total is known: most of those that go have stated nothing, and are many.
+    /// In how many triggers each process has a total. Most processes disconnect without one, and then nothing is
+    /// searched.
     stated: BTreeMap<Stater, usize>,
-    /// They are of no run, and stay until somebody removes them.
+    /// The room belongs to no run: its triggers exist until a client deletes them.
     last: bool,
     budget: Budget,
 }
@@ -58,29 +59,29 @@ pub struct Triggers {
 /// One counter.
 #[derive(Debug)]
 pub struct Trigger {
-    /// The value it began with, at least 1.
+    /// The initial count, at least 1.
     pub initial: u64,
-    /// How many notifies have counted, late ones included.
+    /// How many notifies have counted, including late ones.
     pub notified: u64,
     /// When it fired.
     pub fired: Option<Time>,
     totals: BTreeMap<Stater, Total>,
-    /// What the notifies carried, in order.
+    /// The data of the notifies, in order.
     notes: Vec<Note>,
-    /// How long that is, in bytes as it is told.
+    /// The length of the notes, in bytes as they are sent.
     noted: usize,
     held: Held,
-    /// Against whose share it counts itself.
+    /// The process that pays for the trigger.
     _charge: TriggerCharge,
-    /// What those are told who wait for it, encoded once: whoever comes back, or asks, is told again.
+    /// The line for watchers, encoded once because reconnecting clients receive it again.
     told: Option<Bytes>,
 }
 
-/// What one has stated.
+/// The total of one process.
 #[derive(Debug, Default)]
 struct Total {
     all: u64,
-    /// Those that counted before the trigger had fired, or made it fire.
+    /// The part that counted before the trigger fired, including the notify that made it fire.
     in_time: u64,
     _charge: TriggerCharge,
 }
@@ -100,7 +101,7 @@ impl Trigger {
         }
     }
 
-    /// Who notified with what, in order, as a JSON list; `None` when nobody gave data.
+    /// Returns the notes in order, as a JSON list. Returns `None` if no notify carried data.
     pub fn notes(&self) -> Option<Box<RawValue>> {
         let encode = || serde_json::value::to_raw_value(&self.notes).ok();
         if self.notes.is_empty() { None } else { encode() }
@@ -111,40 +112,40 @@ impl Trigger {
         self.held.bytes()
     }
 
-    /// What each has stated: all, and what of it came in time.
+    /// Returns each process with its total, and with the part that counted in time.
     pub fn totals(&self) -> impl Iterator<Item = (Stater, u64, u64)> {
         self.totals.iter().map(|(who, total)| (*who, total.all, total.in_time))
     }
 
-    /// Who notified with what, in order.
+    /// Returns each note with the member that sent it, in order.
     pub fn noted(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.notes.iter().map(|note| (note.from.as_str(), &*note.data))
     }
 
-    /// What is left until it fires.
+    /// Returns the remaining count.
     pub fn left(&self) -> u64 {
         self.initial.saturating_sub(self.notified)
     }
 }
 
-/// What a statement changed.
+/// What a statement has changed.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub struct Counted {
     /// How many notifies were new.
     pub new: u64,
-    /// What is left now.
+    /// The remaining count.
     pub left: u64,
     /// This statement made the trigger fire.
     pub fires: bool,
-    /// The trigger had fired before: the new notifies changed nothing.
+    /// The trigger had fired before, so that the new notifies changed nothing.
     pub late: bool,
-    /// How many of all that were stated came before that, if some did not: nobody is told what those carry.
+    /// The part of the total that counted in time, if some notifies were late. The notes of late notifies are dropped.
     pub in_time: Option<u64>,
 }
 
 impl Triggers {
     pub fn new(initial: &BTreeMap<String, u64>, budget: &Budget) -> Triggers {
-        // What a test declares is there, whatever clients hold.
+        // The triggers of a test are created even if clients hold the whole budget.
         let trigger = |initial: u64| Trigger::new(initial, budget.hold(TRIGGER_COST));
         Triggers {
             by_name: initial.iter().map(|(name, initial)| (name.clone(), trigger(*initial))).collect(),
@@ -155,7 +156,7 @@ impl Triggers {
         }
     }
 
-    /// Those of a room that is no run, which clients make and remove.
+    /// Creates the triggers of a room that belongs to no run; clients create and delete them.
     pub fn of_clients(budget: &Budget) -> Triggers {
         Triggers { last: true, ..Triggers::new(&BTreeMap::new(), budget) }
     }
@@ -171,7 +172,7 @@ impl Triggers {
         }
     }
 
-    /// `who` has notified `name` so often, all in all. `None` when there is no such trigger.
+    /// Records that `who` has notified `name` `total` times. Returns `None` if the trigger does not exist.
     pub fn state(&mut self, now: Time, who: Stater, name: &str, total: u64) -> Option<Counted> {
         let trigger = self.by_name.get_mut(name)?;
         let late = trigger.fired.is_some();
@@ -200,7 +201,7 @@ impl Triggers {
         Some(Counted { new, left: trigger.left(), fires, late, in_time })
     }
 
-    /// Whether there is room to count what a client states.
+    /// Checks whether there is memory to count the total of a client.
     pub fn admits(&self, asker: Asker, name: &str) -> Result<(), String> {
         match self.by_name.get(name) {
             Some(trigger) if !trigger.totals.contains_key(&asker.process) => self.room_for(asker, TOTAL_COST),
@@ -208,12 +209,12 @@ impl Triggers {
         }
     }
 
-    /// Whether something counts that this one has stated.
+    /// Returns whether a total of this process counts.
     pub fn knows(&self, who: Stater) -> bool {
         self.stated.contains_key(&who)
     }
 
-    /// Who will state nothing any more counts as it has.
+    /// Forgets who stated a total. What it stated still counts.
     pub fn forget(&mut self, who: Stater) {
         if self.stated.remove(&who).is_none() {
             return;
@@ -225,7 +226,7 @@ impl Triggers {
         }
     }
 
-    /// Whether a notify may carry this data; the reason when it may not.
+    /// Checks whether a notify may carry this data.
     pub fn takes_note(&self, name: &str, (asker, from): (Asker, &str), data: &RawValue) -> Result<(), String> {
         let length = data.get().len();
         if length > NOTE_MAX {
@@ -239,7 +240,7 @@ impl Triggers {
         }
     }
 
-    /// Keeps what a notify carried that counted. `process`: whose it is, if that is known.
+    /// Keeps the data of a notify that counted. `process` is `None` if the sender is unknown after a restart.
     pub fn note(&mut self, name: &str, (process, from): (Option<Stater>, &str), data: &RawValue) {
         let _charge = self.charge(process, NOTE_COST + cost(from, data));
         if let Some(trigger) = self.by_name.get_mut(name) {
@@ -249,8 +250,7 @@ impl Triggers {
         }
     }
 
-    /// What those are told who wait for a trigger. Once it has fired no note joins it, so that is encoded once, however
-    /// often it is asked for.
+    /// Returns the line for watchers. After the trigger has fired no note is added, so the line is encoded once.
     pub fn told(&mut self, name: &str, encode: impl FnOnce(Option<&RawValue>) -> Bytes) -> Bytes {
         let Some(trigger) = self.by_name.get_mut(name) else { return encode(None) };
         if let Some(told) = &trigger.told {
@@ -264,13 +264,13 @@ impl Triggers {
         line
     }
 
-    /// Makes a trigger. Said again with the same count it changes nothing. `asker`: for whom, and within whose share;
-    /// `None`: it was there before a restart, and whoever made it is not refused now.
+    /// Creates a trigger. If it exists with the same count, nothing changes. `asker` pays for it; `None` restores a
+    /// trigger after a restart, which the budget cannot refuse.
     pub fn create(&mut self, asker: Option<Asker>, name: &str, initial: u64) -> Result<(), String> {
         match self.by_name.get(name) {
             Some(trigger) if trigger.initial == initial => return Ok(()),
             Some(trigger) => {
-                return Err(format!("the trigger {name:?} is there already, with a count of {}", trigger.initial));
+                return Err(format!("the trigger {name:?} exists already, with a count of {}", trigger.initial));
             }
             None => {}
         }
@@ -290,7 +290,7 @@ impl Triggers {
         Ok(())
     }
 
-    /// A trigger as it was, without its notes.
+    /// Restores a trigger without its notes.
     pub fn restore(
         &mut self,
         name: &str,
@@ -312,7 +312,7 @@ impl Triggers {
         }
     }
 
-    /// Removes a trigger. `false` when there is none of that name.
+    /// Deletes a trigger. Returns whether it existed.
     pub fn delete(&mut self, name: &str) -> bool {
         self.fired.retain(|fired| fired != name);
         let Some(trigger) = self.by_name.remove(name) else { return false };
@@ -335,25 +335,25 @@ impl Triggers {
         self.by_name.get(name)
     }
 
-    /// Those that have fired, in that order.
+    /// Returns the triggers that have fired, in that order.
     pub fn fired(&self) -> &[String] {
         &self.fired
     }
 
-    /// The one whose name comes next behind this one.
+    /// Returns the trigger with the next name after `last`.
     pub fn after(&self, last: Option<&str>) -> Option<(&str, &Trigger)> {
         let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
         let next = self.by_name.range::<str, _>((behind, Bound::Unbounded)).next();
         next.map(|(name, trigger)| (name.as_str(), trigger))
     }
 
-    /// All, by name.
+    /// Returns all triggers by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Trigger)> {
         self.by_name.iter().map(|(name, trigger)| (name.as_str(), trigger))
     }
 }
 
-/// How many bytes a note takes when it is told.
+/// Returns the length of a note as it is sent, in bytes.
 fn cost(from: &str, data: &RawValue) -> usize {
     // {"from":"","data":},
     const AROUND: usize = 20;

@@ -1,4 +1,4 @@
-//! What a run's facts change, live and when a ledger is gone through again: nothing is decided here, and nothing said.
+//! Applies the facts of a run, live and in a replay of the ledger. No decision is made here, and nothing is sent.
 
 use std::rc::Rc;
 
@@ -15,13 +15,13 @@ use crate::wire::{self, SlaveEvent};
 const REFUSALS_MAX: usize = 1_000;
 
 impl Run {
-    /// Something is so from now on: the ledger has it before anybody can see it.
+    /// Records a fact in the ledger, before any peer can see it, and applies it.
     pub fn enter(&mut self, now: Time, fact: Fact<'_>, out: &mut Outbox) {
         self.ledger.write(&fact);
         self.apply(now, &fact, out);
     }
 
-    /// Makes a fact true here. Those of rooms are no business of the run.
+    /// Applies a fact. Facts of rooms do not concern the run.
     pub fn apply(&mut self, now: Time, fact: &Fact<'_>, out: &mut Outbox) {
         match fact {
             Fact::Joined { slave, incarnation, address, ip, again, machine } => {
@@ -106,7 +106,7 @@ impl Run {
         }
     }
 
-    /// A slave has connected, perhaps as a new incarnation. Whether it comes from another address than before.
+    /// Records that a slave has connected. Returns whether its address has changed.
     fn joined(&mut self, ix: usize, incarnation: Option<&str>, ip: Option<std::net::IpAddr>) -> bool {
         let member = self.roster.get_mut(ix);
         if let Some(incarnation) = incarnation {
@@ -148,7 +148,7 @@ impl Run {
         self.timers.clear();
     }
 
-    /// Before the start: those who were told another address of a slave must be prepared again.
+    /// Before the start: makes slaves that have received the old address of this slave prepare again.
     fn unready_those_who_name(&mut self, ix: usize) {
         if self.phase != Phase::Gathering {
             return;
@@ -225,7 +225,7 @@ impl Run {
         }
     }
 
-    /// A stranger was turned away. One that tries again and again is recorded once.
+    /// Records that a stranger was refused. Repeated refusals of one peer are recorded once.
     pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
         let known = self.refusals.contains(&format!("{name} {reason}"));
         if !known && self.refusals.len() < REFUSALS_MAX && !self.event_log.is_closed() {
@@ -234,7 +234,7 @@ impl Run {
         }
     }
 
-    /// For the record: something happened that changes nothing here.
+    /// Records an event that changes no state.
     pub fn note(&mut self, now: Time, event: &Event<'_>, out: &mut Outbox) {
         if !self.event_log.is_closed() {
             self.ledger.write_raw("event", &crate::timeline::event::encode(None, event));
@@ -242,7 +242,7 @@ impl Run {
         }
     }
 
-    /// A failure of the run, or of a slave or of an entry in it.
+    /// Adds a failure of the run, or of a slave or of an entry in it.
     pub(in crate::controller) fn failure(
         &self,
         now: Time,

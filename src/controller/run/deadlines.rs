@@ -1,4 +1,4 @@
-//! What is due in a run: the slaves have not come, its time is up, or its slaves have not stopped.
+//! The deadlines of a run: for its slaves to be ready, for its end, and for its slaves to stop.
 
 use crate::controller::run::failures::FailureKind;
 use crate::controller::run::roster::{RunSlave, Stage};
@@ -10,11 +10,11 @@ use crate::text;
 use crate::timeline::view::run_name;
 use crate::wire::Verdict;
 
-/// How many slaves are named that are busy when the limit passes.
+/// How many busy slaves a message names when the limit passes.
 const BUSY_MAX: usize = 10;
 
 impl Run {
-    /// A deadline of the run has passed.
+    /// Handles a deadline of the run.
     pub fn deadline(&mut self, now: Time, timer: Timer, out: &mut Outbox) {
         match timer {
             Timer::Wait => self.waited_long_enough(now, out),

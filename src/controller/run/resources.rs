@@ -1,4 +1,4 @@
-//! Resources: pieces of files for the slaves that ask for them. A piece that several ask for is read and encoded once.
+//! Resources: serves pieces of files to slaves. A piece that several slaves request is read and encoded once.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -8,10 +8,10 @@ use crate::machine::{Bytes, ConnId, Outbox, ReadId};
 use crate::testfile::Test;
 use crate::wire::{CHUNK_MAX, Chunk, Message};
 
-/// How many encoded pieces are kept for the slaves that come a little later.
+/// How many encoded pieces are cached for slaves that request them a little later.
 const PIECES_KEPT: usize = 16;
 
-/// How many pieces one slave may have asked for and not got.
+/// How many pieces one slave may have requested and not received.
 const ASKED_MAX: usize = 64;
 
 type ChunkKey = (String, u64);
@@ -30,7 +30,7 @@ impl Resources {
         Resources { test, run, reads: BTreeMap::new(), waiting: BTreeMap::new(), kept: VecDeque::new() }
     }
 
-    /// A slave asks for a piece. Fails when there is no such piece.
+    /// Handles a slave's request for a piece. Fails if the piece does not exist, or too many are requested.
     pub fn fetch(&mut self, conn: ConnId, name: &str, offset: u64, out: &mut Outbox) -> Result<(), String> {
         let Some((path, resource)) = self.test.resources.get(name) else {
             return Err(format!("there is no resource {name:?}"));
@@ -45,7 +45,7 @@ impl Resources {
         }
         let asked = self.waiting.values().flatten().filter(|&&other| other == conn).count();
         if asked >= ASKED_MAX {
-            return Err(format!("more than {ASKED_MAX} pieces asked for at once"));
+            return Err(format!("more than {ASKED_MAX} pieces requested at once"));
         }
         if !self.waiting.contains_key(&piece) {
             let read = out.read(path.clone(), offset, CHUNK_MAX);
@@ -55,12 +55,12 @@ impl Resources {
         Ok(())
     }
 
-    /// Whether this read is of a resource.
+    /// Returns whether this read belongs to a resource.
     pub fn reads(&self, read: ReadId) -> bool {
         self.reads.contains_key(&read)
     }
 
-    /// A piece was read. Fails when the file is not what it was when the test was loaded.
+    /// Handles a piece that was read. Fails if the file has changed since the test was loaded.
     pub fn read(&mut self, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) -> Result<(), String> {
         let Some(piece) = self.reads.remove(&read) else { return Ok(()) };
         let conns = self.waiting.remove(&piece).unwrap_or_default();

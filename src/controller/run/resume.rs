@@ -1,4 +1,4 @@
-//! A run goes on that a former life of the controller began.
+//! Continues a run after a restart of the controller.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,14 +14,14 @@ use crate::testfile::End;
 use crate::timeline::event::Event;
 use crate::timeline::view::run_name;
 
-/// How long after it goes on a run whose limit has passed meanwhile waits for what its slaves have to say.
+/// How long a resumed run waits for reports of its slaves if its limit has passed meanwhile.
 const HEAR_SLAVES: Duration = Duration::from_secs(5);
 
-/// Why an embedded run ends when its controller goes on.
+/// Why an embedded run ends after a restart of its controller.
 const DIED_WITH_US: &str = "it ended with the controller that had started it, which was killed";
 
 impl Run {
-    /// What a former life has left beside its ledger.
+    /// Takes the state that the results directory has besides the ledger.
     pub(in crate::controller) fn takes_up(&mut self, past: &Past) {
         self.wall_offset = past.header.wall_offset;
         self.event_log.replay();
@@ -37,7 +37,7 @@ impl Run {
         self.kept = self.roster.iter().map(|member| kept.remove(&*member.name).unwrap_or_default()).collect();
     }
 
-    /// Notifies of a former life are in the time line, too.
+    /// Replays notifies into the time line.
     pub(in crate::controller) fn counted_again(
         &mut self,
         at: Time,
@@ -55,7 +55,7 @@ impl Run {
         }
     }
 
-    /// The run goes on, or it is over and says so again.
+    /// Continues the run. If it is over, its outcome is reported again.
     pub(in crate::controller) fn resume(&mut self, now: Time, clock: (&str, i64), out: &mut Outbox) {
         self.take_up_again(now, clock, out);
         if let Some(error) = self.not_mended.take() {
@@ -97,7 +97,8 @@ impl Run {
         self.finish_if_stopped(now, out);
     }
 
-    /// A limit that has passed while nobody was there to hear is no failure before the slaves could say what they did.
+    /// Extends a limit that has passed while the controller was down, because slaves may report that the test ended in
+    /// time.
     fn hear_slaves_first(&mut self, now: Time) {
         let at = self.timers.get(&Timer::End).unwrap_or(now);
         if !matches!(self.test.end, End::Duration(_)) {
@@ -105,7 +106,7 @@ impl Run {
         }
     }
 
-    /// What was kept of the files of slaves is what lies there.
+    /// Takes the shipped files from the results directory, which may have more than the ledger.
     fn know_files(&mut self) {
         let kept = std::mem::take(&mut self.kept);
         for (ix, files) in kept.into_iter().enumerate().filter(|_| !injected(Fault::OutputsForgotten)) {
@@ -119,7 +120,8 @@ impl Run {
         }
     }
 
-    /// A command's files are there from its start on: also when the controller was killed before it had made them.
+    /// Creates missing output files of commands. They exist from a command's start on, even if the controller was
+    /// killed before it created them.
     fn begin_outputs(&mut self, out: &mut Outbox) {
         for ix in 0..self.roster.len() {
             let started = self.roster.get(ix).runs.iter().filter(|run| run.pid.is_some());

@@ -1,4 +1,4 @@
-//! How a run ends: interrupted or by itself, and what is written and said of it before its slaves are let go.
+//! How a run ends: on its own or interrupted, and what is written before its slaves are dismissed.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -17,17 +17,17 @@ use crate::{exit_code, text};
 /// How long the slaves of an embedded run have to exit after their dismissal.
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether what was killed is gone.
+/// How often the controller checks whether killed processes are gone.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
 
-/// What became of a run, in its results directory.
+/// The outcome of a run, in its results directory.
 const SUMMARY: &str = "summary.json";
 
-/// What became of it in words.
+/// The outcome in words.
 const REPORT: &str = "report.txt";
 
 impl Run {
-    /// Somebody pressed Ctrl-C, or the system ends us.
+    /// Handles Ctrl-C, or a request of the system to exit.
     pub fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
         match self.phase {
             Phase::Writing(_) => return,
@@ -55,7 +55,7 @@ impl Run {
         }
     }
 
-    /// An operator ends it.
+    /// Handles an operator's request to end the run.
     pub fn cancelled(&mut self, now: Time, at_once: bool, out: &mut Outbox) {
         if matches!(self.phase, Phase::Writing(_) | Phase::Over { .. }) {
             return;
@@ -79,7 +79,7 @@ impl Run {
         }
     }
 
-    /// Nothing of the run is left anywhere: writes what became of it. The verdict stands when that has been written.
+    /// Writes the outcome, after nothing of the run is left on any slave. The verdict is final when that is written.
     fn finish(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
         let (verdict, why) = self.judge(&cause);
         self.event_log.view.end_output(out);
@@ -88,7 +88,7 @@ impl Run {
         self.confirm(out);
     }
 
-    /// Asks for word that all of it is written.
+    /// Requests a confirmation that everything is written.
     pub(in crate::controller) fn confirm(&mut self, out: &mut Outbox) {
         self.confirmed_after = out.next_serial();
         out.confirm();
@@ -120,7 +120,7 @@ impl Run {
         }
     }
 
-    /// What became of the run is written, as far as it can be: tells it, and lets the slaves go.
+    /// Reports the outcome and dismisses the slaves, after it was written as far as possible.
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Writing(cause) = &self.phase else { return };
         let (verdict, why) = self.judge(cause);
@@ -163,7 +163,7 @@ impl Run {
         match (cause.verdict, self.failures.first()) {
             (Verdict::Passed | Verdict::Failed, Some(first)) => {
                 let headline = first.headline(self.started());
-                // The line below the headline tells of this one.
+                // The next line of the report has this failure.
                 let told = usize::from(cause.verdict == Verdict::Failed && cause.why != first.in_words());
                 let why = match (self.failures.count() - 1).saturating_sub(told) {
                     0 => headline,
@@ -176,8 +176,8 @@ impl Run {
         }
     }
 
-    /// What the headline does not say: why the run ended after its first failure, or what had failed before somebody
-    /// interrupted it.
+    /// Returns what the headline omits: why the run ended after its first failure, or what had failed before it was
+    /// interrupted.
     fn what_came_then(&self) -> Option<String> {
         let (Phase::Ending(cause) | Phase::Writing(cause)) = &self.phase else { return None };
         let first = self.failures.first()?;
@@ -188,7 +188,7 @@ impl Run {
         }
     }
 
-    /// How `arete run` exits when the run is over.
+    /// Returns the exit status of `arete run`.
     fn exit_code(&self, verdict: Verdict) -> u8 {
         match verdict {
             Verdict::Passed => exit_code::PASSED,
@@ -200,7 +200,7 @@ impl Run {
         }
     }
 
-    /// A child of an embedded run is gone, or a launcher.
+    /// Handles the end of a slave's process of an embedded run, or of a launcher.
     pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
         let Some(slaves) = self.launch.ended(child) else { return };
         match self.phase {
@@ -238,7 +238,7 @@ impl Run {
         }
     }
 
-    /// So many processes that slaves of an embedded run left when they died were killed.
+    /// Handles that `left` processes were killed that slaves of an embedded run had left behind.
     pub fn swept(&mut self, now: Time, left: usize, out: &mut Outbox) {
         match self.phase {
             Phase::Over { code, .. } if left == 0 => out.exit(code),
@@ -247,14 +247,14 @@ impl Run {
         }
     }
 
-    /// Something in the results directory could not be written.
+    /// Handles that a file in the results directory could not be written.
     pub fn write_failed(&mut self, now: Time, path: PathBuf, error: String, out: &mut Outbox) {
         if self.event_log.writes(&path) {
             self.event_log.give_up();
         }
         if self.ledger.is_at(&path) {
             self.ledger.give_up();
-            // What the time line said beyond the ledger, nobody could make true again.
+            // Events that are not in the ledger could not be rebuilt after a restart.
             self.event_log.give_up();
         }
         let why = format!("cannot write {}: {error}", path.display());
@@ -264,7 +264,7 @@ impl Run {
             Phase::Writing(_) => {
                 let fact = Fact::Failed { kind: FailureKind::Results, slave: None, entry: None, why: Cow::from(&why) };
                 self.enter(now, fact, out);
-                // The summary may still have room where the events have none.
+                // The disk may have room for the summary where it has none for the events.
                 if path != self.results.join(SUMMARY) {
                     self.write_summary(Verdict::Failed, &why, out);
                 }

@@ -1,19 +1,19 @@
 //! What a peer must have proven before it may act under a name.
 //!
-//! Where TLS is spoken, the reactor vouches for the names of a peer's certificate, and it acts under those alone. A run
-//! that has started its slaves itself lets in whoever knows what it has told them. Anywhere else everybody is believed:
-//! whoever lets a controller listen there has said so.
+//! With TLS, the reactor verifies the names in a peer's certificate, and the peer acts only under those. A run that
+//! starts its slaves itself admits the peers that know its secret. Otherwise every peer is believed, because the person
+//! who started the controller has allowed that.
 
 use std::hint::black_box;
 
 use crate::machine::Peer;
 use crate::wire::room::Join;
 
-/// What a slave is told that comes where none can serve.
+/// The reason for a slave that connects to a controller without runs.
 pub const NO_RUN: &str =
     "this controller has no run; it serves rooms alone: \"arete controller --state-dir DIR\" takes tests";
 
-/// Whether a peer may act for a host: a slave's name, or that of a member before its tag.
+/// Checks whether a peer may act for a host: the name of a slave, or of a member without its tag.
 pub fn may_act_for(peer: &Peer, name: &str) -> Result<(), String> {
     let Some(proven) = peer.names() else { return Ok(()) };
     let host = name.split_once('#').map_or(name, |(host, _)| host);
@@ -27,18 +27,18 @@ pub fn may_act_for(peer: &Peer, name: &str) -> Result<(), String> {
     ))
 }
 
-/// How many names of a certificate a message tells.
+/// How many names of a certificate a message shows.
 const NAMES_SHOWN: usize = 8;
 
-/// The names that a certificate proves, for a message.
+/// Returns the names that a certificate proves, for a message.
 pub fn whose(proven: &[Box<str>]) -> String {
     match proven {
-        [] => "nobody (it has no host name or address in its subject alternative name)".to_owned(),
+        [] => "no name (it has no host name or address in its subject alternative name)".to_owned(),
         some => some.iter().take(NAMES_SHOWN).map(|name| &**name).collect::<Vec<_>>().join(", "),
     }
 }
 
-/// Whether somebody has said what only the slaves of this run were told.
+/// Checks the secret that only the slaves of this run have received.
 pub fn knows(secret: Option<&str>, said: Option<&str>) -> Result<(), String> {
     match secret {
         Some(secret) if !same(secret.as_bytes(), said.unwrap_or_default().as_bytes()) => Err(NOT_OURS.to_owned()),
@@ -46,15 +46,15 @@ pub fn knows(secret: Option<&str>, said: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// The same of a client, whom nobody has told anything.
+/// Checks whether a client may join. Clients have no secret, but may prove their names.
 pub fn may_join(peer: &Peer, secret: Option<&str>, join: &Join<'_>) -> Result<(), String> {
     knows(secret, None)?;
     join.member.as_deref().map_or(Ok(()), |member| may_act_for(peer, member))
 }
 
-const NOT_OURS: &str = "this run has started its slaves itself, and takes nobody else";
+const NOT_OURS: &str = "this run has started its slaves itself, and admits no other peer";
 
-/// Compares without telling by the time it takes how much was right.
+/// Compares in constant time, so that the duration does not reveal a correct prefix.
 fn same(secret: &[u8], said: &[u8]) -> bool {
     let differ = |differ: u8, (one, other): (&u8, &u8)| black_box(differ | (one ^ other));
     secret.len() == said.len() && secret.iter().zip(said).fold(0, differ) == 0
@@ -79,7 +79,7 @@ mod tests {
             let refused = may_act_for(&peer, other).expect_err(other);
             assert!(refused.contains("for node1, 10.0.0.1 and not for "), "{refused}");
         }
-        assert!(may_act_for(&proven(&[]), "node1").unwrap_err().contains("for nobody"));
+        assert!(may_act_for(&proven(&[]), "node1").unwrap_err().contains("for no name"));
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn slaves_that_do_not_come_end_the_run_in_their_last_words() {
         ["/results/a/arete.log", "/results/b/arete.log"]
     );
     world.input(Input::Read { read: logs[0].0, result: Ok(b"zero\none\ntwo\nno way\n") });
-    let said = "a was lost: it has not come within 8s: one / two / no way; its log is /results/a/arete.log";
+    let said = "a was lost: it has not connected within 8s: one / two / no way; its log is /results/a/arete.log";
     assert!(world.recorded.contains(said), "{}", world.recorded);
     // The other one's come too late to say anything.
     world.input(Input::Read { read: logs[1].0, result: Err("no such file".to_owned()) });
@@ -103,7 +103,7 @@ fn a_slave_that_exits_without_a_word_is_lost_at_once_too() {
     let [(read, _)] = world.logs()[..] else { panic!("{:?}", world.asked) };
     world.input(Input::Read { read, result: Ok(b"") });
     assert!(
-        world.recorded.contains("a was lost: its process ended: died of SIGKILL, without a word"),
+        world.recorded.contains("a was lost: its process ended: died of SIGKILL, with no output"),
         "{}",
         world.recorded
     );

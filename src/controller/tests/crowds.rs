@@ -141,7 +141,7 @@ fn a_client_waits_at_so_many_places_and_leaves_places_for_others() {
         world.say(many, &format!(r#"{{"type":"arrive",{place},"party":{{"count":2}}}}"#));
     }
     let heard = world.take(many);
-    let refused = "one client may wait at 1000 places at once";
+    let refused = "one client may have 1000 arrivals at once";
     assert!(heard.contains(refused) && heard.matches("refused").count() == 1, "{heard}");
     world.others_meet(10);
 }

@@ -82,7 +82,7 @@ fn a_launcher_that_ends_too_early_ends_the_run_in_its_last_words() {
     world.launcher_ends(1, 7);
     let [read] = world.reads()[..] else { panic!("{:?}", world.asked) };
     world.input(Input::Read { read, result: Ok(b"first\nno such host\n\n") });
-    let said = "b was lost: its launcher ended before it had joined: exit status 7: no such host; all that it said is in \
+    let said = "b was lost: its launcher ended before it had joined: exit status 7: no such host; its whole output is in \
                 /results/b/launch.log";
     assert!(world.recorded.contains(said), "{}", world.recorded);
     // The other has nobody to wait for.

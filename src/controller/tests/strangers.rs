@@ -92,7 +92,7 @@ fn a_run_that_starts_its_slaves_itself_takes_those_who_know_its_secret() {
         let conn = world.accept(nr as u64 + 1);
         world.say(conn, &said);
         let answer = world.take(conn);
-        assert!(answer.contains("takes nobody else") && !answer.contains("s3cret"), "{said}: {answer}");
+        assert!(answer.contains("admits no other peer") && !answer.contains("s3cret"), "{said}: {answer}");
         assert!(world.closed.contains(&conn));
     }
     let conn = world.accept(9);

@@ -1,4 +1,4 @@
-//! Whether an arrival can be taken: a room is bounded, and each process has a share of it.
+//! The limits for arrivals: each room is bounded, and each process has a share of it.
 
 use super::Rendezvous;
 use super::arrival::ArrivalRequest;
@@ -6,11 +6,11 @@ use super::seats::{ARRIVALS_MAX, CLIENT_ARRIVALS_MAX, SLAVE_ARRIVALS_MAX};
 use super::turn::Turn;
 use crate::wire::rendezvous::Party;
 
-/// How many meetings may go on at once in one room.
+/// The highest number of meetings in one room.
 const MEETINGS_MAX: usize = 10_000;
 
 impl<V: PartialEq> Rendezvous<V> {
-    /// Whether an arrival can be taken at all.
+    /// Checks whether an arrival can be admitted.
     pub(super) fn admissible(
         &mut self,
         name: &str,
@@ -23,7 +23,7 @@ impl<V: PartialEq> Rendezvous<V> {
         };
         if self.places.count_of(request.process) >= most {
             return Err(format!(
-                "one {who} may wait at {most} places at once, and those count where it has not heard its verdict"
+                "one {who} may have {most} arrivals at once, including those without a confirmed outcome"
             ));
         }
         let full = self.meetings.len() >= MEETINGS_MAX && !self.meetings.contains_key(name);
@@ -37,7 +37,7 @@ impl<V: PartialEq> Rendezvous<V> {
             Some(Party::Members(members)) if !members.iter().any(|member| **member == *request.member) => {
                 Err(format!("{} is not among the members that it names", request.member))
             }
-            Some(Party::Count(0)) => Err("nobody cannot meet: the count must be at least 1".to_owned()),
+            Some(Party::Count(0)) => Err("the count must be at least 1".to_owned()),
             _ => Ok(()),
         }
     }

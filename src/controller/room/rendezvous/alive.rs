@@ -1,4 +1,4 @@
-//! Signs of life: of those who wait in a round that is complete, and of those whose names others claim.
+//! Signs of life: of members in a complete round, and of holders of contended names.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -9,12 +9,12 @@ use super::turn::Turn;
 use super::{Rendezvous, Timer};
 
 impl<V: PartialEq> Rendezvous<V> {
-    /// Whether a sign of life of this process is waited for.
+    /// Returns whether a sign of life of this process was requested and has not arrived.
     pub fn waits_for(&self, process: Process) -> bool {
         !self.asked.is_empty() && self.asked.contains_key(&process)
     }
 
-    /// A process that was asked has shown that it is alive.
+    /// Handles a sign of life of a process.
     pub fn heard_from(&mut self, process: Process, turn: &mut Turn<'_, V>) {
         let asked = self.asked.remove(&process).unwrap_or_default();
         self.refuse_contenders(&asked, process, turn);
@@ -26,7 +26,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// Who waits under its names is alive: the others that came under them are wrong.
+    /// Refuses the contenders for the names that this process holds, because it is alive.
     fn refuse_contenders(&mut self, asked: &BTreeSet<Rc<str>>, process: Process, turn: &mut Turn<'_, V>) {
         let contended = |name: &Rc<str>| {
             let round = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
@@ -35,7 +35,8 @@ impl<V: PartialEq> Rendezvous<V> {
         if !asked.iter().any(contended) {
             return;
         }
-        // Its own places, and not all contenders: everybody may contend with somebody.
+        // This visits the process's own arrivals instead of all contenders, because there may be as many contenders as
+        // members.
         let held = self.places.of(process).filter_map(|(_, place)| match place {
             ArrivalState::Waits { meeting, member, how } if *how != How::Contends && asked.contains(meeting) => {
                 Some((meeting.clone(), member.clone()))

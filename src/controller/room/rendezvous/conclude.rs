@@ -1,5 +1,5 @@
-//! How a round ends: with one ruling for everybody who is there. A failed one stands for those who are not, and who
-//! waited for the next round begins it.
+//! How a round ends: all members get one outcome. A failed round is kept for its audience, and the overflow begins the
+//! next round.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,20 +19,20 @@ use crate::controller::session::budget::SharedLine;
 use crate::machine::faults::{Fault, injected};
 use crate::wire::rendezvous::OutcomeKind;
 
-/// How long a failed round stands for its missing members when nobody named a timeout.
+/// How long a failed round is kept for late members if no member named a timeout.
 pub const STANDS_FOR: Duration = Duration::from_secs(60);
 
-/// How long a failed round stands at most, however patient its members were.
+/// How long a failed round is kept at most.
 pub const STANDS_MOST: Duration = Duration::from_secs(3600);
 
-/// How far ahead of now a harmonized release is named.
+/// How far in the future the instant of a harmonized release is.
 pub const HARMONIZE_LEAD: Duration = Duration::from_millis(50);
 
-/// More of that for each process, because they are told one after another.
+/// The extra lead for each process, because the outcomes are sent one after another.
 const HARMONIZE_LEAD_PER_PROCESS: Duration = Duration::from_micros(20);
 
 impl<V: PartialEq> Rendezvous<V> {
-    /// Ends the round that forms because of an arrival that is not in it, and that gets the ruling as well.
+    /// Fails the round that forms because of an arrival that is not in it. That arrival gets the outcome as well.
     pub(super) fn fail(
         &mut self,
         name: &Rc<str>,
@@ -42,7 +42,7 @@ impl<V: PartialEq> Rendezvous<V> {
         turn: &mut Turn<'_, V>,
     ) {
         let other = request.party.as_ref().filter(|_| kind == OutcomeKind::Disagreed);
-        // Those whom it has named are told if there is room to know them.
+        // The members of the other party join the audience if there is memory for their names.
         let other = other.filter(|party| request.held.is_some() || self.budget.admit(cost(party)).is_ok());
         let ending = Ending { kind, who, reason, other, timeout: request.timeout };
         let Some(outcome) = self.end(name, ending, turn) else { return };
@@ -52,7 +52,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.rule(arrival, outcome, turn);
     }
 
-    /// Ends the round that forms, with one ruling for everybody who is there.
+    /// Ends the round that forms. All its members get one outcome.
     pub(super) fn end(&mut self, name: &Rc<str>, ending: Ending<'_>, turn: &mut Turn<'_, V>) -> Option<Rc<Outcome>> {
         let mut round = self.meetings.get_mut(name)?.forming.take()?;
         self.last_round += u64::from(!injected(Fault::RoundsShareANumber));
@@ -85,7 +85,7 @@ impl<V: PartialEq> Rendezvous<V> {
         Some(outcome)
     }
 
-    /// Those who waited for the next round are there; those who contend with them still do.
+    /// Begins the next round with members from the overflow. Their contenders stay.
     fn begin(&mut self, name: &Rc<str>, next: Round<V>, turn: &mut Turn<'_, V>) {
         let contended = next.contenders.keys().filter_map(|member| next.holder(member));
         let contended: Vec<_> = contended.map(|(process, _)| process).collect();
@@ -98,7 +98,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.promote(name, turn);
     }
 
-    /// Gives everybody of a round its ruling, one act a process.
+    /// Sends the outcome to every member of a round, one act per process.
     fn dissolve(
         &mut self,
         name: &Rc<str>,
@@ -131,7 +131,7 @@ impl<V: PartialEq> Rendezvous<V> {
         for (member, contender) in contenders {
             self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
             if outcome.kind == OutcomeKind::Released {
-                let reason = format!("another process has met at {name:?} as {member}");
+                let reason = format!("another process was released at {name:?} as {member}");
                 self.refuse((contender.process, contender.id), reason, turn);
             }
         }
@@ -141,7 +141,7 @@ impl<V: PartialEq> Rendezvous<V> {
                 forget(&mut self.asked, process, name);
             }
             for arrival in group {
-                debug_assert!(self.places.get(arrival).is_some(), "who is there has a place");
+                debug_assert!(self.places.get(arrival).is_some(), "each member has an arrival");
                 match injected(Fault::VerdictToldOnce) {
                     true => self.places.remove(arrival),
                     false => self.record_outcome(*arrival, outcome.clone(), turn.now),
@@ -152,7 +152,7 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// A failed round stands for those who were not there, unless there are none.
+    /// Keeps a failed round for its audience, unless the audience is empty.
     pub(super) fn let_stand(&mut self, name: &Rc<str>, failed_round: FailedRound) {
         let (audience, until, size) = (!failed_round.is_told(), failed_round.until, failed_round.size());
         let Some(meeting) = self.meetings.get_mut(name) else { return };
@@ -168,7 +168,8 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// The ruling of a failed round for a member that has not got it. When all have it, it stands no longer.
+    /// Returns the outcome of a failed round for a late member. When the whole audience has it, the failed round is
+    /// dropped.
     pub(super) fn tell_standing(&mut self, name: &str, member: &Rc<str>) -> Option<Rc<Outcome>> {
         let failed_round = self.meetings.get_mut(name)?.failed_round.as_mut()?;
         let outcome = failed_round.tell(member);
@@ -178,7 +179,7 @@ impl<V: PartialEq> Rendezvous<V> {
         outcome
     }
 
-    /// A failed round stands no longer.
+    /// Drops the failed round of a meeting.
     pub(super) fn stand_down(&mut self, name: &str) {
         let failed_round = self.meetings.get_mut(name).and_then(|meeting| meeting.failed_round.take());
         if let Some(failed_round) = failed_round {
@@ -188,7 +189,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.tidy(name);
     }
 
-    /// Forgets a meeting of which nothing is left.
+    /// Removes a meeting if nothing of it is left.
     pub(super) fn tidy(&mut self, name: &str) {
         if self.meetings.get(name).is_some_and(Meeting::is_empty) {
             self.meetings.remove(name);
@@ -203,7 +204,7 @@ impl<V: PartialEq> Rendezvous<V> {
         tell(arrival, outcome, turn);
     }
 
-    /// This arrival alone is wrong; the round goes on without it.
+    /// Refuses one arrival. The round continues without it.
     pub fn refuse(&mut self, arrival: Arrival, reason: String, turn: &mut Turn<'_, V>) {
         self.rule_alone(arrival, OutcomeKind::Refused, reason, turn);
     }
@@ -216,7 +217,7 @@ impl<V: PartialEq> Rendezvous<V> {
         if remembers {
             return self.rule(arrival, outcome, turn);
         }
-        // There is no room to remember it: it is judged again when it asks again.
+        // There is no memory to remember the refusal: the arrival is judged again when it is repeated.
         self.places.remove(&arrival);
         tell(arrival, outcome, turn);
     }

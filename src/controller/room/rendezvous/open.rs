@@ -1,4 +1,4 @@
-//! The rounds that form, for a person who looks on: who is there, and who is missing.
+//! The rounds that form, as a status shows them: who has arrived and who is missing.
 
 use super::Rendezvous;
 use super::arrival::Process;
@@ -6,7 +6,7 @@ use super::outlook::Open;
 use super::round::{Expected, Round};
 
 impl<V> Rendezvous<V> {
-    /// All rounds in which somebody waits.
+    /// Returns all rounds in which a member waits.
     pub fn open(&self) -> impl Iterator<Item = Open<'_>> {
         self.meetings.iter().filter_map(|(name, meeting)| Some(open(name, meeting.forming.as_ref()?)))
     }
@@ -30,18 +30,18 @@ impl<V> Rendezvous<V> {
         self.meetings.get(name)?.forming.as_ref()
     }
 
-    /// How many are there in the round of a meeting that forms.
+    /// Returns how many members have arrived in the round that forms.
     pub fn how_many_wait(&self, name: &str) -> usize {
         self.round(name).map_or(0, |round| round.there.len())
     }
 
-    /// Their processes.
+    /// Returns the processes of the members that have arrived.
     pub fn who_waits(&self, name: &str) -> Vec<Process> {
         let there = self.round(name).into_iter().flat_map(|round| round.there.values());
         there.map(|there| there.process).collect()
     }
 
-    /// The process that is there as this member.
+    /// Returns the process that waits as this member.
     pub fn who_waits_as(&self, name: &str, member: &str) -> Option<Process> {
         self.round(name)?.there.get(member).map(|there| there.process)
     }

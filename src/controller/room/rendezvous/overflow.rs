@@ -1,5 +1,5 @@
-//! Who has come to a count that is complete already: they wait, in the order in which they came, for the next round, or
-//! for the place of one that is lost or leaves before the verdict.
+//! The overflow: arrivals at a round whose count is complete. They wait in the order of arrival, for the next round or
+//! for the place of a member that is lost or withdraws.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -7,17 +7,17 @@ use std::rc::Rc;
 use super::arrival::ArrivalRequest;
 use crate::machine::Time;
 
-/// Those who wait for the next round.
+/// The arrivals that wait for the next round.
 #[derive(Debug)]
 pub struct Overflow<V> {
-    /// By their order.
+    /// In the order of arrival.
     comers: BTreeMap<u64, ArrivalRequest<V>>,
     orders: BTreeMap<Rc<str>, u64>,
-    /// When the patience of each ends.
+    /// When the timeout of each expires.
     deadlines: BTreeSet<(Time, u64)>,
     ends: BTreeMap<u64, Time>,
     last: u64,
-    /// How long their values are together, in bytes.
+    /// The length of all their values, in bytes.
     pub weight: usize,
 }
 
@@ -52,7 +52,7 @@ impl<V> Overflow<V> {
         self.comers.get(self.orders.get(member)?)
     }
 
-    /// When the first of them loses its patience.
+    /// Returns the earliest timeout.
     pub fn deadline(&self) -> Option<Time> {
         self.deadlines.first().map(|(at, _)| *at)
     }
@@ -68,13 +68,13 @@ impl<V> Overflow<V> {
         self.comers.insert(self.last, request);
     }
 
-    /// Takes out a member.
+    /// Removes the arrival of a member.
     pub fn take(&mut self, member: &str) -> Option<ArrivalRequest<V>> {
         let order = *self.orders.get(member)?;
         self.remove(order)
     }
 
-    /// Takes out who came first, patient for what is left of its time.
+    /// Removes the first arrival. Its timeout becomes the time that is left.
     pub fn pop(&mut self, now: Time) -> Option<ArrivalRequest<V>> {
         let (&order, _) = self.comers.first_key_value()?;
         let left = self.ends.get(&order).map(|end| end.since(now));
@@ -82,7 +82,7 @@ impl<V> Overflow<V> {
         Some(ArrivalRequest { timeout: left, ..request })
     }
 
-    /// Takes out one whose patience is over.
+    /// Removes an arrival whose timeout has expired.
     pub fn pop_due(&mut self, now: Time) -> Option<ArrivalRequest<V>> {
         let &(_, order) = self.deadlines.first().filter(|(at, _)| *at <= now)?;
         self.remove(order)

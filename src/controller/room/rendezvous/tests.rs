@@ -1,4 +1,4 @@
-//! The engine of rounds by itself: arrivals, signs of life and deadlines are played by hand, and at random.
+//! The rendezvous alone: arrivals, signs of life and deadlines are played step by step, and at random.
 
 mod counts;
 mod held;
@@ -17,7 +17,7 @@ use crate::machine::Bytes;
 const SECOND: Duration = Duration::from_secs(1);
 const REJOIN: Duration = Duration::from_secs(5);
 
-/// When each process that is connected was heard last.
+/// When each connected process was heard last.
 #[derive(Default)]
 struct HeardAt(BTreeMap<Process, Time>);
 
@@ -35,7 +35,7 @@ struct Hall {
     heard: HeardAt,
     now: Time,
     declared: Option<Party>,
-    /// The rulings that each arrival was told.
+    /// The outcomes that each arrival has received.
     told: BTreeMap<(u64, u64), Vec<Rc<Outcome>>>,
     checked: Vec<u64>,
     records: Vec<Act>,
@@ -45,7 +45,7 @@ fn members(names: &str) -> Option<Party> {
     Some(Party::Members(names.split(' ').map(str::to_owned).collect()))
 }
 
-/// An arrival as barriers make it.
+/// Returns an arrival as barriers create it.
 fn request(process: u64, id: u64, member: &str) -> ArrivalRequest<&'static str> {
     ArrivalRequest {
         process: Process(process),
@@ -131,7 +131,7 @@ impl Hall {
         self.now = end;
     }
 
-    /// Time passes, and these processes show every half second that they live.
+    /// Lets time pass while these processes give a sign of life every half second.
     fn live(&mut self, processes: &[u64], duration: Duration) {
         let end = self.now + duration;
         while self.now < end {
@@ -142,7 +142,7 @@ impl Hall {
         }
     }
 
-    /// How the last ruling that an arrival was told reads; empty when it was told none.
+    /// Returns the last outcome of an arrival in words; empty if it has none.
     fn verdict(&self, process: u64, id: u64) -> String {
         let last = self.told.get(&(process, id)).and_then(|told| told.last());
         last.map_or_else(String::new, |outcome| format!("{:?} {}", outcome.kind, outcome.reason).trim_end().to_owned())
@@ -313,7 +313,7 @@ fn a_failed_count_stands_for_as_many_as_were_missing() {
     };
     hall.arrive(ArrivalRequest { timeout: Some(SECOND), ..any(1, 1) });
     hall.live(&[1], SECOND);
-    assert_eq!(hall.verdict(1, 1), "TimedOut timed out; 1 of 3 were there: m1");
+    assert_eq!(hall.verdict(1, 1), "TimedOut timed out; 1 of 3 had arrived: m1");
     hall.arrive(any(2, 1));
     hall.arrive(any(3, 1));
     assert_eq!((hall.round(2, 1), hall.round(3, 1)), (hall.round(1, 1), hall.round(1, 1)));
@@ -433,7 +433,7 @@ fn a_duplicate_is_not_released_with_the_first() {
     hall.arrive(request(9, 1, "a"));
     hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(1, 1), "Released");
-    assert_eq!(hall.verdict(9, 1), "Refused another process has met at \"m\" as a");
+    assert_eq!(hall.verdict(9, 1), "Refused another process was released at \"m\" as a");
 }
 
 #[test]

@@ -77,12 +77,12 @@ fn the_time_of_who_came_beyond_a_count_is_up_for_it_alone_and_goes_on_in_the_nex
     hall.arrive(ArrivalRequest { timeout: Some(SECOND), ..any_two(3) });
     hall.arrive(ArrivalRequest { timeout: Some(SECOND * 3), ..any_two(4) });
     hall.pass(SECOND);
-    let said = "TimedOut timed out; 2 others were there before, and their round was not over";
+    let said = "TimedOut timed out; 2 others had arrived before, and their round was not over";
     assert_eq!((hall.verdict(3, 1).as_str(), hall.told.len()), (said, 1));
     hall.hear(1);
     assert_eq!(hall.verdict(4, 1), "");
     hall.live(&[4], SECOND * 2);
-    assert_eq!(hall.verdict(4, 1), "TimedOut timed out; 1 of 2 were there: m4");
+    assert_eq!(hall.verdict(4, 1), "TimedOut timed out; 1 of 2 had arrived: m4");
 }
 
 #[test]
