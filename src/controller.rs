@@ -209,7 +209,7 @@ impl Controller {
         }
         let Some((who, mut frames)) = self.sessions.take_line(now, conn) else { return };
         if let Some(process) = who.process() {
-            self.processes.hear(now, process);
+            self.processes.on_sign_of_life(now, process);
         }
         let bound = self.sessions.line_bound(who, frames.held() + bytes.len(), &self.budget, self.limits.value);
         let mut heard = Batch::default();
@@ -262,7 +262,7 @@ impl Controller {
             }
             (Role::Slave(nr, ix, _), ToController::Alive(_)) if self.runs.get(nr).is_some_and(|run| run.owes(ix)) => {
                 if let Some(run) = self.runs.get_mut(nr) {
-                    run.tell_more(ix, out);
+                    run.resend_triggers(ix, out);
                 }
                 Ok(())
             }
@@ -322,7 +322,7 @@ impl Controller {
         let Admitted { slave, earlier, former } = run.admit(now, conn, &session.peer, hello, out)?;
         self.serves(now, conn, (nr, slave), &hello.incarnation);
         if let Some(earlier) = earlier {
-            self.processes.superseded(earlier);
+            self.processes.on_superseded(earlier);
         }
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
@@ -397,7 +397,7 @@ impl Controller {
         for (conn, why) in silent {
             self.part(now, conn, refusal(Code::Silent, why), out);
         }
-        self.runs.values_mut().for_each(|run| run.lose_those_who_stay_away(now, out));
+        self.runs.values_mut().for_each(|run| run.lose_absent(now, out));
         self.look_at_waits(now, out);
         self.clear_shelf(now, out);
         self.look_at_queue(now);
@@ -464,7 +464,7 @@ impl Machine for Controller {
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Behind { since } => self.behind = Some(since.offset(self.shift)),
             Input::Deadline => {
-                self.processes.set_behind(self.behind.is_some());
+                self.processes.set_unread_input(self.behind.is_some());
                 self.deadline(now, out);
                 self.behind = None;
             }

@@ -29,7 +29,7 @@ pub struct Config {
     pub terminal: Option<(u16, u16)>,
     /// Whether a terminal gets colours.
     pub colors: bool,
-    /// What to add to a [`Time`](crate::machine::Time) to get microseconds since 1970 in UTC, for people.
+    /// The offset from a [`Time`](crate::machine::Time) to microseconds since 1970 in UTC, for people.
     pub wall_offset: i64,
 }
 

@@ -8,6 +8,7 @@
 //! is complete or is ignored, so that a decision is never separated from its cause. Only the last line can be torn by a
 //! crash, and it is cut off. The format is arete's own; a controller reads only the format of its version.
 
+pub mod error;
 pub mod fact;
 mod past;
 pub mod rounds;
@@ -16,6 +17,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+pub use self::error::{Damage, FileError, LedgerError};
 pub use self::fact::{Audience, FILE, FORMAT, Fact, Header, NEW, Terms};
 use self::fact::{encode, encode_header, encode_raw, is_left_out, item};
 pub use self::past::{Past, ReadLine, Source, TimeLine};
@@ -54,7 +56,7 @@ struct Book {
     bound: u64,
     bound_min: u64,
     /// The rewrite in progress.
-    anew: Option<Rewrite>,
+    rewrite: Option<Rewrite>,
 }
 
 impl Ledger {
@@ -68,7 +70,7 @@ impl Ledger {
     /// Returns whether a rewrite is due and none is in progress.
     pub fn is_long(&self) -> bool {
         let book = self.0.borrow();
-        book.path.is_some() && !book.broken && book.length > book.bound && book.anew.is_none()
+        book.path.is_some() && !book.broken && book.length > book.bound && book.rewrite.is_none()
     }
 
     /// Returns how many bytes were recorded, including the line of this input.
@@ -78,33 +80,33 @@ impl Ledger {
     }
 
     /// Starts a rewrite. From now on facts are written to both files.
-    pub fn rewrite(&self, anew: Rewrite) {
-        self.0.borrow_mut().anew = Some(anew);
+    pub fn rewrite(&self, rewrite: Rewrite) {
+        self.0.borrow_mut().rewrite = Some(rewrite);
     }
 
     /// Takes the rewrite in progress.
     pub fn take_rewrite(&self) -> Option<Rewrite> {
-        self.0.borrow_mut().anew.take()
+        self.0.borrow_mut().rewrite.take()
     }
 
     /// Returns when the next piece of the rewrite is due.
     pub fn rewrite_due(&self) -> Option<Time> {
-        self.0.borrow().anew.as_ref().map(Rewrite::due)
+        self.0.borrow().rewrite.as_ref().map(Rewrite::due)
     }
 
     /// Replaces the file by the rewritten one.
-    pub fn rewritten(&self, anew: PathBuf, length: u64, out: &mut Outbox) {
+    pub fn rewritten(&self, new: PathBuf, length: u64, out: &mut Outbox) {
         let mut book = self.0.borrow_mut();
         let Some(path) = book.path.clone() else { return };
         book.length = length;
         book.bound = book.bound_min.max(2 * length);
-        out.install(path, anew, length);
+        out.install(path, new, length);
     }
 
     /// Keeps the file after its rewrite has failed. The next rewrite starts when the file has doubled.
-    pub fn keep_the_old(&self, path: &Path) {
+    pub fn keep_old(&self, path: &Path) {
         let mut book = self.0.borrow_mut();
-        if book.anew.take_if(|anew| anew.is_at(path)).is_some() {
+        if book.rewrite.take_if(|rewrite| rewrite.is_at(path)).is_some() {
             book.bound = 2 * book.length;
         }
     }
@@ -126,7 +128,7 @@ impl Ledger {
     }
 
     /// Stops writing after a write has failed.
-    pub fn give_up(&self) {
+    pub fn stop_writing(&self) {
         self.0.borrow_mut().broken = true;
     }
 
@@ -138,8 +140,7 @@ impl Ledger {
     /// Adds a fact to the line of this input.
     pub fn write(&self, fact: &Fact<'_>) {
         if !is_left_out(fact) {
-            let anew = |anew: &Rewrite| anew.takes(fact);
-            self.item(anew, |line| encode(line, fact));
+            self.item(|rewrite| rewrite.accepts(fact), |line| encode(line, fact));
         }
     }
 
@@ -148,20 +149,20 @@ impl Ledger {
         self.item(|_| true, |line| encode_raw(line, kind, json));
     }
 
-    /// Adds a fact to this ledger, and to its rewrite if `anew` accepts it there.
-    fn item(&self, anew: impl FnOnce(&Rewrite) -> bool, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a fact to this ledger, and to its rewrite if it `belongs` there.
+    fn item(&self, belongs: impl FnOnce(&Rewrite) -> bool, write: impl FnOnce(&mut Vec<u8>)) {
         let mut book = self.0.borrow_mut();
         if book.path.is_none() || book.broken {
             return;
         }
-        let Book { line, now, anew: other, .. } = &mut *book;
+        let Book { line, now, rewrite, .. } = &mut *book;
         let mut begin = 0;
         item(line, *now, |line| {
             begin = line.len();
             write(line);
         });
-        if let Some(other) = other.as_mut().filter(|other| anew(other)) {
-            other.add(*now, &line[begin..]);
+        if let Some(rewrite) = rewrite.as_mut().filter(|rewrite| belongs(rewrite)) {
+            rewrite.add(*now, &line[begin..]);
         }
     }
 

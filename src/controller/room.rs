@@ -5,6 +5,7 @@ pub mod guests;
 pub mod line_limits;
 pub mod meeting;
 pub mod rendezvous;
+pub mod request_error;
 #[allow(clippy::module_inception)]
 pub mod room;
 pub mod rooms;

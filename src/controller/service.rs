@@ -12,7 +12,7 @@ use crate::controller::room::sync::Limits;
 pub struct Settings {
     /// How long a client may be disconnected before it is lost, in microseconds. It applies to later connections.
     pub rejoin: u64,
-    /// The limits. What is held already is kept, even if it exceeds them.
+    /// The limits. Memory that is held already is kept, even if it exceeds them.
     pub limits: Limits,
     /// The names in the certificates of operators, who may submit tests.
     pub operators: BTreeSet<String>,

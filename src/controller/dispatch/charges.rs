@@ -35,8 +35,8 @@ impl Controller {
         for (nr, run) in self.runs.iter_mut() {
             goes = run.charge(now, by(nr), out).or(goes);
         }
-        if let (Some(conn), Some(reason)) = (conn.filter(|conn| self.sessions.contains(*conn)), goes) {
-            self.part(now, conn, refusal(Code::Full, reason), out);
+        if let (Some(conn), Some(used)) = (conn.filter(|conn| self.sessions.contains(*conn)), goes) {
+            self.part(now, conn, refusal(Code::Full, used.to_string()), out);
         }
     }
 }

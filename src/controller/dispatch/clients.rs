@@ -8,10 +8,11 @@ use crate::controller::ledger::Fact;
 use crate::controller::reply::{fatal, refusal};
 use crate::controller::room::guests;
 use crate::controller::room::rendezvous::Process;
+use crate::controller::room::request_error::RequestError;
 use crate::controller::room::rooms::ROOMS_MAX;
 use crate::controller::run::reports::{Batch, notified};
 use crate::controller::run::run::Run;
-use crate::controller::session::authorization;
+use crate::controller::session::authorization::{self, Stranger};
 use crate::controller::session::processes::Speaker;
 use crate::controller::session::session::Role;
 use crate::machine::{ConnId, Outbox, Time};
@@ -31,10 +32,10 @@ impl Controller {
         check(join)?;
         if let Some(session) = self.sessions.get(conn) {
             let secret = self.runs.values().find_map(Run::secret);
-            authorization::may_join(&session.peer, secret, join).map_err(|why| fatal(Code::Stranger, why))?;
+            authorization::may_join(&session.peer, secret, join).map_err(stranger)?;
             if let Some(run) = self.runs.by_id(&join.room) {
                 let entered = guests::may_enter(run, &session.peer, join, self.is_operator(session));
-                entered.map_err(|why| fatal(Code::Stranger, why))?;
+                entered.map_err(stranger)?;
             }
         }
         let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
@@ -44,8 +45,8 @@ impl Controller {
         // A ledger of rooms alone is written anew when it is long.
         let shares = |run: &&Run| !known && run.ledger.is(&ledger);
         if let Some(run) = self.runs.values().find(shares) {
-            let full = |why| refusal(Code::Full, format!("run {}: {why}; no more clients may join", run.id));
-            run.record.takes_clients().map_err(full)?;
+            let full = |used| refusal(Code::Full, format!("{used}; no more clients may join"));
+            run.record.takes_clients(&run.id).map_err(full)?;
         }
         let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
         if !known {
@@ -99,8 +100,8 @@ impl Controller {
                 out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
             }
             ToController::Notify(notify) if *notify.room == *name => {
-                if let Err(reason) = self.client_notifies(now, conn, process, &notify, out) {
-                    refuse(conn, (&name, &notify.trigger), Code::Trigger, reason, out);
+                if let Err(error) = self.client_notifies(now, conn, process, &notify, out) {
+                    refuse(conn, (&name, &notify.trigger), &error, out);
                 }
             }
             ToController::Watch(watch) if *watch.room == *name => self.watch(conn, process, &name, &watch.trigger, out),
@@ -110,23 +111,23 @@ impl Controller {
             ToController::Delete(delete) if *delete.room == *name => self.delete(now, conn, &name, &delete, out),
             ToController::List(list) if *list.room == *name => self.list(conn, &name, out),
             ToController::Bye(bye) => {
-                self.processes.leaves(process);
+                self.processes.on_goodbye(process);
                 return Err(refusal(Code::Leaves, bye.reason.chars().take(200).collect()));
             }
             ToController::Hello(_) | ToController::Join(_) => {
                 return Err(refusal(Code::Malformed, "a second hello or join on one connection".to_owned()));
             }
             ToController::Notify(Notify { room, trigger, .. }) => {
-                refuse(conn, (&room, &trigger), Code::WrongRoom, not_here(&name, &room), out);
+                refuse(conn, (&room, &trigger), &not_here(&name, &room), out);
             }
             ToController::Watch(watch) => {
-                refuse(conn, (&watch.room, &watch.trigger), Code::WrongRoom, not_here(&name, &watch.room), out)
+                refuse(conn, (&watch.room, &watch.trigger), &not_here(&name, &watch.room), out)
             }
             ToController::Create(create) => {
-                refuse(conn, (&create.room, &create.trigger), Code::WrongRoom, not_here(&name, &create.room), out)
+                refuse(conn, (&create.room, &create.trigger), &not_here(&name, &create.room), out)
             }
             ToController::Delete(delete) => {
-                refuse(conn, (&delete.room, &delete.trigger), Code::WrongRoom, not_here(&name, &delete.room), out)
+                refuse(conn, (&delete.room, &delete.trigger), &not_here(&name, &delete.room), out)
             }
             // What only slaves say.
             _ => {}
@@ -141,8 +142,8 @@ impl Controller {
         process: Process,
         notify: &Notify<'_>,
         out: &mut Outbox,
-    ) -> Result<(), String> {
-        let known = self.processes.get(process).ok_or("you have not joined")?;
+    ) -> Result<(), RequestError> {
+        let known = self.processes.get(process).ok_or(RequestError::NotJoined)?;
         let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|RawJson { json }| json);
@@ -155,7 +156,7 @@ impl Controller {
         let counted = match self.runs.by_id_mut(&name) {
             Some(run) => run.client_notifies(now, process, &from, counts, data, out)?,
             None => {
-                let room = self.rooms.named_mut(&name).ok_or("the room is gone")?;
+                let room = self.rooms.named_mut(&name).ok_or(RequestError::NotJoined)?;
                 let counted = room.notify(now, process.as_client(), &from, counts, data)?;
                 if counted.new > 0 {
                     let notes = data.filter(|_| !counted.late).into_iter().collect();
@@ -197,7 +198,7 @@ impl Controller {
         match room.watch(process, trigger) {
             Ok(true) => out.send(conn, room.triggered(trigger)),
             Ok(false) => {}
-            Err(reason) => refuse(conn, (name, trigger), Code::Trigger, reason, out),
+            Err(error) => refuse(conn, (name, trigger), &error, out),
         }
     }
 
@@ -212,9 +213,10 @@ impl Controller {
         let mut done = Ok(());
         self.visit(now, name, |room, _| {
             done = match room.is_run() {
-                true => Err(of_the_test(&room.name)),
-                false => check_name("a trigger", &create.trigger)
-                    .and_then(|()| room.triggers.create(Some(process.as_client()), &create.trigger, create.count)),
+                true => Err(RequestError::OfTest { run: room.name.to_string() }),
+                false => check_name("a trigger", &create.trigger).map_err(RequestError::Name).and_then(|()| {
+                    Ok(room.triggers.create(Some(process.as_client()), &create.trigger, create.count)?)
+                }),
             };
         });
         if done.is_ok() {
@@ -229,11 +231,11 @@ impl Controller {
         let (mut done, mut watchers) = (Ok(()), Vec::new());
         self.visit(now, name, |room, _| {
             if room.is_run() {
-                done = Err(of_the_test(&room.name));
+                done = Err(RequestError::OfTest { run: room.name.to_string() });
             } else if room.triggers.delete(trigger) {
                 watchers = room.take_watchers(trigger);
             } else {
-                done = Err(format!("there is no trigger {trigger:?} in room {:?}", room.name));
+                done = Err(RequestError::Gone { trigger: trigger.to_owned(), room: room.name.to_string() });
             }
         });
         if done.is_ok() {
@@ -241,7 +243,7 @@ impl Controller {
             self.ledger.write(&Fact::Deleted { room, trigger });
         }
         for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {
-            refuse(conn, (name, trigger), Code::Trigger, format!("the trigger {trigger:?} was removed"), out);
+            refuse(conn, (name, trigger), &RequestError::Deleted { trigger: trigger.to_owned() }, out);
         }
         answer(conn, name, trigger, done, out);
     }
@@ -280,22 +282,22 @@ fn check(join: &Join<'_>) -> Result<(), Bye<'static>> {
     }
 }
 
-fn not_here(room: &str, said: &str) -> String {
-    format!("you are in room {room:?}, not in {said:?}")
+fn stranger(stranger: Stranger) -> Bye<'static> {
+    fatal(Code::Stranger, stranger.to_string())
 }
 
-fn of_the_test(run: &str) -> String {
-    format!("{run} is a run: its triggers are those of its test file")
+fn not_here(room: &str, named: &str) -> RequestError {
+    RequestError::WrongRoom { room: room.to_owned(), named: named.to_owned() }
 }
 
-fn refuse(conn: ConnId, (room, trigger): (&str, &str), code: Code, reason: String, out: &mut Outbox) {
-    let refused = Refused { room: Cow::from(room), trigger: Cow::from(trigger), code, reason: Cow::from(reason) };
-    out.send(conn, refused.encode());
+fn refuse(conn: ConnId, (room, trigger): (&str, &str), error: &RequestError, out: &mut Outbox) {
+    let (code, reason) = (error.code(), Cow::from(error.to_string()));
+    out.send(conn, Refused { room: Cow::from(room), trigger: Cow::from(trigger), code, reason }.encode());
 }
 
-fn answer(conn: ConnId, room: &str, trigger: &str, done: Result<(), String>, out: &mut Outbox) {
+fn answer(conn: ConnId, room: &str, trigger: &str, done: Result<(), RequestError>, out: &mut Outbox) {
     match done {
         Ok(()) => out.send(conn, Created { room: Cow::from(room), trigger: Cow::from(trigger) }.encode()),
-        Err(reason) => refuse(conn, (room, trigger), Code::Trigger, reason, out),
+        Err(error) => refuse(conn, (room, trigger), &error, out),
     }
 }

@@ -35,8 +35,8 @@ impl Controller {
             Input::Exited { child, exit } => run.child_ended(now, child, Ok(exit), out),
             Input::Read { read, result } if run.launch.reads(read) => run.last_words(now, read, result, out),
             Input::Read { read, result } => {
-                if let Err(why) = run.resources.read(read, result, out) {
-                    run.abort(now, failures::FailureKind::Resource, why, out);
+                if let Err(error) = run.resources.read(read, result, out) {
+                    run.abort(now, failures::FailureKind::Resource, error.to_string(), out);
                 }
             }
             Input::Written => run.written(now, out),

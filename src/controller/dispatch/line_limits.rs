@@ -4,7 +4,7 @@
 use crate::controller::Controller;
 use crate::controller::reply::refusal;
 use crate::controller::room::line_limits::LineBound;
-use crate::controller::room::rendezvous::Process;
+use crate::controller::room::rendezvous::{ArrivalError, Process};
 use crate::controller::session::session::Role;
 use crate::machine::Time;
 use crate::wire::rendezvous::Giver;
@@ -26,27 +26,19 @@ impl Controller {
             refusal(code, format!("{}{others}", Bound(bound.max)))
         };
         let (Some(process), Some(giver)) = (who.process(), Giver::read(beginning)) else { return Err(refused()) };
-        let reason = match bound.crowded {
-            true => {
-                let max = self.budget.max();
-                format!(
-                    "the controller may hold {max} bytes of its members (--memory-max), and they are taken: try again"
-                )
-            }
-            false => {
-                let max = self.limits.value;
-                format!("a value has at most {max} bytes (--value-max of the controller), this one has more")
-            }
+        let error = match bound.crowded {
+            true => ArrivalError::Crowded { max: self.budget.max() },
+            false => ArrivalError::Value { max: self.limits.value, length: None },
         };
-        self.refuse_gift(now, process, &giver, reason);
+        self.refuse_gift(now, process, &giver, error);
         Ok(())
     }
 
-    fn refuse_gift(&mut self, now: Time, process: Process, giver: &Giver, reason: String) {
+    fn refuse_gift(&mut self, now: Time, process: Process, giver: &Giver, error: ArrivalError) {
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
         if self.rooms.of(&mut self.runs, &name).is_some() {
-            let reason = self.may(process, &name, &giver.room, &giver.member).err().unwrap_or(reason);
-            self.visit(now, &name, |room, visit| room.refuse(process, giver.id, reason, visit));
+            let error = self.may(process, &name, &giver.room, &giver.member).err().unwrap_or(error);
+            self.visit(now, &name, |room, visit| room.refuse(process, giver.id, error, visit));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::controller::Controller;
 use crate::controller::ledger::rounds::{arrivals_of, former, map_of, round_fact};
-use crate::controller::ledger::{FORMAT, Fact, Header, Keep, Ledger, Past, TimeLine};
+use crate::controller::ledger::{Damage, FORMAT, Fact, FileError, Header, Keep, Ledger, LedgerError, Past, TimeLine};
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Act, Outcome, PastRound, Process};
 use crate::controller::room::room::Room;
@@ -48,13 +48,13 @@ impl Controller {
 
     /// The same with what a former life has left, and whose time line, if it has a run, is mended. An error says what is
     /// wrong with its ledger, and where.
-    pub fn resumed(mut self, past: &Past, time_line: &mut dyn TimeLine) -> Result<Controller, String> {
+    pub fn resumed(mut self, past: &Past, time_line: &mut dyn TimeLine) -> Result<Controller, LedgerError> {
         let keep = self.keep.take().unwrap_or_default();
         self.shift = past.shift(&keep.boot, keep.wall_offset);
         self.ledger.open(keep.path.clone(), past.whole(), keep.rewrite_from.unwrap_or(REWRITE_FROM));
         self.header = Some(past.header.clone());
         let nr = self.runs.first_mut().map(|(nr, run)| {
-            run.takes_up(past);
+            run.restore_files(past);
             nr
         });
         self.replay_all(past, &keep.path, nr, time_line)?;
@@ -71,7 +71,7 @@ impl Controller {
         path: &Path,
         run: Option<RunNr>,
         time_line: &mut dyn TimeLine,
-    ) -> Result<(), String> {
+    ) -> Result<(), LedgerError> {
         let (mut replay, mut out) = (Replay { run, ..Replay::default() }, Outbox::new());
         let mut mended = Ok(());
         past.each_line(path, |line| {
@@ -80,7 +80,7 @@ impl Controller {
             }
             if let Some(run) = run.and_then(|nr| self.runs.get_mut(nr)) {
                 let by = line.facts.iter().find_map(|fact| by(fact, &self.processes)).unwrap_or(By::Other);
-                run.charge_again(by, line.end);
+                run.replay_charge(by, line.end);
             }
             put_all(&mut out, time_line, &mut mended);
             Ok(())
@@ -91,7 +91,7 @@ impl Controller {
             if run.event_log.has_begun() {
                 mended = mended.and_then(|()| time_line.end());
             }
-            run.not_mended = mended.err();
+            run.not_rebuilt = mended.err();
         }
         self.resumed_after = self.resumed_after.max(past.last());
         Ok(())
@@ -118,23 +118,23 @@ impl Controller {
         if let Some(keep) = self.keep.as_ref().filter(|_| self.is_rewritten(&self.ledger)) {
             self.ledger.write(&Fact::Resumed { boot: Cow::from(&keep.boot), shift: self.shift });
         }
-        self.processes.restored(now);
+        self.processes.disconnect_all(now);
         self.rooms.touch_all(&self.runs);
     }
 
     /// A controller of rooms alone cannot write its ledger: what it would say now nobody could rely on. It ends before
     /// anything of this turn is said, so that whoever watches over it starts it again when there is room.
     pub(in crate::controller) fn cannot_keep(&mut self, path: &Path, error: &str, out: &mut Outbox) {
-        self.ledger.keep_the_old(path);
+        self.ledger.keep_old(path);
         if self.ledger.is_at(path) {
-            self.ledger.give_up();
+            self.ledger.stop_writing();
             let why = format!("arete: cannot write {}: {error}; nothing is said that is not kept", path.display());
             out.print(Stream::Err, format!("{why}\n"));
             out.halt(exit_code::FAILED);
         }
     }
 
-    fn replay(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay, out: &mut Outbox) -> Result<(), String> {
+    fn replay(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay, out: &mut Outbox) -> Result<(), Damage> {
         match fact {
             Fact::Process { room, process, slave, member, incarnation } => {
                 let (speaker, rejoin) = match slave {
@@ -153,9 +153,10 @@ impl Controller {
             Fact::Notified { room, process, from, trigger, total, notes } => {
                 let (counts, process) = ((&**trigger, *total), Process(*process));
                 let counted = self.room_named(room).notified(at, process, from, counts, notes);
-                let counted = counted.ok_or_else(|| format!("there is no trigger {trigger:?} in room {room:?}"))?;
+                let counted = counted
+                    .ok_or_else(|| Damage::NoTrigger { room: room.to_string(), trigger: trigger.to_string() })?;
                 if let Some(run) = self.runs.by_id_mut(room) {
-                    run.counted_again(at, from, trigger, counted, out);
+                    run.replay_notify(at, from, trigger, counted, out);
                 }
             }
             Fact::Created { room, trigger, count } => {
@@ -167,7 +168,7 @@ impl Controller {
             Fact::Trigger { room, trigger, initial, notified, fired, totals, notes } => {
                 let triggers = &mut self.room_named(room).triggers;
                 triggers.restore(trigger, (*initial, *notified), *fired, totals);
-                notes.iter().for_each(|(from, note)| triggers.note(trigger, (None, &**from), note));
+                notes.iter().for_each(|(from, note)| triggers.add_note(trigger, (None, &**from), note));
             }
             Fact::LastRound(round) => self.rooms.restore_last_round(*round),
             Fact::Map(map) => replay.map = Some(Bytes::from([map.get().as_bytes(), b"\n"].concat())),
@@ -184,7 +185,7 @@ impl Controller {
             Fact::Unheard { room, kind, round, reason, arrivals } => {
                 let key = (room.to_string(), *kind, *round, reason.to_string());
                 let outcome = replay.outcomes.as_ref().and_then(|outcomes| outcomes.get(&key));
-                let outcome = outcome.ok_or_else(|| format!("there is no round {round} in room {room:?}"))?.clone();
+                let outcome = outcome.ok_or_else(|| Damage::NoRound { room: room.to_string(), round: *round })?.clone();
                 self.room_named(room).restore_unheard(*kind, &arrivals_of(arrivals), &outcome, at);
             }
             Fact::Late { room, kind, meeting, member, process, id, ends } => {
@@ -192,9 +193,9 @@ impl Controller {
                 let last = replay.last.clone().filter(|_| *ends);
                 self.room_named(room).restore_late((*kind, meeting), &member, arrival, last, at);
             }
-            Fact::StoodDown { room, kind, meeting } => self.room_named(room).restore_stood_down(*kind, meeting),
+            Fact::FailedRoundDropped { room, kind, meeting } => self.room_named(room).restore_dropped(*kind, meeting),
             Fact::Heard { room, process, ids } => {
-                self.room_named(room).told(Process(*process), ids);
+                self.room_named(room).confirm(Process(*process), ids);
             }
             of_the_run => {
                 if let Some(ix) = slave_of(of_the_run) {
@@ -219,9 +220,9 @@ impl Controller {
     }
 
     /// The run that a ledger is of, which has a slave at this place.
-    fn runs_member(&mut self, run: Option<RunNr>, ix: usize) -> Result<&mut Run, String> {
+    fn runs_member(&mut self, run: Option<RunNr>, ix: usize) -> Result<&mut Run, Damage> {
         let run = run.and_then(|nr| self.runs.get_mut(nr)).filter(|run| ix < run.roster.len());
-        run.ok_or_else(|| format!("the test has no slave number {ix}"))
+        run.ok_or(Damage::NoSlave(ix))
     }
 
     /// A room of a former life: it was there when something happened in it.
@@ -253,8 +254,8 @@ impl Controller {
                 id: arrival.1,
                 ends: *ends,
             }),
-            Act::StoodDown { meeting } => {
-                ledger.write(&Fact::StoodDown { room, kind, meeting: Cow::from(&**meeting) });
+            Act::FailedRoundDropped { meeting } => {
+                ledger.write(&Fact::FailedRoundDropped { room, kind, meeting: Cow::from(&**meeting) });
             }
             _ => {}
         }
@@ -270,7 +271,7 @@ fn enter_round(ledger: &Ledger, room: &str, kind: Meeting, meeting: &str, former
 }
 
 /// Hands on what was appended, as far as it can be written.
-fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(), String>) {
+fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(), FileError>) {
     for effect in out.drain() {
         if let (Effect::Append { bytes, .. }, Ok(())) = (effect, &mended) {
             *mended = time_line.put(&bytes);

@@ -32,7 +32,7 @@ impl Controller {
             self.ledger.rewrite(Rewrite::begin(&keep.path, header, now, piece, &facts, out));
         }
         let Some(mut rewrite) = self.ledger.take_rewrite() else { return };
-        if rewrite.go_on(now, &self.processes, self.rooms.by_name(), out) {
+        if rewrite.write_more(now, &self.processes, self.rooms.by_name(), out) {
             let (path, length) = rewrite.finish();
             self.ledger.rewritten(path, length, out);
         } else {

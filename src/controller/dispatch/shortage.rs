@@ -15,12 +15,12 @@ impl Controller {
             if self.budget.has_room_for(bytes) {
                 return;
             }
-            let spare = |room: &Room| (room.spare(what), room.name.clone());
+            let spare = |room: &Room| (room.evictable(what), room.name.clone());
             let mut rooms: Vec<(usize, Rc<str>)> =
                 self.rooms.all(&self.runs).map(spare).filter(|(has, _)| *has > 0).collect();
             rooms.sort_unstable();
             while let Some((_, name)) = rooms.pop().filter(|_| !self.budget.has_room_for(bytes)) {
-                self.visit(now, &name, |room, visit| room.drop_spare(what, bytes, visit));
+                self.visit(now, &name, |room, visit| room.evict(what, bytes, visit));
             }
         }
     }

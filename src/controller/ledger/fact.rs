@@ -34,7 +34,7 @@ pub struct Header {
     pub format: u32,
     /// The program that wrote it, for people.
     pub by: String,
-    /// What to add to the times here to get microseconds since 1970 in UTC.
+    /// The offset from the times here to microseconds since 1970 in UTC.
     pub wall_offset: i64,
     /// When the controller began.
     pub begun: Time,
@@ -155,7 +155,7 @@ pub enum Fact<'a> {
         seq: u64,
         /// When it happened, as the results record it.
         at: Time,
-        /// What the slave reported.
+        /// The event in the report.
         #[serde(borrow)]
         what: SlaveEvent<'a>,
     },
@@ -208,7 +208,7 @@ pub enum Fact<'a> {
     },
     /// The test has failed for a reason that no other fact states.
     Failed {
-        /// What kind of failure it is.
+        /// The kind of the failure.
         kind: failures::FailureKind,
         /// The slave that failed it, if one did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -308,7 +308,7 @@ pub enum Fact<'a> {
         #[serde(borrow)]
         notes: Vec<(Cow<'a, str>, &'a RawValue)>,
     },
-    /// The highest number of a round so far.
+    /// The highest number of a round until now.
     LastRound(u64),
     /// The following facts were written by a rewrite, up to [`Fact::Rewritten`].
     Rewriting,
@@ -376,7 +376,7 @@ pub enum Fact<'a> {
         ends: bool,
     },
     /// A failed round was dropped.
-    StoodDown {
+    FailedRoundDropped {
         /// The room's name.
         #[serde(borrow)]
         room: Cow<'a, str>,
@@ -404,7 +404,7 @@ pub struct Audience {
     /// The party of the round.
     pub party: Party,
     /// The members that were present.
-    pub told: Vec<String>,
+    pub informed: Vec<String>,
     /// The other party, if a member disagreed.
     pub other: Option<Party>,
     /// When the failed round is dropped.
@@ -425,7 +425,7 @@ pub(in crate::controller) fn item(line: &mut Vec<u8>, now: Time, write: impl FnO
 pub(in crate::controller) fn encode(line: &mut Vec<u8>, fact: &Fact<'_>) {
     let begin = line.len();
     serde_json::to_writer(&mut *line, fact).expect("a fact of plain fields always encodes");
-    // The text is made harmless because a person may show a ledger on a terminal, and peers have written parts of it.
+    // The text is made harmless because a person may show a ledger on a terminal, and parts come from peers.
     text::make_harmless(line, begin);
 }
 

@@ -27,7 +27,7 @@ pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, former: &'
         arrivals: by_process(&former.arrivals),
         audience: former.audience.as_ref().map(|audience| Audience {
             party: audience.party().clone(),
-            told: audience.told.iter().map(|member| member.to_string()).collect(),
+            informed: audience.informed.iter().map(|member| member.to_string()).collect(),
             other: audience.other.clone(),
             until: audience.until,
         }),
@@ -51,8 +51,8 @@ pub fn former(fact: &Fact<'_>, line: Option<Bytes>) -> PastRound {
         unreachable!("the caller passes a round");
     };
     let audience = audience.as_ref().map(|audience| {
-        let told = audience.told.iter().map(|member| Rc::from(&**member));
-        rendezvous::Audience::new(&audience.party, told, audience.other.clone(), audience.until)
+        let informed = audience.informed.iter().map(|member| Rc::from(&**member));
+        rendezvous::Audience::new(&audience.party, informed, audience.other.clone(), audience.until)
     });
     PastRound {
         round: *round,

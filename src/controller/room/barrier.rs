@@ -6,7 +6,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::room::rendezvous::{ARRIVAL_COST, Act, ArrivalRequest, Presence, Process, Rendezvous, Turn};
+use crate::controller::room::rendezvous::{
+    ARRIVAL_COST, Act, ArrivalError, ArrivalRequest, Presence, Process, Rendezvous, Turn,
+};
 use crate::controller::session::budget::Held;
 use crate::machine::Time;
 use crate::wire::rendezvous::{Arrive, FRESH, Party};
@@ -32,7 +34,7 @@ impl Barriers {
         &mut self,
         process: Process,
         arrive: &Arrive<'_>,
-        party: Result<Option<Party>, String>,
+        party: Result<Option<Party>, ArrivalError>,
         declared: (Option<&Party>, Option<Duration>),
         turn: &mut Turn<'_, Held>,
     ) {
@@ -45,7 +47,7 @@ impl Barriers {
         let (party, held) = match admitted {
             Ok(admitted) => admitted,
             Err(_) if self.meetings.again(arrival, turn) => return,
-            Err(reason) => return self.meetings.refuse(arrival, reason, turn),
+            Err(error) => return self.meetings.refuse(arrival, &error, turn),
         };
         let request = ArrivalRequest {
             process,

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use crate::controller::room::barrier::{self, Barriers};
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{
-    Act, Arrival, Eviction, Forming, Open, Outcome, Outlook, PastRound, Presence, Process, Rendezvous,
+    Act, Arrival, ArrivalError, Eviction, Forming, Open, Outcome, Outlook, PastRound, Presence, Process, Rendezvous,
 };
+use crate::controller::room::request_error::RequestError;
 use crate::controller::room::sync::{self, Limits, Syncs};
 use crate::controller::room::trigger::{Counted, Triggers};
 use crate::controller::session::budget::{Asker, Budget, Held};
@@ -30,7 +31,7 @@ pub struct Room {
     pub triggers: Triggers,
     barriers: Barriers,
     syncs: Syncs,
-    /// What a test declares. `None`: the room belongs to no run, and clients create and delete its triggers.
+    /// The test that declares the meetings. `None`: the room belongs to no run, and clients create and delete its triggers.
     declared: Option<Rc<Test>>,
     /// The clients that wait for each trigger; slaves need no entry.
     watchers: BTreeMap<String, BTreeMap<Process, Held>>,
@@ -41,7 +42,7 @@ pub struct Room {
     pub clients: BTreeSet<Process>,
 }
 
-/// What a room requests of the controller.
+/// The requests of a room to the controller.
 #[derive(Default)]
 pub struct Acts {
     pub barriers: Vec<Act>,
@@ -133,18 +134,18 @@ impl Room {
     }
 
     /// Refuses an arrival that its process may not make. An arrival that was accepted earlier is repeated instead.
-    pub fn refuse(&mut self, process: Process, id: u64, reason: String, visit: &mut Visit<'_>) {
+    pub fn refuse(&mut self, process: Process, id: u64, error: ArrivalError, visit: &mut Visit<'_>) {
         let (arrival, Visit { now, presence, acts }) = ((process, id), visit);
         let syncs = &mut self.syncs.meetings;
         let known = sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| syncs.again(arrival, turn));
         let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
         if !known && !self.barriers.meetings.again(arrival, &mut turn) {
-            self.barriers.meetings.refuse(arrival, reason, &mut turn);
+            self.barriers.meetings.refuse(arrival, &error, &mut turn);
         }
     }
 
     /// Resolves the groups in a party. Fails if a group is unknown.
-    fn resolve(&self, party: Option<&Party>) -> Result<Option<Party>, String> {
+    fn resolve(&self, party: Option<&Party>) -> Result<Option<Party>, ArrivalError> {
         let Some(Party::Members(members)) = party else { return Ok(party.cloned()) };
         if !members.iter().any(|member| member.starts_with('@')) {
             return Ok(party.cloned());
@@ -157,7 +158,8 @@ impl Room {
                 Some(group) => {
                     let groups = self.declared.as_ref().map(|test| &test.groups);
                     let members = groups.and_then(|groups| groups.get(group));
-                    members.ok_or_else(|| format!("there is no group {group:?} in room {:?}", &*self.name))?
+                    members
+                        .ok_or_else(|| ArrivalError::NoGroup { group: group.to_owned(), room: self.name.to_string() })?
                 }
             };
             resolved.extend(group.iter().filter(|member| known.insert((*member).clone())).cloned());
@@ -166,15 +168,15 @@ impl Room {
     }
 
     /// Returns whether a sign of life of this process was requested and has not arrived.
-    pub fn waits_for(&self, process: Process) -> bool {
-        self.barriers.meetings.waits_for(process) || self.syncs.meetings.waits_for(process)
+    pub fn awaits_sign_of_life(&self, process: Process) -> bool {
+        self.barriers.meetings.awaits_sign_of_life(process) || self.syncs.meetings.awaits_sign_of_life(process)
     }
 
-    pub fn heard_from(&mut self, process: Process, visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.heard_from(process, turn));
+    pub fn on_sign_of_life(&mut self, process: Process, visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.on_sign_of_life(process, turn));
     }
 
-    pub fn process_gone(&mut self, process: Process, visit: &mut Visit<'_>) {
+    pub fn on_disconnect(&mut self, process: Process, visit: &mut Visit<'_>) {
         self.clients.remove(&process);
         for trigger in self.watched.remove(&process).unwrap_or_default() {
             if let Some(watchers) = self.watchers.get_mut(&trigger) {
@@ -184,12 +186,12 @@ impl Room {
                 }
             }
         }
-        both!(self, visit, |meetings, turn| meetings.process_gone(process, turn));
+        both!(self, visit, |meetings, turn| meetings.on_disconnect(process, turn));
     }
 
     /// Withdraws arrivals of a process.
-    pub fn gone(&mut self, process: Process, ids: &[u64], visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.gone(process, ids, REJOIN, turn));
+    pub fn withdraw(&mut self, process: Process, ids: &[u64], visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.withdraw(process, ids, REJOIN, turn));
     }
 
     /// Marks a process as lost: it cannot reconnect.
@@ -198,23 +200,29 @@ impl Room {
     }
 
     /// Ends the rounds, at barriers and syncs, that wait for members that cannot arrive.
-    pub fn give_up(&mut self, [barriers, syncs]: [&dyn Outlook; 2], visit: &mut Visit<'_>) {
+    pub fn end_hopeless(&mut self, [barriers, syncs]: [&dyn Outlook; 2], visit: &mut Visit<'_>) {
         let Visit { now, presence, acts } = visit;
-        self.barriers.meetings.give_up(barriers, &mut barrier::turn(*now, *presence, &mut acts.barriers));
+        self.barriers.meetings.end_hopeless(barriers, &mut barrier::turn(*now, *presence, &mut acts.barriers));
         let meetings = &mut self.syncs.meetings;
-        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.give_up(syncs, turn));
+        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.end_hopeless(syncs, turn));
     }
 
     /// Ends the round of one barrier or sync that waits for a member, because the host of that member is lost.
-    pub fn give_up_on(&mut self, (kind, meeting): (Meeting, &str), member: &str, why: &str, visit: &mut Visit<'_>) {
+    pub fn end_for_lost_host(
+        &mut self,
+        (kind, meeting): (Meeting, &str),
+        member: &str,
+        why: &str,
+        visit: &mut Visit<'_>,
+    ) {
         let Visit { now, presence, acts } = visit;
         if kind == Meeting::Barrier {
             let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
-            return self.barriers.meetings.give_up_on(meeting, member, why, &mut turn);
+            return self.barriers.meetings.end_for_lost_host(meeting, member, why, &mut turn);
         }
         let meetings = &mut self.syncs.meetings;
         sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| {
-            meetings.give_up_on(meeting, member, why, turn);
+            meetings.end_for_lost_host(meeting, member, why, turn);
         });
     }
 
@@ -227,20 +235,20 @@ impl Room {
     }
 
     /// Returns how much could be evicted: bytes of failed rounds, or the number of abandoned rounds.
-    pub fn spare(&self, what: Eviction) -> usize {
-        self.barriers.meetings.spare(what) + self.syncs.meetings.spare(what)
+    pub fn evictable(&self, what: Eviction) -> usize {
+        self.barriers.meetings.evictable(what) + self.syncs.meetings.evictable(what)
     }
 
     /// Evicts until `bytes` more fit into the budget, or nothing is left to evict.
-    pub fn drop_spare(&mut self, what: Eviction, bytes: usize, visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.drop_spare(what, bytes, turn));
+    pub fn evict(&mut self, what: Eviction, bytes: usize, visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.evict(what, bytes, turn));
     }
 
     /// Returns what the room owes to a process that may reconnect.
     pub fn owes(&self, process: Process) -> Owed {
         match self.barriers.meetings.owes(process) || self.syncs.meetings.owes(process) {
             true => Owed::Verdict,
-            false if self.triggers.knows(process.0) => Owed::Count,
+            false if self.triggers.has_total(process.0) => Owed::Count,
             false => Owed::Nothing,
         }
     }
@@ -257,9 +265,9 @@ impl Room {
     }
 
     /// Confirms that arrivals have received their outcomes, or need none any more. Returns whether any was unconfirmed.
-    pub fn told(&mut self, process: Process, ids: &[u64]) -> bool {
-        let barriers = self.barriers.meetings.told(process, ids);
-        self.syncs.meetings.told(process, ids) || barriers
+    pub fn confirm(&mut self, process: Process, ids: &[u64]) -> bool {
+        let barriers = self.barriers.meetings.confirm(process, ids);
+        self.syncs.meetings.confirm(process, ids) || barriers
     }
 
     /// Forgets a process that cannot reconnect.
@@ -299,7 +307,7 @@ impl Room {
 
     /// Returns whether a round forms, or a failed round is kept for late members.
     pub fn keeps_verdicts(&self) -> bool {
-        self.barriers.meetings.stand() || self.syncs.meetings.stand()
+        self.barriers.meetings.keeps_rounds() || self.syncs.meetings.keeps_rounds()
     }
 
     /// Returns whether the test declares this barrier or sync, or a member waits there.
@@ -363,14 +371,14 @@ impl Room {
         from: &str,
         (trigger, total): (&str, u64),
         data: Option<&RawValue>,
-    ) -> Result<Counted, String> {
+    ) -> Result<Counted, RequestError> {
         if let Some(data) = data {
-            self.triggers.takes_note(trigger, (asker, from), data)?;
+            self.triggers.check_note(trigger, (asker, from), data)?;
         }
-        let counted = self.triggers.state(now, asker.process, trigger, total);
+        let counted = self.triggers.count(now, asker.process, trigger, total);
         let counted = counted.ok_or_else(|| self.no_trigger(trigger))?;
         if let Some(data) = data.filter(|_| counted.new > 0 && !counted.late) {
-            self.triggers.note(trigger, (Some(asker.process), from), data);
+            self.triggers.add_note(trigger, (Some(asker.process), from), data);
         }
         Ok(counted)
     }
@@ -384,8 +392,8 @@ impl Room {
         (trigger, total): (&str, u64),
         notes: &[&RawValue],
     ) -> Option<Counted> {
-        let counted = self.triggers.state(at, process.0, trigger, total)?;
-        notes.iter().for_each(|note| self.triggers.note(trigger, (Some(process.0), from), note));
+        let counted = self.triggers.count(at, process.0, trigger, total)?;
+        notes.iter().for_each(|note| self.triggers.add_note(trigger, (Some(process.0), from), note));
         Some(counted)
     }
 
@@ -440,15 +448,15 @@ impl Room {
     }
 
     /// Replays that a failed round was dropped before a restart.
-    pub fn restore_stood_down(&mut self, kind: Meeting, meeting: &str) {
+    pub fn restore_dropped(&mut self, kind: Meeting, meeting: &str) {
         match kind {
-            Meeting::Sync => self.syncs.meetings.restore_stood_down(meeting),
-            Meeting::Barrier => self.barriers.meetings.restore_stood_down(meeting),
+            Meeting::Sync => self.syncs.meetings.restore_dropped(meeting),
+            Meeting::Barrier => self.barriers.meetings.restore_dropped(meeting),
         }
     }
 
     /// Registers a process as a watcher of a trigger. Returns whether the trigger has fired already.
-    pub fn watch(&mut self, process: Process, trigger: &str) -> Result<bool, String> {
+    pub fn watch(&mut self, process: Process, trigger: &str) -> Result<bool, RequestError> {
         match self.triggers.get(trigger) {
             None => Err(self.no_trigger(trigger)),
             Some(state) if state.fired.is_some() => Ok(true),
@@ -463,12 +471,8 @@ impl Room {
     }
 
     /// Returns the error about a trigger that does not exist in this room.
-    pub fn no_trigger(&self, trigger: &str) -> String {
-        let (room, what) = (&self.name, format!("there is no trigger {trigger:?} in room {:?}", self.name));
-        match self.declared {
-            Some(_) => format!("{what}: a run has only the triggers of its test file"),
-            None => format!("{what}: make it with arete trigger create NAME COUNT --room {room}"),
-        }
+    fn no_trigger(&self, trigger: &str) -> RequestError {
+        RequestError::Unknown { trigger: trigger.to_owned(), room: self.name.to_string(), of_run: self.is_run() }
     }
 
     /// Takes the watchers of a trigger that has fired.
@@ -489,7 +493,7 @@ impl Room {
             let notes = notes.map(|json| RawJson { json });
             Triggered { room: room.into(), trigger: trigger.into(), notes }.encode()
         };
-        self.triggers.told(trigger, encode)
+        self.triggers.fired_line(trigger, encode)
     }
 }
 
@@ -497,11 +501,8 @@ fn terms(declared: Option<&Declared>) -> (Option<&Party>, Option<Duration>) {
     (declared.and_then(|declared| declared.party.as_ref()), declared.and_then(|declared| declared.timeout))
 }
 
-fn check_name(name: &str) -> Result<(), String> {
-    match session::is_meeting(name) {
-        true => Ok(()),
-        false => Err(format!("of a barrier or a session the {}", session::words_rule())),
-    }
+fn check_name(name: &str) -> Result<(), ArrivalError> {
+    session::is_meeting(name).then_some(()).ok_or(ArrivalError::Name)
 }
 
 #[cfg(test)]

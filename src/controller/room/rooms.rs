@@ -19,7 +19,7 @@ pub const ROOMS_MAX: usize = 1_000;
 #[derive(Default)]
 pub struct Rooms {
     named: BTreeMap<Rc<str>, Room>,
-    /// What rooms request of the controller at the end of this input.
+    /// The requests of rooms to the controller, which are handled at the end of this input.
     pending: BTreeMap<Rc<str>, Acts>,
     deadlines: Timers<Rc<str>>,
     /// The highest number of a round in rooms that were removed, because no number may be used twice if a room is

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::controller::room::rendezvous::{
-    ARRIVAL_COST, Act, ArrivalRequest, Assembly, Presence, Process, Rendezvous, Turn,
+    ARRIVAL_COST, Act, ArrivalError, ArrivalRequest, Assembly, Presence, Process, Rendezvous, Turn,
 };
 use crate::controller::session::budget::Held;
 use crate::machine::faults::{Fault, injected};
@@ -21,7 +21,7 @@ use crate::wire::{Message, RawJson};
 /// How many sessions with the longest values fit into memory: each holds its values and its map.
 const FULL_SESSIONS: usize = 2;
 
-/// What a process may always hold besides its value, in bytes: its arrival, and the names of a small party.
+/// The memory that a process may always hold besides its value, in bytes: its arrival, and the names of a small party.
 const AROUND_A_VALUE: usize = 64 * 1024;
 
 /// The default limit for the files that all slaves of a run ship, in bytes.
@@ -45,7 +45,7 @@ pub struct Limits {
     pub value: usize,
     /// All values of a session together, in bytes.
     pub session: usize,
-    /// What the controller holds for all members together, in bytes.
+    /// The memory for all members together, in bytes.
     pub memory: usize,
     /// The files that all slaves of a run ship, in bytes.
     pub output: u64,
@@ -54,7 +54,7 @@ pub struct Limits {
     /// The disconnected processes that are remembered although nothing is owed to them.
     #[serde(default = "away_max")]
     pub away: usize,
-    /// What a run records besides those files, in bytes.
+    /// The other records of a run, in bytes.
     pub record: u64,
 }
 
@@ -139,7 +139,7 @@ impl Syncs {
         &mut self,
         process: Process,
         give: &Give<'_>,
-        party: Result<Option<Party>, String>,
+        party: Result<Option<Party>, ArrivalError>,
         declared: (Option<&Party>, Option<Duration>),
         turn: &mut Turn<'_, Value>,
     ) {
@@ -155,7 +155,7 @@ impl Syncs {
             within.and_then(|party| Ok((party, self.meetings.budget().admit_for(turn.asker(process), cost)?)));
         let (party, held) = match admitted {
             Ok(admitted) => admitted,
-            Err(reason) => return self.meetings.refuse(arrival, reason, turn),
+            Err(error) => return self.meetings.refuse(arrival, &error, turn),
         };
         let timeout = give.timeout.map(Duration::from_micros).or(declared.1);
         let request = ArrivalRequest {
@@ -175,19 +175,14 @@ impl Syncs {
         self.meetings.arrive(&give.session, request, declared.0, turn);
     }
 
-    fn within_limits(&self, session: &str, length: usize) -> Result<(), String> {
+    fn within_limits(&self, session: &str, length: usize) -> Result<(), ArrivalError> {
         let Limits { value, session: all, .. } = self.limits;
         if length > value {
-            return Err(format!(
-                "a value has at most {value} bytes (--value-max of the controller), this one has {length}"
-            ));
+            return Err(ArrivalError::Value { max: value, length: Some(length) });
         }
         let given = self.meetings.weight(session);
         if given + length > all {
-            return Err(format!(
-                "the values of a session have at most {all} bytes together (--session-max of the controller); {given} \
-                 bytes were given, and this one has {length}"
-            ));
+            return Err(ArrivalError::Session { max: all, given, length });
         }
         Ok(())
     }
@@ -240,7 +235,7 @@ mod tests {
             weight: 0,
             patience: None,
             away: false,
-            taken_back: false,
+            withdrawn: false,
             lost: false,
         };
         let all = BTreeMap::from([(Rc::from("b\"\\"), there("1e3")), (Rc::from("a#1"), there("{\"x\": [ ]}"))]);

@@ -26,28 +26,21 @@ impl Run {
         match fact {
             Fact::Joined { slave, incarnation, address, ip, again, machine } => {
                 if let Some(machine) = machine {
-                    self.slots.give(*slave, machine);
-                    let member = self.roster.get_mut(*slave);
-                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
+                    self.assign(*slave, machine);
                 }
-                let other = self.roster.get(*slave).machine.clone();
-                let event = if *again {
-                    Event::Rejoined { address: (&**address).into() }
-                } else {
-                    Event::Joined { address: (&**address).into(), machine: other.as_deref().map(Into::into) }
-                };
                 let moved = self.joined(*slave, (!again).then_some(&**incarnation), *ip);
+                let (address, machine) = ((&**address).into(), self.roster.get(*slave).machine.clone());
+                let event = match again {
+                    true => Event::Rejoined { address },
+                    false => Event::Joined { address, machine: machine.as_deref().map(Into::into) },
+                };
                 self.record(now, *slave, &event, out);
                 if moved {
-                    self.unready_those_who_name(*slave);
+                    self.unready_users_of(*slave);
                 }
             }
             Fact::Assigned { machines } => {
-                for (ix, machine) in machines.iter().enumerate().take(self.roster.len()) {
-                    self.slots.give(ix, machine);
-                    let member = self.roster.get_mut(ix);
-                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
-                }
+                machines.iter().enumerate().take(self.roster.len()).for_each(|(ix, machine)| self.assign(ix, machine));
                 self.phase = Phase::Gathering;
             }
             Fact::Ready { slave } => {
@@ -59,15 +52,7 @@ impl Run {
             Fact::Disconnected { slave, reason } => {
                 self.record(now, *slave, &Event::Disconnected { reason: (&**reason).into() }, out)
             }
-            Fact::Lost { slave, reason } => {
-                self.roster.get_mut(*slave).stage = Stage::Lost;
-                self.absent.lose(*slave, reason);
-                self.record(now, *slave, &Event::Lost { reason: (&**reason).into() }, out);
-                if !self.goes_on_without_the_lost() {
-                    let lost = self.lost(now, *slave, reason);
-                    self.failures.add(lost);
-                }
-            }
+            Fact::Lost { slave, reason } => self.on_lost(now, *slave, reason, out),
             Fact::Refused { name, address, reason } => {
                 self.refusals.insert(format!("{name} {reason}"));
                 let event =
@@ -78,6 +63,19 @@ impl Run {
                 let failure = self.failure(now, *kind, (*slave, entry.as_deref()), why);
                 self.failures.add(failure);
             }
+            Fact::Stopped { slave } => {
+                self.roster.get_mut(*slave).stage = Stage::Stopped;
+                self.record(now, *slave, &Event::Stopped, out);
+            }
+            Fact::Resumed { .. } => self.event_log.record(now, None, &Event::Resumed, out),
+            Fact::Event(event) => self.event_log.put(now, event.get().as_bytes().to_vec(), out),
+            fact => self.apply_end(now, fact, out),
+        }
+    }
+
+    /// Applies a fact about the end of the run.
+    fn apply_end(&mut self, now: Time, fact: &Fact<'_>, out: &mut Outbox) {
+        match fact {
             Fact::Finishing { why } => {
                 self.timers.clear();
                 self.timers.set(Timer::Finish, now + self.test.grace);
@@ -95,14 +93,25 @@ impl Run {
                     *cause = Cause { verdict: wire::Verdict::Interrupted, why: why.to_string(), cut: false };
                 }
             }
-            Fact::Stopped { slave } => {
-                self.roster.get_mut(*slave).stage = Stage::Stopped;
-                self.record(now, *slave, &Event::Stopped, out);
-            }
             Fact::Ended { verdict, why } => self.on_ended(now, *verdict, why, out),
-            Fact::Resumed { .. } => self.event_log.record(now, None, &Event::Resumed, out),
-            Fact::Event(event) => self.event_log.put(now, event.get().as_bytes().to_vec(), out),
             _ => {}
+        }
+    }
+
+    /// Records the machine that serves as a slave.
+    fn assign(&mut self, ix: usize, machine: &str) {
+        self.slots.give(ix, machine);
+        let member = self.roster.get_mut(ix);
+        member.machine = (member.name != machine).then(|| Rc::from(machine));
+    }
+
+    fn on_lost(&mut self, now: Time, ix: usize, reason: &str, out: &mut Outbox) {
+        self.roster.get_mut(ix).stage = Stage::Lost;
+        self.absent.lose(ix, reason);
+        self.record(now, ix, &Event::Lost { reason: reason.into() }, out);
+        if !self.goes_on_without_the_lost() {
+            let lost = self.lost(now, ix, reason);
+            self.failures.add(lost);
         }
     }
 
@@ -149,7 +158,7 @@ impl Run {
     }
 
     /// Before the start: makes slaves that have received the old address of this slave prepare again.
-    fn unready_those_who_name(&mut self, ix: usize) {
+    fn unready_users_of(&mut self, ix: usize) {
         if self.phase != Phase::Gathering {
             return;
         }

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_comes_gives_the_others_as_long_again() {
+    fn each_slave_that_connects_extends_the_wait() {
         let mut arrivals = Arrivals::default();
         let mut looks = |came: usize, times: u32| (0..times).map(|_| arrivals.look(came)).collect::<Vec<_>>();
         assert!(!looks(0, LOOKS - 1).contains(&true));

@@ -1,7 +1,7 @@
 //! Charges what a run records to its cause, and handles a cause that exceeds its share.
 
 use crate::controller::run::failures::FailureKind;
-use crate::controller::run::record::{By, Over};
+use crate::controller::run::record::{By, Over, ShareUsed};
 use crate::controller::run::run::{Phase, Run};
 use crate::machine::{Outbox, Time};
 
@@ -12,16 +12,16 @@ impl Run {
     }
 
     /// Charges what was recorded since the last call. Returns why this cause must be disconnected, if it must.
-    pub(in crate::controller) fn charge(&mut self, now: Time, by: By, out: &mut Outbox) -> Option<String> {
+    pub(in crate::controller) fn charge(&mut self, now: Time, by: By, out: &mut Outbox) -> Option<ShareUsed> {
         let over = self.record.charge(by, self.length_of_record());
         self.check_events(now, out);
         match over? {
             Over::Slave(ix) => {
-                let reason = format!("it has {}", self.record.too_much());
-                self.lose(now, ix, &reason, out);
-                Some(reason)
+                let used = ShareUsed::Slave { share: self.record.share() };
+                self.lose(now, ix, &used.to_string(), out);
+                Some(used)
             }
-            Over::Clients => Some(format!("the clients of run {} have {}", self.id, self.record.too_much())),
+            Over::Clients => Some(ShareUsed::Clients { run: self.id.clone(), share: self.record.share() }),
             Over::Run => {
                 let most = self.record.most();
                 let why = format!("more than {most} bytes recorded: --record-max of the controller allows more");
@@ -32,7 +32,7 @@ impl Run {
     }
 
     /// Charges what was recorded before a restart.
-    pub(in crate::controller) fn charge_again(&mut self, by: By, ledger: u64) {
+    pub(in crate::controller) fn replay_charge(&mut self, by: By, ledger: u64) {
         self.record.charge(by, ledger + self.event_log.recorded());
     }
 

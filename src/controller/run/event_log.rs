@@ -154,7 +154,7 @@ impl EventLog {
         self.path == path
     }
 
-    pub fn give_up(&mut self) {
+    pub fn stop_writing(&mut self) {
         self.broken = true;
     }
 

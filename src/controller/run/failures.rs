@@ -70,7 +70,7 @@ pub struct Failure {
     pub entry: Option<(String, u32)>,
     /// The exit status of its process, if one ran.
     pub exit: Option<Exit>,
-    /// What is wrong, without the names of the slave and the entry.
+    /// The reason, without the names of the slave and the entry.
     pub reason: String,
     /// The last lines of its output.
     pub tail: Option<String>,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_who_failed_and_when() {
+    fn a_failure_names_the_slave_and_the_time() {
         let start = Some(Time::from_micros(1_000_000));
         assert_eq!(entry("a", 2).headline(start), "at 0.500 s, a x.2 failed: exit status 1");
         assert_eq!(entry("a", 1).headline(None), "a x failed: exit status 1");

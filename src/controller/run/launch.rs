@@ -44,7 +44,7 @@ const LINES_OF_A_LAUNCHER: usize = 1;
 /// The last lines of the log of a slave or a launcher that has failed, while they are being read.
 pub(in crate::controller) struct LastWords {
     pub slaves: Vec<usize>,
-    /// What has failed.
+    /// The failure.
     why: String,
     /// How many lines are shown, and how the message refers to the rest.
     lines: usize,
@@ -89,7 +89,7 @@ pub struct Launch {
     /// The slaves of this machine that are still awaited.
     pub(in crate::controller) arrivals: crate::controller::run::arrivals::Arrivals,
     /// The launchers were asked to end.
-    hurried: bool,
+    terminating: bool,
 }
 
 impl Launch {
@@ -130,7 +130,7 @@ impl Launch {
     }
 
     /// Starts the launchers of slaves that have never joined. After a restart, some have.
-    pub fn start_the_absent(&mut self, roster: &Roster, results: &Path, out: &mut Outbox) {
+    pub fn start_absent(&mut self, roster: &Roster, results: &Path, out: &mut Outbox) {
         for (slaves, command) in self.launcher.iter().flat_map(|launcher| &launcher.commands) {
             if !slaves.iter().all(|&ix| roster.get(ix).stage == Stage::Absent) {
                 continue;
@@ -175,8 +175,8 @@ impl Launch {
 
     /// Asks launchers to end, once. They may have to end something on another machine, which they cannot do when they
     /// are killed.
-    pub fn hurry(&mut self, out: &mut Outbox) -> bool {
-        let first = self.is_by_command() && !self.is_empty() && !std::mem::replace(&mut self.hurried, true);
+    pub fn terminate_once(&mut self, out: &mut Outbox) -> bool {
+        let first = self.is_by_command() && !self.is_empty() && !std::mem::replace(&mut self.terminating, true);
         if first {
             self.kill(Signal::TERM, out);
         }
@@ -185,7 +185,7 @@ impl Launch {
 
     /// Ends the launchers without a connected slave, and slaves of this machine that have never joined, because they
     /// will not hear that the run is over.
-    pub fn end_the_useless(&self, roster: &Roster, out: &mut Outbox) {
+    pub fn end_unconnected(&self, roster: &Roster, out: &mut Outbox) {
         for (&child, slaves) in &self.children {
             let useless =
                 |member: &RunSlave| member.conn.is_none() && (self.is_by_command() || member.process.is_none());
@@ -214,13 +214,13 @@ impl Launch {
         words.tail.drain(..words.tail.len().saturating_sub(PIECE));
         words.offset += said.len() as u64;
         if said.len() == PIECE && words.offset < PIECE as u64 * PIECES_MAX {
-            self.read_on(words, out);
+            self.read_next(words, out);
             return None;
         }
         Some(words)
     }
 
-    pub(in crate::controller) fn read_on(&mut self, words: LastWords, out: &mut Outbox) {
+    pub(in crate::controller) fn read_next(&mut self, words: LastWords, out: &mut Outbox) {
         let read = out.read(words.log.clone(), words.offset, PIECE);
         self.words.insert(read, words);
     }
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_the_last_that_say_anything() {
+    fn the_last_lines_are_not_blank() {
         assert_eq!(last_lines(b"a\nb\r\n\n", 1), "b");
         assert_eq!(last_lines(b"a\nb\r\n\n", 3), "a / b");
         assert_eq!(last_lines(b"1\n2\n3\n\n 4", 3), "2 / 3 / 4");

@@ -1,4 +1,4 @@
-//! What happens to the slaves that a run has started: they join, or the last lines of their logs explain why not.
+//! The fate of the slaves that a run has started: they join, or the last lines of their logs explain why not.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ impl Run {
         slaves.retain(|&ix| self.roster.get(ix).stage == Stage::Absent);
         match how {
             _ if slaves.is_empty() => log::debug!("a launcher has ended after its slaves had joined"),
-            Ok(exit) => self.launch.read_on(LastWords::of_launcher(slaves, exit, log), out),
+            Ok(exit) => self.launch.read_next(LastWords::of_launcher(slaves, exit, log), out),
             Err(error) => {
                 self.lose_unlaunched(now, &slaves, &format!("its launcher could not be started: {error}"), out)
             }
@@ -67,7 +67,7 @@ impl Run {
     }
 
     /// Checks which slaves of this machine have joined. If none has for too long, the missing are lost.
-    pub(in crate::controller) fn look_who_came(&mut self, now: Time, out: &mut Outbox) {
+    pub(in crate::controller) fn check_arrivals(&mut self, now: Time, out: &mut Outbox) {
         if self.phase != Phase::Gathering {
             return;
         }
@@ -82,7 +82,7 @@ impl Run {
         for ix in absent {
             let why = format!("it has not connected within {}", text::duration(PATIENCE));
             let words = LastWords::of_slave(ix, why, self.log_of_slave(ix));
-            self.launch.read_on(words, out);
+            self.launch.read_next(words, out);
         }
     }
 }

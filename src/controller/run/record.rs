@@ -1,7 +1,9 @@
-//! The limit for what a run records in its ledger and its time line, and who has caused how much of it.
+//! The limit for what a run records in its ledger and its time line, and how much each cause has used.
 //!
 //! The files that slaves ship have a separate limit. This one is for everything else that slaves and clients make a
 //! controller write: reports, notifies, connections and disconnections.
+
+use std::fmt;
 
 use crate::controller::room::sync::RECORD_MAX;
 
@@ -11,7 +13,7 @@ const SHARE: u64 = 4;
 /// The end of a run that has recorded too much may add 1/8 of the limit.
 const FOR_THE_END: u64 = 8;
 
-/// Who has caused a record.
+/// The cause of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     Slave(usize),
@@ -27,6 +29,31 @@ pub enum Over {
     Clients,
     Run,
 }
+
+/// A cause of records that has used its share, which is in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShareUsed {
+    Slave { share: u64 },
+    Clients { run: String, share: u64 },
+}
+
+impl fmt::Display for ShareUsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = match self {
+            ShareUsed::Slave { share } => {
+                f.write_str("it has")?;
+                share
+            }
+            ShareUsed::Clients { run, share } => {
+                write!(f, "the clients of run {run} have")?;
+                share
+            }
+        };
+        write!(f, " made it record more than {share} bytes, a quarter of --record-max of the controller")
+    }
+}
+
+impl std::error::Error for ShareUsed {}
 
 /// The bytes that a run has recorded.
 #[derive(Debug)]
@@ -52,7 +79,7 @@ impl Record {
     }
 
     /// Returns the share of one slave, or of all clients, in bytes.
-    fn share(&self) -> u64 {
+    pub fn share(&self) -> u64 {
         self.most / SHARE
     }
 
@@ -86,22 +113,12 @@ impl Record {
         (all > self.most).then_some(Over::Run)
     }
 
-    /// Returns whether clients have used their share.
-    fn is_full_for_clients(&self) -> bool {
-        self.clients > self.share()
-    }
-
     /// Checks whether clients may cause more records.
-    pub fn takes_clients(&self) -> Result<(), String> {
-        match self.is_full_for_clients() {
-            true => Err(format!("its clients have {}", self.too_much())),
+    pub fn takes_clients(&self, run: &str) -> Result<(), ShareUsed> {
+        match self.clients > self.share() {
+            true => Err(ShareUsed::Clients { run: run.to_owned(), share: self.share() }),
             false => Ok(()),
         }
-    }
-
-    /// Returns what the cause of too many records has done, in words.
-    pub fn too_much(&self) -> String {
-        format!("made it record more than {} bytes, a quarter of --record-max of the controller", self.share())
     }
 }
 
@@ -118,9 +135,9 @@ mod tests {
         assert_eq!(record.charge(By::Other, 260), None);
         assert_eq!(record.charge(By::Slave(0), 261), Some(Over::Slave(0)));
         assert_eq!(record.charge(By::Client, 511), None);
-        assert!(record.takes_clients().is_ok());
+        assert!(record.takes_clients("r").is_ok());
         assert_eq!(record.charge(By::Client, 512), Some(Over::Clients));
-        assert!(record.takes_clients().is_err());
+        assert!(record.takes_clients("r").is_err());
         assert_eq!(record.charge(By::Slave(1), 700), None, "other slaves are not affected");
         assert_eq!(record.charge(By::Slave(2), 950), None);
         assert_eq!(record.charge(By::Slave(3), 1_001), Some(Over::Run));

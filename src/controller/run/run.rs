@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::controller::config::{Config, Local};
-use crate::controller::ledger::{Fact, Ledger};
+use crate::controller::ledger::{Fact, FileError, Ledger};
+use crate::controller::room::rendezvous::ArrivalError;
 use crate::controller::room::room::Room;
 use crate::controller::room::sync::{Limits, OUTPUT_MAX};
 use crate::controller::run::absent::Absent;
@@ -40,10 +41,10 @@ const START_LEAD_PER_SLAVE: Duration = Duration::from_micros(20);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long slaves have to end when the controller stops waiting for a clean end.
-pub(in crate::controller) const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
+pub(in crate::controller) const END_AT_ONCE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many bytes about triggers are sent to a reconnected slave before it must have read them.
-const TOLD_AT_ONCE: usize = 2 * 1024 * 1024;
+const TRIGGERS_SENT_MAX: usize = 2 * 1024 * 1024;
 
 /// The time line of a run, in its results directory.
 pub const EVENTS: &str = "events.jsonl";
@@ -152,7 +153,7 @@ pub struct Run {
     /// without a run.
     pub(in crate::controller) parting: Vec<(ConnId, String)>,
     /// It had ended before a restart: its verdict is final even if nothing can be written now.
-    pub(in crate::controller) over_before: bool,
+    pub(in crate::controller) ended_before_restart: bool,
     /// The mark of the effects that write its outcome, by which their confirmations find the run.
     pub(in crate::controller) confirmed_after: u64,
     /// When it ended.
@@ -163,7 +164,7 @@ pub struct Run {
     /// The shipped files of each slave in the results directory after a restart, with their lengths in bytes.
     pub(in crate::controller) kept: Vec<BTreeMap<String, u64>>,
     /// Why the time line could not be rebuilt after a restart.
-    pub(in crate::controller) not_mended: Option<String>,
+    pub(in crate::controller) not_rebuilt: Option<FileError>,
 }
 
 impl Run {
@@ -197,13 +198,13 @@ impl Run {
             output_max: OUTPUT_MAX,
             hosted: None,
             parting: Vec::new(),
-            over_before: false,
+            ended_before_restart: false,
             confirmed_after: 0,
             ended: None,
             begun: None,
             embedded: false,
             kept: Vec::new(),
-            not_mended: None,
+            not_rebuilt: None,
             id: config.run,
             test: config.test,
             results: config.results,
@@ -237,7 +238,7 @@ impl Run {
             }
             self.await_arrivals(now);
         } else {
-            self.launch.start_the_absent(&self.roster, &self.results, out);
+            self.launch.start_absent(&self.roster, &self.results, out);
         }
     }
 
@@ -297,7 +298,7 @@ impl Run {
     }
 
     /// Sends a reconnected slave what it may have missed.
-    pub fn tell_again(&mut self, ix: usize, out: &mut Outbox) {
+    pub fn resend(&mut self, ix: usize, out: &mut Outbox) {
         let Some(conn) = self.roster.get(ix).conn else { return };
         let id = self.id.clone();
         let run = Cow::from(&id);
@@ -305,7 +306,7 @@ impl Run {
             out.send(conn, Start { run: run.clone(), at }.encode());
         }
         self.roster.get_mut(ix).owed = self.room.triggers.fired().to_vec().into();
-        self.tell_more(ix, out);
+        self.resend_triggers(ix, out);
         if let Some(line) = self.stop_line() {
             out.send(conn, line);
         } else if let Phase::Over { verdict, .. } = self.phase {
@@ -320,13 +321,13 @@ impl Run {
 
     /// Sends a reconnected slave more triggers that it may have missed. A part fits its queue besides other messages;
     /// the next part follows when the slave has answered a check.
-    pub fn tell_more(&mut self, ix: usize, out: &mut Outbox) {
+    pub fn resend_triggers(&mut self, ix: usize, out: &mut Outbox) {
         let Some(conn) = self.roster.get(ix).conn else { return };
-        let mut told = 0;
-        while told < TOLD_AT_ONCE {
+        let mut sent = 0;
+        while sent < TRIGGERS_SENT_MAX {
             let Some(trigger) = self.roster.get_mut(ix).owed.pop_front() else { return };
             let line = self.room.triggered(&trigger);
-            told += line.len();
+            sent += line.len();
             out.send(conn, line);
         }
         if !self.roster.get(ix).owed.is_empty() {
@@ -335,7 +336,7 @@ impl Run {
     }
 
     /// Handles that a trigger has fired: every connected slave receives it now, the others after their reconnect.
-    pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
+    pub fn send_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
         self.event_log.record(now, None, &Event::Triggered { trigger: trigger.into() }, out);
         self.fired.push(trigger.to_owned());
         let line = self.room.triggered(trigger);
@@ -349,23 +350,19 @@ impl Run {
         std::mem::take(&mut self.fired)
     }
 
-    /// Checks whether members may arrive.
-    pub fn takes_members(&self) -> Result<(), String> {
-        match self.phase {
-            Phase::Gathering | Phase::Running | Phase::Finishing(_) => Ok(()),
-            Phase::Queued | Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
-                Err(format!("run {:?} is not going on", self.id))
-            }
-        }
+    /// Returns whether members may arrive.
+    pub fn takes_members(&self) -> bool {
+        matches!(self.phase, Phase::Gathering | Phase::Running | Phase::Finishing(_))
     }
 
     /// Checks whether this speaker may bring members.
-    pub fn takes_members_of(&self, speaker: &Speaker) -> Result<(), String> {
+    pub fn takes_members_of(&self, speaker: &Speaker) -> Result<(), ArrivalError> {
         match speaker {
             Speaker::Slave(ix, name) if self.roster.get(*ix).stage == Stage::Lost => {
-                Err(format!("slave {name} is lost to run {:?}", self.id))
+                Err(ArrivalError::SlaveLost { slave: name.to_string(), run: self.id.clone() })
             }
-            _ => self.takes_members(),
+            _ if self.takes_members() => Ok(()),
+            _ => Err(ArrivalError::NotGoing { run: self.id.clone() }),
         }
     }
 
@@ -409,12 +406,12 @@ impl Run {
         }
         let Cause { verdict, why, cut } = cause;
         self.enter(now, Fact::Ending { verdict, why: why.into(), cut }, out);
-        self.tell_stop(out);
+        self.send_stop(out);
         self.stopping(now);
         self.finish_if_stopped(now, out);
     }
 
-    pub(in crate::controller) fn tell_stop(&self, out: &mut Outbox) {
+    pub(in crate::controller) fn send_stop(&self, out: &mut Outbox) {
         let Some(line) = self.stop_line() else { return };
         for conn in self.roster.connected() {
             out.send(conn, line.clone());
@@ -440,7 +437,7 @@ impl Run {
         }
         if self.phase == Phase::Running {
             self.enter(now, Fact::Finishing { why: Cow::from(&why) }, out);
-            self.tell_stop(out);
+            self.send_stop(out);
         }
     }
 
@@ -497,7 +494,7 @@ impl Run {
     }
 
     /// Marks slaves as lost that have been disconnected for too long.
-    pub fn lose_those_who_stay_away(&mut self, now: Time, out: &mut Outbox) {
+    pub fn lose_absent(&mut self, now: Time, out: &mut Outbox) {
         // Before the start, the person who runs an embedded run is present, and decides how long to wait.
         let counts = self.started().is_some() || self.hosted.is_some();
         let away = |ix: &usize| {

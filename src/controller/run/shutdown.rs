@@ -9,7 +9,7 @@ use crate::controller::run::failures::FailureKind;
 use crate::controller::run::launch::LastWords;
 use crate::controller::run::results::{self, Ending};
 use crate::controller::run::roster::{RunSlave, Stage};
-use crate::controller::run::run::{Cause, GIVE_UP_WITHIN, Phase, Run, Timer};
+use crate::controller::run::run::{Cause, END_AT_ONCE_WITHIN, Phase, Run, Timer};
 use crate::machine::{ChildId, Exit, Outbox, Signal, Time};
 use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, text};
@@ -41,22 +41,22 @@ impl Run {
         self.enter(now, Fact::Interrupted { why: Cow::from(&why) }, out);
         match (self.interrupts, &self.phase) {
             (1, Phase::Ending(_)) => {
-                self.event_log.view.line("interrupted; again to give up at once", out);
+                self.event_log.view.line("interrupted; interrupt again to stop at once", out);
             }
             (1, _) => {
-                self.event_log.view.line("interrupted: everything is being stopped; again to give up at once", out);
+                self.event_log.view.line("interrupted: stopping everything; interrupt again to stop at once", out);
                 self.end(now, Verdict::Interrupted, why, out);
             }
             (2, _) => {
-                self.tell_stop(out);
-                self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN);
+                self.send_stop(out);
+                self.timers.set(Timer::Stop, now + END_AT_ONCE_WITHIN);
             }
             _ => self.deadline(now, Timer::Stop, out),
         }
     }
 
     /// Handles an operator's request to end the run.
-    pub fn cancelled(&mut self, now: Time, at_once: bool, out: &mut Outbox) {
+    pub fn cancel(&mut self, now: Time, at_once: bool, out: &mut Outbox) {
         if matches!(self.phase, Phase::Writing(_) | Phase::Over { .. }) {
             return;
         }
@@ -112,7 +112,7 @@ impl Run {
             run: &self.id,
             verdict,
             why,
-            then: self.what_came_then(),
+            then: self.later_cause(),
             failures: &self.failures,
             never_began,
             start,
@@ -137,9 +137,9 @@ impl Run {
         self.dismiss(verdict, &why, out);
         self.phase = Phase::Over { code: self.exit_code(verdict), verdict };
         if self.hosted.is_none() {
-            self.timers.set(Timer::Exit, now + if self.interrupts > 1 { GIVE_UP_WITHIN } else { EXIT_WITHIN });
+            self.timers.set(Timer::Exit, now + if self.interrupts > 1 { END_AT_ONCE_WITHIN } else { EXIT_WITHIN });
         }
-        self.launch.end_the_useless(&self.roster, out);
+        self.launch.end_unconnected(&self.roster, out);
         self.exit_if_alone(out);
     }
 
@@ -164,8 +164,8 @@ impl Run {
             (Verdict::Passed | Verdict::Failed, Some(first)) => {
                 let headline = first.headline(self.started());
                 // The next line of the report has this failure.
-                let told = usize::from(cause.verdict == Verdict::Failed && cause.why != first.in_words());
-                let why = match (self.failures.count() - 1).saturating_sub(told) {
+                let following = usize::from(cause.verdict == Verdict::Failed && cause.why != first.in_words());
+                let why = match (self.failures.count() - 1).saturating_sub(following) {
                     0 => headline,
                     1 => format!("{headline} (and 1 more failure)"),
                     more => format!("{headline} (and {more} more failures)"),
@@ -178,7 +178,7 @@ impl Run {
 
     /// Returns what the headline omits: why the run ended after its first failure, or what had failed before it was
     /// interrupted.
-    fn what_came_then(&self) -> Option<String> {
+    fn later_cause(&self) -> Option<String> {
         let (Phase::Ending(cause) | Phase::Writing(cause)) = &self.phase else { return None };
         let first = self.failures.first()?;
         match cause.verdict {
@@ -215,7 +215,7 @@ impl Run {
         match how {
             Ok(exit) => {
                 let why = format!("its process ended: {exit}");
-                self.launch.read_on(LastWords::of_slave(ix, why, self.log_of_slave(ix)), out);
+                self.launch.read_next(LastWords::of_slave(ix, why, self.log_of_slave(ix)), out);
             }
             Err(error) => self.lose(now, ix, &format!("its process could not be started: {error}"), out),
         }
@@ -250,17 +250,17 @@ impl Run {
     /// Handles that a file in the results directory could not be written.
     pub fn write_failed(&mut self, now: Time, path: PathBuf, error: String, out: &mut Outbox) {
         if self.event_log.writes(&path) {
-            self.event_log.give_up();
+            self.event_log.stop_writing();
         }
         if self.ledger.is_at(&path) {
-            self.ledger.give_up();
+            self.ledger.stop_writing();
             // Events that are not in the ledger could not be rebuilt after a restart.
-            self.event_log.give_up();
+            self.event_log.stop_writing();
         }
         let why = format!("cannot write {}: {error}", path.display());
         out.print(crate::machine::Stream::Err, format!("arete: {}\n", text::harmless(&why)));
         match &mut self.phase {
-            Phase::Writing(_) if self.over_before => {}
+            Phase::Writing(_) if self.ended_before_restart => {}
             Phase::Writing(_) => {
                 let fact = Fact::Failed { kind: FailureKind::Results, slave: None, entry: None, why: Cow::from(&why) };
                 self.enter(now, fact, out);

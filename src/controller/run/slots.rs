@@ -125,7 +125,7 @@ mod tests {
         "arm": {"schedules": ["s"], "with": {"arch": "arm"}}"#;
 
     #[test]
-    fn a_machine_gets_the_place_of_its_name_or_the_first_that_fits() {
+    fn a_machine_gets_the_place_with_its_name_or_the_first_matching_one() {
         let mut slots = Slots::new(&test(CLIENTS));
         assert_eq!([0, 1, 2, 3].map(|place| slots.asks(place)), [false, true, true, true]);
         let client = labels(&[("os", "linux"), ("role", "client")]);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_turned_away_is_told_what_the_test_asks_for() {
+    fn a_refused_machine_gets_the_labels_that_the_test_selects() {
         let mut slots = Slots::new(&test(CLIENTS));
         let server = labels(&[("os", "linux"), ("role", "server")]);
         let expected = "the test \"t\" has no place for slave \"m\", which has os=linux, role=server: it asks for \

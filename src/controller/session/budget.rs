@@ -9,6 +9,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use crate::machine::{Bytes, LARGE};
@@ -32,6 +33,43 @@ const TRIGGERS: u64 = u64::MAX;
 
 /// Failed rounds are evicted when less than 1/8 of the budget is left.
 const SPARE: usize = 8;
+
+/// Why a request for memory is refused. All sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shortage {
+    /// Too little of the whole budget is left.
+    Budget { max: usize, left: usize, needed: usize },
+    /// The process would exceed its share.
+    Share { slave: bool, share: usize, held: usize, needed: usize },
+    /// The triggers of clients would exceed their share.
+    Triggers { share: usize, held: usize, needed: usize },
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shortage::Budget { max, left, needed } => write!(
+                f,
+                "the controller may hold {max} bytes of its members (--memory-max); {left} are left, and this needs \
+                 {needed}: try again later"
+            ),
+            Shortage::Share { slave, share, held, needed } => write!(
+                f,
+                "one {} may hold {share} bytes of the memory for members (--memory-max); it holds {held}, and this needs \
+                 {needed}: try again when its other barriers and syncs are over",
+                if *slave { "slave" } else { "client" }
+            ),
+            Shortage::Triggers { share, held, needed } => write!(
+                f,
+                "all triggers of rooms may hold {share} bytes of the memory for members (--memory-max), with the data of \
+                 notifies; they hold {held}, and this needs {needed}: delete triggers that are not needed any more \
+                 (arete trigger delete)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Shortage {}
 
 /// The process that pays for memory.
 #[derive(Debug, Clone, Copy)]
@@ -89,34 +127,26 @@ impl Budget {
         self.0.max.get()
     }
 
-    /// Holds `bytes`. Fails if there is no room.
-    pub fn admit(&self, bytes: usize) -> Result<Held, String> {
+    /// Holds `bytes`. Fails if too little is left.
+    pub fn admit(&self, bytes: usize) -> Result<Held, Shortage> {
         if self.left_for(bytes) < bytes {
             self.sweep();
         }
         let left = self.left_for(bytes);
         if left < bytes {
-            return Err(format!(
-                "the controller may hold {} bytes of its members (--memory-max); {left} are left, and this needs \
-                 {bytes}: try again later",
-                self.max()
-            ));
+            return Err(Shortage::Budget { max: self.max(), left, needed: bytes });
         }
         Ok(self.hold(bytes))
     }
 
-    /// Holds `bytes` for a process. Fails if there is no room, or the process has used its share.
-    pub fn admit_for(&self, asker: Asker, bytes: usize) -> Result<Held, String> {
+    /// Holds `bytes` for a process. Fails if too little is left, or the process has used its share.
+    pub fn admit_for(&self, asker: Asker, bytes: usize) -> Result<Held, Shortage> {
         let Asker { process, slave } = asker;
         let part = if slave { SLAVE_SHARE } else { CLIENT_SHARE };
         let share = (self.max() / part).max(self.0.least.get()).min(self.max());
-        let have = self.held_for(process);
-        if have + bytes > share {
-            let who = if slave { "slave" } else { "client" };
-            return Err(format!(
-                "one {who} may hold {share} bytes of the memory for members (--memory-max); it holds {have}, and this \
-                 needs {bytes}: try again when other barriers and syncs of it are over"
-            ));
+        let held = self.held_for(process);
+        if held + bytes > share {
+            return Err(Shortage::Share { slave, share, held, needed: bytes });
         }
         let mut held = self.admit(bytes)?;
         held.charge = Charge::new(self, process, bytes);
@@ -124,15 +154,12 @@ impl Budget {
     }
 
     /// Checks whether a process may make a trigger of clients hold `bytes` more.
-    pub fn admits_to_triggers(&self, asker: Asker, bytes: usize) -> Result<(), String> {
+    pub fn admits_to_triggers(&self, asker: Asker, bytes: usize) -> Result<(), Shortage> {
         self.admit_for(asker, bytes)?;
         let share = (self.max() / TRIGGERS_SHARE).max(self.0.least.get()).min(self.max());
-        let have = self.held_for(TRIGGERS);
-        if have + bytes > share {
-            return Err(format!(
-                "all triggers of rooms may hold {share} bytes of the memory for members (--memory-max), with the data of \
-                 notifies; they hold {have}, and this needs {bytes}: remove those that are over (arete trigger delete)"
-            ));
+        let held = self.held_for(TRIGGERS);
+        if held + bytes > share {
+            return Err(Shortage::Triggers { share, held, needed: bytes });
         }
         Ok(())
     }
@@ -162,13 +189,13 @@ impl Budget {
         max.saturating_sub(self.held())
     }
 
-    /// Holds `bytes` even if there is no room.
+    /// Holds `bytes` beyond the limit if necessary.
     pub fn hold(&self, bytes: usize) -> Held {
         self.0.held.set(self.held() + bytes);
         Held { budget: self.clone(), bytes, charge: Charge::default() }
     }
 
-    /// Holds `bytes` even if there is no room, and charges a part to a process.
+    /// Holds `bytes` beyond the limit if necessary, and charges a part to a process.
     pub fn hold_for(&self, process: u64, bytes: usize, charged: usize) -> Held {
         let mut held = self.hold(bytes);
         held.charge = Charge::new(self, process, charged);
@@ -251,7 +278,7 @@ impl Held {
         self.charge = Charge::default();
     }
 
-    /// Holds more bytes, even if there is no room.
+    /// Holds more bytes, beyond the limit if necessary.
     pub fn grow(&mut self, bytes: usize) {
         self.budget.0.held.set(self.budget.held() + bytes);
         self.bytes += bytes;
@@ -332,10 +359,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_dropped_gives_its_bytes_back_and_what_is_too_much_is_refused() {
+    fn dropped_holders_return_their_bytes_and_excess_is_refused() {
         let budget = Budget::new(1_000);
         let mut first = budget.admit(600).unwrap();
-        let refused = budget.admit(401).unwrap_err();
+        let refused = budget.admit(401).unwrap_err().to_string();
         assert!(refused.contains("1000 bytes") && refused.contains("--memory-max"), "{refused}");
         let second = first.clone();
         assert_eq!(budget.held(), 1_200);
@@ -349,11 +376,11 @@ mod tests {
     }
 
     #[test]
-    fn a_process_has_a_share_and_a_client_room_for_one_value_at_least() {
+    fn a_process_has_a_share_and_a_client_can_always_hold_one_value() {
         let budget = Budget::new(1_600);
         let client = |process| Asker { process, slave: false };
         let first = budget.admit_for(client(1), 150).unwrap();
-        let refused = budget.admit_for(client(1), 51).unwrap_err();
+        let refused = budget.admit_for(client(1), 51).unwrap_err().to_string();
         assert!(refused.contains("may hold 200 bytes") && refused.contains("it holds 150"), "{refused}");
         let mut own = budget.admit_for(client(1), 50).unwrap();
         assert!(budget.admit_for(client(2), 200).is_ok());
@@ -368,17 +395,16 @@ mod tests {
     }
 
     #[test]
-    fn all_triggers_of_rooms_have_a_share_together() {
+    fn all_triggers_of_clients_have_one_share_together() {
         let budget = Budget::new(1_600);
         let client = |process| Asker { process, slave: false };
         let take = |process| {
             budget.admits_to_triggers(client(process), 150)?;
-            Ok::<_, String>(TriggerCharge::new(&budget, Some(process), 150, true))
+            Ok::<_, Shortage>(TriggerCharge::new(&budget, Some(process), 150, true))
         };
         let (_first, second) = (take(1).unwrap(), take(2).unwrap());
-        assert!(take(1).unwrap_err().contains("one client may hold 200 bytes"));
-        let refused = take(3).unwrap_err();
-        assert!(refused.contains("may hold 400 bytes") && refused.contains("they hold 300"), "{refused}");
+        assert_eq!(take(1).unwrap_err(), Shortage::Share { slave: false, share: 200, held: 150, needed: 150 });
+        assert_eq!(take(3).unwrap_err(), Shortage::Triggers { share: 400, held: 300, needed: 150 });
         let of_a_run = TriggerCharge::new(&budget, Some(3), 150, false);
         assert_eq!((budget.held_for(3), budget.held_for(TRIGGERS)), (150, 300));
         drop((second, of_a_run));
@@ -386,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn large_things_leave_room_for_small_ones() {
+    fn large_requests_leave_room_for_small_ones() {
         let budget = Budget::new(16 * SMALL * 2);
         let large = SMALL + 1;
         let all: Vec<Held> = std::iter::from_fn(|| budget.admit(large).ok()).collect();
@@ -395,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_held_until_the_last_queue_has_let_go_of_it() {
+    fn a_long_line_is_held_until_the_last_queue_has_sent_it() {
         let budget = Budget::new(10 * LARGE);
         let line = SharedLine::new(Bytes::from(vec![b'x'; 2 * LARGE]), &budget);
         let queued = line.share();

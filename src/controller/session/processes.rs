@@ -22,7 +22,7 @@ pub const CHECK_WITHIN: Duration = Duration::from_secs(5);
 /// How long a disconnected process is remembered, and how long an outcome waits for its confirmation.
 pub const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// What is owed to a disconnected process, in ascending order of importance.
+/// A debt to a disconnected process, in ascending order of importance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owed {
     Nothing,
@@ -46,7 +46,7 @@ pub enum Speaker {
 
 impl Speaker {
     /// Returns whether it may act for this member.
-    pub fn is(&self, member: &str) -> bool {
+    pub fn acts_for(&self, member: &str) -> bool {
         match self {
             Speaker::Slave(_, name) => match member.strip_prefix(&**name) {
                 Some("") => true,
@@ -79,7 +79,7 @@ pub struct ProcessState {
     rejoin: Duration,
     /// It has said goodbye, and nothing is owed to it.
     left: bool,
-    /// What was owed to it at the last check since it disconnected.
+    /// The debt to it at the last check since it disconnected.
     owed: Owed,
     /// Since when the answer to a check is awaited.
     checked: Option<Time>,
@@ -105,7 +105,7 @@ pub struct Processes {
     /// The checks that were sent, in order, including answered ones.
     checks: VecDeque<(Time, Process)>,
     /// Received bytes were not read yet.
-    behind: bool,
+    unread_input: bool,
     last: u64,
 }
 
@@ -117,7 +117,7 @@ impl Default for Processes {
             away: Default::default(),
             away_max: AWAY_MAX,
             checks: VecDeque::new(),
-            behind: false,
+            unread_input: false,
             last: 0,
         }
     }
@@ -133,8 +133,8 @@ impl Processes {
     }
 
     /// Sets whether received bytes were not read yet at this deadline.
-    pub fn set_behind(&mut self, behind: bool) {
-        self.behind = behind;
+    pub fn set_unread_input(&mut self, unread: bool) {
+        self.unread_input = unread;
     }
 
     /// Returns the process after `last`, or the first, for a rewrite of the ledger.
@@ -144,7 +144,7 @@ impl Processes {
     }
 
     /// Marks every process as disconnected now, after a restart.
-    pub fn restored(&mut self, now: Time) {
+    pub fn disconnect_all(&mut self, now: Time) {
         for (&process, known) in &mut self.known {
             (known.heard, known.gone) = (now, now);
             if let Speaker::Client(_) = known.speaker {
@@ -198,14 +198,14 @@ impl Processes {
     }
 
     /// Marks a process that has said goodbye.
-    pub fn leaves(&mut self, process: Process) {
+    pub fn on_goodbye(&mut self, process: Process) {
         if let Some(known) = self.known.get_mut(&process) {
             known.left = true;
         }
     }
 
     /// Marks a slave's process that a newer one has replaced. It is remembered only as long as a client.
-    pub fn superseded(&mut self, process: Process) {
+    pub fn on_superseded(&mut self, process: Process) {
         if let Some(known) = self.known.get(&process).filter(|known| known.conn.is_none()) {
             self.away[known.owed as usize].insert((known.gone, process));
         }
@@ -255,7 +255,7 @@ impl Processes {
     }
 
     /// Records a sign of life of a process.
-    pub fn hear(&mut self, now: Time, process: Process) {
+    pub fn on_sign_of_life(&mut self, now: Time, process: Process) {
         if let Some(known) = self.known.get_mut(&process) {
             known.heard = now;
             known.checked = None;
@@ -351,8 +351,8 @@ impl Processes {
 }
 
 impl Presence for Processes {
-    fn is_behind(&self) -> bool {
-        self.behind
+    fn has_unread_input(&self) -> bool {
+        self.unread_input
     }
 
     fn is_slave(&self, process: Process) -> bool {
@@ -374,29 +374,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_was_forgotten_and_came_again_is_known_when_a_former_life_goes_on() {
+    fn a_process_that_was_forgotten_and_returned_has_its_new_number_after_a_restart() {
         let (room, speaker) = (Rc::from("r"), Speaker::Client(Some(Rc::from("a"))));
         let mut processes = Processes::default();
         processes.set_max(1);
         for number in [1, 2] {
             processes.restore(Process(number), &room, speaker.clone(), "i", REJOIN);
         }
-        processes.restored(Time::from_micros(1));
+        processes.disconnect_all(Time::from_micros(1));
         let forgotten = processes.pop_crowded(|_, _| Owed::Nothing).map(|(process, _)| process);
         assert_eq!(forgotten, Some(Process(1)));
         assert_eq!(processes.find(&room, &speaker, "i"), Some(Process(2)));
     }
 
     #[test]
-    fn a_slave_speaks_for_itself_and_for_its_tags_alone() {
+    fn a_slave_acts_only_for_itself_and_its_tags() {
         let slave = Speaker::Slave(0, Rc::from("host"));
         for own in ["host", "host#a", "host#1.x_y-z", "host#", "host#a b", "host#a#b"] {
-            assert!(slave.is(own), "{own}");
+            assert!(slave.acts_for(own), "{own}");
         }
         for other in ["hos", "host2", "host2#a", "host#a\nb", "other", ""] {
-            assert!(!slave.is(other), "{other}");
+            assert!(!slave.acts_for(other), "{other}");
         }
-        assert!(Speaker::Client(Some(Rc::from("a#1"))).is("a#1"));
-        assert!(!Speaker::Client(Some(Rc::from("a"))).is("a#1") && !Speaker::Client(None).is("a"));
+        assert!(Speaker::Client(Some(Rc::from("a#1"))).acts_for("a#1"));
+        assert!(!Speaker::Client(Some(Rc::from("a"))).acts_for("a#1") && !Speaker::Client(None).acts_for("a"));
     }
 }

@@ -23,9 +23,9 @@ const PARTIAL_PART: usize = 2;
 #[derive(Debug)]
 pub struct Sessions {
     by_conn: BTreeMap<ConnId, Session>,
-    /// What incomplete lines of members hold.
+    /// The memory of incomplete lines of members.
     partial: Held,
-    /// What incomplete lines of strangers hold, in bytes.
+    /// The memory of incomplete lines of strangers, in bytes.
     strangers_hold: usize,
 }
 

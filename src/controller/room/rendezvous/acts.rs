@@ -1,10 +1,10 @@
-//! What meetings request of their room.
+//! The requests of meetings to their room.
 
 use std::rc::Rc;
 
 use super::arrival::{Arrival, Process};
-use super::former::Audience;
 use super::outcome::Outcome;
+use super::past_round::Audience;
 
 /// A request or a record of a meeting.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,5 +24,5 @@ pub enum Act {
     /// Record that a late member gets the outcome. `ends`: its own arrival made the round fail.
     Late { meeting: Rc<str>, member: Rc<str>, arrival: Arrival, ends: bool },
     /// Record that a failed round was dropped, because a member that had received its outcome arrived again.
-    StoodDown { meeting: Rc<str> },
+    FailedRoundDropped { meeting: Rc<str> },
 }

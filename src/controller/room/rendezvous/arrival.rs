@@ -26,7 +26,7 @@ impl Process {
 /// The identity of an arrival: its process, and an id that the process never uses again.
 pub type Arrival = (Process, u64);
 
-/// What the controller knows of the processes.
+/// The state of processes, as the controller knows it.
 pub trait Presence {
     /// Returns when this process was heard last. `None` if it is disconnected.
     fn heard(&self, process: Process) -> Option<Time>;
@@ -37,7 +37,7 @@ pub trait Presence {
         false
     }
     /// Returns whether received bytes were not read yet, so that a sign of life may be among them.
-    fn is_behind(&self) -> bool {
+    fn has_unread_input(&self) -> bool {
         false
     }
 }

@@ -12,7 +12,11 @@ pub enum ArrivalState {
     /// It waits as this member of that meeting.
     Waits { meeting: Rc<str>, member: Rc<str>, how: How },
     /// It has had this outcome since that time, and has not confirmed it.
-    Ruled(Rc<Outcome>, Time, #[cfg_attr(not(test), expect(dead_code, reason = "it counts until it is dropped"))] Held),
+    Concluded(
+        Rc<Outcome>,
+        Time,
+        #[cfg_attr(not(test), expect(dead_code, reason = "it counts until it is dropped"))] Held,
+    ),
 }
 
 /// Where an arrival waits.

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::former::Audience;
 use super::memory::{NAME_COST, cost};
 use super::outcome::Outcome;
+use super::past_round::Audience;
 use super::round::{Agreed, Expected};
 use crate::controller::session::budget::Held;
 use crate::machine::Time;
 use crate::wire::rendezvous::{OutcomeKind, Party};
 
-/// What precedes the reason for late members.
+/// The words before the reason for late members.
 const EARLIER: &str = "an earlier round ";
 const EARLIER_FAILED: &str = "an earlier round failed: ";
 
@@ -24,12 +24,12 @@ pub struct FailedRound {
     agreed: Rc<Agreed>,
     /// The other party, if a member disagreed, and its names.
     other: Option<(Party, Expected)>,
-    told: BTreeSet<Rc<str>>,
+    informed: BTreeSet<Rc<str>>,
     /// How many members of the audience are known by name and have not received the outcome. They are not listed,
     /// because a round of many thousands may fail often.
     missing: usize,
     /// How many more may receive it under any name.
-    places: usize,
+    unnamed: usize,
     /// It is dropped at this time.
     pub until: Time,
     /// The memory of its names, and its size when the round failed.
@@ -38,11 +38,11 @@ pub struct FailedRound {
 }
 
 impl FailedRound {
-    /// Creates a failed round. `told` are the members that were present; `other` is the other party, if a member
+    /// Creates a failed round. `informed` are the members that were present; `other` is the other party, if a member
     /// disagreed.
     pub fn new(
         agreed: Rc<Agreed>,
-        told: BTreeSet<Rc<str>>,
+        informed: BTreeSet<Rc<str>>,
         outcome: &Outcome,
         other: Option<&Party>,
         until: Time,
@@ -50,11 +50,11 @@ impl FailedRound {
     ) -> FailedRound {
         let other = other.map(|party| (party.clone(), Expected::from(party)));
         let wanted = [Some(&agreed.wanted), other.as_ref().map(|(_, wanted)| wanted)];
-        let places = wanted.into_iter().flatten().map(|wanted| match wanted {
+        let unnamed = wanted.into_iter().flatten().map(|wanted| match wanted {
             Expected::Members(_) => 0,
-            Expected::Count(count) => count.saturating_sub(told.len()),
+            Expected::Count(count) => count.saturating_sub(informed.len()),
         });
-        let places = places.max().unwrap_or(0);
+        let unnamed = unnamed.max().unwrap_or(0);
         let more = match &other {
             Some((_, Expected::Members(more))) => more.iter().filter(|member| !agreed.has(member)).count(),
             _ => 0,
@@ -63,14 +63,14 @@ impl FailedRound {
             Expected::Members(members) => members.len(),
             Expected::Count(_) => 0,
         };
-        held.grow(told.iter().map(|member| NAME_COST + member.len()).sum());
+        held.grow(informed.iter().map(|member| NAME_COST + member.len()).sum());
         held.grow(other.as_ref().map_or(0, |(party, _)| cost(party)));
         // No process pays for a failed round, because it is evicted first.
         held.disown();
         let outcome = Rc::new(Outcome { reason: of_earlier(outcome), ..outcome.clone() });
         let size = held.bytes();
-        let mut failed_round = FailedRound { outcome, agreed, other, told, missing: 0, places, until, held, size };
-        let known = failed_round.told.iter().filter(|member| failed_round.names(member)).count();
+        let mut failed_round = FailedRound { outcome, agreed, other, informed, missing: 0, unnamed, until, held, size };
+        let known = failed_round.informed.iter().filter(|member| failed_round.names(member)).count();
         failed_round.missing = named + more - known;
         failed_round
     }
@@ -84,10 +84,15 @@ impl FailedRound {
     pub fn audience(&self) -> Audience {
         let counted = matches!(self.agreed.wanted, Expected::Count(_));
         let other = match &self.other {
-            Some((Party::Count(_), _)) if !counted => Some(Party::Count((self.places + self.told.len()) as u32)),
+            Some((Party::Count(_), _)) if !counted => Some(Party::Count((self.unnamed + self.informed.len()) as u32)),
             other => other.as_ref().map(|(party, _)| party.clone()),
         };
-        Audience { agreed: self.agreed.clone(), told: self.told.iter().cloned().collect(), other, until: self.until }
+        Audience {
+            agreed: self.agreed.clone(),
+            informed: self.informed.iter().cloned().collect(),
+            other,
+            until: self.until,
+        }
     }
 
     /// Returns why the round failed, in the words for members that were present.
@@ -107,27 +112,27 @@ impl FailedRound {
         self.size
     }
 
-    pub fn has_told(&self, member: &str) -> bool {
-        self.told.contains(member)
+    pub fn has_delivered(&self, member: &str) -> bool {
+        self.informed.contains(member)
     }
 
     /// Returns the outcome for a late member that has not received it.
-    pub fn tell(&mut self, member: &Rc<str>) -> Option<Rc<Outcome>> {
-        if self.told.contains(member) {
+    pub fn outcome_for(&mut self, member: &Rc<str>) -> Option<Rc<Outcome>> {
+        if self.informed.contains(member) {
             return None;
         }
         match self.names(member) {
             true => self.missing -= 1,
-            false => self.places = self.places.checked_sub(1)?,
+            false => self.unnamed = self.unnamed.checked_sub(1)?,
         }
         self.held.grow(NAME_COST + member.len());
-        self.told.insert(member.clone());
+        self.informed.insert(member.clone());
         Some(self.outcome.clone())
     }
 
     /// Returns whether the whole audience has received the outcome.
-    pub fn is_told(&self) -> bool {
-        self.missing == 0 && self.places == 0
+    pub fn is_delivered(&self) -> bool {
+        self.missing == 0 && self.unnamed == 0
     }
 }
 

@@ -14,12 +14,12 @@ pub const NAME_COST: usize = 128;
 
 /// The memory of an outcome besides its words, and of each arrival that has not confirmed it, in bytes. The latter
 /// includes the entry of its process, which is kept as long.
-pub const RULING_COST: usize = 512;
-pub const PLACE_COST: usize = 384;
+pub const OUTCOME_COST: usize = 512;
+pub const UNCONFIRMED_COST: usize = 384;
 
 /// Returns what an arrival may need at most, in bytes: itself, its value, its party and its outcome.
 pub fn need(party: Option<&Party>, member: &str, value: usize) -> usize {
-    ROUND_COST + party.map_or(0, cost) + ARRIVAL_COST + 2 * (member.len() + value) + RULING_COST + PLACE_COST
+    ROUND_COST + party.map_or(0, cost) + ARRIVAL_COST + 2 * (member.len() + value) + OUTCOME_COST + UNCONFIRMED_COST
 }
 
 /// Returns the memory of the names of a party, in bytes.
@@ -30,7 +30,7 @@ pub fn cost(party: &Party) -> usize {
     }
 }
 
-/// What can be evicted.
+/// The rounds that can be evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eviction {
     /// Failed rounds.

@@ -13,16 +13,16 @@ impl<V> Rendezvous<V> {
 }
 
 fn open<'a, V>(name: &'a str, round: &'a Round<V>) -> Open<'a> {
-    let here = |member: &str| round.there.get(member).is_some_and(|there| !there.away);
+    let here = |member: &str| round.present.get(member).is_some_and(|there| !there.away);
     let (wanted, missing) = match &round.agreed.wanted {
         Expected::Members(members) => {
             (members.len(), members.iter().map(|member| &**member).filter(|member| !here(member)).collect())
         }
         Expected::Count(count) => {
-            (*count, round.there.keys().map(|member| &**member).filter(|member| !here(member)).collect())
+            (*count, round.present.keys().map(|member| &**member).filter(|member| !here(member)).collect())
         }
     };
-    Open { name, there: round.there.len() - round.away, wanted, missing }
+    Open { name, there: round.present.len() - round.away, wanted, missing }
 }
 
 impl<V> Rendezvous<V> {
@@ -32,17 +32,17 @@ impl<V> Rendezvous<V> {
 
     /// Returns how many members have arrived in the round that forms.
     pub fn how_many_wait(&self, name: &str) -> usize {
-        self.round(name).map_or(0, |round| round.there.len())
+        self.round(name).map_or(0, |round| round.present.len())
     }
 
     /// Returns the processes of the members that have arrived.
     pub fn who_waits(&self, name: &str) -> Vec<Process> {
-        let there = self.round(name).into_iter().flat_map(|round| round.there.values());
+        let there = self.round(name).into_iter().flat_map(|round| round.present.values());
         there.map(|there| there.process).collect()
     }
 
     /// Returns the process that waits as this member.
     pub fn who_waits_as(&self, name: &str, member: &str) -> Option<Process> {
-        self.round(name)?.there.get(member).map(|there| there.process)
+        self.round(name)?.present.get(member).map(|there| there.process)
     }
 }

@@ -1,8 +1,8 @@
-//! What the run knows about the members that a meeting waits for, and what it sees of the meeting.
+//! The knowledge of the run about the members that a meeting waits for, and the part of the meeting that it sees.
 
 use std::rc::Rc;
 
-/// What is known about missing members.
+/// Knowledge about missing members.
 pub trait Outlook {
     /// Returns why this member cannot arrive any more. `None` if it may, or nothing is known.
     fn barred(&self, meeting: &str, member: &str) -> Option<String>;

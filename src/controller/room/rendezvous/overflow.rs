@@ -1,4 +1,4 @@
-//! The overflow: arrivals at a round whose count is complete. They wait in the order of arrival, for the next round or
+//! The overflow: arrivals at a round with a complete count. They wait in the order of arrival, for the next round or
 //! for the place of a member that is lost or withdraws.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use crate::machine::Time;
 #[derive(Debug)]
 pub struct Overflow<V> {
     /// In the order of arrival.
-    comers: BTreeMap<u64, ArrivalRequest<V>>,
+    waiting: BTreeMap<u64, ArrivalRequest<V>>,
     orders: BTreeMap<Rc<str>, u64>,
     /// When the timeout of each expires.
     deadlines: BTreeSet<(Time, u64)>,
@@ -24,7 +24,7 @@ pub struct Overflow<V> {
 impl<V> Default for Overflow<V> {
     fn default() -> Self {
         Overflow {
-            comers: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             orders: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             ends: BTreeMap::new(),
@@ -36,20 +36,20 @@ impl<V> Default for Overflow<V> {
 
 impl<V> Overflow<V> {
     pub fn is_empty(&self) -> bool {
-        self.comers.is_empty()
+        self.waiting.is_empty()
     }
 
     #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = &ArrivalRequest<V>> {
-        self.comers.values()
+        self.waiting.values()
     }
 
     pub fn first(&self) -> Option<&ArrivalRequest<V>> {
-        self.comers.first_key_value().map(|(_, request)| request)
+        self.waiting.first_key_value().map(|(_, request)| request)
     }
 
     pub fn get(&self, member: &str) -> Option<&ArrivalRequest<V>> {
-        self.comers.get(self.orders.get(member)?)
+        self.waiting.get(self.orders.get(member)?)
     }
 
     /// Returns the earliest timeout.
@@ -65,7 +65,7 @@ impl<V> Overflow<V> {
         }
         self.weight += request.weight;
         self.orders.insert(request.member.clone(), self.last);
-        self.comers.insert(self.last, request);
+        self.waiting.insert(self.last, request);
     }
 
     /// Removes the arrival of a member.
@@ -76,20 +76,20 @@ impl<V> Overflow<V> {
 
     /// Removes the first arrival. Its timeout becomes the time that is left.
     pub fn pop(&mut self, now: Time) -> Option<ArrivalRequest<V>> {
-        let (&order, _) = self.comers.first_key_value()?;
+        let (&order, _) = self.waiting.first_key_value()?;
         let left = self.ends.get(&order).map(|end| end.since(now));
         let request = self.remove(order)?;
         Some(ArrivalRequest { timeout: left, ..request })
     }
 
-    /// Removes an arrival whose timeout has expired.
+    /// Removes an arrival with an expired timeout.
     pub fn pop_due(&mut self, now: Time) -> Option<ArrivalRequest<V>> {
         let &(_, order) = self.deadlines.first().filter(|(at, _)| *at <= now)?;
         self.remove(order)
     }
 
     fn remove(&mut self, order: u64) -> Option<ArrivalRequest<V>> {
-        let request = self.comers.remove(&order)?;
+        let request = self.waiting.remove(&order)?;
         self.orders.remove(&request.member);
         self.weight -= request.weight;
         if let Some(end) = self.ends.remove(&order) {

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn each_process_is_looked_at_once_and_once_for_each_sign_of_life() {
+    fn each_process_is_checked_once_and_once_for_each_sign_of_life() {
         let (early, since, late) = (Time::from_micros(1), Time::from_micros(10), Time::from_micros(11));
         let (mut proofs, many) = (Proofs::default(), 4_000);
         for process in 0..many {

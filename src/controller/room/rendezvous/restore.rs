@@ -7,9 +7,9 @@ use std::rc::Rc;
 use super::arrival::Arrival;
 use super::arrival_state::ArrivalState;
 use super::failed_round::FailedRound;
-use super::former::PastRound;
-use super::memory::{ROUND_COST, RULING_COST, cost};
+use super::memory::{OUTCOME_COST, ROUND_COST, cost};
 use super::outcome::Outcome;
+use super::past_round::PastRound;
 use super::{Meeting, Rendezvous};
 use crate::controller::session::budget::SharedLine;
 use crate::machine::Time;
@@ -33,8 +33,8 @@ impl<V: PartialEq> Rendezvous<V> {
 
     /// Returns the arrivals after `last`, with the unconfirmed outcomes.
     pub fn arrivals_after(&self, last: Option<Arrival>) -> impl Iterator<Item = (Arrival, Option<&Outcome>)> {
-        self.places.after(last).map(|(arrival, place)| match place {
-            ArrivalState::Ruled(outcome, ..) => (*arrival, Some(&**outcome)),
+        self.arrivals.after(last).map(|(arrival, state)| match state {
+            ArrivalState::Concluded(outcome, ..) => (*arrival, Some(&**outcome)),
             ArrivalState::Waits { .. } => (*arrival, None),
         })
     }
@@ -44,7 +44,7 @@ impl<V: PartialEq> Rendezvous<V> {
         let PastRound { round, kind, who, reason, at, line, arrivals, audience } = former;
         self.last_round = self.last_round.max(round);
         let line = line.map(|line| SharedLine::new(line, &self.budget));
-        let held = self.budget.hold(RULING_COST + reason.len());
+        let held = self.budget.hold(OUTCOME_COST + reason.len());
         let outcome = Rc::new(Outcome { round, kind, who, reason, at, line, held });
         for arrival in arrivals {
             self.record_outcome(arrival, outcome.clone(), since);
@@ -53,10 +53,10 @@ impl<V: PartialEq> Rendezvous<V> {
             let name: Rc<str> = Rc::from(name);
             self.meetings.entry(name.clone()).or_insert_with(|| Meeting { forming: None, failed_round: None });
             let held = self.budget.hold(ROUND_COST + cost(audience.party()));
-            let (agreed, told) = (audience.agreed, audience.told.iter().cloned().collect());
-            self.let_stand(
+            let (agreed, informed) = (audience.agreed, audience.informed.iter().cloned().collect());
+            self.keep_failed_round(
                 &name,
-                FailedRound::new(agreed, told, &outcome, audience.other.as_ref(), audience.until, held),
+                FailedRound::new(agreed, informed, &outcome, audience.other.as_ref(), audience.until, held),
             );
             self.tidy(&name);
         }
@@ -79,14 +79,14 @@ impl<V: PartialEq> Rendezvous<V> {
         last: Option<Rc<Outcome>>,
         since: Time,
     ) {
-        let failed_round = self.tell_standing(name, member);
+        let failed_round = self.deliver_late(name, member);
         if let Some(outcome) = last.or(failed_round) {
             self.record_outcome(arrival, outcome, since);
         }
     }
 
     /// Replays that a failed round was dropped.
-    pub fn restore_stood_down(&mut self, name: &str) {
-        self.stand_down(name);
+    pub fn restore_dropped(&mut self, name: &str) {
+        self.drop_failed_round(name);
     }
 }

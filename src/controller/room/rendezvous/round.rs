@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::arrival::{ArrivalRequest, Presence, Process};
+use super::arrival_error::ArrivalError;
 use super::ending::Ending;
 use super::memory::{ROUND_COST, cost};
 use super::outlook::{Forming, Outlook};
 use super::overflow::Overflow;
 use super::proofs::Proofs;
-use crate::controller::session::budget::{Asker, Budget, Held};
+use crate::controller::session::budget::{Asker, Budget, Held, Shortage};
 use crate::machine::Time;
 use crate::machine::faults::{Fault, injected};
 use crate::testfile::MEMBERS_MAX;
@@ -34,7 +35,7 @@ pub struct Participant<V> {
     /// Its process has disconnected or has withdrawn it.
     pub away: bool,
     /// Its process has withdrawn it, and needs no outcome.
-    pub taken_back: bool,
+    pub withdrawn: bool,
     /// It has not reconnected in time.
     pub lost: bool,
 }
@@ -45,7 +46,7 @@ pub struct Round<V> {
     pub agreed: Rc<Agreed>,
     /// The member that named the party first. `None`: the test declares it.
     pub said_by: Option<Rc<str>>,
-    pub there: Assembly<V>,
+    pub present: Assembly<V>,
     /// How many members are away.
     pub away: usize,
     /// How many of those are lost.
@@ -68,7 +69,7 @@ pub struct Round<V> {
     /// A lost member fails the round.
     pub alive: bool,
     /// Silent members are asked for signs of life.
-    pub looked_after: bool,
+    pub checks_silence: bool,
     pub harmonize: bool,
     /// When the last member arrived.
     pub full_since: Option<Time>,
@@ -125,7 +126,7 @@ impl From<&Party> for Expected {
 impl<V> Round<V> {
     /// Creates a round. `said` is the member that names the party, and the process that pays for it; `None` if the test
     /// declares it.
-    pub fn new(party: &Party, said: Option<(Rc<str>, Asker)>, budget: &Budget) -> Result<Round<V>, String> {
+    pub fn new(party: &Party, said: Option<(Rc<str>, Asker)>, budget: &Budget) -> Result<Round<V>, ArrivalError> {
         let (said_by, asker) = said.unzip();
         let cost = ROUND_COST + cost(party);
         let held = asker.map_or_else(|| budget.admit(cost), |asker| budget.admit_for(asker, cost))?;
@@ -135,7 +136,7 @@ impl<V> Round<V> {
             Expected::Count(count) => *count,
         };
         if size == 0 || size > MEMBERS_MAX {
-            return Err(format!("1 to {MEMBERS_MAX} members can meet, not {size}"));
+            return Err(ArrivalError::PartySize(size));
         }
         Ok(Round::of(agreed, said_by, held))
     }
@@ -144,7 +145,7 @@ impl<V> Round<V> {
         Round {
             agreed,
             said_by,
-            there: BTreeMap::new(),
+            present: BTreeMap::new(),
             away: 0,
             lost: 0,
             left: BTreeSet::new(),
@@ -156,7 +157,7 @@ impl<V> Round<V> {
             proofs: Proofs::default(),
             fresh: Duration::MAX,
             alive: false,
-            looked_after: false,
+            checks_silence: false,
             harmonize: false,
             full_since: None,
             held,
@@ -167,15 +168,15 @@ impl<V> Round<V> {
     pub fn names(&self) -> usize {
         match &self.agreed.wanted {
             Expected::Members(members) => members.len(),
-            Expected::Count(_) => self.there.len(),
+            Expected::Count(_) => self.present.len(),
         }
     }
 
     /// Checks that this member belongs to the party.
-    pub fn belongs(&self, member: &str) -> Result<(), String> {
+    pub fn belongs(&self, member: &str) -> Result<(), ArrivalError> {
         match &self.agreed.wanted {
             Expected::Members(members) if !members.contains(member) => {
-                Err(format!("{member} is not a member; the members are {}", self.party_in_words()))
+                Err(ArrivalError::NotInParty { member: member.to_owned(), party: self.party_in_words() })
             }
             _ => Ok(()),
         }
@@ -199,8 +200,8 @@ impl<V> Round<V> {
     }
 
     /// Replaces the party if the only member has left the round, because then no member can disagree.
-    pub fn begin_anew(&mut self, request: &ArrivalRequest<V>, asker: Asker, budget: &Budget) {
-        let deserted = self.there.is_empty() && self.overflow.is_empty() && self.said_by.is_some();
+    pub fn replace_party(&mut self, request: &ArrivalRequest<V>, asker: Asker, budget: &Budget) {
+        let deserted = self.present.is_empty() && self.overflow.is_empty() && self.said_by.is_some();
         if let Some(party) = request.party.as_ref().filter(|party| deserted && !self.agreed.is(party))
             && let Ok(round) = Round::new(party, Some((request.member.clone(), asker)), budget)
         {
@@ -214,7 +215,7 @@ impl<V> Round<V> {
         request: ArrivalRequest<V>,
         asker: Asker,
         budget: &Budget,
-    ) -> Result<ArrivalRequest<V>, String> {
+    ) -> Result<ArrivalRequest<V>, Shortage> {
         let party = request.party.filter(|party| !self.agreed.is(party));
         let held = party.as_ref().map(|party| budget.admit_for(asker, cost(party))).transpose()?;
         Ok(ArrivalRequest { party, held, ..request })
@@ -222,13 +223,13 @@ impl<V> Round<V> {
 
     /// Returns the process that holds a member's name, and whether it is away.
     pub fn holder(&self, member: &str) -> Option<(Process, bool)> {
-        let there = self.there.get(member).map(|there| (there.process, there.away));
+        let there = self.present.get(member).map(|there| (there.process, there.away));
         there.or_else(|| self.overflow.get(member).map(|request| (request.process, false)))
     }
 
     /// Returns the value of a member.
     pub fn value(&self, member: &str) -> Option<&V> {
-        let there = self.there.get(member).map(|there| &there.value);
+        let there = self.present.get(member).map(|there| &there.value);
         there.or_else(|| self.overflow.get(member).map(|request| &request.value))
     }
 
@@ -248,15 +249,15 @@ impl<V> Round<V> {
         if let Some((end, timeout)) = patience {
             self.ends.insert((end, timeout, member.clone()));
         }
-        let there = Participant { process, id, value, weight, patience, away: false, taken_back: false, lost: false };
-        let former = self.there.insert(member, there);
+        let there = Participant { process, id, value, weight, patience, away: false, withdrawn: false, lost: false };
+        let former = self.present.insert(member, there);
         debug_assert!(former.is_none(), "the former holder of the name was removed");
         earlier
     }
 
     /// Removes a member.
     pub fn leave(&mut self, member: &str) -> Option<Participant<V>> {
-        let there = self.there.remove(member)?;
+        let there = self.present.remove(member)?;
         self.left.remove(member);
         self.away -= usize::from(there.away);
         self.lost -= usize::from(there.lost);
@@ -271,29 +272,29 @@ impl<V> Round<V> {
     }
 
     /// Marks a member as withdrawn by its process.
-    pub fn take_back(&mut self, member: &Rc<str>) {
-        if let Some(there) = self.there.get_mut(member) {
-            there.taken_back = true;
+    pub fn withdraw(&mut self, member: &Rc<str>) {
+        if let Some(there) = self.present.get_mut(member) {
+            there.withdrawn = true;
             self.left.insert(member.clone());
         }
     }
 
     /// Returns a withdrawn member; an arrival in the overflow can take its place.
-    pub fn left(&self) -> Option<Rc<str>> {
+    pub fn withdrawn_member(&self) -> Option<Rc<str>> {
         let counted = matches!(self.agreed.wanted, Expected::Count(_));
         self.left.first().filter(|_| counted).cloned()
     }
 
     /// Sets whether a member is away. Returns whether that has changed.
     pub fn set_away(&mut self, member: &str, away: bool) -> bool {
-        let Some(there) = self.there.get_mut(member).filter(|there| there.away != away) else { return false };
+        let Some(there) = self.present.get_mut(member).filter(|there| there.away != away) else { return false };
         there.away = away;
         if away {
             self.away += 1
         } else {
             self.away -= 1;
             self.lost -= usize::from(std::mem::take(&mut there.lost));
-            there.taken_back = false;
+            there.withdrawn = false;
             self.left.remove(member);
         }
         true
@@ -301,7 +302,7 @@ impl<V> Round<V> {
 
     /// Marks a member as lost: it has not reconnected in time.
     pub fn set_lost(&mut self, member: &str) {
-        if let Some(there) = self.there.get_mut(member).filter(|there| there.away && !there.lost) {
+        if let Some(there) = self.present.get_mut(member).filter(|there| there.away && !there.lost) {
             there.lost = true;
             self.lost += 1;
         }
@@ -310,16 +311,16 @@ impl<V> Round<V> {
     /// Returns whether every member is lost, and the overflow is empty.
     pub fn is_abandoned(&self) -> bool {
         let others = !self.overflow.is_empty() || !self.contenders.is_empty();
-        self.lost == self.there.len() && !others
+        self.lost == self.present.len() && !others
     }
 
     /// Returns whether the whole party has arrived.
     pub fn is_full(&self) -> bool {
         match &self.agreed.wanted {
             Expected::Members(members) => {
-                self.there.len() + usize::from(injected(Fault::ReleasesOneShort)) >= members.len()
+                self.present.len() + usize::from(injected(Fault::ReleasesOneShort)) >= members.len()
             }
-            Expected::Count(count) => self.there.len() == *count,
+            Expected::Count(count) => self.present.len() == *count,
         }
     }
 
@@ -337,14 +338,14 @@ impl<V> Round<V> {
 
     /// Returns the missing members that are known by name, and the reason in words.
     pub fn missing_in_words(&self) -> (Vec<String>, String) {
-        let away = || self.there.iter().filter(|(_, there)| there.away).map(|(member, _)| &**member);
+        let away = || self.present.iter().filter(|(_, there)| there.away).map(|(member, _)| &**member);
         let missing: Vec<&str> = match &self.agreed.wanted {
             Expected::Members(members) => {
-                let absent = |member: &&Rc<str>| self.there.get(*member).is_none_or(|there| there.away);
+                let absent = |member: &&Rc<str>| self.present.get(*member).is_none_or(|there| there.away);
                 members.iter().filter(absent).map(|member| &**member).collect()
             }
-            Expected::Count(count) if self.there.len() < *count => {
-                let there: Vec<&str> = self.there.keys().map(|member| &**member).collect();
+            Expected::Count(count) if self.present.len() < *count => {
+                let there: Vec<&str> = self.present.keys().map(|member| &**member).collect();
                 let (have, there) = (there.len(), crate::text::list(&there));
                 let reason = format!("timed out; {have} of {count} had arrived: {there}");
                 return (away().map(str::to_owned).collect(), reason);
@@ -356,7 +357,7 @@ impl<V> Round<V> {
             return (first_of(missing), text);
         }
         let awaited = self.proofs.awaited();
-        let silent = self.there.iter().filter(|(_, there)| awaited.contains(&there.process));
+        let silent = self.present.iter().filter(|(_, there)| awaited.contains(&there.process));
         let silent: Vec<&str> = silent.map(|(member, _)| &**member).collect();
         let text = format!("timed out; all had arrived, but no sign of life came from {}", crate::text::list(&silent));
         (first_of(silent), text)
@@ -366,12 +367,12 @@ impl<V> Round<V> {
 impl<V> Round<V> {
     /// Returns why this round can never be complete, if that is known.
     pub fn hopeless(&self, name: &str, outlook: &dyn Outlook) -> Option<Ending<'static>> {
-        if self.is_full() || self.there.is_empty() {
+        if self.is_full() || self.present.is_empty() {
             return None;
         }
         let (who, reason) = match &self.agreed.wanted {
             Expected::Members(members) => {
-                let absent = members.iter().filter(|member| !self.there.contains_key(*member));
+                let absent = members.iter().filter(|member| !self.present.contains_key(*member));
                 let mut barred = absent.filter_map(|member| Some((member, outlook.barred(name, member)?)));
                 let (first, reason) = barred.next()?;
                 let others: Vec<&str> = barred.map(|(member, _)| &**member).collect();
@@ -383,22 +384,22 @@ impl<V> Round<V> {
                 (who, reason + &nor)
             }
             Expected::Count(count) => {
-                let there: Vec<&str> = self.there.keys().map(|member| &**member).collect();
+                let there: Vec<&str> = self.present.keys().map(|member| &**member).collect();
                 outlook.unfillable(name, *count, &there)?
             }
         };
         Some(Ending { kind: OutcomeKind::Lost, who, reason, other: None, timeout: None })
     }
 
-    pub fn as_it_forms(&self, name: &Rc<str>) -> Forming {
+    pub fn to_forming(&self, name: &Rc<str>) -> Forming {
         let there = |there: &Participant<V>| !there.away;
-        let here = self.there.iter().filter(|(_, it)| there(it)).map(|(member, _)| member.clone()).collect();
+        let here = self.present.iter().filter(|(_, it)| there(it)).map(|(member, _)| member.clone()).collect();
         let (missing, more) = match &self.agreed.wanted {
             Expected::Members(members) => {
-                let absent = |member: &&Rc<str>| !self.there.get(*member).is_some_and(there);
+                let absent = |member: &&Rc<str>| !self.present.get(*member).is_some_and(there);
                 (members.iter().filter(absent).cloned().collect(), 0)
             }
-            Expected::Count(count) => (Vec::new(), count.saturating_sub(self.there.len())),
+            Expected::Count(count) => (Vec::new(), count.saturating_sub(self.present.len())),
         };
         Forming { meeting: name.clone(), there: here, missing, more }
     }

@@ -6,6 +6,9 @@ use std::ops::Bound;
 use super::arrival::{Arrival, Process};
 use super::arrival_state::ArrivalState;
 
+/// The highest number of meetings in one room.
+pub const MEETINGS_MAX: usize = 10_000;
+
 /// The highest number of such arrivals in one room.
 pub const ARRIVALS_MAX: usize = 200_000;
 
@@ -20,18 +23,18 @@ pub const REFUSED_MAX: usize = ARRIVALS_MAX / 2;
 
 /// The arrivals.
 #[derive(Debug, Default)]
-pub struct Seats {
+pub struct Arrivals {
     by_arrival: BTreeMap<Arrival, ArrivalState>,
     of: BTreeMap<Process, usize>,
 }
 
-impl Seats {
+impl Arrivals {
     pub fn get(&self, arrival: &Arrival) -> Option<&ArrivalState> {
         self.by_arrival.get(arrival)
     }
 
-    pub fn insert(&mut self, arrival: Arrival, place: ArrivalState) {
-        if self.by_arrival.insert(arrival, place).is_none() {
+    pub fn insert(&mut self, arrival: Arrival, state: ArrivalState) {
+        if self.by_arrival.insert(arrival, state).is_none() {
             *self.of.entry(arrival.0).or_default() += 1;
         }
     }
@@ -54,7 +57,7 @@ impl Seats {
     /// Returns the arrivals of one process.
     pub fn of(&self, process: Process) -> impl Iterator<Item = (u64, &ArrivalState)> {
         let own = self.by_arrival.range((process, 0)..=(process, u64::MAX));
-        own.map(|(arrival, place)| (arrival.1, place))
+        own.map(|(arrival, state)| (arrival.1, state))
     }
 
     /// Returns how many arrivals a process has.
@@ -74,7 +77,7 @@ impl Seats {
 
     /// Removes the arrivals that match.
     pub fn forget(&mut self, forgets: impl Fn(&ArrivalState) -> bool) {
-        let gone: Vec<Arrival> = self.iter().filter(|(_, place)| forgets(place)).map(|(arrival, _)| *arrival).collect();
+        let gone: Vec<Arrival> = self.iter().filter(|(_, state)| forgets(state)).map(|(arrival, _)| *arrival).collect();
         gone.iter().for_each(|arrival| self.remove(arrival));
     }
 

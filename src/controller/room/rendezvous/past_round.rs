@@ -15,15 +15,15 @@ pub struct Audience {
     /// The party of the round.
     pub(super) agreed: Rc<Agreed>,
     /// The members that were present.
-    pub told: Rc<[Rc<str>]>,
+    pub informed: Rc<[Rc<str>]>,
     /// The other party, if a member disagreed.
     pub other: Option<Party>,
     pub until: Time,
 }
 
 impl Audience {
-    pub fn new(party: &Party, told: impl Iterator<Item = Rc<str>>, other: Option<Party>, until: Time) -> Audience {
-        Audience { agreed: Agreed::on(party), told: told.collect(), other, until }
+    pub fn new(party: &Party, informed: impl Iterator<Item = Rc<str>>, other: Option<Party>, until: Time) -> Audience {
+        Audience { agreed: Agreed::on(party), informed: informed.collect(), other, until }
     }
 
     /// Returns the party of the round.
