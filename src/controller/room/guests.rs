@@ -18,7 +18,11 @@ pub fn may_enter(run: &Run, peer: &Peer, join: &Join<'_>, operates: bool) -> Res
         Some(member) => (is_invited(run, member), member.to_string()),
         None => {
             let names = peer.names().unwrap_or_default();
-            (names.iter().any(|name| is_invited(run, name)), names_in_words(names))
+            let who = match names {
+                [] => "a client without a name".to_owned(),
+                names => names_in_words(names),
+            };
+            (names.iter().any(|name| is_invited(run, name)), who)
         }
     };
     match is_invited {

@@ -60,7 +60,7 @@ fn a_certificate_alone_does_not_fire_the_trigger_that_ends_a_run() {
         let said = join_and_notify(&mut world, 100 + nr as u64, Some(names), member);
         let words = ["the room of run r1 is for its slaves and its guests", "name it in \\\"guests\\\" of the test"];
         assert!(words.iter().all(|word| said.contains(word)), "{names:?} {member}: {said}");
-        let who = if member.is_empty() { names.first().copied().unwrap_or("nobody") } else { member };
+        let who = if member.is_empty() { names.first().copied().unwrap_or("a client without a name") } else { member };
         assert!(said.contains(&format!("and {who}")), "{said}");
     }
     let invited: [(&[&str], &str); 6] = [
