@@ -204,7 +204,7 @@ impl Controller {
         }
         let Some((who, mut frames)) = self.sessions.take_line(now, conn) else { return };
         if let Some(process) = who.process() {
-            self.processes.hear(now, process);
+            self.processes.on_sign_of_life(now, process);
         }
         let bound = self.sessions.line_bound(who, frames.held() + bytes.len(), &self.budget, self.limits.value);
         let mut heard = Batch::default();
@@ -290,7 +290,7 @@ impl Controller {
             }
             // It has read everything that was sent so far.
             ToController::Member(FromMember::Alive(_)) if run.owes(ix) => {
-                run.tell_more(ix, out);
+                run.resend_triggers(ix, out);
                 return Ok(());
             }
             ToController::Member(message) => {
@@ -343,7 +343,7 @@ impl Controller {
         let Admitted { slave, earlier, former } = run.admit(now, conn, &session.peer, hello, out)?;
         self.serves(now, conn, (nr, slave), &hello.incarnation);
         if let Some(earlier) = earlier {
-            self.processes.superseded(earlier);
+            self.processes.on_superseded(earlier);
         }
         if let Some(former) = former {
             self.drop_session(former, "replaced by a newer connection", out);
@@ -418,7 +418,7 @@ impl Controller {
         for (conn, why) in silent {
             self.part(now, conn, refusal(Code::Silent, why), out);
         }
-        self.runs.values_mut().for_each(|run| run.lose_those_who_stay_away(now, out));
+        self.runs.values_mut().for_each(|run| run.lose_absent(now, out));
         self.look_at_waits(now, out);
         self.clear_shelf(now, out);
         self.look_at_queue(now);
@@ -485,7 +485,7 @@ impl Machine for Controller {
             Input::Closed { conn, reason } => self.closed(now, conn, &reason, out),
             Input::Behind { since } => self.behind = Some(self.keeper.time(since)),
             Input::Deadline => {
-                self.processes.set_behind(self.behind.is_some());
+                self.processes.set_unread_input(self.behind.is_some());
                 self.deadline(now, out);
                 self.behind = None;
             }

@@ -121,7 +121,7 @@ fn a_run_whose_slaves_cannot_come_ends_in_their_last_words() {
     assert!(ended.took < TOLD_WITHIN, "{:?}", ended.took);
     assert!(ended.code() != 0, "{}", ended.stdout);
     for said in
-        ["slave a was lost: it has not come within 8s", "network is unreachable", "its log is results/a/arete.log"]
+        ["slave a was lost: it has not connected within 8s", "network is unreachable", "its log is results/a/arete.log"]
     {
         assert!(ended.stdout.contains(said), "{said}: {}", ended.stdout);
     }
@@ -143,7 +143,7 @@ fn a_run_whose_slaves_are_filtered_ends_too() {
     test(&place, "true");
     let ended = unshared(&place, &["--net"], &format!("{filter} && exec '{ARETE}' run t.json --results results")).run();
     assert!(ended.took < TOLD_WITHIN && ended.code() != 0, "{:?}: {}", ended.took, ended.stdout);
-    assert!(ended.stdout.contains("it has not come within 8s"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("it has not connected within 8s"), "{}", ended.stdout);
     place.assert_nothing_left();
 }
 

@@ -230,7 +230,7 @@ fn a_total_that_is_said_again_counts_once() {
     let (run, address) = listen(&place, TEST);
     let (mut a, mut b) = started(address);
     a.say(r#"{"type":"notify","room":"RUN","trigger":"nobody","count":1}"#);
-    a.hears(r#"{"type":"refused","room":"RUN","trigger":"nobody","code":"trigger","reason":"there is no trigger \"nobody\" in room \"RUN\": the triggers of a run are those of its test file"}"#);
+    a.hears(r#"{"type":"refused","room":"RUN","trigger":"nobody","code":"trigger","reason":"there is no trigger \"nobody\" in room \"RUN\": a run has only the triggers of its test file"}"#);
     a.say(r#"{"type":"notify","room":"elsewhere","trigger":"go","count":1}"#);
     a.hears(r#"{"type":"refused","room":"elsewhere","trigger":"go","code":"not-going","reason":"run \"elsewhere\" is not going on"}"#);
     for count in [3, 3, 1, 4] {

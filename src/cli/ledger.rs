@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 
-use arete::controller::ledger::{self, Keep, Past, ReadLine, Source, Terms};
+use arete::controller::ledger::{self, FileError, Keep, Past, ReadLine, Source, Terms};
 use arete::reactor::plain;
 
 use crate::cli::error::Error;
@@ -22,8 +22,8 @@ pub fn keep(directory: &Path, wall_offset: i64, terms: Option<Terms>) -> Keep {
 struct Reader(BufReader<File>);
 
 impl ReadLine for Reader {
-    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), String> {
-        self.0.read_until(b'\n', line).map(drop).map_err(|error| plain(&error))
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), FileError> {
+        self.0.read_until(b'\n', line).map(drop).map_err(|error| FileError(plain(&error)))
     }
 }
 
@@ -45,10 +45,10 @@ pub fn past(directory: &Path) -> Result<Option<Past>, Error> {
     let from = path.clone();
     let source = Source::new(move || match File::open(&from) {
         Ok(file) => Ok(Box::new(Reader(BufReader::new(file)))),
-        Err(error) => Err(plain(&error)),
+        Err(error) => Err(FileError(plain(&error))),
     });
     // A controller that was killed while it wrote the first line had begun nothing.
-    let past = Past::find(&path, source).map_err(Error::failed)?;
+    let past = Past::find(&path, source).map_err(|error| Error::failed(error.to_string()))?;
     let whole = past.as_ref().map_or(0, Past::whole);
     if whole < length {
         let file = File::options().write(true).open(&path).map_err(|error| cannot("write", error))?;
@@ -58,7 +58,7 @@ pub fn past(directory: &Path) -> Result<Option<Past>, Error> {
     let _ = fs::remove_file(directory.join(ledger::NEW));
     let mut files = Vec::new();
     walk(directory, "", &mut files);
-    Ok(past.map(|past| past.beside(files)))
+    Ok(past.map(|past| past.with_files(files)))
 }
 
 /// Collects all regular files below a directory, relative to it, with their lengths.

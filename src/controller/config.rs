@@ -1,4 +1,4 @@
-//! What a controller of one run is told when it starts.
+//! The configuration of a controller of one run.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use crate::testfile::Test;
 
-/// What a controller is told when it starts. Nothing else of the world reaches it but its inputs.
+/// The configuration of a controller. Besides it, only inputs reach the controller.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The test that the run executes.
     pub test: Rc<Test>,
     /// The run's id: a name.
     pub run: String,
-    /// The run's own directory; `test.json` stands there already.
+    /// The run's own directory, which contains `test.json`.
     pub results: PathBuf,
-    /// How long to wait for all slaves to be ready; `None`: for ever.
+    /// How long to wait until all slaves are ready; `None`: without a limit.
     pub wait: Option<Duration>,
-    /// How long a slave's connection may be gone before the slave is lost.
+    /// How long a slave may be disconnected before it is lost.
     pub lost_after: Duration,
     /// The slaves that the controller starts itself, on this machine.
     pub local: Option<Local>,
-    /// Where it listens, to be told to people; `None` when nobody needs to know.
+    /// The address that is shown to people; `None` if no person needs it.
     pub listening: Option<String>,
     /// Show the output of the commands.
     pub follow: bool,
@@ -29,7 +29,7 @@ pub struct Config {
     pub terminal: Option<(u16, u16)>,
     /// Whether a terminal gets colours.
     pub colors: bool,
-    /// What to add to a [`Time`](crate::machine::Time) to get microseconds since 1970 in UTC, for people.
+    /// The offset from a [`Time`](crate::machine::Time) to microseconds since 1970 in UTC, for people.
     pub wall_offset: i64,
 }
 
@@ -40,24 +40,24 @@ pub struct Local {
     pub arete: PathBuf,
     /// Where the controller listens.
     pub address: String,
-    /// Each slave works in a subdirectory of its name.
+    /// The directory in which each slave has a subdirectory with its name.
     pub dir: PathBuf,
-    /// Leave the slaves' directories where they are.
+    /// Keep the slaves' directories after the run.
     pub keep: bool,
-    /// What they say to be let in, so that nobody else on this machine is; none if others shall be.
+    /// The secret that admits these slaves and excludes other users of this machine; `None` if other peers may join.
     pub secret: Option<String>,
-    /// How they prove who they are, where the controller asks for it.
+    /// How they prove their names if the controller requires it.
     pub security: LocalSecurity,
 }
 
-/// How slaves of this machine come to the controller that starts them.
+/// How slaves of this machine connect to the controller that starts them.
 #[derive(Debug, Clone, Default)]
 pub enum LocalSecurity {
-    /// Plainly, over the loopback interface.
+    /// Without TLS, over the loopback interface.
     #[default]
     Loopback,
-    /// Plainly, over any address.
+    /// Without TLS, over any address.
     Insecure,
-    /// Each with the certificate in the subdirectory of its name.
+    /// With TLS; each uses the certificate in the subdirectory of its name.
     Tls(PathBuf),
 }

@@ -131,10 +131,10 @@ impl Keeper {
     /// Handles that a file could not be written. Returns whether it was the ledger: the controller must then end, because
     /// after a restart nothing that it answers from now on would be known.
     pub fn write_failed(&self, path: &Path) -> bool {
-        self.ledger.keep_the_old(path);
+        self.ledger.keep_old(path);
         let is_ledger = self.ledger.is_at(path);
         if is_ledger {
-            self.ledger.give_up();
+            self.ledger.stop_writing();
         }
         is_ledger
     }
@@ -158,7 +158,7 @@ impl Keeper {
             self.ledger.rewrite(Rewrite::begin(&keep.path, header, now, piece, &facts, out));
         }
         let Some(mut rewrite) = self.ledger.take_rewrite() else { return };
-        if rewrite.go_on(now, processes, rooms.by_name(), out) {
+        if rewrite.write_more(now, processes, rooms.by_name(), out) {
             let (path, length) = rewrite.finish();
             self.ledger.rewritten(path, length, out);
         } else {

@@ -1,13 +1,14 @@
-//! The ledger: what a controller must still know when it is killed and started again, in one file that only grows.
+//! The ledger: what a controller must know after it was killed and restarted, in one file that only grows.
 //!
-//! A slave and a client that lives states its facts again. What they cannot say is written here before anybody can have
-//! seen its effect: what was answered (reports, notifies), what was decided (the start, rulings of rounds, the end), and
-//! what nobody alive can say (the test, the history, the clients that have gone).
+//! Connected slaves and clients repeat their own facts. This file has the rest, and has it before any peer can see an
+//! effect: confirmed reports and notifies, decisions (the start, outcomes of rounds, the end), and facts without a
+//! living witness (the test, the history, clients that have left).
 //!
-//! The first line says whose ledger it is. Each line after it is what one input brought, `[TIME,[FACT,...]]`: it is
-//! there as a whole or not at all, so that no decision is ever parted from its cause. A line that a crash has torn is
-//! the last one, and is cut off. The format is arete's own; a controller reads that of its own version.
+//! The first line identifies the ledger. Each further line contains the facts of one input, `[TIME,[FACT,...]]`. A line
+//! is complete or is ignored, so that a decision is never separated from its cause. Only the last line can be torn by a
+//! crash, and it is cut off. The format is arete's own; a controller reads only the format of its version.
 
+pub mod error;
 pub mod fact;
 mod past;
 pub mod rounds;
@@ -16,28 +17,29 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+pub use self::error::{Damage, FileError, LedgerError};
 pub use self::fact::{Audience, FILE, FORMAT, Fact, Header, NEW, Terms};
 use self::fact::{encode, encode_header, encode_raw, is_left_out, item};
 pub use self::past::{Past, ReadLine, Source, TimeLine};
 use crate::controller::rewrite::Rewrite;
 use crate::machine::{Outbox, Time};
 
-/// Where a controller keeps its ledger, and what it was told of the world for it.
+/// Where a controller keeps its ledger, and the surroundings that the ledger records.
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
     /// The file.
     pub path: PathBuf,
-    /// The boot of the system, by its name.
+    /// The identifier of the system's boot.
     pub boot: String,
     /// As in [`Config`](crate::controller::config::Config).
     pub wall_offset: i64,
-    /// The terms of the run; `None` for a controller of rooms alone.
+    /// The terms of the run; `None` for a controller of rooms only.
     pub terms: Option<Terms>,
-    /// How long a ledger of rooms becomes before it is written anew; `None`: as is usual.
+    /// The length at which a ledger of rooms is rewritten, in bytes; `None` for the default.
     pub rewrite_from: Option<u64>,
 }
 
-/// Writes the ledger. All who write share it; without a file nothing is written.
+/// Writes the ledger. All clones write to one file; without a file nothing is written.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger(Rc<RefCell<Book>>);
 
@@ -47,64 +49,64 @@ struct Book {
     now: Time,
     /// The line of this input.
     line: Vec<u8>,
-    /// It could not be written: nothing more is, for a gap would be worse than an end.
+    /// A write has failed. Nothing more is written, because a gap would be worse than an early end.
     broken: bool,
-    /// How long the file is, and how long it may become before it is written anew.
+    /// The length of the file, and the length at which it is rewritten, in bytes.
     length: u64,
     bound: u64,
     bound_min: u64,
-    /// The one that shall take its place.
-    anew: Option<Rewrite>,
+    /// The rewrite in progress.
+    rewrite: Option<Rewrite>,
 }
 
 impl Ledger {
-    /// Writes to this file from now on, which has so many bytes, and which is worth being written anew when it has so many.
+    /// Sets the file, its length, and the length at which it is rewritten, in bytes.
     pub fn open(&self, path: PathBuf, length: u64, bound: u64) {
         let mut book = self.0.borrow_mut();
         (book.path, book.length, book.bound_min) = (Some(path), length, bound);
         book.bound = bound.max(2 * length);
     }
 
-    /// Whether it has become so long that most of it may be dead, and is not being written anew.
+    /// Returns whether a rewrite is due and none is in progress.
     pub fn is_long(&self) -> bool {
         let book = self.0.borrow();
-        book.path.is_some() && !book.broken && book.length > book.bound && book.anew.is_none()
+        book.path.is_some() && !book.broken && book.length > book.bound && book.rewrite.is_none()
     }
 
-    /// How much has been written, with what this input has brought.
+    /// Returns how many bytes were recorded, including the line of this input.
     pub fn recorded(&self) -> u64 {
         let book = self.0.borrow();
         book.length + book.line.len() as u64
     }
 
-    /// It is being written anew, and what comes from now on stands in both.
-    pub fn rewrite(&self, anew: Rewrite) {
-        self.0.borrow_mut().anew = Some(anew);
+    /// Starts a rewrite. From now on facts are written to both files.
+    pub fn rewrite(&self, rewrite: Rewrite) {
+        self.0.borrow_mut().rewrite = Some(rewrite);
     }
 
-    /// Takes out the rewrite that is in progress.
+    /// Takes the rewrite in progress.
     pub fn take_rewrite(&self) -> Option<Rewrite> {
-        self.0.borrow_mut().anew.take()
+        self.0.borrow_mut().rewrite.take()
     }
 
-    /// When more of the new one is to be written.
+    /// Returns when the next piece of the rewrite is due.
     pub fn rewrite_due(&self) -> Option<Time> {
-        self.0.borrow().anew.as_ref().map(Rewrite::due)
+        self.0.borrow().rewrite.as_ref().map(Rewrite::due)
     }
 
-    /// The new one takes its place.
-    pub fn rewritten(&self, anew: PathBuf, length: u64, out: &mut Outbox) {
+    /// Replaces the file by the rewritten one.
+    pub fn rewritten(&self, new: PathBuf, length: u64, out: &mut Outbox) {
         let mut book = self.0.borrow_mut();
         let Some(path) = book.path.clone() else { return };
         book.length = length;
         book.bound = book.bound_min.max(2 * length);
-        out.install(path, anew, length);
+        out.install(path, new, length);
     }
 
-    /// The new one could not be written: it is tried again when this one has doubled.
-    pub fn keep_the_old(&self, path: &Path) {
+    /// Keeps the file after its rewrite has failed. The next rewrite starts when the file has doubled.
+    pub fn keep_old(&self, path: &Path) {
         let mut book = self.0.borrow_mut();
-        if book.anew.take_if(|anew| anew.is_at(path)).is_some() {
+        if book.rewrite.take_if(|rewrite| rewrite.is_at(path)).is_some() {
             book.bound = 2 * book.length;
         }
     }
@@ -115,7 +117,7 @@ impl Ledger {
         book.path.is_some() && !book.broken
     }
 
-    /// Whether it is the same.
+    /// Returns whether both write to the same file.
     pub fn is(&self, other: &Ledger) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
@@ -125,12 +127,12 @@ impl Ledger {
         self.0.borrow().path.as_deref() == Some(path)
     }
 
-    /// Stops writing, because a write has failed.
-    pub fn give_up(&self) {
+    /// Stops writing after a write has failed.
+    pub fn stop_writing(&self) {
         self.0.borrow_mut().broken = true;
     }
 
-    /// An input comes.
+    /// Begins a new input.
     pub fn turn(&self, now: Time) {
         self.0.borrow_mut().now = now;
     }
@@ -138,41 +140,40 @@ impl Ledger {
     /// Adds a fact to the line of this input.
     pub fn write(&self, fact: &Fact<'_>) {
         if !is_left_out(fact) {
-            let anew = |anew: &Rewrite| anew.takes(fact);
-            self.item(anew, |line| encode(line, fact));
+            self.item(|rewrite| rewrite.accepts(fact), |line| encode(line, fact));
         }
     }
 
-    /// Writes a fact of this kind that is JSON already.
+    /// Adds a fact of this kind that is encoded as JSON.
     pub fn write_raw(&self, kind: &str, json: &[u8]) {
         self.item(|_| true, |line| encode_raw(line, kind, json));
     }
 
-    /// Writes a fact here, and in the new ledger if it belongs there.
-    fn item(&self, anew: impl FnOnce(&Rewrite) -> bool, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a fact to this ledger, and to its rewrite if it `belongs` there.
+    fn item(&self, belongs: impl FnOnce(&Rewrite) -> bool, write: impl FnOnce(&mut Vec<u8>)) {
         let mut book = self.0.borrow_mut();
         if book.path.is_none() || book.broken {
             return;
         }
-        let Book { line, now, anew: other, .. } = &mut *book;
+        let Book { line, now, rewrite, .. } = &mut *book;
         let mut begin = 0;
         item(line, *now, |line| {
             begin = line.len();
             write(line);
         });
-        if let Some(other) = other.as_mut().filter(|other| anew(other)) {
-            other.add(*now, &line[begin..]);
+        if let Some(rewrite) = rewrite.as_mut().filter(|rewrite| belongs(rewrite)) {
+            rewrite.add(*now, &line[begin..]);
         }
     }
 
-    /// The first line of a new ledger.
+    /// Writes the first line of a new ledger.
     pub fn head(&self, header: &Header) {
         let mut book = self.0.borrow_mut();
-        debug_assert!(book.line.is_empty(), "the header comes first");
+        debug_assert!(book.line.is_empty(), "the header is the first line");
         encode_header(&mut book.line, header);
     }
 
-    /// Ends the line of this input; it comes before whatever else was asked for since `mark`.
+    /// Ends the line of this input, and writes it before all effects that were requested since `mark`.
     pub fn flush(&self, mark: usize, out: &mut Outbox) {
         let mut book = self.0.borrow_mut();
         if book.line.is_empty() {

@@ -1,10 +1,10 @@
-//! Writing the ledger of rooms anew, without what is over and forgotten.
+//! Rewrites the ledger of rooms without what is over and forgotten.
 //!
-//! It is done in pieces, one in a turn, into a file beside the ledger, so that no turn is long and no copy of all that is
-//! known is ever held. Meanwhile the ledger goes on, and each fact that comes stands in both: in the new one behind the
-//! pieces that were written before it. What it is about may come in a later piece, which says it as it is then. So the
-//! facts of rounds are good in any order, and those of a trigger wait until the trigger itself is there. When all is said
-//! the new file takes the ledger's place, in one step: whenever the controller is killed, one of them is whole.
+//! The rewrite is done in pieces, one per turn, into a file next to the ledger, so that no turn is long and no copy of
+//! the whole state is held. Meanwhile new facts are written to both files. In the new file a fact follows the pieces
+//! that exist by then; its subject may be part of a later piece, which then has the state after that fact. Therefore
+//! facts of rounds are valid in any order, and facts of a trigger are left out until the trigger is written. At the end
+//! the new file replaces the ledger in one step. What must never happen: a moment at which neither file is complete.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,19 +20,19 @@ use crate::controller::room::room::Room;
 use crate::controller::session::processes::Processes;
 use crate::machine::{Outbox, Time};
 
-/// How much is written in a turn, in bytes; one thing may have more.
+/// How much is written per turn, in bytes; a single entry may be longer.
 pub const PIECE: u64 = 256 * 1024;
 
-/// How many things are looked at in a turn, also if little of them is written.
-const LOOKED_AT: usize = 5_000;
+/// How many entries are visited per turn, even if little of them is written.
+const VISITED_MAX: usize = 5_000;
 
-/// What an arrival takes, at most.
+/// The longest encoding of an arrival, in bytes.
 const ARRIVAL: usize = 64;
 
-/// How long others have the loop for themselves between two pieces.
+/// The pause between two pieces, in which the loop does its other work.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How far the new file goes: all before this is in it.
+/// The position in the state: everything before it is written.
 #[derive(Debug, Clone)]
 enum Position {
     Processes(Option<Process>),
@@ -40,34 +40,34 @@ enum Position {
     All,
 }
 
-/// The same in a room, in this order.
+/// The position within a room, in this order.
 #[derive(Debug, Clone)]
 enum Section {
     Triggers(Option<String>),
-    /// The failed rounds that stand, at barriers or in syncs.
+    /// The failed rounds of barriers or of syncs.
     FailedRound(Meeting, Option<Rc<str>>),
-    /// The rulings that were not heard.
+    /// The unconfirmed outcomes.
     Unheard(Meeting, Option<Arrival>),
 }
 
-/// A ledger that is being written.
+/// A rewrite in progress.
 #[derive(Debug)]
 pub struct Rewrite {
     path: PathBuf,
     now: Time,
     due: Time,
-    /// What is to be appended in this turn.
+    /// The bytes to append at the end of this turn.
     bytes: Vec<u8>,
     length: u64,
     piece: usize,
-    looked: usize,
-    place: Position,
-    /// The rulings of this room that are in it: of syncs or not, with the round and the reason.
+    visited: usize,
+    position: Position,
+    /// The outcomes of this room that are written, by kind, number and reason.
     outcomes: BTreeSet<(Meeting, u64, String)>,
 }
 
 impl Rewrite {
-    /// Begins with these facts.
+    /// Starts a rewrite with these facts.
     pub fn begin(
         ledger: &Path,
         header: &Header,
@@ -89,8 +89,8 @@ impl Rewrite {
             bytes: Vec::new(),
             length,
             piece: usize::try_from(piece).unwrap_or(usize::MAX),
-            looked: 0,
-            place: Position::Processes(None),
+            visited: 0,
+            position: Position::Processes(None),
             outcomes: BTreeSet::new(),
         }
     }
@@ -103,15 +103,15 @@ impl Rewrite {
         self.path == path
     }
 
-    /// Whether a fact that comes now belongs here: what it is about is here, or does not matter.
-    pub fn takes(&self, fact: &Fact<'_>) -> bool {
+    /// Returns whether a new fact belongs into the new file: its subject is written, or it depends on none.
+    pub fn accepts(&self, fact: &Fact<'_>) -> bool {
         let (Fact::Created { room, trigger, .. }
         | Fact::Deleted { room, trigger }
         | Fact::Notified { room, trigger, .. }) = fact
         else {
             return true;
         };
-        match &self.place {
+        match &self.position {
             Position::Processes(_) => false,
             Position::Room(at, Section::Triggers(last)) if **at == **room => {
                 last.as_deref().is_some_and(|last| &**trigger <= last)
@@ -121,18 +121,18 @@ impl Rewrite {
         }
     }
 
-    /// A fact that comes now, as it stands in the ledger.
+    /// Adds a new fact, encoded.
     pub fn add(&mut self, now: Time, fact: &[u8]) {
         item(&mut self.bytes, now, |line| line.extend_from_slice(fact));
     }
 
-    /// Where it was written, and how long it is, in bytes.
+    /// Returns the path and the length of the new file, in bytes.
     pub fn finish(self) -> (PathBuf, u64) {
         (self.path, self.length)
     }
 
-    /// Appends what has come, and, when it is time, a piece of what was known before. Whether that was all.
-    pub fn go_on(
+    /// Appends new facts and, if due, the next piece of the state. Returns whether everything is written.
+    pub fn write_more(
         &mut self,
         now: Time,
         processes: &Processes,
@@ -141,17 +141,17 @@ impl Rewrite {
     ) -> bool {
         self.end_line();
         if self.due <= now {
-            (self.now, self.due, self.looked) = (now, now + PAUSE, 0);
+            (self.now, self.due, self.visited) = (now, now + PAUSE, 0);
             let before = self.bytes.len();
             loop {
-                self.place = self.next(processes, rooms);
-                let full = self.bytes.len() - before >= self.piece || self.looked >= LOOKED_AT;
-                if full || matches!(self.place, Position::All) {
+                self.position = self.next(processes, rooms);
+                let full = self.bytes.len() - before >= self.piece || self.visited >= VISITED_MAX;
+                if full || matches!(self.position, Position::All) {
                     break;
                 }
             }
-            if matches!(self.place, Position::All) {
-                self.say(&Fact::Rewritten);
+            if matches!(self.position, Position::All) {
+                self.write_fact(&Fact::Rewritten);
             }
             self.end_line();
         }
@@ -159,7 +159,7 @@ impl Rewrite {
             self.length += self.bytes.len() as u64;
             out.append(self.path.clone(), std::mem::take(&mut self.bytes));
         }
-        matches!(self.place, Position::All)
+        matches!(self.position, Position::All)
     }
 
     fn end_line(&mut self) {
@@ -168,19 +168,19 @@ impl Rewrite {
         }
     }
 
-    fn say(&mut self, fact: &Fact<'_>) {
+    fn write_fact(&mut self, fact: &Fact<'_>) {
         item(&mut self.bytes, self.now, |line| encode(line, fact));
     }
 
-    /// Writes what comes next, and goes there.
+    /// Writes the entry at the position. Returns the next position.
     fn next(&mut self, processes: &Processes, rooms: &BTreeMap<Rc<str>, Room>) -> Position {
-        self.looked += 1;
-        match self.place.clone() {
+        self.visited += 1;
+        match self.position.clone() {
             Position::Processes(last) => match processes.after(last) {
                 Some((process, known)) => {
                     let (room, incarnation) = (Cow::from(&*known.room), Cow::from(&*known.incarnation));
                     let member = known.speaker.name().map(Cow::from);
-                    self.say(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
+                    self.write_fact(&Fact::Process { room, process: process.0, slave: None, member, incarnation });
                     Position::Processes(Some(process))
                 }
                 None => rooms.keys().next().map_or(Position::All, beginning_of),
@@ -201,7 +201,7 @@ impl Rewrite {
         match part {
             Section::Triggers(last) => Some(match room.triggers.after(last.as_deref()) {
                 Some((name, trigger)) => {
-                    self.say(&Fact::Trigger {
+                    self.write_fact(&Fact::Trigger {
                         room: Cow::from(&*room.name),
                         trigger: Cow::from(name),
                         initial: trigger.initial,
@@ -231,16 +231,16 @@ impl Rewrite {
         }
     }
 
-    /// Writes the rulings of some arrivals. Answers with the last of them; `None`: there are no more.
+    /// Writes some unconfirmed outcomes. Returns the last arrival; `None` if none is left.
     fn unheard(&mut self, room: &Room, kind: Meeting, last: Option<Arrival>) -> Option<Arrival> {
         let mut at = None;
-        let mut by_ruling: BTreeMap<(u64, &str), PastRound> = BTreeMap::new();
+        let mut by_outcome: BTreeMap<(u64, &str), PastRound> = BTreeMap::new();
         let mut bytes = 0;
         for (arrival, outcome) in room.arrivals_after(kind, last) {
             at = Some(arrival);
-            self.looked += 1;
+            self.visited += 1;
             if let Some(outcome) = outcome.filter(|outcome| outcome.round > 0) {
-                let known = by_ruling.entry((outcome.round, &outcome.reason)).or_insert_with(|| {
+                let known = by_outcome.entry((outcome.round, &outcome.reason)).or_insert_with(|| {
                     let former = PastRound::new(outcome, Vec::new(), None);
                     bytes += former.line.as_ref().map_or(0, |line| line.len());
                     former
@@ -248,17 +248,17 @@ impl Rewrite {
                 known.arrivals.push(arrival);
                 bytes += ARRIVAL;
             }
-            if self.looked >= LOOKED_AT || bytes >= self.piece {
+            if self.visited >= VISITED_MAX || bytes >= self.piece {
                 break;
             }
         }
-        for ((round, reason), former) in by_ruling {
+        for ((round, reason), former) in by_outcome {
             if self.outcomes.insert((kind, round, reason.to_owned())) {
                 self.round(&room.name, kind, "", &former);
             } else {
                 let arrivals = by_process(&former.arrivals);
                 let (room, reason) = (Cow::from(&*room.name), Cow::from(reason));
-                self.say(&Fact::Unheard { room, kind, round, reason, arrivals });
+                self.write_fact(&Fact::Unheard { room, kind, round, reason, arrivals });
             }
         }
         at
@@ -268,7 +268,7 @@ impl Rewrite {
         if let Some(map) = map_of(former) {
             item(&mut self.bytes, self.now, |line| encode_raw(line, "map", map));
         }
-        self.say(&round_fact(room, kind, meeting, former));
+        self.write_fact(&round_fact(room, kind, meeting, former));
     }
 }
 

@@ -1,4 +1,4 @@
-//! One run: when it starts and ends, what its slaves report, and what is kept of it.
+//! One run: its start and its end, the reports of its slaves, and its results.
 
 pub mod absent;
 pub mod addresses;

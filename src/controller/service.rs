@@ -1,4 +1,4 @@
-//! What a controller says of itself to whoever watches over its process, and what it can be told anew while it runs.
+//! The settings of a permanent controller that can change while it runs.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use crate::controller::host::archive::Keeping;
 use crate::controller::room::sync::Limits;
 
-/// What of a controller's configuration can change while it runs.
+/// The settings that SIGHUP can change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// How long a client's connection may be gone before the client is lost, in microseconds; of those that connect later.
+    /// How long a client may be disconnected before it is lost, in microseconds. It applies to later connections.
     pub rejoin: u64,
-    /// What is held already stays, also if it is more than may be held now.
+    /// The limits. Memory that is held already is kept, even if it exceeds them.
     pub limits: Limits,
-    /// Who may hand in tests, by the names in their certificates.
+    /// The names in the certificates of operators, who may submit tests.
     pub operators: BTreeSet<String>,
-    /// How long a slave's connection may be gone before the slave is lost to its run, in microseconds; of runs that are
-    /// handed in later.
+    /// How long a slave may be disconnected before it is lost to its run, in microseconds. It applies to runs that are
+    /// submitted later.
     pub lost_after: u64,
-    /// Which runs that are over are kept.
+    /// Which finished runs are kept.
     pub keeping: Keeping,
 }

@@ -1,4 +1,4 @@
-//! Who is connected: the connections, the processes behind them, and how much they may hold.
+//! Connections, the processes that use them, and the memory that processes may hold.
 
 pub mod authorization;
 pub mod budget;

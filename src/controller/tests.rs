@@ -1,4 +1,4 @@
-//! The controller as its peers see it: they are played by hand.
+//! Tests of the controller through its messages; the peers are played step by step.
 
 mod absent;
 mod arrivals;
@@ -57,15 +57,15 @@ struct World {
     closed: Vec<ConnId>,
     exit: Option<u8>,
     halted: Option<u8>,
-    /// What was appended to any file.
+    /// The bytes that were appended to all files.
     recorded: String,
-    /// A ledger that shall take the place of the one that is there.
+    /// A ledger that was rewritten and replaces the old one.
     anew: String,
-    /// All that it has asked for besides.
+    /// All other effects.
     asked: Vec<Effect>,
 }
 
-/// Whether this is a ledger that is written anew.
+/// Returns whether this is a rewritten ledger.
 fn is_new(path: &std::path::Path) -> bool {
     path.extension().is_some_and(|extension| extension == "new")
 }
@@ -76,7 +76,7 @@ impl World {
     }
 
     fn running(test: &str) -> World {
-        let test = testfile::parse("t.json", test, &mut |file| Err(format!("there is no {file}"))).expect("a test");
+        let test = testfile::parse("t.json", test, &mut |file| Err(format!("no such file: {file}"))).expect("a test");
         World::of(Controller::new(config(test)))
     }
 
@@ -132,7 +132,7 @@ impl World {
         self.input(Input::Received { conn, bytes: line.as_bytes() });
     }
 
-    /// What a peer has heard since the last look.
+    /// Takes what a peer has received since the last call.
     fn take(&mut self, conn: ConnId) -> String {
         self.heard.remove(&conn).unwrap_or_default()
     }
@@ -154,7 +154,7 @@ impl World {
 }
 
 #[test]
-fn a_peer_that_says_its_hello_a_byte_at_a_time_is_not_waited_for_longer_than_a_silent_one() {
+fn a_hello_sent_byte_by_byte_does_not_extend_its_deadline() {
     let mut world = World::new();
     let (slow, silent) = (world.accept(1), world.accept(2));
     for _ in 0..11 {
@@ -163,18 +163,18 @@ fn a_peer_that_says_its_hello_a_byte_at_a_time_is_not_waited_for_longer_than_a_s
     }
     for conn in [slow, silent] {
         assert!(world.closed.contains(&conn), "{:?}", world.heard);
-        assert!(world.heard[&conn].contains("it has not said hello for 10s"), "{:?}", world.heard);
+        assert!(world.heard[&conn].contains("no hello within 10s"), "{:?}", world.heard);
     }
 }
 
 #[test]
-fn a_peer_whose_words_were_not_read_yet_is_not_silent() {
+fn a_peer_with_unread_messages_is_not_silent() {
     let mut world = World::new();
     let (slave, stranger) = (world.accept(1), world.accept(2));
     let hello = br#"{"type":"hello","protocol":1,"version":"x","name":"a","incarnation":"i"}"#;
     world.input(Input::Received { conn: slave, bytes: hello });
     world.input(Input::Received { conn: slave, bytes: b"\n" });
-    // One turn takes half a minute: what has come in it waits in the sockets.
+    // One turn takes half a minute, and received bytes wait in the sockets.
     let since = world.now;
     world.now = world.now + Duration::from_secs(30);
     world.input(Input::Behind { since });
@@ -182,7 +182,7 @@ fn a_peer_whose_words_were_not_read_yet_is_not_silent() {
     assert_eq!(world.closed, []);
     world.input(Input::Received { conn: slave, bytes: b"{\"type\":\"ping\",\"time\":1}\n" });
     world.pass(Duration::from_secs(2));
-    assert_eq!(world.closed, [stranger], "all was read, and it has said nothing");
+    assert_eq!(world.closed, [stranger], "all was read, and it has sent nothing");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn a_launcher_that_ends_before_its_slave_has_joined_fails_the_run_at_once() {
     let template = "if [ {name} = b ]; then echo 'no such door' >&2; exit 7; fi; exec arete slave --controller {controller} \
                     --name {name}";
     let ended = run(&place, &["--launch", template]).wait().exits_with(7);
-    for part in ["slave b was lost: its launcher", "exit status 7: no such door; all that it said is in r/b/launch.log"]
+    for part in ["slave b was lost: its launcher", "exit status 7: no such door; its whole output is in r/b/launch.log"]
     {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
     }

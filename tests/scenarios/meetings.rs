@@ -405,7 +405,7 @@ fn who_comes_beyond_a_count_is_patient_for_its_own_time() {
     room.wait(MILLISECOND * 100);
     let beyond = room.client("c4", "barrier up count=3 timeout=1000");
     assert_eq!(room.ends(&[beyond]), [3]);
-    let said = "arete: barrier up: timed out; 3 others were there before, and their round was not over\n";
+    let said = "arete: barrier up: timed out; 3 others had arrived before, and their round was not over\n";
     assert_eq!(room.says(beyond), said);
     room.world.resume(silent);
     assert_eq!(room.ends(&[silent, waits, third]), [0, 0, 0]);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use arete::controller::ledger::{self, Keep, Past, Terms, TimeLine};
+use arete::controller::ledger::{self, FileError, Keep, Past, Terms, TimeLine};
 use arete::controller::{
     Archived, Config as ControllerConfig, Controller, EVENTS, HostConfig, Launcher, Limits, OVER, RESOURCES,
 };
@@ -142,7 +142,7 @@ fn with_runs(mut controller: Controller, birth: &mut Birth<'_>) -> Controller {
             let past = Past::read(&path, bytes).unwrap_or_else(|why| panic!("{why}"));
             birth.disk.truncate(&path, past.whole() as usize);
             let files = birth.disk.list(&directory, &["**".to_owned()]).expect("a disk can be listed");
-            going.push((directory, past.beside(files)));
+            going.push((directory, past.with_files(files)));
         } else if birth.disk.paths_below(&directory.join(RESOURCES)).next().is_some() {
             birth.disk.remove_all(&directory);
         }
@@ -172,7 +172,7 @@ fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth
     birth.disk.truncate(&path, past.whole() as usize);
     let files = birth.disk.list(directory, &["**".to_owned()]).expect("a disk can be listed");
     let mut time_line = Mend::of(directory.join(EVENTS), birth.disk);
-    controller.resumed(&past.beside(files), &mut time_line).unwrap_or_else(|why| panic!("{why}"))
+    controller.resumed(&past.with_files(files), &mut time_line).unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// What the command line does: the time line is what the ledger says.
@@ -189,16 +189,16 @@ impl<'a> Mend<'a> {
 }
 
 impl TimeLine for Mend<'_> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn end(&mut self) -> Result<(), FileError> {
         let bytes = std::mem::take(&mut self.bytes);
         match self.disk.get(&self.path) == Some(&*bytes) {
             true => Ok(()),
-            false => self.disk.persist(&self.path, bytes),
+            false => self.disk.persist(&self.path, bytes).map_err(FileError),
         }
     }
 }

@@ -127,7 +127,7 @@ impl LabSweep {
             if self.runs.iter().any(|run| run.id == id) || !bytes.contains(&b'\n') {
                 continue;
             }
-            let past = Past::read(path, bytes)?;
+            let past = Past::read(path, bytes).map_err(|error| error.to_string())?;
             let submission = past.header.run.as_ref().and_then(|terms| terms.submission.clone()).unwrap_or_default();
             found.push((past.place_in_queue(), id, directory.to_string_lossy().into_owned(), submission));
         }

@@ -51,7 +51,7 @@ fn an_embedded_run_takes_its_own_slaves_alone() {
     };
     let wrong = format!(",\"secret\":\"{}\"", secret.chars().rev().collect::<String>());
     for said in [hello(""), hello(",\"secret\":\"\""), hello(&wrong)] {
-        assert!(said.contains("\"bye\"") && said.contains("takes nobody else"), "{said}");
+        assert!(said.contains("\"bye\"") && said.contains("admits no other peer"), "{said}");
     }
     // With it he gets further: to where the place is taken.
     let said = hello(&format!(",\"secret\":\"{secret}\""));
@@ -60,7 +60,7 @@ fn an_embedded_run_takes_its_own_slaves_alone() {
     let room = run_id.unwrap_or_else(|| "default".to_owned());
     let join =
         format!("{{\"type\":\"join\",\"protocol\":1,\"version\":\"x\",\"incarnation\":\"j\",\"room\":\"{room}\"}}\n");
-    assert!(ask(&address, &join).contains("takes nobody else"));
+    assert!(ask(&address, &join).contains("admits no other peer"));
     place.write("go", "");
     run.wait().exits_with(0);
     for file in ["results/events.jsonl", "results/summary.json", "results/s0/arete.log"] {

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use arete::controller::ledger::TimeLine;
+use arete::controller::ledger::{FileError, TimeLine};
 use arete::reactor::plain;
 
 /// A file that is made equal to the pieces it is given, one after the other. Most pieces are there already.
@@ -75,12 +75,12 @@ impl Mend {
 }
 
 impl TimeLine for Mend {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.write(bytes).map_err(|error| plain(&error))
+    fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.write(bytes).map_err(|error| FileError(plain(&error)))
     }
 
-    fn end(&mut self) -> Result<(), String> {
-        self.cut().map_err(|error| plain(&error))
+    fn end(&mut self) -> Result<(), FileError> {
+        self.cut().map_err(|error| FileError(plain(&error)))
     }
 }
 

@@ -99,7 +99,8 @@ pub fn run(directory: PathBuf, options: &RunOptions) -> Result<u8, Error> {
     let limits = terms.limits;
     let controller =
         controller.limited(limits).launching(launcher).keeping(ledger::keep(&directory, wall_offset, Some(terms)));
-    let mut controller = controller.resumed(&past, &mut Mend::of(directory.join(EVENTS))).map_err(Error::failed)?;
+    let resumed = controller.resumed(&past, &mut Mend::of(directory.join(EVENTS)));
+    let mut controller = resumed.map_err(|error| Error::failed(error.to_string()))?;
     drop(past);
     Ok(reactor.run(&mut controller))
 }

@@ -55,7 +55,7 @@ pub fn run(options: ControllerOptions) -> Result<u8, Error> {
             lock = Some(locked);
             let controller = controller.keeping(keep.clone());
             let controller = match past {
-                Some(past) => controller.resumed(&past, &mut ()).map_err(Error::failed)?,
+                Some(past) => controller.resumed(&past, &mut ()).map_err(|error| Error::failed(error.to_string()))?,
                 None => controller,
             };
             state_dir::hosting(controller, directory, &options, &keep, sockets)?

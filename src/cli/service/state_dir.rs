@@ -48,7 +48,7 @@ pub fn hosting(
     let Found { going, over } = find(&runs)?;
     for (directory, past) in going {
         if let Err(why) = controller.take_up(&directory, &past, &mut Mend::of(directory.join(EVENTS))) {
-            left_aside(&directory, &why);
+            left_aside(&directory, &why.to_string());
         }
     }
     Ok(controller.remembering(over))

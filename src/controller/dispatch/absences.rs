@@ -58,7 +58,7 @@ impl Controller {
             (!self.processes.client_of_host(now, room, host)).then(|| (member.clone(), why.clone()))
         };
         let Some((member, why)) = run.room.first_missing(kind, meeting, why) else { return };
-        self.visit(now, room, |room, visit| room.give_up_on((kind, meeting), &member, &why, visit));
+        self.visit(now, room, |room, visit| room.end_for_lost_host((kind, meeting), &member, &why, visit));
     }
 
     /// Ends the rounds of a run that wait for members that cannot arrive.
@@ -73,7 +73,7 @@ impl Controller {
         let Some(run) = self.runs.get(nr) else { return };
         let prospects = Prospects::of(run, &self.processes.clients_of(now, &room));
         if !prospects.is_open() {
-            self.visit(now, &room, |room, visit| prospects.with_both(|both| room.give_up(both, visit)));
+            self.visit(now, &room, |room, visit| prospects.with_both(|both| room.end_hopeless(both, visit)));
         }
     }
 

@@ -49,8 +49,8 @@ impl Controller {
             return run.last_words(now, read, result, out);
         }
         let Some(run) = self.runs.values_mut().find(|run| run.resources.reads(read)) else { return };
-        if let Err(why) = run.resources.read(read, result, out) {
-            run.abort(now, FailureKind::Resource, why, out);
+        if let Err(error) = run.resources.read(read, result, out) {
+            run.abort(now, FailureKind::Resource, error.to_string(), out);
         }
     }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::controller::Controller;
 use crate::controller::reply::refusal;
 use crate::controller::room::line_limits::LineBound;
-use crate::controller::room::rendezvous::{Eviction, Process};
+use crate::controller::room::rendezvous::{ArrivalError, Eviction, Process};
 use crate::controller::room::room::Room;
 use crate::controller::run::record::By;
 use crate::controller::run::runs::RunNr;
@@ -36,8 +36,8 @@ impl Controller {
         for (nr, run) in self.runs.iter_mut() {
             goes = run.charge(now, by(nr), out).or(goes);
         }
-        if let (Some(conn), Some(reason)) = (conn.filter(|conn| self.sessions.contains(*conn)), goes) {
-            self.part(now, conn, refusal(Code::Full, reason), out);
+        if let (Some(conn), Some(used)) = (conn.filter(|conn| self.sessions.contains(*conn)), goes) {
+            self.part(now, conn, refusal(Code::Full, used.to_string()), out);
         }
     }
 
@@ -56,25 +56,19 @@ impl Controller {
             refusal(code, format!("{}{others}", Bound(bound.max)))
         };
         let (Some(process), Some(giver)) = (who.process(), Giver::read(beginning)) else { return Err(refused()) };
-        let reason = match bound.crowded {
-            true => {
-                let max = self.budget.max();
-                format!("the {max} bytes that members may take in the controller (--memory-max) are used up: try again")
-            }
-            false => {
-                let max = self.limits.value;
-                format!("a value has at most {max} bytes (--value-max of the controller), this one has more")
-            }
+        let error = match bound.crowded {
+            true => ArrivalError::Crowded { max: self.budget.max() },
+            false => ArrivalError::Value { max: self.limits.value, length: None },
         };
-        self.refuse_gift(now, process, &giver, reason);
+        self.refuse_gift(now, process, &giver, error);
         Ok(())
     }
 
-    fn refuse_gift(&mut self, now: Time, process: Process, giver: &Giver, reason: String) {
+    fn refuse_gift(&mut self, now: Time, process: Process, giver: &Giver, error: ArrivalError) {
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
         if self.rooms.of(&mut self.runs, &name).is_some() {
-            let reason = self.may(process, &name, &giver.room, &giver.member).err().unwrap_or(reason);
-            self.visit(now, &name, |room, visit| room.refuse(process, giver.id, reason, visit));
+            let error = self.may(process, &name, &giver.room, &giver.member).err().unwrap_or(error);
+            self.visit(now, &name, |room, visit| room.refuse(process, giver.id, error, visit));
         }
     }
 
@@ -85,12 +79,12 @@ impl Controller {
             if self.budget.has_room_for(bytes) {
                 return;
             }
-            let spare = |room: &Room| (room.spare(what), room.name.clone());
+            let spare = |room: &Room| (room.evictable(what), room.name.clone());
             let mut rooms: Vec<(usize, Rc<str>)> =
                 self.rooms.all(&self.runs).map(spare).filter(|(has, _)| *has > 0).collect();
             rooms.sort_unstable();
             while let Some((_, name)) = rooms.pop().filter(|_| !self.budget.has_room_for(bytes)) {
-                self.visit(now, &name, |room, visit| room.drop_spare(what, bytes, visit));
+                self.visit(now, &name, |room, visit| room.evict(what, bytes, visit));
             }
         }
     }

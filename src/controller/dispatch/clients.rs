@@ -8,10 +8,11 @@ use crate::controller::ledger::Fact;
 use crate::controller::reply::{fatal, leaves, refusal};
 use crate::controller::room::guests;
 use crate::controller::room::rendezvous::Process;
+use crate::controller::room::request_error::RequestError;
 use crate::controller::room::rooms::ROOMS_MAX;
 use crate::controller::run::reports::{Batch, notified};
 use crate::controller::run::run::Run;
-use crate::controller::session::authorization;
+use crate::controller::session::authorization::{self, Stranger};
 use crate::controller::session::processes::Speaker;
 use crate::controller::session::session::Role;
 use crate::machine::{ConnId, Outbox, Time};
@@ -33,10 +34,10 @@ impl Controller {
         check(join)?;
         if let Some(session) = self.sessions.get(conn) {
             let secret = self.runs.values().find_map(Run::secret);
-            authorization::may_join(&session.peer, secret, join).map_err(|why| fatal(Code::Stranger, why))?;
+            authorization::may_join(&session.peer, secret, join).map_err(stranger)?;
             if let Some(run) = self.runs.by_id(&join.room) {
                 let entered = guests::may_enter(run, &session.peer, join, self.is_operator(session));
-                entered.map_err(|why| fatal(Code::Stranger, why))?;
+                entered.map_err(stranger)?;
             }
         }
         let speaker = Speaker::Client(join.member.as_deref().map(Rc::from));
@@ -46,8 +47,8 @@ impl Controller {
         // A ledger of rooms alone is rewritten when it is long, so it needs no limit.
         let shares = |run: &&Run| !known && run.ledger.is(&ledger);
         if let Some(run) = self.runs.values().find(shares) {
-            let full = |why| refusal(Code::Full, format!("run {}: {why}; no more clients may join", run.id));
-            run.record.takes_clients().map_err(full)?;
+            let full = |used| refusal(Code::Full, format!("{used}; no more clients may join"));
+            run.record.takes_clients(&run.id).map_err(full)?;
         }
         let (process, former) = self.processes.connected(now, conn, &room, speaker, &join.incarnation, self.rejoin);
         if !known {
@@ -103,16 +104,16 @@ impl Controller {
             ToController::Member(message) => self.member_says(now, process, message),
             ToController::Notify(notify) => {
                 let done = match *notify.room == *name {
-                    true => self.client_notifies(now, conn, process, &notify, out).map_err(|why| (Code::Trigger, why)),
-                    false => Err((Code::WrongRoom, not_here(&name, &notify.room))),
+                    true => self.client_notifies(now, conn, process, &notify, out),
+                    false => Err(not_here(&name, &notify.room)),
                 };
-                if let Err((code, reason)) = done {
-                    refuse(conn, (&notify.room, &notify.trigger), code, reason, out);
+                if let Err(error) = done {
+                    refuse(conn, (&notify.room, &notify.trigger), &error, out);
                 }
             }
             ToController::Client(message) => self.triggers_of_room(now, (conn, process), &name, message, heard, out),
             ToController::Bye(bye) => {
-                self.processes.leaves(process);
+                self.processes.on_goodbye(process);
                 return Err(leaves(&bye));
             }
             ToController::Hello(_) | ToController::Join(_) => {
@@ -141,7 +142,7 @@ impl Controller {
         };
         if **room != **name {
             if !matches!(message, FromClient::List(_)) {
-                refuse(conn, (room, trigger), Code::WrongRoom, not_here(name, room), out);
+                refuse(conn, (room, trigger), &not_here(name, room), out);
             }
             return;
         }
@@ -165,8 +166,8 @@ impl Controller {
         process: Process,
         notify: &Notify<'_>,
         out: &mut Outbox,
-    ) -> Result<(), String> {
-        let known = self.processes.get(process).ok_or("you have not joined")?;
+    ) -> Result<(), RequestError> {
+        let known = self.processes.get(process).ok_or(RequestError::NotJoined)?;
         let (name, from) = (known.room.clone(), known.speaker.name().unwrap_or_default().to_owned());
         let counts = (&*notify.trigger, notify.count);
         let data = notify.data.map(|RawJson { json }| json);
@@ -179,7 +180,7 @@ impl Controller {
         let counted = match self.runs.by_id_mut(&name) {
             Some(run) => run.client_notifies(now, process, &from, counts, data, out)?,
             None => {
-                let room = self.rooms.named_mut(&name).ok_or("the room is gone")?;
+                let room = self.rooms.named_mut(&name).ok_or(RequestError::NotJoined)?;
                 let counted = room.notify(now, process.as_client(), &from, counts, data)?;
                 if counted.new > 0 {
                     let notes = data.filter(|_| !counted.late).into_iter().collect();
@@ -221,7 +222,7 @@ impl Controller {
         match room.watch(process, trigger) {
             Ok(true) => out.send(conn, room.triggered(trigger)),
             Ok(false) => {}
-            Err(reason) => refuse(conn, (name, trigger), Code::Trigger, reason, out),
+            Err(error) => refuse(conn, (name, trigger), &error, out),
         }
     }
 
@@ -236,9 +237,10 @@ impl Controller {
         let mut done = Ok(());
         self.visit(now, name, |room, _| {
             done = match room.is_run() {
-                true => Err(of_the_test(&room.name)),
-                false => check_name("a trigger", &create.trigger)
-                    .and_then(|()| room.triggers.create(Some(process.as_client()), &create.trigger, create.count)),
+                true => Err(RequestError::OfTest { run: room.name.to_string() }),
+                false => check_name("a trigger", &create.trigger).map_err(RequestError::Name).and_then(|()| {
+                    Ok(room.triggers.create(Some(process.as_client()), &create.trigger, create.count)?)
+                }),
             };
         });
         if done.is_ok() {
@@ -253,11 +255,11 @@ impl Controller {
         let (mut done, mut watchers) = (Ok(()), Vec::new());
         self.visit(now, name, |room, _| {
             if room.is_run() {
-                done = Err(of_the_test(&room.name));
+                done = Err(RequestError::OfTest { run: room.name.to_string() });
             } else if room.triggers.delete(trigger) {
                 watchers = room.take_watchers(trigger);
             } else {
-                done = Err(format!("there is no trigger {trigger:?} in room {:?}", room.name));
+                done = Err(RequestError::Gone { trigger: trigger.to_owned(), room: room.name.to_string() });
             }
         });
         if done.is_ok() {
@@ -265,7 +267,7 @@ impl Controller {
             self.keeper.ledger().write(&Fact::Deleted { room, trigger });
         }
         for conn in watchers.into_iter().filter_map(|process| self.processes.conn(process)) {
-            refuse(conn, (name, trigger), Code::Trigger, format!("the trigger {trigger:?} was removed"), out);
+            refuse(conn, (name, trigger), &RequestError::Deleted { trigger: trigger.to_owned() }, out);
         }
         answer(conn, name, trigger, done, out);
     }
@@ -304,22 +306,22 @@ fn check(join: &Join<'_>) -> Result<(), Bye<'static>> {
     }
 }
 
-fn not_here(room: &str, said: &str) -> String {
-    format!("you are in room {room:?}, not in {said:?}")
+fn stranger(stranger: Stranger) -> Bye<'static> {
+    fatal(Code::Stranger, stranger.to_string())
 }
 
-fn of_the_test(run: &str) -> String {
-    format!("{run} is a run: its triggers are those of its test file")
+fn not_here(room: &str, named: &str) -> RequestError {
+    RequestError::WrongRoom { room: room.to_owned(), named: named.to_owned() }
 }
 
-fn refuse(conn: ConnId, (room, trigger): (&str, &str), code: Code, reason: String, out: &mut Outbox) {
-    let refused = Refused { room: Cow::from(room), trigger: Cow::from(trigger), code, reason: Cow::from(reason) };
-    out.send(conn, refused.encode());
+fn refuse(conn: ConnId, (room, trigger): (&str, &str), error: &RequestError, out: &mut Outbox) {
+    let (code, reason) = (error.code(), Cow::from(error.to_string()));
+    out.send(conn, Refused { room: Cow::from(room), trigger: Cow::from(trigger), code, reason }.encode());
 }
 
-fn answer(conn: ConnId, room: &str, trigger: &str, done: Result<(), String>, out: &mut Outbox) {
+fn answer(conn: ConnId, room: &str, trigger: &str, done: Result<(), RequestError>, out: &mut Outbox) {
     match done {
         Ok(()) => out.send(conn, Created { room: Cow::from(room), trigger: Cow::from(trigger) }.encode()),
-        Err(reason) => refuse(conn, (room, trigger), Code::Trigger, reason, out),
+        Err(error) => refuse(conn, (room, trigger), &error, out),
     }
 }

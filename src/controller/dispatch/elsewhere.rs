@@ -36,7 +36,7 @@ impl Controller {
         else {
             return;
         };
-        let mut going = self.runs.values().filter(|run| run.takes_members().is_ok());
+        let mut going = self.runs.values().filter(|run| run.takes_members());
         if let Some(run) = going.find(|run| run.room.has_meeting(kind, name)) {
             self.point_to(run, kind, name, process, out);
         }
@@ -46,7 +46,7 @@ impl Controller {
     /// told once in a round, and not once for each member.
     fn run_has(&self, run: &Run, kind: Meeting, name: &str, out: &mut Outbox) {
         let Some(room) = self.rooms.named(DEFAULT_ROOM) else { return };
-        if run.takes_members().is_err() || run.room.how_many_wait(kind, name) != 1 {
+        if !run.takes_members() || run.room.how_many_wait(kind, name) != 1 {
             return;
         }
         for process in room.who_waits(kind, name) {

@@ -7,7 +7,7 @@ use crate::controller::Controller;
 use crate::controller::ledger::Fact;
 use crate::controller::reply::refusal;
 use crate::controller::room::meeting::Meeting;
-use crate::controller::room::rendezvous::{Act, Outcome, Process, need};
+use crate::controller::room::rendezvous::{Act, ArrivalError, Outcome, Process, need};
 use crate::controller::room::room::{Acts, Room, Visit};
 use crate::controller::session::processes::{CHECK_WITHIN, FORGET_AFTER, Owed, Processes};
 use crate::machine::faults::{Fault, injected};
@@ -50,7 +50,7 @@ impl Controller {
             FromMember::Gone(gone) if about(&gone.room) => {
                 let ids = unique(gone.ids);
                 self.has_heard(now, process, &room, &ids);
-                self.visit(now, &room, |room, visit| room.gone(process, &ids, visit));
+                self.visit(now, &room, |room, visit| room.withdraw(process, &ids, visit));
             }
             FromMember::Heard(heard) if about(&heard.room) => self.has_heard(now, process, &room, &unique(heard.ids)),
             // For another room. Every message is also a sign of life, which is handled elsewhere.
@@ -61,7 +61,7 @@ impl Controller {
     /// These arrivals have received their outcomes, or were withdrawn.
     fn has_heard(&mut self, now: Time, process: Process, room: &Rc<str>, ids: &[u64]) {
         let mut news = false;
-        self.visit(now, room, |room, _| news = room.told(process, ids));
+        self.visit(now, room, |room, _| news = room.confirm(process, ids));
         let ledger = self.ledger_of(room);
         if news && ledger.is_open() {
             let room = Cow::from(&**room);
@@ -74,7 +74,7 @@ impl Controller {
         self.make_room(now, need(arrive.party.as_ref(), &arrive.member, 0));
         self.visit(now, room, |room, visit| match may {
             Ok(()) => room.arrive(process, arrive, visit),
-            Err(reason) => room.refuse(process, arrive.id, reason, visit),
+            Err(error) => room.refuse(process, arrive.id, error, visit),
         });
         self.give_up_on(now, room, (Meeting::Barrier, &arrive.barrier));
     }
@@ -84,7 +84,7 @@ impl Controller {
         self.make_room(now, need(give.party.as_ref(), &give.member, give.value.json.get().len()));
         self.visit(now, room, |room, visit| match may {
             Ok(()) => room.give(process, give, visit),
-            Err(reason) => room.refuse(process, give.id, reason, visit),
+            Err(error) => room.refuse(process, give.id, error, visit),
         });
         self.give_up_on(now, room, (Meeting::Sync, &give.session));
     }
@@ -96,15 +96,15 @@ impl Controller {
         room: &str,
         said: &str,
         member: &str,
-    ) -> Result<(), String> {
+    ) -> Result<(), ArrivalError> {
         if said != room {
-            return Err(format!("you are in room {room:?}, not in {said:?}"));
+            return Err(ArrivalError::WrongRoom { room: room.to_owned(), named: said.to_owned() });
         }
-        let known = self.processes.get(process).ok_or("you have not joined")?;
-        if !known.speaker.is(member) || !is_member(member) {
+        let known = self.processes.get(process).ok_or(ArrivalError::NotJoined)?;
+        if !known.speaker.acts_for(member) || !is_member(member) {
             return Err(match known.speaker.name() {
-                Some(name) => format!("{name} cannot act as {member:?}"),
-                None => "you have joined without a name: join as a member".to_owned(),
+                Some(name) => ArrivalError::OtherMember { process: name.to_owned(), member: member.to_owned() },
+                None => ArrivalError::NoMember,
             });
         }
         self.runs.by_id(room).map_or(Ok(()), |run| run.takes_members_of(&known.speaker))
@@ -112,17 +112,17 @@ impl Controller {
 
     /// A process is alive: tells the rooms that check it.
     pub(in crate::controller) fn alive(&mut self, now: Time, process: Process) {
-        self.processes.hear(now, process);
+        self.processes.on_sign_of_life(now, process);
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
-        if self.rooms.of(&mut self.runs, &name).is_some_and(|room| room.waits_for(process)) {
-            self.visit(now, &name, |room, visit| room.heard_from(process, visit));
+        if self.rooms.of(&mut self.runs, &name).is_some_and(|room| room.awaits_sign_of_life(process)) {
+            self.visit(now, &name, |room, visit| room.on_sign_of_life(process, visit));
         }
     }
 
     /// The connection of a process is closed.
     pub(in crate::controller) fn process_gone(&mut self, now: Time, process: Process) {
         let Some(name) = self.processes.get(process).map(|known| known.room.clone()) else { return };
-        self.visit(now, &name, |room, visit| room.process_gone(process, visit));
+        self.visit(now, &name, |room, visit| room.on_disconnect(process, visit));
     }
 
     /// Carries out what the rooms have decided.
@@ -182,7 +182,7 @@ impl Controller {
                     let event = Event::Met { meeting, round: *round, verdict, who, reason, members };
                     self.record(now, room, &event, out);
                 }
-                Act::Late { .. } | Act::StoodDown { .. } => {}
+                Act::Late { .. } | Act::FailedRoundDropped { .. } => {}
             }
         }
         teller.flush(&self.processes, out);

@@ -192,7 +192,7 @@ impl Controller {
         match self.named(&cancel.run, true) {
             Ok(Named::Going(nr)) => {
                 if let Some(run) = self.runs.get_mut(nr) {
-                    run.cancelled(now, cancel.now, out);
+                    run.cancel(now, cancel.now, out);
                 }
                 self.look_at_queue(now);
             }
@@ -308,7 +308,7 @@ fn may_operate(host: &Host, peer: &Peer, listener: crate::machine::ListenerId) -
         Peer::Proven { names, .. } if names.iter().any(|name| host.config.operators.contains(&**name)) => Ok(()),
         Peer::Proven { names, .. } => Err(format!(
             "the certificate is for {}, which may not operate this controller: its option --operators lists who may",
-            authorization::whose(names)
+            authorization::names_in_words(names)
         )),
     }
 }

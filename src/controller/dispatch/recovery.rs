@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::controller::Controller;
 use crate::controller::config::Config;
 use crate::controller::host::archive::Archived;
-use crate::controller::ledger::{self, Ledger, Past, TimeLine};
+use crate::controller::ledger::{self, Damage, Ledger, LedgerError, Past, TimeLine};
 use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Hosted, Phase, Run};
 use crate::machine::faults::{Fault, injected};
@@ -17,16 +17,19 @@ use crate::testfile;
 impl Controller {
     /// Takes up an unfinished run from its directory, and repairs its time line. Fails if its ledger contradicts itself: then
     /// the controller does not have this run, and the error names the place.
-    pub fn take_up(&mut self, directory: &Path, past: &Past, time_line: &mut dyn TimeLine) -> Result<(), String> {
+    pub fn take_up(&mut self, directory: &Path, past: &Past, time_line: &mut dyn TimeLine) -> Result<(), LedgerError> {
         if injected(Fault::RunForgottenOnRestart) {
             return Ok(());
         }
         let path = directory.join(ledger::FILE);
         let subject = path.display().to_string();
-        let Some(terms) = &past.header.run else { return Err(format!("{subject}:1: this is not the ledger of a run")) };
+        let Some(terms) = &past.header.run else {
+            return Err(LedgerError::Line { path, number: 1, damage: Damage::NoRun });
+        };
         let mut known = |file: &str| terms.shipped.get(file).cloned().ok_or_else(|| "is not known any more".to_owned());
         let test = testfile::parse(&subject, &terms.test, &mut known);
-        let test = test.map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))?;
+        let first = |problems: Vec<testfile::Problem>| problems.first().map(ToString::to_string).unwrap_or_default();
+        let test = test.map_err(|problems| LedgerError::Test(first(problems)))?;
         let config = Config {
             test: Rc::new(test),
             run: terms.id.clone(),
@@ -47,7 +50,7 @@ impl Controller {
         run.limit(terms.limits);
         run.ledger = Ledger::default();
         run.ledger.open(path.clone(), past.whole(), u64::MAX);
-        run.takes_up(past);
+        run.restore_files(past);
         let nr = self.runs.insert(run);
         if let Err(why) = self.replay_all(past, &path, Some(nr), time_line) {
             self.runs.remove(nr);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::controller::Controller;
 use crate::controller::ledger::rounds::{arrivals_of, former, map_of, round_fact};
-use crate::controller::ledger::{Fact, Keep, Ledger, Past, TimeLine};
+use crate::controller::ledger::{Damage, Fact, FileError, Keep, Ledger, LedgerError, Past, TimeLine};
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{Act, Outcome, PastRound, Process};
 use crate::controller::room::room::Room;
@@ -43,10 +43,10 @@ impl Controller {
 
     /// Continues an earlier controller from its ledger, and repairs the time line of its run, if it has one. Fails if the
     /// ledger contradicts itself: the error names the place.
-    pub fn resumed(mut self, past: &Past, time_line: &mut dyn TimeLine) -> Result<Controller, String> {
+    pub fn resumed(mut self, past: &Past, time_line: &mut dyn TimeLine) -> Result<Controller, LedgerError> {
         let path = self.keeper.resume(past);
         let nr = self.runs.first_mut().map(|(nr, run)| {
-            run.takes_up(past);
+            run.restore_files(past);
             nr
         });
         self.replay_all(past, &path, nr, time_line)?;
@@ -61,7 +61,7 @@ impl Controller {
         path: &Path,
         run: Option<RunNr>,
         time_line: &mut dyn TimeLine,
-    ) -> Result<(), String> {
+    ) -> Result<(), LedgerError> {
         let (mut replay, mut out) = (Replay { run, ..Replay::default() }, Outbox::new());
         let mut mended = Ok(());
         past.each_line(path, |line| {
@@ -70,7 +70,7 @@ impl Controller {
             }
             if let Some(run) = run.and_then(|nr| self.runs.get_mut(nr)) {
                 let by = line.facts.iter().find_map(|fact| by(fact, &self.processes)).unwrap_or(By::Other);
-                run.charge_again(by, line.end);
+                run.replay_charge(by, line.end);
             }
             put_all(&mut out, time_line, &mut mended);
             Ok(())
@@ -81,7 +81,7 @@ impl Controller {
             if run.event_log.has_begun() {
                 mended = mended.and_then(|()| time_line.end());
             }
-            run.not_mended = mended.err();
+            run.not_rebuilt = mended.err();
         }
         self.keeper.goes_on_after(past.last());
         Ok(())
@@ -93,7 +93,7 @@ impl Controller {
         if self.ledger_is_of_rooms() {
             self.keeper.write_resumed();
         }
-        self.processes.restored(now);
+        self.processes.disconnect_all(now);
         self.rooms.touch_all(&self.runs);
     }
 
@@ -110,7 +110,7 @@ impl Controller {
         }
     }
 
-    fn replay(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay, out: &mut Outbox) -> Result<(), String> {
+    fn replay(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay, out: &mut Outbox) -> Result<(), Damage> {
         match fact {
             Fact::Process { room, process, slave, member, incarnation } => {
                 let (speaker, rejoin) = match slave {
@@ -139,7 +139,7 @@ impl Controller {
             of_a_meeting @ (Fact::Round { .. }
             | Fact::Unheard { .. }
             | Fact::Late { .. }
-            | Fact::StoodDown { .. }
+            | Fact::FailedRoundDropped { .. }
             | Fact::Heard { .. }) => self.replay_meeting(at, of_a_meeting, replay)?,
             of_the_run => {
                 if let Some(ix) = slave_of(of_the_run) {
@@ -153,14 +153,15 @@ impl Controller {
         Ok(())
     }
 
-    fn replay_trigger(&mut self, at: Time, fact: &Fact<'_>, out: &mut Outbox) -> Result<(), String> {
+    fn replay_trigger(&mut self, at: Time, fact: &Fact<'_>, out: &mut Outbox) -> Result<(), Damage> {
         match fact {
             Fact::Notified { room, process, from, trigger, total, notes } => {
                 let (counts, process) = ((&**trigger, *total), Process(*process));
                 let counted = self.room_named(room).notified(at, process, from, counts, notes);
-                let counted = counted.ok_or_else(|| format!("there is no trigger {trigger:?} in room {room:?}"))?;
+                let counted = counted
+                    .ok_or_else(|| Damage::NoTrigger { room: room.to_string(), trigger: trigger.to_string() })?;
                 if let Some(run) = self.runs.by_id_mut(room) {
-                    run.counted_again(at, from, trigger, counted, out);
+                    run.replay_notify(at, from, trigger, counted, out);
                 }
             }
             Fact::Created { room, trigger, count } => {
@@ -172,14 +173,14 @@ impl Controller {
             Fact::Trigger { room, trigger, initial, notified, fired, totals, notes } => {
                 let triggers = &mut self.room_named(room).triggers;
                 triggers.restore(trigger, (*initial, *notified), *fired, totals);
-                notes.iter().for_each(|(from, note)| triggers.note(trigger, (None, &**from), note));
+                notes.iter().for_each(|(from, note)| triggers.add_note(trigger, (None, &**from), note));
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn replay_meeting(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay) -> Result<(), String> {
+    fn replay_meeting(&mut self, at: Time, fact: &Fact<'_>, replay: &mut Replay) -> Result<(), Damage> {
         match fact {
             Fact::Round { room, kind, meeting, round, reason, .. } => {
                 let former = former(fact, replay.map.take());
@@ -192,7 +193,7 @@ impl Controller {
             Fact::Unheard { room, kind, round, reason, arrivals } => {
                 let key = (room.to_string(), *kind, *round, reason.to_string());
                 let outcome = replay.outcomes.as_ref().and_then(|outcomes| outcomes.get(&key));
-                let outcome = outcome.ok_or_else(|| format!("there is no round {round} in room {room:?}"))?.clone();
+                let outcome = outcome.ok_or_else(|| Damage::NoRound { room: room.to_string(), round: *round })?.clone();
                 self.room_named(room).restore_unheard(*kind, &arrivals_of(arrivals), &outcome, at);
             }
             Fact::Late { room, kind, meeting, member, process, id, ends } => {
@@ -200,9 +201,9 @@ impl Controller {
                 let last = replay.last.clone().filter(|_| *ends);
                 self.room_named(room).restore_late((*kind, meeting), &member, arrival, last, at);
             }
-            Fact::StoodDown { room, kind, meeting } => self.room_named(room).restore_stood_down(*kind, meeting),
+            Fact::FailedRoundDropped { room, kind, meeting } => self.room_named(room).restore_dropped(*kind, meeting),
             Fact::Heard { room, process, ids } => {
-                self.room_named(room).told(Process(*process), ids);
+                self.room_named(room).confirm(Process(*process), ids);
             }
             _ => {}
         }
@@ -225,9 +226,9 @@ impl Controller {
     }
 
     /// Returns the run that the ledger belongs to. Fails if it has no such slave.
-    fn runs_member(&mut self, run: Option<RunNr>, ix: usize) -> Result<&mut Run, String> {
+    fn runs_member(&mut self, run: Option<RunNr>, ix: usize) -> Result<&mut Run, Damage> {
         let run = run.and_then(|nr| self.runs.get_mut(nr)).filter(|run| ix < run.roster.len());
-        run.ok_or_else(|| format!("the test has no slave number {ix}"))
+        run.ok_or(Damage::NoSlave(ix))
     }
 
     /// Returns a room that the earlier controller had: one in which something happened existed.
@@ -259,8 +260,8 @@ impl Controller {
                 id: arrival.1,
                 ends: *ends,
             }),
-            Act::StoodDown { meeting } => {
-                ledger.write(&Fact::StoodDown { room, kind, meeting: Cow::from(&**meeting) });
+            Act::FailedRoundDropped { meeting } => {
+                ledger.write(&Fact::FailedRoundDropped { room, kind, meeting: Cow::from(&**meeting) });
             }
             _ => {}
         }
@@ -276,7 +277,7 @@ fn enter_round(ledger: &Ledger, room: &str, kind: Meeting, meeting: &str, former
 }
 
 /// Appends what was recorded to the time line, unless that has failed before.
-fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(), String>) {
+fn put_all(out: &mut Outbox, time_line: &mut dyn TimeLine, mended: &mut Result<(), FileError>) {
     for effect in out.drain() {
         if let (Effect::Append { bytes, .. }, Ok(())) = (effect, &mended) {
             *mended = time_line.put(&bytes);

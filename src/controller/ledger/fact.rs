@@ -1,4 +1,4 @@
-//! What is written in a ledger: its first line, and the facts.
+//! The contents of a ledger: its first line and its facts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,13 +18,13 @@ use crate::text;
 use crate::wire::rendezvous::{OutcomeKind, Party};
 use crate::wire::{SlaveEvent, Verdict};
 
-/// The format of the ledger. Another one is not read.
+/// The format of the ledger. A ledger of another format is not read.
 pub const FORMAT: u32 = 1;
 
-/// The ledger's name in the directory of a run's results, and in that of a controller's state.
+/// The name of the ledger, in the results of a run and in the state of a controller.
 pub const FILE: &str = "state.jsonl";
 
-/// One that is written anew, until it takes the place of that.
+/// The name of a rewritten ledger, until it replaces [`FILE`].
 pub const NEW: &str = "state.jsonl.new";
 
 /// The first line.
@@ -34,68 +34,68 @@ pub struct Header {
     pub format: u32,
     /// The program that wrote it, for people.
     pub by: String,
-    /// What to add to the times here to get microseconds since 1970 in UTC.
+    /// The offset from the times here to microseconds since 1970 in UTC.
     pub wall_offset: i64,
     /// When the controller began.
     pub begun: Time,
     /// The boot of the system that the clock counts from.
     pub boot: String,
-    /// How far our clock was ahead of the system's.
+    /// How far the controller's clock was ahead of the system's, in microseconds.
     #[serde(default)]
     pub shift: i64,
-    /// The run; none of a controller of rooms alone.
+    /// The run; `None` for a controller of rooms only.
     pub run: Option<Terms>,
 }
 
-/// All that is needed to begin a run again.
+/// All that is needed to repeat the start of a run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Terms {
     /// The run's id.
     pub id: String,
     /// The test file's text.
     pub test: String,
-    /// What is known of the resources' files, by their names in the test file.
+    /// The files of the resources, by their names in the test file.
     pub shipped: BTreeMap<String, Shipped>,
-    /// Where the controller listens; none of a run that starts its slaves itself.
+    /// Where the controller listens; `None` if the run starts its slaves itself.
     pub listen: Option<String>,
     /// The directory in which such slaves work, unless it is to be kept.
     #[serde(with = "path_text::option", default)]
     pub work: Option<PathBuf>,
-    /// What starts the slaves, as `--launch` has it.
+    /// The launcher of the slaves, as `--launch` has it.
     #[serde(default)]
     pub launch: Option<String>,
-    /// In microseconds.
+    /// How long the run waits for its slaves, in microseconds.
     pub wait: Option<u64>,
-    /// How long a slave may be away before it is lost, in microseconds.
+    /// How long a slave may be disconnected before it is lost, in microseconds.
     pub lost_after: u64,
-    /// The bounds for what slaves and members can make grow.
+    /// The limits for what slaves and members can make grow.
     pub limits: Limits,
     /// Files are synced to the disk.
     pub fsync: bool,
-    /// The directory of its certificates, or that it has none and needs none.
+    /// The directory of the controller's certificates; `None` without TLS.
     #[serde(with = "path_text::option", default)]
     pub tls: Option<PathBuf>,
-    /// It needs no certificates.
+    /// Peers need no certificates.
     pub insecure: bool,
-    /// How many connections it may have.
+    /// The highest number of connections.
     pub connections: Option<usize>,
-    /// What it was handed in as, and when, to a controller that stays.
+    /// The id of the submission, at a permanent controller.
     #[serde(default)]
     pub submission: Option<String>,
-    /// When the run was handed in, as UTC.
+    /// When it was submitted, as UTC.
     #[serde(default)]
     pub submitted: String,
-    /// Its place among those that were handed in at one instant.
+    /// Its place among submissions of the same instant.
     #[serde(default)]
     pub place: u64,
 }
 
-/// Something that happened and that is known from then on. `slave` is a place in the test, `process` a number that
-/// `Processes` in `session/processes.rs` has assigned.
+/// A fact: something that has happened and is known from then on. `slave` is a place in the test, `process` a number
+/// that `Processes` in `session/processes.rs` has assigned.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fact<'a> {
-    /// A process speaks for a slave or for a client.
+    /// A process acts for a slave or for a client.
     Process {
         /// The room's name.
         #[serde(borrow)]
@@ -104,14 +104,14 @@ pub enum Fact<'a> {
         process: u64,
         /// The slave's place in the test, if the process is a slave.
         slave: Option<usize>,
-        /// The member that a client speaks for.
+        /// The member that a client acts for.
         #[serde(borrow)]
         member: Option<Cow<'a, str>>,
         /// The incarnation of the process.
         #[serde(borrow)]
         incarnation: Cow<'a, str>,
     },
-    /// A slave has connected; `again`: the same process as before.
+    /// A slave has connected.
     Joined {
         /// The slave's place in the test.
         slave: usize,
@@ -125,13 +125,13 @@ pub enum Fact<'a> {
         ip: Option<IpAddr>,
         /// The process is the same as before.
         again: bool,
-        /// The machine that serves as the slave, if the test asks for one by its labels.
+        /// The machine that serves as the slave, if the test selects it by labels.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         machine: Option<Cow<'a, str>>,
     },
-    /// The machines that serve as the slaves, in their order, are there and free.
+    /// The machines that serve as the slaves were assigned.
     Assigned {
-        /// The names of the machines.
+        /// The names of the machines, in the order of the slaves.
         machines: Vec<Cow<'a, str>>,
     },
     /// A slave is ready for the start.
@@ -139,27 +139,27 @@ pub enum Fact<'a> {
         /// The slave's place in the test.
         slave: usize,
     },
-    /// The start was named.
+    /// The instant of the start was set.
     Start {
         /// The instant of the start.
         at: Time,
-        /// The same as UTC, for people.
+        /// The same instant as UTC, for people.
         #[serde(borrow)]
         wall_clock: Cow<'a, str>,
     },
-    /// A slave has reported something.
+    /// A slave has sent a report.
     Report {
         /// The slave's place in the test.
         slave: usize,
         /// The report's number.
         seq: u64,
-        /// When it happened, as it is recorded.
+        /// When it happened, as the results record it.
         at: Time,
-        /// What the slave reported.
+        /// The event in the report.
         #[serde(borrow)]
         what: SlaveEvent<'a>,
     },
-    /// A process has notified a trigger so often, all in all; `notes` is what the new ones carried that counted.
+    /// A process has notified a trigger `total` times in all.
     Notified {
         /// The room's name.
         #[serde(borrow)]
@@ -174,7 +174,7 @@ pub enum Fact<'a> {
         trigger: Cow<'a, str>,
         /// How many notifies of this trigger the process has stated in total.
         total: u64,
-        /// What the notifies carried.
+        /// The data of the new notifies that counted.
         #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<&'a RawValue>,
     },
@@ -206,11 +206,11 @@ pub enum Fact<'a> {
         #[serde(borrow)]
         reason: Cow<'a, str>,
     },
-    /// Something made the test fail that no other fact says.
+    /// The test has failed for a reason that no other fact states.
     Failed {
-        /// What kind of failure it is.
+        /// The kind of the failure.
         kind: failures::FailureKind,
-        /// The slave and the entry that failed it, if it is theirs.
+        /// The slave that failed it, if one did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         slave: Option<usize>,
         /// The entry that failed it.
@@ -226,14 +226,14 @@ pub enum Fact<'a> {
         #[serde(borrow)]
         why: Cow<'a, str>,
     },
-    /// The run's end has begun.
+    /// The end of the run has begun.
     Ending {
         /// The verdict of the run.
         verdict: Verdict,
         /// Why, for people.
         #[serde(borrow)]
         why: Cow<'a, str>,
-        /// The jobs that still run have failed.
+        /// Jobs that still ran count as failed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cut: bool,
     },
@@ -256,12 +256,12 @@ pub enum Fact<'a> {
         #[serde(borrow)]
         why: Cow<'a, str>,
     },
-    /// The controller was killed and has gone on, on a clock that is so much ahead of the system's.
+    /// The controller was killed and has continued.
     Resumed {
         /// The boot of the system.
         #[serde(borrow)]
         boot: Cow<'a, str>,
-        /// How far the clock is ahead of the clock of the system, in microseconds.
+        /// How far the controller's clock is ahead of the system's, in microseconds.
         shift: i64,
     },
     /// An event that changes nothing else, as `events.jsonl` has it.
@@ -286,9 +286,9 @@ pub enum Fact<'a> {
         #[serde(borrow)]
         trigger: Cow<'a, str>,
     },
-    /// The map of the round that comes next, as its members get it.
+    /// The map of the round in the next fact, as its members receive it.
     Map(#[serde(borrow)] &'a RawValue),
-    /// A trigger that clients have made, as it is.
+    /// A trigger of a client, in a rewritten ledger.
     Trigger {
         /// The room's name.
         #[serde(borrow)]
@@ -302,19 +302,19 @@ pub enum Fact<'a> {
         notified: u64,
         /// When it fired.
         fired: Option<Time>,
-        /// What each process has stated: all, and what of it came in time.
+        /// For each process its total, and the part that counted in time.
         totals: Vec<(u64, u64, u64)>,
-        /// What the notifies carried.
+        /// The data of the notifies, with their senders.
         #[serde(borrow)]
         notes: Vec<(Cow<'a, str>, &'a RawValue)>,
     },
-    /// The highest number of a round that there has been.
+    /// The highest number of a round until now.
     LastRound(u64),
-    /// This ledger was written anew from here on, to where it says that it was.
+    /// The following facts were written by a rewrite, up to [`Fact::Rewritten`].
     Rewriting,
     /// The rewrite ends here.
     Rewritten,
-    /// More of those who have not heard the ruling of a round, while it was.
+    /// More arrivals that have not confirmed the outcome of a round, in a rewritten ledger.
     Unheard {
         /// The room's name.
         #[serde(borrow)]
@@ -343,19 +343,19 @@ pub enum Fact<'a> {
         round: u64,
         /// How the round ended.
         verdict: OutcomeKind,
-        /// The members that were missing, lost or did not agree.
+        /// The members that were missing, were lost or disagreed.
         who: Vec<String>,
         /// Why, for people.
         #[serde(borrow)]
         reason: Cow<'a, str>,
-        /// The common instant of the release.
+        /// The instant of a harmonized release.
         at: Option<Time>,
-        /// By process.
+        /// The arrivals, by process.
         arrivals: Vec<(u64, Vec<u64>)>,
-        /// The members that the failed round still concerns.
+        /// The members for which the failed round is kept.
         audience: Option<Audience>,
     },
-    /// An arrival that was not there gets the ruling of the last round of a meeting.
+    /// A late member gets the outcome of the last round of a meeting.
     Late {
         /// The room's name.
         #[serde(borrow)]
@@ -372,11 +372,11 @@ pub enum Fact<'a> {
         process: u64,
         /// The id of the arrival.
         id: u64,
-        /// It ended the round itself.
+        /// Its own arrival made the round fail.
         ends: bool,
     },
-    /// A failed round stands no longer.
-    StoodDown {
+    /// A failed round was dropped.
+    FailedRoundDropped {
         /// The room's name.
         #[serde(borrow)]
         room: Cow<'a, str>,
@@ -386,7 +386,7 @@ pub enum Fact<'a> {
         #[serde(borrow)]
         meeting: Cow<'a, str>,
     },
-    /// Arrivals have heard their rulings.
+    /// Arrivals have confirmed their outcomes.
     Heard {
         /// The room's name.
         #[serde(borrow)]
@@ -398,20 +398,20 @@ pub enum Fact<'a> {
     },
 }
 
-/// For whom a failed round stands.
+/// The members for which a failed round is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Audience {
-    /// Who should have met.
+    /// The party of the round.
     pub party: Party,
-    /// Who was there.
-    pub told: Vec<String>,
-    /// The party that one wanted who did not agree.
+    /// The members that were present.
+    pub informed: Vec<String>,
+    /// The other party, if a member disagreed.
     pub other: Option<Party>,
-    /// When the round no longer concerns them.
+    /// When the failed round is dropped.
     pub until: Time,
 }
 
-/// Adds an item to what one input has brought, behind a line that has ended or in one that has not.
+/// Adds an item to the line of one input. Starts the line if the last one has ended.
 pub(in crate::controller) fn item(line: &mut Vec<u8>, now: Time, write: impl FnOnce(&mut Vec<u8>)) {
     if line.is_empty() || line.ends_with(b"\n") {
         let begin = format!("[{},[", now.as_micros());
@@ -425,11 +425,11 @@ pub(in crate::controller) fn item(line: &mut Vec<u8>, now: Time, write: impl FnO
 pub(in crate::controller) fn encode(line: &mut Vec<u8>, fact: &Fact<'_>) {
     let begin = line.len();
     serde_json::to_writer(&mut *line, fact).expect("a fact of plain fields always encodes");
-    // A person may read a ledger on a terminal, and what peers said stands in it.
+    // The text is made harmless because a person may show a ledger on a terminal, and parts come from peers.
     text::make_harmless(line, begin);
 }
 
-/// The first line. It holds the text of a test, which a terminal must not obey either.
+/// Adds the first line. The text of a test in it is made harmless too.
 pub(in crate::controller) fn encode_header(line: &mut Vec<u8>, header: &Header) {
     serde_json::to_writer(&mut *line, header).expect("a header of plain fields always encodes");
     text::make_harmless(line, 0);
@@ -444,7 +444,7 @@ pub(in crate::controller) fn encode_raw(line: &mut Vec<u8>, kind: &str, json: &[
     line.push(b'}');
 }
 
-/// Whether a fault keeps this fact from being written.
+/// Returns whether an injected fault omits this fact.
 pub fn is_left_out(fact: &Fact<'_>) -> bool {
     match fact {
         Fact::Notified { .. } => injected(Fault::NotifyUnwritten),

@@ -1,4 +1,4 @@
-//! The ledger of a former life, read a line at a time: what it takes is what its state takes, however long it is.
+//! Reads a ledger after a restart, one line at a time, so that a long ledger takes no more memory than its state.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,34 +7,35 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
+use super::error::{Damage, FileError, LedgerError};
 use super::fact::{FORMAT, Fact, Header};
 use crate::machine::Time;
 
-/// What is read a line at a time.
+/// A file that is read by lines.
 pub trait ReadLine {
-    /// Appends the next line, with what ends it; nothing when all was read.
-    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), String>;
+    /// Appends the next line with its end. Appends nothing at the end of the file.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), FileError>;
 }
 
-/// Where a ledger is read from. It is read twice: once to know what it is, and once to go through it.
+/// The file of a ledger. It is read twice: once for its header and its end, and once to replay it.
 #[derive(Clone)]
-pub struct Source(Rc<dyn Fn() -> Result<Box<dyn ReadLine>, String>>);
+pub struct Source(Rc<dyn Fn() -> Result<Box<dyn ReadLine>, FileError>>);
 
 impl Source {
-    /// Each call of `open` gives it from its beginning.
-    pub fn new(open: impl Fn() -> Result<Box<dyn ReadLine>, String> + 'static) -> Source {
+    /// Each call of `open` returns the file from its beginning.
+    pub fn new(open: impl Fn() -> Result<Box<dyn ReadLine>, FileError> + 'static) -> Source {
         Source(Rc::new(open))
     }
 }
 
-/// Bytes that are all there.
+/// A ledger in memory.
 struct Bytes {
     bytes: Rc<[u8]>,
     at: usize,
 }
 
 impl ReadLine for Bytes {
-    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), String> {
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), FileError> {
         let rest = &self.bytes[self.at..];
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         line.extend_from_slice(&rest[..end]);
@@ -56,96 +57,93 @@ impl fmt::Debug for Source {
     }
 }
 
-/// The time line of a run, which is made true while its ledger is gone through: it holds just what that says, whatever a
-/// crash has left out of it or torn.
+/// The time line of a run, which is rebuilt while the ledger is replayed. A crash may have torn it or lost a part;
+/// after the replay it has exactly the events of the ledger.
 pub trait TimeLine {
-    /// This comes next in it.
-    fn put(&mut self, bytes: &[u8]) -> Result<(), String>;
+    /// Appends events.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), FileError>;
 
-    /// That was all.
-    fn end(&mut self) -> Result<(), String>;
+    /// Ends the time line.
+    fn end(&mut self) -> Result<(), FileError>;
 }
 
-/// For who needs none: a controller of rooms.
+/// No time line, for a controller of rooms.
 impl TimeLine for () {
-    fn put(&mut self, _: &[u8]) -> Result<(), String> {
+    fn put(&mut self, _: &[u8]) -> Result<(), FileError> {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn end(&mut self) -> Result<(), FileError> {
         Ok(())
     }
 }
 
-/// For tests that look at it.
+/// A time line in memory, for tests.
 #[cfg(test)]
 impl TimeLine for Vec<u8> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn end(&mut self) -> Result<(), FileError> {
         Ok(())
     }
 }
 
-/// The ledger of a former life.
+/// A ledger of an earlier process of the controller.
 #[derive(Debug, Clone)]
 pub struct Past {
     /// The first line of the ledger.
     pub header: Header,
     source: Source,
-    /// How much of the file is whole: the rest was torn by a crash and is cut off.
+    /// The length of the complete lines, in bytes. The rest was torn by a crash and is cut off.
     whole: u64,
     /// The last instant in it.
     last: Time,
-    /// The boots that its lives were in, with how far their clocks were ahead of the system's.
+    /// The boots in which it was written, and how far the controller's clock was ahead of the system's in each.
     clocks: BTreeMap<String, i64>,
     ended: bool,
-    /// What lies beside it: the files of a run's slaves, with their lengths.
+    /// The files of a run's slaves in the results directory, with their lengths in bytes.
     files: Vec<(String, u64)>,
 }
 
-/// What one input brought, and when.
+/// The facts of one input, and its time.
 pub(in crate::controller) struct Line<'a> {
-    /// Where in the file it ends.
+    /// Where the line ends in the file, in bytes.
     pub end: u64,
     pub at: Time,
     pub facts: Vec<Fact<'a>>,
 }
 
 impl Past {
-    /// By what the runs of a controller that stays are put in the order in which they were handed in.
+    /// Returns the key by which submitted runs are sorted after a restart.
     pub fn place_in_queue(&self) -> (Time, u64) {
         (self.header.begun, self.header.run.as_ref().map_or(0, |terms| terms.place))
     }
 
-    /// Reads a ledger. `path` is what an error calls it.
-    pub fn read(path: &Path, source: impl Into<Source>) -> Result<Past, String> {
-        let past = Past::find(path, source)?;
-        past.ok_or_else(|| {
-            let subject = path.display();
-            format!("{subject} is empty: the controller was killed before it had begun; start it anew")
-        })
+    /// Reads a ledger. `path` is its name in errors. Fails if the controller was killed before it wrote the first line.
+    pub fn read(path: &Path, source: impl Into<Source>) -> Result<Past, LedgerError> {
+        Past::find(path, source)?.ok_or_else(|| LedgerError::Empty { path: path.to_owned() })
     }
 
-    /// The same; `None` if the controller was killed before it had begun.
-    pub fn find(path: &Path, source: impl Into<Source>) -> Result<Option<Past>, String> {
-        let (subject, source) = (path.display(), source.into());
-        let cannot = |error: String| format!("cannot read {subject}: {error}");
+    /// Reads a ledger. Returns `None` if the controller was killed before it wrote the first line.
+    pub fn find(path: &Path, source: impl Into<Source>) -> Result<Option<Past>, LedgerError> {
+        let source = source.into();
+        let cannot = |error| LedgerError::Unreadable { path: path.to_owned(), error };
+        let wrong = |number, damage| LedgerError::Line { path: path.to_owned(), number, damage };
         let mut lines = Lines::of(&source).map_err(cannot)?;
         if !lines.advance().map_err(cannot)? {
             return Ok(None);
         }
-        let header = read_header(lines.line()).map_err(|why| format!("{subject}:{why}"))?;
+        let header = read_header(lines.line()).map_err(|damage| wrong(1, damage))?;
         let clocks = BTreeMap::from([(header.boot.clone(), header.shift)]);
         let (whole, last) = (lines.end, header.begun);
         let mut past = Past { header, source, whole, last, clocks, ended: false, files: Vec::new() };
         while lines.advance().map_err(cannot)? {
-            if let Err(error) = parse(lines.line()).map(|(at, facts)| past.knows(at, facts)) {
-                let damaged = format!("{subject}:{}: this line is damaged: {error}", lines.number);
-                // A crash of the whole system may leave a last line that ends and is not what was written.
+            if let Err(damage) = parse(lines.line()).map(|(at, facts)| past.scan(at, facts)) {
+                let damaged = wrong(lines.number, damage);
+                // A crash of the whole system may leave a damaged last line that has its end.
                 return if lines.advance().map_err(cannot)? { Err(damaged) } else { Ok(Some(past)) };
             }
             past.whole = lines.end;
@@ -153,8 +151,8 @@ impl Past {
         Ok(Some(past))
     }
 
-    /// What must be known of a line before all are gone through.
-    fn knows(&mut self, at: Time, facts: Vec<Fact<'_>>) {
+    /// Records what must be known of a line before the replay.
+    fn scan(&mut self, at: Time, facts: Vec<Fact<'_>>) {
         self.last = self.last.max(at);
         for fact in facts {
             match fact {
@@ -165,8 +163,8 @@ impl Past {
         }
     }
 
-    /// The same with what lies in the directory of the results, relative to it, and how long it is.
-    pub fn beside(self, files: Vec<(String, u64)>) -> Past {
+    /// Adds the files in the results directory, by relative paths, with their lengths in bytes.
+    pub fn with_files(self, files: Vec<(String, u64)>) -> Past {
         Past { files, ..self }
     }
 
@@ -174,47 +172,47 @@ impl Past {
         &self.files
     }
 
-    /// How long the file is without what a crash has torn.
+    /// Returns the length of the complete lines, in bytes.
     pub fn whole(&self) -> u64 {
         self.whole
     }
 
-    /// Whether its run is over.
+    /// Returns whether its run is over.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// The last instant in it.
+    /// Returns the last instant in it.
     pub(in crate::controller) fn last(&self) -> Time {
         self.last
     }
 
-    /// Goes through the lines after the first. `path` is what an error calls it.
+    /// Calls `each` with the lines after the first. `path` is the ledger's name in errors.
     pub(in crate::controller) fn each_line(
         &self,
         path: &Path,
-        mut each: impl FnMut(&Line<'_>) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let cannot = |error: String| format!("cannot read {}: {error}", path.display());
+        mut each: impl FnMut(&Line<'_>) -> Result<(), Damage>,
+    ) -> Result<(), LedgerError> {
+        let cannot = |error| LedgerError::Unreadable { path: path.to_owned(), error };
         let mut lines = Lines::of(&self.source).map_err(cannot)?;
         lines.advance().map_err(cannot)?;
         while lines.end < self.whole && lines.advance().map_err(cannot)? {
             let (number, end) = (lines.number, lines.end);
-            let named = |why: String| format!("{}:{number}: {why}", path.display());
+            let named = |damage| LedgerError::Line { path: path.to_owned(), number, damage };
             let (at, facts) = parse(lines.line()).map_err(named)?;
             each(&Line { end, at, facts }).map_err(named)?;
         }
         Ok(())
     }
 
-    /// How far ahead of the system's clock the controller's goes on. In the same boot as before that is what it was; in
-    /// another the wall clock says how much time has passed.
+    /// Returns how far the controller's clock must be ahead of the system's. In a boot that the ledger scan it is the
+    /// recorded distance; in another, the wall clock tells how much time has passed.
     pub(in crate::controller) fn shift(&self, boot: &str, wall_offset: i64) -> i64 {
         self.clocks.get(boot).copied().unwrap_or_else(|| wall_offset.wrapping_sub(self.header.wall_offset))
     }
 }
 
-/// The lines of a ledger that end, one after another.
+/// The complete lines of a ledger.
 struct Lines {
     reader: Box<dyn ReadLine>,
     line: Vec<u8>,
@@ -223,12 +221,12 @@ struct Lines {
 }
 
 impl Lines {
-    fn of(source: &Source) -> Result<Lines, String> {
+    fn of(source: &Source) -> Result<Lines, FileError> {
         Ok(Lines { reader: (source.0)()?, line: Vec::new(), number: 0, end: 0 })
     }
 
-    /// Takes the next line, unless there is none, or a crash has torn it.
-    fn advance(&mut self) -> Result<bool, String> {
+    /// Reads the next line. Returns `false` at the end, or if the line was torn by a crash.
+    fn advance(&mut self) -> Result<bool, FileError> {
         self.line.clear();
         self.reader.read_line(&mut self.line)?;
         if !self.line.ends_with(b"\n") {
@@ -244,24 +242,22 @@ impl Lines {
     }
 }
 
-fn read_header(line: &[u8]) -> Result<Header, String> {
-    /// What every format says.
+fn read_header(line: &[u8]) -> Result<Header, Damage> {
+    /// The field that all formats have.
     #[derive(Deserialize)]
     struct AnyFormat {
         format: u32,
     }
-    let damaged = |error: serde_json::Error| format!("1: this is not the ledger of a controller: {error}");
+    let damaged = |error: serde_json::Error| Damage::NotALedger(error.to_string());
     let AnyFormat { format } = serde_json::from_slice(line).map_err(damaged)?;
     if format != FORMAT {
-        return Err(format!(
-            "1: it has format {format}, this arete reads format {FORMAT}: use the arete that wrote it"
-        ));
+        return Err(Damage::Format(format));
     }
     serde_json::from_slice(line).map_err(damaged)
 }
 
-fn parse(line: &[u8]) -> Result<(Time, Vec<Fact<'_>>), String> {
-    serde_json::from_slice(line).map_err(|error| error.to_string())
+fn parse(line: &[u8]) -> Result<(Time, Vec<Fact<'_>>), Damage> {
+    serde_json::from_slice(line).map_err(|error| Damage::NoFacts(error.to_string()))
 }
 
 #[cfg(test)]
@@ -293,7 +289,7 @@ mod tests {
             ledger.flush(mark, &mut out);
         }
         let effects: Vec<Effect> = out.drain().collect();
-        assert!(matches!(effects[1], Effect::Append { .. }), "what is kept comes before what is done");
+        assert!(matches!(effects[1], Effect::Append { .. }), "a fact is written before its effect");
         let text = |effect: &Effect| match effect {
             Effect::Append { bytes, .. } => bytes.clone(),
             _ => Vec::new(),
@@ -312,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_what_a_crash_has_torn_is_cut_off() {
+    fn written_facts_are_read_and_a_torn_line_is_cut_off() {
         let bytes = ledger();
         let ends: Vec<usize> = memchr::memchr_iter(b'\n', &bytes).map(|at| at + 1).collect();
         let all = facts(&Past::read(Path::new(FILE), bytes.clone()).expect("it is whole"));
@@ -321,7 +317,7 @@ mod tests {
         for end in 0..bytes.len() {
             let whole = ends.iter().filter(|at| **at <= end).count();
             match Past::read(Path::new(FILE), bytes[..end].to_vec()) {
-                Err(why) => assert!(whole == 0 && why.contains("before it had begun"), "{end}: {why}"),
+                Err(why) => assert!(whole == 0 && matches!(why, LedgerError::Empty { .. }), "{end}: {why}"),
                 Ok(past) => {
                     assert_eq!((past.whole() as usize, facts(&past)), (ends[whole - 1], all[..whole - 1].to_vec()));
                 }
@@ -333,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_a_test_is_written_so_that_a_terminal_does_not_obey_it() {
+    fn the_text_of_a_test_is_harmless_to_a_terminal() {
         let bytes = ledger();
         assert!(!String::from_utf8_lossy(&bytes).contains('\u{202e}'));
         let past = Past::read(Path::new(FILE), bytes).expect("it is whole");
@@ -343,7 +339,7 @@ mod tests {
     #[test]
     fn a_damaged_line_is_named_and_so_is_another_format() {
         let text = String::from_utf8(ledger()).expect("JSON is text");
-        let read = |text: String| Past::read(Path::new(FILE), text.into_bytes()).unwrap_err();
+        let read = |text: String| Past::read(Path::new(FILE), text.into_bytes()).unwrap_err().to_string();
         let why = read(text.replace("[10,[{\"ready\"", "[10,[{\"reedy\""));
         assert!(why.starts_with("state.jsonl:2: this line is damaged"), "{why}");
         let why = read(text.replace("\"format\":1", "\"format\":2"));

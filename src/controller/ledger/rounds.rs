@@ -1,4 +1,4 @@
-//! Rounds of barriers and syncs as a ledger has them.
+//! Conversions between rounds and their facts.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{self, Arrival, PastRound, Process};
 use crate::machine::Bytes;
 
-/// The map of a round, which comes before it.
+/// Returns the map of a round, which is a fact of its own before the round.
 pub fn map_of(former: &PastRound) -> Option<&[u8]> {
     former.line.as_ref().map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
@@ -27,32 +27,32 @@ pub fn round_fact<'a>(room: &'a str, kind: Meeting, meeting: &'a str, former: &'
         arrivals: by_process(&former.arrivals),
         audience: former.audience.as_ref().map(|audience| Audience {
             party: audience.party().clone(),
-            told: audience.told.iter().map(|member| member.to_string()).collect(),
+            informed: audience.informed.iter().map(|member| member.to_string()).collect(),
             other: audience.other.clone(),
             until: audience.until,
         }),
     }
 }
 
-/// Arrivals as a ledger has them.
+/// Groups arrivals by process, as facts have them.
 pub fn by_process(arrivals: &[Arrival]) -> Vec<(u64, Vec<u64>)> {
     let ids = |group: &[Arrival]| (group[0].0.0, group.iter().map(|arrival| arrival.1).collect());
     arrivals.chunk_by(|one, other| one.0 == other.0).map(ids).collect()
 }
 
-/// Arrivals from a ledger.
+/// Returns the arrivals of a fact.
 pub fn arrivals_of(by_process: &[(u64, Vec<u64>)]) -> Vec<Arrival> {
     by_process.iter().flat_map(|(process, ids)| ids.iter().map(|id| (Process(*process), *id))).collect()
 }
 
-/// A round as its meeting takes it up.
+/// Returns the round of a fact, to restore it.
 pub fn former(fact: &Fact<'_>, line: Option<Bytes>) -> PastRound {
     let Fact::Round { round, verdict, who, reason, at, arrivals, audience, .. } = fact else {
-        unreachable!("only rounds are asked for");
+        unreachable!("the caller passes a round");
     };
     let audience = audience.as_ref().map(|audience| {
-        let told = audience.told.iter().map(|member| Rc::from(&**member));
-        rendezvous::Audience::new(&audience.party, told, audience.other.clone(), audience.until)
+        let informed = audience.informed.iter().map(|member| Rc::from(&**member));
+        rendezvous::Audience::new(&audience.party, informed, audience.other.clone(), audience.until)
     });
     PastRound {
         round: *round,

@@ -1,17 +1,19 @@
-//! Barriers: members wait at a name until all are there and alive, or the time is up, or one cannot go on.
+//! Barriers: members wait at a name until all have arrived and are alive, or the timeout expires, or a member aborts.
 //!
-//! The rounds are those of the [rendezvous](crate::controller::room::rendezvous); a barrier adds that nobody carries anything,
-//! but what its arrival costs, and that a lost member fails the round.
+//! The [rendezvous](crate::controller::room::rendezvous) forms the rounds. A barrier carries no values, only what an
+//! arrival costs, and its round fails when a member is lost.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::controller::room::rendezvous::{ARRIVAL_COST, Act, ArrivalRequest, Presence, Process, Rendezvous, Turn};
+use crate::controller::room::rendezvous::{
+    ARRIVAL_COST, Act, ArrivalError, ArrivalRequest, Presence, Process, Rendezvous, Turn,
+};
 use crate::controller::session::budget::Held;
 use crate::machine::Time;
 use crate::wire::rendezvous::{Arrive, FRESH, Party};
 
-/// How much of an aborting member's reason is told, in characters.
+/// The longest reason of an aborting member that others receive, in characters.
 const REASON_MAX: usize = 2_000;
 
 /// The barriers of one room.
@@ -20,18 +22,19 @@ pub struct Barriers {
     pub meetings: Rendezvous<Held>,
 }
 
-/// Everything that a barrier works with.
+/// Returns the context for a call of the rendezvous.
 pub fn turn<'a>(now: Time, presence: &'a dyn Presence, acts: &'a mut Vec<Act>) -> Turn<'a, Held> {
     Turn { now, presence, line: &|_, _, _| None, acts }
 }
 
 impl Barriers {
-    /// A member arrives; `party` is as it says it with groups resolved, the rest as the test declares it.
+    /// Handles the arrival of a member. `party` is what the member declares, with groups resolved; `declared` is what
+    /// the test declares.
     pub fn arrive(
         &mut self,
         process: Process,
         arrive: &Arrive<'_>,
-        party: Result<Option<Party>, String>,
+        party: Result<Option<Party>, ArrivalError>,
         declared: (Option<&Party>, Option<Duration>),
         turn: &mut Turn<'_, Held>,
     ) {
@@ -44,7 +47,7 @@ impl Barriers {
         let (party, held) = match admitted {
             Ok(admitted) => admitted,
             Err(_) if self.meetings.again(arrival, turn) => return,
-            Err(reason) => return self.meetings.refuse(arrival, reason, turn),
+            Err(error) => return self.meetings.refuse(arrival, &error, turn),
         };
         let request = ArrivalRequest {
             process,

@@ -1,15 +1,16 @@
-//! Who may enter the room of a run: its slaves, the guests that its test names, and those who operate the controller.
+//! The clients that may enter the room of a run: its slaves, the guests that its test names, and operators of the controller.
 //!
-//! Whoever is in the room can fire the trigger that ends the run. A certificate of the lab alone is no invitation.
+//! A member of the room can fire the trigger that ends the run. Therefore a valid certificate is not enough.
 
 use crate::controller::run::run::Run;
-use crate::controller::session::authorization::whose;
+use crate::controller::session::authorization::{Stranger, names_in_words};
 use crate::machine::Peer;
 use crate::wire::room::Join;
 
-/// Whether somebody who joins may enter the room of this run; `operates`: a proven operator, who could end it anyway.
-/// Where nobody proves anything, a client is the member that it says it is, and who says nothing may look.
-pub fn may_enter(run: &Run, peer: &Peer, join: &Join<'_>, operates: bool) -> Result<(), String> {
+/// Checks whether a client that joins may enter the room of this run. `operates`: it is a proven operator, who could
+/// end the run anyway. Where peers prove no names, a client is the member that it claims to be, and may look without a
+/// name.
+pub fn may_enter(run: &Run, peer: &Peer, join: &Join<'_>, operates: bool) -> Result<(), Stranger> {
     if operates || matches!((peer, &join.member), (Peer::Inet(_) | Peer::Local { .. }, None)) {
         return Ok(());
     }
@@ -17,32 +18,29 @@ pub fn may_enter(run: &Run, peer: &Peer, join: &Join<'_>, operates: bool) -> Res
         Some(member) => (is_invited(run, member), member.to_string()),
         None => {
             let names = peer.names().unwrap_or_default();
-            (names.iter().any(|name| is_invited(run, name)), whose(names))
+            let who = match names {
+                [] => "a client without a name".to_owned(),
+                names => names_in_words(names),
+            };
+            (names.iter().any(|name| is_invited(run, name)), who)
         }
     };
     match is_invited {
         true => Ok(()),
-        false => Err(format!(
-            "the room of run {} is for its slaves and its guests, and {who} is neither: name it in \"guests\" of the test, \
-             or meet in another room",
-            run.id
-        )),
+        false => Err(Stranger::Guest { run: run.id.clone(), who }),
     }
 }
 
-/// Whether this client may notify in the room of this run. Who only looks may not.
-pub fn may_notify(run: &Run, peer: &Peer, member: Option<&str>, operates: bool) -> Result<(), String> {
+/// Checks whether this client may notify in the room of this run. A client that joined without a name may only look.
+pub fn may_notify(run: &Run, peer: &Peer, member: Option<&str>, operates: bool) -> Result<(), Stranger> {
     if operates || member.is_some() || peer.names().is_some() {
         return Ok(());
     }
-    Err(format!(
-        "run {} takes notifies of its slaves and of its guests alone: say who you are with --as NAME, a slave or one of \
-         \"guests\" in the test",
-        run.id
-    ))
+    Err(Stranger::Notifier { run: run.id.clone() })
 }
 
-/// Whether the test has a place for this member or its host, as a slave, as the machine that serves as one, or as a guest.
+/// Returns whether the test names this member or its host: as a slave, as the machine that serves as a slave, or as a
+/// guest.
 fn is_invited(run: &Run, member: &str) -> bool {
     let host = member.split_once('#').map_or(member, |(host, _)| host);
     let guests = &run.test.guests;

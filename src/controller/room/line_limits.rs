@@ -1,10 +1,9 @@
-//! Lines that are longer than others, because they carry the value of a sync or name many members: how long they may be,
-//! and what becomes of those that are longer.
+//! The limit for lines that are longer than others, because they carry the value of a sync or name many members.
 
-/// How long the lines of a peer may be now.
+/// The longest line that a peer may send now.
 #[derive(Debug, Clone, Copy)]
 pub struct LineBound {
     pub max: usize,
-    /// It is not longer because others hold much.
+    /// The limit is lower than usual because other processes hold much memory.
     pub crowded: bool,
 }

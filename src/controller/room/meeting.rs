@@ -1,19 +1,19 @@
-//! The two kinds of meetings that a room has.
+//! The two kinds of meetings: barriers and syncs.
 
 use serde::{Deserialize, Serialize};
 
-/// What members meet at.
+/// A kind of meeting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Meeting {
     /// Members wait for each other.
     Barrier,
-    /// The same, and each gives a value and gets the values of all.
+    /// Members wait for each other, each gives a value, and all get the map of values.
     Sync,
 }
 
 impl Meeting {
-    /// Its name in messages and in the picture of a run.
+    /// Returns its name in messages and in the progress of a run.
     pub fn noun(self) -> &'static str {
         match self {
             Meeting::Barrier => "barrier",

@@ -1,10 +1,16 @@
-//! Rounds of members that wait for each other: what a barrier and a sync have in common.
+//! Rounds of members that wait for each other: what barriers and syncs have in common.
 //!
-//! Members *arrive* at a *meeting* of some name, each by an arrival that its process never uses again, until the party
-//! is complete; then, or when it cannot be any more, all get one *ruling*. A meeting has one round at a time that
-//! forms. Its ruling stays for every arrival until that has heard it. A round that failed *stands* for the members that
-//! had not arrived: who comes for the first time gets its ruling too. Who comes to a count that is complete is surplus,
-//! and waits for the next round.
+//! Members *arrive* at a *meeting*, which has a name. Each arrival has an id that its process never uses again. A
+//! meeting has at most one *round* that forms. When the party is complete and alive, the round is *released*; when it
+//! cannot be complete any more, the round *fails*. All its members get one *outcome*, which is kept for each arrival
+//! until it has confirmed it.
+//!
+//! A *failed round* is kept for its *audience*, the members that had not arrived: a late member gets its outcome too.
+//! An arrival at a round with a complete count goes to the *overflow*, and waits for the next round. A *contender*
+//! claims the name of a member that is connected.
+//!
+//! What must never happen: two members of one round get different outcomes, or a round is released before each member
+//! has shown, since shortly before the last arrival, that it is alive.
 //!
 //! This is the rendezvous of autotest's `Barrier` and `SyncData`, with identities that survive reconnects.
 
@@ -12,22 +18,23 @@ mod acts;
 mod admit;
 mod alive;
 mod arrival;
+mod arrival_error;
 mod arrival_state;
+mod arrivals;
 mod conclude;
 mod ending;
+mod eviction;
 mod failed_round;
-mod former;
 mod hopeless;
 mod memory;
 mod open;
 mod outcome;
 mod outlook;
 mod overflow;
+mod past_round;
 mod proofs;
 mod restore;
 mod round;
-mod seats;
-mod spare;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -39,49 +46,50 @@ use std::time::Duration;
 
 pub use self::acts::Act;
 pub use self::arrival::{Arrival, ArrivalRequest, Presence, Process};
+pub use self::arrival_error::ArrivalError;
 use self::arrival_state::{ArrivalState, How};
 use self::ending::Ending;
-pub use self::former::{Audience, PastRound};
 pub use self::memory::{ARRIVAL_COST, Eviction, need};
 pub use self::outlook::{Forming, Open, Outlook};
+pub use self::past_round::{Audience, PastRound};
 pub use self::round::Assembly;
 
+use self::arrivals::Arrivals;
 use self::failed_round::FailedRound;
 pub use self::outcome::Outcome;
 #[cfg(test)]
 pub use self::round::Participant;
 use self::round::{Round, in_words};
-use self::seats::Seats;
 pub use self::turn::Turn;
 use crate::controller::session::budget::Budget;
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Time, Timers};
 use crate::wire::rendezvous::{OutcomeKind, Party};
 
-/// Who waits is asked for a sign of life when it has given none for so long.
+/// After this silence a process with a waiting arrival is asked for a sign of life.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long an arrival has to show that it is alive when another process comes under its name.
+/// How long the holder of a name has to show that it is alive when a contender claims the name.
 const CONTEND_WITHIN: Duration = Duration::from_secs(1);
 
-/// After how long that is looked at again when not all that has come was read.
+/// The delay until a contention is checked again if received bytes were not read yet.
 const CONTEND_AGAIN: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// A member's time is up.
+    /// The timeout of a member expires.
     Deadline(Rc<str>),
-    /// A member that is away has not come back.
+    /// A disconnected member has not reconnected in time.
     Away(Rc<str>, Rc<str>),
-    /// Who waits under a name has not shown that it is alive.
+    /// The holder of a contended name has not shown that it is alive.
     Contend(Rc<str>, Rc<str>),
-    /// The time of one who waits for the next round is up.
+    /// The timeout of an arrival in the overflow expires.
     Overflow(Rc<str>),
-    /// Signs of life are due.
-    Look(Rc<str>),
-    /// A failed round stands no longer.
+    /// Silent members are asked for signs of life.
+    Silence(Rc<str>),
+    /// A failed round is dropped.
     FailedRound(Rc<str>),
-    /// Everybody in a round is lost, and nobody has come.
+    /// A round in which every member is lost is dropped.
     Abandoned(Rc<str>),
 }
 
@@ -89,19 +97,19 @@ enum Timer {
 #[derive(Debug)]
 pub struct Rendezvous<V> {
     meetings: BTreeMap<Rc<str>, Meeting<V>>,
-    /// Every arrival that waits or has not heard its ruling.
-    places: Seats,
-    /// How many of them wait.
+    /// Every arrival that waits or has not confirmed its outcome.
+    arrivals: Arrivals,
+    /// How many arrivals wait.
     waiting: usize,
-    /// The failed rounds that stand, by what they held when they began to.
+    /// The failed rounds, by their size when they failed.
     failed: BTreeSet<(usize, Rc<str>)>,
-    /// The rounds in which everybody is lost.
+    /// The rounds in which every member is lost.
     abandoned: BTreeSet<Rc<str>>,
-    /// Who was asked for a sign of life, and for which meetings.
+    /// The processes that were asked for a sign of life, and for which meetings.
     asked: BTreeMap<Process, BTreeSet<Rc<str>>>,
     timers: Timers<Timer>,
     last_round: u64,
-    /// Surplus members are being put into a round.
+    /// Arrivals in the overflow are being moved into a round.
     promoting: bool,
     budget: Budget,
 }
@@ -119,12 +127,12 @@ impl<V> Default for Rendezvous<V> {
 }
 
 impl<V> Rendezvous<V> {
-    /// One that holds of this budget; its values hold what they cost themselves.
+    /// Creates a rendezvous that holds memory of this budget. Values hold their own memory.
     pub fn within(budget: Budget) -> Self {
         Rendezvous {
             budget,
             meetings: BTreeMap::new(),
-            places: Seats::default(),
+            arrivals: Arrivals::default(),
             failed: BTreeSet::new(),
             abandoned: BTreeSet::new(),
             waiting: 0,
@@ -135,38 +143,38 @@ impl<V> Rendezvous<V> {
         }
     }
 
-    /// What arrivals hold of.
+    /// Returns the budget of the arrivals.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
 }
 
 impl<V: PartialEq> Rendezvous<V> {
-    /// A member arrives, or says again that it has. `declared`: who shall meet when nobody says it.
+    /// Handles an arrival, new or repeated. `declared` is the party if the member names none.
     pub fn arrive(&mut self, name: &str, request: ArrivalRequest<V>, declared: Option<&Party>, turn: &mut Turn<'_, V>) {
         let arrival = (request.process, request.id);
         if self.again(arrival, turn) {
             return;
         }
-        if let Err(reason) = self.admissible(name, &request, turn) {
-            return self.refuse(arrival, reason, turn);
+        if let Err(error) = self.admissible(name, &request, turn) {
+            return self.refuse(arrival, &error, turn);
         }
-        if let Some(outcome) = self.standing_for(name, &request, turn) {
-            return self.rule(arrival, outcome, turn);
+        if let Some(outcome) = self.outcome_for_late(name, &request, turn) {
+            return self.conclude(arrival, outcome, turn);
         }
         match self.form(name, &request, declared, turn) {
-            Ok(name) => self.seat(&name, request, turn),
-            Err(reason) => self.refuse(arrival, reason, turn),
+            Ok(name) => self.admit(&name, request, turn),
+            Err(error) => self.refuse(arrival, &error, turn),
         }
     }
 
-    /// Whether this arrival is known: then it is there again, or hears its ruling again.
+    /// Returns whether this arrival is known. If so, its member is present again, or gets its outcome again.
     pub fn again(&mut self, arrival: Arrival, turn: &mut Turn<'_, V>) -> bool {
-        match self.places.get(&arrival) {
-            Some(ArrivalState::Ruled(outcome, ..)) => tell(arrival, outcome.clone(), turn),
+        match self.arrivals.get(&arrival) {
+            Some(ArrivalState::Concluded(outcome, ..)) => tell(arrival, outcome.clone(), turn),
             Some(ArrivalState::Waits { meeting, member, how: How::Participant }) => {
                 let (meeting, member) = (meeting.clone(), member.clone());
-                self.returned(&meeting, &member, turn);
+                self.on_return(&meeting, &member, turn);
             }
             Some(ArrivalState::Waits { .. }) => {}
             None => return false,
@@ -174,45 +182,47 @@ impl<V: PartialEq> Rendezvous<V> {
         true
     }
 
-    /// The ruling of a failed round that this member has not got yet. A member that has it begins anew.
-    fn standing_for(&mut self, name: &str, request: &ArrivalRequest<V>, turn: &mut Turn<'_, V>) -> Option<Rc<Outcome>> {
+    /// Returns the outcome of a failed round that this late member has not received. If it has received it, the failed
+    /// round is dropped and the member begins a new round.
+    fn outcome_for_late(
+        &mut self,
+        name: &str,
+        request: &ArrivalRequest<V>,
+        turn: &mut Turn<'_, V>,
+    ) -> Option<Rc<Outcome>> {
         let (name, meeting) = self.meetings.get_key_value(name)?;
         let (name, failed_round) = (name.clone(), meeting.failed_round.as_ref()?);
-        // A controller that was paused hears of those who have come meanwhile before it sees to what is due.
+        // After a pause of the controller, arrivals may be read before overdue timers are handled.
         let over = failed_round.until <= turn.now;
-        if over || failed_round.has_told(&request.member) {
-            self.stand_down(&name);
-            turn.acts.push(Act::StoodDown { meeting: name });
+        if over || failed_round.has_delivered(&request.member) {
+            self.drop_failed_round(&name);
+            turn.acts.push(Act::FailedRoundDropped { meeting: name });
             return None;
         }
         if !failed_round.concerns(request.party.as_ref()) {
             return None;
         }
-        let outcome = self.tell_standing(&name, &request.member)?;
+        let outcome = self.deliver_late(&name, &request.member)?;
         let (member, arrival) = (request.member.clone(), (request.process, request.id));
         turn.acts.push(Act::Late { meeting: name, member, arrival, ends: false });
         Some(outcome)
     }
 
-    /// Makes a round if none forms, and looks whether this member belongs to it.
+    /// Starts a round if none forms, and checks that the member belongs to it.
     fn form(
         &mut self,
         name: &str,
         request: &ArrivalRequest<V>,
         declared: Option<&Party>,
         turn: &Turn<'_, V>,
-    ) -> Result<Rc<str>, String> {
+    ) -> Result<Rc<str>, ArrivalError> {
         if let Some((name, meeting)) = self.meetings.get_key_value(name)
             && let Some(round) = &meeting.forming
         {
             return round.belongs(&request.member).map(|()| name.clone());
         }
-        let party = declared.or(request.party.as_ref()).ok_or_else(|| {
-            format!(
-                "{name:?} is not declared, and nobody has said who shall meet: name the members or the count, or let \
-                 a member come first that does"
-            )
-        })?;
+        let party = declared.or(request.party.as_ref());
+        let party = party.ok_or_else(|| ArrivalError::NoParty { meeting: name.to_owned() })?;
         let said = || (request.member.clone(), turn.asker(request.process));
         let round = Round::new(party, declared.is_none().then(said), &self.budget)?;
         round.belongs(&request.member)?;
@@ -223,7 +233,7 @@ impl<V: PartialEq> Rendezvous<V> {
         Ok(name)
     }
 
-    /// Who has said otherwise who shall meet, and what.
+    /// Returns who named another party, and the two parties in words. `None` if they agree.
     fn disagrees(&self, name: &str, request: &ArrivalRequest<V>) -> Option<(Option<Rc<str>>, String)> {
         let round = self.meetings.get(name)?.forming.as_ref()?;
         let party = request.party.as_ref().filter(|party| !round.agreed.is(party))?;
@@ -232,9 +242,8 @@ impl<V: PartialEq> Rendezvous<V> {
         Some((round.said_by.clone(), said))
     }
 
-    /// Puts a member where it belongs, or lets it contend with who waits under its name. Who is not in the place that
-    /// it claims has no say in who shall meet.
-    fn seat(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+    /// Admits a member to the round, or as a contender if its name is held. A contender has no influence on the party.
+    fn admit(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.forming(name) else { return };
         let holder = round.holder(&request.member);
         let taken = holder.is_some() || round.is_full();
@@ -247,18 +256,18 @@ impl<V: PartialEq> Rendezvous<V> {
                 self.contend(name, process, request, turn);
             }
             Some(_) => {
-                self.leave(name, &request.member, turn);
-                self.take_place(name, request, turn);
+                self.remove_replaced(name, &request.member, turn);
+                self.admit_free(name, request, turn);
             }
-            None => self.take_place(name, request, turn),
+            None => self.admit_free(name, request, turn),
         }
     }
 
-    /// A member comes to a place that is free.
-    fn take_place(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+    /// Admits a member under a name that is free.
+    fn admit_free(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         let budget = self.budget.clone();
         if let Some(round) = self.forming(name) {
-            round.begin_anew(&request, turn.asker(request.process), &budget);
+            round.replace_party(&request, turn.asker(request.process), &budget);
         }
         if let Some((first, said)) = self.disagrees(name, &request) {
             let who = first.iter().map(|first| first.to_string()).chain([request.member.to_string()]).collect();
@@ -266,12 +275,12 @@ impl<V: PartialEq> Rendezvous<V> {
             return self.fail(name, request, OutcomeKind::Disagreed, (who, reason), turn);
         }
         match self.forming(name).is_some_and(|round| round.is_full()) {
-            true => self.wait_for_next(name, request, turn),
+            true => self.enter_overflow(name, request, turn),
             false => self.enter(name, request, turn),
         }
     }
 
-    /// Another waits under a member's name, and its connection is there.
+    /// Registers a contender for a name with a connected holder.
     fn contend(&mut self, name: &Rc<str>, other: Process, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
         let (arrival, member) = ((request.process, request.id), request.member.clone());
         let budget = self.budget.clone();
@@ -284,18 +293,18 @@ impl<V: PartialEq> Rendezvous<V> {
                 (OutcomeKind::Disagreed, "has given another value to")
             };
             let reason = format!("{member} {what} {name:?} already, and this round is not over");
-            return self.rule_alone(arrival, kind, reason, turn);
+            return self.conclude_alone(arrival, kind, reason, turn);
         }
         if round.contenders.contains_key(&member) {
-            return self.refuse(arrival, format!("others contend for the name {member} already"), turn);
+            return self.refuse(arrival, &ArrivalError::Contended { member: member.to_string() }, turn);
         }
         let request = match round.keep_party(request, turn.asker(arrival.0), &budget) {
             Ok(request) => request,
-            Err(reason) => return self.refuse(arrival, reason, turn),
+            Err(shortage) => return self.refuse(arrival, &shortage.into(), turn),
         };
-        let place = ArrivalState::Waits { meeting: name.clone(), member: member.clone(), how: How::Contends };
+        let state = ArrivalState::Waits { meeting: name.clone(), member: member.clone(), how: How::Contends };
         round.contenders.insert(member.clone(), request);
-        self.places.insert(arrival, place);
+        self.arrivals.insert(arrival, state);
         self.timers.set(Timer::Contend(name.clone(), member), turn.now + CONTEND_WITHIN);
         self.ask(other, name, turn);
     }
@@ -304,23 +313,23 @@ impl<V: PartialEq> Rendezvous<V> {
         self.meetings.get_mut(name)?.forming.as_mut()
     }
 
-    /// A member is there. What it wants joins what the others want.
+    /// Adds a member to the round, and merges its options with those of the others.
     fn enter(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
-        self.not_abandoned(name);
+        self.unmark_abandoned(name);
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         let (member, abort) = (request.member.clone(), request.abort.clone());
         let now_alive = request.alive && !round.alive;
-        let place = ArrivalState::Waits { meeting: name.clone(), member: member.clone(), how: How::Participant };
-        self.places.insert((request.process, request.id), place);
+        let state = ArrivalState::Waits { meeting: name.clone(), member: member.clone(), how: How::Participant };
+        self.arrivals.insert((request.process, request.id), state);
         self.waiting += 1;
         round.proofs.enter(request.process, turn.presence.heard(request.process));
         if round.enter(request, turn.now) {
             let deadline = round.patience.map_or(turn.now, |(end, _)| end);
             self.timers.set(Timer::Deadline(name.clone()), deadline);
         }
-        if round.alive && !round.looked_after {
-            round.looked_after = true;
-            self.timers.set(Timer::Look(name.clone()), turn.now + CHECK_EVERY);
+        if round.alive && !round.checks_silence {
+            round.checks_silence = true;
+            self.timers.set(Timer::Silence(name.clone()), turn.now + CHECK_EVERY);
         }
         turn.acts.push(Act::Arrived { meeting: name.clone(), member: member.clone() });
         match abort {
@@ -328,35 +337,36 @@ impl<V: PartialEq> Rendezvous<V> {
                 let ending = Ending::of(OutcomeKind::Aborted, &member, aborted(&member, &reason));
                 self.end(name, ending, turn);
             }
-            None if now_alive && self.ends_with_the_lost(name, turn) => {}
-            None => self.complete(name, turn),
+            None if now_alive && self.fail_if_lost(name, turn) => {}
+            None => self.try_release(name, turn),
         }
     }
 
-    /// The round that forms is complete without this member.
-    fn wait_for_next(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
-        let place = ArrivalState::Waits { meeting: name.clone(), member: request.member.clone(), how: How::Overflow };
+    /// Adds an arrival to the overflow, because the round that forms is complete without it.
+    fn enter_overflow(&mut self, name: &Rc<str>, request: ArrivalRequest<V>, turn: &mut Turn<'_, V>) {
+        let state = ArrivalState::Waits { meeting: name.clone(), member: request.member.clone(), how: How::Overflow };
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
-        self.places.insert((request.process, request.id), place);
+        self.arrivals.insert((request.process, request.id), state);
         self.waiting += 1;
-        // Who shall meet, all have agreed on.
+        // The party is left out because all members have agreed on it.
         round.overflow.push(ArrivalRequest { party: None, ..request }, turn.now);
-        self.time_surplus(name);
-        self.replace(name, turn);
+        self.set_overflow_timer(name);
+        self.fill_withdrawn(name, turn);
     }
 
-    /// Those who wait for the next round take the places of those who have left this one.
-    fn replace(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
-        while let Some(member) = self.forming(name).filter(|round| !round.overflow.is_empty()).and_then(|it| it.left())
+    /// Moves arrivals from the overflow to the places of members that have withdrawn.
+    fn fill_withdrawn(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+        while let Some(member) =
+            self.forming(name).filter(|round| !round.overflow.is_empty()).and_then(|round| round.withdrawn_member())
         {
             self.vacate(name, &member);
             self.promote(name, turn);
         }
     }
 
-    /// Puts those who wait for the next round into the round that forms, as far as there is room.
+    /// Moves arrivals from the overflow into the round that forms, while there is room.
     fn promote(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
-        // A round that this makes complete is followed by another, which is filled here too.
+        // If this completes the round, the next one starts within the loop and is filled by it too.
         if std::mem::replace(&mut self.promoting, true) {
             return;
         }
@@ -364,33 +374,34 @@ impl<V: PartialEq> Rendezvous<V> {
             && let Some(request) = round.overflow.pop(turn.now)
         {
             self.waiting -= 1;
-            self.time_surplus(name);
+            self.set_overflow_timer(name);
             self.enter(name, request, turn);
         }
         self.promoting = false;
     }
 
-    /// Knows when the first of those who wait for the next round loses its patience.
-    fn time_surplus(&mut self, name: &Rc<str>) {
+    /// Sets the timer for the earliest timeout in the overflow.
+    fn set_overflow_timer(&mut self, name: &Rc<str>) {
         match self.forming(name).and_then(|round| round.overflow.deadline()) {
             Some(at) => self.timers.set(Timer::Overflow(name.clone()), at),
             None => self.timers.cancel(&Timer::Overflow(name.clone())),
         }
     }
 
-    /// Takes a former arrival out of its place, for another that comes under its name.
-    fn leave(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+    /// Removes the arrival that holds a name, because a contender takes it.
+    fn remove_replaced(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         if let Some(arrival) = self.vacate(name, member) {
-            self.refuse(arrival, format!("another process has taken the place of {member} at {name:?}"), turn);
+            let error = ArrivalError::Replaced { meeting: name.to_string(), member: member.to_string() };
+            self.refuse(arrival, &error, turn);
         }
     }
 
-    /// Takes a member out. Its arrival, if anybody still waits for a ruling behind it.
+    /// Removes a member from the round. Returns its arrival if it still waits for an outcome.
     fn vacate(&mut self, name: &Rc<str>, member: &Rc<str>) -> Option<Arrival> {
         self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
         let round = self.meetings.get_mut(name)?.forming.as_mut()?;
         let (arrival, waits) = match round.leave(member) {
-            Some(there) => ((there.process, there.id), !there.taken_back),
+            Some(there) => ((there.process, there.id), !there.withdrawn),
             None => {
                 let request = round.overflow.take(member)?;
                 ((request.process, request.id), true)
@@ -400,14 +411,15 @@ impl<V: PartialEq> Rendezvous<V> {
             Some((end, _)) => self.timers.set(Timer::Deadline(name.clone()), end),
             None => self.timers.cancel(&Timer::Deadline(name.clone())),
         }
-        self.time_surplus(name);
+        self.set_overflow_timer(name);
         self.waiting -= 1;
-        self.places.remove(&arrival);
+        self.arrivals.remove(&arrival);
         waits.then_some(arrival)
     }
 
-    /// Looks whether a round is complete and everybody alive; asks those of whom it is not known.
-    fn complete(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+    /// Releases the round if it is complete and every member is alive. Otherwise asks the silent ones for a sign of
+    /// life.
+    fn try_release(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get_mut(name).and_then(|meeting| meeting.forming.as_mut()) else { return };
         if !round.is_full() {
             return;
@@ -437,42 +449,42 @@ impl<V: PartialEq> Rendezvous<V> {
         asked.insert(name.clone());
     }
 
-    /// A connection is gone: all that wait behind it are away.
-    pub fn process_gone(&mut self, process: Process, turn: &mut Turn<'_, V>) {
+    /// Marks all members of a disconnected process as away.
+    pub fn on_disconnect(&mut self, process: Process, turn: &mut Turn<'_, V>) {
         self.asked.remove(&process);
         let rejoin = turn.presence.rejoin(process);
-        let all: Vec<u64> = self.places.of(process).map(|(id, _)| id).collect();
+        let all: Vec<u64> = self.arrivals.of(process).map(|(id, _)| id).collect();
         for id in all {
             self.away((process, id), rejoin, turn);
         }
     }
 
-    /// The processes behind these arrivals are gone, or wait no longer.
-    pub fn gone(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_, V>) {
+    /// Withdraws arrivals: their commands have ended, or wait no longer.
+    pub fn withdraw(&mut self, process: Process, ids: &[u64], rejoin: Duration, turn: &mut Turn<'_, V>) {
         for &id in ids {
             let arrival = (process, id);
-            if let Some(ArrivalState::Waits { meeting, member, how: How::Participant }) = self.places.get(&arrival) {
+            if let Some(ArrivalState::Waits { meeting, member, how: How::Participant }) = self.arrivals.get(&arrival) {
                 let (meeting, member) = (meeting.clone(), member.clone());
                 if let Some(round) = self.forming(&meeting) {
-                    round.take_back(&member);
+                    round.withdraw(&member);
                 }
             }
             self.away(arrival, rejoin, turn);
         }
-        self.told(process, ids);
+        self.confirm(process, ids);
     }
 
     fn away(&mut self, arrival: Arrival, rejoin: Duration, turn: &mut Turn<'_, V>) {
-        let Some(ArrivalState::Waits { meeting, member, how }) = self.places.get(&arrival) else { return };
+        let Some(ArrivalState::Waits { meeting, member, how }) = self.arrivals.get(&arrival) else { return };
         let (name, member, how) = (meeting.clone(), member.clone(), *how);
         let Some(round) = self.forming(&name) else { return };
         match how {
             How::Contends => {
                 round.contenders.remove(&member);
-                self.places.remove(&arrival);
+                self.arrivals.remove(&arrival);
                 self.timers.cancel(&Timer::Contend(name, member));
             }
-            // It is in no round yet: when it is back it says that it is there, and waits again.
+            // It is in no round yet. After a reconnect it arrives again.
             How::Overflow => {
                 self.vacate(&name, &member);
                 self.contender_wins(&name, &member, turn);
@@ -483,25 +495,25 @@ impl<V: PartialEq> Rendezvous<V> {
                     self.timers.set(Timer::Away(name.clone(), member.clone()), turn.now + rejoin);
                     self.contender_wins(&name, &member, turn);
                 }
-                self.replace(&name, turn);
+                self.fill_withdrawn(&name, turn);
             }
         }
     }
 
-    /// An arrival that was away, or not, is there again.
-    fn returned(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
+    /// Marks a member as present after a reconnect or a repeated arrival.
+    fn on_return(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.forming(name) else { return };
-        if let Some(process) = round.there.get(member).map(|there| there.process) {
+        if let Some(process) = round.present.get(member).map(|there| there.process) {
             round.heard(process, turn.presence);
         }
         if round.set_away(member, false) {
             self.timers.cancel(&Timer::Away(name.clone(), member.clone()));
-            self.not_abandoned(name);
+            self.unmark_abandoned(name);
         }
-        self.complete(name, turn);
+        self.try_release(name, turn);
     }
 
-    /// How long the values are together that were given to a round and are there for the next, in bytes.
+    /// Returns the length of all values in the round and in its overflow, in bytes.
     pub fn weight(&self, name: &str) -> usize {
         self.meetings
             .get(name)
@@ -509,37 +521,37 @@ impl<V: PartialEq> Rendezvous<V> {
             .map_or(0, |round| round.weight + round.overflow.weight)
     }
 
-    /// The number of the last round.
+    /// Returns the number of the last round.
     pub fn last_round(&self) -> u64 {
         self.last_round
     }
 
-    /// Numbers the rounds from here on.
+    /// Numbers the next rounds from `last_round` + 1.
     pub fn number_after(&mut self, last_round: u64) {
         self.last_round = last_round;
     }
 
-    /// How many arrivals wait.
+    /// Returns how many arrivals wait.
     pub fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Whether anybody waits beside this member, in a round or for the next one.
+    /// Returns whether any other member than this one waits, in a round or in an overflow.
     pub fn others_wait(&self, member: &str) -> bool {
         let mut rounds = self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
         rounds.any(|round| {
-            let mut others = round.there.iter().filter(|(name, there)| ***name != *member && !there.taken_back);
+            let mut others = round.present.iter().filter(|(name, there)| ***name != *member && !there.withdrawn);
             others.next().is_some() || !round.overflow.is_empty()
         })
     }
 
-    /// Whether nothing is left of any meeting: nobody waits, no ruling is unheard, no failed round stands.
+    /// Returns whether nothing is left: no waiting arrival, no unconfirmed outcome, no failed round.
     pub fn is_idle(&self) -> bool {
-        self.meetings.is_empty() && self.places.is_empty()
+        self.meetings.is_empty() && self.arrivals.is_empty()
     }
 
-    /// Whether a round still forms, or one that failed stands for those who have not come.
-    pub fn stand(&self) -> bool {
+    /// Returns whether a round forms, or a failed round is kept.
+    pub fn keeps_rounds(&self) -> bool {
         !self.meetings.is_empty()
     }
 
@@ -547,7 +559,7 @@ impl<V: PartialEq> Rendezvous<V> {
         self.timers.next()
     }
 
-    /// Does what is due, until that was as much work as `most` names: the rest stays due. Returns how much it was.
+    /// Handles due timers until the work reaches `most`, in names; the rest stays due. Returns the work done.
     pub fn deadline(&mut self, most: usize, turn: &mut Turn<'_, V>) -> usize {
         let mut work = 0;
         while work < most
@@ -555,24 +567,26 @@ impl<V: PartialEq> Rendezvous<V> {
         {
             work += 1 + self.work_of(&timer);
             match timer {
-                Timer::Deadline(name) => self.time_is_up(&name, turn),
-                Timer::Away(name, member) => self.lost_there(&name, &member, format!("{member} was lost"), turn),
-                Timer::Contend(..) if turn.presence.is_behind() => self.timers.set(timer, turn.now + CONTEND_AGAIN),
+                Timer::Deadline(name) => self.on_timeout(&name, turn),
+                Timer::Away(name, member) => self.on_member_lost(&name, &member, format!("{member} was lost"), turn),
+                Timer::Contend(..) if turn.presence.has_unread_input() => {
+                    self.timers.set(timer, turn.now + CONTEND_AGAIN)
+                }
                 Timer::Contend(name, member) => self.contender_wins(&name, &member, turn),
-                Timer::Overflow(name) => self.surplus_goes(&name, turn),
-                Timer::Look(name) => self.look(&name, turn),
-                Timer::FailedRound(name) => self.stand_down(&name),
+                Timer::Overflow(name) => self.expire_overflow(&name, turn),
+                Timer::Silence(name) => self.check_silent(&name, turn),
+                Timer::FailedRound(name) => self.drop_failed_round(&name),
                 Timer::Abandoned(name) => self.drop_abandoned(&name),
             }
         }
         work
     }
 
-    /// How many names a timer goes through, if it may go through all of its round.
+    /// Returns the most names that handling a timer can visit.
     fn work_of(&self, timer: &Timer) -> usize {
         let round = |name: &Rc<str>| self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
         match timer {
-            Timer::Deadline(name) | Timer::Look(name) | Timer::FailedRound(name) | Timer::Abandoned(name) => {
+            Timer::Deadline(name) | Timer::Silence(name) | Timer::FailedRound(name) | Timer::Abandoned(name) => {
                 round(name).map_or(0, Round::names)
             }
             Timer::Away(name, _) => round(name).filter(|round| round.alive).map_or(0, Round::names),
@@ -580,67 +594,67 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    fn time_is_up(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+    fn on_timeout(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
         let (who, reason) = round.missing_in_words();
         self.end(name, Ending { kind: OutcomeKind::TimedOut, who, reason, other: None, timeout: None }, turn);
     }
 
-    /// A member that had come is lost.
-    fn lost_there(&mut self, name: &Rc<str>, member: &Rc<str>, reason: String, turn: &mut Turn<'_, V>) {
+    /// Handles that a member did not reconnect in time.
+    fn on_member_lost(&mut self, name: &Rc<str>, member: &Rc<str>, reason: String, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
         turn.acts.push(Act::Lost { meeting: name.clone(), member: member.clone() });
         if !round.alive {
             if let Some(round) = self.forming(name) {
                 round.set_lost(member);
             }
-            return self.note_abandoned(name, turn);
+            return self.mark_abandoned(name, turn);
         }
         if round.overflow.is_empty() {
             self.end(name, Ending::of(OutcomeKind::Lost, member, reason), turn);
         } else {
-            // Should it come back all the same, it waits for the next round.
+            // If the member reconnects later, it waits for the next round.
             self.vacate(name, member);
             self.promote(name, turn);
         }
     }
 
-    /// The time of some who wait for the next round is up: theirs alone.
-    fn surplus_goes(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+    /// Ends the arrivals in the overflow with expired timeouts. The round is not affected.
+    fn expire_overflow(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         while let Some(round) = self.forming(name)
             && let Some(request) = round.overflow.pop_due(turn.now)
         {
-            let there = round.there.len();
+            let there = round.present.len();
             self.waiting -= 1;
-            let reason = format!("timed out; {there} others were there before, and their round was not over");
-            self.rule_alone((request.process, request.id), OutcomeKind::TimedOut, reason, turn);
+            let reason = format!("timed out; {there} others had arrived before, and their round was not over");
+            self.conclude_alone((request.process, request.id), OutcomeKind::TimedOut, reason, turn);
             self.contender_wins(name, &request.member, turn);
         }
-        self.time_surplus(name);
+        self.set_overflow_timer(name);
     }
 
     fn contender_wins(&mut self, name: &Rc<str>, member: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(contender) = self.forming(name).and_then(|round| round.contenders.remove(member)) else { return };
         self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
-        self.leave(name, member, turn);
-        self.take_place(name, contender, turn);
+        self.remove_replaced(name, member, turn);
+        self.admit_free(name, contender, turn);
     }
 
-    /// Asks everybody who waits here and has been silent for a sign of life.
-    fn look(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
+    /// Asks the silent members of this round for a sign of life.
+    fn check_silent(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return };
-        self.timers.set(Timer::Look(name.clone()), turn.now + CHECK_EVERY);
+        self.timers.set(Timer::Silence(name.clone()), turn.now + CHECK_EVERY);
         let silent =
             |process: &Process| turn.presence.heard(*process).is_some_and(|heard| turn.now.since(heard) >= CHECK_EVERY);
         let silent: BTreeSet<Process> =
-            round.there.values().map(|there| there.process).filter(|process| silent(process)).collect();
+            round.present.values().map(|there| there.process).filter(|process| silent(process)).collect();
         for process in silent {
             self.ask(process, name, turn);
         }
     }
 }
 
-/// Why a round is aborted.
+/// Returns the reason of a round that a member aborts.
 fn aborted(member: &str, why: &str) -> String {
     format!("{member} aborted: {why}")
 }
@@ -649,7 +663,7 @@ fn tell<V>((process, id): Arrival, outcome: Rc<Outcome>, turn: &mut Turn<'_, V>)
     turn.acts.push(Act::Tell { process, ids: vec![id], outcome });
 }
 
-/// Takes a meeting from those of a process.
+/// Removes a meeting from those of a process.
 fn forget(places: &mut BTreeMap<Process, BTreeSet<Rc<str>>>, process: Process, name: &str) {
     if let Some(names) = places.get_mut(&process) {
         names.remove(name);

@@ -1,4 +1,4 @@
-//! A room: a name space of triggers, barriers and syncs. A run is one; named ones serve clients outside any run.
+//! A room: a namespace of triggers, barriers and syncs. Each run has one; named rooms serve clients outside any run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use crate::controller::room::barrier::{self, Barriers};
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::{
-    Act, Arrival, Eviction, Forming, Open, Outcome, Outlook, PastRound, Presence, Process, Rendezvous,
+    Act, Arrival, ArrivalError, Eviction, Forming, Open, Outcome, Outlook, PastRound, Presence, Process, Rendezvous,
 };
+use crate::controller::room::request_error::RequestError;
 use crate::controller::room::sync::{self, Limits, Syncs};
 use crate::controller::room::trigger::{Counted, Triggers};
 use crate::controller::session::budget::{Asker, Budget, Held};
@@ -21,7 +22,7 @@ use crate::testfile::{Declared, Test};
 use crate::wire::rendezvous::{Arrive, Give, Party};
 use crate::wire::{Message, RawJson, Triggered};
 
-/// What it costs to know who waits for a trigger, beside the trigger's name, in bytes.
+/// The memory of one watcher of a trigger besides the trigger's name, in bytes.
 const WATCH_COST: usize = 256;
 
 /// A room.
@@ -30,18 +31,18 @@ pub struct Room {
     pub triggers: Triggers,
     barriers: Barriers,
     syncs: Syncs,
-    /// What a test declares; `None`: no run, clients make and remove its triggers.
+    /// The test that declares the meetings. `None`: the room belongs to no run, and clients create and delete its triggers.
     declared: Option<Rc<Test>>,
-    /// Who is told when a trigger fires, beside the slaves.
+    /// The clients that wait for each trigger; slaves need no entry.
     watchers: BTreeMap<String, BTreeMap<Process, Held>>,
-    /// What each of them waits for, so that one who goes costs what it held.
+    /// The triggers that each client waits for, so that a disconnect costs only what it held.
     watched: BTreeMap<Process, BTreeSet<String>>,
     budget: Budget,
     /// The clients that are connected.
     pub clients: BTreeSet<Process>,
 }
 
-/// What a room wants to be done.
+/// The requests of a room to the controller.
 #[derive(Default)]
 pub struct Acts {
     pub barriers: Vec<Act>,
@@ -54,14 +55,14 @@ impl Acts {
     }
 }
 
-/// What every entry point of a room works with.
+/// The context of each call of a room.
 pub struct Visit<'a> {
     pub now: Time,
     pub presence: &'a dyn Presence,
     pub acts: &'a mut Acts,
 }
 
-/// Does the same with the barriers and with the syncs of a room.
+/// Makes the same call for the barriers and for the syncs of a room.
 macro_rules! both {
     ($room:ident, $visit:ident, |$meetings:ident, $turn:ident| $what:expr) => {{
         let Visit { now, presence, acts } = $visit;
@@ -76,7 +77,7 @@ macro_rules! both {
 }
 
 impl Room {
-    /// A room that is no run.
+    /// Creates a room that belongs to no run.
     pub fn new(name: &str, limits: Limits, budget: &Budget) -> Room {
         let meetings = Rendezvous::within(budget.clone());
         Room {
@@ -92,7 +93,7 @@ impl Room {
         }
     }
 
-    /// The room of a run.
+    /// Creates the room of a run.
     pub fn of_run(id: &str, test: Rc<Test>, budget: &Budget) -> Room {
         let triggers = Triggers::new(&test.triggers, budget);
         Room { triggers, declared: Some(test), ..Room::new(id, Limits::default(), budget) }
@@ -102,7 +103,7 @@ impl Room {
         self.syncs.limits = limits;
     }
 
-    /// The barriers and the syncs at which somebody waits.
+    /// Returns the barriers and the syncs at which a member waits.
     pub fn open(&self) -> impl Iterator<Item = (Meeting, Open<'_>)> {
         let barriers = self.barriers.meetings.open().map(|open| (Meeting::Barrier, open));
         barriers.chain(self.syncs.meetings.open().map(|open| (Meeting::Sync, open)))
@@ -112,7 +113,7 @@ impl Room {
         self.declared.is_some()
     }
 
-    /// A member arrives at a barrier.
+    /// Handles the arrival of a member at a barrier.
     pub fn arrive(&mut self, process: Process, arrive: &Arrive<'_>, visit: &mut Visit<'_>) {
         let party = check_name(&arrive.barrier).and_then(|()| self.resolve(arrive.party.as_ref()));
         let test = self.declared.clone();
@@ -121,7 +122,7 @@ impl Room {
         self.barriers.arrive(process, arrive, party, declared, &mut turn);
     }
 
-    /// A member gives its value to a sync.
+    /// Handles the value that a member gives to a sync.
     pub fn give(&mut self, process: Process, give: &Give<'_>, visit: &mut Visit<'_>) {
         let party = check_name(&give.session).and_then(|()| self.resolve(give.party.as_ref()));
         let test = self.declared.clone();
@@ -132,19 +133,19 @@ impl Room {
         });
     }
 
-    /// An arrival that its process may not make, unless it made it when it might.
-    pub fn refuse(&mut self, process: Process, id: u64, reason: String, visit: &mut Visit<'_>) {
+    /// Refuses an arrival that its process may not make. An arrival that was accepted earlier is repeated instead.
+    pub fn refuse(&mut self, process: Process, id: u64, error: ArrivalError, visit: &mut Visit<'_>) {
         let (arrival, Visit { now, presence, acts }) = ((process, id), visit);
         let syncs = &mut self.syncs.meetings;
         let known = sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| syncs.again(arrival, turn));
         let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
         if !known && !self.barriers.meetings.again(arrival, &mut turn) {
-            self.barriers.meetings.refuse(arrival, reason, &mut turn);
+            self.barriers.meetings.refuse(arrival, &error, &mut turn);
         }
     }
 
-    /// A party with its groups resolved.
-    fn resolve(&self, party: Option<&Party>) -> Result<Option<Party>, String> {
+    /// Resolves the groups in a party. Fails if a group is unknown.
+    fn resolve(&self, party: Option<&Party>) -> Result<Option<Party>, ArrivalError> {
         let Some(Party::Members(members)) = party else { return Ok(party.cloned()) };
         if !members.iter().any(|member| member.starts_with('@')) {
             return Ok(party.cloned());
@@ -157,7 +158,8 @@ impl Room {
                 Some(group) => {
                     let groups = self.declared.as_ref().map(|test| &test.groups);
                     let members = groups.and_then(|groups| groups.get(group));
-                    members.ok_or_else(|| format!("there is no group {group:?} in room {:?}", &*self.name))?
+                    members
+                        .ok_or_else(|| ArrivalError::NoGroup { group: group.to_owned(), room: self.name.to_string() })?
                 }
             };
             resolved.extend(group.iter().filter(|member| known.insert((*member).clone())).cloned());
@@ -165,16 +167,16 @@ impl Room {
         Ok(Some(Party::Members(resolved)))
     }
 
-    /// Whether a sign of life of this process is waited for.
-    pub fn waits_for(&self, process: Process) -> bool {
-        self.barriers.meetings.waits_for(process) || self.syncs.meetings.waits_for(process)
+    /// Returns whether a sign of life of this process was requested and has not arrived.
+    pub fn awaits_sign_of_life(&self, process: Process) -> bool {
+        self.barriers.meetings.awaits_sign_of_life(process) || self.syncs.meetings.awaits_sign_of_life(process)
     }
 
-    pub fn heard_from(&mut self, process: Process, visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.heard_from(process, turn));
+    pub fn on_sign_of_life(&mut self, process: Process, visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.on_sign_of_life(process, turn));
     }
 
-    pub fn process_gone(&mut self, process: Process, visit: &mut Visit<'_>) {
+    pub fn on_disconnect(&mut self, process: Process, visit: &mut Visit<'_>) {
         self.clients.remove(&process);
         for trigger in self.watched.remove(&process).unwrap_or_default() {
             if let Some(watchers) = self.watchers.get_mut(&trigger) {
@@ -184,41 +186,47 @@ impl Room {
                 }
             }
         }
-        both!(self, visit, |meetings, turn| meetings.process_gone(process, turn));
+        both!(self, visit, |meetings, turn| meetings.on_disconnect(process, turn));
     }
 
-    /// Arrivals are taken back.
-    pub fn gone(&mut self, process: Process, ids: &[u64], visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.gone(process, ids, REJOIN, turn));
+    /// Withdraws arrivals of a process.
+    pub fn withdraw(&mut self, process: Process, ids: &[u64], visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.withdraw(process, ids, REJOIN, turn));
     }
 
-    /// A process will never come back.
+    /// Marks a process as lost: it cannot reconnect.
     pub fn lose(&mut self, process: Process, why: &str, visit: &mut Visit<'_>) {
         both!(self, visit, |meetings, turn| meetings.lose(process, why, turn));
     }
 
-    /// Ends the rounds that wait for those who cannot come, at barriers and at syncs.
-    pub fn give_up(&mut self, [barriers, syncs]: [&dyn Outlook; 2], visit: &mut Visit<'_>) {
+    /// Ends the rounds, at barriers and syncs, that wait for members that cannot arrive.
+    pub fn end_hopeless(&mut self, [barriers, syncs]: [&dyn Outlook; 2], visit: &mut Visit<'_>) {
         let Visit { now, presence, acts } = visit;
-        self.barriers.meetings.give_up(barriers, &mut barrier::turn(*now, *presence, &mut acts.barriers));
+        self.barriers.meetings.end_hopeless(barriers, &mut barrier::turn(*now, *presence, &mut acts.barriers));
         let meetings = &mut self.syncs.meetings;
-        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.give_up(syncs, turn));
+        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.end_hopeless(syncs, turn));
     }
 
-    /// Ends the round of one barrier or sync that waits for a member whose host is lost.
-    pub fn give_up_on(&mut self, (kind, meeting): (Meeting, &str), member: &str, why: &str, visit: &mut Visit<'_>) {
+    /// Ends the round of one barrier or sync that waits for a member, because the host of that member is lost.
+    pub fn end_for_lost_host(
+        &mut self,
+        (kind, meeting): (Meeting, &str),
+        member: &str,
+        why: &str,
+        visit: &mut Visit<'_>,
+    ) {
         let Visit { now, presence, acts } = visit;
         if kind == Meeting::Barrier {
             let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
-            return self.barriers.meetings.give_up_on(meeting, member, why, &mut turn);
+            return self.barriers.meetings.end_for_lost_host(meeting, member, why, &mut turn);
         }
         let meetings = &mut self.syncs.meetings;
         sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| {
-            meetings.give_up_on(meeting, member, why, turn);
+            meetings.end_for_lost_host(meeting, member, why, turn);
         });
     }
 
-    /// The first of those who have not come to a barrier or a sync about whom something is known.
+    /// Returns the first known fact about a missing member of a barrier or a sync.
     pub fn first_missing<T>(&self, kind: Meeting, meeting: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
         match kind {
             Meeting::Sync => self.syncs.meetings.first_missing(meeting, known),
@@ -226,50 +234,50 @@ impl Room {
         }
     }
 
-    /// How much could be dropped.
-    pub fn spare(&self, what: Eviction) -> usize {
-        self.barriers.meetings.spare(what) + self.syncs.meetings.spare(what)
+    /// Returns how much could be evicted: bytes of failed rounds, or the number of abandoned rounds.
+    pub fn evictable(&self, what: Eviction) -> usize {
+        self.barriers.meetings.evictable(what) + self.syncs.meetings.evictable(what)
     }
 
-    /// Drops what can be spared until there is room for so many bytes.
-    pub fn drop_spare(&mut self, what: Eviction, bytes: usize, visit: &mut Visit<'_>) {
-        both!(self, visit, |meetings, turn| meetings.drop_spare(what, bytes, turn));
+    /// Evicts until `bytes` more fit into the budget, or nothing is left to evict.
+    pub fn evict(&mut self, what: Eviction, bytes: usize, visit: &mut Visit<'_>) {
+        both!(self, visit, |meetings, turn| meetings.evict(what, bytes, turn));
     }
 
-    /// What a process may still ask for.
+    /// Returns what the room owes to a process that may reconnect.
     pub fn owes(&self, process: Process) -> Owed {
         match self.barriers.meetings.owes(process) || self.syncs.meetings.owes(process) {
             true => Owed::Verdict,
-            false if self.triggers.knows(process.0) => Owed::Count,
+            false if self.triggers.has_total(process.0) => Owed::Count,
             false => Owed::Nothing,
         }
     }
 
-    /// Whether anything waits behind this process.
+    /// Returns whether an arrival of this process waits.
     pub fn has_waiting(&self, process: Process) -> bool {
         self.barriers.meetings.has_waiting(process) || self.syncs.meetings.has_waiting(process)
     }
 
-    /// The rounds in which somebody waits: whether it is a sync, and who waits for whom.
+    /// Returns the rounds in which a member waits, with their missing members.
     pub fn forming_rounds(&self) -> impl Iterator<Item = (Meeting, Forming)> {
         let barriers = self.barriers.meetings.forming_rounds().map(|round| (Meeting::Barrier, round));
         barriers.chain(self.syncs.meetings.forming_rounds().map(|round| (Meeting::Sync, round)))
     }
 
-    /// Arrivals have heard their rulings, or ask for none any more. Whether that is news.
-    pub fn told(&mut self, process: Process, ids: &[u64]) -> bool {
-        let barriers = self.barriers.meetings.told(process, ids);
-        self.syncs.meetings.told(process, ids) || barriers
+    /// Confirms that arrivals have received their outcomes, or need none any more. Returns whether any was unconfirmed.
+    pub fn confirm(&mut self, process: Process, ids: &[u64]) -> bool {
+        let barriers = self.barriers.meetings.confirm(process, ids);
+        self.syncs.meetings.confirm(process, ids) || barriers
     }
 
-    /// A process will never be heard again.
+    /// Forgets a process that cannot reconnect.
     pub fn forget(&mut self, process: Process) {
         self.triggers.forget(process.0);
         self.barriers.meetings.forget(process);
         self.syncs.meetings.forget(process);
     }
 
-    /// Who has not heard its ruling for so long will not hear it any more.
+    /// Forgets outcomes that were not confirmed within `after`.
     pub fn forget_unheard(&mut self, now: Time, after: Duration) {
         self.barriers.meetings.forget_unheard(now, after);
         self.syncs.meetings.forget_unheard(now, after);
@@ -280,36 +288,36 @@ impl Room {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Does what is due, until that was as much work as `most` names: the rest stays due. Returns how much it was.
+    /// Handles due timers until the work reaches `most`, in names; the rest stays due. Returns the work done.
     pub fn deadline(&mut self, most: usize, visit: &mut Visit<'_>) -> usize {
         let mut work = 0;
         both!(self, visit, |meetings, turn| work += meetings.deadline(most.saturating_sub(work), turn));
         work
     }
 
-    /// Whether no arrival waits.
+    /// Returns whether no arrival waits.
     pub fn is_still(&self) -> bool {
         self.barriers.meetings.waiting() == 0 && self.syncs.meetings.waiting() == 0
     }
 
-    /// Whether anybody waits beside this member.
+    /// Returns whether any other member than this one waits.
     pub fn others_wait(&self, member: &str) -> bool {
         self.barriers.meetings.others_wait(member) || self.syncs.meetings.others_wait(member)
     }
 
-    /// Whether a round still forms, or one that failed stands for those who have not come.
+    /// Returns whether a round forms, or a failed round is kept for late members.
     pub fn keeps_verdicts(&self) -> bool {
-        self.barriers.meetings.stand() || self.syncs.meetings.stand()
+        self.barriers.meetings.keeps_rounds() || self.syncs.meetings.keeps_rounds()
     }
 
-    /// Whether it has this barrier or sync: the test declares it, or somebody waits there.
+    /// Returns whether the test declares this barrier or sync, or a member waits there.
     pub fn has_meeting(&self, kind: Meeting, name: &str) -> bool {
         let declares =
             |test: &Rc<Test>| if kind == Meeting::Sync { &test.syncs } else { &test.barriers }.contains_key(name);
         self.declared.as_ref().is_some_and(declares) || self.how_many_wait(kind, name) > 0
     }
 
-    /// How many are there in the round of a barrier or a sync that forms.
+    /// Returns how many members have arrived in the round that forms.
     pub fn how_many_wait(&self, kind: Meeting, name: &str) -> usize {
         match kind {
             Meeting::Sync => self.syncs.meetings.how_many_wait(name),
@@ -317,7 +325,7 @@ impl Room {
         }
     }
 
-    /// Their processes.
+    /// Returns the processes of the members that have arrived in the round that forms.
     pub fn who_waits(&self, kind: Meeting, name: &str) -> Vec<Process> {
         match kind {
             Meeting::Sync => self.syncs.meetings.who_waits(name),
@@ -325,7 +333,7 @@ impl Room {
         }
     }
 
-    /// The process that waits there as this member.
+    /// Returns the process that waits there as this member.
     pub fn who_waits_as(&self, kind: Meeting, name: &str, member: &str) -> Option<Process> {
         match kind {
             Meeting::Sync => self.syncs.meetings.who_waits_as(name, member),
@@ -333,29 +341,29 @@ impl Room {
         }
     }
 
-    /// Those that have not heard a ruling.
+    /// Returns the processes that have unconfirmed outcomes, once for each outcome.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
         self.barriers.meetings.unheard().chain(self.syncs.meetings.unheard())
     }
 
-    /// The highest number of a round that was here.
+    /// Returns the highest number of a round in this room.
     pub fn last_round(&self) -> u64 {
         self.barriers.meetings.last_round().max(self.syncs.meetings.last_round())
     }
 
-    /// Numbers its rounds from here on.
+    /// Numbers the next rounds from `last_round` + 1.
     pub fn number_after(&mut self, last_round: u64) {
         self.barriers.meetings.number_after(last_round);
         self.syncs.meetings.number_after(last_round);
     }
 
-    /// Whether nothing of it is left.
+    /// Returns whether nothing is left in this room.
     pub fn is_empty(&self) -> bool {
         let idle = self.barriers.meetings.is_idle() && self.syncs.meetings.is_idle();
         self.clients.is_empty() && self.triggers.is_empty() && idle
     }
 
-    /// A process has notified a trigger so often, all in all. Fails with the reason why that means nothing.
+    /// Counts a total of notifies of a trigger that a process states. Fails if the trigger or the data is refused.
     pub fn notify(
         &mut self,
         now: Time,
@@ -363,19 +371,19 @@ impl Room {
         from: &str,
         (trigger, total): (&str, u64),
         data: Option<&RawValue>,
-    ) -> Result<Counted, String> {
+    ) -> Result<Counted, RequestError> {
         if let Some(data) = data {
-            self.triggers.takes_note(trigger, (asker, from), data)?;
+            self.triggers.check_note(trigger, (asker, from), data)?;
         }
-        let counted = self.triggers.state(now, asker.process, trigger, total);
+        let counted = self.triggers.count(now, asker.process, trigger, total);
         let counted = counted.ok_or_else(|| self.no_trigger(trigger))?;
         if let Some(data) = data.filter(|_| counted.new > 0 && !counted.late) {
-            self.triggers.note(trigger, (Some(asker.process), from), data);
+            self.triggers.add_note(trigger, (Some(asker.process), from), data);
         }
         Ok(counted)
     }
 
-    /// What [`notify`](Room::notify) has counted in a former life, with the notes that were kept.
+    /// Replays what [`notify`](Room::notify) counted before a restart, with the notes that were kept.
     pub fn notified(
         &mut self,
         at: Time,
@@ -384,12 +392,12 @@ impl Room {
         (trigger, total): (&str, u64),
         notes: &[&RawValue],
     ) -> Option<Counted> {
-        let counted = self.triggers.state(at, process.0, trigger, total)?;
-        notes.iter().for_each(|note| self.triggers.note(trigger, (Some(process.0), from), note));
+        let counted = self.triggers.count(at, process.0, trigger, total)?;
+        notes.iter().for_each(|note| self.triggers.add_note(trigger, (Some(process.0), from), note));
         Some(counted)
     }
 
-    /// The barrier or sync whose name comes next behind this one, with the failed round that stands there.
+    /// Returns the barrier or sync with the next name after `last`, with the failed round that is kept there.
     pub fn meeting_after(&self, kind: Meeting, last: Option<&str>) -> Option<(Rc<str>, Option<PastRound>)> {
         match kind {
             Meeting::Sync => self.syncs.meetings.meeting_after(last),
@@ -397,7 +405,7 @@ impl Room {
         }
     }
 
-    /// The arrivals behind this one, with the rulings of those that have not heard theirs.
+    /// Returns the arrivals after `last`, with the unconfirmed outcomes.
     pub fn arrivals_after(
         &self,
         kind: Meeting,
@@ -408,7 +416,7 @@ impl Room {
         barriers.chain((kind == Meeting::Sync).then(|| self.syncs.meetings.arrivals_after(last)).into_iter().flatten())
     }
 
-    /// More arrivals of a former life that have not heard their ruling.
+    /// Restores unconfirmed arrivals of a round that ended before a restart.
     pub fn restore_unheard(&mut self, kind: Meeting, arrivals: &[Arrival], outcome: &Rc<Outcome>, since: Time) {
         match kind {
             Meeting::Sync => self.syncs.meetings.restore_unheard(arrivals, outcome, since),
@@ -416,7 +424,7 @@ impl Room {
         }
     }
 
-    /// A round of a former life.
+    /// Restores a round that ended before a restart.
     pub fn restore(&mut self, kind: Meeting, meeting: &str, former: PastRound, since: Time) -> Rc<Outcome> {
         match kind {
             Meeting::Sync => self.syncs.meetings.restore(meeting, former, since),
@@ -424,7 +432,7 @@ impl Room {
         }
     }
 
-    /// One that was told late.
+    /// Restores a late member that received the outcome of a failed round before a restart.
     pub fn restore_late(
         &mut self,
         (kind, meeting): (Meeting, &str),
@@ -439,16 +447,16 @@ impl Room {
         }
     }
 
-    /// A failed round of a former life stood no longer.
-    pub fn restore_stood_down(&mut self, kind: Meeting, meeting: &str) {
+    /// Replays that a failed round was dropped before a restart.
+    pub fn restore_dropped(&mut self, kind: Meeting, meeting: &str) {
         match kind {
-            Meeting::Sync => self.syncs.meetings.restore_stood_down(meeting),
-            Meeting::Barrier => self.barriers.meetings.restore_stood_down(meeting),
+            Meeting::Sync => self.syncs.meetings.restore_dropped(meeting),
+            Meeting::Barrier => self.barriers.meetings.restore_dropped(meeting),
         }
     }
 
-    /// A process wants to know when a trigger has fired. Whether it has.
-    pub fn watch(&mut self, process: Process, trigger: &str) -> Result<bool, String> {
+    /// Registers a process as a watcher of a trigger. Returns whether the trigger has fired already.
+    pub fn watch(&mut self, process: Process, trigger: &str) -> Result<bool, RequestError> {
         match self.triggers.get(trigger) {
             None => Err(self.no_trigger(trigger)),
             Some(state) if state.fired.is_some() => Ok(true),
@@ -462,16 +470,12 @@ impl Room {
         }
     }
 
-    /// Why nothing can be done with a trigger that is not there.
-    pub fn no_trigger(&self, trigger: &str) -> String {
-        let (room, what) = (&self.name, format!("there is no trigger {trigger:?} in room {:?}", self.name));
-        match self.declared {
-            Some(_) => format!("{what}: the triggers of a run are those of its test file"),
-            None => format!("{what}: make it with arete trigger create NAME COUNT --room {room}"),
-        }
+    /// Returns the error about a trigger that does not exist in this room.
+    fn no_trigger(&self, trigger: &str) -> RequestError {
+        RequestError::Unknown { trigger: trigger.to_owned(), room: self.name.to_string(), of_run: self.is_run() }
     }
 
-    /// Those who wait for a trigger; they are told, and wait no longer.
+    /// Takes the watchers of a trigger that has fired.
     pub fn take_watchers(&mut self, trigger: &str) -> Vec<Process> {
         let watchers: Vec<Process> = self.watchers.remove(trigger).unwrap_or_default().into_keys().collect();
         for process in &watchers {
@@ -482,14 +486,14 @@ impl Room {
         watchers
     }
 
-    /// The line that says that a trigger has fired.
+    /// Returns the line that reports that a trigger has fired.
     pub fn triggered(&mut self, trigger: &str) -> Bytes {
         let room = &*self.name;
         let encode = |notes: Option<&RawValue>| {
             let notes = notes.map(|json| RawJson { json });
             Triggered { room: room.into(), trigger: trigger.into(), notes }.encode()
         };
-        self.triggers.told(trigger, encode)
+        self.triggers.fired_line(trigger, encode)
     }
 }
 
@@ -497,11 +501,8 @@ fn terms(declared: Option<&Declared>) -> (Option<&Party>, Option<Duration>) {
     (declared.and_then(|declared| declared.party.as_ref()), declared.and_then(|declared| declared.timeout))
 }
 
-fn check_name(name: &str) -> Result<(), String> {
-    match session::is_meeting(name) {
-        true => Ok(()),
-        false => Err(format!("of a barrier or a session the {}", session::words_rule())),
-    }
+fn check_name(name: &str) -> Result<(), ArrivalError> {
+    session::is_meeting(name).then_some(()).ok_or(ArrivalError::Name)
 }
 
 #[cfg(test)]
@@ -511,7 +512,7 @@ impl Room {
         self.barriers.meetings.has_rare()
     }
 
-    /// What everything here holds of the budget, counted anew.
+    /// Recounts what this room holds of the budget, in bytes.
     pub fn recount(&self) -> usize {
         let watchers = self.watchers.values().flat_map(BTreeMap::values).map(Held::bytes).sum::<usize>();
         let triggers = self.triggers.iter().map(|(_, trigger)| trigger.held()).sum::<usize>();

@@ -1,4 +1,5 @@
-//! All rooms: those of the runs, which the runs own, and those of clients, which are here; and what rooms want done.
+//! All rooms. The rooms of runs belong to the runs; this module owns the rooms of clients, the requests of all rooms,
+//! and their deadlines.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,17 +11,18 @@ use crate::controller::run::runs::Runs;
 use crate::controller::session::budget::Budget;
 use crate::machine::{Time, Timers};
 
-/// How many rooms there are at most beside those of runs.
+/// The highest number of rooms besides those of runs.
 pub const ROOMS_MAX: usize = 1_000;
 
-/// The rooms of clients, by name, and when something is due in any room.
+/// The rooms of clients by name, and the deadlines of all rooms.
 #[derive(Default)]
 pub struct Rooms {
     named: BTreeMap<Rc<str>, Room>,
-    /// What rooms want done when this input has been handled.
+    /// The requests of rooms to the controller, which are handled at the end of this input.
     pending: BTreeMap<Rc<str>, Acts>,
     deadlines: Timers<Rc<str>>,
-    /// The highest number of a round in a room that is gone: when the room is made again, no number comes twice.
+    /// The highest number of a round in rooms that were removed, because no number may be used twice if a room is
+    /// created again.
     last_round: u64,
 }
 
@@ -42,17 +44,17 @@ impl Rooms {
         self.named.get_mut(name)
     }
 
-    /// The rooms of clients, in the order of their names.
+    /// Returns the rooms of clients in the order of their names.
     pub fn by_name(&self) -> &BTreeMap<Rc<str>, Room> {
         &self.named
     }
 
-    /// Every room, those of the runs first.
+    /// Returns every room, those of the runs first.
     pub fn all<'a>(&'a self, runs: &'a Runs) -> impl Iterator<Item = &'a Room> {
         runs.values().map(|run| &run.room).chain(self.named.values())
     }
 
-    /// Makes a room for clients. `None`: there are as many as there can be.
+    /// Creates a room for clients. Returns `None` if [`ROOMS_MAX`] rooms exist.
     pub fn open(&mut self, name: &str, limits: Limits, budget: &Budget) -> Option<Rc<str>> {
         if self.named.len() >= ROOMS_MAX {
             return None;
@@ -64,7 +66,7 @@ impl Rooms {
         Some(name)
     }
 
-    /// Makes a room of a former life, if it is not there, however many there are.
+    /// Restores a room after a restart, if it does not exist. [`ROOMS_MAX`] does not apply.
     pub fn restore(&mut self, name: &str, limits: Limits, budget: &Budget) {
         if !self.named.contains_key(name) {
             let room = Room::new(name, limits, budget);
@@ -72,7 +74,7 @@ impl Rooms {
         }
     }
 
-    /// Visits a room. What it wants done is pending until [`Rooms::next_acts`].
+    /// Visits a room. Its requests are pending until [`Rooms::next_acts`].
     pub fn visit(
         &mut self,
         now: Time,
@@ -89,7 +91,7 @@ impl Rooms {
         what(room, &mut Visit { now, presence, acts });
     }
 
-    /// Sees to the deadlines of every room when this input has been handled.
+    /// Schedules a check of the deadlines of every room at the end of this input.
     pub fn touch_all(&mut self, runs: &Runs) {
         let names: Vec<Rc<str>> = self.all(runs).map(|room| room.name.clone()).collect();
         for name in names {
@@ -97,12 +99,13 @@ impl Rooms {
         }
     }
 
-    /// Takes what one room wants done.
+    /// Takes the pending requests of one room.
     pub fn next_acts(&mut self) -> Option<(Rc<str>, Acts)> {
         self.pending.pop_first()
     }
 
-    /// What a room wanted is done: notes when something is due there, and removes it if it is empty. Whether it was.
+    /// Sets the deadline of a room after its requests were handled, and removes the room if it is empty. Returns
+    /// whether it was.
     pub fn settle(&mut self, runs: &mut Runs, name: &Rc<str>) -> bool {
         let Some(room) = self.of(runs, name) else { return false };
         let (due, last_round) = (room.next_deadline(), room.last_round());
@@ -119,7 +122,7 @@ impl Rooms {
         empty
     }
 
-    /// Takes a room in which something is due.
+    /// Takes a room with a due deadline.
     pub fn pop_due(&mut self, now: Time) -> Option<Rc<str>> {
         self.deadlines.pop_due(now)
     }
@@ -128,23 +131,23 @@ impl Rooms {
         self.deadlines.next()
     }
 
-    /// The run of this room is gone: nothing is due there any more.
+    /// Forgets the deadlines of a room that ended with its run.
     pub fn forget(&mut self, name: &Rc<str>) {
         self.pending.remove(name);
         self.deadlines.cancel(name);
     }
 
-    /// The highest number of a round that was in any of these rooms.
+    /// Returns the highest number of a round in any of these rooms, removed ones included.
     pub fn last_round(&self) -> u64 {
         self.last_round.max(self.named.values().map(Room::last_round).max().unwrap_or(0))
     }
 
-    /// A former life had numbered its rounds so far.
+    /// Restores the highest number of a round from before a restart.
     pub fn restore_last_round(&mut self, round: u64) {
         self.last_round = self.last_round.max(round);
     }
 
-    /// Numbers all rounds from here on after those that were.
+    /// Numbers the next rounds of every room after all earlier rounds.
     pub fn number_on(&mut self) {
         self.last_round = self.last_round();
         self.named.values_mut().for_each(|room| room.number_after(self.last_round));

@@ -1,7 +1,7 @@
-//! Syncs: every member of a session gives a value, and all get the map of all values, the same bytes.
+//! Syncs: each member of a session gives a value, and all receive the map of all values, in the same bytes.
 //!
-//! The rounds are those of the [rendezvous](crate::controller::room::rendezvous); a sync adds the values, their bounds and the
-//! map, and that a lost member fails the round only if one of the members wants it so.
+//! The [rendezvous](crate::controller::room::rendezvous) forms the rounds. A sync adds the values, their limits and the
+//! map. A lost member fails the round only if a member requests that all stay alive.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::controller::room::rendezvous::{
-    ARRIVAL_COST, Act, ArrivalRequest, Assembly, Presence, Process, Rendezvous, Turn,
+    ARRIVAL_COST, Act, ArrivalError, ArrivalRequest, Assembly, Presence, Process, Rendezvous, Turn,
 };
 use crate::controller::session::budget::Held;
 use crate::machine::faults::{Fault, injected};
@@ -18,44 +18,43 @@ use crate::machine::{Bytes, Time};
 use crate::wire::rendezvous::{FRESH, Give, Map, Party, SESSION_MAX, SYNC_TIMEOUT, VALUE_MAX};
 use crate::wire::{Message, RawJson};
 
-/// How many sessions with the longest values there is memory for: each takes its values, and its map.
+/// How many sessions with the longest values fit into memory: each holds its values and its map.
 const FULL_SESSIONS: usize = 2;
 
-/// What a process may hold beside its value at least, in bytes: its arrival, and who shall meet if they are not many.
+/// The memory that a process may always hold besides its value, in bytes: its arrival, and the names of a small party.
 const AROUND_A_VALUE: usize = 64 * 1024;
 
-/// How much the files that the slaves of a run ship have together by default, in bytes.
+/// The default limit for the files that all slaves of a run ship, in bytes.
 pub const OUTPUT_MAX: u64 = 64 << 30;
 
-/// How many events a run records by default.
+/// The default limit for the events of a run.
 pub const EVENTS_MAX: u64 = 10_000_000;
 
-/// How much a run records besides those files by default, in bytes: twice of what its events take by default, when they
-/// are as long as usual.
+/// The default limit for the other records of a run, in bytes: twice the usual size of [`EVENTS_MAX`] events.
 pub const RECORD_MAX: u64 = 8 << 30;
 
-/// How many processes without a connection are remembered to which nothing is owed, and as many that have notified
-/// something and not said goodbye; beyond, those that went first are forgotten. Those that have a verdict to hear are
-/// bounded by the memory that it holds.
+/// How many disconnected processes are remembered although nothing is owed to them, and as many that have notified and
+/// not said goodbye. Beyond that, the earliest are forgotten. Processes with an unconfirmed outcome are bounded by the
+/// memory for outcomes.
 pub const AWAY_MAX: usize = 100_000;
 
-/// What peers may make grow, where a lab may need another bound than the usual one.
+/// Limits for what peers can make grow, where a lab may need other values than the defaults.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Limits {
-    /// A value in a sync, in bytes of JSON.
+    /// One value of a sync, in bytes of JSON.
     pub value: usize,
-    /// All values of a session together.
+    /// All values of a session together, in bytes.
     pub session: usize,
-    /// What the controller holds of all its members together.
+    /// The memory for all members together, in bytes.
     pub memory: usize,
-    /// The files that the slaves of a run ship, in bytes.
+    /// The files that all slaves of a run ship, in bytes.
     pub output: u64,
     /// The events of a run.
     pub events: u64,
-    /// The processes without a connection that are remembered although nothing is owed to them.
+    /// The disconnected processes that are remembered although nothing is owed to them.
     #[serde(default = "away_max")]
     pub away: usize,
-    /// What a run records besides those files, in bytes.
+    /// The other records of a run, in bytes.
     pub record: u64,
 }
 
@@ -64,7 +63,7 @@ fn away_max() -> usize {
 }
 
 impl Limits {
-    /// Those that are not named are the usual ones, or more if what is named would not fit into them.
+    /// Returns limits with defaults for `None`. A default grows if a given limit would not fit into it.
     pub fn new(value: Option<usize>, session: Option<usize>, memory: Option<usize>) -> Limits {
         let value = value.unwrap_or(VALUE_MAX);
         let session = session.unwrap_or(SESSION_MAX.max(value));
@@ -80,12 +79,13 @@ impl Limits {
         }
     }
 
-    /// How much a process may hold at least: the longest value, its place in the map, and what goes with it.
+    /// Returns what each process may always hold, in bytes: the longest value, its place in the map, and the rest of an
+    /// arrival.
     pub fn least(&self) -> usize {
         self.value.saturating_mul(2).saturating_add(AROUND_A_VALUE)
     }
 
-    /// The same with other bounds for a run.
+    /// Returns these limits with the limits of one run replaced.
     pub fn of_a_run(self, output: Option<u64>, events: Option<u64>, record: Option<u64>) -> Limits {
         let (output, events) = (output.unwrap_or(self.output), events.unwrap_or(self.events));
         Limits { output, events, record: record.unwrap_or(self.record), ..self }
@@ -98,10 +98,10 @@ impl Default for Limits {
     }
 }
 
-/// What a member gives.
+/// The value of a member.
 #[derive(Debug, PartialEq)]
 pub struct Value {
-    /// JSON, as it was written.
+    /// JSON, exactly as the member wrote it.
     json: Box<str>,
     held: Held,
 }
@@ -120,7 +120,7 @@ pub struct Syncs {
     pub limits: Limits,
 }
 
-/// Does something with everything that a sync works with.
+/// Calls `act` with the context for a call of the rendezvous.
 pub fn with_turn<T>(
     room: &str,
     now: Time,
@@ -133,12 +133,13 @@ pub fn with_turn<T>(
 }
 
 impl Syncs {
-    /// A member gives its value; `party` is as it says it with groups resolved, the rest as the test declares it.
+    /// Handles the value of a member. `party` is what the member declares, with groups resolved; `declared` is what the
+    /// test declares.
     pub fn give(
         &mut self,
         process: Process,
         give: &Give<'_>,
-        party: Result<Option<Party>, String>,
+        party: Result<Option<Party>, ArrivalError>,
         declared: (Option<&Party>, Option<Duration>),
         turn: &mut Turn<'_, Value>,
     ) {
@@ -148,13 +149,13 @@ impl Syncs {
         }
         let value = give.value.json.get();
         let within = party.and_then(|party| self.within_limits(&give.session, value.len()).map(|()| party));
-        // The value has its place in the map, too, which is there before the values go.
+        // The value is counted twice because its copy in the map exists before the values are dropped.
         let cost = ARRIVAL_COST + 2 * (give.member.len() + value.len());
         let admitted =
             within.and_then(|party| Ok((party, self.meetings.budget().admit_for(turn.asker(process), cost)?)));
         let (party, held) = match admitted {
             Ok(admitted) => admitted,
-            Err(reason) => return self.meetings.refuse(arrival, reason, turn),
+            Err(error) => return self.meetings.refuse(arrival, &error, turn),
         };
         let timeout = give.timeout.map(Duration::from_micros).or(declared.1);
         let request = ArrivalRequest {
@@ -174,31 +175,27 @@ impl Syncs {
         self.meetings.arrive(&give.session, request, declared.0, turn);
     }
 
-    fn within_limits(&self, session: &str, length: usize) -> Result<(), String> {
+    fn within_limits(&self, session: &str, length: usize) -> Result<(), ArrivalError> {
         let Limits { value, session: all, .. } = self.limits;
         if length > value {
-            return Err(format!(
-                "a value has at most {value} bytes (--value-max of the controller), this one has {length}"
-            ));
+            return Err(ArrivalError::Value { max: value, length: Some(length) });
         }
         let given = self.meetings.weight(session);
         if given + length > all {
-            return Err(format!(
-                "the values of a session have at most {all} bytes together (--session-max of the controller); {given} \
-                 are there, and this one has {length}"
-            ));
+            return Err(ArrivalError::Session { max: all, given, length });
         }
         Ok(())
     }
 }
 
-/// The map of all values as a line, once for all members, and once in memory: it may be as long as all values together.
+/// Returns the map of all values as a line. It is built once for all members, because it may be as long as all values
+/// together.
 fn map(room: &str, session: &str, round: u64, there: &Assembly<Value>) -> Bytes {
     let empty = serde_json::value::RawValue::NULL;
     let head = Map { room: Cow::from(room), session: Cow::from(session), round, map: RawJson { json: empty } };
     let mut head = head.encode().to_vec();
     head.truncate(head.len() - "null}\n".len());
-    // Before each value a comma or a brace, its member's name, and a colon.
+    // Each value follows a comma or a brace, the name of its member, and a colon.
     let mut names = Vec::with_capacity(there.len());
     let left_out = usize::from(injected(Fault::MapLacksAValue));
     for (nr, member) in there.keys().take(there.len() - left_out).enumerate() {
@@ -212,7 +209,7 @@ fn map(room: &str, session: &str, round: u64, there: &Assembly<Value>) -> Bytes 
     let pieces = || std::iter::once(&head[..]).chain(pairs.clone()).chain(std::iter::once(&b"}}\n"[..]));
     let length = pieces().map(<[u8]>::len).sum();
     let mut line: Bytes = std::iter::repeat_n(0, length).collect();
-    let mut rest = Rc::get_mut(&mut line).expect("nobody else has it yet");
+    let mut rest = Rc::get_mut(&mut line).expect("the line has one owner here");
     for piece in pieces() {
         let (place, after) = rest.split_at_mut(piece.len());
         place.copy_from_slice(piece);
@@ -238,7 +235,7 @@ mod tests {
             weight: 0,
             patience: None,
             away: false,
-            taken_back: false,
+            withdrawn: false,
             lost: false,
         };
         let all = BTreeMap::from([(Rc::from("b\"\\"), there("1e3")), (Rc::from("a#1"), there("{\"x\": [ ]}"))]);

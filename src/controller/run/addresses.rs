@@ -6,10 +6,10 @@ use std::rc::Rc;
 use crate::testfile::{Test, addresses_of};
 use crate::wire::Entry;
 
-/// Worked out once, because it is asked for at every hello: for a slave whom it names, and for whom names it.
+/// It is computed once, because each hello needs it in both directions.
 #[derive(Debug)]
 pub struct Addresses {
-    /// By slave, in the order of the test; those with the same entries share theirs.
+    /// By slave, in the order of the test; slaves with the same entries share a set.
     named_by: Vec<Rc<BTreeSet<String>>>,
     /// By the name of a slave.
     users: BTreeMap<String, Vec<usize>>,
@@ -32,12 +32,12 @@ impl Addresses {
         Addresses { named_by, users }
     }
 
-    /// The slaves whose addresses the commands of this one use, in the order of their names.
+    /// Returns the slaves with addresses that the commands of this slave use, in the order of their names.
     pub fn named_by(&self, slave: usize) -> &BTreeSet<String> {
         &self.named_by[slave]
     }
 
-    /// The slaves whose commands use the address of this one.
+    /// Returns the slaves with commands that use the address of this slave.
     pub fn users_of(&self, name: &str) -> &[usize] {
         self.users.get(name).map_or(&[], Vec::as_slice)
     }

@@ -68,9 +68,9 @@ pub struct Comes<'a> {
 /// Whether a slave may speak here at all, and as who it says it is.
 pub fn check(peer: &Peer, secret: Option<&str>, hello: &Hello<'_>) -> Result<(), (Code, String)> {
     let name = &hello.name;
-    let proven =
-        authorization::knows(secret, hello.secret.as_deref()).and_then(|()| authorization::may_act_for(peer, name));
-    proven.map_err(|why| (Code::Stranger, why))?;
+    let proven = authorization::check_secret(secret, hello.secret.as_deref())
+        .and_then(|()| authorization::may_act_for(peer, name));
+    proven.map_err(|why| (Code::Stranger, why.to_string()))?;
     if hello.protocol != PROTOCOL {
         let text = format!(
             "slave {name:?} is {:?} and speaks protocol {}; this controller is {VERSION} and speaks protocol \
@@ -124,7 +124,7 @@ impl Run {
         let former = self.joins(now, conn, ix, comes, out);
         let resumes = hello.run.as_deref() == Some(&self.id);
         if resumes {
-            self.tell_again(ix, out);
+            self.resend(ix, out);
         }
         if !resumes || !self.addresses.named_by(ix).is_empty() {
             self.prepare(ix, out);

@@ -1,4 +1,4 @@
-//! What a run's facts change, live and when a ledger is gone through again: nothing is decided here, and nothing said.
+//! Applies the facts of a run, live and in a replay of the ledger. No decision is made here, and nothing is sent.
 
 use std::rc::Rc;
 
@@ -15,39 +15,32 @@ use crate::wire::{self, SlaveEvent};
 const REFUSALS_MAX: usize = 1_000;
 
 impl Run {
-    /// Something is so from now on: the ledger has it before anybody can see it.
+    /// Records a fact in the ledger, before any peer can see it, and applies it.
     pub fn enter(&mut self, now: Time, fact: Fact<'_>, out: &mut Outbox) {
         self.ledger.write(&fact);
         self.apply(now, &fact, out);
     }
 
-    /// Makes a fact true here. Those of rooms are no business of the run.
+    /// Applies a fact. Facts of rooms do not concern the run.
     pub fn apply(&mut self, now: Time, fact: &Fact<'_>, out: &mut Outbox) {
         match fact {
             Fact::Joined { slave, incarnation, address, ip, again, machine } => {
                 if let Some(machine) = machine {
-                    self.slots.give(*slave, machine);
-                    let member = self.roster.get_mut(*slave);
-                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
+                    self.assign(*slave, machine);
                 }
-                let other = self.roster.get(*slave).machine.clone();
-                let event = if *again {
-                    Event::Rejoined { address: (&**address).into() }
-                } else {
-                    Event::Joined { address: (&**address).into(), machine: other.as_deref().map(Into::into) }
-                };
                 let moved = self.joined(*slave, (!again).then_some(&**incarnation), *ip);
+                let (address, machine) = ((&**address).into(), self.roster.get(*slave).machine.clone());
+                let event = match again {
+                    true => Event::Rejoined { address },
+                    false => Event::Joined { address, machine: machine.as_deref().map(Into::into) },
+                };
                 self.record(now, *slave, &event, out);
                 if moved {
-                    self.unready_those_who_name(*slave);
+                    self.unready_users_of(*slave);
                 }
             }
             Fact::Assigned { machines } => {
-                for (ix, machine) in machines.iter().enumerate().take(self.roster.len()) {
-                    self.slots.give(ix, machine);
-                    let member = self.roster.get_mut(ix);
-                    member.machine = (member.name != **machine).then(|| Rc::from(&**machine));
-                }
+                machines.iter().enumerate().take(self.roster.len()).for_each(|(ix, machine)| self.assign(ix, machine));
                 self.phase = Phase::Gathering;
             }
             Fact::Ready { slave } => {
@@ -59,15 +52,7 @@ impl Run {
             Fact::Disconnected { slave, reason } => {
                 self.record(now, *slave, &Event::Disconnected { reason: (&**reason).into() }, out)
             }
-            Fact::Lost { slave, reason } => {
-                self.roster.get_mut(*slave).stage = Stage::Lost;
-                self.absent.lose(*slave, reason);
-                self.record(now, *slave, &Event::Lost { reason: (&**reason).into() }, out);
-                if !self.goes_on_without_the_lost() {
-                    let lost = self.lost(now, *slave, reason);
-                    self.failures.add(lost);
-                }
-            }
+            Fact::Lost { slave, reason } => self.on_lost(now, *slave, reason, out),
             Fact::Refused { name, address, reason } => {
                 self.refusals.insert(format!("{name} {reason}"));
                 let event =
@@ -78,6 +63,19 @@ impl Run {
                 let failure = self.failure(now, *kind, (*slave, entry.as_deref()), why);
                 self.failures.add(failure);
             }
+            Fact::Stopped { slave } => {
+                self.roster.get_mut(*slave).stage = Stage::Stopped;
+                self.record(now, *slave, &Event::Stopped, out);
+            }
+            Fact::Resumed { .. } => self.event_log.record(now, None, &Event::Resumed, out),
+            Fact::Event(event) => self.event_log.put(now, event.get().as_bytes().to_vec(), out),
+            fact => self.apply_end(now, fact, out),
+        }
+    }
+
+    /// Applies a fact about the end of the run.
+    fn apply_end(&mut self, now: Time, fact: &Fact<'_>, out: &mut Outbox) {
+        match fact {
             Fact::Finishing { why } => {
                 self.timers.clear();
                 self.timers.set(Timer::Finish, now + self.test.grace);
@@ -95,18 +93,29 @@ impl Run {
                     *cause = Cause { verdict: wire::Verdict::Interrupted, why: why.to_string(), cut: false };
                 }
             }
-            Fact::Stopped { slave } => {
-                self.roster.get_mut(*slave).stage = Stage::Stopped;
-                self.record(now, *slave, &Event::Stopped, out);
-            }
             Fact::Ended { verdict, why } => self.on_ended(now, *verdict, why, out),
-            Fact::Resumed { .. } => self.event_log.record(now, None, &Event::Resumed, out),
-            Fact::Event(event) => self.event_log.put(now, event.get().as_bytes().to_vec(), out),
             _ => {}
         }
     }
 
-    /// A slave has connected, perhaps as a new incarnation. Whether it comes from another address than before.
+    /// Records the machine that serves as a slave.
+    fn assign(&mut self, ix: usize, machine: &str) {
+        self.slots.give(ix, machine);
+        let member = self.roster.get_mut(ix);
+        member.machine = (member.name != machine).then(|| Rc::from(machine));
+    }
+
+    fn on_lost(&mut self, now: Time, ix: usize, reason: &str, out: &mut Outbox) {
+        self.roster.get_mut(ix).stage = Stage::Lost;
+        self.absent.lose(ix, reason);
+        self.record(now, ix, &Event::Lost { reason: reason.into() }, out);
+        if !self.goes_on_without_the_lost() {
+            let lost = self.lost(now, ix, reason);
+            self.failures.add(lost);
+        }
+    }
+
+    /// Records that a slave has connected. Returns whether its address has changed.
     fn joined(&mut self, ix: usize, incarnation: Option<&str>, ip: Option<std::net::IpAddr>) -> bool {
         let member = self.roster.get_mut(ix);
         if let Some(incarnation) = incarnation {
@@ -148,8 +157,8 @@ impl Run {
         self.timers.clear();
     }
 
-    /// Before the start: those who were told another address of a slave must be prepared again.
-    fn unready_those_who_name(&mut self, ix: usize) {
+    /// Before the start: makes slaves that have received the old address of this slave prepare again.
+    fn unready_users_of(&mut self, ix: usize) {
         if self.phase != Phase::Gathering {
             return;
         }
@@ -225,7 +234,7 @@ impl Run {
         }
     }
 
-    /// A stranger was turned away. One that tries again and again is recorded once.
+    /// Records that a stranger was refused. Repeated refusals of one peer are recorded once.
     pub fn record_refusal(&mut self, now: Time, name: &str, address: &str, reason: &str, out: &mut Outbox) {
         let known = self.refusals.contains(&format!("{name} {reason}"));
         if !known && self.refusals.len() < REFUSALS_MAX && !self.event_log.is_closed() {
@@ -234,7 +243,7 @@ impl Run {
         }
     }
 
-    /// For the record: something happened that changes nothing here.
+    /// Records an event that changes no state.
     pub fn note(&mut self, now: Time, event: &Event<'_>, out: &mut Outbox) {
         if !self.event_log.is_closed() {
             self.ledger.write_raw("event", &crate::timeline::event::encode(None, event));
@@ -242,7 +251,7 @@ impl Run {
         }
     }
 
-    /// A failure of the run, or of a slave or of an entry in it.
+    /// Adds a failure of the run, or of a slave or of an entry in it.
     pub(in crate::controller) fn failure(
         &self,
         now: Time,

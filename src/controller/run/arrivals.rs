@@ -1,19 +1,19 @@
-//! Whether the slaves that the controller has started on this machine come to it. They have nothing to wait for, so when
-//! no further one comes for a while, something keeps them away: the loopback is down, or something filters it.
+//! Whether the slaves that the controller has started on this machine connect. They have nothing to wait for. If no
+//! further one connects for a while, something prevents it: the loopback interface is down, or a filter blocks it.
 
 use std::time::Duration;
 
-/// How often it is looked who has come.
+/// The interval of the checks.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often nobody else may have come. Looks are counted, not time: while a machine is suspended, or so busy that this
-/// loop does not turn, nobody could have come.
+/// How many checks in a row may see no new slave. Checks are counted instead of time: while a machine is suspended, or
+/// so busy that this loop does not turn, no slave could have connected.
 const LOOKS: u32 = 8;
 
-/// How long nobody may have come in all.
+/// The time of that many checks.
 pub const PATIENCE: Duration = Duration::from_secs(LOOK_EVERY.as_secs() * LOOKS as u64);
 
-/// How it goes.
+/// The state of the checks.
 #[derive(Default)]
 pub struct Arrivals {
     came: usize,
@@ -21,7 +21,7 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// So many have come by now. `true`: nobody has for too long.
+    /// Counts a check that sees `came` slaves. Returns `true` if there was no new one for too long.
     pub fn look(&mut self, came: usize) -> bool {
         if came > self.came {
             (self.came, self.in_vain) = (came, 0);
@@ -37,11 +37,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_comes_gives_the_others_as_long_again() {
+    fn each_slave_that_connects_extends_the_wait() {
         let mut arrivals = Arrivals::default();
         let mut looks = |came: usize, times: u32| (0..times).map(|_| arrivals.look(came)).collect::<Vec<_>>();
         assert!(!looks(0, LOOKS - 1).contains(&true));
-        assert!(!looks(1, LOOKS).contains(&true), "the first of these looks has seen somebody come");
+        assert!(!looks(1, LOOKS).contains(&true), "the first of these checks saw a new slave");
         assert_eq!(looks(1, 1), [true]);
     }
 }

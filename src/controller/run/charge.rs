@@ -1,27 +1,27 @@
-//! Who has made a run record how much, and what becomes of one that has made it record too much.
+//! Charges what a run records to its cause, and handles a cause that exceeds its share.
 
 use crate::controller::run::failures::FailureKind;
-use crate::controller::run::record::{By, Over};
+use crate::controller::run::record::{By, Over, ShareUsed};
 use crate::controller::run::run::{Phase, Run};
 use crate::machine::{Outbox, Time};
 
 impl Run {
-    /// How much it has recorded.
+    /// Returns how much is recorded, in bytes.
     fn length_of_record(&self) -> u64 {
         self.ledger.recorded() + self.event_log.recorded()
     }
 
-    /// What was recorded since the last call was because of this one. Whether that one goes.
-    pub(in crate::controller) fn charge(&mut self, now: Time, by: By, out: &mut Outbox) -> Option<String> {
+    /// Charges what was recorded since the last call. Returns why this cause must be disconnected, if it must.
+    pub(in crate::controller) fn charge(&mut self, now: Time, by: By, out: &mut Outbox) -> Option<ShareUsed> {
         let over = self.record.charge(by, self.length_of_record());
         self.check_events(now, out);
         match over? {
             Over::Slave(ix) => {
-                let reason = format!("it has {}", self.record.too_much());
-                self.lose(now, ix, &reason, out);
-                Some(reason)
+                let used = ShareUsed::Slave { share: self.record.share() };
+                self.lose(now, ix, &used.to_string(), out);
+                Some(used)
             }
-            Over::Clients => Some(format!("the clients of run {} have {}", self.id, self.record.too_much())),
+            Over::Clients => Some(ShareUsed::Clients { run: self.id.clone(), share: self.record.share() }),
             Over::Run => {
                 let most = self.record.most();
                 let why = format!("more than {most} bytes recorded: --record-max of the controller allows more");
@@ -31,8 +31,8 @@ impl Run {
         }
     }
 
-    /// The same of a former life, whose ledger is gone through.
-    pub(in crate::controller) fn charge_again(&mut self, by: By, ledger: u64) {
+    /// Charges what was recorded before a restart.
+    pub(in crate::controller) fn replay_charge(&mut self, by: By, ledger: u64) {
         self.record.charge(by, ledger + self.event_log.recorded());
     }
 
@@ -42,7 +42,7 @@ impl Run {
         }
     }
 
-    /// A run with too many events ends.
+    /// Ends a run with too many events.
     fn check_events(&mut self, now: Time, out: &mut Outbox) {
         if let Some(most) = self.event_log.passed() {
             let why = format!("more than {most} events: --events-max of the controller allows more");

@@ -1,8 +1,8 @@
-//! What is due in a run: the slaves have not come, its time is up, or its slaves have not stopped.
+//! The deadlines of a run: for its slaves to be ready, for its end, and for its slaves to stop.
 
 use crate::controller::run::failures::FailureKind;
 use crate::controller::run::roster::{RunSlave, Stage};
-use crate::controller::run::run::{GIVE_UP_WITHIN, Phase, Run, Timer};
+use crate::controller::run::run::{END_AT_ONCE_WITHIN, Phase, Run, Timer};
 use crate::controller::run::standstill;
 use crate::machine::{Outbox, Signal, Time};
 use crate::testfile::End;
@@ -10,15 +10,15 @@ use crate::text;
 use crate::timeline::view::run_name;
 use crate::wire::Verdict;
 
-/// How many slaves are named that are busy when the limit passes.
+/// How many busy slaves a message names when the limit passes.
 const BUSY_MAX: usize = 10;
 
 impl Run {
-    /// A deadline of the run has passed.
+    /// Handles a deadline of the run.
     pub fn deadline(&mut self, now: Time, timer: Timer, out: &mut Outbox) {
         match timer {
-            Timer::Wait => self.waited_long_enough(now, out),
-            Timer::End => self.time_is_up(now, out),
+            Timer::Wait => self.on_wait_due(now, out),
+            Timer::End => self.on_end_due(now, out),
             Timer::Finish => {
                 if let Phase::Finishing(why) = &self.phase {
                     let why = why.clone();
@@ -31,8 +31,10 @@ impl Run {
                     self.lose(now, ix, "it did not stop in time", out);
                 }
             }
-            Timer::Exit if self.launch.hurry(out) => self.timers.set(Timer::Exit, now + GIVE_UP_WITHIN),
             Timer::Exit => {
+                if self.launch.terminate_once(out) {
+                    return self.timers.set(Timer::Exit, now + END_AT_ONCE_WITHIN);
+                }
                 self.launch.kill(Signal::KILL, out);
                 out.sweep(Signal::KILL);
                 if let Phase::Over { code, .. } = self.phase {
@@ -40,14 +42,14 @@ impl Run {
                 }
             }
             Timer::Sweep => out.sweep(Signal::KILL),
-            Timer::Arrivals => self.look_who_came(now, out),
+            Timer::Arrivals => self.check_arrivals(now, out),
         }
     }
 
-    fn waited_long_enough(&mut self, now: Time, out: &mut Outbox) {
+    fn on_wait_due(&mut self, now: Time, out: &mut Outbox) {
         if self.phase == Phase::Queued {
             let why = format!("waited {} in the queue", text::duration(self.wait.unwrap_or_default()));
-            return self.gives_up_waiting(now, why, out);
+            return self.stop_waiting(now, why, out);
         }
         let missing = self.roster.names(|member| member.conn.is_none());
         let unready = self.roster.names(|member| member.conn.is_some() && member.stage < Stage::Ready);
@@ -58,14 +60,14 @@ impl Run {
         if !unready.is_empty() {
             why += &format!("; connected but not ready: {}", text::list(&unready));
         }
-        self.gives_up_waiting(now, why, out);
+        self.stop_waiting(now, why, out);
     }
 
-    fn gives_up_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
+    fn stop_waiting(&mut self, now: Time, why: String, out: &mut Outbox) {
         self.abort(now, FailureKind::SlavesMissing, why, out);
     }
 
-    fn time_is_up(&mut self, now: Time, out: &mut Outbox) {
+    fn on_end_due(&mut self, now: Time, out: &mut Outbox) {
         match &self.test.end {
             End::Duration(duration) => {
                 self.end(now, Verdict::Passed, format!("its {} are over", text::duration(*duration)), out)

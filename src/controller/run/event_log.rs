@@ -1,4 +1,4 @@
-//! What is written and shown of a run as it happens: every event goes to `events.jsonl` and to the view.
+//! The events of a run: each is written to `events.jsonl` and shown as a line.
 
 use std::path::PathBuf;
 
@@ -6,17 +6,17 @@ use crate::machine::{Outbox, Time};
 use crate::timeline::event::{self, Event};
 use crate::timeline::view::View;
 
-/// How many bytes of events before the start are kept; more than this only slaves that come and go without end, or say
-/// what they should not, can make.
+/// The limit for events before the start, in bytes. Only slaves that reconnect without end, or send refused messages,
+/// can reach it.
 const HELD_MAX: usize = 32 * 1024 * 1024;
 
-/// What an event before the start takes beside its bytes.
+/// The memory of an event before the start besides its bytes.
 const HELD_COST: usize = 64;
 
-/// How much of a former life's events is written at a time, in bytes.
+/// How many bytes of replayed events are written at a time.
 const PIECE: usize = 64 * 1024;
 
-/// How many events are recorded of the end of a run that has too many: a part of so many of the bound.
+/// The end of a run with too many events may add 1/8 of the limit.
 const FOR_THE_END: u64 = 8;
 
 /// Records events.
@@ -24,22 +24,22 @@ pub struct EventLog {
     path: PathBuf,
     pub view: View,
     start: Option<Time>,
-    /// Events before the start, which cannot say yet how long before it they were.
+    /// Events before the start. They are written later, because their times are relative to the start.
     held: Vec<(Time, Vec<u8>)>,
-    /// How many bytes those take.
+    /// Their size, in bytes.
     held_bytes: usize,
-    /// How long the file is, and how much was recorded, in bytes.
+    /// The length of the file, and how much was recorded, in bytes.
     length: u64,
     recorded: u64,
-    /// How many events were recorded, and how many may be before the run must end.
+    /// How many events were recorded, and how many end the run.
     events: u64,
     events_max: u64,
     log: Vec<u8>,
-    /// The log could not be written; nothing more is.
+    /// A write has failed, so that nothing more is written.
     broken: bool,
-    /// The last event has been recorded.
+    /// The last event was recorded.
     closed: bool,
-    /// What happened in a former life is gone through again: it was shown, and is appended in pieces.
+    /// A ledger is being replayed: its events were shown before, and are written in pieces.
     replaying: bool,
 }
 
@@ -62,17 +62,17 @@ impl EventLog {
         }
     }
 
-    /// How much has been recorded in the file.
+    /// Returns the length of the file, in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// How many events were recorded.
+    /// Returns how many events were recorded.
     pub fn count(&self) -> u64 {
         self.events
     }
 
-    /// How many bytes that were, those that are held for the start too.
+    /// Returns how many bytes were recorded, including those that wait for the start.
     pub fn recorded(&self) -> u64 {
         self.recorded
     }
@@ -81,23 +81,23 @@ impl EventLog {
         self.events_max = events_max;
     }
 
-    /// How many events there may be, once there are more.
+    /// Returns the limit for events if it was exceeded.
     pub fn passed(&self) -> Option<u64> {
         (self.events > self.events_max).then_some(self.events_max)
     }
 
-    /// Keeps what follows to itself.
+    /// Starts a replay: the events that follow are not shown.
     pub fn replay(&mut self) {
         self.replaying = true;
     }
 
-    /// A former life was gone through to its end: what follows is new.
+    /// Ends a replay: the events that follow are new.
     pub fn replayed(&mut self, out: &mut Outbox) {
         self.append(out);
         self.replaying = false;
     }
 
-    /// Something happened at `at`.
+    /// Records an event at `at`.
     pub fn record(&mut self, at: Time, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
         let last = matches!(event, Event::Ending { .. } | Event::Ended { .. });
         if self.closed || (self.events >= self.events_max + self.events_max / FOR_THE_END && !last) {
@@ -109,7 +109,7 @@ impl EventLog {
         self.put(at, event::encode(slave, event), out);
     }
 
-    /// The same of an event that is encoded already, and that was shown.
+    /// Records an encoded event, without showing it.
     pub fn put(&mut self, at: Time, encoded: Vec<u8>, out: &mut Outbox) {
         self.events += 1;
         self.recorded += encoded.len() as u64;
@@ -126,7 +126,8 @@ impl EventLog {
         }
     }
 
-    /// The run starts at `start`, or, when it never does, times count from `start` all the same.
+    /// Sets the start of the run, to which all times are relative. If the run never starts, this is the time of its
+    /// end.
     pub fn begin(&mut self, start: Time, out: &mut Outbox) {
         self.start = Some(start);
         for (at, encoded) in std::mem::take(&mut self.held) {
@@ -135,7 +136,7 @@ impl EventLog {
         self.flush(out);
     }
 
-    /// The run is over: nothing follows its last event.
+    /// Ends the log after the last event.
     pub fn close(&mut self, out: &mut Outbox) {
         self.closed = true;
         self.view.close(out);
@@ -153,7 +154,7 @@ impl EventLog {
         self.path == path
     }
 
-    pub fn give_up(&mut self) {
+    pub fn stop_writing(&mut self) {
         self.broken = true;
     }
 

@@ -1,14 +1,14 @@
-//! Why a run fails: what failed, on which slave, when, and the last lines that it wrote.
+//! The failures of a run: what failed, on which slave, when, and the last lines of its output.
 
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Exit, Time};
 use crate::timeline::view::run_name;
 
-/// How many failures are kept one by one. The rest is only counted.
+/// How many failures are kept individually. The rest is only counted.
 const KEPT_MAX: usize = 1_000;
 
-/// What kind of thing failed.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
@@ -24,13 +24,13 @@ pub enum FailureKind {
     Stuck,
     /// There were more events than the controller allows.
     Events,
-    /// A slave will not come back to the run.
+    /// A slave cannot return to the run.
     SlaveLost,
     /// A slave cannot take part.
     SlaveUnready,
-    /// Not all slaves were there in time.
+    /// Not all slaves were ready in time.
     SlavesMissing,
-    /// Something went wrong on a slave that is no entry's fault.
+    /// Something failed on a slave outside its entries.
     SlaveTrouble,
     /// A resource could not be read.
     Resource,
@@ -39,8 +39,8 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Whether the surroundings of the test failed and not the test. A person who reads the exit status then looks at the
-    /// lab first.
+    /// Returns whether the test's surroundings failed, and not the test. The exit status then tells a person to check
+    /// the lab first.
     pub fn is_infrastructure(self) -> bool {
         match self {
             FailureKind::Entry
@@ -64,40 +64,40 @@ impl FailureKind {
 pub struct Failure {
     pub kind: FailureKind,
     pub at: Time,
-    /// On which slave, if the failure belongs to one.
+    /// The slave, if the failure belongs to one.
     pub slave: Option<String>,
-    /// Which run of which entry failed.
+    /// The entry and the number of its run.
     pub entry: Option<(String, u32)>,
-    /// How its process ended, if one ran.
+    /// The exit status of its process, if one ran.
     pub exit: Option<Exit>,
-    /// What is wrong, without the names of the slave and the entry.
+    /// The reason, without the names of the slave and the entry.
     pub reason: String,
-    /// The last lines that the process wrote.
+    /// The last lines of its output.
     pub tail: Option<String>,
 }
 
 impl Failure {
-    /// A failure of the run as a whole.
+    /// Creates a failure of the run as a whole.
     pub fn of_run(kind: FailureKind, at: Time, reason: String) -> Failure {
         Failure { kind, at, slave: None, entry: None, exit: None, reason, tail: None }
     }
 
-    /// A failure of a slave as a whole.
+    /// Creates a failure of a slave as a whole.
     pub fn of_slave(kind: FailureKind, at: Time, slave: &str, reason: String) -> Failure {
         Failure { slave: Some(slave.to_owned()), ..Failure::of_run(kind, at, reason) }
     }
 
-    /// The run of the entry, as results name it.
+    /// Returns the run of the entry, as results name it.
     pub fn run_name(&self) -> Option<String> {
         self.entry.as_ref().map(|(entry, nr)| run_name(entry, *nr))
     }
 
-    /// The failure as a line, without its time.
+    /// Returns the failure as a line, without its time.
     pub fn in_words(&self) -> String {
         self.of(self.slave.as_deref().unwrap_or_default())
     }
 
-    /// The same failure of these slaves.
+    /// Returns the failure with several slaves that share it.
     pub fn of(&self, slaves: &str) -> String {
         let reason = &self.reason;
         match (self.kind, self.run_name()) {
@@ -110,7 +110,7 @@ impl Failure {
         }
     }
 
-    /// The failure as the headline of its run: also when it happened, if that says more than the end of the run does.
+    /// Returns the failure as the headline of its run, with its time if it belongs to a slave.
     pub fn headline(&self, start: Option<Time>) -> String {
         match (start, &self.slave) {
             (Some(start), Some(_)) => format!("at {:.3} s, {}", self.at.diff(start) as f64 / 1e6, self.in_words()),
@@ -119,7 +119,7 @@ impl Failure {
     }
 }
 
-/// All failures of a run, in the order in which the controller heard of them.
+/// All failures of a run, in the order in which the controller received them.
 #[derive(Debug, Default)]
 pub struct Failures {
     kept: Vec<Failure>,
@@ -134,7 +134,7 @@ impl Failures {
         }
     }
 
-    /// What failed first.
+    /// Returns the first failure.
     pub fn first(&self) -> Option<&Failure> {
         self.kept.first()
     }
@@ -143,12 +143,12 @@ impl Failures {
         &self.kept
     }
 
-    /// How many there are, also of those that are not kept.
+    /// Returns how many failures there are, including those that are not kept.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The last lines that a failed run of an entry wrote are known.
+    /// Sets the last lines of output of a failed run of an entry.
     pub fn tail(&mut self, slave: &str, entry: &str, nr: u32, tail: &str) {
         let is_of = |failure: &&mut Failure| {
             let of_run = failure.entry.as_ref().is_some_and(|(name, number)| name == entry && *number == nr);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_who_failed_and_when() {
+    fn a_failure_names_the_slave_and_the_time() {
         let start = Some(Time::from_micros(1_000_000));
         assert_eq!(entry("a", 2).headline(start), "at 0.500 s, a x.2 failed: exit status 1");
         assert_eq!(entry("a", 1).headline(None), "a x failed: exit status 1");

@@ -1,8 +1,8 @@
-//! The slaves that the controller has started, which end with the run: those of an embedded run are processes on this
-//! machine, the others are started, wherever they run, by commands, the launchers.
+//! The slaves that the controller starts, which end with the run. The slaves of an embedded run are processes of this
+//! machine. Others are started, on any machine, by commands: the launchers.
 //!
-//! A launcher that ends before its slaves have joined has failed. One that ends later matters no more than a connection
-//! to its slave would: the slave lives on, and is lost when it stays away.
+//! A launcher that ends before its slaves have joined has failed. One that ends later does not matter: the slave may
+//! live on, and is lost only if it stays disconnected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,40 +12,41 @@ use crate::controller::run::roster::{Roster, RunSlave, Stage};
 use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal};
 use crate::text;
 
-/// What `--launch` calls the slaves of an embedded run.
+/// The value of `--launch` for the slaves of an embedded run.
 pub const LOCAL: &str = "local";
 
-/// What a launcher writes: in the directory of its slave in the results, or beside those when it starts several.
+/// The log of a launcher: in the directory of its slave in the results, or in the results directory if it starts
+/// several.
 const LOG: &str = "launch.log";
 
-/// What a slave of this machine writes, in its directory in the results.
+/// The log of a slave of this machine, in its directory in the results.
 pub const SLAVE_LOG: &str = "arete.log";
 
-/// How much of a log is read at once, and kept to find its last line in, in bytes.
+/// How much of a log is read at once, in bytes. Of the last piece with text, the last line is shown.
 const PIECE: usize = 64 * 1024;
 const LAST_LINE_MAX: usize = 512;
 
-/// How many pieces are looked through for the last line.
+/// How many pieces are searched for the last line.
 const PIECES_MAX: u64 = 256;
 
-/// How to start the slaves of a run wherever they run.
+/// The launchers of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Launcher {
-    /// Commands for the shell, and for each the slaves that it starts, by their places in the test. Each slave is started
-    /// by one of them.
+    /// Commands for the shell, each with the slaves that it starts, by their places in the test. Each slave is started
+    /// by one command.
     pub commands: Vec<(Vec<usize>, String)>,
 }
 
-/// How many of its last lines are told of a slave of this machine, and of a launcher.
+/// How many of its last lines a message shows, for a slave of this machine and for a launcher.
 const LINES_OF_A_SLAVE: usize = 3;
 const LINES_OF_A_LAUNCHER: usize = 1;
 
-/// The last words of somebody that did not do as it should, while they are being read.
+/// The last lines of the log of a slave or a launcher that has failed, while they are being read.
 pub(in crate::controller) struct LastWords {
     pub slaves: Vec<usize>,
-    /// What it did instead.
+    /// The failure.
     why: String,
-    /// How many lines of it are told, and what is said of the rest.
+    /// How many lines are shown, and how the message refers to the rest.
     lines: usize,
     rest: &'static str,
     log: PathBuf,
@@ -54,7 +55,7 @@ pub(in crate::controller) struct LastWords {
 }
 
 impl LastWords {
-    /// Those of a slave of this machine.
+    /// Starts to read the log of a slave of this machine.
     pub(in crate::controller) fn of_slave(ix: usize, why: String, log: PathBuf) -> LastWords {
         let (lines, rest) = (LINES_OF_A_SLAVE, "its log is");
         LastWords { slaves: vec![ix], why, lines, rest, log, offset: 0, tail: Vec::new() }
@@ -62,42 +63,42 @@ impl LastWords {
 
     pub fn of_launcher(slaves: Vec<usize>, exit: Exit, log: PathBuf) -> LastWords {
         let why = format!("its launcher ended before it had joined: {exit}");
-        let (lines, rest) = (LINES_OF_A_LAUNCHER, "all that it said is in");
+        let (lines, rest) = (LINES_OF_A_LAUNCHER, "its whole output is in");
         LastWords { slaves, why, lines, rest, log, offset: 0, tail: Vec::new() }
     }
 
     pub fn in_words(&self) -> String {
         let log = self.log.display();
         match last_lines(&self.tail, self.lines) {
-            said if said.is_empty() => format!("{}, without a word", self.why),
+            said if said.is_empty() => format!("{}, with no output", self.why),
             said => format!("{}: {}; {} {log}", self.why, text::harmless(&said), self.rest),
         }
     }
 }
 
-/// The slaves that the controller has started.
+/// The slaves that the controller starts.
 #[derive(Default)]
 pub struct Launch {
     launcher: Option<Launcher>,
     children: BTreeMap<ChildId, Vec<usize>>,
-    /// The launchers that have ended: others of their groups may live.
+    /// The launchers that have ended; their process groups may have other processes.
     over: Vec<ChildId>,
-    /// The slaves whose launchers have ended.
+    /// The slaves with launchers that have ended.
     left: BTreeSet<usize>,
     words: BTreeMap<ReadId, LastWords>,
-    /// The slaves of this machine are to come.
+    /// The slaves of this machine that are still awaited.
     pub(in crate::controller) arrivals: crate::controller::run::arrivals::Arrivals,
-    /// The launchers were told to end.
-    hurried: bool,
+    /// The launchers were asked to end.
+    terminating: bool,
 }
 
 impl Launch {
-    /// Starts slaves by commands.
+    /// Creates the state for launchers.
     pub fn by(launcher: Launcher) -> Launch {
         Launch { launcher: Some(launcher), ..Launch::default() }
     }
 
-    /// Whether commands start the slaves: then they are told to leave with the run.
+    /// Returns whether commands start the slaves. Such slaves are asked to exit when the run ends.
     pub fn is_by_command(&self) -> bool {
         self.launcher.is_some()
     }
@@ -115,7 +116,8 @@ impl Launch {
             LocalSecurity::Insecure => argv.push("--insecure".to_owned()),
             LocalSecurity::Tls(host) => argv.extend(["--tls".to_owned(), host.join(name).display().to_string()]),
         }
-        // Not as an argument nor in the environment: others can read the one, and commands inherit the other.
+        // The secret is passed on standard input, because other users can read arguments, and commands inherit the
+        // environment.
         argv.extend(local.secret.as_ref().map(|_| "--secret".to_owned()));
         let child = out.spawn(Command {
             argv,
@@ -127,8 +129,8 @@ impl Launch {
         self.children.insert(child, vec![ix]);
     }
 
-    /// Starts the launchers of which no slave has come yet: all of them, unless a former life has.
-    pub fn start_the_absent(&mut self, roster: &Roster, results: &Path, out: &mut Outbox) {
+    /// Starts the launchers of slaves that have never joined. After a restart, some have.
+    pub fn start_absent(&mut self, roster: &Roster, results: &Path, out: &mut Outbox) {
         for (slaves, command) in self.launcher.iter().flat_map(|launcher| &launcher.commands) {
             if !slaves.iter().all(|&ix| roster.get(ix).stage == Stage::Absent) {
                 continue;
@@ -146,7 +148,7 @@ impl Launch {
         }
     }
 
-    /// A child has ended or could not start: which slaves it was, or has started.
+    /// Removes a child that has ended or could not start. Returns the slaves that it was, or has started.
     pub fn ended(&mut self, child: ChildId) -> Option<Vec<usize>> {
         let slaves = self.children.remove(&child)?;
         self.over.push(child);
@@ -154,7 +156,7 @@ impl Launch {
         Some(slaves)
     }
 
-    /// Whether the launcher of a slave has ended.
+    /// Returns whether the launcher of a slave has ended.
     pub fn has_left(&self, ix: usize) -> bool {
         self.is_by_command() && self.left.contains(&ix)
     }
@@ -163,7 +165,7 @@ impl Launch {
         self.children.is_empty()
     }
 
-    /// Signals every slave that still runs, or every launcher with all that it has started here.
+    /// Sends a signal to every slave that still runs, or to the process group of every launcher.
     pub fn kill(&self, signal: Signal, out: &mut Outbox) {
         let over = self.over.iter().filter(|_| self.is_by_command());
         for &child in self.children.keys().chain(over) {
@@ -171,19 +173,19 @@ impl Launch {
         }
     }
 
-    /// Tells launchers that do not end to do so, once: they may have to end something elsewhere, which they cannot when
-    /// they are killed.
-    pub fn hurry(&mut self, out: &mut Outbox) -> bool {
-        let first = self.is_by_command() && !self.is_empty() && !std::mem::replace(&mut self.hurried, true);
+    /// Asks launchers to end, once. They may have to end something on another machine, which they cannot do when they
+    /// are killed.
+    pub fn terminate_once(&mut self, out: &mut Outbox) -> bool {
+        let first = self.is_by_command() && !self.is_empty() && !std::mem::replace(&mut self.terminating, true);
         if first {
             self.kill(Signal::TERM, out);
         }
         first
     }
 
-    /// The run is over: launchers none of whose slaves is connected have nobody to wait for, and slaves of this machine
-    /// that have never joined hear from nobody that they may go.
-    pub fn end_the_useless(&self, roster: &Roster, out: &mut Outbox) {
+    /// Ends the launchers without a connected slave, and slaves of this machine that have never joined, because they
+    /// will not hear that the run is over.
+    pub fn end_unconnected(&self, roster: &Roster, out: &mut Outbox) {
         for (&child, slaves) in &self.children {
             let useless =
                 |member: &RunSlave| member.conn.is_none() && (self.is_by_command() || member.process.is_none());
@@ -193,17 +195,18 @@ impl Launch {
         }
     }
 
-    /// Whether a slave was started here, and its process has not ended.
+    /// Returns whether a slave was started here and its process has not ended.
     pub fn runs(&self, ix: usize) -> bool {
         self.children.values().any(|slaves| slaves.contains(&ix))
     }
 
-    /// Whether this is the answer to a question about somebody's last words.
+    /// Returns whether this read belongs to a log of last lines.
     pub fn reads(&self, read: ReadId) -> bool {
         self.words.contains_key(&read)
     }
 
-    /// More of somebody's last words was read. Returns the words once all is read; `None`: this is not all, or not asked.
+    /// Handles a piece of a log. Returns the result when enough was read; `None` if more is awaited, or the read is not
+    /// known.
     pub fn last_words(&mut self, read: ReadId, said: Result<&[u8], String>, out: &mut Outbox) -> Option<LastWords> {
         let mut words = self.words.remove(&read)?;
         let said = said.unwrap_or_default();
@@ -211,19 +214,19 @@ impl Launch {
         words.tail.drain(..words.tail.len().saturating_sub(PIECE));
         words.offset += said.len() as u64;
         if said.len() == PIECE && words.offset < PIECE as u64 * PIECES_MAX {
-            self.read_on(words, out);
+            self.read_next(words, out);
             return None;
         }
         Some(words)
     }
 
-    pub(in crate::controller) fn read_on(&mut self, words: LastWords, out: &mut Outbox) {
+    pub(in crate::controller) fn read_next(&mut self, words: LastWords, out: &mut Outbox) {
         let read = out.read(words.log.clone(), words.offset, PIECE);
         self.words.insert(read, words);
     }
 }
 
-/// Where the launcher of these slaves writes.
+/// Returns the path of the log of the launcher of these slaves.
 pub fn log_of(slaves: &[usize], roster: &Roster, results: &Path) -> PathBuf {
     match slaves {
         [ix] => results.join(&roster.get(*ix).name).join(LOG),
@@ -231,7 +234,7 @@ pub fn log_of(slaves: &[usize], roster: &Roster, results: &Path) -> PathBuf {
     }
 }
 
-/// The last lines that say anything, as one.
+/// Returns the last lines that are not blank, as one.
 fn last_lines(text: &[u8], most: usize) -> String {
     let lines =
         text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
@@ -246,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_the_last_that_say_anything() {
+    fn the_last_lines_are_not_blank() {
         assert_eq!(last_lines(b"a\nb\r\n\n", 1), "b");
         assert_eq!(last_lines(b"a\nb\r\n\n", 3), "a / b");
         assert_eq!(last_lines(b"1\n2\n3\n\n 4", 3), "2 / 3 / 4");

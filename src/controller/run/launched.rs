@@ -1,4 +1,4 @@
-//! What becomes of the slaves that a run has started: they come, or their last words say why not.
+//! The fate of the slaves that a run has started: they join, or the last lines of their logs explain why not.
 
 use std::path::PathBuf;
 
@@ -10,12 +10,12 @@ use crate::machine::{Exit, Outbox, ReadId, Time};
 use crate::text;
 
 impl Run {
-    /// Where a slave of this machine writes what it has to say.
+    /// Returns the path of the log of a slave of this machine.
     pub(in crate::controller) fn log_of_slave(&self, ix: usize) -> PathBuf {
         self.results.join(&self.roster.get(ix).name).join(SLAVE_LOG)
     }
 
-    /// A launcher has ended: too early, if one of its slaves is not there.
+    /// Handles the end of a launcher. It has failed if one of its slaves has not joined.
     pub(in crate::controller) fn launcher_ended(
         &mut self,
         now: Time,
@@ -27,14 +27,14 @@ impl Run {
         slaves.retain(|&ix| self.roster.get(ix).stage == Stage::Absent);
         match how {
             _ if slaves.is_empty() => log::debug!("a launcher has ended after its slaves had joined"),
-            Ok(exit) => self.launch.read_on(LastWords::of_launcher(slaves, exit, log), out),
+            Ok(exit) => self.launch.read_next(LastWords::of_launcher(slaves, exit, log), out),
             Err(error) => {
                 self.lose_unlaunched(now, &slaves, &format!("its launcher could not be started: {error}"), out)
             }
         }
     }
 
-    /// More of somebody's last words.
+    /// Handles a piece of a log.
     pub(in crate::controller) fn last_words(
         &mut self,
         now: Time,
@@ -61,13 +61,13 @@ impl Run {
         }
     }
 
-    /// The slaves of this machine were started.
+    /// Starts to wait for the slaves of this machine.
     pub(in crate::controller) fn await_arrivals(&mut self, now: Time) {
         self.timers.set(Timer::Arrivals, now + LOOK_EVERY);
     }
 
-    /// Gives up those that do not come, in their last words.
-    pub(in crate::controller) fn look_who_came(&mut self, now: Time, out: &mut Outbox) {
+    /// Checks which slaves of this machine have joined. If none has for too long, the missing are lost.
+    pub(in crate::controller) fn check_arrivals(&mut self, now: Time, out: &mut Outbox) {
         if self.phase != Phase::Gathering {
             return;
         }
@@ -80,9 +80,9 @@ impl Run {
             return self.await_arrivals(now);
         }
         for ix in absent {
-            let why = format!("it has not come within {}", text::duration(PATIENCE));
+            let why = format!("it has not connected within {}", text::duration(PATIENCE));
             let words = LastWords::of_slave(ix, why, self.log_of_slave(ix));
-            self.launch.read_on(words, out);
+            self.launch.read_next(words, out);
         }
     }
 }

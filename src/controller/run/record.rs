@@ -1,32 +1,59 @@
-//! How much a run has recorded, in its ledger and its time line, at whose instance, and how much that may be.
+//! The limit for what a run records in its ledger and its time line, and how much each cause has used.
 //!
-//! The files that slaves ship have a bound of their own. This one is for all else that slaves and clients make a controller
-//! write: reports, notifies, comings and goings.
+//! The files that slaves ship have a separate limit. This one is for everything else that slaves and clients make a
+//! controller write: reports, notifies, connections and disconnections.
+
+use std::fmt;
 
 use crate::controller::room::sync::RECORD_MAX;
 
-/// One slave, and all clients together, have a part of so many of it.
+/// The share of one slave, and of all clients together: 1/4 of the limit.
 const SHARE: u64 = 4;
 
-/// How much more is recorded of the end of a run that has too much: a part of so many of the bound.
+/// The end of a run that has recorded too much may add 1/8 of the limit.
 const FOR_THE_END: u64 = 8;
 
-/// Who has made a run record something.
+/// The cause of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     Slave(usize),
     Client,
-    /// Time, strangers, or who cannot be told.
+    /// Time, strangers, or an unknown cause.
     Other,
 }
 
-/// What there is too much of.
+/// Whose share is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
     Slave(usize),
     Clients,
     Run,
 }
+
+/// A cause of records that has used its share, which is in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShareUsed {
+    Slave { share: u64 },
+    Clients { run: String, share: u64 },
+}
+
+impl fmt::Display for ShareUsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = match self {
+            ShareUsed::Slave { share } => {
+                f.write_str("it has")?;
+                share
+            }
+            ShareUsed::Clients { run, share } => {
+                write!(f, "the clients of run {run} have")?;
+                share
+            }
+        };
+        write!(f, " made it record more than {share} bytes, a quarter of --record-max of the controller")
+    }
+}
+
+impl std::error::Error for ShareUsed {}
 
 /// The bytes that a run has recorded.
 #[derive(Debug)]
@@ -46,17 +73,17 @@ impl Record {
         self.most = most;
     }
 
-    /// How many bytes a run may record in all.
+    /// Returns the limit, in bytes.
     pub fn most(&self) -> u64 {
         self.most
     }
 
-    /// What one slave, or all clients, may have of it.
-    fn share(&self) -> u64 {
+    /// Returns the share of one slave, or of all clients, in bytes.
+    pub fn share(&self) -> u64 {
         self.most / SHARE
     }
 
-    /// So much has been recorded in all: what is new was because of this one. Whoever has too much now, if anybody.
+    /// Updates the total, in bytes, and charges what is new to its cause. Returns which share or limit is exceeded now.
     pub fn charge(&mut self, by: By, all: u64) -> Option<Over> {
         let new = all.saturating_sub(self.seen);
         self.seen = all;
@@ -64,7 +91,8 @@ impl Record {
             return None;
         }
         let share = self.share();
-        // The end of the run is recorded, and its slaves do not go on as if it were not.
+        // Above the limit, the end of the run is still recorded, because otherwise its slaves would continue
+        // unrecorded.
         let closing = all > self.most + self.most / FOR_THE_END;
         match by {
             By::Slave(ix) => {
@@ -85,22 +113,12 @@ impl Record {
         (all > self.most).then_some(Over::Run)
     }
 
-    /// Whether clients have had what they may.
-    fn is_full_for_clients(&self) -> bool {
-        self.clients > self.share()
-    }
-
-    /// Why clients may not go on, if they may not.
-    pub fn takes_clients(&self) -> Result<(), String> {
-        match self.is_full_for_clients() {
-            true => Err(format!("its clients have {}", self.too_much())),
+    /// Checks whether clients may cause more records.
+    pub fn takes_clients(&self, run: &str) -> Result<(), ShareUsed> {
+        match self.clients > self.share() {
+            true => Err(ShareUsed::Clients { run: run.to_owned(), share: self.share() }),
             false => Ok(()),
         }
-    }
-
-    /// What one that has had its share has done.
-    pub fn too_much(&self) -> String {
-        format!("made it record more than {} bytes, a quarter of --record-max of the controller", self.share())
     }
 }
 
@@ -117,10 +135,10 @@ mod tests {
         assert_eq!(record.charge(By::Other, 260), None);
         assert_eq!(record.charge(By::Slave(0), 261), Some(Over::Slave(0)));
         assert_eq!(record.charge(By::Client, 511), None);
-        assert!(record.takes_clients().is_ok());
+        assert!(record.takes_clients("r").is_ok());
         assert_eq!(record.charge(By::Client, 512), Some(Over::Clients));
-        assert!(record.takes_clients().is_err());
-        assert_eq!(record.charge(By::Slave(1), 700), None, "others are not disturbed");
+        assert!(record.takes_clients("r").is_err());
+        assert_eq!(record.charge(By::Slave(1), 700), None, "other slaves are not affected");
         assert_eq!(record.charge(By::Slave(2), 950), None);
         assert_eq!(record.charge(By::Slave(3), 1_001), Some(Over::Run));
         assert_eq!(record.charge(By::Slave(3), 1_125), Some(Over::Run));

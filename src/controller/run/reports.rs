@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::controller::ledger::Fact;
 use crate::controller::reply::refusal;
 use crate::controller::room::rendezvous::Process;
+use crate::controller::room::request_error::RequestError;
 use crate::controller::room::trigger::Counted;
 use crate::controller::run::failures::{Failure, FailureKind};
 use crate::controller::run::results;
@@ -83,7 +84,7 @@ impl Run {
             }
             FromSlave::Output(output) if output.run == self.id => self.output(now, conn, ix, &output, out),
             FromSlave::Fetch(fetch) if fetch.run == self.id => {
-                self.resources.fetch(conn, &fetch.resource, fetch.offset, out)
+                self.resources.fetch(conn, &fetch.resource, fetch.offset, out).map_err(|error| error.to_string())
             }
             FromSlave::State(state) if state.run == self.id => {
                 self.state(now, conn, ix, &state, heard, out);
@@ -139,13 +140,13 @@ impl Run {
     ) {
         let in_room = notify.room == self.id && self.started().is_some();
         let counted = if in_room {
-            self.count(now, ix, notify, heard, out).map_err(|reason| (Code::Trigger, reason))
+            self.count(now, ix, notify, heard, out)
         } else {
-            Err((Code::NotGoing, format!("run {:?} is not going on", notify.room)))
+            Err(RequestError::NotGoing { run: notify.room.to_string() })
         };
-        if let Err((code, reason)) = counted {
-            let (room, trigger, reason) = (notify.room.clone(), notify.trigger.clone(), Cow::from(reason));
-            let refused = Refused { room, trigger, code, reason };
+        if let Err(error) = counted {
+            let (room, trigger, reason) = (notify.room.clone(), notify.trigger.clone(), Cow::from(error.to_string()));
+            let refused = Refused { room, trigger, code: error.code(), reason };
             out.send(conn, refused.encode());
         }
     }
@@ -159,9 +160,9 @@ impl Run {
         (trigger, total): (&str, u64),
         data: Option<&RawValue>,
         out: &mut Outbox,
-    ) -> Result<Counted, String> {
+    ) -> Result<Counted, RequestError> {
         if self.started().is_none() {
-            return Err(format!("run {:?} is not going on", self.id));
+            return Err(RequestError::NotGoing { run: self.id.clone() });
         }
         let counted = self.room.notify(now, process.as_client(), from, (trigger, total), data)?;
         let Counted { new, left, late, fires, .. } = counted;
@@ -172,7 +173,7 @@ impl Run {
             self.event_log.record(now, from, &Event::Notified { trigger: trigger.into(), count: new, left, late }, out);
         }
         if fires {
-            self.tell_triggered(now, trigger, out);
+            self.send_triggered(now, trigger, out);
             self.take_fired();
         }
         Ok(counted)
@@ -186,10 +187,10 @@ impl Run {
         notify: &Notify<'_>,
         heard: &mut Batch,
         out: &mut Outbox,
-    ) -> Result<(), String> {
+    ) -> Result<(), RequestError> {
         let (name, total) = (&*notify.trigger, notify.count);
         let member = self.roster.get(ix);
-        let process = member.process.ok_or("say hello first")?;
+        let process = member.process.ok_or(RequestError::NotJoined)?;
         let data = notify.data.map(|RawJson { json }| json);
         let counted = self.room.notify(now, process.as_slave(), &member.name, (name, total), data)?;
         let noted = data.filter(|_| counted.new > 0 && !counted.late).map(ToOwned::to_owned).into_iter();
@@ -211,7 +212,7 @@ impl Run {
         }
         if counted.fires {
             self.record_counts(now, ix, heard, out);
-            self.tell_triggered(now, name, out);
+            self.send_triggered(now, name, out);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A run goes on that a former life of the controller began.
+//! Continues a run after a restart of the controller.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use crate::controller::ledger::{Fact, Past, Terms};
 use crate::controller::run::launch;
 use crate::controller::run::roster::Stage;
-use crate::controller::run::run::{EVENTS, GIVE_UP_WITHIN, Phase, Run, Timer};
+use crate::controller::run::run::{END_AT_ONCE_WITHIN, EVENTS, Phase, Run, Timer};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 use crate::testfile::End;
 use crate::timeline::event::Event;
 use crate::timeline::view::run_name;
 
-/// How long after it goes on a run whose limit has passed meanwhile waits for what its slaves have to say.
+/// How long a resumed run waits for reports of its slaves if its limit has passed meanwhile.
 const HEAR_SLAVES: Duration = Duration::from_secs(5);
 
-/// Why an embedded run ends when its controller goes on.
+/// Why an embedded run ends after a restart of its controller.
 const DIED_WITH_US: &str = "it ended with the controller that had started it, which was killed";
 
 impl Run {
-    /// What a former life has left beside its ledger.
-    pub(in crate::controller) fn takes_up(&mut self, past: &Past) {
+    /// Takes the state that the results directory has besides the ledger.
+    pub(in crate::controller) fn restore_files(&mut self, past: &Past) {
         self.wall_offset = past.header.wall_offset;
         self.event_log.replay();
         self.begun = Some(past.header.begun);
@@ -37,8 +37,8 @@ impl Run {
         self.kept = self.roster.iter().map(|member| kept.remove(&*member.name).unwrap_or_default()).collect();
     }
 
-    /// Notifies of a former life are in the time line, too.
-    pub(in crate::controller) fn counted_again(
+    /// Replays notifies into the time line.
+    pub(in crate::controller) fn replay_notify(
         &mut self,
         at: Time,
         from: &str,
@@ -55,19 +55,19 @@ impl Run {
         }
     }
 
-    /// The run goes on, or it is over and says so again.
+    /// Continues the run. If it is over, its outcome is reported again.
     pub(in crate::controller) fn resume(&mut self, now: Time, clock: (&str, i64), out: &mut Outbox) {
-        self.take_up_again(now, clock, out);
-        if let Some(error) = self.not_mended.take() {
-            self.write_failed(now, self.results.join(EVENTS), error, out);
+        self.go_on(now, clock, out);
+        if let Some(error) = self.not_rebuilt.take() {
+            self.write_failed(now, self.results.join(EVENTS), error.0, out);
         }
     }
 
-    fn take_up_again(&mut self, now: Time, (boot, shift): (&str, i64), out: &mut Outbox) {
-        self.know_files();
+    fn go_on(&mut self, now: Time, (boot, shift): (&str, i64), out: &mut Outbox) {
+        self.adopt_shipped_files();
         if let Phase::Writing(cause) = &self.phase {
             let (verdict, why) = self.judge(cause);
-            self.over_before = true;
+            self.ended_before_restart = true;
             self.write_summary(verdict, &why, out);
             return self.confirm(out);
         }
@@ -82,11 +82,11 @@ impl Run {
                 if let (Some(wait), Some(begun)) = (self.wait, self.begun) {
                     self.timers.set(Timer::Wait, (begun + wait).max(now + HEAR_SLAVES));
                 }
-                self.launch.start_the_absent(&self.roster, &self.results, out);
+                self.launch.start_absent(&self.roster, &self.results, out);
             }
-            Phase::Running => self.hear_slaves_first(now),
+            Phase::Running => self.extend_passed_limit(now),
             Phase::Finishing(_) => self.timers.set(Timer::Finish, now + self.test.grace.max(HEAR_SLAVES)),
-            Phase::Ending(_) if self.interrupts > 1 => self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN),
+            Phase::Ending(_) if self.interrupts > 1 => self.timers.set(Timer::Stop, now + END_AT_ONCE_WITHIN),
             Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => self.stopping(now),
         }
         if self.embedded {
@@ -97,16 +97,17 @@ impl Run {
         self.finish_if_stopped(now, out);
     }
 
-    /// A limit that has passed while nobody was there to hear is no failure before the slaves could say what they did.
-    fn hear_slaves_first(&mut self, now: Time) {
+    /// Extends a limit that has passed while the controller was down, because slaves may report that the test ended in
+    /// time.
+    fn extend_passed_limit(&mut self, now: Time) {
         let at = self.timers.get(&Timer::End).unwrap_or(now);
         if !matches!(self.test.end, End::Duration(_)) {
             self.timers.set(Timer::End, at.max(now + HEAR_SLAVES));
         }
     }
 
-    /// What was kept of the files of slaves is what lies there.
-    fn know_files(&mut self) {
+    /// Takes the shipped files from the results directory, which may have more than the ledger.
+    fn adopt_shipped_files(&mut self) {
         let kept = std::mem::take(&mut self.kept);
         for (ix, files) in kept.into_iter().enumerate().filter(|_| !injected(Fault::OutputsForgotten)) {
             let entries = self.test.slaves[ix].entries.clone();
@@ -119,7 +120,8 @@ impl Run {
         }
     }
 
-    /// A command's files are there from its start on: also when the controller was killed before it had made them.
+    /// Creates missing output files of commands. They exist from a command's start on, even if the controller was
+    /// killed before it created them.
     fn begin_outputs(&mut self, out: &mut Outbox) {
         for ix in 0..self.roster.len() {
             let started = self.roster.get(ix).runs.iter().filter(|run| run.pid.is_some());

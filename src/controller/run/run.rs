@@ -1,4 +1,5 @@
-//! A run from the first slave's hello to the last slave's dismissal: when it starts, when it ends, and with what verdict.
+//! A run, from the hello of its first slave to the dismissal of its last. It owns the phase, the timers and the
+//! verdict. What must never happen: a verdict changes after a peer has received it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::controller::config::{Config, Local};
-use crate::controller::ledger::{Fact, Ledger};
+use crate::controller::ledger::{Fact, FileError, Ledger};
+use crate::controller::room::rendezvous::ArrivalError;
 use crate::controller::room::room::Room;
 use crate::controller::room::sync::{Limits, OUTPUT_MAX};
 use crate::controller::run::absent::Absent;
@@ -29,74 +31,74 @@ use crate::timeline::view::View;
 use crate::wire::rendezvous::Check;
 use crate::wire::{Dismissed, Manner, Message, Start, Stop, Verdict};
 
-/// How far ahead the start is named: it must reach every slave before it comes.
+/// How far in the future the start is, so that every slave receives it in time.
 const START_LEAD: Duration = Duration::from_millis(100);
 
-/// More of that for each slave, because they are told one after another.
+/// The extra lead for each slave, because they receive it one after another.
 const START_LEAD_PER_SLAVE: Duration = Duration::from_micros(20);
 
-/// How long a slave may be silent about its stopping, beyond three times the grace, before it counts as lost.
+/// How long a slave may be silent while it stops, in addition to three times the grace, before it is lost.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long slaves have to end at once when the controller gives up.
-pub(in crate::controller) const GIVE_UP_WITHIN: Duration = Duration::from_secs(2);
+/// How long slaves have to end when the controller stops waiting for a clean end.
+pub(in crate::controller) const END_AT_ONCE_WITHIN: Duration = Duration::from_secs(2);
 
-/// How much a slave that has come back is told of triggers before it must have read that, in bytes.
-const TOLD_AT_ONCE: usize = 2 * 1024 * 1024;
+/// How many bytes about triggers are sent to a reconnected slave before it must have read them.
+const TRIGGERS_SENT_MAX: usize = 2 * 1024 * 1024;
 
-/// The time line of a run, there.
+/// The time line of a run, in its results directory.
 pub const EVENTS: &str = "events.jsonl";
 
-/// What is known of a run that was handed in.
+/// The state of a submitted run.
 #[derive(Debug, Clone, Default)]
 pub struct Hosted {
-    /// What it was handed in as, once.
+    /// The id of its submission.
     pub submission: String,
-    /// When, as wall-clock time.
+    /// When it was submitted, as wall-clock time.
     pub submitted: String,
-    /// It is over, and what became of it is written.
+    /// It is over, and its outcome is written.
     pub done: bool,
-    /// How long the text of its test is, in bytes.
+    /// The length of its test file, in bytes.
     pub size: usize,
-    /// Why it has ended so.
+    /// The cause of its verdict.
     pub why: String,
-    /// How much of its files was there when somebody looked last.
+    /// The size of its files at the last check, in bytes.
     pub seen: u64,
 }
 
-/// What a run waits for.
+/// The deadlines of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     /// All slaves must be ready.
     Wait,
     /// The test's duration or limit.
     End,
-    /// The jobs must have exited by themselves.
+    /// The jobs must have exited on their own.
     Finish,
     /// The slaves must have stopped.
     Stop,
     /// The slaves of an embedded run must have exited.
     Exit,
-    /// What the slaves of an embedded run have left must be gone.
+    /// The processes that slaves of an embedded run have left behind must be gone.
     Sweep,
-    /// It is looked which slaves of an embedded run have come.
+    /// The next check which slaves of an embedded run have connected.
     Arrivals,
 }
 
-/// How far a run has come.
+/// The phase of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Phase {
-    /// Its slaves are not all there, or serve another run.
+    /// Some of its slaves are not connected, or serve another run.
     Queued,
-    /// Slaves connect and get ready.
+    /// Slaves connect and prepare.
     Gathering,
-    /// The start has been named.
+    /// The start was set.
     Running,
     /// The end condition of the test holds, for this reason, and jobs still run.
     Finishing(String),
     /// The slaves stop.
     Ending(Cause),
-    /// What became of the run is being written, before anybody hears it.
+    /// The outcome is being written; no peer has received it.
     Writing(Cause),
     /// Everything is written; the slaves of an embedded run exit.
     Over { code: u8, verdict: Verdict },
@@ -107,7 +109,7 @@ pub enum Phase {
 pub struct Cause {
     pub verdict: Verdict,
     pub why: String,
-    /// The jobs that still run had their time to finish.
+    /// Jobs that still ran had used up their time to finish.
     pub cut: bool,
 }
 
@@ -116,13 +118,13 @@ pub struct Run {
     pub id: String,
     pub test: Rc<Test>,
     pub roster: Roster,
-    /// Those of its slaves that may be any machine with the right labels.
+    /// The places for machines that are selected by labels.
     pub(in crate::controller) slots: Slots,
     pub(in crate::controller) addresses: Addresses,
     pub room: Room,
-    /// The slaves that are lost, and whether nothing happens any more.
+    /// The analysis of lost slaves, and whether the run has come to a standstill.
     pub(in crate::controller) absent: Absent,
-    /// The triggers that have fired and of which the clients that wait for them were not told yet.
+    /// The triggers that have fired and that waiting clients have not received yet.
     fired: Vec<String>,
     pub resources: Resources,
     pub event_log: EventLog,
@@ -134,34 +136,35 @@ pub struct Run {
     pub(in crate::controller) record: Record,
     pub(in crate::controller) local: Option<Local>,
     pub(in crate::controller) wait: Option<Duration>,
-    /// How long a slave's connection may be gone before the slave is lost.
+    /// How long a slave may be disconnected before it is lost.
     pub lost_after: Duration,
     pub(in crate::controller) wall_offset: i64,
     pub(in crate::controller) start: Option<(Time, String)>,
     pub(in crate::controller) failures: Failures,
     pub(in crate::controller) interrupts: u32,
-    /// How many bytes its slaves have shipped, and how many they may.
+    /// How many bytes its slaves have shipped, and the limit.
     pub shipped: u64,
     pub output_max: u64,
-    /// What was said to strangers, so that one who tries again and again is recorded once.
+    /// The refusals of strangers, so that repeated ones are recorded once.
     pub(in crate::controller) refusals: BTreeSet<String>,
-    /// Its controller stays when it is over, and who has handed it in is told of it.
+    /// The state of a submission, if the controller is permanent.
     pub hosted: Option<Hosted>,
-    /// Of a controller that stays: the connections of slaves that are lost to it, and why. They come anew, free.
+    /// The connections of slaves that are lost to the run, with the reasons. They are closed, and the slaves reconnect
+    /// without a run.
     pub(in crate::controller) parting: Vec<(ConnId, String)>,
-    /// It had ended in a former life: its verdict stands, whatever can be written now.
-    pub(in crate::controller) over_before: bool,
-    /// While its end is being written: what confirms that it is.
+    /// It had ended before a restart: its verdict is final even if nothing can be written now.
+    pub(in crate::controller) ended_before_restart: bool,
+    /// What confirms that its outcome is written.
     pub(in crate::controller) confirmation: Option<ConfirmId>,
     /// When it ended.
     pub(in crate::controller) ended: Option<Time>,
-    /// When a former life began, and whether its slaves were its own.
+    /// When an earlier process of the controller began the run, and whether it had started the slaves itself.
     pub(in crate::controller) begun: Option<Time>,
     pub(in crate::controller) embedded: bool,
-    /// For each slave the files of it that lie in the results of a former life, with their lengths.
+    /// The shipped files of each slave in the results directory after a restart, with their lengths in bytes.
     pub(in crate::controller) kept: Vec<BTreeMap<String, u64>>,
-    /// Why the time line of a former life is not whole.
-    pub(in crate::controller) not_mended: Option<String>,
+    /// Why the time line could not be rebuilt after a restart.
+    pub(in crate::controller) not_rebuilt: Option<FileError>,
 }
 
 impl Run {
@@ -195,20 +198,20 @@ impl Run {
             output_max: OUTPUT_MAX,
             hosted: None,
             parting: Vec::new(),
-            over_before: false,
+            ended_before_restart: false,
             confirmation: None,
             ended: None,
             begun: None,
             embedded: false,
             kept: Vec::new(),
-            not_mended: None,
+            not_rebuilt: None,
             id: config.run,
             test: config.test,
             results: config.results,
         }
     }
 
-    /// The same of a controller that stays: it waits for its slaves in the queue, and is shown to those who ask.
+    /// Makes this a submitted run: it waits for its slaves in the queue, and operators can watch it.
     pub fn hosted(mut self, hosted: Hosted) -> Run {
         self.phase = Phase::Queued;
         self.event_log.view = View::silent();
@@ -216,7 +219,7 @@ impl Run {
         self
     }
 
-    /// Bounds for what its slaves and clients may make grow.
+    /// Sets the limits for what its slaves and clients can make grow.
     pub fn limit(&mut self, limits: Limits) {
         self.room.set_limits(limits);
         self.event_log.set_events_max(limits.events);
@@ -224,7 +227,7 @@ impl Run {
         self.output_max = limits.output;
     }
 
-    /// The loop runs: wait for the slaves, or start them.
+    /// Starts to wait for the slaves, or starts them.
     pub fn begin(&mut self, now: Time, out: &mut Outbox) {
         if let Some(wait) = self.wait {
             self.timers.set(Timer::Wait, now + wait);
@@ -235,11 +238,11 @@ impl Run {
             }
             self.await_arrivals(now);
         } else {
-            self.launch.start_the_absent(&self.roster, &self.results, out);
+            self.launch.start_absent(&self.roster, &self.results, out);
         }
     }
 
-    /// How much there is of a file of its results that grows.
+    /// Returns the length of a growing file of its results, in bytes.
     pub fn length_of(&self, file: &str) -> u64 {
         if file == EVENTS {
             return self.event_log.length();
@@ -248,28 +251,28 @@ impl Run {
         member.and_then(|(ix, file)| self.roster.get(ix).files.get(file)).copied().unwrap_or(0)
     }
 
-    /// Whether there is more of its files than the last time.
+    /// Returns whether its files have grown since the last call.
     pub fn has_grown(&mut self) -> bool {
         let there = self.event_log.length() + self.shipped;
         self.hosted.as_mut().is_some_and(|hosted| std::mem::replace(&mut hosted.seen, there) != there)
     }
 
-    /// Whether its verdict stands, or is about to.
+    /// Returns whether its verdict is final, or is about to be.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Writing(_) | Phase::Over { .. })
     }
 
-    /// The instant of the start, once it has been named.
+    /// Returns the instant of the start, if it was set.
     pub fn started(&self) -> Option<Time> {
         self.start.as_ref().map(|(at, _)| *at)
     }
 
-    /// Something that a slave did.
+    /// Records an event of a slave.
     pub fn record(&mut self, at: Time, ix: usize, event: &Event<'_>, out: &mut Outbox) {
         self.event_log.record(at, Some(&self.roster.get(ix).name), event, out);
     }
 
-    /// A slave is ready; when all are, the start is named.
+    /// Marks a slave as ready. When all are, the start is set.
     pub fn ready(&mut self, now: Time, ix: usize, out: &mut Outbox) {
         if self.phase != Phase::Gathering {
             return;
@@ -294,8 +297,8 @@ impl Run {
         }
     }
 
-    /// Tells a slave that has come back what it may have missed.
-    pub fn tell_again(&mut self, ix: usize, out: &mut Outbox) {
+    /// Sends a reconnected slave what it may have missed.
+    pub fn resend(&mut self, ix: usize, out: &mut Outbox) {
         let Some(conn) = self.roster.get(ix).conn else { return };
         let id = self.id.clone();
         let run = Cow::from(&id);
@@ -303,7 +306,7 @@ impl Run {
             out.send(conn, Start { run: run.clone(), at }.encode());
         }
         self.roster.get_mut(ix).owed = self.room.triggers.fired().to_vec().into();
-        self.tell_more(ix, out);
+        self.resend_triggers(ix, out);
         if let Some(line) = self.stop_line() {
             out.send(conn, line);
         } else if let Phase::Over { verdict, .. } = self.phase {
@@ -311,20 +314,20 @@ impl Run {
         }
     }
 
-    /// Whether a slave is still to be told of triggers.
+    /// Returns whether a slave has still to receive triggers.
     pub fn owes(&self, ix: usize) -> bool {
         !self.roster.get(ix).owed.is_empty()
     }
 
-    /// Tells a slave that has come back of more triggers that it may have missed: no more at a time than its queue takes
-    /// besides other things, and more when it has read that, which it shows by answering a check.
-    pub fn tell_more(&mut self, ix: usize, out: &mut Outbox) {
+    /// Sends a reconnected slave more triggers that it may have missed. A part fits its queue besides other messages;
+    /// the next part follows when the slave has answered a check.
+    pub fn resend_triggers(&mut self, ix: usize, out: &mut Outbox) {
         let Some(conn) = self.roster.get(ix).conn else { return };
-        let mut told = 0;
-        while told < TOLD_AT_ONCE {
+        let mut sent = 0;
+        while sent < TRIGGERS_SENT_MAX {
             let Some(trigger) = self.roster.get_mut(ix).owed.pop_front() else { return };
             let line = self.room.triggered(&trigger);
-            told += line.len();
+            sent += line.len();
             out.send(conn, line);
         }
         if !self.roster.get(ix).owed.is_empty() {
@@ -332,8 +335,8 @@ impl Run {
         }
     }
 
-    /// A trigger has fired: every connected slave is told, the others when they come back.
-    pub fn tell_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
+    /// Handles that a trigger has fired: every connected slave receives it now, the others after their reconnect.
+    pub fn send_triggered(&mut self, now: Time, trigger: &str, out: &mut Outbox) {
         self.event_log.record(now, None, &Event::Triggered { trigger: trigger.into() }, out);
         self.fired.push(trigger.to_owned());
         let line = self.room.triggered(trigger);
@@ -342,44 +345,40 @@ impl Run {
         }
     }
 
-    /// The triggers that have fired since the last call.
+    /// Takes the triggers that have fired since the last call.
     pub fn take_fired(&mut self) -> Vec<String> {
         std::mem::take(&mut self.fired)
     }
 
-    /// Whether members may arrive: the reason why not.
-    pub fn takes_members(&self) -> Result<(), String> {
-        match self.phase {
-            Phase::Gathering | Phase::Running | Phase::Finishing(_) => Ok(()),
-            Phase::Queued | Phase::Ending(_) | Phase::Writing(_) | Phase::Over { .. } => {
-                Err(format!("run {:?} is not going on", self.id))
-            }
-        }
+    /// Returns whether members may arrive.
+    pub fn takes_members(&self) -> bool {
+        matches!(self.phase, Phase::Gathering | Phase::Running | Phase::Finishing(_))
     }
 
-    /// Whether this speaker may bring members: the reason why not.
-    pub fn takes_members_of(&self, speaker: &Speaker) -> Result<(), String> {
+    /// Checks whether this speaker may bring members.
+    pub fn takes_members_of(&self, speaker: &Speaker) -> Result<(), ArrivalError> {
         match speaker {
             Speaker::Slave(ix, name) if self.roster.get(*ix).stage == Stage::Lost => {
-                Err(format!("slave {name} is lost to run {:?}", self.id))
+                Err(ArrivalError::SlaveLost { slave: name.to_string(), run: self.id.clone() })
             }
-            _ => self.takes_members(),
+            _ if self.takes_members() => Ok(()),
+            _ => Err(ArrivalError::NotGoing { run: self.id.clone() }),
         }
     }
 
-    /// An entry failed, which is recorded.
+    /// Records that an entry failed.
     pub fn entry_failed(&mut self, now: Time, why: String, out: &mut Outbox) {
         if self.test.on_fail == OnFail::End {
             self.end(now, Verdict::Failed, why, out);
         }
     }
 
-    /// Something made the test fail and there is no going on.
+    /// Fails the run as a whole.
     pub fn abort(&mut self, now: Time, kind: FailureKind, why: String, out: &mut Outbox) {
         self.abort_for(now, kind, (None, None), &why, out);
     }
 
-    /// The same because of a slave, and of the entry whose action it was.
+    /// Fails the run because of a slave, or of an entry of the slave.
     pub fn abort_for(
         &mut self,
         now: Time,
@@ -396,7 +395,7 @@ impl Run {
         self.end(now, Verdict::Failed, why, out);
     }
 
-    /// The run's end begins, if it has not.
+    /// Begins the end of the run, unless it has begun.
     pub fn end(&mut self, now: Time, verdict: Verdict, why: String, out: &mut Outbox) {
         self.end_with(now, Cause { verdict, why, cut: false }, out);
     }
@@ -407,19 +406,19 @@ impl Run {
         }
         let Cause { verdict, why, cut } = cause;
         self.enter(now, Fact::Ending { verdict, why: why.into(), cut }, out);
-        self.tell_stop(out);
+        self.send_stop(out);
         self.stopping(now);
         self.finish_if_stopped(now, out);
     }
 
-    pub(in crate::controller) fn tell_stop(&self, out: &mut Outbox) {
+    pub(in crate::controller) fn send_stop(&self, out: &mut Outbox) {
         let Some(line) = self.stop_line() else { return };
         for conn in self.roster.connected() {
             out.send(conn, line.clone());
         }
     }
 
-    /// How the slaves are told that the run ends, if it does.
+    /// Returns the message that ends the run for slaves, if it is ending.
     fn stop_line(&self) -> Option<Bytes> {
         let (why, how) = match &self.phase {
             Phase::Finishing(why) => (why, Manner::Finish),
@@ -431,31 +430,31 @@ impl Run {
         Some(Stop { run: Cow::from(&self.id), reason: Cow::from(why), how }.encode())
     }
 
-    /// The end condition of the test holds. Jobs that still run may finish, since each may yet fail.
+    /// Handles that the end condition of the test holds. Jobs that still run may finish, because each may still fail.
     pub(in crate::controller) fn finish_jobs(&mut self, now: Time, why: String, out: &mut Outbox) {
         if self.no_job_is_left() {
             return self.pass(now, why, out);
         }
         if self.phase == Phase::Running {
             self.enter(now, Fact::Finishing { why: Cow::from(&why) }, out);
-            self.tell_stop(out);
+            self.send_stop(out);
         }
     }
 
-    /// No job is left as far as the slaves have said, or the time of those that are is over. A job that a poke has
-    /// begun meanwhile is its slave's to wait for.
+    /// Ends the run with success: no job is left, or the time of the remaining ones is over. Jobs that a poke starts
+    /// meanwhile are left to their slave.
     pub(in crate::controller) fn pass(&mut self, now: Time, why: String, out: &mut Outbox) {
         self.end_with(now, Cause { verdict: Verdict::Passed, why, cut: true }, out);
     }
 
-    /// A slave shows that its stopping goes on.
+    /// Handles a slave's report that it is still stopping.
     pub fn stopping(&mut self, now: Time) {
         if matches!(self.phase, Phase::Ending(_)) && self.interrupts < 2 {
             self.timers.set(Timer::Stop, now + STOP_WITHIN + self.test.grace * 3);
         }
     }
 
-    /// A slave has stopped.
+    /// Handles that a slave has stopped.
     pub fn stopped(&mut self, now: Time, ix: usize, by_itself: bool, out: &mut Outbox) {
         let finishing = matches!(self.phase, Phase::Finishing(_));
         let too_early = finishing || by_itself && matches!(self.phase, Phase::Ending(_));
@@ -463,7 +462,7 @@ impl Run {
             return self.lose(
                 now,
                 ix,
-                "it has ended its part by itself: it, or its service, was stopped or started anew",
+                "it has ended its part by itself: it, or its service, was stopped or restarted",
                 out,
             );
         }
@@ -475,7 +474,7 @@ impl Run {
         self.finish_if_stopped(now, out);
     }
 
-    /// A slave will not come back to this run.
+    /// Marks a slave as lost to this run.
     pub fn lose(&mut self, now: Time, ix: usize, reason: &str, out: &mut Outbox) {
         if self.roster.get(ix).stage >= Stage::Stopped {
             return;
@@ -494,9 +493,9 @@ impl Run {
         self.finish_if_stopped(now, out);
     }
 
-    /// Loses the slaves whose connections have been gone for too long.
-    pub fn lose_those_who_stay_away(&mut self, now: Time, out: &mut Outbox) {
-        // Whoever waits for the start of a run that ends with its controller is there to see it, and decides.
+    /// Marks slaves as lost that have been disconnected for too long.
+    pub fn lose_absent(&mut self, now: Time, out: &mut Outbox) {
+        // Before the start, the person who runs an embedded run is present, and decides how long to wait.
         let counts = self.started().is_some() || self.hosted.is_some();
         let away = |ix: &usize| {
             let member = self.roster.get(*ix);
@@ -514,12 +513,12 @@ impl Run {
         self.test.on_lost == OnLost::Continue && self.started().is_some() && self.slaves_left().next().is_some()
     }
 
-    /// The slaves that are not lost.
+    /// Returns the slaves that are not lost.
     pub(in crate::controller) fn slaves_left(&self) -> impl Iterator<Item = &RunSlave> {
         self.roster.iter().filter(|member| member.stage != Stage::Lost)
     }
 
-    /// Whether what the slaves have said ends the run.
+    /// Ends the run if the state of its slaves requires it.
     pub fn end_if_done(&mut self, now: Time, out: &mut Outbox) {
         match (&self.phase, &self.test.end) {
             (Phase::Finishing(why), _) if self.no_job_is_left() => {
@@ -546,7 +545,7 @@ impl Run {
         }
     }
 
-    /// Whether no job runs on any slave, and only a poke could start one.
+    /// Returns whether no job runs on any slave, and only a poke could start one.
     fn no_job_is_left(&self) -> bool {
         let fired = self.room.triggers.fired().len() as u64;
         let done =
@@ -554,8 +553,7 @@ impl Run {
         self.slaves_left().all(done)
     }
 
-    /// Whether no trigger can fire any more: no command, nor what one has left behind, runs that could notify one, and no
-    /// client is there that could.
+    /// Returns whether no trigger can fire any more: no command or leftover process runs, and no client is connected.
     fn nothing_can_notify(&self) -> bool {
         let quiet = |member: &RunSlave| member.idle.is_some_and(|idle| !idle.services) && member.cleared;
         self.no_job_is_left() && self.slaves_left().all(quiet) && self.room.clients.is_empty()

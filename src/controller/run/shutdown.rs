@@ -1,4 +1,4 @@
-//! How a run ends: interrupted or by itself, and what is written and said of it before its slaves are let go.
+//! How a run ends: on its own or interrupted, and what is written before its slaves are dismissed.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::controller::run::failures::FailureKind;
 use crate::controller::run::launch::LastWords;
 use crate::controller::run::results::{self, Ending};
 use crate::controller::run::roster::{RunSlave, Stage};
-use crate::controller::run::run::{Cause, GIVE_UP_WITHIN, Phase, Run, Timer};
+use crate::controller::run::run::{Cause, END_AT_ONCE_WITHIN, Phase, Run, Timer};
 use crate::machine::{ChildId, ConfirmId, Exit, Outbox, Signal, Time};
 use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, text};
@@ -17,17 +17,17 @@ use crate::{exit_code, text};
 /// How long the slaves of an embedded run have to exit after their dismissal.
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether what was killed is gone.
+/// How often the controller checks whether killed processes are gone.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
 
-/// What became of a run, in its results directory.
+/// The outcome of a run, in its results directory.
 const SUMMARY: &str = "summary.json";
 
-/// What became of it in words.
+/// The outcome in words.
 const REPORT: &str = "report.txt";
 
 impl Run {
-    /// Somebody pressed Ctrl-C, or the system ends us.
+    /// Handles Ctrl-C, or a request of the system to exit.
     pub fn interrupt(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
         match self.phase {
             Phase::Writing(_) => return,
@@ -41,22 +41,22 @@ impl Run {
         self.enter(now, Fact::Interrupted { why: Cow::from(&why) }, out);
         match (self.interrupts, &self.phase) {
             (1, Phase::Ending(_)) => {
-                self.event_log.view.line("interrupted; again to give up at once", out);
+                self.event_log.view.line("interrupted; interrupt again to stop at once", out);
             }
             (1, _) => {
-                self.event_log.view.line("interrupted: everything is being stopped; again to give up at once", out);
+                self.event_log.view.line("interrupted: stopping everything; interrupt again to stop at once", out);
                 self.end(now, Verdict::Interrupted, why, out);
             }
             (2, _) => {
-                self.tell_stop(out);
-                self.timers.set(Timer::Stop, now + GIVE_UP_WITHIN);
+                self.send_stop(out);
+                self.timers.set(Timer::Stop, now + END_AT_ONCE_WITHIN);
             }
             _ => self.deadline(now, Timer::Stop, out),
         }
     }
 
-    /// An operator ends it.
-    pub fn cancelled(&mut self, now: Time, at_once: bool, out: &mut Outbox) {
+    /// Handles an operator's request to end the run.
+    pub fn cancel(&mut self, now: Time, at_once: bool, out: &mut Outbox) {
         if matches!(self.phase, Phase::Writing(_) | Phase::Over { .. }) {
             return;
         }
@@ -79,7 +79,7 @@ impl Run {
         }
     }
 
-    /// Nothing of the run is left anywhere: writes what became of it. The verdict stands when that has been written.
+    /// Writes the outcome, after nothing of the run is left on any slave. The verdict is final when that is written.
     fn finish(&mut self, now: Time, cause: Cause, out: &mut Outbox) {
         let (verdict, why) = self.judge(&cause);
         self.event_log.view.end_output(out);
@@ -88,7 +88,7 @@ impl Run {
         self.confirm(out);
     }
 
-    /// Asks for a confirmation that all of it is written.
+    /// Requests a confirmation that everything is written.
     pub(in crate::controller) fn confirm(&mut self, out: &mut Outbox) {
         self.confirmation = Some(out.confirm());
     }
@@ -116,7 +116,7 @@ impl Run {
             run: &self.id,
             verdict,
             why,
-            then: self.what_came_then(),
+            then: self.later_cause(),
             failures: &self.failures,
             never_began,
             start,
@@ -124,7 +124,7 @@ impl Run {
         }
     }
 
-    /// What became of the run is written, as far as it can be: tells it, and lets the slaves go.
+    /// Reports the outcome and dismisses the slaves, after it was written as far as possible.
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
         let Phase::Writing(cause) = &self.phase else { return };
         let (verdict, why) = self.judge(cause);
@@ -141,9 +141,9 @@ impl Run {
         self.dismiss(verdict, &why, out);
         self.phase = Phase::Over { code: self.exit_code(verdict), verdict };
         if self.hosted.is_none() {
-            self.timers.set(Timer::Exit, now + if self.interrupts > 1 { GIVE_UP_WITHIN } else { EXIT_WITHIN });
+            self.timers.set(Timer::Exit, now + if self.interrupts > 1 { END_AT_ONCE_WITHIN } else { EXIT_WITHIN });
         }
-        self.launch.end_the_useless(&self.roster, out);
+        self.launch.end_unconnected(&self.roster, out);
         self.exit_if_alone(out);
     }
 
@@ -167,9 +167,9 @@ impl Run {
         match (cause.verdict, self.failures.first()) {
             (Verdict::Passed | Verdict::Failed, Some(first)) => {
                 let headline = first.headline(self.started());
-                // The line below the headline tells of this one.
-                let told = usize::from(cause.verdict == Verdict::Failed && cause.why != first.in_words());
-                let why = match (self.failures.count() - 1).saturating_sub(told) {
+                // The next line of the report has this failure.
+                let following = usize::from(cause.verdict == Verdict::Failed && cause.why != first.in_words());
+                let why = match (self.failures.count() - 1).saturating_sub(following) {
                     0 => headline,
                     1 => format!("{headline} (and 1 more failure)"),
                     more => format!("{headline} (and {more} more failures)"),
@@ -180,9 +180,9 @@ impl Run {
         }
     }
 
-    /// What the headline does not say: why the run ended after its first failure, or what had failed before somebody
-    /// interrupted it.
-    fn what_came_then(&self) -> Option<String> {
+    /// Returns what the headline omits: why the run ended after its first failure, or what had failed before it was
+    /// interrupted.
+    fn later_cause(&self) -> Option<String> {
         let (Phase::Ending(cause) | Phase::Writing(cause)) = &self.phase else { return None };
         let first = self.failures.first()?;
         match cause.verdict {
@@ -192,7 +192,7 @@ impl Run {
         }
     }
 
-    /// How `arete run` exits when the run is over.
+    /// Returns the exit status of `arete run`.
     fn exit_code(&self, verdict: Verdict) -> u8 {
         match verdict {
             Verdict::Passed => exit_code::PASSED,
@@ -204,7 +204,7 @@ impl Run {
         }
     }
 
-    /// A child of an embedded run is gone, or a launcher.
+    /// Handles the end of a slave's process of an embedded run, or of a launcher.
     pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
         let Some(slaves) = self.launch.ended(child) else { return };
         match self.phase {
@@ -219,7 +219,7 @@ impl Run {
         match how {
             Ok(exit) => {
                 let why = format!("its process ended: {exit}");
-                self.launch.read_on(LastWords::of_slave(ix, why, self.log_of_slave(ix)), out);
+                self.launch.read_next(LastWords::of_slave(ix, why, self.log_of_slave(ix)), out);
             }
             Err(error) => self.lose(now, ix, &format!("its process could not be started: {error}"), out),
         }
@@ -242,7 +242,7 @@ impl Run {
         }
     }
 
-    /// So many processes that slaves of an embedded run left when they died were killed.
+    /// Handles that `left` processes were killed that slaves of an embedded run had left behind.
     pub fn swept(&mut self, now: Time, left: usize, out: &mut Outbox) {
         match self.phase {
             Phase::Over { code, .. } if left == 0 => out.exit(code),
@@ -251,24 +251,24 @@ impl Run {
         }
     }
 
-    /// Something in the results directory could not be written.
+    /// Handles that a file in the results directory could not be written.
     pub fn write_failed(&mut self, now: Time, path: PathBuf, error: String, out: &mut Outbox) {
         if self.event_log.writes(&path) {
-            self.event_log.give_up();
+            self.event_log.stop_writing();
         }
         if self.ledger.is_at(&path) {
-            self.ledger.give_up();
-            // What the time line said beyond the ledger, nobody could make true again.
-            self.event_log.give_up();
+            self.ledger.stop_writing();
+            // Events that are not in the ledger could not be rebuilt after a restart.
+            self.event_log.stop_writing();
         }
         let why = format!("cannot write {}: {error}", path.display());
         out.print(crate::machine::Stream::Err, format!("arete: {}\n", text::harmless(&why)));
         match &mut self.phase {
-            Phase::Writing(_) if self.over_before => {}
+            Phase::Writing(_) if self.ended_before_restart => {}
             Phase::Writing(_) => {
                 let fact = Fact::Failed { kind: FailureKind::Results, slave: None, entry: None, why: Cow::from(&why) };
                 self.enter(now, fact, out);
-                // The summary may still have room where the events have none.
+                // The disk may have room for the summary where it has none for the events.
                 if path != self.results.join(SUMMARY) {
                     self.write_summary(Verdict::Failed, &why, out);
                 }

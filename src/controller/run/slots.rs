@@ -1,7 +1,7 @@
-//! The places of a test that ask for labels: each machine is given one when it says hello, and what is given stays.
+//! The places of a test that select machines by labels. Each machine gets a place at its hello, and keeps it.
 //!
-//! Who comes first is served first, so a machine may be given a place that a later one could have had alone. A
-//! controller that knows all machines before the run can [`choose`](crate::controller::host::matching) better.
+//! Machines are served in the order of their hellos, so a machine may get a place that a later one needs. A permanent
+//! controller, which knows all machines before the run, [chooses](crate::controller::host::matching) better.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -11,23 +11,23 @@ use crate::testfile::Test;
 
 type Labels = BTreeMap<String, String>;
 
-/// How many of the label sets that a test asks for a message tells.
+/// How many requested label sets a message shows.
 const ASKED_SHOWN: usize = 4;
 
-/// Places that ask for the same, by their numbers in the test.
+/// Places with equal labels, by their numbers in the test.
 #[derive(Debug)]
 struct SlotGroup {
     with: Rc<Labels>,
     free: BTreeSet<usize>,
 }
 
-/// The places of a test that ask for labels, and who has been given which.
+/// The places of a test that select by labels, and the machines that serve there.
 #[derive(Debug, Default)]
 pub struct Slots {
     asked: Vec<SlotGroup>,
-    /// For each such place what it asks for.
+    /// The label set of each such place.
     wish_of: BTreeMap<usize, usize>,
-    /// By the names of the machines.
+    /// The place of each machine, by its name.
     given: BTreeMap<String, usize>,
 }
 
@@ -46,30 +46,30 @@ impl Slots {
         slots
     }
 
-    /// Whether the test asks for labels at all.
+    /// Returns whether the test selects any slave by labels.
     pub fn any(&self) -> bool {
         !self.asked.is_empty()
     }
 
-    /// Whether this place asks for labels.
+    /// Returns whether this place selects by labels.
     pub fn asks(&self, place: usize) -> bool {
         self.wish_of.contains_key(&place)
     }
 
-    /// The place that the machine of this name was given.
+    /// Returns the place of this machine.
     pub fn of(&self, machine: &str) -> Option<usize> {
         self.given.get(machine).copied()
     }
 
-    /// A place for a machine with these labels: the one of its own name if that is free and asks for no others, else the
-    /// first of the test.
+    /// Returns a place for a machine with these labels: the place with its own name if that is free and its labels
+    /// match, otherwise the first free place of the test.
     pub fn free(&self, own: Option<usize>, labels: &Labels) -> Option<usize> {
         let fitting = || self.asked.iter().filter(|asked| fits(&asked.with, labels));
         let own = own.filter(|own| fitting().any(|asked| asked.free.contains(own)));
         own.or_else(|| fitting().filter_map(|asked| asked.free.first()).min().copied())
     }
 
-    /// A machine serves here from now on.
+    /// Assigns a place to a machine.
     pub fn give(&mut self, place: usize, machine: &str) {
         if let Some(wish) = self.wish_of.get(&place) {
             self.asked[*wish].free.remove(&place);
@@ -77,11 +77,11 @@ impl Slots {
         }
     }
 
-    /// Why there is no place for a machine that is not named in the test; `named`: the slaves that are.
+    /// Returns why a machine that the test does not name gets no place. `named` lists the slaves that the test names.
     pub fn refusal(&self, test: &str, machine: &str, labels: &Labels, named: &str) -> String {
         if self.asked.iter().any(|asked| fits(&asked.with, labels)) {
             return format!(
-                "the test {test:?} has no place left for slave {machine:?}: others serve all that ask for its labels"
+                "the test {test:?} has no place left for slave {machine:?}: other machines serve all that ask for its labels"
             );
         }
         let mut asked: Vec<String> = self.asked.iter().map(|asked| in_words(&asked.with)).collect();
@@ -125,7 +125,7 @@ mod tests {
         "arm": {"schedules": ["s"], "with": {"arch": "arm"}}"#;
 
     #[test]
-    fn a_machine_gets_the_place_of_its_name_or_the_first_that_fits() {
+    fn a_machine_gets_the_place_with_its_name_or_the_first_matching_one() {
         let mut slots = Slots::new(&test(CLIENTS));
         assert_eq!([0, 1, 2, 3].map(|place| slots.asks(place)), [false, true, true, true]);
         let client = labels(&[("os", "linux"), ("role", "client")]);
@@ -142,14 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn who_is_turned_away_is_told_what_the_test_asks_for() {
+    fn a_refused_machine_gets_the_labels_that_the_test_selects() {
         let mut slots = Slots::new(&test(CLIENTS));
         let server = labels(&[("os", "linux"), ("role", "server")]);
         let expected = "the test \"t\" has no place for slave \"m\", which has os=linux, role=server: it asks for \
                         role=client or for arch=arm; by name for server";
         assert_eq!(slots.refusal("t", "m", &server, "server"), expected);
         slots.give(3, "n");
-        let expected = "the test \"t\" has no place left for slave \"m\": others serve all that ask for its labels";
+        let expected =
+            "the test \"t\" has no place left for slave \"m\": other machines serve all that ask for its labels";
         assert_eq!(slots.refusal("t", "m", &labels(&[("arch", "arm")]), "server"), expected);
         let any = Slots::new(&test(r#""x": {"schedules": ["s"], "with": {}}"#));
         assert_eq!(any.free(None, &labels(&[])), Some(0));

@@ -1,60 +1,93 @@
-//! What a peer must have proven before it may act under a name.
+//! The proofs that a peer needs before it may act under a name.
 //!
-//! Where TLS is spoken, the reactor vouches for the names of a peer's certificate, and it acts under those alone. A run
-//! that has started its slaves itself lets in whoever knows what it has told them. Anywhere else everybody is believed:
-//! whoever lets a controller listen there has said so.
+//! With TLS, the reactor verifies the names in a peer's certificate, and the peer acts only under those. A run that
+//! starts its slaves itself admits the peers that know its secret. Otherwise every peer is believed, because the person
+//! who started the controller has allowed that.
 
+use std::fmt;
 use std::hint::black_box;
 
 use crate::machine::Peer;
 use crate::wire::room::Join;
 
-/// What a slave is told that comes where none can serve.
+/// The reason for a slave that connects to a controller without runs.
 pub const NO_RUN: &str =
     "this controller has no run; it serves rooms alone: \"arete controller --state-dir DIR\" takes tests";
 
-/// Whether a peer may act for a host: a slave's name, or that of a member before its tag.
-pub fn may_act_for(peer: &Peer, name: &str) -> Result<(), String> {
+/// A claim that a peer has not proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stranger {
+    /// That it is this host: its certificate is for other names.
+    Certificate { names: String, host: String },
+    /// That the run has started it: it does not know the secret.
+    Secret,
+    /// That it may enter the room of this run.
+    Guest { run: String, who: String },
+    /// That it may notify in the room of this run.
+    Notifier { run: String },
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stranger::Certificate { names, host } => write!(
+                f,
+                "the certificate is for {names} and not for {host:?}: use that name, or a certificate that \"arete pki \
+                 issue DIR NAME\" makes for this one"
+            ),
+            Stranger::Secret => f.write_str("this run has started its slaves itself, and admits no other peer"),
+            Stranger::Guest { run, who } => write!(
+                f,
+                "the room of run {run} is for its slaves and its guests, and {who} is neither: name it in \"guests\" of \
+                 the test, or meet in another room"
+            ),
+            Stranger::Notifier { run } => write!(
+                f,
+                "run {run} accepts notifies only from its slaves and its guests: say who you are with --as NAME, a slave \
+                 or one of \"guests\" in the test"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Stranger {}
+
+/// Checks whether a peer may act for a host: the name of a slave, or of a member without its tag.
+pub fn may_act_for(peer: &Peer, name: &str) -> Result<(), Stranger> {
     let Some(proven) = peer.names() else { return Ok(()) };
     let host = name.split_once('#').map_or(name, |(host, _)| host);
     if proven.iter().any(|own| **own == *host) {
         return Ok(());
     }
-    let own = whose(proven);
-    Err(format!(
-        "the certificate is for {own} and not for {host:?}: use that name, or a certificate that \"arete pki issue DIR \
-         NAME\" makes for this one"
-    ))
+    Err(Stranger::Certificate { names: names_in_words(proven), host: host.to_owned() })
 }
 
-/// How many names of a certificate a message tells.
+/// How many names of a certificate a message shows.
 const NAMES_SHOWN: usize = 8;
 
-/// The names that a certificate proves, for a message.
-pub fn whose(proven: &[Box<str>]) -> String {
+/// Returns the names that a certificate proves, for a message.
+pub fn names_in_words(proven: &[Box<str>]) -> String {
     match proven {
-        [] => "nobody (it has no host name or address in its subject alternative name)".to_owned(),
+        [] => "no name (it has no host name or address in its subject alternative name)".to_owned(),
         some => some.iter().take(NAMES_SHOWN).map(|name| &**name).collect::<Vec<_>>().join(", "),
     }
 }
 
-/// Whether somebody has said what only the slaves of this run were told.
-pub fn knows(secret: Option<&str>, said: Option<&str>) -> Result<(), String> {
+/// Checks the secret that only the slaves of this run have received.
+pub fn check_secret(secret: Option<&str>, said: Option<&str>) -> Result<(), Stranger> {
     match secret {
-        Some(secret) if !same(secret.as_bytes(), said.unwrap_or_default().as_bytes()) => Err(NOT_OURS.to_owned()),
+        Some(secret) if !same(secret.as_bytes(), said.unwrap_or_default().as_bytes()) => Err(Stranger::Secret),
         _ => Ok(()),
     }
 }
 
-/// The same of a client, whom nobody has told anything.
-pub fn may_join(peer: &Peer, secret: Option<&str>, join: &Join<'_>) -> Result<(), String> {
-    knows(secret, None)?;
+/// Checks whether a client may join. Clients have no secret, but may prove their names.
+pub fn may_join(peer: &Peer, secret: Option<&str>, join: &Join<'_>) -> Result<(), Stranger> {
+    check_secret(secret, None)?;
     join.member.as_deref().map_or(Ok(()), |member| may_act_for(peer, member))
 }
 
-const NOT_OURS: &str = "this run has started its slaves itself, and takes nobody else";
-
-/// Compares without telling by the time it takes how much was right.
+/// Compares in constant time, so that the duration does not reveal a correct prefix.
 fn same(secret: &[u8], said: &[u8]) -> bool {
     let differ = |differ: u8, (one, other): (&u8, &u8)| black_box(differ | (one ^ other));
     secret.len() == said.len() && secret.iter().zip(said).fold(0, differ) == 0
@@ -70,30 +103,30 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_good_for_its_own_names_alone() {
+    fn a_certificate_is_valid_only_for_its_own_names() {
         let peer = proven(&["node1", "10.0.0.1"]);
         for own in ["node1", "node1#a", "10.0.0.1", "10.0.0.1#x"] {
             assert_eq!(may_act_for(&peer, own), Ok(()), "{own}");
         }
         for other in ["node", "node11", "node2#node1", "", "#node1", "NODE1", "10.0.0.11"] {
-            let refused = may_act_for(&peer, other).expect_err(other);
+            let refused = may_act_for(&peer, other).expect_err(other).to_string();
             assert!(refused.contains("for node1, 10.0.0.1 and not for "), "{refused}");
         }
-        assert!(may_act_for(&proven(&[]), "node1").unwrap_err().contains("for nobody"));
+        assert!(may_act_for(&proven(&[]), "node1").unwrap_err().to_string().contains("for no name"));
     }
 
     #[test]
-    fn where_nobody_proves_anything_everybody_is_believed() {
+    fn without_proofs_every_peer_is_believed() {
         assert_eq!(may_act_for(&Peer::Inet(([127, 0, 0, 1], 5).into()), "anybody"), Ok(()));
     }
 
     #[test]
-    fn a_run_with_a_secret_takes_those_who_know_it() {
-        assert_eq!(knows(None, None), Ok(()));
-        assert_eq!(knows(None, Some("x")), Ok(()));
-        assert_eq!(knows(Some("s3"), Some("s3")), Ok(()));
+    fn a_run_with_a_secret_admits_only_peers_that_know_it() {
+        assert_eq!(check_secret(None, None), Ok(()));
+        assert_eq!(check_secret(None, Some("x")), Ok(()));
+        assert_eq!(check_secret(Some("s3"), Some("s3")), Ok(()));
         for wrong in [None, Some(""), Some("s"), Some("s4"), Some("s33"), Some("S3")] {
-            assert!(knows(Some("s3"), wrong).is_err(), "{wrong:?}");
+            assert!(check_secret(Some("s3"), wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -1,63 +1,101 @@
-//! What the controller holds of members and clients, in bytes, within one bound: values and maps of syncs, who shall
-//! meet, arrivals and rulings, triggers and what notifies carried, lines that have not ended.
+//! The memory that the controller holds for members and clients, in bytes, within one limit: values and maps of syncs,
+//! parties, arrivals, outcomes, triggers with the data of notifies, and incomplete lines.
 //!
-//! What is held carries its [`Held`], which gives the bytes back when it is dropped: however a thing ends, nothing of the
-//! budget is lost. Who asks for more than there is gets a reason to be told; who must not be refused
-//! [holds](Budget::hold) beyond the bound, of which there is only what has been admitted in another form.
+//! Each holder owns a [`Held`], which returns the bytes when it is dropped, so that no bytes are lost however a holder
+//! ends. A request that does not fit is refused with a [`Shortage`]. What must not be refused [holds](Budget::hold)
+//! beyond the limit; that is only what was admitted in another form.
 //!
-//! Each process has a share of it and not the whole, so that one that asks for all it can get leaves room for others.
+//! Each process has a share, so that a greedy process leaves memory for others.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use crate::machine::{Bytes, LARGE};
 
-/// What is no more than this, in bytes, finds room where larger things do not any more.
+/// Requests up to this size, in bytes, may use the part that is reserved for small ones.
 const SMALL: usize = 64 * 1024;
 
-/// So much of the budget, one part of so many, is for small things alone: large values do not keep others from meeting.
+/// 1/16 of the budget is reserved for small requests, so that large values cannot keep other members from meeting.
 const FOR_SMALL: usize = 16;
 
-/// What a process may hold: a client one part of so many, a slave, which speaks for many members, one of so many.
+/// The share of a process: 1/8 of the budget for a client, 1/2 for a slave, which acts for many members.
 const CLIENT_SHARE: usize = 8;
 const SLAVE_SHARE: usize = 2;
 
-/// All triggers that clients have made, with what notifies carried, may hold one part of so many together: they stay when
-/// their makers leave, so the shares of processes alone would let one after the other fill the memory for good.
+/// All triggers of clients may hold 1/4 of the budget together. They outlive the processes that create them, so the
+/// shares of processes alone would let one process after another fill the memory.
 const TRIGGERS_SHARE: usize = 4;
 
-/// Counts what all those hold, among the processes; no process has this number.
+/// The account of those triggers among the processes; no process has this number.
 const TRIGGERS: u64 = u64::MAX;
 
-/// Failed rounds are dropped when less than one part of so many is left.
+/// Failed rounds are evicted when less than 1/8 of the budget is left.
 const SPARE: usize = 8;
 
-/// The process for which something is held.
+/// Why a request for memory is refused. All sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shortage {
+    /// Too little of the whole budget is left.
+    Budget { max: usize, left: usize, needed: usize },
+    /// The process would exceed its share.
+    Share { slave: bool, share: usize, held: usize, needed: usize },
+    /// The triggers of clients would exceed their share.
+    Triggers { share: usize, held: usize, needed: usize },
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shortage::Budget { max, left, needed } => write!(
+                f,
+                "the controller may hold {max} bytes of its members (--memory-max); {left} are left, and this needs \
+                 {needed}: try again later"
+            ),
+            Shortage::Share { slave, share, held, needed } => write!(
+                f,
+                "one {} may hold {share} bytes of the memory for members (--memory-max); it holds {held}, and this needs \
+                 {needed}: try again when its other barriers and syncs are over",
+                if *slave { "slave" } else { "client" }
+            ),
+            Shortage::Triggers { share, held, needed } => write!(
+                f,
+                "all triggers of rooms may hold {share} bytes of the memory for members (--memory-max), with the data of \
+                 notifies; they hold {held}, and this needs {needed}: delete triggers that are not needed any more \
+                 (arete trigger delete)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Shortage {}
+
+/// The process that pays for memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker {
     pub process: u64,
     pub slave: bool,
 }
 
-/// The budget. All that is held of it shares it.
+/// The budget. All clones share one account.
 #[derive(Debug, Clone)]
 pub struct Budget(Rc<Account>);
 
 #[derive(Debug)]
 struct Account {
     max: Cell<usize>,
-    /// A process may hold so much at least, however small the whole is.
+    /// Each process may hold at least this much, even in a small budget.
     least: Cell<usize>,
     held: Cell<usize>,
-    /// How much of that is for which process.
+    /// The part that is charged to each process.
     of: RefCell<BTreeMap<u64, usize>>,
-    /// Lines that nobody here needs any more and that still wait in the queues of peers, with what they hold.
+    /// Lines that have no holder here but still wait in the queues of peers, with their sizes.
     leaving: RefCell<Vec<(Bytes, usize)>>,
 }
 
 impl Default for Budget {
-    /// One without a bound.
+    /// Returns a budget without a limit.
     fn default() -> Budget {
         Budget::new(usize::MAX)
     }
@@ -74,13 +112,13 @@ impl Budget {
         }))
     }
 
-    /// Sets the bound, and what a process may hold at least.
+    /// Sets the limit, and what each process may always hold, in bytes.
     pub fn set_max(&self, max: usize, least: usize) {
         self.0.max.set(max);
         self.0.least.set(least);
     }
 
-    /// How much is held.
+    /// Returns how much is held, in bytes.
     pub fn held(&self) -> usize {
         self.0.held.get()
     }
@@ -89,60 +127,49 @@ impl Budget {
         self.0.max.get()
     }
 
-    /// Holds so many bytes if there is room for them; else says why not.
-    pub fn admit(&self, bytes: usize) -> Result<Held, String> {
+    /// Holds `bytes`. Fails if too little is left.
+    pub fn admit(&self, bytes: usize) -> Result<Held, Shortage> {
         if self.left_for(bytes) < bytes {
             self.sweep();
         }
         let left = self.left_for(bytes);
         if left < bytes {
-            return Err(format!(
-                "the controller may hold {} bytes of its members (--memory-max); {left} are left, and this needs \
-                 {bytes}: try again later",
-                self.max()
-            ));
+            return Err(Shortage::Budget { max: self.max(), left, needed: bytes });
         }
         Ok(self.hold(bytes))
     }
 
-    /// The same for a process, which may hold no more than its share.
-    pub fn admit_for(&self, asker: Asker, bytes: usize) -> Result<Held, String> {
+    /// Holds `bytes` for a process. Fails if too little is left, or the process has used its share.
+    pub fn admit_for(&self, asker: Asker, bytes: usize) -> Result<Held, Shortage> {
         let Asker { process, slave } = asker;
         let part = if slave { SLAVE_SHARE } else { CLIENT_SHARE };
         let share = (self.max() / part).max(self.0.least.get()).min(self.max());
-        let have = self.held_for(process);
-        if have + bytes > share {
-            let who = if slave { "slave" } else { "client" };
-            return Err(format!(
-                "one {who} may hold {share} bytes of the memory for members (--memory-max); it holds {have}, and this \
-                 needs {bytes}: try again when other barriers and syncs of it are over"
-            ));
+        let held = self.held_for(process);
+        if held + bytes > share {
+            return Err(Shortage::Share { slave, share, held, needed: bytes });
         }
         let mut held = self.admit(bytes)?;
         held.charge = Charge::new(self, process, bytes);
         Ok(held)
     }
 
-    /// Whether a process may make a trigger of a room hold so many bytes more.
-    pub fn admits_to_triggers(&self, asker: Asker, bytes: usize) -> Result<(), String> {
+    /// Checks whether a process may make a trigger of clients hold `bytes` more.
+    pub fn admits_to_triggers(&self, asker: Asker, bytes: usize) -> Result<(), Shortage> {
         self.admit_for(asker, bytes)?;
         let share = (self.max() / TRIGGERS_SHARE).max(self.0.least.get()).min(self.max());
-        let have = self.held_for(TRIGGERS);
-        if have + bytes > share {
-            return Err(format!(
-                "all triggers of rooms may hold {share} bytes of the memory for members (--memory-max), with the data of \
-                 notifies; they hold {have}, and this needs {bytes}: remove those that are over (arete trigger delete)"
-            ));
+        let held = self.held_for(TRIGGERS);
+        if held + bytes > share {
+            return Err(Shortage::Triggers { share, held, needed: bytes });
         }
         Ok(())
     }
 
-    /// How much is held for a process.
+    /// Returns how much is charged to a process, in bytes.
     pub fn held_for(&self, process: u64) -> usize {
         self.0.of.borrow().get(&process).copied().unwrap_or(0)
     }
 
-    /// Whether so many bytes would be admitted.
+    /// Returns whether `bytes` would be admitted.
     pub fn has_room_for(&self, bytes: usize) -> bool {
         if self.left_for(bytes) < bytes {
             self.sweep();
@@ -150,25 +177,25 @@ impl Budget {
         self.left_for(bytes) >= bytes
     }
 
-    /// How much is to be left when a turn is over, if failed rounds are all that is in the way.
+    /// Returns how much must be free at the end of an input, if evicting failed rounds can achieve it, in bytes.
     pub fn spare(&self) -> usize {
         self.max() / SPARE
     }
 
-    /// How much is left for a thing of so many bytes.
+    /// Returns how much is left for a request of `bytes`.
     fn left_for(&self, bytes: usize) -> usize {
         let max = self.max();
         let max = if bytes > SMALL { max - max / FOR_SMALL } else { max };
         max.saturating_sub(self.held())
     }
 
-    /// Holds so many bytes in any case.
+    /// Holds `bytes` beyond the limit if necessary.
     pub fn hold(&self, bytes: usize) -> Held {
         self.0.held.set(self.held() + bytes);
         Held { budget: self.clone(), bytes, charge: Charge::default() }
     }
 
-    /// The same, and counts so much against the share of a process.
+    /// Holds `bytes` beyond the limit if necessary, and charges a part to a process.
     pub fn hold_for(&self, process: u64, bytes: usize, charged: usize) -> Held {
         let mut held = self.hold(bytes);
         held.charge = Charge::new(self, process, charged);
@@ -176,11 +203,11 @@ impl Budget {
     }
 
     fn give_back(&self, bytes: usize) {
-        debug_assert!(bytes <= self.held(), "only what was held is given back");
+        debug_assert!(bytes <= self.held(), "only held bytes are returned");
         self.0.held.set(self.held() - bytes);
     }
 
-    /// Forgets the lines that have left the queues.
+    /// Returns the bytes of lines that have left the queues of all peers.
     pub fn sweep(&self) {
         self.0.leaving.borrow_mut().retain(|(line, bytes)| {
             let waits = Rc::strong_count(line) > 1;
@@ -192,7 +219,7 @@ impl Budget {
     }
 }
 
-/// What counts against the share of one process.
+/// The bytes that are charged to one process.
 #[derive(Debug, Default)]
 pub struct Charge(Option<(Budget, u64, usize)>);
 
@@ -206,7 +233,7 @@ impl Charge {
     }
 }
 
-/// What a trigger holds because of one process, which may be unknown after a restart.
+/// The bytes that a trigger holds for one process, which may be unknown after a restart.
 #[derive(Debug, Default)]
 pub struct TriggerCharge {
     _own: Charge,
@@ -214,7 +241,7 @@ pub struct TriggerCharge {
 }
 
 impl TriggerCharge {
-    /// `lasts`: the trigger stays until somebody removes it.
+    /// `lasts`: the trigger exists until a client deletes it.
     pub fn new(budget: &Budget, process: Option<u64>, bytes: usize, lasts: bool) -> TriggerCharge {
         let charge = |process| Charge::new(budget, process, bytes);
         TriggerCharge {
@@ -237,7 +264,7 @@ impl Drop for Charge {
     }
 }
 
-/// Some bytes of the budget.
+/// Bytes of the budget.
 #[derive(Debug, Default)]
 pub struct Held {
     budget: Budget,
@@ -246,20 +273,20 @@ pub struct Held {
 }
 
 impl Held {
-    /// Counts against no process any more.
+    /// Ends the charge to a process.
     pub fn disown(&mut self) {
         self.charge = Charge::default();
     }
 
-    /// Holds more, in any case.
+    /// Holds more bytes, beyond the limit if necessary.
     pub fn grow(&mut self, bytes: usize) {
         self.budget.0.held.set(self.budget.held() + bytes);
         self.bytes += bytes;
     }
 
-    /// Holds less. What counts against a process stays.
+    /// Returns bytes to the budget. The charge to a process stays.
     pub fn shrink(&mut self, bytes: usize) {
-        debug_assert!(bytes <= self.bytes, "only what was held is given back");
+        debug_assert!(bytes <= self.bytes, "only held bytes are returned");
         self.budget.give_back(bytes);
         self.bytes -= bytes;
     }
@@ -270,14 +297,14 @@ impl Held {
 }
 
 impl Clone for Held {
-    /// Holds as much again.
+    /// Holds the same number of bytes again.
     fn clone(&self) -> Held {
         self.budget.hold(self.bytes)
     }
 }
 
 impl PartialEq for Held {
-    /// What a thing costs makes it no other thing.
+    /// Always equal, because the cost of a value is not part of its identity.
     fn eq(&self, _: &Held) -> bool {
         true
     }
@@ -289,8 +316,8 @@ impl Drop for Held {
     }
 }
 
-/// A line for many peers. It is held until the last queue has let go of it: a long one counts little against its peer,
-/// so it counts here.
+/// A line for many peers. It is counted here until the last queue has sent it, because a long line counts little
+/// against each peer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SharedLine {
     bytes: Bytes,
@@ -298,13 +325,13 @@ pub struct SharedLine {
 }
 
 impl SharedLine {
-    /// A line that replaces what was admitted for it.
+    /// Replaces what was admitted for the line.
     pub fn new(bytes: Bytes, budget: &Budget) -> SharedLine {
         let held = budget.hold(bytes.len());
         SharedLine { bytes, held }
     }
 
-    /// For a queue.
+    /// Returns the line for a queue.
     pub fn share(&self) -> Bytes {
         self.bytes.clone()
     }
@@ -332,10 +359,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_dropped_gives_its_bytes_back_and_what_is_too_much_is_refused() {
+    fn dropped_holders_return_their_bytes_and_excess_is_refused() {
         let budget = Budget::new(1_000);
         let mut first = budget.admit(600).unwrap();
-        let refused = budget.admit(401).unwrap_err();
+        let refused = budget.admit(401).unwrap_err().to_string();
         assert!(refused.contains("1000 bytes") && refused.contains("--memory-max"), "{refused}");
         let second = first.clone();
         assert_eq!(budget.held(), 1_200);
@@ -349,11 +376,11 @@ mod tests {
     }
 
     #[test]
-    fn a_process_has_a_share_and_a_client_room_for_one_value_at_least() {
+    fn a_process_has_a_share_and_a_client_can_always_hold_one_value() {
         let budget = Budget::new(1_600);
         let client = |process| Asker { process, slave: false };
         let first = budget.admit_for(client(1), 150).unwrap();
-        let refused = budget.admit_for(client(1), 51).unwrap_err();
+        let refused = budget.admit_for(client(1), 51).unwrap_err().to_string();
         assert!(refused.contains("may hold 200 bytes") && refused.contains("it holds 150"), "{refused}");
         let mut own = budget.admit_for(client(1), 50).unwrap();
         assert!(budget.admit_for(client(2), 200).is_ok());
@@ -368,17 +395,16 @@ mod tests {
     }
 
     #[test]
-    fn all_triggers_of_rooms_have_a_share_together() {
+    fn all_triggers_of_clients_have_one_share_together() {
         let budget = Budget::new(1_600);
         let client = |process| Asker { process, slave: false };
         let take = |process| {
             budget.admits_to_triggers(client(process), 150)?;
-            Ok::<_, String>(TriggerCharge::new(&budget, Some(process), 150, true))
+            Ok::<_, Shortage>(TriggerCharge::new(&budget, Some(process), 150, true))
         };
         let (_first, second) = (take(1).unwrap(), take(2).unwrap());
-        assert!(take(1).unwrap_err().contains("one client may hold 200 bytes"));
-        let refused = take(3).unwrap_err();
-        assert!(refused.contains("may hold 400 bytes") && refused.contains("they hold 300"), "{refused}");
+        assert_eq!(take(1).unwrap_err(), Shortage::Share { slave: false, share: 200, held: 150, needed: 150 });
+        assert_eq!(take(3).unwrap_err(), Shortage::Triggers { share: 400, held: 300, needed: 150 });
         let of_a_run = TriggerCharge::new(&budget, Some(3), 150, false);
         assert_eq!((budget.held_for(3), budget.held_for(TRIGGERS)), (150, 300));
         drop((second, of_a_run));
@@ -386,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn large_things_leave_room_for_small_ones() {
+    fn large_requests_leave_room_for_small_ones() {
         let budget = Budget::new(16 * SMALL * 2);
         let large = SMALL + 1;
         let all: Vec<Held> = std::iter::from_fn(|| budget.admit(large).ok()).collect();
@@ -395,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_held_until_the_last_queue_has_let_go_of_it() {
+    fn a_long_line_is_held_until_the_last_queue_has_sent_it() {
         let budget = Budget::new(10 * LARGE);
         let line = SharedLine::new(Bytes::from(vec![b'x'; 2 * LARGE]), &budget);
         let queued = line.share();
@@ -403,7 +429,7 @@ mod tests {
         budget.sweep();
         assert_eq!(budget.held(), 2 * LARGE);
         drop(queued);
-        assert!(budget.admit(9 * LARGE).is_ok(), "who needs the room looks first");
+        assert!(budget.admit(9 * LARGE).is_ok(), "a request sweeps before it is refused");
         assert_eq!(budget.held(), 0);
         let short = SharedLine::new(Bytes::from(vec![b'x'; LARGE]), &budget);
         let queued = short.share();

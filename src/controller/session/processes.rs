@@ -1,7 +1,8 @@
-//! The processes that speak to the controller: incarnations of slaves and of clients, numbered as they come.
+//! The processes that connect to the controller: incarnations of slaves and of clients, numbered in the order of
+//! arrival.
 //!
-//! A process has at most one connection, the newest. When that is gone the process is remembered, for it may come back
-//! and ask for what it has missed.
+//! A process has at most one connection, the newest. A disconnected process is remembered, because it may reconnect and
+//! request what it has missed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -12,40 +13,40 @@ use crate::controller::room::rendezvous::{Presence, Process};
 use crate::controller::room::sync::AWAY_MAX;
 use crate::machine::{ConnId, Time};
 
-/// How long the connection of a client may be gone before the client is lost.
+/// How long a client may be disconnected before it is lost.
 pub const REJOIN: Duration = Duration::from_secs(5);
 
 /// How long a peer may take to answer a check before its connection is closed.
 pub const CHECK_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a process is remembered whose connection is gone, and how long a verdict waits to be heard.
+/// How long a disconnected process is remembered, and how long an outcome waits for its confirmation.
 pub const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// What a process without a connection may still ask for, the least first.
+/// A debt to a disconnected process, in ascending order of importance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owed {
     Nothing,
-    /// How often it has notified something: it may say so again, and that must not count twice.
+    /// Its totals of notifies, which it may repeat and which must not count twice.
     Count,
-    /// What became of a round that it was in.
+    /// The outcome of a round.
     Verdict,
 }
 
-/// Which process it is: in which room, whose, and which incarnation.
+/// The identity of a process: its room, its speaker and its incarnation.
 type Key = (Rc<str>, Speaker, Box<str>);
 
-/// For whom a process speaks.
+/// The slave or the client that a process acts for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Speaker {
-    /// A slave of the run, by its place in the test, and its name: it speaks for the members `NAME` and `NAME#TAG`.
+    /// A slave of the run, by its place in the test, with its name. It acts for the members `NAME` and `NAME#TAG`.
     Slave(usize, Rc<str>),
     /// A client, for one member or for none.
     Client(Option<Rc<str>>),
 }
 
 impl Speaker {
-    /// Whether it may speak for this member.
-    pub fn is(&self, member: &str) -> bool {
+    /// Returns whether it may act for this member.
+    pub fn acts_for(&self, member: &str) -> bool {
         match self {
             Speaker::Slave(_, name) => match member.strip_prefix(&**name) {
                 Some("") => true,
@@ -56,7 +57,7 @@ impl Speaker {
         }
     }
 
-    /// Its name, for people.
+    /// Returns its name, for messages.
     pub fn name(&self) -> Option<&str> {
         match self {
             Speaker::Slave(_, name) => Some(name),
@@ -65,7 +66,7 @@ impl Speaker {
     }
 }
 
-/// What is known of a process.
+/// The state of a process.
 #[derive(Debug)]
 pub struct ProcessState {
     pub room: Rc<str>,
@@ -73,14 +74,14 @@ pub struct ProcessState {
     pub conn: Option<ConnId>,
     pub incarnation: Box<str>,
     heard: Time,
-    /// When its connection went.
+    /// When it disconnected.
     gone: Time,
     rejoin: Duration,
-    /// It has said goodbye, and asks for nothing any more.
+    /// It has said goodbye, and nothing is owed to it.
     left: bool,
-    /// What it was found to be owed since its connection went.
+    /// The debt to it at the last check since it disconnected.
     owed: Owed,
-    /// Since when an answer to a check is awaited.
+    /// Since when the answer to a check is awaited.
     checked: Option<Time>,
 }
 
@@ -96,15 +97,15 @@ impl ProcessState {
 pub struct Processes {
     known: BTreeMap<Process, ProcessState>,
     by_key: BTreeMap<Key, Process>,
-    /// The clients without a connection, and since when, by what was found to be owed to them; a run's slaves are
+    /// The disconnected clients and when they disconnected, one set for each kind of debt. The slaves of a run are
     /// remembered as long as the run.
     away: [BTreeSet<(Time, Process)>; 3],
-    /// How many of each there may be.
+    /// The limit for each set.
     away_max: usize,
-    /// The checks that were sent, in order; answered ones too.
+    /// The checks that were sent, in order, including answered ones.
     checks: VecDeque<(Time, Process)>,
-    /// Not everything was read that has come.
-    behind: bool,
+    /// Received bytes were not read yet.
+    unread_input: bool,
     last: u64,
 }
 
@@ -116,14 +117,14 @@ impl Default for Processes {
             away: Default::default(),
             away_max: AWAY_MAX,
             checks: VecDeque::new(),
-            behind: false,
+            unread_input: false,
             last: 0,
         }
     }
 }
 
 impl Processes {
-    /// A process of a former life of the controller, by its number.
+    /// Restores a process after a restart, by its number.
     pub fn restore(&mut self, process: Process, room: &Rc<str>, speaker: Speaker, incarnation: &str, rejoin: Duration) {
         let (room, incarnation, never) = (room.clone(), Box::from(incarnation), Time::default());
         self.last = self.last.max(process.0);
@@ -131,19 +132,19 @@ impl Processes {
         self.known.insert(process, ProcessState::new(never, room, speaker, incarnation, rejoin));
     }
 
-    /// Whether not everything was read that has come, at this deadline.
-    pub fn set_behind(&mut self, behind: bool) {
-        self.behind = behind;
+    /// Sets whether received bytes were not read yet at this deadline.
+    pub fn set_unread_input(&mut self, unread: bool) {
+        self.unread_input = unread;
     }
 
-    /// The one behind this one, or the first, as [`restore`](Processes::restore) takes it.
+    /// Returns the process after `last`, or the first, for a rewrite of the ledger.
     pub fn after(&self, last: Option<Process>) -> Option<(Process, &ProcessState)> {
         let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
         self.known.range((behind, Bound::Unbounded)).next().map(|(process, known)| (*process, known))
     }
 
-    /// Nobody is connected, from now on: they have as long to come back as if their connections had just gone.
-    pub fn restored(&mut self, now: Time) {
+    /// Marks every process as disconnected now, after a restart.
+    pub fn disconnect_all(&mut self, now: Time) {
         for (&process, known) in &mut self.known {
             (known.heard, known.gone) = (now, now);
             if let Speaker::Client(_) = known.speaker {
@@ -152,7 +153,8 @@ impl Processes {
         }
     }
 
-    /// A process has a connection now. Answers with its number and with the connection that this one replaces.
+    /// Registers the connection of a process. Returns the number of the process, and the connection that this one
+    /// replaces.
     pub fn connected(
         &mut self,
         now: Time,
@@ -182,7 +184,7 @@ impl Processes {
         (process, known.conn.replace(conn))
     }
 
-    /// A connection is gone. `false` when it was not the newest of its process.
+    /// Marks a process as disconnected. Returns `false` if the connection was not its newest.
     pub fn disconnected(&mut self, now: Time, conn: ConnId, process: Process) -> bool {
         let Some(known) = self.known.get_mut(&process).filter(|known| known.conn == Some(conn)) else { return false };
         known.conn = None;
@@ -195,15 +197,15 @@ impl Processes {
         true
     }
 
-    /// A process says goodbye.
-    pub fn leaves(&mut self, process: Process) {
+    /// Marks a process that has said goodbye.
+    pub fn on_goodbye(&mut self, process: Process) {
         if let Some(known) = self.known.get_mut(&process) {
             known.left = true;
         }
     }
 
-    /// Another process speaks for this slave now, so this one is remembered no longer than a client.
-    pub fn superseded(&mut self, process: Process) {
+    /// Marks a slave's process that a newer one has replaced. It is remembered only as long as a client.
+    pub fn on_superseded(&mut self, process: Process) {
         if let Some(known) = self.known.get(&process).filter(|known| known.conn.is_none()) {
             self.away[known.owed as usize].insert((known.gone, process));
         }
@@ -214,12 +216,12 @@ impl Processes {
         self.known.len()
     }
 
-    /// The number of a process that is known.
+    /// Returns the number of a known process.
     pub fn find(&self, room: &Rc<str>, speaker: &Speaker, incarnation: &str) -> Option<Process> {
         self.by_key.get(&(room.clone(), speaker.clone(), Box::from(incarnation))).copied()
     }
 
-    /// For whom the clients of a room speak that are connected, or may come back.
+    /// Returns the members of the clients of a room that are connected, or may reconnect in time.
     pub fn clients_of(&self, now: Time, room: &Rc<str>) -> Vec<Option<Rc<str>>> {
         let first = (room.clone(), Speaker::Client(None), Box::from(""));
         let here = self.by_key.range(first..).take_while(|(key, _)| key.0 == *room);
@@ -231,7 +233,8 @@ impl Processes {
         there.filter_map(client).collect()
     }
 
-    /// Whether a client of this room that is connected, or may come back, speaks for this host or one of its members.
+    /// Returns whether a client of this room acts for this host or one of its members, and is connected or may
+    /// reconnect in time.
     pub fn client_of_host(&self, now: Time, room: &Rc<str>, host: &str) -> bool {
         let from = |name: &str| (room.clone(), Speaker::Client(Some(Rc::from(name))), Box::from(""));
         let tagged = format!("{host}#");
@@ -251,15 +254,15 @@ impl Processes {
         self.known.get(&process)?.conn
     }
 
-    /// A process has shown that it is alive.
-    pub fn hear(&mut self, now: Time, process: Process) {
+    /// Records a sign of life of a process.
+    pub fn on_sign_of_life(&mut self, now: Time, process: Process) {
         if let Some(known) = self.known.get_mut(&process) {
             known.heard = now;
             known.checked = None;
         }
     }
 
-    /// A process is to be asked whether it is alive. The connection to ask on, unless it has been asked already.
+    /// Starts a check of a process. Returns the connection for it, unless a check is in progress.
     pub fn check(&mut self, now: Time, process: Process) -> Option<ConnId> {
         let known = self.known.get_mut(&process)?;
         let conn = known.conn?;
@@ -271,12 +274,12 @@ impl Processes {
         Some(conn)
     }
 
-    /// When the next thing is due here.
+    /// Returns when the next check expires or the next process is forgotten.
     pub fn next_deadline(&self) -> Option<Time> {
         self.checks.front().map(|(at, _)| *at + CHECK_WITHIN)
     }
 
-    /// Takes out a connection whose peer has not answered a check in time.
+    /// Takes a connection with a check that has expired.
     pub fn pop_unanswered(&mut self, now: Time) -> Option<ConnId> {
         while let Some(&(at, process)) = self.checks.front().filter(|(at, _)| *at + CHECK_WITHIN <= now) {
             self.checks.pop_front();
@@ -288,20 +291,20 @@ impl Processes {
         None
     }
 
-    /// Forgets a process that has been away too long, and says which and of which room.
+    /// Forgets a process that has been disconnected for too long. Returns it with its room.
     pub fn pop_forgotten(&mut self, now: Time) -> Option<(Process, Rc<str>)> {
         let first = self.away.iter().filter_map(|away| away.first()).min();
         let &(_, process) = first.filter(|(gone, _)| now.since(*gone) >= FORGET_AFTER)?;
         self.forget(process)
     }
 
-    /// Bounds how many are remembered to which nothing is owed.
+    /// Sets how many disconnected processes are remembered although nothing is owed to them.
     pub fn set_max(&mut self, away_max: usize) {
         self.away_max = away_max;
     }
 
-    /// Forgets a process, when too many are away, and says which and of which room. `owed`: what it is owed, as its room
-    /// knows it. It is asked once for each process that goes, so a crowd costs no more than itself.
+    /// Forgets a process if too many are disconnected. Returns it with its room. `owed` asks its room what is owed to
+    /// it. It is called once for each disconnected process, so that a crowd costs no more than its size.
     pub fn pop_crowded(&mut self, mut owed: impl FnMut(&Rc<str>, Process) -> Owed) -> Option<(Process, Rc<str>)> {
         while let Some(&(gone, process)) = self.away[0].first().filter(|_| self.away[0].len() > self.away_max) {
             let known = self.known.get_mut(&process)?;
@@ -317,7 +320,7 @@ impl Processes {
         self.forget(process)
     }
 
-    /// Forgets everybody who was in a room that is no more.
+    /// Forgets all processes of a room that was removed.
     pub fn forget_room(&mut self, room: &Rc<str>) {
         let here = |(key, process): (&Key, &Process)| (key.0 == *room).then_some(*process);
         let first = (room.clone(), Speaker::Slave(0, Rc::from("")), Box::from(""));
@@ -333,15 +336,14 @@ impl Processes {
         let known = self.known.remove(&process)?;
         self.away[known.owed as usize].remove(&(known.gone, process));
         let key = (known.room, known.speaker, known.incarnation);
-        // One that was forgotten before and has come again is known by another number, also when a former life that
-        // knew the first goes on.
+        // A process that was forgotten and has returned has another number. After a restart both numbers may be known.
         if self.by_key.get(&key) == Some(&process) {
             self.by_key.remove(&key);
         }
         Some((process, key.0))
     }
 
-    /// Whether a process will not come back in time.
+    /// Returns whether a process cannot reconnect in time.
     pub fn is_lost(&self, now: Time, process: Process) -> bool {
         let lost = |known: &ProcessState| known.conn.is_none() && now.since(known.gone) > known.rejoin;
         self.known.get(&process).is_none_or(lost)
@@ -349,8 +351,8 @@ impl Processes {
 }
 
 impl Presence for Processes {
-    fn is_behind(&self) -> bool {
-        self.behind
+    fn has_unread_input(&self) -> bool {
+        self.unread_input
     }
 
     fn is_slave(&self, process: Process) -> bool {
@@ -372,29 +374,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_was_forgotten_and_came_again_is_known_when_a_former_life_goes_on() {
+    fn a_process_that_was_forgotten_and_returned_has_its_new_number_after_a_restart() {
         let (room, speaker) = (Rc::from("r"), Speaker::Client(Some(Rc::from("a"))));
         let mut processes = Processes::default();
         processes.set_max(1);
         for number in [1, 2] {
             processes.restore(Process(number), &room, speaker.clone(), "i", REJOIN);
         }
-        processes.restored(Time::from_micros(1));
+        processes.disconnect_all(Time::from_micros(1));
         let forgotten = processes.pop_crowded(|_, _| Owed::Nothing).map(|(process, _)| process);
         assert_eq!(forgotten, Some(Process(1)));
         assert_eq!(processes.find(&room, &speaker, "i"), Some(Process(2)));
     }
 
     #[test]
-    fn a_slave_speaks_for_itself_and_for_its_tags_alone() {
+    fn a_slave_acts_only_for_itself_and_its_tags() {
         let slave = Speaker::Slave(0, Rc::from("host"));
         for own in ["host", "host#a", "host#1.x_y-z", "host#", "host#a b", "host#a#b"] {
-            assert!(slave.is(own), "{own}");
+            assert!(slave.acts_for(own), "{own}");
         }
         for other in ["hos", "host2", "host2#a", "host#a\nb", "other", ""] {
-            assert!(!slave.is(other), "{other}");
+            assert!(!slave.acts_for(other), "{other}");
         }
-        assert!(Speaker::Client(Some(Rc::from("a#1"))).is("a#1"));
-        assert!(!Speaker::Client(Some(Rc::from("a"))).is("a#1") && !Speaker::Client(None).is("a"));
+        assert!(Speaker::Client(Some(Rc::from("a#1"))).acts_for("a#1"));
+        assert!(!Speaker::Client(Some(Rc::from("a"))).acts_for("a#1") && !Speaker::Client(None).acts_for("a"));
     }
 }

@@ -1,4 +1,4 @@
-//! A connection, and who is at its other end.
+//! A connection and the role of its peer.
 
 use crate::controller::room::rendezvous::Process;
 use crate::controller::run::runs::RunNr;
@@ -12,11 +12,11 @@ pub struct Session {
     pub listener: ListenerId,
     pub who: Role,
     pub frames: Frames,
-    /// When it last said something; before its hello: when it connected.
+    /// When its peer was heard last; before the hello, when it connected.
     pub heard: Time,
 }
 
-/// Who is at the other end.
+/// The role of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Before its hello or join.
@@ -24,7 +24,7 @@ pub enum Role {
     /// A slave of a run, by its place in the test.
     Slave(RunNr, usize, Process),
     Client(Process),
-    /// A slave that serves no run, of a controller that stays.
+    /// A slave of a permanent controller that serves no run.
     Idle,
     Operator,
 }

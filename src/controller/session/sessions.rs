@@ -1,7 +1,7 @@
-//! All connections, and how much of lines that have not ended their peers hold.
+//! All connections, and the memory of their incomplete lines.
 //!
-//! What a member holds of a line counts in the memory for members. Strangers have a bound of their own, all together, so
-//! that they cannot take the place of members.
+//! The incomplete lines of members count in the budget for members. Strangers have a separate limit together, so that
+//! they cannot take memory from members.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use crate::session::{HELLO_WITHIN, SILENT_AFTER};
 use crate::text;
 use crate::wire::{Frames, LINE_AROUND_VALUES, LINE_MAX, LINE_MAX_BEFORE_HELLO};
 
-/// How many bytes all strangers together hold at most of lines that have not ended.
+/// The most that incomplete lines of all strangers together may hold, in bytes.
 const STRANGERS_HOLD_MAX: usize = 16 * 1024 * 1024;
 
-/// Lines that have not ended may take one part of so many of the memory for members.
+/// Incomplete lines may hold 1/2 of the budget for members.
 const PARTIAL_PART: usize = 2;
 
 /// The connections.
 #[derive(Debug)]
 pub struct Sessions {
     by_conn: BTreeMap<ConnId, Session>,
-    /// What members hold of lines that have not ended.
+    /// The memory of incomplete lines of members.
     partial: Held,
-    /// The same of strangers, in bytes.
+    /// The memory of incomplete lines of strangers, in bytes.
     strangers_hold: usize,
 }
 
@@ -34,7 +34,7 @@ impl Sessions {
         Sessions { by_conn: BTreeMap::new(), partial: budget.hold(0), strangers_hold: 0 }
     }
 
-    /// A stranger has connected.
+    /// Adds the connection of a stranger.
     pub fn accept(&mut self, now: Time, conn: ConnId, peer: Peer, listener: ListenerId) {
         let session = Session { peer, listener, who: Role::Stranger, frames: Frames::default(), heard: now };
         self.by_conn.insert(conn, session);
@@ -48,25 +48,25 @@ impl Sessions {
         self.by_conn.contains_key(&conn)
     }
 
-    /// Returns who is at the other end of a connection, if there is one.
+    /// Returns the role of a peer, if the connection exists.
     pub fn who(&self, conn: ConnId) -> Option<Role> {
         self.get(conn).map(|session| session.who)
     }
 
-    /// Counts the connections with such a peer.
+    /// Counts the connections with a matching role.
     pub fn count(&self, which: impl Fn(Role) -> bool) -> usize {
         self.by_conn.values().filter(|session| which(session.who)).count()
     }
 
-    /// The peer of a connection has said who it is.
+    /// Sets the role of a peer after its hello.
     pub fn identify(&mut self, now: Time, conn: ConnId, who: Role) {
         if let Some(session) = self.by_conn.get_mut(&conn) {
             (session.who, session.heard) = (who, now);
         }
     }
 
-    /// Takes the beginning of the line that a peer has sent, to be cut into lines with what has come now. Its bytes count
-    /// nowhere until [`Sessions::put_back`].
+    /// Takes the incomplete line of a peer, to be completed by received bytes. Its bytes are not counted until
+    /// [`Sessions::put_back`].
     pub fn take_line(&mut self, now: Time, conn: ConnId) -> Option<(Role, Frames)> {
         let session = self.by_conn.get_mut(&conn)?;
         if session.who != Role::Stranger {
@@ -77,7 +77,7 @@ impl Sessions {
         Some((who, frames))
     }
 
-    /// Puts back what is left. Returns who is there now; `None` if the connection is gone.
+    /// Puts back the rest. Returns the role of the peer now; `None` if the connection was closed.
     pub fn put_back(&mut self, conn: ConnId, frames: Frames) -> Option<Role> {
         let session = self.by_conn.get_mut(&conn)?;
         let (who, held) = (session.who, frames.held());
@@ -96,16 +96,17 @@ impl Sessions {
         }
     }
 
-    /// Whether strangers hold more than they may.
+    /// Returns whether strangers hold more than their limit.
     pub fn strangers_hold_too_much(&self) -> bool {
         self.strangers_hold > STRANGERS_HOLD_MAX
     }
 
-    /// How long the lines of a peer may be that has sent so many bytes of one. `value_max`: the longest value, in bytes.
+    /// Returns the longest line of a peer that has sent `length` bytes of one. `value_max` is the longest value, in
+    /// bytes.
     pub fn line_bound(&self, who: Role, length: usize, budget: &Budget, value_max: usize) -> LineBound {
         let max = match who {
             Role::Stranger => Some(LINE_MAX_BEFORE_HELLO),
-            // Neither a slave that serves no run nor an operator has a value to give.
+            // Slaves without a run and operators give no values.
             Role::Idle | Role::Operator => Some(LINE_MAX),
             Role::Slave(..) | Role::Client(_) => None,
         };
@@ -129,20 +130,20 @@ impl Sessions {
         self.by_conn.keys().copied().collect()
     }
 
-    /// How many bytes members hold of lines that have not ended.
+    /// Returns what incomplete lines of members hold, in bytes.
     #[cfg(test)]
     pub fn partial(&self) -> usize {
         self.partial.bytes()
     }
 
-    /// Returns connections whose peers have been silent for too long, at most so many, and why they are closed. `read`:
-    /// the time up to which everything was read that has come.
+    /// Returns at most `most` connections with peers that have been silent for too long, and the reasons. `read` is the
+    /// time up to which all received bytes were read.
     pub fn silent(&self, read: Time, most: usize) -> Vec<(ConnId, String)> {
         let why = |session: &Session| {
             let stranger = session.who == Role::Stranger;
-            let (bound, what) = if stranger { (HELLO_WITHIN, "hello") } else { (SILENT_AFTER, "anything") };
+            let (bound, what) = if stranger { (HELLO_WITHIN, "hello") } else { (SILENT_AFTER, "message") };
             let silent = read.since(session.heard) >= bound;
-            silent.then(|| format!("it has not said {what} for {}", text::duration(bound)))
+            silent.then(|| format!("no {what} within {}", text::duration(bound)))
         };
         self.by_conn.iter().filter_map(|(&conn, session)| Some((conn, why(session)?))).take(most).collect()
     }

@@ -1,4 +1,4 @@
-//! Members that wait in vain, with slaves played by hand: what is said when to whom.
+//! Members that cannot arrive: which members learn it, and when.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::machine::{ConnId, Input};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Three slaves that come to the barrier `b` at once, or, the third, when its command has succeeded.
+/// Three slaves that arrive at the barrier `b`: two at once, and the third after its command has succeeded.
 const TEST: &str = r#"{ "name": "t", "end": { "idle": true, "limit": "5min" }, "on_lost": "continue",
     "schedules": {
         "come": [{ "name": "b", "at": 0, "barrier": "b", "members": ["s1", "s2", "s3"] }],
@@ -16,7 +16,7 @@ const TEST: &str = r#"{ "name": "t", "end": { "idle": true, "limit": "5min" }, "
     },
     "slaves": { "s[1-2]": ["come"], "s3": ["work"] } }"#;
 
-/// The test has started, and its slaves have said that they have begun.
+/// The test has started, and its slaves have reported that they have begun.
 fn started() -> (World, Vec<ConnId>) {
     let mut world = World::running(TEST);
     let conns: Vec<ConnId> = (1..=3).map(|number| world.accept(number)).collect();
@@ -38,7 +38,7 @@ fn report(world: &mut World, conn: ConnId, seq: u64, what: &str) {
     world.say(conn, &format!(r#"{{"type":"report","run":"r1","seq":{seq},"time":1,{what}}}"#));
 }
 
-fn comes(world: &mut World, conn: ConnId, member: &str) {
+fn arrive(world: &mut World, conn: ConnId, member: &str) {
     let party = r#""party":{"members":["s1","s2","s3"]}"#;
     world.say(conn, &format!(r#"{{"type":"arrive","room":"r1","barrier":"b","id":1,"member":"{member}",{party}}}"#));
 }
@@ -51,9 +51,9 @@ fn live(world: &mut World, conns: &[ConnId], seconds: u32) {
 }
 
 #[test]
-fn those_who_wait_hear_in_the_same_turn_that_a_slave_was_lost_and_those_who_come_later_at_once() {
+fn a_lost_slave_fails_its_round_in_the_same_turn_and_late_members_at_once() {
     let (mut world, conns) = started();
-    comes(&mut world, conns[0], "s1");
+    arrive(&mut world, conns[0], "s1");
     world.input(Input::Closed { conn: conns[2], reason: "cut".into() });
     assert_eq!(world.take(conns[0]), "");
     let again = world.accept(9);
@@ -61,7 +61,7 @@ fn those_who_wait_hear_in_the_same_turn_that_a_slave_was_lost_and_those_who_come
     let why = r#""who":["s3"],"reason":"s3 was lost: it was restarted in the middle of the run""#;
     let heard = world.take(conns[0]);
     assert!(heard.contains(r#""verdict":"lost""#) && heard.contains(why), "{heard}");
-    comes(&mut world, conns[1], "s2");
+    arrive(&mut world, conns[1], "s2");
     let heard = world.take(conns[1]);
     assert!(heard.contains(r#""verdict":"lost""#) && heard.contains("an earlier round failed: s3 was lost"), "{heard}");
     world.say(conns[0], r#"{"type":"heard","room":"r1","ids":[1]}"#);
@@ -73,12 +73,12 @@ fn those_who_wait_hear_in_the_same_turn_that_a_slave_was_lost_and_those_who_come
 }
 
 #[test]
-fn a_member_is_given_up_when_its_slave_is_idle_and_not_while_its_reports_are_on_their_way() {
+fn a_member_cannot_arrive_after_its_slave_is_idle_but_may_while_reports_are_under_way() {
     let (mut world, conns) = started();
-    comes(&mut world, conns[0], "s1");
+    arrive(&mut world, conns[0], "s1");
     report(&mut world, conns[2], 2, r#""what":"spawned","entry":"work","nr":1,"pid":7"#);
     live(&mut world, &conns, 3);
-    // It has exited as what comes after it wants: that begins, also if it has not been said yet.
+    // It has exited as the next entry requires. That entry starts, even if the report has not arrived yet.
     report(&mut world, conns[2], 3, r#""what":"exited","entry":"work","nr":1,"exit":{"code":0},"outcome":"passed""#);
     live(&mut world, &conns, 3);
     assert!(!world.take(conns[0]).contains("verdict"));
@@ -92,7 +92,7 @@ fn a_member_is_given_up_when_its_slave_is_idle_and_not_while_its_reports_are_on_
         r#""what":"exited","entry":"b","nr":1,"exit":{"code":3},"outcome":"failed","why":"x""#,
     );
     report(&mut world, conns[2], 6, r#""what":"idle","heard":0"#);
-    // What its command has left in the background may still come.
+    // A process that its command left in the background may still arrive.
     live(&mut world, &conns, 3);
     assert!(!world.take(conns[0]).contains("verdict"));
     report(&mut world, conns[2], 7, r#""what":"cleared""#);
@@ -102,15 +102,15 @@ fn a_member_is_given_up_when_its_slave_is_idle_and_not_while_its_reports_are_on_
 }
 
 #[test]
-fn a_command_that_fails_ends_the_wait_and_a_standstill_is_told_once() {
+fn a_failed_command_ends_the_wait_and_a_standstill_is_reported_once() {
     let (mut world, conns) = started();
-    comes(&mut world, conns[0], "s1");
+    arrive(&mut world, conns[0], "s1");
     for (conn, entry, pid) in [(conns[0], "b", ""), (conns[1], "b", ""), (conns[2], "work", r#","pid":7"#)] {
         report(&mut world, conn, 2, &format!(r#""what":"spawned","entry":"{entry}","nr":1{pid}"#));
     }
     world.say(conns[2], r#"{"type":"waits","run":"r1","waits":[{"entry":"work","trigger":"none"}]}"#);
     live(&mut world, &conns, 10);
-    assert!(!world.recorded.contains("stalled"), "a trigger that is not there is no wait: {}", world.recorded);
+    assert!(!world.recorded.contains("stalled"), "an unknown trigger is not a wait: {}", world.recorded);
     world.say(conns[2], r#"{"type":"waits","run":"r1","waits":[{"entry":"work","barrier":"other"}]}"#);
     live(&mut world, &conns, 20);
     let stalled = r#""event":"stalled","waits":[{"barrier":"b","who":["s1"],"missing":["s2","s3"]}]"#;

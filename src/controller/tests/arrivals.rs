@@ -1,4 +1,4 @@
-//! Slaves of this machine that do not come.
+//! Slaves of this machine that do not connect.
 
 use super::*;
 use crate::controller::config::Local;
@@ -9,7 +9,7 @@ const TWO: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a": [
     "schedules": { "s": [] } }"#;
 
 impl World {
-    /// A run that starts its two slaves itself.
+    /// Returns a run that starts its two slaves itself.
     fn embedded() -> World {
         let test = testfile::parse("t.json", TWO, &mut |file| Err(file.to_owned())).expect("a test");
         let local = Local {
@@ -31,7 +31,7 @@ impl World {
         self.asked.iter().filter_map(child).collect()
     }
 
-    /// The logs that are read, and by which name.
+    /// Returns the reads of logs, each with the name of its slave.
     fn logs(&self) -> Vec<(ReadId, String)> {
         let log = |effect: &Effect| match effect {
             Effect::Read { read, path, .. } => Some((*read, path.display().to_string())),
@@ -48,7 +48,7 @@ impl World {
 }
 
 #[test]
-fn slaves_that_do_not_come_end_the_run_in_their_last_words() {
+fn slaves_that_do_not_connect_end_the_run_with_the_last_lines_of_their_logs() {
     let mut world = World::embedded();
     world.pass(Duration::from_millis(7_999));
     assert_eq!(world.logs(), []);
@@ -59,9 +59,9 @@ fn slaves_that_do_not_come_end_the_run_in_their_last_words() {
         ["/results/a/arete.log", "/results/b/arete.log"]
     );
     world.input(Input::Read { read: logs[0].0, result: Ok(b"zero\none\ntwo\nno way\n") });
-    let said = "a was lost: it has not come within 8s: one / two / no way; its log is /results/a/arete.log";
+    let said = "a was lost: it has not connected within 8s: one / two / no way; its log is /results/a/arete.log";
     assert!(world.recorded.contains(said), "{}", world.recorded);
-    // The other one's come too late to say anything.
+    // The log of the other slave is read after the run has ended.
     world.input(Input::Read { read: logs[1].0, result: Err("no such file".to_owned()) });
     let kills = world.asked.iter().filter(|effect| matches!(effect, Effect::KillGroup { signal: Signal::TERM, .. }));
     assert_eq!(kills.count(), 2, "{:?}", world.asked);
@@ -73,7 +73,7 @@ fn slaves_that_do_not_come_end_the_run_in_their_last_words() {
 }
 
 #[test]
-fn whoever_comes_gives_the_rest_as_long_again_and_when_all_have_nobody_is_looked_for() {
+fn each_slave_that_connects_extends_the_wait_for_the_others_and_the_last_ends_it() {
     let mut world = World::embedded();
     world.pass(Duration::from_secs(7));
     world.arrives(1, "a");
@@ -85,7 +85,7 @@ fn whoever_comes_gives_the_rest_as_long_again_and_when_all_have_nobody_is_looked
 }
 
 #[test]
-fn a_slave_that_exits_at_once_is_lost_in_its_last_words() {
+fn a_slave_that_exits_at_once_is_lost_with_the_last_lines_of_its_log() {
     let mut world = World::embedded();
     let child = world.children()[1];
     world.input(Input::Exited { child, exit: Exit::Code(1) });
@@ -96,14 +96,14 @@ fn a_slave_that_exits_at_once_is_lost_in_its_last_words() {
 }
 
 #[test]
-fn a_slave_that_exits_without_a_word_is_lost_at_once_too() {
+fn a_slave_that_exits_without_output_is_lost_at_once_too() {
     let mut world = World::embedded();
     let child = world.children()[0];
     world.input(Input::Exited { child, exit: Exit::Signal(Signal::KILL) });
     let [(read, _)] = world.logs()[..] else { panic!("{:?}", world.asked) };
     world.input(Input::Read { read, result: Ok(b"") });
     assert!(
-        world.recorded.contains("a was lost: its process ended: died of SIGKILL, without a word"),
+        world.recorded.contains("a was lost: its process ended: died of SIGKILL, with no output"),
         "{}",
         world.recorded
     );

@@ -1,4 +1,4 @@
-//! One client that wants all the memory, or that makes the controller forget others.
+//! One client that requests all memory, or that tries to make the controller forget others.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn world() -> World {
     World::of(Controller::bare(None).limited(Limits::new(Some(100_000), None, Some(MEMORY))))
 }
 
-/// A member arrives at a barrier with so many others whom it names, as patient as it may be.
+/// Returns an arrival at a barrier that names `others` other members, with a long timeout.
 fn crowd(name: &str, id: u64, member: &str, others: usize) -> String {
     let names: Vec<String> = (0..others).map(|nr| format!("\"n{nr}\"")).collect();
     let party = format!(r#""party":{{"members":["{member}",{}]}},"timeout":{TIME_MAX}"#, names.join(","));
@@ -24,11 +24,11 @@ fn crowd(name: &str, id: u64, member: &str, others: usize) -> String {
 }
 
 impl World {
-    fn goes(&mut self, conn: ConnId) {
+    fn disconnect(&mut self, conn: ConnId) {
         self.input(Input::Closed { conn, reason: "gone".into() });
     }
 
-    /// Two others meet at a barrier whose names, and at a sync whose values are not small.
+    /// Two other members meet at a barrier with long names, and at a sync with long values.
     fn others_meet(&mut self, first: u64) {
         let conns: Vec<ConnId> = (0..2).map(|nr| self.joins(first + nr, "r", &format!("o{nr}"), "o")).collect();
         for (nr, conn) in conns.iter().enumerate() {
@@ -45,13 +45,13 @@ impl World {
             let met = heard.contains("\"released\"") && heard.contains("o1 aborted: enough");
             assert!(met, "{}", &heard[..500.min(heard.len())]);
             self.say(conn, r#"{"type":"heard","room":"r","ids":[1,2]}"#);
-            self.goes(conn);
+            self.disconnect(conn);
         }
     }
 }
 
 #[test]
-fn who_arrives_often_with_many_names_and_leaves_keeps_nobody_out() {
+fn repeated_arrivals_with_many_names_do_not_keep_others_out() {
     let mut world = world();
     for life in 0..10 {
         let greedy = world.joins(100 + life, "r", "g", &format!("g{life}"));
@@ -60,27 +60,31 @@ fn who_arrives_often_with_many_names_and_leaves_keeps_nobody_out() {
         }
         assert!(world.take(greedy).contains("one client may hold 1250000 bytes"));
         world.others_meet(1_000 + 2 * life);
-        world.goes(greedy);
+        world.disconnect(greedy);
         world.pass(SECOND * 6);
         world.others_meet(2_000 + 2 * life);
         assert!(world.held() <= MEMORY, "{}", world.held());
         assert_eq!(world.held(), world.recount());
     }
     world.pass(Duration::from_secs(4_000));
-    assert_eq!((world.held(), world.controller.rooms.by_name().len()), (0, 0), "a failed round stands an hour at most");
+    assert_eq!(
+        (world.held(), world.controller.rooms.by_name().len()),
+        (0, 0),
+        "a failed round is kept for an hour at most"
+    );
 }
 
 #[test]
-fn failed_rounds_are_dropped_before_anybody_is_refused_and_the_largest_first() {
+fn failed_rounds_are_evicted_before_a_refusal_and_the_largest_first() {
     let mut world = world();
     let small = world.joins(1, "r", "s", "s");
     world.say(small, &crowd("small", 1, "s", 1));
-    world.goes(small);
+    world.disconnect(small);
     for nr in 2..=9 {
         let greedy = world.joins(nr, "r", "g", &format!("g{nr}"));
         world.say(greedy, &crowd(&format!("b{nr}"), 1, "g", 8_000));
         assert!(!world.take(greedy).contains("refused"));
-        world.goes(greedy);
+        world.disconnect(greedy);
         world.pass(SECOND * 6);
     }
     assert!(world.held() < MEMORY / 8 * 7, "{}", world.held());
@@ -91,7 +95,7 @@ fn failed_rounds_are_dropped_before_anybody_is_refused_and_the_largest_first() {
 }
 
 #[test]
-fn what_a_client_that_is_gone_gave_is_dropped_when_nobody_can_come_for_it_or_others_need_the_room() {
+fn the_values_of_lost_clients_are_dropped_after_a_time_or_when_memory_is_short() {
     let mut world = world();
     let give = |world: &mut World, nr: u64| {
         let conn = world.joins(nr, "r", "g", &format!("g{nr}"));
@@ -101,10 +105,10 @@ fn what_a_client_that_is_gone_gave_is_dropped_when_nobody_can_come_for_it_or_oth
         let party = format!(r#""party":{{"count":2}},"timeout":{TIME_MAX}"#);
         world.say(conn, &format!(r#"{{"type":"give",{who},{party},"value":{value}}}"#));
         assert_eq!(world.take(conn), "", "{nr}");
-        world.goes(conn);
+        world.disconnect(conn);
         world.pass(SECOND * 6);
     };
-    // A dead member's value stays, as long as there is room.
+    // The value of a lost member is kept while there is memory.
     (1..=200).for_each(|nr| give(&mut world, nr));
     assert!((MEMORY / 2..MEMORY).contains(&world.held()), "{}", world.held());
     let other = world.joins(1_000, "r", "o", "o");
@@ -118,7 +122,7 @@ fn what_a_client_that_is_gone_gave_is_dropped_when_nobody_can_come_for_it_or_oth
 }
 
 #[test]
-fn who_never_hears_what_others_gave_has_a_share_of_that_too() {
+fn unconfirmed_values_of_others_count_against_the_share_of_a_client() {
     let mut world = world();
     let (lazy, other) = (world.joins(1, "r", "l", "l"), world.joins(2, "r", "o", "o"));
     let full = (1..200).find(|&id| {
@@ -133,7 +137,7 @@ fn who_never_hears_what_others_gave_has_a_share_of_that_too() {
 }
 
 #[test]
-fn a_client_waits_at_so_many_places_and_leaves_places_for_others() {
+fn the_arrivals_of_one_client_are_bounded_and_others_can_arrive() {
     let mut world = world();
     let many = world.joins(1, "r", "m", "m");
     for id in 1..=1_001 {
@@ -141,12 +145,12 @@ fn a_client_waits_at_so_many_places_and_leaves_places_for_others() {
         world.say(many, &format!(r#"{{"type":"arrive",{place},"party":{{"count":2}}}}"#));
     }
     let heard = world.take(many);
-    let refused = "one client may wait at 1000 places at once";
+    let refused = "one client may have 1000 arrivals at once";
     assert!(heard.contains(refused) && heard.matches("refused").count() == 1, "{heard}");
     world.others_meet(10);
 }
 
-/// A verdict that a member has not heard, when a crowd of strangers has come and gone: what it hears when it is back.
+/// Returns what a member receives after a reconnect, when a crowd of strangers has come and gone since its outcome.
 fn hears_after_a_crowd() -> String {
     let limits = Limits { away: 3, ..Limits::default() };
     let mut world = World::of(Controller::bare(None).limited(limits));
@@ -157,11 +161,11 @@ fn hears_after_a_crowd() -> String {
     let (a, b) = (world.joins(1, "r", "a", "a"), world.joins(2, "r", "b", "b"));
     world.say(a, &arrive("a"));
     world.say(b, &arrive("b"));
-    world.goes(a);
+    world.disconnect(a);
     assert!(world.take(b).contains("\"released\""));
     for nr in 10..50 {
         let stranger = world.joins(nr, "r", "x", &format!("x{nr}"));
-        world.goes(stranger);
+        world.disconnect(stranger);
     }
     world.pass(SECOND * 2);
     assert!(world.controller.processes.len() <= 6);
@@ -172,7 +176,7 @@ fn hears_after_a_crowd() -> String {
 }
 
 #[test]
-fn a_crowd_of_strangers_makes_nobody_s_verdict_forgotten() {
+fn a_crowd_of_strangers_does_not_displace_an_unconfirmed_outcome() {
     let heard = hears_after_a_crowd();
     assert!(heard.contains("\"released\""), "{heard}");
     inject(Some(Fault::OwedForgottenFirst));
@@ -182,14 +186,14 @@ fn a_crowd_of_strangers_makes_nobody_s_verdict_forgotten() {
 }
 
 #[test]
-fn a_crowd_of_strangers_makes_no_notify_count_twice() {
+fn a_crowd_of_strangers_does_not_make_a_notify_count_twice() {
     let limits = Limits { away: 3, ..Limits::default() };
     let mut world = World::of(Controller::bare(None).limited(limits));
     let a = world.joins(1, "r", "a", "a");
     world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":3}"#);
     let notify = r#"{"type":"notify","room":"r","trigger":"t","count":1}"#;
     world.say(a, notify);
-    world.goes(a);
+    world.disconnect(a);
     for nr in 10..50 {
         let stranger = world.joins(nr, "r", "x", &format!("x{nr}"));
         world.say(stranger, r#"{"type":"bye","reason":"done"}"#);
@@ -205,7 +209,7 @@ fn a_crowd_of_strangers_makes_no_notify_count_twice() {
     assert!(heard.contains("the count of a notify is at least 1") && world.closed.contains(&a), "{heard}");
 }
 
-/// Notifies a trigger of a room, with so much data, until it is refused: how often it was not, and why it is.
+/// Notifies a trigger of a room with data until it is refused. Returns how many notifies counted, and the refusal.
 fn notifies_until_refused(world: &mut World, conn: ConnId, trigger: &str) -> (usize, String) {
     for count in 1.. {
         let data = super::limits::text(60_000);
@@ -220,7 +224,7 @@ fn notifies_until_refused(world: &mut World, conn: ConnId, trigger: &str) -> (us
 }
 
 #[test]
-fn what_clients_make_and_notify_counts_against_their_share_and_against_one_of_all_triggers() {
+fn triggers_and_notifies_of_clients_count_against_their_share_and_the_share_of_all_triggers() {
     let mut world = world();
     let creates = |world: &mut World, number: u64, name: &str| {
         let conn = world.joins(number, "r", "g", &format!("g{number}"));
@@ -235,8 +239,8 @@ fn what_clients_make_and_notify_counts_against_their_share_and_against_one_of_al
     let _ = creates(&mut world, 2, "a2");
     let share = notifies_until_refused(&mut world, a, "a2");
     assert!(share.0 == 4 && share.1.contains("one client may hold 1250000 bytes"), "{share:?}");
-    world.goes(a);
-    // As many as like to: their triggers stay, and so all have a bound together.
+    world.disconnect(a);
+    // Any number of clients may create triggers, which outlive them. Therefore all triggers have a limit together.
     let b = creates(&mut world, 3, "b1");
     assert_eq!(notifies_until_refused(&mut world, b, "b1").0, 16);
     let c = creates(&mut world, 4, "c1");

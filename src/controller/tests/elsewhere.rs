@@ -1,4 +1,4 @@
-//! Members that wait in the default room, beside a run that has the same barrier.
+//! Members that wait in the default room while a run has the same barrier.
 
 use super::World;
 use crate::machine::ConnId;
@@ -8,7 +8,7 @@ const TEST: &str = r#"{"name": "t", "end": {"duration": 60}, "barriers": {"up": 
     "slaves": {"a": ["s"], "b": ["s"]}}"#;
 
 impl World {
-    fn comes_to(&mut self, number: u64, room: &str) -> ConnId {
+    fn join_room(&mut self, number: u64, room: &str) -> ConnId {
         let conn = self.accept(number);
         let (incarnation, member) = (format!("i{number}"), format!("m{number}"));
         self.say(
@@ -22,7 +22,7 @@ impl World {
         conn
     }
 
-    fn stands_at(&mut self, conn: ConnId, room: &str, barrier: &str) {
+    fn arrive_at(&mut self, conn: ConnId, room: &str, barrier: &str) {
         let member = format!("m{}", conn.0);
         self.say(
             conn,
@@ -34,23 +34,23 @@ impl World {
 }
 
 #[test]
-fn who_comes_to_the_default_room_is_told_of_the_run_that_declares_the_barrier() {
+fn a_member_in_the_default_room_is_pointed_to_the_run_that_declares_its_barrier() {
     let mut world = World::running(TEST);
     let run = "r1";
     let (lost, other, elsewhere) =
-        (world.comes_to(1, "default"), world.comes_to(2, "default"), world.comes_to(3, "host"));
-    world.stands_at(lost, "default", "up");
+        (world.join_room(1, "default"), world.join_room(2, "default"), world.join_room(3, "host"));
+    world.arrive_at(lost, "default", "up");
     let said = format!("{{\"type\":\"elsewhere\",\"room\":\"default\",\"run\":\"{run}\",\"name\":\"up\"}}\n");
     assert_eq!(world.take(lost), said);
-    world.stands_at(other, "default", "lunch");
-    world.stands_at(elsewhere, "host", "up");
+    world.arrive_at(other, "default", "lunch");
+    world.arrive_at(elsewhere, "host", "up");
     assert_eq!((world.take(other), world.take(elsewhere)), (String::new(), String::new()));
 }
 
 #[test]
-fn a_sync_is_told_as_a_sync() {
+fn a_sync_is_reported_as_a_sync() {
     let mut world = World::running(TEST);
-    let lost = world.comes_to(1, "default");
+    let lost = world.join_room(1, "default");
     let give =
         r#"{"type":"give","room":"default","session":"data","id":1,"member":"m1","party":{"count":2},"value":1}"#;
     world.say(lost, give);
@@ -58,14 +58,14 @@ fn a_sync_is_told_as_a_sync() {
 }
 
 #[test]
-fn who_waits_in_the_default_room_is_told_when_somebody_comes_to_the_same_barrier_of_a_run() {
+fn a_member_that_waits_in_the_default_room_is_pointed_to_a_run_when_its_barrier_gets_a_member() {
     let mut world = World::running(TEST);
     let run = "r1";
-    let (lost, first, second) = (world.comes_to(1, "default"), world.comes_to(2, run), world.comes_to(3, run));
-    world.stands_at(lost, "default", "done");
+    let (lost, first, second) = (world.join_room(1, "default"), world.join_room(2, run), world.join_room(3, run));
+    world.arrive_at(lost, "default", "done");
     assert_eq!(world.take(lost), "");
-    world.stands_at(first, run, "done");
-    world.stands_at(second, run, "done");
+    world.arrive_at(first, run, "done");
+    world.arrive_at(second, run, "done");
     let heard = world.take(lost);
     assert_eq!(heard.lines().count(), 1, "{heard}");
     assert!(heard.contains(&format!("\"run\":\"{run}\",\"name\":\"done\"")), "{heard}");

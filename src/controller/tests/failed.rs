@@ -1,4 +1,4 @@
-//! Of what kind a failure is that a slave reports.
+//! The kinds of failures that a slave reports.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ fn a_job_that_was_cut_off_is_a_kind_of_failure_of_its_own() {
     assert_eq!(kind(r#""outcome":"stopped""#), None);
 }
 
-/// A slave that was stopped while its jobs might finish stops them; to the controller the time of all jobs is then over.
+/// A slave that is stopped while its jobs may finish stops them. For the controller, the time of all jobs is over then.
 #[test]
-fn a_slave_that_has_ended_its_part_by_itself_is_lost_also_when_the_run_ends_meanwhile() {
+fn a_slave_that_ends_its_part_on_its_own_is_lost_even_if_the_run_is_ending() {
     for by_itself in [false, true] {
         let mut world = World::running(
             r#"{"name": "t", "end": {"trigger": "t", "limit": "9s"}, "grace": "1s", "triggers": {"t": 1},

@@ -1,4 +1,4 @@
-//! Who may enter the room of a run.
+//! Which clients may enter the room of a run.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ const TEST: &str = r#"{ "name": "t", "end": { "trigger": "over", "limit": "1h" }
 
 const NOTIFY: &str = r#"{"type":"notify","room":"r1","trigger":"over","count":1}"#;
 
-/// A run that goes on.
-fn going() -> World {
+/// Returns a run that has started.
+fn running() -> World {
     let mut world = World::running(TEST);
     for (number, name) in [(1, "a"), (2, "b")] {
         let conn = world.accept(number);
@@ -26,8 +26,8 @@ fn going() -> World {
     world
 }
 
-/// Joins the room of the run, and notifies the trigger that ends it. What is answered.
-fn come(world: &mut World, nr: u64, proven: Option<&[&str]>, member: &str) -> String {
+/// Joins the room of the run, and notifies the trigger that ends it. Returns the answer.
+fn join_and_notify(world: &mut World, nr: u64, proven: Option<&[&str]>, member: &str) -> String {
     let (conn, address) = (ConnId(nr), ([10, 0, 0, 7], 5).into());
     let names = proven.map(|names| names.iter().map(|name| Box::from(*name)).collect::<Vec<Box<str>>>());
     let peer = names.map_or(Peer::Inet(address), |names| Peer::Proven { address, names: names.into() });
@@ -55,12 +55,12 @@ fn a_certificate_alone_does_not_fire_the_trigger_that_ends_a_run() {
         (&["client3", "10.0.0.7"], ""),
         (&[], ""),
     ];
-    let mut world = going();
+    let mut world = running();
     for (nr, (names, member)) in strangers.into_iter().enumerate() {
-        let said = come(&mut world, 100 + nr as u64, Some(names), member);
+        let said = join_and_notify(&mut world, 100 + nr as u64, Some(names), member);
         let words = ["the room of run r1 is for its slaves and its guests", "name it in \\\"guests\\\" of the test"];
         assert!(words.iter().all(|word| said.contains(word)), "{names:?} {member}: {said}");
-        let who = if member.is_empty() { names.first().copied().unwrap_or("nobody") } else { member };
+        let who = if member.is_empty() { names.first().copied().unwrap_or("a client without a name") } else { member };
         assert!(said.contains(&format!("and {who}")), "{said}");
     }
     let invited: [(&[&str], &str); 6] = [
@@ -72,21 +72,21 @@ fn a_certificate_alone_does_not_fire_the_trigger_that_ends_a_run() {
         (&["a"], "a#shell"),
     ];
     for (names, member) in invited {
-        let said = come(&mut going(), 200, Some(names), member);
+        let said = join_and_notify(&mut running(), 200, Some(names), member);
         assert!(said.contains("\"noted\"") && said.contains("\"left\":0"), "{names:?} {member}: {said}");
     }
 }
 
 #[test]
-fn where_nobody_proves_anything_a_guest_is_who_says_so_and_who_says_nothing_looks() {
+fn without_proofs_a_guest_is_believed_and_a_nameless_client_may_only_look() {
     for (member, may) in
         [("ann", true), ("ann#1", true), ("a", true), ("client1", true), ("eve", false), ("bob", false)]
     {
-        let said = come(&mut going(), 100, None, member);
+        let said = join_and_notify(&mut running(), 100, None, member);
         assert_eq!(said.contains("\"noted\""), may, "{member}: {said}");
     }
-    let mut world = going();
-    let said = come(&mut world, 100, None, "");
+    let mut world = running();
+    let said = join_and_notify(&mut world, 100, None, "");
     assert!(said.contains("\"refused\"") && said.contains("say who you are with --as NAME"), "{said}");
     world.say(ConnId(100), r#"{"type":"list","room":"r1"}"#);
     assert!(world.take(ConnId(100)).contains("\"left\":1"));

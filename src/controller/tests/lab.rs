@@ -1,4 +1,4 @@
-//! A controller that stays, its slaves and its operators, played by hand.
+//! A permanent controller with its slaves and operators, which are played step by step.
 
 mod again;
 mod bounds;
@@ -29,7 +29,7 @@ const RUNS: &str = "/state/runs";
 const TCP: ListenerId = ListenerId(0);
 const SOCKET: ListenerId = ListenerId(1);
 
-/// A test of one second for these slaves, which are written as in a test file.
+/// Returns a test of one second with these slaves, written as in a test file.
 fn test_for(slaves: &str) -> String {
     let names = slaves.split(' ').map(|slave| match slave.split_once(':') {
         Some((name, role)) => format!(r#""{name}": {{ "schedules": ["s"], "with": {{ "role": "{role}" }} }}"#),
@@ -47,7 +47,7 @@ const SHIPS: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a":
     "schedules": { "s": [{ "name": "x", "at": 0, "shell": "cat @{one.path} @{none.path}",
         "use_resources": ["one", "none"] }] } }"#;
 
-/// A controller that stays, with its disk and all who are connected.
+/// A permanent controller with its disk and its connected peers.
 struct Lab {
     controller: Controller,
     out: Outbox,
@@ -57,7 +57,7 @@ struct Lab {
     open: BTreeSet<ConnId>,
     config: HostConfig,
     conns: u64,
-    /// Nothing can be written.
+    /// The disk is full.
     full: bool,
 }
 
@@ -91,7 +91,7 @@ impl Lab {
         lab
     }
 
-    /// The controller is killed, and another goes on half a second later.
+    /// Kills the controller, and starts another one half a second later.
     fn restarted(mut self) -> Lab {
         let past = |lab: &Lab, path: &Path| Past::read(path, lab.disk[path].clone()).expect("it was just written");
         let controller =
@@ -103,7 +103,7 @@ impl Lab {
             let directory = path.parent().expect("it is in a directory");
             match self.disk.get(&directory.join(OVER)) {
                 Some(json) => over.push(serde_json::from_slice(json).expect("it was just written")),
-                None => going.push((directory.to_owned(), past(&self, path).beside(self.files(directory)))),
+                None => going.push((directory.to_owned(), past(&self, path).with_files(self.files(directory)))),
             }
         }
         going.sort_by_key(|(_, past)| past.place_in_queue());
@@ -139,61 +139,68 @@ impl Lab {
         });
         let mut failed = Vec::new();
         for effect in writes {
-            if let (true, Effect::Append { path, .. } | Effect::Persist { path, .. }) = (self.full, &effect) {
-                failed.push((path.clone(), "no space left on device".to_owned()));
-                continue;
-            }
             match effect {
-                Effect::Append { path, bytes } => self.disk.entry(path).or_default().extend(bytes),
-                Effect::Persist { path, bytes } => drop(self.disk.insert(path, bytes)),
-                Effect::Install { path, from, .. } => {
-                    let bytes = self.disk.remove(&from).expect("it was written");
-                    self.disk.insert(path, bytes);
+                Effect::Append { path, .. } | Effect::Persist { path, .. } if self.full => {
+                    failed.push((path, "no space left on device".to_owned()));
                 }
-                Effect::WriteAt { path, offset, bytes, .. } => {
-                    let file = self.disk.entry(path).or_default();
-                    assert_eq!(file.len() as u64, offset);
-                    file.extend(bytes);
-                }
-                _ => unreachable!("it is no write"),
+                effect => self.write(effect),
             }
         }
         for (path, error) in failed {
             self.input(Input::WriteFailed { path, error });
         }
-        for effect in others {
-            match effect {
-                Effect::Confirm { confirm } => self.input(Input::Written { confirm }),
-                Effect::Send { conn, bytes } if self.open.contains(&conn) => {
-                    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-                    let lines = lines.map(|line| serde_json::from_slice::<Value>(line).expect("it says JSON"));
-                    self.heard.entry(conn).or_default().extend(lines);
-                }
-                Effect::Close { conn, .. } => drop(self.open.remove(&conn)),
-                Effect::Read { read, path, offset, max } => {
-                    let file = self.disk.get(&path).cloned();
-                    let piece =
-                        |file: &Vec<u8>| file[file.len().min(offset as usize)..].iter().take(max).copied().collect();
-                    let piece: Option<Vec<u8>> = file.as_ref().map(piece);
-                    let result = piece.as_deref().ok_or("no such file".to_owned());
-                    self.input(Input::Read { read, result });
-                }
-                Effect::Page { read, directory, after, most } => {
-                    let page = Page::of(self.files(&directory), &after, most);
-                    self.input(Input::Paged { read, result: Ok(page) });
-                }
-                Effect::Spawn { child, command } => {
-                    let directory = command.cwd.as_ref().expect("the directory of the runs");
-                    for name in removed(&command.argv).expect("nothing else is started") {
-                        self.disk.retain(|file, _| !file.starts_with(directory.join(name)));
-                    }
-                    self.input(Input::Exited { child, exit: crate::machine::Exit::Code(0) });
-                }
-                _ => {}
-            }
-        }
+        others.into_iter().for_each(|effect| self.perform(effect));
         if self.controller.next_deadline().is_some_and(|at| at <= self.now) {
             self.input(Input::Deadline);
+        }
+    }
+
+    fn write(&mut self, effect: Effect) {
+        match effect {
+            Effect::Append { path, bytes } => self.disk.entry(path).or_default().extend(bytes),
+            Effect::Persist { path, bytes } => drop(self.disk.insert(path, bytes)),
+            Effect::Install { path, from, .. } => {
+                let bytes = self.disk.remove(&from).expect("it was written");
+                self.disk.insert(path, bytes);
+            }
+            Effect::WriteAt { path, offset, bytes, .. } => {
+                let file = self.disk.entry(path).or_default();
+                assert_eq!(file.len() as u64, offset);
+                file.extend(bytes);
+            }
+            _ => unreachable!("the effect is not a write"),
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Confirm { confirm } => self.input(Input::Written { confirm }),
+            Effect::Send { conn, bytes } if self.open.contains(&conn) => {
+                let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                let lines = lines.map(|line| serde_json::from_slice::<Value>(line).expect("a JSON line"));
+                self.heard.entry(conn).or_default().extend(lines);
+            }
+            Effect::Close { conn, .. } => drop(self.open.remove(&conn)),
+            Effect::Read { read, path, offset, max } => {
+                let file = self.disk.get(&path).cloned();
+                let piece =
+                    |file: &Vec<u8>| file[file.len().min(offset as usize)..].iter().take(max).copied().collect();
+                let piece: Option<Vec<u8>> = file.as_ref().map(piece);
+                let result = piece.as_deref().ok_or("no such file".to_owned());
+                self.input(Input::Read { read, result });
+            }
+            Effect::Page { read, directory, after, most } => {
+                let page = Page::of(self.files(&directory), &after, most);
+                self.input(Input::Paged { read, result: Ok(page) });
+            }
+            Effect::Spawn { child, command } => {
+                let directory = command.cwd.as_ref().expect("the directory of the runs");
+                for name in removed(&command.argv).expect("nothing else is started") {
+                    self.disk.retain(|file, _| !file.starts_with(directory.join(name)));
+                }
+                self.input(Input::Exited { child, exit: crate::machine::Exit::Code(0) });
+            }
+            _ => {}
         }
     }
 
@@ -238,7 +245,7 @@ impl Lab {
         words.join(" ")
     }
 
-    /// What a peer hears to a question: the last of it.
+    /// Returns the last answer to a question.
     fn ask(&mut self, conn: ConnId, question: &impl Message) -> Value {
         self.heard.remove(&conn);
         self.say(conn, question);
@@ -274,12 +281,12 @@ impl Lab {
         answer["run"]["run"].as_str().expect("a run has an id").to_owned()
     }
 
-    fn look(&mut self, conn: ConnId, run: &str) -> Value {
+    fn progress(&mut self, conn: ConnId, run: &str) -> Value {
         self.ask(conn, &Look { run: run.into(), end: false })["run"].clone()
     }
 
-    fn standing(&mut self, conn: ConnId, run: &str) -> String {
-        self.look(conn, run)["state"].as_str().unwrap_or("none").to_owned()
+    fn state(&mut self, conn: ConnId, run: &str) -> String {
+        self.progress(conn, run)["state"].as_str().unwrap_or("none").to_owned()
     }
 
     /// These slaves take part in the run until it is over.
@@ -329,25 +336,25 @@ fn upload<'a>(submission: &'a str, of: &[u8], offset: u64, data: &[u8]) -> Uploa
 }
 
 #[test]
-fn runs_begin_in_order_when_their_slaves_are_there_and_are_served_on_the_same_connections() {
+fn queued_runs_start_in_order_and_reuse_the_connections_of_their_slaves() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let first = lab.submit(operator, "one", &test_for("a b"));
     let second = lab.submit(operator, "two", &test_for("a"));
-    assert_eq!(lab.look(operator, &first)["why"], "waits for a (not connected), b (not connected)");
+    assert_eq!(lab.progress(operator, &first)["why"], "waits for a (not connected), b (not connected)");
     let a = lab.slave("a", "i", None);
     assert_eq!(lab.words(a), "welcome", "it waits: the first run holds it back from the second");
     let b = lab.slave("b", "i", None);
     assert_eq!((lab.words(a), lab.words(b)), ("prepare".to_owned(), "welcome prepare".to_owned()));
-    assert_eq!(lab.standing(operator, &first), "gathering");
-    assert_eq!(lab.look(operator, &second)["why"], format!("waits for a (serves {first})"));
+    assert_eq!(lab.state(operator, &first), "gathering");
+    assert_eq!(lab.progress(operator, &second)["why"], format!("waits for a (serves {first})"));
     lab.serve(&first, &[a, b]);
     assert_eq!(lab.words(b), "start stop dismissed");
     assert_eq!(lab.words(a), "start stop dismissed prepare");
-    let state = lab.look(operator, &first);
+    let state = lab.progress(operator, &first);
     assert_eq!((&state["state"], &state["verdict"], &state["code"]), (&"over".into(), &"passed".into(), &0.into()));
     lab.serve(&second, &[a]);
-    assert_eq!(lab.standing(operator, &second), "over");
+    assert_eq!(lab.state(operator, &second), "over");
     assert!(lab.open.contains(&a) && lab.open.contains(&b));
     lab.is_bare();
     for file in ["test.json", "events.jsonl", "summary.json", "report.txt", OVER] {
@@ -356,7 +363,7 @@ fn runs_begin_in_order_when_their_slaves_are_there_and_are_served_on_the_same_co
 }
 
 #[test]
-fn runs_with_other_slaves_go_on_at_once_and_machines_serve_by_their_labels() {
+fn runs_with_other_slaves_start_at_once_and_machines_are_selected_by_labels() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let (a, b) = (lab.slave("a:client", "i", None), lab.slave("b:server", "i", None));
@@ -366,23 +373,23 @@ fn runs_with_other_slaves_go_on_at_once_and_machines_serve_by_their_labels() {
     assert_eq!(lab.words(a), "welcome prepare");
     let heard = lab.heard.remove(&b).unwrap_or_default();
     assert_eq!((&heard[1]["type"], &heard[1]["serve_as"]), (&"prepare".into(), &"x".into()));
-    assert_eq!(lab.look(operator, &three)["why"], "waits for 1 more with role=client");
+    assert_eq!(lab.progress(operator, &three)["why"], "waits for 1 more with role=client");
     lab.of_run(a, "ready", &one);
     lab.of_run(b, "ready", &two);
-    assert_eq!([&one, &two].map(|run| lab.standing(operator, run)), ["running", "running"]);
+    assert_eq!([&one, &two].map(|run| lab.state(operator, run)), ["running", "running"]);
     let slaves = lab.ask(operator, &AskSlaves { after: "".into() });
     assert_eq!((&slaves["slaves"][1]["run"], &slaves["slaves"][1]["serves_as"]), (&two.clone().into(), &"x".into()));
     lab.pass(SECOND * 3 / 2);
     lab.of_run(b, "stopped", &two);
-    assert_eq!([&one, &two].map(|run| lab.standing(operator, run)), ["ending", "over"]);
+    assert_eq!([&one, &two].map(|run| lab.state(operator, run)), ["ending", "over"]);
     lab.of_run(a, "stopped", &one);
     lab.serve(&three, &[a]);
-    assert_eq!(lab.standing(operator, &three), "over");
+    assert_eq!(lab.state(operator, &three), "over");
     lab.is_bare();
 }
 
 #[test]
-fn what_cannot_be_run_is_unfit_and_leaves_nothing() {
+fn an_invalid_test_is_unfit_and_leaves_nothing_behind() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let files = [("one.bin", &b"abc"[..]), ("none.bin", &b""[..])];
@@ -411,7 +418,7 @@ fn what_cannot_be_run_is_unfit_and_leaves_nothing() {
 }
 
 #[test]
-fn files_come_piece_by_piece_and_one_submission_is_one_run() {
+fn files_are_uploaded_in_pieces_and_one_submission_is_one_run() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let files = [("one.bin", &b"abc"[..]), ("none.bin", &b""[..])];
@@ -422,7 +429,7 @@ fn files_come_piece_by_piece_and_one_submission_is_one_run() {
     // It is gone, and comes back before that is known.
     let again = lab.operator();
     assert_eq!(lab.ask(again, &submit("s", SHIPS, offers(&files)))["type"], "wanted");
-    assert_eq!(lab.ask(operator, &upload("s", b"abc", 2, b"c"))["type"], "denied", "the former one is forgotten");
+    assert_eq!(lab.ask(operator, &upload("s", b"abc", 2, b"c"))["type"], "denied", "the old connection is forgotten");
     assert_eq!(lab.ask(again, &upload("s", b"abc", 0, b"abc"))["files"][sha256(b"")], 0);
     let seen = lab.ask(again, &upload("s", b"", 0, b""));
     let run = seen["run"]["run"].as_str().expect("it is a run").to_owned();
@@ -446,7 +453,7 @@ fn files_come_piece_by_piece_and_one_submission_is_one_run() {
 }
 
 #[test]
-fn what_an_operator_was_bringing_goes_with_it() {
+fn an_incomplete_submission_is_removed_when_its_operator_disconnects() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let files = [("one.bin", &b"abc"[..]), ("none.bin", &b""[..])];
@@ -459,7 +466,7 @@ fn what_an_operator_was_bringing_goes_with_it() {
 }
 
 #[test]
-fn a_run_is_ended_in_the_queue_and_while_it_goes_on() {
+fn a_run_can_be_cancelled_in_the_queue_and_while_it_runs() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let stop = |run: &str, now| Cancel { run: run.to_owned().into(), now };
@@ -468,7 +475,7 @@ fn a_run_is_ended_in_the_queue_and_while_it_goes_on() {
     let a = lab.slave("a", "i", None);
     assert_eq!(lab.words(a), "welcome");
     lab.ask(operator, &stop(&queued[..queued.len() - 1], false));
-    let state = lab.look(operator, &queued);
+    let state = lab.progress(operator, &queued);
     assert_eq!((&state["state"], &state["code"]), (&"over".into(), &130.into()));
     assert_eq!(lab.words(a), "prepare", "it is not held back any longer");
     lab.of_run(a, "ready", &behind);
@@ -481,13 +488,13 @@ fn a_run_is_ended_in_the_queue_and_while_it_goes_on() {
     assert_eq!(lab.ask(operator, &stop("u", true))["type"], "denied");
     let at_once = lab.submit(operator, "three", &test_for("b"));
     lab.ask(operator, &stop(&at_once, true));
-    assert_eq!(lab.standing(operator, &at_once), "over");
+    assert_eq!(lab.state(operator, &at_once), "over");
     lab.pass(SECOND * 60);
     lab.is_bare();
 }
 
 #[test]
-fn a_run_that_has_waited_long_enough_in_the_queue_holds_no_slave_back_any_longer() {
+fn a_run_that_times_out_in_the_queue_releases_its_slaves() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let test = test_for("a b");
@@ -504,7 +511,7 @@ fn a_run_that_has_waited_long_enough_in_the_queue_holds_no_slave_back_any_longer
 }
 
 #[test]
-fn runs_and_slaves_come_in_pages() {
+fn runs_and_slaves_are_listed_in_pages() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     for nr in 0..PAGE_MAX + 2 {
@@ -530,14 +537,14 @@ fn runs_and_slaves_come_in_pages() {
 }
 
 #[test]
-fn files_are_read_while_they_grow_and_only_those_of_the_results() {
+fn growing_files_can_be_read_and_only_those_of_the_results() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let a = lab.slave("a", "i", None);
     let run = lab.submit(operator, "one", &test_for("a"));
     let get = |file: &str, offset, wait| Get { run: run.clone().into(), file: file.to_owned().into(), offset, wait };
     let mut text = Vec::new();
-    assert_eq!(lab.ask(operator, &get("events.jsonl", 0, true)), Value::Null, "nothing is there before the start");
+    assert_eq!(lab.ask(operator, &get("events.jsonl", 0, true)), Value::Null, "no event is recorded before the start");
     assert_eq!(lab.ask(operator, &get("a/x.out", 0, true)), Value::Null);
     lab.of_run(a, "ready", &run);
     let add = |text: &mut Vec<u8>, piece: &Value| {
@@ -579,7 +586,7 @@ fn files_are_read_while_they_grow_and_only_those_of_the_results() {
 }
 
 #[test]
-fn not_everybody_may_operate() {
+fn only_operators_may_operate() {
     let mut lab = Lab::new();
     let proven = |name: &str| Peer::Proven { address: ([10, 0, 0, 1], 5).into(), names: [Box::from(name)].into() };
     let local = Peer::Local { uid: 1000, pid: None };
@@ -598,7 +605,7 @@ fn not_everybody_may_operate() {
 }
 
 #[test]
-fn results_are_kept_as_long_as_is_said() {
+fn results_are_kept_as_configured() {
     let mut lab = Lab::keeping(Keeping::Count(2));
     let operator = lab.operator();
     let a = lab.slave("a", "i", None);
@@ -607,11 +614,11 @@ fn results_are_kept_as_long_as_is_said() {
         lab.serve(&run, &[a]);
         run
     });
-    // Whoever has followed one fetches what it has left.
-    assert_eq!(runs.each_ref().map(|run| lab.standing(operator, run)), ["over", "over", "over"]);
+    // An operator that has followed a run fetches its files afterwards.
+    assert_eq!(runs.each_ref().map(|run| lab.state(operator, run)), ["over", "over", "over"]);
     lab.pass(SECOND * 70);
     let operator = lab.operator();
-    assert_eq!(runs.each_ref().map(|run| lab.standing(operator, run)), ["none", "over", "over"]);
+    assert_eq!(runs.each_ref().map(|run| lab.state(operator, run)), ["none", "over", "over"]);
     assert!(!lab.disk.keys().any(|path| path.starts_with(Path::new(RUNS).join(&runs[0]))));
     let mut lab = Lab::keeping(Keeping::Age(SECOND * 100));
     let operator = lab.operator();
@@ -620,17 +627,17 @@ fn results_are_kept_as_long_as_is_said() {
     lab.serve(&run, &[a]);
     lab.pass(SECOND * 90);
     let operator = lab.operator();
-    assert_eq!(lab.standing(operator, &run), "over");
+    assert_eq!(lab.state(operator, &run), "over");
     lab.pass(SECOND * 30);
     let operator = lab.operator();
-    assert_eq!(lab.standing(operator, &run), "over");
+    assert_eq!(lab.state(operator, &run), "over");
     lab.pass(SECOND * 70);
     let operator = lab.operator();
-    assert_eq!(lab.standing(operator, &run), "none");
+    assert_eq!(lab.state(operator, &run), "none");
 }
 
 #[test]
-fn clients_part_with_the_room_of_a_run_that_is_over_and_nothing_of_it_stays() {
+fn clients_are_disconnected_when_their_run_is_over_and_nothing_of_its_room_is_left() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let a = lab.slave("a", "i", None);
@@ -649,13 +656,13 @@ fn clients_part_with_the_room_of_a_run_that_is_over_and_nothing_of_it_stays() {
     lab.close(gone);
     lab.pass(SECOND * 3 / 2);
     lab.of_run(a, "stopped", &run);
-    assert_eq!(lab.standing(operator, &run), "over");
+    assert_eq!(lab.state(operator, &run), "over");
     assert!(!lab.open.contains(&stays) && lab.words(stays).ends_with("bye"));
     lab.is_bare();
 }
 
 #[test]
-fn a_slave_that_is_lost_to_its_run_is_free_when_it_has_come_anew() {
+fn a_slave_that_was_lost_to_its_run_is_free_after_a_reconnect() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let a = lab.slave("a", "i", None);
@@ -663,17 +670,17 @@ fn a_slave_that_is_lost_to_its_run_is_free_when_it_has_come_anew() {
     let next = lab.submit(operator, "two", &test_for("a"));
     lab.of_run(a, "ready", &run);
     lab.of_run(a, "stopped", &run);
-    assert!(!lab.open.contains(&a), "it must come anew, so that it ends what it has of the run");
-    assert_eq!(lab.look(operator, &run)["verdict"], "failed");
+    assert!(!lab.open.contains(&a), "it must reconnect, so that it ends its part of the run");
+    assert_eq!(lab.progress(operator, &run)["verdict"], "failed");
     let a = lab.slave("a", "i", Some(&run));
     assert_eq!(lab.words(a), "welcome prepare");
     lab.serve(&next, &[a]);
-    assert_eq!(lab.standing(operator, &next), "over");
+    assert_eq!(lab.state(operator, &next), "over");
     lab.is_bare();
 }
 
 #[test]
-fn a_slave_that_comes_back_on_another_connection_leaves_nothing_of_the_former_one() {
+fn a_reconnected_slave_leaves_nothing_of_its_old_connection() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     lab.slave("a", "i", None);
@@ -688,7 +695,7 @@ fn a_slave_that_comes_back_on_another_connection_leaves_nothing_of_the_former_on
     // It has given up the run, and says so on another connection.
     let c = lab.slave("a", "i", None);
     assert_eq!(lab.words(c), "welcome bye");
-    assert_eq!(lab.look(operator, &run)["verdict"], "failed");
+    assert_eq!(lab.progress(operator, &run)["verdict"], "failed");
     let c = lab.slave("a", "i", None);
     let next = lab.submit(operator, "two", &test_for("a"));
     lab.serve(&next, &[c]);

@@ -1,4 +1,4 @@
-//! Launchers, played by hand.
+//! Launchers, played step by step.
 
 use super::*;
 use crate::controller::Launcher;
@@ -8,7 +8,7 @@ const TWO: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a": [
     "schedules": { "s": [] } }"#;
 
 impl World {
-    /// A run of two slaves, each started by a command.
+    /// Returns a run of two slaves, each started by a command.
     fn launching(commands: &[(&[usize], &str)]) -> World {
         let test = testfile::parse("t.json", TWO, &mut |file| Err(file.to_owned())).expect("a test");
         let commands = commands.iter().map(|(slaves, command)| (slaves.to_vec(), (*command).to_owned())).collect();
@@ -19,12 +19,12 @@ impl World {
         World::launching(&[(&[0], "go a"), (&[1], "go b")])
     }
 
-    /// The launchers, with what the shell is told and where they write.
+    /// Returns the launchers, with their commands and their logs.
     fn launchers(&self) -> Vec<(ChildId, String, String)> {
         let launcher = |effect: &Effect| match effect {
             Effect::Spawn { child, command } if command.argv[0] == "/bin/sh" => {
                 let log = command.stderr.as_ref().filter(|log| Some(*log) == command.stdout.as_ref());
-                Some((*child, command.argv[2].clone(), log.expect("both go there").display().to_string()))
+                Some((*child, command.argv[2].clone(), log.expect("both streams have a log").display().to_string()))
             }
             _ => None,
         };
@@ -36,7 +36,7 @@ impl World {
         self.input(Input::Exited { child, exit: Exit::Code(code) });
     }
 
-    /// The reads of logs.
+    /// Returns the reads of logs.
     fn reads(&self) -> Vec<ReadId> {
         let read = |effect: &Effect| match effect {
             Effect::Read { read, .. } => Some(*read),
@@ -56,7 +56,7 @@ impl World {
         self.asked.iter().filter_map(kill).collect()
     }
 
-    fn slave_comes(&mut self, number: u64, name: &str) -> ConnId {
+    fn connect_slave(&mut self, number: u64, name: &str) -> ConnId {
         let conn = self.accept(number);
         let who = format!(r#""name":"{name}","incarnation":"i{number}""#);
         self.say(conn, &format!(r#"{{"type":"hello","protocol":1,"version":"x",{who}}}"#));
@@ -65,7 +65,7 @@ impl World {
 }
 
 #[test]
-fn each_command_starts_its_slaves_and_writes_beside_what_they_ship() {
+fn each_launcher_starts_its_slaves_and_writes_its_log_to_the_results() {
     let told = |world: &World| -> Vec<(String, String)> {
         world.launchers().into_iter().map(|(_, command, log)| (command, log)).collect()
     };
@@ -77,15 +77,15 @@ fn each_command_starts_its_slaves_and_writes_beside_what_they_ship() {
 }
 
 #[test]
-fn a_launcher_that_ends_too_early_ends_the_run_in_its_last_words() {
+fn a_launcher_that_ends_too_early_ends_the_run_with_its_last_line() {
     let mut world = World::each();
     world.launcher_ends(1, 7);
     let [read] = world.reads()[..] else { panic!("{:?}", world.asked) };
     world.input(Input::Read { read, result: Ok(b"first\nno such host\n\n") });
-    let said = "b was lost: its launcher ended before it had joined: exit status 7: no such host; all that it said is in \
+    let said = "b was lost: its launcher ended before it had joined: exit status 7: no such host; its whole output is in \
                 /results/b/launch.log";
     assert!(world.recorded.contains(said), "{}", world.recorded);
-    // The other has nobody to wait for.
+    // The other launcher has no slave to wait for.
     assert_eq!(world.kills(), [(0, Signal::TERM)]);
     assert_eq!(world.exit, None);
     world.launcher_ends(0, 143);
@@ -93,7 +93,7 @@ fn a_launcher_that_ends_too_early_ends_the_run_in_its_last_words() {
 }
 
 #[test]
-fn long_last_words_are_read_to_their_end() {
+fn long_logs_are_read_to_their_end() {
     let mut world = World::each();
     world.launcher_ends(0, 1);
     let piece = [b'x'; 64 * 1024];
@@ -107,9 +107,9 @@ fn long_last_words_are_read_to_their_end() {
 }
 
 #[test]
-fn a_launcher_that_ends_later_matters_when_its_slave_stays_away() {
+fn a_launcher_that_ends_later_matters_only_if_its_slave_stays_disconnected() {
     let mut world = World::each();
-    let a = world.slave_comes(1, "a");
+    let a = world.connect_slave(1, "a");
     assert!(world.take(a).contains("\"leave\":true"));
     world.launcher_ends(0, 255);
     assert_eq!(world.reads(), []);
@@ -121,9 +121,9 @@ fn a_launcher_that_ends_later_matters_when_its_slave_stays_away() {
 }
 
 #[test]
-fn launchers_have_time_to_end_then_are_told_to_and_then_are_killed() {
+fn launchers_are_asked_to_end_and_killed_later() {
     let mut world = World::each();
-    let conns = [world.slave_comes(1, "a"), world.slave_comes(2, "b")];
+    let conns = [world.connect_slave(1, "a"), world.connect_slave(2, "b")];
     world.input(Input::Signal(Signal::INT));
     for conn in conns {
         world.say(conn, r#"{"type":"stopped","run":"r1"}"#);
@@ -137,11 +137,11 @@ fn launchers_have_time_to_end_then_are_told_to_and_then_are_killed() {
 }
 
 #[test]
-fn whoever_is_turned_away_is_told_to_leave() {
+fn a_refused_slave_of_a_launcher_is_asked_to_exit() {
     let mut world = World::each();
-    world.slave_comes(1, "a");
+    world.connect_slave(1, "a");
     for (number, name) in [(2, "a"), (3, "nobody")] {
-        let conn = world.slave_comes(number, name);
+        let conn = world.connect_slave(number, name);
         let said = world.take(conn);
         let (welcome, bye) = said.split_once('\n').expect("two lines");
         assert!(welcome.contains("\"leave\":true") && !welcome.contains("\"run\""), "{said}");

@@ -1,4 +1,4 @@
-//! What peers can make grow, and what becomes of those that want more.
+//! What peers can make grow, and what happens at the limits.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::wire::LINE_AROUND_VALUES;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// As long as a verdict waits for a process that has gone, and longer.
+/// Longer than an unconfirmed outcome is kept for a disconnected process.
 pub const FORGOTTEN: Duration = Duration::from_secs(700);
 
 fn world(value: usize, memory: usize) -> World {
@@ -43,7 +43,7 @@ impl World {
         self.controller.budget.held()
     }
 
-    /// What is held, counted anew.
+    /// Recounts what is held, in bytes.
     pub fn recount(&self) -> usize {
         self.controller.sessions.partial() + self.controller.rooms.by_name().values().map(Room::recount).sum::<usize>()
     }
@@ -54,7 +54,7 @@ pub fn text(length: usize) -> String {
 }
 
 #[test]
-fn who_fills_the_memory_is_refused_and_others_meet_in_another_room() {
+fn a_client_that_fills_the_memory_is_refused_and_others_meet_in_another_room() {
     let mut world = world(100_000, 1_000_000);
     let greedy = world.joins(1, "r", "g", "g");
     let full = (1..).find(|&id| {
@@ -96,7 +96,7 @@ fn who_fills_the_memory_is_refused_and_others_meet_in_another_room() {
 }
 
 #[test]
-fn a_map_is_held_until_all_have_heard_it_or_were_forgotten() {
+fn a_map_is_held_until_all_members_have_confirmed_it_or_are_forgotten() {
     let mut world = world(100_000, 1_000_000);
     let (a, b) = (world.joins(1, "r", "a", "a"), world.joins(2, "r", "b", "b"));
     for (conn, member) in [(a, "a"), (b, "b")] {
@@ -106,7 +106,7 @@ fn a_map_is_held_until_all_have_heard_it_or_were_forgotten() {
     assert!((100_000..102_000).contains(&map), "{map}");
     world.say(a, r#"{"type":"heard","room":"r","ids":[1]}"#);
     let map = map - 384;
-    assert_eq!(world.held(), map, "the place of one that has heard it is free");
+    assert_eq!(world.held(), map, "a confirmed outcome frees its entry");
     world.input(Input::Closed { conn: b, reason: "gone".into() });
     world.pass(FORGOTTEN / 2);
     assert_eq!(world.held(), map);
@@ -115,7 +115,7 @@ fn a_map_is_held_until_all_have_heard_it_or_were_forgotten() {
 }
 
 #[test]
-fn a_member_that_is_there_and_never_says_that_it_has_heard_does_not_hold_a_map_for_ever() {
+fn a_connected_member_that_never_confirms_does_not_hold_a_map_for_ever() {
     let mut world = world(100_000, 1_000_000);
     let a = world.joins(1, "r", "a", "a");
     world.gives(a, ("r", "a"), "s", 1, 1, &text(50_000));
@@ -128,7 +128,7 @@ fn a_member_that_is_there_and_never_says_that_it_has_heard_does_not_hold_a_map_f
 }
 
 #[test]
-fn a_member_that_never_says_that_it_has_heard_of_an_earlier_round_or_that_it_is_wrong_holds_nothing_for_ever() {
+fn a_member_that_never_confirms_an_earlier_failure_or_a_refusal_holds_nothing_for_ever() {
     let mut world = world(100_000, 1_000_000);
     let (a, b) = (world.joins(1, "r", "a", "a"), world.joins(2, "r", "b", "b"));
     let arrive = |member: &str, id: u64, party: &str, more: &str| {
@@ -149,7 +149,7 @@ fn a_member_that_never_says_that_it_has_heard_of_an_earlier_round_or_that_it_is_
 }
 
 #[test]
-fn a_value_that_is_longer_than_any_line_is_refused_by_name_and_the_connection_goes_on() {
+fn a_value_longer_than_any_line_is_refused_and_its_connection_continues() {
     let mut world = world(1_000, 64 * 1024 * 1024);
     let a = world.joins(1, "r", "a", "a");
     world.take(a);
@@ -176,12 +176,12 @@ fn a_value_that_is_longer_than_any_line_is_refused_by_name_and_the_connection_go
     for _ in 0..=LINE_AROUND_VALUES / piece.len() {
         world.input(Input::Received { conn: other, bytes: &piece });
     }
-    assert_eq!(world.closed, [other], "what is no value is not read to its end");
+    assert_eq!(world.closed, [other], "only a value is read to its end");
     assert!(world.take(other).contains("a line is longer than 4195304 bytes"));
 }
 
 #[test]
-fn lines_that_do_not_end_take_half_of_the_memory_and_who_gives_a_value_then_is_told_so() {
+fn incomplete_lines_use_half_of_the_memory_and_further_values_are_refused() {
     let mut world = world(1 << 20, 8 << 20);
     let piece = vec![b'x'; 1 << 16];
     let head = |member: &str| {
@@ -207,63 +207,72 @@ fn lines_that_do_not_end_take_half_of_the_memory_and_who_gives_a_value_then_is_t
     assert_eq!(world.held(), 0);
 }
 
+const ROOMS: [&str; 2] = ["r", "q"];
+
+/// A connection with the room and the member of its client.
+type Connected = (ConnId, &'static str, String);
+
+/// Lets a random client do something random.
+fn random_step(world: &mut World, random: &mut fastrand::Rng, connected: &mut Vec<Connected>, step: u64) {
+    let pick = (!connected.is_empty()).then(|| connected[random.usize(..connected.len())].clone());
+    let id = random.u64(step.saturating_sub(20)..=step);
+    match (random.u8(0..14), pick) {
+        (0..=2, _) | (_, None) => {
+            let (room, member) = (ROOMS[random.usize(..2)], format!("m{}", random.u8(0..4)));
+            let incarnation = format!("{member}-{}", random.u8(0..3));
+            let conn = world.joins(step, room, &member, &incarnation);
+            connected.push((conn, room, member));
+        }
+        (3..=5, Some((conn, room, member))) => {
+            let session = format!("s{}", random.u8(0..3));
+            world.gives(conn, (room, &member), &session, id, 3, &text(random.usize(2..6_000)));
+        }
+        (6, Some((conn, room, member))) => {
+            let party = ["{\"count\":2}", "{\"members\":[\"m0\",\"m1\"]}"][random.usize(..2)];
+            let abort = if random.u8(0..4) == 0 { ",\"abort\":\"no\"" } else { "" };
+            let who = format!(r#""room":"{room}","barrier":"b","id":{id},"member":"{member}""#);
+            world.say(conn, &format!(r#"{{"type":"arrive",{who},"party":{party},"timeout":9000000{abort}}}"#));
+        }
+        (7, Some((conn, room, _))) => {
+            let what = ["gone", "heard"][random.usize(..2)];
+            world.say(conn, &format!(r#"{{"type":"{what}","room":"{room}","ids":[{id},{}]}}"#, id + 1));
+        }
+        (8, Some((conn, _, _))) => {
+            connected.retain(|(other, ..)| *other != conn);
+            world.input(Input::Closed { conn, reason: "cut".into() });
+        }
+        (9, Some((conn, _, _))) => {
+            let piece = vec![b' '; random.usize(1..3_000)];
+            world.input(Input::Received { conn, bytes: &piece });
+        }
+        (10, Some((conn, room, _))) => {
+            let trigger = format!(r#""room":"{room}","trigger":"t{}""#, random.u8(0..2));
+            let what = match random.u8(0..5) {
+                0 => format!(r#""create",{trigger},"count":3"#),
+                1 => format!(r#""delete",{trigger}"#),
+                2 => format!(r#""watch",{trigger}"#),
+                _ => format!(r#""notify",{trigger},"count":{},"data":{}"#, random.u8(1..4), text(300)),
+            };
+            world.say(conn, &format!(r#"{{"type":{what}}}"#));
+        }
+        (11, _) => world.pass(Duration::from_millis(random.u64(1..20_000))),
+        (12, _) if random.u8(0..10) == 0 => world.pass(FORGOTTEN),
+        _ => {}
+    }
+}
+
 #[test]
-fn what_is_held_is_what_is_there_whatever_happens() {
+fn the_budget_equals_the_sum_of_all_holders_in_random_histories() {
     let mut rare = [0; 3];
     for seed in 0..60 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = world(5_000, 40_000);
-        let rooms = ["r", "q"];
-        let mut there: Vec<(ConnId, &str, String)> = Vec::new();
+        let mut connected = Vec::new();
         let mut refused = 0;
         for step in 1..400_u64 {
-            let pick = (!there.is_empty()).then(|| there[random.usize(..there.len())].clone());
-            let id = random.u64(step.saturating_sub(20)..=step);
-            match (random.u8(0..14), pick) {
-                (0..=2, _) | (_, None) => {
-                    let (room, member) = (rooms[random.usize(..2)], format!("m{}", random.u8(0..4)));
-                    let incarnation = format!("{member}-{}", random.u8(0..3));
-                    let conn = world.joins(step, room, &member, &incarnation);
-                    there.push((conn, room, member));
-                }
-                (3..=5, Some((conn, room, member))) => {
-                    let session = format!("s{}", random.u8(0..3));
-                    world.gives(conn, (room, &member), &session, id, 3, &text(random.usize(2..6_000)));
-                }
-                (6, Some((conn, room, member))) => {
-                    let party = ["{\"count\":2}", "{\"members\":[\"m0\",\"m1\"]}"][random.usize(..2)];
-                    let abort = if random.u8(0..4) == 0 { ",\"abort\":\"no\"" } else { "" };
-                    let who = format!(r#""room":"{room}","barrier":"b","id":{id},"member":"{member}""#);
-                    world.say(conn, &format!(r#"{{"type":"arrive",{who},"party":{party},"timeout":9000000{abort}}}"#));
-                }
-                (7, Some((conn, room, _))) => {
-                    let what = ["gone", "heard"][random.usize(..2)];
-                    world.say(conn, &format!(r#"{{"type":"{what}","room":"{room}","ids":[{id},{}]}}"#, id + 1));
-                }
-                (8, Some((conn, _, _))) => {
-                    there.retain(|(other, ..)| *other != conn);
-                    world.input(Input::Closed { conn, reason: "cut".into() });
-                }
-                (9, Some((conn, _, _))) => {
-                    let piece = vec![b' '; random.usize(1..3_000)];
-                    world.input(Input::Received { conn, bytes: &piece });
-                }
-                (10, Some((conn, room, _))) => {
-                    let trigger = format!(r#""room":"{room}","trigger":"t{}""#, random.u8(0..2));
-                    let what = match random.u8(0..5) {
-                        0 => format!(r#""create",{trigger},"count":3"#),
-                        1 => format!(r#""delete",{trigger}"#),
-                        2 => format!(r#""watch",{trigger}"#),
-                        _ => format!(r#""notify",{trigger},"count":{},"data":{}"#, random.u8(1..4), text(300)),
-                    };
-                    world.say(conn, &format!(r#"{{"type":{what}}}"#));
-                }
-                (11, _) => world.pass(Duration::from_millis(random.u64(1..20_000))),
-                (12, _) if random.u8(0..10) == 0 => world.pass(FORGOTTEN),
-                _ => {}
-            }
+            random_step(&mut world, &mut random, &mut connected, step);
             let closed = std::mem::take(&mut world.closed);
-            there.retain(|(conn, ..)| !closed.contains(conn));
+            connected.retain(|(conn, ..)| !closed.contains(conn));
             assert_eq!(world.held(), world.recount(), "seed {seed}, step {step}");
             for room in world.controller.rooms.by_name().values() {
                 rare.iter_mut().zip(room.has_rare()).for_each(|(count, is)| *count += usize::from(is));
@@ -272,7 +281,7 @@ fn what_is_held_is_what_is_there_whatever_happens() {
             world.heard.clear();
         }
         assert!(refused > 0, "seed {seed}: the memory was never full");
-        for (number, room) in rooms.into_iter().enumerate() {
+        for (number, room) in ROOMS.into_iter().enumerate() {
             let conn = world.joins(1_000 + number as u64, room, "m9", "m9");
             for trigger in ["t0", "t1"] {
                 world.say(conn, &format!(r#"{{"type":"delete","room":"{room}","trigger":"{trigger}"}}"#));
@@ -289,7 +298,7 @@ fn what_is_held_is_what_is_there_whatever_happens() {
     assert!(rare.iter().all(|count| *count > 0), "{rare:?}");
 }
 
-/// A slave of a run, played by hand, since the start.
+/// Returns a run that has started, with the connection of its slave.
 fn running(limits: Limits) -> (World, ConnId) {
     let mut world = World::new();
     let controller = std::mem::replace(&mut world.controller, Controller::bare(None));
@@ -321,7 +330,7 @@ impl World {
 }
 
 #[test]
-fn a_report_names_what_the_test_has_or_ends_its_connection() {
+fn a_report_with_an_unknown_name_ends_its_connection() {
     for what in [
         r#""what":"spawned","entry":"other","nr":1"#,
         r#""what":"exited","entry":"other","nr":1,"outcome":"passed""#,
@@ -353,7 +362,7 @@ fn a_run_with_too_many_events_fails_and_its_end_is_recorded() {
 }
 
 #[test]
-fn what_the_slaves_ship_together_is_bounded_and_the_rest_is_refused() {
+fn shipped_files_are_bounded_and_the_rest_is_refused() {
     let test = r#"{ "name": "t", "end": { "duration": 9 }, "slaves": { "a": ["s"] },
         "schedules": { "s": [{ "name": "x", "poke": true, "shell": "true", "collect": ["*"] }] } }"#;
     let mut world = World::running(test);
@@ -366,14 +375,14 @@ fn what_the_slaves_ship_together_is_bounded_and_the_rest_is_refused() {
     assert!(world.ships(conn, "x.out", 0, "YWJj").ends_with("\"length\":3}\n"));
     let refused = world.ships(conn, "x.files/f", 0, "YWJj");
     assert!(refused.contains("\"length\":0,\"refused\":") && refused.contains("--output-max"), "{refused}");
-    // What was kept before counts once.
+    // Bytes that were shipped twice count once.
     assert!(world.ships(conn, "x.out", 1, "YmNkZQ==").ends_with("\"length\":5}\n"));
     assert!(world.ships(conn, "x.out", 5, "YQ==").contains("--output-max"));
     assert!(world.closed.is_empty());
 }
 
 #[test]
-fn who_asks_for_the_list_again_and_again_at_once_gets_it_once() {
+fn repeated_requests_for_the_list_in_one_turn_are_answered_once() {
     let mut world = world(100_000, 1_000_000);
     let conn = world.joins(1, "r", "a", "a");
     world.take(conn);
@@ -384,7 +393,7 @@ fn who_asks_for_the_list_again_and_again_at_once_gets_it_once() {
 }
 
 #[test]
-fn what_a_trigger_tells_is_encoded_once_for_all_who_ask() {
+fn the_line_of_a_trigger_is_encoded_once_for_all_clients() {
     let mut world = world(100_000, 1_000_000);
     let conn = world.joins(1, "r", "a", "a");
     world.say(conn, r#"{"type":"create","room":"r","trigger":"t","count":1}"#);
@@ -402,7 +411,7 @@ fn what_a_trigger_tells_is_encoded_once_for_all_who_ask() {
 }
 
 #[test]
-fn a_slave_that_comes_as_ever_new_processes_is_remembered_as_the_last_of_them() {
+fn only_the_last_process_of_a_restarting_slave_is_remembered() {
     let mut world = World::new();
     for number in 1..=50 {
         let conn = world.says_hello(number, &format!("i{number}"));
@@ -418,7 +427,7 @@ fn a_slave_that_comes_as_ever_new_processes_is_remembered_as_the_last_of_them() 
 }
 
 #[test]
-fn a_crowd_that_says_nothing_is_parted_from_a_part_at_a_time() {
+fn a_silent_crowd_is_disconnected_in_parts() {
     let mut world = world(100_000, 1_000_000);
     for number in 1..=1_600 {
         world.accept(number);

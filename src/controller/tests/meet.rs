@@ -1,4 +1,4 @@
-//! Members that meet in a controller's rooms, played by hand.
+//! Members that meet in the rooms of a controller.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl World {
 const TWO: &str = r#","party":{"members":["a","b"]}"#;
 
 #[test]
-fn two_clients_meet_and_hear_the_same_verdict() {
+fn two_clients_meet_and_get_the_same_outcome() {
     let mut world = bare();
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     world.arrive(a, 1, "a", TWO);
@@ -67,7 +67,7 @@ fn two_clients_meet_and_hear_the_same_verdict() {
 }
 
 #[test]
-fn who_was_away_at_the_release_hears_its_verdict_when_it_asks_again() {
+fn a_member_that_was_disconnected_at_the_release_gets_its_outcome_after_a_reconnect() {
     let mut world = bare();
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     world.give(a, 1, "a", "[1]");
@@ -88,7 +88,7 @@ fn who_was_away_at_the_release_hears_its_verdict_when_it_asks_again() {
 }
 
 #[test]
-fn who_says_that_it_waits_no_longer_leaves_its_place_to_the_next_of_its_name() {
+fn a_withdrawn_arrival_frees_its_name() {
     let mut world = bare();
     let first = world.join_again(1, "a", "first");
     world.arrive(first, 1, "a", TWO);
@@ -104,7 +104,7 @@ fn who_says_that_it_waits_no_longer_leaves_its_place_to_the_next_of_its_name() {
 }
 
 #[test]
-fn a_client_acts_as_itself_alone() {
+fn a_client_acts_only_for_its_own_member() {
     let mut world = bare();
     let a = world.join(1, "a");
     world.arrive(a, 1, "b", TWO);
@@ -113,7 +113,7 @@ fn a_client_acts_as_itself_alone() {
 }
 
 #[test]
-fn who_does_not_answer_a_check_loses_its_connection() {
+fn a_peer_that_does_not_answer_a_check_is_disconnected() {
     let mut world = bare();
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     world.arrive(a, 1, "a", TWO);
@@ -136,7 +136,7 @@ fn who_does_not_answer_a_check_loses_its_connection() {
 }
 
 #[test]
-fn notifies_with_data_are_told_to_those_who_watch() {
+fn the_data_of_notifies_is_sent_to_watchers() {
     let mut world = bare();
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     world.say(b, r#"{"type":"watch","room":"r","trigger":"t"}"#);
@@ -169,7 +169,7 @@ fn notifies_with_data_are_told_to_those_who_watch() {
 }
 
 #[test]
-fn a_room_of_which_nothing_is_left_is_forgotten() {
+fn an_empty_room_is_removed() {
     let mut world = bare();
     let a = world.join(1, "a");
     world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":2}"#);
@@ -183,7 +183,7 @@ fn a_room_of_which_nothing_is_left_is_forgotten() {
 }
 
 #[test]
-fn a_room_stays_while_a_failed_round_stands_in_it() {
+fn a_room_is_kept_while_it_has_a_failed_round() {
     let mut world = bare();
     let a = world.join(1, "a");
     world.arrive(a, 1, "a", r#","party":{"members":["a","b"]},"abort":"no disk""#);
@@ -199,7 +199,7 @@ fn a_room_stays_while_a_failed_round_stands_in_it() {
 }
 
 #[test]
-fn a_bare_controller_ends_when_it_is_told_to() {
+fn a_bare_controller_ends_on_a_signal() {
     for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130)] {
         let mut world = bare();
         world.input(Input::Signal(signal));
@@ -211,7 +211,7 @@ const RUN: &str = r#"{ "name": "t", "end": { "duration": 100 }, "slaves": { "a":
     "groups": { "both": ["a", "b"] }, "guests": ["desk"], "barriers": { "b": { "members": ["@both"], "timeout": 9 } },
     "schedules": { "s": [{ "name": "x", "poke": true, "end": "passed" }] } }"#;
 
-/// A run whose two slaves have started.
+/// Returns a run with two slaves that have started.
 fn running() -> (World, ConnId, ConnId) {
     let mut world = World::running(RUN);
     let conns = [(1, "a"), (2, "b")].map(|(number, name)| {
@@ -223,7 +223,7 @@ fn running() -> (World, ConnId, ConnId) {
         conn
     });
     for conn in conns {
-        assert!(world.take(conn).contains(r#""timeouts":{"b":9000000}"#), "declared timeouts are told");
+        assert!(world.take(conn).contains(r#""timeouts":{"b":9000000}"#), "declared timeouts are sent");
         world.say(conn, r#"{"type":"ready","run":"r1"}"#);
     }
     world.pass(SECOND);
@@ -251,7 +251,7 @@ fn slaves_of_a_run_meet_as_the_test_declares_and_it_is_recorded() {
 }
 
 #[test]
-fn a_declared_timeout_holds_when_the_arrival_names_none() {
+fn a_declared_timeout_applies_if_the_arrival_names_none() {
     let (mut world, a, b) = running();
     world.say(a, &at_the_barrier("a", 1, ""));
     for _ in 0..9 {
@@ -268,7 +268,7 @@ fn a_declared_timeout_holds_when_the_arrival_names_none() {
 }
 
 #[test]
-fn a_slave_that_comes_back_while_the_run_ends_hears_the_verdict_it_has_got() {
+fn a_slave_that_reconnects_while_the_run_ends_gets_its_outcome() {
     let (mut world, a, b) = running();
     world.say(a, &at_the_barrier("a", 1, ""));
     world.input(Input::Closed { conn: a, reason: "cut".into() });
@@ -303,7 +303,7 @@ fn a_client_meets_slaves_in_the_room_of_the_run() {
 }
 
 #[test]
-fn values_are_bounded_and_the_bound_is_named() {
+fn values_are_bounded_and_the_refusal_names_the_limit() {
     let mut world = World::of(Controller::bare(None).limited(Limits::new(Some(10), Some(15), None)));
     let (a, b) = (world.join(1, "a"), world.join(2, "b"));
     world.give(a, 1, "a", "\"12345678+\"");
@@ -315,7 +315,7 @@ fn values_are_bounded_and_the_bound_is_named() {
     world.give(a, 2, "a", "\"12345678\"");
     world.give(b, 1, "b", "\"1234\"");
     assert!(
-        world.take(b).contains("at most 15 bytes together (--session-max of the controller); 10 are there"),
+        world.take(b).contains("at most 15 bytes together (--session-max of the controller); 10 bytes were given"),
         "{:?}",
         world.heard
     );
@@ -349,7 +349,7 @@ fn a_value_may_be_longer_than_other_lines_and_all_members_share_the_bytes_of_the
 }
 
 #[test]
-fn arrivals_said_again_together_are_answered_by_one_verdict() {
+fn arrivals_that_are_repeated_together_are_answered_by_one_message() {
     let mut world = bare();
     let a = world.join(1, "a");
     let alone = r#","party":{"count":1}"#;

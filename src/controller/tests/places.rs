@@ -1,4 +1,4 @@
-//! Slaves that the test asks for by what they are.
+//! Slaves that the test selects by labels.
 
 use super::*;
 
@@ -7,8 +7,8 @@ const TEST: &str = r#"{ "name": "t", "end": { "duration": 1 },
     "schedules": { "s": [{ "name": "x", "at": 0, "shell": "echo @{any1.address}" }] } }"#;
 
 impl World {
-    /// A machine connects and says hello; gives what it hears.
-    fn greets(&mut self, number: u64, name: &str, incarnation: &str, role: &str) -> String {
+    /// Connects a machine, which says hello. Returns what it receives.
+    fn say_hello(&mut self, number: u64, name: &str, incarnation: &str, role: &str) -> String {
         let conn = ConnId(number);
         let peer = Peer::Inet(([10, 0, 0, number as u8], 5).into());
         self.input(Input::Accepted { conn, listener: ListenerId(0), peer });
@@ -24,21 +24,21 @@ impl World {
 }
 
 #[test]
-fn machines_serve_the_places_that_ask_for_what_they_are() {
+fn machines_get_the_places_that_select_their_labels() {
     let mut world = World::running(TEST);
-    let said = world.greets(1, "m1", "i1", "client");
+    let said = world.say_hello(1, "m1", "i1", "client");
     assert!(said.contains("welcome") && said.contains(r#""serve_as":"any1""#), "{said}");
-    // Its own name, and what is asked for there.
-    let said = world.greets(2, "any2", "i2", "client");
+    // The machine has the name of a place, and the labels that the place selects.
+    let said = world.say_hello(2, "any2", "i2", "client");
     assert!(said.contains("prepare") && !said.contains("serve_as"), "{said}");
-    let said = world.greets(3, "m3", "i3", "client");
+    let said = world.say_hello(3, "m3", "i3", "client");
     assert!(said.contains("no place left for slave") && said.contains(r#""fatal":true"#), "{said}");
-    let said = world.greets(4, "m4", "i4", "server");
+    let said = world.say_hello(4, "m4", "i4", "server");
     let expected = "which has os=linux, role=server: it asks for role=client; by name for s";
     assert!(said.contains(expected) && world.closed.contains(&ConnId(4)), "{said}");
-    let said = world.greets(5, "s", "i5", "server");
+    let said = world.say_hello(5, "s", "i5", "server");
     assert!(said.contains("prepare") && !said.contains("serve_as"), "{said}");
-    // The address of a slave is that of the machine that serves.
+    // The address of a slave is the address of the machine that serves as it.
     assert!(said.contains(r#""addresses":{"any1":"10.0.0.1"}"#), "{said}");
     [1, 2, 5].iter().for_each(|number| world.report_ready(*number));
     assert!([1, 2, 5].iter().all(|number| world.take(ConnId(*number)).contains(r#""type":"start""#)));
@@ -48,34 +48,34 @@ fn machines_serve_the_places_that_ask_for_what_they_are() {
 }
 
 #[test]
-fn a_place_that_is_given_stays_so() {
+fn a_machine_keeps_its_place() {
     let mut world = World::running(TEST);
-    assert!(world.greets(1, "m1", "i1", "client").contains(r#""serve_as":"any1""#));
-    // The machine of that name comes too late for it, and serves as the other.
-    assert!(world.greets(2, "any1", "i2", "client").contains(r#""serve_as":"any2""#));
+    assert!(world.say_hello(1, "m1", "i1", "client").contains(r#""serve_as":"any1""#));
+    // The machine with that name comes too late for the place, and serves as the other slave.
+    assert!(world.say_hello(2, "any1", "i2", "client").contains(r#""serve_as":"any2""#));
     world.input(Input::Closed { conn: ConnId(1), reason: "reset".into() });
-    assert!(world.greets(3, "m3", "i3", "client").contains("no place left"));
-    let said = world.greets(4, "m2", "i4", "client");
+    assert!(world.say_hello(3, "m3", "i3", "client").contains("no place left"));
+    let said = world.say_hello(4, "m2", "i4", "client");
     assert!(said.contains("no place left"), "{said}");
-    // Another process of the same machine has its place, whatever it is now.
-    assert!(world.greets(5, "m1", "i5", "server").contains(r#""serve_as":"any1""#));
-    let said = world.greets(6, "m1", "i6", "client");
+    // Another process of the same machine keeps the place, even with other labels.
+    assert!(world.say_hello(5, "m1", "i5", "server").contains(r#""serve_as":"any1""#));
+    let said = world.say_hello(6, "m1", "i6", "client");
     assert!(said.contains("another slave called m1 is connected from 10.0.0.5"), "{said}");
 }
 
 #[test]
-fn a_name_that_is_none_is_given_no_place() {
+fn an_invalid_name_gets_no_place() {
     let mut world = World::running(TEST);
-    let said = world.greets(1, "../m1", "i1", "client");
+    let said = world.say_hello(1, "../m1", "i1", "client");
     assert!(said.contains("cannot name a slave") && !said.contains("prepare"), "{said}");
-    assert!(world.greets(2, "m2", "i2", "client").contains(r#""serve_as":"any1""#));
+    assert!(world.say_hello(2, "m2", "i2", "client").contains(r#""serve_as":"any1""#));
 }
 
 #[test]
-fn members_of_a_machine_are_called_as_the_slave_that_it_serves_as() {
+fn members_of_a_machine_have_the_name_of_the_slave_that_it_serves_as() {
     let mut world = World::running(TEST);
     let conn = ConnId(1);
-    world.greets(1, "m1", "i1", "client");
+    world.say_hello(1, "m1", "i1", "client");
     let arrives = |id: u64, member: &str| {
         let what = format!(r#""room":"r1","barrier":"b","id":{id},"member":"{member}","party":{{"count":1}}"#);
         format!(r#"{{"type":"arrive",{what}}}"#)
@@ -87,15 +87,15 @@ fn members_of_a_machine_are_called_as_the_slave_that_it_serves_as() {
 }
 
 #[test]
-fn who_serves_as_whom_outlives_the_controller() {
-    let test = || testfile::parse("t.json", TEST, &mut |file| Err(format!("there is no {file}"))).expect("a test");
+fn the_places_of_machines_survive_a_restart_of_the_controller() {
+    let test = || testfile::parse("t.json", TEST, &mut |file| Err(format!("no such file: {file}"))).expect("a test");
     let keep = || ledger::Keep { path: "/results/state.jsonl".into(), boot: "boot".to_owned(), ..Default::default() };
     let mut world = World::of(Controller::new(config(test())).keeping(keep()));
-    assert!(world.greets(1, "m1", "i1", "client").contains(r#""serve_as":"any1""#));
+    assert!(world.say_hello(1, "m1", "i1", "client").contains(r#""serve_as":"any1""#));
     let past = ledger::Past::read(&keep().path, world.recorded.clone().into_bytes()).expect("it was just written");
     let again = Controller::new(config(test())).keeping(keep()).resumed(&past, &mut ()).expect("it was just written");
     let mut world = World::of(again);
-    assert!(world.greets(2, "m2", "i2", "client").contains(r#""serve_as":"any2""#));
-    let said = world.greets(1, "m1", "i1", "client");
+    assert!(world.say_hello(2, "m2", "i2", "client").contains(r#""serve_as":"any2""#));
+    let said = world.say_hello(1, "m1", "i1", "client");
     assert!(said.contains("welcome") && said.contains(r#""serve_as":"any1""#), "{said}");
 }

@@ -1,4 +1,4 @@
-//! What slaves and clients make a controller write, and what becomes of those that make it too much.
+//! Records that slaves and clients cause, and what happens to those that exceed their share.
 
 use super::*;
 use crate::controller::ledger::{Keep, Past};
@@ -6,7 +6,7 @@ use crate::controller::room::sync::Limits;
 
 const LEDGER: &str = "/results/state.jsonl";
 
-/// A test of these slaves, some of which may be lost.
+/// Returns a controller for these slaves, some of which may be lost.
 fn controller(slaves: &[&str], record: u64) -> Controller {
     let slaves: Vec<String> = slaves.iter().map(|slave| format!(r#""{slave}": ["s"]"#)).collect();
     let text = format!(
@@ -15,13 +15,13 @@ fn controller(slaves: &[&str], record: u64) -> Controller {
             "schedules": {{ "s": [{{ "name": "x", "poke": true, "shell": "true", "collect": ["**"] }}] }} }}"#,
         slaves.join(", ")
     );
-    let test = testfile::parse("t.json", &text, &mut |file| Err(format!("there is no {file}"))).expect("a test");
+    let test = testfile::parse("t.json", &text, &mut |file| Err(format!("no such file: {file}"))).expect("a test");
     let keep = Keep { path: LEDGER.into(), boot: "boot".to_owned(), ..Keep::default() };
     Controller::new(config(test)).limited(Limits::default().of_a_run(None, None, Some(record))).keeping(keep)
 }
 
 impl World {
-    fn comes_as(&mut self, number: u64, name: &str, incarnation: &str) -> ConnId {
+    fn connect_as(&mut self, number: u64, name: &str, incarnation: &str) -> ConnId {
         let conn = self.accept(number);
         let who = format!(r#""name":"{name}","incarnation":"{incarnation}""#);
         self.say(conn, &format!(r#"{{"type":"hello","protocol":1,"version":"x",{who}}}"#));
@@ -43,12 +43,12 @@ impl World {
     }
 }
 
-/// They have started.
+/// Returns a world in which these slaves have started.
 fn started<const N: usize>(slaves: [&str; N], record: u64) -> (World, [ConnId; N]) {
     let (mut world, mut number) = (World::of(controller(&slaves, record)), 0);
     let all = slaves.map(|name| {
         number += 1;
-        world.comes_as(number, name, name)
+        world.connect_as(number, name, name)
     });
     all.iter().for_each(|conn| world.say(*conn, r#"{"type":"ready","run":"r1"}"#));
     world.pass(Duration::from_secs(1));
@@ -56,18 +56,18 @@ fn started<const N: usize>(slaves: [&str; N], record: u64) -> (World, [ConnId; N
     (world, all)
 }
 
-fn going(record: u64) -> (World, [ConnId; 2]) {
+fn running(record: u64) -> (World, [ConnId; 2]) {
     started(["a", "b"], record)
 }
 
-/// As long as a text of a report is at most, where each character becomes longer yet.
+/// Returns the longest text of a report, with characters that become longer when they are encoded.
 fn long() -> String {
     "\u{202e}".repeat(2_000)
 }
 
 #[test]
-fn a_slave_whose_reports_take_more_than_its_share_is_lost_and_the_other_is_not_disturbed() {
-    let (mut world, [a, b]) = going(1_000_000);
+fn a_slave_with_too_many_reports_is_lost_and_the_other_is_not_affected() {
+    let (mut world, [a, b]) = running(1_000_000);
     let before = world.recorded.len();
     for seq in 1..=100 {
         world.warns(a, seq, &long());
@@ -81,12 +81,12 @@ fn a_slave_whose_reports_take_more_than_its_share_is_lost_and_the_other_is_not_d
     let a_line = 2 * 12 * 2_000 + 500;
     let grown = world.recorded.len() - before;
     assert!(grown < 250_000 + a_line + 100 * 400, "{grown} bytes");
-    world.comes_as(3, "a", "again");
+    world.connect_as(3, "a", "again");
     assert!(world.take(ConnId(3)).contains("slave a is lost to run r1"));
 }
 
 #[test]
-fn a_run_whose_slaves_record_too_much_together_fails_and_its_end_is_recorded() {
+fn a_run_with_too_many_records_of_all_slaves_fails_and_its_end_is_recorded() {
     let (mut world, all) = started(["a", "b", "c", "d", "e", "f"], 60_000);
     let ending = (1..1_000).find(|seq| {
         all.iter().for_each(|conn| world.warns(*conn, *seq, &"x".repeat(100)));
@@ -94,7 +94,7 @@ fn a_run_whose_slaves_record_too_much_together_fails_and_its_end_is_recorded() {
     });
     assert!(ending.is_some() && world.closed.is_empty(), "{ending:?} {:?}", world.closed);
     assert!(world.take(all[0]).contains("more than 60000 bytes recorded: --record-max of the controller allows more"));
-    // Who goes on as if nothing was is lost.
+    // A slave that continues as if the run had not ended is lost.
     (1..20).for_each(|more| world.warns(all[0], ending.unwrap_or(0) + more, &long()));
     assert_eq!(world.closed, [all[0]]);
     all[1..].iter().for_each(|conn| world.say(*conn, r#"{"type":"stopped","run":"r1"}"#));
@@ -102,8 +102,8 @@ fn a_run_whose_slaves_record_too_much_together_fails_and_its_end_is_recorded() {
 }
 
 #[test]
-fn all_clients_of_a_run_together_have_a_share() {
-    let (mut world, [a, _]) = going(100_000);
+fn all_clients_of_a_run_have_one_share_together() {
+    let (mut world, [a, _]) = running(100_000);
     let client = world.accept(9);
     world.say(client, r#"{"type":"join","protocol":1,"version":"x","room":"r1","member":"m","incarnation":"m"}"#);
     let note = "x".repeat(20_000);
@@ -120,8 +120,8 @@ fn all_clients_of_a_run_together_have_a_share() {
 }
 
 #[test]
-fn what_a_slave_has_made_it_record_is_known_after_a_restart() {
-    let (mut world, [a, _]) = going(320_000);
+fn the_records_charged_to_a_slave_survive_a_restart() {
+    let (mut world, [a, _]) = running(320_000);
     for seq in 1..=9 {
         world.warns(a, seq, &"\u{1f600}".repeat(1_000));
     }
@@ -134,9 +134,9 @@ fn what_a_slave_has_made_it_record_is_known_after_a_restart() {
     let time_line = world.recorded.lines().filter(|line| line.starts_with("{\"t\":"));
     let time_line: String = time_line.fold(String::new(), |text, line| text + line + "\n");
     let past = Past::read(std::path::Path::new(LEDGER), ledger.into_bytes()).expect("it was just written");
-    let mut mended = Vec::new();
-    let again = controller(&["a", "b"], 320_000).resumed(&past, &mut mended).expect("it was just written");
-    assert_eq!(String::from_utf8(mended).expect("a text"), time_line, "the same events, in pieces");
+    let mut rebuilt = Vec::new();
+    let again = controller(&["a", "b"], 320_000).resumed(&past, &mut rebuilt).expect("it was just written");
+    assert_eq!(String::from_utf8(rebuilt).expect("a text"), time_line, "the same events, in pieces");
     let mut world = World::of(again);
     let a = world.accept(11);
     let who = r#""name":"a","incarnation":"a","run":"r1""#;
@@ -149,10 +149,10 @@ fn what_a_slave_has_made_it_record_is_known_after_a_restart() {
 }
 
 #[test]
-fn what_is_shipped_before_the_start_is_refused_whoever_ships_it() {
+fn files_shipped_before_the_start_are_refused() {
     let mut world = World::of(controller(&["a", "b"], 1_000_000));
     for number in 1..=20 {
-        let conn = world.comes_as(number, "a", &format!("i{number}"));
+        let conn = world.connect_as(number, "a", &format!("i{number}"));
         for file in ["x.out", "x.files/a", "x.files/a/b"] {
             let kept = world.ships_a(conn, file);
             assert!(kept.contains(r#""length":0,"refused":"the run has not started""#), "{kept}");
@@ -165,8 +165,8 @@ fn what_is_shipped_before_the_start_is_refused_whoever_ships_it() {
 }
 
 #[test]
-fn a_file_that_is_a_directory_too_is_refused_and_nobody_else_is_disturbed() {
-    let (mut world, [a, b]) = going(1_000_000);
+fn a_file_that_is_a_directory_too_is_refused_and_other_slaves_are_not_affected() {
+    let (mut world, [a, b]) = running(1_000_000);
     assert!(world.ships_a(a, "x.files/a").contains(r#""length":1"#));
     for file in ["x.files/a/b", "x.files/a/b/c"] {
         let kept = world.ships_a(a, file);
@@ -179,10 +179,10 @@ fn a_file_that_is_a_directory_too_is_refused_and_nobody_else_is_disturbed() {
 }
 
 #[test]
-fn who_comes_again_and_again_before_the_start_is_recorded_within_its_share() {
+fn repeated_connects_before_the_start_are_recorded_within_a_share() {
     let mut world = World::of(controller(&["a", "b"], 100_000));
     for number in 1..=2_000 {
-        let conn = world.comes_as(number, "a", &format!("i{number}"));
+        let conn = world.connect_as(number, "a", &format!("i{number}"));
         world.input(Input::Closed { conn, reason: "gone".into() });
     }
     assert!(world.recorded.len() < 60_000, "{}", world.recorded.len());

@@ -1,25 +1,25 @@
-//! Controllers that are killed and go on from their ledgers, played by hand.
+//! Controllers that are killed and continue from their ledgers.
 
 use std::path::Path;
 
 use super::*;
 use crate::controller::ledger::{Keep, Past};
 
-/// Where the ledger is.
+/// The path of the ledger.
 const LEDGER: &str = "/state/state.jsonl";
 
 fn keep(boot: &str, wall_offset: i64) -> Keep {
     Keep { path: LEDGER.into(), boot: boot.to_owned(), wall_offset, ..Keep::default() }
 }
 
-/// Controllers of rooms that keep them: one that never writes its ledger anew, and one that always does.
+/// Returns two controllers of rooms: one never rewrites its ledger, and one always does.
 fn rooms() -> [World; 2] {
     let from = |rewrite_from| Keep { rewrite_from: Some(rewrite_from), ..keep("boot", 0) };
     [u64::MAX / 2, 0].map(|bound| World::of(Controller::bare(None).keeping(from(bound))))
 }
 
 impl World {
-    /// The controller is killed, and another goes on at this instant of its own clock.
+    /// Kills the controller. Another one starts at this instant of its own clock.
     fn killed(self, now: Time, keep: Keep) -> World {
         let past = Past::read(Path::new(LEDGER), self.recorded.clone().into_bytes()).expect("it was just written");
         let controller = Controller::bare(None).keeping(keep).resumed(&past, &mut ()).expect("it was just written");
@@ -28,13 +28,13 @@ impl World {
         world
     }
 
-    fn again(self) -> World {
+    fn restart(self) -> World {
         let now = self.now + Duration::from_millis(300);
         self.killed(now, Keep { rewrite_from: Some(0), ..keep("boot", 0) })
     }
 
-    /// A client of room `r` joins on this connection.
-    fn comes(&mut self, number: u64, member: &str, incarnation: &str) -> ConnId {
+    /// Connects a client that joins room `r`.
+    fn join_as(&mut self, number: u64, member: &str, incarnation: &str) -> ConnId {
         let conn = self.accept(number);
         let who = format!(r#""room":"r","member":"{member}","incarnation":"{incarnation}""#);
         self.say(conn, &format!(r#"{{"type":"join","protocol":1,"version":"x",{who}}}"#));
@@ -42,13 +42,13 @@ impl World {
         conn
     }
 
-    fn waits(&mut self, conn: ConnId, id: u64, member: &str) {
+    fn arrive_as(&mut self, conn: ConnId, id: u64, member: &str) {
         let party = r#""party":{"members":["a","b"]},"timeout":1000000"#;
         let what = format!(r#""room":"r","barrier":"m","id":{id},"member":"{member}",{party}"#);
         self.say(conn, &format!(r#"{{"type":"arrive",{what}}}"#));
     }
 
-    fn takes_one_off(&mut self, conn: ConnId, count: u64) -> String {
+    fn notify(&mut self, conn: ConnId, count: u64) -> String {
         let what = format!(r#""room":"r","trigger":"t","count":{count},"data":{count}"#);
         self.say(conn, &format!(r#"{{"type":"notify",{what}}}"#));
         self.take(conn)
@@ -56,88 +56,88 @@ impl World {
 }
 
 #[test]
-fn a_round_that_failed_stands_for_who_comes_after_a_restart_and_is_told_again_to_who_has_not_heard() {
+fn a_failed_round_and_its_unconfirmed_outcomes_survive_a_restart() {
     for mut world in rooms() {
-        let a = world.comes(1, "a", "one");
-        world.waits(a, 1, "a");
+        let a = world.join_as(1, "a", "one");
+        world.arrive_as(a, 1, "a");
         world.pass(Duration::from_millis(1_200));
         assert!(world.take(a).contains("timed-out"));
-        let mut world = world.again();
-        let a = world.comes(11, "a", "one");
-        world.waits(a, 1, "a");
-        assert!(world.take(a).contains(r#""round":1,"verdict":"timed-out""#), "it may not have heard it");
-        let b = world.comes(12, "b", "two");
-        world.waits(b, 1, "b");
+        let mut world = world.restart();
+        let a = world.join_as(11, "a", "one");
+        world.arrive_as(a, 1, "a");
+        assert!(world.take(a).contains(r#""round":1,"verdict":"timed-out""#), "the outcome is not confirmed");
+        let b = world.join_as(12, "b", "two");
+        world.arrive_as(b, 1, "b");
         let told = world.take(b);
         assert!(told.contains(r#""round":1,"verdict":"timed-out""#) && told.contains("an earlier round"), "{told}");
-        let mut world = world.again();
-        let b = world.comes(21, "b", "two");
-        world.waits(b, 1, "b");
+        let mut world = world.restart();
+        let b = world.join_as(21, "b", "two");
+        world.arrive_as(b, 1, "b");
         assert_eq!(world.take(b), told, "and the same again");
-        let later = world.comes(22, "b", "three");
-        world.waits(later, 1, "b");
-        assert_eq!(world.take(later), "", "who has it begins anew");
+        let later = world.join_as(22, "b", "three");
+        world.arrive_as(later, 1, "b");
+        assert_eq!(world.take(later), "", "a member that has it begins a new round");
     }
 }
 
 #[test]
-fn what_was_counted_of_a_trigger_stays_counted_also_of_clients_that_have_gone() {
+fn counted_notifies_survive_a_restart_even_of_clients_that_have_left() {
     for mut world in rooms() {
-        let a = world.comes(1, "a", "one");
+        let a = world.join_as(1, "a", "one");
         world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":3}"#);
         assert!(world.take(a).contains("created"));
-        assert!(world.takes_one_off(a, 1).contains(r#""left":2"#));
-        let mut world = world.again();
-        let a = world.comes(2, "a", "one");
-        assert!(world.takes_one_off(a, 1).contains(r#""left":2"#), "said again it counts once");
-        let b = world.comes(3, "b", "two");
-        assert!(world.takes_one_off(b, 1).contains(r#""left":1"#));
-        let mut world = world.again();
-        let b = world.comes(4, "b", "two");
+        assert!(world.notify(a, 1).contains(r#""left":2"#));
+        let mut world = world.restart();
+        let a = world.join_as(2, "a", "one");
+        assert!(world.notify(a, 1).contains(r#""left":2"#), "a repeated total counts once");
+        let b = world.join_as(3, "b", "two");
+        assert!(world.notify(b, 1).contains(r#""left":1"#));
+        let mut world = world.restart();
+        let b = world.join_as(4, "b", "two");
         world.say(b, r#"{"type":"watch","room":"r","trigger":"t"}"#);
-        let heard = world.takes_one_off(b, 2);
+        let heard = world.notify(b, 2);
         let notes = r#""notes":[{"from":"a","data":1},{"from":"b","data":1},{"from":"b","data":2}]"#;
         assert!(heard.contains(r#""left":0"#) && heard.contains(notes), "{heard}");
-        let mut world = world.again();
-        let b = world.comes(5, "b", "three");
+        let mut world = world.restart();
+        let b = world.join_as(5, "b", "three");
         world.say(b, r#"{"type":"delete","room":"r","trigger":"t"}"#);
-        let mut world = world.again();
-        let b = world.comes(6, "b", "three");
-        assert!(world.takes_one_off(b, 1).contains("refused"), "it was removed");
+        let mut world = world.restart();
+        let b = world.join_as(6, "b", "three");
+        assert!(world.notify(b, 1).contains("refused"), "it was removed");
     }
 }
 
 #[test]
-fn the_clock_goes_on_in_another_boot_by_the_wall_clock_and_never_back() {
+fn after_a_reboot_the_clock_follows_the_wall_clock_but_never_goes_back() {
     let [mut world, _] = rooms();
-    let a = world.comes(1, "a", "one");
-    world.waits(a, 1, "a");
+    let a = world.join_as(1, "a", "one");
+    world.arrive_as(a, 1, "a");
     world.pass(Duration::from_secs(2));
     let (now, second) = (world.now, Duration::from_secs(1));
     let mut conn = 100;
     let mut pong = |world: &mut World| {
         conn += 1;
-        let conn = world.comes(conn, "x", "x");
+        let conn = world.join_as(conn, "x", "x");
         world.say(conn, r#"{"type":"ping","time":1}"#);
         let text = world.take(conn);
         let now = text.split("\"now\":").nth(1).and_then(|rest| rest.trim().strip_suffix('}')).expect("a pong");
         Time::from_micros(now.parse().expect("a number"))
     };
-    // Ten seconds later by the wall clock, and the clock of the new boot has just begun.
+    // Ten seconds have passed by the wall clock, and the clock of the new boot has just begun.
     let begun = Time::from_micros(5);
     let mut world = world.killed(begun, keep("other", now.as_micros() as i64 + 10_000_000 - 5));
     assert_eq!(pong(&mut world), now + second * 10);
     world.pass(second);
     assert_eq!(pong(&mut world), now + second * 11);
-    // The wall clock was set back by an hour, and the system started anew.
+    // The wall clock was set back by an hour, and the system was rebooted.
     let mut world = world.killed(begun, keep("third", now.as_micros() as i64 - 3_600_000_000));
     assert!(pong(&mut world) >= now + second * 10);
 }
 
 #[test]
-fn a_controller_of_rooms_that_cannot_write_ends_before_it_says_anything() {
+fn a_controller_of_rooms_that_cannot_write_its_ledger_ends_before_it_sends_anything() {
     let [mut world, _] = rooms();
-    let a = world.comes(1, "a", "one");
+    let a = world.join_as(1, "a", "one");
     world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":3}"#);
     let error = "No space left on device".to_owned();
     world.input(Input::WriteFailed { path: LEDGER.into(), error });
@@ -145,9 +145,9 @@ fn a_controller_of_rooms_that_cannot_write_ends_before_it_says_anything() {
 }
 
 #[test]
-fn what_was_not_heard_and_what_clients_have_made_is_held_after_a_restart_as_before() {
+fn unconfirmed_outcomes_and_triggers_of_clients_hold_the_same_memory_after_a_restart() {
     for mut world in rooms() {
-        let conns: Vec<ConnId> = (1..=40).map(|nr| world.comes(nr, &format!("m{nr}"), &format!("i{nr}"))).collect();
+        let conns: Vec<ConnId> = (1..=40).map(|nr| world.join_as(nr, &format!("m{nr}"), &format!("i{nr}"))).collect();
         for (nr, conn) in conns.iter().enumerate() {
             let who = format!(r#""room":"r","barrier":"b","id":1,"member":"m{}""#, nr + 1);
             world.say(*conn, &format!(r#"{{"type":"arrive",{who},"party":{{"count":40}}}}"#));
@@ -157,15 +157,15 @@ fn what_was_not_heard_and_what_clients_have_made_is_held_after_a_restart_as_befo
             world.say(*conn, &format!(r#"{{"type":"arrive",{who}{other}}}"#));
         }
         world.say(conns[0], r#"{"type":"create","room":"r","trigger":"t","count":9}"#);
-        world.takes_one_off(conns[0], 1);
+        world.notify(conns[0], 1);
         world.pass(Duration::from_millis(10));
         assert!(world.take(conns[1]).contains("released"));
         let places = 80 * 384;
         let before = world.held();
         assert!(before > places && before == world.recount(), "{before}");
-        // A rewritten ledger may name a ruling more than once, each with its words.
+        // A rewritten ledger may have several reasons for the same round number 0.
         for _ in 0..2 {
-            world = world.again();
+            world = world.restart();
             assert_eq!(world.held(), world.recount());
             assert!(world.held() > places && world.held() < before + 2_000, "{} after {before}", world.held());
             assert!(world.controller.budget.held_for(u64::MAX) > 512, "the trigger counts among all of them");

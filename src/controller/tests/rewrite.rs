@@ -1,4 +1,4 @@
-//! Ledgers of rooms that are written anew, a piece in each turn, while much happens.
+//! Ledgers of rooms that are rewritten piece by piece, while the rooms change.
 
 use crate::controller::room::meeting::Meeting;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn rooms(rewrite_from: u64) -> Controller {
     Controller::bare(None).keeping(Keep { rewrite_from: Some(rewrite_from), ..keep })
 }
 
-/// What a restart must not forget: triggers, and who has not heard which ruling.
+/// Returns what a restart must preserve: triggers and unconfirmed outcomes.
 fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
     let mut known = BTreeMap::new();
     for room in controller.rooms.by_name().values() {
@@ -36,10 +36,10 @@ fn known(controller: &Controller, now: Time) -> BTreeMap<String, String> {
             let mut last: Option<Rc<str>> = None;
             while let Some((name, former)) = room.meeting_after(kind, last.as_deref()) {
                 let stands = former.map(|former| (former.round, former.reason, former.audience));
-                // When its time is over it stands no longer, and nobody writes that down.
+                // An overdue failed round has no effect, and its end is not recorded.
                 let lasts = |stands: &Option<Audience>| stands.as_ref().is_some_and(|stands| stands.until > now);
                 if let Some(stands) = stands.filter(|(_, _, stands)| lasts(stands)) {
-                    known.insert(format!("{} {kind:?} stands {name}", room.name), format!("{stands:?}"));
+                    known.insert(format!("{} {kind:?} keeps {name}", room.name), format!("{stands:?}"));
                 }
                 last = Some(name);
             }
@@ -56,7 +56,7 @@ impl World {
         conn
     }
 
-    /// Whoever goes on from the ledger knows what this one knows.
+    /// Checks that a restart from the ledger has the state of this controller.
     fn is_kept(&self, when: &str) {
         let (restored, live) = (self.restored(), known(&self.controller, self.now));
         let keys: Vec<&String> = restored.keys().chain(live.keys()).collect();
@@ -72,7 +72,7 @@ impl World {
 }
 
 #[test]
-fn a_ledger_that_is_written_anew_says_at_every_moment_what_is_known() {
+fn a_ledger_has_the_whole_state_at_every_moment_of_its_rewrite() {
     let (mut installed, mut most) = (0, 0);
     for seed in 0..12 {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -115,7 +115,7 @@ fn a_ledger_that_is_written_anew_says_at_every_moment_what_is_known() {
         }
     }
     assert!(installed > 20, "{installed}");
-    // A piece, one thing more, and what has just come.
+    // A turn writes a piece, one more entry, and the new facts.
     assert!(most < 1_500 + 12_000, "{most}");
 }
 
@@ -143,7 +143,7 @@ fn a_turn_of_a_long_ledger_writes_a_piece() {
 }
 
 #[test]
-fn a_new_ledger_that_cannot_be_written_is_given_up_and_the_old_one_goes_on() {
+fn the_old_ledger_is_kept_if_its_rewrite_fails() {
     let mut world = World::of(rooms(2_000));
     let conn = world.enters(1, "r");
     let create = |world: &mut World, number: u64| {

@@ -1,4 +1,4 @@
-//! Who may act under which name.
+//! Which peers may act under which names.
 
 use super::World;
 use crate::controller::Controller;
@@ -11,7 +11,7 @@ const TEST: &str = r#"{ "name": "t", "end": { "duration": 1 }, "slaves": { "a": 
     "schedules": { "s": [{ "name": "x", "poke": true, "end": "passed" }] } }"#;
 
 impl World {
-    /// Somebody comes who has proven these names.
+    /// Connects a peer that has proven these names.
     fn accept_proven(&mut self, number: u64, names: &[&str]) -> ConnId {
         let conn = ConnId(number);
         let names: Vec<Box<str>> = names.iter().map(|name| Box::from(*name)).collect();
@@ -30,7 +30,7 @@ fn join(more: &str) -> String {
 }
 
 #[test]
-fn a_slave_is_taken_under_a_name_of_its_certificate_alone() {
+fn a_slave_is_accepted_only_under_a_name_of_its_certificate() {
     let mut world = World::running(TEST);
     let conn = world.accept_proven(1, &["b", "10.0.0.7"]);
     world.say(conn, &hello("a", ""));
@@ -43,10 +43,10 @@ fn a_slave_is_taken_under_a_name_of_its_certificate_alone() {
     let conn = world.accept_proven(2, &["b", "10.0.0.7"]);
     world.say(conn, &hello("b", ""));
     assert!(world.take(conn).contains("\"welcome\""));
-    // It cannot take somebody else's place by a second hello, nor speak for another member.
+    // It can neither take the place of another slave by a second hello, nor act for another member.
     world.say(conn, r#"{"type":"arrive","room":"r1","barrier":"x","id":1,"member":"a","party":{"count":1}}"#);
     assert!(world.take(conn).contains("b cannot act as \\\"a\\\""));
-    // A name that is not in the test is not told to who could not have it.
+    // A refusal does not reveal whether a name is in the test to a peer that could not use it.
     let conn = world.accept_proven(3, &["c"]);
     world.say(conn, &hello("d", ""));
     let said = world.take(conn);
@@ -76,7 +76,7 @@ fn a_client_joins_for_a_member_of_its_certificate_or_for_none() {
 }
 
 #[test]
-fn a_run_that_starts_its_slaves_itself_takes_those_who_know_its_secret() {
+fn a_run_that_starts_its_slaves_accepts_only_peers_that_know_its_secret() {
     let mut world = World::of(Controller::new(Config {
         local: Some(Local {
             arete: "/arete".into(),
@@ -92,7 +92,7 @@ fn a_run_that_starts_its_slaves_itself_takes_those_who_know_its_secret() {
         let conn = world.accept(nr as u64 + 1);
         world.say(conn, &said);
         let answer = world.take(conn);
-        assert!(answer.contains("takes nobody else") && !answer.contains("s3cret"), "{said}: {answer}");
+        assert!(answer.contains("admits no other peer") && !answer.contains("s3cret"), "{said}: {answer}");
         assert!(world.closed.contains(&conn));
     }
     let conn = world.accept(9);
@@ -102,7 +102,7 @@ fn a_run_that_starts_its_slaves_itself_takes_those_who_know_its_secret() {
 }
 
 #[test]
-fn who_begins_with_a_tls_handshake_is_told_at_once_that_none_is_spoken() {
+fn a_tls_handshake_without_tls_is_refused_at_once() {
     let mut world = World::new();
     let conn = world.accept(1);
     world.input(Input::Received { conn, bytes: &[0x16, 3, 1, 2, 0, 1] });

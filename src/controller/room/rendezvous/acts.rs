@@ -1,28 +1,28 @@
-//! What meetings want done.
+//! The requests of meetings to their room.
 
 use std::rc::Rc;
 
 use super::arrival::{Arrival, Process};
-use super::former::Audience;
 use super::outcome::Outcome;
+use super::past_round::Audience;
 
-/// What is to be done.
+/// A request or a record of a meeting.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
     /// Ask a process for a sign of life.
     Check(Process),
-    /// Tell these arrivals of a process what became of their round.
+    /// Send these arrivals of a process the outcome of their round.
     Tell { process: Process, ids: Vec<u64>, outcome: Rc<Outcome> },
-    /// For the record: a member has arrived.
+    /// Record that a member has arrived.
     Arrived { meeting: Rc<str>, member: Rc<str> },
-    /// For the record: a member's process or connection is gone while its round forms.
+    /// Record that a member's process has disconnected while its round forms.
     Away { meeting: Rc<str>, member: Rc<str> },
-    /// For the record: it has not come back in time.
+    /// Record that a member has not reconnected in time.
     Lost { meeting: Rc<str>, member: Rc<str> },
-    /// For the record: a round is over, for these arrivals and, if it failed, for those who come late.
+    /// Record that a round is over, for these arrivals and, if it failed, for late members.
     Over { meeting: Rc<str>, outcome: Rc<Outcome>, members: usize, arrivals: Vec<Arrival>, audience: Option<Audience> },
-    /// For the record: one that was not there gets the last ruling; `ends`: because it was the reason.
+    /// Record that a late member gets the outcome. `ends`: its own arrival made the round fail.
     Late { meeting: Rc<str>, member: Rc<str>, arrival: Arrival, ends: bool },
-    /// For the record: one that has got it comes again, so it stands no longer.
-    StoodDown { meeting: Rc<str> },
+    /// Record that a failed round was dropped, because a member that had received its outcome arrived again.
+    FailedRoundDropped { meeting: Rc<str> },
 }

@@ -1,43 +1,34 @@
-//! Whether an arrival can be taken: a room is bounded, and each process has a share of it.
+//! The limits for arrivals: each room is bounded, and each process has a share.
 
 use super::Rendezvous;
 use super::arrival::ArrivalRequest;
-use super::seats::{ARRIVALS_MAX, CLIENT_ARRIVALS_MAX, SLAVE_ARRIVALS_MAX};
+use super::arrival_error::ArrivalError;
+use super::arrivals::{ARRIVALS_MAX, CLIENT_ARRIVALS_MAX, MEETINGS_MAX, SLAVE_ARRIVALS_MAX};
 use super::turn::Turn;
 use crate::wire::rendezvous::Party;
 
-/// How many meetings may go on at once in one room.
-const MEETINGS_MAX: usize = 10_000;
-
 impl<V: PartialEq> Rendezvous<V> {
-    /// Whether an arrival can be taken at all.
+    /// Checks whether an arrival can be admitted.
     pub(super) fn admissible(
         &mut self,
         name: &str,
         request: &ArrivalRequest<V>,
         turn: &mut Turn<'_, V>,
-    ) -> Result<(), String> {
-        let (who, most) = match turn.presence.is_slave(request.process) {
-            true => ("slave", SLAVE_ARRIVALS_MAX),
-            false => ("client", CLIENT_ARRIVALS_MAX),
-        };
-        if self.places.count_of(request.process) >= most {
-            return Err(format!(
-                "one {who} may wait at {most} places at once, and those count where it has not heard its verdict"
-            ));
+    ) -> Result<(), ArrivalError> {
+        let slave = turn.presence.is_slave(request.process);
+        if self.arrivals.count_of(request.process) >= if slave { SLAVE_ARRIVALS_MAX } else { CLIENT_ARRIVALS_MAX } {
+            return Err(ArrivalError::TooMany { slave });
         }
         let full = self.meetings.len() >= MEETINGS_MAX && !self.meetings.contains_key(name);
-        let full = full && !self.drop_one_failed(turn);
-        if full || self.places.len() >= ARRIVALS_MAX {
-            return Err(format!(
-                "this room is full: it holds {MEETINGS_MAX} meetings and {ARRIVALS_MAX} arrivals at most"
-            ));
+        let full = full && !self.evict_one_failed_round(turn);
+        if full || self.arrivals.len() >= ARRIVALS_MAX {
+            return Err(ArrivalError::RoomFull);
         }
         match &request.party {
             Some(Party::Members(members)) if !members.iter().any(|member| **member == *request.member) => {
-                Err(format!("{} is not among the members that it names", request.member))
+                Err(ArrivalError::NotInOwnParty { member: request.member.to_string() })
             }
-            Some(Party::Count(0)) => Err("nobody cannot meet: the count must be at least 1".to_owned()),
+            Some(Party::Count(0)) => Err(ArrivalError::PartySize(0)),
             _ => Ok(()),
         }
     }

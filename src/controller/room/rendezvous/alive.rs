@@ -1,32 +1,33 @@
-//! Signs of life: of those who wait in a round that is complete, and of those whose names others claim.
+//! Signs of life: of members in a complete round, and of holders of contended names.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::arrival::Process;
+use super::arrival_error::ArrivalError;
 use super::arrival_state::{ArrivalState, How};
 use super::turn::Turn;
 use super::{Rendezvous, Timer};
 
 impl<V: PartialEq> Rendezvous<V> {
-    /// Whether a sign of life of this process is waited for.
-    pub fn waits_for(&self, process: Process) -> bool {
+    /// Returns whether a sign of life of this process was requested and has not arrived.
+    pub fn awaits_sign_of_life(&self, process: Process) -> bool {
         !self.asked.is_empty() && self.asked.contains_key(&process)
     }
 
-    /// A process that was asked has shown that it is alive.
-    pub fn heard_from(&mut self, process: Process, turn: &mut Turn<'_, V>) {
+    /// Handles a sign of life of a process.
+    pub fn on_sign_of_life(&mut self, process: Process, turn: &mut Turn<'_, V>) {
         let asked = self.asked.remove(&process).unwrap_or_default();
         self.refuse_contenders(&asked, process, turn);
         for name in asked {
             if let Some(round) = self.forming(&name) {
                 round.heard(process, turn.presence);
             }
-            self.complete(&name, turn);
+            self.try_release(&name, turn);
         }
     }
 
-    /// Who waits under its names is alive: the others that came under them are wrong.
+    /// Refuses the contenders for the names that this process holds, because it is alive.
     fn refuse_contenders(&mut self, asked: &BTreeSet<Rc<str>>, process: Process, turn: &mut Turn<'_, V>) {
         let contended = |name: &Rc<str>| {
             let round = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref());
@@ -35,8 +36,9 @@ impl<V: PartialEq> Rendezvous<V> {
         if !asked.iter().any(contended) {
             return;
         }
-        // Its own places, and not all contenders: everybody may contend with somebody.
-        let held = self.places.of(process).filter_map(|(_, place)| match place {
+        // This visits the process's own arrivals instead of all contenders, because there may be as many contenders as
+        // members.
+        let held = self.arrivals.of(process).filter_map(|(_, state)| match state {
             ArrivalState::Waits { meeting, member, how } if *how != How::Contends && asked.contains(meeting) => {
                 Some((meeting.clone(), member.clone()))
             }
@@ -46,8 +48,8 @@ impl<V: PartialEq> Rendezvous<V> {
             let contender = self.forming(&name).and_then(|round| round.contenders.remove(&member));
             if let Some(contender) = contender {
                 self.timers.cancel(&Timer::Contend(name.clone(), member.clone()));
-                let reason = format!("another process waits at {name:?} as {member}");
-                self.refuse((contender.process, contender.id), reason, turn);
+                let error = ArrivalError::Held { meeting: name.to_string(), member: member.to_string() };
+                self.refuse((contender.process, contender.id), &error, turn);
             }
         }
     }

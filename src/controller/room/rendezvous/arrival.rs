@@ -1,4 +1,4 @@
-//! An arrival: who comes, to what, and who is behind it.
+//! An arrival: its process, its member, and what it requests.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,32 +12,32 @@ use crate::wire::rendezvous::Party;
 pub struct Process(pub u64);
 
 impl Process {
-    /// A client, for which something is to be held.
+    /// Returns the payer of memory for a client.
     pub fn as_client(self) -> Asker {
         Asker { process: self.0, slave: false }
     }
 
-    /// The same of a slave.
+    /// Returns the payer of memory for a slave.
     pub fn as_slave(self) -> Asker {
         Asker { process: self.0, slave: true }
     }
 }
 
-/// An arrival's identity.
+/// The identity of an arrival: its process, and an id that the process never uses again.
 pub type Arrival = (Process, u64);
 
-/// Who is there, as the controller knows it.
+/// The state of processes, as the controller knows it.
 pub trait Presence {
-    /// When this process was heard last; `None` when its connection is gone.
+    /// Returns when this process was heard last. `None` if it is disconnected.
     fn heard(&self, process: Process) -> Option<Time>;
-    /// How long its connection may be gone before it is lost.
+    /// Returns how long it may be disconnected before it is lost.
     fn rejoin(&self, process: Process) -> Duration;
-    /// Whether it is a slave, which speaks for many members.
+    /// Returns whether it is a slave, which acts for many members.
     fn is_slave(&self, _: Process) -> bool {
         false
     }
-    /// Whether a sign of life may have come that was not read yet.
-    fn is_behind(&self) -> bool {
+    /// Returns whether received bytes were not read yet, so that a sign of life may be among them.
+    fn has_unread_input(&self) -> bool {
         false
     }
 }
@@ -48,18 +48,18 @@ pub struct ArrivalRequest<V> {
     pub process: Process,
     pub id: u64,
     pub member: Rc<str>,
-    /// Who shall meet, as this member says it; groups are resolved.
+    /// The party that this member names; groups are resolved.
     pub party: Option<Party>,
     pub timeout: Option<Duration>,
-    /// How long before the last arrival it may have shown last that it is alive.
+    /// A sign of life counts if it was received no longer than this before the last arrival.
     pub fresh: Duration,
-    /// Fail when a member is lost that has arrived.
+    /// Fail the round when a member is lost that had arrived.
     pub alive: bool,
     pub harmonize: bool,
     pub abort: Option<String>,
     pub value: V,
-    /// How long the value is, in bytes.
+    /// The length of the value, in bytes.
     pub weight: usize,
-    /// What its party costs while it contends, if that is another than the round's.
+    /// The memory of its party while it contends, if it differs from the party of the round.
     pub held: Option<Held>,
 }

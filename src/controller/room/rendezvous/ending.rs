@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::wire::rendezvous::{OutcomeKind, Party};
 
-/// What becomes of a round.
+/// The outcome of a round and its cause.
 pub struct Ending<'a> {
     pub kind: OutcomeKind,
     pub who: Vec<String>,
     pub reason: String,
-    /// The party that one wanted who did not agree.
+    /// The other party, if a member disagreed.
     pub other: Option<&'a Party>,
-    /// How long the one that ends it would have waited, if it was not there itself.
+    /// The timeout of the arrival that ends the round, if it is not in the round.
     pub timeout: Option<Duration>,
 }
 
@@ -20,7 +20,7 @@ impl Ending<'_> {
         Ending { kind: OutcomeKind::Released, who: Vec::new(), reason: String::new(), other: None, timeout: None }
     }
 
-    /// Because of one member.
+    /// Fails a round because of one member.
     pub fn of(kind: OutcomeKind, member: &str, reason: String) -> Self {
         Ending { kind, who: vec![member.to_owned()], reason, other: None, timeout: None }
     }

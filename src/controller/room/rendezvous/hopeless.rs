@@ -1,4 +1,4 @@
-//! Rounds that wait for members who cannot come any more. Such a round ends at once, because waiting for the timeout
+//! Rounds that wait for members that cannot arrive any more. Such a round ends at once, because waiting for the timeout
 //! would change nothing and would hide the cause.
 
 use std::rc::Rc;
@@ -13,30 +13,31 @@ use super::{Rendezvous, Timer};
 use crate::wire::rendezvous::OutcomeKind;
 
 impl<V: PartialEq> Rendezvous<V> {
-    /// A process will never come back: what waits behind it is lost now, not when its time to come back is over.
+    /// Marks a process as lost at once, because it cannot reconnect.
     pub fn lose(&mut self, process: Process, why: &str, turn: &mut Turn<'_, V>) {
         let rejoin = turn.presence.rejoin(process);
         let waits: Vec<u64> = self.waits_of(process).collect();
         for arrival in waits.into_iter().map(|id| (process, id)) {
             self.away(arrival, rejoin, turn);
-            let Some(ArrivalState::Waits { meeting, member, how: How::Participant }) = self.places.get(&arrival) else {
+            let Some(ArrivalState::Waits { meeting, member, how: How::Participant }) = self.arrivals.get(&arrival)
+            else {
                 continue;
             };
             let (meeting, member) = (meeting.clone(), member.clone());
-            // Without that timer, it is known to be lost already.
+            // Without this timer the member is known to be lost already.
             let timer = Timer::Away(meeting.clone(), member.clone());
             if self.timers.get(&timer).is_some() {
                 self.timers.cancel(&timer);
-                self.lost_there(&meeting, &member, format!("{member} was lost: {why}"), turn);
+                self.on_member_lost(&meeting, &member, format!("{member} was lost: {why}"), turn);
             }
         }
     }
 
-    /// All must be alive from now on: ends the round if one that has come was lost before.
-    pub(super) fn ends_with_the_lost(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) -> bool {
+    /// Ends the round if a member was lost before an arrival required all to be alive.
+    pub(super) fn fail_if_lost(&mut self, name: &Rc<str>, turn: &mut Turn<'_, V>) -> bool {
         let Some(round) = self.meetings.get(name).and_then(|meeting| meeting.forming.as_ref()) else { return false };
-        let away = round.there.iter().filter(|(_, there)| there.away).map(|(member, _)| member);
-        // Without that timer, its time to come back is over.
+        let away = round.present.iter().filter(|(_, there)| there.away).map(|(member, _)| member);
+        // Without this timer the time to reconnect is over.
         let is_lost = |member: &&Rc<str>| self.timers.get(&Timer::Away(name.clone(), (*member).clone())).is_none();
         let Some(member) = away.filter(|_| round.away > 0).find(is_lost).cloned() else { return false };
         self.end(name, Ending::of(OutcomeKind::Lost, &member, format!("{member} was lost")), turn);
@@ -44,16 +45,16 @@ impl<V: PartialEq> Rendezvous<V> {
     }
 
     fn waits_of(&self, process: Process) -> impl Iterator<Item = u64> {
-        self.places.of(process).filter(|(_, place)| matches!(place, ArrivalState::Waits { .. })).map(|(id, _)| id)
+        self.arrivals.of(process).filter(|(_, state)| matches!(state, ArrivalState::Waits { .. })).map(|(id, _)| id)
     }
 
-    /// Whether anything waits behind this process.
+    /// Returns whether an arrival of this process waits.
     pub fn has_waiting(&self, process: Process) -> bool {
         self.waits_of(process).next().is_some()
     }
 
-    /// Ends the rounds that wait for those who cannot come.
-    pub fn give_up(&mut self, outlook: &dyn Outlook, turn: &mut Turn<'_, V>) {
+    /// Ends the rounds that wait for members that cannot arrive.
+    pub fn end_hopeless(&mut self, outlook: &dyn Outlook, turn: &mut Turn<'_, V>) {
         for name in self.meetings.keys().cloned().collect::<Vec<_>>() {
             // The next round of a count may be as hopeless as this one.
             while let Some(ending) = self.forming(&name).and_then(|round| round.hopeless(&name, outlook)) {
@@ -62,23 +63,23 @@ impl<V: PartialEq> Rendezvous<V> {
         }
     }
 
-    /// The same at one meeting, which waits for a member that is lost.
-    pub fn give_up_on(&mut self, name: &str, member: &str, why: &str, turn: &mut Turn<'_, V>) {
+    /// Ends the round of one meeting that waits for this member, because its host is lost.
+    pub fn end_for_lost_host(&mut self, name: &str, member: &str, why: &str, turn: &mut Turn<'_, V>) {
         let Some((name, _)) = self.meetings.get_key_value(name) else { return };
         let name = name.clone();
         self.end(&name, Ending::of(OutcomeKind::Lost, member, format!("{member} was lost: {why}")), turn);
     }
 
-    /// The first of those who have not come to a meeting about whom something is known.
+    /// Returns the first known fact about a missing member of a meeting.
     pub fn first_missing<T>(&self, name: &str, known: impl Fn(&Rc<str>) -> Option<T>) -> Option<T> {
         let round = self.meetings.get(name)?.forming.as_ref().filter(|round| !round.is_full())?;
         let Expected::Members(members) = &round.agreed.wanted else { return None };
-        members.iter().filter(|member| !round.there.contains_key(*member)).find_map(known)
+        members.iter().filter(|member| !round.present.contains_key(*member)).find_map(known)
     }
 
-    /// The rounds in which somebody waits.
+    /// Returns the rounds in which a member waits.
     pub fn forming_rounds(&self) -> impl Iterator<Item = Forming> {
         let rounds = self.meetings.iter().filter_map(|(name, meeting)| Some((name, meeting.forming.as_ref()?)));
-        rounds.filter(|(_, round)| !round.there.is_empty()).map(|(name, round)| round.as_it_forms(name))
+        rounds.filter(|(_, round)| !round.present.is_empty()).map(|(name, round)| round.to_forming(name))
     }
 }

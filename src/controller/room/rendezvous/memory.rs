@@ -1,28 +1,28 @@
-//! What meetings hold of the memory for members: a round the names of its party, a ruling its words and its line, and
-//! each value what its arrival costs.
+//! The memory that meetings hold: the names of each party, the words and the line of each outcome. The cost of an
+//! arrival belongs to its value.
 
 use crate::wire::rendezvous::Party;
 
-/// What an arrival holds beside its value and its name, in bytes: its places and its timers.
+/// The memory of an arrival besides its value and its name, in bytes: its entries in the maps and its timers.
 pub const ARRIVAL_COST: usize = 512;
 
-/// What a round holds beside its names, in bytes.
+/// The memory of a round besides its names, in bytes.
 pub const ROUND_COST: usize = 512;
 
-/// What a name of a party holds beside its letters, which are there twice, in bytes.
+/// The memory of a name in a party besides its letters, which are stored twice, in bytes.
 pub const NAME_COST: usize = 128;
 
-/// What a ruling holds beside its words, and more of it for each that has not heard it, in bytes: its place, and its
-/// process, which is known until it has.
-pub const RULING_COST: usize = 512;
-pub const PLACE_COST: usize = 384;
+/// The memory of an outcome besides its words, and of each arrival that has not confirmed it, in bytes. The latter
+/// includes the entry of its process, which is kept as long.
+pub const OUTCOME_COST: usize = 512;
+pub const UNCONFIRMED_COST: usize = 384;
 
-/// What an arrival may need at most: its place and its value, who shall meet, and its ruling.
+/// Returns what an arrival may need at most, in bytes: itself, its value, its party and its outcome.
 pub fn need(party: Option<&Party>, member: &str, value: usize) -> usize {
-    ROUND_COST + party.map_or(0, cost) + ARRIVAL_COST + 2 * (member.len() + value) + RULING_COST + PLACE_COST
+    ROUND_COST + party.map_or(0, cost) + ARRIVAL_COST + 2 * (member.len() + value) + OUTCOME_COST + UNCONFIRMED_COST
 }
 
-/// What the names of a party hold.
+/// Returns the memory of the names of a party, in bytes.
 pub fn cost(party: &Party) -> usize {
     match party {
         Party::Members(members) => members.iter().map(|member| NAME_COST + 2 * member.len()).sum(),
@@ -30,11 +30,11 @@ pub fn cost(party: &Party) -> usize {
     }
 }
 
-/// What can be dropped.
+/// The rounds that can be evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eviction {
-    /// Failed rounds that stand.
+    /// Failed rounds.
     Failed,
-    /// Rounds in which everybody who was there is lost.
+    /// Rounds in which every member is lost.
     Abandoned,
 }

@@ -1,4 +1,4 @@
-//! The rounds that form, for a person who looks on: who is there, and who is missing.
+//! The rounds that form, as a status shows them: who has arrived and who is missing.
 
 use super::Rendezvous;
 use super::arrival::Process;
@@ -6,23 +6,23 @@ use super::outlook::Open;
 use super::round::{Expected, Round};
 
 impl<V> Rendezvous<V> {
-    /// All rounds in which somebody waits.
+    /// Returns all rounds in which a member waits.
     pub fn open(&self) -> impl Iterator<Item = Open<'_>> {
         self.meetings.iter().filter_map(|(name, meeting)| Some(open(name, meeting.forming.as_ref()?)))
     }
 }
 
 fn open<'a, V>(name: &'a str, round: &'a Round<V>) -> Open<'a> {
-    let here = |member: &str| round.there.get(member).is_some_and(|there| !there.away);
+    let here = |member: &str| round.present.get(member).is_some_and(|there| !there.away);
     let (wanted, missing) = match &round.agreed.wanted {
         Expected::Members(members) => {
             (members.len(), members.iter().map(|member| &**member).filter(|member| !here(member)).collect())
         }
         Expected::Count(count) => {
-            (*count, round.there.keys().map(|member| &**member).filter(|member| !here(member)).collect())
+            (*count, round.present.keys().map(|member| &**member).filter(|member| !here(member)).collect())
         }
     };
-    Open { name, there: round.there.len() - round.away, wanted, missing }
+    Open { name, there: round.present.len() - round.away, wanted, missing }
 }
 
 impl<V> Rendezvous<V> {
@@ -30,19 +30,19 @@ impl<V> Rendezvous<V> {
         self.meetings.get(name)?.forming.as_ref()
     }
 
-    /// How many are there in the round of a meeting that forms.
+    /// Returns how many members have arrived in the round that forms.
     pub fn how_many_wait(&self, name: &str) -> usize {
-        self.round(name).map_or(0, |round| round.there.len())
+        self.round(name).map_or(0, |round| round.present.len())
     }
 
-    /// Their processes.
+    /// Returns the processes of the members that have arrived.
     pub fn who_waits(&self, name: &str) -> Vec<Process> {
-        let there = self.round(name).into_iter().flat_map(|round| round.there.values());
+        let there = self.round(name).into_iter().flat_map(|round| round.present.values());
         there.map(|there| there.process).collect()
     }
 
-    /// The process that is there as this member.
+    /// Returns the process that waits as this member.
     pub fn who_waits_as(&self, name: &str, member: &str) -> Option<Process> {
-        self.round(name)?.there.get(member).map(|there| there.process)
+        self.round(name)?.present.get(member).map(|there| there.process)
     }
 }

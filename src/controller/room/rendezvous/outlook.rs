@@ -1,33 +1,34 @@
-//! What others know of a meeting, and what a meeting knows of others.
+//! The knowledge of the run about the members that a meeting waits for, and the part of the meeting that it sees.
 
 use std::rc::Rc;
 
-/// What is known of those who have not come.
+/// Knowledge about missing members.
 pub trait Outlook {
-    /// Why this member cannot come to this meeting any more; `None`: it may, or nothing is known of it.
+    /// Returns why this member cannot arrive any more. `None` if it may, or nothing is known.
     fn barred(&self, meeting: &str, member: &str) -> Option<String>;
-    /// Why a count cannot be reached any more with those who are there, and whose fault that is; `None`: it may be.
+    /// Returns why a count cannot be reached any more by the members that have arrived, and the members that caused it.
+    /// `None` if it may be.
     fn unfillable(&self, meeting: &str, count: usize, there: &[&str]) -> Option<(Vec<String>, String)>;
 }
 
-/// A round that forms, for those who want to know who waits for whom.
+/// A round that forms, for the analysis of waits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forming {
     pub meeting: Rc<str>,
     pub there: Vec<Rc<str>>,
-    /// Who has not come, or is away, by name.
+    /// The missing members that are known by name, including disconnected ones.
     pub missing: Vec<Rc<str>>,
-    /// How many more must come, whoever they are.
+    /// How many more members are missing, under any name.
     pub more: usize,
 }
 
-/// A round that forms.
+/// A round that forms, for a status.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Open<'a> {
     pub name: &'a str,
-    /// How many are there, and of how many.
+    /// How many members have arrived, and how many are expected.
     pub there: usize,
     pub wanted: usize,
-    /// Who is missing, as far as that is known by name.
+    /// The missing members that are known by name.
     pub missing: Vec<&'a str>,
 }

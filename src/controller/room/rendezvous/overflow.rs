@@ -1,5 +1,5 @@
-//! Who has come to a count that is complete already: they wait, in the order in which they came, for the next round, or
-//! for the place of one that is lost or leaves before the verdict.
+//! The overflow: arrivals at a round with a complete count. They wait in the order of arrival, for the next round or
+//! for the place of a member that is lost or withdraws.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -7,24 +7,24 @@ use std::rc::Rc;
 use super::arrival::ArrivalRequest;
 use crate::machine::Time;
 
-/// Those who wait for the next round.
+/// The arrivals that wait for the next round.
 #[derive(Debug)]
 pub struct Overflow<V> {
-    /// By their order.
-    comers: BTreeMap<u64, ArrivalRequest<V>>,
+    /// In the order of arrival.
+    waiting: BTreeMap<u64, ArrivalRequest<V>>,
     orders: BTreeMap<Rc<str>, u64>,
-    /// When the patience of each ends.
+    /// When the timeout of each expires.
     deadlines: BTreeSet<(Time, u64)>,
     ends: BTreeMap<u64, Time>,
     last: u64,
-    /// How long their values are together, in bytes.
+    /// The length of all their values, in bytes.
     pub weight: usize,
 }
 
 impl<V> Default for Overflow<V> {
     fn default() -> Self {
         Overflow {
-            comers: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             orders: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             ends: BTreeMap::new(),
@@ -36,23 +36,23 @@ impl<V> Default for Overflow<V> {
 
 impl<V> Overflow<V> {
     pub fn is_empty(&self) -> bool {
-        self.comers.is_empty()
+        self.waiting.is_empty()
     }
 
     #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = &ArrivalRequest<V>> {
-        self.comers.values()
+        self.waiting.values()
     }
 
     pub fn first(&self) -> Option<&ArrivalRequest<V>> {
-        self.comers.first_key_value().map(|(_, request)| request)
+        self.waiting.first_key_value().map(|(_, request)| request)
     }
 
     pub fn get(&self, member: &str) -> Option<&ArrivalRequest<V>> {
-        self.comers.get(self.orders.get(member)?)
+        self.waiting.get(self.orders.get(member)?)
     }
 
-    /// When the first of them loses its patience.
+    /// Returns the earliest timeout.
     pub fn deadline(&self) -> Option<Time> {
         self.deadlines.first().map(|(at, _)| *at)
     }
@@ -65,31 +65,31 @@ impl<V> Overflow<V> {
         }
         self.weight += request.weight;
         self.orders.insert(request.member.clone(), self.last);
-        self.comers.insert(self.last, request);
+        self.waiting.insert(self.last, request);
     }
 
-    /// Takes out a member.
+    /// Removes the arrival of a member.
     pub fn take(&mut self, member: &str) -> Option<ArrivalRequest<V>> {
         let order = *self.orders.get(member)?;
         self.remove(order)
     }
 
-    /// Takes out who came first, patient for what is left of its time.
+    /// Removes the first arrival. Its timeout becomes the time that is left.
     pub fn pop(&mut self, now: Time) -> Option<ArrivalRequest<V>> {
-        let (&order, _) = self.comers.first_key_value()?;
+        let (&order, _) = self.waiting.first_key_value()?;
         let left = self.ends.get(&order).map(|end| end.since(now));
         let request = self.remove(order)?;
         Some(ArrivalRequest { timeout: left, ..request })
     }
 
-    /// Takes out one whose patience is over.
+    /// Removes an arrival with an expired timeout.
     pub fn pop_due(&mut self, now: Time) -> Option<ArrivalRequest<V>> {
         let &(_, order) = self.deadlines.first().filter(|(at, _)| *at <= now)?;
         self.remove(order)
     }
 
     fn remove(&mut self, order: u64) -> Option<ArrivalRequest<V>> {
-        let request = self.comers.remove(&order)?;
+        let request = self.waiting.remove(&order)?;
         self.orders.remove(&request.member);
         self.weight -= request.weight;
         if let Some(end) = self.ends.remove(&order) {

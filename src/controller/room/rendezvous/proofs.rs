@@ -1,22 +1,22 @@
 //! Which processes of a complete round have still to show that they are alive.
 //!
-//! A round keeps an instant for each of its processes: when that process was known to have been heard. A process is
-//! looked at again only when this instant has become too old, so all looks together are as many as the arrivals and the
-//! signs of life. What must never happen: a loop over all members for each sign of life, because a barrier of thousands
-//! would then keep the controller from its other work until it takes living peers for silent ones.
+//! A round keeps an instant for each of its processes: when that process was heard last, as far as the round knows. A
+//! process is checked again only when this instant has become too old, so that the number of checks is bounded by the
+//! arrivals and the signs of life. What must never happen: a loop over all members for each sign of life. At a barrier
+//! of thousands it would keep the controller from reading until it takes living peers for silent ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::arrival::{Presence, Process};
 use crate::machine::Time;
 
-/// What is known of the processes whose members are in a round.
+/// The processes of a round.
 #[derive(Debug, Default)]
 pub struct Proofs {
     known: BTreeMap<Process, Proof>,
-    /// Those that are not awaited, the one that was heard first at the front.
+    /// The processes that are not awaited, by the time at which they were heard.
     by_time: BTreeSet<(Time, Process)>,
-    /// Those that have not been heard since the round wants it.
+    /// The processes that must give a sign of life.
     awaited: BTreeSet<Process>,
 }
 
@@ -24,12 +24,12 @@ pub struct Proofs {
 struct Proof {
     /// How many members of the round it has.
     members: usize,
-    /// It has been heard then, or later.
+    /// It was heard at this time or later.
     heard: Time,
 }
 
 impl Proofs {
-    /// A member of this process has arrived.
+    /// Adds a member of this process.
     pub fn enter(&mut self, process: Process, heard: Option<Time>) {
         let known = self.known.entry(process).or_default();
         known.members += 1;
@@ -39,7 +39,7 @@ impl Proofs {
         }
     }
 
-    /// A member of this process has left.
+    /// Removes a member of this process.
     pub fn leave(&mut self, process: Process) {
         let Some(known) = self.known.get_mut(&process) else { return };
         known.members -= 1;
@@ -50,8 +50,8 @@ impl Proofs {
         }
     }
 
-    /// Finds the processes that have not been heard since an instant, which is never earlier than the last time.
-    /// Returns those that were not awaited before.
+    /// Requires signs of life since an instant, which never goes back. Returns the processes that were not awaited
+    /// before.
     pub fn want(&mut self, since: Time, presence: &dyn Presence) -> Vec<Process> {
         let mut stale = Vec::new();
         while let Some(&(_, process)) = self.by_time.first().filter(|(heard, _)| *heard < since) {
@@ -67,7 +67,7 @@ impl Proofs {
         stale
     }
 
-    /// A process was heard.
+    /// Handles that a process was heard.
     pub fn heard(&mut self, process: Process, since: Time, presence: &dyn Presence) {
         if let Some(heard) = presence.heard(process).filter(|heard| *heard >= since)
             && self.awaited.remove(&process)
@@ -83,7 +83,7 @@ impl Proofs {
         }
     }
 
-    /// Those that have still to be heard.
+    /// Returns the processes that must give a sign of life.
     pub fn awaited(&self) -> &BTreeSet<Process> {
         &self.awaited
     }
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// Everybody was heard last at the same instant; counts how often that is asked.
+    /// Every process was heard at the same instant; counts the calls.
     struct Counting(Time, Cell<u64>);
 
     impl Presence for Counting {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn each_process_is_looked_at_once_and_once_for_each_sign_of_life() {
+    fn each_process_is_checked_once_and_once_for_each_sign_of_life() {
         let (early, since, late) = (Time::from_micros(1), Time::from_micros(10), Time::from_micros(11));
         let (mut proofs, many) = (Proofs::default(), 4_000);
         for process in 0..many {

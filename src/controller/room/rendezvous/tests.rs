@@ -1,4 +1,4 @@
-//! The engine of rounds by itself: arrivals, signs of life and deadlines are played by hand, and at random.
+//! The rendezvous alone: arrivals, signs of life and deadlines are played step by step, and at random.
 
 mod counts;
 mod held;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::conclude::{HARMONIZE_LEAD, STANDS_FOR, STANDS_MOST};
+use super::conclude::{FAILED_ROUND_KEPT, FAILED_ROUND_KEPT_MAX, HARMONIZE_LEAD};
 use super::*;
 use crate::controller::session::budget::Held;
 use crate::machine::Bytes;
@@ -17,7 +17,7 @@ use crate::machine::Bytes;
 const SECOND: Duration = Duration::from_secs(1);
 const REJOIN: Duration = Duration::from_secs(5);
 
-/// When each process that is connected was heard last.
+/// When each connected process was heard last.
 #[derive(Default)]
 struct HeardAt(BTreeMap<Process, Time>);
 
@@ -35,8 +35,8 @@ struct Hall {
     heard: HeardAt,
     now: Time,
     declared: Option<Party>,
-    /// The rulings that each arrival was told.
-    told: BTreeMap<(u64, u64), Vec<Rc<Outcome>>>,
+    /// The outcomes that each arrival has received.
+    outcomes: BTreeMap<(u64, u64), Vec<Rc<Outcome>>>,
     checked: Vec<u64>,
     records: Vec<Act>,
 }
@@ -45,7 +45,7 @@ fn members(names: &str) -> Option<Party> {
     Some(Party::Members(names.split(' ').map(str::to_owned).collect()))
 }
 
-/// An arrival as barriers make it.
+/// Returns an arrival as barriers create it.
 fn request(process: u64, id: u64, member: &str) -> ArrivalRequest<&'static str> {
     ArrivalRequest {
         process: Process(process),
@@ -70,7 +70,7 @@ impl Hall {
             heard: HeardAt::default(),
             now: Time::from_micros(10_000_000),
             declared: None,
-            told: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
             checked: Vec::new(),
             records: Vec::new(),
         }
@@ -88,7 +88,7 @@ impl Hall {
                 Act::Check(process) => self.checked.push(process.0),
                 Act::Tell { process, ids, outcome } => {
                     for id in ids {
-                        self.told.entry((process.0, id)).or_default().push(outcome.clone());
+                        self.outcomes.entry((process.0, id)).or_default().push(outcome.clone());
                     }
                 }
                 other => self.records.push(other),
@@ -105,19 +105,19 @@ impl Hall {
     fn hear(&mut self, process: u64) {
         self.heard.0.insert(Process(process), self.now);
         self.turn(|meetings, turn| {
-            if meetings.waits_for(Process(process)) {
-                meetings.heard_from(Process(process), turn);
+            if meetings.awaits_sign_of_life(Process(process)) {
+                meetings.on_sign_of_life(Process(process), turn);
             }
         });
     }
 
     fn cut(&mut self, process: u64) {
         self.heard.0.remove(&Process(process));
-        self.turn(|meetings, turn| meetings.process_gone(Process(process), turn));
+        self.turn(|meetings, turn| meetings.on_disconnect(Process(process), turn));
     }
 
     fn gone(&mut self, process: u64, id: u64) {
-        self.turn(|meetings, turn| meetings.gone(Process(process), &[id], REJOIN, turn));
+        self.turn(|meetings, turn| meetings.withdraw(Process(process), &[id], REJOIN, turn));
     }
 
     fn pass(&mut self, duration: Duration) {
@@ -131,7 +131,7 @@ impl Hall {
         self.now = end;
     }
 
-    /// Time passes, and these processes show every half second that they live.
+    /// Lets time pass while these processes give a sign of life every half second.
     fn live(&mut self, processes: &[u64], duration: Duration) {
         let end = self.now + duration;
         while self.now < end {
@@ -142,35 +142,35 @@ impl Hall {
         }
     }
 
-    /// How the last ruling that an arrival was told reads; empty when it was told none.
+    /// Returns the last outcome of an arrival in words; empty if it has none.
     fn verdict(&self, process: u64, id: u64) -> String {
-        let last = self.told.get(&(process, id)).and_then(|told| told.last());
+        let last = self.outcomes.get(&(process, id)).and_then(|outcomes| outcomes.last());
         last.map_or_else(String::new, |outcome| format!("{:?} {}", outcome.kind, outcome.reason).trim_end().to_owned())
     }
 
     fn round(&self, process: u64, id: u64) -> u64 {
-        self.told[&(process, id)].last().map_or(0, |outcome| outcome.round)
+        self.outcomes[&(process, id)].last().map_or(0, |outcome| outcome.round)
     }
 }
 
 // 1: one verdict, signs of life.
 
 #[test]
-fn all_get_one_verdict_also_who_comes_back_after_the_release() {
+fn all_members_get_one_outcome_even_after_a_reconnect() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.arrive(request(2, 1, "b"));
     hall.cut(1);
     hall.arrive(request(1, 1, "a"));
-    assert_eq!(hall.told[&(1, 1)].len(), 2);
-    assert!(hall.told[&(1, 1)].iter().all(|outcome| Rc::ptr_eq(outcome, &hall.told[&(2, 1)][0])));
-    hall.meetings.told(Process(1), &[1]);
-    hall.meetings.told(Process(2), &[1]);
+    assert_eq!(hall.outcomes[&(1, 1)].len(), 2);
+    assert!(hall.outcomes[&(1, 1)].iter().all(|outcome| Rc::ptr_eq(outcome, &hall.outcomes[&(2, 1)][0])));
+    hall.meetings.confirm(Process(1), &[1]);
+    hall.meetings.confirm(Process(2), &[1]);
     assert_eq!((hall.meetings.unheard().count(), hall.meetings.meetings.len()), (0, 0));
 }
 
 #[test]
-fn members_that_were_heard_a_moment_ago_are_released_without_a_question() {
+fn members_that_were_heard_just_before_are_released_without_a_check() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.pass(SECOND);
@@ -179,7 +179,7 @@ fn members_that_were_heard_a_moment_ago_are_released_without_a_question() {
 }
 
 #[test]
-fn who_was_silent_longer_than_fresh_is_asked_first_and_nobody_is_released_before() {
+fn a_member_silent_for_longer_than_fresh_is_checked_before_the_release() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.pass(SECOND + Duration::from_micros(1));
@@ -192,7 +192,7 @@ fn who_was_silent_longer_than_fresh_is_asked_first_and_nobody_is_released_before
 }
 
 #[test]
-fn those_who_wait_are_asked_for_signs_of_life_while_they_wait() {
+fn waiting_members_are_asked_for_signs_of_life() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.pass(CHECK_EVERY);
@@ -202,7 +202,7 @@ fn those_who_wait_are_asked_for_signs_of_life_while_they_wait() {
     assert_eq!(hall.checked, [1, 1]);
 }
 
-// 2: rounds.
+// Rounds.
 
 #[test]
 fn a_name_can_be_used_again_at_once_and_rounds_do_not_mix() {
@@ -219,7 +219,7 @@ fn a_name_can_be_used_again_at_once_and_rounds_do_not_mix() {
 }
 
 #[test]
-fn a_failed_round_stands_for_those_who_come_later_until_one_that_has_it_comes_again() {
+fn a_failed_round_is_kept_until_a_member_that_has_its_outcome_arrives_again() {
     let mut hall = Hall::new();
     let three = |process, id, member| ArrivalRequest { party: members("a b c"), ..request(process, id, member) };
     hall.arrive(ArrivalRequest { timeout: Some(SECOND), ..three(1, 1, "a") });
@@ -238,14 +238,14 @@ fn a_failed_round_stands_for_those_who_come_later_until_one_that_has_it_comes_ag
 }
 
 #[test]
-fn a_failed_round_stands_no_longer_when_all_have_its_verdict_or_its_time_is_over() {
+fn a_failed_round_is_dropped_when_all_have_its_outcome_or_its_time_is_over() {
     let mut hall = Hall::new();
     for _ in 0..2 {
         let failed = ArrivalRequest { abort: Some("no disk".to_owned()), ..request(1, 1, "a") };
         hall.arrive(failed);
         assert_eq!(hall.verdict(1, 1), "Aborted a aborted: no disk");
-        hall.meetings.told(Process(1), &[1]);
-        hall.pass(STANDS_FOR);
+        hall.meetings.confirm(Process(1), &[1]);
+        hall.pass(FAILED_ROUND_KEPT);
     }
     assert_eq!(hall.meetings.meetings.len(), 0);
     hall.arrive(request(2, 1, "b"));
@@ -253,8 +253,10 @@ fn a_failed_round_stands_no_longer_when_all_have_its_verdict_or_its_time_is_over
 }
 
 #[test]
-fn a_failed_round_stands_as_long_as_its_timeout_was_counted_from_its_verdict() {
-    for (timeout, audience) in [(Some(SECOND * 3), SECOND * 3), (Some(SECOND * 90), SECOND * 90), (None, STANDS_FOR)] {
+fn a_failed_round_is_kept_for_its_timeout_after_its_failure() {
+    for (timeout, audience) in
+        [(Some(SECOND * 3), SECOND * 3), (Some(SECOND * 90), SECOND * 90), (None, FAILED_ROUND_KEPT)]
+    {
         for (after, failed_round) in [(audience - SECOND, true), (audience, false)] {
             let mut hall = Hall::new();
             hall.arrive(ArrivalRequest { timeout, party: members("a b c"), ..request(1, 1, "a") });
@@ -269,8 +271,8 @@ fn a_failed_round_stands_as_long_as_its_timeout_was_counted_from_its_verdict() {
 }
 
 #[test]
-fn a_failed_round_stands_an_hour_at_most_however_patient_its_members_were() {
-    for (after, failed_round) in [(STANDS_MOST - SECOND, true), (STANDS_MOST, false)] {
+fn a_failed_round_is_kept_for_an_hour_at_most() {
+    for (after, failed_round) in [(FAILED_ROUND_KEPT_MAX - SECOND, true), (FAILED_ROUND_KEPT_MAX, false)] {
         let mut hall = Hall::new();
         let patient = || ArrivalRequest { timeout: Some(Duration::from_micros(u64::MAX)), ..request(1, 1, "a") };
         hall.arrive(ArrivalRequest { abort: Some("x".to_owned()), ..patient() });
@@ -281,16 +283,16 @@ fn a_failed_round_stands_an_hour_at_most_however_patient_its_members_were() {
 }
 
 #[test]
-fn a_failed_round_whose_time_is_over_says_nothing_also_before_the_deadline_is_seen_to() {
+fn an_overdue_failed_round_has_no_effect_before_its_timer_is_handled() {
     let mut hall = Hall::new();
     hall.arrive(ArrivalRequest { abort: Some("x".to_owned()), ..request(1, 1, "a") });
-    hall.now = hall.now + STANDS_FOR;
+    hall.now = hall.now + FAILED_ROUND_KEPT;
     hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(2, 1), "");
 }
 
 #[test]
-fn a_failed_round_answers_who_says_no_party_or_the_same_and_a_disagreement_all_that_it_concerns() {
+fn a_failed_round_concerns_its_own_party_and_a_disagreement_concerns_both() {
     let mut hall = Hall::new();
     hall.arrive(ArrivalRequest { abort: Some("x".to_owned()), party: members("a b c d"), ..request(1, 1, "a") });
     hall.arrive(request(2, 1, "b"));
@@ -305,7 +307,7 @@ fn a_failed_round_answers_who_says_no_party_or_the_same_and_a_disagreement_all_t
 }
 
 #[test]
-fn a_failed_count_stands_for_as_many_as_were_missing() {
+fn a_failed_count_is_kept_for_as_many_as_were_missing() {
     let mut hall = Hall::new();
     let any = |process: u64, id| ArrivalRequest {
         party: Some(Party::Count(3)),
@@ -313,7 +315,7 @@ fn a_failed_count_stands_for_as_many_as_were_missing() {
     };
     hall.arrive(ArrivalRequest { timeout: Some(SECOND), ..any(1, 1) });
     hall.live(&[1], SECOND);
-    assert_eq!(hall.verdict(1, 1), "TimedOut timed out; 1 of 3 were there: m1");
+    assert_eq!(hall.verdict(1, 1), "TimedOut timed out; 1 of 3 had arrived: m1");
     hall.arrive(any(2, 1));
     hall.arrive(any(3, 1));
     assert_eq!((hall.round(2, 1), hall.round(3, 1)), (hall.round(1, 1), hall.round(1, 1)));
@@ -324,7 +326,7 @@ fn a_failed_count_stands_for_as_many_as_were_missing() {
 // 3: members that die and come back.
 
 #[test]
-fn a_member_that_died_takes_its_place_again_as_a_new_process() {
+fn a_restarted_member_takes_its_place_again() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.cut(1);
@@ -337,7 +339,7 @@ fn a_member_that_died_takes_its_place_again_as_a_new_process() {
 }
 
 #[test]
-fn a_member_is_lost_when_it_has_not_come_back_in_time() {
+fn a_member_is_lost_if_it_does_not_reconnect_in_time() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.arrive(request(3, 1, "stranger"));
@@ -356,7 +358,7 @@ fn a_member_is_lost_when_it_has_not_come_back_in_time() {
 }
 
 #[test]
-fn nobody_is_released_while_a_member_is_away() {
+fn no_member_is_released_while_one_is_away() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.cut(1);
@@ -369,7 +371,7 @@ fn nobody_is_released_while_a_member_is_away() {
 // 4: strangers and duplicates.
 
 #[test]
-fn a_stranger_is_refused_and_told_so_and_the_round_goes_on() {
+fn a_member_outside_the_party_is_refused_and_the_round_continues() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.arrive(ArrivalRequest { party: members("a b c"), ..request(3, 1, "c") });
@@ -381,7 +383,7 @@ fn a_stranger_is_refused_and_told_so_and_the_round_goes_on() {
 }
 
 #[test]
-fn a_duplicate_is_refused_when_the_first_shows_that_it_lives() {
+fn a_contender_is_refused_if_the_holder_is_alive() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.arrive(request(9, 1, "a"));
@@ -394,7 +396,7 @@ fn a_duplicate_is_refused_when_the_first_shows_that_it_lives() {
 }
 
 #[test]
-fn a_duplicate_takes_the_place_of_one_that_does_not_answer() {
+fn a_contender_replaces_a_holder_that_does_not_answer() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.arrive(request(9, 1, "a"));
@@ -405,7 +407,7 @@ fn a_duplicate_takes_the_place_of_one_that_does_not_answer() {
 }
 
 #[test]
-fn a_contender_takes_the_place_at_once_when_the_first_goes() {
+fn a_contender_takes_the_place_at_once_if_the_holder_disconnects() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.arrive(request(9, 1, "a"));
@@ -415,7 +417,7 @@ fn a_contender_takes_the_place_at_once_when_the_first_goes() {
 }
 
 #[test]
-fn a_duplicate_that_goes_again_leaves_the_first_alone() {
+fn a_contender_that_disconnects_does_not_affect_the_holder() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.arrive(request(9, 1, "a"));
@@ -427,17 +429,17 @@ fn a_duplicate_that_goes_again_leaves_the_first_alone() {
 }
 
 #[test]
-fn a_duplicate_is_not_released_with_the_first() {
+fn a_contender_is_not_released_with_the_holder() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.arrive(request(9, 1, "a"));
     hall.arrive(request(2, 1, "b"));
     assert_eq!(hall.verdict(1, 1), "Released");
-    assert_eq!(hall.verdict(9, 1), "Refused another process has met at \"m\" as a");
+    assert_eq!(hall.verdict(9, 1), "Refused another process was released at \"m\" as a");
 }
 
 #[test]
-fn who_claims_a_place_that_is_taken_has_no_say_in_who_shall_meet_until_it_has_won_it() {
+fn a_contender_does_not_influence_the_party_before_it_has_won() {
     let three = || members("a b c");
     let mut hall = Hall::new();
     hall.arrive(ArrivalRequest { party: three(), ..request(1, 1, "a") });
@@ -455,7 +457,7 @@ fn who_claims_a_place_that_is_taken_has_no_say_in_who_shall_meet_until_it_has_wo
 }
 
 #[test]
-fn who_comes_back_to_a_round_that_it_was_alone_in_may_name_others() {
+fn the_only_member_of_a_round_may_name_another_party_after_a_reconnect() {
     let mut hall = Hall::new();
     hall.arrive(ArrivalRequest { party: members("a bb"), timeout: Some(SECOND), ..request(1, 1, "a") });
     hall.gone(1, 1);
@@ -468,7 +470,7 @@ fn who_comes_back_to_a_round_that_it_was_alone_in_may_name_others() {
 // 5: disagreement, timeouts, aborts.
 
 #[test]
-fn members_that_disagree_are_told_who_said_what() {
+fn a_disagreement_names_the_members_and_their_parties() {
     let mut hall = Hall::new();
     hall.arrive(ArrivalRequest { party: members("b a c"), ..request(1, 1, "a") });
     hall.arrive(ArrivalRequest { party: members("c a b"), ..request(3, 1, "c") });
@@ -476,14 +478,14 @@ fn members_that_disagree_are_told_who_said_what() {
     for process in [1, 2, 3] {
         assert_eq!(hall.verdict(process, 1), "Disagreed the members disagree: a says a, b, c, b says a, b");
     }
-    assert_eq!(hall.told[&(1, 1)][0].who, ["a", "b"]);
+    assert_eq!(hall.outcomes[&(1, 1)][0].who, ["a", "b"]);
     hall.arrive(ArrivalRequest { party: Some(Party::Count(2)), ..request(1, 2, "a") });
     hall.arrive(request(2, 2, "b"));
     assert!(hall.verdict(1, 2).ends_with("a says any 2, b says a, b"), "{}", hall.verdict(1, 2));
 }
 
 #[test]
-fn the_round_ends_with_the_earliest_timeout_and_says_who_was_missing() {
+fn the_earliest_timeout_ends_the_round_and_names_the_missing() {
     let mut hall = Hall::new();
     let party = || members("a b c");
     hall.arrive(ArrivalRequest { party: party(), timeout: Some(SECOND * 9), ..request(1, 1, "a") });
@@ -494,7 +496,7 @@ fn the_round_ends_with_the_earliest_timeout_and_says_who_was_missing() {
 }
 
 #[test]
-fn a_timeout_while_one_has_not_answered_names_it() {
+fn a_timeout_names_a_member_that_has_not_answered() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.pass(SECOND * 3);
@@ -505,16 +507,16 @@ fn a_timeout_while_one_has_not_answered_names_it() {
 }
 
 #[test]
-fn an_abort_reaches_everybody_and_the_one_that_aborts() {
+fn an_abort_reaches_all_members_and_the_one_that_aborts() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     hall.arrive(ArrivalRequest { abort: Some("no disk".to_owned()), ..request(2, 1, "b") });
     assert_eq!((hall.verdict(1, 1), hall.verdict(2, 1)), (hall.verdict(2, 1), "Aborted b aborted: no disk".to_owned()));
-    assert_eq!(hall.told[&(1, 1)][0].who, ["b"]);
+    assert_eq!(hall.outcomes[&(1, 1)][0].who, ["b"]);
 }
 
 #[test]
-fn who_waits_already_can_abort_by_another_process_and_by_its_own_but_not_for_another_party() {
+fn a_waiting_member_can_abort_by_any_process_but_only_for_its_party() {
     for (process, id) in [(9, 1), (1, 2)] {
         let mut hall = Hall::new();
         let three = |process, id, member| ArrivalRequest { party: members("a b c"), ..request(process, id, member) };
@@ -534,7 +536,7 @@ fn who_waits_already_can_abort_by_another_process_and_by_its_own_but_not_for_ano
 }
 
 #[test]
-fn a_declaration_says_who_shall_meet_when_nobody_else_does() {
+fn a_declared_party_applies_if_no_member_names_one() {
     let mut hall = Hall::new();
     hall.arrive(ArrivalRequest { party: None, ..request(1, 1, "a") });
     assert!(hall.verdict(1, 1).starts_with("Refused \"m\" is not declared"), "{}", hall.verdict(1, 1));
@@ -549,7 +551,7 @@ fn a_declaration_says_who_shall_meet_when_nobody_else_does() {
 // 8: late is not lost: a controller that restarted empty learns arrivals again.
 
 #[test]
-fn arrivals_said_again_to_an_empty_controller_make_the_round_anew() {
+fn arrivals_repeated_to_an_empty_controller_form_the_round_again() {
     let mut hall = Hall::new();
     hall.arrive(request(1, 1, "a"));
     let mut other = Hall::new();
@@ -573,12 +575,12 @@ fn a_value_given_twice_counts_once_and_a_second_different_one_is_an_error() {
     hall.arrive(value(1, 3, "a", "one"));
     assert!(hall.verdict(1, 3).starts_with("Refused a waits"), "{}", hall.verdict(1, 3));
     hall.arrive(value(2, 1, "b", "abc"));
-    assert_eq!(hall.told[&(1, 1)][0].line.as_deref(), Some(&b"1 one,abc"[..]));
-    assert!(Rc::ptr_eq(&hall.told[&(1, 1)][0], &hall.told[&(2, 1)][0]), "the bytes are shared");
+    assert_eq!(hall.outcomes[&(1, 1)][0].line.as_deref(), Some(&b"1 one,abc"[..]));
+    assert!(Rc::ptr_eq(&hall.outcomes[&(1, 1)][0], &hall.outcomes[&(2, 1)][0]), "the bytes are shared");
 }
 
 #[test]
-fn a_dead_member_s_value_stays_unless_all_shall_be_alive_and_its_death_is_recorded() {
+fn the_value_of_a_lost_member_is_kept_unless_all_must_be_alive_and_its_loss_is_recorded() {
     for all_alive in [false, true] {
         let mut hall = Hall::new();
         hall.arrive(ArrivalRequest { alive: false, value: "x", ..request(1, 1, "a") });
@@ -594,12 +596,12 @@ fn a_dead_member_s_value_stays_unless_all_shall_be_alive_and_its_death_is_record
 }
 
 #[test]
-fn a_harmonized_release_names_an_instant_ahead() {
+fn a_harmonized_release_names_an_instant_in_the_future() {
     let mut hall = Hall::new();
     hall.arrive(ArrivalRequest { harmonize: true, ..request(1, 1, "a") });
     hall.arrive(request(2, 1, "b"));
-    assert!(hall.told[&(1, 1)][0].at.is_some_and(|at| at >= hall.now + HARMONIZE_LEAD));
-    assert_eq!(hall.told[&(1, 1)], hall.told[&(2, 1)]);
+    assert!(hall.outcomes[&(1, 1)][0].at.is_some_and(|at| at >= hall.now + HARMONIZE_LEAD));
+    assert_eq!(hall.outcomes[&(1, 1)], hall.outcomes[&(2, 1)]);
 }
 
 #[test]
@@ -610,10 +612,10 @@ fn ten_thousand_members_meet_in_time_and_leave_nothing_behind() {
         let member = format!("m{process}");
         hall.arrive(ArrivalRequest { party: Some(Party::Count(many as u32)), ..request(process, 1, &member) });
     }
-    assert_eq!(hall.told.len(), many as usize);
-    assert!(hall.told.values().all(|told| told.len() == 1 && told[0].kind == OutcomeKind::Released));
+    assert_eq!(hall.outcomes.len(), many as usize);
+    assert!(hall.outcomes.values().all(|outcomes| outcomes.len() == 1 && outcomes[0].kind == OutcomeKind::Released));
     for process in 1..=many {
-        hall.meetings.told(Process(process), &[1]);
+        hall.meetings.confirm(Process(process), &[1]);
     }
-    assert!(hall.meetings.places.is_empty() && hall.meetings.meetings.is_empty());
+    assert!(hall.meetings.arrivals.is_empty() && hall.meetings.meetings.is_empty());
 }

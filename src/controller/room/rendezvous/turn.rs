@@ -1,4 +1,4 @@
-//! What every entry point of the meetings works with.
+//! The context of each call of the rendezvous.
 
 use super::acts::Act;
 use super::arrival::{Presence, Process};
@@ -6,11 +6,11 @@ use super::round::Assembly;
 use crate::controller::session::budget::Asker;
 use crate::machine::{Bytes, Time};
 
-/// Makes the line that all members of a complete round get before its ruling, from the meeting's name, the round's
-/// number and the values.
+/// Returns the line that all members of a complete round get before its outcome. Its arguments are the meeting's name,
+/// the round's number and the values.
 pub type MapLine<'a, V> = &'a dyn Fn(&str, u64, &Assembly<V>) -> Option<Bytes>;
 
-/// What every entry point works with.
+/// The context of each call of the rendezvous.
 pub struct Turn<'a, V> {
     pub now: Time,
     pub presence: &'a dyn Presence,
@@ -19,7 +19,7 @@ pub struct Turn<'a, V> {
 }
 
 impl<V> Turn<'_, V> {
-    /// A process for which something is to be held.
+    /// Returns the payer of memory for a process.
     pub fn asker(&self, process: Process) -> Asker {
         Asker { process: process.0, slave: self.presence.is_slave(process) }
     }

@@ -1,4 +1,4 @@
-//! Rulings that arrivals have not heard: each is held until all have heard it, or will not hear it any more.
+//! Outcomes that arrivals have not confirmed. Each is held until all its arrivals have confirmed it or cannot any more.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -6,51 +6,55 @@ use std::time::Duration;
 use super::Rendezvous;
 use super::arrival::{Arrival, Process};
 use super::arrival_state::ArrivalState;
-use super::memory::PLACE_COST;
+use super::memory::UNCONFIRMED_COST;
 use super::outcome::Outcome;
 use crate::machine::Time;
 
 impl<V> Rendezvous<V> {
-    /// An arrival has a ruling, and has not heard it. Until it has, what the ruling says counts against its process:
-    /// one that hears nothing would else keep ever more of what others gave.
+    /// Records the unconfirmed outcome of an arrival. Its process pays for the outcome's words and line, because
+    /// otherwise a process that confirms nothing would keep ever more values of others.
     pub(super) fn record_outcome(&mut self, arrival: Arrival, outcome: Rc<Outcome>, since: Time) {
         let line = outcome.line.as_ref().map_or(0, |line| line.len());
-        let held = self.budget.hold_for(arrival.0.0, PLACE_COST, line + outcome.reason.len());
-        self.places.insert(arrival, ArrivalState::Ruled(outcome, since, held));
+        let held = self.budget.hold_for(arrival.0.0, UNCONFIRMED_COST, line + outcome.reason.len());
+        self.arrivals.insert(arrival, ArrivalState::Concluded(outcome, since, held));
     }
 
-    /// Whether a process waits, or has not heard a ruling: what others were told of it too, or what it was told itself
-    /// and would hear otherwise the next time.
+    /// Returns whether a process waits or has an unconfirmed outcome. Otherwise it could get another answer after a
+    /// reconnect than before, or than others got.
     pub fn owes(&self, process: Process) -> bool {
-        self.places.count_of(process) > 0
+        self.arrivals.count_of(process) > 0
     }
 
-    /// These arrivals have heard their rulings. Whether that is news.
-    pub fn told(&mut self, process: Process, ids: &[u64]) -> bool {
+    /// Removes the outcomes that these arrivals have confirmed. Returns whether any was unconfirmed.
+    pub fn confirm(&mut self, process: Process, ids: &[u64]) -> bool {
         let mut news = false;
         for &id in ids {
-            if let Some(ArrivalState::Ruled(..)) = self.places.get(&(process, id)) {
-                self.places.remove(&(process, id));
+            if let Some(ArrivalState::Concluded(..)) = self.arrivals.get(&(process, id)) {
+                self.arrivals.remove(&(process, id));
                 news = true;
             }
         }
         news
     }
 
-    /// This process will never be heard again.
+    /// Forgets the unconfirmed outcomes of a process that cannot reconnect.
     pub fn forget(&mut self, process: Process) {
-        let unheard = |(id, place): (u64, &ArrivalState)| matches!(place, ArrivalState::Ruled(..)).then_some(id);
-        let unheard: Vec<u64> = self.places.of(process).filter_map(unheard).collect();
-        self.told(process, &unheard);
+        let unheard = |(id, state): (u64, &ArrivalState)| matches!(state, ArrivalState::Concluded(..)).then_some(id);
+        let unheard: Vec<u64> = self.arrivals.of(process).filter_map(unheard).collect();
+        self.confirm(process, &unheard);
     }
 
-    /// Who has not heard a ruling.
+    /// Returns the processes that have unconfirmed outcomes, once for each outcome.
     pub fn unheard(&self) -> impl Iterator<Item = Process> {
-        self.places.iter().filter(|(_, place)| matches!(place, ArrivalState::Ruled(..))).map(|(arrival, _)| arrival.0)
+        self.arrivals
+            .iter()
+            .filter(|(_, state)| matches!(state, ArrivalState::Concluded(..)))
+            .map(|(arrival, _)| arrival.0)
     }
 
-    /// Who has not heard its ruling for so long will not hear it any more.
+    /// Forgets outcomes that were not confirmed within `after`.
     pub fn forget_unheard(&mut self, now: Time, after: Duration) {
-        self.places.forget(|place| matches!(place, ArrivalState::Ruled(_, since, _) if now.since(*since) >= after));
+        self.arrivals
+            .forget(|state| matches!(state, ArrivalState::Concluded(_, since, _) if now.since(*since) >= after));
     }
 }

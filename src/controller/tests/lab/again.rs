@@ -1,10 +1,10 @@
-//! A controller that stays is killed and goes on, and one whose disk is full takes nothing that it could not keep.
+//! A permanent controller is killed and continues. One with a full disk accepts nothing that it could not keep.
 
 use super::*;
 
 #[test]
-fn a_controller_that_was_killed_goes_on_with_all_that_it_was_handed() {
-    // In the queue, gathering, running, ending, and over.
+fn a_killed_controller_continues_all_submitted_runs() {
+    // The run is queued, gathering, running, ending and over.
     for phase in 0..5 {
         let mut lab = Lab::new();
         let operator = lab.operator();
@@ -25,10 +25,10 @@ fn a_controller_that_was_killed_goes_on_with_all_that_it_was_handed() {
             lab.of_run(slaves[1], "stopped", &run);
         }
         let expected = ["queued", "gathering", "running", "ending", "over"][phase];
-        assert_eq!(lab.standing(operator, &run), expected);
+        assert_eq!(lab.state(operator, &run), expected);
         let mut lab = lab.restarted();
         let operator = lab.operator();
-        assert_eq!(lab.standing(operator, &run), expected);
+        assert_eq!(lab.state(operator, &run), expected);
         let of = [None, Some(&*run), Some(&*run), Some(&*run), None][phase];
         let a = lab.slave("a", "i", of);
         let c = lab.slave("c:client", "i", of);
@@ -43,7 +43,7 @@ fn a_controller_that_was_killed_goes_on_with_all_that_it_was_handed() {
         if phase < 4 {
             lab.serve(&run, &[a, c]);
         }
-        assert_eq!(lab.look(operator, &run)["verdict"], "passed", "phase {phase}");
+        assert_eq!(lab.progress(operator, &run)["verdict"], "passed", "phase {phase}");
         lab.serve(&behind, &[a]);
         let mut lab = lab.restarted();
         let operator = lab.operator();
@@ -56,7 +56,7 @@ fn a_controller_that_was_killed_goes_on_with_all_that_it_was_handed() {
 }
 
 #[test]
-fn runs_that_were_handed_in_at_one_instant_keep_their_order() {
+fn runs_that_were_submitted_at_one_instant_keep_their_order() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let runs: Vec<String> = (0..12).map(|nr| lab.submit(operator, &format!("{}", 90 - nr), &test_for("a"))).collect();
@@ -69,7 +69,7 @@ fn runs_that_were_handed_in_at_one_instant_keep_their_order() {
 }
 
 #[test]
-fn a_test_that_the_disk_does_not_take_is_not_taken() {
+fn a_test_is_refused_if_the_disk_is_full() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let test = test_for("a");
@@ -85,7 +85,7 @@ fn a_test_that_the_disk_does_not_take_is_not_taken() {
 }
 
 #[test]
-fn slaves_that_say_much_of_themselves_fit_their_pages() {
+fn slaves_with_many_labels_fit_their_pages() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let labels: BTreeMap<String, String> = (0..64).map(|nr| (format!("label{nr}"), "\"".repeat(256))).collect();

@@ -1,4 +1,4 @@
-//! What peers of a controller that stays may make grow, and who is parted with.
+//! What peers of a permanent controller can make grow, and which peers are disconnected.
 
 use super::*;
 use crate::controller::Settings;
@@ -9,7 +9,7 @@ fn proven(name: &str) -> Peer {
     Peer::Proven { address: ([10, 0, 0, 1], 5_000).into(), names: [Box::from(name)].into() }
 }
 
-/// The configuration is read anew, and names these operators.
+/// Loads a configuration that names these operators.
 fn reload(lab: &mut Lab, operators: &[&str]) {
     let settings = Settings {
         rejoin: 1_000_000,
@@ -23,7 +23,7 @@ fn reload(lab: &mut Lab, operators: &[&str]) {
 }
 
 #[test]
-fn who_may_not_operate_any_more_is_parted_with_at_once() {
+fn an_operator_that_loses_its_permission_is_disconnected_at_once() {
     let mut lab = Lab::new();
     let operate = Operate { protocol: PROTOCOL, version: "x".into() };
     reload(&mut lab, &["ada", "bob"]);
@@ -39,33 +39,37 @@ fn who_may_not_operate_any_more_is_parted_with_at_once() {
     assert_eq!(handed_in["type"], "wanted");
     reload(&mut lab, &["ada"]);
     assert_eq!((lab.open.contains(&ada), lab.open.contains(&bob), lab.open.contains(&local)), (true, false, true));
-    let bye = lab.heard.get_mut(&bob).and_then(VecDeque::pop_back).expect("it is told");
+    let bye = lab.heard.get_mut(&bob).and_then(VecDeque::pop_back).expect("a bye");
     assert_eq!((&bye["type"], &bye["code"], &bye["fatal"]), (&"bye".into(), &"stranger".into(), &true.into()), "{bye}");
     assert!(bye["reason"].as_str().is_some_and(|why| why.contains("bob") && why.contains("--operators")), "{bye}");
-    assert_eq!(lab.disk.keys().filter(|path| path.starts_with(RUNS)).count(), 0, "what it was handing in is gone");
+    assert_eq!(
+        lab.disk.keys().filter(|path| path.starts_with(RUNS)).count(),
+        0,
+        "its incomplete submission is removed"
+    );
     lab.submit(ada, "s2", &test_for("a"));
 }
 
 #[test]
-fn who_could_not_prove_itself_any_more_is_parted_with_and_may_come_again() {
+fn a_peer_that_must_prove_itself_again_is_disconnected_and_may_reconnect() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let a = lab.slave("a", "i", None);
     let run = lab.submit(operator, "s", &test_for("a"));
-    assert_eq!(lab.standing(operator, &run), "gathering");
+    assert_eq!(lab.state(operator, &run), "gathering");
     lab.heard.clear();
     lab.input(Input::Disproved { conn: a, why: "its certificate was revoked".to_owned() });
     assert!(!lab.open.contains(&a));
-    let bye = lab.heard.get_mut(&a).and_then(VecDeque::pop_back).expect("it is told");
+    let bye = lab.heard.get_mut(&a).and_then(VecDeque::pop_back).expect("a bye");
     assert_eq!((&bye["reason"], bye["fatal"].as_bool()), (&"its certificate was revoked".into(), Some(false)), "{bye}");
-    assert_eq!(lab.look(operator, &run)["connected"], 0);
+    assert_eq!(lab.progress(operator, &run)["connected"], 0);
     let a = lab.slave("a", "i", Some(&run));
-    assert_eq!(lab.look(operator, &run)["connected"], 1);
+    assert_eq!(lab.progress(operator, &run)["connected"], 1);
     lab.serve(&run, &[a]);
-    assert_eq!(lab.standing(operator, &run), "over");
+    assert_eq!(lab.state(operator, &run), "over");
 }
 
-/// What a slave is told of a piece of a file.
+/// Returns the refusal of a piece of a file, if any.
 fn ships(lab: &mut Lab, slave: ConnId, run: &str, file: &str) -> Option<String> {
     let kept = lab.ask(slave, &Output { run: run.into(), file: file.into(), offset: 0, data: Vec::new() });
     assert_eq!(kept["type"], "kept", "{kept}");
@@ -73,7 +77,7 @@ fn ships(lab: &mut Lab, slave: ConnId, run: &str, file: &str) -> Option<String> 
 }
 
 #[test]
-fn files_of_a_slave_lie_in_a_bounded_number_of_directories_of_bounded_depth() {
+fn the_directories_of_a_slave_s_files_are_bounded_in_number_and_depth() {
     let mut lab = Lab::new();
     let operator = lab.operator();
     let a = lab.slave("a", "i", None);
@@ -84,7 +88,7 @@ fn files_of_a_slave_lie_in_a_bounded_number_of_directories_of_bounded_depth() {
     assert_eq!(ships(&mut lab, a, &run, &deep(DEPTH_MAX, "f")), None);
     let refused = ships(&mut lab, a, &run, &deep(DEPTH_MAX + 1, "f")).expect("it is too deep");
     assert!(refused.contains("32 directories deep"), "{refused}");
-    // 32 are there: 4,968 are left.
+    // 32 directories exist, so 4,968 are left.
     for nr in 0..(5_000 - DEPTH_MAX) / 2 {
         assert_eq!(ships(&mut lab, a, &run, &format!("x.files/{nr}/e/f")), None);
         assert_eq!(ships(&mut lab, a, &run, &format!("x.files/{nr}/e/g")), None, "no other directory");
@@ -93,14 +97,14 @@ fn files_of_a_slave_lie_in_a_bounded_number_of_directories_of_bounded_depth() {
     assert!(refused.contains("5000 directories"), "{refused}");
     assert_eq!(ships(&mut lab, a, &run, "x.files/0/h"), None, "what needs no other directory goes on");
     assert_eq!(ships(&mut lab, a, &run, "x.out"), None);
-    assert_eq!(lab.standing(operator, &run), "running");
+    assert_eq!(lab.state(operator, &run), "running");
     let mut lab = lab.restarted();
     let operator = lab.operator();
     let a = lab.slave("a", "i", Some(&run));
     assert!(ships(&mut lab, a, &run, "x.files/more/f").is_some(), "they are counted again");
     lab.pass(SECOND);
     lab.of_run(a, "stopped", &run);
-    assert_eq!(lab.standing(operator, &run), "over");
+    assert_eq!(lab.state(operator, &run), "over");
 }
 
 #[test]

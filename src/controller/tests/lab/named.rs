@@ -1,8 +1,9 @@
-//! Which run is meant by the beginning of an id, and with what code none is.
+//! Which run the beginning of an id means, and the code of the refusal if it means none.
 
 use super::*;
 
-/// A controller with one slave that serves `count` runs, one after another. The last one has just been handed in.
+/// Returns a controller with one slave that has served `count` runs, one after another. The last one was just
+/// submitted.
 fn lab_of(count: usize) -> (Lab, ConnId, Vec<String>) {
     let mut lab = Lab::new();
     let operator = lab.operator();
@@ -12,13 +13,13 @@ fn lab_of(count: usize) -> (Lab, ConnId, Vec<String>) {
         runs.push(lab.submit(operator, &format!("s{nr}"), &test_for("a")));
         if nr < count {
             lab.serve(&runs[nr - 1], &[a]);
-            assert_eq!(lab.standing(operator, &runs[nr - 1]), "over");
+            assert_eq!(lab.state(operator, &runs[nr - 1]), "over");
         }
     }
     (lab, operator, runs)
 }
 
-/// What all these ids begin with.
+/// Returns the common beginning of these ids.
 fn beginning(runs: &[String]) -> String {
     let first = &runs[0];
     let shared = (0..first.len()).rev().find(|&end| runs.iter().all(|run| run.starts_with(&first[..end])));
@@ -30,22 +31,22 @@ fn ends(lab: &mut Lab, operator: ConnId, run: &str) -> Value {
 }
 
 #[test]
-fn the_one_run_that_goes_on_is_meant_whatever_is_over() {
+fn a_beginning_of_an_id_means_the_one_active_run() {
     let (mut lab, operator, runs) = lab_of(3);
     let name = beginning(&runs);
-    assert_eq!(lab.look(operator, &name)["run"], runs[2]);
+    assert_eq!(lab.progress(operator, &name)["run"], runs[2]);
     assert_eq!(ends(&mut lab, operator, &name)["run"]["run"], runs[2]);
-    assert_eq!(lab.look(operator, &runs[0])["run"], runs[0], "a whole id means its run");
+    assert_eq!(lab.progress(operator, &runs[0])["run"], runs[0], "a whole id means its run");
 }
 
 #[test]
-fn of_those_that_are_over_the_last_one_is_read_and_none_is_ended() {
+fn among_finished_runs_the_latest_is_shown_and_none_is_cancelled() {
     let (mut lab, operator, mut runs) = lab_of(3);
     let a = lab.slave("a", "i", None);
     lab.serve(&runs[2], &[a]);
     runs.truncate(3);
     let name = beginning(&runs);
-    assert_eq!(lab.look(operator, &name)["run"], runs[2]);
+    assert_eq!(lab.progress(operator, &name)["run"], runs[2]);
     let denied = ends(&mut lab, operator, &name);
     assert_eq!((&denied["type"], &denied["code"]), (&"denied".into(), &"no-such-run".into()), "{denied}");
     assert!(denied["reason"].as_str().is_some_and(|why| why.contains(&runs[2])), "{denied}");
@@ -53,7 +54,7 @@ fn of_those_that_are_over_the_last_one_is_read_and_none_is_ended() {
 }
 
 #[test]
-fn several_that_go_on_are_listed_and_none_of_them_is_meant() {
+fn several_active_runs_are_listed_and_none_is_chosen() {
     let (mut lab, operator, runs) = lab_of(2);
     let third = lab.submit(operator, "another", &test_for("a"));
     let going = [runs[1].clone(), third];

@@ -1,8 +1,8 @@
-//! A long queue, and much said at once: no more work than there is news, and a part of it in each turn.
+//! A long queue, and many messages at once: the work is bounded by the news, and each turn does a part.
 
 use super::*;
 
-/// How many runs wait in vain, each for so many machines of other roles.
+/// How many runs wait without hope, each for machines with other roles.
 const RUNS_THERE: usize = 300;
 const PLACES: usize = 30;
 
@@ -10,7 +10,7 @@ fn work(lab: &Lab) -> usize {
     lab.controller.host.as_ref().expect("it stays").queue_work()
 }
 
-/// A controller with idle slaves and a queue that none of them can serve.
+/// Returns a controller with idle slaves and a queue that none of them can serve.
 fn waiting() -> (Lab, ConnId) {
     let mut lab = Lab::new();
     let operator = lab.operator();
@@ -25,14 +25,14 @@ fn waiting() -> (Lab, ConnId) {
 }
 
 #[test]
-fn who_asks_what_runs_wait_for_makes_no_work() {
+fn asking_what_runs_wait_for_costs_no_search() {
     let (mut lab, operator) = waiting();
     let before = work(&lab);
     for _ in 0..20 {
         let runs = lab.ask(operator, &AskRuns { after: "".into(), over: false });
         let runs = runs["runs"].as_array().expect("a list");
         assert_eq!(runs.len(), RUNS_THERE);
-        let why = runs[7]["why"].as_str().expect("it says why");
+        let why = runs[7]["why"].as_str().expect("a reason");
         assert!(why.contains("1 more with role=r7-"), "{why}");
     }
     lab.pass(SECOND * 5);
@@ -40,11 +40,11 @@ fn who_asks_what_runs_wait_for_makes_no_work() {
     lab.submit(operator, "more", &test_for("y:none"));
     assert!(work(&lab) - before < 200, "the runs before it are as they were");
     let one = lab.submit(operator, "last", &test_for("idle3"));
-    assert_eq!(lab.standing(operator, &one), "gathering", "what comes later is found all the same");
+    assert_eq!(lab.state(operator, &one), "gathering", "a later run is found nevertheless");
 }
 
 #[test]
-fn a_long_queue_is_looked_through_in_several_turns() {
+fn a_long_queue_is_searched_in_several_turns() {
     let (mut lab, operator) = waiting();
     let one = lab.submit(operator, "last", &test_for("new:r5-5"));
     let conn = lab.connect();
@@ -58,9 +58,9 @@ fn a_long_queue_is_looked_through_in_several_turns() {
         lab.controller.handle(now, Input::Deadline, &mut out);
         longest = longest.max(work(&lab) - before);
         turns += 1;
-        assert!(turns < 100, "it comes to an end");
+        assert!(turns < 100, "the search ends");
     }
     assert!(turns >= 3 && longest < 10_000 + PLACES + 60, "{turns} turns, {longest}");
-    let why = lab.look(operator, &one)["why"].clone();
+    let why = lab.progress(operator, &one)["why"].clone();
     assert_eq!(why, "waits for the runs before it", "the sixth run holds the machine back");
 }

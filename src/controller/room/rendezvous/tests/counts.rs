@@ -1,8 +1,8 @@
-//! Counts: so many meet and no more, and who comes beyond waits for the next round.
+//! Counts: a round has exactly COUNT members, and further arrivals wait in the overflow.
 
 use super::*;
 
-/// Two of a count of two, one of which has to show that it is alive, and so many more.
+/// Returns a complete round of two, one of which must show that it is alive, with `more` arrivals in the overflow.
 fn complete_with(more: u64, request: impl Fn(u64) -> ArrivalRequest<&'static str>) -> Hall {
     let mut hall = Hall::new();
     hall.arrive(request(1));
@@ -18,10 +18,10 @@ fn any_two(process: u64) -> ArrivalRequest<&'static str> {
 }
 
 #[test]
-fn a_count_releases_so_many_and_the_others_in_their_order_make_the_next_rounds() {
+fn a_count_releases_count_members_and_the_others_form_the_next_rounds_in_order() {
     let mut hall = complete_with(5, any_two);
     hall.arrive(any_two(5));
-    assert_eq!((hall.told.len(), hall.meetings.waiting()), (0, 7));
+    assert_eq!((hall.outcomes.len(), hall.meetings.waiting()), (0, 7));
     hall.hear(1);
     let rounds: Vec<u64> = (1..=6).map(|process| hall.round(process, 1)).collect();
     assert_eq!(rounds, [1, 1, 2, 2, 3, 3]);
@@ -31,14 +31,14 @@ fn a_count_releases_so_many_and_the_others_in_their_order_make_the_next_rounds()
 }
 
 #[test]
-fn very_many_who_came_beyond_a_count_meet_when_the_first_have() {
+fn a_long_overflow_meets_after_the_first_round() {
     let mut hall = complete_with(40_000, any_two);
     hall.hear(1);
-    assert_eq!((hall.told.len(), hall.meetings.waiting()), (40_002, 0));
+    assert_eq!((hall.outcomes.len(), hall.meetings.waiting()), (40_002, 0));
 }
 
 #[test]
-fn who_came_beyond_a_count_takes_the_place_of_who_leaves_and_of_who_is_lost() {
+fn an_arrival_in_the_overflow_replaces_a_withdrawn_or_lost_member() {
     let mut hall = complete_with(1, any_two);
     hall.gone(2, 1);
     hall.hear(1);
@@ -53,7 +53,7 @@ fn who_came_beyond_a_count_takes_the_place_of_who_leaves_and_of_who_is_lost() {
 }
 
 #[test]
-fn who_comes_to_a_complete_count_of_which_one_has_left_takes_its_place() {
+fn a_new_arrival_replaces_a_withdrawn_member_of_a_complete_count() {
     let mut hall = complete_with(0, any_two);
     hall.gone(1, 1);
     hall.arrive(any_two(3));
@@ -61,7 +61,7 @@ fn who_comes_to_a_complete_count_of_which_one_has_left_takes_its_place() {
 }
 
 #[test]
-fn who_came_beyond_a_count_and_goes_waits_no_longer_and_may_come_back() {
+fn an_arrival_that_leaves_the_overflow_may_return() {
     let mut hall = complete_with(3, any_two);
     hall.gone(3, 1);
     hall.cut(4);
@@ -72,21 +72,21 @@ fn who_came_beyond_a_count_and_goes_waits_no_longer_and_may_come_back() {
 }
 
 #[test]
-fn the_time_of_who_came_beyond_a_count_is_up_for_it_alone_and_goes_on_in_the_next_round() {
+fn the_timeout_of_an_arrival_in_the_overflow_ends_only_that_arrival_and_continues_in_the_next_round() {
     let mut hall = complete_with(0, any_two);
     hall.arrive(ArrivalRequest { timeout: Some(SECOND), ..any_two(3) });
     hall.arrive(ArrivalRequest { timeout: Some(SECOND * 3), ..any_two(4) });
     hall.pass(SECOND);
-    let said = "TimedOut timed out; 2 others were there before, and their round was not over";
-    assert_eq!((hall.verdict(3, 1).as_str(), hall.told.len()), (said, 1));
+    let said = "TimedOut timed out; 2 others had arrived before, and their round was not over";
+    assert_eq!((hall.verdict(3, 1).as_str(), hall.outcomes.len()), (said, 1));
     hall.hear(1);
     assert_eq!(hall.verdict(4, 1), "");
     hall.live(&[4], SECOND * 2);
-    assert_eq!(hall.verdict(4, 1), "TimedOut timed out; 1 of 2 were there: m4");
+    assert_eq!(hall.verdict(4, 1), "TimedOut timed out; 1 of 2 had arrived: m4");
 }
 
 #[test]
-fn a_round_of_a_count_that_fails_leaves_those_beyond_it_to_the_next() {
+fn a_failed_count_leaves_its_overflow_to_the_next_round() {
     let mut hall = complete_with(0, |process| ArrivalRequest { timeout: Some(SECOND * 2), ..any_two(process) });
     hall.arrive(any_two(3));
     hall.live(&[3], SECOND * 2);
@@ -97,7 +97,7 @@ fn a_round_of_a_count_that_fails_leaves_those_beyond_it_to_the_next() {
 }
 
 #[test]
-fn an_abort_beyond_a_count_fails_the_round_that_is_complete() {
+fn an_abort_beyond_a_count_fails_the_complete_round() {
     let mut hall = complete_with(1, any_two);
     hall.arrive(ArrivalRequest { abort: Some("x".to_owned()), ..any_two(4) });
     for process in [1, 2, 4] {
@@ -107,7 +107,7 @@ fn an_abort_beyond_a_count_fails_the_round_that_is_complete() {
 }
 
 #[test]
-fn a_duplicate_of_who_came_beyond_a_count_is_refused_while_it_lives_and_takes_its_place_otherwise() {
+fn a_contender_for_a_name_in_the_overflow_is_refused_only_while_the_holder_is_alive() {
     let twin = |process: u64| ArrivalRequest { process: Process(process), ..any_two(3) };
     let mut hall = complete_with(1, any_two);
     hall.arrive(twin(9));
@@ -126,7 +126,7 @@ fn a_duplicate_of_who_came_beyond_a_count_is_refused_while_it_lives_and_takes_it
 }
 
 #[test]
-fn the_values_of_those_beyond_a_count_are_within_the_bound_of_the_session() {
+fn the_values_in_the_overflow_count_against_the_limit_of_the_session() {
     let hall = complete_with(2, |process| ArrivalRequest { weight: 5, ..any_two(process) });
     assert_eq!(hall.meetings.weight("m"), 20);
 }

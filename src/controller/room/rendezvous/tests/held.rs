@@ -1,9 +1,9 @@
-//! What is held, counted anew.
+//! Recounts what the meetings hold.
 
 use super::*;
 
 impl<V> Rendezvous<V> {
-    /// Whether some wait for the next round, a failed one stands, and one contends that wants another party.
+    /// Returns whether there is an overflow, a failed round, and a contender with another party.
     pub(in crate::controller) fn has_rare(&self) -> [bool; 3] {
         let forming = || self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
         let contends = |round: &Round<V>| round.contenders.values().any(|request| request.held.is_some());
@@ -11,27 +11,27 @@ impl<V> Rendezvous<V> {
         [forming().any(|round| !round.overflow.is_empty()), audience, forming().any(contends)]
     }
 
-    /// What everything here holds of the budget.
+    /// Returns what the meetings hold of the budget, in bytes.
     pub(in crate::controller) fn recount(&self, of_value: impl Fn(&V) -> usize) -> usize {
         let of_comer =
             |request: &ArrivalRequest<V>| of_value(&request.value) + request.held.as_ref().map_or(0, Held::bytes);
         let of_round = |round: &Round<V>| {
-            let there = round.there.values().map(|there| of_value(&there.value)).sum::<usize>();
+            let there = round.present.values().map(|there| of_value(&there.value)).sum::<usize>();
             let others = round.contenders.values().chain(round.overflow.iter()).map(of_comer).sum::<usize>();
             there + others + round.held.bytes()
         };
         let forming = || self.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
         let failed_round = || self.meetings.values().filter_map(|meeting| meeting.failed_round.as_ref());
-        let told = self.places.iter().filter_map(|(_, place)| match place {
-            ArrivalState::Ruled(outcome, ..) => Some(outcome),
+        let unconfirmed = self.arrivals.iter().filter_map(|(_, state)| match state {
+            ArrivalState::Concluded(outcome, ..) => Some(outcome),
             ArrivalState::Waits { .. } => None,
         });
-        let places = self.places.iter().map(|(_, place)| match place {
-            ArrivalState::Ruled(_, _, held) => held.bytes(),
+        let places = self.arrivals.iter().map(|(_, state)| match state {
+            ArrivalState::Concluded(_, _, held) => held.bytes(),
             ArrivalState::Waits { .. } => 0,
         });
-        // Each of them once, however many share it.
-        let outcomes = failed_round().map(|failed_round| &failed_round.outcome).chain(told);
+        // Each outcome counts once, even if several arrivals share it.
+        let outcomes = failed_round().map(|failed_round| &failed_round.outcome).chain(unconfirmed);
         let outcomes: BTreeMap<_, _> = outcomes.map(|outcome| (Rc::as_ptr(outcome), outcome)).collect();
         let of_ruling =
             |outcome: &Rc<Outcome>| outcome.held.bytes() + outcome.line.as_ref().map_or(0, |line| line.len());

@@ -1,11 +1,11 @@
-//! The last member comes more than a second after the others, so all have to show that they are alive: how much work
-//! that is, counted.
+//! The last member arrives more than a second after the others, so that all must show that they are alive. The tests
+//! count the work.
 
 use std::cell::Cell;
 
 use super::*;
 
-/// Counts how often it is asked when a process was heard.
+/// Counts the questions when a process was heard.
 #[derive(Default)]
 struct Counting {
     heard: BTreeMap<Process, Time>,
@@ -22,8 +22,8 @@ impl Presence for Counting {
     }
 }
 
-/// Many wait; the last comes 1.5 s later, and all answer what they are asked. Returns how many were released, how many
-/// were asked for a sign of life, and how often it was looked when somebody was heard.
+/// Many members wait, the last one arrives 1.5 s later, and all answer their checks. Returns how many were released,
+/// how many were checked, and how often it was looked up when a process was heard.
 fn meet(many: u64, party: &Party, alive: impl Fn(u64) -> bool) -> (usize, usize, u64) {
     let (mut meetings, mut presence) = (Rendezvous::<&str>::default(), Counting::default());
     let (mut now, mut acts) = (Time::from_micros(10_000_000), Vec::new());
@@ -47,7 +47,7 @@ fn meet(many: u64, party: &Party, alive: impl Fn(u64) -> bool) -> (usize, usize,
         now = now + Duration::from_micros(10);
         presence.heard.insert(*process, now);
         let mut turn = Turn { now, presence: &presence, line: &no_line, acts: &mut acts };
-        meetings.heard_from(*process, &mut turn);
+        meetings.on_sign_of_life(*process, &mut turn);
     }
     let released = |act: &&Act| matches!(act, Act::Tell { outcome, .. } if outcome.kind == OutcomeKind::Released);
     (acts.iter().filter(released).count(), asked.len(), presence.asked.get())
@@ -63,7 +63,7 @@ fn the_work_of_a_late_release_grows_with_the_members_and_not_with_their_square()
 }
 
 #[test]
-fn so_it_is_when_the_members_are_named_and_when_one_alone_wants_all_alive() {
+fn the_work_is_the_same_for_named_members_and_if_one_member_requires_all_alive() {
     let many = 1_000;
     let party = Party::Members((1..=many).map(|nr| format!("m{nr}")).collect());
     for alive in [|_| true, |process| process == 7] {
@@ -74,7 +74,7 @@ fn so_it_is_when_the_members_are_named_and_when_one_alone_wants_all_alive() {
 }
 
 #[test]
-fn members_that_leave_in_the_order_of_their_patience_leave_the_earliest_end_behind() {
+fn members_that_leave_in_the_order_of_their_timeouts_keep_the_earliest_deadline() {
     let mut hall = Hall::new();
     let party = || Some(Party::Count(4));
     for process in 1..=3 {
@@ -95,8 +95,8 @@ fn members_that_leave_in_the_order_of_their_patience_leave_the_earliest_end_behi
 }
 
 #[test]
-fn thousands_whose_names_are_all_claimed_keep_them_when_they_are_heard() {
-    // A look at all claims for each sign of life would take minutes here.
+fn thousands_of_contended_holders_keep_their_names_when_they_are_heard() {
+    // Visiting all contenders for each sign of life would take minutes here.
     let (mut hall, many) = (Hall::new(), 9_999);
     let party = || Some(Party::Count(many as u32 + 1));
     for process in 1..=many {
@@ -110,14 +110,14 @@ fn thousands_whose_names_are_all_claimed_keep_them_when_they_are_heard() {
 }
 
 #[test]
-fn who_is_awaited_is_who_has_not_been_heard_since_the_last_came() {
+fn a_process_is_awaited_until_it_is_heard_after_the_last_arrival() {
     let mut hall = Hall::new();
     let party = || members("a b c");
     hall.arrive(ArrivalRequest { party: party(), ..request(1, 1, "a") });
     hall.arrive(ArrivalRequest { party: party(), ..request(1, 2, "b") });
     hall.pass(SECOND * 3);
     hall.arrive(ArrivalRequest { party: party(), timeout: Some(SECOND), ..request(2, 1, "c") });
-    // Its connection is gone and back: that is a sign of life, of all its members once they say that they wait.
+    // A reconnect is a sign of life for all members of the process, after they have repeated their arrivals.
     hall.cut(1);
     hall.heard.0.insert(Process(1), hall.now);
     hall.turn(|meetings, turn| assert!(meetings.again((Process(1), 1), turn)));

@@ -1,4 +1,4 @@
-//! What holds whatever happens: random plays.
+//! Invariants of random plays.
 
 use proptest::prelude::*;
 
@@ -34,14 +34,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..120)
 }
 
-/// What an arrival may have heard.
+/// The outcomes that an arrival may receive.
 #[derive(Default)]
 struct Play {
-    /// So many shall meet, whoever they are; `None`: all members.
+    /// The count of the party; `None`: all members by name.
     count: Option<u32>,
     last: BTreeMap<u64, u64>,
     heard: std::collections::BTreeSet<(u64, u64)>,
-    /// When each arrival was first said.
+    /// When each arrival was made first.
     said: BTreeMap<(u64, u64), usize>,
 }
 
@@ -79,9 +79,9 @@ impl Play {
                 }
             }
             Step::Told(process) => {
-                if let Some(id) = again(self, process).filter(|id| hall.told.contains_key(&(process, *id))) {
+                if let Some(id) = again(self, process).filter(|id| hall.outcomes.contains_key(&(process, *id))) {
                     self.heard.insert((process, id));
-                    hall.meetings.told(Process(process), &[id]);
+                    hall.meetings.confirm(Process(process), &[id]);
                 }
             }
             Step::Pass(millis) => hall.pass(Duration::from_millis(millis)),
@@ -93,21 +93,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn no_arrival_gets_two_verdicts_no_round_mixes_and_nobody_passes_before_all(steps in steps()) {
+    fn no_arrival_gets_two_outcomes_no_rounds_mix_and_no_member_passes_before_all_have_arrived(steps in steps()) {
         let (mut hall, mut play) = (Hall::new(), Play::default());
         for (nr, &step) in steps.iter().enumerate() {
             play.step(&mut hall, nr, step);
             prop_assert_eq!(
                 hall.meetings.waiting(),
                 hall.meetings.meetings.values().filter_map(|meeting| meeting.forming.as_ref())
-                    .map(|round| round.there.len() + round.overflow.iter().count()).sum::<usize>()
+                    .map(|round| round.present.len() + round.overflow.iter().count()).sum::<usize>()
             );
         }
         let mut rounds: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
-        for (&arrival, told) in &hall.told {
-            prop_assert!(told.iter().all(|outcome| Rc::ptr_eq(outcome, &told[0])), "{arrival:?} was told {told:?}");
-            if told[0].kind == OutcomeKind::Released {
-                rounds.entry(told[0].round).or_default().push(arrival);
+        for (&arrival, outcomes) in &hall.outcomes {
+            prop_assert!(outcomes.iter().all(|outcome| Rc::ptr_eq(outcome, &outcomes[0])), "{arrival:?} has received {outcomes:?}");
+            if outcomes[0].kind == OutcomeKind::Released {
+                rounds.entry(outcomes[0].round).or_default().push(arrival);
             }
         }
         for (round, arrivals) in rounds {
@@ -118,12 +118,12 @@ proptest! {
     }
 
     #[test]
-    fn a_count_releases_so_many_and_no_more(steps in steps()) {
+    fn a_count_releases_exactly_count_members(steps in steps()) {
         let (mut hall, mut play) = (Hall::new(), Play { count: Some(2), ..Play::default() });
         for (nr, &step) in steps.iter().enumerate() {
             play.step(&mut hall, nr, step);
             let forming = hall.meetings.meetings.values().filter_map(|meeting| meeting.forming.as_ref());
-            let all = forming.map(|round| (round.there.len(), round.overflow.iter().count()));
+            let all = forming.map(|round| (round.present.len(), round.overflow.iter().count()));
             let all: Vec<(usize, usize)> = all.collect();
             prop_assert_eq!(hall.meetings.waiting(), all.iter().map(|(there, overflow)| there + overflow).sum::<usize>());
             prop_assert!(all.iter().all(|(there, overflow)| *there == 2 || *there == 1 && *overflow == 0), "{:?}", all);
@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn who_keeps_asking_gets_a_verdict(steps in steps()) {
+    fn an_arrival_that_is_repeated_gets_an_outcome(steps in steps()) {
         let (mut hall, mut play) = (Hall::new(), Play::default());
         for (nr, &step) in steps.iter().enumerate() {
             play.step(&mut hall, nr, step);
@@ -153,7 +153,7 @@ proptest! {
             hall.pass(SECOND);
         }
         for (&process, &id) in &play.last {
-            let heard = play.heard.contains(&(process, id)) || hall.told.contains_key(&(process, id));
+            let heard = play.heard.contains(&(process, id)) || hall.outcomes.contains_key(&(process, id));
             prop_assert!(heard, "{process} {id}");
         }
     }

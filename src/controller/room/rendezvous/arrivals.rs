@@ -1,4 +1,4 @@
-//! The arrivals of one room that wait or have not heard their ruling, and how many of them each process has.
+//! The arrivals of one room that wait or have not confirmed their outcome, with their number per process.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -6,32 +6,35 @@ use std::ops::Bound;
 use super::arrival::{Arrival, Process};
 use super::arrival_state::ArrivalState;
 
-/// How many arrivals may wait, or not have heard their ruling, at once in one room.
+/// The highest number of meetings in one room.
+pub const MEETINGS_MAX: usize = 10_000;
+
+/// The highest number of such arrivals in one room.
 pub const ARRIVALS_MAX: usize = 200_000;
 
-/// How many of them one client may have: it speaks for one member.
+/// The highest number for one client, which acts for one member.
 pub const CLIENT_ARRIVALS_MAX: usize = 1_000;
 
-/// The same for a slave, which speaks for many members.
+/// The highest number for one slave, which acts for many members.
 pub const SLAVE_ARRIVALS_MAX: usize = 100_000;
 
-/// Arrivals that are wrong are remembered up to this many arrivals in all, so that they keep nobody else out.
+/// Refused arrivals are remembered only up to this total, so that they leave room for valid ones.
 pub const REFUSED_MAX: usize = ARRIVALS_MAX / 2;
 
-/// All of them.
+/// The arrivals.
 #[derive(Debug, Default)]
-pub struct Seats {
+pub struct Arrivals {
     by_arrival: BTreeMap<Arrival, ArrivalState>,
     of: BTreeMap<Process, usize>,
 }
 
-impl Seats {
+impl Arrivals {
     pub fn get(&self, arrival: &Arrival) -> Option<&ArrivalState> {
         self.by_arrival.get(arrival)
     }
 
-    pub fn insert(&mut self, arrival: Arrival, place: ArrivalState) {
-        if self.by_arrival.insert(arrival, place).is_none() {
+    pub fn insert(&mut self, arrival: Arrival, state: ArrivalState) {
+        if self.by_arrival.insert(arrival, state).is_none() {
             *self.of.entry(arrival.0).or_default() += 1;
         }
     }
@@ -51,13 +54,13 @@ impl Seats {
         }
     }
 
-    /// Those of one process.
+    /// Returns the arrivals of one process.
     pub fn of(&self, process: Process) -> impl Iterator<Item = (u64, &ArrivalState)> {
         let own = self.by_arrival.range((process, 0)..=(process, u64::MAX));
-        own.map(|(arrival, place)| (arrival.1, place))
+        own.map(|(arrival, state)| (arrival.1, state))
     }
 
-    /// How many a process has.
+    /// Returns how many arrivals a process has.
     pub fn count_of(&self, process: Process) -> usize {
         self.of.get(&process).copied().unwrap_or(0)
     }
@@ -66,15 +69,15 @@ impl Seats {
         self.by_arrival.iter()
     }
 
-    /// Those behind this one, or all.
+    /// Returns the arrivals after `last`, or all.
     pub fn after(&self, last: Option<Arrival>) -> impl Iterator<Item = (&Arrival, &ArrivalState)> {
         let begin = last.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_arrival.range((begin, Bound::Unbounded))
     }
 
-    /// Removes those that nobody is to know any more.
+    /// Removes the arrivals that match.
     pub fn forget(&mut self, forgets: impl Fn(&ArrivalState) -> bool) {
-        let gone: Vec<Arrival> = self.iter().filter(|(_, place)| forgets(place)).map(|(arrival, _)| *arrival).collect();
+        let gone: Vec<Arrival> = self.iter().filter(|(_, state)| forgets(state)).map(|(arrival, _)| *arrival).collect();
         gone.iter().for_each(|arrival| self.remove(arrival));
     }
 

@@ -1,4 +1,4 @@
-//! A round that is over, as it is kept for those who come late and for a controller that is started again.
+//! A round that is over, as it is kept for late members and for a restarted controller.
 
 use std::rc::Rc;
 
@@ -9,24 +9,24 @@ use crate::controller::session::budget::SharedLine;
 use crate::machine::{Bytes, Time};
 use crate::wire::rendezvous::{OutcomeKind, Party};
 
-/// For whom a failed round stands.
+/// The members for which a failed round is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Audience {
-    /// Who should have met.
+    /// The party of the round.
     pub(super) agreed: Rc<Agreed>,
-    /// Who was there.
-    pub told: Rc<[Rc<str>]>,
-    /// The party that one wanted who did not agree.
+    /// The members that were present.
+    pub informed: Rc<[Rc<str>]>,
+    /// The other party, if a member disagreed.
     pub other: Option<Party>,
     pub until: Time,
 }
 
 impl Audience {
-    pub fn new(party: &Party, told: impl Iterator<Item = Rc<str>>, other: Option<Party>, until: Time) -> Audience {
-        Audience { agreed: Agreed::on(party), told: told.collect(), other, until }
+    pub fn new(party: &Party, informed: impl Iterator<Item = Rc<str>>, other: Option<Party>, until: Time) -> Audience {
+        Audience { agreed: Agreed::on(party), informed: informed.collect(), other, until }
     }
 
-    /// Who should have met.
+    /// Returns the party of the round.
     pub fn party(&self) -> &Party {
         &self.agreed.said
     }
