@@ -12,6 +12,7 @@ mod files;
 mod line_limits;
 mod members;
 mod operators;
+mod pieces;
 mod queue;
 mod recovery;
 mod resumption;

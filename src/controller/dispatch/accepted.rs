@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::controller::Controller;
-use crate::controller::run::run::Phase;
 use crate::controller::run::runs::RunNr;
 use crate::machine::{ConnId, Outbox, Time};
 use crate::wire::Message;
@@ -21,8 +20,7 @@ impl Controller {
 
     /// All that was to be written before a confirmation was asked for has been. Whether it was asked for a new run.
     pub(in crate::controller) fn confirm_submission(&mut self, now: Time, out: &mut Outbox) -> bool {
-        let ending = self.runs.values().filter(|run| matches!(run.phase, Phase::Writing(_)));
-        let ending = ending.map(|run| run.confirmed_after).min().unwrap_or(u64::MAX);
+        let ending = self.runs.values().filter_map(|run| run.confirms).min().unwrap_or(u64::MAX);
         let Some(host) = &mut self.host else { return false };
         let Some((conn, nr)) = host.unwritten.confirmed_before(ending) else { return false };
         let Some(nr) = nr else { return true };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::controller::Controller;
 use crate::controller::run::failures;
-use crate::controller::run::run::{Phase, Run};
+use crate::controller::run::run::Run;
 use crate::machine::{Input, Outbox, Time};
 
 impl Controller {
@@ -22,8 +22,8 @@ impl Controller {
                 self.runs.values_mut().find(|run| run.resources.reads(*read))
             }
             Input::Written => {
-                let writing = self.runs.values_mut().filter(|run| matches!(run.phase, Phase::Writing(_)));
-                writing.min_by_key(|run| run.confirmed_after)
+                let writing = self.runs.values_mut().filter(|run| run.confirms.is_some());
+                writing.min_by_key(|run| run.confirms)
             }
             // Only a run that ends with its controller starts processes and has a terminal.
             _ => self.runs.values_mut().next().filter(|run| run.hosted.is_none()),

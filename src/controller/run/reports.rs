@@ -1,4 +1,7 @@
-//! What a slave of the run says, handed to the concern whose business it is.
+//! Handles the messages of the slaves of a run.
+//!
+//! A slave numbers its reports, so each is recorded once, in order. Everything that is counted under a name is
+//! bounded, because the test must have that name.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,44 +25,44 @@ use crate::wire::{
     SlaveEvent, State, ToController, Verdict,
 };
 
-/// How many reports a slave may make in one run.
+/// The most reports of a slave in one run.
 const REPORTS_MAX: u64 = 5_000_000;
 
 /// The longest text that a report may carry, in characters.
 const TEXT_MAX: usize = 2_000;
 
-/// What an entry did whose action is `end`.
+/// The words for an entry with the action `end` that has run.
 const ENDED: &str = "ended the run";
 
-/// What one input's messages have in common: answers and events that cover several of them.
+/// The answers and events that cover several messages of one input.
 #[derive(Default)]
 pub struct Batch {
-    /// A client has been given the list of triggers: who asks again before it can have read it needs no other.
+    /// The client got the list of triggers in this input. It needs no second list before it can have read the first.
     pub listed: bool,
-    /// The run that it was about.
+    /// The run that the messages concern.
     pub run: Option<RunNr>,
     slave: Option<usize>,
     recorded: bool,
     counts: Vec<Count>,
-    /// Where in `counts` each trigger is, and whether it was late.
+    /// The place in `counts` of each trigger, once for notifies in time and once for late ones.
     known: BTreeMap<(String, bool), usize>,
-    /// Which of them have something that is not recorded yet.
+    /// The places in `counts` that have something to record.
     unrecorded: BTreeSet<usize>,
-    /// How much an operator has asked for.
+    /// The cost of what an operator has asked for.
     pub asked: usize,
 }
 
-/// Notifies of one trigger.
+/// The notifies of one trigger.
 struct Count {
     trigger: String,
     total: u64,
     counted: Counted,
-    /// What the new ones carried that counted.
+    /// The data of the notifies that counted.
     notes: Vec<Box<RawValue>>,
 }
 
 impl Run {
-    /// A slave says something. An error closes its connection.
+    /// Handles a message of a slave. An error closes the connection of the slave.
     pub fn message(
         &mut self,
         now: Time,
@@ -70,7 +73,7 @@ impl Run {
         out: &mut Outbox,
     ) -> Result<(), Bye<'static>> {
         heard.slave = Some(ix);
-        // Either may be the end of the run, behind which nothing is recorded.
+        // Both can end the run, and nothing is recorded after its end.
         if matches!(message, ToController::Stopped(_) | ToController::Bye(_)) {
             self.record_counts(now, ix, heard, out);
         }
@@ -114,7 +117,7 @@ impl Run {
                 return Err(refusal(Code::Leaves, shorten(&bye.reason)));
             }
             ToController::Hello(_) => Err("a second hello on one connection".to_owned()),
-            // Of a run that is over, or of another.
+            // It concerns a run that is over, or another run.
             _ => Ok(()),
         };
         done.map_err(|reason| refusal(Code::Malformed, reason))
@@ -134,7 +137,7 @@ impl Run {
         }
     }
 
-    /// A client of the run's room has notified a trigger.
+    /// Counts a notify of a client in the room of the run. Fails with the reason why it does not count.
     pub fn client_notifies(
         &mut self,
         now: Time,
@@ -162,7 +165,7 @@ impl Run {
         Ok(counted)
     }
 
-    /// Counts a statement. Fails with the reason why it means nothing.
+    /// Counts a notify of a slave. Fails with the reason why it does not count.
     fn count(
         &mut self,
         now: Time,
@@ -200,7 +203,7 @@ impl Run {
         Ok(())
     }
 
-    /// Records what was counted and not recorded yet.
+    /// Records the notifies that were counted since the last call.
     fn record_counts(&mut self, now: Time, ix: usize, heard: &mut Batch, out: &mut Outbox) {
         for at in std::mem::take(&mut heard.unrecorded) {
             let count = &mut heard.counts[at];
@@ -217,7 +220,7 @@ impl Run {
         }
     }
 
-    /// Answers what one input's messages had in common, and looks whether the run is done.
+    /// Answers the messages of one input, and ends the run if they complete it.
     pub fn answer(&mut self, now: Time, conn: ConnId, mut heard: Batch, out: &mut Outbox) {
         let Some(ix) = heard.slave else { return };
         self.record_counts(now, ix, &mut heard, out);
@@ -256,13 +259,13 @@ impl Run {
         if output.data.len() > CHUNK_MAX {
             return Err(format!("an output of more than {CHUNK_MAX} bytes"));
         }
-        let entries = self.test.slaves[ix].entries.clone();
+        let entry = |name: &str| self.entries.find(ix, name);
         let (started, file, member) = (self.start.is_some(), &*output.file, self.roster.get_mut(ix));
         let room = self.output_max.saturating_sub(self.shipped);
         let piece = (output.offset, &*output.data);
-        // Nothing runs yet. Another process may come for the slave until then, and what this one ships would stay.
+        // Before the start another process can still take the place of the slave. Files of this one would remain.
         let kept = match started {
-            true => results::keep(&self.results, member, &entries, file, piece, room, out),
+            true => results::keep(&self.results, member, entry, file, piece, room, out),
             false => Err("the run has not started".to_owned()),
         };
         let length = member.files.get(file).copied().unwrap_or(0);
@@ -276,14 +279,13 @@ impl Run {
         Ok(())
     }
 
-    /// A command has started: its files are there from now on, also when it writes nothing.
+    /// Creates the files of a command that has started, so that they exist even if it writes nothing.
     pub(in crate::controller) fn begin_output(&mut self, ix: usize, run: &str, out: &mut Outbox) {
-        let entries = self.test.slaves[ix].entries.clone();
+        let entry = |name: &str| self.entries.find(ix, name);
         for kind in ["out", "err"] {
             let file = format!("{run}.{kind}");
-            if let Err(reason) =
-                results::keep(&self.results, self.roster.get_mut(ix), &entries, &file, (0, b""), 0, out)
-            {
+            let kept = results::keep(&self.results, self.roster.get_mut(ix), entry, &file, (0, b""), 0, out);
+            if let Err(reason) = kept {
                 log::debug!("{file} is not kept: {reason}");
             }
         }
@@ -306,7 +308,7 @@ impl Run {
         if report.seq != recorded + 1 {
             let reason = format!("report {} came after report {recorded}", report.seq);
             if self.begun.is_some() {
-                // It was answered before the disk had it, and then the controller was killed.
+                // An earlier report was answered, and the controller was killed before the disk had it.
                 self.lose(now, ix, &reason, out);
             }
             return Err(reason);
@@ -317,8 +319,8 @@ impl Run {
             self.lose(now, ix, &reason, out);
             return Err(reason);
         }
-        // A slave may be wrong about the time, but not about the order, and nothing happens before the start or later
-        // than now.
+        // The clock of a slave may be wrong, but the order of its reports is right, and nothing happens before the start
+        // or in the future.
         let at = report.time.max(self.roster.get(ix).reported.max(start)).min(now);
         self.stopping(now);
         let what = shortened(&report.what);
@@ -327,10 +329,10 @@ impl Run {
         Ok(())
     }
 
-    /// Fails when a report is of an entry that the slave does not have, or of a trigger that the test does not have:
-    /// what is counted by such a name has no other bound.
+    /// Fails if a report names an entry that the slave does not have, or a trigger that the test does not have. Nothing else
+    /// bounds the number of names under which the controller counts.
     fn check_names(&self, ix: usize, what: &SlaveEvent<'_>) -> Result<(), String> {
-        let is_entry = |name: &str| self.test.slaves[ix].entries.iter().any(|entry| entry.name == name);
+        let is_entry = |name: &str| self.entries.find(ix, name).is_some();
         match what {
             SlaveEvent::Spawned { entry, .. }
             | SlaveEvent::Exited { entry, .. }
@@ -352,7 +354,7 @@ impl Run {
         }
     }
 
-    /// What is to be done about something that a slave has reported.
+    /// Does what follows from a report.
     fn follow_up(&mut self, now: Time, ix: usize, what: &SlaveEvent<'_>, out: &mut Outbox) {
         match what {
             SlaveEvent::Spawned { entry, nr, pid: Some(_) } if self.start.is_some() => {
@@ -367,7 +369,7 @@ impl Run {
         }
     }
 
-    /// The failure of the test that something is which a slave has reported, if it is one.
+    /// Returns the failure that a report means for the test, if it means one.
     pub(in crate::controller) fn failure_in(&self, at: Time, ix: usize, what: &SlaveEvent<'_>) -> Option<Failure> {
         let slave = &self.roster.get(ix).name;
         match what {
@@ -397,7 +399,7 @@ impl Run {
     }
 }
 
-/// The same with texts that are not too long.
+/// Returns a report with its texts cut to their bounds.
 fn shortened<'a>(what: &SlaveEvent<'a>) -> SlaveEvent<'a> {
     let mut what = what.clone();
     match &mut what {
@@ -412,7 +414,7 @@ fn shortened<'a>(what: &SlaveEvent<'a>) -> SlaveEvent<'a> {
     what
 }
 
-/// That a process has notified a trigger of a room so often, all in all.
+/// Returns the fact that a process has notified a trigger of a room `total` times.
 pub fn notified<'a>(
     room: &'a str,
     process: Process,
@@ -424,7 +426,7 @@ pub fn notified<'a>(
     Fact::Notified { room, process: process.0, from, trigger, total, notes }
 }
 
-/// The beginning of a text that a slave may have made long.
+/// Returns a text of a peer, or its beginning if it is too long.
 pub fn shorten(text: &str) -> String {
     text.chars().take(TEXT_MAX).collect()
 }

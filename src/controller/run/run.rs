@@ -12,13 +12,16 @@ use crate::controller::room::room::Room;
 use crate::controller::room::sync::{Limits, OUTPUT_MAX};
 use crate::controller::run::absent::Absent;
 use crate::controller::run::addresses::Addresses;
+use crate::controller::run::entry_index::EntryIndex;
 use crate::controller::run::event_log::EventLog;
 use crate::controller::run::failures::{FailureKind, Failures};
 use crate::controller::run::launch::Launch;
+use crate::controller::run::preparation::Preparation;
 use crate::controller::run::record::Record;
 use crate::controller::run::resources::Resources;
 use crate::controller::run::roster::{Roster, RunSlave, Stage};
 use crate::controller::run::slots::Slots;
+use crate::controller::run::summary_file::Summary;
 use crate::controller::session::budget::Budget;
 use crate::controller::session::processes::Speaker;
 use crate::machine::{Bytes, ConnId, Outbox, Time, Timers};
@@ -119,6 +122,8 @@ pub struct Run {
     /// Those of its slaves that may be any machine with the right labels.
     pub(in crate::controller) slots: Slots,
     pub(in crate::controller) addresses: Addresses,
+    pub(in crate::controller) entries: EntryIndex,
+    pub(in crate::controller) preparation: Preparation,
     pub room: Room,
     /// The slaves that are lost, and whether nothing happens any more.
     pub(in crate::controller) absent: Absent,
@@ -151,8 +156,10 @@ pub struct Run {
     pub(in crate::controller) parting: Vec<(ConnId, String)>,
     /// It had ended in a former life: its verdict stands, whatever can be written now.
     pub(in crate::controller) over_before: bool,
-    /// While its end is being written: since which of the effects, so that the answers find their runs.
-    pub(in crate::controller) confirmed_after: u64,
+    /// The summary, until it is written.
+    pub(in crate::controller) summary: Option<Summary>,
+    /// The serial of the effect that asks whether its end is written, until that is answered.
+    pub(in crate::controller) confirms: Option<u64>,
     /// When it ended.
     pub(in crate::controller) ended: Option<Time>,
     /// When a former life began, and whether its slaves were its own.
@@ -170,9 +177,11 @@ impl Run {
         let view = View::new(config.follow, config.terminal, config.colors, name_width);
         let view = view.of_slaves(config.test.slaves.len());
         Run {
-            roster: Roster::new(&config.test),
+            roster: Roster::new(&config.test, budget),
             slots: Slots::new(&config.test),
             addresses: Addresses::new(&config.test),
+            entries: EntryIndex::new(&config.test),
+            preparation: Preparation::new(budget),
             room: Room::of_run(&config.run, config.test.clone(), budget),
             absent: Absent::default(),
             fired: Vec::new(),
@@ -196,7 +205,8 @@ impl Run {
             hosted: None,
             parting: Vec::new(),
             over_before: false,
-            confirmed_after: 0,
+            summary: None,
+            confirms: None,
             ended: None,
             begun: None,
             embedded: false,
@@ -271,7 +281,8 @@ impl Run {
 
     /// A slave is ready; when all are, the start is named.
     pub fn ready(&mut self, now: Time, ix: usize, out: &mut Outbox) {
-        if self.phase != Phase::Gathering {
+        // One that still gets another part says so again when it has that.
+        if self.phase != Phase::Gathering || self.preparation.awaits(ix) {
             return;
         }
         if self.roster.get(ix).stage == Stage::Joined {
