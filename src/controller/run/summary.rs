@@ -49,17 +49,26 @@ pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> St
 
 /// Returns a line for each entry, with the numbers of its runs by outcome.
 fn entries(roster: &Roster) -> String {
-    let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
-    for (entry, more) in roster.iter().flat_map(|member| &member.counts) {
-        let sum = counts.entry(entry).or_default();
-        *sum = Counts {
-            runs: sum.runs + more.runs,
-            passed: sum.passed + more.passed,
-            stopped: sum.stopped + more.stopped,
-            failed: sum.failed + more.failed,
-        };
+    let mut counts: Vec<(&str, Counts)> = Vec::new();
+    for member in roster.iter() {
+        // In the order of their names, and most slaves have the same entries: the next one is usually there.
+        let mut at = 0;
+        for (entry, more) in &member.counts {
+            if counts.get(at).is_none_or(|(name, _)| *name != entry.as_str()) {
+                at += counts[at..].partition_point(|(name, _)| *name < entry.as_str());
+            }
+            if counts.get(at).is_none_or(|(name, _)| *name != entry.as_str()) {
+                counts.insert(at, (entry, Counts::default()));
+            }
+            let sum = &mut counts[at].1;
+            sum.runs += more.runs;
+            sum.passed += more.passed;
+            sum.stopped += more.stopped;
+            sum.failed += more.failed;
+            at += 1;
+        }
     }
-    let width = counts.keys().map(|entry| entry.len()).max().unwrap_or(0);
+    let width = counts.iter().map(|(entry, _)| entry.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (entry, counts) in counts {
         let unknown = counts.runs - counts.passed - counts.stopped - counts.failed;
