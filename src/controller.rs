@@ -44,6 +44,7 @@ pub use self::room::sync::{EVENTS_MAX, Limits, OUTPUT_MAX, RECORD_MAX};
 use self::run::admission::Admitted;
 use self::run::launch::Launch;
 pub use self::run::launch::Launcher;
+use self::run::pace::Pace;
 use self::run::reports::Batch;
 pub use self::run::run::EVENTS;
 use self::run::run::Run;
@@ -98,6 +99,8 @@ pub struct Controller {
     /// There may be unread input that arrived after this instant.
     behind: Option<Time>,
     draw: Option<Time>,
+    /// How much of long work this turn may still do.
+    pace: Pace,
     /// The last status that was reported to the service manager.
     status: String,
 }
@@ -132,6 +135,7 @@ impl Controller {
             look: None,
             behind: None,
             draw: None,
+            pace: Pace::default(),
             status: String::new(),
         }
     }
@@ -154,6 +158,12 @@ impl Controller {
         self.budget.set_max(limits.memory, limits.least());
         self.processes.set_max(limits.away);
         self.runs.values_mut().for_each(|run| run.limit(limits));
+        self
+    }
+
+    /// Limits the long work of one turn to this many bytes that are sent.
+    pub fn in_pieces(mut self, at_once: usize) -> Controller {
+        self.pace = Pace::of(at_once);
         self
     }
 
@@ -425,6 +435,7 @@ impl Controller {
     }
 
     fn deadline(&mut self, now: Time, out: &mut Outbox) {
+        self.pace.renew(now);
         self.begin_runs(now, out);
         self.rooms_deadline(now, out);
         for run in self.runs.values_mut() {
@@ -500,6 +511,7 @@ impl Machine for Controller {
             Input::WriteFailed { path, error } => self.write_failed(now, path, error, out),
             input => self.of_embedded_run(now, input, out),
         }
+        self.go_on_with_pieces(now, out);
         self.put_away(now, out);
         self.give_up_the_lost(now);
         self.make_room(now, self.budget.spare());
@@ -515,8 +527,13 @@ impl Machine for Controller {
     fn next_deadline(&self) -> Option<Time> {
         let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
         let due = self.host.as_ref().and_then(Host::queue_due);
-        let rooms =
-            [self.rooms.next_deadline(), self.processes.next_deadline(), due, self.keeper.ledger().rewrite_due()];
+        let rooms = [
+            self.rooms.next_deadline(),
+            self.processes.next_deadline(),
+            due,
+            self.keeper.ledger().rewrite_due(),
+            self.pace.due(),
+        ];
         let next = rooms.into_iter().chain([runs, self.look, self.draw]).flatten().min();
         next.map(|at| self.keeper.system_time(at))
     }

@@ -242,7 +242,7 @@ fn what_a_slave_must_be_told_has_a_bound() {
         run: "r".repeat(64).into(),
         test: "t".into(),
         serve_as: Some("s".repeat(64).into()),
-        entries: good(&test(10)).slaves[0].entries.to_vec(),
+        entries: good(&test(10)).slaves[0].entries.to_vec().into(),
         grace: 10_000_000,
         ..Default::default()
     };

@@ -9,6 +9,7 @@ mod elsewhere;
 mod files;
 mod members;
 mod operators;
+mod pieces;
 mod recovery;
 mod replay;
 mod slaves;

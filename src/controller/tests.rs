@@ -10,6 +10,7 @@ mod lab;
 mod launch;
 mod limits;
 mod meet;
+mod pieces;
 mod places;
 mod record;
 mod resume;

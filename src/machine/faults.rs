@@ -78,6 +78,8 @@ faults! {
     GrantsTwice,
     /// A node takes a token that is older than one that it has seen.
     TakesOldToken,
+    /// A controller that hands slaves their parts in pieces leaves out those behind the first piece.
+    PrepareLeftOut,
     /// A controller gives a slave that serves a run to another run.
     SlaveServesTwo,
     /// A run that waits for its slaves does not hold them back from the runs behind it.

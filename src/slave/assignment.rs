@@ -33,7 +33,7 @@ impl Assignment {
         Assignment {
             run: prepare.run.clone().into_owned(),
             serve_as: prepare.serve_as.clone().map(Cow::into_owned),
-            entries: prepare.entries.clone().into(),
+            entries: Rc::from(&*prepare.entries),
             resources: prepare.resources.clone(),
             triggers: prepare.triggers.clone(),
             timeouts: prepare.timeouts.clone(),

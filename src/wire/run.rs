@@ -12,7 +12,7 @@ use super::frame::base64_bytes;
 use super::schedule::{Entry, Resource};
 use super::slave_event::SlaveEvent;
 use super::verdict::Verdict;
-use crate::machine::Time;
+use crate::machine::{Bytes, Time};
 
 /// Hands a slave its part of a run. Sent again after a reconnect if the slave's hello did not name the run. Answered by
 /// [`Ready`] or [`Unready`] when the slave has its resources.
@@ -27,7 +27,7 @@ pub struct Prepare<'a> {
     /// labels.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub serve_as: Option<Cow<'a, str>>,
-    pub entries: Vec<Entry>,
+    pub entries: Cow<'a, [Entry]>,
     /// The resources that this slave's entries use.
     #[serde(default)]
     pub resources: Vec<Resource>,
@@ -45,6 +45,19 @@ pub struct Prepare<'a> {
     pub end_trigger: Option<String>,
     /// The time between SIGTERM and SIGKILL for what runs at the end, in microseconds.
     pub grace: u64,
+}
+
+impl Prepare<'_> {
+    /// Returns the line of a part with the name under which its slave serves. `line` is the same part without a name, so
+    /// what slaves have in common is encoded once.
+    pub fn serving_as(line: &[u8], name: &str) -> Bytes {
+        let mut own = Vec::with_capacity(line.len() + name.len() + 16);
+        own.extend_from_slice(line.strip_suffix(b"}\n").unwrap_or(line));
+        own.extend_from_slice(b",\"serve_as\":");
+        serde_json::to_writer(&mut own, name).expect("a text always encodes");
+        own.extend_from_slice(b"}\n");
+        Bytes::from(own)
+    }
 }
 
 /// The slave has its resources and its directory, knows its clock's offset, and waits for [`Start`].
@@ -204,4 +217,19 @@ pub struct Dismissed<'a> {
     #[serde(borrow)]
     pub run: Cow<'a, str>,
     pub verdict: Verdict,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Message;
+
+    #[test]
+    fn a_part_with_a_name_is_the_same_as_one_that_was_encoded_with_it() {
+        let part = Prepare { run: "r".into(), test: "t".into(), grace: 5, ..Prepare::default() };
+        let own = Prepare::serving_as(&part.encode(), "a\"b");
+        assert!(own.ends_with(b"\n"));
+        let named: Prepare<'_> = serde_json::from_slice(&own).expect("it is JSON");
+        assert_eq!(named, Prepare { serve_as: Some("a\"b".into()), ..part });
+    }
 }

@@ -14,6 +14,7 @@ mod expensive;
 mod members;
 mod operators;
 mod peer;
+mod runs;
 mod slaves;
 
 use std::fmt::Write;
@@ -66,6 +67,18 @@ fn no_message_of_a_slave_holds_the_loop_up() {
 #[test]
 fn no_message_of_an_operator_holds_the_loop_up() {
     hold(operators::CASES, peer::of_runs);
+}
+
+/// No message: a run starts when its slaves are there.
+#[test]
+fn no_start_of_a_run_holds_the_loop_up() {
+    hold(runs::STARTS, peer::of_runs);
+}
+
+/// No message: a run ends when its slaves have stopped.
+#[test]
+fn no_end_of_a_run_holds_the_loop_up() {
+    hold(runs::ENDS, peer::of_runs);
 }
 
 /// What is behind all that a room is told: a ledger that has grown long is written anew.

@@ -42,6 +42,7 @@ fn by(fault: Fault) -> By {
         Fault::RoundsShareANumber | Fault::MapLacksAValue | Fault::RoundUnwritten => By::Meetings,
         Fault::ActsWithoutMajority | Fault::LeaseNeverEnds | Fault::TokenTakenUnwritten => By::Rings,
         Fault::GrantsTwice | Fault::TakesOldToken => By::Rings,
+        Fault::PrepareLeftOut => By::Labs,
         Fault::SlaveServesTwo | Fault::QueueOvertakes | Fault::RunForgottenOnRestart => By::Labs,
         Fault::SlaveNotFreed | Fault::GetSkipsBytes | Fault::SubmissionRunsTwice => By::Labs,
     }

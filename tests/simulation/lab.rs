@@ -162,7 +162,7 @@ fn lasting(controller: Controller, directory: &Path, terms: Option<Terms>, birth
     let rewrite_from = Some(2_000);
     let keep =
         Keep { path: path.clone(), boot: birth.boot.clone(), wall_offset: birth.wall_offset, terms, rewrite_from };
-    let controller = controller.keeping(keep);
+    let controller = controller.keeping(keep).in_pieces(1);
     let bytes = birth.disk.get(&path).unwrap_or_default().to_vec();
     if !bytes.contains(&b'\n') {
         birth.disk.truncate(&path, 0);

@@ -1,8 +1,7 @@
-//! The slaves of a permanent controller: which are connected, which run each serves, and which run begins next.
+//! The slaves of a controller that stays: their hellos, the runs that they begin to serve, and the runs that free them.
 //!
-//! A slave without a run is connected and idle. A run waits in the queue until machines for all of its slaves are connected
-//! and free. Meanwhile it reserves those that it could use, so that later runs do not overtake it for ever. When a run is
-//! over, its slaves are free again.
+//! A slave without a run stays connected and waits. A slave serves one run at a time, and is free for another one when that
+//! run is over.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -23,7 +22,7 @@ use crate::session::{LABELS_MAX, check_label, check_name};
 use crate::text;
 use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 
-/// Checks whether the labels of a slave can be kept.
+/// Fails if the name or the labels of a slave are not valid.
 fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
     check_name("a slave", &hello.name)?;
     if hello.labels.len() > LABELS_MAX {
@@ -33,7 +32,7 @@ fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
 }
 
 impl Controller {
-    /// Handles the hello of a slave of a permanent controller.
+    /// Handles the hello of a slave. Fails with the goodbye of a slave that may not connect.
     pub(in crate::controller) fn on_hello(
         &mut self,
         now: Time,
@@ -78,20 +77,20 @@ impl Controller {
                 Ok(())
             }
         };
-        // The run that it served is over for it: the closed connection must leave nothing behind.
+        // Its run is over for it, so the old connection must leave that run as well.
         if let Some((former, session)) = former.filter(|_| serves.is_none() || done.is_err()) {
             self.on_disconnect(now, former, session.who, replaced, out);
         }
         done
     }
 
-    /// Makes a slave idle, which has no run.
+    /// Lets a slave without a run wait for one.
     fn waits(&mut self, now: Time, conn: ConnId) {
         self.sessions.identify(now, conn, Role::Idle);
         self.look_at_queue(now);
     }
 
-    /// Begins a run with these machines.
+    /// Begins a run with these machines. They get their parts in pieces.
     pub(in crate::controller) fn begin_run(&mut self, now: Time, nr: RunNr, machines: &[Rc<str>], out: &mut Outbox) {
         let Some(run) = self.runs.get_mut(nr) else { return };
         log::info!("run {} begins with {} slaves", run.id, machines.len());
@@ -109,13 +108,13 @@ impl Controller {
             let comes = Comes { incarnation, address, ip, again: false, machine: None };
             let Some(run) = self.runs.get_mut(nr) else { continue };
             run.joins(now, conn, ix, comes, out);
-            run.prepare(ix, out);
+            run.preparation.mark(ix);
             let incarnation = slave.incarnation.clone();
             self.serves(now, conn, (nr, ix), &incarnation);
         }
     }
 
-    /// Answers a ping of a slave of a permanent controller.
+    /// Answers a slave that asks for the time.
     pub(in crate::controller) fn pinged(&mut self, now: Time, conn: ConnId, ping: &Ping<'_>, out: &mut Outbox) {
         let (_, shift) = self.keeper.life();
         if let Some(host) = &mut self.host {
@@ -124,7 +123,7 @@ impl Controller {
         out.send(conn, Pong { time: ping.time, now, lifetime: Default::default() }.encode());
     }
 
-    /// Archives the runs that are over, and frees their slaves.
+    /// Moves the runs that are over to the archive, and frees their slaves.
     pub(in crate::controller) fn put_away(&mut self, now: Time, out: &mut Outbox) {
         let lost: Vec<(ConnId, String)> =
             self.runs.values_mut().flat_map(|run| std::mem::take(&mut run.parting)).collect();
@@ -154,12 +153,12 @@ impl Controller {
             }
             self.answer_those_who_wait(&run.id, out);
             self.clear_shelf(now, out);
-            // A run without slaves so far had also reserved some.
+            // A run that waits for slaves holds some back from the runs after it. So this matters for every run.
             self.look_at_queue(now);
         }
     }
 
-    /// Frees a slave of this run.
+    /// Frees a slave that serves this run.
     fn free_slave(&mut self, now: Time, serves: (RunNr, usize), name: &str) {
         let Some(host) = &mut self.host else { return };
         let Some(slave) = host.slaves.get_mut(name).filter(|slave| slave.serves == Some(serves)) else { return };
@@ -178,7 +177,7 @@ impl Controller {
         }
     }
 
-    /// Disconnects the clients in the room of a run that is over.
+    /// Closes the connections of the clients of a run that is over, and removes its room.
     fn empty_room(&mut self, now: Time, run: &Run, out: &mut Outbox) {
         let room = &run.room.name;
         for conn in run.room.clients.iter().filter_map(|process| self.processes.conn(*process)).collect::<Vec<_>>() {

@@ -1,7 +1,8 @@
-//! Who may take part in a run, and in which run a slave is that says hello.
+//! Admits slaves to a run: checks a hello, finds the slave's place in the test, and keeps track of its connection.
+//!
+//! A place belongs to one process at a time. Another process never gets the place of a slave that is connected.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::controller::ledger::Fact;
@@ -12,42 +13,41 @@ use crate::controller::run::run::{Phase, Run};
 use crate::controller::session::authorization;
 use crate::machine::{ConnId, Outbox, Peer, Time};
 use crate::session::{NAME_MAX, VERSION, check_incarnation, check_name};
-use crate::testfile::{End, resources_of};
 use crate::text;
-use crate::wire::{Bye, Code, Entry, Hello, Message, PROTOCOL, Prepare, Resource, Welcome};
+use crate::wire::{Bye, Code, Hello, Message, PROTOCOL, Welcome};
 
-/// A slave that takes part.
+/// A slave that was admitted.
 pub struct Admitted {
-    /// Its place in the test.
+    /// The place of the slave in the test.
     pub slave: usize,
-    /// The process that spoke for it before.
+    /// The process that served as this slave before.
     pub earlier: Option<Process>,
     /// The connection that this one replaces.
     pub former: Option<ConnId>,
 }
 
-/// Why a slave is turned away.
+/// Why a slave is not admitted.
 struct Refusal {
     code: Code,
     reason: String,
-    /// Trying again cannot help.
+    /// The slave must not try again.
     fatal: bool,
-    /// The run that it may still be in is over for it.
+    /// The slave must forget the run that it may still have.
     forget: bool,
 }
 
 impl Refusal {
-    /// The slave itself is wrong here.
+    /// This controller will never admit the slave.
     fn fatal(code: Code, reason: String) -> Refusal {
         Refusal { code, reason, fatal: true, forget: false }
     }
 
-    /// Its place is taken, for now.
+    /// Another process has the place now.
     fn taken(reason: String) -> Refusal {
         Refusal { code: Code::Taken, reason, fatal: false, forget: false }
     }
 
-    /// There is no run for it; there may be one later.
+    /// There is no run for the slave now. There may be one later.
     fn no_run(reason: String) -> Refusal {
         Refusal { code: Code::NoRun, reason, fatal: false, forget: true }
     }
@@ -59,13 +59,13 @@ pub struct Comes<'a> {
     pub incarnation: &'a str,
     pub address: &'a str,
     pub ip: Option<IpAddr>,
-    /// The same process as before.
+    /// Whether it is the same process as before.
     pub again: bool,
-    /// Its own name, if the place asks for labels and the machine is not known to have it.
+    /// The name of the machine, if the place asks for labels and the run does not know its machine yet.
     pub machine: Option<&'a str>,
 }
 
-/// Whether a slave may speak here at all, and as who it says it is.
+/// Checks whether a slave may talk to this controller under its name. Fails with the code and the reason for its goodbye.
 pub fn check(peer: &Peer, secret: Option<&str>, hello: &Hello<'_>) -> Result<(), (Code, String)> {
     let name = &hello.name;
     let proven = authorization::check_secret(secret, hello.secret.as_deref())
@@ -83,12 +83,12 @@ pub fn check(peer: &Peer, secret: Option<&str>, hello: &Hello<'_>) -> Result<(),
 }
 
 impl Run {
-    /// What the slaves say that this run has started itself.
+    /// Returns the secret that the slaves started by this run must prove to know, if there is one.
     pub fn secret(&self) -> Option<&str> {
         self.local.as_ref().and_then(|local| local.secret.as_deref())
     }
 
-    /// A slave says hello. Answers with its place, or with why it is turned away.
+    /// Handles a hello. Fails with the goodbye of a slave that is not admitted.
     pub fn admit(
         &mut self,
         now: Time,
@@ -115,7 +115,7 @@ impl Run {
         };
         let ip = peer.address().map(|address| address.ip());
         let earlier = self.roster.get(ix).process;
-        // What it already has of the run, before anything else is said of it.
+        // The slave learns first which of its reports are recorded.
         let recorded = if resumes { self.roster.get(ix).recorded } else { 0 };
         let leave = self.launch.is_by_command();
         out.send(conn, Welcome { leave, ..welcome(Some(&self.id), recorded) }.encode());
@@ -127,12 +127,12 @@ impl Run {
             self.resend(ix, out);
         }
         if !resumes || !self.addresses.named_by(ix).is_empty() {
-            self.prepare(ix, out);
+            self.preparation.mark(ix);
         }
         Ok(Admitted { slave: ix, earlier, former })
     }
 
-    /// A slave is here, on this connection. Answers with the one that it replaces.
+    /// Records that a slave has connected. Returns the connection that this one replaces.
     pub fn joins(&mut self, now: Time, conn: ConnId, ix: usize, comes: Comes<'_>, out: &mut Outbox) -> Option<ConnId> {
         let Comes { incarnation, address, ip, again, machine } = comes;
         let moved = ip.is_some() && self.roster.get(ix).address != ip;
@@ -143,18 +143,18 @@ impl Run {
         member.gone = None;
         member.waits.clear();
         if moved {
-            self.prepare_those_who_name(ix, out);
+            self.prepare_those_who_name(ix);
         }
         former
     }
 
-    /// Whether the machine that serves as this slave is not free for another run.
+    /// Returns whether this run still needs the machine that serves as a slave.
     pub fn needs(&self, ix: usize) -> bool {
         self.roster.get(ix).stage != Stage::Lost && !matches!(self.phase, Phase::Over { .. })
     }
 
-    /// The place in the test of a machine that says hello. Whoever has one keeps it; the slaves of an embedded run have
-    /// those of their names, whatever is asked of them.
+    /// Returns the place in the test of a machine that says hello. A machine keeps its place. In an embedded run the name
+    /// decides alone, because that run has started its slaves itself.
     fn place_of(&self, hello: &Hello<'_>) -> Result<usize, Refusal> {
         let name = &*hello.name;
         let own = self.roster.find(name);
@@ -180,7 +180,7 @@ impl Run {
         Err(Refusal::fatal(Code::NoPlace, self.slots.refusal(&self.test.name, name, &hello.labels, &named)))
     }
 
-    /// Which slave this is, and whether its process is known already.
+    /// Returns the place of a slave, and whether its process is known already. Fails if the slave cannot take part.
     fn admissible(
         &mut self,
         now: Time,
@@ -209,7 +209,7 @@ impl Run {
         let started = self.started().is_some();
         let ends = matches!(self.phase, Phase::Finishing(_) | Phase::Ending(_));
         if known && !resumes && ends && member.begun.is_none() {
-            // It was told to stop before it had started, so it forgot the run; its `stopped` did not arrive.
+            // A slave that is stopped before the start forgets the run. Its `stopped` did not arrive.
             self.stopped(now, ix, false, out);
             return Err(Refusal::no_run(format!("run {} is ending", self.id)));
         }
@@ -224,7 +224,7 @@ impl Run {
         Ok((ix, known))
     }
 
-    /// A slave's connection is gone; it may come back.
+    /// Records that the connection of a slave is gone. The slave may come back.
     pub fn disconnected(&mut self, now: Time, conn: ConnId, ix: usize, reason: &str, out: &mut Outbox) {
         let over = self.is_over();
         let member = self.roster.get_mut(ix);
@@ -242,55 +242,15 @@ impl Run {
         }
     }
 
-    /// Prepares those again that were told another address of a slave.
-    fn prepare_those_who_name(&self, ix: usize, out: &mut Outbox) {
-        for &other in self.addresses.users_of(&self.roster.get(ix).name) {
-            if other != ix {
-                self.prepare(other, out);
-            }
+    /// Gives new parts to the slaves with commands that name the address of this one.
+    fn prepare_those_who_name(&mut self, ix: usize) {
+        let users = self.addresses.users_of(&self.roster.get(ix).name);
+        for &other in users.iter().filter(|other| **other != ix) {
+            self.preparation.mark(other);
         }
-    }
-
-    /// Gives a slave its part of the run, once the addresses that its commands name are known.
-    pub fn prepare(&self, ix: usize, out: &mut Outbox) {
-        let member = self.roster.get(ix);
-        let Some(conn) = member.conn.filter(|_| self.phase == Phase::Gathering) else { return };
-        let entries = &self.test.slaves[ix].entries;
-        let mut addresses: BTreeMap<String, String> = BTreeMap::new();
-        for name in self.addresses.named_by(ix) {
-            let known = self.roster.find(name).and_then(|other| self.roster.get(other).address);
-            let Some(address) = known else { return };
-            addresses.insert(name.clone(), address.to_string());
+        if !users.is_empty() {
+            self.preparation.outdate();
         }
-        let end_trigger = match &self.test.end {
-            End::Trigger { trigger, .. } => Some(trigger.clone()),
-            End::Duration(_) | End::Idle { .. } => None,
-        };
-        let prepare = Prepare {
-            run: Cow::from(&self.id),
-            test: Cow::from(&self.test.name),
-            serve_as: member.machine.is_some().then(|| Cow::from(&member.name)),
-            entries: entries.to_vec(),
-            resources: self.used_by(entries),
-            triggers: self.test.triggers.keys().cloned().collect(),
-            timeouts: self.declared_timeouts(),
-            addresses,
-            end_trigger,
-            grace: self.test.grace.as_micros() as u64,
-        };
-        out.send(conn, prepare.encode());
-    }
-
-    /// The timeouts that the test declares for barriers and syncs, by name.
-    fn declared_timeouts(&self) -> BTreeMap<String, u64> {
-        let declared = self.test.syncs.iter().chain(&self.test.barriers);
-        let micros = |timeout: std::time::Duration| timeout.as_micros() as u64;
-        declared.filter_map(|(name, declared)| Some((name.clone(), micros(declared.timeout?)))).collect()
-    }
-
-    fn used_by(&self, entries: &[Entry]) -> Vec<Resource> {
-        let used: BTreeSet<&str> = entries.iter().flat_map(resources_of).collect();
-        used.iter().filter_map(|name| self.test.resources.get(*name)).map(|(_, resource)| resource.clone()).collect()
     }
 }
 

@@ -201,8 +201,7 @@ impl Run {
                 self.record(at, ix, &Event::EntryReady { entry, nr: *nr, after }, out);
             }
             SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
-                let end = RunEnd { at, exit: *exit, outcome: *outcome, why: why.as_deref().map(str::to_owned) };
-                member.exited(entry, *nr, end);
+                member.exited(entry, *nr, RunEnd { at, exit: *exit, outcome: *outcome, why: None }, why.as_deref());
                 let (entry, why) = ((&**entry).into(), why.as_deref().map(Into::into));
                 self.record(at, ix, &Event::Exited { entry, nr: *nr, exit: *exit, outcome: *outcome, why }, out);
             }

@@ -2,11 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::controller::run::roster::beginning;
 use crate::machine::{Exit, Time};
 use crate::timeline::view::run_name;
 
 /// How many failures are kept individually. The rest is only counted.
 const KEPT_MAX: usize = 1_000;
+
+/// The bytes of reasons and of last lines that are kept whole in one run.
+const TEXTS_KEPT: usize = 1024 * 1024;
 
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -124,14 +128,26 @@ impl Failure {
 pub struct Failures {
     kept: Vec<Failure>,
     count: usize,
+    /// The bytes of the texts of those that are kept.
+    texts: usize,
 }
 
 impl Failures {
-    pub fn add(&mut self, failure: Failure) {
+    /// Counts a failure, and keeps it if it is one of the first. Of a later one only the beginning of its reason may be
+    /// kept, but that of the first failure is always whole.
+    pub fn add(&mut self, mut failure: Failure) {
         self.count += 1;
         if self.kept.len() < KEPT_MAX {
+            failure.reason = self.keep(failure.reason);
             self.kept.push(failure);
         }
+    }
+
+    /// Returns a text whole while there is room for it, and otherwise its beginning.
+    fn keep(&mut self, text: String) -> String {
+        let kept = if self.texts + text.len() > TEXTS_KEPT { beginning(&text) } else { text };
+        self.texts += kept.len();
+        kept
     }
 
     /// Returns the first failure.
@@ -154,8 +170,13 @@ impl Failures {
             let of_run = failure.entry.as_ref().is_some_and(|(name, number)| name == entry && *number == nr);
             of_run && failure.slave.as_deref() == Some(slave)
         };
-        if let Some(failure) = self.kept.iter_mut().rev().find(is_of) {
-            failure.tail.get_or_insert_with(|| tail.to_owned());
+        let has_room = self.texts + tail.len() <= TEXTS_KEPT;
+        if let Some(failure) = self.kept.iter_mut().rev().find(is_of)
+            && failure.tail.is_none()
+            && has_room
+        {
+            self.texts += tail.len();
+            failure.tail = Some(tail.to_owned());
         }
     }
 }
@@ -188,6 +209,19 @@ mod tests {
         (0..KEPT_MAX as u32 + 5).for_each(|nr| failures.add(entry("a", nr + 1)));
         assert_eq!((failures.kept().len(), failures.count()), (KEPT_MAX, KEPT_MAX + 5));
         assert_eq!(failures.first(), Some(&entry("a", 1)));
+    }
+
+    #[test]
+    fn long_texts_of_failures_have_a_bound() {
+        let mut failures = Failures::default();
+        for nr in 1..=KEPT_MAX as u32 {
+            failures.add(Failure { reason: "x".repeat(2_000), ..entry("a", nr) });
+            failures.tail("a", "x", nr, &"y".repeat(2_000));
+        }
+        let length = |failure: &Failure| failure.reason.len() + failure.tail.as_ref().map_or(0, String::len);
+        let all: usize = failures.kept().iter().map(length).sum();
+        assert!(all <= TEXTS_KEPT + KEPT_MAX * 100, "{all}");
+        assert_eq!(failures.kept().iter().filter(|failure| length(failure) == 4_000).count(), TEXTS_KEPT / 4_000);
     }
 
     #[test]

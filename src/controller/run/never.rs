@@ -60,8 +60,7 @@ fn is_branch(entry: &Entry) -> bool {
 /// What became of an entry that ran and did not let another one begin.
 fn became_of(member: &RunSlave, after: &After) -> String {
     let name = &after.entry;
-    let last = member.runs.iter().rev().find(|run| run.entry == *name);
-    match last.and_then(|run| run.end.as_ref()) {
+    match member.last_run(name).and_then(|run| run.end.as_ref()) {
         _ if after.ready => format!("{name} never was"),
         Some(end) if end.outcome == EntryOutcome::Stopped => format!("{name} was stopped"),
         Some(RunEnd { exit: Some(exit), .. }) if after.exit.is_some() => format!("{name}: {exit}"),

@@ -1,4 +1,7 @@
-//! What a slave of the run says, handed to the concern whose business it is.
+//! Handles the messages of the slaves of a run.
+//!
+//! A slave numbers its reports, so each is recorded once, in order. Everything that is counted under a name is
+//! bounded, because the test must have that name.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,30 +26,30 @@ use crate::wire::{
     Report, SlaveEvent, State, Verdict,
 };
 
-/// How many reports a slave may make in one run.
+/// The most reports of a slave in one run.
 const REPORTS_MAX: u64 = 5_000_000;
 
 /// The longest text that a report may carry, in characters.
 const TEXT_MAX: usize = 2_000;
 
-/// What an entry did whose action is `end`.
+/// The words for an entry with the action `end` that has run.
 const ENDED: &str = "ended the run";
 
-/// What one input's messages have in common: answers and events that cover several of them.
+/// The answers and events that cover several messages of one input.
 #[derive(Default)]
 pub struct Batch {
-    /// A client has been given the list of triggers: who asks again before it can have read it needs no other.
+    /// The client got the list of triggers in this input. It needs no second list before it can have read the first.
     pub listed: bool,
-    /// The run that it was about.
+    /// The run that the messages concern.
     pub run: Option<RunNr>,
     slave: Option<usize>,
     recorded: bool,
     counts: Vec<Count>,
-    /// Where in `counts` each trigger is, and whether it was late.
+    /// The place in `counts` of each trigger, once for notifies in time and once for late ones.
     known: BTreeMap<(String, bool), usize>,
-    /// Which of them have something that is not recorded yet.
+    /// The places in `counts` that have something to record.
     unrecorded: BTreeSet<usize>,
-    /// How much an operator has asked for.
+    /// The cost of what an operator has asked for.
     pub asked: usize,
 }
 
@@ -63,7 +66,7 @@ struct Count {
     trigger: String,
     total: u64,
     counted: Counted,
-    /// What the new ones carried that counted.
+    /// The data of the notifies that counted.
     notes: Vec<Box<RawValue>>,
 }
 
@@ -111,7 +114,6 @@ impl Run {
                 self.slave_waits(ix, waits);
                 Ok(())
             }
-            // Of a run that is over, or of another.
             _ => Ok(()),
         };
         done.map_err(|reason| refusal(Code::Malformed, reason))
@@ -151,7 +153,7 @@ impl Run {
         }
     }
 
-    /// A client of the run's room has notified a trigger.
+    /// Counts a notify of a client in the room of the run. Fails with the reason why it does not count.
     pub fn client_notifies(
         &mut self,
         now: Time,
@@ -179,7 +181,7 @@ impl Run {
         Ok(counted)
     }
 
-    /// Counts a statement. Fails with the reason why it means nothing.
+    /// Counts a notify of a slave. Fails with the reason why it does not count.
     fn count(
         &mut self,
         now: Time,
@@ -217,7 +219,7 @@ impl Run {
         Ok(())
     }
 
-    /// Records what was counted and not recorded yet.
+    /// Records the notifies that were counted since the last call.
     fn record_counts(&mut self, now: Time, ix: usize, heard: &mut Batch, out: &mut Outbox) {
         for at in std::mem::take(&mut heard.unrecorded) {
             let count = &mut heard.counts[at];
@@ -234,7 +236,7 @@ impl Run {
         }
     }
 
-    /// Answers what one input's messages had in common, and looks whether the run is done.
+    /// Answers the messages of one input, and ends the run if they complete it.
     pub fn answer(&mut self, now: Time, conn: ConnId, mut heard: Batch, out: &mut Outbox) {
         let Some(ix) = heard.slave else { return };
         self.record_counts(now, ix, &mut heard, out);
@@ -273,13 +275,13 @@ impl Run {
         if output.data.len() > CHUNK_MAX {
             return Err(format!("an output of more than {CHUNK_MAX} bytes"));
         }
-        let entries = self.test.slaves[ix].entries.clone();
+        let entry = |name: &str| self.entries.find(ix, name);
         let (started, file, member) = (self.start.is_some(), &*output.file, self.roster.get_mut(ix));
         let room = self.output_max.saturating_sub(self.shipped);
         let piece = (output.offset, &*output.data);
-        // Nothing runs yet. Another process may come for the slave until then, and what this one ships would stay.
+        // Before the start another process can still take the place of the slave. Files of this one would remain.
         let kept = match started {
-            true => results::keep(&self.results, member, &entries, file, piece, room, out),
+            true => results::keep(&self.results, member, entry, file, piece, room, out),
             false => Err("the run has not started".to_owned()),
         };
         let length = member.files.get(file).copied().unwrap_or(0);
@@ -293,14 +295,13 @@ impl Run {
         Ok(())
     }
 
-    /// A command has started: its files are there from now on, also when it writes nothing.
+    /// Creates the files of a command that has started, so that they exist even if it writes nothing.
     pub(in crate::controller) fn begin_output(&mut self, ix: usize, run: &str, out: &mut Outbox) {
-        let entries = self.test.slaves[ix].entries.clone();
+        let entry = |name: &str| self.entries.find(ix, name);
         for kind in ["out", "err"] {
             let file = format!("{run}.{kind}");
-            if let Err(reason) =
-                results::keep(&self.results, self.roster.get_mut(ix), &entries, &file, (0, b""), 0, out)
-            {
+            let kept = results::keep(&self.results, self.roster.get_mut(ix), entry, &file, (0, b""), 0, out);
+            if let Err(reason) = kept {
                 log::debug!("{file} is not kept: {reason}");
             }
         }
@@ -323,7 +324,7 @@ impl Run {
         if report.seq != recorded + 1 {
             let reason = format!("report {} came after report {recorded}", report.seq);
             if self.begun.is_some() {
-                // It was answered before the disk had it, and then the controller was killed.
+                // An earlier report was answered, and the controller was killed before the disk had it.
                 self.lose(now, ix, &reason, out);
             }
             return Err(reason);
@@ -334,8 +335,8 @@ impl Run {
             self.lose(now, ix, &reason, out);
             return Err(reason);
         }
-        // A slave may be wrong about the time, but not about the order, and nothing happens before the start or later
-        // than now.
+        // The clock of a slave may be wrong, but the order of its reports is right, and nothing happens before the start
+        // or in the future.
         let at = report.time.max(self.roster.get(ix).reported.max(start)).min(now);
         self.stopping(now);
         let what = shortened(&report.what);
@@ -344,10 +345,10 @@ impl Run {
         Ok(())
     }
 
-    /// Fails when a report is of an entry that the slave does not have, or of a trigger that the test does not have:
-    /// what is counted by such a name has no other bound.
+    /// Fails if a report names an entry that the slave does not have, or a trigger that the test does not have. Nothing else
+    /// bounds the number of names under which the controller counts.
     fn check_names(&self, ix: usize, what: &SlaveEvent<'_>) -> Result<(), String> {
-        let is_entry = |name: &str| self.test.slaves[ix].entries.iter().any(|entry| entry.name == name);
+        let is_entry = |name: &str| self.entries.find(ix, name).is_some();
         match what {
             SlaveEvent::Spawned { entry, .. }
             | SlaveEvent::Exited { entry, .. }
@@ -369,7 +370,7 @@ impl Run {
         }
     }
 
-    /// What is to be done about something that a slave has reported.
+    /// Does what follows from a report.
     fn follow_up(&mut self, now: Time, ix: usize, what: &SlaveEvent<'_>, out: &mut Outbox) {
         match what {
             SlaveEvent::Spawned { entry, nr, pid: Some(_) } if self.start.is_some() => {
@@ -384,7 +385,7 @@ impl Run {
         }
     }
 
-    /// The failure of the test that something is which a slave has reported, if it is one.
+    /// Returns the failure that a report means for the test, if it means one.
     pub(in crate::controller) fn failure_in(&self, at: Time, ix: usize, what: &SlaveEvent<'_>) -> Option<Failure> {
         let slave = &self.roster.get(ix).name;
         match what {
@@ -414,7 +415,7 @@ impl Run {
     }
 }
 
-/// The same with texts that are not too long.
+/// Returns a report with its texts cut to their bounds.
 fn shortened<'a>(what: &SlaveEvent<'a>) -> SlaveEvent<'a> {
     let mut what = what.clone();
     match &mut what {
@@ -429,7 +430,7 @@ fn shortened<'a>(what: &SlaveEvent<'a>) -> SlaveEvent<'a> {
     what
 }
 
-/// That a process has notified a trigger of a room so often, all in all.
+/// Returns the fact that a process has notified a trigger of a room `total` times.
 pub fn notified<'a>(
     room: &'a str,
     process: Process,
@@ -441,7 +442,7 @@ pub fn notified<'a>(
     Fact::Notified { room, process: process.0, from, trigger, total, notes }
 }
 
-/// The beginning of a text that a slave may have made long.
+/// Returns a text of a peer, or its beginning if it is too long.
 pub fn shorten(text: &str) -> String {
     text.chars().take(TEXT_MAX).collect()
 }

@@ -1,8 +1,9 @@
-//! The results directory: the files that slaves ship, and `summary.json`.
+//! The results directory: the files that slaves ship, and the content of `summary.json`.
+//!
+//! A slave writes below its own directory only, under the names of its own entries, and within bounds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -17,28 +18,29 @@ use crate::testfile::Test;
 use crate::text;
 use crate::wire::{Action, Entry, EntryOutcome, Verdict};
 
-/// How much of one file is kept, in bytes.
+/// The longest file that is kept, in bytes.
 pub const FILE_MAX: u64 = 1 << 30;
 
-/// How many files of one slave are kept.
+/// The most files of one slave.
 const FILES_MAX: usize = 20_000;
 
-/// How many directories the files of one slave may lie in: each takes an inode, and a look at every list of the results.
+/// The most directories that the files of one slave lie in. Each takes an inode, and time in every listing of the results.
 const DIRECTORIES_MAX: usize = 5_000;
 
-/// Keeps a piece of a file that a slave ships; answers with the file's length now. A piece that was kept before changes
-/// nothing. Fails when the slave may not ship this, or when it is more than the `room` that is left in the run.
-pub fn keep(
+/// Keeps a piece of a file that a slave ships. Returns the length of the file and how much of the piece was new, in bytes.
+/// Fails if the slave may not ship the file, or if the piece is longer than the `room` that is left in the run. `entry`
+/// finds the entries of the slave by name.
+pub fn keep<'a>(
     results: &std::path::Path,
     member: &mut RunSlave,
-    entries: &[Entry],
+    entry: impl Fn(&str) -> Option<&'a Entry>,
     file: &str,
     (offset, data): (u64, &[u8]),
     room: u64,
     out: &mut Outbox,
 ) -> Result<(u64, usize), String> {
     files::check_shipped(file).map_err(|why| format!("{file:?}: {why}"))?;
-    if !is_results_file(file, entries) {
+    if !is_results_file(file, entry) {
         return Err(format!("{file:?} is not the name of a file that this slave ships"));
     }
     let known = member.files.get(file).copied();
@@ -74,20 +76,21 @@ pub fn keep(
     Ok((length + new.len() as u64, new.len()))
 }
 
-/// Whether another file of the slave is a directory of this one's path, or has this one as a directory of its own.
+/// Returns whether the path of a file and that of another file of the slave need the same name, once for a file and once
+/// for a directory.
 fn stands_in_the_way(member: &RunSlave, file: &str) -> bool {
     let above = file.match_indices('/').any(|(at, _)| member.files.contains_key(&file[..at]));
     let inside = format!("{file}/");
     above || member.files.range(inside.clone()..).next().is_some_and(|(other, _)| other.starts_with(&inside))
 }
 
-/// How many directories these files lie in.
+/// Counts the directories of these files.
 pub fn directories_of(files: &BTreeMap<String, u64>) -> usize {
     let above = |file: &'_ str| file.match_indices('/').map(|(at, _)| file[..at].to_owned()).collect::<Vec<_>>();
     files.keys().flat_map(|file| above(file)).collect::<BTreeSet<_>>().len()
 }
 
-/// How many of the directories above a file no other file of the slave lies in.
+/// Counts the directories above a file that contain no other file of the slave.
 fn new_directories(member: &RunSlave, file: &str) -> usize {
     let is_new = |directory: &str| {
         member
@@ -99,11 +102,11 @@ fn new_directories(member: &RunSlave, file: &str) -> usize {
     file.match_indices('/').filter(|(at, _)| is_new(&file[..=*at])).count()
 }
 
-/// Whether a file of that name can come from a slave with these entries: `ENTRY.out`, `ENTRY.2.err`,
-/// `ENTRY.files/PATH`.
-pub fn is_results_file(file: &str, entries: &[Entry]) -> bool {
-    let Some((entry, rest)) = file.split_once('.').filter(|_| files::check_shipped(file).is_ok()) else { return false };
-    let Some(entry) = entries.iter().find(|candidate| candidate.name == entry) else { return false };
+/// Returns whether a slave with these entries can ship a file of this name: `ENTRY.out`, `ENTRY.2.err`,
+/// `ENTRY.files/PATH`. `entry` finds the entries of the slave by name.
+pub fn is_results_file<'a>(file: &str, entry: impl Fn(&str) -> Option<&'a Entry>) -> bool {
+    let Some((name, rest)) = file.split_once('.').filter(|_| files::check_shipped(file).is_ok()) else { return false };
+    let Some(entry) = entry(name) else { return false };
     let kind = match rest.split_once('.') {
         Some((nr, kind)) if nr.parse::<u32>().is_ok_and(|n| n > 1 && n.to_string() == nr) => kind,
         _ => rest,
@@ -117,27 +120,37 @@ pub fn is_results_file(file: &str, entries: &[Entry]) -> bool {
     }
 }
 
-/// What `summary.json` holds. Times are seconds since the start.
+/// The failures and the slaves of a summary without any.
+const NO_FAILURES: &[u8] = b"\n  \"failures\": []";
+const NO_SLAVES: &[u8] = b"\n  \"slaves\": {}";
+
+/// The bytes before and after one of them in an object that has nothing else.
+const FAILURES_ALONE: (&str, &str) = ("{\n  \"failures\": [", "\n  ]\n}");
+const SLAVES_ALONE: (&str, &str) = ("{\n  \"slaves\": {", "\n  }\n}");
+
+/// The content of `summary.json`. Times are seconds since the start.
 #[derive(Serialize)]
 struct Summary<'a> {
     test: &'a str,
     run: &'a str,
     verdict: Verdict,
     why: &'a str,
-    /// What came after the first failure.
+    /// The events after the first failure, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     then: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    failures: Vec<FailureSummary<'a>>,
-    /// The wall-clock time of the start, absent when the run never started.
+    /// Only that there are some: they are added one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failures: Option<[(); 0]>,
+    /// The wall-clock time of the start, unless the run never started.
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<f64>,
-    /// Between the first slave's start and the last one's.
+    /// The time between the first and the last start of a slave.
     #[serde(skip_serializing_if = "Option::is_none")]
     start_skew: Option<f64>,
-    slaves: BTreeMap<&'a str, SlaveSummary<'a>>,
+    /// Empty: they are added one by one.
+    slaves: BTreeMap<&'a str, ()>,
     triggers: BTreeMap<&'a str, TriggerSummary>,
 }
 
@@ -165,9 +178,12 @@ struct SlaveSummary<'a> {
     address: Option<String>,
     state: &'static str,
     entries: BTreeMap<&'a str, Vec<RunSummary<'a>>>,
-    /// How many later runs of entries are only in `events.jsonl`.
+    /// The number of later runs of entries, which only `events.jsonl` has.
     #[serde(skip_serializing_if = "is_zero")]
     left_out: usize,
+    /// The number of texts that are whole only in `events.jsonl`.
+    #[serde(skip_serializing_if = "is_zero")]
+    shortened: usize,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -205,37 +221,37 @@ pub struct Ending<'a> {
     pub run: &'a str,
     pub verdict: Verdict,
     pub why: &'a str,
-    /// What came after the first failure.
+    /// The events after the first failure, in words.
     pub then: Option<String>,
     pub failures: &'a Failures,
-    /// The entries that never began, a line each, if the run failed.
+    /// A line for each entry that never began, if the run failed.
     pub never_began: Vec<String>,
-    /// The instant of the start and its wall-clock time.
+    /// The instant of the start, and its wall-clock time.
     pub start: Option<(Time, &'a str)>,
     pub now: Time,
 }
 
-/// Writes `summary.json`.
-pub fn write_summary(
-    path: PathBuf,
-    test: &Test,
-    roster: &Roster,
-    triggers: &Triggers,
-    ending: &Ending,
-    out: &mut Outbox,
-) {
-    let since = |at: Time| ending.start.map(|(start, _)| at.diff(start) as f64 / 1e6);
+/// The bytes of `summary.json` around its failures and its slaves.
+pub struct Frame {
+    pub before_failures: Vec<u8>,
+    pub before_slaves: Vec<u8>,
+    pub after_slaves: Vec<u8>,
+}
+
+/// Returns `summary.json` without its failures and slaves.
+pub fn frame(test: &Test, roster: &Roster, triggers: &Triggers, ending: &Ending) -> Frame {
+    let since = |at: Time| since(ending.start.map(|(start, _)| start), at);
     let summary = Summary {
         test: &test.name,
         run: ending.run,
         verdict: ending.verdict,
         why: ending.why,
         then: ending.then.as_deref(),
-        failures: ending.failures.kept().iter().map(|failure| failure_summary(failure, &since)).collect(),
+        failures: ending.failures.first().map(|_| []),
         started: ending.start.map(|(_, wall)| wall),
         duration: since(ending.now),
         start_skew: start_skew(roster).map(|(skew, _)| skew.as_secs_f64()),
-        slaves: roster.iter().map(|member| (member.name.as_str(), slave_summary(member, &since))).collect(),
+        slaves: BTreeMap::new(),
         triggers: triggers
             .iter()
             .map(|(name, trigger)| {
@@ -245,10 +261,51 @@ pub fn write_summary(
             })
             .collect(),
     };
-    let bytes = serde_json::to_vec_pretty(&summary).expect("a summary of plain fields always encodes");
-    let mut bytes = text::harmless_json(bytes);
-    bytes.push(b'\n');
-    out.persist(path, bytes);
+    let bytes = pretty(&summary);
+    // No string matches, because JSON escapes line breaks.
+    let end_of = |empty: &[u8]| memchr::memmem::find(&bytes, empty).map(|at| at + empty.len() - 1);
+    let failures = end_of(NO_FAILURES).unwrap_or(0);
+    let slaves = end_of(NO_SLAVES).expect("the slaves are always there");
+    let close: &[u8] = if failures > 0 { b"\n  " } else { b"" };
+    Frame {
+        before_failures: bytes[..failures].to_vec(),
+        before_slaves: [close, &bytes[failures..slaves]].concat(),
+        after_slaves: [&b"\n  "[..], &bytes[slaves..], b"\n"].concat(),
+    }
+}
+
+/// Returns the bytes of one slave in `summary.json`. A comma must separate them from those of the slave before.
+pub fn slave_in_summary(member: &RunSlave, start: Option<Time>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Alone<'a> {
+        slaves: BTreeMap<&'a str, SlaveSummary<'a>>,
+    }
+    let slaves = BTreeMap::from([(member.name.as_str(), slave_summary(member, &|at| since(start, at)))]);
+    without(&pretty(&Alone { slaves }), SLAVES_ALONE)
+}
+
+/// Returns the bytes of one failure in `summary.json`. A comma must separate them from those of the failure before.
+pub fn failure_in_summary(failure: &Failure, start: Option<Time>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Alone<'a> {
+        failures: [FailureSummary<'a>; 1],
+    }
+    let failures = [failure_summary(failure, &|at| since(start, at))];
+    without(&pretty(&Alone { failures }), FAILURES_ALONE)
+}
+
+fn without(bytes: &[u8], (before, after): (&str, &str)) -> Vec<u8> {
+    bytes[before.len()..bytes.len() - after.len()].to_vec()
+}
+
+/// Returns the seconds from the start to an instant, if the run has started.
+fn since(start: Option<Time>, at: Time) -> Option<f64> {
+    start.map(|start| at.diff(start) as f64 / 1e6)
+}
+
+fn pretty(summary: &impl Serialize) -> Vec<u8> {
+    let bytes = serde_json::to_vec_pretty(summary).expect("a summary of plain fields always encodes");
+    text::harmless_json(bytes)
 }
 
 fn failure_summary<'a>(failure: &'a Failure, since: &impl Fn(Time) -> Option<f64>) -> FailureSummary<'a> {
@@ -277,7 +334,8 @@ fn slave_summary<'a>(member: &'a RunSlave, since: &impl Fn(Time) -> Option<f64>)
         Stage::Stopped => "stopped",
         Stage::Lost => "lost",
     };
-    SlaveSummary { address: member.address.map(|address| address.to_string()), state, entries, left_out }
+    let address = member.address.map(|address| address.to_string());
+    SlaveSummary { address, state, entries, left_out, shortened: member.shortened }
 }
 
 fn run_summary<'a>(run: &'a EntryRun, since: &impl Fn(Time) -> Option<f64>) -> RunSummary<'a> {
@@ -293,7 +351,8 @@ fn run_summary<'a>(run: &'a EntryRun, since: &impl Fn(Time) -> Option<f64>) -> R
     }
 }
 
-/// How far apart the slaves started, and how wrong that can be. `None` before two have.
+/// Returns the time between the first and the last start of a slave, and how wrong that can be. Returns `None` until two
+/// slaves have started.
 pub fn start_skew(roster: &Roster) -> Option<(Duration, Duration)> {
     let begun = || roster.iter().filter_map(|member| member.begun);
     let first = begun().map(|(late, _)| late).min()?;
@@ -324,9 +383,11 @@ mod tests {
 
     #[test]
     fn a_slave_ships_only_files_of_its_entries() {
+        let entries = entries();
+        let is_ours = |file: &str| is_results_file(file, |name| entries.iter().find(|entry| entry.name == name));
         for good in ["make.out", "make.2.err", "make.files/a.log", "give.out", "give.2.out", "make.10.files/sub/a.log"]
         {
-            assert!(is_results_file(good, &entries()), "{good}");
+            assert!(is_ours(good), "{good}");
         }
         let bad = [
             "make",
@@ -350,7 +411,7 @@ mod tests {
             "../make.out",
             "summary.json",
         ]) {
-            assert!(!is_results_file(bad, &entries()), "{bad}");
+            assert!(!is_ours(bad), "{bad}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::controller::ledger::{Fact, Past, Terms};
 use crate::controller::run::launch;
+use crate::controller::run::results;
 use crate::controller::run::roster::Stage;
 use crate::controller::run::run::{END_AT_ONCE_WITHIN, EVENTS, Phase, Run, Timer};
 use crate::machine::faults::{Fault, injected};
@@ -68,8 +69,7 @@ impl Run {
         if let Phase::Writing(cause) = &self.phase {
             let (verdict, why) = self.judge(cause);
             self.ended_before_restart = true;
-            self.write_summary(verdict, &why, out);
-            return self.confirm(out);
+            return self.begin_summary(verdict, why);
         }
         self.enter(now, Fact::Resumed { boot: Cow::from(boot), shift }, out);
         for ix in 0..self.roster.len() {
@@ -110,12 +110,11 @@ impl Run {
     fn adopt_shipped_files(&mut self) {
         let kept = std::mem::take(&mut self.kept);
         for (ix, files) in kept.into_iter().enumerate().filter(|_| !injected(Fault::OutputsForgotten)) {
-            let entries = self.test.slaves[ix].entries.clone();
-            let ours =
-                files.into_iter().filter(|(file, _)| crate::controller::run::results::is_results_file(file, &entries));
+            let entry = |name: &str| self.entries.find(ix, name);
+            let ours = files.into_iter().filter(|(file, _)| results::is_results_file(file, entry));
             let member = self.roster.get_mut(ix);
             member.files = ours.collect();
-            member.directories = crate::controller::run::results::directories_of(&member.files);
+            member.directories = results::directories_of(&member.files);
             self.shipped += member.files.values().sum::<u64>();
         }
     }

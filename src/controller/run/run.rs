@@ -14,13 +14,16 @@ use crate::controller::room::room::Room;
 use crate::controller::room::sync::{Limits, OUTPUT_MAX};
 use crate::controller::run::absent::Absent;
 use crate::controller::run::addresses::Addresses;
+use crate::controller::run::entry_index::EntryIndex;
 use crate::controller::run::event_log::EventLog;
 use crate::controller::run::failures::{FailureKind, Failures};
 use crate::controller::run::launch::Launch;
+use crate::controller::run::preparation::Preparation;
 use crate::controller::run::record::Record;
 use crate::controller::run::resources::Resources;
 use crate::controller::run::roster::{Roster, RunSlave, Stage};
 use crate::controller::run::slots::Slots;
+use crate::controller::run::summary_file::Summary;
 use crate::controller::session::budget::Budget;
 use crate::controller::session::processes::Speaker;
 use crate::machine::{Bytes, ConfirmId, ConnId, Outbox, Time, Timers};
@@ -121,6 +124,8 @@ pub struct Run {
     /// The places for machines that are selected by labels.
     pub(in crate::controller) slots: Slots,
     pub(in crate::controller) addresses: Addresses,
+    pub(in crate::controller) entries: EntryIndex,
+    pub(in crate::controller) preparation: Preparation,
     pub room: Room,
     /// The analysis of lost slaves, and whether the run has come to a standstill.
     pub(in crate::controller) absent: Absent,
@@ -156,6 +161,8 @@ pub struct Run {
     pub(in crate::controller) ended_before_restart: bool,
     /// What confirms that its outcome is written.
     pub(in crate::controller) confirmation: Option<ConfirmId>,
+    /// The summary, until it is written.
+    pub(in crate::controller) summary: Option<Summary>,
     /// When it ended.
     pub(in crate::controller) ended: Option<Time>,
     /// When an earlier process of the controller began the run, and whether it had started the slaves itself.
@@ -173,9 +180,11 @@ impl Run {
         let view = View::new(config.follow, config.terminal, config.colors, name_width);
         let view = view.of_slaves(config.test.slaves.len());
         Run {
-            roster: Roster::new(&config.test),
+            roster: Roster::new(&config.test, budget),
             slots: Slots::new(&config.test),
             addresses: Addresses::new(&config.test),
+            entries: EntryIndex::new(&config.test),
+            preparation: Preparation::new(budget),
             room: Room::of_run(&config.run, config.test.clone(), budget),
             absent: Absent::default(),
             fired: Vec::new(),
@@ -200,6 +209,7 @@ impl Run {
             parting: Vec::new(),
             ended_before_restart: false,
             confirmation: None,
+            summary: None,
             ended: None,
             begun: None,
             embedded: false,
@@ -274,7 +284,8 @@ impl Run {
 
     /// Marks a slave as ready. When all are, the start is set.
     pub fn ready(&mut self, now: Time, ix: usize, out: &mut Outbox) {
-        if self.phase != Phase::Gathering {
+        // One that still gets another part says so again when it has that.
+        if self.phase != Phase::Gathering || self.preparation.awaits(ix) {
             return;
         }
         if self.roster.get(ix).stage == Stage::Joined {

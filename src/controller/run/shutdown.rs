@@ -7,9 +7,12 @@ use std::time::Duration;
 use crate::controller::ledger::Fact;
 use crate::controller::run::failures::FailureKind;
 use crate::controller::run::launch::LastWords;
+use crate::controller::run::pace::Pace;
 use crate::controller::run::results::{self, Ending};
 use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Cause, END_AT_ONCE_WITHIN, Phase, Run, Timer};
+use crate::controller::run::summary;
+use crate::controller::run::summary_file::{self, Summary, SummaryFile};
 use crate::machine::{ChildId, ConfirmId, Exit, Outbox, Signal, Time};
 use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, text};
@@ -23,7 +26,10 @@ const SWEEP_EVERY: Duration = Duration::from_millis(20);
 /// The outcome of a run, in its results directory.
 const SUMMARY: &str = "summary.json";
 
-/// The outcome in words.
+/// The cost of an entry of a slave when the summary begins, in bytes that could be sent instead.
+const COST_OF_ENTRY: usize = 64;
+
+/// What became of it in words.
 const REPORT: &str = "report.txt";
 
 impl Run {
@@ -84,25 +90,54 @@ impl Run {
         let (verdict, why) = self.judge(&cause);
         self.event_log.view.end_output(out);
         self.enter(now, Fact::Ended { verdict, why: Cow::from(&why) }, out);
-        self.write_summary(verdict, &why, out);
-        self.confirm(out);
+        self.begin_summary(verdict, why);
     }
 
-    /// Requests a confirmation that everything is written.
-    pub(in crate::controller) fn confirm(&mut self, out: &mut Outbox) {
-        self.confirmation = Some(out.confirm());
+    /// Requests a confirmation that everything is written, unless one was requested already.
+    fn confirm(&mut self, out: &mut Outbox) {
+        if self.confirmation.is_none() {
+            self.confirmation = Some(out.confirm());
+        }
     }
 
     /// Returns whether this confirmation is the one that the end of the run waits for.
     pub fn awaits(&self, confirm: ConfirmId) -> bool {
-        self.confirmation == Some(confirm) && matches!(self.phase, Phase::Writing(_))
+        self.confirmation == Some(confirm)
     }
 
-    pub(in crate::controller) fn write_summary(&self, verdict: Verdict, why: &str, out: &mut Outbox) {
-        let (path, ending) = (self.results.join(SUMMARY), self.ending(verdict, why));
-        results::write_summary(path, &self.test, &self.roster, &self.room.triggers, &ending, out);
-        let report = crate::controller::run::summary::text(&self.test, &self.roster, Path::new(""), &ending);
-        out.persist(self.results.join(REPORT), report.into_bytes());
+    /// Lets the summary and the report be written, from their beginnings.
+    pub(in crate::controller) fn begin_summary(&mut self, verdict: Verdict, why: String) {
+        let again = self.ended_before_restart || self.summary.is_some();
+        self.summary = Some(Summary::Due { verdict, why, again });
+    }
+
+    /// Writes the report and then more of the summary, as far as the pace permits. When all of it is there, the run waits
+    /// for the disk.
+    pub(in crate::controller) fn write_more_of_summary(&mut self, now: Time, pace: &mut Pace, out: &mut Outbox) {
+        match self.summary.take() {
+            None => {}
+            Some(Summary::Due { verdict, why, again }) => {
+                let entries: usize = self.test.slaves.iter().map(|slave| slave.entries.len()).sum();
+                if !pace.affords(now, entries * COST_OF_ENTRY) {
+                    self.summary = Some(Summary::Due { verdict, why, again });
+                    return;
+                }
+                pace.sends(entries * COST_OF_ENTRY);
+                let ending = self.ending(verdict, &why);
+                let frame = results::frame(&self.test, &self.roster, &self.room.triggers, &ending);
+                let report = summary::text(&self.test, &self.roster, Path::new(""), &ending);
+                out.persist(self.results.join(REPORT), report.into_bytes());
+                let file = SummaryFile::new(self.results.join(SUMMARY), frame, again);
+                self.summary = Some(Summary::Begun(file));
+                self.write_more_of_summary(now, pace, out);
+            }
+            Some(Summary::Begun(mut file)) => {
+                match file.write(now, self.started(), (&self.failures, &self.roster), pace, out) {
+                    true => self.confirm(out),
+                    false => self.summary = Some(Summary::Begun(file)),
+                }
+            }
+        }
     }
 
     fn ending<'a>(&'a self, verdict: Verdict, why: &'a str) -> Ending<'a> {
@@ -126,17 +161,16 @@ impl Run {
 
     /// Reports the outcome and dismisses the slaves, after it was written as far as possible.
     pub fn written(&mut self, now: Time, out: &mut Outbox) {
+        self.confirmation = None;
         let Phase::Writing(cause) = &self.phase else { return };
+        if self.summary.is_some() {
+            // Something else could not be written, so the summary is written again. It asks when it is done.
+            return;
+        }
         let (verdict, why) = self.judge(cause);
         match &mut self.hosted {
             Some(hosted) => hosted.why = why.clone(),
-            None => crate::controller::run::summary::print(
-                &self.test,
-                &self.roster,
-                &self.results,
-                &self.ending(verdict, &why),
-                out,
-            ),
+            None => summary::print(&self.test, &self.roster, &self.results, &self.ending(verdict, &why), out),
         }
         self.dismiss(verdict, &why, out);
         self.phase = Phase::Over { code: self.exit_code(verdict), verdict };
@@ -264,13 +298,17 @@ impl Run {
         let why = format!("cannot write {}: {error}", path.display());
         out.print(crate::machine::Stream::Err, format!("arete: {}\n", text::harmless(&why)));
         match &mut self.phase {
-            Phase::Writing(_) if self.ended_before_restart => {}
             Phase::Writing(_) => {
-                let fact = Fact::Failed { kind: FailureKind::Results, slave: None, entry: None, why: Cow::from(&why) };
-                self.enter(now, fact, out);
-                // The disk may have room for the summary where it has none for the events.
-                if path != self.results.join(SUMMARY) {
-                    self.write_summary(Verdict::Failed, &why, out);
+                if !self.ended_before_restart {
+                    let kind = FailureKind::Results;
+                    self.enter(now, Fact::Failed { kind, slave: None, entry: None, why: Cow::from(&why) }, out);
+                }
+                if summary_file::writes(&path, &self.results.join(SUMMARY)) {
+                    self.summary = None;
+                    self.confirm(out);
+                } else if !self.ended_before_restart {
+                    // The summary may still have room where the events have none.
+                    self.begin_summary(Verdict::Failed, why);
                 }
             }
             Phase::Over { code, .. } => {

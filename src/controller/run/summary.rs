@@ -1,4 +1,4 @@
-//! The last words of a run, for people: the verdict, what failed and where to look.
+//! The report of a run for people: the verdict, what failed, and which files to read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,16 +11,16 @@ use crate::testfile::Test;
 use crate::text;
 use crate::wire::Verdict;
 
-/// How many kinds of failures are told one by one.
+/// The most kinds of failures in the report.
 const FAILED_SHOWN: usize = 20;
 
-/// Prints the summary of a run.
+/// Prints the report of a run, and the path of its results.
 pub fn print(test: &Test, roster: &Roster, results: &Path, ending: &Ending, out: &mut Outbox) {
     let results_are_in = format!("results are in {}\n", results.display());
     out.print_surely(Stream::Out, text(test, roster, results, ending) + &results_are_in);
 }
 
-/// The summary of a run, which names its files in the directory `results`.
+/// Returns the report of a run. It names files in the directory `results`.
 pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> String {
     let mut text = String::from("\n");
     text += &entries(roster);
@@ -47,19 +47,28 @@ pub fn text(test: &Test, roster: &Roster, results: &Path, ending: &Ending) -> St
     text
 }
 
-/// A line an entry: how often it ran, and what became of it.
+/// Returns a line for each entry, with the numbers of its runs by outcome.
 fn entries(roster: &Roster) -> String {
-    let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
-    for (entry, more) in roster.iter().flat_map(|member| &member.counts) {
-        let sum = counts.entry(entry).or_default();
-        *sum = Counts {
-            runs: sum.runs + more.runs,
-            passed: sum.passed + more.passed,
-            stopped: sum.stopped + more.stopped,
-            failed: sum.failed + more.failed,
-        };
+    let mut counts: Vec<(&str, Counts)> = Vec::new();
+    for member in roster.iter() {
+        // In the order of their names, and most slaves have the same entries: the next one is usually there.
+        let mut at = 0;
+        for (entry, more) in &member.counts {
+            if counts.get(at).is_none_or(|(name, _)| *name != entry.as_str()) {
+                at += counts[at..].partition_point(|(name, _)| *name < entry.as_str());
+            }
+            if counts.get(at).is_none_or(|(name, _)| *name != entry.as_str()) {
+                counts.insert(at, (entry, Counts::default()));
+            }
+            let sum = &mut counts[at].1;
+            sum.runs += more.runs;
+            sum.passed += more.passed;
+            sum.stopped += more.stopped;
+            sum.failed += more.failed;
+            at += 1;
+        }
     }
-    let width = counts.keys().map(|entry| entry.len()).max().unwrap_or(0);
+    let width = counts.iter().map(|(entry, _)| entry.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (entry, counts) in counts {
         let unknown = counts.runs - counts.passed - counts.stopped - counts.failed;
@@ -72,7 +81,7 @@ fn entries(roster: &Roster) -> String {
     text
 }
 
-/// Failures that differ in their slaves alone.
+/// Failures that are the same on several slaves.
 struct Alike<'a> {
     failures: Vec<&'a Failure>,
 }
@@ -82,7 +91,7 @@ impl Alike<'_> {
         self.failures.iter().filter_map(|failure| failure.slave.as_deref()).collect()
     }
 
-    /// On which slaves, what failed and why, where the output is, and the last lines of it.
+    /// Returns the slaves, the reason, the file with the output, and the last lines of the output.
     fn in_words(&self, roster: &Roster, results: &Path) -> String {
         let [first, ..] = self.failures[..] else { return String::new() };
         let mut text = format!("  {}", text::harmless(&first.of(&text::list(&self.slaves()))));
@@ -101,7 +110,7 @@ impl Alike<'_> {
     }
 }
 
-/// The file that says most of a failure, by its name in the results.
+/// Returns the name in the results of the file that explains a failure best: the standard error of the run, or its output.
 fn output_of(failure: &Failure, roster: &Roster) -> Option<String> {
     let (slave, name) = (failure.slave.as_deref()?, failure.run_name()?);
     let files = &roster.get(roster.find(slave)?).files;
@@ -110,7 +119,7 @@ fn output_of(failure: &Failure, roster: &Roster) -> Option<String> {
     Some(format!("{slave}/{file}"))
 }
 
-/// What failed on slaves; the same on several is told once. What failed elsewhere is the headline.
+/// Returns the failures on slaves. Those that are the same on several slaves are one line. The headline has any other.
 fn failed(failures: &Failures, roster: &Roster, results: &Path) -> String {
     let mut alike: Vec<Alike<'_>> = Vec::new();
     let mut slots = BTreeMap::new();
@@ -131,7 +140,7 @@ fn failed(failures: &Failures, roster: &Roster, results: &Path) -> String {
     text
 }
 
-/// What slaves have warned of: the first warnings of each.
+/// Returns the first warnings of each slave.
 fn warnings(roster: &Roster) -> String {
     let mut text = String::new();
     for member in roster.iter() {
@@ -150,6 +159,7 @@ fn warnings(roster: &Roster) -> String {
 mod tests {
     use super::*;
     use crate::controller::run::failures::FailureKind;
+    use crate::controller::session::budget::Budget;
     use crate::machine::Time;
     use crate::testfile::{self, Test};
 
@@ -173,7 +183,7 @@ mod tests {
     fn two_hundred_equal_failures_are_one_line_with_the_last_lines_below() {
         let (test, mut failures) = (test("node[001-200]"), Failures::default());
         (1..=200).for_each(|nr| failures.add(failure(&format!("node{nr:03}"), "no disk\ngiving up")));
-        let text = failed(&failures, &Roster::new(&test), Path::new(""));
+        let text = failed(&failures, &Roster::new(&test, &Budget::default()), Path::new(""));
         let wanted = "  node[001-200] check failed: exit status 1, expected 0\n      | no disk\n      | giving up\n";
         assert_eq!(text, wanted);
     }
@@ -184,7 +194,7 @@ mod tests {
         for (slave, tail) in [("n1", ""), ("n2", "a\u{1b}[2J"), ("n3", "b")] {
             failures.add(failure(slave, tail));
         }
-        let text = failed(&failures, &Roster::new(&test), Path::new(""));
+        let text = failed(&failures, &Roster::new(&test, &Budget::default()), Path::new(""));
         assert!(text.contains("      | a?[2J\n      (n2 wrote this, others wrote something else)\n"), "{text}");
     }
 
@@ -194,6 +204,9 @@ mod tests {
         for nr in 0..FAILED_SHOWN + 5 {
             failures.add(Failure { reason: format!("exit status {nr}"), ..failure("n1", "") });
         }
-        assert!(failed(&failures, &Roster::new(&test), Path::new("")).ends_with("  and 5 more failed\n"));
+        assert!(
+            failed(&failures, &Roster::new(&test, &Budget::default()), Path::new(""))
+                .ends_with("  and 5 more failed\n")
+        );
     }
 }
