@@ -472,13 +472,13 @@ impl Machine for Controller {
             Input::Reloaded { settings } => self.reloaded(now, settings, out),
             Input::Disproved { conn, why } => self.part(now, conn, refusal(Code::Stranger, why), out),
             Input::Exited { child, exit } if self.removed(child, Ok(exit), out) => {}
-            Input::SpawnFailed { child, ref error } if self.removed(child, Err(error), out) => {}
+            Input::SpawnFailed { child, ref error } if self.removed(child, Err(&error.text), out) => {}
             Input::Paged { read, result } => self.paged(read, result, out),
             Input::Read { read, result } if self.read_for_operator(read, &result, out) => {}
             Input::Written if self.confirm_submission(now, out) => {}
-            Input::WriteFailed { path, error } if self.reject_unwritten(&path, &error, out) => {}
+            Input::WriteFailed { path, error } if self.reject_unwritten(&path, &error.text, out) => {}
             Input::WriteFailed { path, error } if self.run_concerned(&path).is_none() => {
-                self.cannot_keep(&path, &error, out);
+                self.cannot_keep(&path, &error.text, out);
             }
             input => self.of_a_run(now, input, out),
         }

@@ -53,7 +53,6 @@ mod turns;
 mod unseen;
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -67,7 +66,7 @@ pub use console::{LogPipe, flush as flush_console, unwritten};
 pub use datagrams::DatagramOptions;
 pub use errors::{hung_up, plain, reason};
 pub use handshakes::{HANDSHAKE_WITHIN, HANDSHAKES_MAX};
-pub use interfaces::{Interface, interface, interfaces};
+pub use interfaces::{Interface, InterfaceError, interface, interfaces};
 pub use kernel::undo_inherited;
 pub use leftovers::end_leftovers;
 pub use lookup::{addresses_of, looked_up};
@@ -82,7 +81,7 @@ use due::Due;
 use limits::{EVENTS, EXIT_FAREWELL, EXIT_LINGER, MOST_CONNECTIONS, OTHER_DESCRIPTORS, READ_BUFFER};
 use pending::Pending;
 
-use crate::machine::{Cause, Effect, Input, ListenerId, Machine, Outbox, Peer, Reason, SocketId, Time, Timers};
+use crate::machine::{Cause, Effect, Input, ListenerId, Machine, Outbox, Reason, SocketId, Time, Timers};
 
 /// The loop, and all that it watches.
 pub struct Reactor {
@@ -110,21 +109,23 @@ pub struct Reactor {
     /// Files that are still to be read from.
     reads: VecDeque<Effect>,
     pending: VecDeque<Pending>,
-    accepted: Vec<(stream::Stream, Peer, ListenerId)>,
     tls: Option<Rc<Tls>>,
     handshakes: handshakes::Handshakes,
     notify: notify::Notify,
     reload: Option<Reload>,
     buffer: Vec<u8>,
-    max_connections: usize,
     stalled_after: Duration,
-    /// Given up for a moment when descriptors run out, so that a connection can be accepted and shed.
-    reserve: Option<File>,
-    told_of_shedding: bool,
     turns: turns::Turns,
-    exit: Option<u8>,
-    /// As `exit`, but at once.
-    halt: Option<u8>,
+    ending: Option<Ending>,
+}
+
+/// How the loop ends, and the exit code of the process.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    /// After what is queued has been written.
+    Exit(u8),
+    /// At once.
+    Halt(u8),
 }
 
 impl Reactor {
@@ -143,7 +144,7 @@ impl Reactor {
             backlog: backlog::Backlog::default(),
             dials: dial::Dials::new(options.source, tls.clone()),
             lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
-            listeners: listeners::Listeners::new(registry()?),
+            listeners: listeners::Listeners::new(registry()?, options.max_connections.unwrap_or(limit as usize)),
             datagrams: datagrams::Datagrams::new(registry()?),
             probes: probes::Probes::new(registry()?),
             ears: ears::Ears::new(registry()?),
@@ -160,19 +161,14 @@ impl Reactor {
             later: VecDeque::new(),
             reads: VecDeque::new(),
             pending: VecDeque::new(),
-            accepted: Vec::new(),
             tls,
             handshakes: handshakes::Handshakes::default(),
             notify: notify::Notify::new(options.manager),
             reload: None,
             buffer: vec![0; READ_BUFFER],
-            max_connections: options.max_connections.unwrap_or(limit as usize),
             stalled_after: options.stalled_after,
-            reserve: File::open("/dev/null").ok(),
-            told_of_shedding: false,
             turns: turns::Turns::new(),
-            exit: None,
-            halt: None,
+            ending: None,
             poll,
         })
     }
@@ -205,27 +201,30 @@ impl Reactor {
             self.tell(machine, Input::Resized { columns, rows });
         }
         self.perform(machine);
-        if self.exit.is_none() && self.halt.is_none() {
+        if self.ending.is_none() {
             self.say_ready();
         }
         loop {
             self.perform(machine);
-            if let Some(code) = self.halt {
-                console::flush(EXIT_LINGER.as_millis() as u64);
-                return code;
-            }
-            if let Some(code) = self.exit {
-                self.turns.log_longest();
-                self.say_farewell();
-                return code;
+            match self.ending {
+                None => {}
+                Some(Ending::Halt(code)) => {
+                    console::flush(EXIT_LINGER.as_millis() as u64);
+                    return code;
+                }
+                Some(Ending::Exit(code)) => {
+                    self.turns.log_longest();
+                    self.say_farewell();
+                    return code;
+                }
             }
             self.wait(machine.next_deadline());
             let events = self.events.iter().count();
             self.take_events(machine);
-            let ready = self.conns.taken + self.conns.ready.len() as u64;
+            let ready = self.conns.taken() + self.conns.ready() as u64;
             self.backlog.polled(self.turns.begun(), events, ready, self.conns.len());
             self.serve(machine);
-            self.backlog.served(self.conns.taken);
+            self.backlog.served(self.conns.taken());
             self.fire(machine);
             self.listings.go_on(&mut self.pending);
             self.doubts.go_on(self.tls.as_deref(), &mut self.conns, &mut self.pending);
@@ -258,19 +257,23 @@ impl Reactor {
 
     /// Whether some source has more to give, or the machine has not heard everything.
     fn is_busy(&self) -> bool {
-        !self.conns.ready.is_empty()
+        self.conns.ready() > 0
             || !self.pending.is_empty()
             || !self.reads.is_empty()
             || self.listings.any()
             || self.doubts.any()
             || self.listeners_are_ready()
-            || self.datagrams.ready.contains(&true)
-            || !self.ears.ready.is_empty()
+            || self.datagrams.any_ready()
+            || self.ears.any_ready()
+    }
+
+    fn is_halted(&self) -> bool {
+        matches!(self.ending, Some(Ending::Halt(_)))
     }
 
     /// Tells the machine something, and takes in what it wants done.
     fn tell(&mut self, machine: &mut impl Machine, input: Input<'_>) {
-        if self.halt.is_some() {
+        if self.is_halted() {
             return;
         }
         machine.handle(now(), input, &mut self.out);
@@ -286,9 +289,12 @@ impl Reactor {
                     self.conns.drop_lingering(conn);
                 }
                 Due::Dial(conn) => self.dial_next(conn, Reason::new(Cause::NoAnswer, "no answer")),
-                Due::Probe(probe) => self.probe_silent(probe),
+                Due::Probe(probe) => {
+                    let found = self.probes.time_out(probe, &mut self.lookups);
+                    self.probed(found);
+                }
                 Due::Handshake(conn) => self.give_up_handshake(conn, "it has not proven in time who it is"),
-                Due::Accept => self.listeners.ready.fill(true),
+                Due::Accept => self.listeners.mark_all_ready(),
                 Due::Groups => self.children.look_again(),
                 Due::Stalled => self.look_for_stalled(),
                 // The end of the turn does it.
@@ -319,7 +325,7 @@ impl Reactor {
             if self.conns.len() == 0 || left.is_zero() {
                 break;
             }
-            let timeout = if self.conns.ready.is_empty() { left } else { Duration::ZERO };
+            let timeout = if self.conns.ready() == 0 { left } else { Duration::ZERO };
             let _ = self.poll.poll(&mut self.events, Some(timeout));
             self.take_farewell_events();
         }

@@ -14,6 +14,7 @@
 mod candidate;
 mod config;
 pub mod demo;
+mod grants;
 mod limits;
 mod log;
 pub mod memory;

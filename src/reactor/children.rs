@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus};
 
 use super::procfs::{Process, processes};
-use super::{kernel, prepare, sweep, unseen};
-use crate::machine::{ChildId, Command, Exit, Signal};
+use super::unseen::Unseen;
+use super::{kernel, prepare, sweep};
+use crate::machine::{ChildId, Command, Exit, Signal, SystemError};
 
 struct Leader {
     child: ChildId,
@@ -30,7 +31,7 @@ pub struct Children {
 
 impl Children {
     /// Starts a process; returns its id.
-    pub fn spawn(&mut self, child: ChildId, command: Command) -> Result<u32, String> {
+    pub fn spawn(&mut self, child: ChildId, command: Command) -> Result<u32, SystemError> {
         let pid = prepare::start(&command)?.id();
         // A process id is a positive i32 on every system that we run on.
         self.leaders.insert(pid as i32, Leader { child, ended: false });
@@ -47,16 +48,16 @@ impl Children {
 
     /// Signals all that descends from us, except for `helpers`, and counts it; no signal only counts. Also the reason, if
     /// only the groups of the children could be reached, because nobody else can be told from strangers.
-    pub fn sweep(&self, signal: Signal, helpers: &[i32]) -> (usize, Option<String>) {
+    pub fn sweep(&self, signal: Signal, helpers: &[i32]) -> (usize, Option<Unseen>) {
         // Orphans come to us, so nothing descends from us if no child lives.
         if !lives(WaitId::All) {
             return (0, None);
         }
         match sweep::sweep(signal, helpers) {
             Ok(left) => (left, None),
-            Err(why) => {
-                unseen::warn(&why);
-                (self.sweep_groups(signal, helpers), Some(unseen::in_words(&why)))
+            Err(unseen) => {
+                unseen.warn();
+                (self.sweep_groups(signal, helpers), Some(unseen))
             }
         }
     }

@@ -64,9 +64,9 @@ struct Conn {
     /// It has taken nothing of what is queued since it was last looked at.
     stuck: bool,
     /// In the list of sources to read from.
-    pub ready: bool,
+    ready: bool,
     /// The peer has shut its half: read until its end of file.
-    pub ends: bool,
+    ends: bool,
 }
 
 /// What a flush or a read came to.
@@ -133,12 +133,12 @@ pub struct Connections {
     slab: Slab<Conn>,
     slots: HashMap<ConnId, u32, BuildHasherDefault<IdHasher>>,
     dirty: Vec<u32>,
-    /// Sources that may have more to read.
-    pub ready: VecDeque<u32>,
-    /// How many of them were taken, since the beginning.
-    pub taken: u64,
-    /// Something waits for a peer that does not take it at once.
-    pub some_wait: bool,
+    /// The slots that may have more to read.
+    ready: VecDeque<u32>,
+    /// How many slots were taken from `ready` since the beginning.
+    taken: u64,
+    /// Some queued bytes wait for a peer to read.
+    some_wait: bool,
     registry: Registry,
     max_queue: usize,
     /// What all read into that speak TLS.
@@ -153,8 +153,24 @@ impl Connections {
         Connections { slab, slots, dirty, ready, taken: 0, some_wait: false, registry, max_queue, sealed }
     }
 
+    /// Returns the number of connections.
     pub fn len(&self) -> usize {
         self.slab.len()
+    }
+
+    /// Returns the number of slots that may have more to read.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Returns the number of slots that were taken to be read since the beginning.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether some queued bytes wait for a peer to read.
+    pub fn some_wait(&self) -> bool {
+        self.some_wait
     }
 
     fn insert(&mut self, id: ConnId, stream: Option<Stream>, state: State) -> u32 {

@@ -44,7 +44,7 @@ struct Socket {
 pub struct Datagrams {
     sockets: Vec<Socket>,
     /// Which of them may have something to read.
-    pub ready: Vec<bool>,
+    ready: Vec<bool>,
     queue: Vec<(SocketId, SocketAddr, Bytes)>,
     registry: Registry,
 }
@@ -67,6 +67,16 @@ impl Datagrams {
     fn register(&self, receiver: &OwnedFd, index: usize) -> io::Result<()> {
         let entry = token(SourceKind::Datagrams, index);
         self.registry.register(&mut SourceFd(&receiver.as_raw_fd()), entry, Interest::READABLE)
+    }
+
+    /// Returns the sockets that may have something to read.
+    pub fn ready(&self) -> Vec<usize> {
+        (0..self.ready.len()).filter(|index| self.ready[*index]).collect()
+    }
+
+    /// Whether any of them may have something to read.
+    pub fn any_ready(&self) -> bool {
+        self.ready.contains(&true)
     }
 
     pub fn mark_ready(&mut self, index: usize) {

@@ -61,7 +61,7 @@ impl Dials {
             Address::Inet(name) => match name.parse() {
                 Ok(address) => rest.push_back(address),
                 Err(_) => {
-                    lookups.start(conn, name).map_err(|error| Reason::new(Cause::NoName, error).of(&to))?;
+                    lookups.start(conn, name).map_err(|why| why.of(&to))?;
                     self.dials.insert(conn, Dial { to, rest });
                     return Ok(());
                 }
@@ -75,15 +75,16 @@ impl Dials {
     pub fn found(
         &mut self,
         conn: ConnId,
-        result: Result<Vec<SocketAddr>, String>,
+        result: Result<Vec<SocketAddr>, Reason>,
         conns: &mut Connections,
     ) -> Result<(), Reason> {
         let Some(dial) = self.dials.get_mut(&conn) else { return Ok(()) };
         match result {
             Ok(addresses) => dial.rest = addresses.into_iter().take(MAX_ADDRESSES).collect(),
-            Err(error) => {
-                let to = self.dials.remove(&conn).map(|dial| dial.to.to_string()).unwrap_or_default();
-                return Err(Reason::new(Cause::NoName, error).of(&to));
+            Err(why) => {
+                let why = why.of(&dial.to);
+                self.dials.remove(&conn);
+                return Err(why);
             }
         }
         self.next(conn, Reason::new(Cause::NoName, "the host name has no address"), conns)
@@ -102,8 +103,9 @@ impl Dials {
                 Err(error) => why = reason(&error),
             }
         }
-        let to = self.dials.remove(&conn).map(|dial| dial.to.to_string()).unwrap_or_default();
-        Err(why.of(&to))
+        let why = why.of(&dial.to);
+        self.dials.remove(&conn);
+        Err(why)
     }
 
     /// The connection stands, or the machine has closed it.

@@ -48,7 +48,8 @@ impl Doubts {
             match conns.tls_of(conn) {
                 Some(stream) if stream.is_handshaking() => drop(self.unproven.insert(conn)),
                 Some(stream) => {
-                    if let Err(why) = stream.check_again(tls) {
+                    if let Err(error) = stream.check_again(tls) {
+                        let why = (tls.in_words)(&error);
                         told.push_back(Pending::Input(Input::Disproved { conn, why }));
                     }
                 }

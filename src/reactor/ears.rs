@@ -32,7 +32,7 @@ pub struct Ears {
     slab: Slab<Ear>,
     by_id: BTreeMap<EarId, usize>,
     /// Which of them may have something to read.
-    pub ready: BTreeSet<usize>,
+    ready: BTreeSet<usize>,
     registry: Registry,
 }
 
@@ -63,6 +63,16 @@ impl Ears {
             self.slab.remove(index);
             self.ready.remove(&index);
         }
+    }
+
+    /// Returns the sockets that may have something to read.
+    pub fn ready(&self) -> Vec<usize> {
+        self.ready.iter().copied().collect()
+    }
+
+    /// Whether any of them may have something to read.
+    pub fn any_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     pub fn mark_ready(&mut self, index: usize) {

@@ -1,15 +1,13 @@
 //! The loop's dealings with what the machine wants done.
 
-use std::net::SocketAddr;
-
 use super::clock::now;
 use super::due::Due;
-use super::errors::plain;
+use super::errors::system_error;
 use super::limits::{DIAL_TIME, LINGER, LOOK_AT_GROUPS, PASSES_A_TURN, READS_A_PASS, READS_OF_A_TURN};
 use super::pending::Pending;
 use super::probes::{self, PROBE_TIME};
-use super::{Reactor, console, files};
-use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, NoAnswer, ProbeId, Reason};
+use super::{Ending, Reactor, console, files};
+use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, Reason};
 
 impl Reactor {
     /// Takes in what the machine has just asked for: bytes join their queues, the rest waits for the end of the pass.
@@ -17,8 +15,8 @@ impl Reactor {
         for effect in self.out.drain() {
             match effect {
                 // It overrides all that was asked for before it, an orderly exit too.
-                Effect::Halt { code } => self.halt = Some(code),
-                _ if self.exit.is_some() || self.halt.is_some() => {}
+                Effect::Halt { code } => self.ending = Some(Ending::Halt(code)),
+                _ if self.ending.is_some() => {}
                 Effect::Send { conn, bytes } => self.conns.send(conn, bytes),
                 Effect::Close { conn, .. } => {
                     if self.conns.close(conn) {
@@ -43,7 +41,7 @@ impl Reactor {
                     self.later.push_back(Effect::Connect { conn, to });
                 }
                 Effect::Status(status) => self.notify.set_status(&status),
-                Effect::Exit { code } => self.exit = Some(code),
+                Effect::Exit { code } => self.ending = Some(Ending::Exit(code)),
                 Effect::Read { .. } | Effect::ReadEnd { .. } | Effect::List { .. } => self.reads.push_back(effect),
                 other => self.later.push_back(other),
             }
@@ -56,7 +54,7 @@ impl Reactor {
         for _ in 0..PASSES_A_TURN {
             self.deliver(machine);
             self.write_files(machine);
-            if self.halt.is_some() {
+            if self.is_halted() {
                 return self.print_only();
             }
             while let Some(effect) = self.later.pop_front() {
@@ -70,7 +68,7 @@ impl Reactor {
         self.files.cut_leaving();
         let pending = &mut self.pending;
         self.conns.flush(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
-        if self.conns.some_wait && self.timers.get(&Due::Stalled).is_none() {
+        if self.conns.some_wait() && self.timers.get(&Due::Stalled).is_none() {
             self.timers.set(Due::Stalled, now() + self.stalled_after);
         }
         self.datagrams.flush();
@@ -102,7 +100,7 @@ impl Reactor {
     pub(super) fn look_for_stalled(&mut self) {
         let pending = &mut self.pending;
         self.conns.close_stalled(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
-        if self.conns.some_wait {
+        if self.conns.some_wait() {
             self.timers.set(Due::Stalled, now() + self.stalled_after);
         }
     }
@@ -160,28 +158,32 @@ impl Reactor {
             Effect::KillGroup { child, signal } => self.children.kill_group(child, signal),
             Effect::Sweep { signal } => {
                 let (left, unseen) = self.children.sweep(signal, &self.lookups.pids());
-                let unseen = unseen.map(|why| Pending::Input(Input::Unseen { why }));
+                let unseen = unseen.map(|why| Pending::Input(Input::Unseen { why: why.to_string() }));
                 self.pending.extend(unseen);
                 self.pending.push_back(Pending::Input(Input::Swept { left }));
             }
             // The files of this pass are written by now.
             Effect::Confirm => self.pending.push_back(Pending::Input(Input::Written)),
             Effect::Read { read, path, offset, max } => {
-                let result = files::read(&path, offset, max).map_err(|error| plain(&error));
+                let result = files::read(&path, offset, max).map_err(|error| system_error(&error));
                 self.pending.push_back(Pending::Read(read, result));
             }
             Effect::ReadEnd { read, path, max } => {
-                let result = files::read_end(&path, max).map_err(|error| plain(&error));
+                let result = files::read_end(&path, max).map_err(|error| system_error(&error));
                 self.pending.push_back(Pending::Read(read, result));
             }
             Effect::List { read, directory, patterns } => {
                 self.pending.extend(self.listings.walk(read, &directory, &patterns));
             }
             Effect::Page { read, directory, after, most } => self.listings.page(read, directory, after, most),
-            Effect::Probe { probe, to } => self.probe(probe, &to),
+            Effect::Probe { probe, to } => {
+                self.timers.set(Due::Probe(probe), now() + PROBE_TIME);
+                let found = self.probes.begin(probe, &to, &mut self.lookups);
+                self.probed(found);
+            }
             Effect::Hear { ear, path } => {
                 if let Err(error) = self.ears.open(ear, &path) {
-                    let error = format!("{}: {}", path.display(), plain(&error));
+                    let error = system_error(&error).of(path.display());
                     self.pending.push_back(Pending::Input(Input::Deaf { ear, error }));
                 }
             }
@@ -195,42 +197,12 @@ impl Reactor {
         }
     }
 
-    /// Begins a probe: of an address, or of a name that is looked up first.
-    fn probe(&mut self, probe: ProbeId, to: &str) {
-        if let Err(why) = self.probes.begin(probe) {
-            return self.probed((probe, Err(why)));
+    /// Reports the outcome of a probe to the machine, if it is known.
+    pub(super) fn probed(&mut self, found: Option<probes::Found>) {
+        if let Some((probe, result)) = found {
+            self.timers.cancel(&Due::Probe(probe));
+            self.pending.push_back(Pending::Input(Input::Probed { probe, result }));
         }
-        self.timers.set(Due::Probe(probe), now() + PROBE_TIME);
-        let found = match to.parse() {
-            Ok(address) => self.probes.try_all(probe, vec![address]),
-            Err(_) => match self.lookups.start(probes::lookup_of(probe), to) {
-                Ok(()) => None,
-                Err(why) => self.probes.end(probe, Err(NoAnswer::Other(why))),
-            },
-        };
-        found.into_iter().for_each(|found| self.probed(found));
-    }
-
-    /// A name that a probe wanted was looked up.
-    pub(super) fn probe_found(&mut self, probe: ProbeId, result: Result<Vec<SocketAddr>, String>) {
-        let found = match result {
-            Ok(addresses) => self.probes.try_all(probe, addresses),
-            Err(why) => self.probes.end(probe, Err(NoAnswer::Other(why))),
-        };
-        found.into_iter().for_each(|found| self.probed(found));
-    }
-
-    /// A probe has had its time.
-    pub(super) fn probe_silent(&mut self, probe: ProbeId) {
-        self.lookups.cancel(probes::lookup_of(probe));
-        let found = self.probes.end(probe, Err(NoAnswer::Silent));
-        found.into_iter().for_each(|found| self.probed(found));
-    }
-
-    /// The machine will hear what became of a probe.
-    pub(super) fn probed(&mut self, (probe, result): probes::Found) {
-        self.timers.cancel(&Due::Probe(probe));
-        self.pending.push_back(Pending::Input(Input::Probed { probe, result }));
     }
 
     fn spawn(&mut self, child: ChildId, command: Command) {

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::errors::plain;
+use super::errors::system_error;
+use crate::machine::SystemError;
 
 /// How many files stay open for the next turn.
 const MAX_OPEN: usize = 64;
@@ -106,7 +107,7 @@ impl Files {
     }
 
     /// Writes all of it; what failed, and had not failed before, comes back.
-    pub fn write(&mut self) -> Vec<(PathBuf, String)> {
+    pub fn write(&mut self) -> Vec<(PathBuf, SystemError)> {
         self.appends.clear();
         let mut failures = Vec::new();
         for job in std::mem::take(&mut self.jobs) {
@@ -118,7 +119,7 @@ impl Files {
                     log::debug!("{}: {error}", path.display());
                     self.open.remove(&path);
                     if self.failing.len() < MAX_FAILING && self.failing.insert(path.clone()) {
-                        failures.push((path, plain(&error)));
+                        failures.push((path, system_error(&error)));
                     }
                 }
             }

@@ -1,7 +1,9 @@
 //! The network interfaces of this host.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
@@ -38,20 +40,48 @@ impl Interface {
     }
 }
 
-/// The interface of that name. An error names those that there are.
-pub fn interface(name: &str) -> Result<Interface, String> {
-    let all = interfaces()?;
-    let names: Vec<&str> = all.iter().map(|interface| interface.name.as_str()).collect();
-    let there = names.join(", ");
-    match all.iter().find(|interface| interface.name == name) {
-        Some(interface) => Ok(interface.clone()),
-        None => Err(format!("there is no interface {name}; there are: {there}")),
+/// Why there is no interface to use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InterfaceError {
+    /// The system refuses to list them.
+    Unlisted(Errno),
+    /// No interface has this name.
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names of the interfaces that exist.
+        known: Vec<String>,
+    },
+}
+
+impl fmt::Display for InterfaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InterfaceError::Unlisted(error) => write!(f, "cannot list the interfaces: {}", error.desc()),
+            InterfaceError::Unknown { name, known } => {
+                write!(f, "there is no interface {name}; there are: {}", known.join(", "))
+            }
+        }
     }
 }
 
-/// All interfaces, in the order in which the system has them.
-pub fn interfaces() -> Result<Vec<Interface>, String> {
-    let entries = getifaddrs().map_err(|error| format!("cannot list the interfaces: {}", error.desc()))?;
+impl std::error::Error for InterfaceError {}
+
+/// Returns the interface of that name. Fails if there is none, or if the system refuses to list them.
+pub fn interface(name: &str) -> Result<Interface, InterfaceError> {
+    let mut all = interfaces()?;
+    match all.iter().position(|interface| interface.name == name) {
+        Some(at) => Ok(all.swap_remove(at)),
+        None => Err(InterfaceError::Unknown {
+            name: name.to_owned(),
+            known: all.into_iter().map(|interface| interface.name).collect(),
+        }),
+    }
+}
+
+/// Returns all interfaces, in the order of the system.
+pub fn interfaces() -> Result<Vec<Interface>, InterfaceError> {
+    let entries = getifaddrs().map_err(InterfaceError::Unlisted)?;
     let mut interfaces: Vec<Interface> = Vec::new();
     for entry in entries {
         // An address may have a label of its own: "eth0:1".
@@ -117,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_interface_that_is_not_there_is_said_with_those_that_are() {
-        let error = interface("eth77").expect_err("nobody has so many");
+        let error = interface("eth77").expect_err("no host has that many").to_string();
         assert!(error.starts_with("there is no interface eth77; there are: ") && error.contains("lo"), "{error}");
     }
 

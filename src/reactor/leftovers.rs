@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::clock::now;
 use super::procfs::{Handle, processes};
-use super::unseen;
 use crate::machine::Signal;
 
 /// How long killed processes are waited for.
@@ -27,7 +26,7 @@ pub fn end_leftovers(dir: &Path) {
     loop {
         let processes = match processes() {
             Ok(processes) => processes,
-            Err(why) => return unseen::warn(&why),
+            Err(unseen) => return unseen.warn(),
         };
         let others = processes.iter().filter(|process| process.pid != own && !process.is_dead());
         let left = others.filter_map(|seen| {

@@ -4,14 +4,14 @@
 //! pattern asks for is left out without a word.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, DirEntry, Metadata, ReadDir};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use crate::machine::{Found, is_obeyed};
-
-use super::errors::plain;
+use super::errors::{plain, system_error};
+use crate::machine::{Found, SystemError, is_obeyed};
 
 /// How many directory entries a list looks at.
 const MAX_WALKED: usize = 200_000;
@@ -43,11 +43,47 @@ struct Directory {
     depth: usize,
 }
 
+/// Why an entry cannot be read as a file below the directory.
+enum Unfit {
+    /// The system refuses to read it.
+    Unread(io::Error),
+    /// A message has no place for such a name.
+    NotUtf8,
+    /// A terminal would obey its name.
+    Obeyed,
+    /// It lies too deep.
+    Deep,
+    /// It is neither a file nor a directory, but this.
+    Special(&'static str),
+    /// It is a symbolic link that leads nowhere.
+    Dangling(io::Error),
+    /// It is a symbolic link out of the directory.
+    Outside,
+    /// It is a symbolic link to this, which is not a file.
+    LinkTo(&'static str),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfit::Unread(error) => f.write_str(&plain(error)),
+            Unfit::NotUtf8 => f.write_str("its name is not UTF-8"),
+            Unfit::Obeyed => f.write_str("its name has control characters, or some that turn the direction of text"),
+            Unfit::Deep => write!(f, "it lies more than {MAX_DEPTH} directories deep"),
+            Unfit::Special(kind) => f.write_str(kind),
+            Unfit::Dangling(error) => write!(f, "a symbolic link: {}", plain(error)),
+            Unfit::Outside => f.write_str("a symbolic link out of the directory"),
+            Unfit::LinkTo(kind) => write!(f, "a symbolic link to {kind}"),
+        }
+    }
+}
+
 impl Walk {
-    pub fn new(directory: &Path, patterns: &[String]) -> Result<Walk, String> {
-        let top = fs::canonicalize(directory).map_err(|error| plain(&error))?;
+    /// Begins a list. Fails if the directory cannot be read, or a pattern is not valid.
+    pub fn new(directory: &Path, patterns: &[String]) -> Result<Walk, SystemError> {
+        let top = fs::canonicalize(directory).map_err(|error| system_error(&error))?;
         let patterns = Patterns::new(patterns)?;
-        let entries = fs::read_dir(directory).map_err(|error| plain(&error))?;
+        let entries = fs::read_dir(directory).map_err(|error| system_error(&error))?;
         let now = Some(Directory { entries, relative: String::new(), depth: 0 });
         Ok(Walk { top, patterns, files: BTreeMap::new(), found: Found::default(), walked: 0, now, open: Vec::new() })
     }
@@ -60,7 +96,7 @@ impl Walk {
                 let Some((path, relative, depth)) = next else { return Some(self.end()) };
                 match fs::read_dir(&path) {
                     Ok(entries) => self.now = Some(Directory { entries, relative, depth }),
-                    Err(error) => self.unfit(&relative, plain(&error)),
+                    Err(error) => self.unfit(&relative, &Unfit::Unread(error)),
                 }
                 continue;
             };
@@ -69,7 +105,7 @@ impl Walk {
                 Some(Ok(entry)) => self.look_at(&entry, &directory),
                 Some(Err(error)) => {
                     let relative = if directory.relative.is_empty() { "." } else { &directory.relative };
-                    self.unfit(relative, plain(&error));
+                    self.unfit(relative, &Unfit::Unread(error));
                     continue;
                 }
             }
@@ -81,7 +117,7 @@ impl Walk {
     fn look_at(&mut self, entry: &DirEntry, directory: &Directory) {
         self.walked += 1;
         if self.walked > MAX_WALKED {
-            self.found.cut = Some(format!("more than {MAX_WALKED} files below the directory"));
+            self.found.cut = Some(format!("more than {MAX_WALKED} files below the directory").as_str().into());
             return;
         }
         let slash = if directory.relative.is_empty() { "" } else { "/" };
@@ -102,7 +138,7 @@ impl Walk {
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == ErrorKind::NotFound => return,
-            Err(error) => return self.unfit(&relative, plain(&error)),
+            Err(error) => return self.unfit(&relative, &Unfit::Unread(error)),
         };
         let wanted = self.patterns.want(&relative);
         if !(wanted || metadata.is_dir() || metadata.is_symlink()) {
@@ -111,52 +147,49 @@ impl Walk {
         if name.to_str().is_none() {
             // It has no place in a message.
             let shown = format!("{prefix}{}", name.display());
-            return self.unfit_as(&relative, &shown, "its name is not UTF-8".to_owned());
+            return self.unfit_as(&relative, &shown, &Unfit::NotUtf8);
         }
         if relative.contains(is_obeyed) {
-            return self.unfit(
-                &relative,
-                "its name has control characters, or some that turn the direction of text".to_owned(),
-            );
+            return self.unfit(&relative, &Unfit::Obeyed);
         }
         if metadata.is_dir() {
             if depth == MAX_DEPTH {
-                return self.unfit(&relative, format!("it lies more than {MAX_DEPTH} directories deep"));
+                return self.unfit(&relative, &Unfit::Deep);
             }
             return self.open.push((entry.path(), relative, depth + 1));
         }
         match self.file(&entry.path(), metadata) {
             Ok(size) if wanted => drop(self.files.insert(relative, size)),
             Ok(_) => {}
-            Err(why) => self.unfit(&relative, why),
+            Err(why) => self.unfit(&relative, &why),
         }
     }
 
-    /// How long a file is that can be read below the directory, or why it cannot.
-    fn file(&self, path: &Path, metadata: Metadata) -> Result<u64, String> {
+    /// Returns the length of a file that can be read below the directory, in bytes.
+    fn file(&self, path: &Path, metadata: Metadata) -> Result<u64, Unfit> {
         if !metadata.is_symlink() {
-            return if metadata.is_file() { Ok(metadata.len()) } else { Err(kind(&metadata).to_owned()) };
+            return if metadata.is_file() { Ok(metadata.len()) } else { Err(Unfit::Special(kind(&metadata))) };
         }
-        let target = fs::canonicalize(path).map_err(|error| format!("a symbolic link: {}", plain(&error)))?;
-        let metadata = fs::metadata(&target).map_err(|error| format!("a symbolic link: {}", plain(&error)))?;
+        let target = fs::canonicalize(path).map_err(Unfit::Dangling)?;
+        let metadata = fs::metadata(&target).map_err(Unfit::Dangling)?;
         match metadata.is_file() {
             true if target.starts_with(&self.top) => Ok(metadata.len()),
-            true => Err("a symbolic link out of the directory".to_owned()),
-            false => Err(format!("a symbolic link to {}", kind(&metadata))),
+            true => Err(Unfit::Outside),
+            false => Err(Unfit::LinkTo(kind(&metadata))),
         }
     }
 
-    fn unfit(&mut self, relative: &str, why: String) {
+    fn unfit(&mut self, relative: &str, why: &Unfit) {
         self.unfit_as(relative, relative, why);
     }
 
     /// Names something, if a pattern asks for it or for what may be in it.
-    fn unfit_as(&mut self, relative: &str, shown: &str, why: String) {
+    fn unfit_as(&mut self, relative: &str, shown: &str, why: &Unfit) {
         if !self.patterns.want(relative) && !self.patterns.want_below(relative) {
             return;
         }
         match self.found.unfit.len() < MAX_UNFIT {
-            true => self.found.unfit.push((shown_as_text(shown), why)),
+            true => self.found.unfit.push((shown_as_text(shown), why.to_string())),
             false => self.found.more += 1,
         }
     }
@@ -185,8 +218,11 @@ fn kind(metadata: &Metadata) -> &'static str {
 struct Patterns(Vec<glob::Pattern>);
 
 impl Patterns {
-    fn new(texts: &[String]) -> Result<Patterns, String> {
-        let parse = |text: &String| glob::Pattern::new(text).map_err(|error| format!("pattern {text:?}: {error}"));
+    fn new(texts: &[String]) -> Result<Patterns, SystemError> {
+        let parse = |text: &String| {
+            let invalid = |error| SystemError::new(ErrorKind::InvalidInput, format!("pattern {text:?}: {error}"));
+            glob::Pattern::new(text).map_err(invalid)
+        };
         texts.iter().map(parse).collect::<Result<_, _>>().map(Patterns)
     }
 

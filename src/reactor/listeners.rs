@@ -1,6 +1,9 @@
-//! Listening sockets, TCP and Unix.
+//! Listening sockets, TCP and Unix, and the connections that were accepted in this turn.
+//!
+//! This file owns the bound on connections. When descriptors run out, a listener must not keep its waiting connections in
+//! the backlog: they would wake every poll, and their peers would wait for an answer.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -12,6 +15,7 @@ use mio::{Interest, Registry};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
+use super::errors::plain;
 use super::stream::{Stream, credentials};
 use super::tokens::{SourceKind, token};
 use crate::machine::{ListenerId, Peer};
@@ -60,17 +64,52 @@ impl Drop for SocketFile {
     }
 }
 
+/// The warning about connections that are closed because there are too many.
+const ENOUGH: &str = "there are as many as there may be; --connections-max, or else the limit of open files, says how \
+                      many that is";
+
+/// The outcome of one attempt to accept a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepting {
+    /// A connection was taken or turned away. More may wait.
+    GoOn,
+    /// No connection waits.
+    Drained,
+    /// No descriptor is left, not even to turn a connection away.
+    Exhausted,
+}
+
 /// All listening sockets.
 pub struct Listeners {
     sockets: Vec<Socket>,
-    /// Which of them may have somebody waiting.
-    pub ready: Vec<bool>,
+    /// Whether a connection may wait at each of them.
+    ready: Vec<bool>,
     registry: Registry,
+    /// The connections that were accepted in this turn.
+    accepted: Vec<(Stream, Peer, ListenerId)>,
+    most: usize,
+    /// Closed for a moment when descriptors run out, so that a connection can be accepted and turned away.
+    reserve: Option<File>,
+    has_warned: bool,
 }
 
 impl Listeners {
-    pub fn new(registry: Registry) -> Listeners {
-        Listeners { sockets: Vec::new(), ready: Vec::new(), registry }
+    /// Returns no listeners yet, for at most `most` connections.
+    pub fn new(registry: Registry, most: usize) -> Listeners {
+        Listeners {
+            sockets: Vec::new(),
+            ready: Vec::new(),
+            registry,
+            accepted: Vec::new(),
+            most,
+            reserve: File::open("/dev/null").ok(),
+            has_warned: false,
+        }
+    }
+
+    /// Sets the most connections. Connections beyond it that are open stay open.
+    pub fn set_most(&mut self, most: usize) {
+        self.most = most;
     }
 
     fn add(&mut self, mut socket: Socket) -> io::Result<ListenerId> {
@@ -146,12 +185,85 @@ impl Listeners {
         }
     }
 
+    /// Marks all listeners, because descriptors may be free again.
+    pub fn mark_all_ready(&mut self) {
+        self.ready.fill(true);
+    }
+
+    /// Returns the listeners at which a connection may wait.
+    pub fn ready(&self) -> Vec<usize> {
+        (0..self.ready.len()).filter(|index| self.ready[*index]).collect()
+    }
+
+    /// Whether a connection may wait at any of them.
+    pub fn any_ready(&self) -> bool {
+        self.ready.contains(&true)
+    }
+
     pub fn is_tcp(&self, index: usize) -> bool {
         matches!(self.sockets.get(index), Some(Socket::Tcp(_)))
     }
 
-    /// Accepts one connection.
-    pub fn accept(&mut self, index: usize) -> io::Result<(Stream, Peer)> {
+    /// Returns the number of connections that were accepted in this turn and not taken yet.
+    pub fn accepted(&self) -> usize {
+        self.accepted.len()
+    }
+
+    /// Takes the connections that were accepted in this turn.
+    pub fn take_accepted(&mut self) -> Vec<(Stream, Peer, ListenerId)> {
+        std::mem::take(&mut self.accepted)
+    }
+
+    /// Accepts one connection, or turns it away if `open` connections leave no room for it.
+    pub fn accept(&mut self, index: usize, open: usize) -> Accepting {
+        match self.accept_one(index) {
+            Ok((stream, peer)) if open + self.accepted.len() < self.most => {
+                self.accepted.push((stream, peer, ListenerId(index)));
+            }
+            Ok(_) => self.warn_of_shedding(ENOUGH),
+            Err(error) if self.mark_drained(index, &error) => return Accepting::Drained,
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+            Err(error) => match self.shed(index) {
+                Ok(()) => self.warn_of_shedding(&format!("{}: raise the limit of open files", plain(&error))),
+                // The system looks for a descriptor first, and only then for a waiting connection.
+                Err(second) if self.mark_drained(index, &second) => return Accepting::Drained,
+                Err(_) => {
+                    self.warn_of_shedding(&plain(&error));
+                    return Accepting::Exhausted;
+                }
+            },
+        }
+        Accepting::GoOn
+    }
+
+    /// Whether the error means that no connection waits. Then the listener is not ready until its next event.
+    fn mark_drained(&mut self, index: usize, error: &io::Error) -> bool {
+        let drained = error.kind() == ErrorKind::WouldBlock;
+        self.ready[index] &= !drained;
+        drained
+    }
+
+    /// Takes a connection off the backlog with the descriptor in reserve, and closes it. So it does not wake the next
+    /// poll, and its peer learns of it.
+    fn shed(&mut self, index: usize) -> io::Result<()> {
+        let result = match self.reserve.take() {
+            Some(reserve) => {
+                drop(reserve);
+                self.accept_one(index).map(drop)
+            }
+            None => Err(ErrorKind::Other.into()),
+        };
+        self.reserve = File::open("/dev/null").ok();
+        result
+    }
+
+    fn warn_of_shedding(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.has_warned, true) {
+            log::warn!("connections are turned away: {why}");
+        }
+    }
+
+    fn accept_one(&self, index: usize) -> io::Result<(Stream, Peer)> {
         match &self.sockets[index] {
             Socket::Tcp(listener) => listener.accept().map(|(stream, peer)| (Stream::Tcp(stream), Peer::Inet(peer))),
             Socket::Unix { listener, .. } => {

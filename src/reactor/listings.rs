@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::clock::now;
+use super::errors::system_error;
 use super::list::Walk;
 use super::page;
 use super::pending::Pending;
@@ -29,7 +30,7 @@ impl Listings {
                 self.0.push_back((read, Listing::Walk(Box::new(walk))));
                 None
             }
-            Err(why) => Some(Pending::Input(Input::Listed { read, result: Err(why) })),
+            Err(error) => Some(Pending::Input(Input::Listed { read, result: Err(error) })),
         }
     }
 
@@ -63,7 +64,8 @@ impl Listing {
         match self {
             Listing::Walk(walk) => walk.step().map(|found| Input::Listed { read, result: Ok(found) }),
             Listing::Page { directory, after, most } => {
-                Some(Input::Paged { read, result: page::page(directory, after, *most) })
+                let page = page::page(directory, after, *most).map_err(|error| system_error(&error));
+                Some(Input::Paged { read, result: page })
             }
         }
     }

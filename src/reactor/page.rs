@@ -8,7 +8,6 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::errors::plain;
 use crate::machine::Page;
 
 /// When so many directory entries were looked at, no further directory is entered: the page ends early.
@@ -21,9 +20,9 @@ const DEPTH_MAX: usize = 64;
 const LAST: char = '\u{10ffff}';
 
 /// The first regular files below a directory whose names come after `after`, at most `most` of them.
-pub fn page(directory: &Path, after: &str, most: usize) -> Result<Page, String> {
+pub fn page(directory: &Path, after: &str, most: usize) -> io::Result<Page> {
     let mut pager = Pager { after, most: most.max(1), page: Page::default(), at: after.to_owned(), looked: 0 };
-    let whole = pager.directory(directory, "", 0).map_err(|error| plain(&error))?;
+    let whole = pager.directory(directory, "", 0)?;
     let Pager { mut page, at, .. } = pager;
     page.next = (!whole).then_some(at);
     Ok(page)

@@ -16,10 +16,10 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, OFlags};
 use rustix::process::{Resource, Rlimit, chdir, getppid, set_parent_process_death_signal, setrlimit, setsid};
 
-use super::errors::plain;
+use super::errors::{plain, system_error};
 use super::files::{make_dir, make_parent};
 use super::kernel;
-use crate::machine::Command;
+use crate::machine::{Command, SystemError};
 
 /// The limit of open files that this process was started with: its commands get it back. `None`: the system does not tell.
 static ORIGINAL_LIMIT: OnceLock<Option<Rlimit>> = OnceLock::new();
@@ -52,24 +52,25 @@ const NULL: &str = "/dev/null";
 /// What a new process does before its program, in this order. Each is counted when it is done.
 const STEPS: [&str; 5] = ["fork", "setsid", "prlimit of the open files", "prctl of the parent's death", "chdir"];
 
-/// Starts a process.
-pub fn start(command: &Command) -> Result<Child, String> {
+/// Starts a process. Fails with the name of the system call that was refused.
+pub fn start(command: &Command) -> Result<Child, SystemError> {
     let program = command.argv.first().map_or("", String::as_str);
-    let cannot = |why: String| format!("cannot start {program}: {why}");
+    let cannot = |error: SystemError| error.of(format_args!("cannot start {program}"));
     let progress = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-    let progress = progress.map_err(|error| cannot(format!("eventfd: {}", plain(&error.into()))))?;
+    let progress = progress.map_err(|error| cannot(system_error(&error.into()).of("eventfd")))?;
     let mut process = prepare(command)?;
-    prepare_child(&mut process, command, &progress).map_err(|error| cannot(plain(&error)))?;
+    prepare_child(&mut process, command, &progress).map_err(|error| cannot(system_error(&error)))?;
     process.spawn().map_err(|error| {
-        let why = plain(&error);
-        match STEPS.get(steps_done(&progress)) {
+        let error = system_error(&error);
+        cannot(match STEPS.get(steps_done(&progress)) {
             Some(&"chdir") => {
-                cannot(format!("chdir {}: {why}", command.cwd.as_deref().unwrap_or(Path::new("")).display()))
+                let cwd = command.cwd.as_deref().unwrap_or(Path::new(""));
+                error.of(format_args!("chdir {}", cwd.display()))
             }
-            Some(step) => cannot(format!("{step}: {why}")),
-            None if matches!(error.kind(), ErrorKind::NotFound) => cannot(why),
-            None => cannot(format!("exec: {why}")),
-        }
+            Some(step) => error.of(step),
+            None if error.kind == ErrorKind::NotFound => error,
+            None => error.of("exec"),
+        })
     })
 }
 
@@ -83,15 +84,15 @@ fn steps_done(progress: &OwnedFd) -> usize {
 }
 
 /// All that can be made ready before the process exists.
-fn prepare(command: &Command) -> Result<Process, String> {
+fn prepare(command: &Command) -> Result<Process, SystemError> {
     let Some((program, arguments)) = command.argv.split_first() else {
-        return Err("no program to start".to_owned());
+        return Err(SystemError::new(ErrorKind::InvalidInput, "no program to start"));
     };
     let mut process = Process::new(program);
     process.args(arguments);
     if let Some(cwd) = &command.cwd {
         let there = if command.make_cwd { make_dir(cwd) } else { std::fs::metadata(cwd).map(drop) };
-        there.map_err(|error| format!("the working directory {}: {}", cwd.display(), plain(&error)))?;
+        there.map_err(|error| system_error(&error).of(format_args!("the working directory {}", cwd.display())))?;
     }
     for variable in OF_THE_MANAGER {
         process.env_remove(variable);
@@ -155,7 +156,7 @@ fn extended_path(env: &[(String, String)]) -> Option<std::ffi::OsString> {
     std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&old))).ok()
 }
 
-fn input(bytes: Option<&[u8]>) -> Result<Stdio, String> {
+fn input(bytes: Option<&[u8]>) -> Result<Stdio, SystemError> {
     let Some(bytes) = bytes else { return null(OpenOptions::new().read(true)) };
     let fill = || -> io::Result<File> {
         let mut file = File::from(rustix::fs::memfd_create("stdin", MemfdFlags::CLOEXEC)?);
@@ -163,15 +164,15 @@ fn input(bytes: Option<&[u8]>) -> Result<Stdio, String> {
         file.rewind()?;
         Ok(file)
     };
-    fill().map(Stdio::from).map_err(|error| format!("standard input: {}", plain(&error)))
+    fill().map(Stdio::from).map_err(|error| system_error(&error).of("standard input"))
 }
 
-fn outputs(stdout: Option<&Path>, stderr: Option<&Path>) -> Result<(Stdio, Stdio), String> {
+fn outputs(stdout: Option<&Path>, stderr: Option<&Path>) -> Result<(Stdio, Stdio), SystemError> {
     let open = |path: Option<&Path>| path.map(create_output).transpose();
     let out = open(stdout)?;
     let err = match &out {
         Some(file) if stderr == stdout => {
-            Some(file.try_clone().map_err(|error| format!("standard error: {}", plain(&error)))?)
+            Some(file.try_clone().map_err(|error| system_error(&error).of("standard error"))?)
         }
         _ => open(stderr)?,
     };
@@ -181,12 +182,12 @@ fn outputs(stdout: Option<&Path>, stderr: Option<&Path>) -> Result<(Stdio, Stdio
 }
 
 /// The null device, opened here: where it is not, nobody shall look for the program.
-pub fn null(options: &OpenOptions) -> Result<Stdio, String> {
-    options.open(NULL).map(Stdio::from).map_err(|error| format!("{NULL}: {}", plain(&error)))
+pub fn null(options: &OpenOptions) -> Result<Stdio, SystemError> {
+    options.open(NULL).map(Stdio::from).map_err(|error| system_error(&error).of(NULL))
 }
 
 /// A new, empty file that everybody who has it open appends to.
-fn create_output(path: &Path) -> Result<File, String> {
+fn create_output(path: &Path) -> Result<File, SystemError> {
     let attempt = || -> io::Result<File> {
         make_parent(path)?;
         // A FIFO that nobody reads is an error, not the end of the loop; the command itself may wait.
@@ -198,5 +199,5 @@ fn create_output(path: &Path) -> Result<File, String> {
         }
         Ok(file)
     };
-    attempt().map_err(|error| format!("{}: {}", path.display(), plain(&error)))
+    attempt().map_err(|error| system_error(&error).of(path.display()))
 }

@@ -15,8 +15,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use slab::Slab;
 
 use super::errors::plain;
+use super::lookup::Lookups;
 use super::tokens::{SourceKind, token};
-use crate::machine::{ConnId, NoAnswer, ProbeId};
+use crate::machine::{ConnId, NoAnswer, ProbeId, Reason};
 
 /// How long a probe may take, the look-up of a name included.
 pub const PROBE_TIME: Duration = Duration::from_secs(2);
@@ -42,8 +43,8 @@ pub struct Probes {
     registry: Registry,
 }
 
-/// The name of a probe's look-up. Serials are given out once, whatever they name.
-pub fn lookup_of(probe: ProbeId) -> ConnId {
+/// Returns the name of a probe's lookup. No serial is given out twice, whatever it names.
+fn lookup_of(probe: ProbeId) -> ConnId {
     ConnId(probe.0)
 }
 
@@ -52,26 +53,40 @@ impl Probes {
         Probes { slab: Slab::new(), by_id: BTreeMap::new(), registry }
     }
 
-    /// Makes room for a probe, whose addresses are found later.
-    pub fn begin(&mut self, id: ProbeId) -> Result<(), NoAnswer> {
+    /// Begins a probe of an address, or of a name that is looked up first. Returns the outcome if it is known already.
+    pub fn begin(&mut self, id: ProbeId, to: &str, lookups: &mut Lookups) -> Option<Found> {
         if self.slab.len() >= PROBES_MAX {
-            return Err(NoAnswer::Other("too many ports are being tried".to_owned()));
+            return Some((id, Err(NoAnswer::Other("too many ports are being tried".to_owned()))));
         }
         let index = self.slab.insert(Probe { id, rest: VecDeque::new(), stream: None });
         self.by_id.insert(id, index);
-        Ok(())
+        match to.parse() {
+            Ok(address) => self.looked_up(id, Ok(vec![address])),
+            Err(_) => lookups.start(lookup_of(id), to).err().and_then(|why| self.looked_up(id, Err(why))),
+        }
     }
 
-    /// Which probe this look-up is for.
+    /// Returns the probe that this lookup is for.
     pub fn of_lookup(&self, conn: ConnId) -> Option<ProbeId> {
         Some(ProbeId(conn.0)).filter(|probe| self.by_id.contains_key(probe))
     }
 
-    /// Tries these addresses, one after another.
-    pub fn try_all(&mut self, id: ProbeId, addresses: Vec<SocketAddr>) -> Option<Found> {
+    /// Tries the addresses of the name, one after another. Returns the outcome if it is known already.
+    pub fn looked_up(&mut self, id: ProbeId, result: Result<Vec<SocketAddr>, Reason>) -> Option<Found> {
         let index = *self.by_id.get(&id)?;
-        self.slab[index].rest = addresses.into();
-        self.next(index, NoAnswer::Other("the host name has no address".to_owned()))
+        match result {
+            Ok(addresses) => {
+                self.slab[index].rest = addresses.into();
+                self.next(index, NoAnswer::Other("the host name has no address".to_owned()))
+            }
+            Err(why) => self.end(id, Err(NoAnswer::Other(why.words))),
+        }
+    }
+
+    /// Ends a probe that got no answer in time.
+    pub fn time_out(&mut self, id: ProbeId, lookups: &mut Lookups) -> Option<Found> {
+        lookups.cancel(lookup_of(id));
+        self.end(id, Err(NoAnswer::Silent))
     }
 
     /// Tries the next address; `why` is what became of the one before.
@@ -109,8 +124,7 @@ impl Probes {
         self.next(index, failed)
     }
 
-    /// A probe is over.
-    pub fn end(&mut self, id: ProbeId, result: Result<(), NoAnswer>) -> Option<Found> {
+    fn end(&mut self, id: ProbeId, result: Result<(), NoAnswer>) -> Option<Found> {
         let index = self.by_id.remove(&id)?;
         self.slab.remove(index);
         Some((id, result))

@@ -11,8 +11,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::errors::plain;
+use super::errors::system_error;
 use super::kernel;
+use super::unseen::Unseen;
 use crate::machine::Signal;
 
 /// One process.
@@ -44,10 +45,10 @@ impl Process {
     }
 }
 
-/// All processes, in no order. Fails, with the reason, if `/proc` does not tell of this process's pid namespace.
-pub fn processes() -> Result<Vec<Process>, String> {
+/// Returns all processes, in no order. Fails if `/proc` does not show this process's pid namespace.
+pub fn processes() -> Result<Vec<Process>, Unseen> {
     check_namespace()?;
-    let entries = fs::read_dir("/proc").map_err(|error| format!("/proc cannot be read: {}", plain(&error)))?;
+    let entries = fs::read_dir("/proc").map_err(|error| Unseen::Unreadable(system_error(&error)))?;
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     Ok(pids.filter_map(process).collect())
 }
@@ -56,16 +57,10 @@ fn process(pid: i32) -> Option<Process> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Fails, with the reason, if `/proc` was mounted for another pid namespace than ours.
-fn check_namespace() -> Result<(), String> {
-    let status = fs::read_to_string("/proc/self/status").map_err(|error| {
-        let error = plain(&error);
-        format!("/proc does not know this process: /proc/self/status: {error}; is it of this pid namespace?")
-    })?;
-    match is_of_our_namespace(&status, std::process::id()) {
-        true => Ok(()),
-        false => Err("/proc is not of this pid namespace; \"unshare --mount-proc\" mounts one that is".to_owned()),
-    }
+/// Fails if `/proc` was mounted for another pid namespace than ours.
+fn check_namespace() -> Result<(), Unseen> {
+    let status = fs::read_to_string("/proc/self/status").map_err(|error| Unseen::Absent(system_error(&error)))?;
+    if is_of_our_namespace(&status, std::process::id()) { Ok(()) } else { Err(Unseen::OtherNamespace) }
 }
 
 /// Whether the status of this very process has the one number that the process has for itself. In a namespace above,

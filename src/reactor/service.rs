@@ -68,13 +68,14 @@ impl Reactor {
                     self.tls = Some(tls);
                 }
                 if let Some(most) = reloaded.max_connections {
-                    self.max_connections = most;
+                    self.listeners.set_most(most);
                 }
                 self.notify.settle();
                 self.tell(machine, Input::Reloaded { settings: &reloaded.settings });
                 log::info!("the configuration was read anew");
             }
-            Err(why) => {
+            Err(error) => {
+                let why = error.to_string();
                 why.lines().for_each(|line| log::error!("{line}"));
                 log::error!("the configuration stays as it was: mend it, and reload again");
                 let first = why.lines().next().unwrap_or_default();

@@ -1,21 +1,14 @@
 //! The loop's dealings with what polls ready: events, reads, accepts.
 
-use std::fs::File;
-use std::io::{self, ErrorKind};
-
 use super::clock::now;
 use super::connections::{Confirmed, Got};
 use super::due::Due;
-use super::errors::plain;
 use super::limits::{ACCEPT_PAUSE, READS_OF_A_TURN, SHARE_OF_A_TURN, WRITES_OF_A_TURN};
+use super::listeners::Accepting;
 use super::pending::Pending;
 use super::tokens::{SourceKind, source};
 use super::{Reactor, screen};
-use crate::machine::{ConnId, Input, ListenerId, Machine, Reason, Signal, SocketId, Time};
-
-/// Why connections are turned away, and what to do about it.
-const ENOUGH: &str = "there are as many as there may be; --connections-max, or else the limit of open files, says how \
-                      many that is";
+use crate::machine::{ConnId, Input, Machine, Reason, Signal, SocketId, Time};
 
 impl Reactor {
     /// Takes note of what the poll found. Sockets are only marked; what is small is dealt with at once.
@@ -41,7 +34,8 @@ impl Reactor {
                 SourceKind::Lookup => {
                     if let Some((conn, result)) = self.lookups.read(index) {
                         if let Some(probe) = self.probes.of_lookup(conn) {
-                            self.probe_found(probe, result);
+                            let found = self.probes.looked_up(probe, result);
+                            self.probed(found);
                             continue;
                         }
                         let dialled = self.dials.found(conn, result, &mut self.conns);
@@ -50,9 +44,8 @@ impl Reactor {
                 }
                 SourceKind::Alarm => self.alarm.went_off(),
                 SourceKind::Probe => {
-                    if let Some(found) = self.probes.confirm(index) {
-                        self.probed(found);
-                    }
+                    let found = self.probes.confirm(index);
+                    self.probed(found);
                 }
                 SourceKind::Ear => self.ears.mark_ready(index),
                 // The console is flushed every turn.
@@ -75,7 +68,7 @@ impl Reactor {
             }
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        for _ in 0..self.conns.ready.len() {
+        for _ in 0..self.conns.ready() {
             let Some(slot) = self.conns.next_ready() else { break };
             if let Ok(Some(Got { more: true, .. })) = self.conns.read(slot, &mut buffer) {
                 self.conns.mark_ready(slot, false);
@@ -126,7 +119,7 @@ impl Reactor {
     }
 
     pub(super) fn listeners_are_ready(&self) -> bool {
-        self.timers.get(&Due::Accept).is_none() && self.listeners.ready.contains(&true)
+        self.timers.get(&Due::Accept).is_none() && self.listeners.any_ready()
     }
 
     /// Gives each source that is ready its share of the turn.
@@ -134,7 +127,7 @@ impl Reactor {
         let mut buffer = std::mem::take(&mut self.buffer);
         let until = self.turns.begun() + READS_OF_A_TURN;
         self.handshakes.begin_turn();
-        for _ in 0..self.conns.ready.len() {
+        for _ in 0..self.conns.ready() {
             match self.conns.next_ready() {
                 Some(slot) if self.conns.is_handshaking(slot) && !self.handshakes.may_go_on() => {
                     self.conns.mark_ready(slot, false);
@@ -147,14 +140,12 @@ impl Reactor {
             }
         }
         self.hear_commands();
-        for index in 0..self.datagrams.ready.len() {
-            if self.datagrams.ready[index] {
-                self.hear_datagrams(machine, index, &mut buffer);
-            }
+        for index in self.datagrams.ready() {
+            self.hear_datagrams(machine, index, &mut buffer);
         }
         self.buffer = buffer;
-        for index in 0..self.listeners.ready.len() {
-            if self.listeners.ready[index] && self.timers.get(&Due::Accept).is_none() {
+        for index in self.listeners.ready() {
+            if self.timers.get(&Due::Accept).is_none() {
                 self.accept(index);
             }
         }
@@ -193,7 +184,7 @@ impl Reactor {
 
     /// Takes in what commands have said about themselves.
     fn hear_commands(&mut self) {
-        for index in self.ears.ready.clone() {
+        for index in self.ears.ready() {
             for _ in 0..SHARE_OF_A_TURN {
                 let Some((ear, bytes)) = self.ears.hear(index) else { break };
                 self.pending.push_back(Pending::Overheard(ear, bytes));
@@ -224,57 +215,17 @@ impl Reactor {
             if !self.may_begin_handshake(index) {
                 return;
             }
-            match self.listeners.accept(index) {
-                Ok((stream, peer)) if self.conns.len() + self.accepted.len() < self.max_connections => {
-                    self.accepted.push((stream, peer, ListenerId(index)));
-                }
-                Ok(_) => self.tell_of_shedding(ENOUGH),
-                Err(error) if self.mark_drained(index, &error) => return,
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                Err(error) => match self.shed(index) {
-                    Ok(()) => self.tell_of_shedding(&format!("{}: raise the limit of open files", plain(&error))),
-                    // The system looks for a descriptor first, and only then whether anybody waits.
-                    Err(second) if self.mark_drained(index, &second) => return,
-                    Err(_) => {
-                        self.tell_of_shedding(&plain(&error));
-                        self.timers.set(Due::Accept, now() + ACCEPT_PAUSE);
-                        return;
-                    }
-                },
+            match self.listeners.accept(index, self.conns.len()) {
+                Accepting::GoOn => {}
+                Accepting::Drained => return,
+                Accepting::Exhausted => return self.timers.set(Due::Accept, now() + ACCEPT_PAUSE),
             }
-        }
-    }
-
-    /// Whether nobody waits at a listener any more, which is then forgotten until its next event.
-    fn mark_drained(&mut self, index: usize, error: &io::Error) -> bool {
-        let drained = error.kind() == ErrorKind::WouldBlock;
-        self.listeners.ready[index] &= !drained;
-        drained
-    }
-
-    /// Descriptors have run out: with the one in reserve, takes a connection off the backlog and drops it, so that it
-    /// does not wake us again and its peer knows. Returns what the accept came to.
-    fn shed(&mut self, index: usize) -> io::Result<()> {
-        let reserve = self.reserve.take();
-        let result = if reserve.is_some() {
-            drop(reserve);
-            self.listeners.accept(index).map(drop)
-        } else {
-            Err(ErrorKind::Other.into())
-        };
-        self.reserve = File::open("/dev/null").ok();
-        result
-    }
-
-    fn tell_of_shedding(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.told_of_shedding, true) {
-            log::warn!("connections are turned away: {why}");
         }
     }
 
     /// Accepted connections join after the batch, so that no event of the batch can mean them.
     fn take_in(&mut self, machine: &mut impl Machine) {
-        for (stream, peer, listener) in std::mem::take(&mut self.accepted) {
+        for (stream, peer, listener) in self.listeners.take_accepted() {
             let conn = ConnId(self.out.next_serial());
             let accepted = self.secure(stream, listener).and_then(|stream| {
                 let proves = stream.is_tls();

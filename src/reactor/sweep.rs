@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::procfs::{Handle, Process, processes};
+use super::unseen::Unseen;
 use crate::machine::Signal;
 
 /// A process that was seen, and its parent; `None`: that is us.
@@ -29,7 +30,7 @@ const LOOKS_MAX: usize = 8;
 
 /// Signals all living descendants of this process except for `helpers` and theirs, each once, and counts them; no signal
 /// only counts. Fails, with the reason, if they cannot be told from others; then nobody was signalled.
-pub fn sweep(signal: Signal, helpers: &[i32]) -> Result<usize, String> {
+pub fn sweep(signal: Signal, helpers: &[i32]) -> Result<usize, Unseen> {
     let mut known = BTreeSet::new();
     look(signal, helpers, &mut known)?;
     // A process may have forked after it was looked at and before its signal came.
@@ -43,7 +44,7 @@ pub fn sweep(signal: Signal, helpers: &[i32]) -> Result<usize, String> {
 }
 
 /// Signals the descendants that are not `known` yet.
-fn look(signal: Signal, helpers: &[i32], known: &mut BTreeSet<(i32, u64)>) -> Result<(), String> {
+fn look(signal: Signal, helpers: &[i32], known: &mut BTreeSet<(i32, u64)>) -> Result<(), Unseen> {
     let mut by_parent: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
     for process in processes()? {
         by_parent.entry(process.parent).or_default().push(process);

@@ -146,16 +146,15 @@ impl TlsStream {
         Ok((self.listener, peer, self.tcp.local_addr().ok()))
     }
 
-    /// Whether the certificate of the other end would be taken today; an error says why not.
-    pub fn check_again(&self, tls: &Tls) -> Result<(), String> {
+    /// Checks the certificate of the other end again, by the rules of `tls`. Fails if it is not accepted any more.
+    pub fn check_again(&self, tls: &Tls) -> Result<(), rustls::Error> {
         let Some([own, above @ ..]) = self.session.peer_certificates() else { return Ok(()) };
         let today = UnixTime::now();
-        let checked = match (&self.name, &tls.accepted_by, &tls.dialled_by) {
+        match (&self.name, &tls.accepted_by, &tls.dialled_by) {
             (None, Some(by), _) => by.verify_client_cert(own, above, today).map(drop),
             (Some(name), _, Some(by)) => by.verify_server_cert(own, above, name, &[], today).map(drop),
             _ => Ok(()),
-        };
-        checked.map_err(|error| (tls.in_words)(&error))
+        }
     }
 
     /// Reads once from the socket, and opens all of it into `buffer`, which has room for that.

@@ -12,7 +12,9 @@ use super::observer::{News, Observer, harmless};
 use super::picture::{LivePicture, table};
 use super::token::Fence;
 use crate::exit_code;
-use crate::machine::{ChildId, Command, Exit, Input, Machine, Outbox, ReadId, Signal, Stream, Time, Timers};
+use crate::machine::{
+    ChildId, Command, Exit, Input, Machine, Outbox, ReadId, Signal, Stream, SystemError, Time, Timers,
+};
 
 /// How often the picture is drawn at most.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
@@ -174,7 +176,7 @@ impl Demo {
         }
     }
 
-    fn read(&mut self, now: Time, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) {
+    fn read(&mut self, now: Time, read: ReadId, result: Result<&[u8], SystemError>, out: &mut Outbox) {
         let bytes = result.unwrap_or_default();
         match self.reads.remove(&read) {
             Some(Reading::Data(index, fence)) => {
@@ -195,12 +197,12 @@ impl Demo {
         }
     }
 
-    fn gone(&mut self, now: Time, child: ChildId, end: Result<Exit, String>, out: &mut Outbox) {
+    fn gone(&mut self, now: Time, child: ChildId, end: Result<Exit, SystemError>, out: &mut Outbox) {
         let Some(&index) = self.children.get(&child) else { return };
         // What it has left behind in its group, a step that it had begun.
         out.kill_group(child, Signal::KILL);
         let failed = !matches!(end, Ok(Exit::Signal(_) | Exit::Code(0)));
-        let why = end.map_or_else(|error| error, |exit| exit.to_string());
+        let why = end.map_or_else(|error| error.text, |exit| exit.to_string());
         self.processes[index].gone = Some(why.clone());
         if self.ending.is_none() {
             let (live, all) = (self.live(), self.nodes.len());

@@ -4,12 +4,13 @@
 //! [sealed](super::seal).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::limits::NODES_MAX;
 pub use super::limits::{DATA_MAX, DATAGRAM_MAX, ID_MAX, MESSAGE_MAX};
-use super::seal::{Key, open, seal};
+use super::seal::{Key, SealError, open, seal};
 use super::token::{Fence, TOKEN_CODE, Token};
 use crate::machine::Bytes;
 
@@ -133,6 +134,55 @@ struct Wire {
     arete: Option<Extra>,
 }
 
+/// Why bytes are not a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageError {
+    /// They are not sealed with our key.
+    Seal(SealError),
+    /// They are not JSON of the right form, for this reason.
+    Json(String),
+    /// An id is not valid.
+    Id,
+    /// There is no message of this type.
+    Type(String),
+    /// The serial code does not belong to the type.
+    Code {
+        /// What the code is of: a type in quotes, or a token.
+        what: String,
+        /// The code that it must have.
+        expected: u64,
+        /// The code that it has.
+        found: u64,
+    },
+    /// A message of this type lacks a part.
+    Lacks {
+        /// The type.
+        kind: String,
+        /// The part.
+        part: &'static str,
+    },
+    /// The data has this many bytes, which is more than [`DATA_MAX`].
+    Data(usize),
+}
+
+impl fmt::Display for MessageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MessageError::Seal(error) => error.fmt(f),
+            MessageError::Json(error) => f.write_str(error),
+            MessageError::Id => write!(f, "an id has 1 to {ID_MAX} bytes and no control characters"),
+            MessageError::Type(kind) => write!(f, "there is no message of type {kind:?}"),
+            MessageError::Code { what, expected, found } => {
+                write!(f, "the serial code of {what} is {expected}, not {found}")
+            }
+            MessageError::Lacks { kind, part } => write!(f, "a {kind:?} without {part}"),
+            MessageError::Data(length) => write!(f, "data of {length} bytes; it may have {DATA_MAX}"),
+        }
+    }
+}
+
+impl std::error::Error for MessageError {}
+
 impl Message {
     /// The bytes of this message, sealed if there is a key.
     pub fn encode(&self, key: Option<&Key>) -> Bytes {
@@ -162,36 +212,36 @@ impl Message {
     }
 
     /// Reads a message. With a key, one that is not sealed with it is none.
-    pub fn decode(bytes: &[u8], key: Option<&Key>) -> Result<Message, String> {
+    pub fn decode(bytes: &[u8], key: Option<&Key>) -> Result<Message, MessageError> {
         if let Some(key) = key {
-            open(key, bytes)?;
+            open(key, bytes).map_err(MessageError::Seal)?;
         }
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let wire: Wire = serde_json::from_slice(bytes).map_err(|error| MessageError::Json(error.to_string()))?;
         let extra = wire.arete.iter();
         let named = extra.flat_map(|extra| extra.to.iter().chain(&extra.granted_to).chain(&extra.silent));
         let token = wire.token.iter().map(|token| &token.author_node_id);
         if !named.chain(token).chain([&wire.author_node_id]).all(|id| is_id(id)) {
-            return Err(format!("an id has 1 to {ID_MAX} bytes and no control characters"));
+            return Err(MessageError::Id);
         }
         let (author, extra, code, kind) =
             (wire.author_node_id.clone(), wire.arete.clone(), wire.serial_code, wire.kind.clone());
         let body = body(wire)?;
-        let known = body.kind().1;
-        if code != known {
-            return Err(format!("the serial code of {kind:?} is {known}, not {code}"));
+        let expected = body.kind().1;
+        if code != expected {
+            return Err(MessageError::Code { what: format!("{kind:?}"), expected, found: code });
         }
         Ok(Message { author, body, extra })
     }
 }
 
-fn body(wire: Wire) -> Result<Body, String> {
-    let lacks = |what: &str| format!("a {:?} without {what}", wire.kind);
-    let token = || -> Result<Token, String> {
+fn body(wire: Wire) -> Result<Body, MessageError> {
+    let lacks = |part| MessageError::Lacks { kind: wire.kind.clone(), part };
+    let token = || {
         let token = wire.token.clone().ok_or_else(|| lacks("its token"))?;
-        if token.serial_code != TOKEN_CODE {
-            return Err(format!("the serial code of a token is {TOKEN_CODE}, not {}", token.serial_code));
+        match token.serial_code {
+            TOKEN_CODE => Ok(token),
+            found => Err(MessageError::Code { what: "a token".to_owned(), expected: TOKEN_CODE, found }),
         }
-        Ok(token)
     };
     Ok(match wire.kind.as_str() {
         "ping" => Body::Ping,
@@ -206,7 +256,7 @@ fn body(wire: Wire) -> Result<Body, String> {
             let nodes = nodes.iter().filter(|(id, _)| is_id(id)).filter_map(text).take(NODES_MAX).collect();
             let data = wire.data.clone().ok_or_else(|| lacks("its data"))?;
             if data.len() > DATA_MAX {
-                return Err(format!("data of {} bytes; it may have {DATA_MAX}", data.len()));
+                return Err(MessageError::Data(data.len()));
             }
             Body::TakeToken { token, nodes, data }
         }
@@ -215,10 +265,7 @@ fn body(wire: Wire) -> Result<Body, String> {
             let new = wire.new_state.clone().ok_or_else(|| lacks("its new_state"))?;
             Body::MyState { old, new }
         }
-        other => {
-            let shown: String = other.chars().take(40).collect();
-            return Err(format!("there is no message of type {shown:?}"));
-        }
+        other => return Err(MessageError::Type(other.chars().take(40).collect())),
     })
 }
 
@@ -254,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_told_so() {
-        let wrong = |text: &str| Message::decode(text.as_bytes(), None).unwrap_err();
+        let wrong = |text: &str| Message::decode(text.as_bytes(), None).unwrap_err().to_string();
         assert!(wrong("garbage").contains("expected"));
         assert!(wrong(r#"{"serial_code":1,"type":"ping","author_node_id":"1"}"#).contains("581831"));
         assert!(wrong(r#"{"serial_code":581831,"type":"pong","author_node_id":"1"}"#).contains("no message of type"));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::token::{Fence, Token};
-use super::work::{self, StepOutcome, Work};
+use super::work::{self, Done, StepError, StepOutcome, Work};
 use crate::machine::{Outbox, Time};
 
 /// The most heartbeats whose answers are awaited. An answer to an older one is too late.
@@ -168,13 +168,11 @@ impl Owner {
         }
     }
 
-    /// Ends the work step with its result, and holds the token. Fails if the step failed; the data is then as it was.
-    pub fn end_work(&mut self, outcome: StepOutcome) -> Result<(), String> {
+    /// Ends the work step, and holds the token. Fails if the step failed; the data is then as it was.
+    pub fn end_work(&mut self, outcome: StepOutcome) -> Result<(), StepError> {
         self.phase = Phase::Holding;
-        match outcome {
-            StepOutcome::Done { data, progress } => (self.data, self.token.progress) = (data, progress),
-            StepOutcome::Failed(why) => return Err(why),
-        }
+        let Done { data, progress } = outcome?;
+        (self.data, self.token.progress) = (data, progress);
         Ok(())
     }
 

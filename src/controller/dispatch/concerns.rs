@@ -40,7 +40,7 @@ impl Controller {
                 }
             }
             Input::Written => run.written(now, out),
-            Input::WriteFailed { path, error } => run.write_failed(now, path, error, out),
+            Input::WriteFailed { path, error } => run.write_failed(now, path, error.text, out),
             Input::Swept { left } => run.swept(now, left, out),
             _ => {}
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::controller::config::{Local, LocalSecurity};
 use crate::controller::run::roster::{Roster, RunSlave, Stage};
-use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal};
+use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal, SystemError};
 use crate::text;
 
 /// What `--launch` calls the slaves of an embedded run.
@@ -204,7 +204,12 @@ impl Launch {
     }
 
     /// More of somebody's last words was read. Returns the words once all is read; `None`: this is not all, or not asked.
-    pub fn last_words(&mut self, read: ReadId, said: Result<&[u8], String>, out: &mut Outbox) -> Option<LastWords> {
+    pub fn last_words(
+        &mut self,
+        read: ReadId,
+        said: Result<&[u8], SystemError>,
+        out: &mut Outbox,
+    ) -> Option<LastWords> {
         let mut words = self.words.remove(&read)?;
         let said = said.unwrap_or_default();
         words.tail.extend_from_slice(said);

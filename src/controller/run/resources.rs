@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use crate::machine::{Bytes, ConnId, Outbox, ReadId};
+use crate::machine::{Bytes, ConnId, Outbox, ReadId, SystemError};
 use crate::testfile::Test;
 use crate::wire::{CHUNK_MAX, Chunk, Message};
 
@@ -61,7 +61,7 @@ impl Resources {
     }
 
     /// A piece was read. Fails when the file is not what it was when the test was loaded.
-    pub fn read(&mut self, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) -> Result<(), String> {
+    pub fn read(&mut self, read: ReadId, result: Result<&[u8], SystemError>, out: &mut Outbox) -> Result<(), String> {
         let Some(piece) = self.reads.remove(&read) else { return Ok(()) };
         let conns = self.waiting.remove(&piece).unwrap_or_default();
         let (name, offset) = &piece;

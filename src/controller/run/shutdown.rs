@@ -10,7 +10,7 @@ use crate::controller::run::launch::LastWords;
 use crate::controller::run::results::{self, Ending};
 use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Cause, GIVE_UP_WITHIN, Phase, Run, Timer};
-use crate::machine::{ChildId, Exit, Outbox, Signal, Time};
+use crate::machine::{ChildId, Exit, Outbox, Signal, SystemError, Time};
 use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, text};
 
@@ -201,7 +201,7 @@ impl Run {
     }
 
     /// A child of an embedded run is gone, or a launcher.
-    pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
+    pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, SystemError>, out: &mut Outbox) {
         let Some(slaves) = self.launch.ended(child) else { return };
         match self.phase {
             Phase::Writing(_) => return,

@@ -62,7 +62,7 @@ fn slaves_that_do_not_come_end_the_run_in_their_last_words() {
     let said = "a was lost: it has not come within 8s: one / two / no way; its log is /results/a/arete.log";
     assert!(world.recorded.contains(said), "{}", world.recorded);
     // The other one's come too late to say anything.
-    world.input(Input::Read { read: logs[1].0, result: Err("no such file".to_owned()) });
+    world.input(Input::Read { read: logs[1].0, result: Err("no such file".into()) });
     let kills = world.asked.iter().filter(|effect| matches!(effect, Effect::KillGroup { signal: Signal::TERM, .. }));
     assert_eq!(kills.count(), 2, "{:?}", world.asked);
     for child in world.children() {

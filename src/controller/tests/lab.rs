@@ -140,7 +140,7 @@ impl Lab {
         let mut failed = Vec::new();
         for effect in writes {
             if let (true, Effect::Append { path, .. } | Effect::Persist { path, .. }) = (self.full, &effect) {
-                failed.push((path.clone(), "no space left on device".to_owned()));
+                failed.push((path.clone(), "no space left on device".into()));
                 continue;
             }
             match effect {
@@ -175,7 +175,7 @@ impl Lab {
                     let piece =
                         |file: &Vec<u8>| file[file.len().min(offset as usize)..].iter().take(max).copied().collect();
                     let piece: Option<Vec<u8>> = file.as_ref().map(piece);
-                    let result = piece.as_deref().ok_or("no such file".to_owned());
+                    let result = piece.as_deref().ok_or("no such file".into());
                     self.input(Input::Read { read, result });
                 }
                 Effect::Page { read, directory, after, most } => {

@@ -154,7 +154,7 @@ fn a_new_ledger_that_cannot_be_written_is_given_up_and_the_old_one_goes_on() {
         create(&mut world, *number);
         !world.anew.is_empty()
     });
-    let error = "No space left on device".to_owned();
+    let error = "no space left on device".into();
     world.input(Input::WriteFailed { path: "/state/state.jsonl.new".into(), error });
     world.anew.clear();
     create(&mut world, begun.unwrap_or(0) + 1);

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::send::Accepted;
 use super::{Ring, State, Timer};
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, Exit, Outbox, ReadId, Time};
+use crate::machine::{ChildId, Exit, Outbox, ReadId, SystemError, Time};
 use crate::ring::memory::Copy;
 use crate::ring::message::{Body, Extra};
 use crate::ring::nodes::Why;
@@ -34,7 +34,7 @@ impl Ring {
         let progress = token.progress;
         let owner = Owner::new(now, fence, token, data);
         self.become_state(now, State::Owner(Box::new(owner)), why, out);
-        self.tell(now, &format!("token {fence} is here, progress {progress}"), out);
+        self.log.tell(now, &format!("token {fence} is here, progress {progress}"), out);
         self.beat(now, true, out);
         match self.config.compat {
             true => self.work(now, out),
@@ -112,7 +112,7 @@ impl Ring {
             .collect();
         for id in silent {
             self.nodes.lose(now, &id, Why::Silent);
-            self.tell(now, &format!("{id} does not answer"), out);
+            self.log.tell(now, &format!("{id} does not answer"), out);
         }
     }
 
@@ -196,13 +196,13 @@ impl Ring {
         }
     }
 
-    pub(super) fn child_ended(&mut self, now: Time, child: ChildId, end: Result<Exit, String>, out: &mut Outbox) {
+    pub(super) fn child_ended(&mut self, now: Time, child: ChildId, end: Result<Exit, SystemError>, out: &mut Outbox) {
         let Some(work) = self.owner().and_then(Owner::work) else { return };
         let outcome = work.exited(child, end, out);
         self.worked(now, outcome, out);
     }
 
-    pub(super) fn work_read(&mut self, now: Time, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) {
+    pub(super) fn work_read(&mut self, now: Time, read: ReadId, result: Result<&[u8], SystemError>, out: &mut Outbox) {
         let Some(work) = self.owner().and_then(Owner::work) else { return };
         let outcome = work.read(read, result, out);
         self.worked(now, outcome, out);
@@ -215,7 +215,7 @@ impl Ring {
         let Some(owner) = self.owner() else { return };
         let (since, ended) = (owner.since(), owner.end_work(outcome));
         if let Err(why) = ended {
-            self.tell(now, &format!("{why}; the data stays as it was"), out);
+            self.log.tell(now, &format!("{why}; the data stays as it was"), out);
         }
         self.timers.set(Timer::Hold, since + hold);
     }
@@ -312,7 +312,7 @@ impl Ring {
         if first {
             self.timers.cancel(&Timer::Lease);
             self.timers.cancel(&Timer::Heartbeat);
-            self.tell(now, &format!("hands token {at} to {id}"), out);
+            self.log.tell(now, &format!("hands token {at} to {id}"), out);
         }
     }
 
@@ -377,7 +377,7 @@ impl Ring {
         if newer_epoch {
             owner.set_outdated();
             let idle = owner.is_idle();
-            self.granted = self.granted.max(granted);
+            self.grants.note(granted);
             if idle {
                 self.renew(now, out);
             }
