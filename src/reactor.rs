@@ -1,10 +1,9 @@
 //! The poll loop: drives one [`Machine`] on real sockets, signals, child processes and files.
 //!
-//! There is one thread, and nothing may block it. Sockets are edge-triggered: they are read, accepted and written to until
-//! they would block. A source that has something left after its share of a turn is remembered and goes on in the next
-//! turn, which then does not wait. Deadlines fire every turn, however busy the sockets are. What a turn writes to disk is
-//! written before what it sends goes out. Everything that a peer can make grow has a bound. The reactor must not know a
-//! message.
+//! There is one thread, and nothing may block it. Sockets are edge-triggered: the loop reads, accepts and writes until they
+//! would block. If a source has something left after its share of a turn, the loop returns to it in the next turn, and does
+//! not wait before that. Deadlines fire every turn, however busy the sockets are. A turn writes to the disk before it sends.
+//! Everything that a peer can make grow has a bound. The reactor must not know a message.
 //!
 //! This file owns [`Reactor`] and the order of a turn. `sources`, `effects`, `handshaking` and `service` are the parts of
 //! a turn; every other file owns one kind of source, and knows neither the reactor nor the machine.
@@ -83,7 +82,7 @@ use pending::Pending;
 
 use crate::machine::{Cause, Effect, Input, ListenerId, Machine, Outbox, Reason, SocketId, Time, Timers};
 
-/// The loop, and all that it watches.
+/// The loop, and everything that it watches.
 pub struct Reactor {
     poll: Poll,
     events: Events,
@@ -104,9 +103,9 @@ pub struct Reactor {
     timers: Timers<Due>,
     alarm: alarm::Alarm,
     out: Outbox,
-    /// Effects that wait for the files to be written.
+    /// Effects that are performed after the files of this turn are written.
     later: VecDeque<Effect>,
-    /// Files that are still to be read from.
+    /// Reads and lists that are not performed yet.
     reads: VecDeque<Effect>,
     pending: VecDeque<Pending>,
     tls: Option<Rc<Tls>>,
@@ -129,6 +128,7 @@ enum Ending {
 }
 
 impl Reactor {
+    /// Returns a reactor with nothing to watch but signals. Fails with the name of the system call that was refused.
     pub fn new(options: Options) -> io::Result<Reactor> {
         let poll = Poll::new().map_err(refused("epoll"))?;
         let registry = || poll.registry().try_clone().map_err(refused("epoll"));
@@ -144,7 +144,6 @@ impl Reactor {
             backlog: backlog::Backlog::default(),
             dials: dial::Dials::new(options.source, tls.clone()),
             lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
-            listeners: listeners::Listeners::new(registry()?, options.max_connections.unwrap_or(limit as usize)),
             datagrams: datagrams::Datagrams::new(registry()?),
             probes: probes::Probes::new(registry()?),
             ears: ears::Ears::new(registry()?),
@@ -169,31 +168,34 @@ impl Reactor {
             stalled_after: options.stalled_after,
             turns: turns::Turns::new(),
             ending: None,
+            // The last one, because its descriptor in reserve must not be missing elsewhere.
+            listeners: listeners::Listeners::new(registry()?, options.max_connections.unwrap_or(limit as usize)),
             poll,
         })
     }
 
-    /// Listens on an address; port 0 takes a free one. Returns what it has become.
+    /// Listens on an address, and returns it with its real port: port 0 takes a free one. Fails if the system refuses it.
     pub fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
         self.listeners.listen_tcp(address)
     }
 
-    /// Listens on a path, for this user alone. The file is removed when the loop ends.
+    /// Listens on a Unix socket for this user alone. The file is removed when the loop ends. Fails if another process
+    /// listens there, or the system refuses it.
     pub fn listen_unix(&mut self, path: &Path) -> io::Result<ListenerId> {
         self.listeners.listen_unix(path, listeners::OF_THE_USER)
     }
 
-    /// The same for this user and this group.
+    /// Listens on a Unix socket for this user and this group, otherwise as [`Reactor::listen_unix`].
     pub fn listen_unix_for_group(&mut self, path: &Path) -> io::Result<ListenerId> {
         self.listeners.listen_unix(path, listeners::OF_THE_GROUP)
     }
 
-    /// Hears datagrams, and sends them from our address. An error says what could not be done.
+    /// Opens a socket for datagrams. Fails with what the system refused.
     pub fn bind_datagrams(&mut self, options: DatagramOptions) -> io::Result<SocketId> {
         self.datagrams.bind(options)
     }
 
-    /// Runs the machine until it exits; returns its exit code.
+    /// Runs the machine until it exits, and returns its exit code.
     pub fn run(mut self, machine: &mut impl Machine) -> u8 {
         self.turns.begin();
         self.tell(machine, Input::Begin);
@@ -231,7 +233,7 @@ impl Reactor {
         }
     }
 
-    /// Waits for something to happen: not at all while something is left over, else at most until a deadline.
+    /// Waits for the next event, at most until the next deadline. Does not wait if a source has something left.
     fn wait(&mut self, deadline: Option<Time>) {
         self.turns.end();
         let deadline = [deadline, self.timers.next()].into_iter().flatten().min();
@@ -240,7 +242,7 @@ impl Reactor {
         } else {
             deadline.and_then(|at| match self.alarm.wake_by(at) {
                 Ok(()) => None,
-                // Then late by a part of a millisecond, but not never.
+                // The poll's own timeout may be late by a part of a millisecond.
                 Err(error) => {
                     log::debug!("the alarm: {error}");
                     Some(at.since(now()))
@@ -255,7 +257,7 @@ impl Reactor {
         self.turns.begin();
     }
 
-    /// Whether some source has more to give, or the machine has not heard everything.
+    /// Whether a source has something left, or an input waits for the machine.
     fn is_busy(&self) -> bool {
         self.conns.ready() > 0
             || !self.pending.is_empty()
@@ -271,7 +273,7 @@ impl Reactor {
         matches!(self.ending, Some(Ending::Halt(_)))
     }
 
-    /// Tells the machine something, and takes in what it wants done.
+    /// Gives the machine an input, and takes in its effects.
     fn tell(&mut self, machine: &mut impl Machine, input: Input<'_>) {
         if self.is_halted() {
             return;
@@ -280,7 +282,7 @@ impl Reactor {
         self.absorb();
     }
 
-    /// Fires what is due, the machine's and our own.
+    /// Fires the deadlines that are due, of the machine and of the reactor.
     fn fire(&mut self, machine: &mut impl Machine) {
         while let Some(due) = self.timers.pop_due(now()) {
             match due {
@@ -310,7 +312,7 @@ impl Reactor {
         }
     }
 
-    /// Stops accepting, and gives peers and the terminal a moment to take what is queued.
+    /// Stops accepting, and gives peers and the terminal a moment to read what is queued.
     fn say_farewell(&mut self) {
         self.notify.say("STOPPING=1");
         self.flush_notify();
@@ -333,7 +335,7 @@ impl Reactor {
     }
 }
 
-/// Names what the system has refused.
+/// Adds the name of the system call that was refused.
 fn refused(what: &str) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {}", plain(&error)))
 }

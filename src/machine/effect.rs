@@ -43,7 +43,7 @@ pub enum Effect {
     Send {
         /// The connection. If it is closed, nothing happens.
         conn: ConnId,
-        /// What to send.
+        /// The bytes to send.
         bytes: Bytes,
     },
     /// Closes after what is queued has been written, or after a short while. If the connection is not established yet,
@@ -69,7 +69,7 @@ pub enum Effect {
     Spawn {
         /// The name of the process.
         child: ChildId,
-        /// What to start.
+        /// The process to start.
         command: Box<Command>,
     },
     /// Sends a signal to the whole process group of a child, also after its first process has ended: the group lives
@@ -93,7 +93,7 @@ pub enum Effect {
     Append {
         /// The file.
         path: PathBuf,
-        /// What to append.
+        /// The bytes to append.
         bytes: Vec<u8>,
     },
     /// Writes at an offset of a file, which is created with the directories above.
@@ -102,7 +102,7 @@ pub enum Effect {
         path: PathBuf,
         /// The offset, in bytes.
         offset: u64,
-        /// What to write.
+        /// The bytes to write.
         bytes: Vec<u8>,
         /// Each user that can read the file may also execute it.
         executable: bool,
@@ -182,8 +182,8 @@ pub enum Effect {
         /// The patterns, relative to the directory. `*` and `?` match no `/`; `**` matches any directories.
         patterns: Vec<String>,
     },
-    /// Lists the regular files below a directory whose names come after `after`, in the order of their bytes. Follows no
-    /// link. Answered by [`Input::Paged`](super::Input::Paged).
+    /// Lists the next regular files below a directory, in the order of the bytes of their names. Does not follow links.
+    /// Answered by [`Input::Paged`](super::Input::Paged).
     Page {
         /// The name of the question.
         read: ReadId,
@@ -198,7 +198,7 @@ pub enum Effect {
     Print {
         /// The stream.
         stream: Stream,
-        /// What to print.
+        /// The bytes to print.
         bytes: Vec<u8>,
         /// Also print beyond that bound, for the last lines of a run.
         surely: bool,
@@ -235,7 +235,7 @@ impl Outbox {
         self.effects.drain(..)
     }
 
-    /// Whether there are no effects since the last [`drain`](Outbox::drain).
+    /// Whether nothing was pushed since the last [`drain`](Outbox::drain).
     pub fn is_empty(&self) -> bool {
         self.effects.is_empty()
     }

@@ -33,7 +33,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// Returns the first `most` of all files whose names come after `after`.
+    /// Returns the first `most` of all files with a name after `after`.
     pub fn of(all: impl IntoIterator<Item = (String, u64)>, after: &str, most: usize) -> Page {
         let mut files: Vec<_> = all.into_iter().filter(|(name, _)| name.as_str() > after).collect();
         files.sort();

@@ -41,7 +41,7 @@ pub enum Input<'a> {
     Received {
         /// The connection.
         conn: ConnId,
-        /// What arrived. Never empty.
+        /// The bytes that arrived. Never empty.
         bytes: &'a [u8],
     },
     /// A connection was closed, or could not be made. Sent once for each connection that the machine did not close
@@ -49,7 +49,7 @@ pub enum Input<'a> {
     Closed {
         /// The connection.
         conn: ConnId,
-        /// Why there is no connection.
+        /// The reason.
         reason: Reason,
     },
     /// A whole datagram arrived. A longer one than the reactor takes was dropped.
@@ -82,7 +82,7 @@ pub enum Input<'a> {
     Disproved {
         /// The connection.
         conn: ConnId,
-        /// What is wrong with the certificate.
+        /// The fault of the certificate.
         why: String,
     },
     /// Standard output can no longer be written: its reader has closed it, or it has failed. Comes once.
@@ -155,12 +155,12 @@ pub enum Input<'a> {
         /// Whether a program listens there.
         result: Result<(), NoAnswer>,
     },
-    /// A command has sent bytes to one of our sockets. What it sent before its exit comes before its
+    /// A command has sent bytes to one of our sockets. Bytes that it sent before its exit come before its
     /// [`Input::Exited`].
     Overheard {
         /// The socket.
         ear: EarId,
-        /// What it sent, at most 4 KiB.
+        /// The bytes, at most 4 KiB.
         bytes: &'a [u8],
     },
     /// A socket for commands could not be made. The last input about it.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-/// What has closed a connection, or kept it from being made.
+/// The cause by which a connection was closed or could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cause {
     /// No program listens at the address or at the socket: "connection refused".
@@ -12,7 +12,7 @@ pub enum Cause {
     NoSocket,
     /// The host name cannot be looked up, or has no address: "name or service not known".
     NoName,
-    /// There is no answer, or no route to the address: "no route to host", "connection timed out".
+    /// No answer came, or the address has no route: "no route to host", "connection timed out".
     NoAnswer,
     /// The other end has closed the connection.
     HungUp,

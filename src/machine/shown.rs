@@ -1,4 +1,4 @@
-//! Text from other machines: what of it a terminal may show, and which file names are allowed.
+//! Text from other machines: which letters a terminal may show, and which file names are allowed.
 //!
 //! Both ends of a connection share these rules, so that what one end ships, the other end takes.
 

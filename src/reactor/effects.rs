@@ -1,4 +1,6 @@
-//! The loop's dealings with what the machine wants done.
+//! The part of a turn that performs the effects of the machine.
+//!
+//! It must write files before anything goes out: bytes to send are queued at once, and leave at the end of the turn.
 
 use super::clock::now;
 use super::due::Due;
@@ -10,11 +12,11 @@ use super::{Ending, Reactor, console, files};
 use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, Reason};
 
 impl Reactor {
-    /// Takes in what the machine has just asked for: bytes join their queues, the rest waits for the end of the pass.
+    /// Takes in the effects that the machine has just pushed: bytes join their queues, the rest waits for the end of the pass.
     pub(super) fn absorb(&mut self) {
         for effect in self.out.drain() {
             match effect {
-                // It overrides all that was asked for before it, an orderly exit too.
+                // It overrides every earlier effect, also an orderly exit.
                 Effect::Halt { code } => self.ending = Some(Ending::Halt(code)),
                 _ if self.ending.is_some() => {}
                 Effect::Send { conn, bytes } => self.conns.send(conn, bytes),
@@ -48,8 +50,8 @@ impl Reactor {
         }
     }
 
-    /// Ends a turn: the machine hears what is pending, files are written, the rest is done, and again for what that
-    /// brought, a bounded number of times; then all that is queued goes out.
+    /// Ends a turn. In a bounded number of passes, the machine hears the pending inputs, files are written, and the other
+    /// effects are performed. Then everything queued goes out.
     pub(super) fn perform(&mut self, machine: &mut impl Machine) {
         for _ in 0..PASSES_A_TURN {
             self.deliver(machine);
@@ -85,7 +87,7 @@ impl Reactor {
         }
     }
 
-    /// Reads from a few files: what is asked of all of them may be more than a turn has time for.
+    /// Performs a few reads. All of them together may take longer than a turn has time for.
     fn read_some(&mut self) {
         for _ in 0..READS_A_PASS {
             let Some(effect) = self.reads.pop_front() else { return };
@@ -96,7 +98,7 @@ impl Reactor {
         }
     }
 
-    /// Closes the connections whose peers have stopped to read.
+    /// Closes the connections to peers that have stopped reading.
     pub(super) fn look_for_stalled(&mut self) {
         let pending = &mut self.pending;
         self.conns.close_stalled(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
@@ -105,7 +107,7 @@ impl Reactor {
         }
     }
 
-    /// The machine has halted: of what it asked for, only what it printed is done.
+    /// Performs only the prints, because the machine has halted.
     fn print_only(&mut self) {
         for effect in std::mem::take(&mut self.later) {
             if let Effect::Print { stream, bytes, surely } = effect {
@@ -114,7 +116,7 @@ impl Reactor {
         }
     }
 
-    /// Tells the machine what is pending, but not what that brings.
+    /// Gives the machine the inputs that are pending now.
     fn deliver(&mut self, machine: &mut impl Machine) {
         for _ in 0..self.pending.len() {
             match self.pending.pop_front() {
@@ -135,8 +137,8 @@ impl Reactor {
         }
     }
 
-    /// Writes files, and what the machine writes on hearing that some could not be. That comes to an end, because it hears
-    /// of a number of files at most.
+    /// Writes files, also those that the machine writes when it hears of a failure. This ends, because the machine hears of a
+    /// bounded number of files.
     fn write_files(&mut self, machine: &mut impl Machine) {
         while self.files.jobs() > 0 {
             for (path, error) in self.files.write() {
@@ -189,7 +191,7 @@ impl Reactor {
             }
             Effect::Deafen { ear } => self.ears.close(ear),
             Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),
-            // These were done when they were absorbed.
+            // These were performed when they were taken in.
             Effect::Send { .. } | Effect::Close { .. } | Effect::Datagram { .. } => {}
             Effect::Exit { .. } | Effect::Halt { .. } | Effect::Status(_) => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } => {}
@@ -213,7 +215,7 @@ impl Reactor {
         self.pending.push_back(Pending::Input(input));
     }
 
-    /// An attempt to connect has begun, or the last one has failed.
+    /// Handles that an attempt to connect has begun, or that the last one has failed.
     pub(super) fn dialled(&mut self, conn: ConnId, result: Result<(), Reason>) {
         if let Err(reason) = result {
             self.forget_dial(conn);
@@ -230,7 +232,7 @@ impl Reactor {
         self.timers.cancel(&Due::Dial(conn));
     }
 
-    /// An address did not answer; the next one is tried.
+    /// Tries the next address after one that did not answer.
     pub(super) fn dial_next(&mut self, conn: ConnId, why: Reason) {
         if !self.conns.is_dialling(conn) {
             return;

@@ -30,7 +30,7 @@ pub fn system_error(error: &io::Error) -> SystemError {
     SystemError::new(error.kind(), plain(error))
 }
 
-/// What to do about a disk that is full.
+/// The next step if a disk is full.
 const MAKE_ROOM: &str = "make room there, or name another directory";
 
 /// Returns an error in words, without the number that the system gives it.

@@ -1,4 +1,4 @@
-//! The network interfaces of this host.
+//! The network interfaces of this host, with their IPv4 addresses.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -8,30 +8,33 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 
-/// Everybody on the loopback interface.
+/// The broadcast address of the loopback interface.
 const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
-/// How many bytes a hardware address has that we make sense of.
+/// The length of a hardware address, in bytes. Others are ignored.
 const MAC_LENGTH: usize = 6;
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
+    /// Its name, such as "eth0".
     pub name: String,
-    /// Its addresses, each with the one that all of its network hear.
+    /// Its addresses, each with the broadcast address of its network, if there is one.
     pub addresses: Vec<(Ipv4Addr, Option<Ipv4Addr>)>,
-    /// Its hardware address, unless it has none: that of the loopback interface is all zeros.
+    /// Its hardware address. `None` for the loopback interface, where it is all zeros.
     pub mac: Option<[u8; MAC_LENGTH]>,
+    /// It is the loopback interface.
     pub loopback: bool,
+    /// It is up.
     pub up: bool,
 }
 
 impl Interface {
-    /// Whether we may speak from an address: one of the interface, or any of those that only this host has.
+    /// Whether this host can send from `address` on the interface. The loopback interface has all of 127.0.0.0/8.
     pub fn has(&self, address: Ipv4Addr) -> bool {
         self.loopback && address.is_loopback() || self.addresses.iter().any(|(own, _)| *own == address)
     }
 
-    /// The address that all of the network hear in which `address` is ours.
+    /// Returns the broadcast address of the network in which `address` is ours.
     pub fn broadcast(&self, address: Ipv4Addr) -> Option<Ipv4Addr> {
         if self.loopback && address.is_loopback() {
             return Some(LOOPBACK_BROADCAST);
@@ -40,7 +43,7 @@ impl Interface {
     }
 }
 
-/// Why there is no interface to use.
+/// A failure to find an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InterfaceError {
     /// The system refuses to list them.
@@ -110,7 +113,7 @@ fn mac(entry: &InterfaceAddress) -> Option<[u8; MAC_LENGTH]> {
 
 fn address(entry: &InterfaceAddress, loopback: bool) -> Option<(Ipv4Addr, Option<Ipv4Addr>)> {
     let own = inet(entry.address.as_ref())?;
-    // Of an interface that was not told one, the system names its own address instead.
+    // If no broadcast address is set, the system returns the own address instead.
     let broadcast = match inet(entry.broadcast.as_ref()).filter(|broadcast| *broadcast != own) {
         _ if loopback => own.is_loopback().then_some(LOOPBACK_BROADCAST),
         None if entry.flags.contains(InterfaceFlags::IFF_BROADCAST) => last_of(own, inet(entry.netmask.as_ref())),
@@ -123,8 +126,8 @@ fn inet(address: Option<&SockaddrStorage>) -> Option<Ipv4Addr> {
     Some(*SocketAddrV4::from(*address?.as_sockaddr_in()?).ip())
 }
 
-/// The last address of a network, to which the system broadcasts whether or not the interface was told so. A network of
-/// one or two addresses has no such thing.
+/// Returns the last address of a network, to which the system broadcasts even if the interface has no broadcast address set.
+/// A network of one or two addresses has none.
 fn last_of(own: Ipv4Addr, mask: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
     let hosts = !mask?.to_bits();
     (hosts > 1).then(|| Ipv4Addr::from_bits(own.to_bits() | hosts))

@@ -1,7 +1,7 @@
 //! Lists of files by shell patterns.
 //!
-//! What matches is listed or, if it cannot be read as a file below the directory, named with the reason: nothing that a
-//! pattern asks for is left out without a word.
+//! An entry that matches must not be left out silently: if it cannot be read as a file below the directory, the list names
+//! it with the reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,30 +13,30 @@ use std::path::{Path, PathBuf};
 use super::errors::{plain, system_error};
 use crate::machine::{Found, SystemError, is_obeyed};
 
-/// How many directory entries a list looks at.
+/// The most directory entries that a list looks at.
 const MAX_WALKED: usize = 200_000;
-/// How deep a list goes.
+/// The most directories above an entry.
 const MAX_DEPTH: usize = 64;
-/// How many directory entries are looked at in one step.
+/// The directory entries of one step.
 const STEP: usize = 200;
-/// How many unfit files a list names.
+/// The most unfit entries that a list names.
 const MAX_UNFIT: usize = 20;
 
-/// The regular files below a directory that match a pattern. A symbolic link to a file is listed if the file lies in the
-/// directory, so nothing outside is; one to a directory is not followed.
+/// A list of the regular files below a directory that match a pattern. A symbolic link to a file is listed only if the file
+/// is below the directory too. A symbolic link to a directory is not followed.
 pub struct Walk {
     top: PathBuf,
     patterns: Patterns,
     files: BTreeMap<String, u64>,
     found: Found,
     walked: usize,
-    /// The directory that is looked at.
+    /// The directory that is being read.
     now: Option<Directory>,
-    /// Directories to look at: where they are, their paths in the list, how deep they lie.
+    /// The directories to read: their paths, their paths in the list, and their depths.
     open: Vec<(PathBuf, String, usize)>,
 }
 
-/// A directory whose entries are being looked at.
+/// A directory that is being read.
 struct Directory {
     entries: ReadDir,
     relative: String,
@@ -88,7 +88,7 @@ impl Walk {
         Ok(Walk { top, patterns, files: BTreeMap::new(), found: Found::default(), walked: 0, now, open: Vec::new() })
     }
 
-    /// Goes on for a moment; gives what was found when there is nothing left to look at.
+    /// Looks at some entries. Returns the list once it is complete.
     pub fn step(&mut self) -> Option<Found> {
         for _ in 0..STEP {
             let Some(mut directory) = self.now.take() else {
@@ -133,7 +133,7 @@ impl Walk {
 
     fn entry(&mut self, entry: &DirEntry, prefix: &str, depth: usize) {
         let name = entry.file_name();
-        // Not the name itself if it is no UTF-8, but what it is matched by.
+        // If the name is not UTF-8, the patterns are matched against this form of it.
         let relative = format!("{prefix}{}", name.to_string_lossy());
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
@@ -145,7 +145,7 @@ impl Walk {
             return;
         }
         if name.to_str().is_none() {
-            // It has no place in a message.
+            // A message could not hold the name.
             let shown = format!("{prefix}{}", name.display());
             return self.unfit_as(&relative, &shown, &Unfit::NotUtf8);
         }
@@ -183,7 +183,7 @@ impl Walk {
         self.unfit_as(relative, relative, why);
     }
 
-    /// Names something, if a pattern asks for it or for what may be in it.
+    /// Names an unfit entry, if a pattern matches it or may match something in it.
     fn unfit_as(&mut self, relative: &str, shown: &str, why: &Unfit) {
         if !self.patterns.want(relative) && !self.patterns.want_below(relative) {
             return;
@@ -195,7 +195,7 @@ impl Walk {
     }
 }
 
-/// A name in which what a terminal would obey can be told apart.
+/// Returns a name with escapes for the characters that a terminal would obey.
 fn shown_as_text(name: &str) -> String {
     let shown = |letter: char| match is_obeyed(letter) {
         true => letter.escape_default().to_string(),
@@ -214,7 +214,7 @@ fn kind(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// Shell patterns: `*` and `?` match no `/`, `**` stands for any directories.
+/// Shell patterns: `*` and `?` do not match `/`, `**` matches any directories.
 struct Patterns(Vec<glob::Pattern>);
 
 impl Patterns {
@@ -242,7 +242,7 @@ fn may_match_below(pattern: &str, directory: &str) -> bool {
     for name in directory.split('/') {
         match parts.next() {
             Some("**") => return true,
-            // What is no pattern by itself is a piece of one with a "/" in brackets.
+            // A part that is not valid belongs to a pattern with a "/" in brackets, which may match anything.
             Some(part) if glob::Pattern::new(part).is_ok_and(|part| !part.matches(name)) => return false,
             Some(_) => {}
             None => return false,

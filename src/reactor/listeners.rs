@@ -20,26 +20,26 @@ use super::stream::{Stream, credentials};
 use super::tokens::{SourceKind, token};
 use crate::machine::{ListenerId, Peer};
 
-/// How many connections the system holds for us until we accept them.
+/// The most connections that the system holds until they are accepted.
 const BACKLOG: i32 = 4096;
 /// The longest path of a Unix socket, in bytes.
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Who may connect to a Unix socket: this user.
+/// The mode of a Unix socket for this user.
 pub const OF_THE_USER: Mode = Mode::RUSR.union(Mode::WUSR);
-/// This user and this group.
+/// The mode of a Unix socket for this user and this group.
 pub const OF_THE_GROUP: Mode = OF_THE_USER.union(Mode::RGRP).union(Mode::WGRP);
 
 enum Socket {
     Tcp(TcpListener),
-    /// The file, unless it is somebody else's.
+    /// The file is `None` if another program has made it and removes it.
     Unix {
         listener: UnixListener,
         _file: Option<SocketFile>,
     },
 }
 
-/// A socket in the file system; removed when dropped, unless somebody else has put another in its place.
+/// A socket in the file system. Removed when dropped, unless another program has replaced it.
 pub struct SocketFile {
     path: PathBuf,
     device: u64,
@@ -47,7 +47,7 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    /// The socket that was just made at this path.
+    /// Returns the socket that was just made at this path.
     pub fn at(path: &Path) -> io::Result<SocketFile> {
         let meta = fs::symlink_metadata(path)?;
         Ok(SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
@@ -65,8 +65,8 @@ impl Drop for SocketFile {
 }
 
 /// The warning about connections that are closed because there are too many.
-const ENOUGH: &str = "there are as many as there may be; --connections-max, or else the limit of open files, says how \
-                      many that is";
+const ENOUGH: &str = "the limit of connections is reached: raise --connections-max, or the limit of open files if that is \
+                      not given";
 
 /// The outcome of one attempt to accept a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Listeners {
         Ok((self.add(Socket::Tcp(listener))?, local))
     }
 
-    /// Takes over a listening socket.
+    /// Takes over a listening socket. Fails if it does not listen.
     pub fn adopt_tcp(&mut self, listener: std::net::TcpListener) -> io::Result<(ListenerId, SocketAddr)> {
         is_listening(&listener)?;
         listener.set_nonblocking(true)?;
@@ -144,14 +144,14 @@ impl Listeners {
         Ok((self.add(Socket::Tcp(TcpListener::from_std(listener)))?, local))
     }
 
-    /// The same with a Unix socket.
+    /// Takes over a listening Unix socket. Fails if it does not listen.
     pub fn adopt_unix(&mut self, listener: std::os::unix::net::UnixListener) -> io::Result<ListenerId> {
         is_listening(&listener)?;
         listener.set_nonblocking(true)?;
         self.add(Socket::Unix { listener: UnixListener::from_std(listener), _file: None })
     }
 
-    /// Listens on a path that only those of this mode can connect to. The socket of a process that is gone is replaced.
+    /// Listens on a path with this mode. Replaces the socket of a process that has ended. Fails if a process listens there.
     pub fn listen_unix(&mut self, path: &Path, mode: Mode) -> io::Result<ListenerId> {
         let length = path.as_os_str().len();
         if length > MAX_SOCKET_PATH {
@@ -171,7 +171,7 @@ impl Listeners {
             rustix::net::bind(&socket, &address)?;
         }
         if mode != OF_THE_USER {
-            // Of others the system may have taken something away (umask).
+            // The umask may have removed bits of others.
             rustix::fs::chmod(path, mode)?;
         }
         let file = SocketFile::at(path)?;
@@ -243,8 +243,8 @@ impl Listeners {
         drained
     }
 
-    /// Takes a connection off the backlog with the descriptor in reserve, and closes it. So it does not wake the next
-    /// poll, and its peer learns of it.
+    /// Takes a connection off the backlog with the descriptor in reserve, and closes it. Otherwise it would wake the next
+    /// poll, and its peer would wait.
     fn shed(&mut self, index: usize) -> io::Result<()> {
         let result = match self.reserve.take() {
             Some(reserve) => {
@@ -274,28 +274,28 @@ impl Listeners {
         }
     }
 
-    /// Stops accepting; the socket files go.
+    /// Stops listening, and removes the socket files.
     pub fn clear(&mut self) {
         self.sockets.clear();
         self.ready.clear();
     }
 }
 
-/// Refuses a socket that nobody can connect to.
+/// Fails if a socket does not listen.
 fn is_listening(socket: impl AsFd) -> io::Result<()> {
     match sockopt::socket_acceptconn(socket)? {
         true => Ok(()),
-        false => Err(io::Error::new(ErrorKind::InvalidInput, "it is no listening socket")),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "it is not a listening socket")),
     }
 }
 
-/// Removes the socket at `path` if nobody listens there any more.
+/// Removes the socket at `path` if no process listens there any more. Fails otherwise.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let taken = |text: &str| Err(io::Error::new(ErrorKind::AddrInUse, text));
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return taken("the file exists and is no socket");
+        return taken("the file exists and is not a socket");
     }
-    // This connect does not wait for a listener whose backlog is full.
+    // The connect does not wait if the backlog of the listener is full.
     match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

@@ -1,5 +1,5 @@
-//! Host names, without blocking the loop: a child process looks each one up. The system's resolver blocks for as long
-//! as it likes, and knows sources (files, multicast, directories) that no resolver of our own would.
+//! Lookups of host names. Each has a child process, because the system's resolver must not block the loop. A resolver of our
+//! own would not know all of the system's sources: files, multicast, directories.
 //!
 //! The child is arete itself with the hidden subcommand `lookup HOST:PORT`. It prints one `IP:PORT` a line.
 
@@ -18,9 +18,9 @@ use super::prepare::{OF_THE_MANAGER, null};
 use super::tokens::{SourceKind, token};
 use crate::machine::{Cause, ConnId, Reason};
 
-/// How many lookups run at a time.
+/// The most lookups at a time.
 const MAX_LOOKUPS: usize = 64;
-/// How much a lookup may print, in bytes.
+/// The most output of a lookup, in bytes.
 const MAX_ANSWER: usize = 16 * 1024;
 
 struct Lookup {
@@ -31,7 +31,7 @@ struct Lookup {
 }
 
 impl Lookup {
-    /// Ends the helper. If it has ended already its zombie goes now, else when its end is heard of.
+    /// Kills the helper, and reaps it if it has ended already. Otherwise it is reaped as an orphan.
     fn end(&mut self) {
         let _ = self.helper.kill();
         let _ = self.helper.try_wait();
@@ -111,7 +111,7 @@ impl Lookups {
         }
     }
 
-    /// The processes that look names up: not the machine's business.
+    /// Returns the processes of the lookups. The machine must not hear of them.
     pub fn pids(&self) -> Vec<i32> {
         self.slab.iter().filter_map(|(_, lookup)| i32::try_from(lookup.helper.id()).ok()).collect()
     }

@@ -1,6 +1,6 @@
-//! Probes: does somebody listen at a port? A TCP connection is tried, and closed as soon as it stands or fails.
+//! Probes, which find out whether a program listens at a port: a TCP connection that is closed as soon as it is established.
 //!
-//! They are none of the machine's connections: no TLS is spoken, no byte is sent, and they come from any address.
+//! A probe is not a connection of the machine. It must send no byte, not even for TLS, and it may use any local address.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -19,13 +19,13 @@ use super::lookup::Lookups;
 use super::tokens::{SourceKind, token};
 use crate::machine::{ConnId, NoAnswer, ProbeId, Reason};
 
-/// How long a probe may take, the look-up of a name included.
+/// The time within which a probe must have an answer, including the lookup of a name.
 pub const PROBE_TIME: Duration = Duration::from_secs(2);
 
-/// How many probes go on at a time.
+/// The most probes at a time.
 const PROBES_MAX: usize = 128;
 
-/// What became of a probe.
+/// The outcome of a probe.
 pub type Found = (ProbeId, Result<(), NoAnswer>);
 
 struct Probe {
@@ -36,7 +36,7 @@ struct Probe {
     stream: Option<TcpStream>,
 }
 
-/// The probes that go on.
+/// The probes that have no outcome yet.
 pub struct Probes {
     slab: Slab<Probe>,
     by_id: BTreeMap<ProbeId, usize>,
@@ -89,7 +89,7 @@ impl Probes {
         self.end(id, Err(NoAnswer::Silent))
     }
 
-    /// Tries the next address; `why` is what became of the one before.
+    /// Tries the next address. If none is left, `why`, the failure of the last one, is the outcome.
     fn next(&mut self, index: usize, mut why: NoAnswer) -> Option<Found> {
         while let Some(address) = self.slab[index].rest.pop_front() {
             let attempt = connect(address).and_then(|mut stream| {
@@ -107,14 +107,14 @@ impl Probes {
         self.end(self.slab[index].id, Err(why))
     }
 
-    /// The socket of a probe has something to say.
+    /// Handles an event of the socket of a probe. Returns the outcome if it is known.
     pub fn confirm(&mut self, index: usize) -> Option<Found> {
         let probe = self.slab.get_mut(index)?;
         let id = probe.id;
         let stream = probe.stream.as_ref()?;
         let failed = match (stream.take_error(), stream.peer_addr()) {
             (Ok(Some(error)) | Err(error), _) => no_answer(&error),
-            // It has connected to itself, because nobody listened.
+            // It has connected to itself, because no program listens.
             (Ok(None), Ok(peer)) if stream.local_addr().is_ok_and(|own| own == peer) => NoAnswer::Refused,
             (Ok(None), Ok(_)) => return self.end(id, Ok(())),
             (Ok(None), Err(error)) if error.kind() == ErrorKind::NotConnected => return None,
@@ -139,8 +139,8 @@ fn no_answer(error: &io::Error) -> NoAnswer {
     }
 }
 
-/// Begins to connect. Where the system gives the connection the very port that it goes to, it would hold the port that
-/// the awaited program wants, and could reach itself: then this fails as if nobody listened, which is true.
+/// Begins to connect. Fails as refused if the system gives the connection the same local port as it connects to: then no
+/// program listens there, the connection could reach itself, and it would occupy the port of the awaited program.
 fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let (family, any) = match to {
         SocketAddr::V4(_) => (AddressFamily::INET, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),

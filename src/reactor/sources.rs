@@ -1,4 +1,6 @@
-//! The loop's dealings with what polls ready: events, reads, accepts.
+//! The part of a turn that handles events: it reads from sources that are ready, and accepts connections.
+//!
+//! No source may take more than its share of a turn, however much it has.
 
 use super::clock::now;
 use super::connections::{Confirmed, Got};
@@ -11,7 +13,7 @@ use super::{Reactor, screen};
 use crate::machine::{ConnId, Input, Machine, Reason, Signal, SocketId, Time};
 
 impl Reactor {
-    /// Takes note of what the poll found. Sockets are only marked; what is small is dealt with at once.
+    /// Handles the events of a poll. Sockets are only marked as ready; small sources are handled at once.
     pub(super) fn take_events(&mut self, machine: &mut impl Machine) {
         let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
         for event in &events {
@@ -55,7 +57,7 @@ impl Reactor {
         self.events = events;
     }
 
-    /// The same, when only what is queued still goes out.
+    /// Handles the events of a poll while the loop ends and only queued bytes still go out.
     pub(super) fn take_farewell_events(&mut self) {
         for event in &self.events {
             if let (SourceKind::Conn, index) = source(event.token()) {
@@ -104,7 +106,7 @@ impl Reactor {
             }
         }
         if arrived.child {
-            // Whoever ended may have said something before.
+            // A command may have sent a message just before its end.
             self.ears.mark_all_ready();
             self.hear_commands();
             for (child, exit) in self.children.reap() {
@@ -170,7 +172,7 @@ impl Reactor {
                     if !more {
                         return;
                     }
-                    // Who asks for more than it takes is heard again when it has taken it, or never.
+                    // A peer whose queue is too long is not read again before it has read, or is closed.
                     if self.conns.is_over(slot) || self.has_enough(until) {
                         break;
                     }
@@ -182,7 +184,7 @@ impl Reactor {
         self.conns.mark_ready(slot, false);
     }
 
-    /// Takes in what commands have said about themselves.
+    /// Takes in the messages of commands about their state.
     fn hear_commands(&mut self) {
         for index in self.ears.ready() {
             for _ in 0..SHARE_OF_A_TURN {
@@ -205,7 +207,7 @@ impl Reactor {
         }
     }
 
-    /// The machine will hear that a connection is gone.
+    /// Reports to the machine that a connection was closed.
     pub(super) fn lost(&mut self, conn: ConnId, reason: Reason) {
         self.pending.push_back(Pending::Input(Input::Closed { conn, reason }));
     }
@@ -223,7 +225,7 @@ impl Reactor {
         }
     }
 
-    /// Accepted connections join after the batch, so that no event of the batch can mean them.
+    /// Adds the accepted connections, after all events of this poll, because none of these can be about them.
     fn take_in(&mut self, machine: &mut impl Machine) {
         for (stream, peer, listener) in self.listeners.take_accepted() {
             let conn = ConnId(self.out.next_serial());

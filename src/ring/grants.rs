@@ -1,4 +1,4 @@
-//! What a node has promised to other nodes, and what it has heard of their grants.
+//! The promises of a node to other nodes, and the grants of other nodes that it has heard of.
 //!
 //! This file owns the rule by which a node grants an epoch. A node must not grant one while it has promised the present
 //! owner that its token is valid, nor soon after a restart, because it may have forgotten such a promise.
@@ -10,7 +10,7 @@ use crate::machine::faults::{Fault, injected};
 /// The promises of a node, and the newest epoch.
 #[derive(Debug, Default)]
 pub struct Grants {
-    /// The owner whose lease this node has confirmed, and the end of that promise.
+    /// The owner with a lease that this node has confirmed, and the end of that promise.
     promise: Option<(String, Time)>,
     /// The end of every promise that was made before the last restart.
     restart: Option<Time>,

@@ -1,7 +1,7 @@
 //! The log of a node, which goes to standard output.
 //!
-//! Texts of other nodes stand in it, so a line must never hold a character that a terminal obeys, and each complaint is
-//! logged once.
+//! Lines contain text of other nodes. Therefore a line must never hold a character that a terminal obeys, and each complaint
+//! is logged once.
 
 use std::collections::BTreeSet;
 

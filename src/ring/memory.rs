@@ -1,5 +1,5 @@
-//! What a node must remember after it dies: the tokens that it has seen, the epoch that it has granted, and its copy of
-//! the data.
+//! The memory of a node, which outlives its process: the newest token that it has seen, the epoch that it has granted, and
+//! its copy of the data.
 //!
 //! This file owns the files of the state directory. The memory must be written before any other node can see what
 //! follows from it. Without a state directory it lives as long as the node.
@@ -43,7 +43,7 @@ pub struct Grant {
     pub to: String,
 }
 
-/// What a node remembers.
+/// The memory of a node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Memory {
     /// The greatest (epoch, hop) that was acted on or acknowledged.

@@ -97,7 +97,7 @@ pub struct Ring {
     nodes: Nodes,
     messenger: Messenger,
     state: State,
-    /// The first pings that are still to be sent. Until then the node does not look for the token.
+    /// The number of first pings that are not sent yet. Until then the node does not look for the token.
     first_pings: u32,
     /// The last known holder of the token.
     holder: Option<String>,
@@ -107,12 +107,13 @@ pub struct Ring {
     /// Since when there was no news of a token.
     missing_since: Option<Time>,
     log: Log,
-    /// The node was told to stop.
+    /// The node has received a signal to stop.
     leaving: bool,
     timers: Timers<Timer>,
 }
 
 impl Ring {
+    /// Returns a node that has not started yet.
     pub fn new(config: Config) -> Ring {
         let most = config.members.map_or(usize::MAX, |members| members.saturating_sub(1) as usize);
         Ring {
@@ -421,8 +422,8 @@ impl Ring {
 }
 
 impl Machine for Ring {
-    /// Deadlines fire before the input is handled. Otherwise a node that was stopped, or whose machine was suspended,
-    /// would act on a lease that is over.
+    /// Deadlines fire before the input is handled. Otherwise a node would act on a lease that ended while the process or the
+    /// machine was suspended.
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         self.fire(now, out);
         self.turn(now, input, out);

@@ -2,8 +2,8 @@
 //!
 //! In the normal mode a node that does not object *grants* the candidate an epoch. Each epoch is granted to one node
 //! only, so the candidate knows when no node is left that could object. With `--members` a majority must have granted.
-//! A node must grant only to a stronger candidate, whose copy of the data is therefore not older than its own, and only
-//! while it has not promised another node that the present token is valid.
+//! A node must grant an epoch only to a stronger candidate, which therefore has no older copy of the data, and only while it
+//! has not promised another node that the present token is valid: `grants.rs` has that rule.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ impl Ring {
     pub(super) fn no_answer(&mut self, now: Time, out: &mut Outbox) {
         match self.grants.promised_until(now, &self.config.id) {
             Some(until) => self.timers.set(Timer::Answer, until),
-            None => self.generate(now, "nobody knows where the token is", out),
+            None => self.generate(now, "no node knows where the token is", out),
         }
     }
 

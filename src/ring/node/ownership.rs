@@ -1,5 +1,5 @@
-//! What an owner does: it announces where the token is, works, holds, and hands the token to the next node in the order
-//! of ids.
+//! The actions of an owner: it announces where the token is, works, holds the token, and hands it to the next node in the
+//! order of ids.
 //!
 //! In the normal mode an owner must act only while its *lease* lasts: it starts a step and hands on only after the last
 //! heartbeats were confirmed, by a majority with `--members`, otherwise by all nodes that answer. It must work only on
@@ -127,7 +127,7 @@ impl Ring {
         self.confirm(now, out);
     }
 
-    /// Extends the lease by the answers so far. An owner that waits for its lease starts to work.
+    /// Extends the lease by the answers until now. An owner that waits for its lease starts to work.
     fn confirm(&mut self, now: Time, out: &mut Outbox) {
         if self.config.compat {
             return;
@@ -260,7 +260,7 @@ impl Ring {
             if self.leaving {
                 return self.timers.set(Timer::Leave, now);
             }
-            return self.own(now, token, "nobody else is there", out);
+            return self.own(now, token, "no other node is there", out);
         };
         if first {
             self.keep_data(out);

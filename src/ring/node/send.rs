@@ -147,7 +147,7 @@ impl Ring {
                     out,
                 );
             }
-            Err(why) => log::debug!("{from} says what is no message: {why}"),
+            Err(why) => log::debug!("{from} sends bytes that are not a message: {why}"),
         }
     }
 

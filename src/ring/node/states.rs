@@ -134,7 +134,7 @@ impl Ring {
         self.holder = Some(heard.author.clone());
         self.wait(now, &format!("the token is at {}", heard.author), out);
         if self.config.compat && (news || self.nodes.is_due(now, &heard.author, self.config.periods.again())) {
-            // Waiters are silent, so an owner that was restarted, or that lost this node, would never learn of it.
+            // Waiters are silent. Without this ping, an owner that was restarted would never learn of this node.
             self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
         }
         self.answer_beat(now, heard, out);
