@@ -504,11 +504,11 @@ impl Machine for Controller {
             Input::Reloaded { settings } => self.reloaded(now, settings, out),
             Input::Disproved { conn, why } => self.part(now, conn, refusal(Code::Stranger, why), out),
             Input::Exited { child, exit } => self.child_ended(now, child, Ok(exit), out),
-            Input::SpawnFailed { child, error } => self.child_ended(now, child, Err(&error), out),
+            Input::SpawnFailed { child, error } => self.child_ended(now, child, Err(error), out),
             Input::Paged { read, result } => self.paged(read, result, out),
             Input::Read { read, result } => self.read(now, read, result, out),
             Input::Written { confirm } => self.written(now, confirm, out),
-            Input::WriteFailed { path, error } => self.write_failed(now, path, error, out),
+            Input::WriteFailed { path, error } => self.write_failed(now, path, error.text, out),
             input => self.of_embedded_run(now, input, out),
         }
         self.go_on_with_pieces(now, out);

@@ -384,9 +384,11 @@ impl Operator {
             }
             (Input::Written { .. }, Work::Follow(follow)) => return follow.written(talk.out),
             (Input::Written { .. }, Work::Results(results)) => return results.written(talk.out),
-            (Input::WriteFailed { path, error }, Work::Follow(follow)) => follow.write_failed(&path, &error, &mut talk),
+            (Input::WriteFailed { path, error }, Work::Follow(follow)) => {
+                follow.write_failed(&path, &error.text, &mut talk)
+            }
             (Input::WriteFailed { path, error }, Work::Results(results)) => {
-                results.fetch.cannot_write(&path, &error);
+                results.fetch.cannot_write(&path, &error.text);
                 results.go_on(&mut talk);
             }
             _ => {}

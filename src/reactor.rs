@@ -1,10 +1,9 @@
 //! The poll loop: drives one [`Machine`] on real sockets, signals, child processes and files.
 //!
-//! There is one thread, and nothing may block it. Sockets are edge-triggered: they are read, accepted and written to until
-//! they would block. A source that has something left after its share of a turn is remembered and goes on in the next
-//! turn, which then does not wait. Deadlines fire every turn, however busy the sockets are. What a turn writes to disk is
-//! written before what it sends goes out. Everything that a peer can make grow has a bound. The reactor must not know a
-//! message.
+//! There is one thread, and nothing may block it. Sockets are edge-triggered: the loop reads, accepts and writes until they
+//! would block. If a source has something left after its share of a turn, the loop returns to it in the next turn, and does
+//! not wait before that. Deadlines fire every turn, however busy the sockets are. A turn writes to the disk before it sends.
+//! Everything that a peer can make grow has a bound. The reactor must not know a message.
 //!
 //! This file owns [`Reactor`] and the order of a turn. `sources`, `effects`, `handshaking` and `service` are the parts of
 //! a turn; every other file owns one kind of source, and knows neither the reactor nor the machine.
@@ -53,7 +52,6 @@ mod turns;
 mod unseen;
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -67,7 +65,7 @@ pub use console::{LogPipe, flush as flush_console, unwritten};
 pub use datagrams::DatagramOptions;
 pub use errors::{hung_up, plain, reason};
 pub use handshakes::{HANDSHAKE_WITHIN, HANDSHAKES_MAX};
-pub use interfaces::{Interface, interface, interfaces};
+pub use interfaces::{Interface, InterfaceError, interface, interfaces};
 pub use kernel::undo_inherited;
 pub use leftovers::end_leftovers;
 pub use lookup::{addresses_of, looked_up};
@@ -82,9 +80,9 @@ use due::Due;
 use limits::{EVENTS, EXIT_FAREWELL, EXIT_LINGER, MOST_CONNECTIONS, OTHER_DESCRIPTORS, READ_BUFFER};
 use pending::Pending;
 
-use crate::machine::{Cause, Effect, Input, ListenerId, Machine, Outbox, Peer, Reason, SocketId, Time, Timers};
+use crate::machine::{Cause, Effect, Input, ListenerId, Machine, Outbox, Reason, SocketId, Time, Timers};
 
-/// The loop, and all that it watches.
+/// The loop, and everything that it watches.
 pub struct Reactor {
     poll: Poll,
     events: Events,
@@ -105,29 +103,32 @@ pub struct Reactor {
     timers: Timers<Due>,
     alarm: alarm::Alarm,
     out: Outbox,
-    /// Effects that wait for the files to be written.
+    /// Effects that are performed after the files of this turn are written.
     later: VecDeque<Effect>,
-    /// Files that are still to be read from.
+    /// Reads and lists that are not performed yet.
     reads: VecDeque<Effect>,
     pending: VecDeque<Pending>,
-    accepted: Vec<(stream::Stream, Peer, ListenerId)>,
     tls: Option<Rc<Tls>>,
     handshakes: handshakes::Handshakes,
     notify: notify::Notify,
     reload: Option<Reload>,
     buffer: Vec<u8>,
-    max_connections: usize,
     stalled_after: Duration,
-    /// Given up for a moment when descriptors run out, so that a connection can be accepted and shed.
-    reserve: Option<File>,
-    told_of_shedding: bool,
     turns: turns::Turns,
-    exit: Option<u8>,
-    /// As `exit`, but at once.
-    halt: Option<u8>,
+    ending: Option<Ending>,
+}
+
+/// How the loop ends, and the exit code of the process.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    /// After what is queued has been written.
+    Exit(u8),
+    /// At once.
+    Halt(u8),
 }
 
 impl Reactor {
+    /// Returns a reactor with nothing to watch but signals. Fails with the name of the system call that was refused.
     pub fn new(options: Options) -> io::Result<Reactor> {
         let poll = Poll::new().map_err(refused("epoll"))?;
         let registry = || poll.registry().try_clone().map_err(refused("epoll"));
@@ -143,7 +144,6 @@ impl Reactor {
             backlog: backlog::Backlog::default(),
             dials: dial::Dials::new(options.source, tls.clone()),
             lookups: lookup::Lookups::new(registry()?, options.lookup_program.clone()),
-            listeners: listeners::Listeners::new(registry()?),
             datagrams: datagrams::Datagrams::new(registry()?),
             probes: probes::Probes::new(registry()?),
             ears: ears::Ears::new(registry()?),
@@ -160,44 +160,42 @@ impl Reactor {
             later: VecDeque::new(),
             reads: VecDeque::new(),
             pending: VecDeque::new(),
-            accepted: Vec::new(),
             tls,
             handshakes: handshakes::Handshakes::default(),
             notify: notify::Notify::new(options.manager),
             reload: None,
             buffer: vec![0; READ_BUFFER],
-            max_connections: options.max_connections.unwrap_or(limit as usize),
             stalled_after: options.stalled_after,
-            reserve: File::open("/dev/null").ok(),
-            told_of_shedding: false,
             turns: turns::Turns::new(),
-            exit: None,
-            halt: None,
+            ending: None,
+            // The last one, because its descriptor in reserve must not be missing elsewhere.
+            listeners: listeners::Listeners::new(registry()?, options.max_connections.unwrap_or(limit as usize)),
             poll,
         })
     }
 
-    /// Listens on an address; port 0 takes a free one. Returns what it has become.
+    /// Listens on an address, and returns it with its real port: port 0 takes a free one. Fails if the system refuses it.
     pub fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
         self.listeners.listen_tcp(address)
     }
 
-    /// Listens on a path, for this user alone. The file is removed when the loop ends.
+    /// Listens on a Unix socket for this user alone. The file is removed when the loop ends. Fails if another process
+    /// listens there, or the system refuses it.
     pub fn listen_unix(&mut self, path: &Path) -> io::Result<ListenerId> {
         self.listeners.listen_unix(path, listeners::OF_THE_USER)
     }
 
-    /// The same for this user and this group.
+    /// Listens on a Unix socket for this user and this group, otherwise as [`Reactor::listen_unix`].
     pub fn listen_unix_for_group(&mut self, path: &Path) -> io::Result<ListenerId> {
         self.listeners.listen_unix(path, listeners::OF_THE_GROUP)
     }
 
-    /// Hears datagrams, and sends them from our address. An error says what could not be done.
+    /// Opens a socket for datagrams. Fails with what the system refused.
     pub fn bind_datagrams(&mut self, options: DatagramOptions) -> io::Result<SocketId> {
         self.datagrams.bind(options)
     }
 
-    /// Runs the machine until it exits; returns its exit code.
+    /// Runs the machine until it exits, and returns its exit code.
     pub fn run(mut self, machine: &mut impl Machine) -> u8 {
         self.turns.begin();
         self.tell(machine, Input::Begin);
@@ -205,34 +203,37 @@ impl Reactor {
             self.tell(machine, Input::Resized { columns, rows });
         }
         self.perform(machine);
-        if self.exit.is_none() && self.halt.is_none() {
+        if self.ending.is_none() {
             self.say_ready();
         }
         loop {
             self.perform(machine);
-            if let Some(code) = self.halt {
-                console::flush(EXIT_LINGER.as_millis() as u64);
-                return code;
-            }
-            if let Some(code) = self.exit {
-                self.turns.log_longest();
-                self.say_farewell();
-                return code;
+            match self.ending {
+                None => {}
+                Some(Ending::Halt(code)) => {
+                    console::flush(EXIT_LINGER.as_millis() as u64);
+                    return code;
+                }
+                Some(Ending::Exit(code)) => {
+                    self.turns.log_longest();
+                    self.say_farewell();
+                    return code;
+                }
             }
             self.wait(machine.next_deadline());
             let events = self.events.iter().count();
             self.take_events(machine);
-            let ready = self.conns.taken + self.conns.ready.len() as u64;
+            let ready = self.conns.taken() + self.conns.ready() as u64;
             self.backlog.polled(self.turns.begun(), events, ready, self.conns.len());
             self.serve(machine);
-            self.backlog.served(self.conns.taken);
+            self.backlog.served(self.conns.taken());
             self.fire(machine);
             self.listings.go_on(&mut self.pending);
             self.doubts.go_on(self.tls.as_deref(), &mut self.conns, &mut self.pending);
         }
     }
 
-    /// Waits for something to happen: not at all while something is left over, else at most until a deadline.
+    /// Waits for the next event, at most until the next deadline. Does not wait if a source has something left.
     fn wait(&mut self, deadline: Option<Time>) {
         self.turns.end();
         let deadline = [deadline, self.timers.next()].into_iter().flatten().min();
@@ -241,7 +242,7 @@ impl Reactor {
         } else {
             deadline.and_then(|at| match self.alarm.wake_by(at) {
                 Ok(()) => None,
-                // Then late by a part of a millisecond, but not never.
+                // The poll's own timeout may be late by a part of a millisecond.
                 Err(error) => {
                     log::debug!("the alarm: {error}");
                     Some(at.since(now()))
@@ -256,28 +257,32 @@ impl Reactor {
         self.turns.begin();
     }
 
-    /// Whether some source has more to give, or the machine has not heard everything.
+    /// Whether a source has something left, or an input waits for the machine.
     fn is_busy(&self) -> bool {
-        !self.conns.ready.is_empty()
+        self.conns.ready() > 0
             || !self.pending.is_empty()
             || !self.reads.is_empty()
             || self.listings.any()
             || self.doubts.any()
             || self.listeners_are_ready()
-            || self.datagrams.ready.contains(&true)
-            || !self.ears.ready.is_empty()
+            || self.datagrams.any_ready()
+            || self.ears.any_ready()
     }
 
-    /// Tells the machine something, and takes in what it wants done.
+    fn is_halted(&self) -> bool {
+        matches!(self.ending, Some(Ending::Halt(_)))
+    }
+
+    /// Gives the machine an input, and takes in its effects.
     fn tell(&mut self, machine: &mut impl Machine, input: Input<'_>) {
-        if self.halt.is_some() {
+        if self.is_halted() {
             return;
         }
         machine.handle(now(), input, &mut self.out);
         self.absorb();
     }
 
-    /// Fires what is due, the machine's and our own.
+    /// Fires the deadlines that are due, of the machine and of the reactor.
     fn fire(&mut self, machine: &mut impl Machine) {
         while let Some(due) = self.timers.pop_due(now()) {
             match due {
@@ -286,9 +291,12 @@ impl Reactor {
                     self.conns.drop_lingering(conn);
                 }
                 Due::Dial(conn) => self.dial_next(conn, Reason::new(Cause::NoAnswer, "no answer")),
-                Due::Probe(probe) => self.probe_silent(probe),
+                Due::Probe(probe) => {
+                    let found = self.probes.time_out(probe, &mut self.lookups);
+                    self.probed(found);
+                }
                 Due::Handshake(conn) => self.give_up_handshake(conn, "it has not proven in time who it is"),
-                Due::Accept => self.listeners.ready.fill(true),
+                Due::Accept => self.listeners.mark_all_ready(),
                 Due::Groups => self.children.look_again(),
                 Due::Stalled => self.look_for_stalled(),
                 // The end of the turn does it.
@@ -304,7 +312,7 @@ impl Reactor {
         }
     }
 
-    /// Stops accepting, and gives peers and the terminal a moment to take what is queued.
+    /// Stops accepting, and gives peers and the terminal a moment to read what is queued.
     fn say_farewell(&mut self) {
         self.notify.say("STOPPING=1");
         self.flush_notify();
@@ -319,7 +327,7 @@ impl Reactor {
             if self.conns.len() == 0 || left.is_zero() {
                 break;
             }
-            let timeout = if self.conns.ready.is_empty() { left } else { Duration::ZERO };
+            let timeout = if self.conns.ready() == 0 { left } else { Duration::ZERO };
             let _ = self.poll.poll(&mut self.events, Some(timeout));
             self.take_farewell_events();
         }
@@ -327,7 +335,7 @@ impl Reactor {
     }
 }
 
-/// Names what the system has refused.
+/// Adds the name of the system call that was refused.
 fn refused(what: &str) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {}", plain(&error)))
 }

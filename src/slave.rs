@@ -367,7 +367,7 @@ impl Slave {
         }
         self.with_run(now, out, |run, turn| match input {
             Input::Spawned { pid, .. } => run.spawned(child, *pid, turn),
-            Input::SpawnFailed { error, .. } => run.spawn_failed(child, error, turn),
+            Input::SpawnFailed { error, .. } => run.spawn_failed(child, &error.text, turn),
             Input::Exited { exit, .. } => run.exited(child, *exit, turn),
             _ => {}
         });
@@ -473,7 +473,7 @@ impl Machine for Slave {
             Input::Read { read, result } => self.with_run(now, out, |run, turn| run.read(read, result, turn)),
             Input::Listed { read, result } => self.with_run(now, out, |run, turn| run.listed(read, result, turn)),
             Input::WriteFailed { path, error } => {
-                self.with_run(now, out, |run, turn| run.write_failed(&path, &error, turn));
+                self.with_run(now, out, |run, turn| run.write_failed(&path, &error.text, turn));
             }
             Input::Behind { .. } => self.link.behind(now),
             Input::Deadline => {
@@ -483,7 +483,7 @@ impl Machine for Slave {
             }
             Input::Probed { probe, result } => self.with_run(now, out, |run, turn| run.probed(probe, result, turn)),
             Input::Overheard { ear, bytes } => self.with_run(now, out, |run, turn| run.overheard(ear, bytes, turn)),
-            Input::Deaf { ear, error } => self.with_run(now, out, |run, turn| run.deaf(ear, &error, turn)),
+            Input::Deaf { ear, error } => self.with_run(now, out, |run, turn| run.deaf(ear, &error.text, turn)),
             Input::Disproved { conn, why } if self.link.is(conn) => {
                 self.hang_up(now, &Reason::from(why), out);
             }

@@ -16,7 +16,7 @@ use super::signal::Signal;
 pub enum Exit {
     /// It exited with this status, 0 to 255.
     Code(i32),
-    /// It died of this signal.
+    /// This signal killed it.
     Signal(Signal),
 }
 
@@ -39,15 +39,16 @@ pub struct Command {
     pub cwd: Option<PathBuf>,
     /// The directory in `cwd` is created if it does not exist.
     pub make_cwd: bool,
-    /// Added to the environment of arete, in this order.
+    /// The variables that are added to the environment of arete, in this order.
     pub env: Vec<(String, String)>,
-    /// Prepended to PATH: the directory of the arete binary.
+    /// The directory of the arete binary is prepended to PATH.
     pub arete_on_path: bool,
-    /// The files for standard output and standard error, created with the directories above. `None`: the null device.
+    /// The file for standard output, created with the directories above. `None`: the null device.
     pub stdout: Option<PathBuf>,
+    /// The file for standard error, as for `stdout`. It may be the same file.
     pub stderr: Option<PathBuf>,
-    /// Given to the process as file descriptor 0 instead of the empty input. No other process can read it.
+    /// The content of standard input. No other process can read it. `None`: empty.
     pub stdin: Option<Vec<u8>>,
-    /// The process gets SIGTERM when arete itself dies, in whatever way.
+    /// The process gets SIGTERM when arete itself dies, however it dies.
     pub dies_with_us: bool,
 }

@@ -1,11 +1,11 @@
-//! Faults that the tests put into the machines on purpose, one at a time, to show that the simulator finds them.
+//! Faults that tests plant in the machines, one at a time, to show that the simulator finds them.
 //!
-//! Each is a single condition where a rule is kept. A program that is built for release has none of them: the condition is
-//! false there before it is compiled.
+//! Each fault is one condition at the place that keeps a rule. A release build must not contain any: there the condition is
+//! constant and false.
 
 use std::cell::Cell;
 
-/// A rule that can be broken, by the words that tell it.
+/// Declares the faults, each with the wrong behaviour that it causes.
 macro_rules! faults {
     ($($(#[$doc:meta])* $fault:ident,)*) => {
         /// A rule that a test can break on purpose.
@@ -14,7 +14,7 @@ macro_rules! faults {
             $($(#[$doc])* $fault,)*
         }
 
-        /// All of them.
+        /// All faults.
         pub const ALL: &[Fault] = &[$(Fault::$fault,)*];
     };
 }
@@ -22,59 +22,59 @@ macro_rules! faults {
 faults! {
     /// A controller counts every statement of a notify as a new one.
     StatementsAdd,
-    /// A slave says each notify as one more, not as a total.
+    /// A slave reports each notify as one more, not as a total.
     NotifyIsADelta,
-    /// A slave acts on a trigger as often as it is told that it has fired.
+    /// A slave acts on a trigger each time that it hears that the trigger has fired.
     TriggeredActsAgain,
-    /// A slave does not say its reports again after a reconnect.
+    /// A slave does not repeat its reports after a reconnect.
     ReportsSaidOnce,
-    /// What runs after an entry that becomes ready begins when that entry was only started.
+    /// An entry that runs after another is ready begins when the other was only started.
     ReadyTooEarly,
-    /// A slave says that it has stopped while processes of the run live.
+    /// A slave reports that it has stopped while processes of the run are alive.
     StopsTooEarly,
-    /// A slave takes no notice of what its commands have left in the background.
+    /// A slave ignores the background processes of its commands.
     StraysIgnored,
     /// A job that the end of a run cuts off counts as stopped.
     CutOffPasses,
-    /// A slave that was launched does not hear that it shall leave with the run.
+    /// A launched slave does not leave with its run.
     LeaveUnheard,
-    /// A slave that was launched waits for its controller for ever.
+    /// A launched slave waits for its controller for ever.
     WaitsForEver,
-    /// After a reconnect a slave ships on from what it had sent, not from what was kept.
+    /// After a reconnect a slave continues its output after what it had sent, not after what was kept.
     OutputGoesOn,
-    /// A slave ships on what the controller has refused.
+    /// A slave continues to ship output that the controller has refused.
     RefusedGoesOn,
-    /// A controller keeps a piece of output again that it has.
+    /// A controller keeps a piece of output twice.
     OutputKeptAgain,
-    /// A barrier releases members that have not shown that they are alive.
+    /// A barrier releases members that have not proven that they are alive.
     ReleasesUnproven,
-    /// A barrier releases when one is still missing.
+    /// A barrier releases while one member is missing.
     ReleasesOneShort,
-    /// The verdict of a round is forgotten as soon as it was told once.
+    /// The verdict of a round is forgotten after one member has received it.
     VerdictToldOnce,
-    /// A crowd of strangers makes a controller forget the verdict that somebody has not heard.
+    /// Many strangers make a controller forget a verdict that a member has not received.
     OwedForgottenFirst,
-    /// Two rounds have one number.
+    /// Two rounds have the same number.
     RoundsShareANumber,
     /// The map of a sync lacks its last value.
     MapLacksAValue,
-    /// A controller does not write down what it has counted.
+    /// A controller does not record what it has counted.
     NotifyUnwritten,
-    /// A controller does not write down what a slave has reported.
+    /// A controller does not record what a slave has reported.
     ReportUnwritten,
-    /// A controller does not write down how a round ended.
+    /// A controller does not record how a round ended.
     RoundUnwritten,
-    /// A controller does not write down that the end of a run has begun.
+    /// A controller does not record that a run has begun to end.
     EndingUnwritten,
-    /// A controller that goes on knows nothing of the outputs that it has.
+    /// A restarted controller does not know which outputs it has.
     OutputsForgotten,
     /// The owner of a token acts without the answers of a majority.
     ActsWithoutMajority,
-    /// The owner of a token acts when its lease is over.
+    /// The owner of a token acts after its lease has ended.
     LeaseNeverEnds,
-    /// A node says that it has the token before that is written down.
+    /// A node announces that it has the token before it has recorded that.
     TokenTakenUnwritten,
-    /// A node promises its epoch to two candidates.
+    /// A node grants an epoch to two candidates.
     GrantsTwice,
     /// A node takes a token that is older than one that it has seen.
     TakesOldToken,
@@ -82,19 +82,19 @@ faults! {
     PrepareLeftOut,
     /// A controller gives a slave that serves a run to another run.
     SlaveServesTwo,
-    /// A run that waits for its slaves does not hold them back from the runs behind it.
+    /// A run that waits for its slaves does not reserve them against later runs.
     QueueOvertakes,
-    /// A controller that goes on knows nothing of the runs that it was handed.
+    /// A restarted controller does not know the runs that were submitted to it.
     RunForgottenOnRestart,
-    /// A slave whose run is over is not found again.
+    /// A slave is not free again after its run.
     SlaveNotFreed,
-    /// A piece of a file begins behind the byte that was asked for.
+    /// A piece of a file begins after the byte that was asked for.
     GetSkipsBytes,
-    /// A submission that is said again is another run.
+    /// A repeated submission starts another run.
     SubmissionRunsTwice,
     /// A controller lets members wait for a slave that is lost.
     LostSlaveAwaited,
-    /// A controller says that a slave cannot come to which the time of an entry that comes is still ahead.
+    /// A controller reports that a member cannot arrive although the member's entry starts at a later time.
     CannotComeTooEarly,
 }
 
@@ -102,12 +102,12 @@ thread_local! {
     static INJECTED: Cell<Option<Fault>> = const { Cell::new(None) };
 }
 
-/// Puts a fault into the machines of this thread, or none.
+/// Plants a fault in the machines of this thread; `None` removes it.
 pub fn inject(fault: Option<Fault>) {
     INJECTED.set(fault);
 }
 
-/// Whether this rule is broken now.
+/// Whether this fault is planted in this thread.
 #[inline]
 pub fn injected(fault: Fault) -> bool {
     cfg!(debug_assertions) && INJECTED.get() == Some(fault)

@@ -1,26 +1,24 @@
-//! What a list of files has found.
+//! The answers to questions about the files below a directory.
+
+use super::system_error::SystemError;
 
 /// The answer to [`Effect::List`](super::Effect::List).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
     /// The regular files that match, relative to the directory, sorted, with their sizes in bytes.
     pub files: Vec<(String, u64)>,
-    /// What matches, or may hold what does, and cannot be read as a file, and why: the first ones. The names are made
-    /// harmless.
+    /// The first entries that match, or may hold a match, and cannot be read as a file, each with the reason. The names
+    /// have no characters that a terminal obeys.
     pub unfit: Vec<(String, String)>,
-    /// How many more there are.
+    /// The number of further such entries.
     pub more: usize,
-    /// Why the list ends before all files were looked at, if it does.
-    pub cut: Option<String>,
+    /// Why the list ended early, if it did: some files were not looked at.
+    pub cut: Option<SystemError>,
 }
 
-impl Found {
-    /// The files, for a caller to whom a part of them is worth nothing.
-    pub fn whole(self) -> Result<Vec<(String, u64)>, String> {
-        match self.cut {
-            Some(why) => Err(why),
-            None => Ok(self.files),
-        }
+impl From<Vec<(String, u64)>> for Found {
+    fn from(files: Vec<(String, u64)>) -> Found {
+        Found { files, ..Found::default() }
     }
 }
 
@@ -28,14 +26,14 @@ impl Found {
 /// [`Effect::Page`](super::Effect::Page).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Relative to the directory, with their sizes in bytes.
+    /// The regular files, relative to the directory, with their sizes in bytes.
     pub files: Vec<(String, u64)>,
-    /// Behind which name there may be more, if there may be. It need not be that of a file.
+    /// The name after which the next page begins; `None` on the last page. It need not be the name of a file.
     pub next: Option<String>,
 }
 
 impl Page {
-    /// The first files behind `after` of all there are.
+    /// Returns the first `most` of all files with a name after `after`.
     pub fn of(all: impl IntoIterator<Item = (String, u64)>, after: &str, most: usize) -> Page {
         let mut files: Vec<_> = all.into_iter().filter(|(name, _)| name.as_str() > after).collect();
         files.sort();
@@ -43,11 +41,5 @@ impl Page {
         files.truncate(most);
         let next = files.last().filter(|_| more).map(|(name, _)| name.clone());
         Page { files, next }
-    }
-}
-
-impl From<Vec<(String, u64)>> for Found {
-    fn from(files: Vec<(String, u64)>) -> Found {
-        Found { files, ..Found::default() }
     }
 }

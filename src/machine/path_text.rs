@@ -1,4 +1,5 @@
-//! Paths in JSON: text where they are text, else a list of their bytes, because a path may be any bytes.
+//! Paths in JSON, for `#[serde(with)]`: as text if the path is UTF-8, otherwise as a list of bytes, because a path may be any
+//! bytes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -36,12 +37,12 @@ pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::
     Form::from(path).serialize(serializer)
 }
 
-/// Reads what [`serialize`] has written.
+/// Reads a path that [`serialize`] has written. Fails on any other JSON.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     Form::deserialize(deserializer).map(PathBuf::from)
 }
 
-/// The same of a path that may be absent.
+/// The same for a path that may be absent.
 pub mod option {
     use super::{Deserialize, Deserializer, Form, PathBuf, Serialize, Serializer};
 
@@ -50,7 +51,7 @@ pub mod option {
         path.as_deref().map(Form::from).serialize(serializer)
     }
 
-    /// Reads what [`serialize`] has written.
+    /// Reads a path, or null, that [`serialize`] has written.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
         Ok(Option::<Form>::deserialize(deserializer)?.map(PathBuf::from))
     }

@@ -1,6 +1,6 @@
-//! The other end of a connection: where to connect to, and what the system says about a peer.
+//! The other end of a connection: the address to connect to, and what the system reports about a peer.
 //!
-//! Nothing here is what a peer says of itself.
+//! A [`Peer`] must never hold a claim that the peer has not proven.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,29 +10,37 @@ use std::rc::Rc;
 /// Why a probe found no listener.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NoAnswer {
+    /// No program listens there: "connection refused".
     Refused,
+    /// There was no answer in time.
     Silent,
+    /// Any other reason, in words.
     Other(String),
 }
 
 /// The other end of a connection, as the system reports it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Peer {
+    /// The peer of a TCP connection without TLS.
     Inet(SocketAddr),
-    /// A peer that has proven with a certificate that these are its names and addresses.
+    /// A peer that has proven its names with a certificate.
     Proven {
+        /// Its address on this connection.
         address: SocketAddr,
+        /// The names and addresses in its certificate.
         names: Rc<[Box<str>]>,
     },
-    /// A Unix socket's peer, by its credentials.
+    /// The peer of a Unix socket.
     Local {
+        /// The id of its user.
         uid: u32,
+        /// Its process id, if the system tells it.
         pid: Option<i32>,
     },
 }
 
 impl Peer {
-    /// Returns its address, unless it is connected by a Unix socket.
+    /// Returns its address; `None` for a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Peer::Inet(address) | Peer::Proven { address, .. } => Some(*address),
@@ -40,7 +48,7 @@ impl Peer {
         }
     }
 
-    /// Returns the names that it has proven; `None`: it was not asked for a proof.
+    /// Returns the names that it has proven; `None` if it was not asked for a proof.
     pub fn names(&self) -> Option<&[Box<str>]> {
         match self {
             Peer::Proven { names, .. } => Some(names),
@@ -58,11 +66,12 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Where to connect to.
+/// An address to connect to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Address {
     /// `HOST:PORT`; the reactor looks the host name up without blocking, and tries each address it gets.
     Inet(String),
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 

@@ -1,44 +1,44 @@
-//! Why a connection is gone or could not be made: in words for people, and beside them the cause, by which machines decide.
+//! Why a connection was closed or could not be made: a cause, by which machines decide, and the words for people.
 
 use std::fmt;
 use std::ops::Deref;
 
-/// What has ended a connection, or kept it from being made.
+/// The cause by which a connection was closed or could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cause {
-    /// Nothing listens at the address or at the socket: "connection refused".
+    /// No program listens at the address or at the socket: "connection refused".
     Refused,
-    /// There is no such socket.
+    /// The socket does not exist.
     NoSocket,
     /// The host name cannot be looked up, or has no address: "name or service not known".
     NoName,
-    /// There is no answer, or no way to the address: "no route to host", "connection timed out".
+    /// No answer came, or the address has no route: "no route to host", "connection timed out".
     NoAnswer,
     /// The other end has closed the connection.
     HungUp,
-    /// What is heard is not what a controller says.
+    /// The other end does not speak the protocol of a controller.
     NoController,
-    /// The words say it all.
+    /// Any other cause, which only the words name.
     #[default]
     Other,
 }
 
-/// Why a connection is gone or could not be made.
+/// Why a connection was closed or could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// By which a machine decides.
+    /// The cause, by which a machine decides.
     pub cause: Cause,
-    /// The same for people.
+    /// The reason in words, for people.
     pub words: String,
 }
 
 impl Reason {
-    /// Returns a reason of this cause.
+    /// Returns a reason with this cause.
     pub fn new(cause: Cause, words: impl Into<String>) -> Reason {
         Reason { cause, words: words.into() }
     }
 
-    /// The same of a `subject`, which stands before the words.
+    /// Returns the same reason with its subject before the words: "host:7373: connection refused".
     pub fn of(self, subject: &impl fmt::Display) -> Reason {
         Reason { words: format!("{subject}: {}", self.words), ..self }
     }
@@ -69,3 +69,5 @@ impl fmt::Display for Reason {
         f.write_str(&self.words)
     }
 }
+
+impl std::error::Error for Reason {}

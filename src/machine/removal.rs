@@ -1,20 +1,22 @@
 //! The process that removes the directories of a run.
+//!
+//! A machine may remove files only by this process, because a large directory would block the loop for too long.
 
 use std::path::Path;
 
 use super::command::Command;
 
-/// A directory that its owner may not write holds what it has in it: then all directories are made writable. Files keep
-/// their modes, because other directories may have them too, by hard links.
+/// Removes the names. If that fails, a directory may be write-protected: then all directories are made writable first. Files
+/// keep their modes, because a hard link in another directory would change with them.
 const SCRIPT: &str = r#"rm -rf -- "$@" 2>/dev/null && exit
 find "$@" -type d -exec chmod u+rwx {} \; 2>/dev/null
 exec rm -rf -- "$@""#;
 
-/// What the process is called among others.
+/// The name of the process in a list of processes.
 const NAME: &str = "rm";
 
-/// Removes `names`, which lie in `directory`. They are relative, so that the path of the directory may be any bytes, and
-/// none begins with `-`.
+/// Returns the command that removes `names` in `directory`. The names are relative, because the path of the directory may
+/// be any bytes.
 pub fn removal(directory: &Path, names: &[&str]) -> Command {
     let script = ["/bin/sh", "-c", SCRIPT, NAME];
     Command {
@@ -24,7 +26,8 @@ pub fn removal(directory: &Path, names: &[&str]) -> Command {
     }
 }
 
-/// What a command line removes, if it is such a process: for those who play the world.
+/// Returns what the command line of such a process removes; `None` for any other command. For simulators, which have no
+/// real files.
 pub fn removed(argv: &[String]) -> Option<&[String]> {
     let words = argv.strip_prefix(&["/bin/sh", "-c", SCRIPT, NAME].map(str::to_owned)[..])?;
     Some(words)

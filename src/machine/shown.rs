@@ -1,13 +1,14 @@
-//! What a terminal or a path may hold of a text that others have chosen. The rule is the same at both ends of a connection:
-//! what one end ships, the other one takes.
+//! Text from other machines: which letters a terminal may show, and which file names are allowed.
+//!
+//! Both ends of a connection share these rules, so that what one end ships, the other end takes.
 
 use std::borrow::Cow;
 
 /// The longest name of a file or a directory on Linux, in bytes.
 pub const COMPONENT_MAX: usize = 255;
 
-/// Whether a terminal would obey this letter instead of showing it: control characters (those of ISO 6429 too), what ends a
-/// line or a paragraph, and what turns the direction in which the text after it is read (Unicode's bidirectional controls).
+/// Whether a terminal would obey this letter instead of showing it: a control character (also of ISO 6429), an end of a line
+/// or a paragraph, or one of Unicode's bidirectional controls, which turn the direction of the text after it.
 pub fn is_obeyed(letter: char) -> bool {
     let turns = matches!(
         letter,
@@ -16,12 +17,14 @@ pub fn is_obeyed(letter: char) -> bool {
     letter.is_control() || turns
 }
 
-/// A text of others as a terminal or a log may show it: without what would end the line, move the cursor or worse.
+/// Returns a text of others as a terminal or a log may show it: a question mark replaces each letter that a terminal
+/// [obeys](is_obeyed).
 pub fn harmless(text: &str) -> Cow<'_, str> {
     if text.contains(is_obeyed) { text.replace(is_obeyed, "?").into() } else { text.into() }
 }
 
-/// Whether a file may have this name: it is one, it leads nowhere else, and a terminal may show it.
+/// Whether a file may have this name: one component of a path that stays in its directory and that a terminal may show, of
+/// at most [`COMPONENT_MAX`] bytes.
 pub fn is_file_name(name: &str) -> bool {
     !name.is_empty()
         && name != "."

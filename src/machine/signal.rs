@@ -13,12 +13,19 @@ pub struct Signal(pub i32);
 impl Signal {
     /// No signal: a [sweep](super::Effect::Sweep) with it only counts.
     pub const NONE: Signal = Signal(0);
+    /// The terminal was closed; for a service, read the configuration again.
     pub const HUP: Signal = Signal(1);
+    /// Interrupt, as by Ctrl-C.
     pub const INT: Signal = Signal(2);
+    /// Quit, as by Ctrl-\.
     pub const QUIT: Signal = Signal(3);
+    /// Kill at once. No process can handle it.
     pub const KILL: Signal = Signal(9);
+    /// For the use of the program. A slave takes it as a poke.
     pub const USR1: Signal = Signal(10);
+    /// Terminate.
     pub const TERM: Signal = Signal(15);
+    /// Continue a stopped process.
     pub const CONT: Signal = Signal(18);
 
     /// Returns its name: `"SIGTERM"` for 15, `"SIGRTMIN+3"` for 37, and `"SIG32"` for a number without a name.

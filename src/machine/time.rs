@@ -69,16 +69,19 @@ impl<K: Ord + Clone> Timers<K> {
         self.by_time.insert((at, key));
     }
 
+    /// Removes the deadline called `key`, if it is set.
     pub fn cancel(&mut self, key: &K) {
         if let Some(at) = self.by_key.remove(key) {
             self.by_time.remove(&(at, key.clone()));
         }
     }
 
+    /// Returns the deadline called `key`.
     pub fn get(&self, key: &K) -> Option<Time> {
         self.by_key.get(key).copied()
     }
 
+    /// Removes all deadlines.
     pub fn clear(&mut self) {
         self.by_time.clear();
         self.by_key.clear();

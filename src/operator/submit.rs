@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::pending_requests::{Next, Question, Talk};
-use crate::machine::ReadId;
+use crate::machine::{ReadId, SystemError};
 use crate::testfile::{Shipped, Test};
 use crate::wire::operate::{Offer, Submit, Upload, Wanted};
 use crate::wire::{CHUNK_MAX, LINE_MAX, Message};
@@ -119,7 +119,7 @@ impl Submitting {
     }
 
     /// A piece was read.
-    pub fn read(&mut self, read: ReadId, result: Result<&[u8], String>, talk: &mut Talk<'_>) -> Next {
+    pub fn read(&mut self, read: ReadId, result: Result<&[u8], SystemError>, talk: &mut Talk<'_>) -> Next {
         let Some((_, sha256, offset)) = self.reading.take_if(|(expected, ..)| *expected == read) else {
             return Next::On;
         };
@@ -128,7 +128,7 @@ impl Submitting {
         let data = match result {
             Ok(data) if !data.is_empty() || offset >= size => data,
             Ok(_) => return changed(path, "it is shorter than it was when it was looked at"),
-            Err(error) => return changed(path, &error),
+            Err(error) => return changed(path, &error.text),
         };
         let end = offset.saturating_add(data.len() as u64);
         if end > size {

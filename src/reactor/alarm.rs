@@ -1,5 +1,7 @@
-//! The alarm clock that ends a wait at the next deadline, by the clock of [`now`](super::clock::now). A poll's own timeout counts
-//! in whole milliseconds, rounded up, and what is to happen on many machines at one instant would happen up to one later.
+//! The alarm clock that ends a wait at the next deadline, by the clock of [`now`](super::clock::now).
+//!
+//! A poll's own timeout counts in whole milliseconds, rounded up. Actions that must happen on many machines at one instant
+//! would be late by up to a millisecond.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,7 +17,7 @@ use crate::machine::Time;
 
 pub struct Alarm {
     timer: OwnedFd,
-    /// When it goes off next, if it does.
+    /// When the timer expires, if it is set.
     set: Option<Time>,
 }
 
@@ -26,13 +28,13 @@ impl Alarm {
         Ok(Alarm { timer, set: None })
     }
 
-    /// Sees to it that a poll wakes at `deadline` at the latest. An earlier alarm stays, because deadlines that keep
-    /// moving away, as those of busy peers do, then cost one wake in vain instead of a system call each turn.
+    /// Makes a poll wake at `deadline` at the latest. An earlier alarm stays: the deadlines of busy peers move away all the
+    /// time, and one useless wake costs less than a system call each turn.
     pub fn wake_by(&mut self, deadline: Time) -> io::Result<()> {
         if self.set.is_some_and(|at| at <= deadline) {
             return Ok(());
         }
-        // Zero would stop the clock instead.
+        // Zero would stop the timer instead.
         let micros = deadline.as_micros().max(1);
         let it_value = Timespec { tv_sec: (micros / 1_000_000) as i64, tv_nsec: (micros % 1_000_000 * 1_000) as i64 };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
@@ -41,7 +43,7 @@ impl Alarm {
         Ok(())
     }
 
-    /// It has gone off. Nothing needs to be read: setting it anew makes the next event.
+    /// Notes that the timer has expired. It need not be read, because setting it again makes the next event.
     pub fn went_off(&mut self) {
         self.set = None;
     }

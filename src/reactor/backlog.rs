@@ -1,21 +1,21 @@
-//! Until when everything that had come was read.
+//! The instant up to which everything that arrived was read.
 //!
-//! A turn that takes long, or peers that say more than a turn reads, leave bytes in sockets. Until those are read, their
-//! authors only seem to be silent. The sources that are ready are read in turn, so what is counted here is rounds: when
-//! all that were ready at an instant have been read from once since, everybody who had spoken by then has been heard.
+//! A long turn, or peers that send more than a turn reads, leave bytes in sockets. Until these are read, their authors only
+//! seem to be silent. The ready sources are read one after another, so this file counts rounds: once every source that was
+//! ready at an instant has been read from, every peer that had sent something by then was heard.
 
 use std::time::Duration;
 
 use super::limits::EVENTS;
 use crate::machine::Time;
 
-/// A machine is not told of what is behind by less.
+/// The least delay that a machine hears of.
 const BEHIND_MIN: Duration = Duration::from_millis(50);
 
-/// What is known of the sources that wait to be read from.
+/// The state of the sources that wait to be read from.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    /// All that had come by then has been read, of each source at least the beginning.
+    /// Everything that arrived by then has been read, at least the beginning of each source.
     read: Time,
     round: Option<Round>,
 }
@@ -23,16 +23,17 @@ pub struct Backlog {
 /// A round through the sources that are ready.
 #[derive(Debug)]
 struct Round {
-    /// It covers what had come by then.
+    /// It covers everything that arrived by then.
     since: Time,
-    /// How many polls may still bring sources that were ready then: one poll does not bring more than [`EVENTS`].
+    /// The number of polls that may still bring sources that were ready then: one poll brings at most [`EVENTS`].
     polls: usize,
-    /// It is over when so many sources have been taken from the queue, since the loop began. `None`: not all are known.
+    /// The round is over when this number of sources has been taken from the queue since the loop began. `None`: not all
+    /// sources of the round are known.
     until: Option<u64>,
 }
 
 impl Backlog {
-    /// A poll has brought so many events; so many sources have joined the queue since the loop began.
+    /// Notes that a poll has brought `events` events, and that `joined` sources have joined the queue since the loop began.
     pub fn polled(&mut self, now: Time, events: usize, joined: u64, connections: usize) {
         let all = events < EVENTS;
         let round = self.round.get_or_insert(Round { since: now, polls: 1 + connections / EVENTS, until: None });
@@ -42,7 +43,7 @@ impl Backlog {
         }
     }
 
-    /// So many sources have been taken from the queue since the loop began.
+    /// Notes that `taken` sources have been taken from the queue since the loop began.
     pub fn served(&mut self, taken: u64) {
         let is_over = |round: &mut Round| round.until.is_some_and(|until| until <= taken);
         if let Some(round) = self.round.take_if(is_over) {
@@ -50,7 +51,7 @@ impl Backlog {
         }
     }
 
-    /// Since when peers may have said what was not read, if that is long enough to matter.
+    /// Returns since when bytes of peers may not have been read, if that is long enough to matter.
     pub fn behind(&self, now: Time) -> Option<Time> {
         (now.since(self.read) >= BEHIND_MIN).then_some(self.read)
     }

@@ -1,17 +1,18 @@
-//! Child processes: started, heard of when they end, and signalled as groups.
+//! Child processes: starts them, reports their ends, and signals their process groups.
 //!
-//! A process group may outlive its leader, and must be signallable then, but its number must never mean somebody
-//! else's group. So the leader's exit is learned without taking its zombie away: as long as the zombie is there, the
-//! system gives its number to nobody. The zombie goes when the machine has heard of the exit, has had its say in that
-//! turn, and nothing in the group lives. Orphans that this process inherits are reaped at once.
+//! A process group may outlive its leader and must still get signals, but a signal must never reach the group of another
+//! program. Therefore the exit of a leader is observed without reaping its zombie: while the zombie exists, the system gives
+//! its number to no other process. The zombie is reaped once the machine has handled the exit and no process of the group is
+//! alive. Orphans that this process inherits are reaped at once.
 
 use std::collections::BTreeMap;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus};
 
 use super::procfs::{Process, processes};
-use super::{kernel, prepare, sweep, unseen};
-use crate::machine::{ChildId, Command, Exit, Signal};
+use super::unseen::Unseen;
+use super::{kernel, prepare, sweep};
+use crate::machine::{ChildId, Command, Exit, Signal, SystemError};
 
 struct Leader {
     child: ChildId,
@@ -24,13 +25,13 @@ struct Leader {
 pub struct Children {
     leaders: BTreeMap<i32, Leader>,
     pids: BTreeMap<ChildId, i32>,
-    /// Some of `leaders` have ended since the last look.
+    /// A child has ended since the last [`Children::release`].
     check: bool,
 }
 
 impl Children {
-    /// Starts a process; returns its id.
-    pub fn spawn(&mut self, child: ChildId, command: Command) -> Result<u32, String> {
+    /// Starts a process, and returns its id. Fails with what the system refused.
+    pub fn spawn(&mut self, child: ChildId, command: Command) -> Result<u32, SystemError> {
         let pid = prepare::start(&command)?.id();
         // A process id is a positive i32 on every system that we run on.
         self.leaders.insert(pid as i32, Leader { child, ended: false });
@@ -38,25 +39,25 @@ impl Children {
         Ok(pid)
     }
 
-    /// Signals the group of a child, if anything of it is left.
+    /// Signals the group of a child, if the group still exists.
     pub fn kill_group(&self, child: ChildId, signal: Signal) {
         if let Some(&group) = self.pids.get(&child) {
             signal_group(group, signal);
         }
     }
 
-    /// Signals all that descends from us, except for `helpers`, and counts it; no signal only counts. Also the reason, if
-    /// only the groups of the children could be reached, because nobody else can be told from strangers.
-    pub fn sweep(&self, signal: Signal, helpers: &[i32]) -> (usize, Option<String>) {
-        // Orphans come to us, so nothing descends from us if no child lives.
+    /// Signals all descendants of this process except `helpers`, and returns their number; [`Signal::NONE`] only counts. If the
+    /// system's processes cannot be listed, only the groups of the children are signalled, and the reason is returned too.
+    pub fn sweep(&self, signal: Signal, helpers: &[i32]) -> (usize, Option<Unseen>) {
+        // Orphans become our children, so no descendant is alive if no child is.
         if !lives(WaitId::All) {
             return (0, None);
         }
         match sweep::sweep(signal, helpers) {
             Ok(left) => (left, None),
-            Err(why) => {
-                unseen::warn(&why);
-                (self.sweep_groups(signal, helpers), Some(unseen::in_words(&why)))
+            Err(unseen) => {
+                unseen.warn();
+                (self.sweep_groups(signal, helpers), Some(unseen))
             }
         }
     }
@@ -70,7 +71,7 @@ impl Children {
         living.len() + usize::from(somebody_else)
     }
 
-    /// Looks who has ended, and reaps orphans.
+    /// Returns the children that have ended since the last call.
     pub fn reap(&mut self) -> Vec<(ChildId, Exit)> {
         let mut ended = Vec::new();
         for (pid, leader) in self.leaders.iter_mut().filter(|(_, leader)| !leader.ended) {
@@ -84,8 +85,8 @@ impl Children {
         ended
     }
 
-    /// Lets go of the zombies whose groups have nothing alive in them, and of orphans, but not of `helpers`, who may
-    /// still be killed by their numbers. After the machine had its say.
+    /// Reaps the leaders of groups without a living process, and orphans. `helpers` are kept, because they may still be killed
+    /// by their numbers. Called after the machine has handled the exits.
     pub fn release(&mut self, helpers: &[i32]) {
         if !std::mem::take(&mut self.check) {
             return;
@@ -106,7 +107,7 @@ impl Children {
         }
     }
 
-    /// The same where nobody can be looked at.
+    /// Does the same where the processes of the system cannot be listed.
     fn release_unseen(&mut self, zombies: &[i32], helpers: &[i32]) {
         for &group in zombies {
             if !lives(group_id(group)) {
@@ -114,7 +115,7 @@ impl Children {
                 self.let_go(group);
             }
         }
-        // Now whatever zombie there is is an orphan: nobody else waits for any.
+        // Every zombie that is left is an orphan.
         while self.leaders.is_empty() && helpers.is_empty() && reap(WaitId::All) {}
     }
 
@@ -125,18 +126,18 @@ impl Children {
         }
     }
 
-    /// Whether a zombie is kept for its group, so that somebody must look again.
+    /// Whether a zombie is kept for its group, so that the group must be checked again.
     pub fn keeps_zombies(&self) -> bool {
         self.leaders.values().any(|leader| leader.ended)
     }
 
-    /// Look at the groups again at the next release.
+    /// Makes the next [`Children::release`] check the groups again.
     pub fn look_again(&mut self) {
         self.check = true;
     }
 }
 
-/// How a child ended, without reaping it.
+/// Returns how a child ended, without reaping it.
 fn peek(id: WaitId<'_>) -> Option<WaitIdStatus> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     rustix::process::waitid(id, options).ok().flatten()
@@ -156,14 +157,14 @@ fn group_id(group: i32) -> WaitId<'static> {
     WaitId::Pgid(Pid::from_raw(group))
 }
 
-/// Whether a child of this kind lives. Who asks for those that have stopped hears that there are none, unless there are
-/// only zombies: then there is no such child.
+/// Whether a child of this kind is alive. The system reports no stopped child for a living one, and fails if there are only
+/// zombies.
 fn lives(id: WaitId<'_>) -> bool {
     let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     rustix::process::waitid(id, options).is_ok()
 }
 
-/// Takes a zombie away, if there is one.
+/// Reaps a zombie. Returns whether there was one.
 fn reap(id: WaitId<'_>) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     rustix::process::waitid(id, options).is_ok_and(|status| status.is_some())

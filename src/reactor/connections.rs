@@ -1,8 +1,8 @@
-//! Streams: TCP and Unix connections, accepted or dialled. A slab of them, each with a queue of what its peer has not
-//! taken yet.
+//! TCP and Unix connections, accepted or dialled, each with a queue of bytes that its peer has not read yet.
 //!
-//! An idle connection costs its slot and no buffer: all share one read buffer, and the first message that waits lies in
-//! the slot itself. Bytes are shared between connections, never copied.
+//! An idle connection costs its slot and no buffer: all share one read buffer, and the first queued message lies in the
+//! slot itself. Queued bytes are shared between connections, never copied. The queue of a peer must not grow beyond the
+//! bound: the connection is closed instead.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -18,99 +18,99 @@ use super::tls::{Opened, SEALED_AT_ONCE, TlsStream};
 use super::tokens::{SourceKind, token};
 use crate::machine::{Bytes, Cause, ConnId, LARGE, ListenerId, Peer, Reason};
 
-/// How many queued messages one write takes.
+/// The most queued messages in one write.
 const SLICES_A_WRITE: usize = 64;
-/// What a queued message costs beside its bytes, so that a flood of tiny ones is bounded too.
+/// The cost of a queued message in addition to its bytes, so that a flood of tiny messages is bounded too.
 const COST_OF_A_MESSAGE: usize = 32;
-/// So much of a [large](LARGE) message counts against a peer: it must not close one that reads as fast as it can, and the
-/// number of those that wait is bounded all the same.
+/// The cost of a [large](LARGE) message. It is low, so that such a message does not close the connection of a peer that reads
+/// as fast as it can, and not zero, so that the number of queued messages is bounded.
 const COST_OF_A_LARGE_MESSAGE: usize = 64 * 1024;
 
-/// How far a connection has come.
+/// The state of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// Being dialled; what is sent waits. Also when the machine has closed it with something queued.
+    /// Being dialled; sent bytes are queued. Also if the machine has closed it with something queued.
     Dialling,
-    /// It stands, and both ends are proving who they are; what is sent waits.
+    /// Both ends are proving their names; sent bytes are queued.
     Handshaking,
     Open,
-    /// The machine closed it; what is queued still goes out, what comes in is dropped.
+    /// The machine closed it: queued bytes are still written, received bytes are dropped.
     Closing,
-    /// As `Closing`, with all written and our half shut; waits for the peer's end of file.
+    /// As `Closing`, with everything written and our half shut. Waits for the peer's end of file.
     HalfClosed,
-    /// Over; the machine has not been told yet.
+    /// Closed; the machine has not heard it yet.
     Gone,
 }
 
 struct Conn {
     id: ConnId,
     stream: Option<Stream>,
-    /// What waits, oldest first: the first message here, the others in `more`.
+    /// The oldest queued message. The others are in `more`.
     first: Option<Bytes>,
     /// One word in an idle connection, where the queue itself would be four.
     #[allow(clippy::box_collection)]
     more: Option<Box<VecDeque<Bytes>>>,
-    /// How much of `first` is written.
+    /// The number of bytes of `first` that are written.
     written: usize,
-    /// The cost of what waits.
+    /// The cost of all queued messages.
     queued: usize,
     state: State,
     /// The machine closed it while it was being dialled, or in its handshake.
     closed: bool,
-    /// In the list of what to flush at the end of the turn.
+    /// In the list of connections to flush at the end of the turn.
     dirty: bool,
-    /// We have asked to be told when it takes bytes again.
+    /// The poll reports when the socket takes bytes again.
     awaits_room: bool,
-    /// It has taken nothing of what is queued since it was last looked at.
+    /// The peer has read nothing of the queue since the last check.
     stuck: bool,
     /// In the list of sources to read from.
-    pub ready: bool,
+    ready: bool,
     /// The peer has shut its half: read until its end of file.
-    pub ends: bool,
+    ends: bool,
 }
 
-/// What a flush or a read came to.
+/// The outcome of a flush or a read.
 #[derive(Debug)]
 pub enum Flushed {
-    /// Nothing that matters.
+    /// The connection goes on.
     Fine,
-    /// The connection is over; the machine must hear it.
+    /// The connection is closed, and the machine must hear it.
     Lost(ConnId, Reason),
-    /// The connection is over, and the machine knows.
+    /// The connection is closed, and the machine knows it.
     Done,
-    /// A peer that connected to us has not proven who it is; the machine has never heard of it.
+    /// A peer that connected to us has not proven its names. The machine does not know this connection.
     TurnedAway(ConnId, String),
 }
 
-/// What a read has brought.
+/// The result of a read.
 #[derive(Debug)]
 pub struct Got {
     pub conn: ConnId,
-    /// So many bytes for the machine, none when it has closed the connection.
+    /// The number of bytes for the machine; 0 if it has closed the connection.
     pub length: usize,
-    /// There may be more.
+    /// The socket may have more.
     pub more: bool,
-    /// The handshake is through, and the machine has not been told.
+    /// The handshake is complete, and the machine has not heard of the connection yet.
     pub proven: bool,
 }
 
-/// Who has proven who it is: where it was accepted, or else from which address it was dialled.
+/// A peer that has proven its names, with the listener that accepted it, or else the address from which it was dialled.
 pub type Introduced = (Option<ListenerId>, Peer, Option<SocketAddr>);
 
-/// What an event says about a dialled connection.
+/// The state of a dialled connection after an event.
 pub enum Confirmed {
     /// It is not being dialled.
     Not,
     Pending,
     Up(ConnId, Peer, Option<SocketAddr>),
-    /// It stands, and its handshake begins.
+    /// It is established, and its handshake begins.
     Handshaking(ConnId),
-    /// It stands, and the machine has closed it: what is queued goes out.
+    /// It is established, and the machine has closed it: queued bytes are still written.
     Closing(ConnId),
     Failed(ConnId, Reason),
 }
 
-/// Ids are given out in order by us: they need no hash that withstands an attack.
+/// A hash of ids. No peer chooses an id, so the hash need not withstand an attack.
 #[derive(Default)]
 pub struct IdHasher(u64);
 
@@ -128,20 +128,20 @@ impl Hasher for IdHasher {
     }
 }
 
-/// All streams.
+/// All connections.
 pub struct Connections {
     slab: Slab<Conn>,
     slots: HashMap<ConnId, u32, BuildHasherDefault<IdHasher>>,
     dirty: Vec<u32>,
-    /// Sources that may have more to read.
-    pub ready: VecDeque<u32>,
-    /// How many of them were taken, since the beginning.
-    pub taken: u64,
-    /// Something waits for a peer that does not take it at once.
-    pub some_wait: bool,
+    /// The slots that may have more to read.
+    ready: VecDeque<u32>,
+    /// How many slots were taken from `ready` since the beginning.
+    taken: u64,
+    /// Some queued bytes wait for a peer to read.
+    some_wait: bool,
     registry: Registry,
     max_queue: usize,
-    /// What all read into that speak TLS.
+    /// The read buffer of all TLS connections.
     sealed: Vec<u8>,
 }
 
@@ -153,8 +153,24 @@ impl Connections {
         Connections { slab, slots, dirty, ready, taken: 0, some_wait: false, registry, max_queue, sealed }
     }
 
+    /// Returns the number of connections.
     pub fn len(&self) -> usize {
         self.slab.len()
+    }
+
+    /// Returns the number of slots that may have more to read.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Returns the number of slots that were taken to be read since the beginning.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether some queued bytes wait for a peer to read.
+    pub fn some_wait(&self) -> bool {
+        self.some_wait
     }
 
     fn insert(&mut self, id: ConnId, stream: Option<Stream>, state: State) -> u32 {
@@ -179,7 +195,7 @@ impl Connections {
         slot
     }
 
-    /// Takes in an accepted connection.
+    /// Adds an accepted connection. Fails if the system refuses to watch it.
     pub fn accept(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
         if let Some(stream) = stream.tcp() {
             stream.set_nodelay(true)?;
@@ -219,7 +235,7 @@ impl Connections {
         }
     }
 
-    /// Looks whether a dialled connection stands.
+    /// Checks whether a dialled connection is established.
     pub fn confirm(&mut self, slot: u32) -> Confirmed {
         let Some(conn) = self.slab.get_mut(slot as usize) else { return Confirmed::Not };
         if conn.state != State::Dialling {
@@ -249,7 +265,7 @@ impl Connections {
         }
     }
 
-    /// Queues bytes; they go out at the end of the turn.
+    /// Queues bytes, which are written at the end of the turn.
     pub fn send(&mut self, id: ConnId, bytes: Bytes) {
         let Some(&slot) = self.slots.get(&id) else { return };
         let conn = &mut self.slab[slot as usize];
@@ -274,7 +290,7 @@ impl Connections {
         }
     }
 
-    /// Closes after what is queued. Says whether the connection lingers.
+    /// Closes a connection after its queue is written. Returns whether the connection lingers for that.
     pub fn close(&mut self, id: ConnId) -> bool {
         let Some(&slot) = self.slots.get(&id) else { return false };
         let conn = &mut self.slab[slot as usize];
@@ -296,7 +312,7 @@ impl Connections {
         }
     }
 
-    /// Closes all of them, as [`Connections::close`] does, but waits for no host name.
+    /// Closes all connections as [`Connections::close`] does, without waiting for host names.
     pub fn close_all(&mut self) {
         let all: Vec<(ConnId, bool)> = self.slab.iter().map(|(_, conn)| (conn.id, conn.stream.is_some())).collect();
         for (id, has_stream) in all {
@@ -306,7 +322,7 @@ impl Connections {
         }
     }
 
-    /// Drops a connection whose time to linger is over.
+    /// Drops a connection after its time to linger.
     pub fn drop_lingering(&mut self, id: ConnId) {
         if let Some(&slot) = self.slots.get(&id) {
             let conn = &self.slab[slot as usize];
@@ -315,7 +331,7 @@ impl Connections {
         }
     }
 
-    /// Ends a connection that the machine has not been told about; its slot stays until [`Connections::forget`].
+    /// Closes a connection before the machine hears it. Its slot stays until [`Connections::forget`].
     pub fn fail(&mut self, id: ConnId) {
         if let Some(&slot) = self.slots.get(&id) {
             let conn = &mut self.slab[slot as usize];
@@ -324,7 +340,8 @@ impl Connections {
         }
     }
 
-    /// Frees the slot of a connection that failed. `false`: the machine has closed it meanwhile and expects no word.
+    /// Frees the slot of a connection that failed. Returns `false` if the machine must not hear it, because it has closed
+    /// the connection.
     pub fn forget(&mut self, id: ConnId) -> bool {
         match self.slots.get(&id) {
             Some(&slot) => {
@@ -341,7 +358,7 @@ impl Connections {
         self.slots.remove(&conn.id);
     }
 
-    /// Whether anything is queued for any peer.
+    /// Whether bytes are queued on a connection that the machine has closed.
     pub fn has_queued(&self) -> bool {
         self.slab.iter().any(|(_, conn)| conn.has_unwritten() && (conn.closed || conn.state == State::Closing))
     }
@@ -367,7 +384,7 @@ impl Connections {
         Some(slot)
     }
 
-    /// Whether more is queued for a slot than may be: the end of the turn closes it, unless it takes it.
+    /// Whether the queue of a slot is beyond the bound. If it still is at the end of the turn, the connection is closed.
     pub fn is_over(&self, slot: u32) -> bool {
         self.slab.get(slot as usize).is_some_and(|conn| conn.queued > self.max_queue)
     }
@@ -382,7 +399,7 @@ impl Connections {
         }
     }
 
-    /// Reads once. `Ok(None)`: nothing there.
+    /// Reads once. Returns `None` if there is nothing to read.
     pub fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<Got>, Flushed> {
         let Some(conn) = self.slab.get_mut(slot as usize) else { return Ok(None) };
         let deaf = match conn.state {
@@ -398,8 +415,8 @@ impl Connections {
             match stream.read(buffer) {
                 Ok(0) => break hung_up(),
                 Ok(_) if deaf => return Ok(Some(Got { conn: conn.id, length: 0, more: true, proven: false })),
-                // A read that does not fill the buffer has emptied the socket: what comes later is a new event. But an
-                // end of file that is there already must be read, for it comes with no other.
+                // A read that does not fill the buffer has emptied the socket, and later bytes make a new event. An end of
+                // file that has arrived makes no further event, so it must be read.
                 Ok(length) => {
                     let more = length == buffer.len() || conn.ends;
                     return Ok(Some(Got { conn: conn.id, length, more, proven: false }));
@@ -412,7 +429,7 @@ impl Connections {
         Err(self.over(slot, why))
     }
 
-    /// The same where TLS is spoken: also goes on with the handshake.
+    /// Reads once from a TLS connection, which also continues its handshake.
     fn read_sealed(&mut self, slot: u32, buffer: &mut [u8]) -> Result<Option<Got>, Flushed> {
         self.sealed.resize(SEALED_AT_ONCE, 0);
         let conn = &mut self.slab[slot as usize];
@@ -432,7 +449,7 @@ impl Connections {
             Ok(opened) => opened,
             Err(why) => return Err(self.over(slot, why)),
         };
-        // Who has ended with something to say is heard first, and read again.
+        // Bytes that came with the end are handled first; the next read finds the end again.
         conn.ends |= ends;
         let more = more || conn.ends;
         let (id, closed) = (conn.id, conn.closed);
@@ -446,28 +463,28 @@ impl Connections {
         Ok(Some(Got { conn: id, length, more, proven: proven && !closed }))
     }
 
-    /// The stream of a connection on which TLS is spoken.
+    /// Returns the TLS stream of a connection, if it speaks TLS.
     pub fn tls_of(&mut self, id: ConnId) -> Option<&mut TlsStream> {
         let conn = self.slots.get(&id).and_then(|slot| self.slab.get_mut(*slot as usize));
         conn.and_then(|conn| conn.stream.as_mut()).and_then(Stream::tls)
     }
 
-    /// All connections.
+    /// Returns the names of all connections, in no order.
     pub fn ids(&self) -> Vec<ConnId> {
         self.slots.keys().copied().collect()
     }
 
-    /// Who is at the other end of a connection whose handshake is through.
+    /// Returns the peer of a connection after its handshake.
     pub fn introduce(&mut self, id: ConnId) -> io::Result<Introduced> {
         self.tls_of(id).ok_or_else(|| ErrorKind::NotConnected.into()).and_then(|stream| stream.introduce())
     }
 
-    /// Whether the machine may still hear something on this connection.
+    /// Whether bytes of this connection are for the machine.
     pub fn is_open(&self, id: ConnId) -> bool {
         self.slots.get(&id).is_some_and(|slot| self.slab[*slot as usize].state == State::Open)
     }
 
-    /// Whether the peer at this slot is still proving who it is.
+    /// Whether the peer at this slot is still proving its names.
     pub fn is_handshaking(&self, slot: u32) -> bool {
         self.slab.get(slot as usize).is_some_and(|conn| conn.state == State::Handshaking)
     }
@@ -488,7 +505,7 @@ impl Connections {
             return Flushed::Done;
         }
         if state == State::Handshaking && self.is_accepted(slot) {
-            // It gets to read why, if it still reads.
+            // The peer can still read the reason.
             self.slab[slot as usize].state = State::Closing;
             self.touch(slot);
             return Flushed::TurnedAway(id, why.words);
@@ -497,7 +514,7 @@ impl Connections {
         Flushed::Lost(id, why)
     }
 
-    /// Writes what this turn queued, one write a connection; `lost` hears of those that failed.
+    /// Writes what this turn queued, one write a connection, and calls `lost` for each connection that failed.
     pub fn flush(&mut self, mut lost: impl FnMut(ConnId, Reason)) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for slot in dirty.drain(..) {
@@ -513,7 +530,7 @@ impl Connections {
         self.dirty = dirty;
     }
 
-    /// Ends the connections for which something is queued and that have taken nothing of it since the last time.
+    /// Closes the connections with a queue of which the peer has read nothing since the last call.
     pub fn close_stalled(&mut self, mut lost: impl FnMut(ConnId, Reason)) {
         self.some_wait = false;
         let mut stuck = Vec::new();
@@ -564,7 +581,7 @@ impl Connections {
         self.ask_for_room(slot)
     }
 
-    /// Asks to be told of room while something is queued, and only then.
+    /// Makes the poll report that a socket is writable while something is queued, and only then.
     fn ask_for_room(&mut self, slot: u32) -> Flushed {
         let conn = &mut self.slab[slot as usize];
         let wanted = match conn.state {
@@ -585,7 +602,7 @@ impl Connections {
         }
     }
 
-    /// A socket has failed while it was written to. Nobody has to hear of one whose peer was a stranger.
+    /// Handles that a write has failed. If the peer was still a stranger, the machine does not know the connection.
     fn broken(&mut self, slot: u32, error: &io::Error) -> Flushed {
         if self.is_handshaking(slot) && self.is_accepted(slot) {
             self.remove(slot);
@@ -594,7 +611,7 @@ impl Connections {
         self.over(slot, reason(error))
     }
 
-    /// Whether TLS is spoken at this slot with somebody who connected to us.
+    /// Whether the slot has a TLS connection that a peer made to us.
     fn is_accepted(&mut self, slot: u32) -> bool {
         let stream = self.slab.get_mut(slot as usize).and_then(|conn| conn.stream.as_mut());
         stream.and_then(Stream::tls).is_some_and(|stream| stream.is_accepted())
@@ -602,12 +619,12 @@ impl Connections {
 }
 
 impl Conn {
-    /// Whether the socket has yet to take something.
+    /// Whether some bytes are not written to the socket yet.
     fn has_unwritten(&self) -> bool {
         self.first.is_some() || self.stream.as_ref().is_some_and(Stream::has_sealed)
     }
 
-    /// Writes what TLS has sealed, or says itself.
+    /// Writes the records of TLS.
     fn write_sealed(&mut self) -> io::Result<()> {
         if let Some(stream) = self.stream.as_mut().and_then(Stream::tls) {
             stream.flush()?;
@@ -638,7 +655,7 @@ impl Conn {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.advance(n);
-                    // TLS takes a piece at a time, and says itself when the socket is full.
+                    // TLS takes a piece at a time, and fails itself when the socket is full.
                     if n < offered && !seals {
                         return Ok(());
                     }
@@ -651,13 +668,13 @@ impl Conn {
         Ok(())
     }
 
-    /// How many bytes are queued.
+    /// Returns the number of queued bytes.
     fn waiting(&self) -> usize {
         let all = self.first.iter().chain(self.more.iter().flat_map(|more| more.iter()));
         all.map(|bytes| bytes.len()).sum::<usize>() - self.written
     }
 
-    /// Takes `n` written bytes out of the queue.
+    /// Removes `n` written bytes from the queue.
     fn advance(&mut self, n: usize) {
         self.stuck = false;
         self.written += n;
@@ -674,7 +691,7 @@ impl Conn {
     }
 }
 
-/// What a queued message counts against its peer.
+/// Returns the cost of a queued message.
 fn cost(bytes: &[u8]) -> usize {
     COST_OF_A_MESSAGE + if bytes.len() > LARGE { COST_OF_A_LARGE_MESSAGE } else { bytes.len() }
 }
@@ -687,7 +704,7 @@ mod tests {
     fn a_large_message_that_many_share_costs_little_and_more_of_them_are_bounded() {
         let (large, bound) = (vec![0; 256 * LARGE], 8 * LARGE);
         assert!(cost(&large) < bound / 100);
-        assert!(cost(&large) * 128 > bound, "nobody has more than a hundred of them queued");
+        assert!(cost(&large) * 128 > bound, "no peer has more than a hundred queued");
         assert_eq!(cost(&large[..LARGE]), LARGE + COST_OF_A_MESSAGE);
     }
 

@@ -1,5 +1,8 @@
-//! Standard output and standard error, which somebody may have stopped reading: a terminal after Ctrl-S, a pager, a
-//! full pipe. Nothing here waits. What does not fit in a bounded queue is left out, and a note says how much.
+//! Standard output and standard error, which may have a reader that has stopped: a terminal after Ctrl-S, a pager, a full
+//! pipe.
+//!
+//! The loop must never wait for such a reader. Lines that do not fit in a bounded queue are left out, and a note gives their
+//! number.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -18,20 +21,20 @@ use super::errors::plain;
 use super::tokens::{SourceKind, token};
 use crate::machine::Stream;
 
-/// How much may wait for a stream, in bytes.
+/// The most bytes that wait for a stream.
 const MAX_WAITING: usize = 1024 * 1024;
-/// What a pipe takes for sure once it says that it has room, in bytes.
+/// The bytes that a pipe takes at least when it has room.
 const SURE_WRITE: usize = 4096;
 
 /// How a descriptor is written to without waiting.
 enum Way {
-    /// A terminal or FIFO, opened anew, so that nobody else finds it non-blocking.
+    /// A terminal or FIFO that was opened again, because non-blocking mode would affect other programs that share it.
     Own(File),
-    /// A socket: each send says that it does not wait.
+    /// A socket, with a flag on each send not to wait.
     Socket(OwnedFd),
-    /// A regular file or a device that never makes us wait.
+    /// A regular file or a device, which never blocks.
     Direct(File),
-    /// Anything else: asked for room before each small write.
+    /// Anything else: polled for room before each small write.
     Asked(File),
 }
 
@@ -82,7 +85,7 @@ fn has_room(fd: BorrowedFd<'_>, millis: i64) -> bool {
     matches!(poll(&mut fds, Some(&limit)), Ok(n) if n > 0)
 }
 
-/// Why a stream cannot be written, in words. A device that is full is no directory in which somebody could make room.
+/// Returns why a stream cannot be written, in words. For a full device there is no advice to make room in a directory.
 pub fn unwritten(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::StorageFull => "no space left on device".to_owned(),
@@ -90,18 +93,18 @@ pub fn unwritten(error: &io::Error) -> String {
     }
 }
 
-/// What waits for one stream.
+/// The queue of one stream.
 struct Output {
-    /// `None`: it is closed, or has failed for good.
+    /// `None`: the stream is closed, or has failed for good.
     way: Option<Way>,
-    /// It has failed otherwise than by a reader that has left.
+    /// Why the stream has failed, unless its reader has left.
     failed: Option<String>,
-    /// The machine knows that nothing more can be written.
+    /// The machine has heard that the stream has ended.
     told: bool,
     waiting: VecDeque<u8>,
-    /// How many lines were left out since the last note.
+    /// The number of lines that were left out since the last note.
     left_out: usize,
-    /// We have asked to be told of room.
+    /// The poll reports when the stream has room.
     registered: bool,
 }
 
@@ -117,7 +120,7 @@ impl Output {
         }
     }
 
-    /// Queues all of `bytes`, or none of them when too much waits and they need not `surely` be shown.
+    /// Queues all of `bytes`. If too much waits and `surely` is false, queues none of them.
     fn print(&mut self, bytes: &[u8], surely: bool) {
         if self.waiting.len() + bytes.len() > MAX_WAITING {
             self.flush();
@@ -153,7 +156,7 @@ impl Output {
                 Ok(n) => drop(self.waiting.drain(..n)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Nobody will ever read it.
+                // It will never be written.
                 Err(error) => {
                     self.failed = (error.kind() != ErrorKind::BrokenPipe).then(|| unwritten(&error));
                     self.way = None;
@@ -169,7 +172,7 @@ type Shared = Arc<Mutex<Output>>;
 static OUT: OnceLock<Shared> = OnceLock::new();
 static ERR: OnceLock<Shared> = OnceLock::new();
 
-/// The one queue of a stream in this process.
+/// Returns the one queue of a stream in this process.
 fn shared(stream: Stream) -> &'static Shared {
     let (cell, fd) = match stream {
         Stream::Out => (&OUT, rustix::stdio::stdout()),
@@ -182,11 +185,12 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Output> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where the logger writes: standard error, without ever waiting.
+/// The writer for a logger: standard error, without ever waiting.
 #[derive(Debug, Default)]
 pub struct LogPipe(());
 
 impl LogPipe {
+    /// Returns a writer. All writers share one queue.
     pub fn new() -> LogPipe {
         LogPipe(())
     }
@@ -206,12 +210,12 @@ impl Write for LogPipe {
     }
 }
 
-/// Queues bytes, which are shown at the end of the turn.
+/// Queues bytes, which are written at the end of the turn.
 pub fn print(stream: Stream, bytes: &[u8], surely: bool) {
     lock(shared(stream)).print(bytes, surely);
 }
 
-/// Waits for what is queued to be read, at most `millis` milliseconds without any of it being read. Returns why
+/// Waits until everything queued is written, or until the reader has taken nothing for `millis` milliseconds. Returns why
 /// standard output could not be written, unless its reader has left.
 pub fn flush(millis: u64) -> Option<String> {
     for stream in [Stream::Out, Stream::Err] {
@@ -228,7 +232,7 @@ pub fn flush(millis: u64) -> Option<String> {
     lock(shared(Stream::Out)).failed.clone()
 }
 
-/// Whether nothing more can be written to standard output; told once.
+/// Whether standard output has ended. Returns `true` once.
 pub fn has_ended() -> bool {
     let mut output = lock(shared(Stream::Out));
     output.way.is_none() && !std::mem::replace(&mut output.told, true)
@@ -244,7 +248,7 @@ impl Console {
         Console { registry }
     }
 
-    /// Writes what waits, and asks to be told of room while something still does. Cheap when nothing waits.
+    /// Writes what is queued, and makes the poll report room while something is left. Costs little if nothing is queued.
     pub fn flush(&self) {
         for (index, stream) in [Stream::Out, Stream::Err].into_iter().enumerate() {
             let mut output = lock(shared(stream));

@@ -1,9 +1,8 @@
-//! Datagram sockets: what everybody of a network hears, and what one says to all of them.
+//! Datagram sockets, which send to one host or to all of a network.
 //!
-//! Each is a pair. The receiving socket is bound to the port alone, because one that is bound to an address does not
-//! hear what is sent to all; the sending one is bound to our address, so that whoever hears us knows it. Nothing of what
-//! a network does to datagrams ends anything: an interface that is down loses what is sent meanwhile, and one that was
-//! removed and is there again gets new sockets.
+//! Each is a pair. The receiving socket is bound to the port alone, because a socket that is bound to an address receives no
+//! broadcasts. The sending socket is bound to our address, so that receivers know it. A fault of the network must not end the
+//! loop: while an interface is down, datagrams are lost, and an interface that was removed and added again gets new sockets.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -19,16 +18,16 @@ use super::errors::plain;
 use super::tokens::{SourceKind, token};
 use crate::machine::{Bytes, SocketId};
 
-/// How a datagram socket is set up.
+/// The setup of a datagram socket.
 #[derive(Debug, Clone)]
 pub struct DatagramOptions {
-    /// The interface that it hears and speaks on. `None`: any.
+    /// The interface that it sends and receives on. `None`: any.
     pub interface: Option<String>,
-    /// Our address there: the source of what is sent.
+    /// Our address there, which is the source of sent datagrams.
     pub address: Ipv4Addr,
-    /// The port that it hears on. What is sent comes from another.
+    /// The port that it receives on. Sent datagrams come from another port.
     pub port: u16,
-    /// Others on this host that do the same may hear on that port too.
+    /// Other sockets of this host that also set this can receive on the same port.
     pub reuse: bool,
 }
 
@@ -36,15 +35,15 @@ struct Socket {
     options: DatagramOptions,
     receiver: OwnedFd,
     sender: OwnedFd,
-    /// How many datagrams were longer than the buffer.
+    /// The number of datagrams that were longer than the buffer.
     truncated: u64,
 }
 
-/// All datagram sockets, and what waits to be sent.
+/// All datagram sockets, and the datagrams of this turn.
 pub struct Datagrams {
     sockets: Vec<Socket>,
-    /// Which of them may have something to read.
-    pub ready: Vec<bool>,
+    /// Whether each of them may have something to read.
+    ready: Vec<bool>,
     queue: Vec<(SocketId, SocketAddr, Bytes)>,
     registry: Registry,
 }
@@ -54,7 +53,7 @@ impl Datagrams {
         Datagrams { sockets: Vec::new(), ready: Vec::new(), queue: Vec::new(), registry }
     }
 
-    /// Opens a socket; an error says what could not be done.
+    /// Opens a socket. Fails with what the system refused.
     pub fn bind(&mut self, options: DatagramOptions) -> io::Result<SocketId> {
         let (receiver, sender) = (receiver(&options)?, sender(&options)?);
         let id = self.sockets.len();
@@ -69,14 +68,24 @@ impl Datagrams {
         self.registry.register(&mut SourceFd(&receiver.as_raw_fd()), entry, Interest::READABLE)
     }
 
+    /// Returns the sockets that may have something to read.
+    pub fn ready(&self) -> Vec<usize> {
+        (0..self.ready.len()).filter(|index| self.ready[*index]).collect()
+    }
+
+    /// Whether any of them may have something to read.
+    pub fn any_ready(&self) -> bool {
+        self.ready.contains(&true)
+    }
+
     pub fn mark_ready(&mut self, index: usize) {
         if let Some(ready) = self.ready.get_mut(index) {
             *ready = true;
         }
     }
 
-    /// Receives one datagram: its length and where it came from. `None`: there is none left. `Some(None)`: there was
-    /// one that is no use, or an error that is over now that it was told.
+    /// Receives one datagram, and returns its length and its source. Returns `None` if there is none left, and `Some(None)` if
+    /// there was one that must be ignored, or an error, which the next call does not see.
     pub fn receive(&mut self, index: usize, buffer: &mut [u8]) -> Option<Option<(usize, SocketAddr)>> {
         let socket = self.sockets.get_mut(index)?;
         match rustix::net::recvfrom(&socket.receiver, &mut *buffer, RecvFlags::TRUNC) {
@@ -99,12 +108,12 @@ impl Datagrams {
         }
     }
 
-    /// Remembers a datagram; it goes out at the end of the turn.
+    /// Queues a datagram, which is sent at the end of the turn.
     pub fn send(&mut self, socket: SocketId, to: SocketAddr, bytes: Bytes) {
         self.queue.push((socket, to, bytes));
     }
 
-    /// Sends what this turn wants sent. What cannot be sent is lost, as anything can be on its way.
+    /// Sends the datagrams of this turn. A datagram that cannot be sent is lost, as any datagram can be.
     pub fn flush(&mut self) {
         let mut queue = std::mem::take(&mut self.queue);
         for (SocketId(index), to, bytes) in queue.drain(..) {
@@ -118,7 +127,7 @@ impl Datagrams {
         self.queue = queue;
     }
 
-    /// The interface was removed, and these sockets will never hear or say anything again, even when it is back.
+    /// Replaces the sockets of an interface that was removed. The old ones stay dead when the interface is added again.
     fn open_again(&mut self, index: usize) {
         let options = &self.sockets[index].options;
         let opened = receiver(options).and_then(|receiver| Ok((receiver, sender(options)?)));
@@ -134,7 +143,7 @@ impl Datagrams {
     }
 }
 
-/// A socket that hears what comes to the port, whatever address it was sent to.
+/// Returns a socket that receives all datagrams to the port, including broadcasts.
 fn receiver(options: &DatagramOptions) -> io::Result<OwnedFd> {
     let socket = open(options)?;
     sockopt::set_socket_reuseaddr(&socket, options.reuse)?;
@@ -149,7 +158,7 @@ fn receiver(options: &DatagramOptions) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A socket whose datagrams come from our address.
+/// Returns a socket that sends from our address.
 fn sender(options: &DatagramOptions) -> io::Result<OwnedFd> {
     let socket = open(options)?;
     sockopt::set_socket_broadcast(&socket, true)?;
@@ -158,12 +167,12 @@ fn sender(options: &DatagramOptions) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A socket that is confined to the interface.
+/// Returns a socket that is bound to the interface.
 fn open(options: &DatagramOptions) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
     if let Some(interface) = &options.interface {
-        // Everybody may, once for each socket, since Linux 5.7.
+        // Since Linux 5.7 every user may do this, once for each socket.
         setsockopt(&socket, BindToDevice, &interface.into()).map_err(|error| {
             explain(Errno::from_raw_os_error(error as i32), &format!("cannot use interface {interface}"))
         })?;

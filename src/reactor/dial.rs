@@ -1,4 +1,4 @@
-//! Connections on their way: each address of a host name is tried in turn, until one answers.
+//! Connections that are being made: each address of a host name is tried in turn, until one answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -16,7 +16,7 @@ use super::stream::Stream;
 use super::tls::{Tls, TlsStream, host_of};
 use crate::machine::{Address, Cause, ConnId, Reason};
 
-/// How many addresses of one host name are tried.
+/// The most addresses of one host name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
 struct Dial {
@@ -24,7 +24,7 @@ struct Dial {
     rest: VecDeque<SocketAddr>,
 }
 
-/// What is being dialled.
+/// The connections that are being dialled.
 pub struct Dials {
     dials: BTreeMap<ConnId, Dial>,
     source: Option<IpAddr>,
@@ -32,17 +32,17 @@ pub struct Dials {
 }
 
 impl Dials {
-    /// Dials from this address, and speaks TLS.
+    /// Returns no dials yet. They use this local address and TLS, if given.
     pub fn new(source: Option<IpAddr>, tls: Option<Rc<Tls>>) -> Dials {
         Dials { dials: BTreeMap::new(), source, tls }
     }
 
-    /// Speaks TLS otherwise from now on.
+    /// Uses this TLS for later connections.
     pub fn set_tls(&mut self, tls: &Rc<Tls>) {
         self.tls = Some(tls.clone());
     }
 
-    /// Begins; `Err` says why the connection cannot be made.
+    /// Begins to dial. Fails if the connection cannot be made.
     pub fn start(
         &mut self,
         conn: ConnId,
@@ -61,7 +61,7 @@ impl Dials {
             Address::Inet(name) => match name.parse() {
                 Ok(address) => rest.push_back(address),
                 Err(_) => {
-                    lookups.start(conn, name).map_err(|error| Reason::new(Cause::NoName, error).of(&to))?;
+                    lookups.start(conn, name).map_err(|why| why.of(&to))?;
                     self.dials.insert(conn, Dial { to, rest });
                     return Ok(());
                 }
@@ -71,25 +71,26 @@ impl Dials {
         self.next(conn, Reason::new(Cause::NoName, "no address"), conns)
     }
 
-    /// The lookup is through.
+    /// Takes the result of the lookup. Fails if the connection cannot be made.
     pub fn found(
         &mut self,
         conn: ConnId,
-        result: Result<Vec<SocketAddr>, String>,
+        result: Result<Vec<SocketAddr>, Reason>,
         conns: &mut Connections,
     ) -> Result<(), Reason> {
         let Some(dial) = self.dials.get_mut(&conn) else { return Ok(()) };
         match result {
             Ok(addresses) => dial.rest = addresses.into_iter().take(MAX_ADDRESSES).collect(),
-            Err(error) => {
-                let to = self.dials.remove(&conn).map(|dial| dial.to.to_string()).unwrap_or_default();
-                return Err(Reason::new(Cause::NoName, error).of(&to));
+            Err(why) => {
+                let why = why.of(&dial.to);
+                self.dials.remove(&conn);
+                return Err(why);
             }
         }
         self.next(conn, Reason::new(Cause::NoName, "the host name has no address"), conns)
     }
 
-    /// Tries the next address; `why` is what became of the one before.
+    /// Tries the next address. Fails with `why`, the reason of the last attempt, if no address is left.
     pub fn next(&mut self, conn: ConnId, mut why: Reason, conns: &mut Connections) -> Result<(), Reason> {
         let Some(dial) = self.dials.get_mut(&conn) else { return Ok(()) };
         conns.detach(conn);
@@ -102,17 +103,18 @@ impl Dials {
                 Err(error) => why = reason(&error),
             }
         }
-        let to = self.dials.remove(&conn).map(|dial| dial.to.to_string()).unwrap_or_default();
-        Err(why.of(&to))
+        let why = why.of(&dial.to);
+        self.dials.remove(&conn);
+        Err(why)
     }
 
-    /// The connection stands, or the machine has closed it.
+    /// Forgets a connection that is established, or that the machine has closed.
     pub fn finish(&mut self, conn: ConnId) {
         self.dials.remove(&conn);
     }
 }
 
-/// Puts TLS on a connection to this address, if it is spoken.
+/// Puts TLS on a connection to this address, if this end speaks TLS.
 fn secure(tls: Option<&Rc<Tls>>, to: &Address, stream: TcpStream) -> io::Result<Stream> {
     match (tls.and_then(|tls| Some((tls, tls.dials.as_ref()?))), to) {
         (Some((tls, config)), Address::Inet(name)) => {
@@ -122,7 +124,7 @@ fn secure(tls: Option<&Rc<Tls>>, to: &Address, stream: TcpStream) -> io::Result<
     }
 }
 
-/// Begins to connect to an address, from one of ours or from what the system chooses.
+/// Begins to connect to an address, from `source` or from an address that the system chooses.
 fn connect(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
     let Some(source) = source else { return TcpStream::connect(to) };
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };

@@ -1,5 +1,6 @@
-//! Who has proven who it is by what was right before the configuration was read anew: each is looked at again by what is
-//! right now, a few in each turn of the loop, for a signature takes a while to check.
+//! Checks the certificates of connected peers again, after the configuration was read again.
+//!
+//! Each turn of the loop checks only a few of them, because a signature takes a while to check.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -10,24 +11,25 @@ use super::pending::Pending;
 use super::tls::Tls;
 use crate::machine::{ConnId, Input};
 
-/// How long certificates are looked at in one turn.
+/// The time that the checks take in one turn.
 const DOUBTS_OF_A_TURN: Duration = Duration::from_millis(10);
 
+/// The connections that are still to be checked.
 #[derive(Default)]
 pub struct Doubts {
     queue: VecDeque<ConnId>,
-    /// In the middle of a handshake by the old rules.
+    /// The connections that are in a handshake by the old rules. They are checked after it.
     unproven: BTreeSet<ConnId>,
 }
 
 impl Doubts {
-    /// These are to be looked at again.
+    /// Starts to check these connections.
     pub fn begin(&mut self, conns: Vec<ConnId>) {
         self.unproven.clear();
         self.queue = conns.into();
     }
 
-    /// A handshake is through.
+    /// Notes that a handshake is complete.
     pub fn proven(&mut self, conn: ConnId) {
         if self.unproven.remove(&conn) {
             self.queue.push_back(conn);
@@ -38,7 +40,7 @@ impl Doubts {
         !self.queue.is_empty()
     }
 
-    /// Looks at some of them.
+    /// Checks some of them, and pushes an input for each that would not be accepted any more.
     pub fn go_on(&mut self, tls: Option<&Tls>, conns: &mut Connections, told: &mut VecDeque<Pending>) {
         let Some(tls) = tls else { return self.queue.clear() };
         let until = now() + DOUBTS_OF_A_TURN;
@@ -48,7 +50,8 @@ impl Doubts {
             match conns.tls_of(conn) {
                 Some(stream) if stream.is_handshaking() => drop(self.unproven.insert(conn)),
                 Some(stream) => {
-                    if let Err(why) = stream.check_again(tls) {
+                    if let Err(error) = stream.check_again(tls) {
+                        let why = (tls.in_words)(&error);
                         told.push_back(Pending::Input(Input::Disproved { conn, why }));
                     }
                 }

@@ -1,8 +1,8 @@
-//! Sockets at which commands say how they are doing, as services tell systemd: one for each that wants it.
+//! Sockets at which commands report their state, as services do to systemd: one socket for each command that wants it.
 //!
-//! Each is a file that this user alone can send to, so no credentials need to be looked at. A file, and not an abstract
-//! name, because it is reached from other network namespaces too. What comes with a message, such as a descriptor that
-//! the sender waits for us to close, is dropped by the system because nobody asks for it.
+//! Only this user can send to the file of a socket, so no credentials need to be checked. It is a file and not an abstract
+//! name, because a command in another network namespace can reach it too. The system drops a descriptor that comes with a
+//! message, because the read does not ask for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,7 +18,7 @@ use super::listeners::{OF_THE_USER, SocketFile};
 use super::tokens::{SourceKind, token};
 use crate::machine::EarId;
 
-/// The longest message that is taken, in bytes; what is longer is cut.
+/// The longest message, in bytes. The rest of a longer one is dropped.
 const MESSAGE_MAX: usize = 4096;
 
 struct Ear {
@@ -31,8 +31,8 @@ struct Ear {
 pub struct Ears {
     slab: Slab<Ear>,
     by_id: BTreeMap<EarId, usize>,
-    /// Which of them may have something to read.
-    pub ready: BTreeSet<usize>,
+    /// The sockets that may have something to read.
+    ready: BTreeSet<usize>,
     registry: Registry,
 }
 
@@ -41,7 +41,8 @@ impl Ears {
         Ears { slab: Slab::new(), by_id: BTreeMap::new(), ready: BTreeSet::new(), registry }
     }
 
-    /// Makes a socket. One that a process with our number has left is replaced: the machine names each path once.
+    /// Makes a socket. A file that an earlier process with our id has left is replaced, because the machine uses each path
+    /// once. Fails if the system refuses it.
     pub fn open(&mut self, id: EarId, path: &Path) -> io::Result<()> {
         let _ = fs::remove_file(path);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -65,6 +66,16 @@ impl Ears {
         }
     }
 
+    /// Returns the sockets that may have something to read.
+    pub fn ready(&self) -> Vec<usize> {
+        self.ready.iter().copied().collect()
+    }
+
+    /// Whether any of them may have something to read.
+    pub fn any_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     pub fn mark_ready(&mut self, index: usize) {
         if self.slab.contains(index) {
             self.ready.insert(index);
@@ -75,7 +86,7 @@ impl Ears {
         self.ready = self.slab.iter().map(|(index, _)| index).collect();
     }
 
-    /// Takes one message; `None`: there is none left.
+    /// Takes one message. Returns `None` if there is none left.
     pub fn hear(&mut self, index: usize) -> Option<(EarId, Vec<u8>)> {
         let mut buffer = [0; MESSAGE_MAX];
         let heard = self.slab.get(index).and_then(|ear| Some((ear.id, ear.socket.recv(&mut buffer).ok()?)));

@@ -1,24 +1,24 @@
-//! The loop's dealings with what the machine wants done.
-
-use std::net::SocketAddr;
+//! The part of a turn that performs the effects of the machine.
+//!
+//! It must write files before anything goes out: bytes to send are queued at once, and leave at the end of the turn.
 
 use super::clock::now;
 use super::due::Due;
-use super::errors::plain;
+use super::errors::system_error;
 use super::limits::{DIAL_TIME, LINGER, LOOK_AT_GROUPS, PASSES_A_TURN, READS_A_PASS, READS_OF_A_TURN};
 use super::pending::Pending;
 use super::probes::{self, PROBE_TIME};
-use super::{Reactor, console, files};
-use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, NoAnswer, ProbeId, Reason};
+use super::{Ending, Reactor, console, files};
+use crate::machine::{ChildId, Command, ConnId, Effect, Input, Machine, Reason};
 
 impl Reactor {
-    /// Takes in what the machine has just asked for: bytes join their queues, the rest waits for the end of the pass.
+    /// Takes in the effects that the machine has just pushed: bytes join their queues, the rest waits for the end of the pass.
     pub(super) fn absorb(&mut self) {
         for effect in self.out.drain() {
             match effect {
-                // It overrides all that was asked for before it, an orderly exit too.
-                Effect::Halt { code } => self.halt = Some(code),
-                _ if self.exit.is_some() || self.halt.is_some() => {}
+                // It overrides every earlier effect, also an orderly exit.
+                Effect::Halt { code } => self.ending = Some(Ending::Halt(code)),
+                _ if self.ending.is_some() => {}
                 Effect::Send { conn, bytes } => self.conns.send(conn, bytes),
                 Effect::Close { conn, .. } => {
                     if self.conns.close(conn) {
@@ -43,20 +43,20 @@ impl Reactor {
                     self.later.push_back(Effect::Connect { conn, to });
                 }
                 Effect::Status(status) => self.notify.set_status(&status),
-                Effect::Exit { code } => self.exit = Some(code),
+                Effect::Exit { code } => self.ending = Some(Ending::Exit(code)),
                 Effect::Read { .. } | Effect::ReadEnd { .. } | Effect::List { .. } => self.reads.push_back(effect),
                 other => self.later.push_back(other),
             }
         }
     }
 
-    /// Ends a turn: the machine hears what is pending, files are written, the rest is done, and again for what that
-    /// brought, a bounded number of times; then all that is queued goes out.
+    /// Ends a turn. In a bounded number of passes, the machine hears the pending inputs, files are written, and the other
+    /// effects are performed. Then everything queued goes out.
     pub(super) fn perform(&mut self, machine: &mut impl Machine) {
         for _ in 0..PASSES_A_TURN {
             self.deliver(machine);
             self.write_files(machine);
-            if self.halt.is_some() {
+            if self.is_halted() {
                 return self.print_only();
             }
             while let Some(effect) = self.later.pop_front() {
@@ -70,7 +70,7 @@ impl Reactor {
         self.files.cut_leaving();
         let pending = &mut self.pending;
         self.conns.flush(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
-        if self.conns.some_wait && self.timers.get(&Due::Stalled).is_none() {
+        if self.conns.some_wait() && self.timers.get(&Due::Stalled).is_none() {
             self.timers.set(Due::Stalled, now() + self.stalled_after);
         }
         self.datagrams.flush();
@@ -87,7 +87,7 @@ impl Reactor {
         }
     }
 
-    /// Reads from a few files: what is asked of all of them may be more than a turn has time for.
+    /// Performs a few reads. All of them together may take longer than a turn has time for.
     fn read_some(&mut self) {
         for _ in 0..READS_A_PASS {
             let Some(effect) = self.reads.pop_front() else { return };
@@ -98,16 +98,16 @@ impl Reactor {
         }
     }
 
-    /// Closes the connections whose peers have stopped to read.
+    /// Closes the connections to peers that have stopped reading.
     pub(super) fn look_for_stalled(&mut self) {
         let pending = &mut self.pending;
         self.conns.close_stalled(|conn, reason| pending.push_back(Pending::Input(Input::Closed { conn, reason })));
-        if self.conns.some_wait {
+        if self.conns.some_wait() {
             self.timers.set(Due::Stalled, now() + self.stalled_after);
         }
     }
 
-    /// The machine has halted: of what it asked for, only what it printed is done.
+    /// Performs only the prints, because the machine has halted.
     fn print_only(&mut self) {
         for effect in std::mem::take(&mut self.later) {
             if let Effect::Print { stream, bytes, surely } = effect {
@@ -116,7 +116,7 @@ impl Reactor {
         }
     }
 
-    /// Tells the machine what is pending, but not what that brings.
+    /// Gives the machine the inputs that are pending now.
     fn deliver(&mut self, machine: &mut impl Machine) {
         for _ in 0..self.pending.len() {
             match self.pending.pop_front() {
@@ -137,8 +137,8 @@ impl Reactor {
         }
     }
 
-    /// Writes files, and what the machine writes on hearing that some could not be. That comes to an end, because it hears
-    /// of a number of files at most.
+    /// Writes files, also those that the machine writes when it hears of a failure. This ends, because the machine hears of a
+    /// bounded number of files.
     fn write_files(&mut self, machine: &mut impl Machine) {
         while self.files.jobs() > 0 {
             for (path, error) in self.files.write() {
@@ -160,34 +160,38 @@ impl Reactor {
             Effect::KillGroup { child, signal } => self.children.kill_group(child, signal),
             Effect::Sweep { signal } => {
                 let (left, unseen) = self.children.sweep(signal, &self.lookups.pids());
-                let unseen = unseen.map(|why| Pending::Input(Input::Unseen { why }));
+                let unseen = unseen.map(|why| Pending::Input(Input::Unseen { why: why.to_string() }));
                 self.pending.extend(unseen);
                 self.pending.push_back(Pending::Input(Input::Swept { left }));
             }
             // The files of this pass are written by now.
             Effect::Confirm { confirm } => self.pending.push_back(Pending::Input(Input::Written { confirm })),
             Effect::Read { read, path, offset, max } => {
-                let result = files::read(&path, offset, max).map_err(|error| plain(&error));
+                let result = files::read(&path, offset, max).map_err(|error| system_error(&error));
                 self.pending.push_back(Pending::Read(read, result));
             }
             Effect::ReadEnd { read, path, max } => {
-                let result = files::read_end(&path, max).map_err(|error| plain(&error));
+                let result = files::read_end(&path, max).map_err(|error| system_error(&error));
                 self.pending.push_back(Pending::Read(read, result));
             }
             Effect::List { read, directory, patterns } => {
                 self.pending.extend(self.listings.walk(read, &directory, &patterns));
             }
             Effect::Page { read, directory, after, most } => self.listings.page(read, directory, after, most),
-            Effect::Probe { probe, to } => self.probe(probe, &to),
+            Effect::Probe { probe, to } => {
+                self.timers.set(Due::Probe(probe), now() + PROBE_TIME);
+                let found = self.probes.begin(probe, &to, &mut self.lookups);
+                self.probed(found);
+            }
             Effect::Hear { ear, path } => {
                 if let Err(error) = self.ears.open(ear, &path) {
-                    let error = format!("{}: {}", path.display(), plain(&error));
+                    let error = system_error(&error).of(path.display());
                     self.pending.push_back(Pending::Input(Input::Deaf { ear, error }));
                 }
             }
             Effect::Deafen { ear } => self.ears.close(ear),
             Effect::Print { stream, bytes, surely } => console::print(stream, &bytes, surely),
-            // These were done when they were absorbed.
+            // These were performed when they were taken in.
             Effect::Send { .. } | Effect::Close { .. } | Effect::Datagram { .. } => {}
             Effect::Exit { .. } | Effect::Halt { .. } | Effect::Status(_) => {}
             Effect::Append { .. } | Effect::WriteAt { .. } | Effect::Persist { .. } => {}
@@ -195,42 +199,12 @@ impl Reactor {
         }
     }
 
-    /// Begins a probe: of an address, or of a name that is looked up first.
-    fn probe(&mut self, probe: ProbeId, to: &str) {
-        if let Err(why) = self.probes.begin(probe) {
-            return self.probed((probe, Err(why)));
+    /// Reports the outcome of a probe to the machine, if it is known.
+    pub(super) fn probed(&mut self, found: Option<probes::Found>) {
+        if let Some((probe, result)) = found {
+            self.timers.cancel(&Due::Probe(probe));
+            self.pending.push_back(Pending::Input(Input::Probed { probe, result }));
         }
-        self.timers.set(Due::Probe(probe), now() + PROBE_TIME);
-        let found = match to.parse() {
-            Ok(address) => self.probes.try_all(probe, vec![address]),
-            Err(_) => match self.lookups.start(probes::lookup_of(probe), to) {
-                Ok(()) => None,
-                Err(why) => self.probes.end(probe, Err(NoAnswer::Other(why))),
-            },
-        };
-        found.into_iter().for_each(|found| self.probed(found));
-    }
-
-    /// A name that a probe wanted was looked up.
-    pub(super) fn probe_found(&mut self, probe: ProbeId, result: Result<Vec<SocketAddr>, String>) {
-        let found = match result {
-            Ok(addresses) => self.probes.try_all(probe, addresses),
-            Err(why) => self.probes.end(probe, Err(NoAnswer::Other(why))),
-        };
-        found.into_iter().for_each(|found| self.probed(found));
-    }
-
-    /// A probe has had its time.
-    pub(super) fn probe_silent(&mut self, probe: ProbeId) {
-        self.lookups.cancel(probes::lookup_of(probe));
-        let found = self.probes.end(probe, Err(NoAnswer::Silent));
-        found.into_iter().for_each(|found| self.probed(found));
-    }
-
-    /// The machine will hear what became of a probe.
-    pub(super) fn probed(&mut self, (probe, result): probes::Found) {
-        self.timers.cancel(&Due::Probe(probe));
-        self.pending.push_back(Pending::Input(Input::Probed { probe, result }));
     }
 
     fn spawn(&mut self, child: ChildId, command: Command) {
@@ -241,7 +215,7 @@ impl Reactor {
         self.pending.push_back(Pending::Input(input));
     }
 
-    /// An attempt to connect has begun, or the last one has failed.
+    /// Handles that an attempt to connect has begun, or that the last one has failed.
     pub(super) fn dialled(&mut self, conn: ConnId, result: Result<(), Reason>) {
         if let Err(reason) = result {
             self.forget_dial(conn);
@@ -258,7 +232,7 @@ impl Reactor {
         self.timers.cancel(&Due::Dial(conn));
     }
 
-    /// An address did not answer; the next one is tried.
+    /// Tries the next address after one that did not answer.
     pub(super) fn dial_next(&mut self, conn: ConnId, why: Reason) {
         if !self.conns.is_dialling(conn) {
             return;

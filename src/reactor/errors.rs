@@ -1,10 +1,10 @@
-//! Errors of the system, in words and as reasons.
+//! Errors of the system, as machines and people get them.
 //!
 //! Every message about a failed call of the system is made here, so that all are worded alike.
 
 use std::io::{self, ErrorKind};
 
-use crate::machine::{Cause, Reason};
+use crate::machine::{Cause, Reason, SystemError};
 
 /// Returns the reason why a connection is gone or could not be made.
 pub fn reason(error: &io::Error) -> Reason {
@@ -25,7 +25,12 @@ pub fn hung_up() -> Reason {
     Reason::new(Cause::HungUp, "the peer closed the connection")
 }
 
-/// What to do about a disk that is full.
+/// Returns an error as machines get it.
+pub fn system_error(error: &io::Error) -> SystemError {
+    SystemError::new(error.kind(), plain(error))
+}
+
+/// The next step if a disk is full.
 const MAKE_ROOM: &str = "make room there, or name another directory";
 
 /// Returns an error in words, without the number that the system gives it.

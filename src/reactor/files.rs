@@ -1,4 +1,6 @@
-//! Files: what a turn of the loop writes, before anything it sends goes out; reads too.
+//! Files: the writes of a turn of the loop, and reads.
+//!
+//! A write must be complete before anything that the turn sends goes out, and a failed append must leave no half line.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
@@ -6,24 +8,24 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::errors::plain;
+use super::errors::system_error;
+use crate::machine::SystemError;
 
-/// How many files stay open for the next turn.
+/// The most files that stay open for the next turn.
 const MAX_OPEN: usize = 64;
-/// How many failing paths are remembered, so that each is reported once.
+/// The most failing paths that are remembered, so that each is reported once.
 const MAX_FAILING: usize = 1024;
-/// How much of a file that another has taken the place of is given back to the system in one turn, in bytes: all of a long
-/// one at once takes too long.
+/// The bytes of a replaced file that are freed in one turn. Freeing a long file at once takes too long.
 const CUT: u64 = 32 * 1024 * 1024;
 /// The mode of directories that we create: for this user alone.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// The mode of new files. Whatever the umask, nobody but their owner may write them: a ledger says what is run.
+/// The mode of new files. Only their owner may write them, because a ledger decides which commands run.
 const FILE_MODE: u32 = 0o644;
-/// The most that one read gives, in bytes.
+/// The most bytes of one read.
 const MAX_READ: usize = 16 * 1024 * 1024;
 
-/// One thing to write.
+/// One write.
 enum Job {
     Append { path: PathBuf, bytes: Vec<u8> },
     WriteAt { path: PathBuf, offset: u64, bytes: Vec<u8>, executable: bool },
@@ -32,16 +34,16 @@ enum Job {
     MakeDir { path: PathBuf },
 }
 
-/// An open file, and when it was last used.
+/// An open file, with the number of its last use.
 struct Open {
     file: File,
     used: u64,
 }
 
 impl Open {
-    /// Whether the path still leads to it: a file that somebody removed, or put another in place of, is not written to
-    /// any more.
-    fn stands(&self, path: &Path) -> bool {
+    /// Whether the path still leads to this file. If not, another program has removed or replaced it, and it must not be
+    /// written any more.
+    fn is_at(&self, path: &Path) -> bool {
         match (self.file.metadata(), fs::metadata(path)) {
             (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
             _ => false,
@@ -49,13 +51,13 @@ impl Open {
     }
 }
 
-/// What is to be written, and the files that are open for it.
+/// The writes of this turn, and the open files.
 pub struct Files {
     jobs: Vec<Job>,
-    /// Where in `jobs` this turn's append to a path stands.
+    /// The index in `jobs` of this turn's append to a path.
     appends: HashMap<PathBuf, usize>,
     open: HashMap<PathBuf, Open>,
-    /// Files without a name, of which so much is left.
+    /// Replaced files that have no name any more, each with the bytes that are not freed yet.
     leaving: Vec<(File, u64)>,
     failing: HashSet<PathBuf>,
     uses: u64,
@@ -84,13 +86,13 @@ impl Files {
     }
 
     pub fn persist(&mut self, path: PathBuf, bytes: Vec<u8>) {
-        // What is appended after this goes to the new file.
+        // Later appends go to the new file.
         self.appends.remove(&path);
         self.jobs.push(Job::Persist { path, bytes });
     }
 
     pub fn install(&mut self, path: PathBuf, from: PathBuf, length: u64) {
-        // What is appended after this goes to the new file.
+        // Later appends go to the new file.
         self.appends.remove(&path);
         self.appends.remove(&from);
         self.jobs.push(Job::Install { path, from, length });
@@ -100,13 +102,13 @@ impl Files {
         self.jobs.push(Job::MakeDir { path });
     }
 
-    /// How much there is to write: pieces for one end of a file are one.
+    /// Returns the number of writes. All appends to one file count as one.
     pub fn jobs(&self) -> usize {
         self.jobs.len()
     }
 
-    /// Writes all of it; what failed, and had not failed before, comes back.
-    pub fn write(&mut self) -> Vec<(PathBuf, String)> {
+    /// Performs all writes. Returns the failures of files that had not failed before.
+    pub fn write(&mut self) -> Vec<(PathBuf, SystemError)> {
         self.appends.clear();
         let mut failures = Vec::new();
         for job in std::mem::take(&mut self.jobs) {
@@ -118,7 +120,7 @@ impl Files {
                     log::debug!("{}: {error}", path.display());
                     self.open.remove(&path);
                     if self.failing.len() < MAX_FAILING && self.failing.insert(path.clone()) {
-                        failures.push((path, plain(&error)));
+                        failures.push((path, system_error(&error)));
                     }
                 }
             }
@@ -152,7 +154,7 @@ impl Files {
         }
     }
 
-    /// Gives back a part of what has no name any more.
+    /// Frees a part of the replaced files.
     pub fn cut_leaving(&mut self) {
         let Some((file, left)) = self.leaving.last_mut() else { return };
         *left = left.saturating_sub(CUT);
@@ -161,11 +163,11 @@ impl Files {
         }
     }
 
-    /// One write at the end. A half-written one is taken back, so that a log never holds half a line.
+    /// Appends in one write. If it fails half-way, the file is cut back, so that a log never holds half a line.
     fn do_append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let fsync = self.fsync;
-        if self.open.get(path).is_some_and(|open| !open.stands(path)) {
-            // What follows would be the end of a file without its beginning.
+        if self.open.get(path).is_some_and(|open| !open.is_at(path)) {
+            // A new file at the path would lack the beginning.
             return Err(io::Error::other("somebody has removed it, or put another in its place"));
         }
         let file = self.file(path)?;
@@ -177,7 +179,7 @@ impl Files {
         if fsync { file.sync_data() } else { Ok(()) }
     }
 
-    /// Lets one file take the place of another, if all of it is there.
+    /// Renames a file to the name of another, if it is complete.
     fn do_install(&mut self, path: &Path, from: &Path, length: u64) -> io::Result<()> {
         self.open.remove(from);
         let there = fs::metadata(from)?.len();
@@ -192,7 +194,7 @@ impl Files {
         self.open.remove(path);
         if let Ok(old) = old
             && let Ok(metadata) = old.metadata()
-            // Somebody may have given it another name.
+            // The old file may have another name, which must keep its content.
             && metadata.is_file() && metadata.nlink() == 0
         {
             self.leaving.push((old, metadata.len()));
@@ -206,23 +208,23 @@ impl Files {
         file.write_all_at(bytes, offset)?;
         let mode = file.metadata()?.permissions().mode();
         if executable {
-            // Whoever may read it may run it.
+            // Users that may read it may run it.
             file.set_permissions(fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))?;
         }
         if fsync {
             file.sync_data()?;
         }
-        // A program that somebody has open for writing cannot be started.
+        // A program cannot be started while it is open for writing.
         if executable || mode & 0o111 != 0 {
             self.open.remove(path);
         }
         Ok(())
     }
 
-    /// The open file of a path, created with the directories above.
+    /// Returns the open file of a path. Creates it, with the directories above, if it does not exist.
     fn file(&mut self, path: &Path) -> io::Result<&File> {
         self.uses += 1;
-        if self.open.get(path).is_some_and(|open| !open.stands(path)) {
+        if self.open.get(path).is_some_and(|open| !open.is_at(path)) {
             self.open.remove(path);
         }
         if !self.open.contains_key(path) {
@@ -250,7 +252,7 @@ impl Files {
 pub fn make_dir(path: &Path) -> io::Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path);
     made.map_err(|error| match error.kind() {
-        // It is there, and no directory, or it would have been fine.
+        // The call succeeds on a directory that exists, so this is something else.
         io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
         _ => error,
     })
@@ -266,7 +268,7 @@ pub fn make_parent(path: &Path) -> io::Result<()> {
 
 fn open_for_writing(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    // Without waiting: a FIFO that nobody reads is an error, not the end of the loop.
+    // Without O_NONBLOCK, a FIFO without a reader would block the loop.
     options
         .write(true)
         .create(true)
@@ -282,7 +284,7 @@ fn open_for_writing(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Replaces a file as a whole, by a new one beside it that takes its name.
+/// Replaces a file: writes a new one in the same directory, and renames it.
 fn replace(path: &Path, bytes: &[u8], fsync: bool) -> io::Result<()> {
     make_parent(path)?;
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
@@ -301,7 +303,7 @@ fn replace(path: &Path, bytes: &[u8], fsync: bool) -> io::Result<()> {
     if fsync { sync_parent(path) } else { Ok(()) }
 }
 
-/// Brings a file's name to the disk.
+/// Syncs the name of a file to the disk.
 fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
@@ -314,12 +316,12 @@ pub fn read(path: &Path, offset: u64, max: usize) -> io::Result<Vec<u8>> {
     read_from(path, |_| offset, max)
 }
 
-/// The last `max` bytes of a file at most, or all of it.
+/// Reads at most the last `max` bytes of a regular file.
 pub fn read_end(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     read_from(path, |length| length.saturating_sub(max as u64), max)
 }
 
-/// Reads from where `begin` says, who is told how long the file is.
+/// Reads from the offset that `begin` computes from the length of the file.
 fn read_from(path: &Path, begin: impl FnOnce(u64) -> u64, max: usize) -> io::Result<Vec<u8>> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;

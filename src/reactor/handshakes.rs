@@ -1,6 +1,6 @@
 //! TLS handshakes: how many go on at once, and how long each may take.
 //!
-//! Until a peer has proven who it is, its connection costs a slot, some memory and some arithmetic. This file owns the
+//! Until a peer has proven its names, its connection costs a slot, some memory and some arithmetic. This file owns the
 //! bounds of all three: a flood of strangers may slow down other new connections, and must not slow down any other.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -30,7 +30,7 @@ impl Reactor {
     /// a handshake.
     pub(super) fn may_begin_handshake(&mut self, listener: usize) -> bool {
         let proves = self.listeners.is_tcp(listener) && self.tls.as_ref().is_some_and(|tls| tls.accepts.is_some());
-        while proves && self.handshakes.len() + self.accepted.len() >= HANDSHAKES_MAX {
+        while proves && self.handshakes.len() + self.listeners.accepted() >= HANDSHAKES_MAX {
             let Some((oldest, since)) = self.handshakes.oldest() else { return false };
             let until = since + SPARED_FOR;
             if until > now() {

@@ -1,35 +1,40 @@
-//! The network interfaces of this host.
+//! The network interfaces of this host, with their IPv4 addresses.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 
-/// Everybody on the loopback interface.
+/// The broadcast address of the loopback interface.
 const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
-/// How many bytes a hardware address has that we make sense of.
+/// The length of a hardware address, in bytes. Others are ignored.
 const MAC_LENGTH: usize = 6;
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
+    /// Its name, such as "eth0".
     pub name: String,
-    /// Its addresses, each with the one that all of its network hear.
+    /// Its addresses, each with the broadcast address of its network, if there is one.
     pub addresses: Vec<(Ipv4Addr, Option<Ipv4Addr>)>,
-    /// Its hardware address, unless it has none: that of the loopback interface is all zeros.
+    /// Its hardware address. `None` for the loopback interface, where it is all zeros.
     pub mac: Option<[u8; MAC_LENGTH]>,
+    /// It is the loopback interface.
     pub loopback: bool,
+    /// It is up.
     pub up: bool,
 }
 
 impl Interface {
-    /// Whether we may speak from an address: one of the interface, or any of those that only this host has.
+    /// Whether this host can send from `address` on the interface. The loopback interface has all of 127.0.0.0/8.
     pub fn has(&self, address: Ipv4Addr) -> bool {
         self.loopback && address.is_loopback() || self.addresses.iter().any(|(own, _)| *own == address)
     }
 
-    /// The address that all of the network hear in which `address` is ours.
+    /// Returns the broadcast address of the network in which `address` is ours.
     pub fn broadcast(&self, address: Ipv4Addr) -> Option<Ipv4Addr> {
         if self.loopback && address.is_loopback() {
             return Some(LOOPBACK_BROADCAST);
@@ -38,20 +43,48 @@ impl Interface {
     }
 }
 
-/// The interface of that name. An error names those that there are.
-pub fn interface(name: &str) -> Result<Interface, String> {
-    let all = interfaces()?;
-    let names: Vec<&str> = all.iter().map(|interface| interface.name.as_str()).collect();
-    let there = names.join(", ");
-    match all.iter().find(|interface| interface.name == name) {
-        Some(interface) => Ok(interface.clone()),
-        None => Err(format!("there is no interface {name}; there are: {there}")),
+/// A failure to find an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InterfaceError {
+    /// The system refuses to list them.
+    Unlisted(Errno),
+    /// No interface has this name.
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names of the interfaces that exist.
+        known: Vec<String>,
+    },
+}
+
+impl fmt::Display for InterfaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InterfaceError::Unlisted(error) => write!(f, "cannot list the interfaces: {}", error.desc()),
+            InterfaceError::Unknown { name, known } => {
+                write!(f, "there is no interface {name}; there are: {}", known.join(", "))
+            }
+        }
     }
 }
 
-/// All interfaces, in the order in which the system has them.
-pub fn interfaces() -> Result<Vec<Interface>, String> {
-    let entries = getifaddrs().map_err(|error| format!("cannot list the interfaces: {}", error.desc()))?;
+impl std::error::Error for InterfaceError {}
+
+/// Returns the interface of that name. Fails if there is none, or if the system refuses to list them.
+pub fn interface(name: &str) -> Result<Interface, InterfaceError> {
+    let mut all = interfaces()?;
+    match all.iter().position(|interface| interface.name == name) {
+        Some(at) => Ok(all.swap_remove(at)),
+        None => Err(InterfaceError::Unknown {
+            name: name.to_owned(),
+            known: all.into_iter().map(|interface| interface.name).collect(),
+        }),
+    }
+}
+
+/// Returns all interfaces, in the order of the system.
+pub fn interfaces() -> Result<Vec<Interface>, InterfaceError> {
+    let entries = getifaddrs().map_err(InterfaceError::Unlisted)?;
     let mut interfaces: Vec<Interface> = Vec::new();
     for entry in entries {
         // An address may have a label of its own: "eth0:1".
@@ -80,7 +113,7 @@ fn mac(entry: &InterfaceAddress) -> Option<[u8; MAC_LENGTH]> {
 
 fn address(entry: &InterfaceAddress, loopback: bool) -> Option<(Ipv4Addr, Option<Ipv4Addr>)> {
     let own = inet(entry.address.as_ref())?;
-    // Of an interface that was not told one, the system names its own address instead.
+    // If no broadcast address is set, the system returns the own address instead.
     let broadcast = match inet(entry.broadcast.as_ref()).filter(|broadcast| *broadcast != own) {
         _ if loopback => own.is_loopback().then_some(LOOPBACK_BROADCAST),
         None if entry.flags.contains(InterfaceFlags::IFF_BROADCAST) => last_of(own, inet(entry.netmask.as_ref())),
@@ -93,8 +126,8 @@ fn inet(address: Option<&SockaddrStorage>) -> Option<Ipv4Addr> {
     Some(*SocketAddrV4::from(*address?.as_sockaddr_in()?).ip())
 }
 
-/// The last address of a network, to which the system broadcasts whether or not the interface was told so. A network of
-/// one or two addresses has no such thing.
+/// Returns the last address of a network, to which the system broadcasts even if the interface has no broadcast address set.
+/// A network of one or two addresses has none.
 fn last_of(own: Ipv4Addr, mask: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
     let hosts = !mask?.to_bits();
     (hosts > 1).then(|| Ipv4Addr::from_bits(own.to_bits() | hosts))
@@ -117,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_interface_that_is_not_there_is_said_with_those_that_are() {
-        let error = interface("eth77").expect_err("nobody has so many");
+        let error = interface("eth77").expect_err("no host has that many").to_string();
         assert!(error.starts_with("there is no interface eth77; there are: ") && error.contains("lo"), "{error}");
     }
 

@@ -19,11 +19,11 @@ fn checked(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Makes this process hear what the parent has blocked, and learn how its children end although the parent ignored
-/// that. An ignored SIGHUP stays ignored.
+/// Undoes what this process has inherited: unblocks all signals, and stops ignoring SIGCHLD, without which it would not learn
+/// how its children end. An ignored SIGHUP stays ignored.
 pub fn undo_inherited() {
-    // SAFETY: the set is initialised by `sigemptyset` before it is read. Nothing else runs yet, and the default
-    // disposition is no function of ours.
+    // SAFETY: `sigemptyset` initialises the set before it is read. No other thread runs yet, and the default disposition
+    // names no function of ours.
     unsafe {
         let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(none.as_mut_ptr());
@@ -35,11 +35,11 @@ pub fn undo_inherited() {
 /// A disposition as the kernel has it, large enough for every machine: all zero, it is the default one.
 const DEFAULT: [u64; 8] = [0; 8];
 
-/// How long the kernel's set of signals is, in bytes.
+/// The length of the kernel's set of signals, in bytes.
 const SET_SIZE: usize = 8;
 
-/// Gives every signal its default meaning, also those that the C library keeps for itself and does not let go of: a parent
-/// may have ignored them all. SIGKILL and SIGSTOP have no other.
+/// Gives every signal its default meaning, because a parent may have ignored any of them. The C library refuses this for the
+/// signals that it reserves, so it is a plain system call. SIGKILL and SIGSTOP always have the default meaning.
 pub fn reset_dispositions() {
     for number in 1..=SIGNAL_MAX {
         // SAFETY: the kernel only reads the structure, which is not shorter than its own and names no function of ours. A
@@ -61,7 +61,7 @@ pub fn is_ignored(signal: Signal) -> bool {
     }
 }
 
-/// How many files this process may have open. rustix panics where a sandbox refuses the call.
+/// Returns the limit of open files. rustix has this too, but panics if a sandbox refuses the call.
 pub fn limit_of_open_files() -> io::Result<Rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call only writes to `limit`.
@@ -72,7 +72,7 @@ pub fn limit_of_open_files() -> io::Result<Rlimit> {
 
 /// Sends a signal to a process group, by the number of its leader.
 pub fn signal_group(group: i32, signal: Signal) -> io::Result<()> {
-    // Group 1 and below mean others: everybody, or our own group.
+    // Group 1 and below would mean all processes, or our own group.
     if group <= 1 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -80,15 +80,15 @@ pub fn signal_group(group: i32, signal: Signal) -> io::Result<()> {
     checked(unsafe { libc::kill(-group, signal.0) })
 }
 
-/// Sends a signal to the process that a descriptor means: a pidfd, or its directory in `/proc`.
+/// Sends a signal to the process of a descriptor: a pidfd, or the directory of the process in `/proc`.
 pub fn signal_process(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     let info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: the descriptor is open as long as it is borrowed, and a null pointer stands for the usual information.
+    // SAFETY: the descriptor is open while it is borrowed, and a null pointer means the usual information.
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal.0, info, 0) };
     checked(sent as libc::c_int)
 }
 
-/// Has a new process do something before it becomes the program of `command`.
+/// Makes a new process call `prepare` before it executes the program of `command`.
 ///
 /// `prepare` makes plain system calls on values of its own: it must not allocate nor take a lock, because another thread
 /// may have been in the middle of that.

@@ -1,4 +1,6 @@
-//! What a former slave left when it was killed: its commands, which nobody else ends.
+//! Commands that an earlier slave has left, because it was killed.
+//!
+//! No process may be killed that is not of this directory: a container may have another directory with the same path.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,18 +9,16 @@ use std::time::Duration;
 
 use super::clock::now;
 use super::procfs::{Handle, processes};
-use super::unseen;
 use crate::machine::Signal;
 
-/// How long killed processes are waited for.
+/// The time within which killed processes must end.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether they are gone.
+/// How often their end is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// Ends the processes that a former slave of this directory left when it was killed. They carry the directory in their
-/// environment, and while it is locked no other slave has any. A container may have another directory of the same name,
-/// so it must be the same one for them too.
+/// Kills the processes that an earlier slave of this directory has left. They have the directory in their environment. The
+/// caller has locked it, so no other slave has processes there. Logs what it did, and what it could not do.
 pub fn end_leftovers(dir: &Path) {
     let Ok(identity) = fs::metadata(dir).map(|metadata| (metadata.dev(), metadata.ino())) else { return };
     let mark = [b"ARETE_DIR=", dir.as_os_str().as_encoded_bytes()].concat();
@@ -27,7 +27,7 @@ pub fn end_leftovers(dir: &Path) {
     loop {
         let processes = match processes() {
             Ok(processes) => processes,
-            Err(why) => return unseen::warn(&why),
+            Err(unseen) => return unseen.warn(),
         };
         let others = processes.iter().filter(|process| process.pid != own && !process.is_dead());
         let left = others.filter_map(|seen| {
@@ -43,12 +43,12 @@ pub fn end_leftovers(dir: &Path) {
         }
         ended += left;
         if now().since(begun) > GONE_WITHIN {
-            log::warn!("{left} processes that a former slave had left in {} cannot be killed", dir.display());
+            log::warn!("{left} processes that an earlier slave has left in {} cannot be killed", dir.display());
             return;
         }
         std::thread::sleep(LOOK_EVERY);
     }
     if ended > 0 {
-        log::warn!("ended processes that a former slave had left in {}", dir.display());
+        log::warn!("ended processes that an earlier slave has left in {}", dir.display());
     }
 }

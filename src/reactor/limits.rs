@@ -1,7 +1,7 @@
 //! The bounds of a turn of the loop, and of its exit.
 //!
-//! A turn must end soon, however much there is to do, because deadlines fire and queued bytes go out between turns. What
-//! one kind of source may hold is bounded in the file of that kind.
+//! A turn must end soon, however much there is to do, because deadlines fire and queued bytes go out between turns. The
+//! bounds of one kind of source are in the file of that kind.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub const WRITES_OF_A_TURN: usize = 64;
 /// The most reads, datagrams or accepts of one source in a turn.
 pub const SHARE_OF_A_TURN: usize = 16;
 
-/// The time for which accepting pauses when there is no descriptor left.
+/// The pause of accepting after descriptors have run out.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The time within which a closed connection must get rid of what is queued.

@@ -1,58 +1,94 @@
 //! Lists of files by shell patterns.
 //!
-//! What matches is listed or, if it cannot be read as a file below the directory, named with the reason: nothing that a
-//! pattern asks for is left out without a word.
+//! An entry that matches must not be left out silently: if it cannot be read as a file below the directory, the list names
+//! it with the reason.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, DirEntry, Metadata, ReadDir};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use crate::machine::{Found, is_obeyed};
+use super::errors::{plain, system_error};
+use crate::machine::{Found, SystemError, is_obeyed};
 
-use super::errors::plain;
-
-/// How many directory entries a list looks at.
+/// The most directory entries that a list looks at.
 const MAX_WALKED: usize = 200_000;
-/// How deep a list goes.
+/// The most directories above an entry.
 const MAX_DEPTH: usize = 64;
-/// How many directory entries are looked at in one step.
+/// The directory entries of one step.
 const STEP: usize = 200;
-/// How many unfit files a list names.
+/// The most unfit entries that a list names.
 const MAX_UNFIT: usize = 20;
 
-/// The regular files below a directory that match a pattern. A symbolic link to a file is listed if the file lies in the
-/// directory, so nothing outside is; one to a directory is not followed.
+/// A list of the regular files below a directory that match a pattern. A symbolic link to a file is listed only if the file
+/// is below the directory too. A symbolic link to a directory is not followed.
 pub struct Walk {
     top: PathBuf,
     patterns: Patterns,
     files: BTreeMap<String, u64>,
     found: Found,
     walked: usize,
-    /// The directory that is looked at.
+    /// The directory that is being read.
     now: Option<Directory>,
-    /// Directories to look at: where they are, their paths in the list, how deep they lie.
+    /// The directories to read: their paths, their paths in the list, and their depths.
     open: Vec<(PathBuf, String, usize)>,
 }
 
-/// A directory whose entries are being looked at.
+/// A directory that is being read.
 struct Directory {
     entries: ReadDir,
     relative: String,
     depth: usize,
 }
 
+/// Why an entry cannot be read as a file below the directory.
+enum Unfit {
+    /// The system refuses to read it.
+    Unread(io::Error),
+    /// A message has no place for such a name.
+    NotUtf8,
+    /// A terminal would obey its name.
+    Obeyed,
+    /// It lies too deep.
+    Deep,
+    /// It is neither a file nor a directory, but this.
+    Special(&'static str),
+    /// It is a symbolic link that leads nowhere.
+    Dangling(io::Error),
+    /// It is a symbolic link out of the directory.
+    Outside,
+    /// It is a symbolic link to this, which is not a file.
+    LinkTo(&'static str),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfit::Unread(error) => f.write_str(&plain(error)),
+            Unfit::NotUtf8 => f.write_str("its name is not UTF-8"),
+            Unfit::Obeyed => f.write_str("its name has control characters, or some that turn the direction of text"),
+            Unfit::Deep => write!(f, "it lies more than {MAX_DEPTH} directories deep"),
+            Unfit::Special(kind) => f.write_str(kind),
+            Unfit::Dangling(error) => write!(f, "a symbolic link: {}", plain(error)),
+            Unfit::Outside => f.write_str("a symbolic link out of the directory"),
+            Unfit::LinkTo(kind) => write!(f, "a symbolic link to {kind}"),
+        }
+    }
+}
+
 impl Walk {
-    pub fn new(directory: &Path, patterns: &[String]) -> Result<Walk, String> {
-        let top = fs::canonicalize(directory).map_err(|error| plain(&error))?;
+    /// Begins a list. Fails if the directory cannot be read, or a pattern is not valid.
+    pub fn new(directory: &Path, patterns: &[String]) -> Result<Walk, SystemError> {
+        let top = fs::canonicalize(directory).map_err(|error| system_error(&error))?;
         let patterns = Patterns::new(patterns)?;
-        let entries = fs::read_dir(directory).map_err(|error| plain(&error))?;
+        let entries = fs::read_dir(directory).map_err(|error| system_error(&error))?;
         let now = Some(Directory { entries, relative: String::new(), depth: 0 });
         Ok(Walk { top, patterns, files: BTreeMap::new(), found: Found::default(), walked: 0, now, open: Vec::new() })
     }
 
-    /// Goes on for a moment; gives what was found when there is nothing left to look at.
+    /// Looks at some entries. Returns the list once it is complete.
     pub fn step(&mut self) -> Option<Found> {
         for _ in 0..STEP {
             let Some(mut directory) = self.now.take() else {
@@ -60,7 +96,7 @@ impl Walk {
                 let Some((path, relative, depth)) = next else { return Some(self.end()) };
                 match fs::read_dir(&path) {
                     Ok(entries) => self.now = Some(Directory { entries, relative, depth }),
-                    Err(error) => self.unfit(&relative, plain(&error)),
+                    Err(error) => self.unfit(&relative, &Unfit::Unread(error)),
                 }
                 continue;
             };
@@ -69,7 +105,7 @@ impl Walk {
                 Some(Ok(entry)) => self.look_at(&entry, &directory),
                 Some(Err(error)) => {
                     let relative = if directory.relative.is_empty() { "." } else { &directory.relative };
-                    self.unfit(relative, plain(&error));
+                    self.unfit(relative, &Unfit::Unread(error));
                     continue;
                 }
             }
@@ -81,7 +117,7 @@ impl Walk {
     fn look_at(&mut self, entry: &DirEntry, directory: &Directory) {
         self.walked += 1;
         if self.walked > MAX_WALKED {
-            self.found.cut = Some(format!("more than {MAX_WALKED} files below the directory"));
+            self.found.cut = Some(format!("more than {MAX_WALKED} files below the directory").as_str().into());
             return;
         }
         let slash = if directory.relative.is_empty() { "" } else { "/" };
@@ -97,72 +133,69 @@ impl Walk {
 
     fn entry(&mut self, entry: &DirEntry, prefix: &str, depth: usize) {
         let name = entry.file_name();
-        // Not the name itself if it is no UTF-8, but what it is matched by.
+        // If the name is not UTF-8, the patterns are matched against this form of it.
         let relative = format!("{prefix}{}", name.to_string_lossy());
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == ErrorKind::NotFound => return,
-            Err(error) => return self.unfit(&relative, plain(&error)),
+            Err(error) => return self.unfit(&relative, &Unfit::Unread(error)),
         };
         let wanted = self.patterns.want(&relative);
         if !(wanted || metadata.is_dir() || metadata.is_symlink()) {
             return;
         }
         if name.to_str().is_none() {
-            // It has no place in a message.
+            // A message could not hold the name.
             let shown = format!("{prefix}{}", name.display());
-            return self.unfit_as(&relative, &shown, "its name is not UTF-8".to_owned());
+            return self.unfit_as(&relative, &shown, &Unfit::NotUtf8);
         }
         if relative.contains(is_obeyed) {
-            return self.unfit(
-                &relative,
-                "its name has control characters, or some that turn the direction of text".to_owned(),
-            );
+            return self.unfit(&relative, &Unfit::Obeyed);
         }
         if metadata.is_dir() {
             if depth == MAX_DEPTH {
-                return self.unfit(&relative, format!("it lies more than {MAX_DEPTH} directories deep"));
+                return self.unfit(&relative, &Unfit::Deep);
             }
             return self.open.push((entry.path(), relative, depth + 1));
         }
         match self.file(&entry.path(), metadata) {
             Ok(size) if wanted => drop(self.files.insert(relative, size)),
             Ok(_) => {}
-            Err(why) => self.unfit(&relative, why),
+            Err(why) => self.unfit(&relative, &why),
         }
     }
 
-    /// How long a file is that can be read below the directory, or why it cannot.
-    fn file(&self, path: &Path, metadata: Metadata) -> Result<u64, String> {
+    /// Returns the length of a file that can be read below the directory, in bytes.
+    fn file(&self, path: &Path, metadata: Metadata) -> Result<u64, Unfit> {
         if !metadata.is_symlink() {
-            return if metadata.is_file() { Ok(metadata.len()) } else { Err(kind(&metadata).to_owned()) };
+            return if metadata.is_file() { Ok(metadata.len()) } else { Err(Unfit::Special(kind(&metadata))) };
         }
-        let target = fs::canonicalize(path).map_err(|error| format!("a symbolic link: {}", plain(&error)))?;
-        let metadata = fs::metadata(&target).map_err(|error| format!("a symbolic link: {}", plain(&error)))?;
+        let target = fs::canonicalize(path).map_err(Unfit::Dangling)?;
+        let metadata = fs::metadata(&target).map_err(Unfit::Dangling)?;
         match metadata.is_file() {
             true if target.starts_with(&self.top) => Ok(metadata.len()),
-            true => Err("a symbolic link out of the directory".to_owned()),
-            false => Err(format!("a symbolic link to {}", kind(&metadata))),
+            true => Err(Unfit::Outside),
+            false => Err(Unfit::LinkTo(kind(&metadata))),
         }
     }
 
-    fn unfit(&mut self, relative: &str, why: String) {
+    fn unfit(&mut self, relative: &str, why: &Unfit) {
         self.unfit_as(relative, relative, why);
     }
 
-    /// Names something, if a pattern asks for it or for what may be in it.
-    fn unfit_as(&mut self, relative: &str, shown: &str, why: String) {
+    /// Names an unfit entry, if a pattern matches it or may match something in it.
+    fn unfit_as(&mut self, relative: &str, shown: &str, why: &Unfit) {
         if !self.patterns.want(relative) && !self.patterns.want_below(relative) {
             return;
         }
         match self.found.unfit.len() < MAX_UNFIT {
-            true => self.found.unfit.push((shown_as_text(shown), why)),
+            true => self.found.unfit.push((shown_as_text(shown), why.to_string())),
             false => self.found.more += 1,
         }
     }
 }
 
-/// A name in which what a terminal would obey can be told apart.
+/// Returns a name with escapes for the characters that a terminal would obey.
 fn shown_as_text(name: &str) -> String {
     let shown = |letter: char| match is_obeyed(letter) {
         true => letter.escape_default().to_string(),
@@ -181,12 +214,15 @@ fn kind(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// Shell patterns: `*` and `?` match no `/`, `**` stands for any directories.
+/// Shell patterns: `*` and `?` do not match `/`, `**` matches any directories.
 struct Patterns(Vec<glob::Pattern>);
 
 impl Patterns {
-    fn new(texts: &[String]) -> Result<Patterns, String> {
-        let parse = |text: &String| glob::Pattern::new(text).map_err(|error| format!("pattern {text:?}: {error}"));
+    fn new(texts: &[String]) -> Result<Patterns, SystemError> {
+        let parse = |text: &String| {
+            let invalid = |error| SystemError::new(ErrorKind::InvalidInput, format!("pattern {text:?}: {error}"));
+            glob::Pattern::new(text).map_err(invalid)
+        };
         texts.iter().map(parse).collect::<Result<_, _>>().map(Patterns)
     }
 
@@ -206,7 +242,7 @@ fn may_match_below(pattern: &str, directory: &str) -> bool {
     for name in directory.split('/') {
         match parts.next() {
             Some("**") => return true,
-            // What is no pattern by itself is a piece of one with a "/" in brackets.
+            // A part that is not valid belongs to a pattern with a "/" in brackets, which may match anything.
             Some(part) if glob::Pattern::new(part).is_ok_and(|part| !part.matches(name)) => return false,
             Some(_) => {}
             None => return false,

@@ -1,18 +1,20 @@
-//! The directories that are being looked at for the machine, one after another and a little in each turn of the loop.
+//! The questions of the machine about directories. They are answered in order, a little in each turn of the loop.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::clock::now;
+use super::errors::system_error;
 use super::list::Walk;
 use super::page;
 use super::pending::Pending;
 use crate::machine::{Input, ReadId};
 
-/// How long directories are looked at in one turn. What was begun then is done.
+/// The time for directories in one turn. A step that was begun is finished.
 const LISTS_OF_A_TURN: Duration = Duration::from_millis(10);
 
+/// The questions that are not answered yet.
 #[derive(Default)]
 pub struct Listings(VecDeque<(ReadId, Listing)>);
 
@@ -22,28 +24,28 @@ enum Listing {
 }
 
 impl Listings {
-    /// Begins a list by patterns; the answer is there at once if it cannot begin.
+    /// Begins a list by patterns. Returns the answer if it cannot begin.
     pub fn walk(&mut self, read: ReadId, directory: &Path, patterns: &[String]) -> Option<Pending> {
         match Walk::new(directory, patterns) {
             Ok(walk) => {
                 self.0.push_back((read, Listing::Walk(Box::new(walk))));
                 None
             }
-            Err(why) => Some(Pending::Input(Input::Listed { read, result: Err(why) })),
+            Err(error) => Some(Pending::Input(Input::Listed { read, result: Err(error) })),
         }
     }
 
-    /// A page is wanted.
+    /// Adds the question for a page.
     pub fn page(&mut self, read: ReadId, directory: PathBuf, after: String, most: usize) {
         self.0.push_back((read, Listing::Page { directory, after, most }));
     }
 
-    /// Whether there is something to look at.
+    /// Whether a question is open.
     pub fn any(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// Looks at directories for a while.
+    /// Reads directories for a while, and pushes the answers.
     pub fn go_on(&mut self, answered: &mut VecDeque<Pending>) {
         let until = now() + LISTS_OF_A_TURN;
         while now() < until
@@ -58,12 +60,13 @@ impl Listings {
 }
 
 impl Listing {
-    /// Goes on for a moment; the answer, when it is known.
+    /// Does one step. Returns the answer once it is known.
     fn step(&mut self, read: ReadId) -> Option<Input<'static>> {
         match self {
             Listing::Walk(walk) => walk.step().map(|found| Input::Listed { read, result: Ok(found) }),
             Listing::Page { directory, after, most } => {
-                Some(Input::Paged { read, result: page::page(directory, after, *most) })
+                let page = page::page(directory, after, *most).map_err(|error| system_error(&error));
+                Some(Input::Paged { read, result: page })
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Host names, without blocking the loop: a child process looks each one up. The system's resolver blocks for as long
-//! as it likes, and knows sources (files, multicast, directories) that no resolver of our own would.
+//! Lookups of host names. Each has a child process, because the system's resolver must not block the loop. A resolver of our
+//! own would not know all of the system's sources: files, multicast, directories.
 //!
 //! The child is arete itself with the hidden subcommand `lookup HOST:PORT`. It prints one `IP:PORT` a line.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
 use slab::Slab;
 
-use super::errors::plain;
+use super::errors::{plain, system_error};
 use super::prepare::{OF_THE_MANAGER, null};
 use super::tokens::{SourceKind, token};
-use crate::machine::ConnId;
+use crate::machine::{Cause, ConnId, Reason};
 
-/// How many lookups run at a time.
+/// The most lookups at a time.
 const MAX_LOOKUPS: usize = 64;
-/// How much a lookup may print, in bytes.
+/// The most output of a lookup, in bytes.
 const MAX_ANSWER: usize = 16 * 1024;
 
 struct Lookup {
@@ -31,7 +31,7 @@ struct Lookup {
 }
 
 impl Lookup {
-    /// Ends the helper. If it has ended already its zombie goes now, else when its end is heard of.
+    /// Kills the helper, and reaps it if it has ended already. Otherwise it is reaped as an orphan.
     fn end(&mut self) {
         let _ = self.helper.kill();
         let _ = self.helper.try_wait();
@@ -50,33 +50,35 @@ impl Lookups {
         Lookups { slab: Slab::new(), program, registry }
     }
 
-    /// Starts to look up `HOST:PORT` for a connection.
-    pub fn start(&mut self, conn: ConnId, host_port: &str) -> Result<(), String> {
+    /// Starts to look up `HOST:PORT` for a connection. Fails if the lookup cannot be started.
+    pub fn start(&mut self, conn: ConnId, host_port: &str) -> Result<(), Reason> {
         match host_port.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {}
-            _ => return Err("an address is HOST:PORT".to_owned()),
+            _ => return Err(no_name("an address is HOST:PORT")),
         }
         if self.slab.len() >= MAX_LOOKUPS {
-            return Err("too many host names are being looked up".to_owned());
+            return Err(no_name("too many host names are being looked up"));
         }
+        let refused = |error| no_name(system_error(&error).of("cannot look up the host name").text);
+        let null = |options: &OpenOptions| null(options).map_err(|error| no_name(error.text));
         let mut helper = Command::new(&self.program);
         helper.args(["lookup", host_port]).stdin(null(File::options().read(true))?).stdout(Stdio::piped());
         helper.stderr(null(File::options().write(true))?);
         for variable in OF_THE_MANAGER {
             helper.env_remove(variable);
         }
-        let mut helper = helper.spawn().map_err(|error| format!("cannot look up the host name: {}", plain(&error)))?;
-        let Some(stdout) = helper.stdout.take() else { return Err("cannot look up the host name".to_owned()) };
+        let mut helper = helper.spawn().map_err(refused)?;
+        let Some(stdout) = helper.stdout.take() else { return Err(refused(ErrorKind::NotFound.into())) };
         let mut pipe = Receiver::from(stdout);
         let entry = token(SourceKind::Lookup, self.slab.vacant_key());
         let registered =
             pipe.set_nonblocking(true).and_then(|()| self.registry.register(&mut pipe, entry, Interest::READABLE));
         self.slab.insert(Lookup { conn, helper, pipe, answer: Vec::new() });
-        registered.map_err(|error| format!("cannot look up the host name: {}", plain(&error)))
+        registered.map_err(refused)
     }
 
-    /// Reads what a lookup printed. `Some` when it is through.
-    pub fn read(&mut self, index: usize) -> Option<(ConnId, Result<Vec<SocketAddr>, String>)> {
+    /// Reads what a lookup has printed. Returns `None` while the lookup runs.
+    pub fn read(&mut self, index: usize) -> Option<(ConnId, Result<Vec<SocketAddr>, Reason>)> {
         let lookup = self.slab.get_mut(index)?;
         let mut buffer = [0; 4096];
         loop {
@@ -95,8 +97,8 @@ impl Lookups {
         let addresses: Vec<SocketAddr> = answer.lines().filter_map(|line| line.trim().parse().ok()).collect();
         let result = match (addresses.is_empty(), answer.lines().find_map(|line| line.strip_prefix("error: "))) {
             (false, _) => Ok(addresses),
-            (true, Some(error)) => Err(error.to_owned()),
-            (true, None) => Err("the host name could not be looked up".to_owned()),
+            (true, Some(error)) => Err(no_name(error)),
+            (true, None) => Err(no_name("the host name could not be looked up")),
         };
         Some((lookup.conn, result))
     }
@@ -109,13 +111,18 @@ impl Lookups {
         }
     }
 
-    /// The processes that look names up: not the machine's business.
+    /// Returns the processes of the lookups. The machine must not hear of them.
     pub fn pids(&self) -> Vec<i32> {
         self.slab.iter().filter_map(|(_, lookup)| i32::try_from(lookup.helper.id()).ok()).collect()
     }
 }
 
-/// What the hidden subcommand `lookup` prints: the addresses of `HOST:PORT`, one a line, or `error: ` and why there is none.
+fn no_name(words: impl Into<String>) -> Reason {
+    Reason::new(Cause::NoName, words)
+}
+
+/// Returns what the hidden subcommand `lookup` prints: the addresses of `HOST:PORT`, one a line, or `error: ` and why there
+/// are none.
 pub fn looked_up(host_port: &str) -> String {
     match addresses_of(host_port) {
         Ok(addresses) => addresses.map(|address| format!("{address}\n")).collect(),
@@ -123,26 +130,27 @@ pub fn looked_up(host_port: &str) -> String {
     }
 }
 
-/// The addresses of `HOST:PORT`, or why there is none. The host may be an IPv6 address with its zone, `[fe80::1%eth0]:7373`.
-pub fn addresses_of(host_port: &str) -> Result<std::vec::IntoIter<SocketAddr>, String> {
+/// Returns the addresses of `HOST:PORT`. The host may be an IPv6 address with its zone, `[fe80::1%eth0]:7373`. Waits for the
+/// system's resolver, so the loop must not call it. Fails if the name has no address.
+pub fn addresses_of(host_port: &str) -> Result<std::vec::IntoIter<SocketAddr>, Reason> {
     if let Some(address) = with_zone(host_port) {
         return address.map(|address| vec![address].into_iter());
     }
     host_port.to_socket_addrs().map_err(|error| {
         let text = plain(&error);
-        text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_lowercase()
+        no_name(text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_lowercase())
     })
 }
 
-/// An IPv6 address whose zone is the name or the number of an interface; `None`: it is something else.
-fn with_zone(host_port: &str) -> Option<Result<SocketAddr, String>> {
+/// Returns the address if the host is an IPv6 address with a zone, which is the name or the number of an interface.
+fn with_zone(host_port: &str) -> Option<Result<SocketAddr, Reason>> {
     let (host, port) = host_port.strip_prefix('[')?.split_once("]:")?;
     let (ip, zone) = host.split_once('%')?;
     let (ip, port): (Ipv6Addr, u16) = (ip.parse().ok()?, port.parse().ok()?);
     let number = zone.parse().ok().or_else(|| nix::net::if_::if_nametoindex(zone).ok());
     Some(match number {
         Some(number) => Ok(SocketAddrV6::new(ip, port, 0, number).into()),
-        None => Err(format!("this machine has no interface {zone:?}")),
+        None => Err(no_name(format!("this machine has no interface {zone:?}"))),
     })
 }
 
@@ -157,7 +165,7 @@ mod tests {
             assert_eq!(found.next().map(|address| address.to_string()), Some("[fe80::1%1]:7373".to_owned()));
         }
         let wrong = addresses_of("[fe80::1%eth77]:7373").expect_err("there is no such interface");
-        assert_eq!(wrong, "this machine has no interface \"eth77\"");
+        assert_eq!(&*wrong, "this machine has no interface \"eth77\"");
         assert_eq!(looked_up("127.0.0.1:5"), "127.0.0.1:5\n");
         assert!(looked_up("no name:5").starts_with("error: "));
     }

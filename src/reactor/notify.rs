@@ -1,7 +1,7 @@
-//! What a service manager is told: that we are ready, what we do, that the loop still turns, that we stop.
+//! Reports to a service manager: that the process is ready, its status, that it is alive, and that it stops.
 //!
-//! Datagrams to the socket of sd_notify(3). Sending never waits; what does not fit is sent a moment later. The watchdog is
-//! fed by the loop itself, so that a loop which is stuck is restarted.
+//! A report is a datagram to the socket of sd_notify(3). Sending must never wait: a message that does not fit is sent a moment
+//! later. The loop itself feeds the watchdog, so that the manager restarts a process with a stuck loop.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -14,41 +14,41 @@ use std::time::Duration;
 use super::errors::plain;
 use crate::machine::{Time, is_obeyed};
 
-/// How often the status is said at most.
+/// The least time between two statuses.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
-/// When to try again what the manager's socket has not taken.
+/// The time until the next try if the manager's socket is full.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
-/// How many messages wait for it at most.
+/// The most messages that wait for the manager.
 const WAITING_MAX: usize = 16;
 /// The longest status, in characters.
 const STATUS_MAX: usize = 200;
 
-/// Where a service manager listens, and how often it wants to hear something.
+/// A service manager.
 #[derive(Debug, Clone)]
 pub struct Manager {
-    /// A path, or an abstract name behind `@`.
+    /// The path of its socket, or an abstract name after `@`.
     pub socket: std::ffi::OsString,
-    /// Without a sign of life for so long it restarts us.
+    /// The time without a sign of life after which it restarts the process. `None`: it has no watchdog.
     pub watchdog: Option<Duration>,
 }
 
-/// Our end of it.
+/// The reports to the manager, if there is one.
 #[derive(Default)]
 pub struct Notify {
     socket: Option<(UnixDatagram, SocketAddr)>,
     /// How often the watchdog is fed.
     feed_every: Option<Duration>,
     waiting: VecDeque<String>,
-    /// What was said last, and when.
+    /// The last status that was sent, and when.
     said: Option<(String, Time)>,
-    /// What is to be said when that is long enough ago.
+    /// The next status to send.
     status: Option<String>,
-    /// How things stand, whatever complaint was said since.
+    /// The status without a complaint.
     standing: String,
 }
 
 impl Notify {
-    /// Nobody is told anything if there is no manager, or its socket is none.
+    /// Returns the reports to a manager. Nothing is sent if there is no manager, or if its socket is not valid.
     pub fn new(manager: Option<Manager>) -> Notify {
         let Some(manager) = manager else { return Notify::default() };
         match open(&manager.socket) {
@@ -64,19 +64,19 @@ impl Notify {
         }
     }
 
-    /// How often the watchdog is fed.
+    /// Returns how often the watchdog is fed.
     pub fn feed_every(&self) -> Option<Duration> {
         self.feed_every
     }
 
-    /// Says something that must not be lost.
+    /// Queues a message, which must not be lost.
     pub fn say(&mut self, message: &str) {
         if self.socket.is_some() && self.waiting.len() < WAITING_MAX {
             self.waiting.push_back(message.to_owned());
         }
     }
 
-    /// We are ready; whatever the status is now is said with it.
+    /// Reports that the process is ready, with the present status.
     pub fn ready(&mut self, now: Time) {
         let status = self.status.take();
         let more = status.as_ref().map(|status| format!("\nSTATUS={status}")).unwrap_or_default();
@@ -86,7 +86,7 @@ impl Notify {
         }
     }
 
-    /// Notes how things stand, to be said soon. What peers have said may stand in it: it stays one line.
+    /// Sets the status. It may contain text of peers, so it is made one line.
     pub fn set_status(&mut self, status: &str) {
         if self.socket.is_some() {
             self.standing = one_line(status);
@@ -94,14 +94,14 @@ impl Notify {
         }
     }
 
-    /// Says something else instead, until things stand otherwise or the complaint is settled.
+    /// Shows a complaint instead of the status, until the status changes or the complaint is settled.
     pub fn complain(&mut self, complaint: &str) {
         if self.socket.is_some() {
             self.note(one_line(complaint));
         }
     }
 
-    /// How things stand is the status again.
+    /// Shows the status again instead of a complaint.
     pub fn settle(&mut self) {
         if self.socket.is_some() && !self.standing.is_empty() {
             self.note(self.standing.clone());
@@ -118,7 +118,7 @@ impl Notify {
         self.status.is_some() || !self.waiting.is_empty()
     }
 
-    /// Sends what there is to send. Says when to come again, if something is left.
+    /// Sends what is queued. Returns when to call this again, if something is left.
     pub fn flush(&mut self, now: Time) -> Option<Time> {
         self.socket.as_ref()?;
         let mut later = None;

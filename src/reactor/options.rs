@@ -1,4 +1,4 @@
-//! How a reactor is set up.
+//! The options of a reactor.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,17 +8,17 @@ use super::notify::Manager;
 use super::tls::Tls;
 use crate::machine::Signal;
 
-/// How a reactor is set up.
+/// The options of a reactor.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The signals that the machine is told about. SIGCHLD and SIGWINCH need not be named.
+    /// The signals that the machine gets as inputs. The reactor handles SIGCHLD and SIGWINCH itself.
     pub signals: Vec<Signal>,
     /// Descendants that lose their parent become children of this process.
     pub subreaper: bool,
     /// The most bytes that are queued for one peer. Beyond that, the connection is closed.
     pub max_queue: usize,
-    /// The time after which a connection is closed whose peer takes nothing of what is queued. It may take up to twice
-    /// this time.
+    /// The time after which a connection is closed if its peer reads nothing of the queue. It may take up to twice this
+    /// time.
     pub stalled_after: Duration,
     /// The most connections. `None`: what the limit of open files allows, after raising it.
     pub max_connections: Option<usize>,

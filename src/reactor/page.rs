@@ -1,29 +1,28 @@
-//! A part of the files below a directory, in the order of their names, for those who ask for all of them in pieces.
+//! Pages: the files below a directory in the order of their names, a bounded number at a time.
 //!
-//! Nothing is remembered between two pieces: each finds its place again by the name behind which it begins. To do so it
-//! reads the directories on the way to that name, and no others.
+//! Nothing is remembered between two pages. A page finds its beginning by the name that it begins after, and reads only the
+//! directories on the way to that name.
 
 use std::collections::BinaryHeap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::errors::plain;
 use crate::machine::Page;
 
-/// When so many directory entries were looked at, no further directory is entered: the page ends early.
+/// The most directory entries that are looked at before a page ends early. The directory that reaches it is read completely.
 const LOOKED_MAX: usize = 20_000;
 
-/// How deep a page goes. Nothing that arete writes lies deeper.
+/// The most directories above a file. arete writes nothing deeper.
 const DEPTH_MAX: usize = 64;
 
-/// Comes after every name in a directory.
+/// A letter that sorts after every name in a directory.
 const LAST: char = '\u{10ffff}';
 
-/// The first regular files below a directory whose names come after `after`, at most `most` of them.
-pub fn page(directory: &Path, after: &str, most: usize) -> Result<Page, String> {
+/// Returns the first `most` regular files below a directory with names after `after`. Fails if the directory cannot be read.
+pub fn page(directory: &Path, after: &str, most: usize) -> io::Result<Page> {
     let mut pager = Pager { after, most: most.max(1), page: Page::default(), at: after.to_owned(), looked: 0 };
-    let whole = pager.directory(directory, "", 0).map_err(|error| plain(&error))?;
+    let whole = pager.directory(directory, "", 0)?;
     let Pager { mut page, at, .. } = pager;
     page.next = (!whole).then_some(at);
     Ok(page)
@@ -33,13 +32,13 @@ struct Pager<'a> {
     after: &'a str,
     most: usize,
     page: Page,
-    /// All names up to this one are done.
+    /// All names up to this one are handled.
     at: String,
     looked: usize,
 }
 
 impl Pager<'_> {
-    /// Looks into a directory; whether all of it is done.
+    /// Reads a directory. Returns whether all of it is handled.
     fn directory(&mut self, path: &Path, prefix: &str, depth: usize) -> io::Result<bool> {
         let (names, more) = self.names(path, prefix)?;
         for name in names {
@@ -54,7 +53,7 @@ impl Pager<'_> {
                 return Ok(false);
             }
             let below = format!("{prefix}{name}");
-            // One that cannot be read, or is gone, holds nothing.
+            // A directory that cannot be read, or was removed, counts as empty.
             if depth < DEPTH_MAX && !self.directory(&path.join(directory), &below, depth + 1).unwrap_or(true) {
                 return Ok(false);
             }
@@ -70,8 +69,8 @@ impl Pager<'_> {
         }
     }
 
-    /// The first names in a directory of what is not done, as many as may be needed, and whether there are more. Those of
-    /// directories end in "/", by which they are where all that is in them belongs.
+    /// Returns the first names in a directory that are not handled, as many as the page needs, and whether there are more.
+    /// Names of directories end in "/", so that they sort where their files belong.
     fn names(&mut self, path: &Path, prefix: &str) -> io::Result<(Vec<String>, bool)> {
         let room = self.most - self.page.files.len() + 1;
         let (mut first, mut more) = (BinaryHeap::new(), false);
@@ -132,7 +131,7 @@ mod tests {
             fs::write(path, file).expect("a file can be made");
         }
 
-        /// All files, in pages of so many, and how many pages there were.
+        /// Returns all files, read in pages of `most`, and the number of pages.
         fn all(&self, most: usize) -> (Vec<String>, usize) {
             let (mut all, mut after, mut pages) = (Vec::new(), String::new(), 0);
             loop {

@@ -1,6 +1,6 @@
-//! How a process is started: all that is made ready before it exists, and what it does before it becomes its program.
+//! The start of a process: the preparation in this process, and the steps of the new process before it executes its program.
 //!
-//! Whatever the system refuses is named, because the reader sees "operation not permitted" and nothing else of it.
+//! An error must name the call that the system has refused, because "operation not permitted" alone helps no reader.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -16,15 +16,15 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, OFlags};
 use rustix::process::{Resource, Rlimit, chdir, getppid, set_parent_process_death_signal, setrlimit, setsid};
 
-use super::errors::plain;
+use super::errors::{plain, system_error};
 use super::files::{make_dir, make_parent};
 use super::kernel;
-use crate::machine::Command;
+use crate::machine::{Command, SystemError};
 
-/// The limit of open files that this process was started with: its commands get it back. `None`: the system does not tell.
+/// The limit of open files that this process was started with. Its commands get it back. `None`: it cannot be read.
 static ORIGINAL_LIMIT: OnceLock<Option<Rlimit>> = OnceLock::new();
 
-/// What the limit is taken for where the system does not tell it.
+/// The assumed limit if it cannot be read.
 const USUAL_LIMIT: u64 = 1024;
 
 /// Raises the limit of open files as far as the system lets us, and returns it.
@@ -41,39 +41,40 @@ pub fn raise_limit() -> u64 {
     kernel::limit_of_open_files().map_or(USUAL_LIMIT, |limit| limit.current.unwrap_or(u64::MAX))
 }
 
-/// What a service manager has told us and not our children: with it they could speak for us, or take our sockets for
-/// theirs.
+/// The variables of a service manager that children do not get. With them they could report as this process, or take over its
+/// sockets.
 pub const OF_THE_MANAGER: [&str; 6] =
     ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
 /// The null device.
 const NULL: &str = "/dev/null";
 
-/// What a new process does before its program, in this order. Each is counted when it is done.
+/// The steps of a new process before its program, in this order. The process counts each completed step.
 const STEPS: [&str; 5] = ["fork", "setsid", "prlimit of the open files", "prctl of the parent's death", "chdir"];
 
-/// Starts a process.
-pub fn start(command: &Command) -> Result<Child, String> {
+/// Starts a process. Fails with the name of the system call that was refused.
+pub fn start(command: &Command) -> Result<Child, SystemError> {
     let program = command.argv.first().map_or("", String::as_str);
-    let cannot = |why: String| format!("cannot start {program}: {why}");
+    let cannot = |error: SystemError| error.of(format_args!("cannot start {program}"));
     let progress = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-    let progress = progress.map_err(|error| cannot(format!("eventfd: {}", plain(&error.into()))))?;
+    let progress = progress.map_err(|error| cannot(system_error(&error.into()).of("eventfd")))?;
     let mut process = prepare(command)?;
-    prepare_child(&mut process, command, &progress).map_err(|error| cannot(plain(&error)))?;
+    prepare_child(&mut process, command, &progress).map_err(|error| cannot(system_error(&error)))?;
     process.spawn().map_err(|error| {
-        let why = plain(&error);
-        match STEPS.get(steps_done(&progress)) {
+        let error = system_error(&error);
+        cannot(match STEPS.get(steps_done(&progress)) {
             Some(&"chdir") => {
-                cannot(format!("chdir {}: {why}", command.cwd.as_deref().unwrap_or(Path::new("")).display()))
+                let cwd = command.cwd.as_deref().unwrap_or(Path::new(""));
+                error.of(format_args!("chdir {}", cwd.display()))
             }
-            Some(step) => cannot(format!("{step}: {why}")),
-            None if matches!(error.kind(), ErrorKind::NotFound) => cannot(why),
-            None => cannot(format!("exec: {why}")),
-        }
+            Some(step) => error.of(step),
+            None if error.kind == ErrorKind::NotFound => error,
+            None => error.of("exec"),
+        })
     })
 }
 
-/// How many of the steps a new process has done.
+/// Returns the number of steps that a new process has completed.
 fn steps_done(progress: &OwnedFd) -> usize {
     let mut count = [0; 8];
     match rustix::io::read(progress, &mut count) {
@@ -82,16 +83,16 @@ fn steps_done(progress: &OwnedFd) -> usize {
     }
 }
 
-/// All that can be made ready before the process exists.
-fn prepare(command: &Command) -> Result<Process, String> {
+/// Makes everything ready that can be before the process exists.
+fn prepare(command: &Command) -> Result<Process, SystemError> {
     let Some((program, arguments)) = command.argv.split_first() else {
-        return Err("no program to start".to_owned());
+        return Err(SystemError::new(ErrorKind::InvalidInput, "no program to start"));
     };
     let mut process = Process::new(program);
     process.args(arguments);
     if let Some(cwd) = &command.cwd {
         let there = if command.make_cwd { make_dir(cwd) } else { std::fs::metadata(cwd).map(drop) };
-        there.map_err(|error| format!("the working directory {}: {}", cwd.display(), plain(&error)))?;
+        there.map_err(|error| system_error(&error).of(format_args!("the working directory {}", cwd.display())))?;
     }
     for variable in OF_THE_MANAGER {
         process.env_remove(variable);
@@ -108,7 +109,7 @@ fn prepare(command: &Command) -> Result<Process, String> {
     Ok(process)
 }
 
-/// What only the new process itself can do.
+/// Adds the steps that only the new process itself can do.
 fn prepare_child(process: &mut Process, command: &Command, progress: &OwnedFd) -> io::Result<()> {
     let limit = ORIGINAL_LIMIT.get().copied().flatten();
     let own = rustix::process::getpid();
@@ -119,7 +120,7 @@ fn prepare_child(process: &mut Process, command: &Command, progress: &OwnedFd) -
         kernel::reset_dispositions();
         let done = || step_is_done(progress.as_fd());
         done()?;
-        // A session without a terminal: what asks there for a password fails, and is not stopped for good.
+        // Without a terminal, a program that asks for a password fails. With one it would be stopped for good.
         setsid()?;
         done()?;
         if let Some(limit) = limit {
@@ -128,7 +129,7 @@ fn prepare_child(process: &mut Process, command: &Command, progress: &OwnedFd) -
         done()?;
         if dies_with_us {
             set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
-            // We may have died before the line above.
+            // The parent may have died before the line above.
             if getppid() != Some(own) {
                 return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
             }
@@ -147,7 +148,7 @@ fn step_is_done(progress: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// The PATH of a command, with the directory of the arete binary in front.
+/// Returns the PATH of a command, with the directory of the arete binary first.
 fn extended_path(env: &[(String, String)]) -> Option<std::ffi::OsString> {
     let own = std::env::current_exe().ok()?.parent()?.to_owned();
     let given = env.iter().rev().find(|(key, _)| key == "PATH").map(|(_, value)| value.into());
@@ -155,7 +156,7 @@ fn extended_path(env: &[(String, String)]) -> Option<std::ffi::OsString> {
     std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&old))).ok()
 }
 
-fn input(bytes: Option<&[u8]>) -> Result<Stdio, String> {
+fn input(bytes: Option<&[u8]>) -> Result<Stdio, SystemError> {
     let Some(bytes) = bytes else { return null(OpenOptions::new().read(true)) };
     let fill = || -> io::Result<File> {
         let mut file = File::from(rustix::fs::memfd_create("stdin", MemfdFlags::CLOEXEC)?);
@@ -163,15 +164,15 @@ fn input(bytes: Option<&[u8]>) -> Result<Stdio, String> {
         file.rewind()?;
         Ok(file)
     };
-    fill().map(Stdio::from).map_err(|error| format!("standard input: {}", plain(&error)))
+    fill().map(Stdio::from).map_err(|error| system_error(&error).of("standard input"))
 }
 
-fn outputs(stdout: Option<&Path>, stderr: Option<&Path>) -> Result<(Stdio, Stdio), String> {
+fn outputs(stdout: Option<&Path>, stderr: Option<&Path>) -> Result<(Stdio, Stdio), SystemError> {
     let open = |path: Option<&Path>| path.map(create_output).transpose();
     let out = open(stdout)?;
     let err = match &out {
         Some(file) if stderr == stdout => {
-            Some(file.try_clone().map_err(|error| format!("standard error: {}", plain(&error)))?)
+            Some(file.try_clone().map_err(|error| system_error(&error).of("standard error"))?)
         }
         _ => open(stderr)?,
     };
@@ -180,16 +181,16 @@ fn outputs(stdout: Option<&Path>, stderr: Option<&Path>) -> Result<(Stdio, Stdio
     Ok((or_null(out)?, or_null(err)?))
 }
 
-/// The null device, opened here: where it is not, nobody shall look for the program.
-pub fn null(options: &OpenOptions) -> Result<Stdio, String> {
-    options.open(NULL).map(Stdio::from).map_err(|error| format!("{NULL}: {}", plain(&error)))
+/// Opens the null device. The standard library would open it too, but its error would look like a missing program.
+pub fn null(options: &OpenOptions) -> Result<Stdio, SystemError> {
+    options.open(NULL).map(Stdio::from).map_err(|error| system_error(&error).of(NULL))
 }
 
-/// A new, empty file that everybody who has it open appends to.
-fn create_output(path: &Path) -> Result<File, String> {
+/// Creates an empty file to which every process that has it open appends.
+fn create_output(path: &Path) -> Result<File, SystemError> {
     let attempt = || -> io::Result<File> {
         make_parent(path)?;
-        // A FIFO that nobody reads is an error, not the end of the loop; the command itself may wait.
+        // A FIFO without a reader must not block the loop, so opening it fails. The command itself may wait for a reader.
         let flags = OFlags::NONBLOCK.bits() as i32;
         let file = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path)?;
         rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
@@ -198,5 +199,5 @@ fn create_output(path: &Path) -> Result<File, String> {
         }
         Ok(file)
     };
-    attempt().map_err(|error| format!("{}: {}", path.display(), plain(&error)))
+    attempt().map_err(|error| system_error(&error).of(path.display()))
 }

@@ -1,6 +1,6 @@
-//! Probes: does somebody listen at a port? A TCP connection is tried, and closed as soon as it stands or fails.
+//! Probes, which find out whether a program listens at a port: a TCP connection that is closed as soon as it is established.
 //!
-//! They are none of the machine's connections: no TLS is spoken, no byte is sent, and they come from any address.
+//! A probe is not a connection of the machine. It must send no byte, not even for TLS, and it may use any local address.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -15,16 +15,17 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use slab::Slab;
 
 use super::errors::plain;
+use super::lookup::Lookups;
 use super::tokens::{SourceKind, token};
-use crate::machine::{ConnId, NoAnswer, ProbeId};
+use crate::machine::{ConnId, NoAnswer, ProbeId, Reason};
 
-/// How long a probe may take, the look-up of a name included.
+/// The time within which a probe must have an answer, including the lookup of a name.
 pub const PROBE_TIME: Duration = Duration::from_secs(2);
 
-/// How many probes go on at a time.
+/// The most probes at a time.
 const PROBES_MAX: usize = 128;
 
-/// What became of a probe.
+/// The outcome of a probe.
 pub type Found = (ProbeId, Result<(), NoAnswer>);
 
 struct Probe {
@@ -35,15 +36,15 @@ struct Probe {
     stream: Option<TcpStream>,
 }
 
-/// The probes that go on.
+/// The probes that have no outcome yet.
 pub struct Probes {
     slab: Slab<Probe>,
     by_id: BTreeMap<ProbeId, usize>,
     registry: Registry,
 }
 
-/// The name of a probe's look-up. Serials are given out once, whatever they name.
-pub fn lookup_of(probe: ProbeId) -> ConnId {
+/// Returns the name of a probe's lookup. No serial is given out twice, whatever it names.
+fn lookup_of(probe: ProbeId) -> ConnId {
     ConnId(probe.0)
 }
 
@@ -52,29 +53,43 @@ impl Probes {
         Probes { slab: Slab::new(), by_id: BTreeMap::new(), registry }
     }
 
-    /// Makes room for a probe, whose addresses are found later.
-    pub fn begin(&mut self, id: ProbeId) -> Result<(), NoAnswer> {
+    /// Begins a probe of an address, or of a name that is looked up first. Returns the outcome if it is known already.
+    pub fn begin(&mut self, id: ProbeId, to: &str, lookups: &mut Lookups) -> Option<Found> {
         if self.slab.len() >= PROBES_MAX {
-            return Err(NoAnswer::Other("too many ports are being tried".to_owned()));
+            return Some((id, Err(NoAnswer::Other("too many ports are being tried".to_owned()))));
         }
         let index = self.slab.insert(Probe { id, rest: VecDeque::new(), stream: None });
         self.by_id.insert(id, index);
-        Ok(())
+        match to.parse() {
+            Ok(address) => self.looked_up(id, Ok(vec![address])),
+            Err(_) => lookups.start(lookup_of(id), to).err().and_then(|why| self.looked_up(id, Err(why))),
+        }
     }
 
-    /// Which probe this look-up is for.
+    /// Returns the probe that this lookup is for.
     pub fn of_lookup(&self, conn: ConnId) -> Option<ProbeId> {
         Some(ProbeId(conn.0)).filter(|probe| self.by_id.contains_key(probe))
     }
 
-    /// Tries these addresses, one after another.
-    pub fn try_all(&mut self, id: ProbeId, addresses: Vec<SocketAddr>) -> Option<Found> {
+    /// Tries the addresses of the name, one after another. Returns the outcome if it is known already.
+    pub fn looked_up(&mut self, id: ProbeId, result: Result<Vec<SocketAddr>, Reason>) -> Option<Found> {
         let index = *self.by_id.get(&id)?;
-        self.slab[index].rest = addresses.into();
-        self.next(index, NoAnswer::Other("the host name has no address".to_owned()))
+        match result {
+            Ok(addresses) => {
+                self.slab[index].rest = addresses.into();
+                self.next(index, NoAnswer::Other("the host name has no address".to_owned()))
+            }
+            Err(why) => self.end(id, Err(NoAnswer::Other(why.words))),
+        }
     }
 
-    /// Tries the next address; `why` is what became of the one before.
+    /// Ends a probe that got no answer in time.
+    pub fn time_out(&mut self, id: ProbeId, lookups: &mut Lookups) -> Option<Found> {
+        lookups.cancel(lookup_of(id));
+        self.end(id, Err(NoAnswer::Silent))
+    }
+
+    /// Tries the next address. If none is left, `why`, the failure of the last one, is the outcome.
     fn next(&mut self, index: usize, mut why: NoAnswer) -> Option<Found> {
         while let Some(address) = self.slab[index].rest.pop_front() {
             let attempt = connect(address).and_then(|mut stream| {
@@ -92,14 +107,14 @@ impl Probes {
         self.end(self.slab[index].id, Err(why))
     }
 
-    /// The socket of a probe has something to say.
+    /// Handles an event of the socket of a probe. Returns the outcome if it is known.
     pub fn confirm(&mut self, index: usize) -> Option<Found> {
         let probe = self.slab.get_mut(index)?;
         let id = probe.id;
         let stream = probe.stream.as_ref()?;
         let failed = match (stream.take_error(), stream.peer_addr()) {
             (Ok(Some(error)) | Err(error), _) => no_answer(&error),
-            // It has connected to itself, because nobody listened.
+            // It has connected to itself, because no program listens.
             (Ok(None), Ok(peer)) if stream.local_addr().is_ok_and(|own| own == peer) => NoAnswer::Refused,
             (Ok(None), Ok(_)) => return self.end(id, Ok(())),
             (Ok(None), Err(error)) if error.kind() == ErrorKind::NotConnected => return None,
@@ -109,8 +124,7 @@ impl Probes {
         self.next(index, failed)
     }
 
-    /// A probe is over.
-    pub fn end(&mut self, id: ProbeId, result: Result<(), NoAnswer>) -> Option<Found> {
+    fn end(&mut self, id: ProbeId, result: Result<(), NoAnswer>) -> Option<Found> {
         let index = self.by_id.remove(&id)?;
         self.slab.remove(index);
         Some((id, result))
@@ -125,8 +139,8 @@ fn no_answer(error: &io::Error) -> NoAnswer {
     }
 }
 
-/// Begins to connect. Where the system gives the connection the very port that it goes to, it would hold the port that
-/// the awaited program wants, and could reach itself: then this fails as if nobody listened, which is true.
+/// Begins to connect. Fails as refused if the system gives the connection the same local port as it connects to: then no
+/// program listens there, the connection could reach itself, and it would occupy the port of the awaited program.
 fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let (family, any) = match to {
         SocketAddr::V4(_) => (AddressFamily::INET, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),

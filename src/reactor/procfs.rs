@@ -1,9 +1,8 @@
-//! The processes of this system as `/proc` tells them, and a hold on one of them.
+//! The processes of this system as `/proc` lists them, and handles to them.
 //!
-//! A number read from `/proc` is not yet a process: it may be given to another one at any time, and a `/proc` that was
-//! mounted for another pid namespace uses other numbers altogether. So nobody is signalled by such a number. A
-//! [`Handle`] is a process's directory in `/proc`, opened: what is read through it and who is signalled through it is
-//! the same process, or nobody.
+//! A signal must never be sent by a number from `/proc`. The number may belong to another process by then, and a `/proc` of
+//! another pid namespace has other numbers. A [`Handle`] is the open directory of a process in `/proc`: reads and signals
+//! through it reach the same process, or fail.
 
 use std::fs;
 use std::io::{self, Read};
@@ -11,8 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::errors::plain;
+use super::errors::system_error;
 use super::kernel;
+use super::unseen::Unseen;
 use crate::machine::Signal;
 
 /// One process.
@@ -28,12 +28,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// What names it, also when its process id has been given to another process.
+    /// Returns its id and its start time. No two processes have both in common.
     pub fn identity(&self) -> (i32, u64) {
         (self.pid, self.started)
     }
 
-    /// Whether nothing of it runs: a zombie whose other threads live is still at work.
+    /// Whether no thread of it runs. A zombie is alive while another of its threads is.
     pub fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x') && self.threads <= 1
     }
@@ -44,10 +44,10 @@ impl Process {
     }
 }
 
-/// All processes, in no order. Fails, with the reason, if `/proc` does not tell of this process's pid namespace.
-pub fn processes() -> Result<Vec<Process>, String> {
+/// Returns all processes, in no order. Fails if `/proc` does not show this process's pid namespace.
+pub fn processes() -> Result<Vec<Process>, Unseen> {
     check_namespace()?;
-    let entries = fs::read_dir("/proc").map_err(|error| format!("/proc cannot be read: {}", plain(&error)))?;
+    let entries = fs::read_dir("/proc").map_err(|error| Unseen::Unreadable(system_error(&error)))?;
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     Ok(pids.filter_map(process).collect())
 }
@@ -56,28 +56,22 @@ fn process(pid: i32) -> Option<Process> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Fails, with the reason, if `/proc` was mounted for another pid namespace than ours.
-fn check_namespace() -> Result<(), String> {
-    let status = fs::read_to_string("/proc/self/status").map_err(|error| {
-        let error = plain(&error);
-        format!("/proc does not know this process: /proc/self/status: {error}; is it of this pid namespace?")
-    })?;
-    match is_of_our_namespace(&status, std::process::id()) {
-        true => Ok(()),
-        false => Err("/proc is not of this pid namespace; \"unshare --mount-proc\" mounts one that is".to_owned()),
-    }
+/// Fails if `/proc` was mounted for another pid namespace than ours.
+fn check_namespace() -> Result<(), Unseen> {
+    let status = fs::read_to_string("/proc/self/status").map_err(|error| Unseen::Absent(system_error(&error)))?;
+    if is_of_our_namespace(&status, std::process::id()) { Ok(()) } else { Err(Unseen::OtherNamespace) }
 }
 
-/// Whether the status of this very process has the one number that the process has for itself. In a namespace above,
-/// it has a number for each namespace down to its own.
+/// Whether the status of this process has one number, its own id. In a `/proc` of a parent namespace it has a number for each
+/// namespace down to its own.
 fn is_of_our_namespace(status: &str, own: u32) -> bool {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-    // Kernels before 4.1 tell no numbers of namespaces.
+    // Kernels before 4.1 have no NSpid.
     let numbers = field("NSpid:").or_else(|| field("Pid:")).unwrap_or_default();
     numbers.split_ascii_whitespace().map(|number| number.parse().ok()).eq([Some(own)])
 }
 
-/// Takes `/proc/PID/stat` apart. The name stands in parentheses and may hold anything, parentheses too.
+/// Parses `/proc/PID/stat`. The name is in parentheses and may contain anything, also parentheses.
 fn parse(stat: &str) -> Option<Process> {
     let (pid, rest) = stat.split_once(" (")?;
     let (_, rest) = rest.rsplit_once(") ")?;
@@ -92,22 +86,22 @@ fn parse(stat: &str) -> Option<Process> {
     })
 }
 
-/// A process, whatever becomes of its number.
+/// A handle to a process, which never means another process.
 pub struct Handle(OwnedFd);
 
 impl Handle {
-    /// Takes hold of the process that has this number now. Its caller checks who that is.
+    /// Opens the process that has this number now. The caller must check which process that is. Fails if there is none.
     pub fn open(pid: i32) -> io::Result<Handle> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Handle(openat(CWD, format!("/proc/{pid}"), flags, Mode::empty())?))
     }
 
-    /// Its state now; `None`: it is gone.
+    /// Returns its present state; `None` if it was reaped.
     pub fn look(&self) -> Option<Process> {
         parse(&String::from_utf8_lossy(&self.read("stat").ok()?))
     }
 
-    /// Reads a file of its directory, as much as there is.
+    /// Reads a file of its directory in `/proc`.
     pub fn read(&self, file: &str) -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let mut bytes = Vec::new();
@@ -122,14 +116,14 @@ impl Handle {
         own.is_some() && own == found
     }
 
-    /// Where it finds a path, as a device and an inode; its own root and mounts count.
+    /// Returns the device and the inode of a path, as the process sees it with its own root and mounts.
     pub fn file_id(&self, path: &std::path::Path) -> io::Result<(u64, u64)> {
         let below = std::path::Path::new("root").join(path.strip_prefix("/").unwrap_or(path));
         let found = rustix::fs::statat(&self.0, below, rustix::fs::AtFlags::empty())?;
         Ok((found.st_dev, found.st_ino))
     }
 
-    /// Sends it a signal. The system refuses one to a process outside our pid namespace and those below it.
+    /// Sends it a signal. Fails for a process outside our pid namespace and those below it.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         kernel::signal_process(self.0.as_fd(), signal)?;
         if signal.asks_to_end() {

@@ -1,14 +1,15 @@
-//! The terminal that standard output is, if it is one: how large it is, and whether it obeys what arete would send it. A
-//! terminal of which that is not known gets plain lines, as a file does.
+//! The terminal on standard output: its size, and whether it obeys the escape sequences of a live picture.
+//!
+//! A terminal that may not obey them must get plain lines, as a file does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a terminal has that does not know its own size.
+/// The columns and rows of a terminal that does not know its size.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
-/// Families of terminals that move the cursor and erase as ANSI X3.64 says. Where terminfo has no entry for one, which is usual in
-/// a container, its name is enough.
+/// Families of terminals that follow ANSI X3.64 in moving the cursor and erasing. For these the name is enough, because a
+/// container often has no terminfo.
 const FAMILIES: [&str; 15] = [
     "xterm",
     "screen",
@@ -27,17 +28,17 @@ const FAMILIES: [&str; 15] = [
     "st",
 ];
 
-/// Where terminfo's entries are, beside those places that the environment names.
+/// The directories of terminfo, in addition to those that the environment names.
 const TERMINFO: [&str; 4] = ["/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo", "/usr/lib/terminfo"];
 
 /// The longest entry, in bytes.
 const ENTRY_MAX: u64 = 64 * 1024;
 
-/// How an entry says that the terminal moves the cursor up, and that it erases down to the end of the screen.
+/// The sequences in an entry that move the cursor up, and that erase to the end of the screen.
 const MOVES_UP: [&[u8]; 2] = [b"\x1b[%p1%dA", b"\x1b[A"];
 const ERASES: [&[u8]; 2] = [b"\x1b[J", b"\x1b[0J"];
 
-/// The columns and rows of the terminal that standard output is, if it is one on which a picture can be drawn.
+/// Returns the columns and rows of the terminal on standard output, if it can show a live picture.
 pub fn terminal_size() -> Option<(u16, u16)> {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
     let term = std::env::var("TERM").ok()?;
@@ -47,17 +48,17 @@ pub fn terminal_size() -> Option<(u16, u16)> {
     Some(if size.ws_col > 0 && size.ws_row > 0 { (size.ws_col, size.ws_row) } else { USUAL_SIZE })
 }
 
-/// Whether standard output shows colours, and nobody has asked for none.
+/// Whether standard output shows colours, and the user wants them.
 pub fn shows_colors() -> bool {
     terminal_size().is_some() && wants_colors()
 }
 
-/// Whether nobody has asked for no colours, by NO_COLOR.
+/// Whether the user wants colours: NO_COLOR is unset or empty.
 pub fn wants_colors() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The directories of terminfo.
+/// Returns the directories of terminfo.
 fn terminfo() -> Vec<PathBuf> {
     let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let home = named("HOME").map(|home| Path::new(&home).join(".terminfo"));
@@ -67,7 +68,7 @@ fn terminfo() -> Vec<PathBuf> {
     own.chain(several).chain(TERMINFO.map(PathBuf::from)).collect()
 }
 
-/// Whether a terminal of this name obeys what arete would send it.
+/// Whether a terminal of this name moves the cursor up and erases.
 fn is_capable(term: &str, terminfo: &[PathBuf]) -> bool {
     let belongs = |family: &&str| {
         term.strip_prefix(*family).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.', '+']))
@@ -85,7 +86,7 @@ fn read(entry: &Path) -> Option<Vec<u8>> {
     is_entry.then(|| fs::read(entry).ok()).flatten()
 }
 
-/// Whether terminfo's entry says that its terminal moves up and erases.
+/// Whether an entry of terminfo has the sequences that a picture needs.
 fn draws(entry: &[u8]) -> bool {
     let has = |which: &[&[u8]]| which.iter().any(|sequence| memchr::memmem::find(entry, sequence).is_some());
     has(&MOVES_UP) && has(&ERASES)

@@ -1,5 +1,7 @@
-//! The part of the loop that deals with a service manager: it gets the status, passes sockets, and has the
-//! configuration read again.
+//! The part of the loop that deals with a service manager, which gets the status, passes sockets, and asks for a reload of the
+//! configuration.
+//!
+//! A configuration that is not valid must change nothing.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,22 +15,22 @@ use super::reload::Reload;
 use crate::machine::{Input, ListenerId, Machine};
 
 impl Reactor {
-    /// SIGHUP is not for the machine: the configuration is read anew.
+    /// Makes SIGHUP read the configuration again instead of reaching the machine.
     pub fn on_reload(&mut self, reload: Reload) {
         self.reload = Some(reload);
     }
 
-    /// Listens on a socket that was passed to us. Returns its address.
+    /// Takes over a listening TCP socket, and returns its address. Fails if it does not listen.
     pub fn adopt_tcp(&mut self, listener: TcpListener) -> io::Result<(ListenerId, SocketAddr)> {
         self.listeners.adopt_tcp(listener)
     }
 
-    /// The same with a Unix socket; its file is somebody else's.
+    /// Takes over a listening Unix socket. Does not remove its file. Fails if it does not listen.
     pub fn adopt_unix(&mut self, listener: UnixListener) -> io::Result<ListenerId> {
         self.listeners.adopt_unix(listener)
     }
 
-    /// The machine has begun: the manager may start what waits for it.
+    /// Reports that the process is ready, and starts to feed the watchdog.
     pub(super) fn say_ready(&mut self) {
         self.notify.ready(now());
         if let Some(every) = self.notify.feed_every() {
@@ -37,7 +39,7 @@ impl Reactor {
         self.flush_notify();
     }
 
-    /// A sign of life. That this is called is one.
+    /// Feeds the watchdog: the loop is alive because it calls this.
     pub(super) fn feed_watchdog(&mut self) {
         if let Some(every) = self.notify.feed_every() {
             self.notify.say("WATCHDOG=1");
@@ -53,8 +55,8 @@ impl Reactor {
         }
     }
 
-    /// Takes what the configuration says now. If that is wrong, everything stays as it is. No connection ends
-    /// by it but of those who could not prove themselves any more.
+    /// Reads the configuration again. If it is not valid, nothing changes. Existing connections are kept, unless their peers
+    /// could not prove their names any more.
     pub(super) fn reload(&mut self, machine: &mut impl Machine) {
         let Some(mut reload) = self.reload.take() else { return };
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
@@ -68,15 +70,16 @@ impl Reactor {
                     self.tls = Some(tls);
                 }
                 if let Some(most) = reloaded.max_connections {
-                    self.max_connections = most;
+                    self.listeners.set_most(most);
                 }
                 self.notify.settle();
                 self.tell(machine, Input::Reloaded { settings: &reloaded.settings });
                 log::info!("the configuration was read anew");
             }
-            Err(why) => {
+            Err(error) => {
+                let why = error.to_string();
                 why.lines().for_each(|line| log::error!("{line}"));
-                log::error!("the configuration stays as it was: mend it, and reload again");
+                log::error!("the configuration stays as it was: correct it, and reload again");
                 let first = why.lines().next().unwrap_or_default();
                 self.notify.complain(&format!("not reloaded, the old configuration stays: {first}"));
             }

@@ -1,4 +1,4 @@
-//! Signals sent to this process.
+//! The signals that this process receives.
 
 use std::io;
 
@@ -10,14 +10,14 @@ use super::kernel;
 use super::tokens::{SourceKind, token};
 use crate::machine::Signal;
 
-/// What the signals that came mean.
+/// The signals that have arrived.
 #[derive(Default)]
 pub struct Arrived {
-    /// For the machine, by number.
+    /// The signals for the machine, by number.
     pub signals: Vec<Signal>,
-    /// A child has changed.
+    /// A child has ended or stopped.
     pub child: bool,
-    /// The terminal has another size.
+    /// The size of the terminal has changed.
     pub resized: bool,
 }
 
@@ -29,7 +29,7 @@ pub struct Signals {
 impl Signals {
     pub fn new(registry: &Registry, wanted: &[Signal]) -> io::Result<Signals> {
         let ours = [SIGCHLD, SIGWINCH];
-        // nohup(1) has it ignored by what shall go on when the terminal has gone.
+        // nohup(1) makes a program ignore SIGHUP, so that it continues after the terminal is closed.
         let ignored = |signal: &&Signal| **signal == Signal::HUP && kernel::is_ignored(**signal);
         let heard = wanted.iter().filter(|signal| !ignored(signal)).map(|signal| signal.0);
         let mut source = Source::new(heard.chain(ours))?;

@@ -1,24 +1,19 @@
-//! The loop's dealings with what polls ready: events, reads, accepts.
-
-use std::fs::File;
-use std::io::{self, ErrorKind};
+//! The part of a turn that handles events: it reads from sources that are ready, and accepts connections.
+//!
+//! No source may take more than its share of a turn, however much it has.
 
 use super::clock::now;
 use super::connections::{Confirmed, Got};
 use super::due::Due;
-use super::errors::plain;
 use super::limits::{ACCEPT_PAUSE, READS_OF_A_TURN, SHARE_OF_A_TURN, WRITES_OF_A_TURN};
+use super::listeners::Accepting;
 use super::pending::Pending;
 use super::tokens::{SourceKind, source};
 use super::{Reactor, screen};
-use crate::machine::{ConnId, Input, ListenerId, Machine, Reason, Signal, SocketId, Time};
-
-/// Why connections are turned away, and what to do about it.
-const ENOUGH: &str = "there are as many as there may be; --connections-max, or else the limit of open files, says how \
-                      many that is";
+use crate::machine::{ConnId, Input, Machine, Reason, Signal, SocketId, Time};
 
 impl Reactor {
-    /// Takes note of what the poll found. Sockets are only marked; what is small is dealt with at once.
+    /// Handles the events of a poll. Sockets are only marked as ready; small sources are handled at once.
     pub(super) fn take_events(&mut self, machine: &mut impl Machine) {
         let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
         for event in &events {
@@ -41,7 +36,8 @@ impl Reactor {
                 SourceKind::Lookup => {
                     if let Some((conn, result)) = self.lookups.read(index) {
                         if let Some(probe) = self.probes.of_lookup(conn) {
-                            self.probe_found(probe, result);
+                            let found = self.probes.looked_up(probe, result);
+                            self.probed(found);
                             continue;
                         }
                         let dialled = self.dials.found(conn, result, &mut self.conns);
@@ -50,9 +46,8 @@ impl Reactor {
                 }
                 SourceKind::Alarm => self.alarm.went_off(),
                 SourceKind::Probe => {
-                    if let Some(found) = self.probes.confirm(index) {
-                        self.probed(found);
-                    }
+                    let found = self.probes.confirm(index);
+                    self.probed(found);
                 }
                 SourceKind::Ear => self.ears.mark_ready(index),
                 // The console is flushed every turn.
@@ -62,7 +57,7 @@ impl Reactor {
         self.events = events;
     }
 
-    /// The same, when only what is queued still goes out.
+    /// Handles the events of a poll while the loop ends and only queued bytes still go out.
     pub(super) fn take_farewell_events(&mut self) {
         for event in &self.events {
             if let (SourceKind::Conn, index) = source(event.token()) {
@@ -75,7 +70,7 @@ impl Reactor {
             }
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        for _ in 0..self.conns.ready.len() {
+        for _ in 0..self.conns.ready() {
             let Some(slot) = self.conns.next_ready() else { break };
             if let Ok(Some(Got { more: true, .. })) = self.conns.read(slot, &mut buffer) {
                 self.conns.mark_ready(slot, false);
@@ -111,7 +106,7 @@ impl Reactor {
             }
         }
         if arrived.child {
-            // Whoever ended may have said something before.
+            // A command may have sent a message just before its end.
             self.ears.mark_all_ready();
             self.hear_commands();
             for (child, exit) in self.children.reap() {
@@ -126,7 +121,7 @@ impl Reactor {
     }
 
     pub(super) fn listeners_are_ready(&self) -> bool {
-        self.timers.get(&Due::Accept).is_none() && self.listeners.ready.contains(&true)
+        self.timers.get(&Due::Accept).is_none() && self.listeners.any_ready()
     }
 
     /// Gives each source that is ready its share of the turn.
@@ -134,7 +129,7 @@ impl Reactor {
         let mut buffer = std::mem::take(&mut self.buffer);
         let until = self.turns.begun() + READS_OF_A_TURN;
         self.handshakes.begin_turn();
-        for _ in 0..self.conns.ready.len() {
+        for _ in 0..self.conns.ready() {
             match self.conns.next_ready() {
                 Some(slot) if self.conns.is_handshaking(slot) && !self.handshakes.may_go_on() => {
                     self.conns.mark_ready(slot, false);
@@ -147,14 +142,12 @@ impl Reactor {
             }
         }
         self.hear_commands();
-        for index in 0..self.datagrams.ready.len() {
-            if self.datagrams.ready[index] {
-                self.hear_datagrams(machine, index, &mut buffer);
-            }
+        for index in self.datagrams.ready() {
+            self.hear_datagrams(machine, index, &mut buffer);
         }
         self.buffer = buffer;
-        for index in 0..self.listeners.ready.len() {
-            if self.listeners.ready[index] && self.timers.get(&Due::Accept).is_none() {
+        for index in self.listeners.ready() {
+            if self.timers.get(&Due::Accept).is_none() {
                 self.accept(index);
             }
         }
@@ -179,7 +172,7 @@ impl Reactor {
                     if !more {
                         return;
                     }
-                    // Who asks for more than it takes is heard again when it has taken it, or never.
+                    // A peer whose queue is too long is not read again before it has read, or is closed.
                     if self.conns.is_over(slot) || self.has_enough(until) {
                         break;
                     }
@@ -191,9 +184,9 @@ impl Reactor {
         self.conns.mark_ready(slot, false);
     }
 
-    /// Takes in what commands have said about themselves.
+    /// Takes in the messages of commands about their state.
     fn hear_commands(&mut self) {
-        for index in self.ears.ready.clone() {
+        for index in self.ears.ready() {
             for _ in 0..SHARE_OF_A_TURN {
                 let Some((ear, bytes)) = self.ears.hear(index) else { break };
                 self.pending.push_back(Pending::Overheard(ear, bytes));
@@ -214,7 +207,7 @@ impl Reactor {
         }
     }
 
-    /// The machine will hear that a connection is gone.
+    /// Reports to the machine that a connection was closed.
     pub(super) fn lost(&mut self, conn: ConnId, reason: Reason) {
         self.pending.push_back(Pending::Input(Input::Closed { conn, reason }));
     }
@@ -224,57 +217,17 @@ impl Reactor {
             if !self.may_begin_handshake(index) {
                 return;
             }
-            match self.listeners.accept(index) {
-                Ok((stream, peer)) if self.conns.len() + self.accepted.len() < self.max_connections => {
-                    self.accepted.push((stream, peer, ListenerId(index)));
-                }
-                Ok(_) => self.tell_of_shedding(ENOUGH),
-                Err(error) if self.mark_drained(index, &error) => return,
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                Err(error) => match self.shed(index) {
-                    Ok(()) => self.tell_of_shedding(&format!("{}: raise the limit of open files", plain(&error))),
-                    // The system looks for a descriptor first, and only then whether anybody waits.
-                    Err(second) if self.mark_drained(index, &second) => return,
-                    Err(_) => {
-                        self.tell_of_shedding(&plain(&error));
-                        self.timers.set(Due::Accept, now() + ACCEPT_PAUSE);
-                        return;
-                    }
-                },
+            match self.listeners.accept(index, self.conns.len()) {
+                Accepting::GoOn => {}
+                Accepting::Drained => return,
+                Accepting::Exhausted => return self.timers.set(Due::Accept, now() + ACCEPT_PAUSE),
             }
         }
     }
 
-    /// Whether nobody waits at a listener any more, which is then forgotten until its next event.
-    fn mark_drained(&mut self, index: usize, error: &io::Error) -> bool {
-        let drained = error.kind() == ErrorKind::WouldBlock;
-        self.listeners.ready[index] &= !drained;
-        drained
-    }
-
-    /// Descriptors have run out: with the one in reserve, takes a connection off the backlog and drops it, so that it
-    /// does not wake us again and its peer knows. Returns what the accept came to.
-    fn shed(&mut self, index: usize) -> io::Result<()> {
-        let reserve = self.reserve.take();
-        let result = if reserve.is_some() {
-            drop(reserve);
-            self.listeners.accept(index).map(drop)
-        } else {
-            Err(ErrorKind::Other.into())
-        };
-        self.reserve = File::open("/dev/null").ok();
-        result
-    }
-
-    fn tell_of_shedding(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.told_of_shedding, true) {
-            log::warn!("connections are turned away: {why}");
-        }
-    }
-
-    /// Accepted connections join after the batch, so that no event of the batch can mean them.
+    /// Adds the accepted connections, after all events of this poll, because none of these can be about them.
     fn take_in(&mut self, machine: &mut impl Machine) {
-        for (stream, peer, listener) in std::mem::take(&mut self.accepted) {
+        for (stream, peer, listener) in self.listeners.take_accepted() {
             let conn = ConnId(self.out.next_serial());
             let accepted = self.secure(stream, listener).and_then(|stream| {
                 let proves = stream.is_tls();

@@ -10,7 +10,7 @@ use mio::net::{TcpStream, UnixStream};
 use super::tls::TlsStream;
 use crate::machine::Peer;
 
-/// A socket of either kind, or TLS on one. What TLS needs lies elsewhere, so that the others do not pay for it.
+/// A socket of either kind, or TLS on one. The state of TLS is boxed, so that the others do not pay for it.
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -18,7 +18,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Reads what comes from the socket itself.
+    /// Reads from the socket itself. On a TLS stream the bytes are sealed, and can only be dropped.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
@@ -47,7 +47,7 @@ impl Stream {
         matches!(self, Stream::Tls(_))
     }
 
-    /// The TLS on it, if there is any.
+    /// Returns the TLS stream, if it is one.
     pub fn tls(&mut self) -> Option<&mut TlsStream> {
         match self {
             Stream::Tls(stream) => Some(stream),
@@ -60,7 +60,7 @@ impl Stream {
         matches!(self, Stream::Tls(stream) if stream.has_sealed())
     }
 
-    /// Says that nothing more comes. `false`: not yet, the socket takes no more for now.
+    /// Shuts our half of the connection. Returns `false` if the socket is full, so that the caller must try again.
     pub fn half_close(&mut self) -> io::Result<bool> {
         match self {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write).map(|()| true),
@@ -69,7 +69,7 @@ impl Stream {
         }
     }
 
-    /// The TCP socket below.
+    /// Returns the TCP socket, if it has one.
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Stream::Tcp(stream) => Some(stream),
@@ -86,7 +86,7 @@ impl Stream {
         }
     }
 
-    /// Who is there, once a connect is through: `Ok(None)` while it is under way.
+    /// Returns the peer and our address once a connect is complete, and `None` before that. Fails if the connect has failed.
     pub fn confirm(&self) -> io::Result<Option<(Peer, Option<SocketAddr>)>> {
         match self {
             Stream::Tcp(stream) => confirm_tcp(stream),
@@ -119,7 +119,7 @@ fn confirm_tcp(stream: &TcpStream) -> io::Result<Option<(Peer, Option<SocketAddr
     }
 }
 
-/// The peer of a Unix socket, as the system vouches for it.
+/// Returns the peer of a Unix socket, as the system reports it.
 pub fn credentials(stream: &UnixStream) -> Peer {
     match rustix::net::sockopt::socket_peercred(stream) {
         Ok(creds) => Peer::Local { uid: creds.uid.as_raw(), pid: Some(creds.pid.as_raw_nonzero().get()) },

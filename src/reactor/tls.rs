@@ -1,7 +1,7 @@
-//! TLS 1.3 on a TCP stream. Both ends prove who they are; the machine sees plain bytes, and names in [`Peer`].
+//! TLS 1.3 on a TCP stream. Both ends prove their names; the machine sees plain bytes, and the names in [`Peer`].
 //!
-//! rustls does the protocol and holds little: what arrives is taken apart at once and handed on, what goes out is sealed in
-//! bounded pieces, and nothing more is sealed before the socket has taken the last piece.
+//! rustls implements the protocol and must never hold much: received bytes are opened at once and handed on, sent bytes are
+//! sealed in bounded pieces, and no further piece is sealed before the socket has taken the last one.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -17,40 +17,40 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerCon
 use super::errors::plain;
 use crate::machine::{Bytes, ListenerId, Peer};
 
-/// How many bytes of a handshake are taken in at most; one takes two or three thousand, more with a long chain.
+/// The longest handshake that is accepted, in bytes. A usual one has two or three thousand, more with a long chain.
 pub const HANDSHAKE_MAX: usize = 32 * 1024;
 
-/// How much is read from a socket at once. What is plain of it and of a record that had begun fits a read buffer.
+/// The bytes that are read from a socket at once. Opened, with the rest of a record that had begun, they fit a read buffer.
 pub const SEALED_AT_ONCE: usize = 32 * 1024;
 
-/// How much is sealed ahead of what a socket takes, in bytes.
+/// The bytes that are sealed ahead of the socket.
 const SEALED_AHEAD: usize = 64 * 1024;
 
-/// The first byte of everything that begins a handshake.
+/// The first byte of every handshake.
 const HANDSHAKE_BYTE: u8 = 0x16;
 
-/// How a reactor speaks TLS on its TCP connections.
+/// The TLS setup of a reactor.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// To those who connect to us. `None`: they speak plainly.
+    /// The setup of accepted connections. `None`: they do not speak TLS.
     pub accepts: Option<Arc<ServerConfig>>,
-    /// To those we connect to.
+    /// The setup of dialled connections. `None`: they do not speak TLS.
     pub dials: Option<Arc<ClientConfig>>,
-    /// For whom their certificate must be; `None`: for the host that is dialled.
+    /// The name that the certificate of a dialled peer must have. `None`: the dialled host.
     pub dialled_name: Option<ServerName<'static>>,
-    /// Whose certificates are taken of those who connect to us, and of those we connect to. With it those who are connected
-    /// are looked at again when the configuration was read anew. `None`: they are not.
+    /// Checks the certificates of peers on accepted connections again after a reload. `None`: they are not checked again.
     pub accepted_by: Option<Arc<dyn ClientCertVerifier>>,
+    /// Checks the certificates of peers on dialled connections again after a reload. `None`: they are not checked again.
     pub dialled_by: Option<Arc<dyn ServerCertVerifier>>,
-    /// What a peer gets that does not speak TLS, as it is.
+    /// The answer to a peer that does not speak TLS, sent without TLS.
     pub to_the_plain: Bytes,
-    /// The names that a certificate proves.
+    /// Returns the names that a certificate proves.
     pub names: fn(&CertificateDer<'_>) -> Vec<Box<str>>,
-    /// What went wrong, and what to do about it.
+    /// Describes an error, with the next step.
     pub in_words: fn(&rustls::Error) -> String,
 }
 
-/// Why a handshake came to nothing.
+/// The error if a peer leaves in the handshake.
 const CLOSED_IN_HANDSHAKE: &str =
     "the other end closed the connection in the middle of the TLS handshake: does it speak TLS?";
 
@@ -59,38 +59,38 @@ pub struct TlsStream {
     tcp: TcpStream,
     session: Connection,
     tls: Rc<Tls>,
-    /// Where it was accepted.
+    /// The listener that accepted it. `None`: it was dialled.
     listener: Option<ListenerId>,
-    /// For whom the certificate of the other end must be, if it was dialled.
+    /// The name that the certificate of the other end must have, if it was dialled.
     name: Option<ServerName<'static>>,
-    /// How many bytes the handshake has taken in.
+    /// The number of bytes that the handshake has received.
     taken: usize,
-    /// The socket has taken something since this was asked last.
+    /// The socket has taken something since the last [`TlsStream::has_moved`].
     moved: bool,
-    /// Nothing more is sealed.
+    /// Our half is closed: nothing more is sealed.
     finished: bool,
 }
 
-/// What a read has brought.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// So many plain bytes.
+    /// The number of plain bytes.
     pub length: usize,
     /// The socket may have more.
     pub more: bool,
-    /// The peer says no more.
+    /// The peer has closed its half.
     pub ends: bool,
 }
 
 impl TlsStream {
-    /// Our end of an accepted connection.
+    /// Returns our end of an accepted connection.
     pub fn accepted(tls: &Rc<Tls>, config: &Arc<ServerConfig>, tcp: TcpStream, at: ListenerId) -> io::Result<Self> {
         let session =
             ServerConnection::new(config.clone()).map_err(|error| io::Error::other((tls.in_words)(&error)))?;
         Ok(TlsStream::new(tls, Connection::Server(session), tcp, (Some(at), None)))
     }
 
-    /// Our end of a connection to `host`.
+    /// Returns our end of a connection to `host`. Fails if no certificate can be for that host.
     pub fn dialled(tls: &Rc<Tls>, config: &Arc<ClientConfig>, tcp: TcpStream, host: &str) -> io::Result<Self> {
         let name = match &tls.dialled_name {
             Some(name) => name.clone(),
@@ -128,7 +128,7 @@ impl TlsStream {
         self.listener.is_some()
     }
 
-    /// Whether the socket has yet to take something.
+    /// Whether some sealed bytes are not written yet.
     pub fn has_sealed(&self) -> bool {
         self.session.wants_write()
     }
@@ -138,7 +138,7 @@ impl TlsStream {
         std::mem::take(&mut self.moved)
     }
 
-    /// Who is there, when the handshake is through.
+    /// Returns the listener, the peer and our address after the handshake.
     pub fn introduce(&mut self) -> io::Result<(Option<ListenerId>, Peer, Option<SocketAddr>)> {
         let certificate = self.session.peer_certificates().and_then(|chain| chain.first());
         let names = certificate.map(|certificate| (self.tls.names)(certificate)).unwrap_or_default();
@@ -146,23 +146,22 @@ impl TlsStream {
         Ok((self.listener, peer, self.tcp.local_addr().ok()))
     }
 
-    /// Whether the certificate of the other end would be taken today; an error says why not.
-    pub fn check_again(&self, tls: &Tls) -> Result<(), String> {
+    /// Checks the certificate of the other end again, by the rules of `tls`. Fails if it is not accepted any more.
+    pub fn check_again(&self, tls: &Tls) -> Result<(), rustls::Error> {
         let Some([own, above @ ..]) = self.session.peer_certificates() else { return Ok(()) };
         let today = UnixTime::now();
-        let checked = match (&self.name, &tls.accepted_by, &tls.dialled_by) {
+        match (&self.name, &tls.accepted_by, &tls.dialled_by) {
             (None, Some(by), _) => by.verify_client_cert(own, above, today).map(drop),
             (Some(name), _, Some(by)) => by.verify_server_cert(own, above, name, &[], today).map(drop),
             _ => Ok(()),
-        };
-        checked.map_err(|error| (tls.in_words)(&error))
+        }
     }
 
-    /// Reads once from the socket, and opens all of it into `buffer`, which has room for that.
+    /// Reads once from the socket, and opens everything into `buffer`, which must have room for it.
     pub fn read(&mut self, buffer: &mut [u8], sealed: &mut [u8]) -> io::Result<Opened> {
         let count = match self.tcp.read(sealed) {
             Ok(0) if self.is_handshaking() => return Err(io::Error::other(CLOSED_IN_HANDSHAKE)),
-            // Without a word of farewell: the end is the end, and half a message is none.
+            // A missing close_notify does no harm, because a message that was cut off is not complete anyway.
             Ok(0) => return Ok(Opened { length: 0, more: false, ends: true }),
             Ok(count) => count,
             Err(error) => return Err(error),
@@ -187,19 +186,19 @@ impl TlsStream {
         }
     }
 
-    /// Looks at the first bytes before rustls does: who speaks plainly is answered so.
+    /// Checks the first bytes before rustls does, and answers a peer that does not speak TLS without TLS.
     fn recognize(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.is_handshaking() && self.taken == 0 && self.is_accepted() && bytes[0] != HANDSHAKE_BYTE {
             self.finished = true;
             let answer = self.tls.to_the_plain.clone();
-            // It fits any socket that nothing was written to yet.
+            // It fits into a socket that nothing was written to yet.
             let _ = self.tcp.write(&answer);
             return Err(io::Error::other("it does not speak TLS: if it is one of yours, give it --tls DIR too"));
         }
         Ok(())
     }
 
-    /// Counts what the handshake has taken in. What the peer says behind its end is none of it.
+    /// Counts the bytes of the handshake. Later bytes do not count. Fails if there are too many.
     fn count(&mut self, taken: usize) -> io::Result<()> {
         if !self.is_handshaking() {
             return Ok(());
@@ -212,12 +211,13 @@ impl TlsStream {
     }
 
     fn wrong(&mut self, error: &rustls::Error) -> io::Error {
-        // The peer is told, if its socket takes it.
+        // The peer gets the alert, if its socket takes it.
         let _ = self.flush();
         io::Error::other((self.tls.in_words)(error))
     }
 
-    /// Seals some of `slices`, once the socket has taken all that was sealed before.
+    /// Seals some of `slices`, and returns the number of bytes. Fails with `WouldBlock` until the socket has taken everything
+    /// that was sealed before.
     pub fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         if !self.flush()? {
             return Err(ErrorKind::WouldBlock.into());
@@ -227,7 +227,7 @@ impl TlsStream {
         Ok(count)
     }
 
-    /// Writes what is sealed. `false`: the socket takes no more for now.
+    /// Writes what is sealed. Returns `false` if the socket is full.
     pub fn flush(&mut self) -> io::Result<bool> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.tcp) {
@@ -241,7 +241,7 @@ impl TlsStream {
         Ok(true)
     }
 
-    /// Says that nothing more comes. `false`: not yet, the socket takes no more for now.
+    /// Closes our half. Returns `false` if the socket is full, so that the caller must try again.
     pub fn finish(&mut self) -> io::Result<bool> {
         if !std::mem::replace(&mut self.finished, true) {
             self.session.send_close_notify();
@@ -253,15 +253,15 @@ impl TlsStream {
         Ok(flushed)
     }
 
-    /// Reads and drops what still comes: `Ok(0)` at its end.
+    /// Reads bytes and drops them. Returns 0 at the end.
     pub fn discard(&mut self, sealed: &mut [u8]) -> io::Result<usize> {
         self.tcp.read(sealed)
     }
 }
 
-/// The name that the certificate of a dialled host must have.
+/// Returns the name that the certificate of a dialled host must have. Fails if no certificate can be for it.
 pub fn server_name(host: &str) -> io::Result<ServerName<'static>> {
-    // The zone of a link-local address says which of our networks it is in, not who it is.
+    // The zone of a link-local address names one of our interfaces, not the peer.
     let bare = host.split('%').next().unwrap_or(host);
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(ServerName::IpAddress(ip.into()));
@@ -275,7 +275,7 @@ pub fn server_name(host: &str) -> io::Result<ServerName<'static>> {
     }
 }
 
-/// The host of `HOST:PORT`, without brackets.
+/// Returns the host of `HOST:PORT`, without brackets.
 pub fn host_of(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)

@@ -1,4 +1,4 @@
-//! How long the turns of the loop take.
+//! The durations of the turns of the loop, for figures.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use rustix::time::{ClockId, clock_gettime};
 use super::clock::now;
 use crate::machine::Time;
 
-/// The turn that goes on, and the longest so far.
+/// The present turn, and the longest one.
 pub struct Turns {
     begun: Time,
     longest: Duration,
-    /// The same of the processor's time, which does not count what other programs took. Only where somebody reads it.
+    /// The same in processor time, which other programs do not lengthen. Measured only if it is logged.
     cpu: Option<(Duration, Duration)>,
 }
 
@@ -21,7 +21,7 @@ impl Turns {
         Turns { begun: now(), longest: Duration::ZERO, cpu }
     }
 
-    /// When the turn that goes on began.
+    /// Returns when the present turn began.
     pub fn begun(&self) -> Time {
         self.begun
     }
@@ -40,7 +40,7 @@ impl Turns {
         }
     }
 
-    /// For figures: `tests/hostile` and `tests/costs` read it.
+    /// Logs the longest turn. `tests/hostile` and `tests/costs` read it.
     pub fn log_longest(&self) {
         let cpu = self.cpu.map_or(Duration::ZERO, |(_, longest)| longest);
         let (wall, cpu) = (self.longest.as_micros(), cpu.as_micros());

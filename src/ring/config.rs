@@ -66,25 +66,32 @@ impl Periods {
 /// The configuration of a node.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Unique in the ring: 1 to [`ID_MAX`](super::message::ID_MAX) bytes.
+    /// The id of the node, unique in the ring: 1 to [`ID_MAX`](super::message::ID_MAX) bytes.
     pub id: String,
+    /// The address of the node, from which it sends.
     pub address: Ipv4Addr,
+    /// The broadcast address of its network.
     pub broadcast: Ipv4Addr,
+    /// The port for datagrams.
     pub udp_port: u16,
+    /// The port for connections.
     pub tcp_port: u16,
     /// The port for watchers; `None`: states are not shown.
     pub state_port: Option<u16>,
+    /// The periods of the protocol.
     pub periods: Periods,
     /// Speak as the original program does, with its guarantees only.
     pub compat: bool,
     /// The number of nodes in the ring. A new token needs the grants of more than half.
     pub members: Option<u32>,
+    /// The secret of the ring. `None`: messages are not sealed.
     pub key: Option<Key>,
     /// A random number for this start of the node.
     pub boot: u64,
+    /// The work that the owner of the token does.
     pub work: work::Config,
     /// The directory for what the node must remember after a restart.
     pub state: Option<PathBuf>,
-    /// What to add to a [`Time`](crate::machine::Time) to get microseconds since 1970 in UTC, for people.
+    /// The offset from a [`Time`](crate::machine::Time) to the microseconds since 1970 in UTC, for the log.
     pub wall_offset: i64,
 }

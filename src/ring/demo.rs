@@ -1,6 +1,7 @@
-//! A ring on one machine, for people to look at: some nodes as child processes that compute digits of pi, and a live
-//! picture of them. It hears them as any watcher does, and reads the digits in their state directories. Killing a node
-//! shows how the others recover; it is not started again.
+//! A ring on one machine, for demonstration: nodes as child processes that compute digits of pi, and a live picture of them.
+//!
+//! The demo listens to the nodes as any watcher does, and reads the digits in their state directories. It must not start a
+//! killed node again, because the user wants to see how the others recover.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,40 +13,47 @@ use super::observer::{News, Observer, harmless};
 use super::picture::{LivePicture, table};
 use super::token::Fence;
 use crate::exit_code;
-use crate::machine::{ChildId, Command, Exit, Input, Machine, Outbox, ReadId, Signal, Stream, Time, Timers};
+use crate::machine::{
+    ChildId, Command, Exit, Input, Machine, Outbox, ReadId, Signal, Stream, SystemError, Time, Timers,
+};
 
 /// How often the picture is drawn at most.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 
-/// When nodes that end do so without handing the token on.
+/// The time after which ending nodes stop without handing the token on.
 const HURRY_AFTER: Duration = Duration::from_millis(300);
 
-/// When they are killed.
+/// The time after which ending nodes are killed.
 const KILL_AFTER: Duration = Duration::from_secs(3);
 
-/// How much of the output of a node that could not start is shown, in bytes.
+/// The most output of a node that could not start, in bytes.
 const COMPLAINT_MAX: usize = 2_000;
 
-/// How many characters of the digits a line has.
+/// The most digits in a line, in characters.
 const DIGITS_SHOWN: usize = 50;
 
-/// How many of them are the last ones, when there are more.
+/// The number of these that are the last digits, if there are more.
 const LAST_DIGITS: usize = 20;
 
-/// One node.
+/// A node of the demo.
 #[derive(Debug, Clone)]
 pub struct Node {
+    /// Its id in the ring.
     pub id: String,
+    /// Its address, on the loopback interface.
     pub address: Ipv4Addr,
+    /// The program and the arguments that start it.
     pub argv: Vec<String>,
+    /// Its state directory.
     pub state_dir: PathBuf,
-    /// Where its output goes.
+    /// The file for its output.
     pub log: PathBuf,
 }
 
-/// What the demo is told when it starts.
+/// The configuration of the demo.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The nodes to start.
     pub nodes: Vec<Node>,
     /// The size of the terminal; `None`: there is none.
     pub terminal: Option<(u16, u16)>,
@@ -55,13 +63,13 @@ pub struct Config {
 #[derive(Debug, Default)]
 struct Process {
     pid: Option<u32>,
-    /// Why it is not there any more.
+    /// How it ended, or why it was not started.
     gone: Option<String>,
-    /// How far its search for the token has come, as told.
+    /// The state of its search for the token that was last printed.
     search: Search,
 }
 
-/// What a node without a token does about it. Candidates seek and generate in turn until they agree; that is told once.
+/// The search of a node without a token. Candidates seek and generate in turn until they agree, and each is printed once.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Search {
     #[default]
@@ -77,12 +85,12 @@ enum Timer {
     Kill,
 }
 
-/// What was asked for.
+/// The purpose of a read.
 #[derive(Debug)]
 enum Reading {
-    /// The data, as this node got it.
+    /// Gets the data of the token that this node has.
     Data(usize, Fence),
-    /// What a node that has ended had to say.
+    /// Gets the output of a node that has failed.
     Complaint(usize),
 }
 
@@ -91,23 +99,24 @@ pub struct Demo {
     nodes: Vec<Node>,
     processes: Vec<Process>,
     children: BTreeMap<ChildId, usize>,
-    sight: Observer,
+    observer: Observer,
     picture: Option<LivePicture>,
     began: Time,
     data: String,
     reads: BTreeMap<ReadId, Reading>,
-    /// With what it exits, once everybody has ended.
+    /// The exit code of the demo, once all nodes have ended.
     ending: Option<u8>,
     timers: Timers<Timer>,
 }
 
 impl Demo {
+    /// Returns a demo that has not started its nodes yet.
     pub fn new(config: Config) -> Demo {
         Demo {
             processes: config.nodes.iter().map(|_| Process::default()).collect(),
             nodes: config.nodes,
             children: BTreeMap::new(),
-            sight: Observer::default(),
+            observer: Observer::default(),
             picture: config.terminal.map(LivePicture::new),
             began: Time::default(),
             data: String::new(),
@@ -132,7 +141,7 @@ impl Demo {
         self.timers.set(Timer::Draw, now);
     }
 
-    /// A line about a node, or about all.
+    /// Prints a line about a node.
     fn tell(&self, now: Time, who: &str, text: &str, out: &mut Outbox) {
         let width = self.nodes.iter().map(|node| node.id.len()).max().unwrap_or(0);
         let line = format!("{:>8.3}  {who:<width$}  {text}\n", now.since(self.began).as_secs_f64());
@@ -147,9 +156,9 @@ impl Demo {
     }
 
     fn heard(&mut self, now: Time, from: Ipv4Addr, bytes: &[u8], out: &mut Outbox) {
-        for (id, news) in self.sight.hear(now, from, bytes, None) {
+        for (id, news) in self.observer.hear(now, from, bytes, None) {
             let Some(index) = self.nodes.iter().position(|node| node.id == id) else { continue };
-            let Some(seen) = self.sight.get(&id) else { continue };
+            let Some(seen) = self.observer.get(&id) else { continue };
             match (news, seen.state) {
                 (News::Token, _) => {
                     let fence = seen.token.map(|(fence, _)| fence).unwrap_or_default();
@@ -174,7 +183,7 @@ impl Demo {
         }
     }
 
-    fn read(&mut self, now: Time, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) {
+    fn read(&mut self, now: Time, read: ReadId, result: Result<&[u8], SystemError>, out: &mut Outbox) {
         let bytes = result.unwrap_or_default();
         match self.reads.remove(&read) {
             Some(Reading::Data(index, fence)) => {
@@ -195,12 +204,12 @@ impl Demo {
         }
     }
 
-    fn gone(&mut self, now: Time, child: ChildId, end: Result<Exit, String>, out: &mut Outbox) {
+    fn gone(&mut self, now: Time, child: ChildId, end: Result<Exit, SystemError>, out: &mut Outbox) {
         let Some(&index) = self.children.get(&child) else { return };
-        // What it has left behind in its group, a step that it had begun.
+        // A step that it had begun may still run in its group.
         out.kill_group(child, Signal::KILL);
         let failed = !matches!(end, Ok(Exit::Signal(_) | Exit::Code(0)));
-        let why = end.map_or_else(|error| error, |exit| exit.to_string());
+        let why = end.map_or_else(|error| error.text, |exit| exit.to_string());
         self.processes[index].gone = Some(why.clone());
         if self.ending.is_none() {
             let (live, all) = (self.live(), self.nodes.len());
@@ -208,7 +217,7 @@ impl Demo {
             let rest = match live {
                 0 => "no node is left".to_owned(),
                 live if live < majority => {
-                    format!("{live} of {all} are left: without {majority} nobody may have the token")
+                    format!("{live} of {all} are left: a token needs {majority} nodes")
                 }
                 live => format!("{live} of {all} go on"),
             };
@@ -220,12 +229,12 @@ impl Demo {
         }
         if self.live() == 0 {
             self.ending.get_or_insert(exit_code::FAILED);
-            // Work that has lost its node is ours now.
+            // Steps that have lost their nodes are children of this process now.
             out.sweep(Signal::KILL);
         }
     }
 
-    /// Tells all nodes to end; the second time at once.
+    /// Ends all nodes, by SIGTERM the first time and by SIGKILL the second time.
     fn end(&mut self, now: Time, code: u8, out: &mut Outbox) {
         let again = self.ending.replace(code).is_some();
         self.signal_all(if again { Signal::KILL } else { Signal::TERM }, out);
@@ -252,13 +261,13 @@ impl Demo {
     }
 
     fn lines(&self, now: Time) -> Vec<String> {
-        let title = match self.sight.token() {
+        let title = match self.observer.token() {
             Some((fence, _, id)) => format!("token {fence} at {id}: {}", digits(&self.data)),
             None => "no token yet".to_owned(),
         };
         let mut rows = vec![["node", "pid", "address", "state", "hops a minute"].map(str::to_owned).to_vec()];
         for (node, process) in self.nodes.iter().zip(&self.processes) {
-            let seen = self.sight.get(&node.id);
+            let seen = self.observer.get(&node.id);
             let state = seen.and_then(|seen| seen.state).unwrap_or("starts");
             rows.push(vec![
                 node.id.clone(),
@@ -317,7 +326,7 @@ impl Demo {
     }
 }
 
-/// The digits for a line: all, or the first and the last of them.
+/// Returns the digits for a line: all of them, or the first and the last ones.
 fn digits(data: &str) -> String {
     let length = data.chars().count();
     if length <= DIGITS_SHOWN {

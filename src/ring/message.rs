@@ -1,46 +1,66 @@
-//! The messages of the ring and their framing: one a datagram, one a connection, JSON as the original program speaks it.
+//! The messages of the ring: one in each datagram or connection, as JSON in the form of the original program.
 //!
-//! What the normal mode adds stands in one key more, `arete`, which originals ignore. With a key everything is
-//! [sealed](super::seal).
+//! The normal mode adds one key, `arete`, which original programs ignore. With a shared secret every message is
+//! [sealed](super::seal). No bytes may cause a panic here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::limits::NODES_MAX;
 pub use super::limits::{DATA_MAX, DATAGRAM_MAX, ID_MAX, MESSAGE_MAX};
-use super::seal::{Key, open, seal};
+use super::seal::{Key, SealError, open, seal};
 use super::token::{Fence, TOKEN_CODE, Token};
 use crate::machine::Bytes;
 
-/// Whether this can name a node.
+/// Whether this is a valid id of a node: 1 to [`ID_MAX`] bytes without control characters.
 pub fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= ID_MAX && !id.chars().any(char::is_control)
 }
 
-/// The serial code of what says where the token is not, or asks.
+/// The serial code of messages without a token.
 const ASK_CODE: u64 = 581_831;
-/// The serial code of what says where it is.
+/// The serial code of messages about a token.
 const HERE_CODE: u64 = 328_067;
 /// The serial code of a hand-over.
 const TAKE_CODE: u64 = 137_344;
-/// The serial code of a state for those who watch.
+/// The serial code of a state for watchers.
 const STATE_CODE: u64 = 318_467;
 
-/// What is said.
+/// The type of a message, with its content.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
+    /// The author is alive. Also the form of answers in the normal mode.
     Ping,
+    /// The author looks for the token.
     WhereIsToken,
+    /// The author is not the owner, and has heard of the token lately.
     TokenWasHereRecently,
+    /// The author is the owner of this token.
     TokenIsHere(Token),
+    /// The author makes this token, if no node objects.
     GeneratingToken(Token),
-    TakeToken { token: Token, nodes: BTreeMap<String, String>, data: String },
-    MyState { old: String, new: String },
+    /// The author hands the token over.
+    TakeToken {
+        /// The token.
+        token: Token,
+        /// The nodes that the author knows, with their addresses.
+        nodes: BTreeMap<String, String>,
+        /// The data that goes with the token.
+        data: String,
+    },
+    /// The state of the author, for watchers.
+    MyState {
+        /// The name of its last state.
+        old: String,
+        /// The name of its present state.
+        new: String,
+    },
 }
 
 impl Body {
-    /// The type and the serial code.
+    /// Returns the type and the serial code.
     fn kind(&self) -> (&'static str, u64) {
         match self {
             Body::Ping => ("ping", ASK_CODE),
@@ -54,44 +74,45 @@ impl Body {
     }
 }
 
-/// What the normal mode says beside it.
+/// The part of a message that the normal mode adds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Extra {
-    /// Which start of its author it comes from, drawn at random.
+    /// The random number of its author's start.
     pub boot: u64,
-    /// Which message of that start it is: 1, 2, 3, ...
+    /// The number of the message since that start: 1, 2, 3, ...
     pub nr: u64,
-    /// Whom it is for, and which start of that one; absent: for all.
+    /// The id of the receiver; `None`: all nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// The random number of the receiver's start; `None`: any start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_boot: Option<u64>,
-    /// How many nodes its author believes that there are.
+    /// The `--members` of its author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<u32>,
-    /// Where the token stands that it is about: of a hand-over, the next hop; of a token that is being generated, the
-    /// copy that its author has; else the newest that its author knows of.
+    /// The epoch and the hop. In a hand-over: of the next owner. In `generating token`: of the copy that its author has.
+    /// Otherwise: of the newest token that its author knows.
     #[serde(flatten)]
     pub fence: Fence,
-    /// The epoch that its author wants (`generating token`), or the newest that it has granted to somebody.
+    /// The epoch that its author wants (`generating token`), or the newest one that it has granted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub granted: u64,
-    /// Whom it has granted that epoch to.
+    /// The id of the node that got the grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_to: Option<String>,
-    /// Of a `token is here`: its number among those of its author; of its answer: the number that is answered.
+    /// In `token is here`: the number of the heartbeat. In an answer: the number of the heartbeat that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beat: Option<u64>,
-    /// The data, in a `token is here` for one.
+    /// The data, in a `token is here` for one node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// Its author has stored the data of the beat that it answers.
+    /// Its author has stored the data of the heartbeat that it answers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stored: bool,
-    /// Its author does not know us yet and wants to hear that we live.
+    /// Its author does not know the receiver yet, and asks it to prove that it is alive.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hello: bool,
-    /// The hello that this answers.
+    /// The number of the hello that this answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<u64>,
     /// The nodes that do not answer its author, in a hand-over.
@@ -106,13 +127,15 @@ fn is_zero(number: &u64) -> bool {
 /// A message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
+    /// The id of its author.
     pub author: String,
+    /// Its type and content.
     pub body: Body,
-    /// `None`: from an original, or in a ring that may have some.
+    /// The part of the normal mode. `None`: from an original program, or in a ring that may have some.
     pub extra: Option<Extra>,
 }
 
-/// A message as it stands in JSON.
+/// The JSON form of a message.
 #[derive(Default, Serialize, Deserialize)]
 struct Wire {
     serial_code: u64,
@@ -133,8 +156,57 @@ struct Wire {
     arete: Option<Extra>,
 }
 
+/// Why bytes are not a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageError {
+    /// They are not sealed with our key.
+    Seal(SealError),
+    /// They are not JSON of the right form, for this reason.
+    Json(String),
+    /// An id is not valid.
+    Id,
+    /// This is not a type of a message.
+    Type(String),
+    /// The serial code does not belong to the type.
+    Code {
+        /// The subject of the code: a type in quotes, or a token.
+        what: String,
+        /// The code that it must have.
+        expected: u64,
+        /// The code that it has.
+        found: u64,
+    },
+    /// A message of this type lacks a part.
+    Lacks {
+        /// The type.
+        kind: String,
+        /// The part.
+        part: &'static str,
+    },
+    /// The data has this many bytes, which is more than [`DATA_MAX`].
+    Data(usize),
+}
+
+impl fmt::Display for MessageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MessageError::Seal(error) => error.fmt(f),
+            MessageError::Json(error) => f.write_str(error),
+            MessageError::Id => write!(f, "an id has 1 to {ID_MAX} bytes and no control characters"),
+            MessageError::Type(kind) => write!(f, "no such message: type {kind:?}"),
+            MessageError::Code { what, expected, found } => {
+                write!(f, "the serial code of {what} is {expected}, not {found}")
+            }
+            MessageError::Lacks { kind, part } => write!(f, "a {kind:?} without {part}"),
+            MessageError::Data(length) => write!(f, "data of {length} bytes; it may have {DATA_MAX}"),
+        }
+    }
+}
+
+impl std::error::Error for MessageError {}
+
 impl Message {
-    /// The bytes of this message, sealed if there is a key.
+    /// Returns the bytes of this message, sealed if there is a key.
     pub fn encode(&self, key: Option<&Key>) -> Bytes {
         let (kind, serial_code) = self.body.kind();
         let mut wire = Wire {
@@ -161,37 +233,37 @@ impl Message {
         }
     }
 
-    /// Reads a message. With a key, one that is not sealed with it is none.
-    pub fn decode(bytes: &[u8], key: Option<&Key>) -> Result<Message, String> {
+    /// Reads a message. Fails if the bytes are not a valid message, or if there is a key and they are not sealed with it.
+    pub fn decode(bytes: &[u8], key: Option<&Key>) -> Result<Message, MessageError> {
         if let Some(key) = key {
-            open(key, bytes)?;
+            open(key, bytes).map_err(MessageError::Seal)?;
         }
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let wire: Wire = serde_json::from_slice(bytes).map_err(|error| MessageError::Json(error.to_string()))?;
         let extra = wire.arete.iter();
         let named = extra.flat_map(|extra| extra.to.iter().chain(&extra.granted_to).chain(&extra.silent));
         let token = wire.token.iter().map(|token| &token.author_node_id);
         if !named.chain(token).chain([&wire.author_node_id]).all(|id| is_id(id)) {
-            return Err(format!("an id has 1 to {ID_MAX} bytes and no control characters"));
+            return Err(MessageError::Id);
         }
         let (author, extra, code, kind) =
             (wire.author_node_id.clone(), wire.arete.clone(), wire.serial_code, wire.kind.clone());
         let body = body(wire)?;
-        let known = body.kind().1;
-        if code != known {
-            return Err(format!("the serial code of {kind:?} is {known}, not {code}"));
+        let expected = body.kind().1;
+        if code != expected {
+            return Err(MessageError::Code { what: format!("{kind:?}"), expected, found: code });
         }
         Ok(Message { author, body, extra })
     }
 }
 
-fn body(wire: Wire) -> Result<Body, String> {
-    let lacks = |what: &str| format!("a {:?} without {what}", wire.kind);
-    let token = || -> Result<Token, String> {
+fn body(wire: Wire) -> Result<Body, MessageError> {
+    let lacks = |part| MessageError::Lacks { kind: wire.kind.clone(), part };
+    let token = || {
         let token = wire.token.clone().ok_or_else(|| lacks("its token"))?;
-        if token.serial_code != TOKEN_CODE {
-            return Err(format!("the serial code of a token is {TOKEN_CODE}, not {}", token.serial_code));
+        match token.serial_code {
+            TOKEN_CODE => Ok(token),
+            found => Err(MessageError::Code { what: "a token".to_owned(), expected: TOKEN_CODE, found }),
         }
-        Ok(token)
     };
     Ok(match wire.kind.as_str() {
         "ping" => Body::Ping,
@@ -206,7 +278,7 @@ fn body(wire: Wire) -> Result<Body, String> {
             let nodes = nodes.iter().filter(|(id, _)| is_id(id)).filter_map(text).take(NODES_MAX).collect();
             let data = wire.data.clone().ok_or_else(|| lacks("its data"))?;
             if data.len() > DATA_MAX {
-                return Err(format!("data of {} bytes; it may have {DATA_MAX}", data.len()));
+                return Err(MessageError::Data(data.len()));
             }
             Body::TakeToken { token, nodes, data }
         }
@@ -215,10 +287,7 @@ fn body(wire: Wire) -> Result<Body, String> {
             let new = wire.new_state.clone().ok_or_else(|| lacks("its new_state"))?;
             Body::MyState { old, new }
         }
-        other => {
-            let shown: String = other.chars().take(40).collect();
-            return Err(format!("there is no message of type {shown:?}"));
-        }
+        other => return Err(MessageError::Type(other.chars().take(40).collect())),
     })
 }
 
@@ -254,10 +323,10 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_told_so() {
-        let wrong = |text: &str| Message::decode(text.as_bytes(), None).unwrap_err();
+        let wrong = |text: &str| Message::decode(text.as_bytes(), None).unwrap_err().to_string();
         assert!(wrong("garbage").contains("expected"));
         assert!(wrong(r#"{"serial_code":1,"type":"ping","author_node_id":"1"}"#).contains("581831"));
-        assert!(wrong(r#"{"serial_code":581831,"type":"pong","author_node_id":"1"}"#).contains("no message of type"));
+        assert!(wrong(r#"{"serial_code":581831,"type":"pong","author_node_id":"1"}"#).contains("no such message"));
         assert!(wrong(r#"{"serial_code":581831,"type":"ping","author_node_id":""}"#).contains("an id has"));
         assert!(wrong(r#"{"serial_code":581831,"type":"ping","author_node_id":"a\nb"}"#).contains("control"));
         assert!(wrong(r#"{"serial_code":328067,"type":"token is here","author_node_id":"1"}"#).contains("its token"));

@@ -1,7 +1,7 @@
-//! The messenger: one message a connection, both ways.
+//! The connections of a node, each with one message in one direction.
 //!
-//! Who has something to say to one node connects, says it and closes. A connection that cannot be made in time is given
-//! up, and said so: then no byte has gone out. What a stranger can make us hold is bounded.
+//! To send a message to one node, the messenger connects, sends it and closes. It must report a connection that it cannot make
+//! in time, and must not have sent a byte of the message then. Everything that a stranger can make a node hold is bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
@@ -10,27 +10,27 @@ use std::time::Duration;
 use super::limits::MESSAGE_MAX;
 use crate::machine::{Address, Bytes, ConnId, Outbox, Time, Timers};
 
-/// How many connections may be open at once on which others say something.
+/// The most open connections of other nodes.
 const INCOMING_MAX: usize = 256;
 
-/// How many bytes they may have said together.
+/// The most bytes that these connections have sent together.
 const INCOMING_BYTES_MAX: usize = 2 * MESSAGE_MAX;
 
-/// How long one may take to say its message.
+/// The time within which a connection must bring its message.
 const INCOMING_WITHIN: Duration = Duration::from_secs(10);
 
-/// How many messages wait for one node; of more the oldest are left out.
+/// The most messages that wait for one node. Beyond that, the oldest are dropped.
 const WAITING_MAX: usize = 16;
 
-/// A message on its way out.
+/// A message that is being sent.
 #[derive(Debug)]
 struct Letter {
     bytes: Bytes,
-    /// The token goes with it.
+    /// It hands the token over.
     hands_over: bool,
 }
 
-/// What we have to say to one node: one message after another.
+/// The messages to one node, which are sent one after another.
 #[derive(Debug, Default)]
 struct Outgoing {
     conn: Option<ConnId>,
@@ -46,18 +46,18 @@ struct Incoming {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// A connection that we make has had its time.
+    /// A connection that we make takes too long.
     Out(ConnId),
-    /// Who has connected has had its time.
+    /// A connection of another node takes too long.
     In(ConnId),
 }
 
-/// A message went out on a connection that stands, or could not.
+/// The outcome of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
-    /// A message to this node is on its way; `true`: it is the hand-over, which from now on may have arrived.
+    /// A message to this node was sent; `true`: it is the hand-over, which may have arrived from now on.
     Out(String, bool),
-    /// No byte went out to this node; `true`: it was a hand-over.
+    /// No byte was sent to this node; `true`: a hand-over was among the messages.
     Unreachable(String, bool),
 }
 
@@ -66,7 +66,7 @@ pub enum Sent {
 pub struct Messenger {
     port: u16,
     within: Duration,
-    /// What is said on a connection that is given up: an original would become deaf of one on which nothing is said.
+    /// The message for a connection that is given up. An original program would stop listening after an empty connection.
     instead: Option<Bytes>,
     outgoing: BTreeMap<String, Outgoing>,
     to: BTreeMap<ConnId, String>,
@@ -76,7 +76,8 @@ pub struct Messenger {
 }
 
 impl Messenger {
-    /// Others listen at this port; a connection has so long to be made. `instead`: what may always be said.
+    /// Returns a messenger that connects to `port` and gives a connection up after `within`. `instead` is the message for a
+    /// connection that is given up.
     pub fn new(port: u16, within: Duration, instead: Option<Bytes>) -> Messenger {
         Messenger {
             port,
@@ -90,7 +91,7 @@ impl Messenger {
         }
     }
 
-    /// Says something to one node.
+    /// Sends a message to one node.
     pub fn send(
         &mut self,
         now: Time,
@@ -101,7 +102,7 @@ impl Messenger {
     ) {
         let outgoing = self.outgoing.entry(id.to_owned()).or_default();
         if hands_over {
-            // Nothing that anybody made us say keeps the token waiting.
+            // The token must not wait for messages that other nodes have caused.
             outgoing.waiting.push_front(Letter { bytes, hands_over });
         } else {
             outgoing.waiting.push_back(Letter { bytes, hands_over });
@@ -129,7 +130,7 @@ impl Messenger {
         self.timers.set(Timer::Out(conn), now + self.within);
     }
 
-    /// Takes back the hand-overs that have not gone out.
+    /// Takes back the hand-overs that were not sent yet.
     pub fn take_back(&mut self, out: &mut Outbox) {
         for outgoing in self.outgoing.values_mut() {
             outgoing.waiting.retain(|letter| !letter.hands_over);
@@ -145,7 +146,7 @@ impl Messenger {
         self.outgoing.retain(|_, outgoing| outgoing.conn.is_some());
     }
 
-    /// A connection that we asked for stands: the message goes out, and nothing more.
+    /// Handles that a connection to a node is established: sends the message, and closes. Returns the outcome of the message.
     pub fn connected(
         &mut self,
         now: Time,
@@ -173,7 +174,7 @@ impl Messenger {
         }
     }
 
-    /// A connection could not be made: all that waits for this node is dropped, and said so.
+    /// Handles that a connection could not be made: drops all messages to this node. Returns the outcome.
     fn failed(&mut self, conn: ConnId) -> Option<Sent> {
         let id = self.to.remove(&conn)?;
         self.timers.cancel(&Timer::Out(conn));
@@ -182,7 +183,7 @@ impl Messenger {
         Some(Sent::Unreachable(id, hands_over))
     }
 
-    /// Somebody connects. The one that has taken longest makes room if need be.
+    /// Handles that another node connects. If there are too many connections, the oldest is closed.
     pub fn accepted(&mut self, now: Time, conn: ConnId, from: Ipv4Addr, out: &mut Outbox) {
         if self.incoming.len() >= INCOMING_MAX
             && let Some(&oldest) = self.incoming.keys().next()
@@ -211,11 +212,12 @@ impl Messenger {
         while self.held > INCOMING_BYTES_MAX {
             let most = self.incoming.iter().max_by_key(|(_, incoming)| incoming.bytes.len());
             let Some((&most, _)) = most else { return };
-            self.drop_incoming(most, "too much is said at once", out);
+            self.drop_incoming(most, "too many bytes at once", out);
         }
     }
 
-    /// A connection is over: a whole message and who has said it, or what became of one of ours.
+    /// Handles that a connection was closed. Returns the message that it brought, with the address of its author. Fails with
+    /// the outcome if the connection was ours.
     pub fn closed(&mut self, conn: ConnId) -> Result<Option<(Ipv4Addr, Vec<u8>)>, Sent> {
         if let Some(sent) = self.failed(conn) {
             return Err(sent);
@@ -230,7 +232,7 @@ impl Messenger {
         self.timers.next()
     }
 
-    /// Does what is due; says which nodes were not reached in time.
+    /// Closes the connections that take too long. Returns the outcomes of our messages.
     pub fn fire(&mut self, now: Time, out: &mut Outbox) -> Vec<Sent> {
         let mut sent = Vec::new();
         while let Some(timer) = self.timers.pop_due(now) {
@@ -246,7 +248,7 @@ impl Messenger {
     }
 }
 
-/// Gives up a connection that may stand at this moment.
+/// Gives up a connection that may just have been established.
 fn give_up(conn: ConnId, instead: Option<&Bytes>, why: &str, out: &mut Outbox) {
     if let Some(bytes) = instead {
         out.send(conn, bytes.clone());

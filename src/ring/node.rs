@@ -11,19 +11,19 @@ mod states;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::candidate::Candidate;
 use super::config::Config;
-use super::log::wall_time;
-use super::memory::{self, DATA_FILE, FILE_MAX, Memory, STATE_FILE, Store};
+use super::grants::Grants;
+use super::log::Log;
+use super::memory::{Memory, Store};
 use super::message::{Body, Message};
 use super::messenger::{Messenger, Sent};
 use super::nodes::{Nodes, Why};
 use super::owner::Owner;
-use crate::machine::{ConnId, Found, Input, Machine, Outbox, Peer, ReadId, Signal, Stream, Time, Timers, harmless};
+use crate::machine::{ConnId, Input, Machine, Outbox, Peer, ReadId, Signal, Stream, SystemError, Time, Timers};
 use crate::{exit_code, text};
 
 /// The pings that a starting node sends to all.
@@ -89,53 +89,35 @@ enum Timer {
     Leave,
 }
 
-/// A question about the state directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Recall {
-    Names(ReadId),
-    /// The state is read; whether there is a file of data too.
-    State(ReadId, bool),
-    Data(ReadId),
-}
-
 /// A node.
 pub struct Ring {
     config: Config,
     store: Option<Store>,
-    recall: Option<Recall>,
     memory: Memory,
     nodes: Nodes,
     messenger: Messenger,
     state: State,
-    /// The first pings that are still to be sent. Until then the node does not look for the token.
+    /// The number of first pings that are not sent yet. Until then the node does not look for the token.
     first_pings: u32,
-    /// Another node makes a stronger token: until then that node answers the weaker ones.
-    yield_until: Option<Time>,
     /// The last known holder of the token.
     holder: Option<String>,
-    /// The owner whose lease this node has confirmed. Until then it grants no other node an epoch.
-    promise: Option<(String, Time)>,
-    /// The node grants nothing before, because it may have made a promise before it was restarted.
-    grants_from: Time,
-    /// The newest epoch that any node has granted.
-    granted: u64,
+    grants: Grants,
     /// The number of messages that were sent.
     nr: u64,
     /// Since when there was no news of a token.
     missing_since: Option<Time>,
-    /// The complaints that were logged, once each.
-    complaints: BTreeSet<String>,
-    /// The node was told to stop.
+    log: Log,
+    /// The node has received a signal to stop.
     leaving: bool,
     timers: Timers<Timer>,
 }
 
 impl Ring {
+    /// Returns a node that has not started yet.
     pub fn new(config: Config) -> Ring {
         let most = config.members.map_or(usize::MAX, |members| members.saturating_sub(1) as usize);
         Ring {
             store: config.state.as_deref().map(Store::new),
-            recall: None,
             memory: Memory::default(),
             nodes: Nodes::new(most, config.key.is_some(), config.members.is_none().then(|| config.periods.again())),
             messenger: Messenger::new(
@@ -147,14 +129,11 @@ impl Ring {
             ),
             state: State::Seeker,
             first_pings: FIRST_PINGS,
-            yield_until: None,
             holder: None,
-            promise: None,
-            grants_from: Time::default(),
-            granted: 0,
+            grants: Grants::default(),
             nr: 0,
             missing_since: None,
-            complaints: BTreeSet::new(),
+            log: Log::new(config.wall_offset),
             leaving: false,
             timers: Timers::default(),
             config,
@@ -167,60 +146,27 @@ impl Ring {
     }
 
     fn begin(&mut self, now: Time, out: &mut Outbox) {
-        self.grants_from = now + self.config.periods.waiter;
-        match &self.config.state {
-            Some(directory) => {
-                let names = vec![STATE_FILE.to_owned(), DATA_FILE.to_owned()];
-                self.recall = Some(Recall::Names(out.list(directory.clone(), names)));
-            }
+        if self.config.members.is_some() {
+            self.grants.restarted(now + self.config.periods.waiter);
+        }
+        match &mut self.store {
+            Some(store) => store.recall(out),
             None => self.start(now, out),
         }
     }
 
-    /// Reads what this node kept before it was restarted, one file after the other.
-    fn recalled(&mut self, now: Time, step: Recall, what: Result<Recalled<'_>, String>, out: &mut Outbox) {
-        let Some(directory) = self.config.state.clone() else { return };
-        let done = what.and_then(|what| match (step, what) {
-            (Recall::Names(_), Recalled::Names(names)) => {
-                let has = |file: &str| names.iter().any(|name| name == file);
-                match (has(STATE_FILE), has(DATA_FILE)) {
-                    (true, data) => Ok(Some(Recall::State(out.read(directory.join(STATE_FILE), 0, FILE_MAX), data))),
-                    (false, true) => Err(format!("{DATA_FILE} is there, but not {STATE_FILE}: remove the directory")),
-                    (false, false) => Ok(None),
-                }
+    /// Takes the answer to a read of the state directory or of an output of the work.
+    fn read(&mut self, now: Time, read: ReadId, result: Result<&[u8], SystemError>, out: &mut Outbox) {
+        let Some(store) = &mut self.store else { return self.work_read(now, read, result, out) };
+        match store.recalled(read, &result, &mut self.memory, out) {
+            Ok(false) => self.work_read(now, read, result, out),
+            Ok(true) if store.is_recalling() => {}
+            Ok(true) => self.start(now, out),
+            Err(error) => {
+                let why = format!("state directory {}: {error}", store.directory().display());
+                self.give_up(&why, out);
             }
-            (_, Recalled::Bytes(bytes)) => self.remember(step, bytes).map(|()| match step {
-                Recall::State(_, true) => Some(Recall::Data(out.read(directory.join(DATA_FILE), 0, FILE_MAX))),
-                _ => None,
-            }),
-            _ => Ok(None),
-        });
-        match done {
-            Ok(next) => {
-                self.recall = next;
-                if next.is_none() {
-                    self.start(now, out);
-                }
-            }
-            Err(why) => self.give_up(&format!("state directory {}: {why}", directory.display()), out),
         }
-    }
-
-    /// Takes the content of a file into the memory. Fails if it is not valid.
-    fn remember(&mut self, step: Recall, bytes: &[u8]) -> Result<(), String> {
-        let wrong = |file: &str, error: serde_json::Error| {
-            format!(
-                "{file}: {error}; removing the directory starts without what it knew, which with --members breaks its promise"
-            )
-        };
-        if let Recall::State(..) = step {
-            self.memory = serde_json::from_slice(bytes).map_err(|error| wrong(STATE_FILE, error))?;
-            return Ok(());
-        }
-        let copy: memory::Copy = serde_json::from_slice(bytes).map_err(|error| wrong(DATA_FILE, error))?;
-        self.memory.seen = self.memory.seen.max(copy.fence);
-        self.memory.copy = copy;
-        Ok(())
     }
 
     fn start(&mut self, now: Time, out: &mut Outbox) {
@@ -232,10 +178,10 @@ impl Ring {
         };
         let sealed = if key.is_some() { ", sealed" } else { "" };
         let text = format!("node {id} at {address}, {mode}{sealed}");
-        self.tell(now, &text, out);
+        self.log.tell(now, &text, out);
         if self.memory != Memory::default() {
             let (seen, length) = (self.memory.seen, self.memory.copy.data.len());
-            self.tell(now, &format!("remembers token {seen} and {length} bytes of data"), out);
+            self.log.tell(now, &format!("remembers token {seen} and {length} bytes of data"), out);
         }
         if let (Some(_), false) = (self.config.state_port, *compat) {
             self.timers.set(Timer::Show, now + SHOW_EVERY);
@@ -266,7 +212,7 @@ impl Ring {
             self.missing_since = None;
             let text =
                 format!("no token without a majority: hears {heard} of {members} members, {majority} are needed");
-            self.tell(now, &text, out);
+            self.log.tell(now, &text, out);
         }
     }
 
@@ -289,7 +235,7 @@ impl Ring {
         }
         let name = self.state.name();
         if old_name != name {
-            self.tell(now, &format!("{old_name} -> {name}: {why}"), out);
+            self.log.tell(now, &format!("{old_name} -> {name}: {why}"), out);
             self.show(old, old_name, out);
         }
         if self.leaving && !matches!(self.state, State::Owner(_)) {
@@ -403,7 +349,7 @@ impl Ring {
             }
             Sent::Unreachable(id, hands_over) => {
                 if self.nodes.lose(now, &id, Why::Unreachable) {
-                    self.tell(now, &format!("{id} cannot be reached"), out);
+                    self.log.tell(now, &format!("{id} cannot be reached"), out);
                 }
                 if hands_over {
                     self.not_handed_over(now, &id, out);
@@ -432,21 +378,6 @@ impl Ring {
         }
         out.print(Stream::Err, format!("arete: ring: {why}\n"));
         out.halt(exit_code::FAILED);
-    }
-
-    /// Prints a line of the node's log.
-    fn tell(&self, now: Time, text: &str, out: &mut Outbox) {
-        let text = harmless(text);
-        out.print(Stream::Out, format!("{} {text}\n", wall_time(now, self.config.wall_offset)));
-    }
-
-    /// Logs a complaint, once.
-    fn complain(&mut self, now: Time, text: String, out: &mut Outbox) {
-        /// The most different complaints that are logged.
-        const COMPLAINTS_MAX: usize = 100;
-        if self.complaints.len() < COMPLAINTS_MAX && self.complaints.insert(text.clone()) {
-            self.tell(now, &text, out);
-        }
     }
 
     fn closed(&mut self, now: Time, conn: ConnId, out: &mut Outbox) {
@@ -481,18 +412,7 @@ impl Ring {
             Input::Signal(signal) => self.signal(now, signal, out),
             Input::SpawnFailed { child, error } => self.child_ended(now, child, Err(error), out),
             Input::Exited { child, exit } => self.child_ended(now, child, Ok(exit), out),
-            Input::Listed { read, result } if self.recall == Some(Recall::Names(read)) => {
-                let names = result
-                    .and_then(Found::whole)
-                    .map(|files| Recalled::Names(files.into_iter().map(|(name, _)| name).collect()));
-                self.recalled(now, Recall::Names(read), names, out);
-            }
-            Input::Read { read, result } => match self.recall {
-                Some(step @ (Recall::State(asked, _) | Recall::Data(asked))) if asked == read => {
-                    self.recalled(now, step, result.map(Recalled::Bytes), out);
-                }
-                _ => self.work_read(now, read, result, out),
-            },
+            Input::Read { read, result } => self.read(now, read, result, out),
             Input::WriteFailed { path, error } => {
                 self.give_up(&format!("{}: {error}; the node stops rather than forget", path.display()), out);
             }
@@ -501,15 +421,9 @@ impl Ring {
     }
 }
 
-/// An answer of the state directory.
-enum Recalled<'a> {
-    Names(Vec<String>),
-    Bytes(&'a [u8]),
-}
-
 impl Machine for Ring {
-    /// Deadlines fire before the input is handled. Otherwise a node that was stopped, or whose machine was suspended,
-    /// would act on a lease that is over.
+    /// Deadlines fire before the input is handled. Otherwise a node would act on a lease that ended while the process or the
+    /// machine was suspended.
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         self.fire(now, out);
         self.turn(now, input, out);

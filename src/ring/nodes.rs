@@ -1,8 +1,8 @@
-//! The other nodes: where they are, when they were heard, and whether what comes under their name is new.
+//! The other nodes: where they are, when messages from them arrived, and whether a message is new.
 //!
-//! With a key a node is *known* once it has answered a hello of ours, which binds its present start to ours; what any
-//! other start says, and what was said before, is a replay. So nothing that was recorded can be played to us again,
-//! whatever we have forgotten.
+//! With a key a node is *known* once it has answered a hello of ours, which binds its present start to ours. A message of
+//! another start, or from before that answer, is a replay. A recorded message must never be accepted again, whatever this
+//! node has forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -12,20 +12,20 @@ use super::limits::NODES_MAX;
 use super::message::Extra;
 use crate::machine::Time;
 
-/// How many messages of one node may overtake each other, and more than that are refused as replays.
+/// The most messages of a node that may overtake another one. Older messages are refused as replays.
 const WINDOW: u64 = 512;
 
 /// Another node.
 #[derive(Debug, Clone)]
 pub struct Node {
     pub address: Ipv4Addr,
-    /// When something new came from it.
+    /// When its last new message arrived.
     pub heard: Option<Time>,
-    /// When we have said something to it.
+    /// When the last message was sent to it.
     told: Option<Time>,
-    /// It gets no token until it is heard again, or for a while.
+    /// It gets no token until a message from it arrives, or for a while.
     pub lost: Option<Lost>,
-    /// Which of its starts it says that this is; with a key, which one it has proven.
+    /// The number of its start; with a key, the one that it has proven.
     pub boot: Option<u64>,
     said: Said,
 }
@@ -37,7 +37,7 @@ impl Node {
 }
 
 impl Node {
-    /// Whether no connection to it could be made the last time.
+    /// Whether the last connection to it could not be made.
     pub fn is_unreachable(&self) -> bool {
         self.lost.is_some_and(|lost| lost.why == Why::Unreachable)
     }
@@ -46,11 +46,11 @@ impl Node {
 /// Why a node gets no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// No connection to it could be made. That it can be heard does not change that.
+    /// No connection to it can be made, even if messages from it arrive.
     Unreachable,
     /// It does not answer.
     Silent,
-    /// It was given the token, and nothing was heard of that.
+    /// It got the token, and did not acknowledge it.
     Swallows,
 }
 
@@ -59,29 +59,29 @@ pub enum Why {
 pub struct Lost {
     pub since: Time,
     why: Why,
-    /// How often it has swallowed the token in a row.
+    /// The number of hand-overs in a row that it did not acknowledge.
     times: u32,
-    /// When it was asked last whether it can be reached.
+    /// When a connection to it was last tried.
     probed: Time,
 }
 
-/// Which messages of a start were heard.
+/// The messages of a start that have arrived.
 #[derive(Debug, Clone, Default)]
 struct Said {
-    /// What was said up to here was said before its author has proven itself, and may have been recorded then.
+    /// Messages up to this number are from before the proof, and may have been recorded.
     before: u64,
     last: u64,
-    /// Those of the last [`WINDOW`].
+    /// The numbers among the last [`WINDOW`] that have arrived.
     recent: BTreeSet<u64>,
 }
 
 impl Said {
-    /// Nothing before this one is heard any more.
+    /// Accepts messages from this number on.
     fn since(nr: u64) -> Said {
         Said { before: nr.saturating_sub(1), ..Said::default() }
     }
 
-    /// Whether this message was not heard before.
+    /// Notes the number of a message. Returns whether the message is new.
     fn note_number(&mut self, nr: u64) -> bool {
         let oldest = self.last.saturating_sub(WINDOW).max(self.before);
         if nr <= oldest || !self.recent.insert(nr) {
@@ -93,16 +93,16 @@ impl Said {
     }
 }
 
-/// What came under a node's name.
+/// The source of a message under a node's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// From a node that we know.
+    /// A known node.
     Known,
-    /// From one that we did not know until now.
+    /// A node that was not known until now.
     New,
-    /// Its author has to show that it lives before it is believed: `true`, ask it.
+    /// A node that must prove that it is alive before its messages count; `true`: ask it now.
     Unproven(bool),
-    /// A replay, or one node too many.
+    /// A replay, or one node too many. The text is for the log.
     Refused(&'static str),
 }
 
@@ -110,23 +110,25 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Nodes {
     by_id: BTreeMap<String, Node>,
-    /// The hellos that were not answered, by whom and where to, and when they were sent. Who has not answered takes no
-    /// place among the nodes.
+    /// The hellos without an answer, by id and address, with their numbers and when they were sent. A node that has not
+    /// answered takes no place in `by_id`.
     hellos: BTreeMap<(String, Ipv4Addr), (u64, Time)>,
     most: usize,
-    /// Whether authors have to prove themselves.
+    /// Authors must prove that they are alive, because there is a key.
     sealed: bool,
-    /// Who was not heard for so long makes room for another. `None`: nobody does, so that no majority can be doubled.
+    /// The time without messages after which a node makes room for another. `None`: never, because two majorities could exist
+    /// then.
     stale: Option<Duration>,
 }
 
 impl Nodes {
-    /// At most so many; `sealed`: there is a key.
+    /// Returns no nodes yet, for at most `most` nodes. `sealed`: there is a key. `stale`: the time without messages after
+    /// which a node makes room for another.
     pub fn new(most: usize, sealed: bool, stale: Option<Duration>) -> Nodes {
         Nodes { by_id: BTreeMap::new(), hellos: BTreeMap::new(), most: most.min(NODES_MAX), sealed, stale }
     }
 
-    /// Whether there is room for one more.
+    /// Makes room for one more node. Returns whether there is room.
     fn make_room(&mut self, now: Time) -> bool {
         if self.by_id.len() < self.most {
             return true;
@@ -153,7 +155,8 @@ impl Nodes {
         self.by_id.is_empty()
     }
 
-    /// Something came under a name: who is it? `ours` is our own start, `every` how often one is asked for a proof.
+    /// Notes that a message under a name has arrived, and returns its source. `ours` is the number of our own start, `every`
+    /// how often a node is asked for a proof.
     pub fn hear(
         &mut self,
         now: Time,
@@ -195,14 +198,14 @@ impl Nodes {
         if new { Origin::New } else { Origin::Known }
     }
 
-    /// A node that we were told of.
+    /// Adds a node that another node knows.
     pub fn add(&mut self, id: &str, address: Ipv4Addr) {
         if self.by_id.len() < self.most && !self.by_id.contains_key(id) {
             self.by_id.insert(id.to_owned(), Node::at(address));
         }
     }
 
-    /// A hello was sent.
+    /// Notes that a hello was sent.
     pub fn asked(&mut self, now: Time, (id, address): (&str, Ipv4Addr), nr: u64) {
         if self.hellos.len() >= NODES_MAX {
             let oldest = self.hellos.iter().min_by_key(|(_, (_, at))| *at).map(|(whom, _)| whom.clone());
@@ -211,19 +214,19 @@ impl Nodes {
         self.hellos.insert((id.to_owned(), address), (nr, now));
     }
 
-    /// Something is said to a node.
+    /// Notes that a message was sent to a node.
     pub fn tell(&mut self, now: Time, id: &str) {
         if let Some(node) = self.by_id.get_mut(id) {
             node.told = Some(now);
         }
     }
 
-    /// Whether nothing was said to a node for so long.
+    /// Whether no message was sent to a node for `every`.
     pub fn is_due(&self, now: Time, id: &str, every: Duration) -> bool {
         self.get(id).is_some_and(|node| node.told.is_none_or(|at| now.since(at) >= every))
     }
 
-    /// A node gets no token from now on. Whether that is news.
+    /// Gives a node no token from now on. Returns whether that is new.
     pub fn lose(&mut self, now: Time, id: &str, why: Why) -> bool {
         let Some(node) = self.by_id.get_mut(id) else { return false };
         let news = node.lost.is_none();
@@ -233,7 +236,7 @@ impl Nodes {
         news
     }
 
-    /// A connection to a node could be made: if that was all that was wrong with it, it may get the token again.
+    /// Notes that a connection to a node was made. Unless it has swallowed the token, it may get the token again.
     pub fn reach(&mut self, id: &str) {
         if let Some(node) = self.by_id.get_mut(id)
             && node.lost.is_some_and(|lost| lost.why != Why::Swallows)
@@ -242,7 +245,7 @@ impl Nodes {
         }
     }
 
-    /// Those that are to be asked whether they can be reached again.
+    /// Returns the nodes to which a connection must be tried again.
     pub fn due_probes(&mut self, now: Time, every: Duration) -> Vec<String> {
         let mut ids = Vec::new();
         for (id, node) in &mut self.by_id {
@@ -255,16 +258,16 @@ impl Nodes {
         ids
     }
 
-    /// Those of whom something new was heard lately.
+    /// Returns the nodes that are not lost and have sent a new message within `lately`.
     pub fn live(&self, now: Time, lately: Duration) -> impl Iterator<Item = &str> {
         let is_live = move |node: &Node| node.lost.is_none() && node.heard.is_some_and(|at| now.since(at) <= lately);
         self.iter().filter(move |(_, node)| is_live(node)).map(|(id, _)| id)
     }
 
-    /// Whether a node may get the token: it is not lost, or has been for long enough to try again. `again` is how long
-    /// that is the first time.
+    /// Whether a node may get the token: it is not lost, or was lost long enough ago to try again. `again` is the first such
+    /// time.
     pub fn may_take(&self, now: Time, id: &str, again: Duration) -> bool {
-        /// How many times the time until the next try doubles.
+        /// The number of times that the time until the next try doubles.
         const DOUBLINGS: u32 = 3;
         self.get(id).is_some_and(|node| match node.lost {
             None => node.boot.is_some() || !self.sealed,
@@ -272,7 +275,7 @@ impl Nodes {
         })
     }
 
-    /// The next in order behind `from`, among those that may get the token and are not in `except`.
+    /// Returns the next node after `from`, in the order of ids, that may get the token and is not in `except`.
     pub fn next_behind(&self, now: Time, from: &str, again: Duration, except: &BTreeSet<String>) -> Option<String> {
         let may = |id: &&String| self.may_take(now, id, again) && !except.contains(*id);
         let behind = self.by_id.keys().filter(|id| id.as_str() > from).find(may);
@@ -389,7 +392,7 @@ mod tests {
         assert_eq!(hear(at(4), extra(1, 8)), Origin::Known, "one may overtake another");
         assert!(matches!(hear(at(4), extra(1, 8)), Origin::Refused(_)));
         assert_eq!(hear(at(5), extra(1, 9_000)), Origin::Known);
-        assert!(matches!(hear(at(5), extra(1, 10)), Origin::Refused(_)), "nobody remembers so far back");
+        assert!(matches!(hear(at(5), extra(1, 10)), Origin::Refused(_)), "it is older than the window");
         assert_eq!(hear(at(600), extra(2, 1)), Origin::Unproven(true), "another start has to prove itself too");
     }
 }

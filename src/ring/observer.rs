@@ -1,8 +1,8 @@
-//! What can be seen of a ring from outside: who there is, in which state, and where the token is.
+//! The view of a ring from outside: its nodes, their states, and the place of the token.
 //!
-//! A node says its state on the port for those who watch, and owners, seekers and candidates are heard on the port of
-//! the ring itself. Nothing is asked, and nobody answers. What nodes say of themselves is shown, so it is tamed first,
-//! and how many of them are remembered is bounded.
+//! Nodes send their states to the port for watchers, and the broadcasts of owners, seekers and candidates arrive on the port
+//! of the ring. An observer must never send anything. Names of nodes are shown on terminals, so they are made harmless, and
+//! the number of nodes is bounded.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,33 +14,36 @@ use super::seal::Key;
 use super::token::{Fence, Token};
 use crate::machine::Time;
 
-/// A node that says nothing for so long is silent.
+/// The time without a message after which a node is silent.
 pub const SILENT_AFTER: Duration = Duration::from_secs(10);
 
-/// For how many seconds hops are counted.
+/// The time over which hops are counted, in seconds.
 const MINUTE: u64 = 60;
 
-/// A node, as it was seen.
+/// A node, as its messages show it.
 #[derive(Debug)]
 pub struct NodeView {
+    /// The address of its last message.
     pub address: Ipv4Addr,
-    /// `None`: it has not said enough to tell.
+    /// The name of its state; `None`: no message has shown it yet.
     pub state: Option<&'static str>,
-    /// The token that it had last.
+    /// The last token that it had, and the progress.
     pub token: Option<(Fence, u64)>,
+    /// When its last message arrived.
     pub heard: Time,
+    /// No message has arrived for [`SILENT_AFTER`].
     pub silent: bool,
     hops: Hops,
 }
 
 impl NodeView {
-    /// How often it got the token in the last minute.
+    /// Returns how often it got the token in the last minute.
     pub fn hops(&self, now: Time) -> u32 {
         self.hops.count(now)
     }
 }
 
-/// How many hops there were in each of the last seconds.
+/// The number of hops in each of the last seconds.
 #[derive(Debug, Default)]
 struct Hops {
     by_second: BTreeMap<u64, u32>,
@@ -59,12 +62,12 @@ impl Hops {
     }
 }
 
-/// What is new about a node.
+/// A change of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
-    /// It was not heard before.
+    /// Its first message has arrived.
     New,
-    /// It is in another state.
+    /// Its state has changed.
     State,
     /// It got the token.
     Token,
@@ -73,6 +76,7 @@ pub enum News {
 }
 
 impl News {
+    /// Returns the name of the change in JSON.
     pub fn name(self) -> &'static str {
         match self {
             News::New => "new",
@@ -92,20 +96,23 @@ pub struct Observer {
 }
 
 impl Observer {
+    /// Returns all nodes with their ids, in the order of ids.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &NodeView)> {
         self.nodes.iter().map(|(id, seen)| (&**id, seen))
     }
 
+    /// Returns the node of this id.
     pub fn get(&self, id: &str) -> Option<&NodeView> {
         self.nodes.get(id)
     }
 
-    /// Where the newest token is, and how far its work has come.
+    /// Returns the fence, the progress and the last owner of the newest token.
     pub fn token(&self) -> Option<(Fence, u64, &str)> {
         self.newest.as_ref().map(|(fence, token, id)| (*fence, token.progress, &**id))
     }
 
-    /// A datagram came. What is no message, or not sealed with the key if there is one, says nothing.
+    /// Takes a datagram, and returns the changes. Ignores a datagram that is not a message, or that is not sealed with the key
+    /// if there is one.
     pub fn hear(&mut self, now: Time, from: Ipv4Addr, bytes: &[u8], key: Option<&Key>) -> Vec<(String, News)> {
         if bytes.len() > DATAGRAM_MAX {
             return Vec::new();
@@ -133,7 +140,8 @@ impl Observer {
         news
     }
 
-    /// Whether it is new. The one that was heard longest ago makes room if need be.
+    /// Notes a message of a node. Returns whether the node is new. If there are too many, the node with the oldest message
+    /// makes room.
     fn heard(&mut self, now: Time, id: &str, from: Ipv4Addr) -> bool {
         if let Some(seen) = self.nodes.get_mut(id) {
             (seen.address, seen.heard, seen.silent) = (from, now, false);
@@ -157,7 +165,7 @@ impl Observer {
         }
     }
 
-    /// A node says its state. Where tokens have no place in an order, that it is the owner now is a hop.
+    /// Takes the state of a node. In a ring of original programs, where tokens have no order, a new owner is a hop.
     fn set_state(&mut self, now: Time, id: &str, state: &'static str, news: &mut Vec<(String, News)>) {
         let was_owner = self.nodes.get(id).is_some_and(|seen| seen.state == Some("owner"));
         self.turn(id, state, news);
@@ -191,7 +199,7 @@ impl Observer {
         }
     }
 
-    /// The newest token is here: who had it before has it no longer, also if it does not say so.
+    /// Notes that the newest token is at this node: its last owner has become a waiter, even if its message was lost.
     fn hand_on(&mut self, id: &str, news: &mut Vec<(String, News)>) {
         let former = self.newest.as_ref().map(|(_, _, former)| former.clone()).filter(|former| former != id);
         if let Some(former) = former
@@ -201,7 +209,7 @@ impl Observer {
         }
     }
 
-    /// Who has become silent.
+    /// Returns the nodes that have become silent since the last call.
     pub fn look(&mut self, now: Time) -> Vec<(String, News)> {
         let quiet = self.nodes.iter_mut().filter(|(_, seen)| !seen.silent && now.since(seen.heard) >= SILENT_AFTER);
         quiet
@@ -213,7 +221,7 @@ impl Observer {
     }
 }
 
-/// A state by our name or that of the original. Any other is none.
+/// Returns our name of a state, which may have the name of the original program.
 fn in_our_words(state: &str) -> Option<&'static str> {
     match state {
         "owner" | "OWNER" => Some("owner"),
@@ -224,7 +232,7 @@ fn in_our_words(state: &str) -> Option<&'static str> {
     }
 }
 
-/// A text of others without what moves the cursor, ends the line, or turns the order of the letters around it.
+/// Returns a text of others with a question mark for each letter that a terminal obeys, and for each invisible one.
 pub fn harmless(text: &str) -> String {
     let tame = |letter: char| match letter {
         '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '?',
@@ -245,10 +253,10 @@ mod tests {
         Time::from_micros(millis * 1_000)
     }
 
-    fn say(sight: &mut Observer, millis: u64, author: &str, fence: Option<(u64, u64)>, body: Body) -> Vec<String> {
+    fn say(observer: &mut Observer, millis: u64, author: &str, fence: Option<(u64, u64)>, body: Body) -> Vec<String> {
         let extra = fence.map(|(epoch, hop)| Extra { fence: Fence { epoch, hop }, ..Extra::default() });
         let message = Message { author: author.to_owned(), body, extra };
-        let news = sight.hear(at(millis), HERE, &message.encode(None), None);
+        let news = observer.hear(at(millis), HERE, &message.encode(None), None);
         news.into_iter().map(|(id, news)| format!("{id} {}", news.name())).collect()
     }
 
@@ -262,57 +270,57 @@ mod tests {
 
     #[test]
     fn a_token_that_is_somewhere_else_is_a_hop_and_its_former_owner_waits() {
-        let mut sight = Observer::default();
-        assert_eq!(say(&mut sight, 0, "a", Some((1, 0)), here(0)), ["a new", "a state", "a token"]);
-        assert!(say(&mut sight, 500, "a", Some((1, 0)), here(1)).is_empty(), "the same token is no hop");
-        assert_eq!(say(&mut sight, 900, "b", Some((1, 1)), here(1)), ["b new", "b state", "b token", "a state"]);
-        assert_eq!(sight.get("a").and_then(|seen| seen.state), Some("waiter"));
-        assert_eq!(sight.token(), Some((Fence { epoch: 1, hop: 1 }, 1, "b")));
-        assert_eq!(sight.get("b").map(|seen| (seen.hops(at(1_000)), seen.hops(at(61_000)))), Some((1, 0)));
+        let mut observer = Observer::default();
+        assert_eq!(say(&mut observer, 0, "a", Some((1, 0)), here(0)), ["a new", "a state", "a token"]);
+        assert!(say(&mut observer, 500, "a", Some((1, 0)), here(1)).is_empty(), "the same token is no hop");
+        assert_eq!(say(&mut observer, 900, "b", Some((1, 1)), here(1)), ["b new", "b state", "b token", "a state"]);
+        assert_eq!(observer.get("a").and_then(|seen| seen.state), Some("waiter"));
+        assert_eq!(observer.token(), Some((Fence { epoch: 1, hop: 1 }, 1, "b")));
+        assert_eq!(observer.get("b").map(|seen| (seen.hops(at(1_000)), seen.hops(at(61_000)))), Some((1, 0)));
     }
 
     #[test]
     fn the_states_of_originals_are_said_in_our_words() {
-        let mut sight = Observer::default();
-        assert_eq!(say(&mut sight, 0, "7", None, my_state("WAITER", "LOOSER")), ["7 new", "7 state"]);
-        assert_eq!(sight.get("7").and_then(|seen| seen.state), Some("seeker"));
-        assert_eq!(say(&mut sight, 1, "7", None, Body::GeneratingToken(Token::new(0, "7", 1))), ["7 state"]);
-        assert_eq!(say(&mut sight, 2, "7", None, here(0)), ["7 state", "7 token"]);
-        assert!(say(&mut sight, 3, "7", None, my_state("GENERATING", "OWNER")).is_empty(), "it is known");
-        assert_eq!(say(&mut sight, 4, "7", None, my_state("OWNER", "WAITER")), ["7 state"]);
-        assert_eq!(say(&mut sight, 5, "7", None, my_state("WAITER", "OWNER")), ["7 state", "7 token"]);
-        assert!(say(&mut sight, 6, "7", None, my_state("OWNER", "\x1b[31mEVIL")).is_empty());
+        let mut observer = Observer::default();
+        assert_eq!(say(&mut observer, 0, "7", None, my_state("WAITER", "LOOSER")), ["7 new", "7 state"]);
+        assert_eq!(observer.get("7").and_then(|seen| seen.state), Some("seeker"));
+        assert_eq!(say(&mut observer, 1, "7", None, Body::GeneratingToken(Token::new(0, "7", 1))), ["7 state"]);
+        assert_eq!(say(&mut observer, 2, "7", None, here(0)), ["7 state", "7 token"]);
+        assert!(say(&mut observer, 3, "7", None, my_state("GENERATING", "OWNER")).is_empty(), "it is known");
+        assert_eq!(say(&mut observer, 4, "7", None, my_state("OWNER", "WAITER")), ["7 state"]);
+        assert_eq!(say(&mut observer, 5, "7", None, my_state("WAITER", "OWNER")), ["7 state", "7 token"]);
+        assert!(say(&mut observer, 6, "7", None, my_state("OWNER", "\x1b[31mEVIL")).is_empty());
     }
 
     #[test]
     fn a_node_that_says_nothing_is_silent_until_it_speaks() {
-        let mut sight = Observer::default();
-        say(&mut sight, 0, "a", None, Body::Ping);
-        assert!(sight.look(at(9_999)).is_empty());
-        assert_eq!(sight.look(at(10_000)), [("a".to_owned(), News::Silent)]);
-        assert!(sight.look(at(10_001)).is_empty(), "it is said once");
-        assert!(say(&mut sight, 10_002, "a", None, Body::Ping).is_empty());
-        assert!(sight.get("a").is_some_and(|seen| !seen.silent));
+        let mut observer = Observer::default();
+        say(&mut observer, 0, "a", None, Body::Ping);
+        assert!(observer.look(at(9_999)).is_empty());
+        assert_eq!(observer.look(at(10_000)), [("a".to_owned(), News::Silent)]);
+        assert!(observer.look(at(10_001)).is_empty(), "it is said once");
+        assert!(say(&mut observer, 10_002, "a", None, Body::Ping).is_empty());
+        assert!(observer.get("a").is_some_and(|seen| !seen.silent));
     }
 
     #[test]
     fn there_is_room_for_so_many_nodes_and_the_one_that_was_heard_longest_ago_makes_room() {
-        let mut sight = Observer::default();
+        let mut observer = Observer::default();
         for number in 0..NODES_MAX as u64 + 5 {
-            say(&mut sight, number, &format!("n{number}"), None, Body::Ping);
+            say(&mut observer, number, &format!("n{number}"), None, Body::Ping);
         }
-        assert_eq!(sight.nodes().count(), NODES_MAX);
-        assert!(sight.get("n4").is_none() && sight.get("n5").is_some());
+        assert_eq!(observer.nodes().count(), NODES_MAX);
+        assert!(observer.get("n4").is_none() && observer.get("n5").is_some());
     }
 
     #[test]
     fn what_is_not_sealed_with_the_key_is_not_seen() {
         let key = Key::new(b"0123456789abcdef".to_vec());
-        let mut sight = Observer::default();
+        let mut observer = Observer::default();
         let ping = || Message { author: "a".to_owned(), body: Body::Ping, extra: None };
-        assert!(sight.hear(at(0), HERE, &ping().encode(None), Some(&key)).is_empty());
-        assert_eq!(sight.hear(at(0), HERE, &ping().encode(Some(&key)), Some(&key)).len(), 1);
-        assert!(sight.hear(at(0), HERE, b"garbage", None).is_empty());
+        assert!(observer.hear(at(0), HERE, &ping().encode(None), Some(&key)).is_empty());
+        assert_eq!(observer.hear(at(0), HERE, &ping().encode(Some(&key)), Some(&key)).len(), 1);
+        assert!(observer.hear(at(0), HERE, b"garbage", None).is_empty());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The token's owner: the token itself, and how far its owner is with it.
+//! The owner of the token, with the token itself and the present phase.
 //!
 //! An owner waits until its lease is confirmed, works, holds the token, and hands it over. This file owns these phases,
 //! and the heartbeats with their answers. It must not send a message or set a timer: `node/ownership.rs` does.
@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::token::{Fence, Token};
-use super::work::{self, StepOutcome, Work};
+use super::work::{self, Done, StepError, StepOutcome, Work};
 use crate::machine::{Outbox, Time};
 
-/// The most heartbeats whose answers are awaited. An answer to an older one is too late.
+/// The most heartbeats that wait for answers. An answer to an older one is too late.
 const BEATS_KEPT: usize = 8;
 
-/// The token, and what its owner is doing.
+/// The owner of the token.
 #[derive(Debug)]
 pub struct Owner {
     pub fence: Fence,
@@ -52,7 +52,7 @@ pub struct HandOver {
 /// A heartbeat: when it was sent, and the nodes that have answered it.
 pub type Beat = (Time, BTreeSet<String>);
 
-/// The heartbeats, and what has become of them.
+/// The heartbeats and their answers.
 #[derive(Debug, Default)]
 struct Beats {
     last: u64,
@@ -168,13 +168,11 @@ impl Owner {
         }
     }
 
-    /// Ends the work step with its result, and holds the token. Fails if the step failed; the data is then as it was.
-    pub fn end_work(&mut self, outcome: StepOutcome) -> Result<(), String> {
+    /// Ends the work step, and holds the token. Fails if the step failed; the data is then as it was.
+    pub fn end_work(&mut self, outcome: StepOutcome) -> Result<(), StepError> {
         self.phase = Phase::Holding;
-        match outcome {
-            StepOutcome::Done { data, progress } => (self.data, self.token.progress) = (data, progress),
-            StepOutcome::Failed(why) => return Err(why),
-        }
+        let Done { data, progress } = outcome?;
+        (self.data, self.token.progress) = (data, progress);
         Ok(())
     }
 

@@ -1,8 +1,8 @@
-//! A live picture on a terminal: some lines that are drawn anew in their place, and what is printed above them.
+//! A live picture on a terminal: lines that are redrawn in place, and text that is printed above them.
 
 use crate::machine::{Outbox, Stream};
 
-/// What stands on the terminal.
+/// The picture on the terminal.
 #[derive(Debug)]
 pub struct LivePicture {
     columns: usize,
@@ -11,7 +11,7 @@ pub struct LivePicture {
 }
 
 impl LivePicture {
-    /// On a terminal of this size, (columns, rows).
+    /// Returns an empty picture for a terminal of this size, in columns and rows.
     pub fn new((columns, rows): (u16, u16)) -> LivePicture {
         LivePicture { columns: columns.into(), rows: rows.into(), drawn: Vec::new() }
     }
@@ -20,7 +20,7 @@ impl LivePicture {
         (self.columns, self.rows) = (columns.into(), rows.into());
     }
 
-    /// Draws these lines, as many as fit, if they are other ones than stand there.
+    /// Draws these lines, if they differ from the present ones. Lines that do not fit are counted in the last line.
     pub fn draw(&mut self, lines: &[String], out: &mut Outbox) {
         let room = self.rows.saturating_sub(1).max(2);
         let left = if lines.len() > room { lines.len() - (room - 1) } else { 0 };
@@ -61,7 +61,7 @@ impl LivePicture {
     }
 }
 
-/// Rows of cells as lines, each column as wide as its widest cell.
+/// Returns rows of cells as lines, each column as wide as its widest cell.
 pub fn table(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max();

@@ -1,27 +1,28 @@
-//! Seals: with a shared key every message carries an HMAC-SHA256 (RFC 2104) of all that stands before it.
+//! Seals: with a shared key every message carries an HMAC-SHA256 (RFC 2104) of all bytes before it.
 //!
-//! The seal is the last key of the message's object, so that what it covers is what was sent, byte for byte, and not
-//! what a parser made of it. Replays are refused by `nodes.rs`, which knows what each node has said.
+//! The seal is the last key of the message's object, because then it covers the bytes that were sent, not what a parser
+//! made of them. A seal does not show that a message is new: `nodes.rs` refuses replays.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What stands before the seal.
+/// The bytes before the seal.
 const BEFORE: &[u8] = b",\"seal\":\"";
 
-/// What stands behind it.
+/// The bytes after the seal.
 const BEHIND: &[u8] = b"\"}";
 
 /// The length of a seal in hexadecimal digits.
 const DIGITS: usize = 64;
 
-/// The shared secret. It is never printed.
+/// The secret that all nodes of a ring share. It is never printed.
 #[derive(Clone)]
 pub struct Key(Vec<u8>);
 
 impl Key {
+    /// Returns the key that consists of these bytes, as many as there are.
     pub fn new(secret: Vec<u8>) -> Key {
         Key(secret)
     }
@@ -33,13 +34,36 @@ impl Key {
     }
 }
 
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key")
     }
 }
 
-/// Seals an object.
+/// Why a message is not sealed with our key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealError {
+    /// The message has no seal.
+    Missing,
+    /// The seal is not a number in hexadecimal digits.
+    Malformed,
+    /// The seal was made with another key, or the message was changed.
+    OtherKey,
+}
+
+impl fmt::Display for SealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SealError::Missing => "it has no seal",
+            SealError::Malformed => "its seal is not a number",
+            SealError::OtherKey => "its seal was not made with our key",
+        })
+    }
+}
+
+impl std::error::Error for SealError {}
+
+/// Returns the object, which ends with `}`, with its seal.
 pub fn seal(key: &Key, mut object: Vec<u8>) -> Vec<u8> {
     debug_assert_eq!(object.last(), Some(&b'}'));
     object.pop();
@@ -54,22 +78,22 @@ pub fn seal(key: &Key, mut object: Vec<u8>) -> Vec<u8> {
     object
 }
 
-/// Whether an object looks sealed, with whatever key.
+/// Whether an object looks sealed, with any key.
 pub fn is_sealed(object: &[u8]) -> bool {
     let before = object.len().checked_sub(BEFORE.len() + DIGITS + BEHIND.len()).map(|at| &object[at..]);
     before.is_some_and(|rest| rest.starts_with(BEFORE) && rest.ends_with(BEHIND))
 }
 
-/// Whether an object is sealed with this key.
-pub fn open(key: &Key, object: &[u8]) -> Result<(), String> {
+/// Checks the seal of an object. Fails if the object is not sealed with this key.
+pub fn open(key: &Key, object: &[u8]) -> Result<(), SealError> {
     let covered = object.len().checked_sub(BEFORE.len() + DIGITS + BEHIND.len());
-    let (covered, rest) = covered.map(|at| object.split_at(at)).ok_or("it has no seal")?;
-    let digits = rest.strip_prefix(BEFORE).and_then(|rest| rest.strip_suffix(BEHIND)).ok_or("it has no seal")?;
-    let digits = std::str::from_utf8(digits).map_err(|_| "its seal is no number")?;
+    let (covered, rest) = covered.map(|at| object.split_at(at)).ok_or(SealError::Missing)?;
+    let digits = rest.strip_prefix(BEFORE).and_then(|rest| rest.strip_suffix(BEHIND)).ok_or(SealError::Missing)?;
+    let digits = std::str::from_utf8(digits).map_err(|_| SealError::Malformed)?;
     let byte = |at: usize| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
     let seal: Option<Vec<u8>> = (0..DIGITS).step_by(2).map(byte).collect();
-    let seal = seal.ok_or("its seal is no number")?;
-    key.mac(covered).verify_slice(&seal).map_err(|_| "its seal was not made with our key".to_owned())
+    let seal = seal.ok_or(SealError::Malformed)?;
+    key.mac(covered).verify_slice(&seal).map_err(|_| SealError::OtherKey)
 }
 
 #[cfg(test)]

@@ -1,62 +1,67 @@
-//! The token: the right to work, and how far the work has come.
+//! The token: the right to work, with the progress of the work.
 
 use serde::{Deserialize, Serialize};
 
 /// The serial code of every token.
 pub const TOKEN_CODE: u64 = 407_246;
 
-/// How far one message may take the epoch: a forged one cannot use them all up.
+/// The most that one message may raise the epoch. Otherwise a forged one could use all epochs up.
 const EPOCH_LEAP_MAX: u64 = 1 << 32;
 
-/// The greatest epoch that a node believes in that knows of none.
+/// The greatest epoch that a node accepts before it knows one.
 const FIRST_EPOCH_MAX: u64 = 1 << 48;
 
-/// The greatest hop that is believed.
+/// The greatest hop that is accepted.
 const HOP_MAX: u64 = 1 << 62;
 
-/// A token, as it stands in messages.
+/// A token, with the fields of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
+    /// Always [`TOKEN_CODE`].
     pub serial_code: u64,
-    /// How far the work has come: the length of the data, or what measures it.
+    /// The progress of the work: the length of the data, or the output of the command for the progress.
     pub progress: u64,
-    /// Who made it. Its owner is another one most of the time.
+    /// The id of the node that made it, which need not be its owner.
     pub author_node_id: String,
-    /// Which of its author's tokens it is.
+    /// Its number among the tokens of its author.
     pub author_token_revision: u64,
 }
 
 impl Token {
+    /// Returns the token number `revision` of this author.
     pub fn new(progress: u64, author: &str, revision: u64) -> Token {
         Token { serial_code: TOKEN_CODE, progress, author_node_id: author.to_owned(), author_token_revision: revision }
     }
 
-    /// Strongest first in a mixed ring: greater progress, then greater author id, as strings, then greater revision.
+    /// Returns its strength in a ring with original programs, of which the greater is stronger: the progress, then the id of
+    /// the author as a string, then the revision.
     pub fn strength(&self) -> (u64, &str, u64) {
         (self.progress, &self.author_node_id, self.author_token_revision)
     }
 }
 
-/// Where a token stands, and its fencing token: every token that is made has a new epoch, every hand-over adds one to
-/// the hop. What the token guards can refuse whoever comes with a lower pair. Originals have none: then it is zero.
+/// The fencing token. Every new token has a new epoch, and every hand-over adds one to the hop. A resource that the token
+/// protects can refuse a lower pair. Among original programs it is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Fence {
+    /// The epoch of the token; 0: none.
     pub epoch: u64,
+    /// The number of hand-overs in this epoch.
     pub hop: u64,
 }
 
 impl Fence {
-    /// Of a token that was made just now.
+    /// Returns the fence of a new token.
     pub fn of_epoch(epoch: u64) -> Fence {
         Fence { epoch, hop: 0 }
     }
 
-    /// Behind one more hand-over.
+    /// Returns the fence after one more hand-over.
     pub fn next(self) -> Fence {
         Fence { hop: self.hop.saturating_add(1), ..self }
     }
 
-    /// Whether somebody who knows of the epoch `known` believes in this one.
+    /// Whether a node that knows the epoch `known` accepts this fence.
     pub fn is_credible(self, known: u64) -> bool {
         let leap = if known == 0 { FIRST_EPOCH_MAX } else { EPOCH_LEAP_MAX };
         self.epoch <= known.saturating_add(leap) && self.hop <= HOP_MAX
@@ -69,7 +74,7 @@ impl std::fmt::Display for Fence {
     }
 }
 
-/// How strong a token is: (epoch, hop) before everything else.
+/// Returns the strength of a token in the normal mode: the fence comes first.
 pub fn strength(fence: Fence, token: &Token) -> (Fence, (u64, &str, u64)) {
     (fence, token.strength())
 }

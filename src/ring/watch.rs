@@ -1,5 +1,6 @@
-//! Whoever watches: a live table of the nodes of a network on a terminal, and otherwise a line of JSON for all that
-//! changes. A machine that hears and says nothing.
+//! The watcher of a network: a live table of its nodes on a terminal, and otherwise a line of JSON for each change.
+//!
+//! A watcher must never send anything to the ring.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -16,23 +17,23 @@ use crate::machine::{Input, Machine, Outbox, Signal, Stream, Time};
 /// How often the table is drawn at most.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
-/// How often it is looked who has become silent.
+/// How often nodes are checked for silence.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a watcher is told when it starts.
+/// The configuration of a watcher.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What is not sealed with it is not seen.
+    /// The secret of the ring. Messages that are not sealed with it are ignored. `None`: they are not sealed.
     pub key: Option<Key>,
     /// The size of the terminal; `None`: there is none.
     pub terminal: Option<(u16, u16)>,
-    /// Where it listens, in words.
+    /// The place where it listens, for the title.
     pub listening: String,
-    /// What to add to a [`Time`] to get microseconds since 1970 in UTC.
+    /// The offset from a [`Time`] to the microseconds since 1970 in UTC.
     pub wall_offset: i64,
 }
 
-/// A line of JSON: what is new about a node, and all that is known of it.
+/// A line of JSON: a change of a node, and its present view.
 #[derive(Serialize)]
 struct NewsLine<'a> {
     time: String,
@@ -55,18 +56,19 @@ pub struct Watch {
     key: Option<Key>,
     listening: String,
     wall_offset: i64,
-    sight: Observer,
+    observer: Observer,
     picture: Option<LivePicture>,
     next: Option<Time>,
 }
 
 impl Watch {
+    /// Returns a watcher that has heard nothing yet.
     pub fn new(config: Config) -> Watch {
         Watch {
             key: config.key,
             listening: config.listening,
             wall_offset: config.wall_offset,
-            sight: Observer::default(),
+            observer: Observer::default(),
             picture: config.terminal.map(LivePicture::new),
             next: None,
         }
@@ -77,7 +79,7 @@ impl Watch {
             return;
         }
         for (id, news) in news {
-            let Some(seen) = self.sight.get(id) else { continue };
+            let Some(seen) = self.observer.get(id) else { continue };
             let fence = seen.token.map(|(fence, _)| fence).filter(|fence| fence.epoch > 0);
             let line = NewsLine {
                 time: wall_time(now, self.wall_offset),
@@ -96,14 +98,14 @@ impl Watch {
     }
 
     fn draw(&mut self, now: Time, out: &mut Outbox) {
-        let lines = lines(&self.sight, now, &self.listening);
+        let lines = lines(&self.observer, now, &self.listening);
         if let Some(picture) = &mut self.picture {
             picture.draw(&lines, out);
         }
     }
 
     fn tick(&mut self, now: Time, out: &mut Outbox) {
-        let silent = self.sight.look(now);
+        let silent = self.observer.look(now);
         self.tell(now, &silent, out);
         self.draw(now, out);
         let every = if self.picture.is_some() { DRAW_EVERY } else { LOOK_EVERY };
@@ -111,12 +113,12 @@ impl Watch {
     }
 }
 
-/// The table, and a title above it.
-fn lines(sight: &Observer, now: Time, listening: &str) -> Vec<String> {
-    let count = sight.nodes().count();
+/// Returns the table, with a title above it.
+fn lines(observer: &Observer, now: Time, listening: &str) -> Vec<String> {
+    let count = observer.nodes().count();
     let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
-    let title = match (count, sight.token()) {
-        (0, _) => format!("{listening}: nobody speaks"),
+    let title = match (count, observer.token()) {
+        (0, _) => format!("{listening}: no node yet"),
         (_, None) => format!("{listening}: {nodes}, no token"),
         (_, Some((fence, progress, id))) => {
             format!("{listening}: {nodes}, token {fence} at {id}, progress {progress}")
@@ -124,7 +126,7 @@ fn lines(sight: &Observer, now: Time, listening: &str) -> Vec<String> {
     };
     let cells = |cells: [&str; 6]| cells.map(str::to_owned).to_vec();
     let mut rows = vec![cells(["node", "address", "state", "token", "heard", "hops a minute"])];
-    for (id, seen) in sight.nodes() {
+    for (id, seen) in observer.nodes() {
         let state = seen.state.unwrap_or(if seen.silent { "silent" } else { "-" });
         let token = seen.token.map_or_else(|| "-".to_owned(), |(fence, progress)| format!("{fence}, {progress}"));
         let heard = format!("{:.1} s ago", now.since(seen.heard).as_secs_f64());
@@ -143,7 +145,7 @@ impl Machine for Watch {
         match input {
             Input::Datagram { from, bytes, .. } => {
                 if let IpAddr::V4(from) = from.ip() {
-                    let news = self.sight.hear(now, from, bytes, self.key.as_ref());
+                    let news = self.observer.hear(now, from, bytes, self.key.as_ref());
                     self.tell(now, &news, out);
                 }
             }
@@ -220,7 +222,7 @@ mod tests {
     fn on_a_terminal_there_is_a_table() {
         let (mut watch, mut out) = (watch(Some((80, 24))), Outbox::new());
         watch.handle(at(0), Input::Begin, &mut out);
-        assert_eq!(shown(&mut out), "lo: nobody speaks\n");
+        assert_eq!(shown(&mut out), "lo: no node yet\n");
         token_is_here(&mut watch, 50, "a", 3, &mut out);
         assert_eq!(shown(&mut out), "", "not so soon again");
         watch.handle(at(200), Input::Deadline, &mut out);

@@ -1,56 +1,119 @@
-//! The work step: a command that gets the data and gives the new data, and what measures how far the work has come.
+//! The work step: a command that gets the data and prints the new data, and a command that measures the progress.
 //!
-//! It runs under `/bin/sh -c`, in a process group of its own. Exit status 0 means done, anything else leaves the data as
-//! it was.
+//! Both run under `/bin/sh -c`, each in a process group of its own. Only a step that exits with status 0 changes the data.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::limits::DATA_MAX;
 use super::token::Fence;
-use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal};
+use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal, SystemError};
 
-/// How much of what a failed step has complained of is told, in bytes.
+/// The most of a failed command's standard error that is logged, in bytes.
 const COMPLAINT_MAX: usize = 400;
 
 /// The longest number that the command for the progress may print, in bytes.
 const NUMBER_MAX: usize = 64;
 
-/// What the step writes: the new data.
+/// The file for the new data.
 const OUTPUT: &str = "step.out";
-/// What the command for the progress writes.
+/// The file for the progress.
 const NUMBER: &str = "progress.out";
-/// What both complain of.
+/// The file for the standard error of both commands.
 const ERRORS: &str = "step.err";
 
-/// What works.
+/// The configuration of the work.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Done by the owner of the token, once a hop.
+    /// The command of the step, which the owner of the token runs once a hop.
     pub step: String,
-    /// Prints how far the data has come; `None`: its length in characters.
+    /// The command that prints the progress of the data. `None`: the progress is the length of the data, in characters.
     pub progress: Option<String>,
-    /// Where the outputs of both lie for a moment.
+    /// The directory for the outputs of both commands.
     pub dir: PathBuf,
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StepOutcome {
-    Done {
-        data: String,
-        progress: u64,
-    },
-    /// The data stays as it was.
-    Failed(String),
+pub struct Done {
+    /// The new data.
+    pub data: String,
+    /// Its progress.
+    pub progress: u64,
 }
+
+/// A command of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The step.
+    Step,
+    /// The command for the progress.
+    Progress,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::Step => "the work step",
+            Part::Progress => "the command for the progress",
+        })
+    }
+}
+
+/// Why a step has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepError {
+    /// A command cannot be started.
+    NotStarted(Part, SystemError),
+    /// A command has not exited with status 0.
+    Exited {
+        /// The command.
+        part: Part,
+        /// How it ended.
+        exit: Exit,
+        /// The beginning of its standard error.
+        complaint: String,
+    },
+    /// The output of a command cannot be read.
+    Unread(Part, SystemError),
+    /// The output of a command has more than [`DATA_MAX`] bytes.
+    TooLong(Part),
+    /// The output of a command is not UTF-8.
+    NotUtf8(Part),
+    /// The progress is not a whole number.
+    NotANumber,
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StepError::NotStarted(part, error) => write!(f, "{part} cannot be started: {error}"),
+            StepError::Exited { part, exit, complaint } if complaint.is_empty() => write!(f, "{part} failed: {exit}"),
+            StepError::Exited { part, exit, complaint } => write!(f, "{part} failed: {exit}: {complaint}"),
+            StepError::Unread(part, error) => write!(f, "the output of {part} cannot be read: {error}"),
+            StepError::TooLong(part) => write!(f, "the output of {part} has more than {DATA_MAX} bytes"),
+            StepError::NotUtf8(part) => write!(f, "the output of {part} is not UTF-8"),
+            StepError::NotANumber => write!(f, "the output of {} is not a whole number", Part::Progress),
+        }
+    }
+}
+
+impl std::error::Error for StepError {}
+
+/// The outcome of a step.
+pub type StepOutcome = Result<Done, StepError>;
 
 #[derive(Debug)]
 enum Stage {
+    /// The step runs.
     Step(ChildId),
-    /// What it failed of, and what it has said about that.
-    Complaint(ReadId, String),
+    /// A command has failed, and its standard error is read.
+    Complaint(ReadId, Part, Exit),
+    /// The new data is read.
     Output(ReadId),
+    /// The progress of the new data is measured.
     Measure(ChildId, String),
+    /// The progress of the new data is read.
     Number(ReadId, String),
     Over,
 }
@@ -76,54 +139,51 @@ impl Work {
         Work { config: config.clone(), env, stage: Stage::Step(out.spawn(command)) }
     }
 
-    /// Kills it, with all that it has started in its group.
+    /// Kills the command that runs, and its process group.
     pub fn kill(self, out: &mut Outbox) {
         if let Stage::Step(child) | Stage::Measure(child, _) = self.stage {
             out.kill_group(child, Signal::KILL);
         }
     }
 
-    /// A child has ended, or could not be started. The outcome, when there is one.
-    pub fn exited(&mut self, child: ChildId, end: Result<Exit, String>, out: &mut Outbox) -> Option<StepOutcome> {
-        let what = match &self.stage {
-            Stage::Step(running) if *running == child => "the work step",
-            Stage::Measure(running, _) if *running == child => "the command for the progress",
+    /// Handles that a child has ended, or could not be started. Returns the outcome if the step is over.
+    pub fn exited(&mut self, child: ChildId, end: Result<Exit, SystemError>, out: &mut Outbox) -> Option<StepOutcome> {
+        let part = match &self.stage {
+            Stage::Step(running) if *running == child => Part::Step,
+            Stage::Measure(running, _) if *running == child => Part::Progress,
             _ => return None,
         };
         let exit = match end {
             Ok(exit) => exit,
-            Err(error) => return Some(StepOutcome::Failed(format!("{what} cannot be started: {error}"))),
+            Err(error) => return Some(Err(StepError::NotStarted(part, error))),
         };
-        // What it has left behind in its group works no longer.
+        // Processes that the command has left in its group must not go on with the work.
         out.kill_group(child, Signal::KILL);
         let file = |name: &str| self.config.dir.join(name);
         self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
-            _ if exit != Exit::Code(0) => {
-                Stage::Complaint(out.read(file(ERRORS), 0, COMPLAINT_MAX), format!("{what} failed: {exit}"))
-            }
+            _ if exit != Exit::Code(0) => Stage::Complaint(out.read(file(ERRORS), 0, COMPLAINT_MAX), part, exit),
             Stage::Measure(_, data) => Stage::Number(out.read(file(NUMBER), 0, NUMBER_MAX), data),
             _ => Stage::Output(out.read(file(OUTPUT), 0, DATA_MAX + 1)),
         };
         None
     }
 
-    /// An output was read. The outcome, when there is one.
-    pub fn read(&mut self, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) -> Option<StepOutcome> {
+    /// Handles that an output was read. Returns the outcome if the step is over.
+    pub fn read(&mut self, read: ReadId, result: Result<&[u8], SystemError>, out: &mut Outbox) -> Option<StepOutcome> {
         match &mut self.stage {
-            Stage::Complaint(asked, why) if *asked == read => {
-                let said = String::from_utf8_lossy(result.unwrap_or_default()).trim().to_owned();
-                Some(StepOutcome::Failed(if said.is_empty() { std::mem::take(why) } else { format!("{why}: {said}") }))
+            &mut Stage::Complaint(asked, part, exit) if asked == read => {
+                let complaint = String::from_utf8_lossy(result.unwrap_or_default()).trim().to_owned();
+                Some(Err(StepError::Exited { part, exit, complaint }))
             }
-            Stage::Output(asked) if *asked == read => match text(result) {
+            Stage::Output(asked) if *asked == read => match text(Part::Step, result) {
                 Ok(data) => self.measure(data, out),
-                Err(why) => Some(StepOutcome::Failed(format!("the output of the work step {why}"))),
+                Err(error) => Some(Err(error)),
             },
             Stage::Number(asked, data) if *asked == read => {
                 let data = std::mem::take(data);
-                Some(match text(result).and_then(|number| parse(&number)) {
-                    Ok(progress) => StepOutcome::Done { data, progress },
-                    Err(why) => StepOutcome::Failed(format!("the output of the command for the progress {why}")),
-                })
+                let number = text(Part::Progress, result)
+                    .and_then(|number| number.trim().parse().map_err(|_| StepError::NotANumber));
+                Some(number.map(|progress| Done { data, progress }))
             }
             _ => None,
         }
@@ -132,7 +192,7 @@ impl Work {
     fn measure(&mut self, data: String, out: &mut Outbox) -> Option<StepOutcome> {
         let Some(measure) = &self.config.progress else {
             let progress = data.chars().count() as u64;
-            return Some(StepOutcome::Done { data, progress });
+            return Some(Ok(Done { data, progress }));
         };
         let command = command(&self.config, measure, &self.env, &data, NUMBER);
         self.stage = Stage::Measure(out.spawn(command), data);
@@ -152,14 +212,11 @@ fn command(config: &Config, text: &str, env: &[(String, String)], data: &str, st
     }
 }
 
-fn text(result: Result<&[u8], String>) -> Result<String, String> {
-    let bytes = result.map_err(|error| format!("cannot be read: {error}"))?;
+/// Returns the output of a command as text.
+fn text(part: Part, result: Result<&[u8], SystemError>) -> Result<String, StepError> {
+    let bytes = result.map_err(|error| StepError::Unread(part, error))?;
     if bytes.len() > DATA_MAX {
-        return Err(format!("has more than {DATA_MAX} bytes"));
+        return Err(StepError::TooLong(part));
     }
-    String::from_utf8(bytes.to_vec()).map_err(|_| "is not UTF-8".to_owned())
-}
-
-fn parse(number: &str) -> Result<u64, String> {
-    number.trim().parse().map_err(|_| "is not a whole number".to_owned())
+    String::from_utf8(bytes.to_vec()).map_err(|_| StepError::NotUtf8(part))
 }

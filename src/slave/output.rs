@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Found, ReadId};
+use crate::machine::{Found, ReadId, SystemError};
 use crate::session::files::check_shipped;
 use crate::slave::turn::Turn;
 use crate::slave::unshipped::Unshipped;
@@ -124,7 +124,7 @@ impl Shipping {
     }
 
     /// What `collect` found.
-    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, String>, turn: &mut Turn<'_>) {
+    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, SystemError>, turn: &mut Turn<'_>) {
         let Some((entry, dir)) = self.lists.remove(&read) else { return };
         let found = match found {
             Ok(found) => found,
@@ -189,7 +189,7 @@ impl Shipping {
     }
 
     /// A piece of a file was read.
-    pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], String>, turn: &mut Turn<'_>) {
+    pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], SystemError>, turn: &mut Turn<'_>) {
         let Some((name, offset)) = self.reads.remove(&read) else { return };
         let Some(file) = self.files.get_mut(&name) else { return };
         file.queued = false;

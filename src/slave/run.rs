@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::machine::{Found, ReadId, Signal, Time, Timers};
+use crate::machine::{Found, ReadId, Signal, SystemError, Time, Timers};
 use crate::session::is_name;
 use crate::slave::assignment::Assignment;
 use crate::slave::config::Config;
@@ -250,7 +250,7 @@ impl Run {
     }
 
     /// `collect` of an entry has found this.
-    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, String>, turn: &mut Turn<'_>) {
+    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, SystemError>, turn: &mut Turn<'_>) {
         self.output.listed(read, found, turn);
     }
 
@@ -288,7 +288,7 @@ impl Run {
         self.output.resume(turn);
     }
 
-    pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], String>, turn: &mut Turn<'_>) {
+    pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], SystemError>, turn: &mut Turn<'_>) {
         let read_here = self.tails.read(read, &result, &mut self.reports, turn)
             || self.read_for_ready(read, result.as_ref().map_or(&[][..], |bytes| bytes), turn);
         if !read_here {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::machine::ReadId;
+use crate::machine::{ReadId, SystemError};
 use crate::slave::reports::Reports;
 use crate::slave::turn::Turn;
 use crate::text::tail::{BYTES_MAX, last_lines};
@@ -55,7 +55,7 @@ impl Tails {
     pub(super) fn read(
         &mut self,
         read: ReadId,
-        result: &Result<&[u8], String>,
+        result: &Result<&[u8], SystemError>,
         reports: &mut Reports,
         turn: &mut Turn<'_>,
     ) -> bool {

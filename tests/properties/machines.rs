@@ -195,7 +195,7 @@ impl<M: Machine> World<M> {
             }
             0xFD => {
                 if let Some(path) = self.written.pop_first() {
-                    self.input(Input::WriteFailed { path, error: "no space left on device".to_owned() });
+                    self.input(Input::WriteFailed { path, error: "no space left on device".into() });
                 }
             }
             0xFE => self.input(Input::Signal(Signal::USR1)),
@@ -246,7 +246,7 @@ impl<M: Machine> World<M> {
             let Some(answer) = self.answers.pop_front().filter(|_| !self.over) else { break };
             let input = match answer {
                 Answer::Spawned(child) if self.no_spawn => {
-                    Input::SpawnFailed { child, error: "no such file or directory".to_owned() }
+                    Input::SpawnFailed { child, error: "no such file or directory".into() }
                 }
                 Answer::Spawned(child) => {
                     self.children.insert(child);

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use arete::machine::{Command, Exit, Input, Signal};
+use arete::machine::{Command, ErrorKind, Exit, Input, Signal, SystemError};
 use arete::reactor::{Options, Reactor};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -62,7 +62,7 @@ alone! {
             Input::WriteFailed { path, error } => failed.push((path, error)),
             Input::Written { .. } if failed.len() == 1 => {
                 assert_eq!(fs::read(&path).expect("the old one"), b"old\nolder\n");
-                failed.push(Default::default());
+                failed.push((new.clone(), "".into()));
                 out.append(new.clone(), b"two\n".to_vec());
                 out.install(path.clone(), new.clone(), 8);
                 out.append(path.clone(), b"three\n".to_vec());
@@ -72,7 +72,7 @@ alone! {
             _ => {}
         });
         assert_eq!(failed[0].0, new);
-        assert!(failed[0].1.contains("4 bytes of it are there, and not 5"), "{:?}", failed[0]);
+        assert!(failed[0].1.text.contains("4 bytes of it are there, and not 5"), "{:?}", failed[0]);
         assert_eq!((fs::read(&path).expect("the new one"), new.exists()), (b"one\ntwo\nthree\n".to_vec(), false));
     }
 
@@ -97,7 +97,8 @@ alone! {
                 out.read(at("d"), 0, 4);
             }
             Input::Read { result, .. } => {
-                answers.push(format!("{:?}", result.map(|bytes| String::from_utf8_lossy(bytes).into_owned())));
+                let text = result.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+                answers.push(format!("{:?}", text.map_err(|error| error.text)));
                 if answers.len() == 4 {
                     symlink(at("outside"), at("d/link")).expect("a link");
                     symlink(at("outside/secret.log"), at("d/c.log")).expect("a link");
@@ -113,7 +114,7 @@ alone! {
                 }
             }
             Input::Listed { result, .. } => {
-                answers.push(format!("{:?}", result.as_ref().map(|found| &found.files)));
+                answers.push(format!("{:?}", result.as_ref().map(|found| &found.files).map_err(|error| &error.text)));
                 unfit.extend(result.map(|found| found.unfit).unwrap_or_default());
                 if answers.len() == 7 {
                     out.exit(0);
@@ -179,7 +180,7 @@ alone! {
         let options = Options { signals: vec![XFSZ], ..Options::default() };
         let reactor = Reactor::new(options).expect("a reactor");
         setrlimit(Resource::Fsize, Rlimit { current: Some(20), maximum: None }).expect("a small disk");
-        let mut failures: Vec<(PathBuf, String)> = Vec::new();
+        let mut failures: Vec<(PathBuf, SystemError)> = Vec::new();
         let mut rounds = 0;
         run(reactor, |now, input, out, wake| match input {
             Input::Begin | Input::Deadline => {
@@ -194,7 +195,7 @@ alone! {
             _ => {}
         });
         assert_eq!(fs::read_to_string(&log).expect("the log"), "a line\na line\n");
-        assert_eq!(failures, [(log.clone(), "file too large".to_owned())]);
+        assert_eq!(failures, [(log.clone(), SystemError::new(ErrorKind::FileTooLarge, "file too large"))]);
     }
 
     fn a_device_without_room_is_told() {
@@ -202,7 +203,7 @@ alone! {
         run(plain(), |_, input, out, _| match input {
             Input::Begin => out.append("/dev/full".into(), b"x".to_vec()),
             Input::WriteFailed { error, .. } => {
-                why = error;
+                why = error.text;
                 out.exit(0);
             }
             _ => {}

@@ -72,7 +72,7 @@ alone! {
                 out.spawn(Command { argv: vec!["no-such-thing".to_owned()], ..Command::default() });
             }
             Input::SpawnFailed { error, .. } => {
-                why = error;
+                why = error.text;
                 out.exit(0);
             }
             _ => {}
@@ -92,7 +92,7 @@ alone! {
             }),
             Input::Spawned { .. } => panic!("it was started"),
             Input::SpawnFailed { error, .. } => {
-                errors.push(error);
+                errors.push(error.text);
                 if errors.len() == 2 {
                     out.exit(0);
                 }

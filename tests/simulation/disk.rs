@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use arete::machine::Effect;
+use arete::machine::{Effect, ErrorKind, SystemError};
 
 #[derive(Default)]
 pub struct Disk {
@@ -36,15 +36,15 @@ impl Disk {
         self.executable.contains(path)
     }
 
-    fn writable(&mut self) -> Result<(), String> {
+    fn writable(&mut self) -> Result<(), SystemError> {
         if !self.full {
             return Ok(());
         }
         self.failures += 1;
-        Err("No space left on device (os error 28)".to_owned())
+        Err(SystemError::new(ErrorKind::StorageFull, "No space left on device (os error 28)"))
     }
 
-    pub fn append(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
+    pub fn append(&mut self, path: &Path, bytes: &[u8]) -> Result<(), SystemError> {
         self.writable()?;
         self.files.entry(path.to_owned()).or_default().extend_from_slice(bytes);
         Ok(())
@@ -57,7 +57,7 @@ impl Disk {
         }
     }
 
-    pub fn write_at(&mut self, path: &Path, offset: u64, bytes: &[u8], executable: bool) -> Result<(), String> {
+    pub fn write_at(&mut self, path: &Path, offset: u64, bytes: &[u8], executable: bool) -> Result<(), SystemError> {
         self.writable()?;
         let file = self.files.entry(path.to_owned()).or_default();
         let (begin, end) = (offset as usize, offset as usize + bytes.len());
@@ -71,35 +71,36 @@ impl Disk {
         Ok(())
     }
 
-    pub fn persist(&mut self, path: &Path, bytes: Vec<u8>) -> Result<(), String> {
+    pub fn persist(&mut self, path: &Path, bytes: Vec<u8>) -> Result<(), SystemError> {
         self.writable()?;
         self.files.insert(path.to_owned(), bytes);
         Ok(())
     }
 
-    pub fn install(&mut self, path: &Path, from: &Path, length: u64) -> Result<(), String> {
+    pub fn install(&mut self, path: &Path, from: &Path, length: u64) -> Result<(), SystemError> {
         match self.files.get(from).map(|file| file.len() as u64) {
             Some(there) if there == length => {
                 let bytes = self.files.remove(from).unwrap_or_default();
                 self.files.insert(path.to_owned(), bytes);
                 Ok(())
             }
-            there => Err(format!("{there:?} bytes of it are there, and not {length}")),
+            there => Err(format!("{there:?} bytes of it are there, and not {length}").as_str().into()),
         }
     }
 
-    pub fn read(&self, path: &Path, offset: u64, max: usize) -> Result<Vec<u8>, String> {
-        let file = self.files.get(path).ok_or("No such file or directory (os error 2)")?;
+    pub fn read(&self, path: &Path, offset: u64, max: usize) -> Result<Vec<u8>, SystemError> {
+        let none = || SystemError::new(ErrorKind::NotFound, "no such file or directory");
+        let file = self.files.get(path).ok_or_else(none)?;
         let begin = file.len().min(offset as usize);
         Ok(file[begin..file.len().min(begin.saturating_add(max))].to_vec())
     }
 
-    pub fn read_end(&self, path: &Path, max: usize) -> Result<Vec<u8>, String> {
+    pub fn read_end(&self, path: &Path, max: usize) -> Result<Vec<u8>, SystemError> {
         let length = self.files.get(path).map_or(0, |file| file.len() as u64);
         self.read(path, length.saturating_sub(max as u64), max)
     }
 
-    pub fn list(&self, directory: &Path, patterns: &[String]) -> Result<Vec<(String, u64)>, String> {
+    pub fn list(&self, directory: &Path, patterns: &[String]) -> Result<Vec<(String, u64)>, SystemError> {
         let patterns: Vec<glob::Pattern> = patterns.iter().filter_map(|text| glob::Pattern::new(text).ok()).collect();
         let below = self.files.iter().filter_map(|(path, bytes)| {
             let name = path.strip_prefix(directory).ok()?.to_str()?.to_owned();

@@ -198,7 +198,7 @@ impl TimeLine for Mend<'_> {
         let bytes = std::mem::take(&mut self.bytes);
         match self.disk.get(&self.path) == Some(&*bytes) {
             true => Ok(()),
-            false => self.disk.persist(&self.path, bytes).map_err(FileError),
+            false => self.disk.persist(&self.path, bytes).map_err(|error| FileError(error.text)),
         }
     }
 }

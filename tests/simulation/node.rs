@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use arete::machine::{
     Address, Bytes, ChildId, Command, ConfirmId, ConnId, EarId, Effect, Exit, Found, Input, ListenerId, Machine,
-    NoAnswer, Outbox, Page, Peer, ProbeId, ReadId, Signal, SocketId, Time,
+    NoAnswer, Outbox, Page, Peer, ProbeId, ReadId, Signal, SocketId, SystemError, Time,
 };
 
 use super::disk::{Disk, is_write, one_write_a_file, tear};
@@ -83,15 +83,15 @@ pub enum Queued {
     Datagram { socket: SocketId, from: SocketAddr, bytes: Bytes },
     Signal(Signal),
     Spawned { child: ChildId, pid: u32 },
-    SpawnFailed { child: ChildId, error: String },
+    SpawnFailed { child: ChildId, error: SystemError },
     Exited { child: ChildId, exit: Exit },
     Swept { left: usize },
     Written { confirm: ConfirmId },
     Probed { probe: ProbeId, result: Result<(), NoAnswer> },
     Overheard { ear: EarId, bytes: Vec<u8> },
-    Read { read: ReadId, result: Result<Vec<u8>, String> },
-    Listed { read: ReadId, result: Result<Found, String> },
-    Paged { read: ReadId, result: Result<Page, String> },
+    Read { read: ReadId, result: Result<Vec<u8>, SystemError> },
+    Listed { read: ReadId, result: Result<Found, SystemError> },
+    Paged { read: ReadId, result: Result<Page, SystemError> },
 }
 
 impl Queued {
@@ -518,7 +518,7 @@ impl World {
         others
     }
 
-    fn write(&mut self, life: Life, effect: Effect) -> Result<(), (PathBuf, String)> {
+    fn write(&mut self, life: Life, effect: Effect) -> Result<(), (PathBuf, SystemError)> {
         let disk = &mut self.hosts[self.nodes[life.node].host].disk;
         match effect {
             Effect::Append { path, bytes } => disk.append(&path, &bytes).map_err(|error| (path, error)),
@@ -611,7 +611,7 @@ impl World {
 
     fn spawn(&mut self, life: Life, child: ChildId, command: Command) {
         if self.spawn_fails_one_in > 0 && self.rng.u32(0..self.spawn_fails_one_in) == 0 {
-            let error = "Resource temporarily unavailable (os error 11)".to_owned();
+            let error = "resource temporarily unavailable".into();
             return self.deliver_input(life, Queued::SpawnFailed { child, error });
         }
         let pid = self.start_process(life, child, command);

@@ -1,6 +1,6 @@
 //! What of a node lies in files: the shared secret, the state directory, and the programs of the work.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -119,6 +119,7 @@ fn check_file(word: &str) -> Result<(), String> {
 /// Asks the shell, which also knows its own words.
 fn check_word(word: &str) -> Result<(), String> {
     let mut shell = Command::new("/bin/sh");
+    let null = |options: &OpenOptions| null(options).map_err(|error| error.text);
     shell.args(["-c", "command -v -- \"$1\"", "sh", word]).stdin(null(File::options().read(true))?);
     shell.stdout(null(File::options().write(true))?).stderr(null(File::options().write(true))?);
     match shell.status() {

@@ -157,7 +157,7 @@ fn reload(options: &ControllerOptions) -> Reload {
     let started = Started::new(&options.origin, &options.security);
     Box::new(move || {
         let Sub::Controller(options) = config::parse_again()?.subcommand else {
-            return Err("the command line is no controller's".to_owned());
+            return Err("the command line is no controller's".into());
         };
         let renewed = |error: Error| error.message;
         let tls = if started.speaks_tls { options.security.renewed(Use::Listen).map_err(renewed)? } else { None };

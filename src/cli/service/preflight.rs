@@ -176,7 +176,7 @@ pub fn controller(options: &ControllerOptions) -> Result<u8, Error> {
 
 /// Listens at an address, and stops at once. Returns what was found, or why it cannot be listened on.
 fn may_listen(address: &str) -> Result<&'static str, String> {
-    let addresses = addresses_of(&with_port(address))?;
+    let addresses = addresses_of(&with_port(address)).map_err(|why| why.words)?;
     let mut why = "the name has no address".to_owned();
     for address in addresses {
         match TcpListener::bind(address) {

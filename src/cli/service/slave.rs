@@ -72,7 +72,7 @@ fn reload(options: &SlaveOptions, name: &str) -> Reload {
     let (started, name) = (Started::new(&options.origin, &options.security), name.to_owned());
     Box::new(move || {
         let Sub::Slave(options) = config::parse_again()?.subcommand else {
-            return Err("the command line is no slave's".to_owned());
+            return Err("the command line is no slave's".into());
         };
         let said = |error: Error| error.message;
         let labels = labels(&options).map_err(said)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::controller::Controller;
 use crate::controller::run::failures::FailureKind;
 use crate::controller::run::run::Run;
-use crate::machine::{ChildId, ConfirmId, Exit, Input, Outbox, ReadId, Time};
+use crate::machine::{ChildId, ConfirmId, Exit, Input, Outbox, ReadId, SystemError, Time};
 
 impl Controller {
     /// Handles what is written: a run that was handed in, or the end of a run.
@@ -39,7 +39,7 @@ impl Controller {
         &mut self,
         now: Time,
         read: ReadId,
-        result: Result<&[u8], String>,
+        result: Result<&[u8], SystemError>,
         out: &mut Outbox,
     ) {
         if let Some(request) = self.host.as_mut().and_then(|host| host.archive.answers(read)) {
@@ -59,14 +59,18 @@ impl Controller {
         &mut self,
         now: Time,
         child: ChildId,
-        end: Result<Exit, &str>,
+        end: Result<Exit, SystemError>,
         out: &mut Outbox,
     ) {
-        if self.host.as_mut().is_some_and(|host| host.removed(child, end, out)) {
+        if self
+            .host
+            .as_mut()
+            .is_some_and(|host| host.removed(child, end.as_ref().map(|exit| *exit).map_err(|error| &*error.text), out))
+        {
             return;
         }
         if let Some(run) = self.embedded_run() {
-            run.child_ended(now, child, end.map_err(str::to_owned), out);
+            run.child_ended(now, child, end, out);
         }
     }
 

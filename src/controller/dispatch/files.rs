@@ -7,7 +7,7 @@ use crate::controller::Controller;
 use crate::controller::host::archive::{FileQuery, FileRequest, FileWaiter, is_shipped};
 use crate::controller::reply::deny;
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ConnId, Outbox, Page, ReadId, Time};
+use crate::machine::{ConnId, Outbox, Page, ReadId, SystemError, Time};
 use crate::wire::operate::{AskFiles, Files, GETS_MAX, Get, PAGE_MAX, Piece};
 use crate::wire::{CHUNK_MAX, Code, LINE_MAX, Message};
 
@@ -82,13 +82,13 @@ impl Controller {
     }
 
     /// Answers with a page of the names of a run's files.
-    pub(in crate::controller) fn paged(&mut self, read: ReadId, result: Result<Page, String>, out: &mut Outbox) {
+    pub(in crate::controller) fn paged(&mut self, read: ReadId, result: Result<Page, SystemError>, out: &mut Outbox) {
         let Some(asked) = self.host.as_mut().and_then(|host| host.archive.answers(read)) else { return };
         let FileRequest { conn, run, what: FileQuery::Files } = asked else { return };
         self.answered(conn);
         let Page { mut files, mut next } = match result {
             Ok(page) => page,
-            Err(reason) => return deny(conn, Some(&run), Code::Unreadable, reason, out),
+            Err(error) => return deny(conn, Some(&run), Code::Unreadable, error.text, out),
         };
         files.retain(|(file, _)| is_shipped(file));
         let mut bytes = 0;
@@ -138,7 +138,7 @@ impl Controller {
     pub(in crate::controller) fn read_for_operator(
         &mut self,
         request: FileRequest,
-        result: &Result<&[u8], String>,
+        result: &Result<&[u8], SystemError>,
         out: &mut Outbox,
     ) {
         let FileRequest { conn, run, what: FileQuery::Piece { file, offset } } = request else { return };

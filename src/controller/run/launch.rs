@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::controller::config::{Local, LocalSecurity};
 use crate::controller::run::roster::{Roster, RunSlave, Stage};
-use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal};
+use crate::machine::{ChildId, Command, Exit, Outbox, ReadId, Signal, SystemError};
 use crate::text;
 
 /// The value of `--launch` for the slaves of an embedded run.
@@ -207,7 +207,12 @@ impl Launch {
 
     /// Handles a piece of a log. Returns the result when enough was read; `None` if more is awaited, or the read is not
     /// known.
-    pub fn last_words(&mut self, read: ReadId, said: Result<&[u8], String>, out: &mut Outbox) -> Option<LastWords> {
+    pub fn last_words(
+        &mut self,
+        read: ReadId,
+        said: Result<&[u8], SystemError>,
+        out: &mut Outbox,
+    ) -> Option<LastWords> {
         let mut words = self.words.remove(&read)?;
         let said = said.unwrap_or_default();
         words.tail.extend_from_slice(said);

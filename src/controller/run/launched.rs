@@ -6,7 +6,7 @@ use crate::controller::run::arrivals::{LOOK_EVERY, PATIENCE};
 use crate::controller::run::launch::{LastWords, SLAVE_LOG, log_of};
 use crate::controller::run::roster::Stage;
 use crate::controller::run::run::{Phase, Run, Timer};
-use crate::machine::{Exit, Outbox, ReadId, Time};
+use crate::machine::{Exit, Outbox, ReadId, SystemError, Time};
 use crate::text;
 
 impl Run {
@@ -20,7 +20,7 @@ impl Run {
         &mut self,
         now: Time,
         mut slaves: Vec<usize>,
-        how: Result<Exit, String>,
+        how: Result<Exit, SystemError>,
         out: &mut Outbox,
     ) {
         let log = log_of(&slaves, &self.roster, &self.results);
@@ -39,7 +39,7 @@ impl Run {
         &mut self,
         now: Time,
         read: ReadId,
-        said: Result<&[u8], String>,
+        said: Result<&[u8], SystemError>,
         out: &mut Outbox,
     ) {
         let Some(words) = self.launch.last_words(read, said, out) else { return };

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::machine::{Bytes, ConnId, Outbox, ReadId};
+use crate::machine::{Bytes, ConnId, Outbox, ReadId, SystemError};
 use crate::testfile::Test;
 use crate::wire::{CHUNK_MAX, Chunk, Message};
 
@@ -98,7 +98,12 @@ impl Resources {
     }
 
     /// Handles a piece that was read. Fails if the file has changed since the test was loaded.
-    pub fn read(&mut self, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) -> Result<(), ResourceError> {
+    pub fn read(
+        &mut self,
+        read: ReadId,
+        result: Result<&[u8], SystemError>,
+        out: &mut Outbox,
+    ) -> Result<(), ResourceError> {
         let Some(piece) = self.reads.remove(&read) else { return Ok(()) };
         let conns = self.waiting.remove(&piece).unwrap_or_default();
         let (name, offset) = &piece;
@@ -106,7 +111,7 @@ impl Resources {
         let (path, name_of) = (path.clone(), name.clone());
         let data = match result {
             Ok(data) => data,
-            Err(error) => return Err(ResourceError::Unreadable { name: name_of, path, error }),
+            Err(SystemError { text: error, .. }) => return Err(ResourceError::Unreadable { name: name_of, path, error }),
         };
         let expected = (resource.size - offset).min(CHUNK_MAX as u64);
         if data.len() as u64 != expected {

@@ -13,7 +13,7 @@ use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::{Cause, END_AT_ONCE_WITHIN, Phase, Run, Timer};
 use crate::controller::run::summary;
 use crate::controller::run::summary_file::{self, Summary, SummaryFile};
-use crate::machine::{ChildId, ConfirmId, Exit, Outbox, Signal, Time};
+use crate::machine::{ChildId, ConfirmId, Exit, Outbox, Signal, SystemError, Time};
 use crate::wire::{Bye, Code, Dismissed, Manner, Message, Stop, Verdict};
 use crate::{exit_code, text};
 
@@ -239,7 +239,7 @@ impl Run {
     }
 
     /// Handles the end of a slave's process of an embedded run, or of a launcher.
-    pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, String>, out: &mut Outbox) {
+    pub fn child_ended(&mut self, now: Time, child: ChildId, how: Result<Exit, SystemError>, out: &mut Outbox) {
         let Some(slaves) = self.launch.ended(child) else { return };
         match self.phase {
             Phase::Writing(_) => return,

@@ -62,7 +62,7 @@ fn slaves_that_do_not_connect_end_the_run_with_the_last_lines_of_their_logs() {
     let said = "a was lost: it has not connected within 8s: one / two / no way; its log is /results/a/arete.log";
     assert!(world.recorded.contains(said), "{}", world.recorded);
     // The log of the other slave is read after the run has ended.
-    world.input(Input::Read { read: logs[1].0, result: Err("no such file".to_owned()) });
+    world.input(Input::Read { read: logs[1].0, result: Err("no such file".into()) });
     let kills = world.asked.iter().filter(|effect| matches!(effect, Effect::KillGroup { signal: Signal::TERM, .. }));
     assert_eq!(kills.count(), 2, "{:?}", world.asked);
     for child in world.children() {

@@ -141,7 +141,7 @@ impl Lab {
         for effect in writes {
             match effect {
                 Effect::Append { path, .. } | Effect::Persist { path, .. } if self.full => {
-                    failed.push((path, "no space left on device".to_owned()));
+                    failed.push((path, "no space left on device".into()));
                 }
                 effect => self.write(effect),
             }
@@ -186,7 +186,7 @@ impl Lab {
                 let piece =
                     |file: &Vec<u8>| file[file.len().min(offset as usize)..].iter().take(max).copied().collect();
                 let piece: Option<Vec<u8>> = file.as_ref().map(piece);
-                let result = piece.as_deref().ok_or("no such file".to_owned());
+                let result = piece.as_deref().ok_or("no such file".into());
                 self.input(Input::Read { read, result });
             }
             Effect::Page { read, directory, after, most } => {

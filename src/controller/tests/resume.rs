@@ -139,7 +139,7 @@ fn a_controller_of_rooms_that_cannot_write_its_ledger_ends_before_it_sends_anyth
     let [mut world, _] = rooms();
     let a = world.join_as(1, "a", "one");
     world.say(a, r#"{"type":"create","room":"r","trigger":"t","count":3}"#);
-    let error = "No space left on device".to_owned();
+    let error = "no space left on device".into();
     world.input(Input::WriteFailed { path: LEDGER.into(), error });
     assert_eq!(world.halted, Some(crate::exit_code::FAILED));
 }

@@ -154,7 +154,7 @@ fn the_old_ledger_is_kept_if_its_rewrite_fails() {
         create(&mut world, *number);
         !world.anew.is_empty()
     });
-    let error = "No space left on device".to_owned();
+    let error = "no space left on device".into();
     world.input(Input::WriteFailed { path: "/state/state.jsonl.new".into(), error });
     world.anew.clear();
     create(&mut world, begun.unwrap_or(0) + 1);

@@ -130,7 +130,7 @@ impl World {
 
     fn write(&mut self, path: PathBuf, offset: usize, bytes: Vec<u8>) {
         if self.full {
-            return self.input(Input::WriteFailed { path, error: "no space left on device".to_owned() });
+            return self.input(Input::WriteFailed { path, error: "no space left on device".into() });
         }
         let file = self.ours.entry(path).or_default();
         if offset == 0 {

@@ -2,14 +2,13 @@
 //!
 //! In the normal mode a node that does not object *grants* the candidate an epoch. Each epoch is granted to one node
 //! only, so the candidate knows when no node is left that could object. With `--members` a majority must have granted.
-//! A node must grant only to a stronger candidate, whose copy of the data is therefore not older than its own, and only
-//! while it has not promised another node that the present token is valid.
+//! A node must grant an epoch only to a stronger candidate, which therefore has no older copy of the data, and only while it
+//! has not promised another node that the present token is valid: `grants.rs` has that rule.
 
 use std::collections::BTreeSet;
 
 use super::send::Accepted;
 use super::{Ring, State, Timer};
-use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
 use crate::ring::candidate::Candidate;
 use crate::ring::memory::{Copy, Grant};
@@ -26,16 +25,10 @@ impl Ring {
 
     /// Makes a token, because no node has answered, unless this node has promised not to.
     pub(super) fn no_answer(&mut self, now: Time, out: &mut Outbox) {
-        match self.promised_until(now, &self.config.id) {
+        match self.grants.promised_until(now, &self.config.id) {
             Some(until) => self.timers.set(Timer::Answer, until),
-            None => self.generate(now, "nobody knows where the token is", out),
+            None => self.generate(now, "no node knows where the token is", out),
         }
-    }
-
-    /// Returns the time until which `candidate` gets no epoch because of a promise to another node.
-    fn promised_until(&self, now: Time, candidate: &str) -> Option<Time> {
-        let promise = self.promise.as_ref().filter(|(to, _)| to != candidate).map(|(_, until)| *until);
-        promise.max(self.config.members.map(|_| self.grants_from)).filter(|until| *until > now)
     }
 
     pub(super) fn generate(&mut self, now: Time, why: &str, out: &mut Outbox) {
@@ -52,7 +45,7 @@ impl Ring {
         if self.config.compat {
             return;
         }
-        let next = self.memory.epoch().max(self.granted).saturating_add(1);
+        let next = self.memory.epoch().max(self.grants.newest()).saturating_add(1);
         let State::Generating(candidate) = &mut self.state else { return };
         (candidate.epoch, candidate.grants) = (next, BTreeSet::new());
         self.memory.grant = Grant { epoch: next, to: self.config.id.clone() };
@@ -76,7 +69,7 @@ impl Ring {
 
     /// Announces it again, with another epoch if another node was granted this one.
     pub(super) fn generate_again(&mut self, now: Time, out: &mut Outbox) {
-        let taken = matches!(&self.state, State::Generating(candidate) if self.granted >= candidate.epoch);
+        let taken = matches!(&self.state, State::Generating(candidate) if self.grants.newest() >= candidate.epoch);
         if taken && !self.config.compat {
             self.want_epoch(out);
         }
@@ -93,7 +86,7 @@ impl Ring {
         let stronger = strength(heard.extra.fence, token) > strength(have, &ours);
         match (&self.state, stronger) {
             (State::Generating(_), true) => {
-                self.yield_until = Some(now + self.config.periods.answer);
+                self.grants.yield_until(now + self.config.periods.answer);
                 self.become_seeker(now, &format!("{} makes a stronger token", heard.author), out);
                 self.grant(now, heard, out);
             }
@@ -102,13 +95,13 @@ impl Ring {
                 self.announce(now, out);
             }
             (State::Seeker, true) => {
-                self.yield_until = Some(now + self.config.periods.answer);
+                self.grants.yield_until(now + self.config.periods.answer);
                 self.seek_later(now);
                 self.grant(now, heard, out);
             }
             // The node that makes a stronger token will answer.
-            (State::Seeker, false) if self.yield_until.is_some_and(|until| until > now) => {}
-            (State::Seeker, false) if self.promised_until(now, &self.config.id).is_none() => {
+            (State::Seeker, false) if self.grants.is_yielding(now) => {}
+            (State::Seeker, false) if self.grants.promised_until(now, &self.config.id).is_none() => {
                 self.generate(now, &format!("{} makes a weaker token", heard.author), out);
                 self.announce_to(now, &heard.author, out);
             }
@@ -128,26 +121,17 @@ impl Ring {
         }
     }
 
-    /// Whether this node may grant a candidate the epoch that it wants.
-    fn may_grant(&self, now: Time, heard: &Accepted) -> bool {
-        let (epoch, grant) = (heard.extra.granted, &self.memory.grant);
-        let free = epoch > grant.epoch || epoch == grant.epoch && grant.to == heard.author;
-        let new = epoch > self.memory.seen.epoch;
-        let free = free || injected(Fault::GrantsTwice);
-        !self.config.compat && free && new && self.promised_until(now, &heard.author).is_none()
-    }
-
     /// Grants a candidate its epoch, or tells it which epoch was granted to which node.
     fn grant(&mut self, now: Time, heard: &Accepted, out: &mut Outbox) {
         if self.config.compat {
             return;
         }
-        if self.may_grant(now, heard) {
-            let epoch = heard.extra.granted;
-            self.granted = self.granted.max(epoch);
+        let epoch = heard.extra.granted;
+        if self.grants.may_grant(now, (epoch, &heard.author), &self.memory) {
+            self.grants.note(epoch);
             self.memory.grant = Grant { epoch, to: heard.author.clone() };
             self.keep_state(out);
-        } else if self.promised_until(now, &heard.author).is_some() {
+        } else if self.grants.promised_until(now, &heard.author).is_some() {
             return self.say_to(now, &heard.author, Body::TokenWasHereRecently, |_| {}, out);
         }
         self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
@@ -157,11 +141,10 @@ impl Ring {
     pub(super) fn hear_grant(&mut self, now: Time, heard: &Accepted, out: &mut Outbox) {
         // An epoch that has had a token is taken too, even if this node does not know of that token.
         if !matches!(heard.body, Body::GeneratingToken(_)) {
-            self.granted = self.granted.max(heard.extra.fence.epoch);
+            self.grants.note(heard.extra.fence.epoch);
         }
         let State::Generating(candidate) = &mut self.state else {
-            self.granted = self.granted.max(heard.extra.granted);
-            return;
+            return self.grants.note(heard.extra.granted);
         };
         let ours = heard.extra.granted_to.as_deref() == Some(&self.config.id);
         if ours && heard.extra.granted == candidate.epoch {
@@ -170,7 +153,7 @@ impl Ring {
                 self.win(now, out);
             }
         } else if !ours {
-            self.granted = self.granted.max(heard.extra.granted);
+            self.grants.note(heard.extra.granted);
         }
     }
 

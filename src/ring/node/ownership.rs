@@ -1,5 +1,5 @@
-//! What an owner does: it announces where the token is, works, holds, and hands the token to the next node in the order
-//! of ids.
+//! The actions of an owner: it announces where the token is, works, holds the token, and hands it to the next node in the
+//! order of ids.
 //!
 //! In the normal mode an owner must act only while its *lease* lasts: it starts a step and hands on only after the last
 //! heartbeats were confirmed, by a majority with `--members`, otherwise by all nodes that answer. It must work only on
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::send::Accepted;
 use super::{Ring, State, Timer};
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, Exit, Outbox, ReadId, Time};
+use crate::machine::{ChildId, Exit, Outbox, ReadId, SystemError, Time};
 use crate::ring::memory::Copy;
 use crate::ring::message::{Body, Extra};
 use crate::ring::nodes::Why;
@@ -34,7 +34,7 @@ impl Ring {
         let progress = token.progress;
         let owner = Owner::new(now, fence, token, data);
         self.become_state(now, State::Owner(Box::new(owner)), why, out);
-        self.tell(now, &format!("token {fence} is here, progress {progress}"), out);
+        self.log.tell(now, &format!("token {fence} is here, progress {progress}"), out);
         self.beat(now, true, out);
         match self.config.compat {
             true => self.work(now, out),
@@ -112,7 +112,7 @@ impl Ring {
             .collect();
         for id in silent {
             self.nodes.lose(now, &id, Why::Silent);
-            self.tell(now, &format!("{id} does not answer"), out);
+            self.log.tell(now, &format!("{id} does not answer"), out);
         }
     }
 
@@ -127,7 +127,7 @@ impl Ring {
         self.confirm(now, out);
     }
 
-    /// Extends the lease by the answers so far. An owner that waits for its lease starts to work.
+    /// Extends the lease by the answers until now. An owner that waits for its lease starts to work.
     fn confirm(&mut self, now: Time, out: &mut Outbox) {
         if self.config.compat {
             return;
@@ -196,13 +196,13 @@ impl Ring {
         }
     }
 
-    pub(super) fn child_ended(&mut self, now: Time, child: ChildId, end: Result<Exit, String>, out: &mut Outbox) {
+    pub(super) fn child_ended(&mut self, now: Time, child: ChildId, end: Result<Exit, SystemError>, out: &mut Outbox) {
         let Some(work) = self.owner().and_then(Owner::work) else { return };
         let outcome = work.exited(child, end, out);
         self.worked(now, outcome, out);
     }
 
-    pub(super) fn work_read(&mut self, now: Time, read: ReadId, result: Result<&[u8], String>, out: &mut Outbox) {
+    pub(super) fn work_read(&mut self, now: Time, read: ReadId, result: Result<&[u8], SystemError>, out: &mut Outbox) {
         let Some(work) = self.owner().and_then(Owner::work) else { return };
         let outcome = work.read(read, result, out);
         self.worked(now, outcome, out);
@@ -215,7 +215,7 @@ impl Ring {
         let Some(owner) = self.owner() else { return };
         let (since, ended) = (owner.since(), owner.end_work(outcome));
         if let Err(why) = ended {
-            self.tell(now, &format!("{why}; the data stays as it was"), out);
+            self.log.tell(now, &format!("{why}; the data stays as it was"), out);
         }
         self.timers.set(Timer::Hold, since + hold);
     }
@@ -260,7 +260,7 @@ impl Ring {
             if self.leaving {
                 return self.timers.set(Timer::Leave, now);
             }
-            return self.own(now, token, "nobody else is there", out);
+            return self.own(now, token, "no other node is there", out);
         };
         if first {
             self.keep_data(out);
@@ -312,7 +312,7 @@ impl Ring {
         if first {
             self.timers.cancel(&Timer::Lease);
             self.timers.cancel(&Timer::Heartbeat);
-            self.tell(now, &format!("hands token {at} to {id}"), out);
+            self.log.tell(now, &format!("hands token {at} to {id}"), out);
         }
     }
 
@@ -377,7 +377,7 @@ impl Ring {
         if newer_epoch {
             owner.set_outdated();
             let idle = owner.is_idle();
-            self.granted = self.granted.max(granted);
+            self.grants.note(granted);
             if idle {
                 self.renew(now, out);
             }

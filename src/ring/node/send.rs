@@ -3,11 +3,13 @@
 //!
 //! A message that is not meant for this node, or that comes from an unknown start of a node, must not reach the table.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::Ring;
 use crate::machine::{Bytes, Outbox, SocketId, Time};
 use crate::ring::limits::DATAGRAM_MAX;
+use crate::ring::memory::Store;
 use crate::ring::message::{Body, Extra, Message};
 use crate::ring::nodes::Origin;
 use crate::ring::seal::is_sealed;
@@ -23,6 +25,37 @@ pub struct Accepted {
     /// Empty if it comes from an original program.
     pub extra: Extra,
 }
+
+/// Why a message cannot be meant for this node. Each names the author.
+#[derive(Debug)]
+enum Misfit<'a> {
+    /// It comes from an original program.
+    Original(&'a str),
+    /// Its ring has another number of members.
+    Members { author: &'a str, theirs: Option<u32>, ours: Option<u32> },
+    /// It is for another node, or for an earlier start of this one.
+    NotForUs(&'a str),
+}
+
+impl fmt::Display for Misfit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |members: &Option<u32>| members.map_or("none".to_owned(), |members| members.to_string());
+        match self {
+            Misfit::Original(author) => {
+                write!(f, "{author} speaks as the original program does; --compat makes a ring with such nodes")
+            }
+            Misfit::Members { author, theirs, ours } => {
+                let (theirs, ours) = (number(theirs), number(ours));
+                write!(f, "{author} has --members {theirs}, this node {ours}: say the same on all")
+            }
+            Misfit::NotForUs(author) => {
+                write!(f, "{author} says something to another node, or to an earlier start of this one")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Misfit<'_> {}
 
 impl Ring {
     /// Returns what the normal mode adds to a message; `None` among originals.
@@ -91,26 +124,30 @@ impl Ring {
 
     /// Takes bytes that may be a message, and ignores them if they are not.
     pub(super) fn heard(&mut self, now: Time, from: Ipv4Addr, bytes: &[u8], to_all: bool, out: &mut Outbox) {
-        if self.recall.is_some() || to_all && bytes.len() > DATAGRAM_MAX {
+        if self.store.as_ref().is_some_and(Store::is_recalling) || to_all && bytes.len() > DATAGRAM_MAX {
             return;
         }
         match Message::decode(bytes, self.config.key.as_ref()) {
             Ok(message) if message.author == self.config.id => self.heard_own(now, from, &message, out),
             Ok(message) => {
                 if self.config.key.is_none() && is_sealed(bytes) {
-                    self.complain(now, format!("{from} is in a ring with a key; this node needs --key-file too"), out);
+                    self.log.complain(
+                        now,
+                        format!("{from} is in a ring with a key; this node needs --key-file too"),
+                        out,
+                    );
                 }
                 self.heard_message(now, from, message, to_all, out);
             }
             Err(why) if self.config.key.is_some() && from != self.config.address => {
                 log::debug!("{from}: {why}");
-                self.complain(
+                self.log.complain(
                     now,
                     format!("{from} says what is not sealed with our key; give all nodes the same"),
                     out,
                 );
             }
-            Err(why) => log::debug!("{from} says what is no message: {why}"),
+            Err(why) => log::debug!("{from} sends bytes that are not a message: {why}"),
         }
     }
 
@@ -119,15 +156,15 @@ impl Ring {
         let ours = message.extra.as_ref().is_none_or(|extra| extra.boot == self.config.boot);
         if from != self.config.address && !ours {
             let why = format!("{from} says that it is {}, as we are; give each node an id of its own", message.author);
-            self.complain(now, why, out);
+            self.log.complain(now, why, out);
         }
     }
 
     fn heard_message(&mut self, now: Time, from: Ipv4Addr, message: Message, to_all: bool, out: &mut Outbox) {
         let Message { author, body, extra } = message;
         let extra = if self.config.compat { None } else { extra };
-        if let Err(why) = self.fits(&author, extra.as_ref(), to_all) {
-            return self.complain(now, why, out);
+        if let Err(misfit) = self.fits(&author, extra.as_ref(), to_all) {
+            return self.log.complain(now, misfit.to_string(), out);
         }
         let every = self.config.periods.ask;
         let origin = self.nodes.hear(now, (&author, from), extra.as_ref(), self.config.boot, every);
@@ -138,7 +175,7 @@ impl Ring {
         match origin {
             Origin::Known => self.reach_again(now, &author, out),
             Origin::New => {
-                self.tell(now, &format!("node {author} is at {from}"), out);
+                self.log.tell(now, &format!("node {author} is at {from}"), out);
                 if to_all {
                     self.say_to(now, &author, Body::Ping, |_| {}, out);
                 }
@@ -159,17 +196,13 @@ impl Ring {
     }
 
     /// Fails if a message cannot be meant for this node.
-    fn fits(&self, author: &str, extra: Option<&Extra>, to_all: bool) -> Result<(), String> {
+    fn fits<'a>(&self, author: &'a str, extra: Option<&Extra>, to_all: bool) -> Result<(), Misfit<'a>> {
         if self.config.compat {
             return Ok(());
         }
-        let Some(extra) = extra else {
-            return Err(format!("{author} speaks as the original program does; --compat makes a ring with such nodes"));
-        };
+        let Some(extra) = extra else { return Err(Misfit::Original(author)) };
         if extra.members != self.config.members {
-            let said = |members: Option<u32>| members.map_or("none".to_owned(), |members| members.to_string());
-            let (theirs, ours) = (said(extra.members), said(self.config.members));
-            return Err(format!("{author} has --members {theirs}, this node {ours}: say the same on all"));
+            return Err(Misfit::Members { author, theirs: extra.members, ours: self.config.members });
         }
         let to_us = extra.to.as_ref().is_none_or(|to| *to == self.config.id);
         let to_this_start = extra.to_boot.is_none_or(|boot| boot == self.config.boot);
@@ -177,7 +210,7 @@ impl Ring {
         if to_us && to_this_start && bound {
             return Ok(());
         }
-        Err(format!("{author} says something to another node, or to an earlier start of this one"))
+        Err(Misfit::NotForUs(author))
     }
 
     /// Sends a ping to a node that could not be reached and now sends messages.

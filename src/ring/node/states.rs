@@ -27,15 +27,42 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::send::Accepted;
 use super::{Ring, State};
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{Outbox, Time};
-use crate::ring::memory::Copy;
+use crate::ring::memory::{Copy, Grant};
 use crate::ring::message::Body;
 use crate::ring::nodes::Why;
-use crate::ring::token::{Token, strength};
+use crate::ring::token::{Fence, Token, strength};
+
+/// Why a token that is handed to this node must not be taken.
+#[derive(Debug)]
+enum Refusal {
+    /// This node has the token.
+    HasToken,
+    /// It has heard of a stronger token.
+    Older,
+    /// A token that is not older was here.
+    WasHere(Fence),
+    /// It has granted a newer epoch.
+    Granted(Grant),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::HasToken => f.write_str("this node has the token"),
+            Refusal::Older => f.write_str("it is older than the one that was heard of"),
+            Refusal::WasHere(seen) => write!(f, "token {seen} was here already"),
+            Refusal::Granted(grant) => write!(f, "epoch {} was granted to {}", grant.epoch, grant.to),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl Ring {
     /// Handles a message from a known node.
@@ -107,7 +134,7 @@ impl Ring {
         self.holder = Some(heard.author.clone());
         self.wait(now, &format!("the token is at {}", heard.author), out);
         if self.config.compat && (news || self.nodes.is_due(now, &heard.author, self.config.periods.again())) {
-            // Waiters are silent, so an owner that was restarted, or that lost this node, would never learn of it.
+            // Waiters are silent. Without this ping, an owner that was restarted would never learn of this node.
             self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
         }
         self.answer_beat(now, heard, out);
@@ -138,7 +165,7 @@ impl Ring {
             // From the answer the owner learns that a newer epoch was granted, and makes its token again.
             return self.say_to(now, &heard.author, Body::Ping, |_| {}, out);
         }
-        self.promise = Some((heard.author.clone(), now + self.config.periods.waiter));
+        self.grants.promise(&heard.author, now + self.config.periods.waiter);
         match (&heard.extra.data, &heard.body) {
             (Some(data), Body::TokenIsHere(token)) if fence > self.memory.copy.fence => {
                 self.memory.take(Copy { fence, progress: token.progress, data: data.clone() });
@@ -184,7 +211,7 @@ impl Ring {
             };
         }
         if let Err(why) = self.may_take(heard, token) {
-            self.complain(now, format!("refuses token {fence} from {}: {why}", heard.author), out);
+            self.log.complain(now, format!("refuses token {fence} from {}: {why}", heard.author), out);
             return match self.is_owner() {
                 true => self.say_where(now, &heard.author, false, out),
                 false => self.say_recently(now, &heard.author, out),
@@ -208,23 +235,23 @@ impl Ring {
     }
 
     /// Fails if a token that is handed to this node must not be taken.
-    fn may_take(&self, heard: &Accepted, token: &Token) -> Result<(), String> {
+    fn may_take(&self, heard: &Accepted, token: &Token) -> Result<(), Refusal> {
         let fence = heard.extra.fence;
         if self.config.compat {
             if self.is_owner() {
-                return Err("this node has the token".to_owned());
+                return Err(Refusal::HasToken);
             }
             let older = self.memory.token.as_ref().is_some_and(|seen| token.strength() < seen.strength());
-            return if older { Err("it is older than the one that was heard of".to_owned()) } else { Ok(()) };
+            return if older { Err(Refusal::Older) } else { Ok(()) };
         }
         if injected(Fault::TakesOldToken) {
             return Ok(());
         }
         if fence <= self.memory.seen {
-            return Err(format!("token {} was here already", self.memory.seen));
+            return Err(Refusal::WasHere(self.memory.seen));
         }
         if fence.epoch < self.memory.grant.epoch {
-            return Err(format!("epoch {} was granted to {}", self.memory.grant.epoch, self.memory.grant.to));
+            return Err(Refusal::Granted(self.memory.grant.clone()));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a node says and does, byte for byte, when originals speak to it: the table of states, row for row.
+//! The behaviour of a node among original programs, byte for byte: the table of states, row for row.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -118,7 +118,7 @@ impl Bench {
         self.give(Input::Closed { conn, reason: "closed by the peer".into() });
     }
 
-    /// What was said to all since the last look.
+    /// Returns the messages to all nodes since the last call.
     fn said_to_all(&mut self) -> Vec<String> {
         let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).expect("messages are text");
         let all = self.effects.iter().filter_map(|effect| match effect {
@@ -133,7 +133,7 @@ impl Bench {
         all
     }
 
-    /// What was said to one since the last look: every connection that is asked for stands.
+    /// Returns the messages to single nodes since the last call. Establishes every connection.
     fn said_to_one(&mut self) -> Vec<(String, String)> {
         let mut said = Vec::new();
         while let Some(at) = self.effects.iter().position(|effect| matches!(effect, Effect::Connect { .. })) {
@@ -274,7 +274,7 @@ fn a_seeker_answers_a_weaker_candidate_with_its_own_and_leaves_it_to_a_stronger_
     bench.pass(1_900);
     bench.hear("9", &generating("9", &token(0, "9", 1)));
     bench.pass(1_900);
-    assert_eq!(bench.ring.state(), "seeker", "its times begin anew");
+    assert_eq!(bench.ring.state(), "seeker", "its timers start again");
 }
 
 #[test]

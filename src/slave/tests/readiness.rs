@@ -213,7 +213,7 @@ fn who_cannot_become_ready_by_saying_so_is_told_why() {
     assert_eq!(reason(&mut world, "srv", 1), "entry \"srv\" was not ready in time");
     let mut world = says_it();
     let (ear, _) = world.ears[0];
-    world.input(Input::Deaf { ear, error: "no space".to_owned() });
+    world.input(Input::Deaf { ear, error: "no space".into() });
     assert_eq!(dies(&mut world), "it cannot say that it is ready: no space");
 }
 

@@ -280,11 +280,11 @@ fn a_command_that_cannot_be_started_has_failed_and_counts_as_exited() {
         shell("b", json!({"after": {"entry": "a"}}), json!({}))
     ]));
     let child = crate::machine::ChildId(999);
-    world.input(Input::SpawnFailed { child, error: "of another".to_owned() });
+    world.input(Input::SpawnFailed { child, error: "of another".into() });
     world.say(json!({"type": "triggered", "room": "r1", "trigger": "go"}));
     assert_eq!(world.started(), ["a"]);
     let child = world.spawned[0].0;
-    world.input(Input::SpawnFailed { child, error: "no memory".to_owned() });
+    world.input(Input::SpawnFailed { child, error: "no memory".into() });
     assert_eq!(world.started(), ["a", "b"]);
 }
 
