@@ -12,7 +12,7 @@ impl Controller {
     /// The configuration was read anew.
     pub(in crate::controller) fn reloaded(&mut self, now: Time, settings: &[u8], out: &mut Outbox) {
         match serde_json::from_slice::<Settings>(settings) {
-            Ok(Settings { rejoin, limits, operators, lost_after, keeping }) => {
+            Ok(Settings { rejoin, limits, operators, lost_after, keeping, keep_max }) => {
                 self.rejoin = Duration::from_micros(rejoin);
                 // Those of a run are its own from when it was handed in.
                 self.limits = limits;
@@ -21,7 +21,7 @@ impl Controller {
                 if let Some(host) = &mut self.host {
                     host.config.operators = operators;
                     host.config.lost_after = Duration::from_micros(lost_after);
-                    host.archive.keep(keeping);
+                    host.archive.keep(keeping, keep_max);
                 }
                 self.part_with_operators(now, out);
             }
