@@ -11,6 +11,7 @@ mod common;
 #[path = "../common/expensive.rs"]
 mod expensive;
 
+mod due;
 mod members;
 mod operators;
 mod peer;
@@ -66,6 +67,12 @@ fn no_message_of_a_slave_holds_the_loop_up() {
 #[test]
 fn no_message_of_an_operator_holds_the_loop_up() {
     hold(operators::CASES, peer::of_runs);
+}
+
+/// What is done each second, and when a slave is lost, by how large a run is.
+#[test]
+fn no_look_at_a_run_holds_the_loop_up() {
+    hold(due::CASES, peer::of_runs);
 }
 
 /// What is behind all that a room is told: a ledger that has grown long is written anew.

@@ -217,15 +217,6 @@ impl RunSlave {
         self.runs.len() < RUNS_KEPT
     }
 
-    /// Whether a run of this entry has begun and not ended.
-    pub fn runs_now(&self, entry: &str) -> bool {
-        if self.open.is_empty() {
-            return false;
-        }
-        let first = (entry.to_owned(), 0);
-        self.open.range(first..).next().is_some_and(|((name, _), _)| name == entry)
-    }
-
     /// Whether nothing runs, and only a trigger beyond so many, or a poke, could start something.
     pub fn has_nothing_to_do(&self, fired: u64) -> bool {
         self.idle.is_some_and(|idle| idle.heard == fired && !idle.services)

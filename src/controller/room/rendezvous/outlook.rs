@@ -6,6 +6,8 @@ use std::rc::Rc;
 pub trait Outlook {
     /// Why this member cannot come to this meeting any more; `None`: it may, or nothing is known of it.
     fn barred(&self, meeting: &str, member: &str) -> Option<String>;
+    /// How many members are compared to answer whether a count can be reached, beside those who are there.
+    fn weight(&self) -> usize;
     /// Why a count cannot be reached any more with those who are there, and whose fault that is; `None`: it may be.
     fn unfillable(&self, meeting: &str, count: usize, there: &[&str]) -> Option<(Vec<String>, String)>;
 }
