@@ -62,7 +62,7 @@ impl fmt::Display for WrongPiece {
         match self {
             WrongPiece::NotWanted => f.write_str("a file was uploaded that is not wanted"),
             WrongPiece::Misplaced(sha256) => {
-                write!(f, "a file of the test does not have the announced length: {sha256}")
+                write!(f, "a file of the test is not as long as announced: {sha256}")
             }
             WrongPiece::Empty => f.write_str("an empty piece of a file was uploaded"),
             WrongPiece::Changed => {
