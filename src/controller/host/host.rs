@@ -23,7 +23,7 @@ use crate::wire::operate::Measured;
 /// The most processes that remove directories at once.
 const REMOVED_AT_ONCE: usize = 4;
 
-/// What a permanent controller is told when it starts.
+/// The configuration of a permanent controller.
 #[derive(Debug, Clone, Default)]
 pub struct HostConfig {
     /// The directory that holds the directories of the runs.
@@ -40,11 +40,11 @@ pub struct HostConfig {
     pub keep_max: Option<u64>,
     /// The name of the boot of the system.
     pub boot: String,
-    /// What to add to a [`Time`] to get microseconds since 1970 in UTC.
+    /// The difference between a [`Time`] and microseconds since 1970 in UTC.
     pub wall_offset: i64,
 }
 
-/// What a permanent controller has beside its runs.
+/// The state of a permanent controller, except its runs.
 pub struct Host {
     pub config: HostConfig,
     /// By name.
@@ -126,7 +126,7 @@ impl Host {
         self.queue.due()
     }
 
-    /// What a run in the queue waits for, in words.
+    /// Returns in words for what a run in the queue waits.
     pub fn waits_for(&self, nr: RunNr) -> &str {
         self.queue.waits_for(nr)
     }

@@ -10,7 +10,7 @@ use crate::wire::operate::PAGE_MAX;
 /// A page ends when its states have more bytes than this. With one more state, they still fit a line.
 const PAGE_BYTES: usize = LINE_MAX / 2;
 
-/// What is known of an operator.
+/// The state of an operator's connection.
 #[derive(Default)]
 pub struct Operator {
     pub submission: Option<Submission>,

@@ -18,7 +18,7 @@ use crate::text;
 /// The most places and free machines that one turn of the loop compares if no run begins. A turn may exceed it by one run.
 const WORK_OF_A_TURN: usize = 10_000;
 
-/// What a run waits for that no pass has reached.
+/// The text for a run that no pass has reached.
 const UNKNOWN: &str = "its turn to be looked at";
 
 /// The facts on which the result of a pass depends.
@@ -48,7 +48,7 @@ pub struct Queue {
     /// The facts of the last pass, and the machines that no run has taken or reserved since.
     seen: QueueView,
     left: Vec<(Rc<str>, ConnId)>,
-    /// What each run waits for, in words.
+    /// For what each run waits, in words.
     waits: BTreeMap<RunNr, String>,
     /// How many places and machines were ever compared. Tests check that there are not too many.
     work: usize,
@@ -66,7 +66,7 @@ impl Queue {
         self.due.get_or_insert(now);
     }
 
-    /// What a run waits for, in words, as far as it is known.
+    /// Returns in words for what a run waits, as far as it is known.
     pub fn waits_for(&self, nr: RunNr) -> &str {
         self.waits.get(&nr).map_or(UNKNOWN, String::as_str)
     }
@@ -228,7 +228,7 @@ fn missing(slaves: &Slaves, runs: &Runs, slots: &[Slot<'_>], chosen: &[Option<us
     }
 }
 
-/// What a look at one run of the queue has found.
+/// The result of a look at one run of the queue.
 struct Looked {
     waits: String,
     /// Which of the free machines it takes, or reserves until it has all.

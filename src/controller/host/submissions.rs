@@ -22,7 +22,7 @@ pub struct Submission {
     missing: BTreeMap<String, PartialFile>,
 }
 
-/// What an operator hands in.
+/// A test that an operator hands in, and its files.
 pub struct Handed {
     /// The name that the operator gave it.
     pub name: String,

@@ -34,7 +34,7 @@ pub struct Absent {
     reasons: BTreeMap<SlaveIx, Rc<str>>,
     /// How many of them the meetings of the run know of.
     known: usize,
-    /// What the entries set off, and what they have done. `None` before the start.
+    /// The effects of the entries, and their reports so far. `None` before the start.
     plan: Option<(Rc<Plan>, Rc<History>)>,
     due: Option<Time>,
     /// The earliest time of the next look.
@@ -52,7 +52,7 @@ impl Absent {
         self.plan = Some((Rc::new(plan), Rc::new(history)));
     }
 
-    /// What the entries set off, and what they have done. `None` before the start.
+    /// Returns the effects of the entries, and their reports so far. `None` before the start.
     pub fn known(&self) -> Option<(&Rc<Plan>, &Rc<History>)> {
         self.plan.as_ref().map(|(plan, history)| (plan, history))
     }

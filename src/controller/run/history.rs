@@ -1,4 +1,4 @@
-//! What the entries of a run's slaves have done so far, counted.
+//! The history of a run: counts of the reports about each entry of its slaves.
 //!
 //! Each report changes a few numbers here. Without them, the look at who can still come would go through every run of
 //! every entry each second.
@@ -10,13 +10,13 @@ use crate::machine::{Exit, Time};
 use crate::wire::rendezvous::Wait;
 use crate::wire::{EntryOutcome, SlaveEvent};
 
-/// What the entries of each slave have done.
+/// The reports of all slaves, counted.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     slaves: Vec<SlaveHistory>,
 }
 
-/// What the entries of one slave have done.
+/// The reports of one slave, counted.
 #[derive(Debug, Clone, Default)]
 pub struct SlaveHistory {
     /// The entries of which something was reported.
@@ -29,7 +29,7 @@ pub struct SlaveHistory {
     waiting: BTreeSet<u16>,
 }
 
-/// What one entry has done.
+/// The reports about one entry, counted.
 #[derive(Debug, Clone, Default)]
 pub struct EntryHistory {
     /// How many runs have begun, or could not begin.
@@ -51,7 +51,7 @@ impl History {
         &self.slaves[ix]
     }
 
-    /// Another process speaks for a slave. What the former one said does not count.
+    /// Another process speaks for a slave. The reports of the earlier one do not count.
     pub fn forget(&mut self, ix: SlaveIx) {
         self.slaves[ix] = SlaveHistory::default();
     }

@@ -92,7 +92,7 @@ fn is_stuck(run: &Run) -> bool {
     run.failures.kept().iter().any(|failure| failure.kind == FailureKind::Stuck)
 }
 
-/// What the entries of one slave that have not begun wait for.
+/// The causes for which entries of one slave have not begun.
 struct Causes<'a> {
     run: &'a Run,
     member: &'a RunSlave,

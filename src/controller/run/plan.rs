@@ -1,4 +1,5 @@
-//! What the entries of a test set off, and to which barriers and syncs they come, in numbers instead of names.
+//! The plan of a test: which entries set off which others, and to which barriers and syncs they come, in numbers instead of
+//! names.
 //!
 //! A plan is made once, when a run starts, and never changes. The look at who can still come goes through every entry of
 //! every slave each second; with the plan it compares numbers and not texts. Slaves with the same entries share a shape,
@@ -15,7 +16,7 @@ use crate::wire::{Action, Entry, Policy};
 /// The place of a slave in the test.
 pub type SlaveIx = usize;
 
-/// What the entries of a test set off.
+/// The effects of all entries of a test.
 #[derive(Debug)]
 pub struct Plan {
     test: Rc<Test>,
@@ -50,7 +51,7 @@ pub struct Shape {
     pub has_commands: bool,
 }
 
-/// What an entry waits for, and what it sets off.
+/// The start of an entry and its effects.
 #[derive(Debug)]
 pub struct EntryPlan {
     pub starts: Starts,
@@ -71,7 +72,7 @@ pub enum Starts {
     Finally,
 }
 
-/// What of an entry another one waits for.
+/// The event of an entry for which another one waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     Ready,
@@ -79,7 +80,7 @@ pub enum How {
     Exited(Exit),
 }
 
-/// What an entry may set off.
+/// The effect of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Does {
     /// A command may do anything.

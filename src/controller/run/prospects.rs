@@ -3,7 +3,7 @@
 //! An entry is *live* if it runs or may still start. A live command, and what it has left behind, may do anything: come to
 //! any meeting, notify any trigger, poke its slave. A live built-in entry does what it says. The walk starts at the entries
 //! that are under way by what the slaves have reported, and follows what each may set off until it finds nothing new.
-//! What is not known may happen, because to give up a member that comes is worse than to wait for one that does not.
+//! Anything unknown may happen, because to give up a member that comes is worse than to wait for one that does not.
 //! A person or a program outside the run does not count, unless it is connected to the run's room.
 //!
 //! A walk visits each entry of the run at most once. It happens within one turn of the loop, because an answer from two

@@ -7,7 +7,7 @@ use crate::machine::Time;
 /// How long nothing must happen before the run is searched for a standstill.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
-/// What had happened at the last look, and since when nothing has.
+/// The events and the output at the last look, and since when there are no others.
 #[derive(Debug, Default)]
 pub struct Standstill {
     /// How many events and how many bytes of output there were.
