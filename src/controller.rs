@@ -429,7 +429,7 @@ impl Controller {
             self.part(now, conn, refusal(Code::Silent, why), out);
         }
         self.runs.values_mut().for_each(|run| run.lose_absent(now, out));
-        self.look_at_waits(now, out);
+        self.request_looks(now);
         self.clear_shelf(now, out);
         self.look_at_queue(now);
     }
@@ -448,6 +448,7 @@ impl Controller {
             self.look(now, self.behind.unwrap_or(now), out);
             self.tell_status(out);
         }
+        self.look_at_waits(now, out);
         if self.draw.is_some_and(|at| at <= now)
             && let Some(run) = self.runs.values_mut().next()
         {
@@ -525,7 +526,7 @@ impl Machine for Controller {
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        let runs = self.runs.values().filter_map(|run| run.timers.next()).min();
+        let runs = self.runs.values().flat_map(|run| [run.timers.next(), run.absent.look_due()]).flatten().min();
         let due = self.host.as_ref().and_then(Host::queue_due);
         let rooms = [
             self.rooms.next_deadline(),

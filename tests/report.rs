@@ -26,16 +26,21 @@ fn headline(ended: &Ended) -> (String, Option<String>) {
 #[test]
 fn the_first_failure_is_the_headline_and_the_limit_comes_after_it() {
     let place = Place::new("headline");
+    let mut client = vec![
+        json!({"name": "wait", "at": 0, "shell": "sleep 1000"}),
+        json!({"name": "client", "trigger": "up", "shell": "arete notify done"}),
+        json!({"name": "fetch", "after": "client", "shell": "true"}),
+        json!({"name": "nudge", "poke": true, "shell": "arete notify up"}),
+        json!({"name": "link1", "after": "client", "shell": "true"}),
+    ];
+    client.extend(
+        (2..=12).map(|nr| json!({"name": format!("link{nr}"), "after": format!("link{}", nr - 1), "shell": "true"})),
+    );
     let test = json!({
         "name": "late", "end": {"trigger": "done", "limit": 2}, "triggers": {"done": 1, "up": 1},
         "schedules": {
             "s": [{"name": "httpd", "at": 0, "shell": "echo starting; echo no such file: httpd >&2; exit 127"}],
-            "c": [
-                {"name": "wait", "at": 0, "shell": "sleep 1000"},
-                {"name": "client", "trigger": "up", "shell": "arete notify done"},
-                {"name": "fetch", "after": "client", "shell": "true"},
-                {"name": "nudge", "poke": true, "shell": "arete notify up"},
-            ],
+            "c": client,
         },
         "slaves": {"server": ["s"], "b": ["c"]},
     });
@@ -52,6 +57,9 @@ fn the_first_failure_is_the_headline_and_the_limit_comes_after_it() {
             text.contains("never began: b fetch (waits until client exits; waits for trigger up: 1 of 1 left)"),
             "{text}"
         );
+        let links: String = (2..=11).rev().map(|nr| format!("waits until link{nr} exits; ")).collect();
+        let chain = format!("b link12 ({links}and so on; waits for trigger up: 1 of 1 left)");
+        assert!(text.contains(&chain), "a long chain is shortened, and has its cause: {text}");
         assert!(!text.contains("never began: b nudge"), "a poke comes from outside: {text}");
     }
     let summary = place.summary("results");

@@ -319,6 +319,11 @@ fn a_secret_that_others_can_read_or_guess_is_refused() {
     refused(key_file(&place, "empty", "\n", 0o600), "it is empty");
     refused(key_file(&place, "short", "0123456789abcde\n", 0o600), "at least 16 bytes, this one 15");
     refused(place.path("absent"), "cannot read it: no such file");
+    if rustix::process::geteuid().is_root() {
+        let foreign = key_file(&place, "foreign", secret, 0o600);
+        std::os::unix::fs::chown(&foreign, Some(65534), None).expect("root may");
+        refused(foreign, "it belongs to user 65534");
+    }
     key_file(&place, "compat", secret, 0o600);
     refuses(&place, "--work cat --interface lo --compat --key-file compat", 2, &["cannot be used with"]);
 }

@@ -1,4 +1,4 @@
-//! A controller that stays: the runs that operators hand in, their queue, and the slaves that serve them.
+//! What a permanent controller has beside its runs: the queue, the submissions, the slaves and the archive.
 
 pub mod archive;
 #[allow(clippy::module_inception)]

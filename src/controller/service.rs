@@ -21,4 +21,6 @@ pub struct Settings {
     pub lost_after: u64,
     /// Which finished runs are kept.
     pub keeping: Keeping,
+    /// How many bytes the runs that are kept may take together.
+    pub keep_max: Option<u64>,
 }

@@ -11,6 +11,7 @@ mod common;
 #[path = "../common/expensive.rs"]
 mod expensive;
 
+mod due;
 mod members;
 mod operators;
 mod peer;
@@ -79,6 +80,12 @@ fn no_start_of_a_run_holds_the_loop_up() {
 #[test]
 fn no_end_of_a_run_holds_the_loop_up() {
     hold(runs::ENDS, peer::of_runs);
+}
+
+/// What is done each second, and when a slave is lost, by how large a run is.
+#[test]
+fn no_look_at_a_run_holds_the_loop_up() {
+    hold(due::CASES, peer::of_runs);
 }
 
 /// What is behind all that a room is told: a ledger that has grown long is written anew.

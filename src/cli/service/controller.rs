@@ -173,6 +173,7 @@ fn reload(options: &ControllerOptions) -> Reload {
             "operators",
             "lost-after",
             "keep",
+            "keep-max",
         ];
         started.warn_of_restart(&options.origin, &options.security, &can);
         let settings = Settings {
@@ -181,6 +182,7 @@ fn reload(options: &ControllerOptions) -> Reload {
             operators: options.operators.iter().cloned().collect(),
             lost_after: options.lost_after.as_micros() as u64,
             keeping: options.keep.unwrap_or_default(),
+            keep_max: options.keep_max(),
         };
         let settings = serde_json::to_vec(&settings).map_err(|error| error.to_string())?;
         Ok(Reloaded { tls, max_connections: options.limits.connections(), settings })

@@ -36,6 +36,9 @@ pub struct ControllerOptions {
     /// Keep the results of so many runs, or of those that have been over for no longer than a time [default: all]
     #[arg(long, value_name = "N|TIME", value_parser = keeping, requires = "state_dir")]
     pub keep: Option<Keeping>,
+    /// Remove the results of the oldest runs when all that are kept take more than this [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX), requires = "state_dir")]
+    pub keep_max: Option<usize>,
     /// How much the slaves of a run may ship to its results together [default: 64GiB]
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| size(text, usize::MAX))]
     pub output_max: Option<usize>,
@@ -56,6 +59,13 @@ pub struct ControllerOptions {
     pub configuration: Configuration,
     #[arg(skip)]
     pub origin: Origin,
+}
+
+impl ControllerOptions {
+    /// The most bytes that the results of finished runs take together.
+    pub fn keep_max(&self) -> Option<u64> {
+        self.keep_max.map(|bytes| bytes as u64)
+    }
 }
 
 /// The options about the configuration file.

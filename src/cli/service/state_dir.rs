@@ -41,6 +41,7 @@ pub fn hosting(
         operators: options.operators.iter().cloned().collect(),
         lost_after: options.lost_after,
         keeping: options.keep.unwrap_or_default(),
+        keep_max: options.keep_max(),
         boot: keep.boot.clone(),
         wall_offset: keep.wall_offset,
     };

@@ -1,10 +1,10 @@
-//! Ends waits that cannot succeed: for slaves that are lost, and for members that cannot arrive any more.
+//! Ends the waits of members for slaves that are lost, and for members that cannot come any more.
 //!
-//! A lost slave is lost to the meetings of its run in the same turn, and to a meeting that begins later. Whether the other
-//! members can still arrive is checked once a second, because the check visits every entry of the run.
+//! The meetings of a run hear of a lost slave in the same turn, and so does a member that arrives later. Whether the other
+//! members can still come is looked at each second and after a loss. A look compares a bounded number of members in one
+//! turn, and goes on in a later one.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::controller::Controller;
 use crate::controller::room::meeting::Meeting;
@@ -14,11 +14,11 @@ use crate::controller::run::run::{Phase, Run};
 use crate::controller::run::runs::RunNr;
 use crate::machine::{Outbox, Time};
 
-/// In a run with at least this many slaves, the check is not repeated for each lost slave, but at most once in
-/// [`LOOK_AGAIN`].
-const FEW: usize = 200;
+/// The most entries and members that the looks of one turn compare. A turn may exceed it by one run and one meeting.
+const WORK_OF_A_TURN: usize = 100_000;
 
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// The most members that one look compares.
+const NAMES_OF_A_LOOK: usize = 50_000;
 
 impl Controller {
     /// Tells the meetings of runs which slaves were lost in this turn.
@@ -31,22 +31,19 @@ impl Controller {
             if run.phase != Phase::Running {
                 continue;
             }
+            run.absent.request_look(now);
             let process = |ix| Some((run.roster.get(ix).process?, run.absent.reason(ix)?.clone()));
             let lost: Vec<(Process, Rc<str>)> = news.into_iter().filter_map(process).collect();
             let room = run.room.name.clone();
             for (process, why) in lost {
                 self.visit(now, &room, |room, visit| room.lose(process, &why, visit));
             }
-            // When thousands are lost one after another, the check of each second handles most of them.
-            let few = self.runs.get(nr).is_some_and(|run| run.roster.len() < FEW);
-            if few || self.runs.get(nr).is_some_and(|run| now.since(run.absent.looked()) >= LOOK_AGAIN) {
-                self.give_up(now, nr);
-            }
+            self.look_if_due(now, nr);
         }
     }
 
-    /// A member has arrived at a meeting that may wait for lost slaves. Only the first member checks: when another slave is
-    /// lost later, the waiting members are told then.
+    /// A member has arrived at a meeting, which may wait for slaves that are lost. The first arrival checks that for all
+    /// members. When another slave is lost, those who wait hear of it then.
     pub(in crate::controller) fn give_up_on(&mut self, now: Time, room: &Rc<str>, (kind, meeting): (Meeting, &str)) {
         let Some(run) = self.runs.by_id(room).filter(|run| run.phase == Phase::Running) else { return };
         if run.absent.lost().is_empty() || run.room.how_many_wait(kind, meeting) != 1 {
@@ -61,31 +58,51 @@ impl Controller {
         self.visit(now, room, |room, visit| room.end_for_lost_host((kind, meeting), &member, &why, visit));
     }
 
-    /// Ends the rounds of a run that wait for members that cannot arrive.
-    fn give_up(&mut self, now: Time, nr: RunNr) {
-        let Some(run) = self.runs.get(nr).filter(|run| run.phase == Phase::Running && !run.room.is_still()) else {
-            return;
-        };
-        let room = run.room.name.clone();
-        if let Some(run) = self.runs.get_mut(nr) {
-            run.absent.look(now);
-        }
-        let Some(run) = self.runs.get(nr) else { return };
-        let prospects = Prospects::of(run, &self.processes.clients_of(now, &room));
-        if !prospects.is_open() {
-            self.visit(now, &room, |room, visit| prospects.with_both(|both| room.end_hopeless(both, visit)));
+    /// Requests a look at each run that goes on.
+    pub(in crate::controller) fn request_looks(&mut self, now: Time) {
+        let running = self.runs.values_mut().filter(|run| run.phase == Phase::Running);
+        running.for_each(|run| run.absent.request_look(now));
+    }
+
+    /// Looks at the runs for which that is due, the one that has waited longest first, until the work of a turn is done:
+    /// whether members wait in vain, and whether nothing happens any more.
+    pub(in crate::controller) fn look_at_waits(&mut self, now: Time, out: &mut Outbox) {
+        let mut due: Vec<(Time, RunNr)> =
+            self.runs.iter().filter_map(|(nr, run)| Some((run.absent.look_due()?, nr))).collect();
+        due.sort_unstable();
+        let mut work = 0;
+        for (_, nr) in due.into_iter().take_while(|(at, _)| *at <= now) {
+            if work >= WORK_OF_A_TURN {
+                break;
+            }
+            work += 1 + self.look_if_due(now, nr);
+            work += self.runs.get_mut(nr).map_or(0, |run| run.look_for_standstill(now, out));
         }
     }
 
-    /// Checks whether members wait in vain, and whether a run stands still.
-    pub(in crate::controller) fn look_at_waits(&mut self, now: Time, out: &mut Outbox) {
-        let running: Vec<RunNr> =
-            self.runs.iter().filter(|(_, run)| run.phase == Phase::Running).map(|(nr, _)| nr).collect();
-        for nr in running {
-            self.give_up(now, nr);
-            if let Some(run) = self.runs.get_mut(nr) {
-                run.look_for_standstill(now, out);
-            }
+    /// Ends the rounds of a run that wait for those who cannot come, if it is time to look. Returns how many entries and
+    /// members it has compared.
+    fn look_if_due(&mut self, now: Time, nr: RunNr) -> usize {
+        let Some(run) = self.runs.get_mut(nr).filter(|run| run.absent.look_due().is_some_and(|at| at <= now)) else {
+            return 0;
+        };
+        let from = run.absent.begin_look();
+        if run.phase != Phase::Running || run.room.is_still() {
+            return 0;
         }
+        let room = run.room.name.clone();
+        let clients = self.processes.clients_of(now, &room);
+        let Some(prospects) = self.runs.get(nr).and_then(|run| Prospects::of(run, &clients)) else { return 0 };
+        let (mut left, mut stop) = (NAMES_OF_A_LOOK, None);
+        if !prospects.is_open() {
+            self.visit(now, &room, |room, visit| {
+                stop = prospects.with_both(|both| room.end_hopeless(both, from, &mut left, visit));
+            });
+        }
+        let work = prospects.entries() + clients.len() + NAMES_OF_A_LOOK - left;
+        if let Some(run) = self.runs.get_mut(nr) {
+            run.absent.end_look(now, work, stop);
+        }
+        work
     }
 }

@@ -23,9 +23,9 @@ impl Controller {
         let wall_clock = self.wall_clock(now);
         let Some(host) = &mut self.host else { return };
         for _ in 0..REMOVED_AT_ONCE {
-            let Some(shelved) = host.archive.take_oldest(wall_clock) else { return };
-            log::info!("the results of run {} were removed, as --keep asks", shelved.state.run);
-            host.remove(&shelved.state.run, out);
+            let Some((oldest, option)) = host.archive.take_oldest(wall_clock) else { return };
+            log::info!("run {}: {option} does not keep its results longer: they are removed", oldest.state.run);
+            host.remove(&oldest.state.run, out);
         }
     }
 

@@ -143,8 +143,9 @@ impl Controller {
             let state = self.run_state(now, nr, &run);
             log::info!("run {}: {}: {}", run.id, state.in_words(), state.why);
             let since = self.wall_clock(now);
-            let shelved =
-                Archived { state, submission: run.hosted.unwrap_or_default().submission, since, touched: since };
+            let bytes = run.disk_use();
+            let submission = run.hosted.unwrap_or_default().submission;
+            let shelved = Archived { state, submission, bytes, since, touched: since };
             let json = serde_json::to_vec(&shelved).expect("what is plain fields always encodes");
             out.persist(run.results.join(OVER), text::harmless_json(json));
             if let Some(host) = &mut self.host {

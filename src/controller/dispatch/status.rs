@@ -12,7 +12,7 @@ impl Controller {
     /// Applies the settings of a configuration that was read again.
     pub(in crate::controller) fn reloaded(&mut self, now: Time, settings: &[u8], out: &mut Outbox) {
         match serde_json::from_slice::<Settings>(settings) {
-            Ok(Settings { rejoin, limits, operators, lost_after, keeping }) => {
+            Ok(Settings { rejoin, limits, operators, lost_after, keeping, keep_max }) => {
                 self.rejoin = Duration::from_micros(rejoin);
                 // A run keeps the limits that it was handed in with.
                 self.limits = limits;
@@ -21,7 +21,7 @@ impl Controller {
                 if let Some(host) = &mut self.host {
                     host.config.operators = operators;
                     host.config.lost_after = Duration::from_micros(lost_after);
-                    host.archive.keep(keeping);
+                    host.archive.keep(keeping, keep_max);
                 }
                 self.part_with_operators(now, out);
             }

@@ -181,7 +181,7 @@ impl Controller {
         };
         match submission.takes(upload, out) {
             Ok(()) => self.go_on_with(now, conn, out),
-            Err(problem) => self.unfit(conn, &upload.submission, vec![problem], out),
+            Err(problem) => self.unfit(conn, &upload.submission, vec![problem.to_string()], out),
         }
     }
 

@@ -1,4 +1,6 @@
-//! The runs that are over, and the files of the results of all runs, for those who ask.
+//! The archive: the runs that are over, and the questions of operators about files of results.
+//!
+//! It decides which runs are removed. A run is not removed within a minute of its end, or of a question about it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,13 +13,13 @@ use crate::machine::{ConnId, ReadId};
 use crate::session::files::check_results;
 use crate::wire::operate::RunState;
 
-/// How many runs that are over are remembered whatever is kept.
+/// The most runs that are remembered after their end, whatever is kept.
 const KEPT_MAX: usize = 10_000;
 
-/// What is known of a run that is over, in its directory.
+/// In the directory of a run that is over: what is known of it.
 pub const OVER: &str = "over.json";
 
-/// How long a run is kept at least after it is over, and after somebody has asked for something of it, in microseconds.
+/// How long a run is kept at least after its end, and after somebody has asked for something of it, in microseconds.
 const KEPT_AT_LEAST: i64 = 60 * 1_000_000;
 
 /// Which runs that are over are kept.
@@ -28,7 +30,7 @@ pub enum Keeping {
     All,
     /// The latest.
     Count(usize),
-    /// Those that have been over for no longer.
+    /// Those whose end is no longer ago.
     Age(Duration),
 }
 
@@ -39,17 +41,31 @@ pub struct Archived {
     pub state: RunState,
     /// The name under which the run was handed in.
     pub submission: String,
-    /// When it was put here, in microseconds since 1970 in UTC.
+    /// How much of the disk its directory takes, in bytes.
+    pub bytes: u64,
+    /// When it was archived, in microseconds since 1970 in UTC.
     pub since: i64,
     /// When somebody has asked for something of it last, likewise.
     #[serde(skip)]
     pub touched: i64,
 }
 
-/// The runs that are over, the latest last.
+/// The runs that are over, and the questions about files that are not answered.
+///
+/// Runs come in at one end and leave at the other, so the place of a run is its number minus that of the first.
 pub struct Archive {
     keeping: Keeping,
+    /// How many bytes the runs may take together.
+    bytes_max: Option<u64>,
+    /// The latest is the last.
     over: VecDeque<Archived>,
+    /// The number of the first of them.
+    first: u64,
+    /// How many bytes they take together.
+    bytes: u128,
+    /// The numbers of the runs by their ids, and by the names under which they were handed in.
+    by_id: BTreeMap<String, u64>,
+    by_submission: BTreeMap<String, u64>,
     reads: BTreeMap<ReadId, FileRequest>,
 }
 
@@ -65,7 +81,7 @@ pub enum FileQuery {
     Piece { file: String, offset: u64 },
 }
 
-/// Somebody waits until there is more of a file.
+/// An operator waits until a file is longer.
 pub struct FileWaiter {
     pub run: String,
     pub file: String,
@@ -73,16 +89,32 @@ pub struct FileWaiter {
 }
 
 impl Archive {
-    pub fn new(keeping: Keeping) -> Archive {
-        Archive { keeping, over: VecDeque::new(), reads: BTreeMap::new() }
+    /// Keeps the runs that `keeping` says, and no more than `bytes_max` bytes of them.
+    pub fn new(keeping: Keeping, bytes_max: Option<u64>) -> Archive {
+        Archive {
+            keeping,
+            bytes_max,
+            over: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            by_id: BTreeMap::new(),
+            by_submission: BTreeMap::new(),
+            reads: BTreeMap::new(),
+        }
     }
 
-    pub fn keep(&mut self, keeping: Keeping) {
-        self.keeping = keeping;
+    /// Changes which runs are kept.
+    pub fn keep(&mut self, keeping: Keeping, bytes_max: Option<u64>) {
+        (self.keeping, self.bytes_max) = (keeping, bytes_max);
     }
 
-    pub fn put(&mut self, shelved: Archived) {
-        self.over.push_back(shelved);
+    /// Adds the run that was over last.
+    pub fn put(&mut self, archived: Archived) {
+        let number = self.first + self.over.len() as u64;
+        self.by_id.insert(archived.state.run.clone(), number);
+        self.by_submission.insert(archived.submission.clone(), number);
+        self.bytes += u128::from(archived.bytes);
+        self.over.push_back(archived);
     }
 
     /// A question is answered when this has been read.
@@ -90,45 +122,68 @@ impl Archive {
         self.reads.insert(read, asked);
     }
 
-    /// Something was read: the question that it answers, if one asked for it.
+    /// Something was read. Returns the question that it answers, if there is one.
     pub fn answers(&mut self, read: ReadId) -> Option<FileRequest> {
         self.reads.remove(&read)
     }
 
     /// Somebody asks for something of a run.
     pub fn touch(&mut self, id: &str, wall_clock: i64) {
-        if let Some(shelved) = self.over.iter_mut().rev().find(|shelved| shelved.state.run == id) {
-            shelved.touched = wall_clock;
+        let Some(number) = self.by_id.get(id) else { return };
+        if let Some(archived) = self.over.get_mut((number - self.first) as usize) {
+            archived.touched = wall_clock;
         }
     }
 
+    /// The run with this id.
     pub fn get(&self, id: &str) -> Option<&RunState> {
-        self.latest_first().find(|state| state.run == id)
+        self.numbered(*self.by_id.get(id)?)
     }
 
+    /// The run that was handed in under this name.
     pub fn of_submission(&self, submission: &str) -> Option<&RunState> {
-        self.over.iter().find(|shelved| shelved.submission == submission).map(|shelved| &shelved.state)
+        self.numbered(*self.by_submission.get(submission)?)
     }
 
+    fn numbered(&self, number: u64) -> Option<&RunState> {
+        self.over.get((number - self.first) as usize).map(|archived| &archived.state)
+    }
+
+    /// All runs, the latest first.
     pub fn latest_first(&self) -> impl Iterator<Item = &RunState> {
-        self.over.iter().rev().map(|shelved| &shelved.state)
+        self.over.iter().rev().map(|archived| &archived.state)
     }
 
-    /// Takes out a run that is not kept any longer.
-    pub fn take_oldest(&mut self, wall_clock: i64) -> Option<Archived> {
+    /// Takes out the oldest run if it is not kept any longer, and returns it with the option that says so.
+    pub fn take_oldest(&mut self, wall_clock: i64) -> Option<(Archived, &'static str)> {
+        let oldest = self.over.front()?;
         let most = match self.keeping {
             Keeping::Count(count) => count.min(KEPT_MAX),
             Keeping::All | Keeping::Age(_) => KEPT_MAX,
         };
-        let too_old = |shelved: &Archived| match self.keeping {
-            Keeping::Age(age) => i128::from(wall_clock) - i128::from(shelved.since) > age.as_micros() as i128,
+        let too_old = match self.keeping {
+            Keeping::Age(age) => i128::from(wall_clock) - i128::from(oldest.since) > age.as_micros() as i128,
             Keeping::All | Keeping::Count(_) => false,
         };
-        // Whoever has followed a run fetches what it has left.
-        let rests = |shelved: &Archived| wall_clock.saturating_sub(shelved.touched) >= KEPT_AT_LEAST;
-        let many = self.over.len() > most;
-        let goes = self.over.front().is_some_and(|shelved| rests(shelved) && (many || too_old(shelved)));
-        if goes { self.over.pop_front() } else { None }
+        let option = match self.bytes_max {
+            _ if self.over.len() > most || too_old => "--keep",
+            Some(bytes_max) if self.bytes > u128::from(bytes_max) => "--keep-max",
+            _ => return None,
+        };
+        // An operator that has followed the run fetches the rest of its results.
+        if wall_clock.saturating_sub(oldest.touched) < KEPT_AT_LEAST {
+            return None;
+        }
+        let oldest = self.over.pop_front()?;
+        for (index, key) in [(&mut self.by_id, &oldest.state.run), (&mut self.by_submission, &oldest.submission)] {
+            // A name that was used again belongs to the later run.
+            if index.get(key) == Some(&self.first) {
+                index.remove(key);
+            }
+        }
+        self.first += 1;
+        self.bytes -= u128::from(oldest.bytes);
+        Some((oldest, option))
     }
 }
 

@@ -1,8 +1,8 @@
-//! A controller that stays: which slaves are connected, which run each of them serves, and which run begins next.
+//! A permanent controller: which slaves are connected, which run each of them serves, and which run begins next.
 //!
-//! A slave without a run waits, connected. A run that was handed in waits in the queue, in order, until machines for all
-//! of its places are connected and free; until then it holds back from the runs behind it what it could have already. When
-//! a run is over its slaves are free again.
+//! A slave without a run stays connected and waits. A run that was handed in waits in the queue, in order, until machines
+//! for all of its places are connected and free. Until then it reserves the machines that it can already have, so that later
+//! runs do not take them. When a run is over, its slaves are free again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -20,29 +20,31 @@ use crate::machine::{ChildId, ConnId, Exit, ListenerId, Outbox, Time, removal};
 use crate::text;
 use crate::wire::operate::Measured;
 
-/// How many processes remove directories at once.
+/// The most processes that remove directories at once.
 const REMOVED_AT_ONCE: usize = 4;
 
-/// What a controller that stays is told when it starts.
+/// The configuration of a permanent controller.
 #[derive(Debug, Clone, Default)]
 pub struct HostConfig {
-    /// Where it keeps the directories of the runs.
+    /// The directory that holds the directories of the runs.
     pub runs: PathBuf,
-    /// The listeners whose peers may operate it, for the system has looked at who they are.
+    /// The listeners whose peers may operate the controller, because the system has checked who connects there.
     pub sockets: Vec<ListenerId>,
-    /// Who else may, by the names in their certificates.
+    /// The other operators, by the names in their certificates.
     pub operators: BTreeSet<String>,
-    /// How long a slave's connection may be gone before the slave is lost to its run, unless the run says another time.
+    /// How long a slave's connection may be gone before the slave is lost to its run, unless the run has its own time.
     pub lost_after: Duration,
     /// Which runs that are over are kept.
     pub keeping: Keeping,
-    /// The boot of the system, by its name.
+    /// How many bytes the runs that are kept may take together.
+    pub keep_max: Option<u64>,
+    /// The name of the boot of the system.
     pub boot: String,
-    /// What to add to a [`Time`] to get microseconds since 1970 in UTC.
+    /// The difference between a [`Time`] and microseconds since 1970 in UTC.
     pub wall_offset: i64,
 }
 
-/// What a controller that stays has beside its runs.
+/// The state of a permanent controller, except its runs.
 pub struct Host {
     pub config: HostConfig,
     /// By name.
@@ -50,21 +52,21 @@ pub struct Host {
     by_conn: BTreeMap<ConnId, Rc<str>>,
     pub operators: BTreeMap<ConnId, Operator>,
     pub archive: Archive,
-    /// The runs and submissions whose directories are being removed: what comes to stand in one now would go with it.
+    /// The runs and submissions whose directories are being removed. A file that is written there now would be removed too.
     removing: BTreeMap<ChildId, String>,
-    /// Those that wait for that.
+    /// The directories that wait for their removal.
     to_remove: VecDeque<String>,
     pub unwritten: Unwritten,
     queue: Queue,
 }
 
-/// A slave's wall clock that is further off than that is worth a warning.
+/// The difference between the wall clocks of a slave and the controller from which on a warning is logged.
 const CLOCK_OFF_MOST: Duration = Duration::from_secs(10);
 
 impl Host {
     pub fn new(config: HostConfig) -> Host {
         Host {
-            archive: Archive::new(config.keeping),
+            archive: Archive::new(config.keeping, config.keep_max),
             config,
             slaves: BTreeMap::new(),
             by_conn: BTreeMap::new(),
@@ -76,7 +78,8 @@ impl Host {
         }
     }
 
-    /// Removes the directory of a run or of a submission in the background: what says that a run goes on goes first.
+    /// Removes the directory of a run or of a submission in the background. Its ledger is removed first: without a ledger,
+    /// a controller that starts in between does not continue the run.
     pub fn remove(&mut self, id: &str, out: &mut Outbox) {
         if self.removing.len() >= REMOVED_AT_ONCE {
             return self.to_remove.push_back(id.to_owned());
@@ -96,7 +99,7 @@ impl Host {
         self.removing.len() + self.to_remove.len()
     }
 
-    /// A child is gone: whether it was one that removes a directory.
+    /// A child has exited. Returns whether it was one that removes a directory.
     pub fn removed(&mut self, child: ChildId, end: Result<Exit, &str>, out: &mut Outbox) -> bool {
         let Some(id) = self.removing.remove(&child) else { return false };
         let why = match end {
@@ -113,17 +116,17 @@ impl Host {
         true
     }
 
-    /// The queue is looked at as soon as everything that has come at once was heard.
+    /// Requests a look at the queue after everything that has arrived was handled.
     pub fn look_at_queue(&mut self, now: Time) {
         self.queue.look(now);
     }
 
-    /// When the queue is looked at next.
+    /// When the next look at the queue is due.
     pub fn queue_due(&self) -> Option<Time> {
         self.queue.due()
     }
 
-    /// What a run in the queue waits for, for people.
+    /// Returns in words for what a run in the queue waits.
     pub fn waits_for(&self, nr: RunNr) -> &str {
         self.queue.waits_for(nr)
     }
@@ -142,13 +145,13 @@ impl Host {
         self.queue.work()
     }
 
-    /// Whether a submission that is on its way has this id.
+    /// Whether a submission that is being uploaded has this id.
     pub fn is_coming(&self, id: &str) -> bool {
         let mut submissions = self.operators.values().filter_map(|operator| operator.submission.as_ref());
         submissions.any(|submission| submission.handed.id == id)
     }
 
-    /// A slave of a former life may come back to its run.
+    /// A slave that served a run before the controller restarted may return to it.
     pub fn expect(&mut self, name: &str, serves: (RunNr, usize)) {
         let slave = HostSlave {
             conn: None,
@@ -165,7 +168,7 @@ impl Host {
         self.slaves.insert(Rc::from(name), slave);
     }
 
-    /// A slave has said something about its clock. One that is far off is told of once a connection.
+    /// A slave has reported its clock. A large difference is logged once for each connection.
     pub fn measured(&mut self, conn: ConnId, measured: Option<Measured>, shift: i64) {
         let wall_offset = self.config.wall_offset - shift;
         let Some(name) = self.by_conn.get(&conn) else { return };
@@ -181,7 +184,7 @@ impl Host {
         }
     }
 
-    /// A slave has said hello on this connection. Returns the connection on which it was there before.
+    /// A slave has said hello on this connection. Returns its former connection.
     pub fn connected(&mut self, conn: ConnId, name: &str, slave: HostSlave) -> Option<ConnId> {
         let name: Rc<str> = Rc::from(name);
         let former = self.slaves.insert(name.clone(), slave).and_then(|former| former.conn);
@@ -192,7 +195,7 @@ impl Host {
         former
     }
 
-    /// A connection is gone. One that serves no run is forgotten with it.
+    /// A connection is closed. A slave that serves no run is forgotten.
     pub fn closed(&mut self, conn: ConnId) {
         self.operators.remove(&conn);
         let Some(name) = self.by_conn.remove(&conn) else { return };

@@ -1,10 +1,10 @@
-//! Which machine serves which place of a test: a place wants the machine of its name, or any whose labels hold what the
-//! test asks for.
+//! Which machine serves which place of a test. A place asks for the machine of its name, or for any machine with certain
+//! labels.
 //!
-//! Pure: who calls it knows which machines are free. As many places are served as can be (a maximum matching by
-//! augmenting paths), so that a test whose places can all be served is never told otherwise because a machine that two
-//! places could have had went to the wrong one. Machines that differ in nothing that is asked for are one class: a lab of
-//! thousands has few.
+//! The functions are pure, and the caller knows which machines are free. As many places are served as possible (a maximum
+//! matching by augmenting paths). Otherwise a test could wait although all of its places can be served, because a machine
+//! that two places could use went to the wrong one. Machines that differ only in labels that no place asks for are one
+//! class, so a lab of thousands of machines has few classes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct Slot<'a> {
     /// The name of the slave in the test.
     pub name: &'a str,
-    /// What the machine must be; `None`: the machine of that name.
+    /// The labels that the machine must have; `None`: it must be the machine of that name.
     pub with: Option<&'a BTreeMap<String, String>>,
 }
 
@@ -26,23 +26,23 @@ pub struct Candidate<'a> {
     pub labels: &'a BTreeMap<String, String>,
 }
 
-/// Whether a machine with these labels is what is asked for: nothing asked for is any machine.
+/// Whether a machine with these labels has all that are asked for. If none are asked for, every machine has them.
 pub fn fits(with: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
     with.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-/// For each place the candidate that serves it, as far as possible. The whole test can be served when there is no `None`;
-/// else what is there is what a test that waits can hold back for itself.
+/// Returns for each place the candidate that serves it. The whole test can be served if there is no `None`. Otherwise the
+/// test waits, and can reserve the candidates that are there.
 ///
-/// A place that asks for labels gets the machine of its own name where that fits; else the smallest names go first. In
-/// whatever order the machines are named, the same are chosen.
+/// A place that asks for labels gets the machine of its own name if that has them, otherwise the machine with the smallest
+/// name. The order of `free` does not matter.
 pub fn choose(slots: &[Slot<'_>], free: &[Candidate<'_>]) -> Vec<Option<usize>> {
     let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
     for (ix, candidate) in free.iter().enumerate() {
         by_name.entry(candidate.name).or_insert(ix);
     }
     let mut chosen = vec![None; slots.len()];
-    // No other machine can serve these, so this never costs a place.
+    // No other machine can serve these places, so this never leaves another place unserved.
     for (place, chosen) in slots.iter().zip(&mut chosen).filter(|(place, _)| place.with.is_none()) {
         *chosen = by_name.remove(place.name);
     }
@@ -62,27 +62,74 @@ struct Class {
     serves: Vec<usize>,
 }
 
+/// A set of classes, one bit each. A test can ask for hundreds of sets of labels in a lab of thousands of classes; with
+/// lists, each comparison of two sets would take as long as the lab has classes.
+#[derive(Clone)]
+struct ClassSet(Vec<u64>);
+
 /// The places that ask for labels, and the classes of machines that serve them.
 struct Matching {
     classes: Vec<Class>,
     class_of: BTreeMap<usize, usize>,
-    /// What the places ask for, each once: the classes that have it.
-    wishes: Vec<Vec<usize>>,
-    /// For each place what it asks for.
+    /// The sets of labels that places ask for, each once: the classes that have them.
+    wishes: Vec<ClassSet>,
+    /// For each place the set of labels that it asks for.
     wish_of: Vec<Option<usize>>,
     served: Vec<bool>,
-    /// What a search that has failed has seen: no later one comes further from there.
-    dead: Vec<bool>,
+    /// The classes with a machine that serves no place.
+    room: ClassSet,
+    /// The classes that no failed search has seen. From the others no later search gets further.
+    hopeful: ClassSet,
+}
+
+impl ClassSet {
+    fn none(classes: usize) -> ClassSet {
+        ClassSet(vec![0; classes.div_ceil(64)])
+    }
+
+    fn all(classes: usize) -> ClassSet {
+        ClassSet::of(classes, 0..classes)
+    }
+
+    fn of(classes: usize, members: impl IntoIterator<Item = usize>) -> ClassSet {
+        let mut set = ClassSet::none(classes);
+        members.into_iter().for_each(|class| set.0[class / 64] |= 1 << (class % 64));
+        set
+    }
+
+    fn contains(&self, class: usize) -> bool {
+        self.0[class / 64] & 1 << (class % 64) != 0
+    }
+
+    fn remove(&mut self, class: usize) {
+        self.0[class / 64] &= !(1 << (class % 64));
+    }
+
+    fn keep(&mut self, other: &ClassSet) {
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
+    }
+
+    /// The classes that are in both sets, in order.
+    fn both<'a>(&'a self, other: &'a ClassSet) -> impl Iterator<Item = usize> + 'a {
+        let words = self.0.iter().zip(&other.0).map(|(one, other)| one & other).enumerate();
+        words.flat_map(|(at, mut word)| {
+            std::iter::from_fn(move || {
+                let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+                word &= word - 1;
+                Some(at * 64 + bit)
+            })
+        })
+    }
 }
 
 impl Matching {
     fn new(slots: &[Slot<'_>], free: &[Candidate<'_>], by_name: &BTreeMap<&str, usize>) -> Matching {
         let asked: BTreeSet<(&String, &String)> = slots.iter().filter_map(|place| place.with).flatten().collect();
-        // By the part of its labels that anybody asks for.
+        // By those of its labels that some place asks for.
         let mut known: BTreeMap<Vec<(&String, &String)>, usize> = BTreeMap::new();
         let mut classes: Vec<Class> = Vec::new();
         let mut class_of = BTreeMap::new();
-        // What has a label, for each that is asked for.
+        // For each label that some place asks for, the classes that have it.
         let mut with_label: BTreeMap<(&String, &String), Vec<usize>> = BTreeMap::new();
         for &ix in by_name.values() {
             let labels: Vec<_> = free[ix].labels.iter().filter(|label| asked.contains(label)).collect();
@@ -96,71 +143,84 @@ impl Matching {
             classes[class].machines += 1;
             class_of.insert(ix, class);
         }
-        let mut wishes: Vec<Vec<usize>> = Vec::new();
+        let mut having = Having { classes: classes.len(), with_label, sets: BTreeMap::new() };
+        let mut wishes: Vec<ClassSet> = Vec::new();
         let mut known: BTreeMap<&BTreeMap<String, String>, usize> = BTreeMap::new();
         let mut wish_of = Vec::with_capacity(slots.len());
         for place in slots {
             wish_of.push(place.with.map(|with| {
                 *known.entry(with).or_insert_with(|| {
-                    wishes.push(having(with, classes.len(), &with_label));
+                    wishes.push(having.all(with));
                     wishes.len() - 1
                 })
             }));
         }
-        let dead = vec![false; classes.len()];
-        Matching { classes, class_of, wishes, wish_of, served: vec![false; slots.len()], dead }
+        // No class is empty, and none serves a place yet.
+        let all = ClassSet::all(classes.len());
+        let served = vec![false; slots.len()];
+        Matching { classes, class_of, wishes, wish_of, served, room: all.clone(), hopeful: all }
     }
 
-    /// Gives places the machines of their own names, where these fit. Any matching is a good beginning.
+    /// Gives places the machines of their own names if these fit. Any matching can be extended to a maximum one.
     fn hold_own(&mut self, slots: &[Slot<'_>], by_name: &BTreeMap<&str, usize>) {
         let mut taken = BTreeSet::new();
-        for (place, wish) in self.wish_of.iter().enumerate() {
-            let (Some(wish), Some(own)) = (wish, by_name.get(slots[place].name)) else { continue };
+        for (place, slot) in slots.iter().enumerate() {
+            let (Some(wish), Some(own)) = (self.wish_of[place], by_name.get(slot.name)) else { continue };
             let class = self.class_of[own];
-            if self.wishes[*wish].binary_search(&class).is_ok() && taken.insert(own) {
-                self.classes[class].serves.push(place);
+            if self.wishes[wish].contains(class) && taken.insert(own) {
+                self.take(class, place);
                 self.served[place] = true;
             }
         }
     }
 
-    /// Serves one more place, if any way to do so is left: others may move to other machines for it.
+    /// A machine of this class serves a place.
+    fn take(&mut self, class: usize, place: usize) {
+        let Class { machines, serves } = &mut self.classes[class];
+        serves.push(place);
+        if serves.len() == *machines {
+            self.room.remove(class);
+        }
+    }
+
+    /// Serves one more place if that is possible. Other places may move to other machines for it.
     fn serve(&mut self, place: usize) {
         let Some(wish) = self.wish_of[place].filter(|_| !self.served[place]) else { return };
-        // For each class that was reached: the one whose places could move on to it.
+        // For each class that was reached: the class whose places could move to it.
         let mut from: BTreeMap<usize, Option<usize>> = BTreeMap::new();
-        // What is asked for, and the class that a place which asks for it is to leave.
+        let mut unseen = self.hopeful.clone();
+        // A set of labels, and the class that a place which asks for them is to leave.
         let mut wishing = VecDeque::from([(wish, None)]);
         let mut seen = BTreeSet::from([wish]);
         while let Some((wish, before)) = wishing.pop_front() {
-            for &class in &self.wishes[wish] {
-                if self.dead[class] || from.contains_key(&class) {
-                    continue;
-                }
+            let room = self.wishes[wish].both(&self.room).next();
+            if let Some(class) = room {
                 from.insert(class, before);
-                if self.classes[class].serves.len() < self.classes[class].machines {
-                    return self.augment(place, class, &from);
-                }
+                return self.augment(place, class, &from);
+            }
+            let reached: Vec<usize> = self.wishes[wish].both(&unseen).collect();
+            for class in reached {
+                unseen.remove(class);
+                from.insert(class, before);
                 let serves = self.classes[class].serves.iter().filter_map(|other| self.wish_of[*other]);
                 wishing.extend(serves.filter(|wish| seen.insert(*wish)).map(|wish| (wish, Some(class))));
             }
         }
-        from.keys().for_each(|class| self.dead[*class] = true);
+        self.hopeful = unseen;
     }
 
     /// Moves places along the path that ends in a class with room, until there is room for this one.
     fn augment(&mut self, place: usize, room: usize, from: &BTreeMap<usize, Option<usize>>) {
         let mut room = room;
         while let Some(before) = from[&room] {
-            let fits =
-                |other: &usize| self.wish_of[*other].is_some_and(|wish| self.wishes[wish].binary_search(&room).is_ok());
+            let fits = |other: &usize| self.wish_of[*other].is_some_and(|wish| self.wishes[wish].contains(room));
             let moves = self.classes[before].serves.iter().rposition(fits);
             let moves = moves.expect("the search came here by a place of the class before");
             let other = self.classes[before].serves.remove(moves);
-            self.classes[room].serves.push(other);
+            self.take(room, other);
             room = before;
         }
-        self.classes[room].serves.push(place);
+        self.take(room, place);
         self.served[place] = true;
     }
 
@@ -188,18 +248,30 @@ impl Matching {
     }
 }
 
-/// The classes that have all of these labels.
-fn having(
-    with: &BTreeMap<String, String>,
+/// Finds the classes that have certain labels.
+struct Having<'a> {
     classes: usize,
-    with_label: &BTreeMap<(&String, &String), Vec<usize>>,
-) -> Vec<usize> {
-    let mut lists: Vec<&[usize]> =
-        with.iter().map(|label| with_label.get(&label).map_or(&[][..], Vec::as_slice)).collect();
-    lists.sort_by_key(|list| list.len());
-    let Some((shortest, others)) = lists.split_first() else { return (0..classes).collect() };
-    let everywhere = |class: &usize| others.iter().all(|list| list.binary_search(class).is_ok());
-    shortest.iter().copied().filter(everywhere).collect()
+    /// For each label the classes that have it.
+    with_label: BTreeMap<(&'a String, &'a String), Vec<usize>>,
+    /// The same as sets, for the labels with so many classes that a set is shorter.
+    sets: BTreeMap<(&'a String, &'a String), ClassSet>,
+}
+
+impl<'a> Having<'a> {
+    /// Returns the classes that have all of these labels.
+    fn all(&mut self, with: &'a BTreeMap<String, String>) -> ClassSet {
+        let mut found = ClassSet::all(self.classes);
+        for label in with {
+            let Some(having) = self.with_label.get(&label) else { return ClassSet::none(self.classes) };
+            if having.len() * 64 < self.classes {
+                found.keep(&ClassSet::of(self.classes, having.iter().copied()));
+            } else {
+                let set = || ClassSet::of(self.classes, having.iter().copied());
+                found.keep(self.sets.entry(label).or_insert_with(set));
+            }
+        }
+        found
+    }
 }
 
 #[cfg(test)]

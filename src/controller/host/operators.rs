@@ -1,4 +1,4 @@
-//! Operators: people and scripts that hand in tests, and look after the runs and the slaves of a controller that stays.
+//! Operators: people and scripts that hand in tests, and watch the runs and the slaves of a permanent controller.
 
 use serde::Serialize;
 
@@ -7,20 +7,20 @@ use crate::controller::host::submissions::Submission;
 use crate::wire::LINE_MAX;
 use crate::wire::operate::PAGE_MAX;
 
-/// How long the states on one page are together before it ends, in bytes: with one more they still fit a line.
+/// A page ends when its states have more bytes than this. With one more state, they still fit a line.
 const PAGE_BYTES: usize = LINE_MAX / 2;
 
-/// What is known of an operator.
+/// The state of an operator's connection.
 #[derive(Default)]
 pub struct Operator {
     pub submission: Option<Submission>,
-    /// What waits for a file to grow.
+    /// Its questions that wait for a file to grow.
     pub waits: Vec<FileWaiter>,
     /// How many of its questions about files are unanswered.
     pub asked: usize,
 }
 
-/// As many as one answer takes, which is a line, and whether there are more: slaves may say much of themselves.
+/// Returns the items of one page, and whether there are more. A page is one line, and slaves may have long labels.
 pub fn page<T: Serialize>(items: impl Iterator<Item = T>) -> (Vec<T>, bool) {
     let (mut page, mut bytes) = (Vec::new(), 0);
     for item in items {

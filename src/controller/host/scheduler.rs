@@ -1,7 +1,8 @@
-//! The queue of a controller that stays: which runs can begin, and what the others wait for.
+//! The queue of a permanent controller: which runs can begin, and what the others wait for.
 //!
-//! To look through the queue costs as much as all its places and all free machines. It is looked through only if slaves or
-//! runs have changed since, a part in each turn of the loop, and who asks what a run waits for gets what was found then.
+//! A pass through the queue compares all places with all free machines. Therefore a pass begins only if slaves or runs have
+//! changed since the last one, and each turn of the loop does a part of it. An operator that asks what a run waits for gets
+//! what the last pass has found.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -14,44 +15,44 @@ use crate::machine::faults::{Fault, injected};
 use crate::machine::{ConnId, Time};
 use crate::text;
 
-/// How many places and free machines are looked at in one turn of the loop, when no run begins.
+/// The most places and free machines that one turn of the loop compares if no run begins. A turn may exceed it by one run.
 const WORK_OF_A_TURN: usize = 10_000;
 
-/// What is said of a run that was not looked at yet.
+/// The text for a run that no pass has reached.
 const UNKNOWN: &str = "its turn to be looked at";
 
-/// What all that is known of the queue depends on.
+/// The facts on which the result of a pass depends.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct QueueView {
-    /// Each slave with its connection, which has its labels, and the run that it serves.
+    /// Each slave with its connection, which determines its labels, and the run that it serves.
     slaves: Vec<(Rc<str>, Option<ConnId>, Option<RunNr>)>,
     /// The runs that wait, in order.
     runs: Vec<RunNr>,
 }
 
-/// A walk through the queue. Machines that come meanwhile are for the next one: runs that were passed may have wanted them.
+/// A pass through the queue. It ignores machines that connect meanwhile, because runs that it has passed may want them.
 pub struct Pass {
     picture: QueueView,
-    /// What no run before has taken or holds back.
+    /// The machines that no earlier run has taken or reserved.
     free: Vec<(Rc<str>, ConnId)>,
-    /// How many machines were free in the beginning.
+    /// How many machines were free at the beginning.
     there: usize,
     runs: VecDeque<RunNr>,
 }
 
 #[derive(Default)]
 pub struct Queue {
-    /// When it is looked at.
+    /// When the pass begins or goes on.
     due: Option<Time>,
     pass: Option<Pass>,
-    /// By what it was looked at last, and what no run has taken or holds back since.
+    /// The facts of the last pass, and the machines that no run has taken or reserved since.
     seen: QueueView,
     left: Vec<(Rc<str>, ConnId)>,
-    /// What each run waits for, for people.
+    /// For what each run waits, in words.
     waits: BTreeMap<RunNr, String>,
-    /// How many places and machines were ever looked at, to see in tests that it is not too much.
+    /// How many places and machines were ever compared. Tests check that there are not too many.
     work: usize,
-    /// How many of them in this turn of the loop.
+    /// How many of them were compared in this turn of the loop.
     work_of_turn: usize,
 }
 
@@ -60,17 +61,17 @@ impl Queue {
         self.due
     }
 
-    /// Something may be otherwise: it is looked at as soon as everything that has come at once was heard.
+    /// Something may have changed. A pass begins after everything that has arrived was handled.
     pub fn look(&mut self, now: Time) {
         self.due.get_or_insert(now);
     }
 
-    /// What a run waits for, as far as it is known.
+    /// Returns in words for what a run waits, as far as it is known.
     pub fn waits_for(&self, nr: RunNr) -> &str {
         self.waits.get(&nr).map_or(UNKNOWN, String::as_str)
     }
 
-    /// A run is in the queue: what it waits for is known before anybody asks.
+    /// A run enters the queue. Finds what it waits for before an operator asks.
     pub fn enters(&mut self, nr: RunNr, slaves: &Slaves, unwritten: &BTreeSet<RunNr>, runs: &Runs) {
         let Some(run) = runs.get(nr).filter(|run| run.phase == Phase::Queued) else { return };
         let first = runs.iter().find(|(_, run)| run.phase == Phase::Queued).is_none_or(|(one, _)| one == nr);
@@ -79,8 +80,8 @@ impl Queue {
         self.waits.insert(nr, looked.waits);
     }
 
-    /// Returns the next run that can begin now, and the machines for all its places. Nothing when the queue was looked
-    /// through, or when this turn has looked at enough: then the queue is due again.
+    /// Returns the next run that can begin now, and the machines for all its places. Returns `None` at the end of a pass, or
+    /// when the work of this turn is done. Then the queue is due again.
     pub fn next_to_begin(
         &mut self,
         now: Time,
@@ -118,14 +119,14 @@ impl Queue {
             return None;
         }
         (self.seen, self.left) = (pass.picture, pass.free);
-        // What has changed meanwhile, by the runs that have begun too.
+        // The runs that have begun have changed something, too.
         if QueueView::of(slaves, unwritten, runs) != self.seen {
             self.look(now);
         }
         None
     }
 
-    /// Looks at the next run. Returns the machines of its places, if it can begin.
+    /// Looks at the next run. Returns the machines of its places if it can begin.
     fn look_at_next(&mut self, nr: RunNr, pass: &mut Pass, slaves: &Slaves, runs: &Runs) -> Option<Vec<Rc<str>>> {
         let Some(run) = runs.get(nr).filter(|run| run.phase == Phase::Queued) else {
             self.work += 1;
@@ -145,7 +146,7 @@ impl Queue {
         begins
     }
 
-    /// Begins to look: only at the runs that are new, if nothing else is.
+    /// Begins a pass. If only the number of runs has grown, it looks at the new ones.
     fn begin(&mut self, picture: QueueView) -> Pass {
         let known = self.seen.runs.len();
         let only_more = picture.slaves == self.seen.slaves && picture.runs.starts_with(&self.seen.runs);
@@ -165,7 +166,7 @@ impl Queue {
 }
 
 impl QueueView {
-    /// `unwritten`: the runs that are not to begin yet.
+    /// `unwritten`: the runs that must not begin yet.
     fn of(slaves: &Slaves, unwritten: &BTreeSet<RunNr>, runs: &Runs) -> QueueView {
         let serves = |slave: &HostSlave| slave.needed_by(runs).and(slave.serves).map(|(nr, _)| nr);
         let queued = runs.iter().filter(|(nr, run)| run.phase == Phase::Queued && !unwritten.contains(nr));
@@ -192,7 +193,7 @@ fn slots(run: &Run) -> Vec<Slot<'_>> {
     run.test.slaves.iter().map(|slave| Slot { name: &slave.name, with: slave.with.as_deref() }).collect()
 }
 
-/// The machines of these that are still there and free, with where they are in the list.
+/// Returns the machines of a list that are still connected and free, with their places in the list.
 fn candidates<'a>(
     slaves: &'a Slaves,
     runs: &'a Runs,
@@ -205,7 +206,7 @@ fn candidates<'a>(
     })
 }
 
-/// What is missing of a run whose places are served so, for people. `first`: no other is before it.
+/// Returns which machines a run lacks, in words. `first`: it is the first run of the queue.
 fn missing(slaves: &Slaves, runs: &Runs, slots: &[Slot<'_>], chosen: &[Option<usize>], first: bool) -> String {
     let (mut away, mut any) = (Vec::new(), BTreeMap::<&Labels, usize>::new());
     for (place, _) in slots.iter().zip(chosen).filter(|(_, chosen)| chosen.is_none()) {
@@ -227,12 +228,12 @@ fn missing(slaves: &Slaves, runs: &Runs, slots: &[Slot<'_>], chosen: &[Option<us
     }
 }
 
-/// What looking at one run of the queue has found.
+/// The result of a look at one run of the queue.
 struct Looked {
     waits: String,
-    /// Which of the free machines it takes, or holds back until it has all.
+    /// Which of the free machines it takes, or reserves until it has all.
     taken: BTreeSet<usize>,
-    /// The machines of all its places, if it can begin.
+    /// The machines of all its places if it can begin.
     begins: Option<Vec<Rc<str>>>,
     work: usize,
 }
@@ -242,7 +243,7 @@ fn look_at(slaves: &Slaves, runs: &Runs, run: &Run, pass: &Pass, first: bool) ->
     let (at, free): (Vec<usize>, Vec<Candidate<'_>>) = candidates(slaves, runs, &pass.free).unzip();
     let chosen = choose(&slots, &free);
     let mut work = 1 + slots.len() + free.len();
-    // What runs before it hold back is there all the same.
+    // Machines that earlier runs have reserved are not missing.
     let waits = if pass.free.len() == pass.there || chosen.iter().all(Option::is_some) {
         missing(slaves, runs, &slots, &chosen, first)
     } else {

@@ -1,4 +1,4 @@
-//! A slave of a controller that stays.
+//! A slave of a permanent controller.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use crate::controller::run::runs::{RunNr, Runs};
 use crate::machine::{ConnId, Time};
 use crate::wire::operate::Measured;
 
-/// What a slave says that its machine is.
+/// The labels that a slave reports of its machine.
 pub type Labels = BTreeMap<String, String>;
 
 /// The slaves that are connected, or that serve a run, by name.
@@ -25,10 +25,10 @@ pub struct HostSlave {
     /// Since when it is connected.
     pub since: Time,
     pub labels: Labels,
-    /// What to add to its clock to get UTC.
+    /// The difference between its clock and UTC, in microseconds.
     pub utc: Option<i64>,
     pub measured: Option<Measured>,
-    /// The run that it serves, and as which of its slaves.
+    /// The run that it serves, and its place in that run.
     pub serves: Option<(RunNr, usize)>,
 }
 
@@ -40,7 +40,7 @@ impl HostSlave {
     }
 }
 
-/// `arch=x86_64 role=client`.
+/// Returns labels as `arch=x86_64 role=client`.
 pub fn in_words(labels: &Labels) -> String {
     let words: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
     words.join(" ")

@@ -199,12 +199,31 @@ impl Room {
         both!(self, visit, |meetings, turn| meetings.lose(process, why, turn));
     }
 
-    /// Ends the rounds, at barriers and syncs, that wait for members that cannot arrive.
-    pub fn end_hopeless(&mut self, [barriers, syncs]: [&dyn Outlook; 2], visit: &mut Visit<'_>) {
+    /// Ends the rounds that wait for members who cannot come, at barriers and then at syncs, from the meeting `from` on.
+    /// Subtracts from `left` how many members it compares. Returns the meeting before which it stops when nothing is left.
+    pub fn end_hopeless(
+        &mut self,
+        [barriers, syncs]: [&dyn Outlook; 2],
+        from: Option<(Meeting, Rc<str>)>,
+        left: &mut usize,
+        visit: &mut Visit<'_>,
+    ) -> Option<(Meeting, Rc<str>)> {
         let Visit { now, presence, acts } = visit;
-        self.barriers.meetings.end_hopeless(barriers, &mut barrier::turn(*now, *presence, &mut acts.barriers));
+        let (kind, from) = from.unzip();
+        if kind != Some(Meeting::Sync) {
+            let mut turn = barrier::turn(*now, *presence, &mut acts.barriers);
+            let stop = self.barriers.meetings.end_hopeless(barriers, from.as_deref(), left, &mut turn);
+            if let Some(name) = stop {
+                return Some((Meeting::Barrier, name));
+            }
+        }
+        let from = from.filter(|_| kind == Some(Meeting::Sync));
         let meetings = &mut self.syncs.meetings;
-        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| meetings.end_hopeless(syncs, turn));
+        let mut stop = None;
+        sync::with_turn(&self.name, *now, *presence, &mut acts.syncs, |turn| {
+            stop = meetings.end_hopeless(syncs, from.as_deref(), left, turn);
+        });
+        stop.map(|name| (Meeting::Sync, name))
     }
 
     /// Ends the round of one barrier or sync that waits for a member, because the host of that member is lost.

@@ -120,7 +120,9 @@ impl Run {
         let member = self.roster.get_mut(ix);
         if let Some(incarnation) = incarnation {
             member.begin_incarnation(incarnation);
+            self.absent.begin_incarnation(ix);
         }
+        let member = self.roster.get_mut(ix);
         if member.stage == Stage::Absent {
             member.stage = Stage::Joined;
         }
@@ -130,6 +132,7 @@ impl Run {
     }
 
     fn reported(&mut self, ix: usize, (seq, at): (u64, Time), what: &SlaveEvent<'_>, out: &mut Outbox) {
+        self.absent.report(ix, self.roster.get(ix), at, what);
         let member = self.roster.get_mut(ix);
         (member.recorded, member.reported) = (seq, at);
         match what {
@@ -180,6 +183,7 @@ impl Run {
         self.start = Some((at, wall_clock.to_owned()));
         let (slaves, wall_clock) = (self.roster.len(), wall_clock.to_owned());
         self.event_log.record(at, None, &Event::Started { slaves, wall_clock }, out);
+        self.absent.start(&self.test);
         self.phase = Phase::Running;
     }
 

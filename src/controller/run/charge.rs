@@ -5,7 +5,17 @@ use crate::controller::run::record::{By, Over, ShareUsed};
 use crate::controller::run::run::{Phase, Run};
 use crate::machine::{Outbox, Time};
 
+/// How much of the disk a file or a directory takes beyond its bytes, at most.
+const FILE_COST: u64 = 4_096;
+
 impl Run {
+    /// Returns how much of the disk its directory takes, in bytes: its record, what its slaves have shipped, and its test.
+    pub(in crate::controller) fn disk_use(&self) -> u64 {
+        let test = self.hosted.as_ref().map_or(0, |hosted| hosted.size as u64);
+        let files: usize = self.roster.iter().map(|member| member.files.len() + member.directories).sum();
+        self.length_of_record() + self.shipped + test + files as u64 * FILE_COST
+    }
+
     /// Returns how much is recorded, in bytes.
     fn length_of_record(&self) -> u64 {
         self.ledger.recorded() + self.event_log.recorded()

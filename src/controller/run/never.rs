@@ -1,4 +1,6 @@
-//! The entries of a run that never began, and what each waited for.
+//! The entries of a run that never began, and what each of them waited for.
+//!
+//! The report of a run has a line for each. Slaves that share their entries and their fate share the line.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,24 +12,32 @@ use crate::controller::run::run::Run;
 use crate::text;
 use crate::wire::{After, Entry, EntryOutcome, Policy};
 
-/// How many lines tell of them at most.
+/// The most lines in a report.
 const LINES_MAX: usize = 20;
 
-/// How many entries of a chain a line names.
+/// The most entries of a chain that a line names.
 const LINKS_MAX: usize = 10;
 
-/// A line for each entry that never began and for each reason, with the slaves that it is true of: `node[1-3] client (waits
-/// for trigger up: 1 of 1 left)`. Entries that only the end begins are left out, and those that only a poke begins too,
-/// unless the run could not go on without one.
-/// A run that has `passed` may leave out what waits for one of several exits.
+/// Returns a line for each entry that never began and each reason, with the slaves to which it applies: `node[1-3] client
+/// (waits for trigger up: 1 of 1 left)`. It omits entries that only the end starts, and entries that only a poke starts
+/// unless the run could not continue without one. For a run that has `passed`, it also omits entries that wait for one of
+/// several exits.
 pub fn lines(run: &Run, passed: bool) -> Vec<String> {
     let mut found: Vec<(String, String, Vec<&str>)> = Vec::new();
     let stuck = is_stuck(run);
     // Slaves share their entries.
     let mut by_name: BTreeMap<*const Entry, Rc<BTreeMap<&str, &Entry>>> = BTreeMap::new();
+    // The lines of the slaves on which nothing began, by their entries: a run that did not start can have thousands.
+    let mut unbegun: BTreeMap<*const Entry, Vec<usize>> = BTreeMap::new();
     let left = run.roster.iter().enumerate().filter(|(_, member)| member.stage != Stage::Lost);
     for (ix, member) in left {
         let entries = &run.test.slaves[ix].entries;
+        let began_nothing = member.counts.is_empty();
+        if let Some(lines) = unbegun.get(&entries.as_ptr()).filter(|_| began_nothing) {
+            lines.iter().for_each(|line| found[*line].2.push(&member.name));
+            continue;
+        }
+        let mut lines = Vec::new();
         let index = || Rc::new(entries.iter().map(|entry| (entry.name.as_str(), entry)).collect());
         let by_name = by_name.entry(entries.as_ptr()).or_insert_with(index).clone();
         let mut causes = Causes { run, member, stuck, by_name, known: BTreeMap::new() };
@@ -37,11 +47,19 @@ pub fn lines(run: &Run, passed: bool) -> Vec<String> {
                 continue;
             }
             let Some(why) = causes.waits_for(entry) else { continue };
-            match found.iter().position(|(name, other, _)| *name == entry.name && *other == why) {
-                Some(known) => found[known].2.push(&member.name),
-                None if is_full => {}
-                None => found.push((entry.name.clone(), why, vec![&member.name])),
-            }
+            let line = match found.iter().position(|(name, other, _)| *name == entry.name && *other == why) {
+                Some(known) => known,
+                None if is_full => continue,
+                None => {
+                    found.push((entry.name.clone(), why, Vec::new()));
+                    found.len() - 1
+                }
+            };
+            found[line].2.push(&member.name);
+            lines.push(line);
+        }
+        if began_nothing {
+            unbegun.insert(entries.as_ptr(), lines);
         }
     }
     let more = found.len() > LINES_MAX;
@@ -52,12 +70,12 @@ pub fn lines(run: &Run, passed: bool) -> Vec<String> {
     lines
 }
 
-/// Whether an entry waits for one exit of several, which a good run need not have.
+/// Whether an entry waits for one of several exits. A run can pass without it.
 fn is_branch(entry: &Entry) -> bool {
     matches!(&entry.policy, Policy::After(After { exit: Some(_), .. }))
 }
 
-/// What became of an entry that ran and did not let another one begin.
+/// Why an entry that ran did not start the entry that waits for it.
 fn became_of(member: &RunSlave, after: &After) -> String {
     let name = &after.entry;
     match member.last_run(name).and_then(|run| run.end.as_ref()) {
@@ -73,19 +91,19 @@ fn is_stuck(run: &Run) -> bool {
     run.failures.kept().iter().any(|failure| failure.kind == FailureKind::Stuck)
 }
 
-/// What the entries of one slave wait for that have not begun.
+/// The causes for which entries of one slave have not begun.
 struct Causes<'a> {
     run: &'a Run,
     member: &'a RunSlave,
-    /// The run could not go on without a poke.
+    /// The run could not continue without a poke.
     stuck: bool,
     by_name: Rc<BTreeMap<&'a str, &'a Entry>>,
-    /// Why the entry at the end of a chain has not begun, by each entry of the chain; `None`: the run does not need it.
+    /// For each entry of a chain, why the entry at its end has not begun; `None`: the run does not need it.
     known: BTreeMap<&'a str, Option<Rc<str>>>,
 }
 
 impl<'a> Causes<'a> {
-    /// What an entry that has not begun waits for. `None`: for nothing that the run needs.
+    /// Returns what an entry that has not begun waits for; `None`: nothing that the run needs.
     fn waits_for(&mut self, entry: &'a Entry) -> Option<String> {
         let cause = self.cause(entry)?;
         let (mut entry, mut chain) = (entry, String::new());
@@ -116,7 +134,7 @@ impl<'a> Causes<'a> {
             if let Some(known) = self.known.get(entry.name.as_str()) {
                 break known.clone();
             }
-            // An entry that waits for itself is not in a test, so this ends.
+            // A test has no circle of entries, so this ends.
             self.known.insert(&entry.name, None);
             passed.push(entry.name.as_str());
             match &entry.policy {
@@ -136,7 +154,7 @@ impl<'a> Causes<'a> {
         cause
     }
 
-    /// What an entry waits for that waits for no other.
+    /// Returns what an entry waits for that waits for no other entry.
     fn first_cause(&self, policy: &Policy) -> Option<String> {
         let run = self.run;
         Some(match policy {

@@ -1,47 +1,52 @@
 //! Which slaves of a run may still come to its barriers and syncs, so that no member waits for one that cannot.
 //!
 //! An entry is *live* if it runs or may still start. A live command, and what it has left behind, may do anything: come to
-//! any meeting, notify any trigger, poke its slave. A live built-in entry does what it says. So from what the slaves have reported, this follows
-//! what each live entry may set off, until nothing new is found. Where something is not known, it may happen: it is
-//! worse to give up a member that comes than to wait for one that does not. What a person or a program outside the run
-//! may do does not count, unless it is connected to the run's room.
+//! any meeting, notify any trigger, poke its slave. A live built-in entry does what it says. The walk starts at the entries
+//! that are under way by what the slaves have reported, and follows what each may set off until it finds nothing new.
+//! Anything unknown may happen, because to give up a member that comes is worse than to wait for one that does not.
+//! A person or a program outside the run does not count, unless it is connected to the run's room.
+//!
+//! A walk visits each entry of the run at most once. It happens within one turn of the loop, because an answer from two
+//! different moments could bar a member that still comes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::controller::room::meeting::Meeting;
 use crate::controller::room::rendezvous::Outlook;
+use crate::controller::run::history::History;
+use crate::controller::run::plan::{Does, Plan, SlaveIx, Starts};
 use crate::controller::run::roster::{RunSlave, Stage};
 use crate::controller::run::run::Run;
-use crate::machine::Exit;
 use crate::machine::faults::{Fault, injected};
-use crate::wire::{Action, After, Entry, EntryOutcome, Policy};
-
-/// A member of a meeting: its kind, its name, and the member's tag.
-type Coming = (Meeting, String, Option<String>);
 
 /// Whether members may still come, for one look at a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Prospects {
-    /// The slaves that cannot come to every meeting, by name.
-    bounded: BTreeMap<String, Bounded>,
+    plan: Rc<Plan>,
+    history: Rc<History>,
+    /// For each slave.
+    reach: Vec<Reach>,
+    /// Which entries are live, of all slaves one after another.
+    live: Vec<bool>,
     /// The members for whom clients of the room are connected.
     clients: BTreeSet<Rc<str>>,
-    /// Some slave may bring any member.
-    unbounded: bool,
-    /// To how many members of each meeting the entries of the test could bring at its start; `None`: to any.
-    declared: Option<BTreeMap<(Meeting, String), usize>>,
-    /// The members that the slaves which cannot come to every meeting still can bring, by meeting.
-    coming: BTreeMap<(Meeting, String), BTreeSet<String>>,
+    /// How many slaves may bring any member.
+    unbounded: usize,
+    /// How many members the other slaves can still bring, by meeting.
+    coming: Vec<usize>,
+    lost: OnceCell<(Vec<String>, String)>,
 }
 
-#[derive(Debug)]
-struct Bounded {
-    lost: bool,
-    why: String,
-    comes: BTreeSet<Coming>,
-    /// To what its entries could come at the start; `None`: to anything. To the rest people come by hand.
-    came: Option<Rc<BTreeSet<Coming>>>,
+/// To what a slave can still come.
+#[derive(Debug, Clone)]
+enum Reach {
+    Anything,
+    /// To what its live entries come.
+    Entries,
+    /// To nothing, because it is lost for this reason.
+    Lost(Rc<str>),
 }
 
 /// The prospects of the barriers, or of the syncs.
@@ -51,139 +56,193 @@ struct Of<'a> {
 }
 
 impl Prospects {
-    /// Follows what may still happen in a run. `clients`: for each client of the run's room, the member it speaks for.
-    pub fn of(run: &Run, clients: &[Option<Rc<str>>]) -> Prospects {
-        let mut walk = Walk::new(run);
+    /// Follows what may still happen in a run that has started. `clients`: for each client of the run's room, the member
+    /// it speaks for.
+    pub fn of(run: &Run, clients: &[Option<Rc<str>>]) -> Option<Prospects> {
+        let (plan, history) = run.absent.known()?;
+        let mut walk = Walk::new(run, plan, history);
         walk.go(!clients.is_empty());
-        let clients = clients.iter().flatten().cloned().collect();
-        let mut prospects = Prospects { clients, declared: walk.declared(), ..Prospects::default() };
+        let (mut coming, mut unbounded) = (vec![0; plan.meetings()], 0);
+        let mut reach = Vec::with_capacity(plan.slaves());
         for (ix, member) in run.roster.iter().enumerate() {
-            match walk.bounds(ix, member) {
-                Some(bounded) => {
-                    for coming in &bounded.comes {
-                        let (kind, name, _) = coming;
-                        let members = prospects.coming.entry((*kind, name.clone())).or_default();
-                        members.insert(self::member(&member.name, coming));
-                    }
-                    prospects.bounded.insert(member.name.clone(), bounded);
+            reach.push(walk.reach(ix, member));
+            match reach[ix] {
+                Reach::Anything => unbounded += 1,
+                Reach::Lost(_) => {}
+                Reach::Entries => {
+                    let live = walk.live_of(ix);
+                    let comes = |nr: &u16| live[usize::from(*nr)];
+                    let comings = plan.shape(ix).comings.iter().filter(|coming| coming.entries.iter().any(comes));
+                    comings.for_each(|it| coming[it.meeting] += 1);
                 }
-                None => prospects.unbounded = true,
             }
         }
-        prospects
+        Some(Prospects {
+            live: walk.live,
+            reach,
+            clients: clients.iter().flatten().cloned().collect(),
+            unbounded,
+            coming,
+            plan: plan.clone(),
+            history: history.clone(),
+            lost: OnceCell::new(),
+        })
     }
 
     /// Whether every slave may come to everything.
     pub fn is_open(&self) -> bool {
-        self.bounded.is_empty()
+        self.unbounded == self.reach.len()
+    }
+
+    /// How many entries the run has.
+    pub fn entries(&self) -> usize {
+        self.live.len()
     }
 
     /// For barriers and for syncs.
     pub fn with_both<T>(&self, act: impl FnOnce([&dyn Outlook; 2]) -> T) -> T {
         act([&Of { prospects: self, kind: Meeting::Barrier }, &Of { prospects: self, kind: Meeting::Sync }])
     }
+
+    /// Whether a live entry of this slave brings this member.
+    fn brings(&self, ix: SlaveIx, meeting: usize, tag: Option<&str>) -> bool {
+        let first = self.plan.offset(ix);
+        let coming = self.plan.shape(ix).coming(meeting, tag);
+        coming.is_some_and(|coming| coming.entries.iter().any(|nr| self.live[first + usize::from(*nr)]))
+    }
+
+    /// Whether a slave that cannot come to everything still brings this member.
+    fn may_bring(&self, meeting: Option<usize>, member: &str) -> bool {
+        let (host, tag) = parts(member);
+        let Some((meeting, ix)) = meeting.zip(self.plan.find_slave(host)) else { return false };
+        matches!(self.reach[ix], Reach::Entries) && self.brings(ix, meeting, tag)
+    }
+
+    /// Why a slave that is connected does not come: its first failure, if it has failed.
+    fn why_not(&self, ix: SlaveIx) -> String {
+        let (history, name) = (self.history.of(ix), self.plan.slave_name(ix));
+        match history.first_failure() {
+            Some(failure) => failure.to_owned(),
+            None if history.runs_anything() => format!("nothing that runs on {name} or can start there comes to it"),
+            None => format!("nothing runs on {name} and nothing can start there any more"),
+        }
+    }
+
+    /// The slaves that are lost by name, and why the first of them is, for the end of a sentence.
+    fn lost(&self) -> &(Vec<String>, String) {
+        self.lost.get_or_init(|| {
+            let lost = self.reach.iter().enumerate().filter_map(|(ix, reach)| match reach {
+                Reach::Lost(why) => Some((self.plan.slave_name(ix), why)),
+                _ => None,
+            });
+            let mut lost: Vec<_> = lost.collect();
+            lost.sort_unstable();
+            let because = lost.first().map(|(host, why)| format!(": {host} was lost: {why}"));
+            (lost.iter().map(|(host, _)| (*host).to_owned()).collect(), because.unwrap_or_default())
+        })
+    }
 }
 
 impl Outlook for Of<'_> {
     fn barred(&self, meeting: &str, member: &str) -> Option<String> {
-        let (host, tag) = match member.split_once('#') {
-            Some((host, tag)) => (host, Some(tag.to_owned())),
-            None => (member, None),
+        let Of { prospects: it, kind } = *self;
+        let (host, tag) = parts(member);
+        let ix = it.plan.find_slave(host)?;
+        let is_lost = match it.reach[ix] {
+            Reach::Anything => return None,
+            Reach::Entries => false,
+            Reach::Lost(_) => true,
         };
-        let bounded = self.prospects.bounded.get(host)?;
-        let coming = (self.kind, meeting.to_owned(), tag);
-        let by_hand = !bounded.lost && bounded.came.as_ref().is_some_and(|came| !came.contains(&coming));
-        if by_hand || bounded.comes.contains(&coming) || self.prospects.clients.contains(member) {
+        if !is_lost {
+            let meeting = it.plan.meeting(kind, meeting);
+            let shape = it.plan.shape(ix);
+            let came = meeting.is_some_and(|meeting| shape.coming(meeting, tag).is_some());
+            // People bring the members that no entry brought at the start.
+            if !shape.has_commands && !came || meeting.is_some_and(|meeting| it.brings(ix, meeting, tag)) {
+                return None;
+            }
+        }
+        if it.clients.contains(member) {
             return None;
         }
-        let what = if bounded.lost { "was lost" } else { "cannot come any more" };
-        Some(format!("{member} {what}: {}", bounded.why))
+        Some(match &it.reach[ix] {
+            Reach::Lost(why) => format!("{member} was lost: {why}"),
+            _ => format!("{member} cannot come any more: {}", it.why_not(ix)),
+        })
+    }
+
+    fn weight(&self) -> usize {
+        self.prospects.clients.len()
     }
 
     fn unfillable(&self, meeting: &str, count: usize, there: &[&str]) -> Option<(Vec<String>, String)> {
-        let Prospects { bounded, clients, unbounded, declared, coming } = self.prospects;
-        let here = (self.kind, meeting.to_owned());
+        let Of { prospects: it, kind } = *self;
+        let meeting = it.plan.meeting(kind, meeting);
         // A count beyond what the test can bring waits for others than its slaves.
-        let at_first = declared.as_ref().map(|all| all.get(&here).copied().unwrap_or(0));
-        if *unbounded || at_first.is_some_and(|most| most < count) {
+        if it.unbounded > 0 || it.plan.declared(meeting).is_some_and(|most| most < count) {
             return None;
         }
-        let mut all: BTreeSet<String> = coming.get(&here).cloned().unwrap_or_default();
-        all.extend(clients.iter().map(|member| member.to_string()));
-        all.extend(there.iter().map(|member| (*member).to_owned()));
-        if all.len() >= count {
+        let come = meeting.map_or(0, |meeting| it.coming[meeting]);
+        let all = come + there.iter().filter(|member| !it.may_bring(meeting, member)).count();
+        if all >= count {
             return None;
         }
-        let lost: Vec<_> = bounded.iter().filter(|(_, bounded)| bounded.lost).collect();
-        let who = lost.iter().map(|(host, _)| (*host).clone()).collect();
-        let because = match lost.first() {
-            Some((host, bounded)) => format!(": {host} was lost: {}", bounded.why),
-            None => String::new(),
-        };
-        Some((who, format!("no more than {} of {count} can come{because}", all.len())))
+        let there: BTreeSet<&str> = there.iter().copied().collect();
+        let others = it.clients.iter().filter(|member| !there.contains(&***member) && !it.may_bring(meeting, member));
+        let all = all + others.take(count - all).count();
+        if all >= count {
+            return None;
+        }
+        let (who, because) = it.lost().clone();
+        Some((who, format!("no more than {all} of {count} can come{because}")))
     }
 }
 
-fn member(host: &str, (_, _, tag): &Coming) -> String {
-    tag.as_ref().map_or_else(|| host.to_owned(), |tag| format!("{host}#{tag}"))
+/// The host and the tag of a member.
+fn parts(member: &str) -> (&str, Option<&str>) {
+    member.split_once('#').map_or((member, None), |(host, tag)| (host, Some(tag)))
 }
-
-/// By the name of an entry, the entries with a policy after it.
-type Followers<'a> = BTreeMap<&'a str, Vec<usize>>;
 
 /// Follows what live entries set off.
 struct Walk<'a> {
     run: &'a Run,
-    /// By slave and entry.
-    live: Vec<Vec<bool>>,
+    plan: &'a Plan,
+    history: &'a History,
+    /// Which entries are live, of all slaves one after another.
+    live: Vec<bool>,
+    /// For each slave whether any entry, and whether any command, is live.
+    lives: Vec<(bool, bool)>,
     /// The slaves that may be poked.
     poked: Vec<bool>,
-    todo: Vec<(usize, usize)>,
-    by_trigger: BTreeMap<&'a str, Vec<(usize, usize)>>,
-    /// Which entries follow which. Slaves share their entries, and these; by where the entries lie.
-    followers: BTreeMap<*const Entry, Rc<Followers<'a>>>,
-    /// To what the entries come, likewise.
-    come: BTreeMap<*const Entry, Option<Rc<BTreeSet<Coming>>>>,
-    /// The triggers that may fire.
-    may_fire: BTreeSet<&'a str>,
+    todo: Vec<(SlaveIx, u16)>,
+    /// For each trigger whether it has fired, and whether it may fire.
+    fired: Vec<bool>,
+    may_fire: Vec<bool>,
+    /// How many may fire.
+    firing: usize,
 }
 
 impl<'a> Walk<'a> {
-    fn new(run: &'a Run) -> Walk<'a> {
-        let mut by_trigger: BTreeMap<&str, Vec<(usize, usize)>> = BTreeMap::new();
-        for (ix, slave) in run.test.slaves.iter().enumerate() {
-            for (nr, entry) in slave.entries.iter().enumerate() {
-                if let Policy::Trigger(trigger) = &entry.policy {
-                    by_trigger.entry(trigger).or_default().push((ix, nr));
-                }
-            }
-        }
-        let live = run.test.slaves.iter().map(|slave| vec![false; slave.entries.len()]).collect();
-        let poked = vec![false; run.test.slaves.len()];
+    fn new(run: &'a Run, plan: &'a Plan, history: &'a History) -> Walk<'a> {
+        let fired = |name: &String| run.room.triggers.get(name).is_none_or(|trigger| trigger.fired.is_some());
         Walk {
-            run,
-            live,
-            poked,
+            live: vec![false; plan.entries()],
+            lives: vec![(false, false); plan.slaves()],
+            poked: vec![false; plan.slaves()],
             todo: Vec::new(),
-            by_trigger,
-            followers: BTreeMap::new(),
-            come: BTreeMap::new(),
-            may_fire: BTreeSet::new(),
+            fired: plan.triggers().iter().map(fired).collect(),
+            may_fire: vec![false; plan.triggers().len()],
+            firing: 0,
+            run,
+            plan,
+            history,
         }
-    }
-
-    fn entries(&self, ix: usize) -> &'a [Entry] {
-        &self.run.test.slaves[ix].entries
     }
 
     /// `watched`: others than slaves may notify triggers.
     fn go(&mut self, watched: bool) {
-        for ix in 0..self.live.len() {
-            let member = self.run.roster.get(ix);
-            let ends = Ends::of(member);
-            let under_way = |entry: &Entry| is_under_way(self.run, member, &ends, entry);
-            let nrs: Vec<usize> = (0..self.live[ix].len()).filter(|nr| under_way(&self.entries(ix)[*nr])).collect();
-            nrs.into_iter().for_each(|nr| self.enliven(ix, nr));
+        for (ix, member) in self.run.roster.iter().enumerate() {
+            self.find_under_way(ix, member);
             if !member.cleared {
                 self.command_runs(ix);
             }
@@ -191,209 +250,106 @@ impl<'a> Walk<'a> {
         if watched {
             self.all_may_fire();
         } else {
-            self.foreign_triggers().into_iter().for_each(|trigger| self.fires(trigger));
+            self.plan.foreign().iter().for_each(|trigger| self.fires(*trigger));
         }
         while let Some((ix, nr)) = self.todo.pop() {
             self.follow(ix, nr);
         }
     }
 
-    /// The triggers that nothing in the test notifies: somebody else does.
-    fn foreign_triggers(&self) -> Vec<&'a str> {
-        let all = || self.run.test.slaves.iter().flat_map(|slave| slave.entries.iter());
-        if all().any(|entry| entry.shell().is_some()) {
-            return Vec::new();
+    /// Finds the entries of a slave that run, or will without a further trigger or poke, as far as is known.
+    fn find_under_way(&mut self, ix: SlaveIx, member: &RunSlave) {
+        if is_given_up(member) {
+            return;
         }
-        let notified: BTreeSet<&str> = all().filter_map(Entry::notifies).collect();
-        let triggers = self.run.test.triggers.keys().map(String::as_str);
-        triggers.filter(|trigger| !notified.contains(trigger)).collect()
-    }
-
-    fn enliven(&mut self, ix: usize, nr: usize) {
-        let finally = self.entries(ix)[nr].policy == Policy::Finally;
-        let lost = is_given_up(self.run, ix);
-        if !finally && !lost && !std::mem::replace(&mut self.live[ix][nr], true) {
-            self.todo.push((ix, nr));
-        }
-    }
-
-    fn follow(&mut self, ix: usize, nr: usize) {
-        let entry = &self.entries(ix)[nr];
-        for other in self.followers(ix).get(entry.name.as_str()).into_iter().flatten() {
-            self.enliven(ix, *other);
-        }
-        if entry.shell().is_some() {
-            self.command_runs(ix);
-        } else if let Some(trigger) = entry.notifies() {
-            self.fires(trigger);
-        }
-    }
-
-    fn followers(&mut self, ix: usize) -> Rc<Followers<'a>> {
-        let entries = self.entries(ix);
-        let read = || {
-            let mut followers = Followers::new();
-            for (nr, entry) in entries.iter().enumerate() {
-                if let Policy::After(after) = &entry.policy {
-                    followers.entry(&after.entry).or_default().push(nr);
-                }
-            }
-            Rc::new(followers)
-        };
-        self.followers.entry(entries.as_ptr()).or_insert_with(read).clone()
-    }
-
-    /// A command, or what one has left behind, may poke its slave and notify any trigger.
-    fn command_runs(&mut self, ix: usize) {
-        if !std::mem::replace(&mut self.poked[ix], true) {
-            let entries = self.entries(ix);
-            let poked = (0..entries.len()).filter(|nr| entries[*nr].policy == Policy::Poke);
-            poked.for_each(|nr| self.enliven(ix, nr));
-        }
-        self.all_may_fire();
-    }
-
-    fn all_may_fire(&mut self) {
-        if self.may_fire.len() < self.run.test.triggers.len() {
-            let run = self.run;
-            run.test.triggers.keys().for_each(|trigger| self.fires(trigger));
-        }
-    }
-
-    fn fires(&mut self, trigger: &'a str) {
-        let fired = self.run.room.triggers.get(trigger).is_none_or(|trigger| trigger.fired.is_some());
-        if self.may_fire.insert(trigger) && !fired {
-            for (ix, nr) in self.by_trigger.get(trigger).cloned().unwrap_or_default() {
+        let (plan, history) = (self.plan, self.history.of(ix));
+        let unknown = member.begun.is_none() || !member.knows_all_runs();
+        let idle = member.has_nothing_to_do(self.run.room.triggers.fired().len() as u64);
+        for (nr, entry) in (0..).zip(&plan.shape(ix).entries) {
+            let known = history.entry(nr);
+            let runs = known.map_or(0, |known| known.runs);
+            let is_under_way = unknown
+                || known.is_some_and(|known| known.open > 0)
+                || !idle
+                    && match entry.starts {
+                        Starts::At => runs == 0 && !injected(Fault::CannotComeTooEarly),
+                        Starts::Poke => true,
+                        Starts::Trigger(trigger) => runs == 0 && self.fired[trigger],
+                        Starts::After(other, how) => history.count(other, how) > runs,
+                        Starts::Finally => false,
+                    };
+            if is_under_way {
                 self.enliven(ix, nr);
             }
         }
     }
 
-    /// What a slave can still come to; `None`: anything.
-    fn bounds(&mut self, ix: usize, member: &RunSlave) -> Option<Bounded> {
+    fn enliven(&mut self, ix: SlaveIx, nr: u16) {
+        let finally = self.plan.shape(ix).entries[usize::from(nr)].starts == Starts::Finally;
+        if finally || is_given_up(self.run.roster.get(ix)) {
+            return;
+        }
+        if !std::mem::replace(&mut self.live[self.plan.offset(ix) + usize::from(nr)], true) {
+            self.lives[ix].0 = true;
+            self.todo.push((ix, nr));
+        }
+    }
+
+    fn follow(&mut self, ix: SlaveIx, nr: u16) {
+        let entry = &self.plan.shape(ix).entries[usize::from(nr)];
+        entry.followers.iter().for_each(|other| self.enliven(ix, *other));
+        match entry.does {
+            Does::Anything { .. } => {
+                self.lives[ix].1 = true;
+                self.command_runs(ix);
+            }
+            Does::Notifies(trigger) => self.fires(trigger),
+            Does::Meets | Does::Nothing => {}
+        }
+    }
+
+    /// A command, or what one has left behind, may poke its slave and notify any trigger.
+    fn command_runs(&mut self, ix: SlaveIx) {
+        if !std::mem::replace(&mut self.poked[ix], true) {
+            let entries = (0..).zip(&self.plan.shape(ix).entries);
+            entries.filter(|(_, entry)| entry.starts == Starts::Poke).for_each(|(nr, _)| self.enliven(ix, nr));
+        }
+        self.all_may_fire();
+    }
+
+    fn all_may_fire(&mut self) {
+        if self.firing < self.may_fire.len() {
+            (0..self.may_fire.len()).for_each(|trigger| self.fires(trigger));
+        }
+    }
+
+    fn fires(&mut self, trigger: usize) {
+        if std::mem::replace(&mut self.may_fire[trigger], true) {
+            return;
+        }
+        self.firing += 1;
+        if !self.fired[trigger] {
+            self.plan.set_off(trigger).for_each(|(ix, nr)| self.enliven(ix, nr));
+        }
+    }
+
+    fn live_of(&self, ix: SlaveIx) -> &[bool] {
+        &self.live[self.plan.offset(ix)..][..self.plan.shape(ix).entries.len()]
+    }
+
+    /// To what a slave can still come.
+    fn reach(&self, ix: SlaveIx, member: &RunSlave) -> Reach {
         if let Some(reason) = self.run.absent.reason(ix) {
-            return Some(Bounded { lost: true, why: reason.to_string(), comes: BTreeSet::new(), came: None });
+            return Reach::Lost(reason.clone());
         }
-        let lives = self.entries(ix).iter().zip(&self.live[ix]).filter(|(_, live)| **live).map(|(entry, _)| entry);
-        let lives: Vec<&Entry> = lives.collect();
-        // Somebody beside the entries asks something of the slave.
+        let (lives, commands) = self.lives[ix];
+        // Without a live entry, what asks something of the slave is no entry.
         let by_hand = || member.process.is_some_and(|process| self.run.room.has_waiting(process));
-        let commands = !member.cleared || lives.iter().any(|entry| entry.shell().is_some());
-        if commands || lives.is_empty() && by_hand() {
-            return None;
-        }
-        let comes = lives.into_iter().filter_map(coming).collect();
-        Some(Bounded { lost: false, why: why_not(member), comes, came: self.comes_of(ix) })
-    }
-
-    /// The members that the test could bring at its start; `None`: any.
-    fn declared(&mut self) -> Option<BTreeMap<(Meeting, String), usize>> {
-        let mut slaves: BTreeMap<*const Entry, (usize, usize)> = BTreeMap::new();
-        for (ix, slave) in self.run.test.slaves.iter().enumerate() {
-            slaves.entry(slave.entries.as_ptr()).or_insert((ix, 0)).1 += 1;
-        }
-        let mut declared = BTreeMap::new();
-        for (ix, count) in slaves.into_values() {
-            for (kind, name, _) in self.comes_of(ix)?.iter() {
-                *declared.entry((*kind, name.clone())).or_default() += count;
-            }
-        }
-        Some(declared)
-    }
-
-    /// To what the entries of a slave come; `None`: to anything.
-    fn comes_of(&mut self, ix: usize) -> Option<Rc<BTreeSet<Coming>>> {
-        let entries = self.entries(ix);
-        self.come.entry(entries.as_ptr()).or_insert_with(|| comes_of(entries).map(Rc::new)).clone()
+        if !member.cleared || commands || !lives && by_hand() { Reach::Anything } else { Reach::Entries }
     }
 }
 
-/// To what these entries come; `None`: to anything.
-fn comes_of(entries: &[Entry]) -> Option<BTreeSet<Coming>> {
-    let any = entries.iter().any(|entry| entry.shell().is_some());
-    (!any).then(|| entries.iter().filter_map(coming).collect())
-}
-
-/// Whether members shall not wait for a slave because it is lost.
-fn is_given_up(run: &Run, ix: usize) -> bool {
-    run.roster.get(ix).stage == Stage::Lost && !injected(Fault::LostSlaveAwaited)
-}
-
-/// Whether an entry runs, or will without a further trigger or poke, as far as is known.
-fn is_under_way(run: &Run, member: &RunSlave, ends: &Ends<'_>, entry: &Entry) -> bool {
-    let triggers = &run.room.triggers;
-    if member.begun.is_none() || !member.knows_all_runs() || member.runs_now(&entry.name) {
-        return true;
-    }
-    if member.has_nothing_to_do(triggers.fired().len() as u64) {
-        return false;
-    }
-    let runs = member.counts.get(&entry.name).map_or(0, |counts| counts.runs);
-    match &entry.policy {
-        Policy::At(_) => runs == 0 && !injected(Fault::CannotComeTooEarly),
-        Policy::Poke => true,
-        Policy::Trigger(trigger) => runs == 0 && triggers.get(trigger).is_some_and(|it| it.fired.is_some()),
-        Policy::After(after) => ends.of_what_is_awaited(after) > runs,
-        Policy::Finally => false,
-    }
-}
-
-/// How often the entries of a slave have exited, and how, and have become ready.
-struct Ends<'a>(BTreeMap<(&'a str, How), usize>);
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum How {
-    Ready,
-    Ended,
-    Exited(Exit),
-}
-
-impl<'a> Ends<'a> {
-    fn of(member: &'a RunSlave) -> Ends<'a> {
-        let mut ends: BTreeMap<(&str, How), usize> = BTreeMap::new();
-        for run in &member.runs {
-            let exit = run.end.as_ref().and_then(|end| end.exit);
-            let ended = run.end.as_ref().map(|_| How::Ended);
-            for how in [run.ready.then_some(How::Ready), ended, exit.map(How::Exited)].into_iter().flatten() {
-                *ends.entry((&run.entry, how)).or_default() += 1;
-            }
-        }
-        Ends(ends)
-    }
-
-    /// How often that has happened which an entry follows.
-    fn of_what_is_awaited(&self, after: &After) -> usize {
-        let how = match after.exit {
-            _ if after.ready => How::Ready,
-            Some(exit) => How::Exited(exit),
-            None => How::Ended,
-        };
-        self.0.get(&(after.entry.as_str(), how)).copied().unwrap_or(0)
-    }
-}
-
-/// To which meeting a built-in entry comes.
-fn coming(entry: &Entry) -> Option<Coming> {
-    match &entry.action {
-        Action::Barrier { barrier, tag, .. } => Some((Meeting::Barrier, barrier.clone(), tag.clone())),
-        Action::Sync { session, tag, .. } => Some((Meeting::Sync, session.clone(), tag.clone())),
-        _ => None,
-    }
-}
-
-/// Why a slave that is there does not come: its first failure, if it has failed.
-fn why_not(member: &RunSlave) -> String {
-    let ended = member.runs.iter().filter_map(|run| Some((run, run.end.as_ref()?)));
-    let first = ended.filter(|(_, end)| end.outcome == EntryOutcome::Failed).min_by_key(|(_, end)| end.at);
-    if let Some((run, end)) = first {
-        let why = end.why.as_deref().unwrap_or("failed");
-        // What was expected instead is in the line of the entry itself.
-        let exit = end.exit.map(|exit| exit.to_string()).filter(|exit| why.starts_with(exit.as_str()));
-        return format!("its entry {} failed ({})", run.entry, exit.as_deref().unwrap_or(why));
-    }
-    let name = &member.name;
-    match member.running().next() {
-        Some(_) => format!("nothing that runs on {name} or can start there comes to it"),
-        None => format!("nothing runs on {name} and nothing can start there any more"),
-    }
+/// Whether members do not wait for a slave because it is lost.
+fn is_given_up(member: &RunSlave) -> bool {
+    member.stage == Stage::Lost && !injected(Fault::LostSlaveAwaited)
 }

@@ -111,7 +111,9 @@ impl Resources {
         let (path, name_of) = (path.clone(), name.clone());
         let data = match result {
             Ok(data) => data,
-            Err(SystemError { text: error, .. }) => return Err(ResourceError::Unreadable { name: name_of, path, error }),
+            Err(SystemError { text: error, .. }) => {
+                return Err(ResourceError::Unreadable { name: name_of, path, error });
+            }
         };
         let expected = (resource.size - offset).min(CHUNK_MAX as u64);
         if data.len() as u64 != expected {

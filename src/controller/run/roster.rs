@@ -306,15 +306,6 @@ impl RunSlave {
         self.runs.len() < self.runs_max
     }
 
-    /// Returns whether a run of this entry has begun and not ended.
-    pub fn runs_now(&self, entry: &str) -> bool {
-        if self.open.is_empty() {
-            return false;
-        }
-        let first = (entry.to_owned(), 0);
-        self.open.range(first..).next().is_some_and(|((name, _), _)| name == entry)
-    }
-
     /// Returns whether nothing runs, and only a poke or a trigger after the first `fired` ones could start something.
     pub fn has_nothing_to_do(&self, fired: u64) -> bool {
         self.idle.is_some_and(|idle| idle.heard == fired && !idle.services)

@@ -4,31 +4,43 @@ use std::time::Duration;
 
 use crate::machine::Time;
 
-/// How long nothing happens before it is told who waits.
+/// How long nothing must happen before the run is searched for a standstill.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
-/// What had happened when it was looked last, and since when nothing has.
+/// The events and the output at the last look, and since when there are no others.
 #[derive(Debug, Default)]
 pub struct Standstill {
-    /// Events, and bytes of output.
+    /// How many events and how many bytes of output there were.
     seen: (u64, u64),
     since: Time,
-    told: bool,
+    recorded: bool,
+    /// A search has found that not everything waits.
+    searched: bool,
 }
 
 impl Standstill {
-    /// So many events and bytes of output there are now. Whether nothing has happened for so long that it is to be told,
-    /// and was not.
+    /// Whether to search the run for a standstill: nothing has happened for long enough, and what a search would find is
+    /// not known. `seen`: how many events and how many bytes of output there are now.
     pub fn is_due(&mut self, now: Time, seen: (u64, u64)) -> bool {
         if self.seen != seen {
-            *self = Standstill { seen, since: now, told: false };
+            *self = Standstill { seen, since: now, recorded: false, searched: false };
             return false;
         }
-        !self.told && now.since(self.since) >= STALLED_AFTER
+        !self.recorded && !self.searched && now.since(self.since) >= STALLED_AFTER
     }
 
-    /// It was told: not again until something happens. To tell it was an event.
-    pub fn tell(&mut self, now: Time, seen: (u64, u64)) {
-        *self = Standstill { seen, since: now, told: true };
+    /// A search has found that not everything waits. That holds until something happens.
+    pub fn found_none(&mut self) {
+        self.searched = true;
+    }
+
+    /// The commands of slaves wait for other things. That is no event.
+    pub fn waits_changed(&mut self) {
+        self.searched = false;
+    }
+
+    /// The standstill was recorded, which is an event. It is not recorded again until something else happens.
+    pub fn record(&mut self, now: Time, seen: (u64, u64)) {
+        *self = Standstill { seen, since: now, recorded: true, searched: false };
     }
 }

@@ -1,27 +1,31 @@
-//! A run in which all that runs waits: nothing is ended, because a command that waits may have a second process, but it is
-//! told who waits where for whom.
+//! A run in which everything that runs waits. The run is not ended, because a command that waits may have a second process
+//! that does not. The time line gets an event that names who waits where for whom.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::controller::room::meeting::Meeting;
-use crate::controller::run::roster::{RunSlave, Stage};
+use crate::controller::run::history::SlaveHistory;
+use crate::controller::run::plan::{Does, EntryPlan, Starts};
+use crate::controller::run::roster::Stage;
 use crate::controller::run::run::{Phase, Run};
 use crate::machine::{Outbox, Time};
 use crate::timeline::event::{Event, Waiting};
 use crate::wire::rendezvous::{Wait, Waits};
-use crate::wire::{Action, Entry, Policy};
 
-/// How many waits of a slave's commands are known.
+/// The most waits of a slave's commands that are remembered.
 const WAITS_MAX: usize = 1_000;
 
-/// At how many places waits are told, and how many names each lists.
+/// The most places that the event lists.
 const PLACES_MAX: usize = 100;
+
+/// The most names that it lists for each place.
 const NAMES_MAX: usize = 100;
 
-/// Who waits where for whom, in a run: for barriers, syncs, and triggers that commands wait for.
+/// Returns who waits where for whom: at barriers and syncs, and for the triggers for which commands wait.
 pub fn waiting(run: &Run) -> Vec<Waiting> {
     let rounds = run.room.forming_rounds().map(|(kind, round)| {
-        let names = |names: &[std::rc::Rc<str>]| names.iter().take(NAMES_MAX).map(|it| it.to_string()).collect();
+        let names = |names: &[Rc<str>]| names.iter().take(NAMES_MAX).map(|it| it.to_string()).collect();
         let name = Some(round.meeting.to_string());
         let (barrier, session) = match kind {
             Meeting::Barrier => (name, None),
@@ -48,55 +52,65 @@ pub fn waiting(run: &Run) -> Vec<Waiting> {
     rounds.filter(|waiting| !waiting.who.is_empty()).chain(triggers).take(PLACES_MAX).collect()
 }
 
-/// The same for the end of a sentence: `; a waits at barrier up for b`. Nothing when nobody waits.
+/// Returns the same for the end of a sentence: `; a waits at barrier up for b`. Empty if no member waits.
 pub fn in_words(run: &Run) -> String {
     waiting(run).iter().map(|waiting| format!("; {waiting}")).collect()
 }
 
 impl Run {
-    /// A slave says what its commands wait for.
+    /// A slave reports what its commands wait for. Waits of unknown entries and for unknown triggers are ignored.
     pub(in crate::controller) fn slave_waits(&mut self, ix: usize, waits: Waits<'_>) {
-        let entries: BTreeSet<&str> = self.test.slaves[ix].entries.iter().map(|entry| entry.name.as_str()).collect();
-        let ours = |wait: &Wait| entries.contains(&*wait.entry);
+        let Some((plan, _)) = self.absent.known() else { return };
+        let shape = plan.shape(ix);
+        let ours = |wait: &Wait| shape.find(&wait.entry).is_some();
         let known = |wait: &Wait| wait.trigger.as_ref().is_none_or(|it| self.room.triggers.get(it).is_some());
-        let waits = waits.waits.into_iter().take(WAITS_MAX).filter(|wait| ours(wait) && known(wait)).collect();
+        let waits: Vec<Wait> =
+            waits.waits.into_iter().take(WAITS_MAX).filter(|wait| ours(wait) && known(wait)).collect();
+        self.absent.set_waits(ix, &waits);
         self.roster.get_mut(ix).waits = waits;
     }
 
-    /// Tells who waits for whom when all that runs waits, once until something happens again.
-    pub(in crate::controller) fn look_for_standstill(&mut self, now: Time, out: &mut Outbox) {
+    /// Records who waits for whom when everything that runs waits, once until something happens again. Returns how many
+    /// entries it has looked at.
+    pub(in crate::controller) fn look_for_standstill(&mut self, now: Time, out: &mut Outbox) -> usize {
         let seen = (self.event_log.count(), self.shipped);
-        let is_due = self.absent.standstill.is_due(now, seen);
-        if !is_due || self.phase != Phase::Running || !self.all_wait() {
-            return;
+        if !self.absent.standstill.is_due(now, seen) || self.phase != Phase::Running {
+            return 0;
         }
-        let waits = waiting(self);
-        if !waits.is_empty() {
-            self.note(now, &Event::Stalled { waits: waits.into() }, out);
-            self.absent.standstill.tell(now, (self.event_log.count(), self.shipped));
+        if self.all_wait() {
+            // Clients come back to a round without an event, so an empty list may not stay empty.
+            let waits = waiting(self);
+            if !waits.is_empty() {
+                self.note(now, &Event::Stalled { waits: waits.into() }, out);
+                self.absent.standstill.record(now, (self.event_log.count(), self.shipped));
+            }
+        } else {
+            self.absent.standstill.found_none();
         }
+        self.absent.known().map_or(0, |(plan, _)| plan.entries())
     }
 
-    /// Whether everything that runs waits, and nothing starts by itself. Services are meant to run and not to do anything.
+    /// Whether everything that runs waits, and nothing starts by itself. A service runs without doing anything.
     fn all_wait(&self) -> bool {
+        let Some((plan, history)) = self.absent.known() else { return false };
         let mut slaves = self.roster.iter().enumerate().filter(|(_, member)| member.stage != Stage::Lost);
         slaves.all(|(ix, member)| {
-            let entries = &self.test.slaves[ix].entries;
-            let waits: BTreeSet<&str> = member.waits.iter().map(|wait| wait.entry.as_str()).collect();
-            member.conn.is_some() && member.begun.is_some() && entries.iter().all(|entry| rests(member, &waits, entry))
+            let mut entries = (0..).zip(&plan.shape(ix).entries);
+            let is_there = member.conn.is_some() && member.begun.is_some();
+            is_there && entries.all(|(nr, entry)| rests(history.of(ix), nr, entry))
         })
     }
 }
 
-/// Whether an entry of a slave does nothing by itself: it is among those that wait, or it does not run and its time is not ahead.
-fn rests(member: &RunSlave, waits: &BTreeSet<&str>, entry: &Entry) -> bool {
-    if !member.runs_now(&entry.name) {
-        let ran = member.counts.get(&entry.name).is_some_and(|counts| counts.runs > 0);
-        return ran || !matches!(entry.policy, Policy::At(_));
+/// Whether an entry of a slave does nothing by itself: it waits, or it does not run and does not start at a time to come.
+fn rests(history: &SlaveHistory, nr: u16, entry: &EntryPlan) -> bool {
+    let (runs, open) = history.entry(nr).map_or((0, 0), |known| (known.runs, known.open));
+    if open == 0 {
+        return runs > 0 || entry.starts != Starts::At;
     }
-    match &entry.action {
-        Action::Barrier { .. } | Action::Sync { .. } => true,
-        Action::Shell(shell) => shell.service || waits.contains(entry.name.as_str()),
-        Action::Notify { .. } | Action::Kill { .. } | Action::End { .. } => false,
+    match entry.does {
+        Does::Meets => true,
+        Does::Anything { service } => service || history.waits(nr),
+        Does::Notifies(_) | Does::Nothing => false,
     }
 }

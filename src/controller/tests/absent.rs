@@ -127,3 +127,24 @@ fn a_failed_command_ends_the_wait_and_a_standstill_is_reported_once() {
     let heard = world.take(conns[0]);
     assert!(heard.contains("s3 cannot come any more: its entry work failed (exit status 1)"), "{heard}");
 }
+
+#[test]
+fn a_look_that_compares_very_many_members_goes_on_in_later_turns() {
+    let (mut world, conns) = started();
+    // Nothing is known against these members, so each look compares all of them.
+    let crowd: Vec<String> = (0..9_000).map(|nr| format!("\"s2#{nr}\"")).collect();
+    for id in 1..=12 {
+        let party = format!(r#""party":{{"members":["s1",{}]}}"#, crowd.join(","));
+        let barrier = format!(r#""room":"r1","barrier":"c{id:02}","id":{id},"member":"s1""#);
+        world.say(conns[0], &format!(r#"{{"type":"arrive",{barrier},{party}}}"#));
+    }
+    let last = r#""room":"r1","barrier":"d","id":13,"member":"s1","party":{"members":["s1","s3#x"]}"#;
+    world.say(conns[0], &format!(r#"{{"type":"arrive",{last}}}"#));
+    world.take(conns[0]);
+    world.say(conns[2], r#"{"type":"bye","reason":"gone","fatal":false}"#);
+    assert!(!world.take(conns[0]).contains("verdict"), "the look has not come to the last barrier");
+    world.pass(SECOND / 2);
+    let heard = world.take(conns[0]);
+    assert!(heard.contains(r#""ids":[13]"#) && heard.contains("s3#x was lost: it said bye: gone"), "{heard}");
+    assert_eq!(heard.matches("ids").count(), 1, "the others still wait: {heard}");
+}

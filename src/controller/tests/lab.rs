@@ -73,6 +73,7 @@ impl Lab {
             operators: BTreeSet::from(["ada".to_owned()]),
             lost_after: SECOND * 60,
             keeping,
+            keep_max: None,
             boot: "boot".to_owned(),
             wall_offset: 1_700_000_000_000_000,
         };

@@ -1,6 +1,7 @@
 //! Rounds that wait for members that cannot arrive any more. Such a round ends at once, because waiting for the timeout
 //! would change nothing and would hide the cause.
 
+use std::ops::Bound;
 use std::rc::Rc;
 
 use super::arrival::Process;
@@ -53,14 +54,31 @@ impl<V: PartialEq> Rendezvous<V> {
         self.waits_of(process).next().is_some()
     }
 
-    /// Ends the rounds that wait for members that cannot arrive.
-    pub fn end_hopeless(&mut self, outlook: &dyn Outlook, turn: &mut Turn<'_, V>) {
-        for name in self.meetings.keys().cloned().collect::<Vec<_>>() {
+    /// Ends the rounds that wait for members who cannot come, from the meeting `from` on. Subtracts from `left` how many
+    /// members it compares. Stops before the next meeting when nothing is left, and returns the name of that meeting.
+    pub fn end_hopeless(
+        &mut self,
+        outlook: &dyn Outlook,
+        from: Option<&str>,
+        left: &mut usize,
+        turn: &mut Turn<'_, V>,
+    ) -> Option<Rc<str>> {
+        let first = from.map_or(Bound::Unbounded, Bound::Included);
+        let names: Vec<Rc<str>> =
+            self.meetings.range::<str, _>((first, Bound::Unbounded)).map(|(name, _)| name.clone()).collect();
+        for name in names {
             // The next round of a count may be as hopeless as this one.
-            while let Some(ending) = self.forming(&name).and_then(|round| round.hopeless(&name, outlook)) {
+            loop {
+                if *left == 0 {
+                    return Some(name);
+                }
+                let Some(round) = self.forming(&name) else { break };
+                *left = left.saturating_sub(1 + round.weight(outlook));
+                let Some(ending) = round.hopeless(&name, outlook) else { break };
                 self.end(&name, ending, turn);
             }
         }
+        None
     }
 
     /// Ends the round of one meeting that waits for this member, because its host is lost.

@@ -6,6 +6,8 @@ use std::rc::Rc;
 pub trait Outlook {
     /// Returns why this member cannot arrive any more. `None` if it may, or nothing is known.
     fn barred(&self, meeting: &str, member: &str) -> Option<String>;
+    /// Returns how many members are compared to answer whether a count can be reached, besides those that have arrived.
+    fn weight(&self) -> usize;
     /// Returns why a count cannot be reached any more by the members that have arrived, and the members that caused it.
     /// `None` if it may be.
     fn unfillable(&self, meeting: &str, count: usize, there: &[&str]) -> Option<(Vec<String>, String)>;

@@ -365,7 +365,15 @@ impl<V> Round<V> {
 }
 
 impl<V> Round<V> {
-    /// Returns why this round can never be complete, if that is known.
+    /// How many members are compared to find that this round can never be complete.
+    pub fn weight(&self, outlook: &dyn Outlook) -> usize {
+        match &self.agreed.wanted {
+            Expected::Members(members) => members.len(),
+            Expected::Count(_) => self.present.len() + outlook.weight(),
+        }
+    }
+
+    /// Why this round can never be complete, if that is known.
     pub fn hopeless(&self, name: &str, outlook: &dyn Outlook) -> Option<Ending<'static>> {
         if self.is_full() || self.present.is_empty() {
             return None;

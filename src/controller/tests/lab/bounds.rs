@@ -17,6 +17,7 @@ fn reload(lab: &mut Lab, operators: &[&str]) {
         operators: operators.iter().map(|name| (*name).to_owned()).collect(),
         lost_after: 1_000_000,
         keeping: Keeping::All,
+        keep_max: None,
     };
     let settings = serde_json::to_vec(&settings).expect("they are plain");
     lab.input(Input::Reloaded { settings: &settings });
@@ -136,4 +137,53 @@ fn any_number_of_files_is_listed_page_by_page() {
     let shipped = files.iter().filter(|file| file.contains("x.files")).count();
     assert_eq!(shipped, 25_000 + PAGE_MAX, "in {pages} pages");
     assert!(pages > 50);
+}
+
+#[test]
+fn the_runs_in_the_queue_ask_for_a_bounded_number_of_slaves() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let crowd = test_for("never[1-10000]");
+    let runs: Vec<String> = (0..10).map(|nr| lab.submit(operator, &format!("s{nr}"), &crowd)).collect();
+    let refused = lab.ask(operator, &submit("more", &test_for("a"), BTreeMap::new()));
+    let problem = "the test has 1 slaves, and the queue has room for 0: try again later";
+    assert_eq!((&refused["type"], &refused["problems"]), (&"unfit".into(), &serde_json::json!([problem])), "{refused}");
+    lab.ask(operator, &Cancel { run: runs[0].clone().into(), now: false });
+    lab.submit(operator, "again", &crowd);
+}
+
+#[test]
+fn the_oldest_results_are_removed_when_all_take_more_than_keep_max() {
+    let mut lab = Lab::new();
+    let operator = lab.operator();
+    let a = lab.slave("a", "i", None);
+    let runs = |lab: &mut Lab, names: &[&str]| -> Vec<String> {
+        let serve = |name: &&str| {
+            let run = lab.submit(operator, name, &test_for("a"));
+            lab.of_run(a, "ready", &run);
+            lab.pass(SECOND);
+            for nr in 0..3 {
+                let data = vec![7; 100_000];
+                let output = Output { run: (&*run).into(), file: "x.out".into(), offset: nr * 100_000, data };
+                assert_eq!(lab.ask(a, &output)["type"], "kept");
+            }
+            lab.pass(SECOND / 2);
+            lab.of_run(a, "stopped", &run);
+            run
+        };
+        names.iter().map(serve).collect()
+    };
+    let standing = |lab: &mut Lab, runs: &[String]| -> Vec<String> {
+        let operator = lab.operator();
+        runs.iter().map(|run| lab.state(operator, run)).collect()
+    };
+    let kept = runs(&mut lab, &["one", "two", "three"]);
+    lab.pass(SECOND * 70);
+    assert_eq!(standing(&mut lab, &kept), ["over", "over", "over"], "there is no limit");
+    lab.pass(SECOND * 70);
+    lab.config.keep_max = Some(700_000);
+    let mut lab = lab.restarted();
+    lab.pass(SECOND * 2);
+    assert_eq!(standing(&mut lab, &kept), ["none", "over", "over"], "three take 900,000 bytes");
+    assert!(!lab.disk.keys().any(|path| path.starts_with(Path::new(RUNS).join(&kept[0]))));
 }

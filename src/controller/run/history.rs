@@ -1,0 +1,149 @@
+//! The history of a run: counts of the reports about each entry of its slaves.
+//!
+//! Each report changes a few numbers here. Without them, the look at who can still come would go through every run of
+//! every entry each second.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::controller::run::plan::{How, Plan, SlaveIx};
+use crate::machine::{Exit, Time};
+use crate::wire::rendezvous::Wait;
+use crate::wire::{EntryOutcome, SlaveEvent};
+
+/// The reports of all slaves, counted.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    slaves: Vec<SlaveHistory>,
+}
+
+/// The reports of one slave, counted.
+#[derive(Debug, Clone, Default)]
+pub struct SlaveHistory {
+    /// The entries of which something was reported.
+    entries: BTreeMap<u16, EntryHistory>,
+    /// The runs of entries that have not ended, and whether each is ready.
+    open: BTreeMap<(u16, u32), bool>,
+    /// When its first failure was, and what it was.
+    failed: Option<(Time, String)>,
+    /// The entries whose commands wait for something.
+    waiting: BTreeSet<u16>,
+}
+
+/// The reports about one entry, counted.
+#[derive(Debug, Clone, Default)]
+pub struct EntryHistory {
+    /// How many runs have begun, or could not begin.
+    pub runs: usize,
+    /// How many runs have not ended.
+    pub open: usize,
+    ended: usize,
+    ready: usize,
+    /// How often it has exited so, for the exits that other entries wait for.
+    exits: Vec<(Exit, usize)>,
+}
+
+impl History {
+    pub fn new(plan: &Plan) -> History {
+        History { slaves: vec![SlaveHistory::default(); plan.slaves()] }
+    }
+
+    pub fn of(&self, ix: SlaveIx) -> &SlaveHistory {
+        &self.slaves[ix]
+    }
+
+    /// Another process speaks for a slave. The reports of the earlier one do not count.
+    pub fn forget(&mut self, ix: SlaveIx) {
+        self.slaves[ix] = SlaveHistory::default();
+    }
+
+    /// The commands of a slave wait for these things.
+    pub fn set_waits(&mut self, plan: &Plan, ix: SlaveIx, waits: &[Wait]) {
+        self.slaves[ix].waiting = waits.iter().filter_map(|wait| plan.shape(ix).find(&wait.entry)).collect();
+    }
+
+    /// A slave has reported something. Unless `open`, a run that begins is not remembered as one that has not ended: the
+    /// slave has had too many.
+    pub fn report(&mut self, plan: &Plan, ix: SlaveIx, (at, open): (Time, bool), what: &SlaveEvent<'_>) {
+        let (shape, slave) = (plan.shape(ix), &mut self.slaves[ix]);
+        match what {
+            SlaveEvent::Spawned { entry, nr, .. } => {
+                let Some(entry) = shape.find(entry) else { return };
+                let known = slave.entries.entry(entry).or_default();
+                known.runs += 1;
+                if open {
+                    known.open += usize::from(slave.open.insert((entry, *nr), false).is_none());
+                }
+            }
+            SlaveEvent::EntryReady { entry, nr, .. } => {
+                let Some(entry) = shape.find(entry) else { return };
+                if let Some(ready) = slave.open.get_mut(&(entry, *nr)).filter(|ready| !**ready) {
+                    *ready = true;
+                    slave.entries.entry(entry).or_default().ready += 1;
+                }
+            }
+            SlaveEvent::Exited { entry, nr, exit, outcome, why, .. } => {
+                let Some(number) = shape.find(entry) else { return };
+                let awaited = &shape.entries[usize::from(number)].awaited;
+                slave.exited((number, *nr), exit.filter(|exit| awaited.contains(exit)));
+                if *outcome == EntryOutcome::Failed {
+                    slave.fail(at, entry, *exit, why.as_deref());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl SlaveHistory {
+    pub fn entry(&self, nr: u16) -> Option<&EntryHistory> {
+        self.entries.get(&nr)
+    }
+
+    /// Whether any run of an entry has not ended.
+    pub fn runs_anything(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    pub fn first_failure(&self) -> Option<&str> {
+        self.failed.as_ref().map(|(_, what)| what.as_str())
+    }
+
+    /// Whether the command of an entry waits for something.
+    pub fn waits(&self, nr: u16) -> bool {
+        self.waiting.contains(&nr)
+    }
+
+    /// How often that has happened which another entry waits for.
+    pub fn count(&self, nr: u16, how: How) -> usize {
+        let Some(known) = self.entries.get(&nr) else { return 0 };
+        match how {
+            How::Ready => known.ready,
+            How::Ended => known.ended,
+            How::Exited(exit) => known.exits.iter().find(|(one, _)| *one == exit).map_or(0, |(_, count)| *count),
+        }
+    }
+
+    fn exited(&mut self, (entry, nr): (u16, u32), awaited: Option<Exit>) {
+        let known = self.entries.entry(entry).or_default();
+        known.open -= usize::from(self.open.remove(&(entry, nr)).is_some());
+        known.ended += 1;
+        // A run that could not begin was not reported as spawned.
+        known.runs = known.runs.max(known.ended);
+        if let Some(exit) = awaited {
+            match known.exits.iter_mut().find(|(one, _)| *one == exit) {
+                Some((_, count)) => *count += 1,
+                None => known.exits.push((exit, 1)),
+            }
+        }
+    }
+
+    fn fail(&mut self, at: Time, entry: &str, exit: Option<Exit>, why: Option<&str>) {
+        if self.failed.as_ref().is_some_and(|(first, _)| *first <= at) {
+            return;
+        }
+        let why = why.unwrap_or("failed");
+        // The line of the entry itself also has the exit that was expected.
+        let exit = exit.map(|exit| exit.to_string()).filter(|exit| why.starts_with(exit.as_str()));
+        self.failed = Some((at, format!("its entry {entry} failed ({})", exit.as_deref().unwrap_or(why))));
+    }
+}
