@@ -214,6 +214,7 @@ impl Controller {
             done = match room.is_run() {
                 true => Err(of_the_test(&room.name)),
                 false => check_name("a trigger", &create.trigger)
+                    .map_err(|error| error.to_string())
                     .and_then(|()| room.triggers.create(Some(process.as_client()), &create.trigger, create.count)),
             };
         });
@@ -269,8 +270,8 @@ fn check(join: &Join<'_>) -> Result<(), Bye<'static>> {
         );
         return Err(fatal(Code::Protocol, text));
     }
-    check_incarnation("an incarnation", &join.incarnation).map_err(|why| fatal(Code::Name, why))?;
-    check_name("a room", &join.room).map_err(|why| fatal(Code::Name, why))?;
+    check_incarnation("an incarnation", &join.incarnation).map_err(|why| fatal(Code::Name, why.to_string()))?;
+    check_name("a room", &join.room).map_err(|why| fatal(Code::Name, why.to_string()))?;
     match &join.member {
         Some(member) if !is_member(member) => Err(fatal(
             Code::Name,

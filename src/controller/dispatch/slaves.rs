@@ -25,11 +25,11 @@ use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 
 /// Whether a slave says what it is in words that can be kept.
 fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
-    check_name("a slave", &hello.name)?;
+    check_name("a slave", &hello.name).map_err(|error| error.to_string())?;
     if hello.labels.len() > LABELS_MAX {
         return Err(format!("a slave has {LABELS_MAX} labels at most"));
     }
-    hello.labels.iter().try_for_each(|(key, value)| check_label(key, value))
+    hello.labels.iter().try_for_each(|(key, value)| check_label(key, value)).map_err(|error| error.to_string())
 }
 
 impl Controller {
