@@ -1,4 +1,6 @@
-//! What runs inside a command: one request to the slave that started it, over the slave's control socket.
+//! A client of a slave: one request over the slave's control socket, usually from a command of a run.
+//!
+//! If the slave does not answer, the client never waits longer than its own timeout.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,27 +11,27 @@ use crate::verdict::{RoundResult, map_as_line, notes_in_lines, too_late};
 use crate::wire::{ControlReply, Done, Frames};
 use crate::{exit_code, text};
 
-/// What a client is told when it starts.
+/// The configuration of a client.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The slave's control socket.
     pub socket: PathBuf,
     /// The request, as a line.
     pub request: Bytes,
-    /// Since when it is waited; `None`: since it begins.
+    /// The beginning of `timeout`. `None`: the first input.
     pub begun: Option<Time>,
-    /// How long to wait for the answer.
+    /// The time limit of the answer. `None`: no limit.
     pub timeout: Option<Duration>,
-    /// What has not happened when the time is up, for the message.
+    /// The message when the time is up, without the time.
     pub awaited: String,
     /// The trigger of a notify that carries data.
     pub carries_to: Option<String>,
-    /// What is met at, for the message: `barrier server-up`. Then the slave keeps the time, and the client gives up on
-    /// the slave itself only a moment later.
+    /// The barrier or sync of the request, such as `barrier server-up`. Then the slave keeps the time, and the client
+    /// waits a moment longer for its answer.
     pub meeting: Option<String>,
 }
 
-/// How much longer than the time of a barrier or a sync a client waits for what its slave says.
+/// How much longer than the timeout of a barrier or a sync to wait for the answer of the slave.
 const SLAVE_SLACK: Duration = Duration::from_secs(1);
 
 /// One request and its answer.
@@ -83,7 +85,7 @@ impl Client {
         }
     }
 
-    /// The barrier or the sync is over for us.
+    /// The verdict of the barrier or the sync has arrived.
     fn met(&mut self, heard: &RoundResult, out: &mut Outbox) {
         let subject = self.config.meeting.clone().unwrap_or_default();
         let message = heard.in_words(&subject, self.config.timeout);
@@ -93,7 +95,7 @@ impl Client {
         self.end(heard.exit_code(), message.as_deref(), out);
     }
 
-    /// What goes to standard output once the client has exited. It may be long, and nothing of it may be left out.
+    /// Returns the standard output. It may be long and must be written completely after the exit.
     pub fn output(&self) -> &[u8] {
         &self.output
     }

@@ -455,7 +455,7 @@ impl Controller {
             self.draw = run.event_log.view.is_live().then_some(now + DRAW_EVERY);
             run.event_log.view.flush(out);
             if self.draw.is_some() {
-                let picture = self::run::progress::of(run, now);
+                let picture = self::run::progress::picture(run, now);
                 run.event_log.view.draw(&picture, out);
             }
         }

@@ -1,51 +1,203 @@
-//! The connection of a slave or a client to its controller: it is tried again and again, its silence is noticed, and
-//! the clock at its other end is estimated.
+//! The connection of a slave, a client or an operator to its controller.
+//!
+//! [`Link`] owns the connection: it reconnects with a growing delay, cuts the stream into messages, pings, detects a
+//! silent controller and estimates the offset of its clock. [`Linked`] is what a machine implements to receive the
+//! messages. A line that is not a valid message closes the connection and never reaches a machine, and neither does any
+//! message before the welcome.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::machine::{Address, Cause, ConnId, Outbox, Reason, Time, Timers};
+use crate::machine::{Address, Bytes, Cause, ConnId, Input, Outbox, Reason, Time, Timers};
 use crate::session::{Backoff, ClockOffset, FIRST_PINGS, HELLO_WITHIN, PING_EVERY, SILENT_AFTER};
 use crate::wire::rendezvous::SESSION_MOST;
-use crate::wire::{Bye, Code, Frames, LINE_AROUND_VALUES, LINE_MAX, Message, Ping, Pong};
+use crate::wire::{
+    Bound, Bye, Code, Frames, FromController, LINE_AROUND_VALUES, LINE_MAX, Malformed, Message, PROTOCOL, Ping, Pong,
+    Welcome,
+};
 
-/// The longest line that a controller may say once it has welcomed us: the map of a sync. How long values may be is told
-/// to the controller alone, and it is trusted, so this is the most that any controller may be told.
+/// The longest line that a controller may send after its welcome, in bytes: the map of a sync. The limit of values is
+/// configured at the controller alone, so this is the highest limit that can be configured.
 pub const LINE_FROM_CONTROLLER_MAX: usize = SESSION_MOST + LINE_AROUND_VALUES;
 
-/// After a connection that stood so long the next one is tried at once; after shorter ones more and more seldom.
-const STOOD_FOR: Duration = Duration::from_secs(5);
+/// If a connection has lasted this long, the next attempt is made at once. Otherwise the delay grows.
+const LASTING: Duration = Duration::from_secs(5);
 
-/// After how long it is looked again whether a controller is silent of which not everything was read.
+/// How much later the silence of a controller is checked again if its bytes have not all been read.
 const BEHIND_AGAIN: Duration = Duration::from_millis(10);
 
-/// An instant that a controller names for a release is never further away than this.
+/// The longest wait for the instant of a release that the controller names.
 const RELEASE_AHEAD_MAX: Duration = Duration::from_secs(1);
 
-/// What a message says when what is heard is nothing that a controller says before it has welcomed anybody.
-pub const NO_CONTROLLER: &str = "what listens there is no controller of arete";
+/// The message if the other end sends something else than a controller would before its welcome.
+pub const NO_CONTROLLER: &str = "no controller of arete listens there";
+
+/// A machine with a link to a controller.
+///
+/// The machine gives each of its inputs to [`on_link_input`](Linked::on_link_input) first.
+pub(crate) trait Linked {
+    /// The longest line that the machine accepts after the welcome, in bytes.
+    const LONGEST: usize = LINE_FROM_CONTROLLER_MAX;
+
+    /// The link.
+    fn link(&mut self) -> &mut Link;
+
+    /// Returns the first message of a connection, encoded. The controller answers it with a welcome or a bye.
+    fn greeting(&self) -> Bytes;
+
+    /// Whether the controller goes on with what it did on the last connection, so that its clock is the same.
+    fn goes_on(&self, _welcome: &Welcome<'_>) -> bool {
+        false
+    }
+
+    /// The controller has accepted the greeting.
+    fn on_welcome(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox);
+
+    /// The controller has sent a message after its welcome.
+    fn on_message(&mut self, now: Time, message: FromController<'_>, out: &mut Outbox);
+
+    /// The controller ends the connection. Returns whether to try again later; otherwise the machine has done what
+    /// there was to do.
+    fn on_bye(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) -> bool;
+
+    /// The connection has closed or could not be made. `was_up`: the controller had accepted the greeting.
+    fn on_lost(&mut self, now: Time, was_up: bool, out: &mut Outbox);
+
+    /// Handles an input of the link. Returns the input if it does not concern the link.
+    fn on_link_input<'i>(&mut self, now: Time, input: Input<'i>, out: &mut Outbox) -> Option<Input<'i>> {
+        let link = self.link();
+        match input {
+            Input::Connected { conn, .. } if link.is(conn) => {
+                let greeting = self.greeting();
+                self.link().greet(now, greeting, out);
+            }
+            Input::Received { conn, bytes } if link.is(conn) => receive(self, now, conn, bytes, out),
+            Input::Closed { conn, reason } if link.is(conn) => {
+                let was_up = link.up();
+                link.closed(now, &reason);
+                self.on_lost(now, was_up, out);
+            }
+            Input::Disproved { conn, why } if link.is(conn) => hang_up(self, now, &Reason::from(why), out),
+            Input::Behind { .. } => link.behind(now),
+            Input::Deadline => {
+                if let Some(silent) = link.silence(now) {
+                    hang_up(self, now, &silent, out);
+                }
+            }
+            input => return Some(input),
+        }
+        None
+    }
+}
+
+/// Reads the bytes of the connection, and closes it at the first line that is not a valid message.
+fn receive<M: Linked + ?Sized>(machine: &mut M, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
+    let link = machine.link();
+    link.alive(now);
+    let longest = if link.up() { M::LONGEST } else { LINE_MAX };
+    let mut frames = std::mem::take(&mut link.frames);
+    let mut wrong = None;
+    let fed = frames.feed(bytes, longest, |line| {
+        wrong = hear(machine, now, line, out).err();
+        wrong.is_none() && machine.link().is(conn)
+    });
+    let link = machine.link();
+    if !link.is(conn) {
+        return;
+    }
+    link.frames = frames;
+    if let Some(wrong) = wrong.or(fed.err().map(Misspoken::TooLong)) {
+        let reason = link.misspoken(&wrong);
+        hang_up(machine, now, &reason, out);
+    }
+}
+
+/// Handles one line.
+fn hear<M: Linked + ?Sized>(machine: &mut M, now: Time, line: &[u8], out: &mut Outbox) -> Result<(), Misspoken> {
+    match FromController::decode(line).map_err(Misspoken::Malformed)? {
+        FromController::Bye(bye) => turn_away(machine, now, &bye, out),
+        FromController::Welcome(welcome) if !machine.link().up() => {
+            if welcome.protocol == PROTOCOL {
+                let goes_on = machine.goes_on(&welcome);
+                machine.link().welcomed(now, goes_on, out);
+                machine.on_welcome(now, &welcome, out);
+            } else {
+                let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
+                turn_away(machine, now, &Bye { code: Code::Protocol, reason: reason.into(), fatal: true }, out);
+            }
+        }
+        _ if !machine.link().up() => return Err(Misspoken::NoWelcome),
+        message => {
+            if let FromController::Pong(pong) = &message {
+                machine.link().ponged(now, pong, out);
+            }
+            machine.on_message(now, message, out);
+        }
+    }
+    Ok(())
+}
+
+/// The controller ends the connection.
+fn turn_away<M: Linked + ?Sized>(machine: &mut M, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
+    if machine.on_bye(now, bye, out) {
+        machine.link().refused(&bye.reason);
+        hang_up(machine, now, &Reason::from(&*bye.reason), out);
+        machine.link().is_refused = true;
+    }
+}
+
+/// Closes the connection, to try again later.
+fn hang_up<M: Linked + ?Sized>(machine: &mut M, now: Time, reason: &Reason, out: &mut Outbox) {
+    let link = machine.link();
+    let Some(conn) = link.conn() else { return };
+    let was_up = link.up();
+    out.close(conn, reason.words.clone());
+    link.closed(now, reason);
+    machine.on_lost(now, was_up, out);
+}
+
+/// Why what was received is not what a controller sends.
+#[derive(Debug)]
+enum Misspoken {
+    Malformed(Malformed),
+    TooLong(Bound),
+    /// The first message is neither a welcome nor a bye.
+    NoWelcome,
+}
+
+impl fmt::Display for Misspoken {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misspoken::Malformed(malformed) => malformed.fmt(to),
+            Misspoken::TooLong(bound) => bound.fmt(to),
+            Misspoken::NoWelcome => to.write_str("it did not begin with a welcome"),
+        }
+    }
+}
 
 /// The connection to the controller.
-pub struct Link {
+pub(crate) struct Link {
     to: Address,
     state: State,
-    /// The offset between our clock and the controller's.
-    pub clock: ClockOffset,
+    clock: ClockOffset,
     /// The bytes of a line that has not ended yet.
     frames: Frames,
     backoff: Backoff,
-    /// When the controller welcomed us.
+    /// When the controller accepted the greeting.
     since: Option<Time>,
-    /// The ping that was not answered yet.
+    /// When the ping was sent that has no answer yet.
     ping: Option<Time>,
-    /// Round trips since the clock was forgotten.
+    /// Round trips since the clock was reset.
     round_trips: u32,
-    /// The absence of the controller was said.
+    /// The log says already that the controller is away.
     absent: bool,
-    /// Why the controller refused us last.
+    /// The last refusal in the log.
     refusal: Option<String>,
     /// Why there is no connection.
     trouble: Option<String>,
-    /// When the controller has said nothing for too long.
+    /// Whether `trouble` is a refusal of the controller.
+    is_refused: bool,
+    /// When the connection is closed unless something is received.
     silent: Option<Time>,
     timers: Timers<Timer>,
 }
@@ -54,9 +206,9 @@ pub struct Link {
 enum State {
     Away,
     Connecting(ConnId),
-    /// Hello was said.
+    /// The greeting was sent.
     Greeting(ConnId),
-    /// Welcome was heard.
+    /// The welcome was received.
     Up(ConnId),
 }
 
@@ -67,8 +219,8 @@ enum Timer {
 }
 
 impl Link {
-    /// A link to this address; `seed` is for the jitter of its tries.
-    pub fn new(to: Address, seed: u64) -> Link {
+    /// Returns a link to this address, not connected yet. `seed` determines the jitter of its attempts.
+    pub(crate) fn new(to: Address, seed: u64) -> Link {
         Link {
             to,
             state: State::Away,
@@ -81,106 +233,97 @@ impl Link {
             absent: false,
             refusal: None,
             trouble: None,
+            is_refused: false,
             silent: None,
             timers: Timers::default(),
         }
     }
 
-    /// Why there is no connection, without what to do about it; empty: nobody knows.
-    pub fn why_away(&self) -> &str {
+    /// The offset between this clock and the controller's.
+    pub(crate) fn clock(&self) -> &ClockOffset {
+        &self.clock
+    }
+
+    /// Returns why there is no connection, without the advice that may follow it. Empty if the reason is unknown.
+    pub(crate) fn why_away(&self) -> &str {
         self.trouble().and_then(|trouble| trouble.split(": ").next()).unwrap_or_default()
     }
 
-    /// How it is said that what was heard is no message of a controller: one that has not welcomed us may be none.
-    pub fn misspoken(&self, wrong: &str) -> Reason {
+    /// The reason to close the connection. Before the welcome the other end may be another program.
+    fn misspoken(&self, wrong: &Misspoken) -> Reason {
         match self.up() {
-            true => format!("the controller does not speak as it should: {wrong}").into(),
+            true => format!("the controller breaks the protocol: {wrong}").into(),
             false => Reason::new(Cause::NoController, format!("{NO_CONTROLLER}: {wrong}")),
         }
     }
 
-    /// The connection, made or being made.
-    pub fn conn(&self) -> Option<ConnId> {
+    fn conn(&self) -> Option<ConnId> {
         match self.state {
             State::Away => None,
             State::Connecting(conn) | State::Greeting(conn) | State::Up(conn) => Some(conn),
         }
     }
 
-    /// Whether `conn` is this connection.
-    pub fn is(&self, conn: ConnId) -> bool {
+    /// Returns whether `conn` is this connection, made or being made.
+    pub(crate) fn is(&self, conn: ConnId) -> bool {
         self.conn() == Some(conn)
     }
 
-    /// Whether the controller has welcomed us.
-    pub fn up(&self) -> bool {
+    /// Returns whether the controller has accepted the greeting.
+    pub(crate) fn up(&self) -> bool {
         matches!(self.state, State::Up(_))
     }
 
-    /// Why there is no connection, once one could not be made or has ended.
-    pub fn trouble(&self) -> Option<&str> {
+    /// Returns why the last connection ended or could not be made.
+    pub(crate) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    /// Whether that is what the controller has said.
-    pub fn is_refused(&self) -> bool {
-        self.refusal.is_some() && self.refusal == self.trouble
+    /// Returns whether the controller itself gave that reason.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused
     }
 
-    /// Whether enough round trips were measured to start a run by the controller's clock.
-    pub fn measured(&self) -> bool {
+    /// Returns whether enough round trips were measured to start a run by the controller's clock.
+    pub(crate) fn measured(&self) -> bool {
         self.round_trips >= FIRST_PINGS
     }
 
-    /// Says something to the controller, if it is there.
-    pub fn say(&self, out: &mut Outbox, message: &impl Message) {
+    /// Sends a message, if the controller has accepted the greeting. Otherwise the message is dropped.
+    pub(crate) fn say(&self, out: &mut Outbox, message: &impl Message) {
         if let State::Up(conn) = self.state {
             out.send(conn, message.encode());
         }
     }
 
-    /// Says a line that was encoded before.
-    pub fn say_line(&self, out: &mut Outbox, line: &crate::machine::Bytes) {
+    /// Sends a line that is already encoded, as [`say`](Link::say).
+    pub(crate) fn say_line(&self, out: &mut Outbox, line: &Bytes) {
         if let State::Up(conn) = self.state {
             out.send(conn, line.clone());
         }
     }
 
     /// Asks for a connection.
-    pub fn connect(&mut self, now: Time, out: &mut Outbox) {
+    pub(crate) fn connect(&mut self, now: Time, out: &mut Outbox) {
         self.state = State::Connecting(out.connect(self.to.clone()));
         self.frames = Frames::default();
         self.silent = Some(now + HELLO_WITHIN);
     }
 
-    /// The connection stands: says who we are. A greeting is answered by a welcome or a bye.
-    pub fn connected(&mut self, now: Time, greeting: &impl Message, out: &mut Outbox) {
+    fn greet(&mut self, now: Time, greeting: Bytes, out: &mut Outbox) {
         let State::Connecting(conn) = self.state else { return };
-        out.send(conn, greeting.encode());
+        out.send(conn, greeting);
         self.state = State::Greeting(conn);
         self.silent = Some(now + HELLO_WITHIN);
     }
 
-    /// Something was heard: lends the bytes of the line that has not ended, and says how long a line may be. They are
-    /// given back with [`put_frames`](Link::put_frames), unless the connection is gone by then.
-    pub fn take_frames(&mut self, now: Time) -> (Frames, usize) {
-        self.alive(now);
-        let max = if self.up() { LINE_FROM_CONTROLLER_MAX } else { LINE_MAX };
-        (std::mem::take(&mut self.frames), max)
-    }
-
-    /// Takes back what [`take_frames`](Link::take_frames) has lent.
-    pub fn put_frames(&mut self, frames: Frames) {
-        self.frames = frames;
-    }
-
-    /// The controller has accepted us. Unless it is in the `same` run as before, its clock may be another.
-    pub fn welcomed(&mut self, now: Time, same: bool, out: &mut Outbox) {
+    /// The greeting is accepted. Unless the controller `goes_on`, its clock may be another one.
+    fn welcomed(&mut self, now: Time, goes_on: bool, out: &mut Outbox) {
         let State::Greeting(conn) = self.state else { return };
         self.state = State::Up(conn);
         self.since = Some(now);
-        self.trouble = None;
-        if !same {
+        (self.trouble, self.is_refused) = (None, false);
+        if !goes_on {
             self.clock.clear();
             self.round_trips = 0;
         }
@@ -188,7 +331,7 @@ impl Link {
         self.send_ping(now, out);
     }
 
-    /// Something was heard.
+    /// Something was received.
     fn alive(&mut self, now: Time) {
         self.silent = Some(now + SILENT_AFTER);
     }
@@ -200,13 +343,13 @@ impl Link {
         self.timers.set(Timer::Ping, now + PING_EVERY);
     }
 
-    /// Takes the answer to a ping: a new sample of the clock offset.
-    pub fn ponged(&mut self, now: Time, pong: &Pong<'_>, out: &mut Outbox) {
+    /// Takes the answer to a ping as a sample of the clock offset.
+    fn ponged(&mut self, now: Time, pong: &Pong<'_>, out: &mut Outbox) {
         if self.ping != Some(pong.time) {
             return;
         }
         self.ping = None;
-        self.stands();
+        self.log_connected();
         self.clock.sample(pong.time, pong.now, now);
         self.round_trips = self.round_trips.saturating_add(1);
         if !self.measured() {
@@ -214,31 +357,33 @@ impl Link {
         }
     }
 
-    /// The controller is there and keeps us: after a welcome it may still have said that there is no run.
-    fn stands(&mut self) {
+    /// Only a pong proves that the controller keeps the connection: after its welcome it may still say that there is
+    /// no run.
+    fn log_connected(&mut self) {
         if std::mem::take(&mut self.absent) || self.refusal.take().is_some() {
             log::info!("controller {}: connected", self.to);
         }
     }
 
-    /// The connection is gone or could not be made.
-    pub fn closed(&mut self, now: Time, reason: &Reason) {
+    /// The connection has closed or could not be made.
+    fn closed(&mut self, now: Time, reason: &Reason) {
         let cause = reason.cause;
         let reason = reason.strip_prefix(&format!("{}: ", self.to)).unwrap_or(reason);
+        self.is_refused = false;
         if self.trouble.as_deref() != Some(reason) {
             self.trouble = Some(reason.to_owned());
         }
         if !std::mem::replace(&mut self.absent, true) && self.refusal.is_none() {
             let step = match &self.to {
                 Address::Unix(_) => next_step_at_socket(cause),
-                // It had welcomed us, and is likely to come back by itself.
+                // It was connected, and is likely to return without help.
                 Address::Inet(_) if self.since.is_some() => None,
                 Address::Inet(_) => next_step(cause),
             };
             let step = step.map(|step| format!(": {step}")).unwrap_or_default();
             log::warn!("controller {}: {reason}{step}; trying again", self.to);
         }
-        if self.since.take().is_some_and(|since| now.since(since) >= STOOD_FOR) {
+        if self.since.take().is_some_and(|since| now.since(since) >= LASTING) {
             self.backoff.reset();
         }
         self.state = State::Away;
@@ -249,24 +394,16 @@ impl Link {
         self.timers.set(Timer::Reconnect, self.backoff.next(now));
     }
 
-    /// Closes the connection, to try again later.
-    pub fn close(&mut self, now: Time, reason: &Reason, out: &mut Outbox) {
-        if let Some(conn) = self.conn() {
-            out.close(conn, reason.words.clone());
-            self.closed(now, reason);
-        }
-    }
-
-    /// The controller does not want us. Another one may come at the same address.
-    pub fn refused(&mut self, reason: &str) {
+    /// Logs a refusal, once. The attempts go on, because another controller may start at the same address.
+    fn refused(&mut self, reason: &str) {
         if self.refusal.as_deref() != Some(reason) {
             log::error!("controller {}: {reason}", self.to);
             self.refusal = Some(reason.to_owned());
         }
     }
 
-    /// Ends the connection for good.
-    pub fn leave(&mut self, reason: &str, out: &mut Outbox) {
+    /// Says bye and closes the connection for good.
+    pub(crate) fn leave(&mut self, reason: &str, out: &mut Outbox) {
         self.say(out, &Bye { code: Code::Leaves, reason: reason.into(), fatal: false });
         if let Some(conn) = self.conn() {
             out.close(conn, reason);
@@ -274,26 +411,27 @@ impl Link {
         self.end();
     }
 
-    /// No connection is wanted any more.
-    pub fn end(&mut self) {
+    /// The connection has closed, and no other one is wanted.
+    pub(crate) fn end(&mut self) {
         self.state = State::Away;
         self.silent = None;
         self.timers.clear();
     }
 
-    /// What the controller has said may not have been read yet: it is not silent for that.
-    pub fn behind(&mut self, now: Time) {
+    /// Bytes of the controller may be unread, so it is not silent yet.
+    fn behind(&mut self, now: Time) {
         self.silent = self.silent.map(|at| at.max(now + BEHIND_AGAIN));
     }
 
-    /// Gives the reason when the connection must be closed. Asked at deadlines only: what has come is read before them.
-    pub fn silence(&self, now: Time) -> Option<Reason> {
+    /// Returns the reason to close the connection if the controller is silent. Called at deadlines only, because what
+    /// has been received is handled before them.
+    fn silence(&self, now: Time) -> Option<Reason> {
         let silent = self.silent.is_some_and(|at| at <= now);
         silent.then(|| Reason::new(Cause::NoAnswer, "the controller says nothing"))
     }
 
-    /// Does what is due.
-    pub fn fire(&mut self, now: Time, out: &mut Outbox) {
+    /// Does what is due: reconnects, and pings.
+    pub(crate) fn fire(&mut self, now: Time, out: &mut Outbox) {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Reconnect => self.connect(now, out),
@@ -302,29 +440,29 @@ impl Link {
         }
     }
 
-    /// When an instant that the controller names for a release is here. Without a measured clock, and when its clock has
-    /// jumped, that is now or soon.
-    pub fn release_at(&self, now: Time, theirs: Time) -> Time {
+    /// Converts the instant of a release from the controller's clock to this one. Returns at most a second from now,
+    /// because the controller's clock may have jumped, and `now` if its clock has not been measured.
+    pub(crate) fn release_at(&self, now: Time, theirs: Time) -> Time {
         if self.clock.uncertainty().is_none() {
             return now;
         }
         self.clock.to_ours(theirs).min(now + RELEASE_AHEAD_MAX)
     }
 
-    /// Returns when the link wants to be called next: for a reconnect, a ping, or a silent controller.
-    pub fn next_deadline(&self) -> Option<Time> {
+    /// Returns when the link must act next: for a reconnect, a ping, or a silent controller.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
         [self.timers.next(), self.silent].into_iter().flatten().min()
     }
 }
 
-/// What somebody may do who reads why there is no connection; what he reads may say it itself.
+/// Returns what a person can do about a missing connection, unless the reason itself contains it.
 pub fn next_step(cause: Cause) -> Option<&'static str> {
     match cause {
         Cause::Refused => Some("no controller listens there: start it, or name the port of one as HOST:PORT"),
-        Cause::NoName => Some("check how it is spelt, or name its IP address instead"),
-        Cause::NoAnswer => {
-            Some("see that the machine is up, that a controller listens on this port, and that no firewall is between")
-        }
+        Cause::NoName => Some("check the spelling, or give the IP address instead"),
+        Cause::NoAnswer => Some(
+            "check that the machine is up, that a controller listens on this port, and that no firewall is between",
+        ),
         Cause::NoController => Some("name the port of a controller as HOST:PORT"),
         Cause::HungUp => Some(
             "it may have as many connections as its --connections-max allows, or be no controller of arete: its log \
@@ -334,7 +472,7 @@ pub fn next_step(cause: Cause) -> Option<&'static str> {
     }
 }
 
-/// The same of a socket of this machine.
+/// As [`next_step`], for a socket of this machine.
 fn next_step_at_socket(cause: Cause) -> Option<&'static str> {
     matches!(cause, Cause::Refused | Cause::NoSocket).then_some(
         "no controller serves this socket: start \"arete controller --socket PATH\" there, or name another with --controller",
@@ -346,10 +484,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_to_do_follows_from_the_cause_and_not_from_the_words() {
+    fn the_advice_follows_from_the_cause() {
         for (cause, said) in [
             (Cause::Refused, "HOST:PORT"),
-            (Cause::NoName, "spelt"),
+            (Cause::NoName, "spelling"),
             (Cause::NoAnswer, "firewall"),
             (Cause::HungUp, "--connections-max"),
             (Cause::NoController, "HOST:PORT"),
@@ -364,13 +502,13 @@ mod tests {
     }
 
     #[test]
-    fn why_there_is_no_connection_is_told_without_what_to_do_about_it() {
+    fn the_reason_is_shown_without_its_advice() {
         let mut link = Link::new(Address::Inet("c:1".to_owned()), 1);
         assert_eq!(link.why_away(), "");
-        link.closed(Time::default(), &"c:1: its certificate was revoked: issue it anew".into());
+        link.closed(Time::default(), &"c:1: its certificate was revoked: issue another".into());
         assert_eq!(link.why_away(), "its certificate was revoked");
-        let said = link.misspoken("a message is a JSON object");
-        link.closed(Time::default(), &said);
+        let wrong = link.misspoken(&Misspoken::NoWelcome);
+        link.closed(Time::default(), &wrong);
         assert_eq!(link.why_away(), NO_CONTROLLER);
     }
 }

@@ -1,6 +1,8 @@
-//! A client of a controller: it joins a room, does one thing there, and leaves. It stands at a barrier or gives to a
-//! sync for one member, notifies or waits for a trigger, or makes one. While the controller is not there it tries
-//! again, so that who is early is not lost; after every reconnect it says again what it wants.
+//! A client of a controller: joins a room, does one thing there, and leaves.
+//!
+//! It arrives at a barrier or gives a value to a sync as one member, notifies or waits for a trigger, or makes one. The
+//! client reconnects while the controller is away, so it may start first. After each reconnect it sends its request
+//! again, which counts once.
 
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -9,46 +11,46 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::exit_code;
-use crate::link::Link;
-use crate::machine::{Address, ConnId, Input, Machine, Outbox, Reason, Signal, Stream, Time, Timers};
+use crate::link::{Link, Linked};
+use crate::machine::{Address, Bytes, ConnId, Input, Machine, Outbox, Signal, Stream, Time, Timers};
 use crate::session::VERSION;
 use crate::text;
 use crate::verdict::{RoundResult, map_as_line, notes_in_lines, out_of_reach, too_late};
 use crate::wire::rendezvous::{Alive, Arrive, Elsewhere, Give, Gone, Heard, Map, Party, RoundVerdict};
 use crate::wire::room::{Create, Delete, Join, List, Listing, Watch};
-use crate::wire::{Bye, Code, FromController, Malformed, Noted, Notify, PROTOCOL, RawJson, Triggered, Welcome};
+use crate::wire::{Bye, FromController, Message, Noted, Notify, PROTOCOL, RawJson, Triggered, Welcome};
 
-/// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
+/// How much longer than the timeout to wait for the controller's own verdict, while it is connected.
 const VERDICT_SLACK: Duration = Duration::from_millis(250);
 
-/// The one arrival, gift or notify of this process.
+/// The number of the only arrival, value or notify of this process.
 const ONLY: u64 = 1;
 
-/// What a client is told when it starts.
+/// The configuration of a client.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the controller listens.
+    /// The address of the controller.
     pub controller: Address,
     /// The room to join.
     pub room: String,
-    /// Whom it speaks for, `HOST` or `HOST#TAG`.
+    /// The member that the client acts for, `HOST` or `HOST#TAG`.
     pub member: Option<String>,
-    /// Drawn at random by whoever starts the process.
+    /// A random text that distinguishes this process from others of the same member.
     pub incarnation: String,
-    /// For the jitter of reconnects.
+    /// The seed for the jitter of reconnects.
     pub seed: u64,
-    /// What the client does in the room.
+    /// The task of the client in the room.
     pub task: Task,
-    /// Since when it is waited; `None`: since it begins.
+    /// The beginning of `timeout`. `None`: the first input.
     pub begun: Option<Time>,
-    /// How long to wait; `None`: for ever.
+    /// The time limit. `None`: no limit.
     pub timeout: Option<Duration>,
 }
 
-/// What a client does.
+/// The task of a client.
 #[derive(Debug, Clone)]
 pub enum Task {
-    /// Stands at a barrier; `fresh` is in microseconds.
+    /// Arrives at a barrier.
     Barrier {
         /// The name of the barrier.
         barrier: String,
@@ -76,7 +78,7 @@ pub enum Task {
     Notify {
         /// The name of the trigger.
         trigger: String,
-        /// What the notify carries, as JSON.
+        /// The data of the notify, as JSON.
         data: Option<Rc<RawValue>>,
     },
     /// Waits until a trigger has fired.
@@ -105,7 +107,7 @@ impl Task {
         matches!(self, Task::Barrier { .. } | Task::Sync { .. })
     }
 
-    /// `barrier server-up`, for a message.
+    /// Returns the subject of messages, such as `barrier server-up`.
     fn subject(&self) -> String {
         match self {
             Task::Barrier { barrier, .. } => format!("barrier {barrier}"),
@@ -118,16 +120,16 @@ impl Task {
     }
 }
 
-/// A client.
+/// A client of a controller.
 pub struct Member {
     config: Config,
     link: Link,
     deadline: Option<Time>,
-    /// The map of a sync, until its verdict comes, and then for standard output.
+    /// The map of a sync, which becomes the output when its verdict arrives.
     output: Vec<u8>,
-    /// The round that the map is of.
+    /// The round of the map.
     round: u64,
-    /// The run that was named last as the one to look in.
+    /// The last run that the controller has suggested as the room.
     pointed_to: Option<String>,
     over: Option<u8>,
     timers: Timers<Timer>,
@@ -135,9 +137,9 @@ pub struct Member {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// The time is up.
+    /// The timeout.
     Patience,
-    /// The instant of the release has come.
+    /// The instant of the release.
     Release,
 }
 
@@ -156,27 +158,27 @@ impl Member {
         }
     }
 
-    /// The exit code, once there is nothing left to do.
+    /// Returns the exit code, once nothing is left to do.
     pub fn over(&self) -> Option<u8> {
         self.over
     }
 
-    /// Whom it speaks for.
+    /// Returns the member, or an empty text.
     pub fn name(&self) -> &str {
         self.config.member.as_deref().unwrap_or_default()
     }
 
-    /// `barrier server-up`, for a message.
+    /// Returns the subject of messages, such as `barrier server-up`.
     pub fn subject(&self) -> String {
         self.config.task.subject()
     }
 
-    /// What goes to standard output once the client has exited. It may be long, and nothing of it may be left out.
+    /// Returns the standard output. It may be long and must be written completely after the exit.
     pub fn output(&self) -> &[u8] {
         &self.output
     }
 
-    /// Whether this is the connection to the controller.
+    /// Returns whether this is the connection to the controller.
     pub fn is(&self, conn: ConnId) -> bool {
         self.link.is(conn)
     }
@@ -195,91 +197,20 @@ impl Member {
                 }
                 self.link.connect(now, out);
             }
-            Input::Connected { conn, .. } if self.link.is(conn) => self.join(now, out),
-            Input::Received { conn, bytes } if self.link.is(conn) => self.received(now, bytes, out),
-            Input::Closed { conn, reason } if self.link.is(conn) => self.link.closed(now, &reason),
-            Input::Signal(signal) => self.signal(signal, out),
-            Input::Behind { .. } => self.link.behind(now),
-            Input::Deadline => {
-                if let Some(silent) = self.link.silence(now) {
-                    self.link.close(now, &silent, out);
+            input => {
+                if let Some(Input::Signal(signal)) = self.on_link_input(now, input, out) {
+                    self.signal(signal, out);
                 }
             }
-            _ => {}
         }
         self.fire(now, out);
-    }
-
-    fn join(&mut self, now: Time, out: &mut Outbox) {
-        let join = Join {
-            protocol: PROTOCOL,
-            version: VERSION.into(),
-            incarnation: self.config.incarnation.as_str().into(),
-            room: self.config.room.as_str().into(),
-            member: self.config.member.as_deref().map(Into::into),
-        };
-        self.link.connected(now, &join, out);
-    }
-
-    fn received(&mut self, now: Time, bytes: &[u8], out: &mut Outbox) {
-        let (mut frames, max) = self.link.take_frames(now);
-        let conn = self.link.conn();
-        let mut wrong = None;
-        let fed = frames.feed(bytes, max, |line| match self.line(now, line, out) {
-            Ok(()) => self.over.is_none() && self.link.conn() == conn,
-            Err(malformed) => {
-                wrong = Some(malformed.to_string());
-                false
-            }
-        });
-        if self.over.is_some() || self.link.conn() != conn {
-            return;
-        }
-        self.link.put_frames(frames);
-        if let Some(wrong) = wrong.or(fed.err().map(|bound| bound.to_string())) {
-            self.link.close(now, &self.link.misspoken(&wrong), out);
-        }
-    }
-
-    /// One line from the controller.
-    fn line(&mut self, now: Time, line: &[u8], out: &mut Outbox) -> Result<(), Malformed> {
-        let message = FromController::decode(line)?;
-        match &message {
-            FromController::Bye(bye) => self.refused(now, bye, out),
-            FromController::Welcome(welcome) if !self.link.up() => self.welcomed(now, welcome, out),
-            _ if !self.link.up() => return Err(Malformed("it did not begin with a welcome".to_owned())),
-            FromController::Pong(pong) => self.link.ponged(now, pong, out),
-            FromController::Check(_) => self.link.say(out, &Alive { lifetime: PhantomData }),
-            FromController::Elsewhere(elsewhere) if self.config.task.meets() => self.meets_elsewhere(elsewhere, out),
-            FromController::Map(map) => self.map(map),
-            FromController::RoundVerdict(verdict) => self.ruled(now, verdict, out),
-            FromController::Triggered(triggered) => self.triggered(triggered, out),
-            FromController::Noted(noted) => self.noted(noted, out),
-            FromController::Created(_) if self.changes() => self.done(out),
-            FromController::Listing(listing) if matches!(self.config.task, Task::List) => self.listed(listing, out),
-            FromController::Refused(refused) => self.fail(&refused.reason, out),
-            _ => log::debug!("the controller said something that was not asked for"),
-        }
-        Ok(())
     }
 
     fn changes(&self) -> bool {
         matches!(self.config.task, Task::Create { .. } | Task::Delete { .. })
     }
 
-    fn welcomed(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
-        if welcome.protocol != PROTOCOL {
-            let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
-            return self.refused(now, &Bye { code: Code::Protocol, reason: reason.into(), fatal: true }, out);
-        }
-        self.link.welcomed(now, false, out);
-        // Who only waits for the instant of its release has its verdict.
-        if self.timers.get(&Timer::Release).is_none() {
-            self.ask(now, out);
-        }
-    }
-
-    /// Says what this client wants.
+    /// Sends the request.
     fn ask(&self, now: Time, out: &mut Outbox) {
         let room = || self.config.room.as_str().into();
         let member = || self.config.member.as_deref().unwrap_or_default().into();
@@ -326,17 +257,7 @@ impl Member {
         }
     }
 
-    /// The controller ends the connection.
-    fn refused(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
-        if bye.fatal {
-            let reason = format!("controller {}: {}", self.config.controller, bye.reason);
-            return self.fail(&reason, out);
-        }
-        self.link.refused(&bye.reason);
-        self.link.close(now, &Reason::from(&*bye.reason), out);
-    }
-
-    /// A run has what we wait for in another room. Said once for each run, however often the controller says it.
+    /// A run has a barrier or sync of this name, in another room. The hint is printed once for each run.
     fn meets_elsewhere(&mut self, elsewhere: &Elsewhere<'_>, out: &mut Outbox) {
         if self.pointed_to.as_deref() == Some(&*elsewhere.run) {
             return;
@@ -348,7 +269,7 @@ impl Member {
         out.print(Stream::Err, text::harmless(line.trim_end()).into_owned() + "\n");
     }
 
-    /// The values of our session; the verdict follows.
+    /// The map of the session has arrived. The verdict follows.
     fn map(&mut self, map: &Map<'_>) {
         if self.timers.get(&Timer::Release).is_none() {
             self.output = map_as_line(&map.map);
@@ -402,7 +323,7 @@ impl Member {
         self.done(out);
     }
 
-    /// `NAME LEFT of INITIAL`, a line each.
+    /// Makes the output: a line `NAME LEFT of INITIAL` for each trigger.
     fn listed(&mut self, listing: &Listing<'_>, out: &mut Outbox) {
         let line = |it: &crate::wire::room::TriggerState| {
             let fired = if it.fired { " fired" } else { "" };
@@ -418,14 +339,14 @@ impl Member {
         self.end(exit_code::INTERRUPTED, None, out);
     }
 
-    /// Nobody waits here any longer.
+    /// Takes the arrival back.
     fn take_back(&self, out: &mut Outbox) {
         if self.config.task.meets() && self.timers.get(&Timer::Release).is_none() {
             self.link.say(out, &Gone { room: self.config.room.as_str().into(), ids: vec![ONLY] });
         }
     }
 
-    /// Does what is due.
+    /// Fires the timers that are due.
     fn fire(&mut self, now: Time, out: &mut Outbox) {
         if self.over.is_some() {
             return;
@@ -439,7 +360,7 @@ impl Member {
         }
     }
 
-    /// The time is up. Of a verdict the controller, while it is there, is given a moment to say so itself.
+    /// The time is up. If the controller is connected, it gets a moment to send its own verdict.
     fn out_of_patience(&mut self, now: Time, out: &mut Outbox) {
         if !self.config.task.meets() {
             let within = text::duration(self.config.timeout.unwrap_or_default());
@@ -484,10 +405,59 @@ impl Member {
         }
     }
 
-    /// The next deadline, while it is not over.
+    /// Returns the next deadline, until the client is over.
     pub fn deadline(&self) -> Option<Time> {
         [self.link.next_deadline(), self.timers.next()].into_iter().flatten().min()
     }
+}
+
+impl Linked for Member {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn greeting(&self) -> Bytes {
+        let join = Join {
+            protocol: PROTOCOL,
+            version: VERSION.into(),
+            incarnation: self.config.incarnation.as_str().into(),
+            room: self.config.room.as_str().into(),
+            member: self.config.member.as_deref().map(Into::into),
+        };
+        join.encode()
+    }
+
+    fn on_welcome(&mut self, now: Time, _welcome: &Welcome<'_>, out: &mut Outbox) {
+        // A member that only waits for the instant of its release has its verdict.
+        if self.timers.get(&Timer::Release).is_none() {
+            self.ask(now, out);
+        }
+    }
+
+    fn on_message(&mut self, now: Time, message: FromController<'_>, out: &mut Outbox) {
+        match &message {
+            FromController::Pong(_) => {}
+            FromController::Check(_) => self.link.say(out, &Alive { lifetime: PhantomData }),
+            FromController::Elsewhere(elsewhere) if self.config.task.meets() => self.meets_elsewhere(elsewhere, out),
+            FromController::Map(map) => self.map(map),
+            FromController::RoundVerdict(verdict) => self.ruled(now, verdict, out),
+            FromController::Triggered(triggered) => self.triggered(triggered, out),
+            FromController::Noted(noted) => self.noted(noted, out),
+            FromController::Created(_) if self.changes() => self.done(out),
+            FromController::Listing(listing) if matches!(self.config.task, Task::List) => self.listed(listing, out),
+            FromController::Refused(refused) => self.fail(&refused.reason, out),
+            _ => log::debug!("the controller has sent a message that was not requested"),
+        }
+    }
+
+    fn on_bye(&mut self, _now: Time, bye: &Bye<'_>, out: &mut Outbox) -> bool {
+        if bye.fatal {
+            self.fail(&format!("controller {}: {}", self.config.controller, bye.reason), out);
+        }
+        !bye.fatal
+    }
+
+    fn on_lost(&mut self, _now: Time, _was_up: bool, _out: &mut Outbox) {}
 }
 
 impl Machine for Member {

@@ -1,17 +1,16 @@
-//! An operator of a controller: it hands in a test and follows its run, looks on at one, ends one, brings results, or
-//! shows which slaves and runs there are. While the controller is not there it tries again; a run goes on meanwhile, and
-//! what has been read of it is not read again.
+//! An operator of a controller: submits a test and follows its run, attaches to a run, ends one, fetches results, or
+//! shows the slaves and runs.
 //!
-//! This file knows the connection and hands each answer to the concern whose business it is: `submit` hands a test in,
-//! `follow` follows a run to its end, `fetch` brings files, `look_up` finds a run and ends one, and `overview` shows
-//! what there is. `pending_requests` keeps the requests without an answer, and `run_view` what the live picture shows.
+//! The operator reconnects while the controller is away. The run goes on meanwhile, and data that was read is not read
+//! again. [`Operator`] owns the connection and passes each answer to one concern: `submit` submits a test, `follow`
+//! follows a run to its end, `fetch` fetches files, `look_up` finds and ends runs, and `overview` shows tables. A
+//! concern gets an answer only if `pending_requests` has the request for it.
 
 mod fetch;
 mod follow;
 mod look_up;
 mod overview;
 mod pending_requests;
-mod run_view;
 mod show;
 mod submit;
 
@@ -26,46 +25,72 @@ use self::pending_requests::{Next, PendingRequests, Question, Talk};
 pub use self::show::Show;
 pub use self::submit::Submission;
 use self::submit::Submitting;
-use crate::link::Link;
-use crate::machine::{Address, Input, Machine, Outbox, Reason, Signal, Stream, Time};
+use crate::link::{Link, Linked};
+use crate::machine::{Address, Bytes, Input, Machine, Outbox, Signal, Stream, Time};
 use crate::session::VERSION;
 use crate::wire::operate::{Operate, Piece, RunState, Seen};
-use crate::wire::{Bye, Code, FromController, LINE_MAX, Malformed, PROTOCOL, Welcome};
+use crate::wire::{Bye, FromController, LINE_MAX, Message, PROTOCOL, Welcome};
 use crate::{exit_code, text};
 
-/// What an operator is told when it starts.
+/// The configuration of an operator.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The address of the controller.
     pub controller: Address,
-    /// For the jitter of reconnects.
+    /// The seed for the jitter of reconnects.
     pub seed: u64,
+    /// What to do.
     pub task: Task,
+    /// How to show runs.
     pub show: Show,
-    /// Since when it is waited; `None`: since it begins.
+    /// The beginning of `timeout`. `None`: the first input.
     pub begun: Option<Time>,
-    /// How long to wait; `None`: for ever. Who hands in a test waits so long until the controller has it.
+    /// The time limit. `None`: no limit. For a new test it ends when the controller has the test.
     pub timeout: Option<Duration>,
 }
 
-/// What an operator does. Runs are meant by their ids, by the beginning of an id, or by `latest`.
+/// The task of an operator. A run is named by its id, by the beginning of its id, or by `latest`.
 #[derive(Debug, Clone)]
 pub enum Task {
-    /// Hands in a test, follows the run and brings its results here; without a place for them it only hands it in.
-    Run { submission: Box<Submission>, results: Option<PathBuf> },
+    /// Submits a test, follows the run and fetches its results.
+    Run {
+        /// The test.
+        submission: Box<Submission>,
+        /// The directory for the results. `None`: only submits the test.
+        results: Option<PathBuf>,
+    },
     /// Follows a run.
-    Attach { run: String },
+    Attach {
+        /// The name of the run.
+        run: String,
+    },
     /// Ends a run.
-    Stop { run: String, now: bool, waits: bool },
+    Stop {
+        /// The name of the run.
+        run: String,
+        /// Kills its commands at once.
+        now: bool,
+        /// Waits until the run is over.
+        waits: bool,
+    },
     /// Finds a run.
-    Find { run: String },
-    /// Brings the results of this run.
-    Results { run: Box<RunState>, into: PathBuf },
+    Find {
+        /// The name of the run.
+        run: String,
+    },
+    /// Fetches the results of a run.
+    Results {
+        /// The run, as [`Task::Find`] has found it.
+        run: Box<RunState>,
+        /// The directory for the results.
+        into: PathBuf,
+    },
     /// Shows slaves and runs.
     Overview(OverviewOptions),
 }
 
 impl Task {
-    /// `stop relay-2026`, for a message.
+    /// Returns the subject of messages, such as `stop relay-2026`.
     fn subject(&self) -> String {
         match self {
             Task::Run { submission, .. } => format!("run {}", submission.file),
@@ -78,7 +103,7 @@ impl Task {
     }
 }
 
-/// What it is at.
+/// The current step of the task.
 enum Work {
     Submit(Submitting),
     Find(Find),
@@ -88,13 +113,13 @@ enum Work {
     Overview(Overview),
 }
 
-/// An operator.
+/// An operator of a controller.
 pub struct Operator {
     config: Config,
     link: Link,
     asked: PendingRequests,
     work: Work,
-    /// When the time is up.
+    /// The end of the timeout.
     patience: Option<Time>,
     /// The run that was found.
     found: Option<RunState>,
@@ -102,6 +127,7 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// Returns an operator that has not connected yet.
     pub fn new(config: Config) -> Operator {
         let work = match &config.task {
             Task::Run { submission, .. } => Work::Submit(Submitting::new((**submission).clone())),
@@ -123,58 +149,12 @@ impl Operator {
         }
     }
 
-    /// The run that [`Task::Find`] has found.
+    /// Returns the run that [`Task::Find`] has found.
     pub fn into_found(self) -> Option<RunState> {
         self.found
     }
 
-    fn received(&mut self, now: Time, bytes: &[u8], out: &mut Outbox) {
-        let (mut frames, _) = self.link.take_frames(now);
-        let conn = self.link.conn();
-        let mut wrong = None;
-        let fed = frames.feed(bytes, LINE_MAX, |line| match self.line(now, line, out) {
-            Ok(()) => self.over.is_none() && self.link.conn() == conn,
-            Err(malformed) => {
-                wrong = Some(malformed.to_string());
-                false
-            }
-        });
-        if self.over.is_some() || self.link.conn() != conn {
-            return;
-        }
-        self.link.put_frames(frames);
-        if let Some(wrong) = wrong.or(fed.err().map(|bound| bound.to_string())) {
-            self.close(now, &self.link.misspoken(&wrong), out);
-        }
-    }
-
-    /// One line from the controller.
-    fn line(&mut self, now: Time, line: &[u8], out: &mut Outbox) -> Result<(), Malformed> {
-        match FromController::decode(line)? {
-            FromController::Bye(bye) => self.refused(now, &bye, out),
-            FromController::Welcome(welcome) if !self.link.up() => self.welcomed(now, &welcome, out),
-            _ if !self.link.up() => return Err(Malformed("it did not begin with a welcome".to_owned())),
-            FromController::Pong(pong) => self.link.ponged(now, &pong, out),
-            FromController::Seen(seen) => self.seen(now, seen, out),
-            message => {
-                let next = self.heard(now, message, out);
-                self.take(next, out);
-            }
-        }
-        Ok(())
-    }
-
-    /// The controller has accepted us.
-    fn welcomed(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
-        if welcome.protocol != PROTOCOL {
-            let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
-            return self.refused(now, &Bye { code: Code::Protocol, reason: reason.into(), fatal: true }, out);
-        }
-        self.link.welcomed(now, false, out);
-        self.begin(now, out);
-    }
-
-    /// Asks for what is wanted, from where it is.
+    /// Sends the requests of the current step.
     fn begin(&mut self, now: Time, out: &mut Outbox) {
         self.asked.forget();
         let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
@@ -188,7 +168,7 @@ impl Operator {
         }
     }
 
-    /// The controller has said how a run stands.
+    /// The controller has sent the state of a run.
     fn seen(&mut self, now: Time, seen: Seen<'_>, out: &mut Outbox) {
         let submits = |question: &Question| matches!(question, Question::Submit | Question::Upload);
         let looks = |question: &Question| matches!(question, Question::Look | Question::Cancel);
@@ -225,7 +205,7 @@ impl Operator {
         self.begin(now, out);
     }
 
-    /// The run that was meant is this one.
+    /// The named run is found.
     fn on_found(&mut self, now: Time, state: RunState, out: &mut Outbox) {
         self.work = match &self.config.task {
             Task::Attach { .. } => {
@@ -240,7 +220,7 @@ impl Operator {
         self.begin(now, out);
     }
 
-    /// An answer.
+    /// Handles an answer.
     fn heard(&mut self, now: Time, message: FromController<'_>, out: &mut Outbox) -> Next {
         let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
         let submits = |question: &Question| matches!(question, Question::Submit | Question::Upload);
@@ -288,7 +268,7 @@ impl Operator {
                     return overview.slaves(slaves, &mut talk);
                 }
             }
-            _ => log::debug!("the controller said something that was not asked for"),
+            _ => log::debug!("the controller has sent a message that was not requested"),
         }
         Next::On
     }
@@ -307,7 +287,7 @@ impl Operator {
         }
     }
 
-    /// The controller does not do what it was asked for.
+    /// The controller denies a request.
     fn denied(&mut self, now: Time, asked: Option<Question>, reason: &str, out: &mut Outbox) -> Next {
         let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
         match &mut self.work {
@@ -321,32 +301,6 @@ impl Operator {
                 Next::On
             }
             _ => Next::Failed { code: exit_code::FAILED, why: reason.to_owned() },
-        }
-    }
-
-    /// The controller ends the connection.
-    fn refused(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
-        if bye.fatal {
-            let why = format!("controller {}: {}", self.config.controller, bye.reason);
-            return self.take(Next::Failed { code: exit_code::FAILED, why }, out);
-        }
-        self.link.refused(&bye.reason);
-        self.close(now, &Reason::from(&*bye.reason), out);
-    }
-
-    /// Closes the connection, to try again later.
-    fn close(&mut self, now: Time, reason: &Reason, out: &mut Outbox) {
-        self.lost(out);
-        self.link.close(now, reason, out);
-    }
-
-    /// The connection is gone.
-    fn lost(&mut self, out: &mut Outbox) {
-        self.asked.forget();
-        if let Work::Follow(follow) = &mut self.work
-            && self.link.up()
-        {
-            follow.lost(out);
         }
     }
 
@@ -367,7 +321,7 @@ impl Operator {
         self.take(next, out);
     }
 
-    /// What concerns neither the connection nor time.
+    /// An input that concerns neither the connection nor time.
     fn other(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Next {
         let mut talk = Talk { now, link: &self.link, asked: &mut self.asked, out };
         match (input, &mut self.work) {
@@ -396,7 +350,7 @@ impl Operator {
         Next::On
     }
 
-    /// Does what is due.
+    /// Fires the timers that are due.
     fn fire(&mut self, now: Time, out: &mut Outbox) {
         if self.over.is_some() {
             return;
@@ -432,11 +386,11 @@ impl Operator {
             Next::Over(code) => self.end(code, None, out),
             Next::Failed { code, why } => {
                 let code = match (&self.config.task, code) {
-                    // Neither is a verdict on the test.
+                    // Neither is a verdict of the test.
                     (Task::Run { .. }, exit_code::FAILED | exit_code::TIME_LIMIT) => exit_code::INFRASTRUCTURE,
                     (_, code) => code,
                 };
-                // What is wrong with a test file has its place before it.
+                // A problem in a test file begins with its place in the file.
                 let named = matches!(self.work, Work::Submit(_)) && code == exit_code::USAGE;
                 let subject = if named { String::new() } else { format!("{}: ", self.config.task.subject()) };
                 self.end(code, Some(&format!("{subject}{why}")), out);
@@ -457,6 +411,50 @@ impl Operator {
     }
 }
 
+impl Linked for Operator {
+    const LONGEST: usize = LINE_MAX;
+
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn greeting(&self) -> Bytes {
+        Operate { protocol: PROTOCOL, version: VERSION.into() }.encode()
+    }
+
+    fn on_welcome(&mut self, now: Time, _welcome: &Welcome<'_>, out: &mut Outbox) {
+        self.begin(now, out);
+    }
+
+    fn on_message(&mut self, now: Time, message: FromController<'_>, out: &mut Outbox) {
+        match message {
+            FromController::Pong(_) => {}
+            FromController::Seen(seen) => self.seen(now, seen, out),
+            message => {
+                let next = self.heard(now, message, out);
+                self.take(next, out);
+            }
+        }
+    }
+
+    fn on_bye(&mut self, _now: Time, bye: &Bye<'_>, out: &mut Outbox) -> bool {
+        if bye.fatal {
+            let why = format!("controller {}: {}", self.config.controller, bye.reason);
+            self.take(Next::Failed { code: exit_code::FAILED, why }, out);
+        }
+        !bye.fatal
+    }
+
+    fn on_lost(&mut self, _now: Time, was_up: bool, out: &mut Outbox) {
+        self.asked.forget();
+        if let Work::Follow(follow) = &mut self.work
+            && was_up
+        {
+            follow.lost(out);
+        }
+    }
+}
+
 impl Machine for Operator {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         if self.over.is_some() {
@@ -468,29 +466,18 @@ impl Machine for Operator {
                 self.patience = self.config.timeout.map(|timeout| begun + timeout);
                 self.link.connect(now, out);
             }
-            Input::Connected { conn, .. } if self.link.is(conn) => {
-                self.link.connected(now, &Operate { protocol: PROTOCOL, version: VERSION.into() }, out);
-            }
-            Input::Received { conn, bytes } if self.link.is(conn) => self.received(now, bytes, out),
-            Input::Closed { conn, reason } if self.link.is(conn) => {
-                self.lost(out);
-                self.link.closed(now, &reason);
-            }
-            Input::Signal(signal) => self.signal(now, signal, out),
-            Input::Behind { .. } => self.link.behind(now),
-            Input::Deadline => {
-                if let Some(silent) = self.link.silence(now) {
-                    self.close(now, &silent, out);
-                }
-            }
-            // Nobody looks on any more. A run that is followed goes on to its verdict.
+            // The reader of the output is gone. A run is followed to its verdict all the same.
             Input::OutputEnded if matches!(&self.work, Work::Overview(overview) if overview.watches()) => {
                 self.end(exit_code::PASSED, None, out);
             }
-            input => {
-                let next = self.other(now, input, out);
-                self.take(next, out);
-            }
+            input => match self.on_link_input(now, input, out) {
+                None => {}
+                Some(Input::Signal(signal)) => self.signal(now, signal, out),
+                Some(input) => {
+                    let next = self.other(now, input, out);
+                    self.take(next, out);
+                }
+            },
         }
         self.fire(now, out);
     }
@@ -505,7 +492,7 @@ impl Machine for Operator {
             Work::Overview(overview) => overview.next_deadline(),
             Work::Submit(_) | Work::Find(_) | Work::Results(_) => None,
         };
-        // What is due while the controller is away is done when it is back.
+        // Timers of the current step fire only while the controller is connected.
         [self.link.next_deadline(), self.patience, work.filter(|_| self.link.up())].into_iter().flatten().min()
     }
 }

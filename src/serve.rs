@@ -1,6 +1,8 @@
-//! A member that serves its room itself (`--serve`): a controller and a client of it in one process, which meet over the
-//! loopback like any two. It ends with the client's exit code, once the others have heard what became of them. A round
-//! that failed is for everybody, so that who comes a moment later hears it too.
+//! A member that serves its room itself (`--serve`): a controller and its client in one process, connected over the
+//! loopback.
+//!
+//! The process exits with the client's exit code, but never before the other members know their verdicts, up to a time
+//! limit. A failed round is kept for members that arrive a moment later.
 
 use std::time::Duration;
 
@@ -10,25 +12,25 @@ use crate::machine::{Input, Machine, Outbox, Stream, Time};
 use crate::member::Member;
 use crate::text;
 
-/// How long the room stays open for those that have not heard their verdict when our own is there.
+/// How long the room stays open after the own verdict, for members that have not received theirs.
 const OTHERS_HAVE: Duration = Duration::from_secs(5);
 
-/// How much longer it stays open when our own member was interrupted, which is lost only when it might have come back:
-/// for the others to hear that.
+/// How much longer it stays open if the own member was interrupted. The member is lost only when it could have
+/// returned, and the others must receive that.
 const LOSS_SLACK: Duration = Duration::from_millis(250);
 
 /// A controller that serves rooms and no run.
 pub trait Room: Machine {
-    /// Whether nobody waits for anything that has been decided: every verdict was heard.
+    /// Returns whether no member waits, and every verdict was received.
     fn is_quiet(&self) -> bool;
 
-    /// Whether every verdict was heard.
+    /// Returns whether every verdict was received.
     fn all_have_heard(&self) -> bool;
 
-    /// Whether anybody waits beside this member.
+    /// Returns whether another member than this one waits.
     fn others_wait(&self, member: &str) -> bool;
 
-    /// Whether somebody may still come who is told what has been decided.
+    /// Returns whether a verdict is kept for members that may still arrive.
     fn keeps_verdicts(&self) -> bool;
 }
 
@@ -50,22 +52,22 @@ impl Room for Controller {
     }
 }
 
-/// The room and the member.
+/// A room and a member in one machine.
 pub struct Serve<R> {
     room: R,
     member: Member,
-    /// When the room closes.
+    /// The instant at which the room closes.
     until: Option<Time>,
     closed: bool,
 }
 
 impl<R: Room> Serve<R> {
-    /// Returns both in one machine: the controller of the room, and the client.
+    /// Returns a machine with the controller of a room and a client.
     pub fn new(room: R, member: Member) -> Serve<R> {
         Serve { room, member, until: None, closed: false }
     }
 
-    /// As [`Member::output`].
+    /// Returns the standard output, as [`Member::output`].
     pub fn output(&self) -> &[u8] {
         self.member.output()
     }
@@ -83,7 +85,7 @@ impl<R: Room> Serve<R> {
         }
     }
 
-    /// Whether nobody is left who is to hear something. A member that was interrupted does not wait for itself.
+    /// Returns whether all others know their verdicts. An interrupted member does not wait for itself.
     fn may_close(&self, code: u8) -> bool {
         match code {
             exit_code::PASSED => self.room.is_quiet(),
@@ -97,8 +99,8 @@ impl<R: Room> Serve<R> {
         out.print(
             Stream::Err,
             format!(
-                "arete: {subject}: interrupted, but others wait in the room that is served here: it stays up to {most}, \
-                 until they know that this member is lost; interrupt it again to end it at once\n"
+                "arete: {subject}: interrupted, but other members wait in this room: serving them for up to {most}, \
+                 until they know that this member is lost; interrupt again to exit at once\n"
             ),
         );
     }
@@ -122,7 +124,7 @@ impl<R: Room> Machine for Serve<R> {
                 self.member.turn(now, input, out);
             }
             Input::Signal(_) => {
-                // A second one does not wait for the others.
+                // A second signal closes the room at once.
                 if self.member.over().is_some() {
                     self.until = Some(now);
                 }

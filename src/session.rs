@@ -1,53 +1,54 @@
-//! What both ends of a connection share: names, liveness, when to try again, and whose clock says what.
+//! Rules for both ends of a connection: names, liveness, the delay of reconnects, and the offset between two clocks.
 
 pub mod files;
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::machine::{Time, is_obeyed};
 use crate::wire::operate::Measured;
 
-/// A slave pings this often.
+/// How often a slave pings.
 pub const PING_EVERY: Duration = Duration::from_secs(5);
 
-/// A peer that has said nothing for so long is gone, and its connection is closed.
+/// If nothing is received from a peer for this long, its connection is closed.
 pub const SILENT_AFTER: Duration = Duration::from_secs(20);
 
-/// A connection that has not said a valid hello after so long is closed.
+/// A connection without a valid first message is closed after this time.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
-/// A slave whose connection is gone for so long is lost, unless the controller was told another time.
+/// The default of the time without a connection after which a slave is lost.
 pub const LOST_AFTER: Duration = Duration::from_secs(60);
 
-/// How many round trips a slave measures, one after another, before it says that it is ready.
+/// How many round trips a slave measures before it reports that it is ready.
 pub const FIRST_PINGS: u32 = 8;
 
 /// Two round trips that contradict each other by more, in microseconds, are of different clocks: no drift explains it.
 const JUMP_MIN: u64 = 100_000;
 
-/// How many of the latest round trips are kept: an old one says little about a clock that drifts.
+/// How many round trips are kept. Clocks drift, so an old one is not accurate.
 const ROUND_TRIPS: usize = 16;
 
 /// The longest name of a slave, entry, trigger or resource, in bytes.
 pub const NAME_MAX: usize = 64;
 
-/// How many labels a slave has at most.
+/// The most labels of a slave.
 pub const LABELS_MAX: usize = 64;
 
 /// The longest value of a label, in bytes.
 pub const LABEL_MAX: usize = 256;
 
-/// What arete calls itself on the wire and in the log.
+/// The name and version of this program, on the wire and in the log.
 pub const VERSION: &str = concat!("arete ", env!("CARGO_PKG_VERSION"));
 
-/// Whether `name` can name a slave, a trigger or a resource: letters, digits, `.`, `_`, `-`, not first a `.` or `-`.
-/// Such a name is a safe file name.
+/// Returns whether `name` can name a slave, a trigger or a resource: 1 to [`NAME_MAX`] letters of ASCII, digits, `.`,
+/// `_` and `-`, of which the first is not `.` or `-`. Such a name is a safe file name.
 pub fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with(['.', '-']) && name.bytes().all(plain)
 }
 
-/// The rule of [`is_name`] for a message, behind an article: `a name is ...`.
+/// Returns the rule of [`is_name`] for a message, without the article: `name is ...`.
 pub fn name_rule() -> String {
     rule("\".\", \"_\" and \"-\"")
 }
@@ -56,49 +57,97 @@ fn rule(marks: &str) -> String {
     format!("name is 1 to {NAME_MAX} letters of ASCII, digits, {marks}, and begins with a letter, a digit or \"_\"")
 }
 
-/// Fails unless `name` is a [name](is_name). `what` is named by it, such as `a room`.
-pub fn check_name(what: &str, name: &str) -> Result<(), String> {
-    is_name(name).then_some(()).ok_or_else(|| format!("{} cannot name {what}: a {}", clipped(name), name_rule()))
+/// Fails unless `name` is a [name](is_name). `noun` is what it would name, such as `a room`.
+pub fn check_name(noun: &str, name: &str) -> Result<(), NameError> {
+    let error = || NameError::Name { noun: noun.to_owned(), name: clipped(name) };
+    is_name(name).then_some(()).ok_or_else(error)
 }
 
 /// Fails unless `name` is an [entry's name](is_entry_name).
-pub fn check_entry_name(name: &str) -> Result<(), String> {
-    let rule = || rule("\"_\" and \"-\"");
-    is_entry_name(name).then_some(()).ok_or_else(|| format!("{} cannot name an entry: a {}", clipped(name), rule()))
+pub fn check_entry_name(name: &str) -> Result<(), NameError> {
+    is_entry_name(name).then_some(()).ok_or_else(|| NameError::Entry { name: clipped(name) })
 }
 
-/// A wrong name in quotes, for a message that stays short.
+/// Returns the beginning of a wrong name, for a message that stays short.
 fn clipped(name: &str) -> String {
-    format!("{:?}", name.chars().take(NAME_MAX).collect::<String>())
+    name.chars().take(NAME_MAX).collect()
 }
 
-/// Whether `name` can name an entry: a name without dots, because `ENTRY.2.out` is its second run's output.
+/// Why a text cannot be a name, a label or an incarnation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameError {
+    /// It breaks the rule of [`is_name`].
+    Name {
+        /// What it would name, such as `a room`.
+        noun: String,
+        /// The beginning of the text.
+        name: String,
+    },
+    /// It breaks the rule of [`is_entry_name`].
+    Entry {
+        /// The beginning of the text.
+        name: String,
+    },
+    /// The value of a label is longer than [`LABEL_MAX`].
+    LongLabel {
+        /// The key of the label.
+        key: String,
+    },
+    /// The value of a label has control characters.
+    ControlInLabel {
+        /// The key of the label.
+        key: String,
+    },
+    /// It breaks the rule of [`is_incarnation`].
+    Incarnation {
+        /// What it would be, such as `an incarnation`.
+        noun: String,
+    },
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameError::Name { noun, name } => write!(to, "{name:?} cannot name {noun}: a {}", name_rule()),
+            NameError::Entry { name } => {
+                write!(to, "{name:?} cannot name an entry: a {}", rule("\"_\" and \"-\""))
+            }
+            NameError::LongLabel { key } => write!(to, "the label {key:?} is longer than {LABEL_MAX} bytes"),
+            NameError::ControlInLabel { key } => write!(to, "the label {key:?} has a control character in it"),
+            NameError::Incarnation { noun } => write!(to, "{noun} is 1 to 64 letters, digits, \"-\" and \"_\""),
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// Returns whether `name` can name an entry: a name without dots, because `ENTRY.2.out` is the output of its second
+/// run.
 pub fn is_entry_name(name: &str) -> bool {
     is_name(name) && !name.contains('.')
 }
 
-/// What is wrong with a label, if anything: its key is a [name](is_name), and its value short and without control
+/// Fails unless the key of a label is a [name](is_name), and its value has at most [`LABEL_MAX`] bytes without control
 /// characters.
-pub fn check_label(key: &str, value: &str) -> Result<(), String> {
-    let shown = clipped(key);
+pub fn check_label(key: &str, value: &str) -> Result<(), NameError> {
     check_name("a label", key)?;
     if value.len() > LABEL_MAX {
-        return Err(format!("the label {shown} is longer than {LABEL_MAX} bytes"));
+        return Err(NameError::LongLabel { key: key.to_owned() });
     }
     if value.contains(is_obeyed) {
-        return Err(format!("the label {shown} has a control character in it"));
+        return Err(NameError::ControlInLabel { key: key.to_owned() });
     }
     Ok(())
 }
 
-/// How long a name that becomes no path may be, in bytes: of a barrier, of a sync, and each of the two parts of a member.
+/// The longest name that does not become a path, in bytes: of a barrier, of a sync, and of each part of a member.
 pub const WORDS_MAX: usize = 255;
 
-/// How long a member may be: `HOST#TAG`, in bytes.
+/// The longest member `HOST#TAG`, in bytes.
 pub const MEMBER_MAX: usize = 2 * WORDS_MAX + 1;
 
-/// Whether `text` can name a member: a host, or one of several members on a host with `#` and a tag behind it, which may
-/// be empty. What follows the first `#` is the tag. `@` begins the name of a group instead.
+/// Returns whether `text` can name a member: a host, or a host with `#` and a tag, which may be empty. The tag begins
+/// after the first `#`. `@` begins the name of a group instead.
 pub fn is_member(text: &str) -> bool {
     let (host, tag) = match text.split_once('#') {
         Some((host, tag)) => (host, tag),
@@ -107,40 +156,40 @@ pub fn is_member(text: &str) -> bool {
     is_meeting(host) && !host.starts_with('@') && is_tag(tag)
 }
 
-/// Whether `text` can tell a member from others on its host.
+/// Returns whether `text` can be the tag of a member.
 pub fn is_tag(text: &str) -> bool {
     text.len() <= WORDS_MAX && !text.contains(is_obeyed)
 }
 
-/// Whether `text` can name a barrier or a sync.
+/// Returns whether `text` can name a barrier or a sync: 1 to [`WORDS_MAX`] bytes without control characters.
 pub fn is_meeting(text: &str) -> bool {
     !text.is_empty() && is_tag(text)
 }
 
-/// Whether `text` can be the name or the address of a machine.
+/// Returns whether `text` can be the name or the address of a machine.
 pub fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:%".contains(&byte);
     !text.is_empty() && text.len() <= NAME_MAX && !text.starts_with(['.', '-']) && text.bytes().all(plain)
 }
 
-/// The rule of [`is_meeting`], for a message.
+/// Returns the rule of [`is_meeting`] for a message, without the article.
 pub fn words_rule() -> String {
     format!("name has 1 to {WORDS_MAX} bytes of UTF-8 without control characters")
 }
 
-/// Whether `text` can be an incarnation.
+/// Returns whether `text` can be an incarnation: 1 to 64 letters, digits, `-` and `_`.
 pub fn is_incarnation(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     !text.is_empty() && text.len() <= 64 && text.bytes().all(plain)
 }
 
-/// Fails unless `text` can be an [incarnation](is_incarnation). `what` it is, such as `an incarnation`.
-pub fn check_incarnation(what: &str, text: &str) -> Result<(), String> {
-    is_incarnation(text).then_some(()).ok_or_else(|| format!("{what} is 1 to 64 letters, digits, \"-\" and \"_\""))
+/// Fails unless `text` can be an [incarnation](is_incarnation). `noun` is what it would be, such as `an incarnation`.
+pub fn check_incarnation(noun: &str, text: &str) -> Result<(), NameError> {
+    is_incarnation(text).then_some(()).ok_or_else(|| NameError::Incarnation { noun: noun.to_owned() })
 }
 
-/// Estimates another clock from ping/pong round trips: the smallest round trip says most, because the pong was sent
-/// somewhere within it (Cristian, "Probabilistic clock synchronization", 1989).
+/// Estimates another clock from ping/pong round trips. The smallest round trip is the most accurate, because the pong
+/// was sent within it (Cristian, "Probabilistic clock synchronization", 1989).
 #[derive(Debug, Default, Clone)]
 pub struct ClockOffset {
     /// (round trip, offset), both in microseconds, latest last.
@@ -148,14 +197,14 @@ pub struct ClockOffset {
 }
 
 impl ClockOffset {
-    /// Takes one round trip: sent and received on our clock, `theirs` read in between on the other.
+    /// Takes one round trip: sent and received on this clock, `theirs` read in between on the other.
     pub fn sample(&mut self, sent: Time, theirs: Time, received: Time) {
         let round_trip = received.since(sent).as_micros() as u64;
         let middle = sent.offset((round_trip / 2) as i64);
         let offset = theirs.diff(middle);
         let jumped = |(trip, known): (u64, i64)| offset.abs_diff(known) > (round_trip + trip) / 2 + JUMP_MIN;
         if self.best().is_some_and(jumped) {
-            // The other clock was set, or is another: what was measured before says nothing.
+            // The other clock was set, or is another one, so earlier samples are wrong.
             self.samples.clear();
         }
         if self.samples.len() == ROUND_TRIPS {
@@ -168,33 +217,33 @@ impl ClockOffset {
         self.samples.iter().min().copied()
     }
 
-    /// How wrong the estimate can be: half the smallest round trip. `None` before the first sample.
+    /// Returns the greatest possible error: half the smallest round trip. `None` before the first sample.
     pub fn uncertainty(&self) -> Option<Duration> {
         self.best().map(|(round_trip, _)| Duration::from_micros(round_trip / 2))
     }
 
-    /// What is known, for the other end.
+    /// Returns the best sample, for the other end.
     pub fn measured(&self) -> Option<Measured> {
         self.best().map(|(round_trip, offset)| Measured { ahead: -offset, round_trip })
     }
 
-    /// Our instant `ours` on the other clock; the same number before the first sample.
+    /// Converts an instant to the other clock. Before the first sample the result is the same number.
     pub fn to_theirs(&self, ours: Time) -> Time {
         ours.offset(self.best().map_or(0, |(_, offset)| offset))
     }
 
-    /// The other clock's instant on ours.
+    /// Converts an instant of the other clock to this one.
     pub fn to_ours(&self, theirs: Time) -> Time {
         theirs.offset(self.best().map_or(0, |(_, offset)| -offset))
     }
 
-    /// Forgets everything: the next peer may be another machine.
+    /// Drops all samples, because the next peer may be another machine.
     pub fn clear(&mut self) {
         self.samples.clear();
     }
 }
 
-/// When to try a connection again: soon at first, more and more seldom, never all at the same moment.
+/// The delay of reconnects: short at first, then growing, with jitter.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     since: Option<Time>,
@@ -202,13 +251,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// In the first minute the next try is at most this far away.
+    /// The longest delay in the first minute.
     pub const SOON: Duration = Duration::from_secs(2);
-    /// Later at most this far.
+    /// The longest delay later.
     pub const LATER: Duration = Duration::from_secs(30);
     /// How long "soon" lasts.
     const SOON_FOR: Duration = Duration::from_secs(60);
-    /// The first wait.
+    /// The first delay.
     const FIRST: Duration = Duration::from_millis(50);
 
     /// Returns a backoff; `seed` determines its jitter.
@@ -216,8 +265,8 @@ impl Backoff {
         Backoff { since: None, random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// A try has failed: when to make the next one. Between half of the wait and all of it, so that slaves which lost
-    /// their controller together do not come back together.
+    /// An attempt has failed. Returns the instant of the next one, at random in the second half of the delay, so that
+    /// slaves that lost their controller together do not return together.
     pub fn next(&mut self, now: Time) -> Time {
         let away = now.since(*self.since.get_or_insert(now));
         let bound = if away < Self::SOON_FOR { Self::SOON } else { Self::LATER };
@@ -225,7 +274,7 @@ impl Backoff {
         now + Duration::from_micros(self.random.u64(wait / 2..=wait))
     }
 
-    /// A connection stands.
+    /// A connection has lasted.
     pub fn reset(&mut self) {
         self.since = None;
     }
@@ -248,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_is_measured_anew() {
+    fn a_clock_that_jumps_is_measured_again() {
         let (mut clock, at) = (ClockOffset::default(), Time::from_micros);
         clock.sample(at(1_000), at(501_050), at(1_100));
         clock.sample(at(2_000), at(1_502_500), at(3_000));
@@ -293,13 +342,13 @@ mod tests {
         assert!(!["\0", "\u{85}"].iter().any(|tag| is_tag(tag)));
     }
 
-    /// What is refused never satisfies the rule that the refusal cites, and each refusal cites the same.
+    /// A refused name never satisfies the rule in the message, and all messages state the same rule.
     #[test]
     fn a_wrong_name_is_refused_with_the_whole_rule() {
         for wrong in ["", "-x", ".x", "a b", "\u{e9}", &"x".repeat(65)] {
             let refusals = [check_name("a room", wrong), check_label(wrong, "value"), check_entry_name(wrong)];
             for refusal in refusals {
-                let said = refusal.expect_err(wrong);
+                let said = refusal.expect_err(wrong).to_string();
                 assert!(
                     said.contains("cannot name a") && said.ends_with("begins with a letter, a digit or \"_\""),
                     "{said}"
@@ -307,7 +356,7 @@ mod tests {
                 assert!(said.contains("1 to 64 letters of ASCII"), "{said}");
             }
         }
-        let entry = check_entry_name("a.b").expect_err("an entry's name has no dots");
+        let entry = check_entry_name("a.b").expect_err("an entry's name has no dots").to_string();
         assert!(!entry.contains("\".\""), "{entry}");
     }
 }

@@ -1,4 +1,7 @@
 //! The slave: its connection to the controller, and its part of a run.
+//!
+//! [`Slave`] owns the connection, the control socket and at most one run. A run that is over elsewhere is always
+//! cleaned up before the next one begins, so two runs never work on one machine through the same slave.
 
 mod aimed;
 mod assignment;
@@ -11,6 +14,7 @@ mod output;
 mod process;
 mod queue;
 mod readiness;
+mod refusal;
 mod reports;
 mod resources;
 mod run;
@@ -37,50 +41,49 @@ use std::time::Duration;
 use self::assignment::Assignment;
 pub use self::config::{Config, Leave, ORPHAN_AFTER, Settings};
 use self::control::Control;
+use self::refusal::Refusal;
 use self::run::Run;
 pub use self::run_dir::{MARK, REST};
 use self::status::Status;
 use self::turn::Turn;
-use crate::link::Link;
+use crate::link::{Link, Linked};
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{ChildId, ConnId, Exit, Input, Machine, Outbox, Reason, Signal, Stream, Time, Timers, removal};
+use crate::machine::{Bytes, ChildId, ConnId, Exit, Input, Machine, Outbox, Signal, Stream, Time, Timers, removal};
 use crate::session::VERSION;
 use crate::text;
 use crate::wire::rendezvous::Alive;
-use crate::wire::{
-    Bye, Code, ControlRequest, FromController, Hello, Malformed, Manner, PROTOCOL, PokedBy, Stopped, Welcome,
-};
+use crate::wire::{Bye, ControlRequest, FromController, Hello, Manner, Message, PROTOCOL, PokedBy, Stopped, Welcome};
 
-/// How long a slave that was told to quit goes on shipping what its commands wrote.
+/// How long a slave that must exit goes on shipping the output of its commands.
 const QUIT_SHIPS_FOR: Duration = Duration::from_secs(3);
 
 /// The exit code of a slave that was interrupted.
 const INTERRUPTED: u8 = 130;
 
-/// The exit code of a slave that its controller refused, or whose only run was lost.
+/// The exit code of a slave after a refusal of its controller, or after the loss of its only run.
 const FAILED: u8 = 1;
 
-/// A slave.
+/// A slave: runs its part of a test on one machine.
 pub struct Slave {
     config: Rc<Config>,
     link: Link,
     control: Control,
-    /// The number of the last arrival of this process at a barrier or a sync.
+    /// The number of the last arrival at a barrier or a sync.
     arrivals: u64,
     run: Option<Run>,
     /// The next run, while the last one is being cleaned up.
     next: Option<Assignment>,
-    /// The processes that remove the directories of former runs, by their names.
+    /// The processes that remove the directories of earlier runs, and the ids of those runs.
     removing: BTreeMap<ChildId, String>,
-    /// The last run of which a limit has refused something: its directory stays until there is another such run.
+    /// The last run with output that a limit has cut. Its directory stays until there is another such run.
     rest: Option<String>,
-    /// The run that this slave forgot last: with `once`, its dismissal is the end.
+    /// The run that this slave forgot last. With `once`, its dismissal ends the slave.
     served: Option<String>,
-    /// It was launched: it ends with the run, or when its controller is gone for good.
+    /// It was launched, so it exits after the run, or when its controller stays away.
     leaving: bool,
-    /// The controller that has it launched has no run for it.
+    /// The controller launches slaves and has no run for this one.
     turned_away: bool,
-    /// The exit code with which this slave ends as soon as nothing is left to do.
+    /// The exit code, if this slave exits as soon as nothing is left to do.
     quit: Option<u8>,
     status: Status,
     timers: Timers<Timer>,
@@ -88,13 +91,14 @@ pub struct Slave {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// The controller has been gone too long.
+    /// The controller has been away too long.
     Orphan,
-    /// What is not shipped by now stays here.
+    /// The end of shipping before the exit.
     Quit,
 }
 
 impl Slave {
+    /// Returns a slave that has not connected yet.
     pub fn new(config: Config) -> Slave {
         Slave {
             link: Link::new(config.controller.clone(), config.seed),
@@ -114,12 +118,12 @@ impl Slave {
         }
     }
 
-    /// Whether it ends after one run.
+    /// Returns whether it exits after one run.
     fn once(&self) -> bool {
         self.config.once || self.leaving
     }
 
-    /// Its controller is gone: how long is it waited for?
+    /// The controller is away: limits the wait for it, if something here depends on it.
     fn await_controller(&mut self, now: Time) {
         let waits = self.leaving && !injected(Fault::WaitsForEver);
         if (self.run.is_some() || waits) && self.timers.get(&Timer::Orphan).is_none() {
@@ -127,158 +131,39 @@ impl Slave {
         }
     }
 
-    /// Splits the slave into its run and what the run acts with.
+    /// Splits the slave into its run and the means of the run.
     fn parts<'a>(&'a mut self, now: Time, out: &'a mut Outbox) -> (&'a mut Option<Run>, Turn<'a>) {
         let turn = Turn { now, out, link: &mut self.link, control: &mut self.control, arrivals: &mut self.arrivals };
         (&mut self.run, turn)
     }
 
-    /// Lets the run do something, if there is one.
+    /// Calls `act` with the run, if there is one.
     fn with_run(&mut self, now: Time, out: &mut Outbox, act: impl FnOnce(&mut Run, &mut Turn<'_>)) {
         if let (Some(run), mut turn) = self.parts(now, out) {
             act(run, &mut turn);
         }
     }
 
-    fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
-        if !self.link.is(conn) {
-            return self.requested(now, conn, bytes, out);
-        }
-        let (mut frames, max) = self.link.take_frames(now);
-        let mut wrong = None;
-        let fed = frames.feed(bytes, max, |line| match self.line(now, line, out) {
-            Ok(()) => self.link.is(conn),
-            Err(malformed) => {
-                wrong = Some(malformed.to_string());
-                false
-            }
-        });
-        let wrong = wrong.or(fed.err().map(|bound| bound.to_string()));
-        if self.link.is(conn) {
-            self.link.put_frames(frames);
-            if let Some(wrong) = wrong {
-                self.hang_up(now, &self.link.misspoken(&wrong), out);
-            }
-        }
-    }
-
-    /// Bytes of a request arrived.
+    /// Bytes have arrived at the control socket.
     fn requested(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
         let line = match self.control.line(conn, bytes) {
             Ok(None) => return,
             Ok(Some(line)) => line,
-            Err(bound) => return self.control.fail(conn, &bound.to_string(), out),
+            Err(bound) => return self.control.fail(conn, &Refusal::TooLong(bound), out),
         };
         let request = match ControlRequest::decode(&line) {
             Ok(request) => request,
-            Err(malformed) => return self.control.fail(conn, &malformed.to_string(), out),
+            Err(malformed) => return self.control.fail(conn, &Refusal::Malformed(malformed), out),
         };
         let (Some(run), mut turn) = self.parts(now, out) else {
-            return self.control.fail(conn, "no run is in progress on this slave", out);
+            return self.control.fail(conn, &Refusal::NoRun, out);
         };
-        if let Err(reason) = run.answer(conn, &request, &mut turn) {
-            self.control.fail(conn, &reason, out);
+        if let Err(why) = run.answer(conn, &request, &mut turn) {
+            self.control.fail(conn, &why, out);
         }
     }
 
-    /// One line from the controller.
-    fn line(&mut self, now: Time, line: &[u8], out: &mut Outbox) -> Result<(), Malformed> {
-        let message = FromController::decode(line)?;
-        match message {
-            FromController::Bye(bye) => {
-                self.refused(now, &bye, out);
-                return Ok(());
-            }
-            FromController::Welcome(welcome) if !self.link.up() => {
-                self.welcomed(now, &welcome, out);
-                return Ok(());
-            }
-            _ if !self.link.up() => return Err(Malformed("it did not begin with a welcome".to_owned())),
-            _ => {}
-        }
-        self.message(now, message, out);
-        Ok(())
-    }
-
-    /// One message of a controller that has welcomed us.
-    fn message(&mut self, now: Time, message: FromController<'_>, out: &mut Outbox) {
-        match &message {
-            FromController::Pong(pong) => {
-                self.link.ponged(now, pong, out);
-                return self.with_run(now, out, |run, turn| run.on_pong(pong.time, turn));
-            }
-            FromController::Check(_) => {
-                return self.link.say(out, &Alive { lifetime: std::marker::PhantomData });
-            }
-            FromController::Prepare(prepare) => {
-                if self.run.as_ref().is_some_and(|run| run.is(&prepare.run)) {
-                    return self.with_run(now, out, |run, turn| run.prepare_again(prepare, turn));
-                }
-                self.abandon(now, out);
-                self.next = Some(Assignment::new(prepare));
-                return;
-            }
-            FromController::Stop(stop) => return self.stopped(now, &stop.run, stop.how, out),
-            FromController::Dismissed(dismissed) => return self.dismissed(&dismissed.run, out),
-            _ => {}
-        }
-        self.with_run(now, out, |run, turn| run.on_message(&message, turn));
-    }
-
-    fn welcomed(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
-        if welcome.protocol != PROTOCOL {
-            let reason = format!("it speaks protocol {}, this is protocol {PROTOCOL}", welcome.protocol);
-            return self.refused(now, &Bye { code: Code::Protocol, reason: reason.into(), fatal: true }, out);
-        }
-        self.timers.cancel(&Timer::Orphan);
-        let told = welcome.leave && !injected(Fault::LeaveUnheard);
-        self.leaving |= told && self.config.leave != Leave::Never;
-        self.turned_away = welcome.leave && self.leaving && welcome.run.is_none();
-        let same = self.run.as_ref().is_some_and(|run| welcome.run.as_deref().is_some_and(|id| run.is(id)));
-        self.link.welcomed(now, same, out);
-        if same {
-            self.with_run(now, out, |run, turn| run.resume(welcome.recorded, turn));
-        } else {
-            if let Some(run) = self.run.as_ref().and_then(Run::named) {
-                log::warn!("the controller does not go on with run {run}: what it has started here is killed");
-            }
-            self.next = None;
-            self.abandon(now, out);
-        }
-    }
-
-    /// The controller said that the connection ends.
-    fn refused(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) {
-        if (bye.fatal || self.turned_away) && self.once() {
-            let text = format!("arete: controller {}: {}\n", self.config.controller, text::harmless(&bye.reason));
-            out.print(Stream::Err, text);
-            self.link.leave("refused", out);
-            self.quit.get_or_insert(FAILED);
-            return self.abandon(now, out);
-        }
-        if self.quit.is_none() {
-            self.link.refused(&bye.reason);
-            self.hang_up(now, &Reason::from(&*bye.reason), out);
-        }
-    }
-
-    fn hang_up(&mut self, now: Time, reason: &Reason, out: &mut Outbox) {
-        self.link.close(now, reason, out);
-        self.lost(now, out);
-    }
-
-    /// The connection to the controller is gone.
-    fn lost(&mut self, now: Time, out: &mut Outbox) {
-        self.await_controller(now);
-        self.with_run(now, out, |run, _| run.on_disconnect());
-        if self.once() && self.run.is_none() && self.served.is_some() {
-            self.quit.get_or_insert(0);
-        } else if self.turned_away {
-            self.quit.get_or_insert(FAILED);
-        }
-    }
-
-    /// The run is over elsewhere: end what is left of it here, and forget it.
+    /// The run is over elsewhere: ends what is left here, and forgets the run.
     fn abandon(&mut self, now: Time, out: &mut Outbox) {
         self.with_run(now, out, |run, turn| run.abandon(turn));
     }
@@ -331,8 +216,8 @@ impl Slave {
     fn signal(&mut self, now: Time, signal: Signal, out: &mut Outbox) {
         match signal {
             Signal::USR1 => self.with_run(now, out, |run, turn| {
-                if let Err(reason) = run.poke(None, PokedBy::Signal, turn) {
-                    log::warn!("poked in vain: {reason}");
+                if let Err(why) = run.poke(None, PokedBy::Signal, turn) {
+                    log::warn!("SIGUSR1 pokes no entry: {why}");
                 }
             }),
             Signal::TERM | Signal::INT if self.quit.is_some() => {
@@ -350,7 +235,7 @@ impl Slave {
         }
     }
 
-    /// A child's story. The children are the run's, or remove a former run's directory.
+    /// Reports about a child, which belongs to the run or removes the directory of an earlier run.
     fn child(&mut self, now: Time, child: ChildId, input: &Input<'_>, out: &mut Outbox) {
         if let Some(run) = self.removing.get(&child) {
             let dir = self.config.dir.join(run);
@@ -373,7 +258,32 @@ impl Slave {
         });
     }
 
-    /// Does what is due, then what follows from the turn.
+    /// An input that does not concern the connection to the controller.
+    fn on_input(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Begin => {
+                self.link.connect(now, out);
+                self.await_controller(now);
+            }
+            Input::Accepted { conn, listener, peer } if listener == self.config.control => {
+                self.control.accepted(conn, &peer, self.config.uid, out);
+            }
+            Input::Accepted { conn, .. } => out.close(conn, "nothing listens here"),
+            Input::Received { conn, bytes } => self.requested(now, conn, bytes, out),
+            Input::Closed { conn, .. } => {
+                self.control.closed(conn);
+                self.with_run(now, out, |run, turn| run.command_gone(conn, turn));
+            }
+            Input::Signal(signal) => self.signal(now, signal, out),
+            Input::Spawned { child, .. } | Input::SpawnFailed { child, .. } | Input::Exited { child, .. } => {
+                self.child(now, child, &input, out);
+            }
+            Input::Reloaded { settings } => Rc::make_mut(&mut self.config).reload(settings),
+            input => self.with_run(now, out, |run, turn| run.on_input(input, turn)),
+        }
+    }
+
+    /// Fires the timers that are due, and then does what follows from the turn.
     fn finish_turn(&mut self, now: Time, out: &mut Outbox) {
         self.link.fire(now, out);
         while let Some(timer) = self.timers.pop_due(now) {
@@ -407,7 +317,7 @@ impl Slave {
         slot.insert(Run::new(part, config)).prepare(&mut turn);
     }
 
-    /// Exits as soon as a slave that shall quit has nothing left to do.
+    /// Exits as soon as nothing is left to do, if the slave must exit.
     fn finish_quit(&mut self, now: Time, out: &mut Outbox) {
         let Some(code) = self.quit else { return };
         if let Some(run) = &self.run {
@@ -426,71 +336,97 @@ impl Slave {
     }
 }
 
+impl Linked for Slave {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn greeting(&self) -> Bytes {
+        let named = self.run.as_ref().and_then(Run::named);
+        let hello = Hello {
+            protocol: PROTOCOL,
+            version: VERSION.into(),
+            name: self.config.name.as_str().into(),
+            incarnation: self.config.incarnation.as_str().into(),
+            run: named.map(Into::into),
+            labels: self.config.labels.clone(),
+            utc: self.config.utc,
+            secret: self.config.secret.as_deref().map(Into::into),
+        };
+        hello.encode()
+    }
+
+    fn goes_on(&self, welcome: &Welcome<'_>) -> bool {
+        self.run.as_ref().is_some_and(|run| welcome.run.as_deref().is_some_and(|id| run.is(id)))
+    }
+
+    fn on_welcome(&mut self, now: Time, welcome: &Welcome<'_>, out: &mut Outbox) {
+        self.timers.cancel(&Timer::Orphan);
+        let told = welcome.leave && !injected(Fault::LeaveUnheard);
+        self.leaving |= told && self.config.leave != Leave::Never;
+        self.turned_away = welcome.leave && self.leaving && welcome.run.is_none();
+        if self.goes_on(welcome) {
+            return self.with_run(now, out, |run, turn| run.resume(welcome.recorded, turn));
+        }
+        if let Some(run) = self.run.as_ref().and_then(Run::named) {
+            log::warn!("the controller does not continue run {run}: killing what the run has started here");
+        }
+        self.next = None;
+        self.abandon(now, out);
+    }
+
+    fn on_message(&mut self, now: Time, message: FromController<'_>, out: &mut Outbox) {
+        match &message {
+            FromController::Pong(pong) => self.with_run(now, out, |run, turn| run.on_pong(pong.time, turn)),
+            FromController::Check(_) => self.link.say(out, &Alive { lifetime: std::marker::PhantomData }),
+            FromController::Prepare(prepare) => {
+                if self.run.as_ref().is_some_and(|run| run.is(&prepare.run)) {
+                    return self.with_run(now, out, |run, turn| run.prepare_again(prepare, turn));
+                }
+                self.abandon(now, out);
+                self.next = Some(Assignment::new(prepare));
+            }
+            FromController::Stop(stop) => self.stopped(now, &stop.run, stop.how, out),
+            FromController::Dismissed(dismissed) => self.dismissed(&dismissed.run, out),
+            _ => self.with_run(now, out, |run, turn| run.on_message(&message, turn)),
+        }
+    }
+
+    fn on_bye(&mut self, now: Time, bye: &Bye<'_>, out: &mut Outbox) -> bool {
+        if (bye.fatal || self.turned_away) && self.once() {
+            let text = format!("arete: controller {}: {}\n", self.config.controller, text::harmless(&bye.reason));
+            out.print(Stream::Err, text);
+            self.link.leave("refused", out);
+            self.quit.get_or_insert(FAILED);
+            self.abandon(now, out);
+            return false;
+        }
+        self.quit.is_none()
+    }
+
+    fn on_lost(&mut self, now: Time, _was_up: bool, out: &mut Outbox) {
+        self.await_controller(now);
+        self.with_run(now, out, |run, _| run.on_disconnect());
+        if self.once() && self.run.is_none() && self.served.is_some() {
+            self.quit.get_or_insert(0);
+        } else if self.turned_away {
+            self.quit.get_or_insert(FAILED);
+        }
+    }
+}
+
 impl Machine for Slave {
     fn handle(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
-            Input::Begin => {
-                self.link.connect(now, out);
-                self.await_controller(now);
-            }
-            Input::Accepted { conn, listener, peer } if listener == self.config.control => {
-                self.control.accepted(conn, &peer, self.config.uid, out);
-            }
-            Input::Accepted { conn, .. } => out.close(conn, "nothing listens here"),
-            Input::Connected { conn, .. } if self.link.is(conn) => {
-                let named = self.run.as_ref().and_then(Run::named);
-                let hello = Hello {
-                    protocol: PROTOCOL,
-                    version: VERSION.into(),
-                    name: self.config.name.as_str().into(),
-                    incarnation: self.config.incarnation.as_str().into(),
-                    run: named.map(Into::into),
-                    labels: self.config.labels.clone(),
-                    utc: self.config.utc,
-                    secret: self.config.secret.as_deref().map(Into::into),
-                };
-                self.link.connected(now, &hello, out);
-            }
-            Input::Received { conn, bytes } => self.received(now, conn, bytes, out),
-            // It has said all that there was to say, and nobody is missed.
+            // Everything has been said, so the connection is not missed.
             Input::Closed { conn, .. } if self.link.is(conn) && self.quit.is_some() && self.run.is_none() => {
                 self.link.end();
             }
-            Input::Closed { conn, reason } if self.link.is(conn) => {
-                self.link.closed(now, &reason);
-                self.lost(now, out);
-            }
-            Input::Closed { conn, .. } => {
-                self.control.closed(conn);
-                self.with_run(now, out, |run, turn| run.command_gone(conn, turn));
-            }
-            Input::Signal(signal) => self.signal(now, signal, out),
-            Input::Spawned { child, .. } | Input::SpawnFailed { child, .. } | Input::Exited { child, .. } => {
-                self.child(now, child, &input, out);
-            }
-            Input::Unseen { why } => self.with_run(now, out, |run, turn| run.unseen(&why, turn)),
-            Input::Swept { left } => self.with_run(now, out, |run, turn| run.swept(left, turn)),
-            Input::Read { read, result } => self.with_run(now, out, |run, turn| run.read(read, result, turn)),
-            Input::Listed { read, result } => self.with_run(now, out, |run, turn| run.listed(read, result, turn)),
-            Input::WriteFailed { path, error } => {
-                self.with_run(now, out, |run, turn| run.write_failed(&path, &error.text, turn));
-            }
-            Input::Behind { .. } => self.link.behind(now),
-            Input::Deadline => {
-                if let Some(silent) = self.link.silence(now) {
-                    self.hang_up(now, &silent, out);
+            input => {
+                if let Some(input) = self.on_link_input(now, input, out) {
+                    self.on_input(now, input, out);
                 }
             }
-            Input::Probed { probe, result } => self.with_run(now, out, |run, turn| run.probed(probe, result, turn)),
-            Input::Overheard { ear, bytes } => self.with_run(now, out, |run, turn| run.overheard(ear, bytes, turn)),
-            Input::Deaf { ear, error } => self.with_run(now, out, |run, turn| run.deaf(ear, &error.text, turn)),
-            Input::Disproved { conn, why } if self.link.is(conn) => {
-                self.hang_up(now, &Reason::from(why), out);
-            }
-            Input::Connected { .. } | Input::Datagram { .. } => {}
-            Input::Disproved { .. } | Input::Paged { .. } => {}
-            Input::Reloaded { settings } => Rc::make_mut(&mut self.config).reload(settings),
-            Input::Written { .. } | Input::Resized { .. } | Input::OutputEnded => {}
         }
         self.finish_turn(now, out);
         let run = self.run.as_ref().map(Run::id);

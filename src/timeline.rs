@@ -2,5 +2,6 @@
 
 pub mod event;
 mod folded;
+pub mod progress;
 pub mod view;
 mod words;

@@ -10,7 +10,7 @@ use crate::machine::{Address, ConnId, Effect, Input, Machine, Outbox, Peer, Sign
 use crate::wire::rendezvous::Party;
 use serde_json::value::RawValue;
 
-/// The controller's clock is so far ahead, in microseconds.
+/// How far the controller's clock is ahead, in microseconds.
 const AHEAD: u64 = 7_000_000;
 
 struct World {

@@ -1,4 +1,4 @@
-//! Brings the files of a run's results into a directory here. Nothing that the controller says makes anything appear
+//! Fetches the files of a run's results into a directory. A name from the controller must never lead to a file
 //! elsewhere.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,28 +12,28 @@ use crate::wire::operate::{Files, Piece};
 /// The time line of a run.
 pub const EVENTS: &str = "events.jsonl";
 
-/// The last words of a run.
+/// The report of a run.
 pub const REPORT: &str = "report.txt";
 
-/// How many files are asked for at once.
+/// The most files that are requested at a time.
 const WINDOW: usize = 16;
 
-/// How many files of one run are fetched.
+/// The most files of one run.
 const FILES_MAX: usize = 1 << 20;
 
-/// How long the name of a file may be that is replaced as a whole, in bytes: what it is written to first has a longer one.
+/// The longest name of a file that is replaced as a whole, in bytes. Its temporary file has a longer name.
 const REPLACED_MAX: usize = 200;
 
-/// How much of the last words is kept to be shown.
+/// How much of the report is kept to be shown, in bytes.
 const REPORT_MAX: usize = 1 << 20;
 
-/// Whether a file of that name may be made below a directory: no way leads out of it, none is hidden at its top, and a
-/// terminal may show it.
+/// Returns whether a file of this name may be made below a directory: the name does not lead out of the directory, does
+/// not begin with a dot, and has no control characters.
 pub fn is_results_file(file: &str) -> bool {
     !file.starts_with('.') && check_results(file).is_ok()
 }
 
-/// The slave and the file, if a file of this name holds what a command writes.
+/// Returns the slave and the file, if a file of this name holds the output of a command.
 pub fn output_of(file: &str) -> Option<(&str, &str)> {
     file.split_once('/').filter(|(_, file)| !file.contains('/') && (file.ends_with(".out") || file.ends_with(".err")))
 }
@@ -43,36 +43,36 @@ pub fn output_of(file: &str) -> Option<(&str, &str)> {
 struct Kept {
     have: u64,
     want: u64,
-    /// A piece of it was asked for.
+    /// A piece is requested.
     asked: bool,
-    /// It is among those that are short.
+    /// It is in `short`.
     queued: bool,
-    /// It was begun here.
+    /// The local file exists.
     made: bool,
 }
 
 /// The files of one run.
 pub struct Fetch {
     run: String,
-    /// Where they are kept. `None`: nowhere; only what is shown is fetched.
+    /// The directory for the files. `None`: fetches only what is shown.
     into: Option<PathBuf>,
-    /// What the commands write is shown.
+    /// The output of commands is shown.
     shows: bool,
     files: BTreeMap<String, Kept>,
-    /// Those that are not here as far as they are known to go.
+    /// The files with known bytes that are missing here.
     short: VecDeque<String>,
     asked: usize,
-    /// Names of files are being told.
+    /// The list of files is requested.
     listing: bool,
-    /// The name behind which the next ones are.
+    /// The name after which the list continues.
     listed: String,
-    /// The run goes on: its time line is followed piece by piece, not fetched.
+    /// The run goes on, and its time line is read piece by piece elsewhere.
     pub follows: bool,
-    /// What the last words were, as far as they are to be shown.
+    /// The beginning of the report, to be shown.
     pub report: Vec<u8>,
-    /// Why not all of it is here, or will be.
+    /// Why the results will not be complete.
     wrong: Option<String>,
-    /// Something cannot be written: nothing more is fetched.
+    /// A file cannot be written, so nothing more is fetched.
     broken: bool,
 }
 
@@ -98,30 +98,30 @@ impl Fetch {
         self.into.as_deref()
     }
 
-    /// Why something is missing, if anything is.
+    /// Returns why the results are incomplete.
     pub fn wrong(&self) -> Option<&str> {
         self.wrong.as_deref()
     }
 
-    /// Something cannot be had. While the run goes on that may change.
+    /// A file is missing. While the run goes on, that may change.
     fn lacks(&mut self, why: String) {
         if !self.follows {
             self.complain(why);
         }
     }
 
-    /// Something cannot be had or kept for good; the first such thing is told.
+    /// The results will be incomplete. The first reason is kept.
     fn complain(&mut self, why: String) {
         self.wrong.get_or_insert(why);
     }
 
-    /// A file cannot be written here.
+    /// A file cannot be written.
     pub fn cannot_write(&mut self, path: &Path, error: &str) {
         self.broken = true;
         self.complain(format!("cannot write {}: {error}", path.display()));
     }
 
-    /// The controller is there, perhaps again: what was asked before is asked again.
+    /// The controller is connected, perhaps again: repeats the requests.
     pub fn begin(&mut self, talk: &mut Talk<'_>) {
         self.asked = 0;
         self.short.clear();
@@ -138,7 +138,7 @@ impl Fetch {
         self.pump(talk);
     }
 
-    /// Asks which files there are, and how long.
+    /// Requests the list of files and their lengths.
     pub fn list(&mut self, talk: &mut Talk<'_>) {
         if !self.listing {
             self.listed.clear();
@@ -147,19 +147,19 @@ impl Fetch {
         }
     }
 
-    /// All that is known to be there is here.
+    /// Returns whether everything known is here.
     pub fn is_still(&self) -> bool {
         !self.listing && self.asked == 0 && self.short.is_empty()
     }
 
-    /// The time line is to be fetched as a whole, because what was followed may have been another's.
+    /// Fetches a file again from its beginning, because what was read may be of another controller.
     pub fn anew(&mut self, file: &str) {
         if let Some(kept) = self.files.get_mut(file) {
             (kept.have, kept.made) = (0, false);
         }
     }
 
-    /// Some files, and how long they are.
+    /// A part of the list has arrived.
     pub fn told(&mut self, files: Files<'_>, talk: &mut Talk<'_>) {
         if !self.listing {
             return;
@@ -193,7 +193,7 @@ impl Fetch {
         }
         let kept = self.files.entry(name.clone()).or_default();
         if length < kept.have {
-            // It was written anew.
+            // It was replaced.
             (kept.have, kept.made) = (0, false);
         }
         kept.want = length;
@@ -225,7 +225,7 @@ impl Fetch {
         }
     }
 
-    /// A piece of a file that was asked for; gives what of it is new.
+    /// A piece of a file has arrived. Returns its new bytes.
     pub fn piece<'p>(&mut self, piece: &'p Piece<'_>, talk: &mut Talk<'_>) -> &'p [u8] {
         let Some(kept) = self.files.get_mut(&*piece.file).filter(|kept| kept.asked) else { return &[] };
         kept.asked = false;
@@ -249,7 +249,7 @@ impl Fetch {
         new
     }
 
-    /// The next bytes of a file are these.
+    /// Appends the next bytes of a file.
     pub fn keep(&mut self, file: &str, data: &[u8], talk: &mut Talk<'_>) {
         let kept = self.files.entry(file.to_owned()).or_default();
         let offset = kept.have;
@@ -270,7 +270,7 @@ impl Fetch {
         }
     }
 
-    /// A file, or the list of them (`None`), is denied.
+    /// The request for a file, or for the list (`None`), is denied.
     pub fn denied(&mut self, file: Option<&str>, reason: &str, talk: &mut Talk<'_>) {
         match file {
             None => self.listing = false,
@@ -286,7 +286,7 @@ impl Fetch {
     }
 }
 
-/// Begins a file, in place of a former one.
+/// Writes the beginning of a file, in place of an existing one.
 fn write_anew(into: &Path, file: &str, data: Vec<u8>, talk: &mut Talk<'_>) {
     let name = file.rsplit('/').next().unwrap_or(file);
     if name.len() <= REPLACED_MAX {

@@ -1,31 +1,32 @@
-//! Follows a run from its beginning to its end: shows it as a run on this machine is shown, has its results brought here
-//! if they are wanted, and says its last words.
+//! Follows a run to its end: shows its events and its live picture, fetches its results, and prints its report.
+//!
+//! The run does not depend on this: if the operator is interrupted or loses the connection, the run goes on.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fetch::{EVENTS, Fetch, output_of};
 use super::pending_requests::{Next, Question, Talk};
-use super::run_view::RunView;
 use super::show::Show;
 use crate::machine::{Address, Outbox, Signal, Stream, Time, Timers};
-use crate::testfile::{self, FILE_MAX, Shipped, Test};
+use crate::testfile::{self, End, FILE_MAX, Shipped, Test};
 use crate::timeline::event::Past;
+use crate::timeline::progress::{self, Progress, Slave, Trigger};
 use crate::timeline::view::View;
 use crate::wire::operate::{Files, Piece, RunState, RunStatus};
 use crate::wire::{Frames, Verdict};
 use crate::{exit_code, text};
 
-/// How often it is looked how a run stands that waits or ends.
+/// How often to request the state of a run that waits or ends.
 const LOOK_SOON: Duration = Duration::from_millis(250);
 
-/// The same of a run that goes on: its events say more.
+/// The same for a run that goes on: its events are more precise.
 const LOOK_LATER: Duration = Duration::from_secs(2);
 
-/// How often it is looked what the commands have written, when it is shown.
+/// How often to request the list of files if the output of commands is shown.
 const LIST_SOON: Duration = Duration::from_millis(250);
 
-/// The same when it is only kept.
+/// The same if the output is only kept.
 const LIST_LATER: Duration = Duration::from_secs(5);
 
 /// How often the live picture is drawn.
@@ -34,7 +35,7 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// The longest line of a time line, in bytes.
 const EVENT_MAX: usize = 32 * 1024 * 1024;
 
-/// The test, as the controller was given it.
+/// The test, as it was submitted.
 const TEST: &str = "test.json";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,55 +47,56 @@ enum Tick {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// The test file is read, for the picture.
+    /// The test file is being read, for the picture.
     Reading,
     Following,
-    /// It is over: the rest of its results is brought.
+    /// The run is over, and the rest of its results is being fetched.
     Fetching,
     /// The results are being written.
     Writing,
 }
 
-/// A run that is followed.
+/// A run that the operator follows.
 pub struct Follow {
     pub state: RunState,
     show: Show,
-    /// A signal ends the run, not only this.
+    /// A signal ends the run, not only the operator.
     owns: bool,
     view: View,
-    run_view: RunView,
+    progress: Progress,
     fetch: Fetch,
     stage: Stage,
-    /// What is there of the test file while it is read.
+    /// The beginning of the test file, while the file is being read.
     test: Vec<u8>,
     /// The bytes of an event that has not ended.
     lines: Frames,
-    /// How much of the time line has been read.
+    /// How many bytes of the time line have been read.
     have: u64,
     awaits: bool,
     looks: bool,
-    /// Nothing follows what has been read of the time line.
+    /// The time line has been read to its end.
     all_read: bool,
-    /// What it waits for, as it was said last.
+    /// The last line about what the run waits for.
     waits_for: String,
-    /// The connection was gone since it is followed.
+    /// The connection has been lost at least once.
     was_away: bool,
     away: bool,
     interrupts: u32,
-    /// The end of the run was asked for, at once or in order, and not answered.
+    /// The request to end the run that has no answer yet: whether at once.
     cancels: Option<bool>,
     timers: Timers<Tick>,
 }
 
 impl Follow {
-    /// Follows a run; `test`: what is known of it, `results`: where they go.
+    /// Follows a run. `test`: the test, if it is known. `results`: the directory for the results. `owns`: a signal ends
+    /// the run.
     pub fn new(state: RunState, test: Option<&Test>, results: Option<PathBuf>, owns: bool, show: Show) -> Follow {
         let run = state.run.clone();
         let mut follow = Follow {
             state,
             owns,
             view: view(&show, 1),
-            run_view: RunView::default(),
+            progress: Progress::default(),
             fetch: Fetch::new(run, results, show.follow),
             stage: Stage::Reading,
             test: Vec::new(),
@@ -118,11 +120,14 @@ impl Follow {
         follow
     }
 
-    /// The test is known: its slaves and triggers are in the picture.
+    /// The test is known, so the picture shows its slaves and triggers.
     fn knows(&mut self, test: &Test) {
         let width = test.slaves.iter().map(|slave| slave.name.len()).max().unwrap_or(1);
         self.view = view(&self.show, width).of_slaves(test.slaves.len());
-        self.run_view = RunView::of(test);
+        let start = self.progress.start;
+        self.progress = progress_of(test);
+        self.progress.start = start;
+        self.progress.set_status(&self.state);
         self.stage = Stage::Following;
     }
 
@@ -135,7 +140,7 @@ impl Follow {
         self.timers.next()
     }
 
-    /// The controller is there, perhaps again.
+    /// The controller is connected, perhaps again.
     pub fn begin(&mut self, talk: &mut Talk<'_>) {
         (self.awaits, self.looks) = (false, false);
         if std::mem::take(&mut self.away) {
@@ -156,7 +161,7 @@ impl Follow {
         self.show_status(talk);
     }
 
-    /// The connection is gone; the picture would be of nothing.
+    /// The connection is lost, so the picture would be out of date.
     pub fn lost(&mut self, out: &mut Outbox) {
         (self.away, self.was_away) = (true, true);
         self.view.hide(out);
@@ -175,7 +180,7 @@ impl Follow {
         self.state.state == RunStatus::Over
     }
 
-    /// The controller has said how the run stands.
+    /// The controller has sent the state of the run.
     pub fn seen(&mut self, state: RunState, asked: &Question, talk: &mut Talk<'_>) {
         match asked {
             Question::Cancel => self.cancels = None,
@@ -184,16 +189,17 @@ impl Follow {
         if self.is_over() && state.state != RunStatus::Over {
             return;
         }
-        self.run_view.set_status(talk.now, &state);
+        self.progress.set_seconds(talk.now, state.seconds);
+        self.progress.set_status(&state);
         self.state = state;
         if self.all_read && !self.is_over() {
-            // It has been told that nothing more comes, by a controller that went away.
+            // The end of the time line came from a controller that was restarted since.
             self.all_read = false;
         }
         self.show_status(talk);
     }
 
-    /// Does what the state of the run asks for.
+    /// Does what the state of the run requires.
     fn show_status(&mut self, talk: &mut Talk<'_>) {
         match self.state.state {
             RunStatus::Queued | RunStatus::Gathering => self.say_what_it_waits_for(talk.out),
@@ -220,7 +226,7 @@ impl Follow {
         }
     }
 
-    /// Takes the next step towards the end, if its time has come.
+    /// Takes the next step towards the end, if it is possible.
     fn go_on(&mut self, talk: &mut Talk<'_>) {
         if self.stage == Stage::Following && self.is_over() && self.all_read {
             self.stage = Stage::Fetching;
@@ -238,7 +244,7 @@ impl Follow {
         }
     }
 
-    /// A piece of a file has come.
+    /// A piece of a file has arrived.
     pub fn piece(&mut self, piece: &Piece<'_>, asked: &Question, talk: &mut Talk<'_>) {
         match asked {
             Question::Await(_) => self.events(piece, talk),
@@ -259,7 +265,7 @@ impl Follow {
             talk.get(&self.state.run, TEST, self.test.len() as u64);
             return;
         }
-        // What it ships does not matter here.
+        // The shipped files do not matter for the picture.
         let mut ship = |_: &str| {
             let (path, sha256) = (PathBuf::new(), String::new());
             Ok(Shipped { path, size: 0, sha256, executable: false })
@@ -272,7 +278,7 @@ impl Follow {
         self.show_status(talk);
     }
 
-    /// More of the time line, or its end.
+    /// A piece of the time line has arrived, or its end.
     fn events(&mut self, piece: &Piece<'_>, talk: &mut Talk<'_>) {
         self.awaits = false;
         if piece.offset == self.have && piece.data.is_empty() {
@@ -295,11 +301,11 @@ impl Follow {
     }
 
     fn event(&mut self, line: &[u8], out: &mut Outbox) {
-        // One that this arete does not know is in the file all the same.
+        // An event of another version of arete is kept in the file all the same.
         let Ok(past) = Past::decode(line) else { return };
         let slave = past.slave.as_deref().map(text::harmless);
-        self.run_view.event(slave.as_deref(), &past.event);
         let since_start = Some(past.micros()).filter(|micros| *micros >= 0);
+        self.progress.event(since_start, slave.as_deref(), &past.event);
         self.view.event(since_start, slave.as_deref(), &past.event, out);
     }
 
@@ -308,7 +314,7 @@ impl Follow {
         self.go_on(talk);
     }
 
-    /// Something that was asked for is denied.
+    /// A request is denied.
     pub fn denied(&mut self, asked: Option<Question>, reason: &str, talk: &mut Talk<'_>) -> Next {
         match asked {
             Some(Question::Look) => {
@@ -326,7 +332,7 @@ impl Follow {
                 self.show_status(talk);
             }
             Some(Question::Get(file)) => self.fetch.denied(Some(&file), reason, talk),
-            // There is no time line yet, or there never will be one: how the run stands says which.
+            // The time line does not exist yet, or never will. The state of the run tells which.
             Some(Question::Await(_)) => {
                 self.awaits = false;
                 self.all_read = self.is_over();
@@ -353,7 +359,7 @@ impl Follow {
                 Tick::Draw if self.stage == Stage::Following => {
                     self.view.flush(talk.out);
                     if self.view.is_live() {
-                        self.view.draw(&self.run_view.picture(talk.now, &self.state), talk.out);
+                        self.view.draw(&self.progress.picture(talk.now), talk.out);
                     }
                     self.timers.set(Tick::Draw, talk.now + DRAW_EVERY);
                 }
@@ -362,7 +368,7 @@ impl Follow {
         }
     }
 
-    /// Somebody pressed Ctrl-C, or the system ends us. Who only looks on leaves; who has handed in the run ends it first.
+    /// A signal ends this operator. If the operator has submitted the run, the run is ended first.
     pub fn signal(&mut self, signal: Signal, controller: &Address, talk: &mut Talk<'_>) -> Next {
         let run = &self.state.run;
         let code = exit_code::INTERRUPTED;
@@ -377,7 +383,7 @@ impl Follow {
             return Next::Failed { code, why };
         }
         self.interrupts += 1;
-        // The terminal is gone, not the wish.
+        // SIGHUP closes the terminal, but does not ask for the end of the run.
         if !self.owns || signal == Signal::HUP || self.interrupts > 2 {
             self.view.close(talk.out);
             let goes_on = if self.interrupts > 2 { "goes on ending" } else { "goes on" };
@@ -390,9 +396,11 @@ impl Follow {
         }
         let at_once = self.interrupts > 1;
         let line = match (at_once, talk.link.up()) {
-            (_, false) => "interrupted: the run is told as soon as the controller is there; again to leave it alone",
-            (false, true) => "interrupted: everything is being stopped; again to give up at once",
-            (true, true) => "interrupted: the run gives up at once; again to leave it alone",
+            (_, false) => {
+                "interrupted: stopping the run once the controller is connected; interrupt again to leave it alone"
+            }
+            (false, true) => "interrupted: stopping everything; interrupt again to kill it at once",
+            (true, true) => "interrupted: killing everything; interrupt again to leave the run alone",
         };
         self.view.line(line, talk.out);
         self.cancels = Some(at_once);
@@ -400,13 +408,13 @@ impl Follow {
         Next::On
     }
 
-    /// Something of the results cannot be written here.
+    /// A file of the results cannot be written.
     pub fn write_failed(&mut self, path: &std::path::Path, error: &str, talk: &mut Talk<'_>) {
         self.fetch.cannot_write(path, error);
         self.go_on(talk);
     }
 
-    /// What has come is written: says the last words.
+    /// The results are written: prints the report.
     pub fn written(&mut self, out: &mut Outbox) -> Next {
         if self.stage != Stage::Writing {
             return Next::On;
@@ -446,6 +454,24 @@ impl Follow {
         };
         format!("\n{} {verdict}: {}\n", text::harmless(&self.state.test), text::harmless(&self.state.why))
     }
+}
+
+/// Returns the state of a run of this test before it starts.
+fn progress_of(test: &Test) -> Progress {
+    let mut progress = Progress::new(&test.name);
+    progress.slaves_wanted = test.slaves.len();
+    progress.end = Some(match &test.end {
+        End::Duration(time) => (progress::End::Duration, *time),
+        End::Trigger { trigger, limit } => (progress::End::Trigger(trigger.clone()), *limit),
+        End::Idle { limit } => (progress::End::Idle, *limit),
+    });
+    for slave in &test.slaves {
+        progress.add_slave(&slave.name, Slave::default());
+    }
+    for (name, &count) in &test.triggers {
+        progress.add_trigger(name, Trigger { left: Some(count), initial: Some(count), fired: false });
+    }
+    progress
 }
 
 fn view(show: &Show, name_width: usize) -> View {

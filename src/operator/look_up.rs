@@ -1,4 +1,4 @@
-//! Finds the run that somebody means, ends one, and brings its results.
+//! Finds a run by its name, ends one, and fetches results.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use crate::machine::{Outbox, Stream, Time};
 use crate::wire::operate::{Piece, RunState, RunStatus, Runs};
 use crate::{exit_code, text};
 
-/// What means the run that was handed in last.
+/// The name of the run that was submitted last.
 const LATEST: &str = "latest";
 
-/// How often it is looked whether a run that was ended is over.
+/// How often to request the state of a run that ends.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A run by its id, by the beginning of it, or the latest.
+/// The search for a run by its id, by the beginning of its id, or by `latest`.
 pub struct Find {
     what: String,
-    /// To end it.
+    /// The run will be ended.
     end: bool,
     latest: Option<RunState>,
 }
@@ -39,7 +39,7 @@ impl Find {
         }
     }
 
-    /// Some runs; gives the one that is meant once it is certain.
+    /// A part of the list of runs has arrived. Returns the run once it is certain. Fails if there are no runs.
     pub fn told(&mut self, runs: Runs<'_>, talk: &mut Talk<'_>) -> Result<Option<RunState>, Next> {
         let last = runs.runs.last().map(|run| (run.run.clone(), run.state == RunStatus::Over));
         for run in runs.runs {
@@ -48,7 +48,7 @@ impl Find {
             }
         }
         match last {
-            // Of those that are over the last one has come first.
+            // Of the runs that are over, the latest is listed first.
             Some((last, false)) if runs.more => {
                 talk.runs(&last, true);
                 Ok(None)
@@ -112,7 +112,7 @@ impl Stop {
     }
 }
 
-/// Brings what is there of a run's results.
+/// Fetches the results of a run so far.
 pub struct Results {
     goes_on: bool,
     pub fetch: Fetch,
@@ -135,7 +135,7 @@ impl Results {
         self.go_on(talk);
     }
 
-    /// When all has come, it is waited until it is written.
+    /// Once everything has arrived, waits until it is written.
     pub fn go_on(&mut self, talk: &mut Talk<'_>) {
         if self.fetch.is_still() && !std::mem::replace(&mut self.writes, true) {
             talk.out.confirm();
@@ -150,7 +150,7 @@ impl Results {
             return Next::Failed { code: exit_code::FAILED, why: format!("not all results are here: {wrong}") };
         }
         let directory = self.fetch.directory().map(|directory| directory.display().to_string()).unwrap_or_default();
-        let so_far = if self.goes_on { "the run goes on: its results so far are in" } else { "results are in" };
+        let so_far = if self.goes_on { "the run goes on: its partial results are in" } else { "results are in" };
         out.print_surely(Stream::Out, format!("{so_far} {directory}\n"));
         Next::Over(exit_code::PASSED)
     }

@@ -9,44 +9,45 @@ use crate::machine::{Outbox, Stream, Time};
 use crate::wire::operate::{RunState, RunStatus, Runs, SlaveState, Slaves};
 use crate::{exit_code, text};
 
-/// How often what is watched is looked at.
+/// How often a table is refreshed.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
-/// How many slaves or runs are shown.
+/// The most slaves or runs in a table.
 const ROWS_MAX: usize = 100_000;
 
 /// A column is not made narrower than this to fit a terminal.
 const COLUMN_MIN: usize = 6;
 
-/// What stands between columns.
+/// The space between columns.
 const GAP: &str = "  ";
 
-/// What is shown, and how.
+/// Which tables to show, and how.
 #[derive(Debug, Clone)]
 pub struct OverviewOptions {
-    /// The slaves and the runs that are not over; else all runs and no slaves.
+    /// Shows the slaves and the runs that are not over. Otherwise shows all runs.
     pub slaves: bool,
+    /// Prints JSON instead of tables.
     pub json: bool,
-    /// Again and again.
+    /// Refreshes the tables until it is interrupted.
     pub watch: bool,
 }
 
-/// Collects what a controller has, and shows it.
+/// Collects the slaves and runs of a controller, and shows them.
 pub struct Overview {
     what: OverviewOptions,
     controller: String,
     terminal: Option<(u16, u16)>,
     slaves: Vec<SlaveState>,
     runs: Vec<RunState>,
-    /// Slaves, or runs, are still being told.
+    /// The list of slaves, or of runs, is incomplete.
     wants_slaves: bool,
     wants_runs: bool,
     again: Option<Time>,
-    /// How many lines were drawn.
+    /// How many lines are on the screen.
     drawn: usize,
 }
 
-/// What `arete status --json` prints.
+/// The output of `arete status --json`.
 #[derive(Serialize)]
 struct Status<'a> {
     controller: &'a str,
@@ -55,7 +56,7 @@ struct Status<'a> {
     queue: Vec<&'a RunState>,
 }
 
-/// What `arete runs --json` prints.
+/// The output of `arete runs --json`.
 #[derive(Serialize)]
 struct AllRuns<'a> {
     runs: &'a [RunState],
@@ -112,7 +113,7 @@ impl Overview {
         self.show(talk)
     }
 
-    /// Shows it when all of it is there.
+    /// Shows the tables when the lists are complete.
     fn show(&mut self, talk: &mut Talk<'_>) -> Next {
         if self.wants_slaves || self.wants_runs {
             return Next::On;

@@ -1,5 +1,6 @@
-//! What an operator has asked and what was not answered yet. A controller answers in order, except that what may wait is
-//! answered when there is something to say.
+//! The requests of an operator that have no answer yet.
+//!
+//! A controller answers in order, except for requests that may wait. An answer without a request is ignored.
 
 use std::collections::VecDeque;
 
@@ -8,7 +9,7 @@ use crate::machine::{Outbox, Time};
 use crate::wire::Message;
 use crate::wire::operate::{AskFiles, AskRuns, AskSlaves, Cancel, Get, Look};
 
-/// What was asked.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     Submit,
@@ -18,43 +19,43 @@ pub enum Question {
     Runs,
     Slaves,
     Files,
-    /// A piece of this file, which is there or not.
+    /// A piece of this file, at once.
     Get(String),
-    /// A piece of this file when it is there.
+    /// A piece of this file, as soon as it exists.
     Await(String),
 }
 
 impl Question {
-    /// Whether it may be denied: it is about a run.
+    /// Returns whether it may be denied, because it is about a run.
     fn is_of_a_run(&self) -> bool {
         matches!(self, Question::Look | Question::Cancel | Question::Files | Question::Get(_))
     }
 }
 
-/// The questions of one connection, the oldest first.
+/// The requests of one connection, the oldest first.
 #[derive(Debug, Default)]
 pub struct PendingRequests(VecDeque<Question>);
 
 impl PendingRequests {
-    /// The connection is another: nothing that was asked will be answered.
+    /// The connection is lost: drops the requests.
     pub fn forget(&mut self) {
         self.0.clear();
     }
 
-    /// Takes out the oldest question that this is the answer to.
+    /// Takes the oldest request of this kind.
     pub fn answered(&mut self, which: impl Fn(&Question) -> bool) -> Option<Question> {
         let at = self.0.iter().position(which)?;
         self.0.remove(at)
     }
 
-    /// Something was denied: what is most likely meant. What may wait is denied last.
+    /// Takes the request that a denial means most likely: one that may wait comes last.
     pub fn denied(&mut self) -> Option<Question> {
         self.answered(Question::is_of_a_run)
             .or_else(|| self.answered(|question| matches!(question, Question::Await(_))))
     }
 }
 
-/// What a concern of the operator is given to speak with.
+/// The means of a concern to send requests.
 pub struct Talk<'a> {
     pub now: Time,
     pub link: &'a Link,
@@ -63,7 +64,8 @@ pub struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    /// Asks, if the controller is there. If it is not, all that matters is asked anew when it is.
+    /// Sends a request, if the controller is connected. Returns whether it is. If not, the concern sends its requests
+    /// when it is.
     pub fn ask(&mut self, question: Question, message: &impl Message) -> bool {
         if self.link.up() {
             self.asked.0.push_back(question);
@@ -76,7 +78,7 @@ impl Talk<'_> {
         self.ask(Question::Look, &Look { run: run.into(), end: false })
     }
 
-    /// Asks for a run that is to be ended.
+    /// Requests the state of a run that will be ended.
     pub fn look_to_end(&mut self, run: &str) -> bool {
         self.ask(Question::Look, &Look { run: run.into(), end: true })
     }
@@ -108,13 +110,13 @@ impl Talk<'_> {
     }
 }
 
-/// What a concern says when it was told something.
+/// What follows from an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
-    /// It goes on.
+    /// The concern goes on.
     On,
-    /// There is nothing left to do.
+    /// The operator exits with this code.
     Over(u8),
-    /// It cannot be done.
+    /// The operator exits with this code and a message.
     Failed { code: u8, why: String },
 }

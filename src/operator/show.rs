@@ -3,9 +3,10 @@
 /// How runs are shown.
 #[derive(Debug, Clone, Default)]
 pub struct Show {
-    /// Whether to show what the commands write, too.
+    /// Whether to show the output of commands too.
     pub follow: bool,
-    /// The columns and rows of the terminal; `None`: there is no terminal.
+    /// The columns and rows of the terminal. `None`: the output is not a terminal.
     pub terminal: Option<(u16, u16)>,
+    /// Whether to use colours.
     pub colors: bool,
 }

@@ -1,33 +1,40 @@
-//! Hands a controller a test, with the files that it ships. Said again after a reconnect it is the same submission, and
-//! the files go on where they were.
+//! Submits a test and its files.
+//!
+//! The id of a submission makes it safe to send it again after a reconnect: the controller accepts it once, and the
+//! files continue where they were.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::pending_requests::{Next, Question, Talk};
-use crate::machine::{ReadId, SystemError};
+use crate::machine::ReadId;
 use crate::testfile::{Shipped, Test};
 use crate::wire::operate::{Offer, Submit, Upload, Wanted};
 use crate::wire::{CHUNK_MAX, LINE_MAX, Message};
 use crate::{exit_code, text};
 
-/// How many pieces may be on their way.
+/// The most pieces without an answer.
 const WINDOW: usize = 8;
 
-/// A test that is to be run.
+/// A test to be run.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// Drawn at random.
+    /// A random text that identifies the submission.
     pub id: String,
-    /// What the test file is called.
+    /// The name of the test file.
     pub file: String,
+    /// The contents of the test file.
     pub text: String,
+    /// The test.
     pub test: Rc<Test>,
     /// The files of the resources, by their names in the test file.
     pub shipped: BTreeMap<String, Shipped>,
+    /// How long the run may wait for its slaves, instead of the time of the controller.
     pub wait: Option<Duration>,
+    /// After how long without a connection a slave is lost, instead of the time of the controller.
     pub lost_after: Option<Duration>,
 }
 
@@ -46,7 +53,7 @@ impl Submission {
         }
     }
 
-    /// Whether it can be said at all: how long it is, and may be, if not.
+    /// Fails if the submission is too long for a message. The error is its length and the limit, in bytes.
     pub fn fits(&self) -> Result<(), (usize, usize)> {
         // Some bytes for the type and the newline.
         let length =
@@ -54,23 +61,23 @@ impl Submission {
         if length <= LINE_MAX { Ok(()) } else { Err((length, LINE_MAX)) }
     }
 
-    /// The files by what they hold: where each is, and how long.
+    /// Returns the path and the length of each file, by its hash.
     fn by_content(&self) -> BTreeMap<&str, (&PathBuf, u64)> {
         self.shipped.values().map(|file| (file.sha256.as_str(), (&file.path, file.size))).collect()
     }
 }
 
-/// How far a submission is.
+/// A submission that is being sent.
 pub struct Submitting {
     pub what: Submission,
-    /// It was said once at least, so the controller may have it.
+    /// It was sent at least once, so the controller may have it.
     pub said: bool,
-    /// What is still to be read of each wanted file: from this offset on.
+    /// The wanted files by hash, and the offset of the next piece.
     wanted: BTreeMap<String, u64>,
-    /// The controller has said what it wants, on this connection.
+    /// The controller has named the wanted files on this connection.
     asked_for: bool,
     reading: Option<(ReadId, String, u64)>,
-    /// How many pieces were not answered yet.
+    /// How many pieces have no answer yet.
     on_their_way: usize,
 }
 
@@ -80,14 +87,14 @@ impl Submitting {
         Submitting { what, said: false, wanted, asked_for: false, reading: None, on_their_way: 0 }
     }
 
-    /// The controller is there, perhaps again.
+    /// The controller is connected, perhaps again.
     pub fn begin(&mut self, talk: &mut Talk<'_>) {
         (self.asked_for, self.reading, self.on_their_way) = (false, None, 0);
         self.wanted.clear();
         self.said |= talk.ask(Question::Submit, &self.what.message());
     }
 
-    /// The controller wants files, or has got a piece.
+    /// The controller names the wanted files, or confirms a piece.
     pub fn wanted(&mut self, wanted: Wanted<'_>, talk: &mut Talk<'_>) -> Next {
         if wanted.submission != self.what.id {
             return Next::On;
@@ -106,7 +113,7 @@ impl Submitting {
         Next::On
     }
 
-    /// Reads the next piece, unless enough of them are on their way.
+    /// Reads the next piece, unless the window is full.
     fn pump(&mut self, talk: &mut Talk<'_>) {
         if self.reading.is_some() || self.on_their_way >= WINDOW {
             return;
@@ -119,7 +126,7 @@ impl Submitting {
     }
 
     /// A piece was read.
-    pub fn read(&mut self, read: ReadId, result: Result<&[u8], SystemError>, talk: &mut Talk<'_>) -> Next {
+    pub fn read(&mut self, read: ReadId, result: Result<&[u8], impl fmt::Display>, talk: &mut Talk<'_>) -> Next {
         let Some((_, sha256, offset)) = self.reading.take_if(|(expected, ..)| *expected == read) else {
             return Next::On;
         };
@@ -127,12 +134,12 @@ impl Submitting {
         let Some(&(path, size)) = known.get(sha256.as_str()) else { return Next::On };
         let data = match result {
             Ok(data) if !data.is_empty() || offset >= size => data,
-            Ok(_) => return changed(path, "it is shorter than it was when it was looked at"),
-            Err(error) => return changed(path, &error.text),
+            Ok(_) => return changed(path, &"the file has become shorter"),
+            Err(error) => return changed(path, &error),
         };
         let end = offset.saturating_add(data.len() as u64);
         if end > size {
-            return changed(path, "it is longer than it was when it was looked at");
+            return changed(path, &"the file has become longer");
         }
         let upload = Upload {
             submission: self.what.id.as_str().into(),
@@ -154,7 +161,7 @@ impl Submitting {
     }
 }
 
-fn changed(path: &std::path::Path, what: &str) -> Next {
+fn changed(path: &std::path::Path, what: &impl fmt::Display) -> Next {
     let why = format!("cannot read {}: {what}; submit the test again", path.display());
     Next::Failed { code: exit_code::FAILED, why }
 }

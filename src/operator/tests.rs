@@ -182,13 +182,16 @@ fn a_terminal_shows_the_picture_that_the_events_make() {
     world.grow("events.jsonl", "{\"t\":0.1,\"event\":\"notified\",\"trigger\":\"go\",\"count\":1,\"left\":1}\n");
     world.pass(Duration::from_secs(3));
     assert!(
-        world.printed.contains("of 2 slaves connected, 1 running\n  go  1 of 2 left\n  a   x\n  b   not connected\n"),
+        world.printed.contains(
+            "of 2 slaves connected, 1 running\n  waits for  the end of its time\n  go         1 of 2 left\n  \
+             a          x\n  b          not connected\n"
+        ),
         "{}",
         world.printed
     );
     world.printed.clear();
     world.lose();
-    assert!(world.printed.ends_with("\x1b[4A\r\x1b[J"), "{:?}", world.printed);
+    assert!(world.printed.ends_with("\x1b[5A\r\x1b[J"), "{:?}", world.printed);
 }
 
 #[test]
@@ -199,7 +202,7 @@ fn nothing_is_written_outside_the_results_whatever_the_controller_calls_it() {
         world.theirs.insert(name.to_owned(), b"evil".to_vec());
     }
     over(&mut world);
-    assert_eq!(world.exit, Some(7), "not all of it is here");
+    assert_eq!(world.exit, Some(7), "the results are incomplete");
     assert!(world.complained.contains("a file that no results have"), "{}", world.complained);
     assert!(!world.complained.contains('\u{1b}'));
     world.theirs.retain(|_, bytes| bytes != b"evil");
@@ -252,7 +255,7 @@ fn who_stops_a_run_waits_until_it_is_over() {
 fn a_run_that_nobody_knows_is_no_run() {
     let mut world = World::new(Task::Attach { run: "x".to_owned() });
     world.connect();
-    assert_eq!((world.exit, &*world.complained), (Some(1), "arete: attach x: there is no run x\n"));
+    assert_eq!((world.exit, &*world.complained), (Some(1), "arete: attach x: no such run: x\n"));
 }
 
 #[test]
@@ -267,7 +270,7 @@ fn what_there_is_of_the_results_is_brought_while_the_run_goes_on() {
     world.grow("a/x.out", &"0123456789".repeat(20));
     world.grow("a/x.err", "");
     world.connect();
-    assert_eq!((world.exit, &*world.printed), (Some(0), "the run goes on: its results so far are in /r\n"));
+    assert_eq!((world.exit, &*world.printed), (Some(0), "the run goes on: its partial results are in /r\n"));
     world.assert_all_is_here();
 }
 

@@ -1,28 +1,28 @@
-//! The names of files in the results of a run: one rule for the slave that ships a file, the controller that keeps it and
-//! the operator that fetches it. What one of them takes, all take.
+//! The rule for the names of files in the results of a run. The slave that ships a file, the controller that keeps it
+//! and the operator that fetches it share the rule, so that they accept the same files.
 
 use std::fmt;
 
 use super::NAME_MAX;
 use crate::text;
 
-/// How long the name may be by which a slave ships a file (`ENTRY.files/PATH`), in bytes.
+/// The longest name of a shipped file (`ENTRY.files/PATH`), in bytes.
 pub const SHIPPED_MAX: usize = 1_000;
 
-/// How long the name of a file in the results may be: with the name of its slave.
+/// The same with the name of its slave in front.
 const RESULTS_MAX: usize = NAME_MAX + 1 + SHIPPED_MAX;
 
-/// How many directories may lie above a file that a slave ships, `ENTRY.files` among them. Each takes an inode and a look
-/// whenever the results are listed.
+/// The most directories in the name of a shipped file, `ENTRY.files` included. Each takes an inode, and time when the
+/// results are listed.
 pub const DEPTH_MAX: usize = 32;
 
-/// How long each part of a name may be, in bytes: no common file system takes more.
+/// The longest part of a name, in bytes. No common file system accepts more.
 const PART_MAX: usize = 255;
 
 /// Why a name cannot be that of a file in the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
-    /// The path or a part of it is too long.
+    /// The path is too long.
     Long,
     /// The path has too many directories.
     Deep,
@@ -30,7 +30,7 @@ pub enum Unfit {
     LongPart,
     /// It is empty, or leads out of its directory.
     Path,
-    /// A terminal would obey some of its letters.
+    /// It has characters that control a terminal.
     Obeyed,
 }
 
@@ -46,12 +46,12 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Whether a slave may ship a file under this name, which begins with the name of its entry.
+/// Fails unless a slave may ship a file under this name, which begins with the name of its entry.
 pub fn check_shipped(file: &str) -> Result<(), Unfit> {
     check(file, SHIPPED_MAX, DEPTH_MAX)
 }
 
-/// Whether a file of the results may have this name, which begins with that of the slave, if one has shipped it.
+/// Fails unless a file of the results may have this name, which begins with the name of the slave that has shipped it.
 pub fn check_results(file: &str) -> Result<(), Unfit> {
     check(file, RESULTS_MAX, DEPTH_MAX + 1)
 }

@@ -1,22 +1,22 @@
-//! Which entries a command kills by `kill @{ENTRY.pid}`, read from the text of the command.
+//! Finds the entries that a command kills with `kill @{ENTRY.pid}`, in the text of the command.
 //!
-//! The end of a run fails a job that is still there, unless an entry has told the job to end: the author meant it to be
-//! stopped. A `kill` action says that by itself. A command has to be read for it. Where the text cannot be understood,
-//! nothing is found, and the job has to exit by itself.
+//! The end of a run fails a job that still runs, unless an entry has asked the job to end. A `kill` action shows that
+//! without help, but the text of a command must be searched. If the text cannot be understood, nothing is found, and
+//! the job must exit without help.
 
 use crate::machine::Signal;
 use crate::variables::{self, Segment, Variable};
 
-/// What separates simple commands in a shell.
+/// The separators of simple commands in a shell.
 const SEPARATORS: [char; 7] = [';', '|', '&', '\n', '(', ')', '`'];
 
-/// The entries whose process ids stand as arguments of a `kill` in this command, and the signal that each gets.
+/// Returns the entries with process ids among the arguments of a `kill` in this command, and the signal of each.
 pub(super) fn targets(command: &str) -> Vec<(String, Signal)> {
     let (text, entries) = flat(command);
     text.split(SEPARATORS).flat_map(|simple| killed_by(simple, &entries)).collect()
 }
 
-/// The text with `@N` for the process id of an entry, and those entries by N.
+/// Returns the text with `@N` for the process id of an entry, and those entries by N.
 fn flat(command: &str) -> (String, Vec<String>) {
     let (mut text, mut entries) = (String::new(), Vec::new());
     for part in variables::parse(command).unwrap_or_default() {

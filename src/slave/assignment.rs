@@ -1,18 +1,20 @@
-//! What the controller hands to this slave of a run.
+//! The part of a run that the controller assigns to this slave.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::machine::is_file_name;
-use crate::session::{check_entry_name, check_name, is_name};
+use crate::session::{NameError, check_entry_name, check_name, is_name};
 use crate::slave::config::Config;
+use crate::slave::refusal::Refusal;
 use crate::slave::schedule::cycle;
 use crate::slave::shorten::{clip, listed};
 use crate::wire::{Entry, Prepare, Resource};
 
-/// What a run hands to this slave.
+/// The part of this slave in a run.
 #[derive(Debug)]
 pub(super) struct Assignment {
     pub(super) run: String,
@@ -43,44 +45,75 @@ impl Assignment {
         }
     }
 
-    /// The name under which this slave acts in the run: that of the place in the test which it serves.
+    /// Returns the name of this slave in the run, which is the place in the test that it serves.
     pub(super) fn slave_name<'a>(&'a self, config: &'a Config) -> &'a str {
         self.serve_as.as_deref().unwrap_or(&config.name)
     }
 
-    /// The place of an entry in the schedule.
+    /// Returns the index of an entry in the schedule.
     pub(super) fn index_of(&self, entry: &str) -> Option<usize> {
         self.entries.iter().position(|other| other.name == entry)
     }
 
     /// Fails if the test has no such trigger.
-    pub(super) fn check_trigger(&self, name: &str) -> Result<(), String> {
+    pub(super) fn check_trigger(&self, name: &str) -> Result<(), Refusal> {
         if self.triggers.iter().any(|trigger| trigger == name) {
             return Ok(());
         }
-        let all = listed(self.triggers.iter().map(String::as_str));
-        Err(format!("the test has no trigger {name:?}; its triggers: {all}"))
+        let known = listed(self.triggers.iter().map(String::as_str));
+        Err(Refusal::NoTrigger { trigger: name.to_owned(), known })
     }
 
-    /// Fails when a name could lead out of the run's directory, or the schedule could turn for ever.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Fails if a name could lead out of the run's directory, or if the schedule has a circle.
+    pub(super) fn check(&self) -> Result<(), AssignmentError> {
         let resource = |it: &&Resource| !is_name(&it.name) || !is_file_name(&it.file);
         check_name("a run", &self.run)?;
         self.serve_as.iter().try_for_each(|name| check_name("a slave", name))?;
         self.entries.iter().try_for_each(|entry| check_entry_name(&entry.name))?;
         if let Some(bad) = self.resources.iter().find(resource) {
-            return Err(format!("{:?} with the file {:?} is no resource", clip(&bad.name), clip(&bad.file)));
+            return Err(AssignmentError::Resource { name: bad.name.clone(), file: bad.file.clone() });
         }
         self.triggers.iter().try_for_each(|trigger| check_name("a trigger", trigger))?;
-        cycle(&self.entries).map_or(Ok(()), |entry| Err(format!("entry {entry} waits for itself by way of after")))
+        cycle(&self.entries).map_or(Ok(()), |entry| Err(AssignmentError::Circle { entry: entry.to_owned() }))
     }
 }
+
+/// Why this slave cannot take its part of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum AssignmentError {
+    /// A name could lead out of the run's directory.
+    Name(NameError),
+    /// The name of a resource or of its file could.
+    Resource { name: String, file: String },
+    /// This entry waits for itself.
+    Circle { entry: String },
+}
+
+impl From<NameError> for AssignmentError {
+    fn from(error: NameError) -> AssignmentError {
+        AssignmentError::Name(error)
+    }
+}
+
+impl fmt::Display for AssignmentError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AssignmentError::Name(error) => error.fmt(to),
+            AssignmentError::Resource { name, file } => {
+                write!(to, "{:?} with the file {:?} is not a valid resource", clip(name), clip(file))
+            }
+            AssignmentError::Circle { entry } => write!(to, "entry {entry} waits for itself through \"after\""),
+        }
+    }
+}
+
+impl std::error::Error for AssignmentError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What a controller says must never reach a path raw.
+    /// A name from a controller must never reach a path unchecked.
     #[test]
     fn a_resource_has_a_name_that_a_path_may_hold() {
         let check = |file: &str| {
@@ -94,8 +127,8 @@ mod tests {
         assert_eq!(check("data.bin"), Ok(()));
         let long = "x".repeat(256);
         for bad in ["", "..", "a/b", "a\nb", "\u{1b}[2J", "\u{9b}2J", "exe\u{202e}txt", "a\u{2028}b", &long] {
-            let why = check(bad).expect_err(bad);
-            assert!(why.contains("is no resource") && !why.contains(crate::machine::is_obeyed), "{why:?}");
+            let why = check(bad).expect_err(bad).to_string();
+            assert!(why.contains("is not a valid resource") && !why.contains(crate::machine::is_obeyed), "{why:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a slave is told about itself and its surroundings, and what of that can change while it runs.
+//! The configuration of a slave, and the settings in it that can change while it runs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,74 +8,76 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::{Address, ListenerId};
 
-/// A slave whose controller is gone for so long stops what it runs and forgets the run, unless it was told another time.
+/// The default of [`Config::orphan_after`].
 pub const ORPHAN_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// What a slave is told when it starts. Nothing else of the world reaches it but its inputs.
+/// The configuration of a slave. Besides its inputs, this is all that the slave knows of the system.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The name of the slave.
     pub name: String,
+    /// The address of the controller.
     pub controller: Address,
-    /// Drawn at random by whoever starts the process.
+    /// A random text that distinguishes this process from earlier ones of the same name.
     pub incarnation: String,
-    /// For the jitter of reconnects.
+    /// The seed for the jitter of reconnects.
     pub seed: u64,
     /// This process's id.
     pub pid: u32,
-    /// Where it works: one subdirectory a run, named by the run's id.
+    /// The working directory, with a subdirectory for each run that has the id of the run.
     pub dir: PathBuf,
-    /// Where its control socket listens, for `ARETE_SOCKET`.
+    /// The path of the control socket, for `ARETE_SOCKET`.
     pub socket: PathBuf,
     /// The listener of that socket.
     pub control: ListenerId,
-    /// How long its controller may be gone until the slave stops what it runs and forgets the run.
+    /// If the controller is away for longer than this, the slave stops and forgets the run.
     pub orphan_after: Duration,
-    /// Exit after one run, or when the controller says a fatal `bye`.
+    /// Whether to exit after one run, or when the controller sends a fatal `bye`.
     pub once: bool,
-    /// Whether it ends when it is told to leave.
+    /// Whether to exit when the controller asks for that.
     pub leave: Leave,
-    /// Leave each run's directory where it is.
+    /// Whether to keep the directories of runs.
     pub keep: bool,
-    /// What the machine is, for tests that ask for slaves by that.
+    /// The properties of the machine, by which tests choose slaves.
     pub labels: BTreeMap<String, String>,
-    /// What to add to a [`Time`] to get microseconds since 1970 in UTC, for people.
+    /// The difference between microseconds since 1970 in UTC and a [`Time`], for people.
     pub utc: Option<i64>,
-    /// What the controller that has started this slave wants to hear from it.
+    /// The secret that proves to the controller that it has started this slave itself.
     pub secret: Option<String>,
-    /// The user that it runs as, whose processes may ask something of it.
+    /// The user of the slave. Processes of this user and of root may use the control socket.
     pub uid: u32,
 }
 
-/// Whether a slave ends with a run whose controller has its slaves launched.
+/// Whether a slave exits after a run if its controller launches slaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Leave {
-    /// If the controller says that it has.
+    /// If the controller asks for that.
     #[default]
     WhenTold,
-    /// It was launched itself, and says so: it also ends when it finds no controller.
+    /// It was launched itself. It also exits if it finds no controller.
     Launched,
-    /// It is there for any run, whatever a controller says.
+    /// It stays for other runs, even if a controller asks for its exit.
     Never,
 }
 
-/// What of a slave's configuration can change while it runs.
+/// The settings that can change while a slave runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Said with the next hello.
+    /// As [`Config::labels`], from the next connection on.
     pub labels: BTreeMap<String, String>,
-    /// In microseconds; of absences that begin later.
+    /// As [`Config::orphan_after`], in microseconds, for absences that begin later.
     pub orphan_after: u64,
 }
 
 impl Config {
-    /// Takes over settings that were read while the slave runs. Text that is not valid settings changes nothing.
+    /// Takes over new settings. If they are not valid, nothing changes.
     pub(super) fn reload(&mut self, settings: &[u8]) {
         match serde_json::from_slice::<Settings>(settings) {
             Ok(Settings { labels, orphan_after }) => {
                 self.labels = labels;
                 self.orphan_after = Duration::from_micros(orphan_after);
             }
-            Err(error) => log::error!("invalid settings: {error}"),
+            Err(error) => log::error!("the new settings of the slave are not valid: {error}"),
         }
     }
 }

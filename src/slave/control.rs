@@ -1,20 +1,23 @@
-//! The control socket: what the commands that run here, and people on this machine, ask of the slave. One request a
-//! connection, answered by `done` or `error`.
+//! The control socket, through which commands and people on this machine send requests to the slave.
+//!
+//! A connection carries one request and its answer, `done` or `error`. [`Control`] owns the connections and knows which
+//! answer each awaits. Only the user of the slave and root may connect.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
 use crate::machine::{Bytes, ConnId, Outbox, Peer};
+use crate::slave::refusal::Refusal;
 use crate::slave::shorten::clip;
 use crate::verdict::RoundResult;
 use crate::wire::rendezvous::{Met, NOTE_MAX, Wait};
 use crate::wire::{Bound, Done, Failure, Frames, LINE_MAX_BEFORE_HELLO, LINE_MOST_OF_VALUE, Message, RawJson};
 
-/// So many requests may wait at a time.
+/// The most requests that may wait at a time.
 const REQUESTS_MAX: usize = 4096;
 
-/// So many connections may be there that have not said what they want; the oldest of more goes.
+/// The most connections without a request. If there are more, the oldest is closed.
 const SILENT_MAX: usize = 64;
 
 /// The user who may do everything.
@@ -23,19 +26,19 @@ const ROOT: u32 = 0;
 /// The longest line of a request, in bytes: a notify has data.
 const LINE_MAX: usize = LINE_MAX_BEFORE_HELLO + NOTE_MAX;
 
-/// How much all requests together may have sent of lines that have not ended, in bytes; beyond, none is longer than
+/// How many bytes of unfinished lines all requests may hold together. Beyond that, no line may be longer than
 /// [`LINE_MAX`].
 const PARTIAL_MAX: usize = LINE_MOST_OF_VALUE;
 
-/// How such a line begins, without its spaces.
+/// The beginning of the request that may be that long, without its spaces.
 const SYNC_HEAD: &[u8] = b"{\"type\":\"sync\"";
 
-/// How a line begins, without its spaces, as far as it matters.
+/// The beginning of a line, without its spaces, as far as it decides the limit.
 #[derive(Debug, Default)]
 struct Head(Vec<u8>);
 
 impl Head {
-    /// How long the line may be, with these further bytes of it.
+    /// Takes further bytes of the line, and returns its limit in bytes.
     fn line_max(&mut self, bytes: &[u8]) -> usize {
         let missing = SYNC_HEAD.len() - self.0.len();
         self.0.extend(bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).take(missing));
@@ -48,36 +51,36 @@ pub(super) struct Control {
     conns: BTreeMap<ConnId, Asking>,
 }
 
-/// How far a request is.
+/// The state of a request.
 #[derive(Debug)]
 enum Asking {
-    /// The line has not ended yet; how it begins says how long it may be.
+    /// The line is incomplete. Its beginning decides its limit.
     Line(Frames, Head),
-    /// The answer comes when the controller has counted the notify.
+    /// The answer is sent when the controller has counted the notify.
     Counting,
-    /// The answer comes with the verdict of a barrier or a sync.
+    /// The answer is the verdict of a barrier or a sync.
     Meeting,
-    /// The answer comes when this trigger has fired, for a command of this entry.
+    /// The answer is sent when this trigger has fired, for a command of this entry.
     Waiting(String, Option<String>),
 }
 
 impl Control {
-    /// A process of this system connects. Those of other users are strangers, but for root's.
+    /// A process of this machine connects. Processes of other users are turned away, except those of root.
     pub(super) fn accepted(&mut self, conn: ConnId, peer: &Peer, uid: u32, out: &mut Outbox) {
         if !matches!(peer, Peer::Local { uid: theirs, .. } if *theirs == uid || *theirs == ROOT) {
             log::warn!("{peer} was turned away from the control socket");
-            let reason = format!("the slave runs as user {uid}: only that user and root may ask something of it");
+            let reason = format!("the slave runs as user {uid}: only that user and root may use its control socket");
             out.send(conn, Failure { reason: reason.into() }.encode());
             return out.close(conn, "it is another user's");
         }
         self.conns.insert(conn, Asking::Line(Frames::default(), Head::default()));
         if self.conns.len() > REQUESTS_MAX {
-            return self.fail(conn, &format!("{REQUESTS_MAX} requests wait already; try again later"), out);
+            return self.fail(conn, &Refusal::TooMany(REQUESTS_MAX), out);
         }
         let mut silent =
             self.conns.iter().filter(|(_, asking)| matches!(asking, Asking::Line(..))).map(|(conn, _)| *conn);
         if let Some(oldest) = silent.next().filter(|_| silent.count() >= SILENT_MAX) {
-            self.fail(oldest, "it has not said what it wants, and others want something", out);
+            self.fail(oldest, &Refusal::Silent, out);
         }
     }
 
@@ -85,7 +88,7 @@ impl Control {
         self.conns.remove(&conn);
     }
 
-    /// Takes bytes of a request; gives its line when it has ended.
+    /// Takes bytes of a request. Returns its line once that is complete. Fails if the line is too long.
     pub(super) fn line(&mut self, conn: ConnId, bytes: &[u8]) -> Result<Option<Vec<u8>>, Bound> {
         let partial = |asking: &Asking| if let Asking::Line(frames, _) = asking { frames.held() } else { 0 };
         let crowded = self.conns.values().map(partial).sum::<usize>() + bytes.len() > PARTIAL_MAX;
@@ -109,7 +112,7 @@ impl Control {
         self.conns.insert(conn, Asking::Meeting);
     }
 
-    /// The verdict is there, after the map of a sync.
+    /// Sends the verdict, after the map of a sync.
     pub(super) fn met(&mut self, conn: ConnId, verdict: &RoundResult, map: Option<Bytes>, out: &mut Outbox) {
         if self.conns.remove(&conn).is_some() {
             if let Some(map) = map {
@@ -126,7 +129,7 @@ impl Control {
         self.conns.insert(conn, Asking::Waiting(trigger.to_owned(), entry));
     }
 
-    /// The triggers that commands wait for.
+    /// Returns the triggers that commands wait for.
     pub(super) fn commands_wait(&self) -> impl Iterator<Item = Wait> {
         self.conns.values().filter_map(|asking| match asking {
             Asking::Waiting(trigger, Some(entry)) => {
@@ -136,12 +139,12 @@ impl Control {
         })
     }
 
-    /// What was asked for has been done; `notes` is what a wait shows.
+    /// Answers that the request is done. `notes`: the data of the notifies, for a wait.
     pub(super) fn done(&mut self, conn: ConnId, notes: Option<&RawValue>, out: &mut Outbox) {
         self.answer(conn, &Done { notes: notes.map(|json| RawJson { json }), ..Done::default() }, out);
     }
 
-    /// The controller has counted a notify.
+    /// Answers that the controller has counted a notify.
     pub(super) fn noted(&mut self, conn: ConnId, left: u64, late: bool, out: &mut Outbox) {
         self.answer(conn, &Done { left: Some(left), late, notes: None }, out);
     }
@@ -153,16 +156,17 @@ impl Control {
         }
     }
 
-    /// What was asked for cannot be done.
-    pub(super) fn fail(&mut self, conn: ConnId, reason: &str, out: &mut Outbox) {
+    /// Answers that the request is refused.
+    pub(super) fn fail(&mut self, conn: ConnId, why: &Refusal, out: &mut Outbox) {
         if self.conns.remove(&conn).is_some() {
-            let reason = clip(reason);
+            let reason = why.to_string();
+            let reason = clip(&reason);
             out.send(conn, Failure { reason: reason.into() }.encode());
             out.close(conn, reason);
         }
     }
 
-    /// Answers those that wait for this trigger.
+    /// Answers the requests that wait for this trigger.
     pub(super) fn fired(&mut self, trigger: &str, notes: Option<&RawValue>, out: &mut Outbox) {
         let waits = |asking: &Asking| matches!(asking, Asking::Waiting(it, _) if it == trigger);
         for conn in self.which(waits) {
@@ -170,10 +174,10 @@ impl Control {
         }
     }
 
-    /// Answers all that wait: the run has ended.
+    /// Refuses all requests that wait, because the run has ended.
     pub(super) fn end(&mut self, out: &mut Outbox) {
         for conn in self.which(|asking| !matches!(asking, Asking::Line(..))) {
-            self.fail(conn, "the run has ended", out);
+            self.fail(conn, &Refusal::Ended, out);
         }
     }
 

@@ -1,6 +1,7 @@
-//! The lines of a command's output, looked at for one that matches: what is held of a line is bounded, and so is what one
-//! look reads.
+//! The search for a line that matches in the output of a command. The held part of a line is bounded, and so is each
+//! read.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use regex::bytes::Regex;
@@ -8,22 +9,22 @@ use regex::bytes::Regex;
 use crate::machine::{Exit, Outbox, ReadId};
 use crate::wire::readiness::line_pattern;
 
-/// How much of a line is looked at, in bytes.
+/// How much of a line is compared with the pattern, in bytes.
 const LINE_MAX: usize = 8 * 1024;
 
-/// How much of a file one look reads, in bytes.
+/// How much of a file is read at once, in bytes.
 const LOOK_MAX: usize = 64 * 1024;
 
-/// How many more looks there are when the command has exited. What it has left running may write for ever.
+/// The most reads after the exit of the command. A process that the command has left may write for ever.
 const LAST_LOOKS: u32 = 256;
 
-/// What is looked for, and where.
+/// The search in the output of one command.
 #[derive(Debug)]
 pub(super) struct Log {
     pattern: Regex,
     /// Standard output and standard error.
     files: [File; 2],
-    /// How the command has exited: what it has written by now is all there is.
+    /// The exit of the command. After it, the output is complete.
     exit: Option<Exit>,
     last_looks: u32,
 }
@@ -34,7 +35,7 @@ struct File {
     offset: u64,
     lines: Lines,
     reading: Option<ReadId>,
-    /// The last look has taken as much as it may.
+    /// Whether the last read was as long as it may be.
     more: bool,
 }
 
@@ -42,19 +43,34 @@ struct File {
 #[derive(Debug, Default)]
 struct Lines {
     begun: Vec<u8>,
-    /// It is too long, and what was looked at of it has not matched: the rest is skipped.
+    /// The line is too long and its beginning does not match, so the rest is skipped.
     skips: bool,
 }
 
+/// A pattern that cannot be searched for.
+#[derive(Debug)]
+pub(super) struct BadPattern {
+    pattern: String,
+    why: String,
+}
+
+impl fmt::Display for BadPattern {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{:?} is not a valid regular expression: {}", self.pattern, self.why)
+    }
+}
+
+impl std::error::Error for BadPattern {}
+
 impl Log {
-    pub(super) fn new(pattern: &str, files: [PathBuf; 2]) -> Result<Log, String> {
+    pub(super) fn new(pattern: &str, files: [PathBuf; 2]) -> Result<Log, BadPattern> {
         let compiled = line_pattern(pattern);
-        let pattern = compiled.map_err(|(why, _)| format!("{pattern:?} is not a valid regular expression: {why}"))?;
+        let pattern = compiled.map_err(|(why, _)| BadPattern { pattern: pattern.to_owned(), why })?;
         let file = |path| File { path, offset: 0, lines: Lines::default(), reading: None, more: false };
         Ok(Log { pattern, files: files.map(file), exit: None, last_looks: LAST_LOOKS })
     }
 
-    /// Reads on in both files.
+    /// Reads the next piece of both files.
     pub(super) fn look(&mut self, out: &mut Outbox) -> impl Iterator<Item = ReadId> + use<> {
         self.last_looks -= u32::from(self.exit.is_some() && self.last_looks > 0);
         self.files
@@ -67,7 +83,7 @@ impl Log {
             .into_iter()
     }
 
-    /// Takes what was read. Returns whether a line matches.
+    /// Takes a piece. Returns whether a line matches.
     pub(super) fn take(&mut self, read: ReadId, bytes: &[u8]) -> bool {
         let Some(file) = self.files.iter_mut().find(|file| file.reading == Some(read)) else { return false };
         file.reading = None;
@@ -77,17 +93,17 @@ impl Log {
         file.lines.feed(bytes, &self.pattern) || at_end && file.lines.end(&self.pattern)
     }
 
-    /// Whether a look is under way.
+    /// Returns whether a read is under way.
     pub(super) fn reads(&self) -> bool {
         self.files.iter().any(|file| file.reading.is_some())
     }
 
-    /// Whether the last look left something.
+    /// Returns whether the last read has left something.
     pub(super) fn has_more(&self) -> bool {
         self.last_looks > 0 && self.files.iter().any(|file| file.more)
     }
 
-    /// The command has exited. A look that is under way may lack what it wrote last, so it is forgotten.
+    /// The command has exited. A read that is under way may lack its last output, so its result is dropped.
     pub(super) fn set_exit(&mut self, exit: Exit) {
         self.exit = Some(exit);
         self.files.iter_mut().for_each(|file| file.reading = None);
@@ -99,7 +115,7 @@ impl Log {
 }
 
 impl Lines {
-    /// Whether one of the lines that end here matches, or the beginning of one that is too long.
+    /// Returns whether a line that ends here matches, or the beginning of one that is too long.
     fn feed(&mut self, bytes: &[u8], pattern: &Regex) -> bool {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
@@ -122,7 +138,7 @@ impl Lines {
         self.skips && pattern.is_match(&self.begun)
     }
 
-    /// Whether the line matches, which ends here.
+    /// Returns whether the line that ends here matches.
     fn end(&mut self, pattern: &Regex) -> bool {
         let line = std::mem::take(&mut self.begun);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);

@@ -1,6 +1,7 @@
-//! The members that this slave speaks for: each has arrived at a barrier or has given a value to a sync, and waits for
-//! the verdict. They are told to the controller again after every reconnect. Their timeouts are kept here, so that a
-//! member does not wait longer while the controller is out of reach.
+//! The members of this slave that wait for the verdict of a barrier or a sync.
+//!
+//! [`Members`] sends every arrival again after a reconnect; its number lets the controller count it once. The timeouts
+//! are kept here, so that a member never waits longer because the controller is out of reach.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,8 +11,9 @@ use serde_json::value::RawValue;
 
 use crate::link::Link;
 use crate::machine::{Bytes, Outbox, Time, Timers};
-use crate::session::{is_meeting, is_tag, words_rule};
+use crate::session::{is_meeting, is_tag};
 use crate::slave::notifies::Waiter;
+use crate::slave::refusal::Refusal;
 use crate::slave::shorten::clip;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
@@ -19,23 +21,23 @@ use crate::verdict::RoundResult;
 use crate::wire::rendezvous::{Arrive, Give, Gone, Heard, Map, Party, RoundVerdict, VALUE_MOST, Wait};
 use crate::wire::{Message, RawJson};
 
-/// How much longer than the member's time it is waited for the controller's own verdict, while it is there.
+/// How much longer than the timeout of a member to wait for the controller's own verdict, while it is connected.
 const VERDICT_SLACK: Duration = Duration::from_millis(250);
 
-/// How long the values may be together that wait here for their sessions, in bytes: two of the longest.
+/// The limit of all values that wait here for their sessions, in bytes: two of the longest.
 const VALUES_MAX: usize = 2 * VALUE_MOST;
 
-/// What a member asks for: an arrival at a barrier, or a gift to a sync.
+/// An arrival at a barrier, or a value for a sync.
 #[derive(Debug, Clone)]
 pub(super) struct MeetRequest {
     /// The barrier's name or the session id.
     pub(super) name: String,
-    /// What makes the member one of several on this slave.
+    /// The tag that distinguishes several members of this slave.
     pub(super) tag: Option<String>,
     pub(super) party: Option<Party>,
     /// In microseconds.
     pub(super) timeout: Option<u64>,
-    /// The entry whose command asks, as that says.
+    /// The entry of the command, as the command states it.
     pub(super) entry: Option<String>,
     pub(super) what: MeetKind,
 }
@@ -56,7 +58,7 @@ impl MeetRequest {
     }
 }
 
-/// A member whose verdict is there, and the map of its sync.
+/// A member with its verdict, and the map of its sync.
 #[derive(Debug)]
 pub(super) struct Released {
     pub(super) asked: MeetRequest,
@@ -72,7 +74,7 @@ struct LocalMember {
     asked: MeetRequest,
     waiter: Waiter,
     deadline: Option<Time>,
-    /// Its verdict, when that holds from a later instant on.
+    /// Its verdict, which takes effect at a later instant.
     release: Option<(RoundResult, Option<Bytes>)>,
 }
 
@@ -97,7 +99,7 @@ impl LocalMember {
     }
 }
 
-/// The map of a sync, until the verdict of its round comes.
+/// The map of a sync, until the verdict of its round arrives.
 #[derive(Debug)]
 struct Received {
     round: u64,
@@ -110,8 +112,9 @@ pub(super) struct Members {
     room: String,
     waiting: BTreeMap<u64, LocalMember>,
     map: Option<Received>,
-    /// What was said and may not have arrived: arrivals taken back, and verdicts heard, with the time of saying.
+    /// The arrivals taken back that the controller may not know, each with the time of the message.
     gone: Vec<(u64, Time)>,
+    /// The verdicts received that the controller may not know, likewise.
     heard: Vec<(u64, Time)>,
 }
 
@@ -120,23 +123,23 @@ impl Members {
         Members { room: run.to_owned(), waiting: BTreeMap::new(), map: None, gone: Vec::new(), heard: Vec::new() }
     }
 
-    /// The values of a session arrived; its verdict follows.
+    /// The map of a session has arrived; its verdict follows.
     pub(super) fn map(&mut self, map: &Map<'_>) {
         self.map = Some(Received { round: map.round, line: map.encode() });
     }
 
-    /// The connection is gone, and with it what it was about to say.
+    /// The connection is lost, and with it the verdict that belongs to the map.
     pub(super) fn disconnected(&mut self) {
         self.map = None;
     }
 
-    /// The controller has answered a ping of this instant, so it has taken what was said before.
+    /// The controller has answered a ping of this instant, so it knows the messages before it.
     pub(super) fn answered(&mut self, ping: Time) {
         self.gone.retain(|(_, said)| *said >= ping);
         self.heard.retain(|(_, said)| *said >= ping);
     }
 
-    /// Says again everything that the controller may not know.
+    /// Sends again everything that the controller may not know.
     pub(super) fn resume(&mut self, turn: &mut Turn<'_>) {
         let gone: Vec<u64> = self.gone.iter_mut().map(|(id, said)| (*id, *said = turn.now).0).collect();
         if !gone.is_empty() {
@@ -159,7 +162,7 @@ impl Members {
         }
     }
 
-    /// How many bytes of values wait here for their sessions.
+    /// Returns how many bytes of values wait here.
     fn values(&self) -> usize {
         let value = |member: &LocalMember| match &member.asked.what {
             MeetKind::Sync { value, .. } => value.get().len(),
@@ -168,7 +171,7 @@ impl Members {
         self.waiting.values().map(value).sum()
     }
 
-    /// What commands wait for.
+    /// Returns the barriers and syncs at which commands wait.
     pub(super) fn commands_wait(&self) -> impl Iterator<Item = Wait> {
         let commands = self.waiting.values().filter(|member| matches!(member.waiter, Waiter::Command(_)));
         commands.filter_map(|member| {
@@ -180,8 +183,8 @@ impl Members {
         })
     }
 
-    /// Adds a member under this name, for whose verdict `waiter` waits, and tells the controller of it. Fails if the
-    /// request is not valid, or if the values that wait here are too long together.
+    /// Adds a member of this slave and sends its arrival. `waiter` gets the verdict. Fails if the request is not valid,
+    /// or if the values that wait here are too long together.
     pub(super) fn add(
         &mut self,
         slave: &str,
@@ -189,21 +192,17 @@ impl Members {
         waiter: Waiter,
         timers: &mut Timers<Timer>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         if !is_meeting(&asked.name) {
-            let shown = clip(&asked.name);
-            return Err(format!("{shown:?} can name no barrier and no sync: a {}", words_rule()));
+            return Err(Refusal::MeetingName(asked.name));
         }
         if let MeetKind::Sync { value, .. } = &asked.what
             && self.values() + value.get().len() > VALUES_MAX
         {
-            return Err(format!("the values that wait on this slave have at most {VALUES_MAX} bytes together"));
+            return Err(Refusal::Values { most: VALUES_MAX });
         }
         let member = match &asked.tag {
-            Some(tag) if !is_tag(tag) => {
-                let shown = clip(tag);
-                return Err(format!("{shown:?} is no tag: it is too long, or has control characters"));
-            }
+            Some(tag) if !is_tag(tag) => return Err(Refusal::Tag(tag.clone())),
             Some(tag) => format!("{slave}#{tag}"),
             None => slave.to_owned(),
         };
@@ -219,8 +218,8 @@ impl Members {
         Ok(())
     }
 
-    /// Takes the verdict of a round for its members here. Returns those that are released now; a timer names the
-    /// others when their instant has come.
+    /// Takes the verdict of a round for its members here. Returns the ones that are released now. A timer releases the
+    /// others at their instant.
     pub(super) fn ruled(
         &mut self,
         verdict: &RoundVerdict<'_>,
@@ -254,14 +253,14 @@ impl Members {
         turn.say(&Heard { room: self.room.as_str().into(), ids: ids.to_vec() });
     }
 
-    /// Takes out a member whose verdict holds now.
+    /// Removes a member that is released now.
     pub(super) fn release(&mut self, id: u64) -> Option<Released> {
         let member = self.waiting.remove(&id)?;
         let (verdict, line) = member.release.unwrap_or_default();
         Some(Released { asked: member.asked, waiter: member.waiter, verdict, line })
     }
 
-    /// The time of a member is up. The controller, while it is there, is given a moment to say so itself; then the
+    /// A member has timed out. If the controller is connected, it gets a moment to send its own verdict. Then the
     /// member is released without a verdict, and its arrival is taken back.
     pub(super) fn expire(&mut self, id: u64, timers: &mut Timers<Timer>, turn: &mut Turn<'_>) -> Option<Released> {
         let deadline = self.waiting.get(&id)?.deadline?;
@@ -275,7 +274,7 @@ impl Members {
         Some(Released { asked: member.asked, waiter: member.waiter, verdict, line: None })
     }
 
-    /// Removes the members of these waiters. Returns the arrivals without a verdict, which are to be taken back.
+    /// Removes the members of these waiters. Returns the arrivals without a verdict, which must be taken back.
     pub(super) fn remove(&mut self, whose: impl Fn(&Waiter) -> bool, timers: &mut Timers<Timer>) -> Vec<u64> {
         let ids: Vec<u64> =
             self.waiting.iter().filter(|(_, member)| whose(&member.waiter)).map(|(id, _)| *id).collect();

@@ -1,5 +1,7 @@
-//! How often this slave has notified each trigger of its run: totals, which can be said again, and who waits for the
-//! controller to have counted.
+//! How many times this slave has notified each trigger of its run, and what waits until the controller has counted
+//! that.
+//!
+//! The slave sends totals. A total can be sent again after a reconnect and still counts once.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,20 +10,20 @@ use serde_json::value::RawValue;
 use crate::machine::ConnId;
 use crate::slave::process::RunKey;
 
-/// So many notifies that the controller has not counted are kept before commands are refused more.
+/// With this many notifies that the controller has not counted, commands are refused more.
 const UNCOUNTED_MAX: u64 = 4096;
 
-/// The same for the data that they carry, in bytes: all of it is said at once after a reconnect.
+/// The same for their data, in bytes. After a reconnect all of that is sent at once.
 const DATA_MAX: usize = 4 * 1024 * 1024;
 
-/// Who wants to know that a notify was counted.
+/// The one that is informed when a notify is counted or a member is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiter {
-    /// A run of an entry whose action it is.
+    /// A run of an entry with that action.
     Entry(RunKey),
-    /// A command that asked on the control socket.
+    /// A command, on the control socket.
     Command(ConnId),
-    /// It follows from something else, and is counted in time as everything is that a slave says.
+    /// None: the notify follows from the readiness of an entry.
     Nobody,
 }
 
@@ -41,14 +43,14 @@ pub(super) struct Notifies {
 }
 
 impl Notifies {
-    /// Whether no more may be added for commands: the controller has counted too few.
+    /// Returns whether notifies of commands must be refused, because the controller has counted too few.
     pub(super) fn full(&self) -> bool {
         let uncounted: u64 = self.by_trigger.values().map(|total| total.said - total.noted).sum();
         let data = self.by_trigger.values().flat_map(|total| &total.data).map(|(_, data)| data.get().len());
         uncounted >= UNCOUNTED_MAX || data.sum::<usize>() >= DATA_MAX
     }
 
-    /// Counts one more notify; gives the total.
+    /// Counts one more notify. Returns the total.
     pub(super) fn add(&mut self, trigger: &str, data: Option<&RawValue>, waiter: Waiter) -> u64 {
         let total = self.by_trigger.entry(trigger.to_owned()).or_default();
         total.said += 1;
@@ -57,7 +59,7 @@ impl Notifies {
         total.said
     }
 
-    /// The controller has counted so many: who need wait no longer, each with its total.
+    /// The controller has counted up to this total. Returns the waiters that this answers, each with its own total.
     pub(super) fn noted(&mut self, trigger: &str, count: u64) -> Vec<(u64, Waiter)> {
         let Some(total) = self.by_trigger.get_mut(trigger) else { return Vec::new() };
         total.noted = total.noted.max(count.min(total.said));
@@ -68,7 +70,7 @@ impl Notifies {
         total.waiters.drain(..answered).collect()
     }
 
-    /// The controller does not know the trigger: all who wait for it.
+    /// The controller does not know the trigger. Returns all waiters for it.
     pub(super) fn refused(&mut self, trigger: &str) -> Vec<Waiter> {
         let Some(total) = self.by_trigger.get_mut(trigger) else { return Vec::new() };
         total.noted = total.said;
@@ -76,14 +78,14 @@ impl Notifies {
         total.waiters.drain(..).map(|(_, waiter)| waiter).collect()
     }
 
-    /// All totals, without what must be said one by one because it carries data.
+    /// Returns the totals, each up to the first notify that must be sent alone because it carries data.
     pub(super) fn totals(&self) -> BTreeMap<String, u64> {
         let total = |total: &Total| total.data.front().map_or(total.said, |(count, _)| count - 1);
         let totals = self.by_trigger.iter().map(|(trigger, it)| (trigger.clone(), total(it)));
         totals.filter(|(_, total)| *total > 0).collect()
     }
 
-    /// What the controller has not answered, in order: those with data, and the totals.
+    /// Returns what the controller has not answered, in order: the notifies with data, and the totals.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = (&str, u64, Option<&RawValue>)> {
         let open = self.by_trigger.iter().filter(|(_, total)| total.noted < total.said);
         open.flat_map(|(trigger, total)| {

@@ -1,12 +1,15 @@
-//! What the commands wrote, on its way to the controller: read from the files a piece at a time while they grow, so
-//! that a slow network never blocks a command.
+//! Ships the output of commands and the files that `collect` finds to the controller.
+//!
+//! [`Shipping`] reads the files a piece at a time while they grow, so a slow network never blocks a command. Bytes
+//! count as shipped only when the controller has confirmed them; a lost connection sends the others again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::machine::faults::{Fault, injected};
-use crate::machine::{Found, ReadId, SystemError};
+use crate::machine::{Found, ReadId};
 use crate::session::files::check_shipped;
 use crate::slave::turn::Turn;
 use crate::slave::unshipped::Unshipped;
@@ -18,7 +21,7 @@ const PIECE: usize = 64 * 1024;
 /// How many bytes may be on their way without an answer.
 const WINDOW: u64 = 4 * PIECE as u64;
 
-/// How often the files of running commands are looked at.
+/// How often the files of running commands are read.
 pub(super) const TAIL_EVERY: Duration = Duration::from_millis(100);
 
 /// How much of one file is shipped, in bytes.
@@ -35,15 +38,15 @@ struct File {
     sent: u64,
     /// Up to where the controller has it.
     kept: u64,
-    /// It waits for its turn to be read, or is being read.
+    /// It is in the queue, or is being read.
     queued: bool,
-    /// Too long, or not to be read: the rest stays here.
+    /// It is too long or cannot be read, so the rest stays here.
     cut: bool,
     /// The controller does not take it.
     refused: bool,
-    /// It was collected: the controller shall have it even if it is empty.
+    /// `collect` found it, so it is shipped even if it is empty.
     wanted: bool,
-    /// The controller has answered a piece of it.
+    /// The controller has confirmed a piece.
     answered: bool,
 }
 
@@ -51,15 +54,15 @@ struct File {
 pub(super) struct Shipping {
     run: String,
     files: BTreeMap<String, File>,
-    /// Those that a running command writes to.
+    /// The names of the files that a running command writes to.
     growing: BTreeSet<String>,
-    /// What is to be read.
+    /// The names of the files to read next.
     queue: VecDeque<String>,
-    /// What is being read, from where.
+    /// The file of each read, and the offset.
     reads: BTreeMap<ReadId, (String, u64)>,
-    /// The entries whose files are being looked for, and where.
+    /// The entry of each search for files to collect, and the directory.
     lists: BTreeMap<ReadId, (String, PathBuf)>,
-    /// Bytes that were sent and not answered.
+    /// How many bytes were sent and not confirmed.
     unanswered: u64,
     unshipped: Unshipped,
 }
@@ -78,7 +81,7 @@ impl Shipping {
         }
     }
 
-    /// Ships the file at `path`, which a command writes to, under this name from now on.
+    /// Ships the file at `path` under this name, while a command writes to it.
     pub(super) fn follow(&mut self, name: String, path: PathBuf) {
         self.growing.insert(name.clone());
         self.add(name, path, false);
@@ -89,18 +92,18 @@ impl Shipping {
         self.files.insert(name, file);
     }
 
-    /// The command that wrote this file has ended; what it wrote last is still to be read.
+    /// The command has ended: reads the rest of its file.
     pub(super) fn ended(&mut self, name: &str) {
         self.growing.remove(name);
         self.enqueue(name);
     }
 
-    /// Whether a file may grow, and is to be looked at again and again.
+    /// Returns whether a file may grow, so that [`tail`](Shipping::tail) must be called again.
     pub(super) fn tails(&self) -> bool {
         !self.growing.is_empty()
     }
 
-    /// Looks at the files that grow.
+    /// Reads the files that may grow.
     pub(super) fn tail(&mut self, turn: &mut Turn<'_>) {
         for name in self.growing.clone() {
             self.enqueue(&name);
@@ -108,7 +111,7 @@ impl Shipping {
         self.pump(turn);
     }
 
-    /// Nothing writes any more: looks at every file a last time.
+    /// Nothing writes any more: reads every file a last time.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
         for name in self.files.keys().cloned().collect::<Vec<_>>() {
             self.enqueue(&name);
@@ -117,14 +120,14 @@ impl Shipping {
         self.pump(turn);
     }
 
-    /// Looks for the files that `collect` of this entry wants.
+    /// Searches the files that match the patterns of this entry's `collect`.
     pub(super) fn collect(&mut self, entry: &str, dir: PathBuf, patterns: Vec<String>, turn: &mut Turn<'_>) {
         let read = turn.out.list(dir.clone(), patterns);
         self.lists.insert(read, (entry.to_owned(), dir));
     }
 
-    /// What `collect` found.
-    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, SystemError>, turn: &mut Turn<'_>) {
+    /// Ships the files that a search has found.
+    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, impl fmt::Display>, turn: &mut Turn<'_>) {
         let Some((entry, dir)) = self.lists.remove(&read) else { return };
         let found = match found {
             Ok(found) => found,
@@ -139,7 +142,7 @@ impl Shipping {
                 break;
             }
             let name = format!("{entry}.files/{file}");
-            // It could be shipped, but never fetched.
+            // The controller would keep a file of this name, but no operator could fetch it.
             if let Err(why) = check_shipped(&name) {
                 let what = format!("entry {entry}: collect does not bring {}: {why}", file.escape_debug());
                 self.unshipped.tell_of_rest(&what, &dir);
@@ -152,7 +155,7 @@ impl Shipping {
         self.pump(turn);
     }
 
-    /// What `collect` of this entry asks for and does not bring.
+    /// Warns of the files that match `collect` and are not shipped.
     fn tell_of_unfit(&mut self, entry: &str, dir: &Path, found: &Found) {
         if found.files.is_empty() && found.unfit.is_empty() && found.cut.is_none() {
             self.unshipped.tell(format!("entry {entry}: collect found no file"));
@@ -178,7 +181,7 @@ impl Shipping {
         }
     }
 
-    /// Reads as much as the window lets out.
+    /// Starts as many reads as the window has room for.
     fn pump(&mut self, turn: &mut Turn<'_>) {
         while turn.link.up() && self.unanswered + (self.reads.len() * PIECE) as u64 + PIECE as u64 <= WINDOW {
             let Some(name) = self.queue.pop_front() else { return };
@@ -188,12 +191,12 @@ impl Shipping {
         }
     }
 
-    /// A piece of a file was read.
-    pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], SystemError>, turn: &mut Turn<'_>) {
+    /// Sends a piece that was read.
+    pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], impl fmt::Display>, turn: &mut Turn<'_>) {
         let Some((name, offset)) = self.reads.remove(&read) else { return };
         let Some(file) = self.files.get_mut(&name) else { return };
         file.queued = false;
-        // It was refused while it was being read.
+        // The controller has refused it during the read.
         if file.cut && !injected(Fault::RefusedGoesOn) {
             return self.pump(turn);
         }
@@ -225,7 +228,8 @@ impl Shipping {
         self.pump(turn);
     }
 
-    /// The controller has so much of the file. It may have more than was sent now: from before a reconnect.
+    /// The controller has confirmed the length of a file. After a reconnect that may be more than was sent on this
+    /// connection.
     pub(super) fn kept(&mut self, kept: &Kept<'_>, turn: &mut Turn<'_>) {
         if let Some(file) = self.files.get_mut(&*kept.file) {
             let before = file.sent - file.kept;
@@ -248,7 +252,7 @@ impl Shipping {
         self.pump(turn);
     }
 
-    /// What was on its way is lost: goes back to what the controller has.
+    /// The connection is lost: the next one starts at what the controller has confirmed.
     pub(super) fn disconnected(&mut self) {
         self.unanswered = 0;
         let reading = std::mem::take(&mut self.reads);
@@ -275,24 +279,24 @@ impl Shipping {
         self.pump(turn);
     }
 
-    /// Whether the controller has all there was.
+    /// Returns whether the controller has everything.
     pub(super) fn complete(&self) -> bool {
         let answered = |file: &File| file.answered || file.cut || !file.wanted;
         let nothing_moves = self.queue.is_empty() && self.reads.is_empty() && self.lists.is_empty();
         self.unanswered == 0 && nothing_moves && self.files.values().all(answered)
     }
 
-    /// Whether a limit has refused something for the first time.
+    /// Returns whether a limit has cut something for the first time.
     pub(super) fn rest_is_news(&mut self) -> bool {
         self.unshipped.rest_is_news()
     }
 
-    /// Whether the directory of the run holds what a limit has refused.
+    /// Returns whether the run's directory holds something that a limit has cut.
     pub(super) fn leaves_rest(&self) -> bool {
         self.unshipped.stays()
     }
 
-    /// What a person should know; `ends`: nothing writes any more.
+    /// Takes the warnings for a person. `ends`: nothing writes any more.
     pub(super) fn take_warnings(&mut self, ends: bool) -> Vec<String> {
         let last = ends && self.complete();
         self.unshipped.take(last)

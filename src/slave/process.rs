@@ -1,33 +1,34 @@
-//! The runs of entries that go on, and how a run is judged when it is over.
+//! The runs of entries that go on, and the judgement of a run that is over.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::machine::{ChildId, Exit, Signal};
+use crate::slave::refusal::Refusal;
 use crate::wire::{EntryOutcome, Expect};
 
-/// So many runs of entries may go on at a time.
+/// The most runs of entries that may go on at a time.
 const RUNS_MAX: usize = 1_000;
 
-/// A shell exits with this and the number of a signal when its last command died of it.
+/// A shell whose last command died of a signal exits with this plus the number of the signal.
 const SHELL_SIGNAL_BASE: i32 = 128;
 
-/// Names a run of an entry; never reused within a run of the test.
+/// Identifies a run of an entry. A key is never used again within a run of the test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RunKey(u64);
 
 /// A run of an entry that goes on.
 #[derive(Debug)]
 pub(super) struct EntryRun {
-    /// Its entry's place in the schedule.
+    /// The index of its entry in the schedule.
     pub(super) entry: usize,
     pub(super) nr: u32,
-    /// The trigger that set it off, directly or by way of `after`.
+    /// The trigger that started it, directly or through `after`.
     pub(super) cause: Option<String>,
     pub(super) doing: Doing,
-    /// The last signal that its whole group got from the slave.
+    /// The last signal that the slave sent to its whole group.
     pub(super) got: Option<Signal>,
-    /// The signal that a `kill` action sent it, and which entry did.
+    /// The signal that a `kill` action sent to it, and the entry of that action.
     pub(super) killed_by: Option<(Signal, String)>,
     /// The signal that a command which has begun sends it with `kill @{ENTRY.pid}`, and the command's entry.
     pub(super) aimed_at_by: Option<(Signal, String)>,
@@ -35,7 +36,7 @@ pub(super) struct EntryRun {
     pub(super) stopped: bool,
     /// Why it has failed, however it exits.
     pub(super) failed: Option<String>,
-    /// That is because the end of the run has cut it off.
+    /// Whether `failed` is set because the end of the run has cut it off.
     pub(super) cut_off: bool,
 }
 
@@ -55,7 +56,7 @@ impl EntryRun {
         }
     }
 
-    /// Whether an entry has told it to end, so that the end of the run need not wait for it.
+    /// Returns whether an entry has asked it to end, so that the end of the run need not wait for it.
     pub(super) fn told_to_end(&self) -> bool {
         let asks =
             |told: &Option<(Signal, String)>| told.as_ref().is_some_and(|(signal, _)| ASK_TO_END.contains(signal));
@@ -94,41 +95,38 @@ pub(super) enum Doing {
 pub(super) struct Processes {
     live: BTreeMap<RunKey, EntryRun>,
     by_child: BTreeMap<ChildId, RunKey>,
-    /// The groups of commands that were told to end and whose first process has.
+    /// The groups of commands that got SIGTERM and whose first process has exited.
     lingering: BTreeMap<RunKey, ChildId>,
-    /// How many runs each entry has had, by its place in the schedule.
+    /// How many runs each entry has had, by its index in the schedule.
     counts: BTreeMap<usize, u32>,
     last: u64,
 }
 
-/// What became of an entry's latest run.
+/// The state of an entry's latest run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Latest {
     Runs(u32),
-    /// It was asked for, and has no process id yet.
+    /// It is being started, and has no process id yet.
     Starts,
     RunsNot,
 }
 
 impl Processes {
-    /// The number of the entry's next run.
+    /// Counts one more run of the entry, and returns its number.
     pub(super) fn count(&mut self, entry: usize) -> u32 {
         let count = self.counts.entry(entry).or_default();
         *count += 1;
         *count
     }
 
-    /// How many runs the entry has had.
+    /// Returns how many runs the entry has had.
     pub(super) fn counted(&self, entry: usize) -> u32 {
         self.counts.get(&entry).copied().unwrap_or(0)
     }
 
-    /// Fails when too many go on.
-    pub(super) fn room(&self) -> Result<(), String> {
-        if self.live.len() < RUNS_MAX {
-            return Ok(());
-        }
-        Err(format!("{RUNS_MAX} runs of entries go on already on this slave"))
+    /// Fails if too many go on for another one to begin.
+    pub(super) fn check_room(&self) -> Result<(), Refusal> {
+        if self.live.len() < RUNS_MAX { Ok(()) } else { Err(Refusal::Runs { most: RUNS_MAX }) }
     }
 
     pub(super) fn insert(&mut self, run: EntryRun) -> RunKey {
@@ -149,17 +147,17 @@ impl Processes {
         Some(run)
     }
 
-    /// The first process of a command that was told to end has, and the rest of its group has as much time.
+    /// The first process of a command has exited after SIGTERM. The rest of its group has the same time to exit.
     pub(super) fn linger(&mut self, key: RunKey, child: ChildId) {
         self.lingering.insert(key, child);
     }
 
-    /// The group of a command whose first process has ended, which has had its time.
+    /// Takes the group of such a command when its time is over.
     pub(super) fn take_lingering(&mut self, key: RunKey) -> Option<ChildId> {
         self.lingering.remove(&key)
     }
 
-    /// Run `nr` of an entry, if it goes on.
+    /// Returns run `nr` of an entry, if it goes on.
     pub(super) fn find(&self, entry: usize, nr: u32) -> Option<RunKey> {
         self.live.iter().find(|(_, run)| (run.entry, run.nr) == (entry, nr)).map(|(key, _)| *key)
     }
@@ -176,12 +174,12 @@ impl Processes {
         self.by_child.get(&child).copied()
     }
 
-    /// Every process has got this signal.
+    /// Notes that every process has got this signal.
     pub(super) fn all_got(&mut self, signal: Signal) {
         self.live.values_mut().for_each(|run| run.got = Some(signal));
     }
 
-    /// The end of the run stops every process.
+    /// Notes that the end of the run stops every process.
     pub(super) fn stop_all(&mut self) {
         self.live.values_mut().for_each(|run| run.stopped = true);
     }
@@ -203,11 +201,12 @@ impl Processes {
         self.live.values()
     }
 
-    /// The processes of one entry, or of all.
+    /// Returns whether a process runs.
     pub(super) fn has_children(&self) -> bool {
         self.live.values().any(|run| matches!(run.doing, Doing::Process { .. }))
     }
 
+    /// Returns the processes of one entry, or of all.
     pub(super) fn children(&self, entry: Option<usize>) -> Vec<(RunKey, ChildId)> {
         let wanted = self.live.iter().filter(|(_, run)| entry.is_none_or(|entry| entry == run.entry));
         let child = |(key, run): (&RunKey, &EntryRun)| match run.doing {
@@ -217,7 +216,7 @@ impl Processes {
         wanted.filter_map(child).collect()
     }
 
-    /// The process of the entry's latest run.
+    /// Returns the process of the entry's latest run.
     pub(super) fn latest(&self, entry: usize) -> Latest {
         let nr = self.counted(entry);
         match self.live.values().find(|run| run.entry == entry && run.nr == nr).map(|run| &run.doing) {
@@ -228,25 +227,25 @@ impl Processes {
     }
 }
 
-/// Who is sent one of these is asked to end, however it then does. Others it may take for something else.
+/// The signals that ask a process to end, however it then exits. A process may use other signals for its own purposes.
 const ASK_TO_END: [Signal; 4] = [Signal::INT, Signal::QUIT, Signal::KILL, Signal::TERM];
 
-/// A process that does nothing about these goes on, or only pauses: SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
+/// Signals whose default action does not end a process: SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
 /// SIGURG and SIGWINCH.
 const GOES_ON_AFTER: [Signal; 8] =
     [Signal(17), Signal(18), Signal(19), Signal(20), Signal(21), Signal(22), Signal(23), Signal(28)];
 
-/// Whether a process that does nothing about this signal dies of it.
+/// Returns whether the default action of a signal ends a process.
 pub(super) fn ends_a_process(signal: Signal) -> bool {
     !GOES_ON_AFTER.contains(&signal)
 }
 
-/// Signals that a process brings on itself by an error: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGXCPU,
-/// SIGXFSZ and SIGSYS. No end of a run excuses these.
+/// Signals that an error in the process itself causes: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGXCPU,
+/// SIGXFSZ and SIGSYS. A process that dies of one of these has failed, even at the end of a run.
 const CRASHES: [Signal; 9] =
     [Signal(4), Signal(5), Signal(6), Signal(7), Signal(8), Signal(11), Signal(24), Signal(25), Signal(31)];
 
-/// Judges a run whose first process has ended. `ending`: the end trigger of the test has fired.
+/// Judges a run after the exit of its first process. `ending`: the end trigger of the test has fired.
 pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -> (EntryOutcome, Option<String>) {
     if let Some(why) = &run.failed {
         return (EntryOutcome::Failed, Some(why.clone()));
@@ -271,7 +270,7 @@ pub(super) fn judge(run: &EntryRun, expect: &Expect, exit: Exit, ending: bool) -
     (EntryOutcome::Failed, Some(unexpected(expect, exit)))
 }
 
-/// That an exit is none of those that are expected.
+/// Returns the message about an unexpected exit.
 pub(super) fn unexpected(expect: &Expect, exit: Exit) -> String {
     if *expect == Expect::Of(Vec::new()) {
         return format!("{exit}, but a service must run until it is stopped");
@@ -279,12 +278,12 @@ pub(super) fn unexpected(expect: &Expect, exit: Exit) -> String {
     format!("{exit}, expected {}", expected(expect))
 }
 
-/// Whether a process died of this signal, or its shell says that the last command did.
+/// Returns whether a process died of this signal, or the exit code of its shell shows that the last command did.
 fn of(signal: Signal, exit: Exit) -> bool {
     exit == Exit::Signal(signal) || exit == Exit::Code(SHELL_SIGNAL_BASE + signal.0)
 }
 
-/// Whether a process died of a signal that another one sent, or its shell says that the last command did.
+/// As [`of`], for any signal that another process sends.
 fn of_signal(exit: Exit) -> bool {
     let signal = match exit {
         Exit::Signal(signal) => signal,
@@ -304,7 +303,7 @@ fn expected(expect: &Expect) -> String {
     }
 }
 
-/// A duration as people write it: `250ms`, `1.5s`, `2min`.
+/// Returns a duration as a person writes it: `250ms`, `1.5s`, `2min`.
 pub(super) fn text(duration: Duration) -> String {
     let millis = duration.as_millis();
     match millis {
@@ -347,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_killed_is_stopped_and_who_took_too_long_has_failed() {
+    fn a_killed_run_is_stopped_and_a_run_that_took_too_long_has_failed() {
         let sent = |signal| EntryRun { killed_by: Some((signal, "stop".to_owned())), ..run() };
         let outcome = |signal, exit| judge(&sent(signal), &Expect::default(), exit, false).0;
         assert_eq!(outcome(Signal::TERM, Exit::Code(1)), EntryOutcome::Stopped);
@@ -389,7 +388,7 @@ mod tests {
         let outcome = |signal, exit| judge(&aimed(signal), &Expect::default(), exit, false).0;
         assert_eq!(outcome(Signal::TERM, Exit::Signal(Signal::TERM)), EntryOutcome::Stopped);
         assert_eq!(outcome(Signal::TERM, Exit::Code(130)), EntryOutcome::Stopped);
-        // The command may not have come to its kill.
+        // The command may not have reached its kill.
         assert_eq!(outcome(Signal::TERM, Exit::Code(1)), EntryOutcome::Failed);
         assert_eq!(outcome(Signal::USR1, Exit::Signal(Signal::TERM)), EntryOutcome::Failed);
         assert!(aimed(Signal::TERM).told_to_end() && !aimed(Signal::USR1).told_to_end());

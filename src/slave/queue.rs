@@ -1,4 +1,4 @@
-//! The runs of entries that are to begin.
+//! The runs of entries that begin next.
 
 use std::collections::VecDeque;
 
@@ -6,15 +6,14 @@ use crate::slave::process::Due;
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// What begins in this turn, in order.
+    /// The runs that begin in this turn, in order.
     due: VecDeque<Due>,
-    /// What begins when a process that it names has an id.
+    /// The runs that begin when the process in one of their variables has an id.
     deferred: Vec<Due>,
 }
 
 impl Queue {
-    /// Lets these entries, named by their places in the schedule, begin in this turn. `cause` is the trigger that set
-    /// them off.
+    /// Adds runs of these entries, by index in the schedule. `cause` is the trigger that starts them.
     pub(super) fn add(&mut self, entries: Vec<usize>, cause: Option<&str>) {
         let due = |entry| Due { entry, cause: cause.map(str::to_owned), ..Due::default() };
         self.due.extend(entries.into_iter().map(due));
@@ -24,28 +23,28 @@ impl Queue {
         self.due.pop_front()
     }
 
-    /// Keeps what names a process that has no id yet.
+    /// Keeps a run until a process has an id.
     pub(super) fn defer(&mut self, due: Due) {
         self.deferred.push(due);
     }
 
-    /// A process has got its id, or will get none: what was deferred is tried again.
+    /// A process has got its id, or will get none: tries the deferred runs again.
     pub(super) fn retry_deferred(&mut self) {
         self.due.extend(self.deferred.drain(..));
     }
 
-    /// From now on nothing begins.
+    /// Drops all runs, also the deferred ones.
     pub(super) fn clear(&mut self) {
         self.due.clear();
         self.deferred.clear();
     }
 
-    /// What begins in this turn does not begin.
+    /// Drops the runs that would begin in this turn.
     pub(super) fn clear_due(&mut self) {
         self.due.clear();
     }
 
-    /// Whether something deferred was set off by this trigger.
+    /// Returns whether this trigger has started a deferred run.
     pub(super) fn defers_for(&self, trigger: &str) -> bool {
         self.deferred.iter().any(|due| due.cause.as_deref() == Some(trigger))
     }

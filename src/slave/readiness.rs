@@ -1,7 +1,7 @@
-//! Runs of entries that are to become ready: how each is tested for it, how long that may take, and what follows.
+//! The readiness of runs of entries: how each run is checked, and how long it may take.
 //!
-//! A run is awaited from the moment at which it is started until it is ready, has failed to become so in time, or has
-//! exited. What it is tested with ends with that.
+//! [`Readies`] owns the checks. A run is awaited from its start until it is ready, is too late, or has exited. Its
+//! checks never outlive that: a command that checks is killed, and a socket is closed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,35 +9,35 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::machine::{ChildId, Command, EarId, Exit, NoAnswer, Outbox, ProbeId, ReadId, Signal, Time, Timers};
-use crate::slave::lines::Log;
+use crate::slave::lines::{BadPattern, Log};
 use crate::slave::process::RunKey;
 use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
-use crate::slave::variables::{Unresolved, Variables};
+use crate::slave::variables::Variables;
 use crate::text;
 use crate::wire::Entry;
 use crate::wire::readiness::ReadyCheck;
 
-/// How often a port is tried, and a variable that has no value yet.
+/// How often a port is tried, or a variable without a value.
 const TRY_EVERY: Duration = Duration::from_millis(200);
 
-/// How often the output of commands is looked at for a line: so often while few are awaited, and in all not much more
-/// often, because each look costs some system calls.
+/// How often the output of a command is read, as long as few commands are awaited. With more commands each is read less
+/// often, because each read costs some system calls.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How soon it is looked at again when more was there than one look takes.
+/// How soon the output is read again if there was more than one read takes.
 const LOOK_ON_AFTER: Duration = Duration::from_millis(1);
 
-/// How many commands are awaited by their output before each is looked at less often.
+/// With more commands than this, the output of each is read less often.
 const LOOKS_AT_ONCE: usize = 20;
 
-/// Where a port is tried if the test does not say where.
+/// The host of a port if the test names none.
 const LOCALHOST: &str = "127.0.0.1";
 
 /// How much of a command or a pattern a message repeats, in characters.
 const SHOWN_MAX: usize = 80;
 
-/// What `READY=1` is to a service manager.
+/// The message of a ready service in the protocol of `NOTIFY_SOCKET`.
 const SAID: &[u8] = b"READY=1";
 
 /// A run that is awaited.
@@ -46,10 +46,10 @@ struct Awaited {
     entry: usize,
     nr: u32,
     since: Time,
-    /// Its own command, whose directory and environment a command that tests it has too.
+    /// Its own command. A command that checks it gets the same directory and environment.
     command: Box<Command>,
     stage: Stage,
-    /// Why it is not ready, as far as is known.
+    /// Why it is not ready, as far as that is known.
     why: String,
 }
 
@@ -57,13 +57,13 @@ struct Awaited {
 enum Stage {
     /// Its process has no id yet.
     Starting,
-    /// It is tested by something that has no state.
+    /// Its check has no state.
     Tested,
     /// Its output is read.
     Log(Box<Log>),
-    /// A command tests it.
+    /// A command checks it.
     Shell(ChildId),
-    /// It was not ready in time, and has been told to end.
+    /// It was not ready in time, and got SIGTERM.
     TooLate,
 }
 
@@ -76,30 +76,30 @@ pub(super) struct BecameReady {
     pub(super) after: Duration,
 }
 
-/// What a look at a command's output has shown.
+/// The result of a read of a command's output.
 #[derive(Debug)]
 pub(super) enum Look {
-    /// The next look comes by itself.
+    /// Nothing to do: the next read is planned.
     GoesOn,
     /// There is more to read before the exit of the command is judged.
     ReadOn(RunKey),
-    /// A line matches; the command may have exited before that.
+    /// A line matches. The command may have exited before.
     Ready(RunKey, Option<Exit>),
     /// The command has exited, and no line matches.
     Exited(RunKey, Exit),
 }
 
-/// The runs that are awaited, and what is under way for that.
+/// The awaited runs, and their checks.
 #[derive(Debug)]
 pub(super) struct Readies {
     schedule: Rc<[Entry]>,
     awaited: BTreeMap<RunKey, Awaited>,
-    /// Each with what it tries, for a message.
+    /// Each with the port that it tries, for a message.
     probes: BTreeMap<ProbeId, (RunKey, String)>,
     checks: BTreeMap<ChildId, RunKey>,
     reads: BTreeMap<ReadId, RunKey>,
-    /// The sockets of those that may say it themselves. A run keeps its own until it exits, because a service says more
-    /// than that it is ready.
+    /// The sockets of the runs that report readiness themselves. A run keeps its socket until it exits, because a
+    /// service also sends other messages.
     ears: BTreeMap<EarId, RunKey>,
 }
 
@@ -115,17 +115,17 @@ impl Readies {
         }
     }
 
-    /// Whether a run of an entry is still to become ready, so that something may start by itself.
+    /// Returns whether a run may still become ready, so that another entry may start.
     pub(super) fn any(&self) -> bool {
         !self.awaited.is_empty()
     }
 
-    /// Whether commands of this entry tell themselves that they are ready.
+    /// Returns whether commands of this entry report themselves that they are ready.
     pub(super) fn is_told(&self, entry: usize) -> bool {
         self.schedule[entry].readiness().is_some_and(|ready| ready.check == ReadyCheck::Notify)
     }
 
-    /// Run `nr` of an entry is being started. `command` is its own, `ear` where it can say that it is ready.
+    /// Adds run `nr` of an entry, which is being started. `command` is its own, `ear` the socket for its report.
     pub(super) fn add(
         &mut self,
         key: RunKey,
@@ -139,15 +139,15 @@ impl Readies {
         self.ears.extend(ear.map(|ear| (ear, key)));
     }
 
-    /// The process of a run has an id: from now on it is tested. Returns whether the run is awaited. Fails if it cannot
-    /// be tested.
+    /// The process of a run has an id, so its time begins. Returns whether the run is awaited. Fails if it cannot be
+    /// checked.
     pub(super) fn begin(
         &mut self,
         key: RunKey,
         files: [PathBuf; 2],
         now: Time,
         timers: &mut Timers<Timer>,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, BadPattern> {
         let Some(awaited) = self.awaited.get_mut(&key) else { return Ok(false) };
         let Some(readiness) = self.schedule[awaited.entry].readiness() else { return Ok(false) };
         awaited.since = now;
@@ -160,7 +160,7 @@ impl Readies {
         Ok(true)
     }
 
-    /// Tests once whether a run is ready.
+    /// Checks once whether a run is ready.
     pub(super) fn test(
         &mut self,
         key: RunKey,
@@ -179,7 +179,7 @@ impl Readies {
                     };
                     self.probes.insert(turn.out.probe(target(&to, *port)), (key, tried));
                 }
-                Err(unresolved) => awaited.not_yet(key, said(unresolved), turn.now + TRY_EVERY, timers),
+                Err(unresolved) => awaited.not_yet(key, unresolved.to_string(), turn.now + TRY_EVERY, timers),
             },
             ReadyCheck::Log(_) => {
                 if let Stage::Log(log) = &mut awaited.stage {
@@ -195,7 +195,7 @@ impl Readies {
                     awaited.stage = Stage::Shell(child);
                 }
                 Err(unresolved) => {
-                    awaited.not_yet(key, said(unresolved), turn.now + Duration::from_micros(*every), timers);
+                    awaited.not_yet(key, unresolved.to_string(), turn.now + Duration::from_micros(*every), timers);
                 }
             },
             ReadyCheck::Notify => {}
@@ -222,7 +222,7 @@ impl Readies {
         None
     }
 
-    /// A piece of output was read. Returns what that shows; `None`: it was not read for this.
+    /// A piece of output was read. Returns `None` if the read is not one of a check.
     pub(super) fn read(&mut self, read: ReadId, bytes: &[u8], now: Time, timers: &mut Timers<Timer>) -> Option<Look> {
         let key = self.reads.remove(&read)?;
         let logs = self.awaited.values().filter(|awaited| matches!(awaited.stage, Stage::Log(_))).count();
@@ -247,8 +247,8 @@ impl Readies {
         })
     }
 
-    /// A run that is awaited by its output has exited: the rest of the output is to be read before that is judged.
-    /// Returns whether there is something to read.
+    /// A run has exited. Returns whether it is awaited by its output: then the rest of that must be read before the
+    /// exit is judged.
     pub(super) fn has_last_lines(&mut self, key: RunKey, exit: Exit, timers: &mut Timers<Timer>) -> bool {
         let Some(Awaited { stage: Stage::Log(log), .. }) = self.awaited.get_mut(&key) else { return false };
         log.set_exit(exit);
@@ -257,13 +257,12 @@ impl Readies {
         true
     }
 
-    /// Whether this is a command that tests another.
+    /// Returns whether this command checks another one.
     pub(super) fn is_check(&self, child: ChildId) -> bool {
         self.checks.contains_key(&child)
     }
 
-    /// A command that tests another has ended, with this exit if it could be started. Returns the run that is ready by
-    /// that.
+    /// A command that checks another one has exited, or could not be started. Returns the run that is ready.
     pub(super) fn checked(
         &mut self,
         child: ChildId,
@@ -272,7 +271,7 @@ impl Readies {
         turn: &mut Turn<'_>,
     ) -> Option<RunKey> {
         let key = self.checks.remove(&child)?;
-        // It may have left something behind.
+        // It may have left processes.
         turn.out.kill_group(child, Signal::KILL);
         let awaited = self.awaited.get_mut(&key).filter(|awaited| awaited.is_in_time())?;
         let Some(ReadyCheck::Shell { command, every }) =
@@ -292,19 +291,19 @@ impl Readies {
         None
     }
 
-    /// A command has said something about itself. Returns the run that is ready by that.
+    /// A message has arrived at a socket. Returns the run that is ready.
     pub(super) fn overheard(&self, ear: EarId, bytes: &[u8]) -> Option<RunKey> {
         let key = *self.ears.get(&ear)?;
         let ready = bytes.split(|&byte| byte == b'\n').any(|line| line == SAID);
         (ready && self.awaited.get(&key)?.is_in_time()).then_some(key)
     }
 
-    /// A command cannot say anything about itself. Returns its run.
+    /// The socket of a run could not be made. Returns the run.
     pub(super) fn deaf(&mut self, ear: EarId) -> Option<RunKey> {
         self.ears.remove(&ear)
     }
 
-    /// A run says that it is ready. Returns whether that is news. Fails if it is too late.
+    /// A run reports that it is ready. Returns whether that is new. Fails if it is too late.
     pub(super) fn told(&self, key: RunKey) -> Result<bool, ()> {
         match self.awaited.get(&key) {
             Some(awaited) if !awaited.is_in_time() => Err(()),
@@ -312,7 +311,7 @@ impl Readies {
         }
     }
 
-    /// A run is ready.
+    /// Ends the checks of a run that is ready.
     pub(super) fn finish(
         &mut self,
         key: RunKey,
@@ -323,7 +322,7 @@ impl Readies {
         Some(BecameReady { entry, nr, after: turn.now.since(since) })
     }
 
-    /// A run has had the time that it may take to become ready. Returns why it is not.
+    /// The time of a run is over. Returns why it is not ready.
     pub(super) fn expire(&mut self, key: RunKey, timers: &mut Timers<Timer>, out: &mut Outbox) -> Option<String> {
         let awaited = self.end_tests(key, timers, out)?;
         let ready = self.schedule[awaited.entry].readiness()?;
@@ -336,7 +335,7 @@ impl Readies {
         Some(format!("not ready within {within}: {why}"))
     }
 
-    /// A run has exited, or could not start. Returns whether it was still to become ready.
+    /// A run has exited, or could not start. Returns whether it was still awaited.
     pub(super) fn remove(&mut self, key: RunKey, timers: &mut Timers<Timer>, out: &mut Outbox) -> bool {
         let ear = self.ears.iter().find(|(_, of)| **of == key).map(|(ear, _)| *ear);
         if let Some(ear) = ear {
@@ -346,8 +345,8 @@ impl Readies {
         self.end_tests(key, timers, out).is_some_and(|awaited| awaited.is_in_time())
     }
 
-    /// The end of the run has begun: no run is awaited any longer. Returns those that have exited, which waited only for
-    /// the rest of their output to be read.
+    /// The end of the run has begun, so no run is awaited any longer. Returns the runs that have exited and waited only
+    /// for the rest of their output.
     pub(super) fn end(&mut self, timers: &mut Timers<Timer>, out: &mut Outbox) -> Vec<(RunKey, Exit)> {
         let keys: Vec<RunKey> = self.awaited.keys().copied().collect();
         let ended = keys.into_iter().filter_map(|key| Some((key, self.end_tests(key, timers, out)?)));
@@ -370,19 +369,19 @@ impl Readies {
 }
 
 impl Awaited {
-    /// Whether it may still become ready.
+    /// Returns whether it may still become ready.
     fn is_in_time(&self) -> bool {
         !matches!(self.stage, Stage::TooLate)
     }
 
-    /// A test has failed: the next one comes at `again`.
+    /// A check has failed. The next one is at `again`.
     fn not_yet(&mut self, key: RunKey, why: String, again: Time, timers: &mut Timers<Timer>) {
         self.why = why;
         timers.set(Timer::Test(key), again);
     }
 }
 
-/// Why a run is not ready before it was tested.
+/// Returns why a run is not ready before its first check.
 fn first_why(check: &ReadyCheck) -> String {
     match check {
         ReadyCheck::Port { port, .. } => format!("port {port} does not answer"),
@@ -392,19 +391,12 @@ fn first_why(check: &ReadyCheck) -> String {
     }
 }
 
-/// `HOST:PORT`; an IPv6 address stands in brackets.
+/// Returns `HOST:PORT`, with an IPv6 address in brackets.
 fn target(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn said(unresolved: Unresolved) -> String {
-    match unresolved {
-        Unresolved::NotYet => "the process id that it names is not known yet".to_owned(),
-        Unresolved::Never(why) => why,
-    }
-}
-
-/// The beginning of a command or a pattern.
+/// Returns the beginning of a command or a pattern.
 fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -1,6 +1,7 @@
-//! The files that the test ships: fetched in pieces, a few at a time, and checked by length and hash.
+//! Fetches the files that the test ships, a few pieces at a time, and checks their lengths and hashes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -8,24 +9,24 @@ use sha2::{Digest, Sha256};
 use crate::slave::turn::Turn;
 use crate::wire::{CHUNK_MAX, Chunk, Fetch, Resource};
 
-/// So many pieces are asked for before the first of them has come.
+/// The most pieces that are requested at a time.
 const WINDOW: usize = 4;
 
 pub(super) struct Resources {
     run: String,
     dir: PathBuf,
     wanted: Vec<Resource>,
-    /// What to ask for next: which resource, from which byte.
+    /// The next request: a resource and an offset.
     next: (usize, u64),
-    /// What was asked for and has not been written, in order.
+    /// The pieces that are requested and not written yet, in order.
     asked: VecDeque<(usize, u64)>,
-    /// Pieces that came before an earlier one did.
+    /// Pieces that have arrived before an earlier one.
     early: BTreeMap<(usize, u64), Vec<u8>>,
     hash: Sha256,
 }
 
 impl Resources {
-    /// `dir` is where each gets a directory of its name.
+    /// Each resource gets a directory of its name in `dir`.
     pub(super) fn new(run: &str, dir: PathBuf, wanted: Vec<Resource>) -> Resources {
         Resources {
             run: run.to_owned(),
@@ -38,12 +39,12 @@ impl Resources {
         }
     }
 
-    /// Whether all are here and are what the test says.
+    /// Returns whether all resources have arrived unchanged.
     pub(super) fn complete(&self) -> bool {
         self.asked.is_empty() && self.next.0 == self.wanted.len()
     }
 
-    /// Where the resource of this name lies.
+    /// Returns the path of the resource of this name.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.wanted.iter().find(|resource| resource.name == name).map(|resource| path(&self.dir, resource))
     }
@@ -52,8 +53,8 @@ impl Resources {
         self.wanted.iter().map(|resource| resource.name.as_str())
     }
 
-    /// Asks for as much as may be outstanding.
-    pub(super) fn fetch(&mut self, turn: &mut Turn<'_>) -> Result<(), String> {
+    /// Requests as many pieces as may be outstanding. Fails if an empty resource is not what the test says.
+    pub(super) fn fetch(&mut self, turn: &mut Turn<'_>) -> Result<(), Changed> {
         while self.asked.len() < WINDOW {
             let (index, offset) = self.next;
             let Some(resource) = self.wanted.get(index) else { break };
@@ -76,15 +77,15 @@ impl Resources {
         turn.say(&Fetch { run: self.run.as_str().into(), resource, offset });
     }
 
-    /// Asks again for what did not come before the connection was lost.
+    /// Requests again the pieces that the last connection did not deliver.
     pub(super) fn resume(&self, turn: &mut Turn<'_>) {
         for piece in self.asked.iter().filter(|piece| !self.early.contains_key(piece)) {
             self.ask(*piece, turn);
         }
     }
 
-    /// Takes a piece. Fails when the resource is not what the test says.
-    pub(super) fn chunk(&mut self, chunk: &Chunk<'_>, turn: &mut Turn<'_>) -> Result<(), String> {
+    /// Takes a piece. Fails if the resource is not what the test says.
+    pub(super) fn chunk(&mut self, chunk: &Chunk<'_>, turn: &mut Turn<'_>) -> Result<(), Changed> {
         let asked =
             |(index, offset): &&(usize, u64)| self.wanted[*index].name == chunk.resource && *offset == chunk.offset;
         let Some(piece) = self.asked.iter().find(asked).copied() else { return Ok(()) };
@@ -97,12 +98,11 @@ impl Resources {
         self.fetch(turn)
     }
 
-    fn write(&mut self, (index, offset): (usize, u64), data: Vec<u8>, turn: &mut Turn<'_>) -> Result<(), String> {
+    fn write(&mut self, (index, offset): (usize, u64), data: Vec<u8>, turn: &mut Turn<'_>) -> Result<(), Changed> {
         let resource = &self.wanted[index];
         let left = resource.size - offset;
         if data.len() as u64 != left.min(CHUNK_MAX as u64) {
-            let length = data.len();
-            return Err(format!("resource {}: a piece at byte {offset} has {length} bytes; it changed", resource.name));
+            return Err(Changed::Length { name: resource.name.clone(), offset, length: data.len() });
         }
         self.hash.update(&data);
         if data.len() as u64 == left {
@@ -117,11 +117,34 @@ fn path(dir: &Path, resource: &Resource) -> PathBuf {
     dir.join(&resource.name).join(&resource.file)
 }
 
-fn check_hash(resource: &Resource, hash: &[u8]) -> Result<(), String> {
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    if hex == resource.sha256 {
+/// A resource is not what the test says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// The piece at this byte has a wrong length.
+    Length { name: String, offset: u64, length: usize },
+    /// The SHA-256 of the whole is wrong.
+    Hash { name: String, found: String, wanted: String },
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Changed::Length { name, offset, length } => {
+                write!(to, "resource {name}: a piece at byte {offset} has {length} bytes; it changed")
+            }
+            Changed::Hash { name, found, wanted } => {
+                write!(to, "resource {name}: its SHA-256 is {found}, not {wanted}; it changed after the run began")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Changed {}
+
+fn check_hash(resource: &Resource, hash: &[u8]) -> Result<(), Changed> {
+    let found: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    if found == resource.sha256 {
         return Ok(());
     }
-    let Resource { name, sha256, .. } = resource;
-    Err(format!("resource {name}: its SHA-256 is {hex}, not {sha256}; it changed after the run began"))
+    Err(Changed::Hash { name: resource.name.clone(), found, wanted: resource.sha256.clone() })
 }

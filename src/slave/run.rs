@@ -1,7 +1,8 @@
-//! This slave's part of a run, from the first message about it until nothing is left of it.
+//! The part of this slave in a run, from the first message about the run until nothing is left.
 //!
 //! [`Run`] connects the owners of its state, which do not know it: `readiness`, `members`, `notifies`, `triggers`,
-//! `output` and others. The files of this folder are what it does with them.
+//! `output` and others. The files of this folder act on them. When a run has stopped, no process that it started may be
+//! left.
 
 mod ending;
 mod meetings;
@@ -12,10 +13,11 @@ mod start;
 mod triggers;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::machine::{Found, ReadId, Signal, SystemError, Time, Timers};
+use crate::machine::{Input, ReadId, Signal, Time, Timers};
 use crate::session::is_name;
 use crate::slave::assignment::Assignment;
 use crate::slave::config::Config;
@@ -40,21 +42,21 @@ use crate::slave::variables::Variables;
 use crate::slave::waits::ReportedWaits;
 use crate::wire::{FromController, Notify, RawJson, SlaveEvent, State};
 
-/// How far the run is on this slave.
+/// The phase of the run on this slave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The resources or the clock are not there yet.
+    /// The resources are being fetched, and the clock is being measured.
     Preparing,
-    /// The slave has said that it is ready, or that it cannot be.
+    /// The slave has reported that it is ready, or cannot be.
     Waiting,
     /// The instant of the start is known.
     Starting,
     Running,
     /// The end condition of the test holds: jobs may finish, nothing begins.
     Finishing,
-    /// The end has begun; what runs has been told to stop.
+    /// The end has begun, and commands got SIGTERM or SIGKILL.
     Stopping,
-    /// What is left of the processes is looked for, and then this comes.
+    /// Processes that are left are searched and killed. This comes next.
     Sweeping(AfterSweep),
     /// The `finally` entries run.
     Finally,
@@ -75,25 +77,26 @@ enum AfterSweep {
 struct Ending {
     /// Kill at once, and ship nothing.
     now: bool,
-    /// The controller does not wait for it.
+    /// The controller does not wait for the end.
     forget: bool,
-    /// It began before the controller said that the run ends.
+    /// This slave has begun the end itself.
     by_itself: bool,
 }
 
-/// That no job runs here.
+/// No job runs here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Idle {
-    /// Whether something else runs, or will by itself.
+    /// Whether services run, or will begin without a trigger or a poke.
     services: bool,
 }
 
+/// A run on this slave.
 pub(super) struct Run {
     config: Rc<Config>,
     part: Assignment,
     phase: Phase,
     ending: Option<Ending>,
-    /// When the controller has said on this connection that jobs may finish.
+    /// When the controller has announced, on this connection, that jobs may finish.
     told_to_finish: Option<Time>,
     dir: RunDir,
     /// Why the slave cannot take part.
@@ -111,12 +114,12 @@ pub(super) struct Run {
     members: Members,
     waits: ReportedWaits,
     triggers: Triggers,
-    /// It was said that no job runs, with or without services, and nothing has begun since.
+    /// The last report of idleness, if nothing has begun since.
     idle: Option<Idle>,
     reports: Reports,
     output: Shipping,
     tails: Tails,
-    /// Where an entry's latest run with `collect` worked.
+    /// The working directory of the latest run of each entry with `collect`.
     collects: BTreeMap<usize, PathBuf>,
 }
 
@@ -155,34 +158,34 @@ impl Run {
         &self.part.run
     }
 
-    /// Whether `id` means this run. A run that is being forgotten is nobody's any more.
+    /// Returns whether `id` is this run, and the run is not being forgotten.
     pub(super) fn is(&self, id: &str) -> bool {
         self.named() == Some(id)
     }
 
-    /// The run's id, unless it is being forgotten.
+    /// Returns the id of the run, unless the run is being forgotten.
     pub(super) fn named(&self) -> Option<&str> {
         let forgotten = self.ending.is_some_and(|ending| ending.forget);
         (!forgotten).then_some(self.part.run.as_str())
     }
 
-    /// Whether the run may have a directory of its own.
+    /// Returns whether the run may have a directory of its own.
     pub(super) fn has_dir(&self) -> bool {
         is_name(&self.part.run)
     }
 
-    /// The files of run `nr` of an entry, each with its name in the results.
+    /// Returns the output files of run `nr` of an entry, each with its name in the results.
     fn output_of(&self, entry: usize, nr: u32) -> [(String, PathBuf); 2] {
         self.dir.output_of(&self.part.entries[entry].name, nr)
     }
 
-    /// Where the values of variables come from.
+    /// Returns the source of the values of variables.
     fn variables(&self) -> Variables<'_> {
         let Run { config, part, dir, processes, resources, .. } = self;
         Variables { config, part, dir, processes, resources }
     }
 
-    /// Whether the start has been.
+    /// Returns whether the run has started.
     pub(super) fn begun(&self) -> bool {
         !matches!(self.phase, Phase::Preparing | Phase::Waiting | Phase::Starting)
     }
@@ -191,7 +194,7 @@ impl Run {
         self.phase == Phase::Running
     }
 
-    /// Whether jobs go on: the end has not begun here.
+    /// Returns whether jobs may run: the end has not begun here.
     fn jobs_may_run(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Finishing)
     }
@@ -204,12 +207,12 @@ impl Run {
         self.phase == Phase::Stopped
     }
 
-    /// Whether the run has begun here and is nobody's any more.
+    /// Returns whether the run has begun here and is being forgotten.
     pub(super) fn orphaned(&self) -> bool {
         self.named().is_none() && self.reports.any()
     }
 
-    /// Whether the run can be forgotten without asking the controller.
+    /// Returns whether the run can be forgotten without asking the controller.
     pub(super) fn over(&self) -> bool {
         self.stopped() && self.ending.is_some_and(|ending| ending.forget)
     }
@@ -218,7 +221,7 @@ impl Run {
         self.timers.next()
     }
 
-    /// A message of the controller.
+    /// The controller has sent a message about a run.
     pub(super) fn on_message(&mut self, message: &FromController<'_>, turn: &mut Turn<'_>) {
         match message {
             FromController::Chunk(it) if self.is(&it.run) => self.chunk(it, turn),
@@ -232,7 +235,22 @@ impl Run {
             FromController::Refused(it) if self.is(&it.room) => self.refused(it, turn),
             FromController::Recorded(it) if self.is(&it.run) => self.reports.recorded(it.seq),
             FromController::Kept(it) if self.is(&it.run) => self.output.kept(it, turn),
-            _ => log::debug!("the controller said something about another run"),
+            _ => log::debug!("the controller has sent a message about another run"),
+        }
+    }
+
+    /// An input about the processes, files and other sources of the run.
+    pub(super) fn on_input(&mut self, input: Input<'_>, turn: &mut Turn<'_>) {
+        match input {
+            Input::Unseen { why } => self.unseen(&why, turn),
+            Input::Swept { left } => self.swept(left, turn),
+            Input::Read { read, result } => self.read(read, result, turn),
+            Input::Listed { read, result } => self.output.listed(read, result, turn),
+            Input::WriteFailed { path, error } => self.write_failed(&path, &error.text, turn),
+            Input::Probed { probe, result } => self.probed(probe, result, turn),
+            Input::Overheard { ear, bytes } => self.overheard(ear, bytes, turn),
+            Input::Deaf { ear, error } => self.deaf(ear, &error.text, turn),
+            _ => {}
         }
     }
 
@@ -249,13 +267,8 @@ impl Run {
         self.told_to_finish = None;
     }
 
-    /// `collect` of an entry has found this.
-    pub(super) fn listed(&mut self, read: ReadId, found: Result<Found, SystemError>, turn: &mut Turn<'_>) {
-        self.output.listed(read, found, turn);
-    }
-
-    /// Something of ours could not be written.
-    pub(super) fn write_failed(&mut self, path: &Path, error: &str, turn: &mut Turn<'_>) {
+    /// A file could not be written.
+    fn write_failed(&mut self, path: &Path, error: &str, turn: &mut Turn<'_>) {
         if !self.dir.contains(path) {
             return;
         }
@@ -263,11 +276,11 @@ impl Run {
         if self.begun() {
             self.reports.push(SlaveEvent::Trouble { text: clip(&reason).into() }, turn);
         } else {
-            self.cannot(reason, turn);
+            self.cannot(&reason, turn);
         }
     }
 
-    /// Says everything that the controller may not know, after a reconnect.
+    /// Sends everything that the controller may not know, after a reconnect.
     pub(super) fn resume(&mut self, recorded: u64, turn: &mut Turn<'_>) {
         let triggered = self.triggers.fired().iter().cloned().collect();
         turn.say(&State { run: self.id().into(), notified: self.notifies.totals(), triggered });
@@ -288,7 +301,7 @@ impl Run {
         self.output.resume(turn);
     }
 
-    pub(super) fn read(&mut self, read: ReadId, result: Result<&[u8], SystemError>, turn: &mut Turn<'_>) {
+    fn read(&mut self, read: ReadId, result: Result<&[u8], impl fmt::Display>, turn: &mut Turn<'_>) {
         let read_here = self.tails.read(read, &result, &mut self.reports, turn)
             || self.read_for_ready(read, result.as_ref().map_or(&[][..], |bytes| bytes), turn);
         if !read_here {
@@ -296,7 +309,7 @@ impl Run {
         }
     }
 
-    /// Does what is due and what follows from the turn, in this order: what begins, what is over, what the end does.
+    /// Fires the timers that are due, begins entries, reports what is over, and takes the next step of the end.
     pub(super) fn finish_turn(&mut self, turn: &mut Turn<'_>) {
         while let Some(timer) = self.timers.pop_due(turn.now) {
             self.fire(timer, turn);
@@ -317,7 +330,7 @@ impl Run {
         self.advance(turn);
     }
 
-    /// Reports what is not shipped. The directory of the run says so too if it holds the rest.
+    /// Reports the files that are not shipped. If the rest stays here, marks the directory of the run.
     fn warn(&mut self, turn: &mut Turn<'_>) {
         for text in self.output.take_warnings(self.shipping()) {
             self.reports.push(SlaveEvent::Warning { text: clip(&text).into() }, turn);
@@ -327,7 +340,7 @@ impl Run {
         }
     }
 
-    /// Whether the directory is to stay, for what a limit has refused is in it.
+    /// Returns whether the directory must stay, because it holds something that a limit has cut.
     pub(super) fn leaves_rest(&self) -> bool {
         self.output.leaves_rest() && self.named().is_some()
     }
@@ -337,7 +350,7 @@ impl Run {
             Timer::Start => self.begin(turn),
             Timer::At(index) => self.queue.add(vec![index], None),
             Timer::Timeout(key) => self.timed_out(key, turn),
-            // A command that was told to end has not, or has left some of its group.
+            // The command has not ended after SIGTERM, or has left processes of its group.
             Timer::Kill(key) => match self.processes.take_lingering(key) {
                 Some(child) => turn.out.kill_group(child, Signal::KILL),
                 None => self.signal_run(key, Signal::KILL, turn),
@@ -350,7 +363,7 @@ impl Run {
             }
             Timer::Test(key) => self.test(key, turn),
             Timer::Grace => self.grace_over(turn),
-            // What is left is killed when its time is over.
+            // Once the grace is over, the processes that are left are killed.
             Timer::Sweep => {
                 let kills = self.urgent() || self.timers.get(&Timer::Grace).is_none();
                 self.sweeps.again(kills, turn.out);
@@ -376,7 +389,7 @@ impl Run {
         self.idle = idle;
     }
 
-    /// What goes on while no job runs and none will by itself; `None`: a job does.
+    /// Returns `None` while a job runs, or will begin without a trigger or a poke.
     fn activity(&self) -> Option<Idle> {
         let entries = &self.part.entries;
         let begins = |index: &usize| self.timers.get(&Timer::At(*index)).is_some();
@@ -389,13 +402,13 @@ impl Run {
         (!busy).then_some(Idle { services })
     }
 
-    /// Whether a signal that ends a command is the end of the run, not a failure.
+    /// Returns whether a command that a signal ends counts as stopped by the end of the run.
     fn end_begun(&self) -> bool {
         self.ending.is_some() || self.part.end_trigger.as_ref().is_some_and(|trigger| self.triggers.has_fired(trigger))
     }
 }
 
-/// Whether the end of the run waits for this run of an entry. `finishing`: the run is [`Phase::Finishing`].
+/// Returns whether the end of the run waits for this run of an entry. `finishing`: the phase is [`Phase::Finishing`].
 fn is_awaited(run: &EntryRun, part: &Assignment, finishing: bool) -> bool {
     let told = finishing && run.told_to_end();
     !part.entries[run.entry].is_service() && !told

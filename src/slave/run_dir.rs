@@ -1,25 +1,24 @@
-//! The directory of a run: where its commands work, where their output goes, and the mark of a directory that may be
-//! removed.
+//! The layout of the directory of a run, and the mark of a directory that may be removed.
 
 use std::path::{Path, PathBuf};
 
-/// A file in the directory of a run that is to be removed, also by the next slave if this one is killed.
+/// The file that marks a run's directory for removal. If this slave is killed, the next one removes the directory.
 pub const MARK: &str = ".arete-run";
 
-/// The content of that file if the run has left more than it may ship.
+/// The content of that file if a limit has kept some files from being shipped.
 pub const REST: &[u8] = b"holds what was not shipped\n";
 
-/// Where everything of a run is.
+/// The directory of a run.
 #[derive(Debug)]
 pub(super) struct RunDir(PathBuf);
 
 impl RunDir {
-    /// The directory of `run` below the directory of its slave.
+    /// Returns the directory of `run` below the directory of its slave.
     pub(super) fn new(slave: &Path, run: &str) -> RunDir {
         RunDir(slave.join(run))
     }
 
-    /// Where the commands work, unless an entry has a directory of its own.
+    /// Returns where commands work, unless an entry has a directory of its own.
     pub(super) fn work(&self) -> PathBuf {
         self.0.join("work")
     }
@@ -32,7 +31,8 @@ impl RunDir {
         self.0.join(MARK)
     }
 
-    /// The files of run `nr` of an entry, each with its name in the results: standard output and standard error.
+    /// Returns the files of run `nr` of an entry, each with its name in the results: standard output and standard
+    /// error.
     pub(super) fn output_of(&self, entry: &str, nr: u32) -> [(String, PathBuf); 2] {
         ["out", "err"].map(|kind| {
             let name = match nr {

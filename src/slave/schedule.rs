@@ -1,5 +1,4 @@
-//! Which entries run on which occasion: the table of the run-policies. A new policy is a line here, and an occasion
-//! where it comes about.
+//! The run-policies: which entries run on which occasion.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +8,22 @@ use crate::wire::{Entry, Policy};
 /// Something that can make entries run.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Occasion<'a> {
-    /// So many microseconds have passed since the start.
+    /// This many microseconds have passed since the start.
     Elapsed(u64),
     /// A poke of this entry, or of all.
     Poke(Option<&'a str>),
     /// This trigger has fired.
     Trigger(&'a str),
-    /// This entry has exited; without an exit when no process ran.
+    /// This entry has exited, without an exit if no process ran.
     Exit { entry: &'a str, exit: Option<Exit> },
     /// This entry has become ready.
     Ready(&'a str),
-    /// What ran has ended.
+    /// All commands have ended, so `finally` entries run.
     End,
 }
 
 impl Occasion<'_> {
-    /// Whether it makes `entry` run.
+    /// Returns whether it makes `entry` run.
     pub(super) fn runs(&self, entry: &Entry) -> bool {
         match (self, &entry.policy) {
             (Occasion::Elapsed(micros), Policy::At(at)) => at <= micros,
@@ -39,13 +38,13 @@ impl Occasion<'_> {
         }
     }
 
-    /// The entries that it makes run, by their place in the schedule.
+    /// Returns the entries that it makes run, by index in the schedule.
     pub(super) fn entries(&self, schedule: &[Entry]) -> Vec<usize> {
         (0..schedule.len()).filter(|&index| self.runs(&schedule[index])).collect()
     }
 }
 
-/// Whether a job begins by itself when one of these entries does: it is one, or one waits for it by way of `after`.
+/// Returns whether one of these entries is a job, or a job follows one of them through `after`.
 pub(super) fn lead_to_a_job(indices: impl Iterator<Item = usize>, schedule: &[Entry]) -> bool {
     let mut todo: Vec<usize> = indices.collect();
     if todo.is_empty() {
@@ -69,7 +68,7 @@ pub(super) fn lead_to_a_job(indices: impl Iterator<Item = usize>, schedule: &[En
     false
 }
 
-/// The first entry that waits for itself by way of `after`.
+/// Returns the first entry that waits for itself through `after`.
 pub(super) fn cycle(schedule: &[Entry]) -> Option<&str> {
     let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, entry) in schedule.iter().enumerate() {
@@ -153,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_circle_is_found_behind_thousands_of_entries_and_named_by_its_first() {
-        // Each follows the one before it. A search from each entry anew would take minutes here.
+        // Each follows the one before it. A search from each entry would take minutes here.
         let chain = |first: &str| {
             let before = |nr: usize| if nr == 0 { first.to_owned() } else { format!("e{}", nr - 1) };
             (0..4_000).map(|nr| entry(&format!("e{nr}"), after(&before(nr), None))).collect::<Vec<_>>()

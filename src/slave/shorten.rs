@@ -1,12 +1,12 @@
 //! How messages shorten what others have made long.
 
-/// The longest reason that is given, in bytes.
+/// The longest reason in a message, in bytes.
 const REASON_MAX: usize = 4096;
 
 /// How many names a message lists.
 const LISTED_MAX: usize = 10;
 
-/// The beginning of a text that someone else may have made long.
+/// Returns the beginning of a text that a peer may have made long.
 pub(super) fn clip(text: &str) -> &str {
     let end = (0..=REASON_MAX.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]

@@ -3,7 +3,7 @@
 use crate::link::Link;
 use crate::machine::{Address, Outbox};
 
-/// What the last status line was made of.
+/// The contents of the last status line.
 #[derive(Debug, Default)]
 pub(super) struct Status {
     said: bool,
@@ -14,7 +14,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// Gives the status line if something in it has changed. `stops`: the slave was told to quit.
+    /// Sends the status line if something in it has changed. `stops`: the slave is about to exit.
     pub(super) fn update(
         &mut self,
         controller: &Address,

@@ -1,5 +1,7 @@
-//! Whether processes still run that commands have left behind: they may notify, poke and come to barriers as their
-//! commands could.
+//! Whether processes still run that commands have left behind.
+//!
+//! Such a process may notify, poke and arrive at barriers like its command, so nothing may be reported as impossible
+//! while one runs.
 
 use std::time::Duration;
 
@@ -7,22 +9,22 @@ use crate::machine::faults::{Fault, injected};
 use crate::machine::{Time, Timers};
 use crate::slave::timer::Timer;
 
-/// How long no command has run before it is looked what they have left: looking at all processes is work, and the next
-/// command often comes at once.
+/// How long no command must have run before the search for processes. The search is costly, and the next command often
+/// begins at once.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
 
-/// That time doubles so often while something is left.
+/// How many times that wait doubles while a process is left.
 const LOOK_DOUBLES: u32 = 6;
 
-/// What is known of processes that commands have left.
+/// What is known about such processes.
 #[derive(Debug, Default)]
 pub(super) enum Strays {
     /// There are none.
     #[default]
     Gone,
-    /// Commands have run since it was looked last, or something was left then; so often it was.
+    /// Commands have run since the last search, or it has found processes. The count is that of searches so far.
     Possible(u32),
-    /// The answer of a look is to come.
+    /// A search is under way.
     Looking(u32),
 }
 
@@ -32,7 +34,7 @@ impl Strays {
         *self = Strays::Possible(0);
     }
 
-    /// Plans the next look, or none while commands or sweeps are under way (`busy`): the last of them plans it.
+    /// Plans the next search, unless commands or sweeps are under way (`busy`).
     pub(super) fn plan_look(&self, busy: bool, now: Time, timers: &mut Timers<Timer>) {
         match self {
             Strays::Possible(looks) if !busy => {
@@ -44,14 +46,14 @@ impl Strays {
         }
     }
 
-    /// A look begins.
+    /// A search begins.
     pub(super) fn look(&mut self) {
         if let Strays::Possible(looks) = self {
             *self = Strays::Looking(*looks + 1);
         }
     }
 
-    /// A look has found `left` processes. Returns whether that is news: there are none any more.
+    /// A search has found `left` processes. Returns whether the last one is gone.
     pub(super) fn seen(&mut self, left: usize) -> bool {
         let Strays::Looking(looks) = *self else { return false };
         let gone = left == 0 || injected(Fault::StraysIgnored);

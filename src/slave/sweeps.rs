@@ -1,27 +1,27 @@
-//! Looks at the descendants of a run's commands: how many answers are to come, and how often what is left was killed.
+//! Searches the descendants of a run's commands, and counts the answers that are outstanding and the attempts to kill.
 
 use std::time::Duration;
 
 use crate::machine::{Outbox, Signal};
 
-/// How soon it is looked again whether what was left is gone.
+/// How soon to search again while a process is left.
 const SWEEP_EVERY: Duration = Duration::from_millis(50);
 
-/// That time doubles this many times, because a look at every process of a machine is work.
+/// How many times that wait doubles, because a search through all processes is costly.
 const SWEEP_DOUBLES: u32 = 3;
 
-/// How many times what is left is killed before the slave gives it up.
+/// How many times SIGKILL is sent before the slave gives up.
 const KILLS_MAX: u32 = 50;
 
 #[derive(Debug, Default)]
 pub(super) struct Sweeps {
-    /// Answers that are still to come.
+    /// How many answers are outstanding.
     outstanding: u32,
-    /// How often it was looked again for what is left.
+    /// How many searches were repeated.
     tries: u32,
-    /// How often that was killed.
+    /// How many times SIGKILL was sent.
     kills: u32,
-    /// It was reported that descendants cannot be looked for.
+    /// The slave has reported that descendants cannot be searched.
     blind: bool,
 }
 
@@ -39,7 +39,7 @@ impl Sweeps {
         self.send(signal, out);
     }
 
-    /// Takes an answer. Returns whether it is the last one that was to come: earlier ones are out of date.
+    /// Takes an answer. Returns whether it is the last outstanding one. Earlier ones are out of date.
     pub(super) fn answered(&mut self) -> bool {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.outstanding == 0
@@ -49,20 +49,20 @@ impl Sweeps {
         self.outstanding > 0
     }
 
-    /// After how long to look again; `None`: what is left has been killed often enough.
+    /// Returns the wait until the next search. `None`: SIGKILL was sent too many times.
     pub(super) fn again_after(&self) -> Option<Duration> {
         let doubled = if self.kills > 0 { 0 } else { self.tries.min(SWEEP_DOUBLES) };
         (self.kills < KILLS_MAX).then_some(SWEEP_EVERY * (1 << doubled))
     }
 
-    /// Looks again for what is left, and kills it if `kills`.
+    /// Searches again, and kills what it finds if `kills`.
     pub(super) fn again(&mut self, kills: bool, out: &mut Outbox) {
         self.tries += 1;
         self.kills += u32::from(kills);
         self.send(if kills { Signal::KILL } else { Signal::NONE }, out);
     }
 
-    /// Descendants cannot be looked for. Returns whether that is news.
+    /// Descendants cannot be searched. Returns whether that is new.
     pub(super) fn set_blind(&mut self) -> bool {
         !std::mem::replace(&mut self.blind, true)
     }

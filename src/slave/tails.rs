@@ -1,19 +1,22 @@
-//! The last lines of what failed commands wrote. The slave reads them from the file itself: what it ships may be limited, and
-//! comes later. They are a report, so the controller has them whatever the connection does, and its ledger keeps them.
+//! Reports the last lines of failed commands.
+//!
+//! The slave reads them from the file itself, because the shipped output may be limited and arrives later. They are a
+//! report, so they survive a lost connection, and the ledger of the controller keeps them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
-use crate::machine::{ReadId, SystemError};
+use crate::machine::ReadId;
 use crate::slave::reports::Reports;
 use crate::slave::turn::Turn;
 use crate::text::tail::{BYTES_MAX, last_lines};
 use crate::wire::SlaveEvent;
 
-/// Of so many failed commands of a run the last lines are reported: the ledger of the controller holds them all.
+/// The most failed commands with a report. The ledger of the controller holds them all.
 const TAILS_MAX: u32 = 100;
 
-/// A failed command, and where its last lines may be, the last place first.
+/// A failed command and its files, the one to read next at the end.
 #[derive(Debug)]
 struct Failed {
     entry: String,
@@ -21,7 +24,7 @@ struct Failed {
     files: Vec<PathBuf>,
 }
 
-/// The failed commands whose last lines are being read.
+/// The reads of last lines.
 #[derive(Debug, Default)]
 pub(super) struct Tails {
     reads: BTreeMap<ReadId, Failed>,
@@ -29,16 +32,16 @@ pub(super) struct Tails {
 }
 
 impl Tails {
-    /// Nothing is being read.
+    /// Returns whether nothing is being read.
     pub(super) fn complete(&self) -> bool {
         self.reads.is_empty()
     }
 
-    /// A command has failed: what it wrote last to its standard output or its standard error may tell why.
+    /// A command has failed: reads the end of its output, which may explain why.
     pub(super) fn begin(&mut self, entry: &str, nr: u32, files: [PathBuf; 2], turn: &mut Turn<'_>) {
         if self.begun < TAILS_MAX {
             self.begun += 1;
-            // Standard error comes first, and standard output if that is empty.
+            // Standard output is read only if standard error is empty.
             self.read_next(Failed { entry: entry.to_owned(), nr, files: files.to_vec() }, turn);
         }
     }
@@ -51,16 +54,16 @@ impl Tails {
         }
     }
 
-    /// The end of a file was read: reports its last lines. Returns whether it was read for this.
+    /// The end of a file was read: reports its last lines. Returns whether the read was one of these.
     pub(super) fn read(
         &mut self,
         read: ReadId,
-        result: &Result<&[u8], SystemError>,
+        result: &Result<&[u8], impl fmt::Display>,
         reports: &mut Reports,
         turn: &mut Turn<'_>,
     ) -> bool {
         let Some(failed) = self.reads.remove(&read) else { return false };
-        let text = result.as_ref().map(|bytes| last_lines(bytes)).unwrap_or_default();
+        let text = result.as_ref().map_or_else(|_| String::new(), |bytes| last_lines(bytes));
         if text.is_empty() {
             self.read_next(failed, turn);
         } else {

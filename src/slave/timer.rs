@@ -1,34 +1,36 @@
-//! What a run waits for. One set of timers serves all parts of a run, so that what is due at the same instant is done in
-//! one order.
+//! The timers of a run. All parts of a run share one set, so that timers of the same instant fire in a fixed order.
 
 use crate::slave::process::RunKey;
 
-/// What is done at an instant.
+/// A timer of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
+    /// The start of the run.
     Start,
-    /// An `at` entry, by its place in the schedule.
+    /// The instant of an `at` entry, by its index in the schedule.
     At(usize),
-    /// A command has run too long.
+    /// The `timeout` of a command.
     Timeout(RunKey),
-    /// A command that was told to end has not.
+    /// SIGKILL for a command that got SIGTERM.
     Kill(RunKey),
-    /// Jobs had their time to finish.
+    /// The end of the time in which jobs may finish.
     Finish,
-    /// A command is not ready in time.
+    /// The time within which a command must be ready.
     Within(RunKey),
-    /// It is to be tested whether a command is ready.
+    /// The next readiness check of a command.
     Test(RunKey),
-    /// The end's grace is over.
+    /// The end of the grace.
     Grace,
+    /// The next search for processes that are left.
     Sweep,
+    /// The next look at the output of commands.
     Tail,
-    /// A member has waited as long as it wants, by its arrival.
+    /// The timeout of a member, by the number of its arrival.
     Patience(u64),
-    /// The instant of its release has come.
+    /// The instant of its release.
     Release(u64),
-    /// It is looked what commands wait for.
+    /// The next report of what commands wait for.
     Waits,
-    /// It is looked what commands have left behind.
+    /// The next search for processes that commands have left.
     Strays,
 }

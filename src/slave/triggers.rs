@@ -1,5 +1,6 @@
-//! Which triggers of the run have fired, with what data, and which of them set off something that may still go on.
-//! Each fires once, although the controller may say so again after a reconnect.
+//! The triggers of the run that have fired, their data, and the ones with consequences that may still go on.
+//!
+//! A trigger acts once, although the controller may send it again after a reconnect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +11,11 @@ use crate::machine::faults::{Fault, injected};
 #[derive(Debug, Default)]
 pub(super) struct Triggers {
     fired: BTreeSet<String>,
-    /// Who notified them with what, of those that had data.
+    /// The data of their notifies, as the controller sends it.
     notes: BTreeMap<String, Box<RawValue>>,
-    /// Those that fired before this slave's start.
+    /// The ones that fired before this slave's start.
     early: Vec<String>,
-    /// Those that set off something that may still go on.
+    /// The ones that have started entries which may still run.
     unsettled: BTreeSet<String>,
 }
 
@@ -34,12 +35,12 @@ impl Triggers {
         }
     }
 
-    /// The run starts: the triggers that have fired before, in order.
+    /// The run starts: takes the triggers that have fired before, in order.
     pub(super) fn take_early(&mut self) -> Vec<String> {
         std::mem::take(&mut self.early)
     }
 
-    /// A trigger fires. Returns whether that is news.
+    /// A trigger fires. Returns whether it is the first time.
     pub(super) fn fire(&mut self, trigger: &str) -> bool {
         self.fired.insert(trigger.to_owned()) || injected(Fault::TriggeredActsAgain)
     }
@@ -52,12 +53,12 @@ impl Triggers {
         &self.fired
     }
 
-    /// A trigger has set off entries.
+    /// A trigger has started entries.
     pub(super) fn set_unsettled(&mut self, trigger: &str) {
         self.unsettled.insert(trigger.to_owned());
     }
 
-    /// Takes the triggers of which nothing goes on any more.
+    /// Takes the triggers that have started entries of which none `goes_on`.
     pub(super) fn take_settled(&mut self, goes_on: impl Fn(&str) -> bool) -> BTreeSet<String> {
         let (unsettled, settled) =
             std::mem::take(&mut self.unsettled).into_iter().partition(|trigger| goes_on(trigger.as_str()));

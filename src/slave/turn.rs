@@ -1,11 +1,11 @@
-//! What every part of a run acts with during one turn of the event loop.
+//! The means of a run during one turn of the event loop.
 
 use crate::link::Link;
 use crate::machine::{Outbox, Time};
 use crate::slave::control::Control;
 use crate::wire::Message;
 
-/// What every handler needs to act: the time, the connection to the controller, the control socket, the effects.
+/// The time, the connection to the controller, the control socket, and the effects of the turn.
 pub(super) struct Turn<'a> {
     pub(super) now: Time,
     pub(super) out: &'a mut Outbox,
@@ -16,7 +16,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Says something to the controller, if it is there. What must not be lost is said again after a reconnect.
+    /// Sends a message if the controller is connected. Facts that must not be lost are sent again after a reconnect.
     pub(super) fn say(&mut self, message: &impl Message) {
         self.link.say(self.out, message);
     }

@@ -1,25 +1,25 @@
-//! What does not come into the results although the test asks for it: told in warnings, the first ones by name.
+//! Warnings about files that the test asks for and that are not in the results. The first ones are named.
 
 use std::path::Path;
 
-/// How many files are named in warnings of their own. The others are counted, so that a directory of thousands of them
-/// does not fill the events of the run.
+/// How many files get a warning of their own. The others are counted, so that a directory with thousands of files does
+/// not fill the events of the run.
 const NAMED_MAX: usize = 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Unshipped {
-    /// Texts for a person, until the run reports them.
+    /// The warnings that the run has not reported yet.
     warnings: Vec<String>,
     named: usize,
-    /// How many were not named and not counted in a warning yet.
+    /// How many files no warning has named or counted yet.
     more: usize,
     stays: bool,
-    /// It was asked whether something stays, after it did.
+    /// `rest_is_news` has returned true.
     rest_known: bool,
 }
 
 impl Unshipped {
-    /// Something of the run is not brought.
+    /// Adds a warning about one file.
     pub(super) fn tell(&mut self, text: String) {
         if self.named == NAMED_MAX {
             self.more += 1;
@@ -29,28 +29,28 @@ impl Unshipped {
         self.warnings.push(text);
     }
 
-    /// The same of files that nobody has named.
+    /// Counts files without names.
     pub(super) fn tell_of_more(&mut self, count: usize) {
         self.more += count;
     }
 
-    /// A limit refuses what is at `path`, or a part of it: that stays there.
+    /// Adds a warning that a limit cuts the file at `path`, and that the rest stays there.
     pub(super) fn tell_of_rest(&mut self, what: &str, path: &Path) {
         self.stays = true;
         self.tell(format!("{what}: the rest stays on this slave in {}", path.display()));
     }
 
-    /// Whether the directory of the run holds what a limit has refused.
+    /// Returns whether the directory of the run holds something that a limit has cut.
     pub(super) fn stays(&self) -> bool {
         self.stays
     }
 
-    /// Whether a limit has refused something for the first time. Asked again, the answer is no.
+    /// Returns whether a limit has cut something, the first time only.
     pub(super) fn rest_is_news(&mut self) -> bool {
         self.stays && !std::mem::replace(&mut self.rest_known, true)
     }
 
-    /// The warnings since the last call; `last`: nothing more comes.
+    /// Takes the warnings since the last call. `last`: there will be no more.
     pub(super) fn take(&mut self, last: bool) -> Vec<String> {
         let more = if last { std::mem::take(&mut self.more) } else { 0 };
         if more > 0 {

@@ -1,4 +1,6 @@
-//! What the variables of a command stand for when it starts.
+//! The values of the variables in the strings of a test, as they are when a command starts.
+
+use std::fmt;
 
 use serde_json::Value;
 use serde_json::value::to_raw_value;
@@ -16,10 +18,46 @@ use crate::wire::Action;
 /// Why a text has no value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unresolved {
-    /// A process that was asked for has no id yet: try again when it has.
+    /// The process of a variable has no id yet. Another attempt can succeed when it has.
     NotYet,
+    /// It has no value, and will not have one.
     Never(String),
 }
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unresolved::NotYet => write!(to, "the process id of an entry is not known yet"),
+            Unresolved::Never(why) => to.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Unresolved {}
+
+/// Why a variable has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoValue {
+    Resource,
+    Address,
+    Entry,
+    NotRunning,
+    NoPidYet,
+}
+
+impl fmt::Display for NoValue {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            NoValue::Resource => "no such resource was shipped to this slave",
+            NoValue::Address => "the address of that slave is not known here",
+            NoValue::Entry => "this slave has no such entry",
+            NoValue::NotRunning => "it does not run",
+            NoValue::NoPidYet => "it has no process id yet",
+        })
+    }
+}
+
+impl std::error::Error for NoValue {}
 
 /// Where the values of variables come from.
 pub(super) struct Variables<'a> {
@@ -31,11 +69,12 @@ pub(super) struct Variables<'a> {
 }
 
 impl Variables<'_> {
-    /// Puts the values of its variables into a text.
+    /// Replaces the variables of a text by their values.
     pub(super) fn expand(&self, text: &str) -> Result<String, Unresolved> {
         let mut not_yet = false;
         let expanded = expand(text, &mut |variable| {
-            self.value(variable, &mut not_yet).map_err(|why| {
+            self.value(variable).map_err(|why| {
+                not_yet |= why == NoValue::NoPidYet;
                 let entries = self.part.entries.iter().map(|entry| entry.name.as_str());
                 let addresses = self.part.addresses.keys().map(String::as_str);
                 let all = known(entries, self.resources.names(), addresses);
@@ -49,7 +88,7 @@ impl Variables<'_> {
         }
     }
 
-    /// What an entry's barrier or sync asks for, its variables resolved.
+    /// Returns the arrival of a `barrier` or `sync` action, with its variables replaced.
     pub(super) fn asked(&self, action: &Action) -> Result<MeetRequest, Unresolved> {
         match action {
             Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, .. } => Ok(MeetRequest {
@@ -77,7 +116,7 @@ impl Variables<'_> {
                     what: MeetKind::Sync { all_alive: *all_alive, value: value.into() },
                 })
             }
-            _ => Err(Unresolved::Never("this action meets nobody".to_owned())),
+            _ => Err(Unresolved::Never("this action is neither a barrier nor a sync".to_owned())),
         }
     }
 
@@ -92,33 +131,30 @@ impl Variables<'_> {
         Ok(())
     }
 
-    fn value(&self, variable: &Variable, not_yet: &mut bool) -> Result<String, String> {
+    fn value(&self, variable: &Variable) -> Result<String, NoValue> {
         match variable {
             Variable::SlavePoke => Ok(format!("kill -USR1 {}", self.config.pid)),
             Variable::SlavePid => Ok(self.config.pid.to_string()),
             Variable::SlaveName => Ok(self.part.slave_name(self.config).to_owned()),
             Variable::SlaveWorkdir => Ok(self.dir.work().display().to_string()),
-            Variable::Pid(entry) => self.pid(entry, not_yet),
+            Variable::Pid(entry) => self.pid(entry),
             Variable::Path(resource) => {
-                let path = self.resources.path(resource).ok_or("no such resource was shipped to this slave")?;
+                let path = self.resources.path(resource).ok_or(NoValue::Resource)?;
                 Ok(path.display().to_string())
             }
             Variable::Address(slave) => {
-                let address = self.part.addresses.get(slave).ok_or("the address of that slave is not known here")?;
+                let address = self.part.addresses.get(slave).ok_or(NoValue::Address)?;
                 Ok(address.clone())
             }
         }
     }
 
-    fn pid(&self, entry: &str, not_yet: &mut bool) -> Result<String, String> {
-        let index = self.part.index_of(entry).ok_or("this slave has no such entry")?;
+    fn pid(&self, entry: &str) -> Result<String, NoValue> {
+        let index = self.part.index_of(entry).ok_or(NoValue::Entry)?;
         match self.processes.latest(index) {
             Latest::Runs(pid) => Ok(pid.to_string()),
-            Latest::Starts => {
-                *not_yet = true;
-                Err("it has no process id yet".to_owned())
-            }
-            Latest::RunsNot => Err("it does not run".to_owned()),
+            Latest::Starts => Err(NoValue::NoPidYet),
+            Latest::RunsNot => Err(NoValue::NotRunning),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the commands of this slave wait for, told to the controller so that it can report who waits for whom when nothing
-//! happens any more. A short wait is not told: most are over before anybody could ask.
+//! Reports to the controller what the commands of this slave wait for, so that it can explain a run in which nothing
+//! happens any more. Short waits are not reported: most are over before a person could ask.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,33 +11,33 @@ use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::wire::rendezvous::{self, Wait};
 
-/// How often it is looked what commands wait for, while any does.
+/// How often the waits are collected, while a command waits.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How many waits are told at most. A person reads a few of them.
+/// The most waits in a report. A person reads a few of them.
 const WAITS_MAX: usize = 1_000;
 
-/// What the controller was told that commands wait for.
+/// The waits that the controller knows.
 #[derive(Debug, Default)]
 pub(super) struct ReportedWaits {
     told: BTreeSet<Wait>,
 }
 
 impl ReportedWaits {
-    /// A command waits: plans the next look, unless one is planned.
+    /// A command waits: plans the next report, unless one is planned.
     pub(super) fn watch(&self, now: Time, timers: &mut Timers<Timer>) {
         if timers.get(&Timer::Waits).is_none() {
             timers.set(Timer::Waits, now + LOOK_EVERY);
         }
     }
 
-    /// The controller has forgotten what it was told.
+    /// After a reconnect the controller may know nothing.
     pub(super) fn forget(&mut self, now: Time, timers: &mut Timers<Timer>) {
         self.told.clear();
         self.watch(now, timers);
     }
 
-    /// Tells the controller what commands wait for, if that has changed.
+    /// Reports what commands wait for, if that has changed.
     pub(super) fn tell(
         &mut self,
         part: &Assignment,

@@ -199,8 +199,8 @@ pub fn check_entry_name(name: &str, at: usize, problems: &mut Problems<'_>) -> b
     said(session::check_entry_name(name), at, problems)
 }
 
-fn said(checked: Result<(), String>, at: usize, problems: &mut Problems<'_>) -> bool {
-    checked.map_err(|why| problems.add(at, why)).is_ok()
+fn said(checked: Result<(), session::NameError>, at: usize, problems: &mut Problems<'_>) -> bool {
+    checked.map_err(|why| problems.add(at, why.to_string())).is_ok()
 }
 
 /// The names that a test gives to things of one kind.

@@ -255,7 +255,7 @@ fn with(value: &Value, asked: &mut BTreeSet<With>, problems: &mut Problems<'_>) 
     let label = |member: &KeyValue| {
         let value = fields::string(&member.value, "the value of a label", problems)?;
         let wrong = check_label(&member.key, value);
-        wrong.map_err(|why| problems.add(member.at, why)).ok()?;
+        wrong.map_err(|why| problems.add(member.at, why.to_string())).ok()?;
         Some((member.key.clone(), value.to_owned()))
     };
     let labels: Vec<_> = members.iter().map(label).collect();

@@ -226,7 +226,7 @@ fn members(list: &str) -> Result<Vec<String>, String> {
             return Err("a member has no name: write HOST or HOST#TAG, with one comma between two".to_owned());
         }
         if let Some(group) = item.strip_prefix('@') {
-            session::check_name("a group of a test file", group)?;
+            session::check_name("a group of a test file", group).map_err(|error| error.to_string())?;
             members.extend(seen.insert(item.to_owned()).then(|| item.to_owned()));
             continue;
         }

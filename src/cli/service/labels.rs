@@ -18,7 +18,7 @@ impl FromStr for Labels {
             let Some((key, value)) = pair.split_once('=') else {
                 return Err(format!("{pair:?} is no label: write KEY=VALUE, with commas between several"));
             };
-            check_label(key, value)?;
+            check_label(key, value).map_err(|error| error.to_string())?;
             if labels.insert(key.to_owned(), value.to_owned()).is_some() {
                 return Err(format!("the label {key:?} is given twice"));
             }

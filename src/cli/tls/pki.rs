@@ -243,7 +243,7 @@ impl Authority {
     }
 
     fn issue(&self, name: &str, controller: bool, addresses: &[String], days: u64) -> Result<(), Error> {
-        check_name("a certificate's owner", name).map_err(Error::usage)?;
+        check_name("a certificate's owner", name).map_err(|error| Error::usage(error.to_string()))?;
         let mut params = valid(days);
         params.not_after = params.not_after.min(at(self.until));
         params.distinguished_name.push(DnType::CommonName, name);

@@ -295,8 +295,8 @@ fn check(join: &Join<'_>) -> Result<(), Bye<'static>> {
         );
         return Err(fatal(Code::Protocol, text));
     }
-    check_incarnation("an incarnation", &join.incarnation).map_err(|why| fatal(Code::Name, why))?;
-    check_name("a room", &join.room).map_err(|why| fatal(Code::Name, why))?;
+    check_incarnation("an incarnation", &join.incarnation).map_err(|why| fatal(Code::Name, why.to_string()))?;
+    check_name("a room", &join.room).map_err(|why| fatal(Code::Name, why.to_string()))?;
     match &join.member {
         Some(member) if !is_member(member) => Err(fatal(
             Code::Name,

@@ -24,11 +24,11 @@ use crate::wire::{Bye, Code, Hello, Message, Ping, Pong};
 
 /// Fails if the name or the labels of a slave are not valid.
 fn check_labels(hello: &Hello<'_>) -> Result<(), String> {
-    check_name("a slave", &hello.name)?;
+    check_name("a slave", &hello.name).map_err(|error| error.to_string())?;
     if hello.labels.len() > LABELS_MAX {
         return Err(format!("a slave has at most {LABELS_MAX} labels"));
     }
-    hello.labels.iter().try_for_each(|(key, value)| check_label(key, value))
+    hello.labels.iter().try_for_each(|(key, value)| check_label(key, value)).map_err(|error| error.to_string())
 }
 
 impl Controller {

@@ -87,7 +87,7 @@ impl Controller {
         let Some(host) = &self.host else { return Err(Vec::new()) };
         let wrong = |what: &str| Err(vec![what.to_owned()]);
         if let Err(why) = check_incarnation("a submission", &submit.submission) {
-            return wrong(&why);
+            return wrong(&why.to_string());
         }
         let on_their_way = host.operators.values().filter(|operator| operator.submission.is_some()).count();
         if self.runs.len() >= RUNS_MAX || on_their_way >= SUBMISSIONS_MAX {

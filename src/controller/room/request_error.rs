@@ -5,6 +5,7 @@ use std::fmt;
 use crate::controller::room::trigger::TriggerError;
 use crate::controller::session::authorization::Stranger;
 use crate::controller::session::budget::Shortage;
+use crate::session::NameError;
 use crate::wire::Code;
 
 /// Why a request about a trigger is refused.
@@ -27,7 +28,7 @@ pub enum RequestError {
     /// Only the test file of a run creates and deletes its triggers.
     OfTest { run: String },
     /// The name of the trigger is not valid, for this reason.
-    Name(String),
+    Name(NameError),
     /// The trigger refuses it.
     Trigger(TriggerError),
 }
@@ -68,7 +69,7 @@ impl fmt::Display for RequestError {
             RequestError::Gone { trigger, room } => write!(f, "there is no trigger {trigger:?} in room {room:?}"),
             RequestError::Deleted { trigger } => write!(f, "the trigger {trigger:?} was deleted"),
             RequestError::OfTest { run } => write!(f, "{run} is a run: its triggers are those of its test file"),
-            RequestError::Name(why) => f.write_str(why),
+            RequestError::Name(why) => why.fmt(f),
             RequestError::Trigger(error) => error.fmt(f),
         }
     }

@@ -79,7 +79,7 @@ pub fn check(peer: &Peer, secret: Option<&str>, hello: &Hello<'_>) -> Result<(),
         );
         return Err((Code::Protocol, text));
     }
-    check_incarnation("an incarnation", &hello.incarnation).map_err(|why| (Code::Name, why))
+    check_incarnation("an incarnation", &hello.incarnation).map_err(|why| (Code::Name, why.to_string()))
 }
 
 impl Run {
@@ -162,7 +162,7 @@ impl Run {
             return Ok(ix);
         }
         if let Some(ix) = self.slots.of(name).or_else(|| self.slots.free(own, &hello.labels)) {
-            return check_name("a slave", name).map(|()| ix).map_err(|why| Refusal::fatal(Code::Name, why));
+            return check_name("a slave", name).map(|()| ix).map_err(|why| Refusal::fatal(Code::Name, why.to_string()));
         }
         if !self.slots.any() {
             let names = text::list(&self.roster.names(|_| true));

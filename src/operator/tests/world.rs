@@ -13,10 +13,10 @@ use crate::machine::{Address, ConnId, Effect, Input, Machine, Outbox, Peer, Read
 use crate::operator::{Config, Operator, Show, Submission, Task};
 use crate::testfile::{self, Shipped};
 
-/// The controller's clock is so far ahead, in microseconds.
+/// How far the controller's clock is ahead, in microseconds.
 const AHEAD: u64 = 7_000_000;
 
-/// The controller gives so much of a file at a time, and names so many files.
+/// How many bytes of a file, and how many names of files, the controller sends at a time.
 const PIECE: usize = 40;
 const PAGE: usize = 2;
 
@@ -33,20 +33,20 @@ pub struct World {
     out: Outbox,
     pub now: Time,
     pub conn: Option<ConnId>,
-    /// What was said to the controller and what it did not answer by itself.
+    /// The messages that the controller has not answered without help.
     pub said: Vec<Value>,
     pub printed: String,
     pub complained: String,
     pub exit: Option<u8>,
-    /// What was written here.
+    /// The files that the operator has written.
     pub ours: BTreeMap<PathBuf, Vec<u8>>,
-    /// What cannot be written here.
+    /// Whether writing fails.
     pub full: bool,
     /// The results at the controller.
     pub theirs: BTreeMap<String, Vec<u8>>,
-    /// How the run stands.
+    /// The state of the run.
     pub state: Value,
-    /// What is waited for: a file, and from where.
+    /// The requests that wait: a file and an offset.
     waits: Vec<(String, usize)>,
 }
 
@@ -170,7 +170,7 @@ impl World {
             let seen = json!({"run": self.state});
             self.say("seen", seen);
         } else {
-            self.say("denied", json!({"run": run, "code": "no-such-run", "reason": format!("there is no run {run}")}));
+            self.say("denied", json!({"run": run, "code": "no-such-run", "reason": format!("no such run: {run}")}));
         }
     }
 
@@ -190,10 +190,8 @@ impl World {
                 let data = STANDARD.encode(&bytes[offset.min(end)..end]);
                 self.say("piece", json!({"run": RUN, "file": file, "offset": offset, "data": data}));
             }
-            None => self.say(
-                "denied",
-                json!({"run": RUN, "code": "no-such-file", "reason": format!("there is no file {file}")}),
-            ),
+            None => self
+                .say("denied", json!({"run": RUN, "code": "no-such-file", "reason": format!("no such file: {file}")})),
         }
     }
 
@@ -203,7 +201,7 @@ impl World {
         self.answer();
     }
 
-    /// What was waited for is there, or never will be.
+    /// Answers the requests that need not wait any longer.
     fn answer(&mut self) {
         let over = self.state["state"] == "over";
         let held = |file: &str, theirs: &BTreeMap<String, Vec<u8>>| theirs.get(file).map_or(0, Vec::len);
@@ -217,7 +215,7 @@ impl World {
         }
     }
 
-    /// The run stands otherwise now.
+    /// The state of the run changes.
     pub fn stands(&mut self, more: Value) {
         self.state.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.answer();

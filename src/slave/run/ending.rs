@@ -1,5 +1,5 @@
-//! The end of a run on this slave: what runs is stopped, what is left is found and killed, the `finally` entries clean
-//! up, the rest of the output is shipped.
+//! The end of a run on this slave: stops the commands, kills the processes that are left, runs the `finally` entries,
+//! and ships the rest of the output.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::slave::timer::Timer;
 use crate::slave::turn::Turn;
 use crate::wire::{EntryOutcome, Manner, SlaveEvent, Stopped};
 
-/// Why a job failed that still ran when the end of the run had waited for it.
+/// Why a job has failed that did not exit while the end of the run waited for it.
 const CUT_OFF: &str = "cut off by the end of the run";
 
-/// What the author of the test can do about it.
+/// The advice to the author of the test.
 const MAKE_IT_A_SERVICE: &str = "if it is meant to run until then, make it a service";
 
-/// What the `finally` entries have between SIGTERM and SIGKILL.
+/// The time of `finally` entries between SIGTERM and SIGKILL.
 const FINALLY_GRACE: Duration = Duration::from_secs(1);
 
 impl Run {
@@ -34,8 +34,8 @@ impl Run {
             }
             // Asked again after a reconnect.
             None if how == Manner::Cut && self.timers.get(&Timer::Finish).is_some() => {}
-            // Perhaps this slave was away while the others finished, or has begun a job as the run ended: a job has as
-            // much time here as on the others.
+            // This slave may have been away while the others finished, or may have begun a job as the run ended. A job
+            // has the same time here as on the others.
             None if how == Manner::Cut && self.jobs_may_run() => {
                 self.begin_to_finish();
                 self.timers.set(Timer::Finish, self.told_to_finish.unwrap_or(turn.now) + self.part.grace);
@@ -47,14 +47,14 @@ impl Run {
         }
     }
 
-    /// The slave shall leave: its part of the run ends here.
+    /// The slave must exit: its part of the run ends.
     pub(in crate::slave) fn quit(&mut self, turn: &mut Turn<'_>) {
         if self.ending.is_none() {
             self.begin_end(Manner::Stop, Ending { by_itself: true, ..Ending::default() }, turn);
         }
     }
 
-    /// Stops what runs, and fails the jobs among it.
+    /// Stops the commands. The jobs among them have failed.
     pub(super) fn cut(&mut self, turn: &mut Turn<'_>) {
         self.timers.cancel(&Timer::Finish);
         if self.ending.is_none() {
@@ -62,7 +62,7 @@ impl Run {
         }
     }
 
-    /// From now on nothing begins.
+    /// From now on no entry begins.
     fn begin_to_finish(&mut self) {
         self.phase = Phase::Finishing;
         self.queue.clear();
@@ -71,17 +71,17 @@ impl Run {
         }
     }
 
-    /// The run ends before its start: nothing of it is here but a directory. The controller must hear that.
+    /// The run ends before its start, when only a directory exists. The controller still waits for the report.
     pub(in crate::slave) fn never_begin(&mut self, turn: &mut Turn<'_>) {
         self.ending = Some(Ending { now: true, ..Ending::default() });
         self.nothing_left(turn);
     }
 
-    /// The controller has been gone too long: ends in order what runs here, for nobody to hear.
+    /// The controller has been away too long: ends the run in order, without reports.
     pub(in crate::slave) fn give_up(&mut self, turn: &mut Turn<'_>) {
-        let nobody = Ending { forget: true, ..Ending::default() };
+        let forgotten = Ending { forget: true, ..Ending::default() };
         match self.ending {
-            None if self.begun() => self.begin_end(Manner::Stop, nobody, turn),
+            None if self.begun() => self.begin_end(Manner::Stop, forgotten, turn),
             Some(ending) if self.begun() => {
                 self.ending = Some(Ending { forget: true, ..ending });
                 if self.shipping() {
@@ -92,7 +92,7 @@ impl Run {
         }
     }
 
-    /// The run is over elsewhere: kills what is left of it here, without a word to the controller.
+    /// The run is over elsewhere: kills what is left here, without reports.
     pub(in crate::slave) fn abandon(&mut self, turn: &mut Turn<'_>) {
         match self.ending {
             None if self.begun() => {
@@ -136,14 +136,14 @@ impl Run {
             self.kill_all(turn);
             self.sweeps.send(Signal::KILL, turn.out);
         } else {
-            // Reaches all groups too; signalling these as well would say it twice to each of their processes.
+            // The sweep reaches all groups. A signal to each group would reach each process twice.
             self.processes.all_got(Signal::TERM);
             self.sweeps.send(Signal::TERM, turn.out);
             self.timers.set(Timer::Grace, turn.now + self.part.grace);
         }
     }
 
-    /// The jobs that still run had their time to finish.
+    /// The jobs that still run have failed.
     fn fail_jobs(&mut self) {
         let entries = self.part.entries.clone();
         for key in self.processes.keys() {
@@ -156,7 +156,7 @@ impl Run {
         }
     }
 
-    /// What was to end in order ends at once.
+    /// Continues the end at once instead of in order.
     fn hurry(&mut self, turn: &mut Turn<'_>) {
         self.ending = self.ending.map(|ending| Ending { now: true, ..ending });
         self.queue.clear_due();
@@ -173,7 +173,7 @@ impl Run {
         }
     }
 
-    /// Kills the groups of all that runs.
+    /// Kills the groups of all commands.
     pub(in crate::slave) fn kill_all(&mut self, turn: &mut Turn<'_>) {
         for (key, _) in self.processes.children(None) {
             self.signal_run(key, Signal::KILL, turn);
@@ -193,7 +193,7 @@ impl Run {
         }
     }
 
-    /// What was told to end has had its time.
+    /// The grace is over.
     pub(super) fn grace_over(&mut self, turn: &mut Turn<'_>) {
         match self.phase {
             Phase::Stopping => self.kill_all(turn),
@@ -209,7 +209,7 @@ impl Run {
         }
     }
 
-    /// Takes the next step of the end, when the last one is done.
+    /// Takes the next step of the end if the last one is done.
     pub(super) fn advance(&mut self, turn: &mut Turn<'_>) {
         match self.phase {
             Phase::Finishing if self.idle.is_some() && self.timers.get(&Timer::Finish).is_some() => self.cut(turn),
@@ -222,7 +222,7 @@ impl Run {
         }
     }
 
-    /// Looks for what the commands left behind. It has until the end of the grace.
+    /// Searches the processes that commands have left. They have until the end of the grace.
     fn begin_sweep(&mut self, then: AfterSweep, turn: &mut Turn<'_>) {
         self.phase = Phase::Sweeping(then);
         let signal = match then {
@@ -237,15 +237,15 @@ impl Run {
         self.ending.is_some_and(|ending| ending.now)
     }
 
-    /// What the commands left behind cannot be looked for: says so once.
-    pub(in crate::slave) fn unseen(&mut self, why: &str, turn: &mut Turn<'_>) {
+    /// Processes cannot be searched: warns of it once.
+    pub(super) fn unseen(&mut self, why: &str, turn: &mut Turn<'_>) {
         if self.sweeps.set_blind() {
             self.reports.push(SlaveEvent::Warning { text: clip(why).into() }, turn);
         }
     }
 
-    /// So many descendants were left when the last sweep's signal was sent.
-    pub(in crate::slave) fn swept(&mut self, left: usize, turn: &mut Turn<'_>) {
+    /// A sweep has found `left` descendants.
+    pub(super) fn swept(&mut self, left: usize, turn: &mut Turn<'_>) {
         if !self.sweeps.answered() {
             return;
         }
@@ -286,7 +286,7 @@ impl Run {
         }
     }
 
-    /// Ships what has not been shipped, and what `collect` brings back.
+    /// Ships the rest of the output, and the files of `collect`.
     fn ship(&mut self, turn: &mut Turn<'_>) {
         if self.named().is_none() {
             return self.nothing_left(turn);
@@ -302,7 +302,7 @@ impl Run {
         self.output.finish(turn);
     }
 
-    /// The controller does not get the rest.
+    /// The time for shipping is over.
     pub(in crate::slave) fn give_up_shipping(&mut self, turn: &mut Turn<'_>) {
         if self.shipping() {
             log::warn!("not everything that the commands wrote was shipped");

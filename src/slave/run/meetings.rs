@@ -1,4 +1,4 @@
-//! What a run does with its members at barriers and syncs, and when their verdicts are there.
+//! Connects the members at barriers and syncs with the commands and entries that wait for their verdicts.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use crate::machine::{ConnId, Exit};
 use crate::slave::members::{MeetKind, MeetRequest, Released};
 use crate::slave::notifies::Waiter;
 use crate::slave::process::{RunKey, unexpected};
+use crate::slave::refusal::Refusal;
 use crate::slave::run::Run;
 use crate::slave::turn::Turn;
 use crate::verdict::map_as_line;
@@ -13,8 +14,9 @@ use crate::wire::rendezvous::{RoundVerdict, SYNC_TIMEOUT};
 use crate::wire::{Action, EntryOutcome, Expect, FromController};
 
 impl Run {
-    /// A member arrives or gives, and `waiter` waits for its verdict.
-    pub(super) fn meet(&mut self, asked: MeetRequest, waiter: Waiter, turn: &mut Turn<'_>) -> Result<(), String> {
+    /// A member arrives at a barrier or gives a value to a sync. `waiter` gets the verdict. Fails if the request is not
+    /// valid.
+    pub(super) fn meet(&mut self, asked: MeetRequest, waiter: Waiter, turn: &mut Turn<'_>) -> Result<(), Refusal> {
         let default = matches!(asked.what, MeetKind::Sync { .. }).then_some(SYNC_TIMEOUT);
         let timeout = asked.timeout.or_else(|| self.part.timeouts.get(&asked.name).copied()).or(default);
         let slave = self.part.slave_name(&self.config);
@@ -29,14 +31,14 @@ impl Run {
         self.members.confirm(&verdict.ids, turn);
     }
 
-    /// The instant of a member's release is here.
+    /// The instant of a member's release has come.
     pub(super) fn release(&mut self, id: u64, turn: &mut Turn<'_>) {
         if let Some(released) = self.members.release(id) {
             self.met(released, turn);
         }
     }
 
-    /// The time of a member is up.
+    /// A member has timed out.
     pub(super) fn expire(&mut self, id: u64, turn: &mut Turn<'_>) {
         if let Some(released) = self.members.expire(id, &mut self.timers, turn) {
             self.met(released, turn);
@@ -64,7 +66,7 @@ impl Run {
         }
     }
 
-    /// What the exit of an entry that met means to its test.
+    /// Returns the outcome of an entry with this exit status of a barrier or a sync.
     fn judge_meeting(&self, key: RunKey, exit: Exit, why: Option<String>) -> (EntryOutcome, Option<String>) {
         let action = self.processes.get(key).map(|run| &self.part.entries[run.entry].action);
         match action {
@@ -73,7 +75,7 @@ impl Run {
             }
             Some(Action::Barrier { expect, barrier: name, .. } | Action::Sync { expect, session: name, .. }) => {
                 let what = if matches!(action, Some(Action::Barrier { .. })) { "barrier" } else { "sync" };
-                let why = why.unwrap_or_else(|| format!("{what} {name}: all were there"));
+                let why = why.unwrap_or_else(|| format!("{what} {name}: all members arrived"));
                 let usual = *expect == Expect::default();
                 (EntryOutcome::Failed, Some(if usual { why } else { format!("{why}; {}", unexpected(expect, exit)) }))
             }
@@ -81,12 +83,12 @@ impl Run {
         }
     }
 
-    /// The connection of a command is closed: its members wait no longer.
+    /// The connection of a command is closed: takes its arrivals back.
     pub(in crate::slave) fn command_gone(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         self.withdraw(|waiter| *waiter == Waiter::Command(conn), turn);
     }
 
-    /// Members of these waiters wait no longer. A run that is being forgotten does not tell the controller.
+    /// Takes the arrivals of these waiters back. A run that is being forgotten does not inform the controller.
     pub(super) fn withdraw(&mut self, whose: impl Fn(&Waiter) -> bool, turn: &mut Turn<'_>) {
         let unruled = self.members.remove(whose, &mut self.timers);
         if self.named().is_some() {

@@ -1,8 +1,10 @@
-//! What comes before the run: its resources are fetched, the slave is ready, and the instant of the start comes.
+//! The time before the start: fetches the resources, reports that the slave is ready, and waits for the instant.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::machine::Time;
+use crate::slave::resources::Changed;
 use crate::slave::run::{Phase, Run};
 use crate::slave::schedule::Occasion;
 use crate::slave::shorten::clip;
@@ -11,10 +13,10 @@ use crate::slave::turn::Turn;
 use crate::wire::{Chunk, Policy, Prepare, Ready, SlaveEvent, Unready};
 
 impl Run {
-    /// The first thing: makes the directory and asks for the resources.
+    /// Makes the directory and requests the resources.
     pub(in crate::slave) fn prepare(&mut self, turn: &mut Turn<'_>) {
-        if let Err(reason) = self.part.check() {
-            return self.cannot(reason, turn);
+        if let Err(why) = self.part.check() {
+            return self.cannot(&why, turn);
         }
         turn.out.make_dir(self.dir.work());
         if !self.config.keep {
@@ -42,21 +44,23 @@ impl Run {
         }
     }
 
-    fn after_fetch(&mut self, fetched: Result<(), String>, turn: &mut Turn<'_>) {
+    fn after_fetch(&mut self, fetched: Result<(), Changed>, turn: &mut Turn<'_>) {
         match fetched {
             Ok(()) => self.try_ready(turn),
-            Err(reason) => self.cannot(reason, turn),
+            Err(why) => self.cannot(&why, turn),
         }
     }
 
-    pub(super) fn cannot(&mut self, reason: String, turn: &mut Turn<'_>) {
+    /// Reports that the slave cannot take part.
+    pub(super) fn cannot(&mut self, why: &impl fmt::Display, turn: &mut Turn<'_>) {
+        let reason = why.to_string();
         log::error!("run {}: {reason}", self.id());
         self.phase = Phase::Waiting;
         self.unready = Some(clip(&reason).to_owned());
         self.say_ready(turn);
     }
 
-    /// Says that the slave is ready, if it has become so.
+    /// Reports that the slave is ready, if it has become so.
     pub(super) fn try_ready(&mut self, turn: &mut Turn<'_>) {
         if self.phase == Phase::Preparing && self.resources.complete() && turn.link.measured() {
             self.phase = Phase::Waiting;
@@ -76,19 +80,19 @@ impl Run {
     pub(super) fn start_at(&mut self, at: Time, turn: &mut Turn<'_>) {
         if self.phase == Phase::Waiting && self.unready.is_none() {
             self.phase = Phase::Starting;
-            self.start = turn.link.clock.to_ours(at);
+            self.start = turn.link.clock().to_ours(at);
             self.timers.set(Timer::Start, self.start);
         }
     }
 
-    /// The instant has come.
+    /// The run starts.
     pub(super) fn begin(&mut self, turn: &mut Turn<'_>) {
         if self.phase != Phase::Starting {
             return;
         }
         self.phase = Phase::Running;
         let late = turn.now.since(self.start).as_micros() as u64;
-        let uncertain = turn.link.clock.uncertainty().unwrap_or_default().as_micros() as u64;
+        let uncertain = turn.link.clock().uncertainty().unwrap_or_default().as_micros() as u64;
         self.reports.push(SlaveEvent::Begun { late, uncertain }, turn);
         let mut due = Occasion::Elapsed(late).entries(&self.part.entries);
         due.sort_by_key(|&index| self.at(index));

@@ -1,10 +1,11 @@
-//! What follows when a run of an entry becomes ready, or does not.
+//! Connects the readiness of runs of entries with the entries and triggers that wait for it.
 
 use crate::machine::faults::{Fault, injected};
 use crate::machine::{ChildId, EarId, Exit, NoAnswer, ProbeId, ReadId};
 use crate::slave::notifies::Waiter;
 use crate::slave::process::RunKey;
 use crate::slave::readiness::Look;
+use crate::slave::refusal::Refusal;
 use crate::slave::run::Run;
 use crate::slave::schedule::Occasion;
 use crate::slave::shorten::clip;
@@ -13,7 +14,7 @@ use crate::slave::variables::Variables;
 use crate::wire::SlaveEvent;
 
 impl Run {
-    /// The process of a run of an entry has an id: from now on it is tested.
+    /// The process of a run of an entry has an id: begins its checks.
     pub(super) fn begin_to_test(&mut self, key: RunKey, turn: &mut Turn<'_>) {
         let Some(run) = self.processes.get(key) else { return };
         let entry = run.entry;
@@ -21,7 +22,7 @@ impl Run {
         match self.readies.begin(key, files, turn.now, &mut self.timers) {
             Ok(true) => {}
             Ok(false) => return,
-            Err(why) => return self.end_early(key, &why, self.part.grace, turn),
+            Err(why) => return self.end_early(key, &why.to_string(), self.part.grace, turn),
         }
         if injected(Fault::ReadyTooEarly) {
             self.start_those_after(key, entry);
@@ -29,7 +30,7 @@ impl Run {
         self.test(key, turn);
     }
 
-    /// Tests once whether a run is ready.
+    /// Checks once whether a run is ready.
     pub(super) fn test(&mut self, key: RunKey, turn: &mut Turn<'_>) {
         let variables = Variables {
             config: &self.config,
@@ -41,13 +42,13 @@ impl Run {
         self.readies.test(key, &variables, &mut self.timers, turn);
     }
 
-    pub(in crate::slave) fn probed(&mut self, probe: ProbeId, result: Result<(), NoAnswer>, turn: &mut Turn<'_>) {
+    pub(super) fn probed(&mut self, probe: ProbeId, result: Result<(), NoAnswer>, turn: &mut Turn<'_>) {
         if let Some(key) = self.readies.probed(probe, result, turn.now, &mut self.timers) {
             self.becomes_ready(key, turn);
         }
     }
 
-    /// A piece of output was read. Returns whether it was read for this.
+    /// A piece of output was read. Returns whether the read belongs to a check.
     pub(super) fn read_for_ready(&mut self, read: ReadId, bytes: &[u8], turn: &mut Turn<'_>) -> bool {
         match self.readies.read(read, bytes, turn.now, &mut self.timers) {
             None => return false,
@@ -62,7 +63,7 @@ impl Run {
         true
     }
 
-    /// A command that may test another has ended, with this exit if it could be started. Returns whether it was one.
+    /// A command has exited, or could not be started. Returns whether it checks another one.
     pub(super) fn checked(&mut self, child: ChildId, exit: Result<Exit, &str>, turn: &mut Turn<'_>) -> bool {
         let checks = self.readies.is_check(child);
         if let Some(key) = self.readies.checked(child, exit, &mut self.timers, turn) {
@@ -71,39 +72,39 @@ impl Run {
         checks
     }
 
-    /// A command has said something about itself.
-    pub(in crate::slave) fn overheard(&mut self, ear: EarId, bytes: &[u8], turn: &mut Turn<'_>) {
+    /// A command has sent a message to its socket.
+    pub(super) fn overheard(&mut self, ear: EarId, bytes: &[u8], turn: &mut Turn<'_>) {
         if let Some(key) = self.readies.overheard(ear, bytes) {
             self.becomes_ready(key, turn);
         }
     }
 
-    /// A command cannot say anything about itself.
-    pub(in crate::slave) fn deaf(&mut self, ear: EarId, error: &str, turn: &mut Turn<'_>) {
+    /// The socket of a command could not be made.
+    pub(super) fn deaf(&mut self, ear: EarId, error: &str, turn: &mut Turn<'_>) {
         if let Some(key) = self.readies.deaf(ear) {
-            let why = format!("it cannot say that it is ready: {}", clip(error));
+            let why = format!("it cannot report that it is ready: {}", clip(error));
             self.end_early(key, &why, self.part.grace, turn);
         }
     }
 
     /// `arete ready` in a command of a run of an entry.
-    pub(super) fn says_ready(&mut self, entry: &str, nr: u32, turn: &mut Turn<'_>) -> Result<(), String> {
+    pub(super) fn says_ready(&mut self, entry: &str, nr: u32, turn: &mut Turn<'_>) -> Result<(), Refusal> {
         let Some(index) = self.part.index_of(entry) else {
-            return Err(format!("there is no entry {:?} on this slave", clip(entry)));
+            return Err(Refusal::NoEntry { entry: entry.to_owned() });
         };
         if !self.readies.is_told(index) {
-            return Err(format!("entry {entry:?} has no \"ready\": {{\"notify\": true}}"));
+            return Err(Refusal::NotAwaited { entry: entry.to_owned() });
         }
         let Some(key) = self.processes.find(index, nr) else {
-            return Err(format!("run {nr} of entry {entry:?} does not go on"));
+            return Err(Refusal::NotRunning { entry: entry.to_owned(), nr });
         };
-        if self.readies.told(key).map_err(|()| format!("entry {entry:?} was not ready in time"))? {
+        if self.readies.told(key).map_err(|()| Refusal::NotReadyInTime { entry: entry.to_owned() })? {
             self.becomes_ready(key, turn);
         }
         Ok(())
     }
 
-    /// A run is ready: those that wait for it start.
+    /// A run is ready: starts the entries that wait for it.
     fn becomes_ready(&mut self, key: RunKey, turn: &mut Turn<'_>) {
         let Some(ready) = self.readies.finish(key, &mut self.timers, turn) else { return };
         let entries = self.part.entries.clone();
@@ -116,7 +117,7 @@ impl Run {
         }
     }
 
-    /// Starts what runs when this run of an entry is ready.
+    /// Starts the entries that follow the readiness of this run.
     fn start_those_after(&mut self, key: RunKey, entry: usize) {
         if self.running() {
             let entries = &self.part.entries;

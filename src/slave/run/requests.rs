@@ -1,8 +1,9 @@
-//! What a request on the control socket means to the run.
+//! Handles the requests on the control socket.
 
 use crate::machine::ConnId;
 use crate::slave::members::{MeetKind, MeetRequest};
 use crate::slave::notifies::Waiter;
+use crate::slave::refusal::Refusal;
 use crate::slave::run::Run;
 use crate::slave::schedule::Occasion;
 use crate::slave::shorten::listed;
@@ -11,13 +12,13 @@ use crate::wire::rendezvous::{NOTE_MAX, Party};
 use crate::wire::{ControlRequest, PokedBy, Policy, SlaveEvent};
 
 impl Run {
-    /// Does what a command asks for, or says why not. What takes longer is answered later.
+    /// Does what a command requests. Fails if the request is refused. A request that takes longer is answered later.
     pub(in crate::slave) fn answer(
         &mut self,
         conn: ConnId,
         request: &ControlRequest<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         let command = Waiter::Command(conn);
         match request {
             ControlRequest::PokeRequest(poke) => {
@@ -28,12 +29,10 @@ impl Run {
                 self.in_progress()?;
                 self.part.check_trigger(&notify.trigger)?;
                 if notify.data.is_some_and(|data| data.json.get().len() > NOTE_MAX) {
-                    return Err(format!("the data of a notify is at most {NOTE_MAX} bytes long"));
+                    return Err(Refusal::LongData);
                 }
                 if self.notifies.full() {
-                    return Err(
-                        "the controller has been away for too long to count more notifies; try again later".to_owned()
-                    );
+                    return Err(Refusal::UncountedNotifies);
                 }
                 turn.control.counts(conn);
                 self.notify(&notify.trigger, notify.data, Waiter::Command(conn), turn);
@@ -77,19 +76,19 @@ impl Run {
         Ok(())
     }
 
-    /// Runs this `poke` entry, or all.
+    /// Runs this `poke` entry, or all of them. Fails if there is none, or the run is not in progress.
     pub(in crate::slave) fn poke(
         &mut self,
         entry: Option<&str>,
         by: PokedBy,
         turn: &mut Turn<'_>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         self.in_progress()?;
         if !self.running() {
-            return Err("the run is ending".to_owned());
+            return Err(Refusal::Ending);
         }
         if self.reports.full() {
-            return Err("the controller has been away for too long to note more pokes; try again later".to_owned());
+            return Err(Refusal::UnrecordedPokes);
         }
         let entries = Occasion::Poke(entry).entries(&self.part.entries);
         if let Some(name) = entry.filter(|_| entries.is_empty()) {
@@ -100,23 +99,19 @@ impl Run {
         Ok(())
     }
 
-    fn not_pokable(&self, name: &str) -> String {
+    fn not_pokable(&self, name: &str) -> Refusal {
         let schedule = &self.part.entries;
-        let wrong = if schedule.iter().any(|entry| entry.name == name) {
-            format!("entry {name:?} is no poke entry")
-        } else {
-            format!("there is no entry {name:?} on this slave")
-        };
+        let exists = self.part.index_of(name).is_some();
         let pokable = schedule.iter().filter(|entry| entry.policy == Policy::Poke).map(|entry| entry.name.as_str());
-        format!("{wrong}; its poke entries: {}", listed(pokable))
+        Refusal::NotPokable { entry: name.to_owned(), exists, pokable: listed(pokable) }
     }
 
-    /// Whether something may be asked of the run.
-    fn in_progress(&self) -> Result<(), String> {
+    /// Fails unless the run has started and has not ended.
+    fn in_progress(&self) -> Result<(), Refusal> {
         if !self.begun() {
-            Err("the run has not started yet".to_owned())
+            Err(Refusal::NotStarted)
         } else if self.shipping() || self.stopped() {
-            Err("the run has ended".to_owned())
+            Err(Refusal::Ended)
         } else {
             Ok(())
         }

@@ -1,5 +1,4 @@
-//! How a run of an entry begins, ends, and is told to end. A new action is an arm of [`Run::begin_entry`] and the
-//! function that does it.
+//! Begins, stops and ends runs of entries. A new action is an arm of [`Run::begin_entry`] and a function for it.
 
 use std::time::Duration;
 
@@ -25,8 +24,8 @@ impl Run {
         let nr = due.nr.unwrap_or_else(|| self.processes.count(due.entry));
         let due = Due { nr: Some(nr), ..due };
         self.idle = None;
-        if let Err(why) = self.processes.room() {
-            return self.finished(due, None, EntryOutcome::Failed, Some(why), turn);
+        if let Err(why) = self.processes.check_room() {
+            return self.finished(due, None, EntryOutcome::Failed, Some(why.to_string()), turn);
         }
         let entries = self.part.entries.clone();
         match &entries[due.entry].action {
@@ -60,7 +59,8 @@ impl Run {
         self.spawned_report(&due, None, turn);
         let key = self.processes.insert(EntryRun::new(due, Doing::Meet));
         if let Err(why) = self.meet(asked, Waiter::Entry(key), turn) {
-            self.meeting_over(key, Exit::Code(i32::from(exit_code::FAILED)), EntryOutcome::Failed, Some(why), turn);
+            let exit = Exit::Code(i32::from(exit_code::FAILED));
+            self.meeting_over(key, exit, EntryOutcome::Failed, Some(why.to_string()), turn);
         }
     }
 
@@ -91,7 +91,7 @@ impl Run {
         }
     }
 
-    /// Notes which runs of other entries a command that begins tells to end.
+    /// Notes which runs of other entries a command asks to end.
     fn aim(&mut self, command: &str, by: usize) {
         let entries = self.part.entries.clone();
         for (name, signal) in aimed::targets(command) {
@@ -104,7 +104,7 @@ impl Run {
         }
     }
 
-    /// The command of an entry, its variables resolved.
+    /// Returns the command of an entry, with its variables replaced.
     fn command(&self, shell: &Shell, index: usize, nr: u32) -> Result<Command, Unresolved> {
         let mut variables = vec![
             ("ARETE_SOCKET".to_owned(), self.config.socket.display().to_string()),
@@ -139,7 +139,7 @@ impl Run {
     }
 
     fn spawned_report(&mut self, due: &Due, pid: Option<u32>, turn: &mut Turn<'_>) {
-        // The report takes back what was said of idleness, so that has to be said again.
+        // At the controller the report ends the idleness, so idleness must be reported again.
         self.idle = None;
         let entries = self.part.entries.clone();
         let entry = entries[due.entry].name.as_str().into();
@@ -159,7 +159,7 @@ impl Run {
         }
     }
 
-    /// There is no process at a barrier or in a sync: what would end one takes the arrival back.
+    /// A barrier or a sync has no process. A signal that would end one takes the arrival back instead.
     fn kill_meeting(&mut self, key: RunKey, signal: Signal, turn: &mut Turn<'_>) {
         if !ends_a_process(signal) {
             return;
@@ -171,7 +171,7 @@ impl Run {
         self.finished(run.into(), Some(exit), outcome, why, turn);
     }
 
-    /// A run of an entry is over, or could not begin: reports it, and lets run what comes after.
+    /// A run of an entry is over, or could not begin: reports it, and starts the entries that follow.
     pub(super) fn finished(
         &mut self,
         run: Due,
@@ -192,12 +192,12 @@ impl Run {
         }
     }
 
-    /// Takes a run out of those that go on.
+    /// Removes a run from the ones that go on.
     pub(super) fn take(&mut self, key: RunKey) -> Option<EntryRun> {
         self.timers.cancel(&Timer::Timeout(key));
         let run = self.processes.remove(key)?;
         match (&run.doing, self.timers.get(&Timer::Kill(key))) {
-            // Its first process has ended in time; the rest of its group has as much time.
+            // Its first process has exited in time. The rest of its group has the same time.
             (Doing::Process { child, .. }, Some(_)) => self.processes.linger(key, *child),
             _ => self.timers.cancel(&Timer::Kill(key)),
         }
@@ -245,7 +245,7 @@ impl Run {
         }
     }
 
-    /// A command's first process has ended, and nothing more is to be found out about it.
+    /// A command's first process has ended, and its readiness is decided.
     pub(super) fn process_over(&mut self, key: RunKey, exit: Exit, turn: &mut Turn<'_>) {
         let unready = self.readies.remove(key, &mut self.timers, turn.out);
         let Some(run) = self.take(key) else { return };
@@ -283,7 +283,7 @@ impl Run {
         }
     }
 
-    /// The verdict of an entry's barrier or sync is there, or will not come.
+    /// The barrier or the sync of an entry has a verdict, or will not get one.
     pub(super) fn meeting_over(
         &mut self,
         key: RunKey,
@@ -297,7 +297,7 @@ impl Run {
         }
     }
 
-    /// Writes what a built-in action has to say where a command's standard output goes.
+    /// Writes the output of a built-in action to the file of a command's standard output.
     pub(super) fn write_output(&mut self, key: RunKey, bytes: Vec<u8>, turn: &mut Turn<'_>) {
         let Some(run) = self.processes.get(key) else { return };
         let [(name, path), _] = self.output_of(run.entry, run.nr);
@@ -307,7 +307,7 @@ impl Run {
         self.output.resume(turn);
     }
 
-    /// A command has run longer than its entry lets it.
+    /// A command has reached its `timeout`.
     pub(super) fn timed_out(&mut self, key: RunKey, turn: &mut Turn<'_>) {
         let entries = self.part.entries.clone();
         let Some(run) = self.processes.get_mut(key) else { return };
@@ -317,7 +317,7 @@ impl Run {
         self.end_early(key, &format!("ran longer than {}", text(limit)), grace, turn);
     }
 
-    /// Tells a command to end, and kills it when it has not after `grace`.
+    /// Sends SIGTERM to a command, and SIGKILL after `grace`.
     pub(super) fn end_early(&mut self, key: RunKey, why: &str, grace: Duration, turn: &mut Turn<'_>) {
         let Some(run) = self.processes.get_mut(key) else { return };
         run.failed.get_or_insert_with(|| why.to_owned());
@@ -334,7 +334,7 @@ impl Run {
         }
     }
 
-    /// Whether no run of an entry goes on or is to begin.
+    /// Returns whether no run of an entry goes on or will begin.
     pub(super) fn nothing_runs(&self) -> bool {
         self.processes.is_empty() && self.queue.is_empty()
     }

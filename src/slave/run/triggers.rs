@@ -1,8 +1,9 @@
-//! Triggers and notifies of a run: what fires here, and what this slave tells the controller to count.
+//! The triggers and notifies of a run: starts entries when a trigger fires, and has the controller count notifies.
 
 use crate::machine::faults::{Fault, injected};
 use crate::slave::notifies::Waiter;
 use crate::slave::process::EntryRun;
+use crate::slave::refusal::Refusal;
 use crate::slave::run::{Phase, Run, is_awaited};
 use crate::slave::schedule::Occasion;
 use crate::slave::shorten::clip;
@@ -10,7 +11,7 @@ use crate::slave::turn::Turn;
 use crate::wire::{Noted, Notify, RawJson, Refused, SlaveEvent};
 
 impl Run {
-    /// A trigger has fired: acts once, however often it is told.
+    /// A trigger has fired. Acts once, although the controller may send it again.
     pub(super) fn triggered(&mut self, trigger: &str, notes: Option<&RawJson<'_>>, turn: &mut Turn<'_>) {
         if self.part.check_trigger(trigger).is_err() {
             return log::warn!("a trigger fired that the test does not have");
@@ -34,7 +35,7 @@ impl Run {
         }
     }
 
-    /// Counts one notify, and says so.
+    /// Counts one notify, and sends the total.
     pub(super) fn notify(&mut self, trigger: &str, data: Option<RawJson<'_>>, waiter: Waiter, turn: &mut Turn<'_>) {
         let count = self.notifies.add(trigger, data.map(|note| note.json), waiter);
         let count = if injected(Fault::NotifyIsADelta) { 1 } else { count };
@@ -53,16 +54,17 @@ impl Run {
     }
 
     pub(super) fn refused(&mut self, refused: &Refused<'_>, turn: &mut Turn<'_>) {
+        let why = Refusal::Controller(refused.reason.clone().into_owned());
         for waiter in self.notifies.refused(&refused.trigger) {
             match waiter {
                 Waiter::Entry(key) => self.notify_over(key, Err(&refused.reason), turn),
-                Waiter::Command(conn) => turn.control.fail(conn, &refused.reason, turn.out),
+                Waiter::Command(conn) => turn.control.fail(conn, &why, turn.out),
                 Waiter::Nobody => log::warn!("{}", clip(&refused.reason)),
             }
         }
     }
 
-    /// Reports the triggers of which nothing goes on any more.
+    /// Reports the triggers with no consequences that still go on.
     pub(super) fn say_settled(&mut self, turn: &mut Turn<'_>) {
         let (part, finishing) = (&self.part, self.phase == Phase::Finishing);
         let (processes, queue) = (&self.processes, &self.queue);

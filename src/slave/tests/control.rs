@@ -31,9 +31,9 @@ fn every_poke_counts() {
 fn a_poke_that_means_nothing_says_why() {
     let mut world = world();
     let conn = world.request(r#"{"type":"poke","entry":"x"}"#);
-    assert_eq!(reason(&world, conn), "there is no entry \"x\" on this slave; its poke entries: p");
+    assert_eq!(reason(&world, conn), "this slave has no entry \"x\"; its poke entries: p");
     let conn = world.request(r#"{"type":"poke","entry":"a"}"#);
-    assert_eq!(reason(&world, conn), "entry \"a\" is no poke entry; its poke entries: p");
+    assert_eq!(reason(&world, conn), "entry \"a\" is not a poke entry; the poke entries of this slave: p");
     let mut early = World::new();
     let conn = early.request(r#"{"type":"poke"}"#);
     assert_eq!(reason(&early, conn), "no run is in progress on this slave");

@@ -51,7 +51,7 @@ fn a_slave_that_was_told_to_leave_exits_after_the_run() {
     }
 }
 
-/// Its controller ends before the directory of the run is removed: nobody is missed, and nothing is tried again.
+/// Its controller ends before the directory of the run is removed: the slave does not connect again.
 #[test]
 fn a_slave_that_has_served_its_one_run_does_not_look_for_its_controller() {
     for once in [true, false] {
@@ -109,9 +109,9 @@ fn a_slave_that_was_launched_waits_for_its_controller_as_long_as_for_one_that_is
     welcome(&mut world, Some("r1"));
     world.lose();
     world.pass(ORPHAN_AFTER);
-    assert_eq!(world.exit, Some(1), "it was told and has no run yet");
+    assert_eq!(world.exit, Some(1), "the controller asked for its exit, and it has no run yet");
     let mut world = slave(Leave::WhenTold);
     world.lose();
     world.pass(2 * ORPHAN_AFTER);
-    assert_eq!(world.exit, None, "nobody has told it anything");
+    assert_eq!(world.exit, None, "no controller has asked for its exit");
 }

@@ -1,4 +1,4 @@
-//! Scenarios: members that stand at barriers and give to syncs.
+//! Scenarios: members that arrive at barriers and give values to syncs.
 
 use std::time::Duration;
 
@@ -261,7 +261,7 @@ fn an_entry_passes_with_a_status_that_it_expects_and_with_no_other() {
         (json!({"of": [{"code": 3}, {"code": 0}]}), "released", Value::Null),
         (json!("any"), "lost", Value::Null),
         (json!({"of": [{"code": 4}]}), "timed-out", json!("barrier up: why; exit status 3, expected 4")),
-        (json!({"of": [{"code": 4}]}), "released", json!("barrier up: all were there; exit status 0, expected 4")),
+        (json!({"of": [{"code": 4}]}), "released", json!("barrier up: all members arrived; exit status 0, expected 4")),
     ] {
         let action = json!({"barrier": {"barrier": "up", "expect": expect}});
         let mut world = World::running(json!([entry("up", json!({"at": 0}), action)]));

@@ -165,7 +165,7 @@ fn a_command_tests_it_one_run_at_a_time_and_ends_with_it() {
     world.pass(Duration::from_millis(200));
     world.exits("srv", Exit::Code(3));
     world.pass(Duration::from_secs(5));
-    assert_eq!(tests(&world), 1, "nobody tests what has exited");
+    assert_eq!(tests(&world), 1, "a command that has exited is not checked");
 
     let mut world = world_with(check, json!({}));
     world.pass(Duration::from_secs(5));
@@ -206,15 +206,15 @@ fn who_cannot_become_ready_by_saying_so_is_told_why() {
         let conn = world.request(&format!(r#"{{"type":"ready","entry":"{entry}","nr":{nr}}}"#));
         world.answer(conn).unwrap()["reason"].as_str().unwrap_or_default().to_owned()
     };
-    assert_eq!(reason(&mut world, "x", 1), "there is no entry \"x\" on this slave");
+    assert_eq!(reason(&mut world, "x", 1), "this slave has no entry \"x\"");
     assert_eq!(reason(&mut world, "use", 1), "entry \"use\" has no \"ready\": {\"notify\": true}");
-    assert_eq!(reason(&mut world, "srv", 2), "run 2 of entry \"srv\" does not go on");
+    assert_eq!(reason(&mut world, "srv", 2), "run 2 of entry \"srv\" is not running");
     world.pass(Duration::from_secs(5));
     assert_eq!(reason(&mut world, "srv", 1), "entry \"srv\" was not ready in time");
     let mut world = says_it();
     let (ear, _) = world.ears[0];
     world.input(Input::Deaf { ear, error: "no space".into() });
-    assert_eq!(dies(&mut world), "it cannot say that it is ready: no space");
+    assert_eq!(dies(&mut world), "it cannot report that it is ready: no space");
 }
 
 #[test]

@@ -310,7 +310,7 @@ fn garbage_from_the_controller_closes_the_connection_and_the_slave_tries_again()
     }
 }
 
-/// What has begun takes back what was said of idleness before it was known to run.
+/// The report of a start ends the idleness that was reported before.
 #[test]
 fn a_slave_is_idle_again_once_its_service_is_known_to_run() {
     let mut world = World::running(json!([shell("srv", json!({"at": 0}), json!({"service": true}))]));

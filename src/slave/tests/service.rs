@@ -1,4 +1,4 @@
-//! What a slave says of itself, and what it is told anew while it runs.
+//! Scenarios: the status line of a slave, and new settings while it runs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What does not come into the results: refused, unfit, too many.
+//! Scenarios: files that are not shipped, because they are refused, unfit or too many.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn warnings(world: &mut World) -> Vec<String> {
     texts.flatten().map(str::to_owned).collect()
 }
 
-/// A slave that stops after its command has written so many bytes.
+/// A slave that stops after its command has written this many bytes.
 fn stops_with(bytes: usize) -> World {
     let mut world = World::running(json!([shell("a", json!({"at": 0}), json!({}))]));
     world.files.insert("/d/r1/output/a.out".into(), vec![b'x'; bytes]);

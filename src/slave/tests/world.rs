@@ -12,7 +12,7 @@ use crate::machine::{
 };
 use crate::slave::{Config, Slave};
 
-/// The controller's clock is so far ahead of the slave's, in microseconds.
+/// How far the controller's clock is ahead of the slave's, in microseconds.
 pub const AHEAD: u64 = 1_000_000_000;
 
 pub const PEER: Peer = Peer::Local { uid: 0, pid: None };
@@ -23,9 +23,9 @@ pub struct World {
     pub now: Time,
     /// The connection that the slave asked for last.
     pub conn: Option<ConnId>,
-    /// What the slave said to the controller and what was not looked at yet.
+    /// The messages to the controller that no test has taken yet.
     pub said: Vec<Value>,
-    /// What it answered on its control socket.
+    /// The answers on its control socket.
     pub answers: BTreeMap<ConnId, Vec<Value>>,
     /// The same as bytes.
     pub raw: BTreeMap<ConnId, Vec<Vec<u8>>>,
@@ -35,22 +35,22 @@ pub struct World {
     pub running: BTreeMap<ChildId, String>,
     pub kills: Vec<(String, Signal)>,
     pub sweeps: Vec<Signal>,
-    /// What the next sweeps find.
+    /// How many processes the next sweeps find.
     pub left: VecDeque<usize>,
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     /// The ports that are being tried.
     pub probes: Vec<(ProbeId, String)>,
     /// The sockets at which commands can speak.
     pub ears: Vec<(EarId, PathBuf)>,
-    /// What lists find that is no file, and why.
+    /// The names that lists find and reject, and why.
     pub unfit: Vec<(String, String)>,
     pub exit: Option<u8>,
     pub printed: String,
-    /// How things stand, as it was said last.
+    /// The last status line.
     pub status: String,
     /// Whether pings are answered.
     pub pongs: bool,
-    /// What is still to be performed, and whether that goes on.
+    /// The effects that are not performed yet, and whether they are being performed.
     effects: VecDeque<Effect>,
     performs: bool,
     serial: u64,
@@ -137,7 +137,7 @@ impl World {
         self.say(prepare);
     }
 
-    /// Lets the connection stand, and welcomes the slave; gives its hello.
+    /// Makes the connection, and welcomes the slave. Returns its hello.
     pub fn connect(&mut self, run: Option<&str>, recorded: u64) -> Value {
         let conn = self.conn.expect("the slave asked for a connection");
         self.input(Input::Connected { conn, peer: PEER, local: None });
@@ -204,7 +204,8 @@ impl World {
     pub fn input(&mut self, input: Input<'_>) {
         self.slave.handle(self.now, input, &mut self.out);
         self.effects.extend(self.out.drain());
-        // What an effect brings is heard before the next effect, but what follows from it waits its turn, as in the reactor.
+        // The inputs of an effect are handled before the next effect, and their effects follow later, as in the
+        // reactor.
         if std::mem::replace(&mut self.performs, true) {
             return;
         }
@@ -307,19 +308,19 @@ impl World {
         self.input(Input::Exited { child, exit });
     }
 
-    /// Takes the messages of a type out of what was said.
+    /// Takes the messages of a type.
     pub fn take(&mut self, kind: &str) -> Vec<Value> {
         let (taken, rest) = std::mem::take(&mut self.said).into_iter().partition(|message| message["type"] == kind);
         self.said = rest;
         taken
     }
 
-    /// Takes the reports out of what was said, in short.
+    /// Takes the reports, in short.
     pub fn reports(&mut self) -> Vec<String> {
         self.take("report").iter().map(short).collect()
     }
 
-    /// The controller answers every report and every output that is said, until there are no more.
+    /// The controller answers all reports and outputs, until the slave sends none.
     pub fn record_all(&mut self) {
         while self.said.iter().any(|message| message["type"] == "report" || message["type"] == "output") {
             for report in self.take("report") {
