@@ -1,13 +1,14 @@
-//! The messages and their framing.
+//! The messages of all peers, and their framing.
 //!
 //! A message is one JSON object on a line, with `"type"` as its first key. Unknown keys are ignored; an unknown type is
 //! an error. Times are integers, in microseconds on the clock that the field names; bytes are base64.
-//! `arete-protocol(7)` lists every message for people who write a peer in another language: it changes in the same
-//! commit as this file.
+//! `arete-protocol(7)` lists every message for people who write a peer in another language. It must change in the same
+//! commit as the messages.
 //!
-//! This file owns the lists of who may send what; the files below own the messages. A slave can repeat the facts that it
-//! states ([`Notify`], [`Report`], [`Output`], [`State`]) on any later connection, because each carries a total, a
-//! number or an offset: a repeated fact must count once. [`costs`] lists what each message may cost its receiver.
+//! This file owns the lists of who may send what; the files in `wire/` own the messages. A slave can repeat the facts
+//! that it states ([`Notify`], [`Report`], [`Output`], [`State`]) on any later connection, because each carries a
+//! total, a number or an offset: a repeated fact must count once. [`costs`] lists what each message may cost its
+//! receiver.
 
 mod code;
 mod command;
@@ -58,21 +59,24 @@ use self::rendezvous::{
 use self::room::{Create, Created, Delete, Join, List, Listing, Watch};
 use crate::machine::Bytes;
 
-/// Declares what one end can hear: an enum with a variant a message, and its decoder. `or` names a quick reader of the
-/// usual form of a message that comes often.
+/// Declares the messages that one kind of receiver understands: an enum with a variant for each message, and its decoder.
+/// `or` names a fast reader for the usual form of a frequent message.
 macro_rules! heard_by {
     ($(#[$doc:meta])* $name:ident { $($kind:literal => $message:ident $(or $quick:path)?,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq)]
         pub enum $name<'a> {
-            $($message($message<'a>),)*
+            $(
+                #[doc = concat!("The message `", $kind, "`.")]
+                $message($message<'a>),
+            )*
         }
 
         impl<'a> $name<'a> {
-            /// The words of their field `type`.
+            /// The values of the key `type` of these messages.
             pub const TYPES: &'static [&'static str] = &[$($kind,)*];
 
-            /// Decodes one line, without its newline.
+            /// Decodes one line, without its newline. Fails if the line is not one of these messages.
             pub fn decode(line: &'a [u8]) -> Result<Self, Malformed> {
                 $($(if let Some(message) = $quick(line) {
                     return Ok($name::$message(message));
@@ -83,7 +87,7 @@ macro_rules! heard_by {
                 }
             }
 
-            /// The message as its author would say it.
+            /// Returns the message as a line, as its sender writes it.
             pub fn encode(&self) -> Bytes {
                 match self {
                     $($name::$message(message) => message.encode(),)*
@@ -102,7 +106,7 @@ macro_rules! messages {
 }
 
 heard_by! {
-    /// What a slave, a client that has joined a room, or an operator says to its controller.
+    /// The messages to a controller, from a slave, a client or an operator.
     ToController {
         "hello" => Hello,
         "ping" => Ping,
@@ -139,7 +143,7 @@ heard_by! {
 }
 
 heard_by! {
-    /// What a controller says to a slave, a client or an operator.
+    /// The messages from a controller, to a slave, a client or an operator.
     FromController {
         "welcome" => Welcome,
         "pong" => Pong,
@@ -172,7 +176,7 @@ heard_by! {
 }
 
 heard_by! {
-    /// What a command says to the slave that runs it, on the slave's control socket: one request a connection.
+    /// The requests of a command to the slave that runs it, on the slave's control socket: one request per connection.
     ControlRequest {
         "poke" => PokeRequest,
         "notify" => NotifyRequest,
@@ -184,7 +188,7 @@ heard_by! {
 }
 
 heard_by! {
-    /// What a slave answers on its control socket.
+    /// The answers of a slave on its control socket.
     ControlReply {
         "done" => Done,
         "error" => Failure,

@@ -49,7 +49,7 @@ struct Lines {
 impl Log {
     pub(super) fn new(pattern: &str, files: [PathBuf; 2]) -> Result<Log, String> {
         let compiled = line_pattern(pattern);
-        let pattern = compiled.map_err(|(why, _)| format!("{pattern:?} is not a valid regular expression: {why}"))?;
+        let pattern = compiled.map_err(|why| format!("{pattern:?} is not a valid regular expression: {why}"))?;
         let file = |path| File { path, offset: 0, lines: Lines::default(), reading: None, more: false };
         Ok(Log { pattern, files: files.map(file), exit: None, last_looks: LAST_LOOKS })
     }
