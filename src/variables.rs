@@ -172,7 +172,7 @@ impl Iterator for Segments<'_> {
                 return Some(self.variable());
             }
             if rest.is_empty() || rest.starts_with(OPEN) {
-                return (!plain.is_empty()).then(|| Ok(Segment::Text(plain)));
+                return (!plain.is_empty()).then_some(Ok(Segment::Text(plain)));
             }
             if rest.starts_with(LITERAL) {
                 plain.push_str(OPEN);
