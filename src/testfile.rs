@@ -1,11 +1,11 @@
-//! The test file: what a test is, and everything that can be wrong with it.
+//! The test file: a checked test, and all problems that a file can have.
 //!
 //! [`parse`] is pure: the caller reads the file, and describes each resource. It finds all problems of a file, not only
-//! the first; each has a line and a column. `arete-test(5)` describes the file for people, and
-//! `share/arete-test.schema.json` for editors: both change in the same commit as the tables of the parsers below.
+//! the first, and each has a line and a column. `arete-test(5)` describes the file for people, and
+//! `share/arete-test.schema.json` for editors. Both change in the same commit as the tables of the parsers.
 //!
-//! This file owns the order in which the parts of a test are read. It must not hold a bound (`bounds.rs`) or a rule of
-//! one key (the file of that key).
+//! This file owns the order in which the parts of a test are read. The bounds are in `bounds.rs`, and the rules of a key
+//! are in the file of that key.
 
 mod bounds;
 mod context;
@@ -22,16 +22,17 @@ mod patterns;
 mod problem;
 pub mod range;
 mod ready;
+mod size;
 mod slaves;
 pub mod suggest;
 mod test;
 pub mod time;
-mod told;
 pub mod warnings;
 mod words;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use crate::machine::Signal;
 use crate::variables::{self, Segment, Variable};
@@ -50,12 +51,12 @@ pub use json::{BYTE_ORDER_MARK, VALUES_MAX};
 use json::{KeyValue, Value};
 use patterns::Patterns;
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
+use size::Sizes;
 use slaves::Schedule;
 pub use test::{Declared, End, OnFail, OnLost, Ship, Shipped, Slave, Test};
 pub use time::TIME_MAX;
-use told::Told;
 
-/// The words for what a failed entry means for the run.
+/// The words for [`OnFail`].
 const ON_FAIL: [(&str, OnFail); 2] = [("continue", OnFail::Continue), ("end", OnFail::End)];
 
 /// The words for [`OnLost`].
@@ -79,9 +80,10 @@ const TEST_KEYS: [&str; 14] = [
     "slaves",
 ];
 
-/// Reads a test file. `file` is what the problems call it. Fails with all problems in the order of the file.
-pub fn parse(file: &str, text: &str, ship: &mut Ship<'_>) -> Result<Test, Vec<Problem>> {
-    // Some editors put a mark at the beginning of a text, which is no part of it.
+/// Reads a test file with this text. `file` is its name in the problems; `ship` describes the resource at a path. Fails
+/// with all problems, in the order of the file.
+pub fn parse<E: Display>(file: &str, text: &str, ship: &mut Ship<'_, E>) -> Result<Test, Vec<Problem>> {
+    // Some editors put a mark at the beginning of a text, which is not part of it.
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut problems = Problems::new(text);
     let test = if text.len() > FILE_MAX {
@@ -99,13 +101,14 @@ pub fn parse(file: &str, text: &str, ship: &mut Ship<'_>) -> Result<Test, Vec<Pr
     match test {
         Some(test) if problems.is_empty() => Ok(test),
         _ => {
-            debug_assert!(!problems.is_empty(), "what cannot be read has a problem");
+            debug_assert!(!problems.is_empty(), "a file that is not a test has a problem");
             Err(problems.finish(file))
         }
     }
 }
 
-fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Option<Test> {
+/// Reads all parts of a test, also after a problem.
+fn read<E: Display>(value: &Value, ship: &mut Ship<'_, E>, problems: &mut Problems<'_>) -> Option<Test> {
     let test = Object::read(value, "a test", &TEST_KEYS, problems)?;
     if let Some(schema) = test.get("$schema") {
         fields::string(schema, "\"$schema\"", problems);
@@ -143,8 +146,8 @@ fn read(value: &Value, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Opti
     let schedules = test.require("schedules", problems).map(|value| read_schedules(value, &names, problems));
     let slaves = test.require("slaves", problems).and_then(|value| {
         let members = fields::members(value, "\"slaves\"", problems)?;
-        let told = Told::new(name.unwrap_or_default(), meet.told_of_timeouts(), &triggers, &resources);
-        Some(slaves::read(members, value.span.start, schedules.as_deref()?, &told, problems))
+        let sizes = Sizes::new(name.unwrap_or_default(), meet.timeouts_size(), &triggers, &resources);
+        Some(slaves::read(members, value.span.start, schedules.as_deref()?, &sizes, problems))
     });
     let guests = test.get("guests").map_or(Some(BTreeSet::new()), |value| meet.groups.guests(value, problems));
     let (name, end, grace, slaves) = (name?.to_owned(), end?, grace?, slaves?);
@@ -178,7 +181,8 @@ fn read_schedule<'a>(member: &'a KeyValue, names: &Names<'_>, problems: &mut Pro
         }
         let Some(draft) = entry::read(value, names, problems) else { continue };
         if !known.insert(draft.name.clone()) {
-            let message = format!("the schedule {:?} has two entries {:?}", suggest::shown(name), draft.name);
+            let message =
+                format!("the schedule {:?} has two entries {:?}: rename one", suggest::shown(name), draft.name);
             problems.add(value.span.start, message);
             continue;
         }
@@ -187,12 +191,12 @@ fn read_schedule<'a>(member: &'a KeyValue, names: &Names<'_>, problems: &mut Pro
     Schedule::new(name, drafts)
 }
 
-/// The resources that an entry uses.
+/// Returns the resources that an entry uses.
 pub fn resources_of(entry: &Entry) -> impl Iterator<Item = &str> {
     entry.shell().into_iter().flat_map(|shell| &shell.use_resources).map(String::as_str)
 }
 
-/// The slaves whose address an entry names in `@{NAME.address}`.
+/// Returns the slaves that an entry names in `@{NAME.address}`.
 pub fn addresses_of(entry: &Entry) -> Vec<String> {
     let mut texts: Vec<&str> = Vec::new();
     match &entry.action {
@@ -217,7 +221,7 @@ pub fn addresses_of(entry: &Entry) -> Vec<String> {
     addresses.collect()
 }
 
-/// The strings of a value, without the keys of its objects.
+/// Collects the strings of a value, without the keys of its objects.
 fn strings_of<'a>(value: &'a serde_json::Value, strings: &mut Vec<&'a str>) {
     match value {
         serde_json::Value::String(text) => strings.push(text),
@@ -227,7 +231,7 @@ fn strings_of<'a>(value: &'a serde_json::Value, strings: &mut Vec<&'a str>) {
     }
 }
 
-/// The keys that each object of a test file may have. The schema and the manual are held against it.
+/// Returns the keys of each kind of object in a test file. Tests compare the schema and the manual with them.
 pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("test", TEST_KEYS.to_vec()),
@@ -241,7 +245,7 @@ pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
     ]
 }
 
-/// The words that stand for a choice, by the key that takes them. The schema is held against it.
+/// Returns the words of each key that accepts only a few words. Tests compare the schema with them.
 pub fn words() -> Vec<(&'static str, Vec<String>)> {
     let signals = Signal::named().map(Signal::name).filter(|name| !name.starts_with("SIGRT"));
     vec![
@@ -252,7 +256,8 @@ pub fn words() -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-/// The keys of an entry of which it has exactly one: the run-policies, and the actions with the keys beside them.
+/// Returns the keys of which an entry has exactly one: the run-policies, and the actions with their options. Tests compare
+/// the schema with them.
 pub fn choices() -> (Vec<&'static str>, Vec<(&'static str, &'static [&'static str])>) {
     let policies = entry::POLICIES.iter().map(|policy| policy.key).collect();
     (policies, entry::ACTIONS.iter().map(|action| (action.key, action.options)).collect())

@@ -1,4 +1,4 @@
-//! How arete says durations, lists and the ends of texts to people.
+//! Durations, lists and JSON in the form in which arete shows them to people.
 
 pub mod ranges;
 pub mod tail;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 pub use crate::machine::{harmless, is_obeyed};
 
-/// How many names of a list are said one by one.
+/// The most names that a list shows.
 const NAMES_SHOWN: usize = 10;
 
-/// A duration as people write it, and as the test file takes it: `250ms`, `1.5s`, `2min`, `1h30min`.
+/// Returns a duration as the test file accepts it: `250ms`, `1.5s`, `2min`, `1h30min`.
 pub fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
@@ -24,7 +24,7 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// A long duration in its largest unit: `42 s`, `12 min`, `3 h`, `2 days`.
+/// Returns a long duration in its largest unit: `42 s`, `12 min`, `3 h`, `2 days`.
 pub fn roughly(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
@@ -34,9 +34,9 @@ pub fn roughly(duration: Duration) -> String {
     }
 }
 
-/// `a, node[1-20], c and 17 more`: names for a message that stays short.
+/// Returns names for a message that stays short: `a, node[1-20], c and 17 more`.
 pub fn list(names: &[&str]) -> String {
-    // Of two names a range is no shorter, and harder to read.
+    // A range of two names is not shorter, and harder to read.
     if names.len() <= 2 {
         return names.join(", ");
     }
@@ -50,15 +50,17 @@ pub fn list(names: &[&str]) -> String {
     text
 }
 
-/// The same JSON, as bytes, without what a terminal would obey. JSON itself escapes only what ASCII calls a control
-/// character; DEL, those of ISO 6429 (U+0080 to U+009F), of which one alone begins a sequence, those that end a line or a
-/// paragraph, and those that turn the direction of what follows, it lets through in strings.
+/// Returns the same JSON with everything escaped that a terminal would obey.
+///
+/// JSON itself escapes only the control characters of ASCII. In strings it allows DEL, the control characters of ISO
+/// 6429 (U+0080 to U+009F), one of which alone begins a terminal command, the characters that end a line or a
+/// paragraph, and those that change the direction of the text.
 pub fn harmless_json(mut json: Vec<u8>) -> Vec<u8> {
     make_harmless(&mut json, 0);
     json
 }
 
-/// Does the same to the JSON that begins at this byte.
+/// Like [`harmless_json`], for the JSON that begins at the byte `from` of `text`.
 pub fn make_harmless(text: &mut Vec<u8>, from: usize) {
     let json = &text[from..];
     if let Some(escaped) = escaped(memchr::memchr3_iter(b'\r', 0x7F, 0xC2, json), json) {
@@ -72,7 +74,8 @@ pub fn make_harmless(text: &mut Vec<u8>, from: usize) {
     }
 }
 
-/// The same JSON with what a terminal would obey escaped where one of its characters begins; `None`: there is none.
+/// Returns the JSON with these characters escaped; `None` if there is none. `begins` are the places where one may
+/// begin.
 fn escaped(begins: impl Iterator<Item = usize>, json: &[u8]) -> Option<Vec<u8>> {
     let mut from = 0;
     let mut escaped = Vec::new();
@@ -102,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_not_shown() {
+    fn control_characters_are_replaced_in_text_and_escaped_in_json() {
         assert_eq!(harmless("\x1b[2J\u{9b}2J\r\n\u{7f} é ü"), "?[2J?2J??? é ü");
         assert_eq!(harmless("exe\u{202e}txt\u{2066}"), "exe?txt?");
         let json = |text: &str| String::from_utf8(harmless_json(text.into())).unwrap();
@@ -118,9 +121,8 @@ mod tests {
         assert_eq!(json("[1,\r\"é\"]"), "[1, \"é\"]");
     }
 
-    /// The two rules are one: JSON is made harmless by escapes just where text would lose a letter.
     #[test]
-    fn every_letter_that_is_obeyed_is_escaped_in_json_and_no_other() {
+    fn json_escapes_exactly_the_characters_that_text_replaces() {
         for letter in ('\u{7f}'..=char::MAX).filter(|letter| *letter as u32 <= 0x1_0000) {
             let quoted = format!("\"{letter}\"");
             let json = String::from_utf8(harmless_json(quoted.clone().into())).unwrap();
@@ -131,14 +133,14 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_write_them() {
-        let said = |millis| duration(Duration::from_millis(millis));
-        assert_eq!([0, 250, 1_500, 2_000, 90_000].map(said), ["0ms", "250ms", "1.5s", "2s", "90s"]);
-        assert_eq!([120_000, 5_400_000, 7_200_000].map(said), ["2min", "1h30min", "2h"]);
+        let shown = |millis| duration(Duration::from_millis(millis));
+        assert_eq!([0, 250, 1_500, 2_000, 90_000].map(shown), ["0ms", "250ms", "1.5s", "2s", "90s"]);
+        assert_eq!([120_000, 5_400_000, 7_200_000].map(shown), ["2min", "1h30min", "2h"]);
         assert_eq!(duration(Duration::from_micros(70)), "70us");
     }
 
     #[test]
-    fn a_long_list_says_how_many_more_there_are() {
+    fn a_long_list_ends_with_the_number_of_other_names() {
         let names: Vec<String> = ('a'..='m').map(String::from).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert_eq!(list(&names[..2]), "a, b");

@@ -1,4 +1,4 @@
-//! The time line of a run, as a controller writes it and as whoever follows the run reads and shows it.
+//! The time line of a run: the events that a controller records, and how commands show them to people.
 
 pub mod event;
 mod folded;

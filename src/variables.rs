@@ -1,21 +1,23 @@
-//! The syntax of `@{...}` in commands: what a variable can be, not what it stands for.
+//! The syntax of variables, `@{...}`, in the texts of a test.
+//!
+//! This file knows which variables exist and how they are written. The slave knows their values.
 
 use std::fmt;
 
-/// How a variable begins.
+/// The beginning of a variable.
 const OPEN: &str = "@{";
 
-/// How a literal `@{` is written.
+/// The notation for a literal `@{`.
 const LITERAL: &str = "@@{";
 
-/// What a variable can be, for messages.
+/// All variables, for messages.
 const FORMS: &str = "@{arete-slave-poke}, @{arete-slave-pid}, @{slave.name}, @{slave.workdir}, @{ENTRY.pid}, \
                      @{RESOURCE.path} and @{SLAVE.address}";
 
-/// What stands between `@{` and `}`.
+/// A variable of a test.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Variable {
-    /// A command that pokes this slave.
+    /// A shell command that pokes this slave.
     SlavePoke,
     /// The process id of this slave.
     SlavePid,
@@ -25,7 +27,7 @@ pub enum Variable {
     SlaveWorkdir,
     /// The process id of the latest run of this entry of the slave.
     Pid(String),
-    /// Where this resource lies on this slave.
+    /// The path of this resource on this slave.
     Path(String),
     /// The address of the slave of this name, as the controller sees it.
     Address(String),
@@ -46,7 +48,7 @@ impl fmt::Display for Variable {
 }
 
 impl Variable {
-    /// Reads what stands between `@{` and `}`. The last dot decides: the name of a slave may hold dots.
+    /// Reads the text between `@{` and `}`. Only the last dot separates, because the name of a slave may have dots.
     fn from_inner(inner: &str) -> Option<Variable> {
         match inner {
             "arete-slave-poke" => return Some(Variable::SlavePoke),
@@ -68,9 +70,9 @@ impl Variable {
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
-    /// Stands for itself; never empty.
+    /// Literal text; never empty.
     Text(String),
-    /// Is replaced just before use.
+    /// A variable, which is replaced just before use.
     Variable {
         /// The byte of the template at which its `@{` begins.
         at: usize,
@@ -79,80 +81,131 @@ pub enum Segment {
     },
 }
 
-/// Why a text is not a template.
+/// A part of a text that begins like a variable and is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {
-    /// The byte of the text at which the wrong variable begins.
+    /// The byte of the text at which the part begins.
     pub at: usize,
-    /// What is wrong.
-    pub message: String,
+    /// The text between `@{` and `}`; `None` if there is no `}`.
+    pub unknown: Option<String>,
 }
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        match &self.unknown {
+            Some(inner) => write!(f, "unknown variable @{{{inner}}}: the variables are {FORMS}")?,
+            None => f.write_str("\"@{\" without \"}\"")?,
+        }
+        f.write_str(": write \"@@{\" for a literal \"@{\"")
     }
 }
 
-/// Cuts a text into what stands for itself and what is a variable.
+impl std::error::Error for TemplateError {}
+
+/// Why a text with variables has no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpandError<E> {
+    /// The text is wrong.
+    Template(TemplateError),
+    /// A variable has no value.
+    Variable {
+        /// The variable.
+        variable: Variable,
+        /// Why it has none.
+        cause: E,
+    },
+}
+
+impl<E: fmt::Display> fmt::Display for ExpandError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExpandError::Template(error) => error.fmt(f),
+            ExpandError::Variable { variable, cause } => write!(f, "{variable}: {cause}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> std::error::Error for ExpandError<E> {}
+
+/// Cuts a text into literal text and variables. Fails at the first part that begins like a variable and is none.
 pub fn parse(text: &str) -> Result<Vec<Segment>, TemplateError> {
-    let mut parts = Vec::new();
-    let mut plain = String::new();
-    let mut at = 0;
-    while let Some(found) = text[at..].find('@') {
-        plain.push_str(&text[at..at + found]);
-        at += found;
-        let rest = &text[at..];
-        if rest.starts_with(LITERAL) {
-            plain.push_str(OPEN);
-            at += LITERAL.len();
-        } else if let Some(after) = rest.strip_prefix(OPEN) {
-            let (variable, length) = variable(after).map_err(|message| TemplateError { at, message })?;
-            if !plain.is_empty() {
-                parts.push(Segment::Text(std::mem::take(&mut plain)));
+    segments(text).collect()
+}
+
+/// Cuts a text like [`parse`], one segment at a time. Continues after an error.
+pub fn segments(text: &str) -> Segments<'_> {
+    Segments { text, at: 0 }
+}
+
+/// The segments of a text, in order.
+pub struct Segments<'a> {
+    text: &'a str,
+    /// The byte at which the next segment begins.
+    at: usize,
+}
+
+impl Segments<'_> {
+    /// Reads the variable that begins here.
+    fn variable(&mut self) -> Result<Segment, TemplateError> {
+        let at = self.at;
+        let after = &self.text[at + OPEN.len()..];
+        let Some(end) = after.find('}') else {
+            self.at = self.text.len();
+            return Err(TemplateError { at, unknown: None });
+        };
+        self.at += OPEN.len() + end + 1;
+        let inner = &after[..end];
+        let variable = Variable::from_inner(inner);
+        let variable = variable.ok_or_else(|| TemplateError { at, unknown: Some(inner.to_owned()) })?;
+        Ok(Segment::Variable { at, variable })
+    }
+}
+
+impl Iterator for Segments<'_> {
+    type Item = Result<Segment, TemplateError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut plain = String::new();
+        loop {
+            let rest = &self.text[self.at..];
+            if rest.starts_with(OPEN) && plain.is_empty() {
+                return Some(self.variable());
             }
-            parts.push(Segment::Variable { at, variable });
-            at += OPEN.len() + length;
-        } else {
-            plain.push('@');
-            at += 1;
+            if rest.is_empty() || rest.starts_with(OPEN) {
+                return (!plain.is_empty()).then_some(Ok(Segment::Text(plain)));
+            }
+            if rest.starts_with(LITERAL) {
+                plain.push_str(OPEN);
+                self.at += LITERAL.len();
+            } else {
+                let skipped = usize::from(rest.starts_with('@'));
+                let next = rest[skipped..].find('@').map_or(rest.len(), |next| next + skipped);
+                plain.push_str(&rest[..next]);
+                self.at += next;
+            }
         }
     }
-    plain.push_str(&text[at..]);
-    if !plain.is_empty() {
-        parts.push(Segment::Text(plain));
-    }
-    Ok(parts)
 }
 
-/// The variable that `after`, the text after `@{`, begins with, and its length with the `}`.
-fn variable(after: &str) -> Result<(Variable, usize), String> {
-    let Some(end) = after.find('}') else {
-        return Err("\"@{\" without \"}\": write \"@@{\" for a literal \"@{\"".to_owned());
-    };
-    let inner = &after[..end];
-    let variable = Variable::from_inner(inner).ok_or_else(|| {
-        format!("unknown variable @{{{inner}}}: there are {FORMS}; write \"@@{{\" for a literal \"@{{\"")
-    })?;
-    Ok((variable, end + 1))
-}
-
-/// Puts in what `resolve` says each variable stands for; its error gets the name of the variable before it.
-pub fn expand(text: &str, resolve: &mut dyn FnMut(&Variable) -> Result<String, String>) -> Result<String, String> {
-    let mut whole = String::with_capacity(text.len());
-    for part in parse(text).map_err(|error| error.message)? {
+/// Replaces each variable by the value that `resolve` returns. Fails if the text is wrong or a variable has no value.
+pub fn expand<E>(
+    text: &str,
+    resolve: &mut dyn FnMut(&Variable) -> Result<String, E>,
+) -> Result<String, ExpandError<E>> {
+    let mut expanded = String::with_capacity(text.len());
+    for part in parse(text).map_err(ExpandError::Template)? {
         match part {
-            Segment::Text(text) => whole.push_str(&text),
-            Segment::Variable { variable, .. } => {
-                let value = resolve(&variable).map_err(|why| format!("{variable}: {why}"))?;
-                whole.push_str(&value);
-            }
+            Segment::Text(text) => expanded.push_str(&text),
+            Segment::Variable { variable, .. } => match resolve(&variable) {
+                Ok(value) => expanded.push_str(&value),
+                Err(cause) => return Err(ExpandError::Variable { variable, cause }),
+            },
         }
     }
-    Ok(whole)
+    Ok(expanded)
 }
 
-/// Every variable that there is where there are these entries, resources and slaves, as it is written.
+/// Returns all variables of a test with these entries, resources and slaves, as they are written.
 pub fn known<'a>(
     entries: impl IntoIterator<Item = &'a str>,
     resources: impl IntoIterator<Item = &'a str>,
@@ -182,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_dot_cuts_the_name_from_what_is_asked_of_it() {
+    fn the_last_dot_separates_the_name_from_the_property() {
         let parts = parse("@{node-1.example.org.address}").unwrap();
         let variable = Variable::Address("node-1.example.org".to_owned());
         assert_eq!(parts, [Segment::Variable { at: 0, variable }]);
@@ -200,29 +253,34 @@ mod tests {
 
     #[test]
     fn a_doubled_at_sign_makes_the_brace_literal() {
-        let literal = |text: &str| expand(text, &mut |variable| panic!("{variable}"));
+        let literal = |text: &str| expand::<()>(text, &mut |variable| panic!("{variable}"));
         assert_eq!(literal("a @@{x.pid} b@c.d @ {}@"), Ok("a @{x.pid} b@c.d @ {}@".to_owned()));
         assert_eq!(literal("@@@{"), Ok("@@{".to_owned()));
         assert_eq!(literal(""), Ok(String::new()));
     }
 
     #[test]
-    fn a_variable_that_does_not_end_or_that_nobody_knows_is_an_error_at_its_place() {
+    fn a_variable_without_an_end_and_an_unknown_one_are_errors_at_their_places() {
         let error = parse("é @{torrent.path").unwrap_err();
-        assert_eq!((error.at, &error.message[..]), (3, "\"@{\" without \"}\": write \"@@{\" for a literal \"@{\""));
+        let message = "\"@{\" without \"}\": write \"@@{\" for a literal \"@{\"";
+        assert_eq!((error.at, &*error.to_string()), (3, message));
         for unknown in ["@{}", "@{x}", "@{.pid}", "@{x.pidd}", "@{slave.nam}", "@{x.pid }"] {
             let error = parse(&format!("xy{unknown}")).unwrap_err();
-            assert!(error.at == 2 && error.message.starts_with(&format!("unknown variable {unknown}: ")), "{error}");
+            let message = error.to_string();
+            assert!(error.at == 2 && message.starts_with(&format!("unknown variable {unknown}: ")), "{message}");
         }
+        let errors: Vec<_> = segments("@{a} @{slave.name} @{b} @{c").filter_map(Result::err).collect();
+        assert_eq!(errors.iter().map(|error| error.at).collect::<Vec<_>>(), [0, 19, 24], "reading continues");
     }
 
     #[test]
-    fn what_cannot_be_resolved_is_named() {
+    fn a_variable_without_a_value_is_named() {
         let mut resolve = |variable: &Variable| match variable {
             Variable::SlaveName => Ok("client1".to_owned()),
-            _ => Err("it does not run".to_owned()),
+            _ => Err("it does not run"),
         };
         assert_eq!(expand("on @{slave.name}", &mut resolve), Ok("on client1".to_owned()));
-        assert_eq!(expand("@{ct.pid}", &mut resolve), Err("@{ct.pid}: it does not run".to_owned()));
+        let error = expand("@{ct.pid}", &mut resolve).unwrap_err();
+        assert_eq!(error.to_string(), "@{ct.pid}: it does not run");
     }
 }

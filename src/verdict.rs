@@ -1,4 +1,5 @@
-//! What the verdict of a barrier or a sync means to a shell and to a person.
+//! The results of barriers, syncs and triggers as commands report them: the exit status for a shell, and the words for a
+//! person.
 
 use std::time::Duration;
 
@@ -9,14 +10,15 @@ use crate::wire::RawJson;
 use crate::wire::rendezvous::{Met, OutcomeKind, RoundVerdict};
 use crate::{exit_code, text};
 
-/// What a member heard of its round, or that it heard nothing in time.
+/// The verdict that a member received for its round, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoundResult {
-    /// Absent: no verdict was heard in time.
+    /// The verdict. `None`: none was received in time.
     pub verdict: Option<OutcomeKind>,
     /// The members that were missing, lost or did not agree.
     pub who: Vec<String>,
-    /// Without a verdict: why none was heard; empty: the controller is out of reach.
+    /// Why the round ended so, if another member or the controller gave a reason. Without a verdict: why none was
+    /// received; empty means that the controller is out of reach.
     pub reason: String,
 }
 
@@ -34,10 +36,11 @@ impl From<&Met<'_>> for RoundResult {
 }
 
 impl RoundResult {
-    /// No verdict was heard in time, from a controller that is there or is not, and why it is not.
-    pub fn none(there: bool, why_away: &str) -> RoundResult {
-        let reason = match there {
-            true => "the controller is there and has not answered yet".to_owned(),
+    /// Returns the result of a member that received no verdict in time. `connected`: whether it has a connection to the
+    /// controller; `why_away`: why it has none, empty if that is not known.
+    pub fn none(connected: bool, why_away: &str) -> RoundResult {
+        let reason = match connected {
+            true => "the controller is connected and has not answered yet".to_owned(),
             false => out_of_reach("controller", why_away),
         };
         RoundResult { reason, ..RoundResult::default() }
@@ -48,7 +51,7 @@ impl RoundResult {
         self.verdict == Some(OutcomeKind::Released)
     }
 
-    /// The exit status of `arete barrier` and `arete sync`, and of entries that do the same.
+    /// Returns the exit status of `arete barrier` and `arete sync`, and of entries that do the same.
     pub fn exit_code(&self) -> u8 {
         match self.verdict {
             Some(OutcomeKind::Released) => exit_code::PASSED,
@@ -60,16 +63,16 @@ impl RoundResult {
         }
     }
 
-    /// What a person reads: `barrier server-up: timed out; missing: client2`. Nothing when all is well. `waited`: how
-    /// long it was waited for.
-    pub fn in_words(&self, what: &str, waited: Option<Duration>) -> Option<String> {
+    /// Returns the result for people, such as `barrier server-up: timed out; missing: client2`; `None` if the round
+    /// released its members. `meeting` is the kind and the name, `waited` the time limit of the member, if it has one.
+    pub fn in_words(&self, meeting: &str, waited: Option<Duration>) -> Option<String> {
         let verdict = match self.verdict {
             Some(OutcomeKind::Released) => return None,
             None => {
                 let within = waited.map(|waited| format!(" within {}", text::duration(waited))).unwrap_or_default();
                 let why = if self.reason.is_empty() { "the controller is out of reach" } else { &self.reason };
                 return Some(format!(
-                    "{what}: no verdict was heard{within}: {why}, and the others may have been released"
+                    "{meeting}: no verdict was heard{within}: {why}, and the others may have been released"
                 ));
             }
             Some(OutcomeKind::TimedOut) => "timed out",
@@ -79,27 +82,29 @@ impl RoundResult {
             Some(OutcomeKind::Refused) => "refused",
         };
         if !self.reason.is_empty() {
-            // Another has chosen it: it stays a line, and moves no cursor.
+            // Another member may have written it, so it must not control the terminal or span several lines.
             let reason = self.reason.replace(text::is_obeyed, " ");
-            return Some(format!("{what}: {reason}"));
+            return Some(format!("{meeting}: {reason}"));
         }
         let who: Vec<&str> = self.who.iter().map(String::as_str).collect();
         let who = if who.is_empty() { String::new() } else { format!(": {}", text::list(&who)) };
-        Some(format!("{what}: {verdict}{who}"))
+        Some(format!("{meeting}: {verdict}{who}"))
     }
 }
 
-/// That there is no connection to the controller, and why, if that is known: it need not be the controller's fault.
+/// Returns the sentence that there is no connection to `controller`, with the reason unless it is empty. The reason is
+/// important because the cause may be on this side.
 pub fn out_of_reach(controller: &str, why: &str) -> String {
     let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
     format!("the {controller} is out of reach{why}")
 }
 
-/// What a person reads whose notify came when the trigger had fired: what those who wait are told is settled then.
+/// Returns the warning about a notify with data that arrived after the trigger had fired. The commands that wait have
+/// received the data of the earlier notifies by then.
 pub fn too_late(trigger: &str) -> String {
     format!(
-        "notify {trigger}: the trigger has fired already, so the data reaches nobody: notify before it fires, or give it \
-         a higher count"
+        "notify {trigger}: the trigger has fired already, so this data is dropped: notify before it fires, or give it a \
+         higher count"
     )
 }
 
@@ -112,15 +117,15 @@ struct Notified<'a> {
     data: &'a RawValue,
 }
 
-/// Who has notified without a name.
-const NOBODY: &str = "-";
+/// The word for a notify without a member.
+const NO_MEMBER: &str = "-";
 
-/// A member's name as one word that is not [`NOBODY`]: spaces, what a terminal would obey, and a dash that is all of it, as
-/// JSON may write them.
+/// Returns a member's name as one word. Spaces, control characters, and a name that is just [`NO_MEMBER`] are escaped as
+/// in JSON.
 fn as_word(member: &str) -> String {
     match member {
-        "" => NOBODY.to_owned(),
-        NOBODY => "\\u002d".to_owned(),
+        "" => NO_MEMBER.to_owned(),
+        NO_MEMBER => "\\u002d".to_owned(),
         _ => {
             let escaped = |letter: char| match letter == ' ' || text::is_obeyed(letter) {
                 true => format!("\\u{:04x}", letter as u32),
@@ -131,17 +136,17 @@ fn as_word(member: &str) -> String {
     }
 }
 
-/// Who notified with what, a line each: `MEMBER DATA`, the data as JSON. The first space ends the name, and a message is
-/// one line, so each line has one meaning.
-pub fn notes_in_lines(notes: &RawJson<'_>) -> Result<String, String> {
-    let notes: Vec<Notified<'_>> = serde_json::from_str(notes.json.get()).map_err(|error| error.to_string())?;
+/// Returns the notifies that had data, one line each: `MEMBER DATA`, with the data as JSON. The first space ends the name,
+/// and JSON on the wire has no line breaks, so the lines are unambiguous. Fails if `notes` is not a list of notifies.
+pub fn notes_in_lines(notes: &RawJson<'_>) -> Result<String, serde_json::Error> {
+    let notes: Vec<Notified<'_>> = serde_json::from_str(notes.json.get())?;
     let line = |note: &Notified<'_>| format!("{} {}\n", as_word(&note.from), note.data.get());
     let lines: String = notes.iter().map(line).collect();
-    // It stays text: what is escaped is ASCII.
+    // Escapes are ASCII, so this stays UTF-8.
     Ok(String::from_utf8(text::harmless_json(lines.into_bytes())).unwrap_or_default())
 }
 
-/// A sync's map as a shell gets it: one line.
+/// Returns the map of a sync as one line for a shell.
 pub fn map_as_line(map: &RawJson<'_>) -> Vec<u8> {
     let json = map.json.get();
     let mut line = Vec::with_capacity(json.len() + 1);
@@ -168,22 +173,22 @@ mod tests {
     }
 
     #[test]
-    fn every_verdict_has_its_exit_status_and_all_but_a_release_their_words() {
-        let heard = |verdict| RoundResult { verdict, who: vec!["c2".to_owned()], reason: String::new() };
-        let code = |verdict| heard(verdict).exit_code();
+    fn every_verdict_has_an_exit_status_and_words_unless_it_is_a_release() {
+        let result = |verdict| RoundResult { verdict, who: vec!["c2".to_owned()], reason: String::new() };
+        let code = |verdict| result(verdict).exit_code();
         use OutcomeKind::*;
         assert_eq!([Released, TimedOut, Aborted, Lost].map(|kind| code(Some(kind))), [0, 3, 4, 5]);
         assert_eq!([code(Some(Disagreed)), code(Some(Refused)), code(None)], [1, 1, 6]);
-        assert_eq!(heard(Some(Released)).in_words("barrier up", None), None);
-        assert_eq!(heard(Some(Lost)).in_words("barrier up", None).unwrap(), "barrier up: a member was lost: c2");
-        let rude = RoundResult { reason: "a aborted: no\ndisk\u{1b}[2J".to_owned(), ..heard(Some(Aborted)) };
+        assert_eq!(result(Some(Released)).in_words("barrier up", None), None);
+        assert_eq!(result(Some(Lost)).in_words("barrier up", None).unwrap(), "barrier up: a member was lost: c2");
+        let rude = RoundResult { reason: "a aborted: no\ndisk\u{1b}[2J".to_owned(), ..result(Some(Aborted)) };
         assert_eq!(rude.in_words("barrier up", None).unwrap(), "barrier up: a aborted: no disk [2J");
-        let words = heard(None).in_words("sync s", Some(Duration::from_secs(2))).unwrap();
+        let words = result(None).in_words("sync s", Some(Duration::from_secs(2))).unwrap();
         assert!(words.starts_with("sync s: no verdict was heard within 2s: the controller is out of reach"), "{words}");
         let away = RoundResult::none(false, "connection refused").in_words("sync s", None).unwrap();
         assert!(away.contains(": the controller is out of reach (connection refused), and the others"), "{away}");
         let there = RoundResult::none(true, "").in_words("sync s", None).unwrap();
-        assert!(there.starts_with("sync s: no verdict was heard: the controller is there"), "{there}");
+        assert!(there.starts_with("sync s: no verdict was heard: the controller is connected"), "{there}");
         assert_eq!((RoundResult::none(true, "").exit_code(), RoundResult::none(false, "").exit_code()), (6, 6));
     }
 }

@@ -1,13 +1,14 @@
-//! The messages and their framing.
+//! The messages of all peers, and their framing.
 //!
 //! A message is one JSON object on a line, with `"type"` as its first key. Unknown keys are ignored; an unknown type is
 //! an error. Times are integers, in microseconds on the clock that the field names; bytes are base64.
-//! `arete-protocol(7)` lists every message for people who write a peer in another language: it changes in the same
-//! commit as this file.
+//! `arete-protocol(7)` lists every message for people who write a peer in another language. It must change in the same
+//! commit as the messages.
 //!
-//! This file owns the lists of who may send what, one entry for each message; the files below own the messages. A slave can repeat the facts that it
-//! states ([`Notify`], [`Report`], [`Output`], [`State`]) on any later connection, because each carries a total, a
-//! number or an offset: a repeated fact must count once. [`costs`] lists what each message may cost its receiver.
+//! This file owns the lists of who may send what, one entry for each message; the files in `wire/` own the messages. A
+//! slave can repeat the facts that it states ([`Notify`], [`Report`], [`Output`], [`State`]) on any later connection,
+//! because each carries a total, a number or an offset: a repeated fact must count once. [`costs`] lists what each message
+//! may cost its receiver.
 
 mod code;
 mod command;
@@ -86,8 +87,7 @@ macro_rules! messages {
             pub const TYPES: &'static [&'static str] =
                 &[$($kind,)* $($($part_kind,)*)* $($($again_kind,)*)?];
 
-            /// Decodes one line, without its newline. Fails if the line is no message, or one that this end does not
-            /// receive.
+            /// Decodes one line, without its newline. Fails if the line is not one of these messages.
             pub fn decode(line: &'a [u8]) -> Result<Self, Malformed> {
                 $($(if let Some(message) = $quick(line) {
                     return Ok($name::$message(message));
@@ -120,7 +120,7 @@ macro_rules! messages {
 }
 
 messages! {
-    /// What a controller receives. The messages outside of the groups have several kinds of senders.
+    /// The messages to a controller. Those outside of the groups have several kinds of senders.
     ToController {
         "hello" => Hello,
         "join" => Join,

@@ -110,7 +110,7 @@ fn a_member_that_is_killed_is_lost_after_its_time_to_come_back() {
     survivor.wait().exits_with(5).complains(&["b was lost"]);
     let took = begin.elapsed();
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(4), "{took:?}");
-    let logged = ["b is gone from barrier up", "b is lost to barrier up", "barrier up lost: b was lost"];
+    let logged = ["b is away from barrier up", "b is lost to barrier up", "barrier up lost: b was lost"];
     let logged = logged.map(|what| format!("arete: room default: {what}\n"));
     wait_for(SOON, "the log of the death", || logged.iter().all(|line| controller.stderr().contains(line)));
     assert_eq!(controller.stderr().lines().count(), 3, "arrivals are not logged: {}", controller.stderr());
@@ -265,7 +265,7 @@ fn triggers_of_a_room_are_made_notified_with_data_and_waited_for() {
     assert_eq!(run(&["wait", "go"]).exits_with(0).stdout, told);
     assert_eq!(run(&["trigger", "list"]).exits_with(0).stdout, "go 0 of 2 fired\n");
     let late = run(&["notify", "go", "--as", "c", "--data", "late"]).exits_with(0);
-    late.complains(&["notify go", "fired already", "reaches nobody"]);
+    late.complains(&["notify go", "fired already", "is dropped"]);
     assert_eq!(run(&["notify", "go", "--as", "c"]).exits_with(0).stderr, "");
     assert_eq!(run(&["wait", "go"]).exits_with(0).stdout, told);
     assert_eq!(run(&["trigger", "list", "--room", "other"]).exits_with(0).stdout, "");

@@ -157,7 +157,7 @@ const PAYLOAD_PATH: &str = "/resources/payload";
 
 fn parse(json: &str) -> Test {
     let mut ship = |_: &str| {
-        Ok(Shipped {
+        Ok::<_, String>(Shipped {
             path: PAYLOAD_PATH.into(),
             size: PAYLOAD.len() as u64,
             sha256: Sha256::digest(PAYLOAD).iter().map(|byte| format!("{byte:02x}")).collect(),

@@ -1,5 +1,5 @@
-//! The test file, from outside: the examples are read, everything wrong is found at its place, and the JSON Schema
-//! says the same as the parser.
+//! The test file, from outside: the examples are valid, every problem is found at its place, and the JSON Schema agrees
+//! with the parser.
 
 #![forbid(unsafe_code)]
 
@@ -100,7 +100,7 @@ fn the_relay_example_shows_every_run_policy_and_most_actions() {
 }
 
 #[test]
-fn the_barrier_example_declares_who_meets_once() {
+fn the_barrier_example_declares_its_members_once() {
     let test = good(&example("barrier.json"));
     let hosts = Party::Members(vec!["server".to_owned(), "client".to_owned()]);
     let two_minutes = Some(Duration::from_secs(120));
@@ -181,7 +181,7 @@ fn every_key_of_a_meeting_reaches_the_entry() {
 }
 
 #[test]
-fn an_entry_that_meets_may_abort_and_says_which_statuses_it_may_exit_with() {
+fn a_barrier_entry_may_abort_and_list_the_statuses_with_which_it_passes() {
     let test = good(
         r##"{ "name": "t", "end": {"duration": 1}, "schedules": { "s": [
                {"name": "a", "at": 0, "barrier": "b", "count": 2, "abort": "no @{slave.name}, @{s.address}"},
@@ -214,17 +214,17 @@ fn members_of_ten_thousand_slaves_are_checked_quickly() {
 }
 
 #[test]
-fn everything_wrong_is_said_with_its_line_and_column() {
-    for Bad { text, said, .. } in BAD.iter().chain(OF_SLAVES).chain(OF_READY) {
+fn every_problem_is_found_with_its_line_and_column() {
+    for Bad { text, problems: listed, .. } in BAD.iter().chain(OF_SLAVES).chain(OF_READY) {
         let problems = parse(text).expect_err(text);
         let found: Vec<String> = problems.iter().map(Problem::to_string).collect();
-        let expected: Vec<String> = said.iter().map(|said| format!("test.json:{said}")).collect();
+        let expected: Vec<String> = listed.iter().map(|problem| format!("test.json:{problem}")).collect();
         assert_eq!(found, expected, "\n{text}");
     }
 }
 
 #[test]
-fn what_a_slave_must_be_told_has_a_bound() {
+fn the_message_to_a_slave_has_a_bound() {
     let command = "x".repeat(testfile::COMMAND_MAX);
     let entry = |number: usize| format!(r#"{{"name": "e{number}", "at": 0, "shell": "{command}"}}"#);
     let test = |count: usize| {
@@ -236,7 +236,7 @@ fn what_a_slave_must_be_told_has_a_bound() {
     };
     good(&test(10));
     let problems = parse(&test(11)).unwrap_err();
-    assert!(problems[0].message.starts_with("what the slave \"a\" must be told takes 1"), "{}", problems[0]);
+    assert!(problems[0].message.starts_with("the entries of the slave \"a\" take 1"), "{}", problems[0]);
 
     let prepare = arete::wire::Prepare {
         run: "r".repeat(64).into(),
@@ -298,14 +298,14 @@ fn every_key_of_an_entry_reaches_the_entry() {
 }
 
 #[test]
-fn a_test_may_ask_for_slaves_by_what_they_are() {
+fn a_test_may_select_machines_by_labels() {
     let test = good(
         r#"{"name": "t", "end": {"duration": 1}, "schedules": {"s": [], "u": [], "w": []},
             "slaves": {"any[1-2]": {"schedules": ["s"], "with": {"arch": "x86_64", "rack": "a 7/é"}},
                        "any2": ["u"], "spare": {"with": {}, "schedules": ["s"]}, "server": {"schedules": ["s"]},
                        "any[2-3]": {"schedules": ["w"], "with": {"rack": "a 7/é", "arch": "x86_64"}}}}"#,
     );
-    let asked = |slave: &testfile::Slave| match &slave.with {
+    let shown = |slave: &testfile::Slave| match &slave.with {
         Some(with) => format!("{} {with:?}", slave.name),
         None => slave.name.clone(),
     };
@@ -317,11 +317,11 @@ fn a_test_may_ask_for_slaves_by_what_they_are() {
         "server".to_owned(),
         format!("any3 {labels}"),
     ];
-    assert_eq!(test.slaves.iter().map(asked).collect::<Vec<_>>(), expected);
+    assert_eq!(test.slaves.iter().map(shown).collect::<Vec<_>>(), expected);
 }
 
 #[test]
-fn ten_thousand_slaves_share_what_is_the_same() {
+fn ten_thousand_slaves_share_equal_entries() {
     let test = good(
         r#"{"name": "t", "end": {"duration": 1}, "schedules": {"s": [], "u": []},
             "slaves": {"n[00000-09999]": ["s"], "n[00000-00009]": ["u"]}}"#,
@@ -361,12 +361,12 @@ fn schema_allows(schema: &Value, text: &str) -> bool {
 }
 
 #[test]
-fn the_schema_allows_the_examples_and_refuses_what_the_parser_refuses() {
+fn the_schema_allows_the_examples_and_refuses_the_wrong_files() {
     let schema = json_schema();
     for name in EXAMPLES {
         assert!(schema_allows(&schema, &example(name)), "{name}");
     }
-    let asks = |labels: String| {
+    let with = |labels: String| {
         format!(
             r#"{{"name": "t", "end": {{"duration": 1}}, "schedules": {{"s": []}},
                 "slaves": {{"a": {{"schedules": ["s"], "with": {{{labels}}}}}}}}}"#
@@ -374,12 +374,11 @@ fn the_schema_allows_the_examples_and_refuses_what_the_parser_refuses() {
     };
     let labels = |count: usize| (0..count).map(|nr| format!("\"k{nr}\": \"\"")).collect::<Vec<_>>().join(", ");
     for (labels, allowed) in [(String::new(), true), (labels(64), true), (labels(65), false)] {
-        let text = asks(labels);
+        let text = with(labels);
         assert_eq!((schema_allows(&schema, &text), parse(&text).is_ok()), (allowed, allowed), "{text}");
     }
-    let judged =
-        BAD.iter().chain(OF_SLAVES).chain(OF_READY).filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused)));
-    for (text, refused) in judged {
+    let files = BAD.iter().chain(OF_SLAVES).chain(OF_READY);
+    for (text, refused) in files.filter_map(|bad| bad.by_schema.map(|refused| (bad.text, refused))) {
         assert_eq!(!schema_allows(&schema, text), refused, "{text}");
     }
 }
@@ -457,7 +456,7 @@ fn the_schema_and_the_parser_agree_about_single_values() {
 }
 
 #[test]
-fn what_ready_says_is_read_with_its_defaults() {
+fn ready_is_read_with_its_defaults() {
     let test = good(
         r#"{ "name": "t", "end": {"idle": true, "limit": 60}, "triggers": {"up": 1},
              "schedules": { "s": [

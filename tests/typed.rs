@@ -267,7 +267,7 @@ fn a_file_that_is_yaml_is_called_so_in_its_first_line() {
         ("- name: t\n", "1:1"),
     ] {
         place.write("t.yaml", text);
-        let ended = place.arete(["check", "t.yaml"]).run().exits_with(2).complains(&["looks like YAML", "JSON alone"]);
+        let ended = place.arete(["check", "t.yaml"]).run().exits_with(2).complains(&["looks like YAML", "only JSON"]);
         assert!(ended.stderr.starts_with(&format!("arete: t.yaml:{line}: ")), "{}", ended.stderr);
         place.write("slave.json", text);
         place.arete(["slave", "--config", "slave.json"]).run().exits_with(2).complains(&["looks like YAML"]);

@@ -6,10 +6,11 @@ use arete::testfile;
 
 /// Reads a time: as in a test file, or a number of seconds.
 pub fn time(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
+    let time = match text.parse::<f64>() {
         Ok(seconds) => testfile::time::from_seconds(seconds),
         Err(_) => testfile::time::from_text(text),
-    }
+    };
+    time.map_err(|error| error.to_string())
 }
 
 /// Reads a time after which a command fails. It must not be zero, because no answer comes in no time.

@@ -254,7 +254,7 @@ fn data_that_comes_when_the_trigger_has_fired_is_said_to_reach_nobody() {
         let mut world = World::new(Task::Notify { trigger: "go".to_owned(), data }, None);
         world.connect();
         world.say("noted", json!({"room": "lab", "trigger": "go", "count": 1, "left": 0, "in_time": in_time}));
-        assert_eq!((world.exit, world.printed.contains("reaches nobody")), (Some(0), says), "{}", world.printed);
+        assert_eq!((world.exit, world.printed.contains("data is dropped")), (Some(0), says), "{}", world.printed);
     }
 }
 

@@ -272,7 +272,7 @@ impl Follow {
         };
         let text = String::from_utf8(std::mem::take(&mut self.test)).unwrap_or_default();
         self.stage = Stage::Following;
-        if let Ok(test) = testfile::parse(TEST, &text, &mut ship) {
+        if let Ok(test) = testfile::parse::<std::convert::Infallible>(TEST, &text, &mut ship) {
             self.knows(&test);
         }
         self.show_status(talk);

@@ -65,7 +65,7 @@ impl std::error::Error for BadPattern {}
 impl Log {
     pub(super) fn new(pattern: &str, files: [PathBuf; 2]) -> Result<Log, BadPattern> {
         let compiled = line_pattern(pattern);
-        let pattern = compiled.map_err(|(why, _)| BadPattern { pattern: pattern.to_owned(), why })?;
+        let pattern = compiled.map_err(|error| BadPattern { pattern: pattern.to_owned(), why: error.to_string() })?;
         let file = |path| File { path, offset: 0, lines: Lines::default(), reading: None, more: false };
         Ok(Log { pattern, files: files.map(file), exit: None, last_looks: LAST_LOOKS })
     }

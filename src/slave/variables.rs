@@ -84,7 +84,7 @@ impl Variables<'_> {
         match expanded {
             Ok(text) => Ok(text),
             Err(_) if not_yet => Err(Unresolved::NotYet),
-            Err(why) => Err(Unresolved::Never(why)),
+            Err(why) => Err(Unresolved::Never(why.to_string())),
         }
     }
 

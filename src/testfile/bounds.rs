@@ -1,8 +1,8 @@
-//! The bounds of a test file, and the times that hold when it names none.
+//! The bounds of a test file, and the times that apply if it names none.
 //!
-//! A test can come from an operator, so everything in it is bounded. The bounds keep reading and judging a test to one
-//! short turn of the controller's loop; `tests/costs` measures that. A parser must not define a bound itself, unless
-//! it limits the length of one text.
+//! A test can come from an operator, so everything in it is bounded. The bounds limit reading and checking a test to
+//! one short turn of the controller's loop; `tests/costs` measures that. A parser must not define a bound itself,
+//! unless it limits the length of one text.
 
 use std::time::Duration;
 
@@ -29,13 +29,13 @@ pub const MEETINGS_MAX: usize = 5_000;
 /// The most members of a barrier or a sync, and of a group.
 pub const MEMBERS_MAX: usize = 10_000;
 
-/// The most members in all groups and lists of members of a test together.
+/// The most members in all lists of members and all groups of a test together.
 pub const LISTED_MEMBERS_MAX: usize = 30_000;
 
 /// The most slaves of a test.
 pub const SLAVES_MAX: usize = 10_000;
 
-/// The most names that the keys of `"slaves"` match together. A name that several keys match counts once for each.
+/// The most names of all keys of `"slaves"` together. A name that several keys match counts once for each.
 pub const COVERED_MAX: usize = 30_000;
 
 /// The most variables in all texts of a test together.
@@ -44,27 +44,27 @@ pub const VARIABLES_MAX: usize = 20_000;
 /// The most schedules of a test.
 pub const SCHEDULES_MAX: usize = 5_000;
 
-/// The most schedules that all slaves of a test are given together.
+/// The most schedules of all slaves of a test together.
 pub const GIVEN_MAX: usize = 100_000;
 
-/// The most entries of all slaves of a test together. The controller looks at each of them when it decides what can still
+/// The most entries of all slaves of a test together. The controller visits each of them when it decides what can still
 /// happen.
 pub const ALL_ENTRIES_MAX: usize = 100_000;
 
-/// How many different sets of labels the slaves of a test ask for at most.
+/// The most different sets of labels that the slaves of a test require.
 pub const WITH_MAX: usize = 500;
 
-/// The most addresses that the commands of all slaves of a test name together. An address counts once for each slave.
+/// The most addresses in the commands of all slaves of a test together. An address counts once for each slave.
 pub const ADDRESSES_MAX: usize = 100_000;
 
 /// The most bytes of entries of all slaves together whose commands name addresses. When such an address changes, all of
 /// these bytes are sent again in one turn.
 pub const RETOLD_MAX: usize = 16 * 1024 * 1024;
 
-/// The most entries of all slaves together, when slaves with the same schedules count once, because they share them.
+/// The most entries of all slaves together. Slaves with the same schedules share their entries, which count once.
 pub const UNSHARED_MAX: usize = 5_000;
 
-/// The most bytes of these entries together, in the messages to the slaves.
+/// The most bytes of these entries together in the messages to the slaves.
 pub const UNSHARED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The most entries of a slave.
@@ -74,7 +74,8 @@ pub const ENTRIES_MAX: usize = 4_096;
 /// variables need room.
 pub const COMMAND_MAX: usize = 100_000;
 
-/// The longest message that hands a slave its part, in bytes. The rest of the line is for the names of its fields.
+/// The longest message that gives a slave its part of a run, in bytes. The rest of the line is for the names of its
+/// fields.
 pub const PREPARE_MAX: usize = LINE_MAX - 4_096;
 
 /// The longest regular expression, in bytes.

@@ -1,4 +1,4 @@
-//! What the parsers of one entry share: the names that the test declares, and where to note what they find.
+//! The state that the parsers of one entry share: the names that the test declares, and what the entry requires.
 //!
 //! This file owns the rules for texts with variables, because every action has such texts.
 
@@ -14,10 +14,13 @@ use super::patterns::Patterns;
 use super::problem::Problems;
 use crate::variables::{self, Segment, Variable};
 
-/// What the test declares and every entry may name.
+/// The declarations of the test that every entry may name.
 pub struct Names<'a> {
+    /// Its triggers.
     pub triggers: KnownNames<'a>,
+    /// Its resources.
     pub resources: KnownNames<'a>,
+    /// Its groups, barriers and syncs.
     pub meet: &'a Meet,
     /// The regular expressions that were read.
     pub patterns: Patterns,
@@ -25,15 +28,18 @@ pub struct Names<'a> {
     pub variables: Cell<usize>,
 }
 
-/// What the parsers of one entry share.
+/// The state that the parsers of one entry share.
 pub struct Context<'a, 'p> {
+    /// The declarations of the test.
     pub names: &'a Names<'a>,
+    /// The problems of the file.
     pub problems: &'a mut Problems<'p>,
     mentions: Vec<Mention>,
     membership: Option<Membership>,
 }
 
 impl<'a, 'p> Context<'a, 'p> {
+    /// Returns the context of an entry that was not read yet.
     pub fn new(names: &'a Names<'a>, problems: &'a mut Problems<'p>) -> Context<'a, 'p> {
         Context { names, problems, mentions: Vec::new(), membership: None }
     }
@@ -48,7 +54,7 @@ impl<'a, 'p> Context<'a, 'p> {
         self.membership = Some(membership);
     }
 
-    /// Returns what was noted.
+    /// Returns the names that the entry mentions, and the meeting of which its slave must be a member.
     pub fn into_noted(self) -> (Vec<Mention>, Option<Membership>) {
         (self.mentions, self.membership)
     }
@@ -82,7 +88,7 @@ pub fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Used> {
         match fields::known_name(item, "resource", &context.names.resources, context.problems) {
             Some((name, _)) if used.set.insert(name.to_owned()) => used.listed.push(name.to_owned()),
             Some((name, _)) => {
-                context.problems.add(item.span.start, format!("the resource {name:?} stands here twice"));
+                context.problems.add(item.span.start, format!("the resource {name:?} appears twice"));
             }
             None => good = false,
         }
@@ -90,68 +96,73 @@ pub fn resources(value: &Value, context: &mut Context<'_, '_>) -> Option<Used> {
     good.then_some(used)
 }
 
-/// Reads a text with variables. `used` are the resources that the entry may use, `None` if that is not known.
-pub fn template(value: &Value, what: &str, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<String> {
-    let text = fields::string(value, what, context.problems)?;
-    check_text(text, value.span.start, what, context.problems)?;
+/// Reads a text with variables. `used` are the resources that the entry may use, `None` if they are not known.
+pub fn template(value: &Value, noun: &str, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<String> {
+    let text = fields::string(value, noun, context.problems)?;
+    check_text(text, value.span.start, noun, context.problems)?;
     check_variables(value, text, Resources::Of(used), context).then(|| text.to_owned())
 }
 
-/// Which resources a text may name.
+/// The resources that a text may name.
 #[derive(Clone, Copy)]
 pub enum Resources<'a> {
-    /// The resources that its entry uses; `None`: it is not known which.
+    /// The resources that its entry uses; `None`: they are not known.
     Of(Option<&'a Used>),
-    /// None, because of its action.
+    /// None, because only commands use resources.
     No,
 }
 
-/// Checks the variables in `text`, which is the string in `value`. Returns whether they can be read.
+/// Checks the variables in `text`, which is the string in `value`. Returns whether all of them could be read.
 pub fn check_variables(value: &Value, text: &str, resources: Resources<'_>, context: &mut Context<'_, '_>) -> bool {
     let mut inside = context.problems.inside(&value.span);
-    let parts = match variables::parse(text) {
-        Ok(parts) => parts,
-        Err(error) => {
-            context.problems.add(inside.place(error.at), error.message);
+    let mut good = true;
+    for segment in variables::segments(text) {
+        let (at, variable) = match segment {
+            Ok(Segment::Text(_)) => continue,
+            Ok(Segment::Variable { at, variable }) => (at, Ok(variable)),
+            Err(error) => (error.at, Err(error)),
+        };
+        let place = inside.place(at);
+        let left = context.names.variables.get();
+        if left == 0 {
+            context.problems.add(place, format!("a test has at most {VARIABLES_MAX} variables"));
             return false;
         }
-    };
-    for part in parts {
-        if let Segment::Variable { at, variable } = part {
-            let left = context.names.variables.get();
-            if left == 0 {
-                context.problems.add(inside.place(at), format!("a test has at most {VARIABLES_MAX} variables"));
-                return false;
+        context.names.variables.set(left - 1);
+        match variable {
+            Ok(variable) => check_variable(place, variable, resources, context),
+            Err(error) => {
+                context.problems.add(place, error.to_string());
+                good = false;
             }
-            context.names.variables.set(left - 1);
-            check_variable(inside.place(at), variable, resources, context);
         }
     }
-    true
+    good
 }
 
 /// Checks that the system can pass a text to a command.
-fn check_text(text: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> Option<()> {
-    let why = if text.is_empty() && what != ENV_VALUE {
-        format!("{what} is empty")
+fn check_text(text: &str, at: usize, noun: &str, problems: &mut Problems<'_>) -> Option<()> {
+    let message = if text.is_empty() && noun != ENV_VALUE {
+        format!("{noun} is empty")
     } else if text.len() > COMMAND_MAX {
-        format!("{what} is {} bytes long, at most {COMMAND_MAX} are allowed: ship a file as a resource", text.len())
+        format!("{noun} is {} bytes long, at most {COMMAND_MAX} are allowed: ship a file as a resource", text.len())
     } else if text.contains('\0') {
-        format!("{what} holds a NUL character")
+        format!("{noun} contains a NUL character")
     } else {
         return Some(());
     };
-    problems.add(at, why);
+    problems.add(at, message);
     None
 }
 
+/// Checks a variable at the byte `at`, as far as the whole test decides it, and notes the names that its slaves decide.
 fn check_variable(at: usize, variable: Variable, resources: Resources<'_>, context: &mut Context<'_, '_>) {
     match variable {
         Variable::Pid(name) => context.mention(at, name, Role::Pid),
         Variable::Address(name) => context.mention(at, name, Role::Address),
         Variable::Path(name) => {
             let known = &context.names.resources;
-            let why = match resources {
+            let message = match resources {
                 _ if known.place(&name).is_none() => known.unknown("resource", &name, context.problems),
                 Resources::Of(Some(used)) if !used.set.contains(&name) => {
                     format!("add {name:?} to \"use_resources\" of this entry")
@@ -159,11 +170,11 @@ fn check_variable(at: usize, variable: Variable, resources: Resources<'_>, conte
                 Resources::No => "only a \"shell\" entry uses resources".to_owned(),
                 Resources::Of(_) => return,
             };
-            context.problems.add(at, format!("@{{{name}.path}}: {why}"));
+            context.problems.add(at, format!("@{{{name}.path}}: {message}"));
         }
         Variable::SlavePoke | Variable::SlavePid | Variable::SlaveName | Variable::SlaveWorkdir => {}
     }
 }
 
-/// What a value of the environment is called in messages.
+/// A value of the environment in messages. Only such a value may be empty.
 pub const ENV_VALUE: &str = "a value of \"env\"";

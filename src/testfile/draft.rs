@@ -1,19 +1,23 @@
-//! An entry before its schedule is used: what was read of it, and the names that it mentions.
+//! An entry as it was read from a schedule, with the names that it mentions.
 //!
-//! Whether a mentioned entry or slave exists is known only when a slave has the schedule; `slaves.rs` decides it then.
+//! Whether a mentioned entry or slave exists is known only when a slave has the schedule. Then `slaves.rs` checks it.
 
 use super::meetings::Membership;
 use crate::machine::Exit;
 use crate::variables::Variable;
 use crate::wire::{Action, Entry, Policy};
 
-/// An entry as far as it could be read, with the names of other entries and slaves that it mentions.
+/// An entry as far as it could be read.
 pub struct Draft {
+    /// The name of the entry.
     pub name: String,
+    /// When it runs; `None`: it has a problem.
     pub policy: Option<Policy>,
+    /// What it does; `None`: it has a problem.
     pub action: Option<Action>,
-    /// The key of its action, also when the rest of the action is wrong.
+    /// The key of its action, also if the rest of the action has a problem. `None`: it has no action, or several.
     pub kind: Option<&'static str>,
+    /// The names of other entries and slaves that it mentions.
     pub mentions: Vec<Mention>,
     /// The meeting of which its slave must be a member.
     pub membership: Option<Membership>,
@@ -25,7 +29,7 @@ impl Draft {
         Some(Entry { name: self.name.clone(), policy: self.policy.clone()?, action: self.action.clone()? })
     }
 
-    /// Returns the resources that it uses.
+    /// Returns the resources of its `use_resources`.
     pub fn resources(&self) -> &[String] {
         match &self.action {
             Some(Action::Shell(shell)) => &shell.use_resources,
@@ -39,29 +43,32 @@ impl Draft {
     }
 }
 
-/// A name of another entry or of a slave, and its place in the file.
+/// The name of another entry or of a slave.
 pub struct Mention {
+    /// The byte of the file at which it is.
     pub at: usize,
+    /// The name.
     pub name: String,
+    /// What the name is used for.
     pub role: Role,
 }
 
 /// The use of a mentioned name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The entry after which this one runs. If `exit` is given it must be able to exit so, and if `ready` is set it
-    /// must have the key `"ready"`.
-    After {
-        exit: Option<Exit>,
-        ready: bool,
-    },
+    /// The entry after which this one runs. If `exit` is given, that entry must have an exit status; if `ready` is set,
+    /// it must have the key `"ready"`.
+    After { exit: Option<Exit>, ready: bool },
+    /// The entry that this one kills.
     Kill,
+    /// The entry whose process id a text names.
     Pid,
+    /// The slave whose address a text names.
     Address,
 }
 
 impl Role {
-    /// Returns the variable that mentions `name`, if it is one that does.
+    /// Returns the variable in which a text mentions `name`; `None` if the name is not in a text.
     pub fn variable(self, name: &str) -> Option<Variable> {
         match self {
             Role::Pid => Some(Variable::Pid(name.to_owned())),

@@ -1,7 +1,7 @@
-//! One entry of a schedule: its name, and the tables of run-policies and actions.
+//! The parser of an entry, with the tables of run-policies and actions.
 //!
-//! A new run-policy or action is one row in [`POLICIES`] or [`ACTIONS`] with its parser: the keys that an entry may
-//! have, and the messages that list them, come from these tables.
+//! A new run-policy or action is one row in [`POLICIES`] or [`ACTIONS`] with its parser. The keys that an entry may have,
+//! and the messages that list them, come from these tables.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,23 @@ use super::{ready, suggest};
 use crate::machine::{Exit, Signal};
 use crate::wire::{Action, After, Expect, Policy, Shell, Verdict};
 
-/// A run-policy: its key, and what reads the key's value.
+/// A run-policy.
 pub struct PolicyKind {
+    /// Its key.
     pub key: &'static str,
     parse: fn(&KeyValue, &mut Context<'_, '_>) -> Option<Policy>,
 }
 
-/// An action: its key, the keys that may stand beside it, and what reads all of them.
+/// An action.
 pub struct ActionKind {
+    /// Its key.
     pub key: &'static str,
+    /// The other keys that it reads.
     pub options: &'static [&'static str],
     parse: fn(&KeyValue, &Object<'_>, &mut Context<'_, '_>) -> Option<Action>,
 }
 
+/// All run-policies.
 pub const POLICIES: [PolicyKind; 5] = [
     PolicyKind { key: "at", parse: at },
     PolicyKind { key: "poke", parse: poke },
@@ -36,6 +40,7 @@ pub const POLICIES: [PolicyKind; 5] = [
     PolicyKind { key: "finally", parse: finally },
 ];
 
+/// All actions.
 pub const ACTIONS: [ActionKind; 6] = [
     ActionKind {
         key: "shell",
@@ -55,20 +60,20 @@ pub const AFTER_KEYS: [&str; 3] = ["entry", "exit", "ready"];
 /// The words for the verdict of the action `end`.
 pub const VERDICTS: [(&str, Verdict); 2] = [("passed", Verdict::Passed), ("failed", Verdict::Failed)];
 
-/// Every key that an entry may have.
+/// Returns every key that an entry may have.
 pub fn keys() -> Vec<&'static str> {
     let mut keys = vec!["name"];
     keys.extend(POLICIES.iter().map(|policy| policy.key));
     for action in &ACTIONS {
         keys.push(action.key);
-        // An option may go with several actions.
+        // Several actions may have the same option.
         let options: Vec<_> = action.options.iter().filter(|option| !keys.contains(option)).collect();
         keys.extend(options);
     }
     keys
 }
 
-/// Reads an entry. `None` when it has no usable name.
+/// Reads an entry. Returns `None` if it has no valid name.
 pub fn read(value: &Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Option<Draft> {
     let object = Object::read(value, "an entry", &keys(), problems)?;
     let name = object.require("name", problems).and_then(|value| {
@@ -77,40 +82,59 @@ pub fn read(value: &Value, names: &Names<'_>, problems: &mut Problems<'_>) -> Op
     });
     let policy_keys = POLICIES.map(|policy| policy.key);
     let action_keys = ACTIONS.map(|action| action.key);
-    let policy_key = object.exactly_one(&policy_keys, "a run-policy", problems);
-    let action_key = object.exactly_one(&action_keys, "an action", problems);
-    let policy_kind = policy_key.and_then(|member| POLICIES.iter().find(|policy| policy.key == member.key));
-    let action_kind = action_key.and_then(|member| ACTIONS.iter().find(|action| action.key == member.key));
-    if let Some(action) = action_kind {
-        check_options(&object, action, problems);
-        if let Some(member) = object.member("finally").filter(|_| action.key != "shell") {
-            problems.add(member.at, "\"finally\" goes only with \"shell\": when it runs, the run has ended");
-        }
-    }
-    if policy_key.is_some_and(|policy| policy.key == "finally") {
-        for (key, why) in
-            [("ready", "nothing starts when the run has ended"), ("service", "the run waits for its exit")]
-        {
-            if let Some(member) = object.member(key) {
-                problems.add(member.at, format!("{key:?} does not go with \"finally\": {why}"));
-            }
-        }
-    }
+    let policy_members = object.one_of(&policy_keys, "a run-policy", problems);
+    let action_members = object.one_of(&action_keys, "an action", problems);
+    let kind_of = |member: &KeyValue| ACTIONS.iter().find(|action| action.key == member.key);
+    let action_kinds: Vec<&ActionKind> = action_members.iter().filter_map(|member| kind_of(member)).collect();
+    check_options(&object, &action_kinds, problems);
+    check_finally(&object, &action_kinds, problems);
     let mut context = Context::new(names, problems);
-    let policy = policy_kind.zip(policy_key).and_then(|(kind, member)| (kind.parse)(member, &mut context));
-    let action = action_kind.zip(action_key).and_then(|(kind, member)| (kind.parse)(member, &object, &mut context));
+    // All of several policies or actions are read, so that the problems of each are found at once.
+    let mut policies = Vec::new();
+    for member in policy_members {
+        let kind = POLICIES.iter().find(|policy| policy.key == member.key);
+        policies.push(kind.and_then(|kind| (kind.parse)(member, &mut context)));
+    }
+    let mut actions = Vec::new();
+    for (kind, member) in action_kinds.iter().zip(action_members) {
+        actions.push((kind.parse)(member, &object, &mut context));
+    }
     let (mentions, membership) = context.into_noted();
-    Some(Draft { name: name?, policy, action, kind: action_kind.map(|kind| kind.key), mentions, membership })
+    let only = |kinds: &[&ActionKind]| if let [kind] = kinds { Some(kind.key) } else { None };
+    Some(Draft {
+        name: name?,
+        policy: policies.pop().flatten().filter(|_| policies.is_empty()),
+        action: actions.pop().flatten().filter(|_| actions.is_empty()),
+        kind: only(&action_kinds),
+        mentions,
+        membership,
+    })
 }
 
-/// Says which keys belong to other actions.
-fn check_options(object: &Object<'_>, chosen: &ActionKind, problems: &mut Problems<'_>) {
+/// Checks that every option belongs to one of the actions.
+fn check_options(object: &Object<'_>, chosen: &[&ActionKind], problems: &mut Problems<'_>) {
+    if chosen.is_empty() {
+        return;
+    }
     let mut options: Vec<&str> = ACTIONS.iter().flat_map(|kind| kind.options).copied().collect();
-    options.retain(|option| !chosen.options.contains(option));
+    options.retain(|option| !chosen.iter().any(|kind| kind.options.contains(option)));
     for member in options.iter().filter_map(|option| object.member(option)) {
         let kinds = ACTIONS.iter().filter(|kind| kind.options.contains(&member.key.as_str())).map(|kind| kind.key);
         let kinds = suggest::list(&kinds.collect::<Vec<_>>(), "or");
         problems.add(member.at, format!("{:?} goes only with {kinds}", member.key));
+    }
+}
+
+/// Checks that nothing is combined with `"finally"` that needs a run that goes on.
+fn check_finally(object: &Object<'_>, chosen: &[&ActionKind], problems: &mut Problems<'_>) {
+    let Some(finally) = object.member("finally") else { return };
+    if !chosen.is_empty() && chosen.iter().all(|action| action.key != "shell") {
+        problems.add(finally.at, "\"finally\" goes only with \"shell\": when it runs, the run has ended");
+    }
+    for (key, why) in [("ready", "nothing starts when the run has ended"), ("service", "the run waits for its exit")] {
+        if let Some(member) = object.member(key) {
+            problems.add(member.at, format!("{key:?} does not go with \"finally\": {why}"));
+        }
     }
 }
 
@@ -130,21 +154,22 @@ fn trigger(member: &KeyValue, context: &mut Context<'_, '_>) -> Option<Policy> {
 fn after(member: &KeyValue, context: &mut Context<'_, '_>) -> Option<Policy> {
     let value = &member.value;
     let (entry, exit, ready) = match &value.kind {
-        ValueKind::String(_) => (value, None, None),
+        ValueKind::String(_) => (Some(value), None, None),
         ValueKind::Object(_) => {
             let object = Object::read(value, "\"after\"", &AFTER_KEYS, context.problems)?;
-            (object.require("entry", context.problems)?, object.get("exit"), object.member("ready"))
+            (object.require("entry", context.problems), object.get("exit"), object.member("ready"))
         }
-        _ => return fields::wrong(value, "\"after\" is the name of an entry or an object", context.problems),
+        _ => return fields::mismatch(value, "\"after\" is the name of an entry or an object", context.problems),
     };
-    let name = fields::string(entry, "the entry of \"after\"", context.problems)?.to_owned();
     if let Some(ready) = ready.filter(|_| exit.is_some()) {
-        let why =
-            "\"ready\" does not go with \"exit\": the entry runs either when the other is ready or when it has exited";
-        context.problems.add(ready.at, why);
+        let message = "\"ready\" does not go with \"exit\": an entry runs either when the other one is ready or when it \
+                       has exited";
+        context.problems.add(ready.at, message);
     }
     let exit = transposed(exit.map(|value| fields::exit(value, "\"exit\"", context.problems)));
     let ready = transposed(ready.map(|member| fields::only_true(member, context.problems)));
+    let entry = entry?;
+    let name = fields::string(entry, "the entry of \"after\"", context.problems)?.to_owned();
     let role = Role::After { exit: exit.flatten(), ready: ready.flatten().is_some() };
     context.mention(entry.span.start, name.clone(), role);
     Some(Policy::After(After { entry: name, exit: exit?, ready: ready?.is_some() }))
@@ -180,8 +205,8 @@ fn shell(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_>) 
     let cwd = object.get("cwd").map(|value| template(value, "\"cwd\"", used, context));
     let env = object.get("env").map_or(Some(BTreeMap::new()), |value| env(value, used, context));
     let service = object.member("service").map(|member| fields::only_true(member, context.problems));
-    let unless_said = if service.is_some() { Expect::Of(Vec::new()) } else { Expect::default() };
-    let expect = object.get("expect").map_or(Some(unless_said), |value| expect(value, context.problems));
+    let usual = if service.is_some() { Expect::Of(Vec::new()) } else { Expect::default() };
+    let expect = object.get("expect").map_or(Some(usual), |value| expect(value, context.problems));
     let ready = object.get("ready").map(|value| ready::read(value, used, context));
     let timeout = object.get("timeout").map(|value| fields::time_above_zero(value, "\"timeout\"", context.problems));
     let collect = object.get("collect").map_or(Some(Vec::new()), |value| collect(value, context.problems));
@@ -229,7 +254,7 @@ fn expect(value: &Value, problems: &mut Problems<'_>) -> Option<Expect> {
         }
         _ => {
             let expected = "\"expect\" is a number, \"any\" or a list such as [0, 3, \"SIGTERM\"]";
-            fields::wrong(value, expected, problems)
+            fields::mismatch(value, expected, problems)
         }
     }
 }
@@ -242,17 +267,17 @@ fn collect(value: &Value, problems: &mut Problems<'_>) -> Option<Vec<String>> {
 
 fn pattern(value: &Value, problems: &mut Problems<'_>) -> Option<String> {
     let text = fields::string(value, "a pattern of \"collect\"", problems)?;
-    let why = if text.is_empty() {
+    let fault = if text.is_empty() {
         "is empty".to_owned()
     } else if text.contains('\0') {
-        "holds a NUL character".to_owned()
+        "contains a NUL character".to_owned()
     } else if text.starts_with('/') || text.split('/').any(|part| part == "..") {
-        "leads out of the directory of the entry: it is relative and has no \"..\"".to_owned()
+        "leaves the directory of the entry: write a relative path without \"..\"".to_owned()
     } else if let Err(error) = glob::Pattern::new(text) {
-        format!("is no pattern: {}", error.msg)
+        format!("is not valid: {}", error.msg)
     } else {
         return Some(text.to_owned());
     };
-    problems.add(value.span.start, format!("the pattern {text:?} {why}"));
+    problems.add(value.span.start, format!("the pattern {text:?} {fault}"));
     None
 }

@@ -1,6 +1,7 @@
-//! Reading typed values out of the tree, each with a problem when it is something else.
+//! Readers for typed values of a test file. Each adds a problem and returns `None` if the value is something else.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::json::{KeyValue, Value, ValueKind};
@@ -12,22 +13,22 @@ use crate::session;
 /// An object whose keys are known.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
-    /// Where it stands.
+    /// The byte at which it begins.
     pub at: usize,
-    /// What it is, for messages: `the test`, `an entry`.
-    what: &'static str,
+    /// Its name in messages: `a test`, `an entry`.
+    noun: &'static str,
     members: &'a [KeyValue],
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object; keys that are not `allowed`, or that stand there twice, are problems.
+    /// Reads an object. Unknown and repeated keys are problems.
     pub fn read(
         value: &'a Value,
-        what: &'static str,
+        noun: &'static str,
         allowed: &[&str],
         problems: &mut Problems<'_>,
     ) -> Option<Object<'a>> {
-        let members = members(value, what, problems)?;
+        let members = members(value, noun, problems)?;
         for member in members.iter().filter(|member| !allowed.contains(&member.key.as_str())) {
             if problems.is_full() {
                 problems.add(member.at, "");
@@ -36,94 +37,111 @@ impl<'a> Object<'a> {
             let hint = problems.hint(&member.key, allowed.iter().copied());
             problems.add(member.at, format!("unknown key {:?}{hint}", member.key));
         }
-        Some(Object { at: value.span.start, what, members })
+        Some(Object { at: value.span.start, noun, members })
     }
 
+    /// Returns a key with its value.
     pub fn member(&self, key: &str) -> Option<&'a KeyValue> {
         self.members.iter().find(|member| member.key == key)
     }
 
+    /// Returns the value of a key.
     pub fn get(&self, key: &str) -> Option<&'a Value> {
         self.member(key).map(|member| &member.value)
     }
 
-    /// The value of a key that must be there.
+    /// Returns the value of a required key.
     pub fn require(&self, key: &str, problems: &mut Problems<'_>) -> Option<&'a Value> {
         let value = self.get(key);
         if value.is_none() {
-            problems.add(self.at, format!("{} needs the key {key:?}", self.what));
+            problems.add(self.at, format!("{} needs the key {key:?}", self.noun));
         }
         value
     }
 
-    /// The one key of `keys` that the object has; none, or several, is a problem.
-    pub fn exactly_one(&self, keys: &[&str], kind: &str, problems: &mut Problems<'_>) -> Option<&'a KeyValue> {
-        let mut there = self.members.iter().filter(|member| keys.contains(&member.key.as_str()));
-        let Some(first) = there.next() else {
-            let keys = suggest::list(keys, "or");
-            problems.add(self.at, format!("{} needs {kind}: one of {keys}", self.what));
-            return None;
-        };
-        let mut only = true;
-        for second in there.filter(|member| member.key != first.key) {
-            only = false;
-            let (first, second_key) = (&first.key, &second.key);
-            problems.add(second.at, format!("{} has exactly one of {first:?} and {second_key:?}", self.what));
+    /// Returns the members of `keys` that the object has: exactly one, otherwise that is a problem. `kind` is what the
+    /// keys are for.
+    pub fn one_of(&self, keys: &[&str], kind: &str, problems: &mut Problems<'_>) -> Vec<&'a KeyValue> {
+        let mut chosen: Vec<&KeyValue> = Vec::new();
+        for member in self.members.iter().filter(|member| keys.contains(&member.key.as_str())) {
+            // A repeated key is a problem of its own.
+            if chosen.iter().any(|other| other.key == member.key) {
+                continue;
+            }
+            if let Some(first) = chosen.first() {
+                let (noun, first, second) = (self.noun, &first.key, &member.key);
+                problems.add(member.at, format!("{noun} has exactly one of {first:?} and {second:?}"));
+            }
+            chosen.push(member);
         }
-        only.then_some(first)
+        if chosen.is_empty() {
+            let keys = suggest::list(keys, "or");
+            problems.add(self.at, format!("{} needs {kind}: one of {keys}", self.noun));
+        }
+        chosen
+    }
+
+    /// Returns the only member of `keys` that the object has, as [`one_of`](Object::one_of).
+    pub fn exactly_one(&self, keys: &[&str], kind: &str, problems: &mut Problems<'_>) -> Option<&'a KeyValue> {
+        match self.one_of(keys, kind, problems)[..] {
+            [member] => Some(member),
+            _ => None,
+        }
     }
 }
 
-/// The members of an object whose keys are names that the test gives; a key twice is a problem.
-pub fn members<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a [KeyValue]> {
+/// Reads an object whose keys the author may choose. A repeated key is a problem.
+pub fn members<'a>(value: &'a Value, noun: &str, problems: &mut Problems<'_>) -> Option<&'a [KeyValue]> {
     let ValueKind::Object(members) = &value.kind else {
-        return wrong(value, &format!("{what} is an object"), problems);
+        return mismatch(value, &format!("{noun} is an object"), problems);
     };
     let mut seen = std::collections::BTreeSet::new();
     for member in members.iter().filter(|member| !seen.insert(member.key.as_str())) {
-        problems.add(member.at, format!("the key {:?} stands here twice", member.key));
+        problems.add(member.at, format!("the key {:?} appears twice", member.key));
     }
     Some(members)
 }
 
-/// Says what is here instead of what is expected.
-pub fn wrong<T>(value: &Value, expected: &str, problems: &mut Problems<'_>) -> Option<T> {
+/// Adds the problem that the value has another type than expected. Returns `None`.
+pub fn mismatch<T>(value: &Value, expected: &str, problems: &mut Problems<'_>) -> Option<T> {
     problems.add(value.span.start, format!("{expected}, found {}", value.kind.noun()));
     None
 }
 
-pub fn list<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a [Value]> {
+/// Reads a list.
+pub fn list<'a>(value: &'a Value, noun: &str, problems: &mut Problems<'_>) -> Option<&'a [Value]> {
     match &value.kind {
         ValueKind::List(items) => Some(items),
-        _ => wrong(value, &format!("{what} is a list"), problems),
+        _ => mismatch(value, &format!("{noun} is a list"), problems),
     }
 }
 
-pub fn string<'a>(value: &'a Value, what: &str, problems: &mut Problems<'_>) -> Option<&'a str> {
+/// Reads a string.
+pub fn string<'a>(value: &'a Value, noun: &str, problems: &mut Problems<'_>) -> Option<&'a str> {
     match &value.kind {
         ValueKind::String(string) => Some(string),
-        _ => wrong(value, &format!("{what} is a string"), problems),
+        _ => mismatch(value, &format!("{noun} is a string"), problems),
     }
 }
 
-/// The key's value must be `true`, because the key itself says all.
+/// Reads a key whose only value is `true`.
 pub fn only_true(member: &KeyValue, problems: &mut Problems<'_>) -> Option<()> {
     match member.value.kind {
         ValueKind::Bool(true) => Some(()),
-        _ => wrong(&member.value, &format!("{:?} is true or is left out", member.key), problems),
+        _ => mismatch(&member.value, &format!("{:?} is true or absent", member.key), problems),
     }
 }
 
-/// A whole number in a range.
+/// Reads a whole number in a range.
 pub fn integer(
     value: &Value,
-    what: &str,
+    noun: &str,
     range: std::ops::RangeInclusive<u64>,
     problems: &mut Problems<'_>,
 ) -> Option<u64> {
     let (first, last) = (range.start(), range.end());
-    let expected = format!("{what} is a whole number from {first} to {last}");
-    let ValueKind::Number(number) = &value.kind else { return wrong(value, &expected, problems) };
+    let expected = format!("{noun} is a whole number from {first} to {last}");
+    let ValueKind::Number(number) = &value.kind else { return mismatch(value, &expected, problems) };
     let whole = number.as_u64().filter(|whole| range.contains(whole));
     if whole.is_none() {
         problems.add(value.span.start, format!("{expected}, found {number}"));
@@ -131,87 +149,89 @@ pub fn integer(
     whole
 }
 
-/// A time.
-pub fn time(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Duration> {
+/// Reads a time.
+pub fn time(value: &Value, noun: &str, problems: &mut Problems<'_>) -> Option<Duration> {
     let time = match &value.kind {
         ValueKind::Number(number) => time::from_seconds(number.as_f64().unwrap_or(f64::INFINITY)),
         ValueKind::String(text) => time::from_text(text),
-        _ => return wrong(value, &format!("{what} is a time: seconds, or a string such as \"90s\""), problems),
+        _ => return mismatch(value, &format!("{noun} is a time: seconds, or a string such as \"90s\""), problems),
     };
-    time.map_err(|why| problems.add(value.span.start, format!("{what}: {why}"))).ok()
+    time.map_err(|error| problems.add(value.span.start, format!("{noun}: {error}"))).ok()
 }
 
-/// A time that is not 0.
-pub fn time_above_zero(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Duration> {
-    let time = time(value, what, problems)?;
+/// Reads a time that is longer than 0.
+pub fn time_above_zero(value: &Value, noun: &str, problems: &mut Problems<'_>) -> Option<Duration> {
+    let time = time(value, noun, problems)?;
     if time.is_zero() {
-        problems.add(value.span.start, format!("{what} must be longer than 0, such as \"5s\""));
+        problems.add(value.span.start, format!("{noun} must be longer than 0, such as \"5s\""));
         return None;
     }
     Some(time)
 }
 
-/// A signal, by its name or its number.
-pub fn signal(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Signal> {
+/// Reads the name or the number of a signal.
+pub fn signal(value: &Value, noun: &str, problems: &mut Problems<'_>) -> Option<Signal> {
     if let ValueKind::Number(_) = value.kind {
-        return integer(value, what, 1..=64, problems).map(|number| Signal(number as i32));
+        return integer(value, noun, 1..=64, problems).map(|number| Signal(number as i32));
     }
-    signal_by_name(value, what, problems)
+    signal_by_name(value, noun, problems)
 }
 
-fn signal_by_name(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Signal> {
-    let name = string(value, what, problems)?;
+fn signal_by_name(value: &Value, noun: &str, problems: &mut Problems<'_>) -> Option<Signal> {
+    let name = string(value, noun, problems)?;
     let signal = Signal::from_name(name);
     if signal.is_none() {
         let known: Vec<String> = Signal::named().map(Signal::name).collect();
         let hint = problems.hint(name, known.iter().map(String::as_str));
-        problems.add(value.span.start, format!("no signal is called {name:?}{hint}"));
+        problems.add(value.span.start, format!("unknown signal {name:?}{hint}"));
     }
     signal
 }
 
-/// How a command ended: an exit status, or the name of the signal that it died of.
-pub fn exit(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Exit> {
+/// Reads how a command ended: an exit status, or the name of the signal that killed it.
+pub fn exit(value: &Value, noun: &str, problems: &mut Problems<'_>) -> Option<Exit> {
     match &value.kind {
-        ValueKind::Number(_) => integer(value, what, 0..=255, problems).map(|code| Exit::Code(code as i32)),
-        ValueKind::String(_) => signal_by_name(value, what, problems).map(Exit::Signal),
-        _ => wrong(value, &format!("{what} is a number from 0 to 255 or the name of a signal"), problems),
+        ValueKind::Number(_) => integer(value, noun, 0..=255, problems).map(|code| Exit::Code(code as i32)),
+        ValueKind::String(_) => signal_by_name(value, noun, problems).map(Exit::Signal),
+        _ => mismatch(value, &format!("{noun} is a number from 0 to 255 or the name of a signal"), problems),
     }
 }
 
-/// Whether `name`, which stands at `at`, can name what it names.
-pub fn check_name(name: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> bool {
-    said(session::check_name(what, name), at, problems)
+/// Checks a name at the byte `at`. `noun` is the kind of thing that it names, such as `a trigger`.
+pub fn check_name(name: &str, at: usize, noun: &str, problems: &mut Problems<'_>) -> bool {
+    note(session::check_name(noun, name), at, problems)
 }
 
-/// As [`check_name`], for a barrier or a sync.
-pub fn check_meeting(name: &str, at: usize, what: &str, problems: &mut Problems<'_>) -> bool {
+/// Checks the name of a barrier or a sync, as [`check_name`].
+pub fn check_meeting(name: &str, at: usize, noun: &str, problems: &mut Problems<'_>) -> bool {
     let good = session::is_meeting(name);
     if !good {
         let shown: String = name.chars().take(session::NAME_MAX).collect();
-        problems.add(at, format!("{shown:?} cannot name {what}: a {}", session::words_rule()));
+        problems.add(at, format!("{shown:?} cannot name {noun}: a {}", session::words_rule()));
     }
     good
 }
 
-/// As [`check_name`], for an entry.
+/// Checks the name of an entry, as [`check_name`].
 pub fn check_entry_name(name: &str, at: usize, problems: &mut Problems<'_>) -> bool {
-    said(session::check_entry_name(name), at, problems)
+    note(session::check_entry_name(name), at, problems)
 }
 
-fn said(checked: Result<(), session::NameError>, at: usize, problems: &mut Problems<'_>) -> bool {
-    checked.map_err(|why| problems.add(at, why.to_string())).is_ok()
+/// Adds the error of a check as a problem. Returns whether there is none.
+pub fn note<E: Display>(checked: Result<(), E>, at: usize, problems: &mut Problems<'_>) -> bool {
+    checked.map_err(|error| problems.add(at, error.to_string())).is_ok()
 }
 
 /// The names that a test gives to things of one kind.
 pub struct KnownNames<'a> {
     /// In the order of the file, for suggestions.
     listed: Vec<&'a str>,
-    /// Where each is in the list.
+    /// The place of each in the list.
     places: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> KnownNames<'a> {
+    /// Collects the names. A repeated name has its first place.
     pub fn new(names: impl Iterator<Item = &'a str>) -> KnownNames<'a> {
         let listed: Vec<&str> = names.collect();
         let mut places = BTreeMap::new();
@@ -221,38 +241,38 @@ impl<'a> KnownNames<'a> {
         KnownNames { listed, places }
     }
 
-    /// Where the name is in the list.
+    /// Returns the place of a name in the list.
     pub fn place(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
     }
 
-    /// What is said of a name that is none of these.
-    pub fn unknown(&self, what: &str, name: &str, problems: &mut Problems<'_>) -> String {
-        format!("unknown {what} {name:?}{}", problems.hint(name, self.listed.iter().copied()))
+    /// Returns the message about an unknown name. `noun` is the kind of thing, such as `trigger`.
+    pub fn unknown(&self, noun: &str, name: &str, problems: &mut Problems<'_>) -> String {
+        format!("unknown {noun} {name:?}{}", problems.hint(name, self.listed.iter().copied()))
     }
 }
 
-/// The name of something that exists, and where it is in the list.
+/// Reads a known name. Returns it with its place in the list.
 pub fn known_name<'a>(
     value: &'a Value,
-    what: &str,
+    noun: &str,
     known: &KnownNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<(&'a str, usize)> {
-    let name = string(value, what, problems)?;
+    let name = string(value, noun, problems)?;
     let place = known.place(name);
     if place.is_none() && !problems.is_full() {
-        let message = known.unknown(what, name, problems);
+        let message = known.unknown(noun, name, problems);
         problems.add(value.span.start, message);
     }
     place.map(|place| (name, place))
 }
 
 /// Reads one of a few words, and returns its meaning.
-pub fn word<T: Copy>(value: &Value, what: &str, words: &[(&str, T)], problems: &mut Problems<'_>) -> Option<T> {
+pub fn word<T: Copy>(value: &Value, noun: &str, words: &[(&str, T)], problems: &mut Problems<'_>) -> Option<T> {
     let keys: Vec<&str> = words.iter().map(|(key, _)| *key).collect();
-    let expected = format!("{what} is {}", suggest::list(&keys, "or"));
-    let ValueKind::String(text) = &value.kind else { return wrong(value, &expected, problems) };
+    let expected = format!("{noun} is {}", suggest::list(&keys, "or"));
+    let ValueKind::String(text) = &value.kind else { return mismatch(value, &expected, problems) };
     let found = words.iter().find(|(key, _)| key == text);
     if found.is_none() {
         problems.add(value.span.start, format!("{expected}, found {text:?}"));
@@ -260,7 +280,7 @@ pub fn word<T: Copy>(value: &Value, what: &str, words: &[(&str, T)], problems: &
     found.map(|(_, meaning)| *meaning)
 }
 
-/// Turns a value that may be absent and may be wrong inside out: `None` if it is wrong, `Some(None)` if it is absent.
+/// Turns an optional value that may be wrong inside out: `None` if it is wrong, `Some(None)` if it is absent.
 pub fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     match value {
         None => Some(None),

@@ -1,6 +1,7 @@
-//! What stands beside the schedules and slaves of a test: its end, its triggers and resources.
+//! The parts of a test before its schedules: its end, its triggers and its resources.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::bounds::{RESOURCES_MAX, TRIGGER_MAX, TRIGGERS_MAX};
@@ -11,7 +12,7 @@ use super::test::{End, Ship};
 use crate::machine::{COMPONENT_MAX, is_file_name};
 use crate::wire::Resource;
 
-/// The ways in which a test can end; `"limit"` may stand beside all but the first, and must.
+/// The ways in which a test can end. All but the first require `"limit"`.
 pub const ENDS: [&str; 3] = ["duration", "trigger", "idle"];
 
 /// The keys of `"end"`.
@@ -20,6 +21,7 @@ pub const END_KEYS: [&str; 4] = ["duration", "trigger", "idle", "limit"];
 /// The keys of a resource.
 pub const RESOURCE_KEYS: [&str; 1] = ["file"];
 
+/// Reads `"end"`.
 pub fn end(value: &Value, triggers: &KnownNames<'_>, problems: &mut Problems<'_>) -> Option<End> {
     let object = Object::read(value, "\"end\"", &END_KEYS, problems)?;
     let form = object.exactly_one(&ENDS, "a way to end", problems);
@@ -49,6 +51,7 @@ pub fn end(value: &Value, triggers: &KnownNames<'_>, problems: &mut Problems<'_>
     }
 }
 
+/// Reads `"triggers"`: their initial values, by name.
 pub fn triggers(members: &[KeyValue], problems: &mut Problems<'_>) -> BTreeMap<String, u64> {
     if let Some(first) = members.get(TRIGGERS_MAX) {
         problems.add(first.at, format!("a test has at most {TRIGGERS_MAX} triggers"));
@@ -63,9 +66,10 @@ pub fn triggers(members: &[KeyValue], problems: &mut Problems<'_>) -> BTreeMap<S
     triggers
 }
 
-pub fn resources(
+/// Reads `"resources"`: the path of each file and what is shipped, by name.
+pub fn resources<E: Display>(
     members: &[KeyValue],
-    ship: &mut Ship<'_>,
+    ship: &mut Ship<'_, E>,
     problems: &mut Problems<'_>,
 ) -> BTreeMap<String, (PathBuf, Resource)> {
     if let Some(first) = members.get(RESOURCES_MAX) {
@@ -82,20 +86,24 @@ pub fn resources(
     resources
 }
 
-fn resource(member: &KeyValue, ship: &mut Ship<'_>, problems: &mut Problems<'_>) -> Option<(PathBuf, Resource)> {
+fn resource<E: Display>(
+    member: &KeyValue,
+    ship: &mut Ship<'_, E>,
+    problems: &mut Problems<'_>,
+) -> Option<(PathBuf, Resource)> {
     let object = Object::read(&member.value, "a resource", &RESOURCE_KEYS, problems)?;
     let value = object.require("file", problems)?;
     let written = fields::string(value, "\"file\"", problems)?;
     let file = Path::new(written).file_name().and_then(|name| name.to_str());
     let Some(file) = file.filter(|name| !written.ends_with('/') && !name.contains('\0')) else {
-        problems.add(value.span.start, format!("{written:?} is no path of a file"));
+        problems.add(value.span.start, format!("{written:?} is not the path of a file"));
         return None;
     };
     if !is_file_name(file) {
-        let why = format!(
-            "a slave takes a name of at most {COMPONENT_MAX} bytes without control characters: rename the file"
+        let rule = format!(
+            "its name must have at most {COMPONENT_MAX} bytes and no control characters on a slave: rename the file"
         );
-        problems.add(value.span.start, format!("the resource {:?} cannot be shipped: {written:?}: {why}", member.key));
+        problems.add(value.span.start, format!("the resource {:?} cannot be shipped: {written:?}: {rule}", member.key));
         return None;
     }
     match ship(written) {

@@ -1,48 +1,62 @@
-//! JSON that remembers where everything stands, so that a problem has a line and a column.
+//! JSON with the place of every key and value, so that a problem has a line and a column.
 //!
-//! Strings and numbers are read by serde_json, so their rules are the usual ones; only the structure is read here.
+//! This file reads the structure. serde_json reads strings and numbers, so that their rules are the usual ones. No input
+//! causes a panic or a deep recursion.
 
+use std::fmt;
 use std::ops::Range;
 
-/// How deep objects and lists may be nested.
+/// The deepest nesting of objects and lists.
 pub const DEPTH_MAX: usize = 32;
 
-/// How many keys and values a text has at most: more are not a test, and only cost the time to read them.
+/// The most keys and values of a text. A longer text is not a test, and reading it would only take time.
 pub const VALUES_MAX: usize = 100_000;
 
-/// The mark that some editors put before a text.
+/// The most bytes of a wrong number that a message repeats.
+const NUMBER_SHOWN: usize = 40;
+
+/// The mark that some editors put at the beginning of a text.
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// A value and the bytes of the text that it stands in.
+/// A value with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
+    /// The bytes of the text that it takes.
     pub span: Range<usize>,
+    /// The value itself.
     pub kind: ValueKind,
 }
 
-/// What a value is.
+/// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ValueKind {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A number.
     Number(serde_json::Number),
+    /// A string, without its quotes and escapes.
     String(String),
+    /// A list.
     List(Vec<Value>),
-    /// In the order of the text; a key may stand there twice.
+    /// An object, in the order of the text. A key may appear twice.
     Object(Vec<KeyValue>),
 }
 
 /// A key of an object with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyValue {
-    /// Where the key stands.
+    /// The byte of the text at which the key begins.
     pub at: usize,
+    /// The key, without its quotes and escapes.
     pub key: String,
+    /// The value.
     pub value: Value,
 }
 
 impl ValueKind {
-    /// What it is, for a message.
+    /// Returns the kind of the value, for a message.
     pub fn noun(&self) -> &'static str {
         match self {
             ValueKind::Null => "null",
@@ -56,19 +70,29 @@ impl ValueKind {
     }
 }
 
-/// Why a text is not JSON, and at which byte.
+/// Why a text is not JSON.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SyntaxError {
+    /// The byte of the text at which it is wrong.
     pub at: usize,
+    /// What is wrong, for people.
     pub message: String,
 }
 
-/// Reads the one value that `text` is.
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SyntaxError {}
+
+/// Reads a text with one value. Fails at the first place that is not JSON.
 pub fn parse(text: &str) -> Result<Value, SyntaxError> {
     read(text).map_err(|error| yaml(text).unwrap_or(error))
 }
 
-/// What is said of a text that is YAML: where it ceases to be JSON helps nobody.
+/// Returns the error of a text that is YAML. The place at which it stops being JSON would not help its author.
 fn yaml(text: &str) -> Option<SyntaxError> {
     let begins = |line: &str| line.len() - line.trim_start().len();
     let mut from = 0;
@@ -78,13 +102,13 @@ fn yaml(text: &str) -> Option<SyntaxError> {
             from += line.len();
             continue;
         }
-        let message = "this looks like YAML, and arete reads JSON alone: convert it, for example with \"yq -o json\"";
+        let message = "this looks like YAML, and arete reads only JSON: convert it, for example with \"yq -o json\"";
         return is_yaml(content).then(|| SyntaxError { at: from + begins(line), message: message.to_owned() });
     }
     None
 }
 
-/// Whether the first line of a text, which is no comment, begins a document of YAML: a mark, an item or a key without quotes.
+/// Whether this line, the first one that is not a comment, begins a YAML document: a mark, an item or a key without quotes.
 fn is_yaml(line: &str) -> bool {
     let is_plain = |letter: char| letter.is_alphanumeric() || "_-$. ".contains(letter);
     let is_key = |(key, rest): (&str, &str)| {
@@ -106,52 +130,57 @@ fn read(text: &str) -> Result<Value, SyntaxError> {
     }
 }
 
-/// Finds the bytes of a text that the bytes of a string in it were written as, one after another: from the beginning for
-/// each, a long string with many variables would take minutes.
+/// Finds places inside a string: for a byte of the string, the byte of the text at which it is written.
+///
+/// It only moves forward. Starting from the beginning for each variable of a long string would take minutes.
 pub struct Inside<'a> {
-    /// The text of the string, as it is written, and where it begins.
+    /// The string as it is written, without its quotes.
     raw: &'a str,
+    /// The byte of the text at which `raw` begins.
     start: usize,
-    /// How far it was read: in `raw`, and in the string.
+    /// The bytes of `raw` that were read.
     at: usize,
+    /// The bytes of the string that were read.
     decoded: usize,
 }
 
 impl<'a> Inside<'a> {
+    /// Returns the finder for the string at `span` of `text`.
     pub fn new(text: &'a str, span: &Range<usize>) -> Inside<'a> {
         Inside { raw: &text[span.start + 1..span.end - 1], start: span.start + 1, at: 0, decoded: 0 }
     }
 
-    /// Where byte `offset` of the string was written; not before the one that was asked for last.
+    /// Returns the byte of the text for the byte `offset` of the string. It must not be lower than in the last call.
     pub fn place(&mut self, offset: usize) -> usize {
         while self.decoded < offset && self.at < self.raw.len() {
             let rest = &self.raw.as_bytes()[self.at..];
             let plain = memchr::memchr(b'\\', rest).unwrap_or(rest.len()).min(offset - self.decoded);
-            let (written, stands_for) = if plain > 0 { (plain, plain) } else { escape(&self.raw[self.at..]) };
+            let (written, decoded) = if plain > 0 { (plain, plain) } else { escape(&self.raw[self.at..]) };
             self.at += written;
-            self.decoded += stands_for;
+            self.decoded += decoded;
         }
         self.start + self.at
     }
 }
 
-/// How many bytes the escape that `raw` begins with takes, and those of the character that it stands for.
+/// Returns the length in bytes of the escape at the beginning of `raw`, and of the character that it means.
 fn escape(raw: &str) -> (usize, usize) {
     let hex = |at: usize| raw.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
     if raw.as_bytes().get(1) != Some(&b'u') {
         return (raw.len().min(2), 1);
     }
     match hex(2) {
-        // A surrogate is the first of a pair, and stands for a character outside the first plane.
+        // The first surrogate of a pair, which means a character outside the first plane.
         Some(0xD800..=0xDBFF) => (raw.len().min(12), 4),
         code => (raw.len().min(6), code.and_then(char::from_u32).map_or(1, char::len_utf8)),
     }
 }
 
+/// Reads a text from its beginning.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// How many keys and values may still follow.
+    /// The keys and values that may still follow.
     left: usize,
 }
 
@@ -160,25 +189,25 @@ impl Reader<'_> {
         &self.text[self.at..]
     }
 
-    /// Fails here, saying what stands here instead.
+    /// Fails at this place, with what was expected and what was found.
     fn fail<T>(&self, expected: &str) -> Result<T, SyntaxError> {
         let message = match self.rest().chars().next() {
             None => format!("{expected}, but the file ends here"),
             Some('/' | '#') => format!("{expected}; JSON has no comments"),
-            Some('\'') => format!("{expected}; a string stands in double quotes"),
+            Some('\'') => format!("{expected}; write strings in double quotes"),
             Some(other) => format!("{expected}, found {other:?}"),
         };
         Err(SyntaxError { at: self.at, message })
     }
 
-    /// Skips white space and shows the character after it.
+    /// Skips white space and returns the byte after it, without skipping that byte.
     fn next_char(&mut self) -> Option<u8> {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Counts a key or a value.
+    /// Counts a key or a value. Fails if there are too many.
     fn count(&mut self) -> Result<(), SyntaxError> {
         let left = self.left.checked_sub(1);
         self.left = left.ok_or_else(|| SyntaxError {
@@ -224,7 +253,10 @@ impl Reader<'_> {
                 self.at += length;
                 Ok(ValueKind::Number(number))
             }
-            Err(_) => Err(SyntaxError { at: self.at, message: format!("{:?} is no number", &rest[..length.min(40)]) }),
+            Err(_) => {
+                let message = format!("{:?} is not a number", &rest[..length.min(NUMBER_SHOWN)]);
+                Err(SyntaxError { at: self.at, message })
+            }
         }
     }
 
@@ -236,10 +268,10 @@ impl Reader<'_> {
             end += if bytes[end] == b'\\' { 2 } else { 1 };
         }
         if bytes.get(end) != Some(&b'"') {
-            let message = "this string does not end in its line; a line break is written \\n".to_owned();
+            let message = "this string does not end in its line: write a line break as \\n".to_owned();
             return Err(SyntaxError { at: self.at, message });
         }
-        // What serde_json would copy as it is; most strings are.
+        // Most strings have no escapes, and copying them is faster than a call of serde_json.
         if plain {
             let string = self.rest()[1..end].to_owned();
             self.at += end + 1;
@@ -300,7 +332,7 @@ impl Reader<'_> {
         }
     }
 
-    /// After an item: whether the list or object ends with `close`, or goes on after a comma.
+    /// Reads what follows an item. Returns whether `close` ends the list or object; a comma continues it.
     fn ends(&mut self, close: u8, expected: &str) -> Result<bool, SyntaxError> {
         match self.next_char() {
             Some(byte) if byte == close => {
@@ -311,7 +343,7 @@ impl Reader<'_> {
                 let comma = self.at;
                 self.at += 1;
                 if self.next_char() == Some(close) {
-                    let message = format!("nothing follows this \",\": JSON has no comma before \"{}\"", close as char);
+                    let message = format!("remove this \",\": JSON has no comma before \"{}\"", close as char);
                     return Err(SyntaxError { at: comma, message });
                 }
                 Ok(false)
@@ -321,7 +353,7 @@ impl Reader<'_> {
     }
 }
 
-/// `at`, or the beginning of the character that it is in the middle of.
+/// Returns the beginning of the character at the byte `at`.
 fn floor_char(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
@@ -330,7 +362,7 @@ fn floor_char(text: &str, at: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// The value without its places, as serde_json has it.
+    /// Returns the value without its places, as serde_json has it.
     fn plain(value: Value) -> serde_json::Value {
         match value.kind {
             ValueKind::Null => serde_json::Value::Null,
@@ -408,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_a_string_is_found_behind_escapes() {
+    fn a_place_in_a_string_is_found_after_escapes() {
         let text = r#"  "a\"\u00e9\ud83d\ude00é@" "#;
         let span = parse(text).unwrap().span;
         let decoded = "a\"é😀é@".find('@').unwrap();

@@ -1,5 +1,7 @@
-//! The entries of slaves that share them, prepared for questions about each: what comes before it, how often it runs, and
-//! whether it can start. An answer takes no longer for a long chain of entries than for a short one.
+//! The lists of entries that slaves share, prepared for the warnings: which entry runs before each, how often it runs, and
+//! whether it can start.
+//!
+//! The cost must grow only with the number of entries, not with the length of a chain of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,29 +10,30 @@ use super::test::{End, Test};
 use crate::variables::{self, Segment, Variable};
 use crate::wire::{Action, Entry, Policy};
 
-/// How often something can happen in a run.
+/// The number of times that something can happen in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// At most so often.
+    /// At most this number.
     AtMost(u64),
-    /// There is no bound that the test shows.
+    /// The test shows no bound.
     Unknown,
 }
 
-/// The entries of some slaves.
+/// The entries that some slaves share.
 pub struct List<'a> {
+    /// The entries.
     pub entries: &'a [Entry],
-    /// How many slaves have them.
+    /// The number of slaves that have them.
     pub slaves: u64,
-    /// The entries that another one ends.
+    /// The entries that another entry ends.
     pub ended: BTreeSet<String>,
     places: BTreeMap<&'a str, usize>,
-    /// Which entries can never start, once that was found.
+    /// Whether each entry can never start. Empty until [`List::find_starts`].
     never: Vec<bool>,
 }
 
 impl<'a> List<'a> {
-    /// Each list that slaves of the test have.
+    /// Returns all different lists of the slaves of a test.
     pub fn of(test: &'a Test) -> Vec<List<'a>> {
         let mut seen: BTreeMap<*const Entry, usize> = BTreeMap::new();
         let mut lists: Vec<List<'a>> = Vec::new();
@@ -51,7 +54,7 @@ impl<'a> List<'a> {
         List { entries, slaves: 0, ended, places, never: Vec::new() }
     }
 
-    /// The entry that this one runs after.
+    /// Returns the entry after which this one runs.
     pub fn before(&self, nr: usize) -> Option<usize> {
         match &self.entries[nr].policy {
             Policy::After(after) => self.places.get(after.entry.as_str()).copied(),
@@ -59,7 +62,7 @@ impl<'a> List<'a> {
         }
     }
 
-    /// All entries, each behind the one that it runs after.
+    /// Returns all entries in an order in which each one is after the entry that it waits for.
     fn in_order(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.entries.len());
         let mut seen = vec![false; self.entries.len()];
@@ -75,7 +78,7 @@ impl<'a> List<'a> {
         order
     }
 
-    /// How often each entry can run.
+    /// Returns how often each entry can run on one slave.
     pub fn runs(&self) -> Vec<Times> {
         let mut runs = vec![Times::Unknown; self.entries.len()];
         for nr in self.in_order() {
@@ -88,7 +91,7 @@ impl<'a> List<'a> {
         runs
     }
 
-    /// Finds the entries whose occasion cannot arise in a test that ends so, with these triggers that never fire.
+    /// Finds the entries that can never start in a test with this end and these triggers that never fire.
     pub fn find_starts(&mut self, end: &End, never_fires: &BTreeSet<&str>) {
         let mut never = vec![false; self.entries.len()];
         for nr in self.in_order() {
@@ -105,7 +108,7 @@ impl<'a> List<'a> {
         self.never = never;
     }
 
-    /// Why an entry cannot start, if the test shows that.
+    /// Returns the reason why an entry can never start; `None` if it may start.
     pub fn why_never(&self, nr: usize, end: &End) -> Option<String> {
         if self.never.get(nr) != Some(&true) {
             return None;
@@ -116,20 +119,20 @@ impl<'a> List<'a> {
             _ => {
                 let before = &self.entries[self.before(nr)?];
                 let ends = matches!(before.action, Action::End { .. });
-                let what = if ends { "ends the run" } else { "can never start" };
-                Some(format!("the entry {:?} {what}", before.name))
+                let obstacle = if ends { "ends the run" } else { "can never start" };
+                Some(format!("the entry {:?} {obstacle}", before.name))
             }
         }
     }
 }
 
-/// How long a run takes at most.
+/// Returns the longest time that a run can take.
 fn limit(end: &End) -> Duration {
     let (End::Duration(end) | End::Idle { limit: end } | End::Trigger { limit: end, .. }) = end;
     *end
 }
 
-/// The entries that one of these kills, or has the process id of.
+/// Returns the entries that one of these kills, or whose process id it uses.
 fn ended(entries: &[Entry]) -> BTreeSet<String> {
     let mut ended = BTreeSet::new();
     for entry in entries {
@@ -145,11 +148,12 @@ fn ended(entries: &[Entry]) -> BTreeSet<String> {
     ended
 }
 
+/// Returns the command of an entry; `None` for a built-in action.
 pub fn command_of(entry: &Entry) -> Option<&str> {
     entry.shell().map(|shell| shell.command.as_str())
 }
 
-/// A duration as the test file takes it.
+/// Returns a duration in seconds or milliseconds, as the test file accepts it.
 fn text(duration: Duration) -> String {
     match duration.as_millis() {
         millis if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),

@@ -1,12 +1,12 @@
-//! The actions `"barrier"` and `"sync"`: the entries of a slave that meet others.
+//! The actions `"barrier"` and `"sync"` of an entry.
 //!
-//! What a test declares of barriers and syncs is in `meetings.rs`.
+//! The declarations of barriers and syncs are in `meetings.rs`.
 
 use super::context::{Context, Resources, check_variables};
 use super::fields::{self, Object, transposed};
 use super::json::{KeyValue, Value, ValueKind};
 use super::meetings::{Meetings, Membership};
-use super::members::Whom;
+use super::members::Attendees;
 use super::problem::Problems;
 use crate::exit_code;
 use crate::machine::Exit;
@@ -31,7 +31,7 @@ pub const OUTCOMES: [(&str, u8); 4] = [
 /// The longest reason of `"abort"`, in bytes.
 pub const ABORT_MAX: usize = 2_000;
 
-/// What `"barrier"` and `"sync"` have in common.
+/// The keys that `"barrier"` and `"sync"` have in common.
 struct Common {
     name: String,
     tag: Option<String>,
@@ -40,7 +40,7 @@ struct Common {
     timeout: Option<u64>,
 }
 
-/// Reads what both have in common, and notes the membership of the slave.
+/// Reads the keys that both have in common, and notes the membership of the slave.
 fn common(
     member: &KeyValue,
     object: &Object<'_>,
@@ -52,18 +52,19 @@ fn common(
     let name = name
         .filter(|name| fields::check_meeting(name, member.value.span.start, &format!("a {noun}"), context.problems));
     let tag = transposed(object.get("as").map(|value| tag(value, context.problems)));
-    let own = context.names.meet.groups.whom(object, context.problems);
+    let own = context.names.meet.groups.attendees(object, context.problems);
     let timeout = object.get("timeout");
     let timeout = timeout.map(|value| fields::time_above_zero(value, "\"timeout\"", context.problems));
     let timeout = transposed(timeout);
-    let (name, tag, own) = (name?, tag?, own?);
-    let whom = meetings.agree(&member.value, own.as_ref(), context.problems)?;
-    if let Whom::Members(members) = &whom {
-        let (at, what) = (member.value.span.start, format!("{noun} {name:?}"));
-        context.require(Membership::new(at, what, tag.clone(), members.clone()));
+    let (name, own) = (name?, own?);
+    let attendees = meetings.agree(&member.value, own.as_ref(), context.problems);
+    let (tag, attendees) = (tag?, attendees?);
+    if let Attendees::Members(members) = &attendees {
+        let (at, meeting) = (member.value.span.start, format!("{noun} {name:?}"));
+        context.require(Membership::new(at, meeting, tag.clone(), members.clone()));
     }
     let timeout = timeout?.or_else(|| meetings.timeout(name)).map(|timeout| timeout.as_micros() as u64);
-    let party = if meetings.declares_members(name) { None } else { Some(whom.party()) };
+    let party = if meetings.declares_members(name) { None } else { Some(attendees.party()) };
     Some(Common { name: name.to_owned(), tag, party, timeout })
 }
 
@@ -82,6 +83,7 @@ fn tag(value: &Value, problems: &mut Problems<'_>) -> Option<String> {
     Some(tag.to_owned())
 }
 
+/// Reads the action `"barrier"`.
 pub fn barrier(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let fresh = object.get("fresh").map(|value| fields::time(value, "\"fresh\"", context.problems));
     let harmonize = flag(object, "harmonize", context.problems);
@@ -95,11 +97,12 @@ pub fn barrier(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_,
     Some(Action::Barrier { barrier, tag, party, timeout, fresh, abort, harmonize, expect })
 }
 
+/// Reads the action `"sync"`.
 pub fn sync(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_>) -> Option<Action> {
     let value = match object.get("data") {
         Some(value) => data(value, context),
         None => {
-            let message = "\"sync\" needs the key \"data\": what this member gives the others";
+            let message = "\"sync\" needs the key \"data\": the value that this member gives";
             context.problems.add(object.at, message);
             None
         }
@@ -111,7 +114,7 @@ pub fn sync(member: &KeyValue, object: &Object<'_>, context: &mut Context<'_, '_
     Some(Action::Sync { session, tag, party, timeout, all_alive: all_alive?, value: value?, expect: expect? })
 }
 
-/// Reads the reason for which an entry aborts its barrier.
+/// Reads the reason with which an entry aborts its barrier.
 fn abort(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
     let text = fields::string(value, "\"abort\"", context.problems)?;
     if text.trim().is_empty() || text.len() > ABORT_MAX {
@@ -122,7 +125,7 @@ fn abort(value: &Value, context: &mut Context<'_, '_>) -> Option<String> {
     check_variables(value, text, Resources::No, context).then(|| text.to_owned())
 }
 
-/// Reads the statuses with which an entry that meets may exit; by default `usual`.
+/// Reads the statuses with which a barrier or a sync passes; by default `usual`.
 fn expect(object: &Object<'_>, usual: u8, problems: &mut Problems<'_>) -> Option<Expect> {
     let of = |codes: Vec<u8>| Expect::Of(codes.into_iter().map(|code| Exit::Code(code.into())).collect());
     let Some(value) = object.get("expect") else { return Some(of(vec![usual])) };
@@ -141,10 +144,10 @@ fn expect(object: &Object<'_>, usual: u8, problems: &mut Problems<'_>) -> Option
 }
 
 /// Reads an exit status: a number or a word.
-fn status(value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<u8> {
+fn status(value: &Value, noun: &str, problems: &mut Problems<'_>) -> Option<u8> {
     match &value.kind {
-        ValueKind::Number(_) => fields::integer(value, what, 0..=255, problems).map(|code| code as u8),
-        _ => fields::word(value, what, &OUTCOMES, problems),
+        ValueKind::Number(_) => fields::integer(value, noun, 0..=255, problems).map(|code| code as u8),
+        _ => fields::word(value, noun, &OUTCOMES, problems),
     }
 }
 
@@ -153,11 +156,11 @@ fn flag(object: &Object<'_>, key: &str, problems: &mut Problems<'_>) -> Option<b
     let Some(value) = object.get(key) else { return Some(false) };
     match value.kind {
         ValueKind::Bool(flag) => Some(flag),
-        _ => fields::wrong(value, &format!("{key:?} is true or false"), problems),
+        _ => fields::mismatch(value, &format!("{key:?} is true or false"), problems),
     }
 }
 
-/// Reads any JSON, whose strings may hold variables.
+/// Reads any JSON, whose strings may have variables.
 fn data(value: &Value, context: &mut Context<'_, '_>) -> Option<serde_json::Value> {
     match &value.kind {
         ValueKind::Null => Some(serde_json::Value::Null),

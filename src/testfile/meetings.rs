@@ -1,4 +1,4 @@
-//! The barriers and syncs that a test declares, and who must be a member of each.
+//! The barriers and syncs that a test declares, with their members.
 //!
 //! This file owns the declarations. `meet.rs` reads the entries that use them.
 
@@ -10,19 +10,19 @@ use std::time::Duration;
 use super::bounds::MEETINGS_MAX;
 use super::fields::{self, Object};
 use super::json::{KeyValue, Value, ValueKind};
-use super::members::{Groups, Members, Whom};
+use super::members::{Attendees, Groups, Members};
 use super::problem::Problems;
 use super::suggest;
 use super::test::Declared;
 
-/// The keys of a barrier or a sync that is declared.
+/// The keys of a declared barrier or sync.
 pub const MEETING_KEYS: [&str; 3] = ["members", "count", "timeout"];
 
-/// What a test declares of one barrier or sync.
+/// The declaration of one barrier or sync.
 #[derive(Debug, Default)]
 struct Meeting {
-    /// The members, if they are declared; `None`: the declaration is wrong, and the problem is noted.
-    whom: Option<Option<Whom>>,
+    /// The members, if they are declared; `None`: they have a problem.
+    attendees: Option<Option<Attendees>>,
     timeout: Option<Duration>,
 }
 
@@ -35,27 +35,30 @@ pub struct Meetings {
 
 /// The groups, barriers and syncs that entries can name.
 pub struct Meet {
+    /// The groups.
     pub groups: Groups,
+    /// The declared barriers.
     pub barriers: Meetings,
+    /// The declared syncs.
     pub syncs: Meetings,
 }
 
 /// An entry whose slave must be one of these members.
 pub struct Membership {
     at: usize,
-    /// `barrier "server-up"`.
-    what: String,
+    /// The kind and the name of the meeting: `barrier "server-up"`.
+    meeting: String,
     tag: Option<String>,
     members: Rc<Members>,
 }
 
 impl Membership {
-    /// `at` is the byte at which the meeting is named, `what` its kind and name.
-    pub fn new(at: usize, what: String, tag: Option<String>, members: Rc<Members>) -> Membership {
-        Membership { at, what, tag, members }
+    /// Returns the membership. `at` is the byte at which the entry names the meeting, `meeting` its kind and name.
+    pub fn new(at: usize, meeting: String, tag: Option<String>, members: Rc<Members>) -> Membership {
+        Membership { at, meeting, tag, members }
     }
 
-    /// Returns what is equal for memberships that the same slaves satisfy.
+    /// Returns a key that is equal for memberships that the same slaves satisfy.
     pub fn same(&self) -> (*const Members, Option<&str>) {
         (Rc::as_ptr(&self.members), self.tag.as_deref())
     }
@@ -76,19 +79,19 @@ impl Membership {
     pub fn lacks(&self, slave: &str, problems: &mut Problems<'_>) {
         problems.add_once(self.at, || {
             let listed: Vec<&str> = self.members.listed.iter().map(String::as_str).collect();
-            let (what, listed) = (&self.what, suggest::list(&listed, "and"));
+            let (meeting, listed) = (&self.meeting, suggest::list(&listed, "and"));
             let slave = match &self.tag {
                 None => format!("{slave:?}"),
                 Some(_) => format!("{slave:?}, as {:?},", self.member(slave)),
             };
-            format!("the slave {slave} is not among the members of the {what}: {listed}")
+            format!("the slave {slave} is not among the members of the {meeting}: {listed}")
         });
     }
 }
 
 impl Meet {
     /// Returns the bytes of the declared timeouts in the message to a slave.
-    pub fn told_of_timeouts(&self) -> usize {
+    pub fn timeouts_size(&self) -> usize {
         // Quotes, a colon and a comma, and a number of at most 13 digits. JSON may double each byte of a name.
         const AROUND: usize = 4 + 13;
         let declared = self.barriers.declared.iter().chain(&self.syncs.declared);
@@ -100,7 +103,7 @@ impl Meet {
 pub fn read(groups: Groups, barriers: &[KeyValue], syncs: &[KeyValue], problems: &mut Problems<'_>) -> Meet {
     let names: BTreeSet<&str> = barriers.iter().map(|barrier| barrier.key.as_str()).collect();
     for sync in syncs.iter().filter(|sync| names.contains(sync.key.as_str())) {
-        problems.add(sync.at, format!("{:?} is the name of a barrier: give the sync another", sync.key));
+        problems.add(sync.at, format!("{:?} is already the name of a barrier: rename the sync", sync.key));
     }
     let barriers = meetings("barrier", barriers, &groups, problems);
     let syncs = meetings("sync", syncs, &groups, problems);
@@ -114,11 +117,11 @@ fn meetings(noun: &'static str, members: &[KeyValue], groups: &Groups, problems:
     let mut declared = BTreeMap::new();
     for member in members.iter().take(MEETINGS_MAX) {
         fields::check_meeting(&member.key, member.at, &format!("a {noun}"), problems);
-        let what = if noun == "barrier" { "a barrier" } else { "a sync" };
-        let meeting = match Object::read(&member.value, what, &MEETING_KEYS, problems) {
+        let object_noun = if noun == "barrier" { "a barrier" } else { "a sync" };
+        let meeting = match Object::read(&member.value, object_noun, &MEETING_KEYS, problems) {
             None => Meeting::default(),
             Some(object) => Meeting {
-                whom: groups.whom(&object, problems),
+                attendees: groups.attendees(&object, problems),
                 timeout: object
                     .get("timeout")
                     .and_then(|value| fields::time_above_zero(value, "\"timeout\"", problems)),
@@ -137,7 +140,7 @@ impl Meetings {
 
     /// Whether the members of the meeting `name` are declared.
     pub fn declares_members(&self, name: &str) -> bool {
-        self.declared.get(name).and_then(|meeting| meeting.whom.as_ref()?.as_ref()).is_some()
+        self.declared.get(name).and_then(|meeting| meeting.attendees.as_ref()?.as_ref()).is_some()
     }
 
     /// Returns the timeout that is declared for the meeting `name`.
@@ -145,21 +148,22 @@ impl Meetings {
         self.declared.get(name)?.timeout
     }
 
+    /// Returns the declarations by name, as the test has them.
     pub fn into_declared(self) -> BTreeMap<String, Declared> {
         let declared = |meeting: Meeting| Declared {
-            party: meeting.whom.flatten().map(|whom| whom.party()),
+            party: meeting.attendees.flatten().map(|attendees| attendees.party()),
             timeout: meeting.timeout,
         };
         self.declared.into_iter().map(|(name, meeting)| (name, declared(meeting))).collect()
     }
 
-    /// Returns the members of the meeting `name`, from the entry (`own`) or from the declaration. `None`: one of them
-    /// is wrong, and the problem is noted.
-    pub fn agree(&self, name: &Value, own: Option<&Whom>, problems: &mut Problems<'_>) -> Option<Whom> {
+    /// Returns the members of the meeting `name`, from the entry (`own`) or from the declaration. Returns `None` if one
+    /// of them has a problem, or both differ.
+    pub fn agree(&self, name: &Value, own: Option<&Attendees>, problems: &mut Problems<'_>) -> Option<Attendees> {
         let ValueKind::String(text) = &name.kind else { return None };
         let meeting = self.declared.get(text);
         let declared = match meeting {
-            Some(meeting) => meeting.whom.as_ref()?.as_ref(),
+            Some(meeting) => meeting.attendees.as_ref()?.as_ref(),
             None => None,
         };
         match (own, declared) {
@@ -169,13 +173,13 @@ impl Meetings {
                 let what_to_do = problems
                     .slip(text, known)
                     .unwrap_or_else(|| format!(": add \"members\" or \"count\" here or in \"{noun}s\""));
-                problems.add(name.span.start, format!("nobody says who meets at the {noun} {text:?}{what_to_do}"));
+                problems.add(name.span.start, format!("the {noun} {text:?} has no members{what_to_do}"));
                 None
             }
             (Some(own), Some(declared)) if !own.agrees(declared) => {
-                let key = if matches!(own, Whom::Count(_)) { "count" } else { "members" };
+                let key = if matches!(own, Attendees::Count(_)) { "count" } else { "members" };
                 let message =
-                    format!("{key:?} is not what \"{}s\" declares for {text:?}: leave it out here", self.noun);
+                    format!("{key:?} differs from what \"{}s\" declares for {text:?}: remove it here", self.noun);
                 problems.add(name.span.start, message);
                 None
             }

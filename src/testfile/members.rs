@@ -1,4 +1,6 @@
-//! Who shall meet: lists of members with ranges and groups, and the groups themselves.
+//! The members of barriers, syncs and groups: lists with ranges and groups.
+//!
+//! This file owns the limit on the members of all lists together. A circle of groups must not lead to endless work.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,36 +15,41 @@ use super::suggest;
 use crate::session;
 use crate::wire::rendezvous::Party;
 
-/// How much of a wrong name a message repeats, in characters.
+/// The most characters of a wrong name in a message.
 const SHOWN_MAX: usize = 128;
 
-/// Who shall meet. Cheap to clone.
+/// The members that must arrive at a meeting. Cheap to clone.
 #[derive(Debug, Clone)]
-pub enum Whom {
+pub enum Attendees {
+    /// These members.
     Members(Rc<Members>),
+    /// Any members, this many.
     Count(u32),
 }
 
-/// Some members: in the order of the file, and for looking up.
+/// A list of members.
 #[derive(Debug)]
 pub struct Members {
+    /// In the order of the file.
     pub listed: Vec<String>,
+    /// The same members, to look them up.
     pub set: BTreeSet<String>,
 }
 
-impl Whom {
+impl Attendees {
+    /// Returns the members as a message has them.
     pub fn party(&self) -> Party {
         match self {
-            Whom::Members(members) => Party::Members(members.listed.clone()),
-            Whom::Count(count) => Party::Count(*count),
+            Attendees::Members(members) => Party::Members(members.listed.clone()),
+            Attendees::Count(count) => Party::Count(*count),
         }
     }
 
-    /// Whether both mean the same members, in whatever order.
-    pub fn agrees(&self, other: &Whom) -> bool {
+    /// Whether both are the same members, in any order.
+    pub fn agrees(&self, other: &Attendees) -> bool {
         match (self, other) {
-            (Whom::Members(ours), Whom::Members(theirs)) => ours.set == theirs.set,
-            (Whom::Count(ours), Whom::Count(theirs)) => ours == theirs,
+            (Attendees::Members(ours), Attendees::Members(theirs)) => ours.set == theirs.set,
+            (Attendees::Count(ours), Attendees::Count(theirs)) => ours == theirs,
             _ => false,
         }
     }
@@ -50,21 +57,21 @@ impl Whom {
 
 /// The groups of a test.
 pub struct Groups {
-    /// All that are declared.
+    /// The names of all groups.
     names: Vec<String>,
-    /// `None`: what the group holds is wrong, and has been said.
+    /// The members of each group; `None`: its list has a problem.
     resolved: BTreeMap<String, Option<Vec<String>>>,
-    /// How many members all lists of the test may still hold together.
+    /// The members that all lists of the test may still have together.
     left: Cell<usize>,
 }
 
-/// The groups as the file has them, while they are resolved.
+/// The state while the groups are resolved.
 struct Reading<'a> {
     declared: BTreeMap<&'a str, &'a KeyValue>,
     groups: Groups,
-    /// The groups that are being resolved, from the outermost.
+    /// The groups that are being resolved, from the outermost to the innermost.
     path: Vec<&'a str>,
-    /// The same, for looking up.
+    /// The same groups, to look them up.
     outer: BTreeSet<&'a str>,
 }
 
@@ -95,9 +102,9 @@ impl<'a> Reading<'a> {
         let mut acyclic = true;
         for (at, inner) in named_groups(&member.value) {
             if self.outer.contains(inner) {
-                // Of a group that others of the circle name many times, once is enough.
+                // A group may name groups of the circle many times. One problem is enough.
                 if acyclic {
-                    problems.add(at, format!("these groups hold each other: {}", self.circle(inner)));
+                    problems.add(at, format!("these groups contain each other: {}", self.circle(inner)));
                 }
                 acyclic = false;
             } else {
@@ -106,20 +113,20 @@ impl<'a> Reading<'a> {
         }
         self.path.pop();
         self.outer.remove(name);
-        let what = format!("the group {name:?}");
-        let members = if acyclic { self.groups.members(&member.value, &what, problems) } else { None };
+        let noun = format!("the group {name:?}");
+        let members = if acyclic { self.groups.members(&member.value, &noun, problems) } else { None };
         self.groups.resolved.insert(name.to_owned(), members);
     }
 
-    /// The groups from `inner` on, of which the last one holds it.
+    /// Returns the circle of groups that begins and ends with `inner`.
     fn circle(&self, inner: &str) -> String {
         let from = self.path.iter().position(|outer| *outer == inner).unwrap_or(0);
         let circle = self.path[from..].iter().copied().chain([inner]).map(|name| format!("{:?}", suggest::shown(name)));
-        circle.collect::<Vec<_>>().join(" holds ")
+        circle.collect::<Vec<_>>().join(" contains ")
     }
 }
 
-/// The groups that a list names, and where.
+/// Returns the groups that a list names, with their places.
 fn named_groups(value: &Value) -> impl Iterator<Item = (usize, &str)> {
     let items = if let ValueKind::List(items) = &value.kind { items.as_slice() } else { &[] };
     items.iter().filter_map(|item| match &item.kind {
@@ -129,33 +136,33 @@ fn named_groups(value: &Value) -> impl Iterator<Item = (usize, &str)> {
 }
 
 impl Groups {
-    /// The groups that could be read.
+    /// Returns the members of all groups without problems.
     pub fn into_resolved(self) -> BTreeMap<String, Vec<String>> {
         self.resolved.into_iter().filter_map(|(name, members)| Some((name, members?))).collect()
     }
 
-    /// What `"members"` or `"count"` of an object say. `None`: something wrong, which has been said; `Some(None)`:
-    /// nothing.
-    pub fn whom(&self, object: &Object<'_>, problems: &mut Problems<'_>) -> Option<Option<Whom>> {
+    /// Reads `"members"` or `"count"` of an object. Returns `None` if there is a problem, and `Some(None)` if both are
+    /// absent.
+    pub fn attendees(&self, object: &Object<'_>, problems: &mut Problems<'_>) -> Option<Option<Attendees>> {
         match (object.member("members"), object.member("count")) {
             (None, None) => Some(None),
             (Some(_), Some(count)) => {
-                problems.add(count.at, "\"count\" does not go with \"members\": who shall meet is counted already");
+                problems.add(count.at, "\"count\" does not go with \"members\": remove one of them");
                 None
             }
             (Some(members), None) => {
                 let listed = self.members(&members.value, "\"members\"", problems)?;
                 let set = listed.iter().cloned().collect();
-                Some(Some(Whom::Members(Rc::new(Members { listed, set }))))
+                Some(Some(Attendees::Members(Rc::new(Members { listed, set }))))
             }
             (None, Some(count)) => {
                 let count = fields::integer(&count.value, "\"count\"", 1..=MEMBERS_MAX as u64, problems)?;
-                Some(Some(Whom::Count(count as u32)))
+                Some(Some(Attendees::Count(count as u32)))
             }
         }
     }
 
-    /// The members that `"guests"` names. An empty list invites nobody.
+    /// Reads `"guests"`. The list may be empty.
     pub fn guests(&self, value: &Value, problems: &mut Problems<'_>) -> Option<BTreeSet<String>> {
         if matches!(&value.kind, ValueKind::List(items) if items.is_empty()) {
             return Some(BTreeSet::new());
@@ -163,12 +170,11 @@ impl Groups {
         self.members(value, "\"guests\"", problems).map(|members| members.into_iter().collect())
     }
 
-    /// The members that a list stands for, each once, in the order of the list. `None`: something wrong, which has been
-    /// said.
-    fn members(&self, value: &Value, what: &str, problems: &mut Problems<'_>) -> Option<Vec<String>> {
-        let items = fields::list(value, what, problems)?;
+    /// Reads a list of members. Returns each member once, in the order of the list; `None` if there is a problem.
+    fn members(&self, value: &Value, noun: &str, problems: &mut Problems<'_>) -> Option<Vec<String>> {
+        let items = fields::list(value, noun, problems)?;
         if items.is_empty() {
-            problems.add(value.span.start, format!("{what} is an empty list: nobody could meet"));
+            problems.add(value.span.start, format!("{noun} is an empty list: name at least one member"));
             return None;
         }
         let (mut members, mut good) = (Vec::new(), true);
@@ -178,40 +184,40 @@ impl Groups {
                 good = false;
                 continue;
             };
-            // A group may be long, and naming it again adds nothing.
+            // A repeated group adds no members, and expanding a long one again would take time.
             if !named.insert(text) {
                 continue;
             }
-            match self.stands_for(text, item.span.start, value.span.start, problems) {
+            match self.expand(text, item.span.start, value.span.start, problems) {
                 Some(names) => members.extend(names.into_iter().filter(|name| seen.insert(name.clone()))),
                 None => good = false,
             }
             if members.len() > MEMBERS_MAX {
-                problems.add(item.span.start, format!("{what} holds more than {MEMBERS_MAX} members"));
+                problems.add(item.span.start, format!("{noun} has more than {MEMBERS_MAX} members"));
                 return None;
             }
         }
         good.then_some(members)
     }
 
-    /// Counts members before they are listed, also those that are in their list already: making them is what costs.
-    /// `None`: these are too many, which has been said.
+    /// Counts members before their names are made, because making them takes time. Members that are in the list already
+    /// count as well. Returns `None` if there are too many.
     fn count(&self, members: usize, at: usize, problems: &mut Problems<'_>) -> Option<()> {
         let left = self.left.get().checked_sub(members);
         match left {
             Some(left) => self.left.set(left),
             None => problems.add_once(at, || {
                 format!(
-                    "all lists of members of a test hold at most {LISTED_MEMBERS_MAX} together: declare a barrier or a \
-                     sync once instead of listing its members at each entry"
+                    "all lists of members of a test have at most {LISTED_MEMBERS_MAX} members together: declare a barrier \
+                     or a sync once instead of listing its members at each entry"
                 )
             }),
         }
         left.map(|_| ())
     }
 
-    /// The members that one item, at `at`, of the list at `list` stands for.
-    fn stands_for(&self, text: &str, at: usize, list: usize, problems: &mut Problems<'_>) -> Option<Vec<String>> {
+    /// Returns the members of one item, which is at the byte `at`, of the list at the byte `list`.
+    fn expand(&self, text: &str, at: usize, list: usize, problems: &mut Problems<'_>) -> Option<Vec<String>> {
         if let Some(group) = text.strip_prefix('@') {
             let Some(members) = self.resolved.get(group) else {
                 let hint = problems.hint(group, self.names.iter().map(String::as_str));
@@ -222,14 +228,14 @@ impl Groups {
             self.count(members.len(), list, problems)?;
             return Some(members.clone());
         }
-        let pattern = Pattern::read(text, MEMBERS_MAX).map_err(|why| problems.add(at, why)).ok()?;
+        let pattern = Pattern::read(text, MEMBERS_MAX).map_err(|error| problems.add(at, error.to_string())).ok()?;
         self.count(pattern.count, list, problems)?;
         let names = pattern.names();
         names.iter().all(|name| check_member(name, at, problems)).then_some(names)
     }
 }
 
-/// Whether `name` can name a member.
+/// Checks the name of a member at the byte `at`.
 fn check_member(name: &str, at: usize, problems: &mut Problems<'_>) -> bool {
     let good = session::is_member(name);
     if !good {

@@ -1,8 +1,9 @@
 //! The regular expressions of a test.
 //!
-//! Each is compiled once, because compiling one takes as long as reading a hundred entries. There are at most
+//! Each is compiled only once, because compiling takes as long as reading a hundred entries. There are at most
 //! [`PATTERNS_MAX`] different ones.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use super::bounds::{PATTERN_MAX, PATTERNS_MAX};
 use super::fields;
 use super::json::Value;
 use super::problem::Problems;
-use crate::wire::readiness::line_pattern;
+use crate::wire::readiness::{PatternError, line_pattern};
 
 /// The regular expressions that were read.
 #[derive(Default)]
@@ -18,38 +19,42 @@ pub struct Patterns {
     known: RefCell<BTreeMap<String, Result<(), PatternError>>>,
 }
 
-/// What is wrong with a regular expression, and at which byte, if it is at one.
-type PatternError = (String, Option<usize>);
-
 impl Patterns {
     /// Reads the value of `"log"`.
     pub fn read(&self, value: &Value, problems: &mut Problems<'_>) -> Option<String> {
         let text = fields::string(value, "\"log\"", problems)?;
-        let (why, at) = if text.is_empty() {
-            ("it is empty".to_owned(), None)
+        let mut at = value.span.start;
+        let fault: Cow<'_, str> = if text.is_empty() {
+            "it is empty".into()
         } else if text.len() > PATTERN_MAX {
-            (format!("it is {} bytes long, at most {PATTERN_MAX} are allowed", text.len()), None)
+            format!("it is {} bytes long, at most {PATTERN_MAX} are allowed", text.len()).into()
         } else {
             match self.check(text) {
-                Ok(()) => return Some(text.to_owned()),
-                Err(wrong) => wrong,
+                Some(Ok(())) => return Some(text.to_owned()),
+                Some(Err(error)) => {
+                    if let PatternError::Syntax { at: Some(inner), .. } = error {
+                        at = problems.inside(&value.span).place(inner);
+                    }
+                    error.to_string().into()
+                }
+                None => format!("a test has at most {PATTERNS_MAX} different ones").into(),
             }
         };
-        let at = at.map_or(value.span.start, |at| problems.inside(&value.span).place(at));
-        problems.add(at, format!("\"log\" is not a valid regular expression: {why}"));
+        problems.add(at, format!("\"log\" is not a valid regular expression: {fault}"));
         None
     }
 
-    fn check(&self, text: &str) -> Result<(), PatternError> {
-        let mut all = self.known.borrow_mut();
-        if let Some(known) = all.get(text) {
-            return known.clone();
+    /// Compiles a regular expression. Returns `None` if the test has too many different ones.
+    fn check(&self, text: &str) -> Option<Result<(), PatternError>> {
+        let mut known = self.known.borrow_mut();
+        if let Some(checked) = known.get(text) {
+            return Some(checked.clone());
         }
-        if all.len() == PATTERNS_MAX {
-            return Err((format!("a test has at most {PATTERNS_MAX} different ones"), None));
+        if known.len() == PATTERNS_MAX {
+            return None;
         }
         let checked = line_pattern(text).map(|_| ());
-        all.insert(text.to_owned(), checked.clone());
-        checked
+        known.insert(text.to_owned(), checked.clone());
+        Some(checked)
     }
 }

@@ -1,4 +1,7 @@
-//! What is wrong with a test file, and where.
+//! The problems of a test file, with their places.
+//!
+//! This file owns the limits on the number and the length of problems. A message must never control a terminal, because
+//! it may repeat text of the file.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,15 +11,16 @@ use super::json::Inside;
 use super::suggest::Guesses;
 use crate::machine::harmless;
 
-/// One thing that is wrong with a test file.
+/// One problem of a test file, which is displayed as `FILE:LINE:COLUMN: MESSAGE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, as it was named.
+    /// The file, as the caller of [`parse`](super::parse) named it.
     pub file: String,
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// The column in characters, from 1.
     pub column: usize,
+    /// What is wrong, and what to do.
     pub message: String,
 }
 
@@ -26,27 +30,31 @@ impl fmt::Display for Problem {
     }
 }
 
-/// How many problems of one file are told.
+impl std::error::Error for Problem {}
+
+/// The most problems of one file that are reported.
 pub const PROBLEMS_MAX: usize = 100;
 
-/// The longest message of a problem, in bytes: what is longer is cut.
+/// The longest message of a problem, in bytes. A longer one is cut.
 pub const MESSAGE_MAX: usize = 4_000;
 
 /// Collects the problems of one file.
 pub struct Problems<'a> {
     text: &'a str,
-    /// By the byte where each stands; the same one twice counts once.
+    /// The byte and the message of each. A repetition counts once.
     found: BTreeSet<(usize, String)>,
-    /// There were more than are told.
+    /// There were more than [`PROBLEMS_MAX`].
     more: bool,
     guesses: Guesses,
 }
 
 impl<'a> Problems<'a> {
+    /// Returns an empty collection for the file with this text.
     pub fn new(text: &'a str) -> Problems<'a> {
         Problems { text, found: BTreeSet::new(), more: false, guesses: Guesses::default() }
     }
 
+    /// Adds a problem at the byte `at` of the text.
     pub fn add(&mut self, at: usize, message: impl Into<String>) {
         if self.is_full() {
             self.more = true;
@@ -59,49 +67,50 @@ impl<'a> Problems<'a> {
             message.truncate(end);
             message += "...";
         }
-        // It may repeat what the file says, which a terminal must not obey.
         self.found.insert((at, harmless(&message).into_owned()));
     }
 
-    /// Adds a problem of a whole list of slaves, unless there is one at this place: the next slave with the same
-    /// schedules has it too. There may be 100,000 of these, so the message is made only where it is told.
+    /// Adds a problem unless this place has one already, because the next slave with the same schedules has the same
+    /// problem. There may be 100,000 such slaves, so the message is made only if it is needed.
     pub fn add_once(&mut self, at: usize, message: impl FnOnce() -> String) {
-        if !self.is_told(at) {
+        if !self.has_one_at(at) {
             let message = if self.is_full() { String::new() } else { message() };
             self.add(at, message);
         }
     }
 
-    /// Whether there is a problem at this place.
-    pub fn is_told(&self, at: usize) -> bool {
+    /// Returns whether this place has a problem.
+    pub fn has_one_at(&self, at: usize) -> bool {
         self.found.range((at, String::new())..(at + 1, String::new())).next().is_some()
     }
 
-    /// Whether no further problem will be told: looking for more is of no use.
+    /// Returns whether no further problem will be reported, so that looking for more is useless.
     pub fn is_full(&self) -> bool {
         self.found.len() >= PROBLEMS_MAX
     }
 
-    /// What somebody may have meant who wrote `wrong`; empty once suggestions have cost as much as they may.
+    /// Returns what the author may have meant by `wrong`, as [`suggest::hint`](super::suggest::hint) does. Empty when
+    /// the suggestions about this file have cost as much as they may.
     pub fn hint<'b>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'b str>) -> String {
         if self.is_full() { String::new() } else { self.guesses.hint(wrong, known) }
     }
 
-    /// The same where there is something better to say than what there is.
+    /// Like [`hint`](Problems::hint), but `None` instead of a list if no name is similar.
     pub fn slip<'b>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'b str>) -> Option<String> {
         if self.is_full() { None } else { self.guesses.slip(wrong, known) }
     }
 
-    /// What finds the bytes of the file that the bytes of the string at `span` were written as.
+    /// Returns the finder of places in the string at `span`.
     pub fn inside(&self, span: &Range<usize>) -> Inside<'a> {
         Inside::new(self.text, span)
     }
 
+    /// Returns whether there is no problem.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// All of them in the order of the file.
+    /// Returns all problems, in the order of the file.
     pub fn finish(self, file: &str) -> Vec<Problem> {
         let text = self.text;
         let (mut line, mut column, mut read) = (1, 1, 0);
@@ -114,7 +123,7 @@ impl<'a> Problems<'a> {
         };
         let mut problems: Vec<Problem> = self.found.into_iter().map(place).collect();
         if let Some(last) = problems.last().filter(|_| self.more) {
-            let message = format!("there are more problems than these {PROBLEMS_MAX}: mend them first");
+            let message = format!("there are more than these {PROBLEMS_MAX} problems: fix these first");
             problems.push(Problem { message, ..last.clone() });
         }
         problems

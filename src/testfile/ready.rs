@@ -1,4 +1,4 @@
-//! The key `ready` of a command: how it is known that it is ready, and what follows from that.
+//! The key `ready` of a command: the check that shows that it is ready, and the trigger that is notified then.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use super::json::{KeyValue, Value};
 use super::problem::Problems;
 use crate::wire::readiness::{Readiness, ReadyCheck};
 
-/// The checks, of which there is exactly one.
+/// The keys of the checks, of which `"ready"` has exactly one.
 pub const CHECKS: [&str; 4] = ["port", "log", "shell", "notify"];
 
 /// The keys of `"ready"`.
 pub const READY_KEYS: [&str; 8] = ["port", "log", "shell", "notify", "host", "every", "within", "trigger"];
 
-/// The keys that belong to one check.
-const BESIDE: [(&str, &str); 2] = [("host", "port"), ("every", "shell")];
+/// The keys that go only with one check.
+const OPTIONS: [(&str, &str); 2] = [("host", "port"), ("every", "shell")];
 
-/// The ports that a command can listen at.
+/// The ports on which a command can listen.
 const PORTS: std::ops::RangeInclusive<u64> = 1..=65_535;
 
-/// Reads the value of `"ready"`. `used` are the resources that the entry may use, `None` if that is not known.
+/// Reads the value of `"ready"`. `used` are the resources that the entry may use, `None` if they are not known.
 pub fn read(value: &Value, used: Option<&Used>, context: &mut Context<'_, '_>) -> Option<Readiness> {
     let object = Object::read(value, "\"ready\"", &READY_KEYS, context.problems)?;
     let check = object.exactly_one(&CHECKS, "a check", context.problems);
-    for (key, owner) in BESIDE {
+    for (key, owner) in OPTIONS {
         if let Some(member) = object.member(key).filter(|_| check.is_some_and(|check| check.key != owner)) {
             context.problems.add(member.at, format!("{key:?} goes only with {owner:?}"));
         }
@@ -58,8 +58,8 @@ fn check(
     }
 }
 
-/// A time in microseconds.
-fn time_or(value: Option<&Value>, what: &str, default: Duration, problems: &mut Problems<'_>) -> Option<u64> {
-    let time = value.map_or(Some(default), |value| fields::time_above_zero(value, what, problems));
+/// Reads a time, in microseconds.
+fn time_or(value: Option<&Value>, noun: &str, default: Duration, problems: &mut Problems<'_>) -> Option<u64> {
+    let time = value.map_or(Some(default), |value| fields::time_above_zero(value, noun, problems));
     time.map(|time| time.as_micros() as u64)
 }

@@ -1,4 +1,6 @@
-//! Which slave has which schedules, and whether its entries fit each other.
+//! The slaves of a test: their schedules, labels and addresses, and the checks of all entries of one slave together.
+//!
+//! Slaves with the same schedules share their entries and their checks, so that 10,000 slaves cost little more than one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -13,61 +15,63 @@ use super::json::{KeyValue, Value, ValueKind};
 use super::meetings::Membership;
 use super::problem::Problems;
 use super::range::Pattern;
+use super::size::{self, Sizes};
 use super::test::Slave;
-use super::told::{self, Told};
 use crate::session::{LABELS_MAX, check_label};
 use crate::wire::{Entry, Policy};
 
-/// Names of files in the results directory, beside the directories of the slaves.
+/// The files of the results directory. A slave cannot have the name of one, because its directory is beside them.
 pub const RESERVED: [&str; 8] =
     ["test.json", "events.jsonl", "state.jsonl", "summary.json", "report.txt", "launch.log", "over.json", "resources"];
 
-/// The keys of what a slave is given, if that is more than a list of schedules.
+/// The keys of the value of a slave, if it is an object and not just a list of schedules.
 pub const SLAVE_KEYS: [&str; 3] = ["schedules", "with", "address"];
 
-/// How long the address of a slave is at most, in bytes.
+/// The longest address of a slave, in bytes.
 const ADDRESS_MAX: usize = 255;
 
-/// What a machine must be to serve as a slave.
-type With = Rc<BTreeMap<String, String>>;
+/// The labels that a machine must have to serve as a slave.
+type Labels = Rc<BTreeMap<String, String>>;
 
 /// A schedule of the test.
 pub struct Schedule<'a> {
     name: &'a str,
     drafts: Vec<Draft>,
-    /// How many bytes a slave is told of its entries.
+    /// The bytes of its entries in the message to a slave.
     bytes: usize,
 }
 
 impl<'a> Schedule<'a> {
+    /// Returns the schedule with these entries.
     pub fn new(name: &'a str, drafts: Vec<Draft>) -> Schedule<'a> {
-        let bytes = drafts.iter().map(told::of_entry).sum();
+        let bytes = drafts.iter().map(size::of_entry).sum();
         Schedule { name, drafts, bytes }
     }
 }
 
-/// The slaves of a test, as its keys say.
+/// The slaves of a test, while their keys are read.
 #[derive(Default)]
-struct Parts<'a> {
+struct Drafts<'a> {
     /// In the order of the file.
     list: Vec<SlaveDraft<'a>>,
-    /// By name, where each is in the list.
+    /// The place of each slave in the list, by name.
     places: BTreeMap<String, usize>,
-    /// Who is given which schedule.
+    /// The pairs of a slave and one of its schedules, by their places.
     given: BTreeSet<(usize, usize)>,
-    /// How many names the keys stood for.
+    /// The names of all keys together.
     covered: usize,
-    /// Whatever several keys ask for, if it is the same it is here once.
-    asked: BTreeSet<With>,
+    /// The different sets of labels.
+    labels: BTreeSet<Labels>,
 }
 
-/// What slaves may still have that share nothing.
-struct Room {
+/// The entries that slaves may still have if they do not share them.
+struct Budget {
     entries: usize,
     bytes: usize,
 }
 
-impl Room {
+impl Budget {
+    /// Takes entries from the budget. Returns `None` if that is too much.
     fn take(&mut self, entries: usize, bytes: usize) -> Option<()> {
         self.entries = self.entries.checked_sub(entries)?;
         self.bytes = self.bytes.checked_sub(bytes)?;
@@ -75,22 +79,23 @@ impl Room {
     }
 }
 
-/// A slave as its keys say.
+/// A slave, while the keys are read. Several keys may match it.
 struct SlaveDraft<'a> {
     name: String,
-    /// Which schedules, and where the slave was given each.
+    /// The places of its schedules in the list of schedules, each with the value that gives it to the slave.
     schedules: Vec<(usize, &'a Value)>,
-    with: Option<With>,
+    with: Option<Labels>,
     address: Option<String>,
 }
 
-/// What slaves with the same schedules share.
+/// The entries of slaves with the same schedules, and the results of their checks.
 struct Shared<'s> {
     entries: Rc<[Entry]>,
-    /// How many addresses their commands name, and how much a slave is told then.
+    /// The number of addresses that their commands name.
     addresses: usize,
+    /// The bytes of the message to a slave.
     bytes: usize,
-    /// What the entries want a slave to be a member of: a list for each set of members, until a slave is none of them.
+    /// The memberships that the entries require: a list for each set of members. A list is removed with its first problem.
     memberships: Vec<Vec<&'s Membership>>,
 }
 
@@ -99,138 +104,122 @@ pub fn read(
     members: &[KeyValue],
     at: usize,
     schedules: &[Schedule<'_>],
-    told: &Told<'_>,
+    sizes: &Sizes<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<Slave> {
     if members.is_empty() {
         problems.add(at, "a test needs at least one slave");
     }
-    let parts = parts(members, schedules, problems);
-    let mut room = Room { entries: UNSHARED_MAX, bytes: UNSHARED_BYTES_MAX };
+    let drafts = drafts(members, schedules, problems);
+    let mut budget = Budget { entries: UNSHARED_MAX, bytes: UNSHARED_BYTES_MAX };
     let mut shared: BTreeMap<Vec<usize>, Shared<'_>> = BTreeMap::new();
-    let mut slaves = Vec::with_capacity(parts.list.len());
+    let mut slaves = Vec::with_capacity(drafts.list.len());
     let (mut all, mut addresses, mut bytes) = (0, 0, 0);
-    for part in &parts.list {
-        let list: Vec<usize> = part.schedules.iter().map(|(schedule, _)| *schedule).collect();
-        let shared = shared.entry(list).or_insert_with(|| {
-            let (entries, addresses, bytes) = entries(part, schedules, &parts, &mut room, told, problems);
-            let memberships = if entries.is_empty() { Vec::new() } else { memberships(part, schedules) };
-            Shared { entries, addresses, bytes, memberships }
-        });
+    for slave in &drafts.list {
+        let list: Vec<usize> = slave.schedules.iter().map(|(schedule, _)| *schedule).collect();
+        let shared =
+            shared.entry(list).or_insert_with(|| share(slave, schedules, &drafts, &mut budget, sizes, problems));
         shared.memberships.retain(|same| {
-            let member = same.first().is_none_or(|membership| membership.holds(&part.name));
+            let member = same.first().is_none_or(|membership| membership.holds(&slave.name));
             if !member {
-                same.iter().for_each(|membership| membership.lacks(&part.name, problems));
+                same.iter().for_each(|membership| membership.lacks(&slave.name, problems));
             }
             member
         });
         all += shared.entries.len();
         if all > ALL_ENTRIES_MAX {
-            problems.add(at, format!("all slaves of a test have at most {ALL_ENTRIES_MAX} entries together"));
+            problems.add(at, format!("all slaves of a test together have at most {ALL_ENTRIES_MAX} entries"));
             break;
         }
         addresses += shared.addresses;
         bytes += if shared.addresses > 0 { shared.bytes } else { 0 };
         if addresses > ADDRESSES_MAX || bytes > RETOLD_MAX {
             let message = format!(
-                "slaves whose commands name addresses name at most {ADDRESSES_MAX} together, and have at most \
-                 {RETOLD_MAX} bytes of entries"
+                "all slaves of a test together name at most {ADDRESSES_MAX} addresses in their commands, and those that \
+                 name addresses have at most {RETOLD_MAX} bytes of entries"
             );
             problems.add(at, message);
             break;
         }
-        let (with, address) = (part.with.clone(), part.address.clone());
-        slaves.push(Slave { name: part.name.clone(), with, address, entries: shared.entries.clone() });
+        let (with, address) = (slave.with.clone(), slave.address.clone());
+        slaves.push(Slave { name: slave.name.clone(), with, address, entries: shared.entries.clone() });
     }
     slaves
 }
 
-/// Expands the keys, and puts together what several keys say about one slave.
-fn parts<'a>(members: &'a [KeyValue], schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Parts<'a> {
-    let mut parts = Parts::default();
+/// Expands the keys, and joins the values of all keys that match the same slave.
+fn drafts<'a>(members: &'a [KeyValue], schedules: &[Schedule<'_>], problems: &mut Problems<'_>) -> Drafts<'a> {
+    let mut drafts = Drafts::default();
     let names = fields::KnownNames::new(schedules.iter().map(|schedule| schedule.name));
     for member in members {
         if problems.is_full() {
             break;
         }
-        let Given { list, with: asked, address } = object(&member.value, problems);
-        let given = list.map_or_else(Vec::new, |list| given(&member.key, list, &names, problems));
-        let with = asked.and_then(|value| with(value, &mut parts.asked, problems));
+        let fields = object(&member.value, problems);
+        let given = fields.schedules.map_or_else(Vec::new, |list| given(&member.key, list, &names, problems));
+        let with = fields.with.and_then(|value| Some((labels(value, &mut drafts.labels, problems)?, value)));
         let pattern = match Pattern::read(&member.key, SLAVES_MAX) {
             Ok(pattern) => pattern,
-            Err(why) => {
-                problems.add(member.at, why);
+            Err(error) => {
+                problems.add(member.at, error.to_string());
                 continue;
             }
         };
-        parts.covered = parts.covered.saturating_add(pattern.count);
-        let too_many = if parts.covered > COVERED_MAX {
-            Some(format!(
-                "the keys of \"slaves\" stand for at most {COVERED_MAX} names, those counted twice that two cover"
-            ))
-        } else if given.len().saturating_mul(pattern.count) > GIVEN_MAX - parts.given.len() {
-            Some(format!("all slaves of a test are given at most {GIVEN_MAX} schedules together"))
-        } else {
-            None
-        };
-        if let Some(message) = too_many {
-            problems.add(member.at, message);
+        if !drafts.has_room(given.len(), pattern.count, member.at, problems) {
             break;
         }
-        let addresses = address.map_or_else(Vec::new, |value| addresses(value, pattern.count, problems));
+        let addresses = fields.address.map_or_else(Vec::new, |value| addresses(value, pattern.count, problems));
         for (nr, name) in pattern.names().into_iter().enumerate() {
             if !check_slave_name(&name, member, problems) {
                 break;
             }
-            let place = parts.place(name);
-            parts.give(place, &given, schedules, problems);
-            let part = &mut parts.list[place];
-            if let (Some(with), Some(value)) = (&with, asked) {
-                ask(part, with, value, problems);
+            let place = drafts.place(name);
+            drafts.give(place, &given, schedules, problems);
+            let slave = &mut drafts.list[place];
+            if let Some((with, value)) = &with {
+                set_labels(slave, with, value, problems);
             }
             let own = addresses.get(nr).or(addresses.first());
-            if let (Some(own), Some(value)) = (own, address) {
-                settle(part, own, value, problems);
+            if let (Some(own), Some(value)) = (own, fields.address) {
+                set_address(slave, own, value, problems);
             }
         }
-        if parts.list.len() > SLAVES_MAX {
+        if drafts.list.len() > SLAVES_MAX {
             problems.add(member.at, format!("a test has at most {SLAVES_MAX} slaves"));
             break;
         }
     }
-    parts
+    drafts
 }
 
-/// What one key gives to its slaves.
+/// The value of one key of `"slaves"`.
 #[derive(Default)]
-struct Given<'a> {
-    /// The list of schedules.
-    list: Option<&'a Value>,
-    /// What is asked of a machine.
+struct SlaveFields<'a> {
+    schedules: Option<&'a Value>,
     with: Option<&'a Value>,
     address: Option<&'a Value>,
 }
 
-/// What one key gives: a list of schedules, or an object with that and more in it.
-fn object<'a>(value: &'a Value, problems: &mut Problems<'_>) -> Given<'a> {
+/// Reads the value of one key: a list of schedules, or an object with that list and other keys.
+fn object<'a>(value: &'a Value, problems: &mut Problems<'_>) -> SlaveFields<'a> {
     match &value.kind {
-        ValueKind::List(_) => Given { list: Some(value), ..Given::default() },
-        ValueKind::Object(_) => match Object::read(value, "what a slave is given", &SLAVE_KEYS, problems) {
-            Some(object) => Given {
-                list: object.require("schedules", problems),
+        ValueKind::List(_) => SlaveFields { schedules: Some(value), ..SlaveFields::default() },
+        ValueKind::Object(_) => match Object::read(value, "the value of a slave", &SLAVE_KEYS, problems) {
+            Some(object) => SlaveFields {
+                schedules: object.require("schedules", problems),
                 with: object.get("with"),
                 address: object.get("address"),
             },
-            None => Given::default(),
+            None => SlaveFields::default(),
         },
         _ => {
-            fields::wrong::<()>(value, "what a slave is given is a list or an object", problems);
-            Given::default()
+            fields::mismatch::<()>(value, "the value of a slave is a list or an object", problems);
+            SlaveFields::default()
         }
     }
 }
 
-/// The schedules that one key gives to its slaves.
+/// Reads the schedules that one key gives to its slaves.
 fn given<'a>(
     key: &str,
     list: &'a Value,
@@ -239,14 +228,14 @@ fn given<'a>(
 ) -> Vec<(usize, &'a Value)> {
     let Some(items) = fields::list(list, "\"schedules\"", problems) else { return Vec::new() };
     if items.is_empty() {
-        problems.add(list.span.start, format!("{key:?} is given no schedule"));
+        problems.add(list.span.start, format!("{key:?} has no schedule: name at least one"));
     }
     let place = |item: &'a Value| fields::known_name(item, "schedule", names, problems).map(|(_, place)| (place, item));
     items.iter().filter_map(place).collect()
 }
 
-/// The labels that a machine must have. None at all: any machine will do.
-fn with(value: &Value, asked: &mut BTreeSet<With>, problems: &mut Problems<'_>) -> Option<With> {
+/// Reads the labels that a machine must have. An empty object allows any machine. `known` are the sets of labels so far.
+fn labels(value: &Value, known: &mut BTreeSet<Labels>, problems: &mut Problems<'_>) -> Option<Labels> {
     let members = fields::members(value, "\"with\"", problems)?;
     if let Some(first) = members.get(LABELS_MAX) {
         problems.add(first.at, format!("a slave has at most {LABELS_MAX} labels"));
@@ -254,72 +243,79 @@ fn with(value: &Value, asked: &mut BTreeSet<With>, problems: &mut Problems<'_>) 
     }
     let label = |member: &KeyValue| {
         let value = fields::string(&member.value, "the value of a label", problems)?;
-        let wrong = check_label(&member.key, value);
-        wrong.map_err(|why| problems.add(member.at, why.to_string())).ok()?;
-        Some((member.key.clone(), value.to_owned()))
+        fields::note(check_label(&member.key, value), member.at, problems)
+            .then(|| (member.key.clone(), value.to_owned()))
     };
-    let labels: Vec<_> = members.iter().map(label).collect();
-    let with = labels.into_iter().collect::<Option<_>>().map(Rc::new)?;
-    let same = asked.get(&with).cloned();
-    if same.is_none() && asked.len() == WITH_MAX {
-        let message = format!("the slaves of a test ask for at most {WITH_MAX} different sets of labels");
-        problems.add(value.span.start, message);
+    let read: Vec<_> = members.iter().map(label).collect();
+    let labels = read.into_iter().collect::<Option<_>>().map(Rc::new)?;
+    let same = known.get(&labels).cloned();
+    if same.is_none() && known.len() == WITH_MAX {
+        problems.add(value.span.start, format!("a test has at most {WITH_MAX} different sets of labels"));
         return None;
     }
     Some(same.unwrap_or_else(|| {
-        asked.insert(with.clone());
-        with
+        known.insert(labels.clone());
+        labels
     }))
 }
 
-/// A place is one machine: whatever keys cover it, they ask for the same.
-fn ask(part: &mut SlaveDraft<'_>, with: &With, value: &Value, problems: &mut Problems<'_>) {
-    match &part.with {
-        Some(other) if !Rc::ptr_eq(other, with) => {
-            let message = || format!("the slave {:?} is asked for with other labels before", part.name);
+/// Sets the labels of a slave. All keys that match the slave must have the same ones, because it is one machine.
+fn set_labels(slave: &mut SlaveDraft<'_>, labels: &Labels, value: &Value, problems: &mut Problems<'_>) {
+    match &slave.with {
+        Some(other) if !Rc::ptr_eq(other, labels) => {
+            let message = || format!("the slave {:?} has other labels in \"with\" of an earlier key", slave.name);
             problems.add_once(value.span.start, message);
         }
-        _ => part.with = Some(with.clone()),
+        _ => slave.with = Some(labels.clone()),
     }
 }
 
-/// The addresses of the slaves of one key: one for all, or as many as there are slaves.
+/// Reads the addresses of the slaves of one key: one for all of them, or one for each.
 fn addresses(value: &Value, slaves: usize, problems: &mut Problems<'_>) -> Vec<String> {
-    let Some(pattern) = fields::string(value, "\"address\"", problems) else { return Vec::new() };
-    let expanded = match pattern.contains(['[', ']']) {
-        true => Pattern::read(pattern, SLAVES_MAX).and_then(|read| match read.count {
-            1 => Ok(read.names()),
-            count if count == slaves => Ok(read.names()),
-            count => Err(format!("{pattern:?} stands for {count} addresses, and there are {slaves} slaves here")),
-        }),
-        false => Ok(vec![pattern.to_owned()]),
+    let Some(text) = fields::string(value, "\"address\"", problems) else { return Vec::new() };
+    let at = value.span.start;
+    let addresses = if text.contains(['[', ']']) {
+        match Pattern::read(text, SLAVES_MAX) {
+            Ok(pattern) if pattern.count == 1 || pattern.count == slaves => pattern.names(),
+            Ok(Pattern { count, .. }) => {
+                let message = format!(
+                    "{text:?} expands to {count} addresses for {slaves} slaves: write one address, or one for each slave"
+                );
+                problems.add(at, message);
+                return Vec::new();
+            }
+            Err(error) => {
+                problems.add(at, error.to_string());
+                return Vec::new();
+            }
+        }
+    } else {
+        vec![text.to_owned()]
     };
-    let checked = expanded.and_then(|addresses| match addresses.iter().find(|address| !is_address(address)) {
-        Some(wrong) => Err(format!(
-            "{wrong:?} is no address: that is a host name or an IP address, or USER@HOST, of at most {ADDRESS_MAX} bytes"
-        )),
-        None => Ok(addresses),
-    });
-    checked.unwrap_or_else(|why| {
-        problems.add(value.span.start, why);
-        Vec::new()
-    })
+    if let Some(address) = addresses.iter().find(|address| !is_address(address)) {
+        let message = format!(
+            "{address:?} is not an address: write a host name, an IP address or USER@HOST of at most {ADDRESS_MAX} bytes"
+        );
+        problems.add(at, message);
+        return Vec::new();
+    }
+    addresses
 }
 
-/// Whether a launcher may be given this as an address: nothing in it means anything to a shell, and it is no option.
+/// Whether an address is safe for a launcher: no character has a meaning for a shell, and it is not an option.
 fn is_address(address: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:%@".contains(&byte);
     (1..=ADDRESS_MAX).contains(&address.len()) && address.bytes().all(plain) && !address.starts_with(['-', '%', '@'])
 }
 
-/// A slave has one address, whatever keys cover it.
-fn settle(part: &mut SlaveDraft<'_>, address: &str, value: &Value, problems: &mut Problems<'_>) {
-    match part.address.as_deref() {
+/// Sets the address of a slave. All keys that match the slave must have the same one.
+fn set_address(slave: &mut SlaveDraft<'_>, address: &str, value: &Value, problems: &mut Problems<'_>) {
+    match slave.address.as_deref() {
         Some(other) if other != address => {
-            let message = || format!("the slave {:?} has the address {other:?} and here another", part.name);
+            let message = || format!("the slave {:?} has the address {other:?} from an earlier key", slave.name);
             problems.add_once(value.span.start, message);
         }
-        _ => part.address = Some(address.to_owned()),
+        _ => slave.address = Some(address.to_owned()),
     }
 }
 
@@ -331,8 +327,24 @@ fn check_slave_name(name: &str, member: &KeyValue, problems: &mut Problems<'_>) 
     fields::check_name(name, member.at, "a slave", problems)
 }
 
-impl<'a> Parts<'a> {
-    /// Where the slave of this name is in the list; a new one is put at its end.
+impl<'a> Drafts<'a> {
+    /// Checks the limits before the names of a key are made. Returns whether these names and schedules fit.
+    fn has_room(&mut self, schedules: usize, names: usize, at: usize, problems: &mut Problems<'_>) -> bool {
+        self.covered = self.covered.saturating_add(names);
+        let message = if self.covered > COVERED_MAX {
+            format!(
+                "the keys of \"slaves\" together match at most {COVERED_MAX} names: a name that two keys match counts twice"
+            )
+        } else if schedules.saturating_mul(names) > GIVEN_MAX - self.given.len() {
+            format!("all slaves of a test together have at most {GIVEN_MAX} schedules")
+        } else {
+            return true;
+        };
+        problems.add(at, message);
+        false
+    }
+
+    /// Returns the place of the slave with this name in the list. A new slave is added at the end.
     fn place(&mut self, name: String) -> usize {
         let end = self.list.len();
         *self.places.entry(name).or_insert_with_key(|name| {
@@ -341,6 +353,7 @@ impl<'a> Parts<'a> {
         })
     }
 
+    /// Adds the schedules of a key to a slave.
     fn give(
         &mut self,
         place: usize,
@@ -348,22 +361,22 @@ impl<'a> Parts<'a> {
         schedules: &[Schedule<'_>],
         problems: &mut Problems<'_>,
     ) {
-        let part = &mut self.list[place];
+        let slave = &mut self.list[place];
         for &(schedule, value) in given {
             if self.given.insert((place, schedule)) {
-                part.schedules.push((schedule, value));
+                slave.schedules.push((schedule, value));
                 continue;
             }
             problems.add_once(value.span.start, || {
-                format!("the slave {:?} is given the schedule {:?} twice", part.name, schedules[schedule].name)
+                format!("the slave {:?} has the schedule {:?} twice", slave.name, schedules[schedule].name)
             });
         }
     }
 }
 
-/// What the entries of a slave that has these schedules want it to be a member of.
-fn memberships<'s>(part: &SlaveDraft<'_>, schedules: &'s [Schedule<'_>]) -> Vec<Vec<&'s Membership>> {
-    let drafts = part.schedules.iter().flat_map(|&(schedule, _)| &schedules[schedule].drafts);
+/// Returns the memberships that the entries of a slave require.
+fn memberships<'s>(slave: &SlaveDraft<'_>, schedules: &'s [Schedule<'_>]) -> Vec<Vec<&'s Membership>> {
+    let drafts = slave.schedules.iter().flat_map(|&(schedule, _)| &schedules[schedule].drafts);
     let mut same: BTreeMap<_, Vec<&Membership>> = BTreeMap::new();
     for membership in drafts.filter_map(|draft| draft.membership.as_ref()) {
         same.entry(membership.same()).or_default().push(membership);
@@ -371,112 +384,105 @@ fn memberships<'s>(part: &SlaveDraft<'_>, schedules: &'s [Schedule<'_>]) -> Vec<
     same.into_values().collect()
 }
 
-/// The entries of one slave, checked together, how many addresses their commands name, and how much it is told of all.
-fn entries(
-    part: &SlaveDraft<'_>,
-    schedules: &[Schedule<'_>],
-    slaves: &Parts<'_>,
-    room: &mut Room,
-    told: &Told<'_>,
+/// Joins the entries of a slave, and checks them together. Other slaves with the same schedules get the same result.
+fn share<'s>(
+    slave: &SlaveDraft<'_>,
+    schedules: &'s [Schedule<'_>],
+    slaves: &Drafts<'_>,
+    budget: &mut Budget,
+    sizes: &Sizes<'_>,
     problems: &mut Problems<'_>,
-) -> (Rc<[Entry]>, usize, usize) {
-    let own = || part.schedules.iter().map(|&(schedule, _)| &schedules[schedule]);
-    let at = part.schedules.first().map_or(0, |(_, value)| value.span.start);
+) -> Shared<'s> {
+    let own = || slave.schedules.iter().map(|&(schedule, _)| &schedules[schedule]);
+    let at = slave.schedules.first().map_or(0, |(_, value)| value.span.start);
     let (count, bytes) = (own().map(|it| it.drafts.len()).sum(), own().map(|it| it.bytes).sum());
-    if room.take(count, bytes).is_none() {
+    if budget.take(count, bytes).is_none() {
         problems.add_once(at, || {
             format!(
-                "slaves with different schedules have at most {UNSHARED_MAX} entries of {UNSHARED_BYTES_MAX} bytes \
-                 together: give slaves that do the same the same schedules"
+                "slaves with different schedules together have at most {UNSHARED_MAX} entries of {UNSHARED_BYTES_MAX} \
+                 bytes: give slaves that do the same the same schedules"
             )
         });
-        return (Rc::from([]), 0, 0);
+        return Shared { entries: Rc::from([]), addresses: 0, bytes: 0, memberships: Vec::new() };
     }
     let mut by_name: BTreeMap<&str, (&Draft, &str)> = BTreeMap::new();
     let mut all = Vec::new();
-    for &(schedule, value) in &part.schedules {
+    for &(schedule, value) in &slave.schedules {
         let schedule = &schedules[schedule];
         for draft in &schedule.drafts {
             all.push(draft);
             let (_, other) = *by_name.entry(&draft.name).or_insert((draft, schedule.name));
             if other != schedule.name {
-                let (slave, entry, this) = (&part.name, &draft.name, schedule.name);
+                let (slave, entry, this) = (&slave.name, &draft.name, schedule.name);
                 problems.add_once(value.span.start, || {
-                    format!("the slave {slave:?} has an entry {entry:?} from {other:?} and another from {this:?}")
+                    format!("the slave {slave:?} has two entries {entry:?}: one from {other:?} and one from {this:?}")
                 });
             }
         }
     }
-    let drafts: BTreeMap<&str, &Draft> = by_name.into_iter().map(|(name, (draft, _))| (name, draft)).collect();
-    for draft in &all {
-        for mention in &draft.mentions {
-            // Other slaves with other schedules beside these have it too.
-            if problems.is_told(mention.at) {
-                continue;
-            }
-            if let Err(why) = check_mention(mention, &part.name, &drafts, slaves, problems) {
-                let variable = mention.role.variable(&mention.name).map_or(String::new(), |it| format!("{it}: "));
-                problems.add_once(mention.at, || format!("{variable}{why}"));
-            }
+    let by_name: BTreeMap<&str, &Draft> = by_name.into_iter().map(|(name, (draft, _))| (name, draft)).collect();
+    for mention in all.iter().flat_map(|draft| &draft.mentions) {
+        // The same entry may be checked again for slaves with other schedules.
+        if !problems.has_one_at(mention.at) {
+            check_mention(mention, &slave.name, &by_name, slaves, problems);
         }
     }
-    check_cycles(&all, &drafts, problems);
+    check_cycles(&all, &by_name, problems);
     let entries: Rc<[Entry]> = all.iter().filter_map(|draft| draft.entry()).collect();
-    let (beside, addresses) = told.beside(&all);
-    let size = bytes.saturating_add(beside);
-    if let Err(message) = check_size(&part.name, entries.len(), size) {
-        problems.add_once(at, || message);
-    }
-    (entries, addresses, size)
+    let (without_entries, addresses) = sizes.without_entries(&all);
+    let bytes = bytes.saturating_add(without_entries);
+    check_size(&slave.name, at, entries.len(), bytes, problems);
+    let memberships = if entries.is_empty() { Vec::new() } else { memberships(slave, schedules) };
+    Shared { entries, addresses, bytes, memberships }
 }
 
+/// Checks that a slave, or the test for an address, has what an entry mentions.
 fn check_mention(
     mention: &Mention,
     slave: &str,
-    drafts: &BTreeMap<&str, &Draft>,
-    slaves: &Parts<'_>,
+    entries: &BTreeMap<&str, &Draft>,
+    slaves: &Drafts<'_>,
     problems: &mut Problems<'_>,
-) -> Result<(), String> {
+) {
     let name = mention.name.as_str();
-    if mention.role == Role::Address {
-        return match slaves.places.contains_key(name) {
-            true => Ok(()),
-            false => {
-                let hint = problems.hint(name, slaves.list.iter().map(|part| part.name.as_str()));
-                Err(format!("unknown slave {name:?}{hint}"))
-            }
-        };
-    }
-    let Some(draft) = drafts.get(name) else {
-        let hint = problems.hint(name, drafts.keys().copied());
-        return Err(format!("the slave {slave:?} has no entry {name:?}{hint}"));
+    let entry = entries.get(name);
+    let is = |kinds: &[&str]| entry.is_some_and(|draft| draft.kind.is_none_or(|kind| kinds.contains(&kind)));
+    let message = match (mention.role, entry) {
+        (Role::Address, _) if slaves.places.contains_key(name) => return,
+        (Role::Address, _) => {
+            let hint = problems.hint(name, slaves.list.iter().map(|slave| slave.name.as_str()));
+            format!("unknown slave {name:?}{hint}")
+        }
+        (_, None) => {
+            let hint = problems.hint(name, entries.keys().copied());
+            format!("the slave {slave:?} has no entry {name:?}{hint}")
+        }
+        (Role::After { .. }, Some(draft)) if draft.policy == Some(Policy::Finally) => {
+            format!("{name:?} runs when the run has ended: nothing can run after it")
+        }
+        (Role::After { ready: true, .. }, Some(draft)) if draft.action.is_some() && !draft.has_ready() => {
+            format!("{name:?} has no \"ready\": add one with a check")
+        }
+        (Role::After { exit: Some(_), .. }, _) if !is(&["shell", "barrier", "sync"]) => {
+            format!("{name:?} is not a \"shell\", \"barrier\" or \"sync\" entry: it has no exit status")
+        }
+        (Role::Kill, _) if !is(&["shell", "barrier", "sync"]) => {
+            format!("{name:?} is not a \"shell\", \"barrier\" or \"sync\" entry: there is nothing to kill")
+        }
+        (Role::Pid, _) if !is(&["shell"]) => format!("{name:?} is not a \"shell\" entry: it has no process"),
+        _ => return,
     };
-    let is = |kinds: &[&str]| draft.kind.is_none_or(|kind| kinds.contains(&kind));
-    match mention.role {
-        Role::After { .. } if draft.policy == Some(Policy::Finally) => {
-            Err(format!("{name:?} runs when the run has ended: nothing can run after it"))
-        }
-        Role::After { ready: true, .. } if draft.action.is_some() && !draft.has_ready() => {
-            Err(format!("{name:?} has no \"ready\": add one that says how it is known that it is ready"))
-        }
-        Role::After { exit: Some(_), .. } if !is(&["shell", "barrier", "sync"]) => {
-            Err(format!("{name:?} is no \"shell\", \"barrier\" or \"sync\" entry: it has no exit status"))
-        }
-        Role::Kill if !is(&["shell", "barrier", "sync"]) => {
-            Err(format!("{name:?} is no \"shell\", \"barrier\" or \"sync\" entry: there is nothing to kill"))
-        }
-        Role::Pid if !is(&["shell"]) => Err(format!("{name:?} is no \"shell\" entry: it has no process")),
-        _ => Ok(()),
-    }
+    let variable = mention.role.variable(name).map_or(String::new(), |variable| format!("{variable}: "));
+    problems.add(mention.at, format!("{variable}{message}"));
 }
 
-/// Finds entries that wait for each other: an entry waits for one other at most, so each chain is followed to its end.
+/// Finds entries that wait for each other. An entry waits for at most one other, so each chain is followed to its end.
 fn check_cycles(all: &[&Draft], drafts: &BTreeMap<&str, &Draft>, problems: &mut Problems<'_>) {
     let before = |draft: &Draft| match &draft.policy {
         Some(Policy::After(after)) => drafts.get(after.entry.as_str()).copied(),
         _ => None,
     };
-    // For each entry the chain that it was seen in.
+    // The chain in which each entry was seen first.
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (chain, first) in all.iter().enumerate() {
         let mut draft: &Draft = first;
@@ -514,17 +520,17 @@ fn report_cycle<'a>(start: &'a Draft, before: &impl Fn(&Draft) -> Option<&'a Dra
     });
 }
 
-/// Whether the slave can be told all of it.
-fn check_size(slave: &str, count: usize, size: usize) -> Result<(), String> {
+/// Checks that the entries of a slave fit in one message.
+fn check_size(slave: &str, at: usize, count: usize, bytes: usize, problems: &mut Problems<'_>) {
     if count > ENTRIES_MAX {
-        return Err(format!("the slave {slave:?} has {count} entries, at most {ENTRIES_MAX} are allowed"));
+        problems.add_once(at, || format!("the slave {slave:?} has {count} entries, at most {ENTRIES_MAX} are allowed"));
+    } else if bytes > PREPARE_MAX {
+        problems.add_once(at, || {
+            format!(
+                "the entries of the slave {slave:?} take {bytes} bytes, at most {PREPARE_MAX} are allowed: move long \
+                 commands into files and ship them as resources, and declare long lists of members in \"barriers\" and \
+                 \"syncs\""
+            )
+        });
     }
-    if size > PREPARE_MAX {
-        return Err(format!(
-            "what the slave {slave:?} must be told takes {size} bytes, at most {PREPARE_MAX} are allowed: \
-             move long commands into files and ship them as resources, and declare long lists of members in \
-             \"barriers\" and \"syncs\""
-        ));
-    }
-    Ok(())
 }

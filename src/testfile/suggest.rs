@@ -1,22 +1,23 @@
-//! "did you mean": which of the names that there are somebody may have meant.
+//! Suggestions for a wrong name: "did you mean", or the list of the known names.
 
 use std::borrow::Cow;
 
-/// How many names a message lists at most: all keys of an entry.
+/// The most names that a message lists: enough for all keys of an entry.
 const LISTED_MAX: usize = 30;
 
-/// How much of a name a message lists, in characters.
+/// The most characters of a name in a message.
 const SHOWN_MAX: usize = 128;
 
-/// The longest name that is compared, in bytes. No name that arete takes has more letters.
+/// The longest name that is compared, in bytes. A valid name has no more characters.
 const COMPARED_MAX: usize = 255;
 
-/// How much all suggestions about one file may cost, in pairs of letters that are compared: some milliseconds.
+/// The cost of all suggestions about one file, in pairs of characters that are compared: a few milliseconds.
 pub const GUESSES_MAX: usize = 2_000_000;
 
-/// What the suggestions about one file may still cost. Comparing each of many wrong names with each of many known ones
-/// would take minutes, and help nobody.
+/// The suggestions about one file, with a bound on their cost. Comparing many wrong names with many known ones would take
+/// minutes.
 pub struct Guesses {
+    /// The pairs of characters that may still be compared.
     left: usize,
 }
 
@@ -27,17 +28,17 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// As [`hint`]; empty once the suggestions have cost as much as they may.
+    /// Like [`hint`], but empty when the suggestions have cost as much as they may.
     pub fn hint<'a>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
         match self.closest(wrong, known) {
             None => String::new(),
             Some(Guess::Like(name)) => did_you_mean(name),
-            Some(Guess::None(known)) if known.is_empty() => "; there is none".to_owned(),
-            Some(Guess::None(known)) => format!("; there is {}", list(&known, "and")),
+            Some(Guess::None(known)) if known.is_empty() => "; none is declared".to_owned(),
+            Some(Guess::None(known)) => format!("; known: {}", list(&known, "and")),
         }
     }
 
-    /// As [`slip`]; `None` also once the suggestions have cost as much as they may.
+    /// Like [`slip`], but also `None` when the suggestions have cost as much as they may.
     pub fn slip<'a>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
         match self.closest(wrong, known)? {
             Guess::Like(name) => Some(did_you_mean(name)),
@@ -45,8 +46,8 @@ impl Guesses {
         }
     }
 
-    /// The first of the names that differ least from `wrong`, if they differ by no more than a slip: an edit for every
-    /// three letters, and at least one. `None`: that would cost too much.
+    /// Returns the name that differs least from `wrong`, the first of several, if it differs by no more than a slip: one
+    /// edit for every three characters, and at least one. Returns `None` if that would cost too much.
     fn closest<'a>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<Guess<'a>> {
         if self.left == 0 {
             return None;
@@ -72,7 +73,7 @@ impl Guesses {
         Some(best.map_or(Guess::None(known), |(_, name)| Guess::Like(name)))
     }
 
-    /// Takes this much from what is left; `None`, then and from then on, if that is less.
+    /// Spends `cost`. Returns `None`, now and in all later calls, if less than that is left.
     fn spend(&mut self, cost: usize) -> Option<()> {
         let left = self.left.checked_sub(cost);
         self.left = left.unwrap_or(0);
@@ -80,19 +81,20 @@ impl Guesses {
     }
 }
 
-/// What somebody may have meant.
+/// A guess what the author meant.
 enum Guess<'a> {
+    /// This name.
     Like(&'a str),
-    /// None of these.
+    /// None of these names.
     None(Vec<&'a str>),
 }
 
-/// `, did you mean "trigger"?` if one of `known` is like `wrong`, else `; there is "a", "b" and "c"`.
+/// Returns `, did you mean "trigger"?` if one of `known` is similar to `wrong`, otherwise `; known: "a", "b" and "c"`.
 pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     Guesses::default().hint(wrong, known)
 }
 
-/// `, did you mean "trigger"?` if one of `known` is like `wrong`.
+/// Returns `, did you mean "trigger"?` if one of `known` is similar to `wrong`.
 pub fn slip<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     Guesses::default().slip(wrong, known)
 }
@@ -101,7 +103,7 @@ fn did_you_mean(name: &str) -> String {
     format!(", did you mean {name:?}?")
 }
 
-/// A name for a message that stays short.
+/// Returns the name, cut if it is too long for a message.
 pub fn shown(name: &str) -> Cow<'_, str> {
     match name.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => format!("{}...", &name[..end]).into(),
@@ -109,7 +111,7 @@ pub fn shown(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// `"a", "b" and "c"`, shortened when there are many.
+/// Returns `"a", "b" and "c"`, cut if there are too many names for a message. `word` precedes the last name.
 pub fn list(names: &[&str], word: &str) -> String {
     let quoted: Vec<String> = names.iter().take(LISTED_MAX).map(|name| format!("{:?}", shown(name))).collect();
     match quoted.split_last() {
@@ -120,8 +122,8 @@ pub fn list(names: &[&str], word: &str) -> String {
     }
 }
 
-/// How many letters must be put in, left out, replaced or swapped with their neighbour to make one of the other; upper
-/// and lower case count as the same (optimal string alignment).
+/// Returns the number of edits that turn one name into the other: insertions, deletions, replacements, and swaps of
+/// neighbours (optimal string alignment). Upper and lower case are the same.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
     let mut before: Vec<usize> = Vec::new();
@@ -161,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_like_nothing_gets_the_list() {
-        assert_eq!(hint("banana", ["at", "poke"]), "; there is \"at\" and \"poke\"");
-        assert_eq!(hint("b", ["a"]), "; there is \"a\"");
-        assert_eq!(hint("banana", []), "; there is none");
+    fn a_name_that_is_like_no_other_gets_the_list() {
+        assert_eq!(hint("banana", ["at", "poke"]), "; known: \"at\" and \"poke\"");
+        assert_eq!(hint("b", ["a"]), "; known: \"a\"");
+        assert_eq!(hint("banana", []), "; none is declared");
         let many: Vec<String> = (0..38).map(|number| format!("n{number}")).collect();
         assert!(hint("banana", many.iter().map(String::as_str)).ends_with("\"n29\" and 8 more"));
         let long = "x".repeat(1_000);
-        assert_eq!(hint("banana", [long.as_str()]), format!("; there is \"{}...\"", &long[..SHOWN_MAX]));
+        assert_eq!(hint("banana", [long.as_str()]), format!("; known: \"{}...\"", &long[..SHOWN_MAX]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! A test that was read and checked: what the controller runs.
+//! A checked test, as the controller runs it.
 //!
-//! Every name in it has a meaning, and every bound holds. Only [`parse`](super::parse) may make one.
+//! Every name in it is declared, and every bound holds. Only [`parse`](super::parse) may create one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,19 +16,24 @@ use crate::wire::{Entry, Resource};
 /// A test that was checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
+    /// Its name.
     pub name: String,
+    /// How it ends.
     pub end: End,
     /// The time between SIGTERM and SIGKILL for what still runs at the end, and again for the `finally` entries after
     /// that.
     pub grace: Duration,
+    /// What happens when an entry has failed.
     pub on_fail: OnFail,
+    /// What happens when a slave is lost.
     pub on_lost: OnLost,
-    /// Initial values, at least 1.
+    /// The initial value of each trigger, at least 1.
     pub triggers: BTreeMap<String, u64>,
     /// The resources by name: the path of the file, and what is shipped.
     pub resources: BTreeMap<String, (PathBuf, Resource)>,
-    /// The barriers and syncs that are declared, by name.
+    /// The declared barriers, by name.
     pub barriers: BTreeMap<String, Declared>,
+    /// The declared syncs, by session id.
     pub syncs: BTreeMap<String, Declared>,
     /// The members of each group, for `@GROUP` in options of commands.
     pub groups: BTreeMap<String, Vec<String>>,
@@ -38,22 +43,25 @@ pub struct Test {
     pub slaves: Vec<Slave>,
 }
 
-/// What a test declares of a barrier or a sync.
+/// The declaration of a barrier or a sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
-    /// The members that meet. Groups are resolved.
+    /// The members that must arrive, with groups resolved. `None`: each entry names them.
     pub party: Option<Party>,
+    /// The timeout of each member that names none. `None`: no default.
     pub timeout: Option<Duration>,
 }
 
-/// One slave's part. Slaves with the same schedules share their entries.
+/// The part of one slave. Slaves with the same schedules share their entries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slave {
+    /// Its name.
     pub name: String,
-    /// The labels that a machine must have to serve as this slave; `None`: it must be the machine of this name.
+    /// The labels that a machine must have to serve as this slave. `None`: the machine must have the slave's name.
     pub with: Option<Rc<BTreeMap<String, String>>>,
-    /// The address at which a launcher starts it, if that is not its name.
+    /// The address at which a launcher starts it. `None`: its name.
     pub address: Option<String>,
+    /// Its entries, in the order of its schedules.
     pub entries: Rc<[Entry]>,
 }
 
@@ -63,30 +71,40 @@ pub enum End {
     /// After this time.
     Duration(Duration),
     /// When the trigger has fired and what it started has exited. Fails if the limit passes first.
-    Trigger { trigger: String, limit: Duration },
+    Trigger {
+        /// The trigger.
+        trigger: String,
+        /// The longest time that the run may take.
+        limit: Duration,
+    },
     /// When no job runs and none can start any more. Fails if the limit passes first.
-    Idle { limit: Duration },
+    Idle {
+        /// The longest time that the run may take.
+        limit: Duration,
+    },
 }
 
-/// What a slave that is lost after the start means for the run.
+/// What happens when a slave is lost after the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnLost {
     /// The run ends at once, and fails.
     #[default]
     Fail,
-    /// The run goes on without that slave, as long as one is left.
+    /// The run continues without that slave, as long as one is left.
     Continue,
 }
 
-/// What a failed entry means for the run, beyond its verdict.
+/// What happens when an entry has failed. The verdict of the run is failed in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnFail {
+    /// The run continues.
     #[default]
     Continue,
+    /// The run ends at once.
     End,
 }
 
-/// What is known about a resource's file.
+/// The description of a resource's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shipped {
     /// Its path.
@@ -96,8 +114,9 @@ pub struct Shipped {
     pub size: u64,
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
+    /// Whether the slaves make it executable.
     pub executable: bool,
 }
 
 /// Describes the resource at a path of the test file. Fails with the reason if it cannot be shipped.
-pub type Ship<'a> = dyn FnMut(&str) -> Result<Shipped, String> + 'a;
+pub type Ship<'a, E> = dyn FnMut(&str) -> Result<Shipped, E> + 'a;

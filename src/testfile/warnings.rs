@@ -1,6 +1,6 @@
-//! What is probably not meant in a test that is right by its form: it runs, but what it waits for cannot come.
+//! Warnings about a valid test: it can run, but it waits for something that cannot happen.
 //!
-//! A warning refuses nothing, since a command may do what its text does not show.
+//! A warning never prevents a run, because a command may do something that its text does not show.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,26 +11,27 @@ use super::test::{End, Test};
 use super::words;
 use crate::wire::Policy;
 
-/// A test, and the file in which its parts have places.
+/// A test, and its file.
 struct File<'a> {
     test: &'a Test,
     root: &'a Value,
     lists: Vec<List<'a>>,
-    /// For each trigger how often it can be notified.
+    /// How often each trigger can be notified.
     notifies: BTreeMap<&'a str, Times>,
-    /// The triggers that entries or the end of the test wait for. Another one harms nobody.
+    /// The triggers that entries or the end of the test wait for. Other triggers need no warning.
     awaited: BTreeSet<&'a str>,
 }
 
-/// An entry where a schedule has it.
+/// An entry of a schedule.
 struct EntryRef<'a> {
     object: &'a Value,
-    /// A list that has it, and where in the list it is.
+    /// A list of slaves that has the entry.
     list: usize,
+    /// The place of the entry in that list.
     nr: usize,
 }
 
-/// All warnings about a test that was read from this text, in the order of the file.
+/// Returns all warnings about a test that was read from this text, in the order of the file.
 pub fn of(file: &str, text: &str, test: &Test) -> Vec<Problem> {
     let Ok(root) = json::parse(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)) else { return Vec::new() };
     let mut found = Problems::new(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
@@ -67,7 +68,7 @@ impl<'a> File<'a> {
         File { test, root, lists, notifies, awaited }
     }
 
-    /// Triggers that nobody can bring to zero.
+    /// Warns of triggers that cannot reach zero.
     fn triggers_that_cannot_fire(&self, found: &mut Problems<'_>) {
         for member in members(self.root, "triggers") {
             let name = member.key.as_str();
@@ -84,11 +85,12 @@ impl<'a> File<'a> {
     fn cannot_fire(&self, name: &str, count: u64, most: u64) -> String {
         match most {
             0 => format!(
-                "nothing notifies the trigger {name:?}: no entry does, and no command says \"arete notify {name}\""
+                "nothing notifies the trigger {name:?}: add an entry with \"notify\", or a command with \"arete notify \
+                 {name}\""
             ),
-            1 => format!("the trigger {name:?} begins at {count}, but only one notify can come: begin it at 1?"),
+            1 => format!("the trigger {name:?} starts at {count}, but only one notify is possible: start it at 1?"),
             most => format!(
-                "the trigger {name:?} begins at {count}, but only {most} notifies can come: begin it at {most}?"
+                "the trigger {name:?} starts at {count}, but only {most} notifies are possible: start it at {most}?"
             ),
         }
     }
@@ -99,7 +101,7 @@ impl<'a> File<'a> {
         matches!(self.notifies.get(trigger), Some(Times::AtMost(most)) if *most < count)
     }
 
-    /// Schedules that no slave has.
+    /// Warns of schedules that no slave has.
     fn schedules_of_no_slave(&self, found: &mut Problems<'_>) {
         let slaves = members(self.root, "slaves").map(|member| match &member.value.kind {
             ValueKind::Object(_) => get(&member.value, "schedules").unwrap_or(&member.value),
@@ -111,19 +113,20 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Commands that notify or await a trigger which the test does not declare.
+    /// Warns of commands that notify or await a trigger that the test does not declare.
     fn unknown_triggers_of_commands(&self, place: &EntryRef<'_>, found: &mut Problems<'_>) {
         let Some(command) = get(place.object, "shell") else { return };
         let Some(text) = string(command) else { return };
         let mut inside = found.inside(&command.span);
         for named in words::named(text).into_iter().filter(|named| !self.test.triggers.contains_key(&named.trigger)) {
             let hint = found.hint(&named.trigger, self.test.triggers.keys().map(String::as_str));
-            let said = format!("\"arete {} {}\"", named.subcommand, named.trigger);
-            found.add(inside.place(named.at), format!("{said}: the test declares no such trigger{hint}"));
+            let message =
+                format!("\"arete {} {}\": the test declares no such trigger{hint}", named.subcommand, named.trigger);
+            found.add(inside.place(named.at), message);
         }
     }
 
-    /// Entries whose occasion cannot arise.
+    /// Warns of an entry that can never start.
     fn entries_that_cannot_start(&self, place: &EntryRef<'_>, found: &mut Problems<'_>) {
         let key = ["at", "trigger", "after"].into_iter().find_map(|key| get(place.object, key));
         let list = &self.lists[place.list];
@@ -133,7 +136,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Entries that wait for the exit of a service, which exits only when the run ends, or fails.
+    /// Warns of an entry that waits for the exit of a service, which exits only when the run ends, or fails.
     fn entries_after_services(&self, place: &EntryRef<'_>, found: &mut Problems<'_>) {
         let list = &self.lists[place.list];
         let entry = &list.entries[place.nr];
@@ -141,13 +144,13 @@ impl<'a> File<'a> {
         let is_service = list.before(place.nr).is_some_and(|before| list.entries[before].is_service());
         if is_service && !after.ready && !list.ended.contains(&after.entry) {
             let (name, service) = (&entry.name, &after.entry);
-            let why =
+            let message =
                 format!("the entry {name:?} waits for the exit of the service {service:?}, which runs until the end");
-            found.add(value.span.start, why);
+            found.add(value.span.start, message);
         }
     }
 
-    /// The entries that slaves have, each once.
+    /// Returns the entries that slaves have, each once.
     fn entries(&self) -> Vec<EntryRef<'a>> {
         let mut owners: BTreeMap<(&str, Option<&str>), (usize, usize)> = BTreeMap::new();
         for (list, it) in self.lists.iter().enumerate() {
@@ -164,11 +167,11 @@ impl<'a> File<'a> {
     }
 }
 
-/// For each trigger how often it can be notified in a run.
+/// Returns how often each trigger can be notified in a run.
 fn notifies<'a>(test: &'a Test, lists: &[List<'a>]) -> BTreeMap<&'a str, Times> {
     let commands: BTreeSet<&str> = lists.iter().flat_map(|list| list.entries).filter_map(command_of).collect();
-    // A file that is shipped may notify whatever it likes, and so may a command that computes the name.
-    let hidden = !test.resources.is_empty() || commands.iter().any(|text| says_hidden(text));
+    // A shipped file may notify any trigger, and so may a command that computes the name.
+    let hidden = !test.resources.is_empty() || commands.iter().any(|text| notifies_unnamed(text));
     let mut mentioned: BTreeSet<&str> = BTreeSet::new();
     if !hidden {
         commands.iter().for_each(|text| mention(text, &mut mentioned));
@@ -192,7 +195,7 @@ fn notifies<'a>(test: &'a Test, lists: &[List<'a>]) -> BTreeMap<&'a str, Times> 
     notifies
 }
 
-/// Puts in every word of a command that may be the name of a trigger and has another purpose than to wait for it.
+/// Adds every word of a command that may be the name of a trigger, unless the command only waits for that trigger.
 fn mention<'a>(text: &'a str, mentioned: &mut BTreeSet<&'a str>) {
     let waited: BTreeSet<usize> =
         words::named(text).into_iter().filter(|it| it.subcommand == "wait").map(|it| it.at).collect();
@@ -206,9 +209,9 @@ fn mention<'a>(text: &'a str, mentioned: &mut BTreeSet<&'a str>) {
     }
 }
 
-/// Whether a command notifies something that its text does not name.
-fn says_hidden(text: &str) -> bool {
-    // The word behind the one that is looked at, and behind its options.
+/// Whether a command may notify a trigger that its text does not name.
+fn notifies_unnamed(text: &str) -> bool {
+    // The next word that is not an option, after the current word.
     let mut next: Option<&str> = None;
     for word in text.split_whitespace().rev() {
         if word.contains("notify") && next.is_none_or(|next| next.contains(['$', '`', '@'])) {
@@ -221,13 +224,13 @@ fn says_hidden(text: &str) -> bool {
     text.contains("ARETE_SOCKET")
 }
 
-/// The value of a key of an object.
+/// Returns the value of a key of an object.
 fn get<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
     let ValueKind::Object(members) = &value.kind else { return None };
     members.iter().find(|member| member.key == key).map(|member| &member.value)
 }
 
-/// What an object of the file holds.
+/// Returns the members of an object at a key of the file.
 fn members<'a>(root: &'a Value, key: &str) -> impl Iterator<Item = &'a json::KeyValue> {
     let members = match get(root, key).map(|value| &value.kind) {
         Some(ValueKind::Object(members)) => members.as_slice(),
@@ -255,9 +258,9 @@ mod tests {
     use super::*;
     use crate::testfile::parse;
 
-    /// The warnings about a test with these triggers and entries of one slave.
+    /// Returns the warnings about a test with these triggers, and these entries of one slave.
     fn warned(triggers: &str, entries: &str) -> Vec<String> {
-        // Of the same length, so that places are the same.
+        // Both are of the same length, so that places are the same.
         let end = match triggers.contains("\"go\"") {
             true => r#""end": {"trigger":"go", "limit":30}"#,
             false => r#""end": {"idle":  true, "limit": 30}"#,
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trigger_that_nobody_can_bring_to_zero_is_named() {
+    fn a_trigger_that_cannot_reach_zero_is_named() {
         let notify = |name: &str, policy: &str| format!(r#"{{"name": "{name}", {policy}, "notify": "go"}}"#);
         let (once, poked) = (notify("x", r#""at": 0"#), notify("y", r#""poke": true"#));
         let shell = |command: &str| format!(r#"{{"name": "sh", "at": 0, "shell": "{command}"}}"#);
@@ -282,25 +285,29 @@ mod tests {
             (
                 r#"{"go": 3}"#,
                 once.clone(),
-                Some("the trigger \"go\" begins at 3, but only one notify can come: begin it at 1?"),
+                Some("the trigger \"go\" starts at 3, but only one notify is possible: start it at 1?"),
             ),
             (
                 r#"{"go": 3}"#,
                 after.clone(),
-                Some("the trigger \"go\" begins at 3, but only 2 notifies can come: begin it at 2?"),
+                Some("the trigger \"go\" starts at 3, but only 2 notifies are possible: start it at 2?"),
             ),
             (r#"{"go": 2}"#, after, None),
             (r#"{"go": 3}"#, poked, None),
             (
                 r#"{"go": 1}"#,
                 shell("true"),
-                Some("nothing notifies the trigger \"go\": no entry does, and no command says \"arete notify go\""),
+                Some(
+                    "nothing notifies the trigger \"go\": add an entry with \"notify\", or a command with \"arete notify go\"",
+                ),
             ),
             (r#"{"go": 1}"#, shell("./tool go"), None),
             (
                 r#"{"go": 1}"#,
                 shell("./ergo --go-on; arete wait go"),
-                Some("nothing notifies the trigger \"go\": no entry does, and no command says \"arete notify go\""),
+                Some(
+                    "nothing notifies the trigger \"go\": add an entry with \"notify\", or a command with \"arete notify go\"",
+                ),
             ),
             (r#"{"go": 1}"#, shell("arete wait go; x.py go"), None),
             (r#"{"go": 1}"#, shell("arete notify $T"), None),
@@ -311,17 +318,17 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_names_no_trigger_of_the_test_is_told_where() {
+    fn an_unknown_trigger_in_a_command_is_found_at_its_place() {
         let entries = r#"{"name": "x", "at": 0, "shell": "true \"q\"; arete notify rady"},
 {"name": "y", "at": 0, "shell": "arete wait ready; arete notify ready; arete notify --room r other"}"#;
         let wanted = "t.json:3:59: \"arete notify rady\": the test declares no such trigger, did you mean \"ready\"?";
         assert_eq!(warned(r#"{"ready": 1}"#, entries), [wanted]);
         let none = warned("{}", r#"{"name": "x", "at": 0, "shell": "arete wait up"}"#);
-        assert_eq!(none, ["t.json:3:45: \"arete wait up\": the test declares no such trigger; there is none"]);
+        assert_eq!(none, ["t.json:3:45: \"arete wait up\": the test declares no such trigger; none is declared"]);
     }
 
     #[test]
-    fn an_entry_that_can_never_start_says_why() {
+    fn an_entry_that_can_never_start_is_named_with_the_reason() {
         let never = |name: &str| format!("the entry {name:?} can never start: ");
         let entries = r#"{"name": "late", "at": 60, "shell": "true"},
 {"name": "stop", "poke": true, "end": "passed"},
@@ -329,7 +336,7 @@ mod tests {
 {"name": "last", "after": {"entry": "late", "exit": 1}, "shell": "true"},
 {"name": "set", "trigger": "off", "shell": "true"}"#;
         let wanted = [
-            "t.json:1:65: nothing notifies the trigger \"off\": no entry does, and no command says \"arete notify off\"".to_owned(),
+            "t.json:1:65: nothing notifies the trigger \"off\": add an entry with \"notify\", or a command with \"arete notify off\"".to_owned(),
             format!("t.json:3:24: {}the run is over after 30s", never("late")),
             format!("t.json:5:27: {}the entry \"stop\" ends the run", never("next")),
             format!("t.json:6:27: {}the entry \"late\" can never start", never("last")),

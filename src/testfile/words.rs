@@ -1,20 +1,23 @@
-//! What a shell command says to arete, as far as its text shows it: the words after `arete notify` and `arete wait`.
+//! The triggers that a shell command names after `arete notify` and `arete wait`, for the warnings.
 //!
-//! This is no shell. A word that the shell would still change (`$x`, a pattern, a command) has no meaning here, and a command
-//! that is quoted as a whole is not looked into.
+//! This is not a shell. A word that the shell would expand (`$x`, a pattern, a command) is ignored, and so is a command in
+//! quotes.
 
-/// The subcommands whose first word is a trigger, and their options that take a value. Any other option may name another room.
+/// The subcommands whose first word is a trigger, and their options with a value. Any other option may select another room,
+/// whose triggers the test does not know.
 const SUBCOMMANDS: [(&str, &[&str]); 2] = [("notify", &["--data", "--as", "--timeout"]), ("wait", &["--timeout"])];
 
-/// What prints its words, and runs none of them.
+/// Commands that print their words instead of running them.
 const PRINTERS: [&str; 3] = ["echo", "printf", ":"];
 
 /// A trigger that a command names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Named {
+    /// `notify` or `wait`.
     pub subcommand: &'static str,
+    /// The name of the trigger.
     pub trigger: String,
-    /// Where it stands in the text, in bytes.
+    /// The byte of the command at which the name begins.
     pub at: usize,
 }
 
@@ -22,11 +25,11 @@ pub struct Named {
 struct Word {
     at: usize,
     text: String,
-    /// The shell changes nothing in it.
+    /// The shell expands nothing in it.
     plain: bool,
 }
 
-/// The triggers that the text names to arete.
+/// Returns the triggers that a command passes to arete.
 pub fn named(text: &str) -> Vec<Named> {
     simple_commands(text).iter().filter_map(|words| named_by(words)).collect()
 }
@@ -55,7 +58,7 @@ fn named_by(words: &[Word]) -> Option<Named> {
     None
 }
 
-/// The words of each simple command, in order.
+/// Returns the words of each simple command, in order.
 fn simple_commands(text: &str) -> Vec<Vec<Word>> {
     let mut commands = vec![Vec::new()];
     let mut word: Option<Word> = None;
@@ -75,7 +78,7 @@ fn simple_commands(text: &str) -> Vec<Vec<Word>> {
             }
             continue;
         }
-        // A line goes on in the next one.
+        // A backslash at the end of a line joins it with the next one.
         if letter == '\\' && letters.next_if(|(_, next)| *next == '\n').is_some() {
             continue;
         }

@@ -1,34 +1,36 @@
-//! Many names as one: `node[001-134]`. What this writes is what the test file reads as ranges.
+//! Many names as one pattern: `node[001-134]`. The test file reads every pattern that this file writes.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// How many digits a number of a range has at most. The test file reads no more.
+/// The most digits of a number in a range, as in the test file.
 const DIGITS_MAX: usize = 9;
 
-/// Of more names than this only the last number of each is looked at, which takes less time.
+/// The most names that are folded at all their numbers. Of more names only the last numbers are folded, which takes
+/// less time.
 const NAMES_MAX: usize = 20_000;
 
-/// A name or several, and how many they are.
+/// A pattern for one or more names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folded {
-    /// The names in short form.
+    /// The pattern.
     pub pattern: String,
-    /// The number of names.
+    /// The number of its names.
     pub count: usize,
 }
 
-/// Several names that differ in their numbers alone: each number of a place goes with each of the others.
+/// Names that differ only in their numbers: every combination of the numbers is one of the names.
 struct Fold<'a> {
-    /// The place of the first of them in what is folded.
+    /// The place of its first name among all names.
     first: usize,
-    /// What stands before, between and after the numbers.
+    /// The texts before, between and after the numbers.
     texts: Vec<&'a str>,
+    /// The numbers of each place.
     numbers: Vec<Vec<&'a str>>,
 }
 
-/// Writes names as ranges, in the order of the first name of each. Together they stand for just these names; a name that
-/// comes twice counts once.
+/// Writes names as patterns, in the order of the first name of each. The patterns expand to exactly these names; a
+/// repeated name counts once.
 pub fn fold(names: &[&str]) -> Vec<Folded> {
     if names.len() > NAMES_MAX {
         return fold_many(names);
@@ -44,8 +46,8 @@ pub fn fold(names: &[&str]) -> Vec<Folded> {
     folds.iter().map(Fold::folded).collect()
 }
 
-/// The same with each range for itself, so that a message shows the first of them and stays short; sorted, with numbers by
-/// their value.
+/// Like [`fold`], with a pattern for each range, so that a message can show the first ones and stay short. The patterns
+/// are sorted, numbers by their value.
 fn fold_many(names: &[&str]) -> Vec<Folded> {
     let mut alike: BTreeMap<(&str, &str), Vec<(u64, &str)>> = BTreeMap::new();
     for name in names {
@@ -66,7 +68,7 @@ fn fold_many(names: &[&str]) -> Vec<Folded> {
     folded
 }
 
-/// The last number of a name that a range can have, with what stands before and after it.
+/// Returns the last number of a name, with the texts before and after it; `None` if it cannot be in a range.
 fn last_number(name: &str) -> Option<(&str, &str, &str)> {
     let end = name.rfind(|c: char| c.is_ascii_digit())? + 1;
     let begin = name.as_bytes()[..end].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
@@ -74,10 +76,10 @@ fn last_number(name: &str) -> Option<(&str, &str, &str)> {
     folds.then(|| (&name[..begin], &name[begin..end], &name[end..]))
 }
 
-/// The first so many of these names as people sort them, with numbers by their value.
+/// Returns the first `count` names as people sort them: `n9` before `n10`.
 pub fn first(mut names: Vec<&str>, count: usize) -> Vec<&str> {
     if names.len() > count {
-        // Only those are sorted.
+        // Sorting only the first names is faster.
         names.select_nth_unstable_by(count, |one, other| naturally(one, other));
         names.truncate(count);
     }
@@ -85,7 +87,7 @@ pub fn first(mut names: Vec<&str>, count: usize) -> Vec<&str> {
     names
 }
 
-/// How people sort names: `n9` before `n10`.
+/// Compares names as people sort them: `n9` before `n10`.
 fn naturally(one: &str, other: &str) -> Ordering {
     let (mut left, mut right) = (one.as_bytes(), other.as_bytes());
     while let (Some(&a), Some(&b)) = (left.first(), right.first()) {
@@ -107,7 +109,7 @@ fn naturally(one: &str, other: &str) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| one.cmp(other))
 }
 
-/// The same with those as one that differ in the numbers of one place alone.
+/// Merges the folds that differ only in the numbers of one place.
 fn merged(folds: Vec<Fold<'_>>, place: usize) -> Vec<Fold<'_>> {
     let mut alike: BTreeMap<(Vec<&str>, Vec<Vec<&str>>), Fold<'_>> = BTreeMap::new();
     let mut rest = Vec::new();
@@ -122,7 +124,7 @@ fn merged(folds: Vec<Fold<'_>>, place: usize) -> Vec<Fold<'_>> {
         same.numbers[place].extend(here);
     }
     for mut fold in alike.into_values() {
-        // Equal lists are to be equal, whatever the order was in which they grew.
+        // Sorted, so that folds with the same numbers compare as equal for the next place.
         fold.numbers[place].sort_unstable();
         rest.push(fold);
     }
@@ -134,7 +136,7 @@ impl<'a> Fold<'a> {
         let (mut texts, mut numbers) = (Vec::new(), Vec::new());
         let (mut text, mut at) = (0, 0);
         let bytes = name.as_bytes();
-        // A bracket of the name itself would be read as a range.
+        // A name with brackets is not folded: the test file would read them as a range.
         while at < bytes.len() && !name.contains(['[', ']']) {
             let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             if (1..=DIGITS_MAX).contains(&digits) {
@@ -162,14 +164,16 @@ impl<'a> Fold<'a> {
     }
 }
 
-/// A range while it grows: its first number as it is written, and its last one.
+/// A range to which numbers are added.
 struct Range<'a> {
+    /// Its first number, as it is written.
     first: &'a str,
+    /// Its last number.
     last: u64,
 }
 
 impl Range<'_> {
-    /// Whether the number that is written so comes next.
+    /// Whether the number `value`, written as `text`, is the next one.
     fn continues(&self, value: u64, text: &str) -> bool {
         let width = if self.first.starts_with('0') { self.first.len() } else { 0 };
         value == self.last + 1 && text == format!("{value:0width$}")
@@ -179,6 +183,7 @@ impl Range<'_> {
         (self.last - self.first.parse().unwrap_or(self.last)) as usize + 1
     }
 
+    /// Returns the range as it is written: `7` or `001-128`.
     fn in_words(&self) -> String {
         let width = self.first.len();
         match self.count() == 1 {
@@ -188,7 +193,7 @@ impl Range<'_> {
     }
 }
 
-/// `1,3,5-7`
+/// Returns numbers as ranges: `1,3,5-7`.
 fn ranges(numbers: &[&str]) -> String {
     let mut sorted: Vec<(u64, &str)> = numbers.iter().map(|text| (text.parse().unwrap_or(0), *text)).collect();
     sort(&mut sorted);
@@ -199,11 +204,11 @@ fn sort(numbers: &mut [(u64, &str)]) {
     numbers.sort_unstable_by_key(|(value, text)| (*value, text.len()));
 }
 
-/// Sorted numbers as ranges.
+/// Joins sorted numbers to ranges.
 fn joined(numbers: Vec<(u64, &str)>) -> Vec<Range<'_>> {
     let mut done: Vec<Range<'_>> = Vec::new();
     for (value, text) in numbers {
-        // Numbers of several widths may take turns.
+        // Numbers of several widths may alternate, so each may continue one of several recent ranges.
         let recent = done.len().saturating_sub(2 * DIGITS_MAX);
         match done[recent..].iter_mut().rev().find(|range| range.continues(value, text)) {
             Some(range) => range.last = value,
@@ -237,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn several_numbers_are_folded_as_far_as_each_goes_with_each() {
+    fn several_numbers_are_folded_if_every_combination_is_a_name() {
         let all = ["r1n1", "r1n2", "r2n1", "r2n2"];
         assert_eq!(folded(&all), "r[1-2]n[1-2]=4");
         assert_eq!(folded(&all[..3]), "r1n[1-2]=2 r2n1=1");

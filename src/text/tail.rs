@@ -1,29 +1,29 @@
-//! The last lines of what a program wrote, for a person who asks why it failed.
+//! The last lines of a program's output, for a person who asks why it failed.
 
 use super::harmless;
 
-/// How many lines.
+/// The most lines of a tail.
 pub const LINES_MAX: usize = 10;
 
-/// How many bytes at most, and how many of the end of a file it is worth to read for them.
+/// The most bytes of a tail, and the most bytes that a caller needs to read from the end of a file.
 pub const BYTES_MAX: usize = 2 * 1024;
 
-/// Where a terminal's commands begin.
+/// The beginning of a terminal command.
 const ESCAPE: char = '\u{1b}';
 
-/// The last lines of `written` that say anything, without what a terminal would obey. Empty if there is none. Applied to
-/// its own result it changes nothing.
+/// Returns the last lines of `written`, without white space at the end and without anything that a terminal would obey.
+/// Empty if `written` has no text. Applying it to its own result changes nothing.
 pub fn last_lines(written: &[u8]) -> String {
     let cut = written.len().saturating_sub(BYTES_MAX);
     let text = String::from_utf8_lossy(&written[cut..]);
     let mut lines: Vec<String> = text.trim_end().lines().map(shown).collect();
-    // The beginning of this line is not there.
+    // The first line is incomplete.
     if cut > 0 && lines.len() > 1 && written[cut - 1] != b'\n' {
         lines.remove(0);
     }
     let mut first = lines.len().saturating_sub(LINES_MAX);
     let mut length: usize = lines[first..].iter().map(|line| line.len() + 1).sum();
-    // What is no UTF-8 has become longer.
+    // A byte that is not UTF-8 has become three bytes.
     while length > BYTES_MAX && first + 1 < lines.len() {
         length -= lines[first].len() + 1;
         first += 1;
@@ -33,7 +33,7 @@ pub fn last_lines(written: &[u8]) -> String {
     text[..end].trim_end().to_owned()
 }
 
-/// A line as a terminal leaves it: what a progress bar overwrites is gone, and so are colours.
+/// Returns a line as a terminal would show it: without text that a progress bar has overwritten, and without colours.
 fn shown(line: &str) -> String {
     let line = line.trim_end();
     let line = line.rsplit('\r').next().unwrap_or(line);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_are_bounded_whatever_was_written() {
+    fn the_last_lines_of_any_output_are_bounded() {
         let long = [b"x".repeat(3_000), b"\nend\n".to_vec()].concat();
         assert_eq!(last_lines(&long), "end");
         assert_eq!(last_lines(&b"y".repeat(5_000)).len(), BYTES_MAX);

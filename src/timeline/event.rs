@@ -1,4 +1,7 @@
-//! What happens in a run, as `events.jsonl` says it.
+//! The events of a run, as `events.jsonl` stores them.
+//!
+//! This file owns the format of the file: the controller writes it, `arete run` and `arete status` read it.
+//! `arete-results(5)` describes it; both change in the same commit.
 
 use std::borrow::Cow;
 
@@ -9,214 +12,277 @@ use crate::text::{harmless_json, list};
 use crate::wire::rendezvous::OutcomeKind;
 use crate::wire::{EntryOutcome, PokedBy, Verdict};
 
-/// One line of `events.jsonl`, without its time and its slave.
+/// One line of `events.jsonl`, without its time and its slave. Spans of time are in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event<'a> {
     /// A slave has connected.
     Joined {
+        /// The address of the slave.
         #[serde(borrow)]
         address: Cow<'a, str>,
-        /// The name of the machine, if it serves as another.
+        /// The slave's own name. Absent if it serves under that name.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         machine: Option<Cow<'a, str>>,
     },
-    /// A slave has connected again, and its part of the run goes on.
+    /// A slave has connected again, and continues its part of the run.
     Rejoined {
+        /// The address of the slave.
         #[serde(borrow)]
         address: Cow<'a, str>,
     },
-    /// A slave's connection is gone; the slave is not lost yet.
+    /// A slave has lost its connection. It is not lost to the run yet.
     Disconnected {
+        /// Why the connection ended.
         #[serde(borrow)]
         reason: Cow<'a, str>,
     },
-    /// A connection was turned away.
+    /// The controller has refused a connection.
     Refused {
+        /// The name that the peer gave.
         #[serde(borrow)]
         name: Cow<'a, str>,
+        /// The address of the peer.
         #[serde(borrow)]
         address: Cow<'a, str>,
+        /// Why it was refused.
         #[serde(borrow)]
         reason: Cow<'a, str>,
     },
     /// A slave has its resources and waits for the start.
     Ready,
-    /// All slaves were told the instant of the start.
+    /// The controller has sent the instant of the start to all slaves.
     Started {
+        /// The number of slaves.
         slaves: usize,
-        /// In UTC.
+        /// The time of the start, in UTC.
         wall_clock: String,
     },
-    /// The controller was killed, and goes on.
+    /// The run continues after its controller was killed.
     Resumed,
-    /// A slave has started its `at` entries, so many seconds after the instant.
+    /// A slave has started its `at` entries.
     Begun {
+        /// The delay after the instant of the start.
         late: f64,
-        /// By how much that can be wrong.
+        /// The largest error of `late`.
         uncertain: f64,
     },
+    /// A run of an entry has begun.
     Spawned {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
+        /// The number of the run of this entry on this slave: 1, 2, 3, ...
         nr: u32,
+        /// The process id of the command. Absent for a built-in action.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<u32>,
     },
-    /// A run of an entry has become ready, so many seconds after it was started.
+    /// A run of an entry has become ready.
     EntryReady {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
+        /// As in `Spawned`.
         nr: u32,
+        /// The time since it was started.
         after: f64,
     },
+    /// A run of an entry has ended, or could not begin.
     Exited {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
+        /// As in `Spawned`.
         nr: u32,
+        /// How its process ended. Absent if no process ran.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit: Option<Exit>,
+        /// The result.
         outcome: EntryOutcome,
+        /// Why it failed, or what stopped it. Absent: nothing to add.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         why: Option<Cow<'a, str>>,
     },
-    /// The last lines that a failed command wrote.
+    /// The last lines of a failed command's output.
     Tail {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
+        /// As in `Spawned`.
         nr: u32,
+        /// The lines, separated by newlines.
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
+    /// A slave was poked.
     Poked {
+        /// The entry that the poke names. Absent: all `poke` entries.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         entry: Option<Cow<'a, str>>,
+        /// The origin of the poke.
         by: PokedBy,
     },
-    /// A slave has notified a trigger `count` times; `late`: after it had fired.
+    /// A trigger was notified.
     Notified {
+        /// The trigger.
         #[serde(borrow)]
         trigger: Cow<'a, str>,
+        /// The number of notifies that this line covers.
         count: u64,
+        /// The notifies that the trigger still needs.
         left: u64,
+        /// The trigger had fired before.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         late: bool,
     },
-    /// A trigger's count has reached zero; every slave is told.
+    /// A trigger has fired. The controller sends this to every slave.
     Triggered {
+        /// The trigger.
         #[serde(borrow)]
         trigger: Cow<'a, str>,
     },
-    /// A member is at a barrier, or has given its value to a sync.
+    /// A member has arrived at a barrier, or has given its value to a sync.
     Arrived {
+        /// The barrier or the sync.
         #[serde(flatten, borrow)]
         meeting: Meeting<'a>,
+        /// The member.
         #[serde(borrow)]
         member: Cow<'a, str>,
     },
-    /// The process or the connection of a member that has arrived is gone.
+    /// The process or the connection of a member that had arrived has ended.
     Away {
+        /// The barrier or the sync.
         #[serde(flatten, borrow)]
         meeting: Meeting<'a>,
+        /// The member.
         #[serde(borrow)]
         member: Cow<'a, str>,
     },
-    /// It has not come back in time. What it has given to a sync stays, if the sync does not want all alive.
+    /// A member that was away has not returned in time. The value that it gave to a sync stays, unless the sync
+    /// requires all members alive.
     MemberLost {
+        /// The barrier or the sync.
         #[serde(flatten, borrow)]
         meeting: Meeting<'a>,
+        /// The member.
         #[serde(borrow)]
         member: Cow<'a, str>,
     },
-    /// A round of a barrier or of a sync is over, for so many members that were there.
+    /// A round of a barrier or a sync has ended.
     Met {
+        /// The barrier or the sync.
         #[serde(flatten, borrow)]
         meeting: Meeting<'a>,
+        /// The number of the round, unique for the barrier or the sync.
         round: u64,
+        /// How it ended.
         verdict: OutcomeKind,
+        /// The members that were missing, aborted, were lost or disagreed.
         #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
         who: Cow<'a, [String]>,
+        /// Why it ended so. Empty: the verdict says all.
         #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
         reason: Cow<'a, str>,
+        /// The number of members that had arrived.
         members: usize,
     },
-    /// All that runs waits, and nothing has happened for a while.
+    /// Everything that runs is waiting, and nothing has happened for some time.
     Stalled {
-        /// A place each.
+        /// What they wait for, one item for each barrier, sync and trigger.
         waits: Cow<'a, [Waiting]>,
     },
-    /// A slave has heard it.
+    /// A slave has received that a trigger has fired.
     Heard {
+        /// The trigger.
         #[serde(borrow)]
         trigger: Cow<'a, str>,
     },
-    /// What it set off on a slave has exited.
+    /// All entries that a trigger has started on a slave have exited.
     Settled {
+        /// The trigger.
         #[serde(borrow)]
         trigger: Cow<'a, str>,
     },
     /// No job runs on a slave any more.
     Idle {
-        /// Whether services do.
+        /// Whether services run.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         services: bool,
     },
-    /// No process runs on a slave that a command has started or left behind.
+    /// No process of a command runs on a slave, also none that a command has left behind.
     Cleared,
-    /// The action of an entry asks for the end of the run.
+    /// The action `end` of an entry requests the end of the run.
     End {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
+        /// The verdict that the entry requests.
         verdict: Verdict,
     },
-    /// A slave will not come back to this run.
+    /// A slave is lost to the run.
     Lost {
+        /// Why.
         #[serde(borrow)]
         reason: Cow<'a, str>,
     },
+    /// Something that a person should know; the verdict does not depend on it.
     Warning {
+        /// What happened.
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
+    /// Something went wrong that no entry has caused; the run fails.
     Trouble {
+        /// What happened.
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
-    /// The end condition of the test holds: jobs that still run may finish, and nothing begins any more.
+    /// The end condition of the test holds. Jobs that still run may finish, and no entry starts any more.
     Finishing {
+        /// The end condition.
         #[serde(borrow)]
         why: Cow<'a, str>,
     },
     /// The end of the run has begun.
     Ending {
+        /// The verdict so far.
         verdict: Verdict,
+        /// Why the run ends.
         #[serde(borrow)]
         why: Cow<'a, str>,
     },
     /// Nothing of the run is left on a slave.
     Stopped,
-    /// The run is over. The last event.
+    /// The run is over. This is the last event.
     Ended {
+        /// The verdict.
         verdict: Verdict,
+        /// Why the run ended.
         #[serde(borrow)]
         why: Cow<'a, str>,
     },
 }
 
-/// Where members meet.
+/// A barrier or a sync. Exactly one of the two is present.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Meeting<'a> {
+    /// The name of the barrier.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub barrier: Option<Cow<'a, str>>,
+    /// The session id of the sync.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Cow<'a, str>>,
 }
 
 impl<'a> Meeting<'a> {
+    /// Returns the barrier of this name.
     pub fn barrier(name: &'a str) -> Meeting<'a> {
         Meeting { barrier: Some(name.into()), session: None }
     }
 
+    /// Returns the sync with this session id.
     pub fn session(name: &'a str) -> Meeting<'a> {
         Meeting { barrier: None, session: Some(name.into()) }
     }
@@ -231,20 +297,24 @@ impl std::fmt::Display for Meeting<'_> {
     }
 }
 
-/// Some who wait at one place, and for whom or what.
+/// Slaves or members that wait for the same barrier, sync or trigger. Exactly one of the three is present.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Waiting {
+    /// The name of the barrier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub barrier: Option<String>,
+    /// The session id of the sync.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The trigger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
+    /// The slaves or members that wait.
     pub who: Vec<String>,
-    /// Who has not come, by name.
+    /// The members that have not arrived. Empty if they are not known by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-    /// How many more must come, or how many notifies the trigger lacks.
+    /// The number of arrivals or notifies that are still needed. Absent if `missing` names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
 }
@@ -268,6 +338,7 @@ impl std::fmt::Display for Waiting {
     }
 }
 
+/// An event with its slave, as it is written.
 #[derive(Serialize)]
 struct EventLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -276,13 +347,13 @@ struct EventLine<'a> {
     event: &'a Event<'a>,
 }
 
-/// The event as a JSON object, without its time.
+/// Returns the event as a JSON object without its time, with everything escaped that a terminal would obey.
 pub fn encode(slave: Option<&str>, event: &Event<'_>) -> Vec<u8> {
     let line = serde_json::to_vec(&EventLine { slave, event }).expect("an event of plain fields always encodes");
     harmless_json(line)
 }
 
-/// Appends an encoded event as a line, with its time in seconds since `start`; negative before it.
+/// Appends an encoded event as a line, with its time in seconds since `start`; the time is negative before the start.
 pub fn write_line(log: &mut Vec<u8>, start: Time, at: Time, encoded: &[u8]) {
     let micros = at.diff(start);
     let sign = if micros < 0 { "-" } else { "" };
@@ -292,24 +363,26 @@ pub fn write_line(log: &mut Vec<u8>, start: Time, at: Time, encoded: &[u8]) {
     log.push(b'\n');
 }
 
-/// A line of `events.jsonl`, read back.
+/// A line of `events.jsonl` that was read back.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Past<'a> {
-    /// When it happened, in seconds since the start; negative before it.
+    /// The time in seconds since the start; negative before the start.
     pub t: f64,
+    /// The slave. Absent: the event concerns the whole run.
     #[serde(borrow, default)]
     pub slave: Option<Cow<'a, str>>,
+    /// The event.
     #[serde(flatten, borrow)]
     pub event: Event<'a>,
 }
 
 impl<'a> Past<'a> {
-    /// Reads a line. Fails for an event that this arete does not know.
-    pub fn decode(line: &'a [u8]) -> Result<Past<'a>, String> {
-        serde_json::from_slice(line).map_err(|error| error.to_string())
+    /// Reads a line, without its newline. Fails for an event that this arete does not know.
+    pub fn decode(line: &'a [u8]) -> Result<Past<'a>, serde_json::Error> {
+        serde_json::from_slice(line)
     }
 
-    /// When it happened, in microseconds since the start.
+    /// Returns the time in microseconds since the start.
     pub fn micros(&self) -> i64 {
         (self.t * 1e6).round() as i64
     }
@@ -320,14 +393,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_holds_nothing_that_a_terminal_would_obey() {
+    fn a_line_has_no_character_that_a_terminal_would_obey() {
         let line = encode(None, &Event::Warning { text: "\x1b[2J\u{9b}2J\n\u{7f}".into() });
         let text = r#"{"event":"warning","text":"\u001b[2J\u009b2J\n\u007f"}"#;
         assert_eq!(String::from_utf8(line).unwrap(), text);
     }
 
     #[test]
-    fn a_line_holds_the_time_the_slave_and_what_happened() {
+    fn a_line_has_the_time_the_slave_and_the_event() {
         let mut log = Vec::new();
         let event = Event::Notified { trigger: "t".into(), count: 1, left: 2, late: false };
         let start = Time::from_micros(10_000_000);
@@ -339,8 +412,9 @@ mod tests {
              {\"t\":-0.000001,\"event\":\"ready\"}\n"
         );
     }
+
     #[test]
-    fn what_was_written_is_read_back() {
+    fn a_written_line_is_read_back() {
         let meeting = || Meeting::barrier("up");
         let who = vec!["a".to_owned(), "b".to_owned()];
         let (exit, outcome) = (Some(Exit::Code(1)), EntryOutcome::Failed);

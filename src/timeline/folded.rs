@@ -1,33 +1,33 @@
-//! Lines that several slaves share: when many do the same at nearly the same time, one line names them all.
+//! Lines that several slaves share: when many slaves do the same at nearly the same time, one line names them all.
 //!
-//! This file owns the lines that wait for more slaves, and bounds them. It must never print: the view does.
+//! This file owns the lines that wait for more slaves, and bounds them. It must never print; the view does.
 
 use super::event::Event;
 use super::words::{describe, run_name};
 use crate::text;
 
-/// How many different lines wait at most.
+/// The most lines that wait.
 const LINES_MAX: usize = 200;
 
-/// Of so many different failures the last lines are shown while the run goes on; the report has more.
+/// The most different tails of failed commands that are shown while the run goes on. The report has more.
 const TAILS_MAX: usize = 10;
 
-/// A line that more slaves may join.
+/// A line to which more slaves can be added.
 pub struct FoldedLine {
-    /// What is the same for all of them.
+    /// The text that must be equal for all slaves of the line.
     key: String,
     pub time: String,
     names: Vec<String>,
-    /// The line as it is for one slave, and for several.
+    /// The text for one slave.
     one: String,
     several: String,
     pub color: Option<&'static str>,
-    /// It is one of arete's own sentences, or a line that a command wrote.
+    /// Whether it is the output of a command, instead of a sentence of arete.
     pub quoted: bool,
 }
 
 impl FoldedLine {
-    /// Who, and what.
+    /// Returns the names and the text.
     pub fn in_words(&self) -> (String, &str) {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let text = if names.len() > 1 { &self.several } else { &self.one };
@@ -35,22 +35,22 @@ impl FoldedLine {
     }
 }
 
-/// The lines that wait for more slaves to join them.
+/// The lines that wait for more slaves.
 #[derive(Default)]
 pub struct Folded {
     lines: Vec<FoldedLine>,
-    /// The last lines of commands that were shown.
+    /// The tails of commands that were shown.
     tails: Vec<String>,
 }
 
 impl Folded {
-    /// Adds what a slave did. Whether there is no room for more.
+    /// Adds an event of a slave. Returns whether the lines must be shown now, because there is no room for more.
     pub fn add(&mut self, time: &str, slave: &str, event: &Event<'_>, color: Option<&'static str>) -> bool {
         if let Event::Tail { text, .. } = event {
             self.add_tail(time, slave, text);
         } else if let Some(one) = described(event) {
             let several = of_several(event).unwrap_or_else(|| one.clone());
-            // The last one says how many notifies are left.
+            // Each notify leaves another count, and the line shows the last one.
             let key = match event {
                 Event::Notified { trigger, late, .. } => format!("notified {trigger} {late}"),
                 _ => several.clone(),
@@ -92,29 +92,30 @@ impl Folded {
         }
     }
 
+    /// Returns whether no line waits.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
+    /// Removes and returns all lines, in the order of their first events.
     pub fn take(&mut self) -> Vec<FoldedLine> {
         std::mem::take(&mut self.lines)
     }
 }
 
-/// The event of one slave or member, without its name.
+/// Returns the event of one slave or member in words, without its name.
 fn described(event: &Event<'_>) -> Option<String> {
     match event {
-        Event::Arrived { meeting, .. } => Some(format!("is at {meeting}")),
+        Event::Arrived { meeting, .. } => Some(format!("arrived at {meeting}")),
         event => describe(event),
     }
 }
 
-/// The event of several slaves, without what is of one of them alone.
+/// Returns the event of several slaves in words; `None` if the words are the same as for one.
 fn of_several(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Joined { .. } => "joined".to_owned(),
-        Event::Arrived { meeting, .. } => format!("are at {meeting}"),
-        Event::Rejoined { .. } => "are back".to_owned(),
+        Event::Rejoined { .. } => "reconnected".to_owned(),
         Event::Spawned { entry, nr, pid: Some(_) } => format!("{} started", run_name(entry, *nr)),
         _ => return None,
     })

@@ -1,5 +1,7 @@
-//! What a person sees of a run: a line an event, the output of the commands if they want it, and on a terminal a live
-//! picture below.
+//! A run as a person follows it: one line for each event, the output of the commands if the person wants it, and on a
+//! terminal a live picture below.
+//!
+//! This file owns what is on the screen. Output of a command must never control the terminal.
 
 use std::collections::BTreeMap;
 
@@ -11,39 +13,45 @@ use crate::text::{harmless, is_obeyed};
 use crate::wire::rendezvous::OutcomeKind;
 use crate::wire::{EntryOutcome, Verdict};
 
-/// How much of an output line without an end is held back until its end comes.
+/// The most bytes of an unfinished output line that are held until its end arrives.
 const PARTIAL_MAX: usize = 8 * 1024;
 
-/// How many lines the live picture has at most, and how much of the screen.
+/// The most lines of the live picture. It also takes at most half of the screen.
 const PICTURE_MAX: usize = 24;
 
-/// With more slaves than this the view waits a moment with what one does, and says once what several do.
+/// The most slaves whose events are shown at once. With more slaves, the view waits a moment and shows the same event
+/// of several slaves as one line.
 const SLAVES_ALONE: usize = 8;
 
-/// What the live picture shows.
+/// The content of the live picture.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Picture {
+    /// Its first line.
     pub title: String,
-    /// What is worth a line: what failed, then triggers and meetings, then slaves.
+    /// Its other lines: first what has failed, then triggers and meetings, then slaves.
     pub rows: Vec<Row>,
 }
 
 /// A line of the live picture.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Row {
+    /// The name of a slave, a trigger or a meeting, or several names.
     pub name: String,
+    /// Its state.
     pub state: String,
-    /// It says that something is wrong.
+    /// Whether the state is a problem.
     pub alarm: bool,
 }
 
 impl Row {
+    /// Returns a row without alarm.
     pub fn new(name: impl Into<String>, state: impl Into<String>) -> Row {
         Row { name: name.into(), state: state.into(), alarm: false }
     }
 }
 
-/// Slaves of the same state are one row: by name and state, in the order of the first of each.
+/// Returns one row for all slaves with the same state. The parameters of a slave are its name, its state and whether
+/// that is a problem.
 pub fn rows_of_slaves(slaves: impl Iterator<Item = (String, String, bool)>) -> Vec<Row> {
     let mut alike: Vec<(Vec<String>, String, bool)> = Vec::new();
     let mut places = BTreeMap::new();
@@ -64,52 +72,57 @@ pub fn rows_of_slaves(slaves: impl Iterator<Item = (String, String, bool)>) -> V
 /// Shows a run.
 pub struct View {
     follow: bool,
-    /// Nobody looks.
+    /// Nothing is shown.
     silent: bool,
     terminal: Option<(u16, u16)>,
     colors: bool,
-    /// What slaves did a moment ago, in a test of so many slaves that lines are folded.
+    /// The events of the last moment. `None` if the test has few slaves.
     folded: Option<Folded>,
-    /// How wide the column of the slaves is.
+    /// The width of the column with the names of the slaves.
     name_width: usize,
+    /// The lines of the picture on the screen.
     drawn: Vec<String>,
-    /// Output lines that have not ended, by slave and file.
+    /// Unfinished output lines, by slave and file.
     partial: BTreeMap<(String, String), Vec<u8>>,
 }
 
 impl View {
+    /// Returns a view. `follow`: whether it shows the output of commands. `terminal`: the columns and rows of the
+    /// terminal, if standard output is one. `name_width`: the length of the longest name of a slave.
     pub fn new(follow: bool, terminal: Option<(u16, u16)>, colors: bool, name_width: usize) -> View {
         let (drawn, partial) = (Vec::new(), BTreeMap::new());
         View { follow, silent: false, terminal, colors, folded: None, name_width, drawn, partial }
     }
 
-    /// The same for a test of so many slaves.
+    /// Sets the number of slaves of the test.
     pub fn of_slaves(mut self, slaves: usize) -> View {
         self.folded = (slaves > SLAVES_ALONE).then(Folded::default);
         self
     }
 
-    /// Whether lines wait for more slaves to join them.
+    /// Whether events wait to be shown together. If so, [`flush`](View::flush) must be called a moment later.
     pub fn waits(&self) -> bool {
         self.folded.as_ref().is_some_and(|folded| !folded.is_empty())
     }
 
-    /// One that shows nothing.
+    /// Returns a view that shows nothing.
     pub fn silent() -> View {
         View { silent: true, ..View::new(false, None, false, 0) }
     }
 
+    /// Whether a live picture is shown.
     pub fn is_live(&self) -> bool {
         self.terminal.is_some()
     }
 
+    /// Sets the new size of the terminal.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         if self.terminal.is_some() {
             self.terminal = Some((columns, rows));
         }
     }
 
-    /// Shows an event that happened so many microseconds after the start.
+    /// Shows an event. `since_start` is its time in microseconds since the start; `None` before the start is known.
     pub fn event(&mut self, since_start: Option<i64>, slave: Option<&str>, event: &Event<'_>, out: &mut Outbox) {
         if self.silent {
             return;
@@ -136,7 +149,7 @@ impl View {
         self.print(line.as_bytes(), out);
     }
 
-    /// A line of the time line.
+    /// Returns a line with the time, the slave and the text.
     fn timed(&self, time: &str, slave: &str, text: &str, color: Option<&str>) -> String {
         let line = format!("{time:>9}  {slave:<width$}  {}", harmless(text), width = self.name_width);
         match color.filter(|_| self.is_live() && self.colors) {
@@ -145,20 +158,20 @@ impl View {
         }
     }
 
-    /// A line that a failed command wrote, below its failure.
+    /// Returns a line of a failed command's output, to be shown below its failure.
     fn quoted(&self, slave: &str, line: &str) -> String {
         format!("{:>9}  {slave:<width$}  | {}\n", "", harmless(line), width = self.name_width)
     }
 
-    /// Shows what waits for more slaves to join it.
+    /// Shows the events that wait for more slaves.
     pub fn flush(&mut self, out: &mut Outbox) {
         let Some(folded) = &mut self.folded else { return };
         let mut text = String::new();
         for line in folded.take() {
-            let (names, said) = line.in_words();
+            let (names, words) = line.in_words();
             match line.quoted {
-                true => text.extend(said.lines().map(|said| self.quoted(&names, said))),
-                false => text += &self.timed(&line.time, &names, said, line.color),
+                true => text.extend(words.lines().map(|quoted| self.quoted(&names, quoted))),
+                false => text += &self.timed(&line.time, &names, words, line.color),
             }
         }
         if !text.is_empty() {
@@ -166,13 +179,13 @@ impl View {
         }
     }
 
-    /// Shows a line of arete's own.
+    /// Shows a line of text.
     pub fn line(&mut self, text: &str, out: &mut Outbox) {
         self.flush(out);
         self.print(format!("{text}\n").as_bytes(), out);
     }
 
-    /// Shows what a command wrote, each line behind the slave's name.
+    /// Shows output of a command, each line after the names of the slave and the entry.
     pub fn output(&mut self, slave: &str, file: &str, data: &[u8], out: &mut Outbox) {
         if !self.follow || file.contains(".files/") {
             return;
@@ -203,7 +216,7 @@ impl View {
         self.print(&text, out);
     }
 
-    /// Shows the ends of output lines that never ended.
+    /// Shows the unfinished output lines. No more output follows.
     pub fn end_output(&mut self, out: &mut Outbox) {
         let open: Vec<_> =
             self.partial.iter().filter(|(_, held)| !held.is_empty()).map(|(key, _)| key.clone()).collect();
@@ -221,7 +234,7 @@ impl View {
         self.put(erased, text, out);
     }
 
-    /// Shows text, and the picture below it, where `erased` has made room.
+    /// Prints `text` and then the picture. `erased` are the bytes that erase the old picture.
     fn put(&self, erased: Vec<u8>, text: &[u8], out: &mut Outbox) {
         let mut bytes = erased;
         bytes.extend_from_slice(text);
@@ -232,7 +245,7 @@ impl View {
         out.print(Stream::Out, bytes);
     }
 
-    /// Draws the live picture anew if it has changed.
+    /// Redraws the live picture if it has changed.
     pub fn draw(&mut self, picture: &Picture, out: &mut Outbox) {
         let Some((columns, rows)) = self.terminal else { return };
         self.flush(out);
@@ -244,7 +257,7 @@ impl View {
         }
     }
 
-    /// Takes the live picture away, until it is drawn again.
+    /// Erases the live picture until it is drawn again.
     pub fn hide(&mut self, out: &mut Outbox) {
         let bytes = self.erase();
         self.drawn.clear();
@@ -253,14 +266,14 @@ impl View {
         }
     }
 
-    /// Takes the live picture away for good.
+    /// Shows everything that waits, and ends the live picture.
     pub fn close(&mut self, out: &mut Outbox) {
         self.flush(out);
         self.hide(out);
         self.terminal = None;
     }
 
-    /// The picture as lines that fit the screen.
+    /// Returns the picture as lines that fit on the screen.
     fn lay_out(&self, picture: &Picture, columns: usize, rows: usize) -> Vec<String> {
         let fit = |line: String| line.chars().take(columns.saturating_sub(1).max(1)).collect::<String>();
         let colored = |line: String, color: &str| match self.colors {
@@ -288,16 +301,17 @@ impl View {
     }
 }
 
-/// A line of output as a terminal may show it: without control characters but tabs.
+/// Returns a line of output without control characters except tabs.
 fn tame(line: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(line);
     text.replace(|letter: char| is_obeyed(letter) && letter != '\t', "?").into_bytes()
 }
 
-/// How a terminal is told to write bold, and red.
+/// The codes for bold and red text on a terminal.
 const BOLD: &str = "1";
 const RED: &str = "31";
 
+/// Returns the code of the color in which an event is shown; `None` for the usual color.
 fn color(event: &Event<'_>) -> Option<&'static str> {
     match event {
         Event::Met { verdict: OutcomeKind::Released, .. } => Some("36"),
@@ -325,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn followed_output_is_shown_in_whole_lines_behind_the_slave() {
+    fn followed_output_is_shown_in_whole_lines_after_the_slave() {
         let mut out = Outbox::new();
         let mut view = View::new(true, None, true, 4);
         view.output("a", "x.out", b"one\ntw", &mut out);
@@ -335,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_shown_no_control_characters_of_a_command() {
+    fn control_characters_of_a_command_do_not_reach_a_terminal() {
         let mut out = Outbox::new();
         let mut view = View::new(true, Some((80, 24)), true, 1);
         view.output("a", "x.out", b"\x1b[2J\tred\r\xc2\x9b2J\x9b\x7f\n", &mut out);
@@ -343,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_erases_what_was_drawn_before_and_no_more() {
+    fn a_picture_erases_the_previous_picture_and_no_more() {
         let mut out = Outbox::new();
         let mut view = View::new(false, Some((80, 24)), false, 1);
         let picture = |rows: &[&str]| Picture {
@@ -370,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_many_slaves_do_in_a_moment_is_one_line_each() {
+    fn the_same_event_of_many_slaves_is_one_line() {
         let mut out = Outbox::new();
         let mut view = View::new(false, None, true, 4).of_slaves(SLAVES_ALONE + 1);
         let why = Some("exit status 1".into());
@@ -407,7 +421,7 @@ mod tests {
             view.event(Some(3_000), None, &Event::Arrived { meeting, member: member.into() }, &mut out);
         }
         view.flush(&mut out);
-        assert_eq!(printed(&mut out), "    0.003  n2, n1#a  are at barrier up\n");
+        assert_eq!(printed(&mut out), "    0.003  n2, n1#a  arrived at barrier up\n");
         view.event(Some(4_000), Some("n3"), &Event::Spawned { entry: "y".into(), nr: 1, pid: Some(7) }, &mut out);
         view.close(&mut out);
         assert_eq!(printed(&mut out), "    0.004  n3    y started (pid 7)\n");

@@ -1,6 +1,7 @@
 //! The events of a run in words, for people.
 //!
-//! One sentence per event, whoever shows it: the view, the folded lines, the report. Nothing here prints.
+//! There is one sentence for each event, whichever part of arete shows it: the view, the folded lines or the report.
+//! Nothing here prints.
 
 use super::event::Event;
 use crate::wire::rendezvous::OutcomeKind;
@@ -11,22 +12,17 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Joined { address, machine: None } => format!("joined from {address}"),
         Event::Joined { address, machine: Some(machine) } => format!("joined from {address}: machine {machine}"),
-        Event::Rejoined { address } => format!("is back from {address}"),
-        Event::Disconnected { reason } => format!("connection gone: {reason}"),
+        Event::Rejoined { address } => format!("reconnected from {address}"),
+        Event::Disconnected { reason } => format!("disconnected: {reason}"),
         Event::Refused { name, address, reason } => format!("refused {name:?} from {address}: {reason}"),
         Event::Started { slaves: 1, .. } => "started 1 slave".to_owned(),
         Event::Started { slaves, .. } => format!("started {slaves} slaves"),
         Event::Spawned { entry, nr, pid: Some(pid) } => format!("{} started (pid {pid})", run_name(entry, *nr)),
         Event::EntryReady { entry, nr, after } => format!("{} is ready after {after:.3} s", run_name(entry, *nr)),
         Event::Exited { entry, nr, exit, outcome, why } => {
-            let outcome = match outcome {
-                EntryOutcome::Passed => "passed",
-                EntryOutcome::Failed => "failed",
-                EntryOutcome::Stopped => "stopped",
-            };
             let detail = why.as_deref().map(str::to_owned).or_else(|| exit.map(|exit| exit.to_string()));
             let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
-            format!("{} {outcome}{detail}", run_name(entry, *nr))
+            format!("{} {}{detail}", run_name(entry, *nr), outcome_in_words(*outcome))
         }
         Event::Poked { entry, by } => {
             let by = if *by == PokedBy::Signal { "SIGUSR1" } else { "arete poke" };
@@ -38,12 +34,15 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
             format!("notified {trigger}{times}, {left}")
         }
         Event::Triggered { trigger } => format!("{trigger} fired"),
-        Event::Arrived { meeting, member } => format!("{member} is at {meeting}"),
-        Event::Away { meeting, member } => format!("{member} is gone from {meeting}"),
+        Event::Arrived { meeting, member } => format!("{member} arrived at {meeting}"),
+        Event::Away { meeting, member } => format!("{member} is away from {meeting}"),
         Event::MemberLost { meeting, member } => format!("{member} is lost to {meeting}"),
-        Event::Met { meeting, verdict: OutcomeKind::Released, members, .. } => format!("{meeting}: {members} have met"),
+        Event::Met { meeting, verdict: OutcomeKind::Released, members, .. } => {
+            format!("{meeting} released its {members} members")
+        }
         Event::Met { meeting, verdict, reason, .. } => {
             let verdict = verdict_in_words(*verdict);
+            // The reason of a controller may begin with the verdict, which must not appear twice.
             let reason = reason.strip_prefix(verdict).unwrap_or(reason).trim_start_matches([';', ' ', ',']);
             format!("{meeting} {verdict}: {reason}")
         }
@@ -51,13 +50,13 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
             let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
             format!("stalled: {}", waits.join("; "))
         }
-        Event::End { entry, .. } => format!("{entry} asks for the end of the run"),
+        Event::End { entry, .. } => format!("{entry} requests the end of the run"),
         Event::Lost { reason } => format!("lost: {reason}"),
         Event::Warning { text } => format!("warning: {text}"),
         Event::Trouble { text } => format!("trouble: {text}"),
         Event::Finishing { why } => format!("finishing: {why}; jobs still run"),
         Event::Ending { why, .. } => format!("ending: {why}"),
-        Event::Resumed => "the run goes on".to_owned(),
+        Event::Resumed => "the run continues".to_owned(),
         Event::Tail { .. }
         | Event::Ready
         | Event::Begun { .. }
@@ -71,12 +70,21 @@ pub fn describe(event: &Event<'_>) -> Option<String> {
     })
 }
 
-/// Returns the name of an entry's run: `poke`, and `poke.2` for its second.
+/// Returns the name of a run of an entry: `poke` for the first, `poke.2` for the second.
 pub fn run_name(entry: &str, nr: u32) -> String {
     if nr == 1 { entry.to_owned() } else { format!("{entry}.{nr}") }
 }
 
-/// Returns how a round ended, for people.
+/// Returns the outcome of a run of an entry in words.
+fn outcome_in_words(outcome: EntryOutcome) -> &'static str {
+    match outcome {
+        EntryOutcome::Passed => "passed",
+        EntryOutcome::Failed => "failed",
+        EntryOutcome::Stopped => "stopped",
+    }
+}
+
+/// Returns the verdict of a round in words.
 fn verdict_in_words(kind: OutcomeKind) -> &'static str {
     match kind {
         OutcomeKind::Released => "released",

@@ -1,55 +1,57 @@
-//! Why somebody is turned away or something is not done, for programs: they decide by the code, and the words beside it are for
-//! people.
+//! Why a peer is turned away or a request is refused, for programs.
+//!
+//! Programs decide by the code. The words beside it are for people, and may change at any time.
 
 use serde::{Deserialize, Serialize};
 
-/// One of a closed list, for [`Bye`](super::Bye), [`Refused`](super::Refused) and [`Denied`](super::operate::Denied).
+/// A reason in [`Bye`](super::Bye), [`Refused`](super::Refused) or [`Denied`](super::operate::Denied). The list is
+/// closed: a receiver treats an unknown code as a malformed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
-    /// Whoever says it has nothing more to say.
+    /// The sender has nothing more to send.
     #[default]
     Leaves,
-    /// A controller that could be spoken to: what was said first is no greeting.
+    /// The first message of a connection is not a greeting.
     FirstMessage,
-    /// A message that cannot be read, or that does not belong there.
+    /// The message cannot be read, or is not allowed at this point.
     Malformed,
-    /// Another version of the protocol.
+    /// The peer speaks another version of the protocol.
     Protocol,
-    /// TLS is spoken at one end only.
+    /// Only one end of the connection uses TLS.
     Tls,
     /// The peer has not proven that it may do this.
     Stranger,
-    /// What is said cannot be a name, an incarnation or a label.
+    /// A name, an incarnation or a label is not valid.
     Name,
-    /// Another slave of that name is connected.
+    /// Another slave with this name is connected.
     Taken,
     /// The test has no place for this slave.
     NoPlace,
-    /// There is no run for this slave, or none any more.
+    /// The controller has no run for this slave, or the run is over.
     NoRun,
-    /// This controller takes no tests.
+    /// This controller accepts no tests.
     NoTests,
     /// A limit is reached.
     Full,
-    /// The peer has said nothing for too long.
+    /// No message arrived from the peer within the time limit.
     Silent,
-    /// A newer connection of the same peer has taken its place.
+    /// A newer connection of the same peer has replaced this one.
     Replaced,
-    /// There is no run of that name.
+    /// No run has this name.
     NoSuchRun,
-    /// Several runs are called so.
+    /// Several runs match this name.
     Ambiguous,
-    /// There is no such submission.
+    /// No such submission exists.
     NoSuchSubmission,
     /// The results have no such file.
     NoSuchFile,
     /// A file of the results cannot be read.
     Unreadable,
-    /// The room named is not the one that was joined.
+    /// The message names another room than the one that the client has joined.
     WrongRoom,
     /// The run has not started, or is over.
     NotGoing,
-    /// The trigger is not there, or does not take this.
+    /// The trigger does not exist, or does not accept this request.
     Trigger,
 }

@@ -1,4 +1,6 @@
-//! What a command says to the slave that runs it, and hears from it.
+//! The requests of a command to the slave that runs it, on the slave's control socket, and the answers.
+//!
+//! A connection carries one request. Barriers and syncs of commands are in `rendezvous.rs`.
 
 use std::borrow::Cow;
 
@@ -6,58 +8,64 @@ use serde::{Deserialize, Serialize};
 
 use super::raw_json::RawJson;
 
-/// `arete poke`: run this `poke` entry, or all of them.
+/// `arete poke`: starts one `poke` entry, or all of them. Answered by [`Done`] or [`Failure`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PokeRequest<'a> {
+    /// The entry to start. Absent: all `poke` entries of the slave.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Cow<'a, str>>,
 }
 
-/// `arete notify`: answered when the controller has counted it.
+/// `arete notify`. Answered by [`Done`] when the controller has counted the notify, or by [`Failure`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NotifyRequest<'a> {
+    /// The trigger to notify.
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
+    /// As in [`Notify`](super::Notify). Absent: no data.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub data: Option<RawJson<'a>>,
 }
 
-/// `arete wait`: answered when the trigger has fired.
+/// `arete wait`. Answered by [`Done`] when the trigger has fired, or by [`Failure`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WaitRequest<'a> {
+    /// The trigger to wait for.
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
-    /// The entry whose command it is, as `ARETE_ENTRY` says.
+    /// The entry that runs the command, from `ARETE_ENTRY`. Absent: the command was not started by an entry.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Cow<'a, str>>,
 }
 
-/// `arete ready`: this run of an entry is ready.
+/// `arete ready`: this run of an entry is ready. Answered by [`Done`] or [`Failure`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReadyRequest<'a> {
+    /// The entry that runs the command.
     #[serde(borrow)]
     pub entry: Cow<'a, str>,
     /// As in [`SlaveEvent::Spawned`](super::SlaveEvent::Spawned).
     pub nr: u32,
 }
 
-/// What a command asked for has been done.
+/// The request of a command has been carried out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Done<'a> {
-    /// For a notify: what is left of the trigger's count.
+    /// For a notify: the notifies that the trigger still needs. Absent for other requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
-    /// For a notify: the trigger had fired already, so nobody is told what it carries.
+    /// For a notify: the trigger had fired before, so its data is dropped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
-    /// For a wait: who notified with what, as in [`Triggered`](super::Triggered).
+    /// For a wait: the data of the notifies, as in [`Triggered`](super::Triggered).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<RawJson<'a>>,
 }
 
-/// What a command asked for cannot be done.
+/// The request of a command cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure<'a> {
+    /// Why, for people.
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
 }

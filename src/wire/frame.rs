@@ -1,13 +1,15 @@
-//! Lines: cutting a stream into them within a bound, and reading one of them.
+//! Framing: cuts a stream of bytes into lines of a bounded length, and reads the type and the fields of one line.
+//!
+//! This file never allocates more than the caller's bound for a peer, whatever the peer sends.
 
 use serde::Deserialize;
 
 use super::message::Malformed;
 
-/// How much of an unknown word an error message repeats.
+/// The most characters of an unknown word that an error message repeats.
 const EXCERPT_MAX: usize = 40;
 
-/// The bound that a line went over.
+/// A line exceeds this bound, in bytes with the newline.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Bound(pub usize);
 
@@ -17,27 +19,30 @@ impl std::fmt::Display for Bound {
     }
 }
 
-/// Cuts a stream into lines. Holds only the piece of a line that has not ended yet, so an idle peer costs nothing.
+impl std::error::Error for Bound {}
+
+/// Cuts a stream into lines. Holds only the beginning of an unfinished line, so an idle peer costs no memory.
 #[derive(Debug, Default)]
 pub struct Frames {
     partial: Vec<u8>,
-    /// The rest of a line is dropped that was too long.
+    /// The rest of an oversized line is being dropped.
     skips: bool,
 }
 
-/// A piece of the stream.
+/// One piece of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Cut<'a> {
-    /// A whole line, without its newline.
+    /// A complete line, without its newline.
     Line(&'a [u8]),
-    /// The beginning of a line that is too long.
+    /// The beginning of an oversized line.
     Over(&'a [u8]),
 }
 
 impl Frames {
-    /// Takes the next bytes of the stream, and calls `each` with every line that they complete, without its newline
-    /// (`\n`, or `\r\n`); empty lines are skipped. `each` may refuse to go on: then the rest of `bytes` is dropped.
-    /// Fails when a line, whole or not, is longer than `max` bytes; what `each` was given before that stands.
+    /// Takes the next bytes of the stream. Calls `each` with every line that they complete, without its newline (`
+    /// ` or `\r
+    /// `); empty lines are skipped. If `each` returns `false`, the rest of `bytes` is dropped. Fails if a line,
+    /// complete or not, exceeds `max` bytes; `each` has then received all lines before it.
     pub fn feed(&mut self, bytes: &[u8], max: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Bound> {
         self.cut(bytes, max, |cut| match cut {
             Cut::Line(line) => each(line),
@@ -45,8 +50,8 @@ impl Frames {
         })
     }
 
-    /// As [`feed`](Frames::feed), but a line that is too long is shown as well, as far as it was read. If `each` agrees,
-    /// the rest of that line is dropped, and the stream goes on behind it.
+    /// Like [`feed`](Frames::feed), but also calls `each` with the part of an oversized line that was read. If `each`
+    /// returns `true`, the rest of that line is dropped and the stream continues after it.
     pub fn cut(&mut self, bytes: &[u8], max: usize, mut each: impl FnMut(Cut<'_>) -> bool) -> Result<(), Bound> {
         let mut rest = bytes;
         loop {
@@ -79,7 +84,7 @@ impl Frames {
         }
     }
 
-    /// How many bytes it holds.
+    /// Returns the bytes that are held for an unfinished line.
     pub fn held(&self) -> usize {
         self.partial.len()
     }
@@ -90,7 +95,7 @@ fn deliver(line: &[u8], each: &mut impl FnMut(Cut<'_>) -> bool) -> bool {
     line.is_empty() || each(Cut::Line(line))
 }
 
-/// The value of the line's first key, which must be `"type"`.
+/// Returns the value of the line's first key. Fails if that key is not `"type"`.
 pub(super) fn type_of(line: &[u8]) -> Result<&str, Malformed> {
     let not_first = || Malformed("a message is a JSON object whose first key is \"type\"".to_owned());
     let rest = skip(line, b"{").and_then(|rest| skip(rest, b"\"type\"")).and_then(|rest| skip(rest, b":"));
@@ -103,17 +108,17 @@ fn skip<'a>(bytes: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
     bytes.trim_ascii_start().strip_prefix(word)
 }
 
-/// Reads the fields of a message whose type is known.
+/// Reads the fields of a message of a known type. Fails if a field is missing or has another type.
 pub(super) fn fields<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Malformed> {
     serde_json::from_slice(line).map_err(|error| Malformed(error.to_string()))
 }
 
-/// The beginning of what a stranger wrote, fit for a message.
+/// Returns the beginning of a peer's text, short enough for an error message.
 pub(super) fn excerpt(text: &str) -> String {
     text.chars().take(EXCERPT_MAX).collect()
 }
 
-/// Bytes as base64 (RFC 4648, with padding) in a JSON string.
+/// Writes bytes as base64 (RFC 4648, with padding) in a JSON string.
 pub(super) mod base64_bytes {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
@@ -134,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_is_too_long_is_shown_once_and_skipped_and_the_next_is_read() {
+    fn an_oversized_line_is_reported_once_and_skipped_and_the_next_one_is_read() {
         let text = b"one\n0123456789abcdefghij\ntwo\n";
         for step in 1..text.len() {
             let (mut frames, mut lines, mut over) = (Frames::default(), Vec::new(), Vec::new());

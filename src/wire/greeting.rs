@@ -1,6 +1,6 @@
-//! The messages that open, keep up and end the connection of a slave.
+//! The messages that open, keep alive and end the connection of a slave.
 //!
-//! They come before and between those of a run, and carry none of its facts.
+//! They are sent before and between those of a run, and carry none of its facts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,46 +15,50 @@ use crate::machine::Time;
 /// The first message on a connection, from the slave. Answered by [`Welcome`] or [`Bye`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hello<'a> {
-    /// [`PROTOCOL`](super::PROTOCOL).
+    /// The sender's [`PROTOCOL`](super::PROTOCOL).
     pub protocol: u32,
-    /// The slave's program and version, for people: `arete 0.1.0`.
+    /// The slave's program and version, such as `arete 0.1.0`; for people.
     #[serde(borrow)]
     pub version: Cow<'a, str>,
-    /// The slave's name in the test.
+    /// The slave's own name. It is its name in the test, unless the test selects machines by labels.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// Drawn at random when the slave's process starts: 1 to 64 letters, digits, `-` and `_`.
+    /// A random word that identifies the slave's process: 1 to 64 letters, digits, `-` and `_`.
     #[serde(borrow)]
     pub incarnation: Cow<'a, str>,
-    /// The run that this process is in, if any.
+    /// The run in which this process takes part. Absent: none.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
     /// The labels of the slave: `arch`, `os`, and those of its configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// What to add to its clock to get microseconds since 1970 in UTC, when it began; for people.
+    /// The time to add to the slave's clock to get UTC in microseconds since 1970, measured when the process started;
+    /// for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub utc: Option<i64>,
-    /// The secret that a controller gave to a slave that it started itself.
+    /// The secret that a controller gave to a slave that it started itself. Absent in a slave that was started
+    /// otherwise.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Cow<'a, str>>,
 }
 
-/// The answer to [`Hello`]: the slave is accepted.
+/// The answer to [`Hello`], [`Join`](super::room::Join) or [`Operate`](super::operate::Operate): the peer is accepted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Welcome<'a> {
+    /// The controller's [`PROTOCOL`](super::PROTOCOL).
     pub protocol: u32,
+    /// The controller's program and version; for people.
     #[serde(borrow)]
     pub version: Cow<'a, str>,
-    /// The run that the controller has for this slave now, if any. A slave that is in another run has missed its end:
-    /// it stops and forgets that run.
+    /// The run that the controller has for this slave. Absent: none. A slave that is in another run has missed its end:
+    /// it stops that run and forgets it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
-    /// The last [`Report`](super::Report) of this incarnation in this run that the controller has, 0 for none. The
-    /// slave sends the later ones again.
+    /// The number of the last [`Report`](super::Report) of this incarnation in this run that the controller has
+    /// recorded; 0 for none. The slave sends the later ones again.
     #[serde(default)]
     pub recorded: u64,
-    /// The controller launches its slaves: this one exits when the run ends, or at once if there is no run for it.
+    /// The controller launches its own slaves. The slave exits when the run ends, or at once if there is no run for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leave: bool,
 }
@@ -62,11 +66,12 @@ pub struct Welcome<'a> {
 /// Asks for a [`Pong`]; sent by the slave, at least every [`PING_EVERY`](crate::session::PING_EVERY).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ping<'a> {
-    /// The slave's clock. The pong repeats it.
+    /// The time on the slave's clock. The pong repeats it.
     pub time: Time,
-    /// What the slave has measured of its clock, for people.
+    /// What the slave has measured of its clock; for people. Absent until the first measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
+    /// Gives the type the lifetime parameter that every message has; never sent.
     #[serde(skip)]
     pub lifetime: PhantomData<&'a ()>,
 }
@@ -76,21 +81,24 @@ pub struct Ping<'a> {
 pub struct Pong<'a> {
     /// The time in the ping.
     pub time: Time,
-    /// The controller's clock.
+    /// The time on the controller's clock.
     pub now: Time,
+    /// Gives the type the lifetime parameter that every message has; never sent.
     #[serde(skip)]
     pub lifetime: PhantomData<&'a ()>,
 }
 
-/// The last message before the connection is closed, and why.
+/// The last message before the sender closes the connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bye<'a> {
-    /// Absent: `leaves`.
+    /// Why, for programs. Absent: [`Code::Leaves`].
     #[serde(default)]
     pub code: Code,
+    /// Why, for people.
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
-    /// Connecting again cannot succeed: another protocol, a wrong incarnation, or a name that is not in the test.
+    /// A new connection cannot succeed: the protocol differs, the incarnation is not valid, or the name is not in the
+    /// test.
     #[serde(default)]
     pub fatal: bool,
 }

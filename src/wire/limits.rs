@@ -1,9 +1,9 @@
 //! The version of the protocol, and the bounds that it sets.
 //!
-//! Both ends apply these numbers, so each is defined once, here. The exception is the longest time: it is in `times.rs`,
-//! beside the function that enforces it. No other file of the wire may define a bound of a message.
+//! Both ends apply these numbers, so each is defined once, here. The exception is the longest time, which is in
+//! `times.rs` beside the function that enforces it. No other file of the wire may define a bound of a message.
 
-/// The version of the protocol that this arete speaks. Both ends must speak the same.
+/// The version of the protocol that this arete speaks. Both ends must speak the same version.
 pub const PROTOCOL: u32 = 1;
 
 /// The longest piece of a file in one [`Chunk`](super::Chunk) or [`Output`](super::Output), in bytes.
@@ -16,7 +16,7 @@ pub const LINE_MAX_BEFORE_HELLO: usize = 64 * 1024;
 /// for its other fields, or a long schedule.
 pub const LINE_MAX: usize = 1024 * 1024;
 
-/// The bytes that a line with a value or a map has beyond its values at most: it names as many members as can meet.
+/// The most bytes of a line with a value or a map beyond its values: it names all members that can meet.
 pub const LINE_AROUND_VALUES: usize = 4 * 1024 * 1024;
 
 /// The longest line with one value of a sync in it, a [`Give`](super::rendezvous::Give), in bytes with the newline, at a

@@ -1,4 +1,4 @@
-//! What is a message: a JSON object on a line of its own, and how it is written.
+//! The common form of all messages: a JSON object on a line of its own.
 //!
 //! Every message is written by [`Message::write_to`], which checks in debug builds that the line keeps its bound.
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::limits::LINE_MAX;
 use crate::machine::Bytes;
 
-/// The messages that carry values or name the members of a meeting. [`LINE_MAX`] does not bound them; the bounds of
+/// The messages that carry values or name the members of a meeting. [`LINE_MAX`] does not apply to them; the bounds of
 /// values in `limits.rs` do.
 const CARRY_VALUES: [&str; 7] = ["arrive", "give", "map", "barrier", "sync", "triggered", "done"];
 
-/// Why a line is not a message.
+/// Why a line is not a message, for people.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed(pub String);
 
@@ -21,8 +21,11 @@ impl std::fmt::Display for Malformed {
     }
 }
 
+impl std::error::Error for Malformed {}
+
 /// A message that can be written as a line.
 pub trait Message: Serialize {
+    /// The value of the key `"type"`.
     const TYPE: &'static str;
 
     /// Appends the message as one line to `line`.

@@ -1,8 +1,9 @@
-//! The messages of operators: people and scripts that hand a controller tests, and look after its runs and its slaves.
+//! The messages of operators: people and scripts that submit tests to a controller, and observe its runs and its
+//! slaves.
 //!
-//! An operator asks, and the controller answers; nothing is said to it unasked. What becomes longer while a run goes on
-//! (the time line, the output of commands) is read piece by piece: a [`Get`] may wait until there is more. So a reader
-//! that stops costs the controller nothing, and one that has lost its connection goes on where it was.
+//! An operator asks, and the controller answers; it sends an operator nothing unasked. Files that grow while a run goes
+//! on (the time line, the output of commands) are read piece by piece, and a [`Get`] may wait for more. Therefore a
+//! reader that stops costs the controller nothing, and one that has lost its connection continues where it was.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,128 +20,143 @@ use super::verdict::Verdict;
 /// [`Bye`](super::Bye).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Operate<'a> {
-    /// [`PROTOCOL`](super::PROTOCOL).
+    /// The sender's [`PROTOCOL`](super::PROTOCOL).
     pub protocol: u32,
-    /// The operator's program and version, for people.
+    /// The operator's program and version; for people.
     #[serde(borrow)]
     pub version: Cow<'a, str>,
 }
 
-/// Hands the controller a test. Answered by [`Wanted`] when resources are to be [uploaded](Upload) first, else by
-/// [`Seen`], or by [`Unfit`]. Said again with the same `submission`, it is the same run.
+/// Submits a test. Answered by [`Wanted`] if resources must be [uploaded](Upload) first, otherwise by [`Seen`], or by
+/// [`Unfit`]. Repeating it with the same `submission` names the same run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submit<'a> {
-    /// Drawn at random: 1 to 64 letters, digits, `-` and `_`.
+    /// A random word that identifies the submission: 1 to 64 letters, digits, `-` and `_`.
     #[serde(borrow)]
     pub submission: Cow<'a, str>,
-    /// What problems call the test file.
+    /// The name of the test file in problems.
     #[serde(borrow)]
     pub file: Cow<'a, str>,
-    /// The test file's text.
+    /// The text of the test file.
     #[serde(borrow)]
     pub test: Cow<'a, str>,
     /// The files of the resources, by their names in the test file.
     #[serde(default)]
     pub files: BTreeMap<String, Offer>,
-    /// How long, in microseconds, to wait in the queue and for the slaves to be ready; absent: for ever.
+    /// The longest time in the queue and until the slaves are ready, in microseconds. Absent: no limit.
     #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub wait: Option<u64>,
-    /// How long, in microseconds, a slave's connection may be gone before the slave is lost; absent: as the controller
-    /// does it.
+    /// The time after which a slave without a connection is lost, in microseconds. Absent: the controller's own
+    /// setting.
     #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub lost_after: Option<u64>,
 }
 
-/// A file that an operator has.
+/// A file that an operator can upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// In bytes.
+    /// Its length in bytes.
     pub size: u64,
-    /// In hexadecimal, lower case.
+    /// Its SHA-256 in lower-case hexadecimal.
     pub sha256: String,
+    /// Whether the slaves make it executable.
     pub executable: bool,
 }
 
-/// These files of a submission are wanted, by their SHA-256, each from its first byte that is not there yet.
+/// Requests files of a submission.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Wanted<'a> {
+    /// As in [`Submit`].
     #[serde(borrow)]
     pub submission: Cow<'a, str>,
+    /// The missing files by their SHA-256, each with the offset in bytes from which it is missing.
     pub files: BTreeMap<String, u64>,
 }
 
-/// A piece of a file, [`CHUNK_MAX`](super::CHUNK_MAX) bytes at most, in order. The last piece of the last file is answered
-/// by [`Seen`], what is wrong with one by [`Unfit`]; every other by [`Wanted`].
+/// A piece of a file, in order. The last piece of the last file is answered by [`Seen`], a piece that does not fit by
+/// [`Unfit`], and every other piece by [`Wanted`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Upload<'a> {
+    /// As in [`Submit`].
     #[serde(borrow)]
     pub submission: Cow<'a, str>,
+    /// The SHA-256 of the whole file, from [`Wanted`].
     #[serde(borrow)]
     pub sha256: Cow<'a, str>,
+    /// The offset of the piece in the file, in bytes.
     pub offset: u64,
+    /// The bytes, at most [`CHUNK_MAX`](super::CHUNK_MAX).
     #[serde(with = "frame::base64_bytes")]
     pub data: Vec<u8>,
 }
 
-/// The submission cannot be run, and is forgotten.
+/// The submission cannot run, and is forgotten.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unfit<'a> {
+    /// As in [`Submit`].
     #[serde(borrow)]
     pub submission: Cow<'a, str>,
-    /// What is wrong, a line each.
+    /// What is wrong, one line for each problem.
     pub problems: Vec<String>,
 }
 
-/// Asks how a run stands. Answered by [`Seen`] or [`Denied`].
+/// Requests the state of a run. Answered by [`Seen`] or [`Denied`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Look<'a> {
-    /// The run's id or the beginning of it: of those that go on the only one that begins so, or if none does the one that was
-    /// over last.
+    /// The id of the run or the beginning of an id. It selects the only unfinished run that begins so, or if there is
+    /// none, the run that ended last.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
-    /// The run is to be ended: one that is over is meant only by its whole id, or if no other begins so.
+    /// The operator is about to end the run. A finished run is selected only by its whole id, or if no other id begins
+    /// so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub end: bool,
 }
 
-/// How a run stands. `submission` is there when it answers a [`Submit`] or an [`Upload`].
+/// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seen<'a> {
+    /// The submission of the [`Submit`] or [`Upload`] that is answered. Absent in the answer to another message.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub submission: Option<Cow<'a, str>>,
+    /// The state.
     pub run: RunState,
 }
 
-/// One run.
+/// The state of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
+    /// Its id.
     pub run: String,
-    /// The test's name.
+    /// The name of its test.
     pub test: String,
+    /// How far it has come.
     pub state: RunStatus,
-    /// When it was handed in, wall-clock time in UTC.
+    /// The time of its submission, in UTC.
     pub submitted: String,
-    /// When it started, likewise.
+    /// The time of its start, in UTC. Absent: it has not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
-    /// How long it has run or did run, in seconds.
+    /// How long it has run, in seconds. Absent: it has not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// What it waits for, or why it ends or has ended.
+    /// What it waits for, or why it ends or has ended. Empty while it runs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// Its verdict. Absent until it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// The exit status of `arete run`, once it is over.
+    /// The exit status of `arete run` for it. Absent until it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u8>,
-    /// How many slaves it needs, and how many of them are connected and its own.
+    /// The number of slaves that it needs.
     pub slaves: usize,
+    /// The number of its slaves that are connected.
     pub connected: usize,
 }
 
 impl RunState {
-    /// How it stands, or how it ended, in a word.
+    /// Returns its state, or its verdict if it is over, as one word.
     pub fn in_words(&self) -> &'static str {
         match (self.state, self.verdict) {
             (RunStatus::Queued, _) => "queued",
@@ -159,30 +175,35 @@ impl RunState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
-    /// Its slaves are not all there, or serve another run.
+    /// Some of its slaves are not connected, or serve another run.
     Queued,
-    /// Its slaves get ready.
+    /// Its slaves fetch their resources and prepare.
     Gathering,
+    /// It has started.
     Running,
+    /// Its end has begun, and slaves still work on it.
     Ending,
-    /// What became of it is written.
+    /// It has ended, and its results are complete.
     Over,
 }
 
-/// What was asked for cannot be done.
+/// The request cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Denied<'a> {
-    /// Of which run.
+    /// The run of the request. Absent if the request names none.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Cow<'a, str>>,
+    /// Why, for programs.
     pub code: Code,
+    /// Why, for people.
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
 }
 
-/// Ends a run, or takes it out of the queue. Answered by [`Seen`] or [`Denied`].
+/// Ends a run, or removes it from the queue. Answered by [`Seen`] or [`Denied`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cancel<'a> {
+    /// The run, as in [`Look`].
     #[serde(borrow)]
     pub run: Cow<'a, str>,
     /// Kill at once, run no `finally` entry and ship nothing more.
@@ -190,116 +211,137 @@ pub struct Cancel<'a> {
     pub now: bool,
 }
 
-/// Asks for the slaves whose names come after this one. Answered by [`Slaves`].
+/// Requests the next slaves, at most [`PAGE_MAX`]. Answered by [`Slaves`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskSlaves<'a> {
+    /// The name after which the answer begins. Empty: the first name.
     #[serde(borrow)]
     pub after: Cow<'a, str>,
 }
 
-/// The next slaves, by name.
+/// The answer to [`AskSlaves`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slaves<'a> {
+    /// The slaves, by name.
     pub slaves: Vec<SlaveState>,
-    /// There are more behind the last one.
+    /// There are more after the last one.
     pub more: bool,
+    /// Gives the type the lifetime parameter that every message has; never sent.
     #[serde(skip)]
     pub lifetime: std::marker::PhantomData<&'a ()>,
 }
 
-/// One slave.
+/// The state of one slave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlaveState {
+    /// Its own name.
     pub slave: String,
+    /// The address of its connection, with the port.
     pub address: String,
     /// Its program and version.
     pub version: String,
-    /// For how long its connection has stood, in seconds; absent: it is gone, and the slave serves a run.
+    /// The age of its connection, in seconds. Absent: it is not connected, but serves a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected: Option<f64>,
-    /// How far its wall clock is ahead of the controller's, and the smallest round trip, in microseconds.
+    /// How far its wall clock is ahead of the controller's, in microseconds. Absent: not measured yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
+    /// The smallest round trip, in microseconds. Absent: not measured yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip: Option<u64>,
+    /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// The run that it serves, and as whom.
+    /// The run that it serves. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// Its name in that run. Absent: its own name, or it serves no run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves_as: Option<String>,
 }
 
-/// Asks for runs: those that are not over in the order of the queue, then those that are, the last one first. Answered
-/// by [`Runs`].
+/// Requests the next runs, at most [`PAGE_MAX`]: first the unfinished ones in the order of the queue, then the finished
+/// ones, the latest first. Answered by [`Runs`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskRuns<'a> {
-    /// The run behind which the answer begins; empty: the first.
+    /// The run after which the answer begins. Empty: the first run.
     #[serde(borrow)]
     pub after: Cow<'a, str>,
-    /// Also those that are over.
+    /// Also list finished runs.
     #[serde(default)]
     pub over: bool,
 }
 
-/// The next runs.
+/// The answer to [`AskRuns`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Runs<'a> {
+    /// The runs, in the order of [`AskRuns`].
     pub runs: Vec<RunState>,
-    /// There are more behind the last one.
+    /// There are more after the last one.
     pub more: bool,
+    /// Gives the type the lifetime parameter that every message has; never sent.
     #[serde(skip)]
     pub lifetime: std::marker::PhantomData<&'a ()>,
 }
 
-/// Asks for the files of a run's results whose names come after this one. Answered by [`Files`] or [`Denied`].
+/// Requests the next files of a run's results, at most [`PAGE_MAX`]. Answered by [`Files`] or [`Denied`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskFiles<'a> {
+    /// The run, as in [`Look`].
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// The name after which the answer begins. Empty: the first name.
     #[serde(borrow)]
     pub after: Cow<'a, str>,
 }
 
-/// The next files of a run's results, by name, with their lengths in bytes.
+/// The answer to [`AskFiles`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Files<'a> {
+    /// The id of the run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// The files by name, with their lengths in bytes.
     pub files: Vec<(String, u64)>,
-    /// There may be more behind this name: ask for them. An answer takes a bounded time, and may name fewer files than it
-    /// could, or none.
+    /// The value of `after` for the next request, not always the name of a file. Absent: there are no more files. One
+    /// answer takes a bounded time, so it may name fewer files than it could, or none.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Cow<'a, str>>,
 }
 
-/// Asks for a piece of a file of a run's results. Answered by [`Piece`] or [`Denied`].
+/// Requests a piece of a file of a run's results. Answered by [`Piece`] or [`Denied`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Get<'a> {
+    /// The run, as in [`Look`].
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// The name of the file, from [`Files`].
     #[serde(borrow)]
     pub file: Cow<'a, str>,
+    /// The offset of the piece in the file, in bytes.
     pub offset: u64,
-    /// If there is nothing at that offset yet, the answer comes when there is, or when nothing will come any more.
+    /// If the file ends at that offset, the answer is sent when it has grown, or when it cannot grow any more.
     #[serde(default)]
     pub wait: bool,
 }
 
-/// A piece of a file, [`CHUNK_MAX`](super::CHUNK_MAX) bytes at most; empty: nothing is there, and if it was waited for, the
-/// run is over.
+/// The answer to [`Get`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Piece<'a> {
+    /// As in [`Get`].
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// As in [`Get`].
     #[serde(borrow)]
     pub file: Cow<'a, str>,
+    /// As in [`Get`].
     pub offset: u64,
+    /// The bytes, at most [`CHUNK_MAX`](super::CHUNK_MAX). Empty: the file ends here; if the request waited, the run is
+    /// over.
     #[serde(with = "frame::base64_bytes")]
     pub data: Vec<u8>,
 }
 
-/// What a slave knows of its clock, said with a [`Ping`](super::Ping).
+/// What a slave has measured of its clock, sent with a [`Ping`](super::Ping).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// How far its monotonic clock is ahead of the controller's, in microseconds.

@@ -1,12 +1,13 @@
-//! A piece of JSON that a message carries and nobody on the way looks into.
+//! JSON that a message carries unread: only its final receiver looks into it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// JSON as it was written. Two are equal when their texts are.
+/// A JSON value as it was written. Two values are equal if their texts are equal.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RawJson<'a> {
+    /// The text, without white space around it.
     #[serde(borrow)]
     pub json: &'a RawValue,
 }

@@ -1,8 +1,8 @@
 //! The messages of barriers and syncs: members arrive, and get a verdict.
 //!
 //! A member is a host, or one of several on a host: `HOST` or `HOST#TAG`. A slave speaks for the members of its name; a
-//! client that has [joined](super::Join) a room speaks for one. An arrival has an id that its process never uses
-//! again: saying it again, on any later connection, asks for its own verdict and counts once.
+//! client that has [joined](super::room::Join) a room speaks for one. An arrival has an id that its process never uses
+//! again: repeating it, on any later connection, requests its own verdict and counts once.
 
 use std::borrow::Cow;
 
@@ -15,41 +15,44 @@ use super::raw_json::RawJson;
 use super::times::bounded;
 use crate::machine::Time;
 
-/// Who shall meet.
+/// The members that must arrive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     /// These members; `@GROUP` stands for the members of a group of the test file.
     Members(Vec<String>),
-    /// So many, whoever they are.
+    /// Any members, this many.
     Count(u32),
 }
 
-/// A member stands at a barrier. Answered by [`RoundVerdict`].
+/// A member arrives at a barrier. Answered by [`RoundVerdict`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Arrive<'a> {
+    /// The run, or the room that the client has joined.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
-    /// The barrier's name, its tag.
+    /// The name of the barrier.
     #[serde(borrow)]
     pub barrier: Cow<'a, str>,
-    /// This arrival, among all arrivals and gifts of this incarnation: 1, 2, 3, ...
+    /// The number of this arrival among all arrivals and values of this incarnation: 1, 2, 3, ...
     pub id: u64,
+    /// The member.
     #[serde(borrow)]
     pub member: Cow<'a, str>,
-    /// Who shall meet. Absent: what the test file declares, or what those say who are there.
+    /// The members that must arrive. Absent: those that the test file declares, or those that the other members name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
-    /// How long this member still waits, in microseconds. Absent: without end.
+    /// How much longer this member waits, in microseconds. Absent: no limit.
     #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
-    /// How long before the last arrival a member may have shown last that it is alive, in microseconds.
+    /// The longest time between the last sign of life of a member and the last arrival, in microseconds. Absent:
+    /// [`FRESH`].
     #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub fresh: Option<u64>,
-    /// This member cannot go on, and says why: everyone gets this verdict.
+    /// This member cannot continue, for this reason. Every member gets this verdict.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub abort: Option<Cow<'a, str>>,
-    /// Release everybody at one instant, slightly ahead, instead of one after another.
+    /// Release all members at one instant in the near future instead of one after another.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub harmonize: bool,
 }
@@ -57,40 +60,48 @@ pub struct Arrive<'a> {
 /// A member of a sync gives its value. Answered by [`Map`] and [`RoundVerdict`], or by [`RoundVerdict`] alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Give<'a> {
+    /// As in [`Arrive`].
     #[serde(borrow)]
     pub room: Cow<'a, str>,
-    /// The sync's session id.
+    /// The session id of the sync.
     #[serde(borrow)]
     pub session: Cow<'a, str>,
     /// As in [`Arrive`].
     pub id: u64,
+    /// The member.
     #[serde(borrow)]
     pub member: Cow<'a, str>,
+    /// As in [`Arrive`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
+    /// How much longer this member waits, in microseconds. Absent: [`SYNC_TIMEOUT`].
     #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
-    /// Fail when a member that has given is lost before all have.
+    /// Fail if a member that has given its value is lost before all have given theirs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_alive: bool,
-    /// Any JSON.
+    /// The value: any JSON.
     #[serde(borrow)]
     pub value: RawJson<'a>,
 }
 
-/// Who gives, from the beginning of the line of a [`Give`] whose value is too long to be read.
+/// The member of a [`Give`] whose line is too long to be read whole.
 #[derive(Debug, Default, PartialEq)]
 pub struct Giver {
+    /// As in [`Give`].
     pub room: String,
+    /// As in [`Give`].
     pub id: u64,
+    /// As in [`Give`].
     pub member: String,
 }
 
 impl Giver {
-    /// `None` when the line is no give, or names its giver behind the value only.
+    /// Reads the member from the beginning of the line. Returns `None` if the line is not a [`Give`], or names its
+    /// member only after the value.
     pub fn read(beginning: &[u8]) -> Option<Giver> {
         let mut head = GiverSoFar::default();
-        // It ends in the middle: what was read before that counts.
+        // The text breaks off in the middle, so this fails. The fields before that place are known then.
         let _ = serde_json::Deserializer::from_slice(beginning).deserialize_map(&mut head);
         let GiverSoFar { is_give: true, room: Some(room), id: Some(id), member: Some(member) } = head else {
             return None;
@@ -99,7 +110,7 @@ impl Giver {
     }
 }
 
-/// What is known of a giver when a line ends too early.
+/// The fields of a [`Give`] that were read when its line broke off.
 #[derive(Default)]
 struct GiverSoFar {
     is_give: bool,
@@ -130,18 +141,23 @@ impl<'de> Visitor<'de> for &mut GiverSoFar {
     }
 }
 
-/// The values of all members of a sync's round: `map` is an object {member: value}, the same bytes for everyone.
+/// The values of all members of a round of a sync.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Map<'a> {
+    /// As in [`Give`].
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// As in [`Give`].
     #[serde(borrow)]
     pub session: Cow<'a, str>,
+    /// The round, as in [`RoundVerdict`].
     pub round: u64,
+    /// An object {member: value}, the same bytes for every member.
     #[serde(borrow)]
     pub map: RawJson<'a>,
 }
 
+/// Reads a list of ids. Fails if there are more than [`IDS_MAX`].
 fn few_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
     let ids = Vec::deserialize(deserializer)?;
     if ids.len() > IDS_MAX {
@@ -150,50 +166,59 @@ fn few_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>
     Ok(ids)
 }
 
-/// Takes arrivals back: the processes behind them are gone, or do not wait any longer.
+/// Withdraws arrivals, because their processes have ended or no longer wait.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gone<'a> {
+    /// As in [`Arrive`].
     #[serde(borrow)]
     pub room: Cow<'a, str>,
-    /// At most [`IDS_MAX`].
+    /// The arrivals, at most [`IDS_MAX`].
     #[serde(deserialize_with = "few_ids")]
     pub ids: Vec<u64>,
 }
 
-/// These arrivals have their verdict: the controller may forget it.
+/// Confirms that these arrivals have received their verdict. The controller may forget it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heard<'a> {
+    /// As in [`Arrive`].
     #[serde(borrow)]
     pub room: Cow<'a, str>,
-    /// At most [`IDS_MAX`].
+    /// The arrivals, at most [`IDS_MAX`].
     #[serde(deserialize_with = "few_ids")]
     pub ids: Vec<u64>,
 }
 
-/// What the commands of a slave's entries have waited for for a while: all of it, said when it has changed and after a
-/// reconnect. Not answered.
+/// The commands of a slave that have been waiting for some time. Sent when the list has changed and after a reconnect.
+/// Not answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waits<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// All commands that wait.
     pub waits: Vec<Wait>,
 }
 
-/// A command that waits, at one of these places.
+/// A command that waits at a barrier, in a sync or for a trigger. Exactly one of the three is present.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Wait {
+    /// The entry of the command.
     pub entry: String,
+    /// The barrier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub barrier: Option<String>,
+    /// The session id of the sync.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The trigger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
 }
 
-/// Asks a peer to show that it is alive. Answered by [`Alive`], by members and slaves alike.
+/// Asks a slave or a client for a sign of life. Answered by [`Alive`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check<'a> {
+    /// Gives the type the lifetime parameter that every message has; never sent.
     #[serde(skip)]
     pub lifetime: std::marker::PhantomData<&'a ()>,
 }
@@ -201,45 +226,49 @@ pub struct Check<'a> {
 /// The answer to [`Check`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alive<'a> {
+    /// Gives the type the lifetime parameter that every message has; never sent.
     #[serde(skip)]
     pub lifetime: std::marker::PhantomData<&'a ()>,
 }
 
-/// A run of this controller has a meeting of the name at which a client waits in another room, and the client may have
-/// meant that one. It waits on.
+/// A hint: a run of this controller has a barrier or a sync of the name at which the client waits in another room. The
+/// client may have the wrong room. It continues to wait.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Elsewhere<'a> {
-    /// Where the client waits.
+    /// The room in which the client waits.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// The run that has the same name.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
     /// The barrier's name or the session id.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// It is a sync.
+    /// It is a sync, not a barrier.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sync: bool,
 }
 
-/// What became of a round, for the arrivals of this peer that were in it.
+/// The verdict of a round, for the arrivals of this peer in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundVerdict<'a> {
+    /// As in [`Arrive`].
     #[serde(borrow)]
     pub room: Cow<'a, str>,
-    /// Of the barrier or of the session; no other round of it has the same. 0 when the arrival was in none.
+    /// The number of the round, unique for the barrier or the session. 0: the arrivals were in no round.
     pub round: u64,
+    /// The verdict.
     pub verdict: OutcomeKind,
-    /// Who was missing, aborted, was lost or disagreed; at most 100 of them.
+    /// The members that were missing, aborted, were lost or disagreed, at most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub who: Vec<String>,
-    /// Why, in words.
+    /// Why, for people. Empty: the verdict says all.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub reason: Cow<'a, str>,
-    /// The instant of the release, on the controller's clock; absent: now.
+    /// The instant of the release, on the controller's clock. Absent: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
-    /// The arrivals that it is for.
+    /// The arrivals that get this verdict.
     pub ids: Vec<u64>,
 }
 
@@ -247,61 +276,71 @@ pub struct RoundVerdict<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutcomeKind {
-    /// All were there; of a sync, the [`Map`] of the same round has come just before.
+    /// All members arrived. In a sync, the [`Map`] of the same round was sent just before.
     Released,
-    /// The time of one of them was up.
+    /// The timeout of a member expired.
     TimedOut,
-    /// One of them could not go on.
+    /// A member aborted.
     Aborted,
-    /// One of them died or was out of reach too long.
+    /// A member died, or had no connection for too long.
     Lost,
-    /// They did not agree on who shall meet, or one gave two values.
+    /// The members do not agree on who must arrive, or one member gave two values.
     Disagreed,
-    /// This arrival alone is wrong; the round goes on without it.
+    /// This arrival is not valid. The round continues without it.
     Refused,
 }
 
-/// `arete barrier` in a command: the slave arrives for it. Answered by [`Met`].
+/// `arete barrier` in a command: the slave arrives on its behalf. Answered by [`Met`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BarrierRequest<'a> {
+    /// As in [`Arrive`].
     #[serde(borrow)]
     pub barrier: Cow<'a, str>,
-    /// What makes the member one of several on this host, without the `#`.
+    /// The tag of the member, without the `#`. Absent: the member is the slave itself.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Cow<'a, str>>,
-    /// The rest is as in [`Arrive`].
+    /// As in [`Arrive`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
+    /// As in [`Arrive`].
     #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// As in [`Arrive`].
     #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub fresh: Option<u64>,
+    /// As in [`Arrive`].
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub abort: Option<Cow<'a, str>>,
+    /// As in [`Arrive`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub harmonize: bool,
-    /// The entry whose command it is, as `ARETE_ENTRY` says.
+    /// The entry that runs the command, from `ARETE_ENTRY`. Absent: the command was not started by an entry.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Cow<'a, str>>,
 }
 
-/// `arete sync` in a command: the slave gives its value. Answered by [`Map`], then [`Met`], or by [`Met`] alone.
+/// `arete sync` in a command: the slave gives its value. Answered by [`Map`] and then [`Met`], or by [`Met`] alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SyncRequest<'a> {
+    /// As in [`Give`].
     #[serde(borrow)]
     pub session: Cow<'a, str>,
+    /// As in [`BarrierRequest`].
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Cow<'a, str>>,
-    /// The rest is as in [`Give`].
+    /// As in [`Give`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
+    /// As in [`Give`].
     #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// As in [`Give`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_alive: bool,
-    /// The entry whose command it is, as `ARETE_ENTRY` says.
+    /// As in [`BarrierRequest`].
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Cow<'a, str>>,
+    /// As in [`Give`].
     #[serde(borrow)]
     pub value: RawJson<'a>,
 }
@@ -309,11 +348,13 @@ pub struct SyncRequest<'a> {
 /// How a barrier or a sync ended for a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Met<'a> {
-    /// Absent: no verdict was heard in time; the others may have been released.
+    /// The verdict. Absent: none was received in time, and the other members may have been released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<OutcomeKind>,
+    /// As in [`RoundVerdict`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub who: Vec<String>,
+    /// As in [`RoundVerdict`]. Without a verdict: why none was received.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub reason: Cow<'a, str>,
 }
@@ -323,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_gives_is_known_from_the_beginning_of_a_line() {
+    fn the_giver_is_read_from_the_beginning_of_a_line() {
         let line = r#"{"type":"give","room":"r","session":"s","id":7,"member":"a#1","party":{"count":2},"value":"xxx"#;
         let giver = Giver { room: "r".to_owned(), id: 7, member: "a#1".to_owned() };
         assert_eq!(Giver::read(line.as_bytes()), Some(giver));

@@ -4,89 +4,105 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// The room of clients that name none.
+/// The room of a client that names none.
 pub const DEFAULT_ROOM: &str = "default";
 
 /// The first message on a connection, from a client. Answered by [`Welcome`](super::Welcome), without a run, or by
 /// [`Bye`](super::Bye).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Join<'a> {
-    /// [`PROTOCOL`](super::PROTOCOL).
+    /// The sender's [`PROTOCOL`](super::PROTOCOL).
     pub protocol: u32,
-    /// The client's program and version, for people.
+    /// The client's program and version; for people.
     #[serde(borrow)]
     pub version: Cow<'a, str>,
-    /// Drawn at random when the client's process starts, as a slave's.
+    /// A random word that identifies the client's process, as in [`Hello`](super::Hello).
     #[serde(borrow)]
     pub incarnation: Cow<'a, str>,
-    /// The room: a name, or a run's id.
+    /// The name of a room, or the id of a run.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
-    /// The member that the client speaks for, `HOST` or `HOST#TAG`; absent: none, it can neither arrive nor give.
+    /// The member for which the client speaks, `HOST` or `HOST#TAG`. Absent: the client can neither arrive at a barrier
+    /// nor give a value.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub member: Option<Cow<'a, str>>,
 }
 
-/// Asks to be told when a trigger has fired. Answered by [`Triggered`](super::Triggered), now or later, or by
+/// Requests a message when a trigger has fired. Answered by [`Triggered`](super::Triggered), at once or later, or by
 /// [`Refused`](super::Refused).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watch<'a> {
+    /// The room that the client has joined.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// The trigger.
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
 }
 
-/// Makes a trigger in a room that is no run. Said again with the same count it changes nothing. Answered by
+/// Creates a trigger in a room that is not a run. Repeating it with the same count changes nothing. Answered by
 /// [`Created`] or [`Refused`](super::Refused).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Create<'a> {
+    /// The room that the client has joined.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// The name of the new trigger.
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
     /// Its initial value, at least 1.
     pub count: u64,
 }
 
-/// Removes a trigger from a room that is no run. Answered by [`Created`] or [`Refused`](super::Refused).
+/// Removes a trigger from a room that is not a run. Answered by [`Created`] or [`Refused`](super::Refused).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delete<'a> {
+    /// The room that the client has joined.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// The trigger.
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
 }
 
-/// What was asked of a trigger has been done.
+/// The answer to [`Create`] and [`Delete`]: it is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Created<'a> {
+    /// As in the request.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// As in the request.
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
 }
 
-/// Asks for the triggers of a room. Answered by [`Listing`].
+/// Requests the triggers of a room. Answered by [`Listing`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct List<'a> {
+    /// The room that the client has joined.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
 }
 
-/// The triggers of a room, by name.
+/// The answer to [`List`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listing<'a> {
+    /// As in the request.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// All triggers of the room, by name.
     pub triggers: Vec<TriggerState>,
 }
 
-/// One trigger.
+/// The state of one trigger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TriggerState {
+    /// Its name.
     pub trigger: String,
+    /// Its initial value.
     pub initial: u64,
+    /// The notifies that it still needs.
     pub left: u64,
+    /// Whether it has fired.
     pub fired: bool,
 }

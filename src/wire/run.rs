@@ -1,7 +1,7 @@
 //! The messages of a run: a slave gets its part, reports what happens, ships its files, and stops.
 //!
-//! What a slave states here ([`Report`], [`Output`], [`State`]) can be repeated on any later connection: each carries a
-//! number, an offset or a total, so that it counts once.
+//! A slave can repeat what it states here ([`Report`], [`Output`], [`State`]) on any later connection. Each message
+//! carries a number, an offset or a total, so that it counts once.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,21 +14,22 @@ use super::slave_event::SlaveEvent;
 use super::verdict::Verdict;
 use crate::machine::{Bytes, Time};
 
-/// Hands a slave its part of a run. Sent again after a reconnect if the slave's hello did not name the run. Answered by
-/// [`Ready`] or [`Unready`] when the slave has its resources.
+/// Gives a slave its part of a run. Sent again after a reconnect if the slave's hello did not name the run. Answered by
+/// [`Ready`] when the slave has its resources, or by [`Unready`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Prepare<'a> {
+    /// The id of the run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
-    /// The test's name.
+    /// The name of the test.
     #[serde(borrow)]
     pub test: Cow<'a, str>,
-    /// The slave's name in the test, if it differs from its own because the test asked for any machine with certain
-    /// labels.
+    /// The slave's name in the test. Absent: its own name; they differ if the test selects machines by labels.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub serve_as: Option<Cow<'a, str>>,
+    /// All entries of the slave.
     pub entries: Cow<'a, [Entry]>,
-    /// The resources that this slave's entries use.
+    /// The resources that these entries use.
     #[serde(default)]
     pub resources: Vec<Resource>,
     /// Every trigger of the test.
@@ -37,10 +38,10 @@ pub struct Prepare<'a> {
     /// The timeouts, in microseconds, that the test declares for barriers and syncs, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timeouts: BTreeMap<String, u64>,
-    /// The addresses of the slaves that this slave's commands name in `@{NAME.address}`.
+    /// The addresses of the slaves that these entries name in `@{NAME.address}`.
     #[serde(default)]
     pub addresses: BTreeMap<String, String>,
-    /// The trigger that ends the run when it fires, if the test ends so.
+    /// The trigger that ends the run. Absent: the test ends otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_trigger: Option<String>,
     /// The time between SIGTERM and SIGKILL for what runs at the end, in microseconds.
@@ -63,6 +64,7 @@ impl Prepare<'_> {
 /// The slave has its resources and its directory, knows its clock's offset, and waits for [`Start`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ready<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
 }
@@ -70,31 +72,39 @@ pub struct Ready<'a> {
 /// The slave cannot take part. The run fails.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unready<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// Why, for people.
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
 }
 
-/// Asks for a piece of a resource. Answered by [`Chunk`], or by [`Stop`] when the resource vanished.
+/// Requests a piece of a resource. Answered by [`Chunk`], or by [`Stop`] if the resource has vanished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fetch<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// The name of the resource.
     #[serde(borrow)]
     pub resource: Cow<'a, str>,
-    /// Where the piece begins, in bytes.
+    /// The offset of the piece in the file, in bytes.
     pub offset: u64,
 }
 
-/// A piece of a resource, [`CHUNK_MAX`](super::CHUNK_MAX) bytes or up to its end.
+/// A piece of a resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chunk<'a> {
+    /// As in [`Fetch`].
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// As in [`Fetch`].
     #[serde(borrow)]
     pub resource: Cow<'a, str>,
+    /// As in [`Fetch`].
     pub offset: u64,
+    /// The bytes: [`CHUNK_MAX`](super::CHUNK_MAX), or fewer at the end of the file.
     #[serde(with = "base64_bytes")]
     pub data: Vec<u8>,
 }
@@ -102,19 +112,21 @@ pub struct Chunk<'a> {
 /// Names the instant at which the run starts. Sent again after a reconnect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Start<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
-    /// On the controller's clock.
+    /// The instant, on the controller's clock.
     pub at: Time,
 }
 
-/// The first message of a slave in a run after the [`Welcome`](super::Welcome) of a reconnect: its totals and the
-/// triggers that it knows of.
+/// The totals of a slave. It is the first message of a slave in a run after the [`Welcome`](super::Welcome) of a
+/// reconnect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
-    /// For each trigger, the notifies of this incarnation in this run.
+    /// For each trigger, the notifies by this incarnation in this run.
     #[serde(default)]
     pub notified: BTreeMap<String, u64>,
     /// The triggers that the slave knows to have fired.
@@ -122,65 +134,76 @@ pub struct State<'a> {
     pub triggered: Vec<String>,
 }
 
-/// Something happened at the slave. Answered by [`Recorded`]; one answer may cover several.
+/// Something happened on the slave. Answered by [`Recorded`]; one answer may cover several reports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
-    /// 1 for the incarnation's first report in this run, then one more each.
+    /// The number of the report in this run and incarnation: 1, 2, 3, ...
     pub seq: u64,
     /// When it happened, on the controller's clock as the slave knows it.
     pub time: Time,
+    /// What happened.
     #[serde(flatten, borrow)]
     pub what: SlaveEvent<'a>,
 }
 
-/// The answer to [`Report`]: this one and all earlier ones are on the controller's disk.
+/// The answer to [`Report`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recorded<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// This report and all earlier ones are on the controller's disk.
     pub seq: u64,
 }
 
 /// A piece of a file for the results directory. Answered by [`Kept`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Output<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
-    /// `ENTRY.out`, `ENTRY.err`, or `ENTRY.files/PATH` for what `collect` brings; `ENTRY.2.out` for its second run.
+    /// `ENTRY.out`, `ENTRY.err`, or `ENTRY.files/PATH` for a file that `collect` names; `ENTRY.2.out` for the second
+    /// run of the entry.
     #[serde(borrow)]
     pub file: Cow<'a, str>,
-    /// Where the piece begins, in bytes: at most the length that the controller has kept.
+    /// The offset of the piece in the file, in bytes: at most the length that the controller has kept.
     pub offset: u64,
-    /// At most [`CHUNK_MAX`](super::CHUNK_MAX) bytes.
+    /// The bytes, at most [`CHUNK_MAX`](super::CHUNK_MAX).
     #[serde(with = "base64_bytes")]
     pub data: Vec<u8>,
 }
 
-/// The answer to [`Output`]: the length that has been written.
+/// The answer to [`Output`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kept<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// As in [`Output`].
     #[serde(borrow)]
     pub file: Cow<'a, str>,
-    /// The length of the file as the controller has it.
+    /// The bytes of the file that the controller has written.
     pub length: u64,
-    /// Why the controller takes no more of this file, if it does not.
+    /// Why the controller takes no more of this file. Absent: it does.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Cow<'a, str>>,
 }
 
-/// The run's end has begun. First, a passing run lets its jobs [finish](Manner::Finish). Then the slave stops what
+/// The end of the run has begun. First, a passing run lets its jobs [finish](Manner::Finish). Then the slave stops what
 /// runs, runs its `finally` entries, ends all processes, ships the rest of the output, and sends [`Stopped`]. Sent
 /// again after a reconnect. The slave forgets a run that it has not started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stop<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// Why, for people.
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
+    /// How urgent it is.
     pub how: Manner,
 }
 
@@ -204,9 +227,10 @@ pub enum Manner {
 /// reconnect until [`Dismissed`] answers it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stopped<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
-    /// The slave was told to stop, and has ended its part before the run ended.
+    /// The slave ended its part before the run ended, because it was itself told to stop.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_itself: bool,
 }
@@ -214,8 +238,10 @@ pub struct Stopped<'a> {
 /// The slave may forget the run and remove its directory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dismissed<'a> {
+    /// The run.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
+    /// The verdict of the run.
     pub verdict: Verdict,
 }
 

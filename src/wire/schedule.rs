@@ -1,4 +1,4 @@
-//! What a schedule is made of, as the test file declares it and as a slave receives it.
+//! The parts of a schedule, as the test file declares it and as a slave receives it.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,19 @@ use super::rendezvous::Party;
 use super::verdict::Verdict;
 use crate::machine::{Exit, Signal};
 
-/// One line of a schedule: when to do what. Times are microseconds.
+/// One entry of a schedule: when to do what. Times are in microseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Unique on its slave; letters, digits, `_` and `-`.
+    /// The name, unique on its slave: letters, digits, `_` and `-`.
     pub name: String,
+    /// When it runs.
     pub policy: Policy,
+    /// What it does.
     pub action: Action,
 }
 
 impl Entry {
-    /// Its command, if it is not a built-in action.
+    /// Returns its command; `None` for a built-in action.
     pub fn shell(&self) -> Option<&Shell> {
         match &self.action {
             Action::Shell(shell) => Some(shell),
@@ -27,12 +29,12 @@ impl Entry {
         }
     }
 
-    /// How it is known that it is ready.
+    /// Returns its readiness check, if it has one.
     pub fn readiness(&self) -> Option<&Readiness> {
         self.shell()?.ready.as_ref()
     }
 
-    /// The trigger that the entry itself notifies: by its action, or when it becomes ready.
+    /// Returns the trigger that the entry notifies itself, by its action or when it becomes ready.
     pub fn notifies(&self) -> Option<&str> {
         match &self.action {
             Action::Notify { trigger } => Some(trigger),
@@ -40,7 +42,7 @@ impl Entry {
         }
     }
 
-    /// Whether it is a command that is meant to run until it is stopped.
+    /// Returns whether it is a command that runs until it is stopped.
     pub fn is_service(&self) -> bool {
         self.shell().is_some_and(|shell| shell.service)
     }
@@ -50,7 +52,7 @@ impl Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
-    /// So many microseconds after the start.
+    /// This long after the start, in microseconds.
     At(u64),
     /// Each time the slave is poked.
     Poke,
@@ -62,14 +64,15 @@ pub enum Policy {
     Finally,
 }
 
-/// What must have become of which entry.
+/// Another entry, and what must have happened to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct After {
+    /// The name of the other entry, on the same slave.
     pub entry: String,
-    /// Only when it exited so; absent: whatever became of it, also when it could not start.
+    /// The exit that it must have. Absent: any, also if it could not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
-    /// When it is ready, instead of when it has exited.
+    /// Run when it is ready, instead of when it has exited.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ready: bool,
 }
@@ -80,47 +83,68 @@ pub struct After {
 pub enum Action {
     /// A command under `/bin/sh -c`.
     Shell(Box<Shell>),
-    /// Takes one off a trigger.
-    Notify { trigger: String },
-    /// Sends a signal to the group of every run of another entry of the slave that is still there.
-    Kill { entry: String, signal: Signal },
+    /// Notifies a trigger once.
+    Notify {
+        /// The trigger.
+        trigger: String,
+    },
+    /// Sends a signal to the process group of every running run of another entry of the slave.
+    Kill {
+        /// The other entry.
+        entry: String,
+        /// The signal.
+        signal: Signal,
+    },
     /// Ends the run.
-    End { verdict: Verdict },
-    /// Stands at a barrier; it has exited, with the status of `arete barrier`, when the verdict is there.
+    End {
+        /// The verdict that the entry requests.
+        verdict: Verdict,
+    },
+    /// Arrives at a barrier. The entry exits when the verdict is known, with the status of `arete barrier`.
     Barrier {
+        /// As in [`BarrierRequest`](super::rendezvous::BarrierRequest).
         barrier: String,
         /// As in [`BarrierRequest`](super::rendezvous::BarrierRequest).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tag: Option<String>,
+        /// The members that must arrive. Absent: those that the test declares for this barrier.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         party: Option<Party>,
+        /// As in [`BarrierRequest`](super::rendezvous::BarrierRequest).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout: Option<u64>,
+        /// As in [`BarrierRequest`](super::rendezvous::BarrierRequest).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fresh: Option<u64>,
-        /// Ends the barrier for everyone instead of waiting there, for this reason, which may hold variables.
+        /// The reason to abort the barrier for every member instead of waiting; may hold variables. Absent: wait.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         abort: Option<String>,
+        /// As in [`BarrierRequest`](super::rendezvous::BarrierRequest).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         harmonize: bool,
-        /// With which status it may exit without failing.
+        /// The statuses with which it passes.
         #[serde(default, skip_serializing_if = "Expect::is_default")]
         expect: Expect,
     },
-    /// Gives a value to a sync, as [`SyncRequest`](super::rendezvous::SyncRequest); its map is the entry's standard output.
+    /// Gives a value to a sync. The map of all values is the entry's standard output.
     Sync {
+        /// As in [`SyncRequest`](super::rendezvous::SyncRequest).
         session: String,
+        /// As in [`SyncRequest`](super::rendezvous::SyncRequest).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tag: Option<String>,
+        /// The members that must give a value. Absent: those that the test declares for this sync.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         party: Option<Party>,
+        /// As in [`SyncRequest`](super::rendezvous::SyncRequest).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout: Option<u64>,
+        /// As in [`SyncRequest`](super::rendezvous::SyncRequest).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         all_alive: bool,
-        /// Any JSON; its strings may hold variables.
+        /// The value: any JSON, whose strings may hold variables.
         value: serde_json::Value,
-        /// As at a barrier.
+        /// The statuses with which it passes.
         #[serde(default, skip_serializing_if = "Expect::is_default")]
         expect: Expect,
     },
@@ -129,36 +153,40 @@ pub enum Action {
 /// A command: a job, which must exit by itself, or a service, which runs until it is stopped.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Shell {
+    /// The command line; may hold variables.
     pub command: String,
-    /// With which exits it passes. A service that expects none fails when it exits before it is stopped.
+    /// The exits with which it passes. A service with an empty list fails if it exits before it is stopped.
     #[serde(default)]
     pub expect: Expect,
+    /// Whether it is a service.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub service: bool,
-    /// How it is known that it is ready; absent: nobody waits for that.
+    /// The check that shows that it is ready. Absent: nothing depends on that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Readiness>,
-    /// Added to the command's environment; values may hold variables.
+    /// Variables that are added to the command's environment; the values may hold variables of the test.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Where it runs, relative to the slave's work directory; may hold variables.
+    /// The directory in which it runs, relative to the slave's work directory; may hold variables. Absent: the work
+    /// directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
-    /// The command fails when it runs longer than this, in microseconds.
+    /// The longest time that the command may run, in microseconds; then it fails. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
-    /// The resources whose paths it may use.
+    /// The resources whose paths the command may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub use_resources: Vec<String>,
-    /// Patterns of the files below its directory that are brought back.
+    /// Patterns of files below its directory that become results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collect: Vec<String>,
 }
 
-/// How a command may end without failing.
+/// The exits with which a command passes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expect {
+    /// Every exit.
     Any,
     /// One of these.
     Of(Vec<Exit>),
@@ -175,6 +203,7 @@ impl Expect {
         *self == Expect::default()
     }
 
+    /// Returns whether the command passes with this exit.
     pub fn allows(&self, exit: Exit) -> bool {
         match self {
             Expect::Any => true,
@@ -183,7 +212,7 @@ impl Expect {
     }
 }
 
-/// A file that the test ships.
+/// A file that the test ships to its slaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
     /// Its name in the test file.
@@ -194,6 +223,7 @@ pub struct Resource {
     pub size: u64,
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
+    /// Whether the slave makes it executable.
     #[serde(default)]
     pub executable: bool,
 }

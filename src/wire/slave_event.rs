@@ -1,4 +1,4 @@
-//! What a slave reports of its part of a run.
+//! The events that a slave reports of its part of a run.
 
 use std::borrow::Cow;
 
@@ -7,109 +7,126 @@ use serde::{Deserialize, Serialize};
 use super::verdict::{EntryOutcome, Verdict};
 use crate::machine::Exit;
 
-/// What a [`Report`](super::Report) reports, in its field `what` and those beside it.
+/// What happened, in the field `what` of a [`Report`](super::Report) and the fields beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum SlaveEvent<'a> {
     /// The slave has started its `at` entries.
     Begun {
-        /// How long after the agreed instant, in microseconds, by the slave's clock.
+        /// The time between the agreed start and the first entry, in microseconds, on the slave's clock.
         late: u64,
-        /// How wrong the slave's idea of the controller's clock can be, in microseconds: half its best round trip.
+        /// The largest error of the slave's idea of the controller's clock, in microseconds: half its best round trip.
         uncertain: u64,
     },
-    /// A run of an entry began. A built-in action has no pid.
+    /// A run of an entry has begun.
     Spawned {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
-        /// 1 for the entry's first run on this slave, then one more each.
+        /// The number of the run of this entry on this slave: 1, 2, 3, ...
         nr: u32,
+        /// The process id of the command. Absent for a built-in action.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<u32>,
     },
     /// A run of an entry has become ready.
     EntryReady {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
+        /// As in [`Spawned`](SlaveEvent::Spawned).
         nr: u32,
-        /// How long it took, in microseconds.
+        /// The time since it was started, in microseconds.
         after: u64,
     },
-    /// A run of an entry is over, or could not begin.
+    /// A run of an entry has ended, or could not begin.
     Exited {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
+        /// As in [`Spawned`](SlaveEvent::Spawned).
         nr: u32,
-        /// How its process ended; absent when none ran.
+        /// How its process ended. Absent if no process ran.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit: Option<Exit>,
+        /// The result of the run.
         outcome: EntryOutcome,
-        /// It failed because it still ran when the end of the run had waited for it.
+        /// It failed because it still ran when its time to finish was over at the end of the run.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cut_off: bool,
-        /// Why it failed, or who stopped it.
+        /// Why it failed, or what stopped it. Absent: nothing to add.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         why: Option<Cow<'a, str>>,
     },
-    /// The last lines that a failed command wrote, at most 10 and 2 KiB. Reported after its `exited`.
+    /// The last lines of a failed command's output, at most 10 lines and 2 KiB. Reported after its `exited`.
     Tail {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
+        /// As in [`Spawned`](SlaveEvent::Spawned).
         nr: u32,
+        /// The lines, separated by newlines.
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
     /// The slave was poked.
     Poked {
-        /// Which entry was asked for; absent: all `poke` entries.
+        /// The entry that the poke names. Absent: all `poke` entries.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         entry: Option<Cow<'a, str>>,
+        /// The origin of the poke.
         by: PokedBy,
     },
-    /// The slave has heard that this trigger has fired, and has started what it sets off.
+    /// The slave has received that this trigger has fired, and has started the entries that wait for it.
     Heard {
+        /// The trigger.
         #[serde(borrow)]
         trigger: Cow<'a, str>,
     },
-    /// Everything that this trigger set off on this slave, directly or by `after`, has exited.
+    /// All entries that this trigger has started on this slave, directly or by `after`, have exited.
     Settled {
+        /// The trigger.
         #[serde(borrow)]
         trigger: Cow<'a, str>,
     },
-    /// No job runs on this slave, and only a trigger or a poke could start one. Any later report of something that
-    /// began takes it back. Reported again when the last service has ended.
+    /// No job runs on this slave, and only a trigger or a poke can start one. A later report of an entry that began
+    /// cancels it. It is reported again when the last service has ended.
     Idle {
-        /// How many triggers the slave has heard.
+        /// The number of triggers that the slave knows to have fired.
         heard: u64,
-        /// Whether services run, or will by themselves.
+        /// Whether services run, or will start without a trigger or a poke.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         services: bool,
     },
-    /// No process runs that a command has started or left behind. A later `spawned` with a pid takes it back.
+    /// No process of a command runs, also none that a command has left behind. A later `spawned` with a pid cancels it.
     Cleared,
-    /// An entry's action `end` asks for the run's end.
+    /// The action `end` of an entry requests the end of the run.
     End {
+        /// The entry.
         #[serde(borrow)]
         entry: Cow<'a, str>,
+        /// The verdict that the entry requests.
         verdict: Verdict,
     },
-    /// Something that a person should know and that fails nothing.
+    /// Something that a person should know; the verdict does not depend on it.
     Warning {
+        /// What happened, in a sentence.
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
-    /// Something went wrong that is no entry's fault; the run fails.
+    /// Something went wrong that no entry has caused; the run fails.
     Trouble {
+        /// What happened, in a sentence.
         #[serde(borrow)]
         text: Cow<'a, str>,
     },
 }
 
-/// By what a slave was poked.
+/// The origin of a poke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PokedBy {
-    /// SIGUSR1; several may have become one.
+    /// SIGUSR1. The kernel may have merged several signals into one.
     Signal,
     /// `arete poke`.
     Command,

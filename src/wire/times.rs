@@ -1,4 +1,4 @@
-//! Times that a peer may say: with the same bound on the wire, in a test file and on a command line.
+//! Times in messages, with the same bound as in a test file and on a command line.
 
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -15,7 +15,7 @@ pub fn bounded<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Err
     }
 }
 
-/// Reads how many notifies there have been. Fails if there was none: a notify says itself that there is one.
+/// Reads the count of a notify. Fails if it is 0, because a notify is itself at least one.
 pub fn counted<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     match u64::deserialize(from)? {
         0 => Err(D::Error::custom("the count of a notify is at least 1")),
@@ -28,13 +28,13 @@ mod tests {
     use crate::wire::ToController;
 
     #[test]
-    fn no_message_carries_a_time_that_no_command_line_may_have() {
+    fn a_message_with_a_time_beyond_the_maximum_is_malformed() {
         let arrive = r#"{"type":"arrive","room":"r","barrier":"b","id":1,"member":"a","#;
         let give = r#"{"type":"give","room":"r","session":"s","id":1,"member":"a","value":1,"#;
         let submit = r#"{"type":"submit","submission":"x","file":"t.json","test":"","#;
-        let said =
-            [(arrive, "timeout"), (arrive, "fresh"), (give, "timeout"), (submit, "wait"), (submit, "lost_after")];
-        for (head, key) in said {
+        for (head, key) in
+            [(arrive, "timeout"), (arrive, "fresh"), (give, "timeout"), (submit, "wait"), (submit, "lost_after")]
+        {
             let line = |time: u64| format!("{head}\"{key}\":{time}}}");
             assert!(ToController::decode(line(super::TIME_MAX).as_bytes()).is_ok(), "{}", line(super::TIME_MAX));
             for time in [super::TIME_MAX + 1, u64::MAX] {
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notify_that_says_that_there_was_none_is_malformed() {
+    fn a_notify_with_a_count_of_zero_is_malformed() {
         let line = |count: u64| format!(r#"{{"type":"notify","room":"r","trigger":"t","count":{count}}}"#);
         assert!(ToController::decode(line(1).as_bytes()).is_ok());
         let why = ToController::decode(line(0).as_bytes()).unwrap_err().to_string();

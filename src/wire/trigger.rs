@@ -1,4 +1,5 @@
-//! The messages of triggers: a slave notifies, and every slave of the run is told when a trigger has fired.
+//! The messages of triggers: a slave notifies a trigger, and the controller sends every slave of the run that it has
+//! fired.
 //!
 //! A [`Notify`] carries a total, not a difference, so that repeating it on a later connection counts once.
 
@@ -13,9 +14,10 @@ use super::times::counted;
 /// A slave has notified a trigger. Answered by [`Noted`] or [`Refused`]; one answer may cover several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notify<'a> {
-    /// The run.
+    /// The run, or the room that the client has joined.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// The trigger.
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
     /// The notifies of this trigger by this incarnation in this run, this one included: 1, 2, 3, ...
@@ -30,48 +32,58 @@ pub struct Notify<'a> {
 /// The answer to [`Notify`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Noted<'a> {
+    /// As in [`Notify`].
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// As in [`Notify`].
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
-    /// The count of the notify that is answered, and with it all earlier ones.
+    /// The count in the notify that is answered. All earlier ones are answered with it.
     pub count: u64,
-    /// What is left of the trigger's count; 0: it has fired.
+    /// The notifies that the trigger still needs. 0: it has fired.
     pub left: u64,
-    /// The notifies that came before the trigger fired. The data of later ones is dropped. Absent: all came in time.
+    /// The notifies that arrived before the trigger fired. The data of later ones is dropped. Absent: all arrived in
+    /// time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_time: Option<u64>,
 }
 
-/// The answer to a notify of a trigger or a room that does not exist.
+/// The answer to a message that names a trigger or a room that does not exist, or that the trigger does not accept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Refused<'a> {
+    /// As in the message that is refused.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// As in the message that is refused.
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
+    /// Why, for programs.
     pub code: Code,
+    /// Why, for people.
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
 }
 
-/// A trigger has fired. Sent to every slave of the run, and again after a reconnect, which changes nothing.
+/// A trigger has fired. Sent to every slave of the run, and again after a reconnect; the repetition changes nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Triggered<'a> {
+    /// The run, or the room of a client.
     #[serde(borrow)]
     pub room: Cow<'a, str>,
+    /// The trigger.
     #[serde(borrow)]
     pub trigger: Cow<'a, str>,
-    /// A list of objects `{"from": member, "data": ...}`: the notifies that had data, in order.
+    /// The data of the notifies that had some, in their order: a list of objects `{"from": member, "data": ...}`.
+    /// Absent: none had data.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<RawJson<'a>>,
 }
 
-/// The digits of the longest number that always fits 64 bits.
+/// The digits of the longest number that always fits in 64 bits.
 const DIGITS_MAX: usize = 19;
 
-/// Reads a notify in the form in which arete writes it, several times faster than [`fields`](super::frame::fields),
-/// which reads all others.
+/// Reads a notify in the form in which arete writes it, several times faster than [`fields`](super::frame::fields).
+/// Returns `None` for every other form, which `fields` then reads.
 pub(super) fn usual_notify(line: &[u8]) -> Option<Notify<'_>> {
     let (room, rest) = plain_name(line.strip_prefix(b"{\"type\":\"notify\",\"room\":\"")?)?;
     let (trigger, rest) = plain_name(rest.strip_prefix(b",\"trigger\":\"")?)?;
@@ -84,7 +96,7 @@ pub(super) fn usual_notify(line: &[u8]) -> Option<Notify<'_>> {
     Some(Notify { room: room.into(), trigger: trigger.into(), count, data: None })
 }
 
-/// Splits at the closing quote of a string that holds only characters of names.
+/// Splits after the closing quote of a string that has only characters of names. Returns `None` for another string.
 fn plain_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let end = bytes.iter().position(|byte| !plain(byte)).filter(|&end| bytes[end] == b'"')?;
@@ -108,10 +120,10 @@ mod tests {
     }
 
     #[test]
-    fn the_quick_reader_leaves_all_else_to_the_full_one() {
+    fn the_quick_reader_leaves_other_forms_to_the_full_reader() {
         let usual = "{\"type\":\"notify\",\"room\":\"r\",\"trigger\":\"t\",\"count\":12}";
         assert!(usual_notify(usual.as_bytes()).is_some());
-        // Whatever one byte becomes, it says what the full reader says, or nothing.
+        // Whichever byte is replaced, the quick reader agrees with the full one or returns `None`.
         for at in 0..usual.len() {
             for byte in 0..=255 {
                 let mut line = usual.as_bytes().to_vec();

@@ -1,24 +1,27 @@
-//! How a run ended, and how a run of one of its entries did.
+//! The verdict of a run, and the outcome of a run of one of its entries.
 
 use serde::{Deserialize, Serialize};
 
-/// How a run ended.
+/// The verdict of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
+    /// All jobs exited as expected, and the end condition of the test held.
     Passed,
+    /// An entry failed, a slave was lost, a limit passed, or something went wrong.
     Failed,
+    /// A person ended the run before its end condition held.
     Interrupted,
 }
 
-/// How a run of an entry ended.
+/// The outcome of a run of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryOutcome {
-    /// It ended as its `expect` says.
+    /// It exited with a status that its `expect` allows.
     Passed,
-    /// It did not, took too long, or could not start.
+    /// It exited otherwise, exceeded its timeout, or could not start.
     Failed,
-    /// A `kill` action or the end of the run ended it.
+    /// A `kill` action or the end of the run stopped it.
     Stopped,
 }

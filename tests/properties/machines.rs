@@ -1,9 +1,9 @@
-//! What holds of a whole controller and of a whole slave whatever their peers say: no panic, every answer is a message,
-//! nothing raw of a peer reaches a terminal, a log or a path, no file lies outside of their directory, deadlines come
-//! to an end, and who is told to stop stops.
+//! The properties of a whole controller and a whole slave for every input of their peers: they never panic, every answer
+//! is a message, no raw byte of a peer reaches a terminal, a log or a path, all files are below their directory, deadlines
+//! come to an end, and a machine that must stop does.
 //!
-//! The input is a script. A byte below 0xF0 is said to the peer of the current connection; the others are what else
-//! happens, see [`World::play`].
+//! The input is a script. Bytes below 0xF0 are sent on the current connection; each other byte is another event, see
+//! [`World::operate`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Component, Path};
@@ -19,7 +19,7 @@ use arete::slave::{self, Slave};
 use arete::testfile;
 use arete::wire::{ControlReply, FromController, ToController};
 
-/// The run that the controller and the slave are in.
+/// The run of the controller and the slave.
 const TEST: &str = r#"{
   "name": "t", "end": { "trigger": "done", "limit": "10min" }, "grace": "1s",
   "triggers": { "done": 2, "go": 1 }, "groups": { "all": ["a", "b"] },
@@ -36,24 +36,24 @@ const TEST: &str = r#"{
   "slaves": { "a": ["s"], "b": ["s"] }
 }"#;
 
-/// How many turns the answers to one input's effects may take.
+/// The most turns for the answers to the effects of one input.
 const TURNS_MAX: usize = 10_000;
 
-/// How often deadlines may fire at one instant.
+/// The most deadlines at one instant.
 const DEADLINES_MAX: usize = 1_000;
 
-/// How long who was told to stop may take.
+/// The longest time that a machine may take to stop.
 const STOPS_WITHIN: Duration = Duration::from_secs(300);
 
-/// Who hears what a machine sends on a connection.
+/// The peer at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Hears {
+enum PeerKind {
     Slave,
     Controller,
     Command,
 }
 
-/// What the machine asked for and what is still to be answered.
+/// An effect of the machine that needs an answer.
 enum Answer {
     Spawned(ChildId),
     Read(ReadId, usize),
@@ -71,8 +71,8 @@ struct World<M> {
     /// The connections of the script, by their number in it.
     slots: BTreeMap<u8, ConnId>,
     current: u8,
-    open: BTreeMap<ConnId, Hears>,
-    /// What the machine wants to connect to.
+    open: BTreeMap<ConnId, PeerKind>,
+    /// The connections that the machine is opening.
     dialling: BTreeSet<ConnId>,
     children: BTreeSet<ChildId>,
     /// Commands cannot be started.
@@ -80,14 +80,14 @@ struct World<M> {
     answers: VecDeque<Answer>,
     written: BTreeSet<std::path::PathBuf>,
     root: &'static Path,
-    accepts: Hears,
+    accepts: PeerKind,
     over: bool,
 }
 
 /// Plays a script to a controller without a run.
 pub fn check_rooms(script: &[u8]) {
     let limits = Limits::new(Some(2_000), Some(4_000), Some(100_000));
-    World::new(Controller::bare(None).limited(limits), "/results", Hears::Slave).play(script);
+    World::new(Controller::bare(None).limited(limits), "/results", PeerKind::Slave).play(script);
 }
 
 /// Plays a script to a controller that stays, and takes tests of whoever operates it.
@@ -95,7 +95,7 @@ pub fn check_host(script: &[u8]) {
     let limits = Limits::new(Some(2_000), Some(4_000), Some(100_000));
     let config =
         HostConfig { runs: "/results/runs".into(), lost_after: Duration::from_secs(10), ..HostConfig::default() };
-    World::new(Controller::bare(None).limited(limits).hosting(config), "/results", Hears::Slave).play(script);
+    World::new(Controller::bare(None).limited(limits).hosting(config), "/results", PeerKind::Slave).play(script);
 }
 
 /// Plays a script to a controller of a run. `live`: it shows a picture, and what the commands write.
@@ -114,7 +114,7 @@ pub fn check_run(script: &[u8], live: bool) {
         colors: false,
         wall_offset: 0,
     });
-    World::new(controller, "/results", Hears::Slave).play(script);
+    World::new(controller, "/results", PeerKind::Slave).play(script);
 }
 
 /// Plays a script to a slave; its connection 0 is the controller, the others are commands.
@@ -137,11 +137,11 @@ pub fn check_slave(script: &[u8]) {
         once: false,
         keep: false,
     });
-    World::new(slave, "/d", Hears::Command).play(script);
+    World::new(slave, "/d", PeerKind::Command).play(script);
 }
 
 impl<M: Machine> World<M> {
-    fn new(machine: M, root: &'static str, accepts: Hears) -> World<M> {
+    fn new(machine: M, root: &'static str, accepts: PeerKind) -> World<M> {
         World {
             machine,
             out: Outbox::new(),
@@ -176,7 +176,7 @@ impl<M: Machine> World<M> {
 
     fn operate(&mut self, op: u8) {
         match op {
-            // The next bytes are said to this connection; it is made if it is not there.
+            // Selects the connection of the next bytes, which open it if it is not open.
             0xF0..=0xF5 => self.current = op - 0xF0,
             0xF6 => {
                 if let Some(conn) = self.slots.remove(&self.current).filter(|conn| self.open.remove(conn).is_some()) {
@@ -218,23 +218,23 @@ impl<M: Machine> World<M> {
     }
 
     fn connect(&mut self) -> Option<ConnId> {
-        if self.accepts == Hears::Command && self.current == 0 {
+        if self.accepts == PeerKind::Command && self.current == 0 {
             let conn = self.dialling.pop_first()?;
-            self.open.insert(conn, Hears::Controller);
+            self.open.insert(conn, PeerKind::Controller);
             self.input(Input::Connected { conn, peer: Peer::Local { uid: 0, pid: None }, local: None });
             return Some(conn);
         }
         let conn = ConnId(self.out.next_serial());
         self.open.insert(conn, self.accepts);
         let peer = match self.accepts {
-            Hears::Command => Peer::Local { uid: 0, pid: None },
+            PeerKind::Command => Peer::Local { uid: 0, pid: None },
             _ => Peer::Inet(([10, 0, 0, self.current], 5000).into()),
         };
         self.input(Input::Accepted { conn, listener: ListenerId(0), peer });
         Some(conn)
     }
 
-    /// Gives the machine an input, does what it asks for, and gives the answers.
+    /// Gives the machine an input, performs its effects, and gives it the answers.
     fn input(&mut self, input: Input<'_>) {
         if self.over {
             return;
@@ -242,7 +242,7 @@ impl<M: Machine> World<M> {
         self.machine.handle(self.now, input, &mut self.out);
         self.perform();
         for turn in 0.. {
-            assert!(turn < TURNS_MAX, "it never has enough");
+            assert!(turn < TURNS_MAX, "effects without end");
             let Some(answer) = self.answers.pop_front().filter(|_| !self.over) else { break };
             let input = match answer {
                 Answer::Spawned(child) if self.no_spawn => {
@@ -278,7 +278,7 @@ impl<M: Machine> World<M> {
         self.now = end;
     }
 
-    /// Told twice to stop, with all its commands gone, it ends.
+    /// Checks that the machine ends after two signals, when all its commands have exited.
     fn must_stop(&mut self) {
         self.input(Input::Signal(Signal::INT));
         while let Some(child) = self.children.pop_first() {
@@ -301,7 +301,7 @@ impl<M: Machine> World<M> {
                 Effect::Connect { conn, .. } => drop(self.dialling.insert(conn)),
                 Effect::Send { conn, bytes } => {
                     if let Some(hears) = self.open.get(&conn) {
-                        check_said(*hears, &bytes);
+                        check_sent(*hears, &bytes);
                     }
                 }
                 Effect::Close { conn, .. } => {
@@ -326,7 +326,7 @@ impl<M: Machine> World<M> {
                     }
                 }
                 Effect::Persist { path, bytes } => {
-                    // What was handed in is kept as it is.
+                    // The submitted test is stored unchanged.
                     let json = path.extension().is_some_and(|extension| extension == "json");
                     let json = json && !path.ends_with("test.json");
                     self.write(path);
@@ -359,7 +359,7 @@ impl<M: Machine> World<M> {
         self.written.insert(path);
     }
 
-    /// A file is below the directory of the run, and its name is harmless.
+    /// Checks that a file is below the directory of the run, and its name is harmless.
     fn check_path(&self, path: &Path) {
         assert!(path.starts_with(self.root), "{path:?}");
         assert!(path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_))), "{path:?}");
@@ -367,20 +367,20 @@ impl<M: Machine> World<M> {
     }
 }
 
-/// What a machine says is one message for who hears it.
-fn check_said(hears: Hears, bytes: &[u8]) {
+/// Checks that the machine has sent one message that its peer understands.
+fn check_sent(hears: PeerKind, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let line = bytes.strip_suffix(b"\n").unwrap_or_else(|| panic!("no line: {text}"));
     assert!(!line.contains(&b'\n'), "more than one line: {text}");
     let heard = match hears {
-        Hears::Slave => FromController::decode(line).map(drop),
-        Hears::Controller => ToController::decode(line).map(drop),
-        Hears::Command => ControlReply::decode(line).map(drop),
+        PeerKind::Slave => FromController::decode(line).map(drop),
+        PeerKind::Controller => ToController::decode(line).map(drop),
+        PeerKind::Command => ControlReply::decode(line).map(drop),
     };
     assert_eq!(heard, Ok(()), "{text}");
 }
 
-/// Lines of JSON that a terminal can show.
+/// Checks that these are lines of JSON that a terminal may show.
 fn check_lines(bytes: &[u8]) {
     assert_harmless(bytes);
     assert!(bytes.ends_with(b"\n"));
@@ -389,7 +389,7 @@ fn check_lines(bytes: &[u8]) {
     }
 }
 
-/// What the live picture moves the cursor with: `ESC [ N A CR ESC [ J`.
+/// Removes the codes with which the live picture moves the cursor: `ESC [ N A CR ESC [ J`.
 fn without_picture(bytes: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let Some(rest) = text.strip_prefix("\x1b[") else { return text.into_bytes() };
@@ -397,7 +397,7 @@ fn without_picture(bytes: &[u8]) -> Vec<u8> {
     rest.strip_prefix("A\r\x1b[J").unwrap_or(&text).as_bytes().to_vec()
 }
 
-/// What a terminal may be shown: text, without what moves its cursor.
+/// Checks that a terminal may show these bytes: they are text without control characters except newlines and tabs.
 fn assert_harmless(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     assert!(!text.contains(|c: char| is_obeyed(c) && !"\n\t".contains(c)), "{text:?}");

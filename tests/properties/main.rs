@@ -1,5 +1,5 @@
-//! What holds whatever a peer or a file says: the same checks that the fuzz targets make (`fuzz/README.md`), with seeds
-//! that are kept, damaged ones, and random bytes.
+//! Properties of every input from a peer or a file: the same checks as in the fuzz targets (`fuzz/README.md`), with the
+//! seeds, damaged seeds, and random bytes.
 
 #![forbid(unsafe_code)]
 
@@ -15,17 +15,17 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// What may be done to a seed.
+/// A change to a seed.
 #[derive(Debug, Clone)]
 enum Damage {
     Cut(Index, usize),
     Put(Index, Vec<u8>),
     Flip(Index, u8),
-    /// A piece comes again elsewhere.
+    /// Copies a piece to another place.
     Again(Index, Index, usize),
 }
 
-/// All seeds of a target, by name.
+/// Returns all seeds of a target, by name.
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/properties/seeds").join(target);
     let mut files: Vec<_> = fs::read_dir(&directory)
@@ -86,7 +86,7 @@ fn damaged(seed: &[u8], damage: &[Damage]) -> Vec<u8> {
     bytes
 }
 
-/// The seeds themselves, `cases` damaged ones, and as many of random bytes.
+/// Checks the seeds themselves, `cases` damaged ones, and the same number of random inputs.
 fn holds(target: &str, cases: u32, check: impl Fn(&[u8])) {
     let seeds = seeds(target);
     for (path, seed) in &seeds {
@@ -112,18 +112,18 @@ fn holds(target: &str, cases: u32, check: impl Fn(&[u8])) {
 }
 
 #[test]
-fn lines_are_the_same_however_they_come_and_read_back_as_they_were_meant() {
+fn lines_do_not_depend_on_the_cuts_and_messages_read_back_as_themselves() {
     holds("wire", 20_000, wire::check);
 }
 
 #[test]
-fn variables_ranges_and_names_are_what_they_say_or_an_error() {
+fn variables_ranges_and_names_are_valid_or_an_error() {
     holds("names", 20_000, names::check);
 }
 
 proptest! {
     #[test]
-    fn names_with_numbers_are_folded_to_ranges_that_stand_for_them(
+    fn names_with_numbers_are_folded_to_ranges_that_expand_to_them(
         names in proptest::collection::vec("[ab]?[0-9]{1,3}([ab][0-9]{1,2})?", 0..60),
     ) {
         names::check_folded(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -131,22 +131,22 @@ proptest! {
 }
 
 #[test]
-fn a_file_is_a_test_or_has_problems_at_places_of_it() {
+fn a_file_is_a_valid_test_or_has_problems_at_its_places() {
     holds("testfile", 5_000, testfile::check);
 }
 
 #[test]
-fn a_ring_node_hears_anything() {
+fn a_ring_node_survives_any_datagrams() {
     holds("ring", 5_000, ring::check);
 }
 
 #[test]
-fn a_controller_of_rooms_bears_whatever_peers_say() {
+fn a_controller_of_rooms_survives_any_input() {
     holds("controller", 5_000, |script| machines::check_rooms(script.get(1..).unwrap_or_default()));
 }
 
 #[test]
-fn a_controller_of_a_run_bears_whatever_peers_say() {
+fn a_controller_of_a_run_survives_any_input() {
     holds("controller", 5_000, |script| {
         let (which, script) = script.split_first().map_or((1, script), |(which, script)| (*which, script));
         machines::check_run(script, which % 3 == 1);
@@ -154,11 +154,11 @@ fn a_controller_of_a_run_bears_whatever_peers_say() {
 }
 
 #[test]
-fn a_controller_that_stays_bears_whatever_peers_say() {
+fn a_permanent_controller_survives_any_input() {
     holds("controller", 5_000, |script| machines::check_host(script.get(1..).unwrap_or_default()));
 }
 
 #[test]
-fn a_slave_bears_whatever_its_controller_and_commands_say() {
+fn a_slave_survives_any_input() {
     holds("slave", 5_000, machines::check_slave);
 }

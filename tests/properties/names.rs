@@ -1,4 +1,4 @@
-//! What holds of variables, ranges and names whatever the text.
+//! The properties of every text as a text with variables, a pattern of names, or a name.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use arete::testfile::{range, time};
 use arete::text::ranges;
 use arete::variables::{Segment, expand, parse};
 
-/// More names than a text of some KiB should stand for.
+/// The most names of a pattern in these checks.
 const NAMES_MAX: usize = 1_000;
 
 pub fn check(bytes: &[u8]) {
@@ -30,7 +30,7 @@ fn check_variables(text: &str) {
         Ok(parts) => parts,
         Err(error) => {
             assert!(text[error.at..].starts_with("@{"), "{error:?}");
-            assert!(expand(text, &mut |_| Ok(String::new())).is_err());
+            assert!(expand::<()>(text, &mut |_| Ok(String::new())).is_err());
             return;
         }
     };
@@ -41,9 +41,9 @@ fn check_variables(text: &str) {
             Segment::Variable { variable, .. } => variable.to_string(),
         })
         .collect();
-    assert_eq!(written, text, "the parts are the whole");
-    // What a variable stands for is never read as a variable itself.
-    let expanded = expand(text, &mut |_| Ok("@{x.pid}".to_owned())).expect("every variable is resolved");
+    assert_eq!(written, text, "the segments together are the text");
+    // A value that looks like a variable is not expanded again.
+    let expanded = expand::<()>(text, &mut |_| Ok("@{x.pid}".to_owned())).expect("every variable is resolved");
     let texts = parts.iter().map(|part| match part {
         Segment::Text(text) => text.as_str(),
         Segment::Variable { .. } => "@{x.pid}",
@@ -51,7 +51,7 @@ fn check_variables(text: &str) {
     assert_eq!(expanded, texts.collect::<String>());
 }
 
-/// What is written as ranges stands for just the names that were folded.
+/// Checks that the patterns of folded names expand to exactly these names.
 pub fn check_folded(names: &[&str]) {
     let folded = ranges::fold(names);
     let expanded: Vec<String> = folded
@@ -65,7 +65,7 @@ pub fn check_folded(names: &[&str]) {
     let (all, once): (BTreeSet<&str>, BTreeSet<&str>) =
         (names.iter().copied().collect(), expanded.iter().map(String::as_str).collect());
     assert_eq!(once, all);
-    assert_eq!(expanded.len(), once.len(), "each name comes once");
+    assert_eq!(expanded.len(), once.len(), "each name appears once");
 }
 
 fn check_ranges(text: &str) {
@@ -81,7 +81,7 @@ fn check_ranges(text: &str) {
     for name in names {
         assert!(!name.contains(['[', ']']));
         let again = range::expand(&name, 1);
-        assert!(again == Ok(vec![name.clone()]) || name.len() > MEMBER_MAX, "a name stands for itself: {name}");
+        assert!(again == Ok(vec![name.clone()]) || name.len() > MEMBER_MAX, "a name expands to itself: {name}");
     }
 }
 

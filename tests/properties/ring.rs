@@ -1,4 +1,4 @@
-//! What holds of a ring's messages whatever the bytes, and of a node that hears them as datagrams.
+//! The properties of every input as messages of a ring, and as the datagrams that a node receives.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use arete::ring::seal::{self, Key};
 use arete::ring::work;
 use arete::ring::{Config, Periods, Ring};
 
-/// The most effects that one datagram may bring.
+/// The most effects of one datagram.
 const EFFECTS_MAX: usize = 1_000;
 
-/// Each line is a datagram. A line that begins with `+` is sealed before it is heard.
+/// Checks the lines of the input, each as one datagram. A line that begins with `+` is sealed first.
 pub fn check(bytes: &[u8]) {
     for line in bytes.split(|&byte| byte == b'\n') {
         check_message(line);
@@ -30,11 +30,11 @@ pub fn check_message(bytes: &[u8]) {
     if let Ok(message) = Message::decode(bytes, None) {
         assert!(is_id(&message.author));
         for key in [None, Some(key())] {
-            let said = message.encode(key.as_ref());
-            assert_eq!(Message::decode(&said, key.as_ref()), Ok(message.clone()));
+            let encoded = message.encode(key.as_ref());
+            assert_eq!(Message::decode(&encoded, key.as_ref()), Ok(message.clone()));
         }
     }
-    assert!(Message::decode(bytes, Some(&key())).is_err() || seal::is_sealed(bytes), "what is not sealed is not taken");
+    assert!(Message::decode(bytes, Some(&key())).is_err() || seal::is_sealed(bytes), "an unsealed message is refused");
 }
 
 fn check_node(bytes: &[u8], members: Option<u32>, key: Option<Key>, compat: bool) {
@@ -85,7 +85,7 @@ fn check_node(bytes: &[u8], members: Option<u32>, key: Option<Key>, compat: bool
     }
 }
 
-/// What a terminal may be shown: text, without what moves its cursor.
+/// Checks that a terminal may show these bytes: they are text without control characters except newlines.
 fn assert_harmless(bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).expect("text");
     assert!(!text.contains(|c: char| arete::machine::is_obeyed(c) && c != '\n'), "{text:?}");

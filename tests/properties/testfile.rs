@@ -1,4 +1,4 @@
-//! What holds of a test file whatever its text: it is a test, or it has problems, each at a place of it.
+//! The properties of every text as a test file: it is a valid test, or it has problems at places of the text.
 
 use arete::session::{is_entry_name, is_name};
 use arete::testfile::{self, Shipped};

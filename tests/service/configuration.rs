@@ -29,7 +29,7 @@ fn every_mistake_in_a_configuration_is_said_with_its_file_line_and_key() {
         "insecure": true
     }"#;
     wrong(&place, text).complains(&[
-        "arete: slave.json:3: \"orphan-after\": \"soon\" is no time",
+        "arete: slave.json:3: \"orphan-after\": \"soon\" is not a time",
         "arete: slave.json:4: \"labels\": \"no name\" cannot name a label",
         "arete: slave.json:5: unknown key \"nmae\", did you mean \"name\"?",
         "arete: slave.json:6: \"once\": it is true or false, found a string",

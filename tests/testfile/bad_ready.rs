@@ -1,17 +1,17 @@
-//! What can be wrong with `ready`, and with `after` that waits for it.
+//! Wrong values of `ready`, and of an `after` that waits for it, as in `bad.rs`.
 
 use super::Bad;
 
 #[rustfmt::skip]
 pub const OF_READY: &[Bad] = &[
-    Bad { by_schema: Some(true), said: &[
+    Bad { by_schema: Some(true), problems: &[
         r##"3:48: "ready" needs a check: one of "port", "log", "shell" or "notify""##,
         r##"4:60: "ready" has exactly one of "port" and "log""##,
         r##"5:61: "host" goes only with "port""##,
         r##"5:74: "every" goes only with "shell""##,
         r##"6:57: "port" is a whole number from 1 to 65535, found 0"##,
         r##"6:70: "within" must be longer than 0, such as "5s""##,
-        r##"7:59: "notify" is true or is left out, found false"##,
+        r##"7:59: "notify" is true or absent, found false"##,
         r##"8:39: "ready" goes only with "shell""##,
         r##"9:47: "ready" does not go with "finally": nothing starts when the run has ended"##,
         r##"10:47: "service" does not go with "finally": the run waits for its exit"##,
@@ -26,12 +26,12 @@ pub const OF_READY: &[Bad] = &[
 {"name": "e6", "finally": true, "shell": "x", "ready": {"notify": true}},
 {"name": "e7", "finally": true, "shell": "x", "service": true}
 ]}, "slaves": {"a": ["s"]} }"## },
-    Bad { by_schema: Some(false), said: &[
+    Bad { by_schema: Some(false), problems: &[
         r##"3:60: "log" is not a valid regular expression: unclosed group"##,
         r##"4:56: "log" is not a valid regular expression: it is too complex"##,
         r##"5:76: unknown trigger "og", did you mean "go"?"##,
-        r##"6:62: @{nobody.address}: unknown slave "nobody"; there is "a""##,
-        r##"7:35: "e6" has no "ready": add one that says how it is known that it is ready"##,
+        r##"6:62: @{nobody.address}: unknown slave "nobody"; known: "a""##,
+        r##"7:35: "e6" has no "ready": add one with a check"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "triggers": {"go": 1}, "schedules": {"s": [
 
 {"name": "e0", "at": 0, "shell": "x", "ready": {"log": "up ("}},
@@ -41,8 +41,8 @@ pub const OF_READY: &[Bad] = &[
 {"name": "e4", "after": {"entry": "e6", "ready": true}, "shell": "x"},
 {"name": "e6", "at": 0, "shell": "x"}
 ]}, "slaves": {"a": ["s"]} }"## },
-    Bad { by_schema: Some(true), said: &[
-        r##"4:41: "ready" does not go with "exit": the entry runs either when the other is ready or when it has exited"##,
+    Bad { by_schema: Some(true), problems: &[
+        r##"4:41: "ready" does not go with "exit": an entry runs either when the other one is ready or when it has exited"##,
     ], text: r##"{ "name": "t", "end": {"idle": true, "limit": 9}, "schedules": {"s": [
 {"name": "e0", "at": 0, "shell": "x", "ready": {"port": 80}},
 

@@ -1,6 +1,6 @@
-//! Regular expressions as far as the schema uses them: `^ $ [...] ( | ) ? * + {m,n} \x`.
+//! The part of regular expressions that the schema uses: `^ $ [...] ( | ) ? * + {m,n} \x`.
 
-/// What may stand next, and how often.
+/// The next part of a text, with its repetitions.
 struct Piece {
     atom: Atom,
     least: usize,
@@ -90,7 +90,8 @@ fn any(alternatives: &[Vec<Piece>], text: &[char], at: usize, then: &mut dyn FnM
     alternatives.iter().any(|pieces| sequence(pieces, 0, text, at, then))
 }
 
-/// Whether the pieces, the first of which was met `met` times already, are here, and `then` what follows.
+/// Whether the text matches the pieces from `at` on, and `then` accepts the place after them. The first piece has matched
+/// `met` times already.
 fn sequence(pieces: &[Piece], met: usize, text: &[char], at: usize, then: &mut dyn FnMut(usize) -> bool) -> bool {
     let Some((piece, rest)) = pieces.split_first() else { return then(at) };
     let mut again = |next: usize| (next > at || met == 0) && sequence(pieces, met + 1, text, next, then);
@@ -108,7 +109,7 @@ fn sequence(pieces: &[Piece], met: usize, text: &[char], at: usize, then: &mut d
 }
 
 #[test]
-fn patterns_match_what_they_say() {
+fn patterns_match_exactly_their_texts() {
     for (pattern, text, expected) in [
         ("^[a-c_-]{0,2}$", "a-", true),
         ("^[a-c_-]{0,2}$", "a-b", false),

@@ -1,16 +1,16 @@
-//! A validator for the part of JSON Schema (draft 2020-12) that `share/arete-test.schema.json` uses. A keyword that it
-//! does not know is a panic, so the schema cannot say more than is tested.
+//! A validator for the part of JSON Schema (draft 2020-12) that `share/arete-test.schema.json` uses. It panics on an
+//! unknown keyword, so that the schema has no untested rules.
 
 use serde_json::{Map, Value};
 
 use super::pattern;
 
-/// Whether `value` is what `schema` says; `root` is where references lead.
+/// Whether `schema` allows `value`. References are resolved in `root`.
 pub fn allows(root: &Value, schema: &Value, value: &Value) -> bool {
     match schema {
         Value::Bool(allowed) => *allowed,
         Value::Object(keywords) => keywords.iter().all(|(key, rule)| keyword(root, keywords, key, rule, value)),
-        other => panic!("{other} is no schema"),
+        other => panic!("{other} is not a schema"),
     }
 }
 
@@ -19,9 +19,9 @@ fn keyword(root: &Value, schema: &Map<String, Value>, key: &str, rule: &Value, v
     let rules = || rule.as_array().unwrap().iter();
     match key {
         "$schema" | "$defs" | "title" | "description" => true,
-        "$ref" => here(
-            root.pointer(rule.as_str().unwrap().strip_prefix('#').unwrap()).expect("the reference leads somewhere"),
-        ),
+        "$ref" => {
+            here(root.pointer(rule.as_str().unwrap().strip_prefix('#').unwrap()).expect("the reference has a target"))
+        }
         "allOf" => rules().all(here),
         "anyOf" => rules().any(here),
         "oneOf" => rules().filter(|rule| here(rule)).count() == 1,
@@ -98,7 +98,7 @@ fn of_number(key: &str, rule: &Value, number: f64) -> bool {
     }
 }
 
-/// A keyword that is about values of another type says nothing.
+/// Allows a value for a keyword that applies to another type.
 fn of_others(key: &str) -> bool {
     const KNOWN: [&str; 17] = [
         "properties",

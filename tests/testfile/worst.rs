@@ -1,5 +1,4 @@
-//! Tests that are made to be expensive to judge. What is counted is the time of the processor, so that a busy machine
-//! changes nothing.
+//! Test files that are made to be expensive. The tests measure processor time, so that a busy machine changes nothing.
 
 use std::time::Duration;
 
@@ -8,32 +7,33 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::expensive;
 
-/// How much of the processor's time judging one may take, and looking for what to warn of: the controller judges a test in
-/// one turn of its loop. Three times what it takes, for slow machines; `tests/costs` holds the turn itself to its bound.
+/// The most processor time for parsing a test, and for its warnings. The controller parses a test in one turn of its loop.
+/// This is three times the usual time, for slow machines; `tests/costs` checks the bound of the turn itself.
 const COST_MAX: Duration = Duration::from_millis(150);
 
-/// What a controller hears in one message.
+/// The longest test that a controller accepts in one message, in bytes.
 const MESSAGE_MAX: usize = 1 << 20;
 
+/// Returns the processor time of this thread.
 fn cost() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 #[test]
-fn a_test_that_is_made_to_be_expensive_is_not() {
+fn a_test_that_is_made_to_be_expensive_is_parsed_quickly() {
     for (what, text, right) in expensive::tests() {
         assert!(text.len() <= MESSAGE_MAX, "{what}: {} bytes", text.len());
         let begun = cost();
         let shipped = |file: &str| Shipped { path: file.into(), size: 1, sha256: "0".repeat(64), executable: false };
-        let test = testfile::parse("t.json", &text, &mut |file| Ok(shipped(file)));
-        let judged = cost() - begun;
+        let test = testfile::parse::<String>("t.json", &text, &mut |file| Ok(shipped(file)));
+        let parsed = cost() - begun;
         if let Ok(test) = &test {
             testfile::warnings::of("t.json", &text, test);
         }
-        let warned = cost() - begun - judged;
-        println!("{what}: judged in {judged:?}, warned of in {warned:?}");
-        assert!(judged < COST_MAX && warned < COST_MAX, "{what}: judged in {judged:?}, warned of in {warned:?}");
+        let warned = cost() - begun - parsed;
+        println!("{what}: parsed in {parsed:?}, warnings in {warned:?}");
+        assert!(parsed < COST_MAX && warned < COST_MAX, "{what}: parsed in {parsed:?}, warnings in {warned:?}");
         let problems = test.as_ref().err().map_or(&[][..], Vec::as_slice);
         let first = problems.first().map(|problem| problem.message.chars().take(200).collect::<String>());
         assert_eq!(test.is_ok(), right, "{what}: {first:?}");
@@ -43,7 +43,7 @@ fn a_test_that_is_made_to_be_expensive_is_not() {
 }
 
 #[test]
-fn the_problems_that_are_not_told_are_told_of() {
+fn too_many_problems_end_with_a_note() {
     let problems = testfile::parse(
         "t.json",
         &format!("{{{}}}", expensive::each(2_000, |nr| format!(r#""k{nr}":1"#))),
@@ -52,5 +52,5 @@ fn the_problems_that_are_not_told_are_told_of() {
     let problems = problems.unwrap_err();
     assert_eq!(problems.len(), testfile::PROBLEMS_MAX + 1);
     let last = problems.last().unwrap();
-    assert_eq!(last.message, "there are more problems than these 100: mend them first");
+    assert_eq!(last.message, "there are more than these 100 problems: fix these first");
 }

@@ -234,7 +234,7 @@ fn members(list: &str) -> Result<Vec<String>, String> {
             let hint = "write commas and no spaces between; a name that has them goes into a JSON list: [\"a, b\"]";
             return Err(format!("{} is no member: {hint}", shown(item)));
         }
-        let names = range::expand(item, MEMBERS_MAX)?;
+        let names = range::expand(item, MEMBERS_MAX).map_err(|error| error.to_string())?;
         if let Some(wrong) = names.iter().find(|name| !session::is_member(name)) {
             return Err(no_member(wrong));
         }

@@ -120,7 +120,7 @@ impl Controller {
             Ok(shipped_as)
         };
         let file: String = submit.file.chars().filter(|letter| !is_obeyed(*letter)).take(200).collect();
-        let test = testfile::parse(&file, &submit.test, &mut ship);
+        let test = testfile::parse::<&str>(&file, &submit.test, &mut ship);
         let mut test = test.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let slaves: usize = self.runs.values().map(|run| run.test.slaves.len()).sum();
         if slaves + test.slaves.len() > SLAVES_MAX {

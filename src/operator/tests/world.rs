@@ -53,7 +53,7 @@ pub struct World {
 pub fn submission() -> Submission {
     let shipped =
         Shipped { path: "/tool.sh".into(), size: TOOL.len() as u64, sha256: "ab".repeat(32), executable: true };
-    let test = testfile::parse("t.json", TEST, &mut |_| Ok(shipped.clone())).unwrap();
+    let test = testfile::parse::<String>("t.json", TEST, &mut |_| Ok(shipped.clone())).unwrap();
     Submission {
         id: "s1".to_owned(),
         file: "t.json".to_owned(),

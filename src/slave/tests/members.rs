@@ -127,7 +127,7 @@ fn the_controllers_own_verdict_wins_while_it_is_there() {
     let mute = barrier(&mut world, r#","timeout":3000000"#);
     world.pass(3 * SECOND + Duration::from_millis(250));
     assert_eq!(met(&world, mute).get("verdict"), None);
-    assert_eq!(met(&world, mute)["reason"], "the controller is there and has not answered yet");
+    assert_eq!(met(&world, mute)["reason"], "the controller is connected and has not answered yet");
     assert_eq!(world.take("gone"), [json!({"type": "gone", "room": "r1", "ids": [2]})]);
 }
 

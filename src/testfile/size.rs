@@ -1,5 +1,7 @@
-//! How much a slave is told, in bytes of its message. What each part takes is known before any slave has it: many slaves
-//! may share a schedule, and each may have others beside it.
+//! The size of the message that gives a slave its part of a run, in bytes.
+//!
+//! The size of each item is computed once, before the slaves are known, because many slaves may share a schedule and
+//! combine it with others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -7,36 +9,36 @@ use std::path::PathBuf;
 use super::draft::{Draft, Role};
 use crate::wire::Resource;
 
-/// How long an address is at most, in bytes, as `@{NAME.address}` puts it in.
+/// The longest address as a value of `@{NAME.address}`, in bytes.
 const ADDRESS_MAX: usize = 64;
 
 /// Quotes, a colon and a comma around two names.
 const AROUND: usize = 6;
 
-/// What slaves are told beside their entries.
-pub struct Told<'a> {
-    /// The name of the test, all triggers and the timeouts: every slave is told these.
+/// The sizes of everything that a slave gets in addition to its entries.
+pub struct Sizes<'a> {
+    /// The name of the test, all triggers and the timeouts, which every slave gets.
     always: usize,
-    /// How much each resource takes.
+    /// The size of each resource's description.
     resources: BTreeMap<&'a str, usize>,
 }
 
-impl<'a> Told<'a> {
-    /// `name` is the test's, `timeouts` what is told of those that are declared.
+impl<'a> Sizes<'a> {
+    /// Computes the sizes. `name` is the name of the test, `timeouts` the size of the declared timeouts.
     pub fn new(
         name: &str,
         timeouts: usize,
         triggers: &BTreeMap<String, u64>,
         resources: &'a BTreeMap<String, (PathBuf, Resource)>,
-    ) -> Told<'a> {
+    ) -> Sizes<'a> {
         let triggers: usize = triggers.keys().map(|trigger| trigger.len() + AROUND).sum();
         let size = |resource| encoded(resource) + 1;
         let resources = resources.iter().map(|(name, (_, resource))| (name.as_str(), size(resource))).collect();
-        Told { always: name.len() + timeouts + triggers, resources }
+        Sizes { always: name.len() + timeouts + triggers, resources }
     }
 
-    /// How much a slave is told beside these entries, and how many addresses are among that.
-    pub fn beside(&self, drafts: &[&Draft]) -> (usize, usize) {
+    /// Returns the bytes that a slave with these entries gets in addition to them, and the number of addresses in that.
+    pub fn without_entries(&self, drafts: &[&Draft]) -> (usize, usize) {
         let used = drafts.iter().flat_map(|draft| draft.resources()).map(String::as_str);
         let used: BTreeSet<&str> = used.collect();
         let resources: usize = used.iter().filter_map(|name| self.resources.get(name)).sum();
@@ -48,7 +50,7 @@ impl<'a> Told<'a> {
     }
 }
 
-/// How much an entry takes in the message, with what separates it from the next one.
+/// Returns the bytes of an entry in the message, with the comma after it.
 pub fn of_entry(draft: &Draft) -> usize {
     draft.entry().map_or(0, |entry| encoded(&entry) + 1)
 }
